@@ -252,7 +252,7 @@ class Trial:
         states = {score.state for score in self.scores}
         for trouble in ("judge_error", "metric_error", "unscored"):
             if trouble in states:
-                return trouble  # type: ignore[return-value]
+                return trouble
         return "scored" if "scored" in states else "skipped"
 
     @property
