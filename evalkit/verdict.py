@@ -1,0 +1,153 @@
+"""What a run came to, as records: counts, metric summaries, case changes, checks, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from evalkit.records import Outcome, Rule, TrialState
+
+CaseStatus: TypeAlias = Literal[
+    "regressed", "fixed", "changed", "unchanged", "added", "removed", "edited", "not_scored"
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """Where every selected trial ended up; the counts always sum to `selected`."""
+
+    selected: int
+    counts: Mapping[TrialState, int]
+
+    @property
+    def errors(self) -> int:
+        """Trials that were due a score and have none."""
+        return self.selected - self.counts["scored"] - self.counts["skipped"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSummary:
+    """One metric over the trials of a run, or over those of the cases with `tag`.
+
+    `scored` of `due` trials have a value; `missing` says why the others have none. The statistics
+    are over the scored ones, in the metric's unit; None when there are none. `rate` is the share
+    that passed, None for measurements.
+    """
+
+    metric: str
+    tag: str | None = None
+    unit: str = ""
+    higher_is_better: bool = True
+    due: int = 0
+    scored: int = 0
+    missing: Mapping[str, int] = field(default_factory=dict)
+    mean: float | None = None
+    rate: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseChange:
+    """One case in baseline and candidate.
+
+    Passes are counted over fully scored trials; a case passes when more than half of them do.
+    `flaky` is set when its baseline trials disagree with one another.
+    """
+
+    case_id: str
+    status: CaseStatus
+    flaky: bool = False
+    base_passed: int = 0
+    base_trials: int = 0
+    passed: int = 0
+    trials: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricChange:
+    """One metric (in one tag) on the shared cases of two runs; `why_not` is set when incomparable."""
+
+    metric: str
+    tag: str | None = None
+    unit: str = ""
+    higher_is_better: bool = True
+    base: float | None = None
+    candidate: float | None = None
+    cases: int = 0
+    why_not: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate minus base, in the metric's unit."""
+        if self.base is None or self.candidate is None:
+            return None
+        return self.candidate - self.base
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Two runs side by side, over the cases whose digests are equal in both."""
+
+    base: str
+    candidate: str
+    metrics: tuple[MetricChange, ...] = ()
+    cases: tuple[CaseChange, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseHit:
+    """How one case did on one metric, for naming the cases that moved a check most."""
+
+    case_id: str
+    base: float
+    base_trials: int
+    candidate: float
+    trials: int
+    is_count: bool = True
+    """Whether `base` and `candidate` count passes (10/10 -> 0/2) or are means (0.91 -> 0.40)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One threshold decided: the outcome, the sentence that says it, and the numbers behind it.
+
+    `low` and `high` bound a 90 % interval of `difference` (for rules that compare) or of `candidate`
+    (for absolute ones). `p_value` is one-sided: how often a result this bad comes up when nothing
+    changed. `to_decide` says what would settle an inconclusive check.
+    """
+
+    rule: Rule
+    outcome: Outcome
+    sentence: str
+    baseline: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    cases: int = 0
+    base_trials: float = 0.0
+    trials: float = 0.0
+    hits: tuple[CaseHit, ...] = ()
+    to_decide: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The one object every report and the exit code are rendered from.
+
+    `outcome` is `undecided` when the run is not complete enough to judge; `reason` is one sentence.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    reason: str
+    tally: Tally
+    checks: tuple[Check, ...] = ()
+    summaries: tuple[MetricSummary, ...] = ()
+    comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
