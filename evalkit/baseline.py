@@ -1,0 +1,116 @@
+"""A promoted run as one reviewable file: a header line, then one sorted line per case.
+
+The header holds a digest of all the rest, so that a score edited by hand is noticed; every
+trial's output is kept, so that a changed rubric or metric can be applied to both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from evalkit.digest import canonical
+from evalkit.errors import ApprovalNeeded, StoreError
+from evalkit.files import reason_of, write_whole
+from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
+
+SCHEMA = "evalkit.baseline/v1"
+
+
+def baseline_path(evalset_path: Path, name: str) -> Path:
+    """Where the baseline of an eval set is: beside the set, under the set's name."""
+    return evalset_path.parent / "baselines" / f"{name}.jsonl"
+
+
+def write_baseline(path: Path, run: Run) -> None:
+    """Store a complete run as the baseline.
+
+    Raises:
+        StoreError: it could not be saved; the old baseline is unchanged.
+    """
+    cases = sorted(run.header.cases, key=lambda case: case.id)
+    body = "".join(_case_line(case, run.trials) + "\n" for case in cases)
+    header = {
+        **msgspec.to_builtins(replace(run.header, cases=(), schema=SCHEMA)),
+        "case_count": len(cases),
+    }
+    header["sha256"] = _digest_of(header, body.encode())
+    write_whole(path, canonical(header) + "\n" + body)
+
+
+def _digest_of(header: dict[str, Json], body: bytes) -> str:
+    rest = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(canonical(rest).encode() + b"\n" + body).hexdigest()
+
+
+def _case_line(case: Case, trials: tuple[Trial, ...]) -> str:
+    # Where a case stands in its file is left out: moving it must not change the baseline.
+    nowhere = Location(path="")
+    metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
+    kept = replace(case, where=nowhere, metrics=metrics)
+    mine = [msgspec.to_builtins(trial) for trial in trials if trial.case_id == case.id]
+    return canonical({"case": msgspec.to_builtins(kept), "trials": mine})
+
+
+def read_baseline(path: Path) -> Run:
+    """Read a baseline back.
+
+    Raises:
+        StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
+        ApprovalNeeded: every line is readable, but they are not the lines that were recorded.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: baseline could not be read: {reason_of(error)}.") from error
+    first, _, body = content.partition(b"\n")
+    header = _header_of(path, first)
+    cases, trials = [], []
+    for number, line in enumerate(body.splitlines(), start=2):
+        try:
+            row = json.loads(line)
+            cases.append(msgspec.convert(row["case"], Case))
+            trials += msgspec.convert(row["trials"], list[Trial])
+        except (ValueError, KeyError, TypeError) as error:
+            _refuse(path, number, f"not a case ({error})")
+    if len(cases) != header["case_count"] or not body.endswith(b"\n"):
+        _refuse(path, len(cases) + 1, f"cut off after {len(cases)} of {header['case_count']} cases")
+    if _digest_of(header, body) != header["sha256"]:
+        raise ApprovalNeeded(
+            f"{path}: edited since it was recorded: its lines do not match its digest. "
+            f"Restore it from git, or record it again with: evalkit baseline"
+        )
+    try:
+        known = {name: header[name] for name in RunHeader.__slots__ if name in header}
+        record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
+    except ValueError as error:
+        _refuse(path, 1, f"not a header ({error})")
+    return Run(header=replace(record, cases=tuple(cases)), trials=tuple(trials), path=str(path))
+
+
+def _header_of(path: Path, line: bytes) -> dict[str, Json]:
+    try:
+        header = json.loads(line)
+    except ValueError as error:
+        _refuse(path, 1, f"not a header ({error})")
+    if not isinstance(header, dict):
+        _refuse(path, 1, "not a header")
+    schema = header.get("schema")
+    if schema != SCHEMA:
+        made_by = header.get("evalkit_version", "a newer version")
+        _refuse(path, 1, f"schema {schema!r}, made by evalkit {made_by}; this one reads {SCHEMA!r}")
+    if not isinstance(header.get("case_count"), int) or "sha256" not in header:
+        _refuse(path, 1, "not a header (case_count or sha256 is missing)")
+    return header
+
+
+def _refuse(path: Path, line: int, reason: str) -> NoReturn:
+    raise StoreError(
+        f"{path}:{line}: baseline unreadable: {reason}. "
+        f"Restore it from git, or record it again with: evalkit baseline"
+    )

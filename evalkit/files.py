@@ -1,0 +1,49 @@
+"""Bytes to disk so that a reader finds the old file or the new one, never a mix."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from evalkit.errors import StoreError
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step; the folder is made if it is missing.
+
+    Raises:
+        StoreError: the disk is full, the folder read-only, the path a folder... Nothing is changed.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes the file private; what we write is as readable as any other file here.
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise StoreError(
+            f"{path}: could not save: {reason_of(error)}. Free space or choose another place."
+        ) from error
+
+
+def reason_of(error: OSError) -> str:
+    """The operating system's words for an error, without the path it repeats."""
+    return error.strerror or str(error)
+
+
+def _umask() -> int:
+    # There is no call that reads the umask without setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

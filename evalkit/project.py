@@ -1,0 +1,68 @@
+"""Finds the folder that bounds a project, and what git knows about the code in it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_MARKS = ("evalkit.yaml", ".git", ".evalkit")
+
+
+def find_root(start: Path, cwd: Path) -> Path:
+    """The nearest folder at or above `start` that is marked as a project.
+
+    Unmarked, it is `cwd` for what lies below it, else `start` itself.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if any((folder / mark).exists() for mark in PROJECT_MARKS):
+            return folder
+    cwd = cwd.resolve()
+    return cwd if start.is_relative_to(cwd) else start
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitState:
+    """The commit checked out, whether tracked files differ from it, and a digest of how."""
+
+    commit: str = ""
+    dirty: bool = False
+    diff_digest: str = ""
+
+    @property
+    def version(self) -> str:
+        """What an agent's version is when nobody names it."""
+        if not self.commit:
+            return "unversioned"
+        return self.commit[:10] + ("+dirty" if self.dirty else "")
+
+
+def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
+    """Ask git; a folder outside of any repository, or a machine without git, has an empty state."""
+    commit = _git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
+    if not commit:
+        return GitState()
+    difference = _git(folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary")
+    if not difference:
+        return GitState(commit=commit)
+    return GitState(
+        commit=commit, dirty=True, diff_digest=hashlib.sha256(difference).hexdigest()[:16]
+    )
+
+
+def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return b""
+    return done.stdout if done.returncode == 0 else b""
