@@ -150,7 +150,8 @@ class Request:
 
     `messages` is the conversation so far, ending with the turn to answer; `text` is that turn. The
     expected answer is never part of it. `seed` differs from trial to trial and is the same when a trial
-    is run again; an agent may use it or not.
+    is run again; an agent may use it or not. `is_conversation` tells an input given as turns, even a
+    single one, from an input that is one text.
     """
 
     case_id: str
@@ -160,6 +161,7 @@ class Request:
     metadata: Mapping[str, Json]
     timeout_s: float
     seed: int = 0
+    is_conversation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -176,7 +176,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         StoreError: there is no readable run in the folder; the message names the line.
     """
-    header = _read_header(folder / HEADER_FILE)
+    header = read_header(folder)
     path = folder / TRIALS_FILE
     try:
         content = path.read_bytes() if path.exists() else b""
@@ -208,7 +208,7 @@ def repair_run(folder: Path) -> tuple[int, int]:
     The file as it was stays beside it as `trials.jsonl.broken`.
     """
     path = folder / TRIALS_FILE
-    _read_header(folder / HEADER_FILE)
+    read_header(folder)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -242,7 +242,9 @@ def in_order(header: RunHeader, rows: Iterable[Trial]) -> tuple[Trial, ...]:
     return tuple(sorted(known, key=lambda row: (position[row.case_id], row.number)))
 
 
-def _read_header(path: Path) -> RunHeader:
+def read_header(folder: Path) -> RunHeader:
+    """What a run set out to do; StoreError when that cannot be read."""
+    path = folder / HEADER_FILE
     try:
         return msgspec.convert(json.loads(path.read_bytes()), RunHeader, strict=True)
     except OSError as error:
@@ -257,6 +259,6 @@ def find_unfinished(root: Path, evalset_path: str) -> Path | None:
         folder = runs_folder(root) / run_id
         if (folder / SUMMARY_FILE).exists():
             continue
-        if _read_header(folder / HEADER_FILE).evalset_path == evalset_path:
+        if read_header(folder).evalset_path == evalset_path:
             return folder
     return None

@@ -1,0 +1,94 @@
+"""`evalkit baseline`: record several trials of every case, or promote a run, as the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.baseline import baseline_path, write_baseline
+from evalkit.deciding import resume_command
+from evalkit.errors import Interrupted, InvalidInput, Undecidable
+from evalkit.execution import Choices, World, execute
+from evalkit.plan import Order
+from evalkit.project import find_root
+from evalkit.records import Run
+from evalkit.refs import resolve_run
+from evalkit.summary import summarise, tally
+from evalkit.verdict import MetricSummary, Tally
+
+RECORDED_TRIALS = 10
+"""A baseline of ten trials sees an 8-point drop where one of a single trial sees 11 (n = 100)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """The baseline that was written, and what it holds."""
+
+    path: Path
+    run: Run
+    tally: Tally
+    summaries: tuple[MetricSummary, ...]
+
+
+def record(order: Order, choices: Choices, world: World) -> Recorded:
+    """Run the whole set and store it as its baseline.
+
+    Raises:
+        Interrupted: by a signal; what is done is stored and can be resumed.
+        Undecidable: some trials have no score, so nothing was promoted.
+    """
+    execution = execute(order, choices, world, baseline_of=lambda _: None)
+    if execution.stopped_by is not None:
+        raise Interrupted(
+            f"interrupted; what is done is stored. Go on with: {_again(execution.run)}",
+            execution.stopped_by,
+        )
+    return promote(execution.run, order.path, execution.plan.settings.max_errors)
+
+
+def promote_stored(order: Order, ref: str, world: World) -> Recorded:
+    """Make a stored run the baseline of a set.
+
+    Raises:
+        InvalidInput: it is a run of another set.
+        Undecidable: it is not complete.
+    """
+    root = find_root(order.path.parent, world.cwd)
+    run = resolve_run(ref, root=root, cwd=world.cwd)
+    if (root / run.header.evalset_path).resolve() != order.path.resolve():
+        raise InvalidInput.single(
+            f"run {run.header.id} is of {run.header.evalset_path}, not of {order.path}."
+        )
+    return promote(run, order.path, run.header.settings.get("max_errors", 0))
+
+
+def promote(run: Run, evalset_path: Path, max_errors: int) -> Recorded:
+    """Write a run as the baseline, if it is a whole one.
+
+    Raises:
+        Undecidable: cases were left out, or more trials than allowed have no score.
+    """
+    counted = tally(run)
+    if not run.finished or counted.errors > max_errors:
+        missing = ", ".join(
+            f"{count} {state}"
+            for state, count in counted.counts.items()
+            if count and state not in ("scored", "skipped")
+        )
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: of {counted.selected} trials {missing or 'all are'}"
+            f"{'' if missing else ' scored, but it is unfinished'}. The old baseline is unchanged. "
+            f"Look closer: evalkit show {run.header.id}. Run the missing ones: {_again(run)}"
+        )
+    if run.header.selection:
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: it ran only {len(run.header.cases)} of "
+            f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
+        )
+    path = baseline_path(evalset_path, run.header.evalset)
+    write_baseline(path, run)
+    return Recorded(path=path, run=run, tally=counted, summaries=summarise(run))
+
+
+def _again(run: Run) -> str:
+    return resume_command(run).replace("evalkit run", "evalkit baseline", 1) + " --retry-errors"

@@ -1,0 +1,43 @@
+"""`evalkit diff`: what changed between two runs, versions or baselines; informs, decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalkit.compare import compare
+from evalkit.execution import World
+from evalkit.project import find_root
+from evalkit.records import Run
+from evalkit.refs import resolve_run
+from evalkit.verdict import Comparison
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """Two runs and how the second differs from the first."""
+
+    base: Run
+    candidate: Run
+    comparison: Comparison
+
+
+def diff(base_ref: str, candidate_ref: str, world: World) -> Difference:
+    """Compare two stored runs; `baseline` stands for the baseline of the other one's eval set.
+
+    Raises:
+        InvalidInput: no such run.
+        StoreError: one of them cannot be read.
+    """
+    root = find_root(world.cwd, world.cwd)
+
+    def resolve(ref: str, other: Run | None) -> Run:
+        beside = other.header if other else None
+        return resolve_run(ref, root=root, cwd=world.cwd, beside=beside)
+
+    if base_ref == "baseline":
+        candidate = resolve(candidate_ref, None)
+        base = resolve(base_ref, candidate)
+    else:
+        base = resolve(base_ref, None)
+        candidate = resolve(candidate_ref, base)
+    return Difference(base=base, candidate=candidate, comparison=compare(base, candidate))

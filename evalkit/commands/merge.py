@@ -1,0 +1,128 @@
+"""`evalkit merge`: the parts of a sharded run, joined into one run equal to the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from evalkit.commands.gate import read_standard
+from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
+from evalkit.errors import InvalidInput
+from evalkit.execution import World
+from evalkit.project import find_root
+from evalkit.records import Problem, Run, RunHeader
+from evalkit.refs import resolve_run
+from evalkit.reports import Report
+from evalkit.selection import parse_shard
+from evalkit.store import RunWriter, in_order, list_run_ids, new_run_id
+from evalkit.summary import tally
+
+SAME_TO_MERGE = (
+    "evalset",
+    "evalset_path",
+    "evalset_digest",
+    "metrics",
+    "trials",
+    "agent_kind",
+    "agent_entrypoint",
+    "agent_digest",
+    "agent_version",
+    "evalkit_version",
+    "settings",
+)
+"""Fields of the headers that must be equal for parts to be parts of one run."""
+
+
+def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
+    """Join parts, store the whole as a new run and decide it.
+
+    Raises:
+        InvalidInput: the parts are not all the parts of one run.
+        StoreError: a part cannot be read, or the whole not be stored.
+    """
+    root = find_root(world.cwd, world.cwd)
+    parts = [resolve_run(ref, root=root, cwd=world.cwd) for ref in refs]
+    run_ids = list_run_ids(root)
+    token, newest = world.token(), run_ids[-1] if run_ids else ""
+    run_id = new_run_id(world.now(), parts[0].header.evalset, token, newest)
+    whole = join_parts(parts, run_id)
+    baseline = read_chosen_baseline(
+        against, whole.header.evalset_path, whole.header.evalset, root=root, cwd=world.cwd
+    )
+    with RunWriter.create(root, whole.header) as writer:
+        for trial in whole.trials:
+            writer.append(trial)
+        if whole.finished:
+            writer.finish(msgspec.to_builtins(tally(whole)))
+        whole = replace(whole, path=str(writer.folder))
+    standard = read_standard(whole, root)
+    verdict = judge(
+        whole,
+        standard.rules,
+        baseline,
+        Tolerance.of(standard.settings),
+        allow_missing=against.allow_missing,
+    )
+    return report_on(whole, verdict, baseline)
+
+
+def join_parts(parts: Sequence[Run], run_id: str) -> Run:
+    """The run that all parts are parts of, its cases in the order of the set.
+
+    Raises:
+        InvalidInput: everything that keeps them from being one.
+    """
+    problems = find_differences([part.header for part in parts])
+    shards = [parse_shard(part.header.shard) for part in parts if part.header.shard]
+    counts = {shard.count for shard in shards}
+    if len(shards) < len(parts) or len(counts) > 1:
+        names = ", ".join(part.header.shard or f"{part.header.id} (whole)" for part in parts)
+        problems.append(Problem(message=f"not parts of one run: {names}. Merge 1/N to N/N."))
+    else:
+        there = sorted(shard.index for shard in shards)
+        wanted = list(range(1, shards[0].count + 1))
+        if there != wanted:
+            problems.append(
+                Problem(message=f"parts {there} of {shards[0].count} are given. Merge each once.")
+            )
+    if problems:
+        raise InvalidInput(problems)
+    ordered = sorted(parts, key=lambda part: parse_shard(part.header.shard).index)
+    # A shard takes every n-th case, so the whole is dealt back like cards.
+    longest = len(ordered[0].header.cases)
+    cases = tuple(
+        part.header.cases[row]
+        for row in range(longest)
+        for part in ordered
+        if row < len(part.header.cases)
+    )
+    first = ordered[0].header
+    selection = first.selection.replace(f"--shard {first.shard}", "").strip()
+    header = replace(first, id=run_id, cases=cases, selection=selection, shard="")
+    return Run(
+        header=header,
+        trials=in_order(header, [trial for part in ordered for trial in part.trials]),
+        finished=all(part.finished for part in ordered),
+        warnings=tuple(warning for part in ordered for warning in part.warnings),
+    )
+
+
+def find_differences(headers: Sequence[RunHeader]) -> list[Problem]:
+    """Fields in which a part differs from the first one."""
+    first = headers[0]
+    return [
+        Problem(
+            message=f"{header.id} differs from {first.id} in {name}: "
+            f"{_short(getattr(header, name))}, not {_short(getattr(first, name))}."
+        )
+        for header in headers[1:]
+        for name in SAME_TO_MERGE
+        if getattr(header, name) != getattr(first, name)
+    ]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

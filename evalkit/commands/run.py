@@ -1,0 +1,69 @@
+"""`evalkit run`: ask the agent, score, store, compare with the baseline, decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evalkit.deciding import (
+    BaselineChoice,
+    Tolerance,
+    judge,
+    read_chosen_baseline,
+    report_on,
+    resume_command,
+)
+from evalkit.execution import Choices, Execution, World, execute, path_in
+from evalkit.plan import Order, Plan
+from evalkit.records import Run
+from evalkit.reports import Report
+from evalkit.verdict import Verdict
+
+
+def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -> Report:
+    """Carry out a run and decide it, however far it came.
+
+    Raises:
+        EvalkitError: nothing could be run, or what was run could not be stored.
+    """
+
+    def baseline_of(plan: Plan) -> Run | None:
+        root = plan.surroundings.root
+        return read_chosen_baseline(
+            against, path_in(root, order.path), plan.evalset.name, root=root, cwd=world.cwd
+        )
+
+    execution = execute(order, choices, world, baseline_of)
+    verdict = judge(
+        execution.run,
+        execution.plan.gate,
+        execution.baseline,
+        Tolerance(
+            max_errors=execution.plan.settings.max_errors,
+            on_inconclusive=execution.plan.settings.on_inconclusive,
+        ),
+        allow_missing=against.allow_missing,
+    )
+    return report_on(execution.run, account_for_end(verdict, execution), execution.baseline)
+
+
+def account_for_end(verdict: Verdict, execution: Execution) -> Verdict:
+    """The verdict, led by what ended the run early if anything did."""
+    tally = verdict.tally
+    done = tally.selected - tally.counts["not_run"]
+    if execution.stopped_by is not None:
+        return replace(
+            verdict,
+            outcome="undecided",
+            exit_code=128 + execution.stopped_by,
+            reason=f"interrupted: {done} of {tally.selected} trials are done and stored. "
+            f"Go on with: {resume_command(execution.run)}",
+        )
+    if execution.unreachable:
+        last = execution.run.trials[-1].output.error
+        return replace(
+            verdict,
+            reason=f"given up after {done} of {tally.selected} trials, because the agent could not "
+            f"be reached ({last.message if last else 'no answer'}). "
+            f"When it is back: {resume_command(execution.run)} --retry-errors",
+        )
+    return verdict

@@ -1,0 +1,50 @@
+"""`evalkit show`: a stored run with its verdict, or one case of it in full."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from evalkit.commands.gate import gate
+from evalkit.deciding import BaselineChoice
+from evalkit.errors import InvalidInput
+from evalkit.execution import World
+from evalkit.project import find_root
+from evalkit.records import Case, Run
+from evalkit.refs import resolve_run
+from evalkit.reports import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownCase:
+    """One case of a run, and the baseline's side of it where there is one."""
+
+    run: Run
+    case: Case
+    baseline: Run | None
+
+
+def show_run(ref: str, world: World) -> Report:
+    """The report on a stored run, decided as `evalkit gate` decides it, for reading only.
+
+    Raises:
+        InvalidInput, StoreError: as `gate`.
+    """
+    return gate(ref, BaselineChoice(), world)
+
+
+def show_case(ref: str, case_id: str, world: World) -> ShownCase:
+    """One case of a stored run.
+
+    Raises:
+        InvalidInput: no such run, or no such case in it.
+    """
+    root = find_root(world.cwd, world.cwd)
+    run = resolve_run(ref, root=root, cwd=world.cwd)
+    ids = [case.id for case in run.header.cases]
+    if case_id not in ids:
+        near = difflib.get_close_matches(case_id, ids, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"It has {len(ids)} cases."
+        raise InvalidInput.single(f"run {run.header.id} has no case {case_id!r}. {advice}")
+    baseline = show_run(ref, world).baseline
+    return ShownCase(run=run, case=run.header.cases[ids.index(case_id)], baseline=baseline)

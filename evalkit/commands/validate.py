@@ -1,0 +1,67 @@
+"""`evalkit validate`: check eval sets and all they name, calling no agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.errors import InvalidInput, NothingSelected
+from evalkit.execution import World
+from evalkit.plan import Order, Plan, open_plan
+from evalkit.records import Location, Problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedSet:
+    """A sound eval set in numbers: how many cases each metric scores and each tag has."""
+
+    path: str
+    name: str
+    cases: int
+    rules: int
+    scored_by: tuple[tuple[str, int], ...]
+    tags: tuple[tuple[str, int], ...]
+
+
+def validate(paths: Sequence[Path], world: World) -> tuple[CheckedSet, ...]:
+    """Check every file, and report the problems of all of them at once.
+
+    Raises:
+        InvalidInput: every problem in every file.
+        NothingSelected: there is nothing wrong, but a set has no cases.
+    """
+    checked, problems, empty = [], [], []
+    for path in paths:
+        try:
+            checked.append(asyncio.run(_check(path, world)))
+        except InvalidInput as error:
+            problems += error.problems
+        except NothingSelected as error:
+            empty.append(Problem(message=str(error), where=Location(path=str(path))))
+    if problems:
+        raise InvalidInput([*problems, *empty])
+    if empty:
+        raise NothingSelected("\n".join(map(str, empty)))
+    return tuple(checked)
+
+
+async def _check(path: Path, world: World) -> CheckedSet:
+    async with open_plan(Order(path=path), world.cwd, world.environ) as plan:
+        return describe(plan, path)
+
+
+def describe(plan: Plan, path: Path) -> CheckedSet:
+    """The numbers of a plan."""
+    metrics = Counter(s.info.name for scorers in plan.scorers.values() for s in scorers)
+    tags = Counter(tag for case in plan.cases for tag in case.tags)
+    return CheckedSet(
+        path=str(path),
+        name=plan.evalset.name,
+        cases=len(plan.cases),
+        rules=len(plan.gate),
+        scored_by=tuple(metrics.items()),
+        tags=tuple(sorted(tags.items())),
+    )

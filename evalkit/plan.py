@@ -1,0 +1,198 @@
+"""Turns an eval-set file and the command line into a plan: checked whole, before any call is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evalkit.agents import check_agent
+from evalkit.errors import InvalidInput
+from evalkit.evalset import load_evalset
+from evalkit.metrics import Scorer, open_scorers, spec_digest
+from evalkit.project import find_root
+from evalkit.records import (
+    AgentSpec,
+    Case,
+    EvalSet,
+    Json,
+    Location,
+    MetricSpec,
+    Problem,
+    Rule,
+    Surroundings,
+)
+from evalkit.selection import Selection, select_cases
+from evalkit.settings import Settings, layer
+
+DEFAULT_METRICS = (MetricSpec(ref="exact_match", name="exact_match"),)
+"""What a set without `metrics:` is scored by."""
+
+DEFAULT_GATE = (Rule(must_pass=()),)
+"""What a set without `gate:` is held to: every case must pass."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What the user asked for: a set, which of its cases, and settings laid over the file's."""
+
+    path: Path
+    selection: Selection = field(default_factory=Selection)
+    overrides: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything a run needs, checked: nothing in it can turn out to be a typo any more."""
+
+    evalset: EvalSet
+    cases: tuple[Case, ...]
+    agent: AgentSpec
+    gate: tuple[Rule, ...]
+    settings: Settings
+    selection: Selection
+    scorers: Mapping[str, tuple[Scorer, ...]]
+    surroundings: Surroundings
+
+
+@asynccontextmanager
+async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> AsyncIterator[Plan]:
+    """Check a set and all it names, and hold its metrics open while the plan is in use.
+
+    Raises:
+        InvalidInput: every problem there is.
+        NothingSelected: the set is empty or the selection matches no case.
+    """
+    root = find_root(order.path.parent, cwd)
+    evalset, problems = load_evalset(order.path, root=root)
+    settings = layer(Settings(), evalset.settings, order.overrides)
+    surroundings = Surroundings(
+        root=root,
+        base=order.path.resolve().parent,
+        environ=environ,
+        concurrency=settings.concurrency,
+    )
+    specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
+    async with AsyncExitStack() as stack:
+        opened: Mapping[str, Scorer] = {}
+        try:
+            opened = await stack.enter_async_context(
+                open_scorers(distinct_specs(evalset, specs), surroundings)
+            )
+        except InvalidInput as error:
+            problems = [*problems, *error.problems]
+        else:
+            problems = [*problems, *find_scoring_problems(evalset, specs, opened)]
+        cases = evalset.cases if problems else select_cases(evalset.cases, order.selection)
+        problems = [
+            *problems,
+            *find_reference_problems(evalset, specs),
+            *find_agent_problems(evalset, cases, surroundings),
+        ]
+        if problems or evalset.agent is None:
+            raise InvalidInput(sorted(problems, key=_reading_order))
+        yield Plan(
+            evalset=evalset,
+            cases=cases,
+            agent=evalset.agent,
+            gate=evalset.gate or DEFAULT_GATE,
+            settings=settings,
+            selection=order.selection,
+            scorers={case.id: applicable_scorers(case, specs[case.id], opened) for case in cases},
+            surroundings=surroundings,
+        )
+
+
+def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
+    """The metrics of one case: the set's, with the case's own in their place or on top."""
+    own = {spec.name: spec for spec in case.metrics}
+    shared = evalset.metrics or (() if own else DEFAULT_METRICS)
+    wanted = [spec for spec in shared if not spec.tags or set(spec.tags) & set(case.tags)]
+    replaced = [own.pop(spec.name, spec) for spec in wanted]
+    return (*replaced, *own.values())
+
+
+def distinct_specs(
+    evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]]
+) -> tuple[MetricSpec, ...]:
+    """Every metric asked for anywhere in the set, once."""
+    named = [*evalset.metrics, *(spec for case_specs in specs.values() for spec in case_specs)]
+    return tuple({spec_digest(spec): spec for spec in reversed(named)}.values())
+
+
+def applicable_scorers(
+    case: Case, specs: Sequence[MetricSpec], opened: Mapping[str, Scorer]
+) -> tuple[Scorer, ...]:
+    """The scorers that have what they need in this case, in the order of the metrics."""
+    scorers = (opened[spec_digest(spec)] for spec in specs)
+    return tuple(scorer for scorer in scorers if scorer.applies_to(case))
+
+
+def find_scoring_problems(
+    evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]], opened: Mapping[str, Scorer]
+) -> Iterable[Problem]:
+    """Cases whose label a metric cannot use, and cases that no metric judges."""
+    only_measured = bool(opened) and all(scorer.measures for scorer in opened.values())
+    for case in evalset.cases:
+        scorers = applicable_scorers(case, specs[case.id], opened)
+        for scorer in scorers:
+            if reason := scorer.problem_with(case):
+                yield Problem(
+                    message=f"case {case.id!r}: {scorer.info.name}: {reason}", where=case.where
+                )
+        if not scorers or (not only_measured and all(scorer.measures for scorer in scorers)):
+            yield Problem(
+                message=f"case {case.id!r}: nothing scores it. "
+                f"Give it `expected:` or `metrics:` of its own.",
+                where=case.where,
+            )
+
+
+def find_reference_problems(
+    evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]]
+) -> Iterable[Problem]:
+    """Thresholds on metrics, and thresholds and metrics on tags, that are nowhere in the set."""
+    metrics = sorted({spec.name for case_specs in specs.values() for spec in case_specs})
+    tags = sorted({tag for case in evalset.cases for tag in case.tags})
+    for rule in evalset.gate:
+        if rule.metric and rule.metric not in metrics:
+            yield _unknown("metric", rule.metric, metrics, rule.where)
+        for tag in (*([rule.tag] if rule.tag is not None else []), *(rule.must_pass or ())):
+            if tag not in tags:
+                yield _unknown("tag", tag, tags, rule.where)
+    for spec in evalset.metrics:
+        for tag in spec.tags:
+            if tag not in tags:
+                yield _unknown("tag", tag, tags, spec.where)
+
+
+def _unknown(noun: str, name: str, known: Sequence[str], where: Location) -> Problem:
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+    return Problem(message=f"no case has the {noun} {name!r}. {advice}", where=where)
+
+
+def find_agent_problems(
+    evalset: EvalSet, cases: Sequence[Case], surroundings: Surroundings
+) -> list[Problem]:
+    """What keeps the agent from being asked, as far as can be told without asking it."""
+    if evalset.agent is None:
+        return [
+            Problem(
+                message=f"{evalset.path}: no agent. Add `agent:` here or in evalkit.yaml, "
+                f"such as `agent: {{python: my_agent:answer}}`."
+            )
+        ]
+    return check_agent(evalset.agent, cases, surroundings)
+
+
+def _reading_order(problem: Problem) -> tuple[str, int, int]:
+    where = problem.where
+    return (where.path, where.line, where.column) if where else ("", 0, 0)
+
+
+def with_run_id(plan: Plan, run_id: str) -> Plan:
+    """The plan for one run, whose id marks the processes it starts."""
+    return replace(plan, surroundings=replace(plan.surroundings, run_id=run_id))

@@ -1,0 +1,72 @@
+"""What a user calls a run - id, prefix, path, `latest`, `baseline`, agent version - as the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.baseline import baseline_path, read_baseline
+from evalkit.errors import InvalidInput
+from evalkit.records import Run, RunHeader
+from evalkit.store import HEADER_FILE, list_run_ids, read_header, read_run, runs_folder
+
+
+def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = None) -> Run:
+    """Find the run that `ref` names; `baseline` is the one of the eval set of `beside`.
+
+    Raises:
+        InvalidInput: no run, or more than one, goes by that name.
+        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+    """
+    path = cwd / ref
+    if path.suffix == ".jsonl" and path.is_file():
+        return read_baseline(path)
+    if (path / HEADER_FILE).is_file():
+        return read_run(path)
+    if ref == "baseline":
+        return read_baseline(find_baseline(beside or newest_header(root), root))
+    return read_run(find_run_folder(ref, root))
+
+
+def find_run_folder(ref: str, root: Path) -> Path:
+    """The folder of a stored run, by id, unique prefix, `latest` or agent version (the newest).
+
+    Raises:
+        InvalidInput: no run, or more than one, goes by that name.
+    """
+    run_ids = list_run_ids(root)
+    if not run_ids:
+        raise InvalidInput.single(
+            f"{runs_folder(root)}: no stored runs. Make one with: evalkit run EVALSET"
+        )
+    if ref == "latest":
+        return runs_folder(root) / run_ids[-1]
+    found = [run_id for run_id in run_ids if run_id == ref] or [
+        run_id for run_id in run_ids if run_id.startswith(ref)
+    ]
+    if not found:
+        # A version may have been run many times; the newest run stands for it.
+        found = [run_id for run_id in run_ids if _version_of(run_id, root) == ref][-1:]
+    if len(found) == 1:
+        return runs_folder(root) / found[0]
+    if found:
+        raise InvalidInput.single(
+            f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more of it."
+        )
+    raise InvalidInput.single(
+        f"no run {ref!r}: it is no id, path or agent version. "
+        f"Newest runs: {', '.join(run_ids[-3:])}."
+    )
+
+
+def newest_header(root: Path) -> RunHeader:
+    """The header of the newest stored run."""
+    return read_header(find_run_folder("latest", root))
+
+
+def find_baseline(header: RunHeader, root: Path) -> Path:
+    """Where the baseline of a run's eval set is."""
+    return baseline_path(root / header.evalset_path, header.evalset)
+
+
+def _version_of(run_id: str, root: Path) -> str:
+    return read_header(runs_folder(root) / run_id).agent_version

@@ -1,0 +1,184 @@
+"""Asks the agent every question and scores every answer: assignments -> stored trials.
+
+The only scheduler. One task a trial: agent, then metrics, so that scoring goes on while other
+agents still work. What finishes is saved at once, in whatever order it finishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from evalkit.agents import Agent
+from evalkit.agents.conversation import converse
+from evalkit.agents.retries import RetryingAgent
+from evalkit.errors import EvalkitError
+from evalkit.metrics import Scorer
+from evalkit.records import Case, Output, Score, Trial
+
+GRACE_S = 10.0
+"""How long running trials may finish once a stop was asked for."""
+
+UNREACHABLE_AFTER = 10
+"""Trials in a row lost to the infrastructure, with none before that worked, that end a run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """One trial to be run."""
+
+    case: Case
+    number: int
+    scorers: tuple[Scorer, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What bounds a run: agents at work at once, and patience for each trial."""
+
+    concurrency: int
+    timeout_s: float
+    attempts: int
+    retry_deadline_s: float
+
+
+class StopSign:
+    """Asks a run to stop: `ask` lets running trials finish for a while, a second `ask` does not."""
+
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self._grace_s = grace_s
+
+    def ask(self) -> None:
+        """Stop starting trials; the second time, or after the grace, drop those that run."""
+        if self.asked.is_set():
+            self.at_once.set()
+        else:
+            self.asked.set()
+            asyncio.get_running_loop().call_later(self._grace_s, self.at_once.set)
+
+
+def trial_seed(seed: int, case_id: str, number: int) -> int:
+    """The seed an agent gets for one trial: the same whenever and wherever that trial is run."""
+    text = f"{seed}/{number}/{case_id}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(text).digest()[:4])
+
+
+class Runner:
+    """Runs assignments against one agent.
+
+    `save` is called once for each finished trial and may raise EvalkitError, which ends the run.
+    `unreachable` tells afterwards that the run was given up because nothing answered.
+    """
+
+    def __init__(
+        self, agent: Agent, limits: Limits, *, seed: int, save: Callable[[Trial], None]
+    ) -> None:
+        self._agent = agent
+        self._limits = limits
+        self._seed = seed
+        self._save = save
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        # Room for as many answers being scored as agents are at work; more would only queue up.
+        self._room = asyncio.Semaphore(2 * limits.concurrency)
+        self._lost_in_a_row = 0
+        self._any_answer = False
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether every trial so far was lost to the infrastructure, and enough of them."""
+        return not self._any_answer and self._lost_in_a_row >= UNREACHABLE_AFTER
+
+    async def run(self, assignments: Iterable[Assignment], stop: StopSign) -> None:
+        """Run until all are done, a stop is asked for, or the agent is found unreachable.
+
+        Raises:
+            EvalkitError: what `save` raised.
+        """
+        work = asyncio.ensure_future(self._run_all(assignments, stop))
+        at_once = asyncio.ensure_future(stop.at_once.wait())
+        try:
+            await asyncio.wait({work, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            at_once.cancel()
+            work.cancel()
+            await asyncio.gather(at_once, work, return_exceptions=True)
+        if not work.cancelled():
+            work.result()
+
+    async def _run_all(self, assignments: Iterable[Assignment], stop: StopSign) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for assignment in assignments:
+                    await self._room.acquire()
+                    if stop.asked.is_set() or self.unreachable:
+                        break
+                    group.create_task(self._run_one(assignment))
+        except* EvalkitError as trouble:
+            raise trouble.exceptions[0] from None
+
+    async def _run_one(self, assignment: Assignment) -> None:
+        try:
+            async with self._slots:
+                output, attempts = await self._ask(assignment)
+            scores: tuple[Score, ...] = ()
+            if output.error is None:
+                scores = await score_output(assignment, output)
+            self._save(
+                Trial(
+                    case_id=assignment.case.id,
+                    number=assignment.number,
+                    output=output,
+                    scores=scores,
+                    attempts=attempts,
+                )
+            )
+        finally:
+            self._room.release()
+
+    async def _ask(self, assignment: Assignment) -> tuple[Output, int]:
+        seed = trial_seed(self._seed, assignment.case.id, assignment.number)
+        patient = RetryingAgent(
+            self._agent,
+            attempts=self._limits.attempts,
+            deadline_s=self._limits.retry_deadline_s,
+            sleep=asyncio.sleep,
+            rng=random.Random(seed),  # noqa: S311 - spreads retries over time
+        )
+        output = await converse(
+            patient,
+            assignment.case,
+            trial=assignment.number,
+            timeout_s=self._limits.timeout_s,
+            seed=seed,
+        )
+        lost = output.error is not None and output.error.retryable
+        self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
+        self._any_answer = self._any_answer or not lost
+        return output, patient.most_attempts
+
+
+async def score_output(assignment: Assignment, output: Output) -> tuple[Score, ...]:
+    """Every score of one answer, in the order of the metrics."""
+    return tuple([await scorer.score(assignment.case, output) for scorer in assignment.scorers])
+
+
+def assign(
+    cases: Iterable[Case],
+    trials: int,
+    scorers: Mapping[str, tuple[Scorer, ...]],
+    done: frozenset[tuple[str, int]],
+) -> Iterable[Assignment]:
+    """Every trial that is not done: all first trials, then all second ones, in the order of cases.
+
+    `scorers` are those of each case id; `done` holds pairs of case id and trial number.
+    """
+    cases = tuple(cases)
+    for number in range(trials):
+        for case in cases:
+            if (case.id, number) not in done:
+                yield Assignment(case=case, number=number, scorers=scorers[case.id])

@@ -1,0 +1,194 @@
+"""Any text into text that is safe to show: on a terminal, in a CI log, in XML, in Markdown.
+
+What an agent, a file or a plugin says is data. Shown as it is, it could move the cursor, reverse
+the reading order, hide itself, end a table or give a CI system a command. Whatever is shown to
+people passes through here; what is harmless stays as it is, the rest becomes a visible escape.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+# Unicode 16: general categories Cc, Cs, Zl, Zp, the invisible ones of Cf, every code point with the
+# property Default_Ignorable_Code_Point except the variation selectors of emoji, and the
+# noncharacters of the basic plane, which XML forbids.
+_UNSAFE_CHARACTERS = (
+    "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_UNSAFE = re.compile(f"[{_UNSAFE_CHARACTERS}]")
+_UNSAFE_BUT_NEWLINE = re.compile(f"(?!\n)[{_UNSAFE_CHARACTERS}]")
+_NAMED_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+# GitHub's runner takes `::name` after any leading blanks, and `##[name]` anywhere in a line, for
+# commands, and compares by culture, which skips variation selectors (actions/runner,
+# ActionCommand.cs). Azure Pipelines and TeamCity read `##vso[` and `##teamcity[`.
+_SKIPPED = "[\ufe00-\ufe0f]*"
+_COLON_COMMAND = re.compile(f"^([\\s\ufe00-\ufe0f]*):(?={_SKIPPED}:)", re.MULTILINE)
+_HASH_COMMAND = re.compile(f"#(?={_SKIPPED}#{_SKIPPED}[A-Za-z]*{_SKIPPED}\\[)")
+
+_EMOJI_STYLE = "\ufe0f"
+_ELLIPSIS = "…"
+_CUT_BEFORE = "[...] "
+_BACKTICKS = re.compile("`+")
+_MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>&|~]")
+_MARKDOWN_OPENING = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=:]))")
+# What GitHub and GitLab turn into a mention, an issue, a link or an emoji wherever it stands.
+_MARKDOWN_REFERENCE = re.compile(r"[@#]|://|www\.|\bGH-\d|:\w+:", re.IGNORECASE)
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    code = ord(char)
+    if char in _NAMED_ESCAPES:
+        return _NAMED_ESCAPES[char]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def clean(text: str, *, newlines: bool = False) -> str:
+    r"""Show every character that is invisible, reorders text or controls a terminal as an escape.
+
+    The result is one line; with `newlines` it is a block, in which line ends stay and tabs become
+    spaces. Printable characters are left alone, so cleaning twice changes nothing.
+
+    >>> clean("a\x1b[31m\nb")
+    'a\\x1b[31m\\nb'
+    """
+    if newlines:
+        return _UNSAFE_BUT_NEWLINE.sub(_escape, text.replace("\r\n", "\n").expandtabs(4))
+    return _UNSAFE.sub(_escape, text)
+
+
+def guard_log(text: str) -> str:
+    """Break what a CI system reading the log would take for a command of its own.
+
+    To be laid over whole rendered lines, because wrapping may put any word first.
+    """
+    return _HASH_COMMAND.sub(r"\\x23", _COLON_COMMAND.sub(r"\1\\x3a", text))
+
+
+def ascii_only(text: str) -> str:
+    """Escape what an ASCII terminal cannot show."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _char_cells(char: str) -> int:
+    if char == _EMOJI_STYLE:
+        return 1  # it turns the symbol before it, one cell wide, into an emoji of two
+    if unicodedata.category(char) in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":
+        return 0  # marks, and the vowels and finals of Hangul, join the character before them
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cell_width(text: str) -> int:
+    """The terminal cells that clean text takes on one line."""
+    return len(text) if text.isascii() else sum(map(_char_cells, text))
+
+
+def _take(text: str, width: int) -> str:
+    """The longest beginning of clean text that fits into `width` cells."""
+    if text.isascii():
+        return text[:width]
+    used = 0
+    for index, char in enumerate(text):
+        used += _char_cells(char)
+        if used > width:
+            return text[:index]
+    return text
+
+
+def one_line(text: str, width: int, *, ellipsis: str = _ELLIPSIS) -> str:
+    """Clean a text and cut it, marked by an ellipsis, to one line of at most `width` cells."""
+    # A text of combining marks alone has no width at all: eight characters per cell are plenty.
+    limit = 8 * width
+    cleaned = clean(text[:limit])
+    if len(text) <= limit and cell_width(cleaned) <= width:
+        return cleaned
+    room = width - cell_width(ellipsis)
+    return _take(cleaned, room).rstrip() + ellipsis if room > 0 else ellipsis[: max(width, 0)]
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    while word:
+        piece = _take(word, width) or word[0]
+        yield piece
+        word = word[len(piece) :]
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Clean a text and fold it at spaces into lines of at most `width` cells; long words are cut."""
+    lines: list[str] = []
+    for word in clean(text).split(" "):
+        for piece in _pieces(word, width):
+            joined = f"{lines[-1]} {piece}" if lines else piece
+            if lines and cell_width(joined) <= width:
+                lines[-1] = joined
+            else:
+                lines.append(piece)
+    return lines or [""]
+
+
+def head(text: str, limit: int) -> str:
+    """The beginning of a text as clean lines of at most `limit` characters, and what was left out."""
+    cleaned = clean(text[:limit], newlines=True)
+    if len(text) <= limit and len(cleaned) <= limit:
+        return cleaned
+    note = f"\n[... {len(text):,} characters in all]"
+    return cleaned[: max(limit - len(note), 0)] + note
+
+
+def tail(text: str, limit: int) -> str:
+    """The end of a text, where errors stand, as clean lines of at most `limit` characters."""
+    cleaned = clean(text[max(len(text) - limit, 0) :], newlines=True)
+    if len(text) <= limit and len(cleaned) <= limit:
+        return cleaned
+    room = max(limit - len(_CUT_BEFORE), 0)
+    return _CUT_BEFORE + cleaned[len(cleaned) - room :]
+
+
+def xml_text(text: str) -> str:
+    """Show the characters XML 1.0 cannot hold as escapes; markup is the XML writer's to escape."""
+    return clean(text, newlines=True)
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in _BACKTICKS.findall(text)), default=0)
+
+
+def markdown_code(text: str, *, cell: bool = False) -> str:
+    """One line of data as a code span, in which nothing is markup, a link or a mention.
+
+    In the `cell` of a table a bar would end the cell, escaped or not, depending on who reads it: it
+    is shown as an escape.
+    """
+    cleaned = clean(text)
+    if cell:
+        cleaned = cleaned.replace("|", r"\x7c")
+    if not cleaned.strip(" "):
+        return "(empty)"
+    fence = "`" * (_longest_run(cleaned) + 1)
+    padding = " " if cleaned[0] in "` " or cleaned[-1] in "` " else ""
+    return f"{fence}{padding}{cleaned}{padding}{fence}"
+
+
+def markdown_text(text: str) -> str:
+    """A sentence that may hold data as one paragraph line; words that would become links are code."""
+    words = []
+    for word in clean(text).split():
+        if _MARKDOWN_REFERENCE.search(word):
+            words.append(markdown_code(word))
+        else:
+            words.append(_MARKDOWN_SPECIAL.sub(r"\\\g<0>", word))
+    return _MARKDOWN_OPENING.sub(r"\1\\", " ".join(words))
+
+
+def markdown_fence(text: str, *, language: str = "text") -> str:
+    """Lines of data as a fenced block that no run of backticks inside can close."""
+    cleaned = clean(text, newlines=True)
+    fence = "`" * max(3, _longest_run(cleaned) + 1)
+    return f"{fence}{language}\n{cleaned}\n{fence}"
