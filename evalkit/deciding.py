@@ -12,7 +12,7 @@ from evalkit.baseline import baseline_path, read_baseline
 from evalkit.gate import decide
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
-from evalkit.reports import Hint, Report
+from evalkit.reports.report import Hint, Report
 from evalkit.verdict import Verdict
 
 

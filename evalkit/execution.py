@@ -62,7 +62,6 @@ class World:
     environ: Mapping[str, str]
     now: Callable[[], datetime]
     token: Callable[[], str]
-    say: Callable[[str], None]
     watch: Callable[[int], AbstractContextManager[Watch]]
 
 

@@ -63,6 +63,15 @@ def newest_header(root: Path) -> RunHeader:
     return read_header(find_run_folder("latest", root))
 
 
+def newest_run_of(evalset_path: str, root: Path) -> Run:
+    """The newest stored run of an eval set; InvalidInput when there is none."""
+    for run_id in reversed(list_run_ids(root)):
+        folder = runs_folder(root) / run_id
+        if read_header(folder).evalset_path == evalset_path:
+            return read_run(folder)
+    raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
+
+
 def find_baseline(header: RunHeader, root: Path) -> Path:
     """Where the baseline of a run's eval set is."""
     return baseline_path(root / header.evalset_path, header.evalset)

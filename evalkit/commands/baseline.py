@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from evalkit.baseline import baseline_path, write_baseline
 from evalkit.deciding import resume_command
 from evalkit.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.execution import Choices, World, execute
+from evalkit.findings import Recorded
 from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
 from evalkit.summary import summarise, tally
-from evalkit.verdict import MetricSummary, Tally
 
 RECORDED_TRIALS = 10
 """A baseline of ten trials sees an 8-point drop where one of a single trial sees 11 (n = 100)."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
-    """The baseline that was written, and what it holds."""
-
-    path: Path
-    run: Run
-    tally: Tally
-    summaries: tuple[MetricSummary, ...]
+RECORDED_SEED = 1
+"""Not the default of a run, so that a candidate does not repeat the baseline's own draws."""
 
 
 def record(order: Order, choices: Choices, world: World) -> Recorded:
@@ -37,6 +30,10 @@ def record(order: Order, choices: Choices, world: World) -> Recorded:
         Interrupted: by a signal; what is done is stored and can be resumed.
         Undecidable: some trials have no score, so nothing was promoted.
     """
+    if not choices.resume:
+        defaults = {"trials": RECORDED_TRIALS, "seed": RECORDED_SEED}
+        given = {name: value for name, value in order.overrides.items() if value is not None}
+        order = replace(order, overrides={**defaults, **given})
     execution = execute(order, choices, world, baseline_of=lambda _: None)
     if execution.stopped_by is not None:
         raise Interrupted(

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from evalkit.compare import compare
 from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
-from evalkit.verdict import Comparison
+from evalkit.reports.report import Diff
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """Two runs and how the second differs from the first."""
-
-    base: Run
-    candidate: Run
-    comparison: Comparison
-
-
-def diff(base_ref: str, candidate_ref: str, world: World) -> Difference:
+def diff(base_ref: str, candidate_ref: str, texts_of: tuple[str, ...], world: World) -> Diff:
     """Compare two stored runs; `baseline` stands for the baseline of the other one's eval set.
 
     Raises:
@@ -40,4 +29,6 @@ def diff(base_ref: str, candidate_ref: str, world: World) -> Difference:
     else:
         base = resolve(base_ref, None)
         candidate = resolve(candidate_ref, base)
-    return Difference(base=base, candidate=candidate, comparison=compare(base, candidate))
+    return Diff(
+        base=base, candidate=candidate, comparison=compare(base, candidate), texts_of=texts_of
+    )

@@ -13,7 +13,7 @@ from evalkit.plan import DEFAULT_GATE
 from evalkit.project import find_root
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
-from evalkit.reports import Report
+from evalkit.reports.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

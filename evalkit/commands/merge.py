@@ -14,7 +14,7 @@ from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
-from evalkit.reports import Report
+from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
 from evalkit.store import RunWriter, in_order, list_run_ids, new_run_id
 from evalkit.summary import tally

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from evalkit.agents import entrypoint_of
+from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.execution import World
+from evalkit.findings import Preview
 from evalkit.plan import Order, open_plan
-from evalkit.records import Run, Turn
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preview:
-    """The size of a run; costs are None where no stored trial tells what one costs."""
-
-    evalset: str
-    agent: str
-    case_ids: tuple[str, ...]
-    cases_in_set: int
-    trials: int
-    agent_calls: int
-    cost_usd: float | None
-    metrics: tuple[str, ...]
-    baseline_trials: int
+from evalkit.records import Run
 
 
 def preview(order: Order, world: World) -> Preview:
@@ -41,7 +27,7 @@ async def _preview(order: Order, world: World) -> Preview:
         path = baseline_path(order.path, plan.evalset.name)
         baseline = read_baseline(path) if path.exists() else None
         trials = plan.settings.trials
-        calls = sum(count_calls(case.input) for case in plan.cases) * trials
+        calls = sum(len(answered_turns(case)) for case in plan.cases) * trials
         return Preview(
             evalset=plan.evalset.name,
             agent=f"{plan.agent.kind} {entrypoint_of(plan.agent)}",
@@ -55,17 +41,6 @@ async def _preview(order: Order, world: World) -> Preview:
             ),
             baseline_trials=baseline.header.trials if baseline else 0,
         )
-
-
-def count_calls(question: str | tuple[Turn, ...]) -> int:
-    """How often the agent is asked in one trial: once for each turn that is not answered already."""
-    if isinstance(question, str):
-        return 1
-    following = [*question[1:], None]
-    return sum(
-        turn.role == "user" and (after is None or after.role != "assistant")
-        for turn, after in zip(question, following, strict=True)
-    )
 
 
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:

@@ -12,10 +12,13 @@ from evalkit.deciding import (
     report_on,
     resume_command,
 )
+from evalkit.errors import NothingSelected
 from evalkit.execution import Choices, Execution, World, execute, path_in
 from evalkit.plan import Order, Plan
+from evalkit.project import find_root
 from evalkit.records import Run
-from evalkit.reports import Report
+from evalkit.refs import newest_run_of
+from evalkit.reports.report import Report
 from evalkit.verdict import Verdict
 
 
@@ -44,6 +47,23 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
         allow_missing=against.allow_missing,
     )
     return report_on(execution.run, account_for_end(verdict, execution), execution.baseline)
+
+
+def narrow_to_failed(order: Order, world: World) -> Order:
+    """The order, limited to the cases that did not pass in the newest run of the set.
+
+    Raises:
+        InvalidInput: the set has never been run.
+        NothingSelected: every case passed.
+    """
+    root = find_root(order.path.parent, world.cwd)
+    run = newest_run_of(path_in(root, order.path), root)
+    passed = {trial.case_id for trial in run.trials if trial.passed}
+    passed -= {trial.case_id for trial in run.trials if not trial.passed}
+    failed = frozenset(case.id for case in run.header.cases if case.id not in passed)
+    if not failed:
+        raise NothingSelected(f"no case failed in run {run.header.id}. Leave out --failed.")
+    return replace(order, selection=replace(order.selection, only=failed))
 
 
 def account_for_end(verdict: Verdict, execution: Execution) -> Verdict:

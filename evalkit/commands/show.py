@@ -12,7 +12,7 @@ from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.records import Case, Run
 from evalkit.refs import resolve_run
-from evalkit.reports import Report
+from evalkit.reports.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

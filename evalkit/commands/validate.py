@@ -5,25 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import InvalidInput, NothingSelected
 from evalkit.execution import World
+from evalkit.findings import CheckedSet
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Location, Problem
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckedSet:
-    """A sound eval set in numbers: how many cases each metric scores and each tag has."""
-
-    path: str
-    name: str
-    cases: int
-    rules: int
-    scored_by: tuple[tuple[str, int], ...]
-    tags: tuple[tuple[str, int], ...]
 
 
 def validate(paths: Sequence[Path], world: World) -> tuple[CheckedSet, ...]:

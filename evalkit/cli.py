@@ -1,0 +1,488 @@
+"""The command line: options become records, one call is made, its result is rendered, we exit.
+
+Only this module reads the environment, prints and exits. Every command imports what it needs when
+it is called, so that `evalkit --version` costs no more than Python and typer do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from evalkit import __version__
+
+if TYPE_CHECKING:
+    from evalkit.deciding import BaselineChoice
+    from evalkit.execution import World
+    from evalkit.plan import Order
+    from evalkit.records import Json
+    from evalkit.reports.layout import Screen
+    from evalkit.reports.report import Report
+
+
+class Format(StrEnum):
+    """What a result is printed as."""
+
+    table = "table"
+    json = "json"
+
+
+class Policy(StrEnum):
+    """What an inconclusive threshold does."""
+
+    passing = "pass"
+    failing = "fail"
+
+
+class OneErrorDoor(TyperGroup):
+    """The one place where an exception becomes text and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # click's Context, which typer may carry inside itself
+        """Run the command; whatever it raises leaves here as a message on stderr."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted.")
+            leave(130)
+        except Exception as error:
+            from evalkit.problems import describe_trouble
+
+            # typer's own exceptions are its way of printing help and usage errors.
+            if type(error).__module__.startswith(("typer", "click")):
+                raise
+            message, code = describe_trouble(error)
+            say(message)
+            leave(code)
+
+
+app = typer.Typer(
+    name="evalkit",
+    cls=OneErrorDoor,
+    help="Did the change make the agent worse? Run labelled prompts, score, compare, gate.",
+    epilog="Exit codes: 0 passed, 1 failed, 2 invalid input, 3 could not be decided, 4 approval "
+    "needed, 5 nothing selected, 70 a bug in evalkit, 130/143 interrupted.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EvalSetPath = Annotated[Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")]
+RunRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run: its id or the start of it, a path, 'latest', 'baseline' or an agent version.",
+    ),
+]
+Expression = Annotated[
+    str, typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'.")
+]
+Tags = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
+CaseIds = Annotated[list[str], typer.Option("--case", metavar="ID", help="The case with this id.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials of every case.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")]
+MaxErrors = Annotated[
+    int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")
+]
+OnInconclusive = Annotated[
+    Policy | None, typer.Option(help="Whether inconclusive thresholds pass or fail the build.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
+AgentVersion = Annotated[
+    str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")
+]
+Against = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="RUN", help="Compare with this instead of the baseline."),
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing-baseline", help="Gate without a baseline, loudly.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+RunId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Name the run, or with --resume the one meant.")
+]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="With --resume: run trials again that had errors.")
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+JunitFile = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")
+]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        emit(f"evalkit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _evalkit(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    evalset: EvalSetPath,
+    expression: Expression = "",
+    tag: Tags = [],  # noqa: B006 - typer copies it
+    case: CaseIds = [],  # noqa: B006
+    failed: Annotated[bool, typer.Option("--failed", help="What failed in the last run.")] = False,
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Part I of N equal parts.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many cases.")] = None,
+    trials: Trials = None,
+    concurrency: Concurrency = None,
+    max_errors: MaxErrors = None,
+    on_inconclusive: OnInconclusive = None,
+    seed: Seed = None,
+    agent_version: AgentVersion = None,
+    baseline: Against = None,
+    allow_missing_baseline: AllowMissing = False,
+    resume: Resume = False,
+    run_id: RunId = None,
+    retry_errors: RetryErrors = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and what it costs.")
+    ] = False,
+    pdb: Annotated[
+        bool, typer.Option("--pdb", help="Run one case in this process, under the debugger.")
+    ] = False,
+    format: OutputFormat = Format.table,  # noqa: A002 - the option's name
+    junit: JunitFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Run the agent, score, compare with the baseline, gate: exit 0 or 1."""
+    from evalkit.commands import run as command
+    from evalkit.execution import Choices
+    from evalkit.plan import Order
+    from evalkit.selection import Selection, parse_shard
+
+    world = real_world()
+    order = Order(
+        path=evalset,
+        selection=Selection(
+            case_ids=tuple(case),
+            tags=tuple(tag),
+            expression=expression,
+            shard=parse_shard(shard) if shard else None,
+            limit=limit,
+        ),
+        overrides={
+            "trials": trials,
+            "concurrency": concurrency,
+            "max_errors": max_errors,
+            "on_inconclusive": on_inconclusive.value if on_inconclusive else None,
+            "seed": seed,
+        },
+    )
+    if failed:
+        order = command.narrow_to_failed(order, world)
+    if dry_run:
+        preview_run(order, world, format)
+    elif pdb:
+        debug_case(order, world)
+    else:
+        choices = Choices(
+            agent_version=agent_version, run_id=run_id, resume=resume, retry_errors=retry_errors
+        )
+        against = choose_baseline(baseline, allow_missing_baseline)
+        deliver(command.run(order, choices, against, world), format, junit, markdown)
+
+
+@app.command()
+def baseline(
+    evalset: EvalSetPath,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="RUN", help="Promote this run; run nothing.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of every case to record (default 10).")
+    ] = None,
+    concurrency: Concurrency = None,
+    max_errors: MaxErrors = None,
+    seed: Seed = None,
+    agent_version: AgentVersion = None,
+    resume: Resume = False,
+    run_id: RunId = None,
+    retry_errors: RetryErrors = False,
+    format: OutputFormat = Format.table,  # noqa: A002
+) -> None:
+    """Record several trials of every case, or promote a run, as the baseline."""
+    from evalkit.commands import baseline as command
+    from evalkit.execution import Choices
+    from evalkit.plan import Order
+    from evalkit.reports.findings import as_json, recorded_json, recorded_text
+
+    world = real_world()
+    overrides: dict[str, Json] = {
+        "trials": trials,
+        "concurrency": concurrency,
+        "max_errors": max_errors,
+        "seed": seed,
+    }
+    order = Order(path=evalset, overrides=overrides)
+    if source is None:
+        choices = Choices(
+            agent_version=agent_version, run_id=run_id, resume=resume, retry_errors=retry_errors
+        )
+        recorded = command.record(order, choices, world)
+    else:
+        recorded = command.promote_stored(order, source, world)
+    if format is Format.json:
+        emit(as_json(recorded_json(recorded)))
+    else:
+        emit(recorded_text(recorded, real_screen()))
+
+
+@app.command()
+def gate(
+    ref: RunRef,
+    baseline: Against = None,
+    allow_missing_baseline: AllowMissing = False,
+    format: OutputFormat = Format.table,  # noqa: A002
+    junit: JunitFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Decide again on a stored run, with today's thresholds, paying nothing."""
+    from evalkit.commands.gate import gate as decide_again
+
+    against = choose_baseline(baseline, allow_missing_baseline)
+    deliver(decide_again(ref, against, real_world()), format, junit, markdown)
+
+
+@app.command()
+def diff(
+    base: RunRef,
+    candidate: RunRef,
+    case: CaseIds = [],  # noqa: B006
+    format: OutputFormat = Format.table,  # noqa: A002
+    markdown: MarkdownFile = None,
+) -> None:
+    """Show what changed between two runs, versions or baselines; decides nothing, exits 0."""
+    from evalkit.commands.diff import diff as compare_runs
+    from evalkit.files import write_whole
+    from evalkit.reports.diffs import diff_json, diff_markdown, diff_text
+
+    found = compare_runs(base, candidate, tuple(case), real_world())
+    if markdown:
+        write_whole(markdown, diff_markdown(found))
+    emit(diff_json(found) if format is Format.json else diff_text(found, real_screen()))
+
+
+@app.command()
+def show(
+    ref: RunRef,
+    case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="One case's id.")] = None,
+    format: OutputFormat = Format.table,  # noqa: A002
+) -> None:
+    """Show a stored run and its failures, or one case with outputs and scores; exits 0."""
+    from evalkit.commands import show as command
+    from evalkit.reports.cases import case_json, case_text
+
+    world = real_world()
+    if case is None:
+        print_report(command.show_run(ref, world), format)
+        return
+    shown = command.show_case(ref, case, world)
+    as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())
+    emit(as_text)
+
+
+@app.command()
+def validate(
+    evalsets: Annotated[list[Path], typer.Argument(metavar="EVALSET...", help="Eval sets.")],
+    format: OutputFormat = Format.table,  # noqa: A002
+) -> None:
+    """Check eval sets and everything they name, without calling an agent."""
+    from evalkit.commands.validate import validate as check_sets
+    from evalkit.reports.findings import as_json, checked_json, checked_text
+
+    checked = check_sets(evalsets, real_world())
+    if format is Format.json:
+        emit(as_json(checked_json(checked)))
+    else:
+        emit(checked_text(checked, real_screen()))
+
+
+@app.command()
+def merge(
+    refs: Annotated[list[str], typer.Argument(metavar="RUN...", help="All parts of one run.")],
+    baseline: Against = None,
+    allow_missing_baseline: AllowMissing = False,
+    format: OutputFormat = Format.table,  # noqa: A002
+    junit: JunitFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Join the parts that `run --shard` made into one run, and decide it."""
+    from evalkit.commands.merge import merge as join
+
+    against = choose_baseline(baseline, allow_missing_baseline)
+    deliver(join(refs, against, real_world()), format, junit, markdown)
+
+
+@app.command()
+def repair(ref: RunRef) -> None:
+    """Drop the unreadable lines of a stored run, keeping the rest and a copy of the original."""
+    from evalkit.commands.repair import repair as drop_broken
+
+    emit(drop_broken(ref, real_world()))
+
+
+def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A002
+    """Print what a run would do."""
+    from evalkit.commands.preview import preview
+    from evalkit.reports.findings import as_json, preview_json, preview_text
+
+    found = preview(order, world)
+    if format is Format.json:
+        emit(as_json(preview_json(found)))
+    else:
+        emit(preview_text(found, real_screen()))
+
+
+def debug_case(order: Order, world: World) -> None:
+    """Hand one case to the debugger."""
+    from evalkit.commands.debug import debug
+
+    emit(debug(order, world))
+
+
+def choose_baseline(ref: str | None, allow_missing: bool) -> BaselineChoice:
+    """The options about the baseline as one record."""
+    from evalkit.deciding import BaselineChoice
+
+    return BaselineChoice(ref=ref, allow_missing=allow_missing)
+
+
+def deliver(
+    report: Report,
+    format: Format,  # noqa: A002
+    junit: Path | None,
+    markdown: Path | None,
+) -> NoReturn:
+    """Write the files that were asked for, print the result, exit with the verdict's code."""
+    from evalkit.files import write_whole
+    from evalkit.reports.junit import render_junit
+    from evalkit.reports.markdown import render_markdown
+
+    print_report(report, format)
+    if junit:
+        write_whole(junit, render_junit(report))
+    if markdown:
+        write_whole(markdown, render_markdown(report))
+    leave(report.verdict.exit_code)
+
+
+def print_report(report: Report, format: Format) -> None:  # noqa: A002
+    """Print a report on stdout."""
+    from evalkit.reports.json import render_json
+    from evalkit.reports.terminal import render_terminal
+
+    emit(render_json(report) if format is Format.json else render_terminal(report, real_screen()))
+
+
+def real_world() -> World:
+    """The outside as it is: this folder, this environment, this clock, this terminal."""
+    import secrets
+    from datetime import UTC, datetime
+
+    from evalkit.execution import World
+    from evalkit.progress import watch_progress
+
+    return World(
+        cwd=Path.cwd(),
+        environ=dict(os.environ),
+        now=lambda: datetime.now(UTC),
+        token=lambda: secrets.token_hex(3),
+        watch=lambda total: watch_progress(total, sys.stderr),
+    )
+
+
+def real_screen() -> Screen:
+    """What stdout can show: its width, whether colour is wanted, whether it takes Unicode."""
+    import shutil
+
+    from evalkit.reports.layout import Screen
+
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+    return Screen(
+        width=shutil.get_terminal_size((80, 24)).columns,
+        color=wants_color(),
+        unicode=encoding.startswith("utf"),
+    )
+
+
+def wants_color() -> bool:
+    """NO_COLOR and FORCE_COLOR decide (no-color.org, force-color.org), else whether it is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return bool(sys.stdout and sys.stdout.isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def emit(text: str) -> None:
+    """Write the result to stdout; a reader who has gone is none of our business."""
+    write_to(1, text)
+
+
+def say(text: str) -> None:
+    """Tell the user something on stderr, that is not the result."""
+    from evalkit.text import clean
+
+    write_to(
+        2, "\n".join(f"evalkit: {line}" for line in clean(text, newlines=True).split("\n")) + "\n"
+    )
+
+
+def write_to(descriptor: int, text: str) -> None:
+    """Write text whole, whatever the encoding can take.
+
+    Raises:
+        StoreError: stdout leads to a disk that is full.
+    """
+    stream = sys.stdout if descriptor == 1 else sys.stderr
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.flush()
+        stream.buffer.write(text.encode(encoding, "backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        # Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    except OSError as error:
+        from evalkit.errors import StoreError
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        raise StoreError(f"could not write the result: {error.strerror}.") from error
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code."""
+    raise typer.Exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    command: Callable[..., Any] = app
+    command(args=list(arguments) if arguments is not None else None, prog_name="evalkit")

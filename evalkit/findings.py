@@ -1,0 +1,46 @@
+"""What the commands beside a run come to, as records: a recorded baseline, a checked set, a preview."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.records import Run
+from evalkit.verdict import MetricSummary, Tally
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """The baseline that was written, and what it holds."""
+
+    path: Path
+    run: Run
+    tally: Tally
+    summaries: tuple[MetricSummary, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedSet:
+    """A sound eval set in numbers: how many cases each metric scores and each tag has."""
+
+    path: str
+    name: str
+    cases: int
+    rules: int
+    scored_by: tuple[tuple[str, int], ...]
+    tags: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """The size of a run; costs are None where no stored trial tells what one costs."""
+
+    evalset: str
+    agent: str
+    case_ids: tuple[str, ...]
+    cases_in_set: int
+    trials: int
+    agent_calls: int
+    cost_usd: float | None
+    metrics: tuple[str, ...]
+    baseline_trials: int

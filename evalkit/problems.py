@@ -1,0 +1,18 @@
+"""An exception as what the user reads and the code the process ends with."""
+
+from __future__ import annotations
+
+import traceback
+
+from evalkit import __version__
+from evalkit.errors import BUG, EvalkitError, Interrupted
+
+
+def describe_trouble(error: Exception) -> tuple[str, int]:
+    """The message and the exit code; only for a bug of evalkit's own there is a traceback."""
+    if isinstance(error, Interrupted):
+        return str(error), error.code
+    if isinstance(error, EvalkitError):
+        return str(error), error.exit_code
+    trace = "".join(traceback.format_exception(error))
+    return f"{trace}This is a bug in evalkit {__version__}; please report it with the above.", BUG
