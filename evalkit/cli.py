@@ -1,13 +1,11 @@
 """The command line: options become records, one call is made, its result is rendered, we exit.
 
-Only this module reads the environment, prints and exits. Every command imports what it needs when
-it is called, so that `evalkit --version` costs no more than Python and typer do.
+Every command imports what it needs when it is called, so that `evalkit --version` costs no more
+than Python and typer do.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +15,13 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.console import emit, real_screen, real_world, say
 
 if TYPE_CHECKING:
     from evalkit.deciding import BaselineChoice
     from evalkit.execution import World
     from evalkit.plan import Order
     from evalkit.records import Json
-    from evalkit.reports.layout import Screen
     from evalkit.reports.report import Report
 
 
@@ -397,84 +395,6 @@ def print_report(report: Report, format: Format) -> None:  # noqa: A002
     from evalkit.reports.terminal import render_terminal
 
     emit(render_json(report) if format is Format.json else render_terminal(report, real_screen()))
-
-
-def real_world() -> World:
-    """The outside as it is: this folder, this environment, this clock, this terminal."""
-    import secrets
-    from datetime import UTC, datetime
-
-    from evalkit.execution import World
-    from evalkit.progress import watch_progress
-
-    return World(
-        cwd=Path.cwd(),
-        environ=dict(os.environ),
-        now=lambda: datetime.now(UTC),
-        token=lambda: secrets.token_hex(3),
-        watch=lambda total: watch_progress(total, sys.stderr),
-    )
-
-
-def real_screen() -> Screen:
-    """What stdout can show: its width, whether colour is wanted, whether it takes Unicode."""
-    import shutil
-
-    from evalkit.reports.layout import Screen
-
-    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
-    return Screen(
-        width=shutil.get_terminal_size((80, 24)).columns,
-        color=wants_color(),
-        unicode=encoding.startswith("utf"),
-    )
-
-
-def wants_color() -> bool:
-    """NO_COLOR and FORCE_COLOR decide (no-color.org, force-color.org), else whether it is a terminal."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return bool(sys.stdout and sys.stdout.isatty()) and os.environ.get("TERM") != "dumb"
-
-
-def emit(text: str) -> None:
-    """Write the result to stdout; a reader who has gone is none of our business."""
-    write_to(1, text)
-
-
-def say(text: str) -> None:
-    """Tell the user something on stderr, that is not the result."""
-    from evalkit.text import clean
-
-    write_to(
-        2, "\n".join(f"evalkit: {line}" for line in clean(text, newlines=True).split("\n")) + "\n"
-    )
-
-
-def write_to(descriptor: int, text: str) -> None:
-    """Write text whole, whatever the encoding can take.
-
-    Raises:
-        StoreError: stdout leads to a disk that is full.
-    """
-    stream = sys.stdout if descriptor == 1 else sys.stderr
-    if stream is None:
-        return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        stream.flush()
-        stream.buffer.write(text.encode(encoding, "backslashreplace"))
-        stream.flush()
-    except BrokenPipeError:
-        # Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-    except OSError as error:
-        from evalkit.errors import StoreError
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-        raise StoreError(f"could not write the result: {error.strerror}.") from error
 
 
 def leave(code: int) -> NoReturn:

@@ -1,0 +1,141 @@
+"""What every test of the command line needs: a project folder and evalkit as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+LEFT_OUT = re.compile(r"^(EVALKIT|GITHUB|CI$|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|GIT_)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Stdout as the one strict JSON document it has to be."""
+        return json.loads(self.out, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with an eval set in it, and evalkit run there."""
+
+    folder: Path
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file; text may be indented as the test that holds it."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(dedent(content).lstrip("\n"))
+        return path
+
+    def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment without what would change how evalkit behaves."""
+        kept = {name: value for name, value in os.environ.items() if not LEFT_OUT.match(name)}
+        return {**kept, **(extra or {})}
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line that runs evalkit."""
+        return [sys.executable, "-m", "evalkit", *arguments]
+
+    def evalkit(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 60,
+        preexec: Callable[[], None] | None = None,
+    ) -> Done:
+        """Run evalkit to its end, and hold it to what must be true of every run."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environ(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            preexec_fn=preexec,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in err or done.returncode == 70, err
+        assert done.returncode in {0, 1, 2, 3, 4, 5, 70, 130, 143}, (done.returncode, err)
+        assert "\x1b" not in out + err, "colour without a terminal"
+        strays = [path for path in self.folder.rglob(".*") if re.match(r"\..+\.\w{8}$", path.name)]
+        assert not strays, "temporary files are left"
+        return Done(code=done.returncode, out=out, err=err)
+
+    def runs(self) -> list[Path]:
+        """The folders of the stored runs, oldest first."""
+        return sorted((self.folder / ".evalkit" / "runs").glob("*"))
+
+    def rows(self, run: Path | None = None) -> list[dict[str, Any]]:
+        """The stored trials of a run, of the newest one unless told otherwise."""
+        lines = ((run or self.runs()[-1]) / "trials.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+ECHO_AGENT = """
+    def answer(text):
+        return text.upper()
+"""
+
+ECHO_SET = """
+    evalset: echo
+    agent: {python: ./agent.py:answer}
+    metrics: [exact_match]
+    cases:
+      - {id: one, input: one, expected: ONE}
+      - {id: two, input: two, expected: TWO}
+      - {id: three, input: three, expected: THREE}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose agent answers in capitals, and a set that it passes."""
+    made = Project(tmp_path / "project")
+    made.folder.mkdir()
+    made.write("agent.py", ECHO_AGENT)
+    made.write("echo.yaml", ECHO_SET)
+    return made
+
+
+@pytest.fixture
+def git(project: Project) -> Callable[..., str]:
+    """Git in the project, as somebody with a name."""
+
+    def run_git(*arguments: str) -> str:
+        identity: Sequence[str] = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+        return subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=project.folder,
+            env=project.environ(),
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+
+    return run_git
