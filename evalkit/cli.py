@@ -7,7 +7,6 @@ than Python and typer do.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -16,6 +15,28 @@ from typer.core import TyperGroup
 
 from evalkit import __version__
 from evalkit.console import emit, real_screen, real_world, say
+from evalkit.options import (
+    Against,
+    AgentVersion,
+    AllowMissing,
+    CaseIds,
+    Concurrency,
+    EvalSetPath,
+    Expression,
+    Format,
+    JunitFile,
+    MarkdownFile,
+    MaxErrors,
+    OnInconclusive,
+    OutputFormat,
+    Resume,
+    RetryErrors,
+    RunId,
+    RunRef,
+    Seed,
+    Tags,
+    Trials,
+)
 
 if TYPE_CHECKING:
     from evalkit.deciding import BaselineChoice
@@ -23,20 +44,6 @@ if TYPE_CHECKING:
     from evalkit.plan import Order
     from evalkit.records import Json
     from evalkit.reports.report import Report
-
-
-class Format(StrEnum):
-    """What a result is printed as."""
-
-    table = "table"
-    json = "json"
-
-
-class Policy(StrEnum):
-    """What an inconclusive threshold does."""
-
-    passing = "pass"
-    failing = "fail"
 
 
 class OneErrorDoor(TyperGroup):
@@ -72,53 +79,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-EvalSetPath = Annotated[Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")]
-RunRef = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run: its id or the start of it, a path, 'latest', 'baseline' or an agent version.",
-    ),
-]
-Expression = Annotated[
-    str, typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'.")
-]
-Tags = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
-CaseIds = Annotated[list[str], typer.Option("--case", metavar="ID", help="The case with this id.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="Trials of every case.")]
-Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")]
-MaxErrors = Annotated[
-    int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")
-]
-OnInconclusive = Annotated[
-    Policy | None, typer.Option(help="Whether inconclusive thresholds pass or fail the build.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
-AgentVersion = Annotated[
-    str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")
-]
-Against = Annotated[
-    str | None,
-    typer.Option("--baseline", metavar="RUN", help="Compare with this instead of the baseline."),
-]
-AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing-baseline", help="Gate without a baseline, loudly.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
-RunId = Annotated[
-    str | None, typer.Option(metavar="ID", help="Name the run, or with --resume the one meant.")
-]
-RetryErrors = Annotated[
-    bool, typer.Option("--retry-errors", help="With --resume: run trials again that had errors.")
-]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-JunitFile = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")
-]
-MarkdownFile = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
-]
 
 
 def _print_version(wanted: bool) -> None:

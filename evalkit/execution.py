@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -45,6 +46,8 @@ SAME_TO_RESUME = (
     "evalkit_version",
 )
 """Fields of a run's header that must be what they were for a run to be resumed."""
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Watch(Protocol):
@@ -101,6 +104,11 @@ def execute(order: Order, choices: Choices, world: World, baseline_of: BaselineR
     Raises:
         EvalkitError: whatever is wrong with the order, the environment, the baseline or the store.
     """
+    if choices.run_id is not None and not RUN_ID.fullmatch(choices.run_id):
+        raise InvalidInput.single(
+            f"--run-id {choices.run_id!r} cannot name a folder. "
+            f"Use up to 100 letters, digits, '.', '_' and '-', a letter or digit first."
+        )
     return asyncio.run(_execute(order, choices, world, baseline_of))
 
 

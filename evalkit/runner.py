@@ -127,7 +127,7 @@ class Runner:
                 output, attempts = await self._ask(assignment)
             scores: tuple[Score, ...] = ()
             if output.error is None:
-                scores = await score_output(assignment, output)
+                scores = await score_output(assignment.case, assignment.scorers, output)
             self._save(
                 Trial(
                     case_id=assignment.case.id,
@@ -162,9 +162,9 @@ class Runner:
         return output, patient.most_attempts
 
 
-async def score_output(assignment: Assignment, output: Output) -> tuple[Score, ...]:
+async def score_output(case: Case, scorers: Iterable[Scorer], output: Output) -> tuple[Score, ...]:
     """Every score of one answer, in the order of the metrics."""
-    return tuple([await scorer.score(assignment.case, output) for scorer in assignment.scorers])
+    return tuple([await scorer.score(case, output) for scorer in scorers])
 
 
 def assign(

@@ -15,15 +15,15 @@ PACKAGE = Path(evalkit.__file__).parent
 
 LAYERS = (
     ("cli", "__main__"),
-    ("console",),
+    ("console", "options"),
     ("problems",),
     ("commands",),
-    ("progress",),
+    ("deciding", "progress"),
     ("reports",),
-    ("deciding",),
     ("execution",),
     ("findings",),
     ("gate",),
+    ("evidence",),
     ("compare",),
     ("runner", "plan"),
     ("agents", "metrics"),

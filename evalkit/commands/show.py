@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
 from evalkit.commands.gate import gate
 from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.execution import World
 from evalkit.project import find_root
-from evalkit.records import Case, Run
 from evalkit.refs import resolve_run
-from evalkit.reports.report import Report
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShownCase:
-    """One case of a run, and the baseline's side of it where there is one."""
-
-    run: Run
-    case: Case
-    baseline: Run | None
+from evalkit.reports.report import Report, ShownCase
 
 
 def show_run(ref: str, world: World) -> Report:

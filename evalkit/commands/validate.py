@@ -21,7 +21,9 @@ def validate(paths: Sequence[Path], world: World) -> tuple[CheckedSet, ...]:
         InvalidInput: every problem in every file.
         NothingSelected: there is nothing wrong, but a set has no cases.
     """
-    checked, problems, empty = [], [], []
+    checked: list[CheckedSet] = []
+    problems: list[Problem] = []
+    empty: list[Problem] = []
     for path in paths:
         try:
             checked.append(asyncio.run(_check(path, world)))

@@ -1,0 +1,81 @@
+"""`evalkit run --pdb`: one case in this process, under the debugger."""
+
+from __future__ import annotations
+
+import asyncio
+import pdb
+import sys
+import time
+
+from evalkit.agents.conversation import converse
+from evalkit.agents.python import reference_of, to_payload
+from evalkit.agents.replies import to_output
+from evalkit.errors import InvalidInput
+from evalkit.execution import World
+from evalkit.plan import Order, Plan, open_plan
+from evalkit.records import Output, Request
+from evalkit.runner import score_output, trial_seed
+from evalkit.worker.agent import AgentTarget
+from evalkit.worker.loading import LoadFailure, load_object
+
+
+class _DebuggedAgent:
+    """A Python entrypoint called right here, with the debugger at its first line."""
+
+    def __init__(self, target: AgentTarget) -> None:
+        self._target = target
+
+    async def answer(self, request: Request) -> Output:
+        positional, named = self._target.read_payload(to_payload(request))
+        start_s = time.monotonic()
+        debugger = pdb.Pdb()
+        if self._target.is_async:
+            debugger.set_trace(sys._getframe())  # noqa: SLF001 - the frame that awaits it
+            value = await self._target.function(*positional, **named)  # type: ignore[misc]
+        else:
+            value = debugger.runcall(self._target.function, *positional, **named)
+        return to_output(self._target.to_json(value), time.monotonic() - start_s)
+
+
+def debug(order: Order, world: World) -> str:
+    """Run the one selected case under pdb, score it, and say what came out; stores nothing.
+
+    Raises:
+        InvalidInput: not exactly one case, not a Python agent, or no terminal to debug on.
+    """
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise InvalidInput.single("--pdb needs a terminal. Run it from one, not in CI.")
+    return asyncio.run(_debug(order, world))
+
+
+async def _debug(order: Order, world: World) -> str:
+    async with open_plan(order, world.cwd, world.environ) as plan:
+        if len(plan.cases) != 1:
+            raise InvalidInput.single(f"--pdb runs one case, not {len(plan.cases)}. Add --case ID.")
+        if plan.agent.kind != "python":
+            raise InvalidInput.single(
+                f"--pdb debugs agents of the kind 'python', not {plan.agent.kind!r}."
+            )
+        case = plan.cases[0]
+        output = await converse(
+            _DebuggedAgent(_load_target(plan)),
+            case,
+            trial=0,
+            timeout_s=plan.agent.timeout_s,
+            seed=trial_seed(plan.settings.seed, case.id, 0),
+        )
+        scores = await score_output(case, plan.scorers[case.id], output)
+    lines = [f"case {case.id}", f"  output: {output.text!r}", f"  expected: {case.expected!r}"]
+    lines += [f"  {score.metric}: {score.value} {score.explanation}" for score in scores]
+    return "\n".join(lines) + "\n"
+
+
+def _load_target(plan: Plan) -> AgentTarget:
+    where = plan.surroundings
+    try:
+        found, _ = load_object(reference_of(plan.agent), where.base, where.root)
+        return AgentTarget(found)
+    except LoadFailure as failure:
+        raise InvalidInput.single(
+            "\n".join((*failure.reasons, failure.detail)), plan.agent.where
+        ) from failure

@@ -1,0 +1,69 @@
+"""The options of the command line, each defined once: its name, its type, what help says of it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What a result is printed as."""
+
+    table = "table"
+    json = "json"
+
+
+class Policy(StrEnum):
+    """What an inconclusive threshold does."""
+
+    passing = "pass"
+    failing = "fail"
+
+
+EvalSetPath = Annotated[Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")]
+RunRef = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run: its id or the start of it, a path, 'latest', 'baseline' or an agent version.",
+    ),
+]
+Expression = Annotated[
+    str, typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'.")
+]
+Tags = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
+CaseIds = Annotated[list[str], typer.Option("--case", metavar="ID", help="The case with this id.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials of every case.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")]
+MaxErrors = Annotated[
+    int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")
+]
+OnInconclusive = Annotated[
+    Policy | None, typer.Option(help="Whether inconclusive thresholds pass or fail the build.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
+AgentVersion = Annotated[
+    str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")
+]
+Against = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="RUN", help="Compare with this instead of the baseline."),
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing-baseline", help="Gate without a baseline, loudly.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+RunId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Name the run, or with --resume the one meant.")
+]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="With --resume: run trials again that had errors.")
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+JunitFile = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")
+]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
+]
