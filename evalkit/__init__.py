@@ -1,3 +1,36 @@
 """Offline evaluation of AI agents: run labelled prompts, score, compare with a baseline, gate."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.records import Case as Case
+    from evalkit.records import Output as Output
+    from evalkit.records import Score as Score
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Case": "evalkit.records",
+    "Output": "evalkit.records",
+    "Score": "evalkit.records",
+}
+"""Where each public name lives. It is loaded when first asked for, so that `evalkit --version` and
+every worker start without it."""
+
+__all__ = ["Case", "Output", "Score", "__version__"]
+
+
+if not TYPE_CHECKING:  # a type checker would take any attribute for a public name
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - see _HOMES
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ and its tail is an exact p-value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import comb, sqrt
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Weigh: TypeAlias = Callable[[int, int], Ints]
+"""Weights of every outcome of a case, by its baseline and candidate trials."""
 
 PRIOR = 0.2
 """Beta(.2, .2) of a case's pass rate: most cases are nearly always right or nearly always wrong.
@@ -103,16 +106,15 @@ def _worsened_law(base_trials: int, trials: int) -> Floats:
     m, k = base_trials, trials
     rising = np.concatenate(([0.0], np.cumsum(np.log(PRIOR + np.arange(m + k)))))
     log_beta = rising + rising[::-1]
-    beta = np.concatenate((np.exp(log_beta - log_beta.max()), np.zeros(k)))
+    beta = np.exp(log_beta - log_beta.max())
     law = np.zeros((m + k + 1, k + 1))
     for c in range(k + 1):
         s = np.arange(c, c + m + 1)
-        spread = sum(
-            comb(k - c, j) * (1 - WORSENED) ** j * beta[s + j] for j in range(k - c + 1)
-        )
+        spread = sum(comb(k - c, j) * (1 - WORSENED) ** j * beta[s + j] for j in range(k - c + 1))
         ways = np.array([comb(m, passes) * comb(k, c) for passes in range(m + 1)], dtype=float)
         law[s, c] = ways * WORSENED**c * spread
-    return law / law.sum(axis=1, keepdims=True)
+    law /= law.sum(axis=1, keepdims=True)
+    return law
 
 
 @cache
@@ -129,4 +131,112 @@ def drop_weights(base_trials: int, trials: int) -> Ints:
     broken[: base_trials + 1, 0] = 1.0
     mixture = (1 - BROKEN_SHARE) * _worsened_law(base_trials, trials) + BROKEN_SHARE * broken
     ratio = np.divide(mixture, law, out=np.ones_like(law), where=possible)
-    return np.rint(RESOLUTION * np.log(ratio)).astype(np.int64)
+    weights: Ints = np.rint(RESOLUTION * np.log(ratio)).astype(np.int64)
+    return weights
+
+
+@cache
+def plain_weights(base_trials: int, trials: int) -> Ints:
+    """Every candidate failure alike: minus the candidate's passes, indexed like `exchange_law`."""
+    row = -np.arange(trials + 1, dtype=np.int64)
+    return np.tile(row, (base_trials + trials + 1, 1))
+
+
+def law_of_sum(designs: Ints, weigh: Weigh) -> LatticeLaw:
+    """Law of the summed weights over cases when nothing changed, exact to about 1e-13.
+
+    `designs` has shape (cases, 3): baseline trials, candidate trials, passes in all. Cases of one
+    design share a law, whose transform is raised to their number and multiplied in.
+    """
+    groups, repeats = np.unique(designs, axis=0, return_counts=True)
+    lowest, span = 0, 0
+    masses = []
+    for (m, k, s), cases in zip(groups.tolist(), repeats.tolist(), strict=True):
+        law = exchange_law(m, k)[s]
+        possible = np.flatnonzero(law)
+        values = weigh(m, k)[s, possible]
+        lowest += cases * int(values.min())
+        span += cases * int(np.ptp(values))
+        masses.append((np.bincount(values - values.min(), weights=law[possible]), cases))
+    length = 1 << span.bit_length()
+    spectrum = np.ones(length // 2 + 1, dtype=complex)
+    for mass, cases in masses:
+        spectrum *= np.fft.rfft(mass, length) ** cases
+    return LatticeLaw(lowest=lowest, mass=np.fft.irfft(spectrum, length)[: span + 1].clip(min=0.0))
+
+
+def estimate_noise(counts: PassCounts) -> float:
+    """The mean over cases of p(1-p), the variance of one trial, unbiased when nothing changed.
+
+    Per case (m+K)/(m+K-1) q(1-q) with q the share of passes in both runs; at least .25/n, because n
+    cases that never disagreed do not prove that none ever will.
+    """
+    total = counts.base_trials + counts.trials
+    rate = (counts.base_passed + counts.passed) / total
+    variance = total / (total - 1) * rate * (1 - rate)
+    return max(float(np.mean(variance)), 0.25 / len(total))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeTest:
+    """What the exact test says of a drop in the mean pass rate, candidate minus baseline.
+
+    `delta` is the mean over cases of the difference of pass rates, `se` its standard error,
+    `noise` the mean trial variance. `p_value` and `p_plain` are one-sided mid-p: the odds of a result
+    this bad or worse when nothing changed, with and without the weights.
+    """
+
+    delta: float
+    se: float
+    noise: float
+    p_value: float
+    p_plain: float
+    law: LatticeLaw
+    plain_law: LatticeLaw
+
+    def false_alarm(self, alpha: float) -> float:
+        """The most often that an unchanged agent can fail at this level, given the passes in all."""
+        return min(self.law.size(alpha), self.plain_law.size(PLAIN_GUARD))
+
+
+def weights_mislead(counts: PassCounts) -> bool:
+    """Whether most cases have too small a baseline to tell the stable ones from the lucky ones.
+
+    That is fewer than three baseline trials, or fewer than candidate trials. The test is exact either
+    way; a few such cases, left by errors, cost less power than giving up the weights would.
+    """
+    small = (counts.base_trials < 3) | (counts.base_trials < counts.trials)
+    return bool(np.mean(small) > 0.5)
+
+
+def compare_passes(counts: PassCounts) -> ExchangeTest:
+    """Test whether the candidate passes less often than the baseline; at least one case.
+
+    At one trial each this is McNemar's test with mid-p (Fagerland et al. 2013).
+    """
+    in_all = counts.base_passed + counts.passed
+    designs = np.column_stack((counts.base_trials, counts.trials, in_all))
+
+    def mid_p(law: LatticeLaw, weigh: Weigh) -> float:
+        rows = zip(designs.tolist(), counts.passed.tolist(), strict=True)
+        return law.mid_p(sum(int(weigh(m, k)[s, c]) for (m, k, s), c in rows))
+
+    plain_law = law_of_sum(designs, plain_weights)
+    p_plain = mid_p(plain_law, plain_weights)
+    law, p_value = plain_law, p_plain
+    if not weights_mislead(counts):
+        law = law_of_sum(designs, drop_weights)
+        p_value = mid_p(law, drop_weights)
+    noise = estimate_noise(counts)
+    per_trial = float(np.mean(1 / counts.trials + 1 / counts.base_trials))
+    return ExchangeTest(
+        delta=float(
+            np.mean(counts.passed / counts.trials - counts.base_passed / counts.base_trials)
+        ),
+        se=sqrt(noise * per_trial / len(in_all)),
+        noise=noise,
+        p_value=p_value,
+        p_plain=p_plain,
+        law=law,
+        plain_law=plain_law,
+    )

@@ -27,7 +27,6 @@ from evalkit.store import (
     RunWriter,
     find_unfinished,
     in_order,
-    list_run_ids,
     new_run_id,
     read_run,
     runs_folder,
@@ -244,11 +243,9 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
     """The header of a new run of a plan."""
     root = plan.surroundings.root
     git = read_git_state(root, world.environ)
-    run_ids = list_run_ids(root)
     now = world.now()
-    newest = run_ids[-1] if run_ids else ""
     return RunHeader(
-        id=choices.run_id or new_run_id(now, plan.evalset.name, world.token(), newest),
+        id=choices.run_id or new_run_id(now, plan.evalset.name, world.token()),
         evalset=plan.evalset.name,
         evalset_path=path_in(root, order.path),
         evalset_digest=plan.evalset.digest,

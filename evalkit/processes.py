@@ -63,10 +63,10 @@ def find_tree(pid: int) -> list[psutil.Process]:
     if pid == os.getsid(0):
         return []
     found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
+    for member_pid in psutil.pids():
         with _gone_is_fine():
-            if os.getsid(process.pid) == pid:
-                found[process.pid] = process
+            if os.getsid(member_pid) == pid:
+                found[member_pid] = psutil.Process(member_pid)
     for member in list(found.values()):
         with _gone_is_fine():
             found.update((child.pid, child) for child in member.children(recursive=True))

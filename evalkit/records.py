@@ -327,13 +327,15 @@ class Surroundings:
     """Where a run takes place, for whatever has to reach outside: agents and metric plugins.
 
     `root` bounds the files a set may name; `base` is the set's folder, which relative paths start
-    from; `environ` is evalkit's own environment, of which children get an allow-listed part.
+    from; `environ` is evalkit's own environment, of which children get an allow-listed part. `trials`
+    is how many of every case are going to be run.
     """
 
     root: Path
     base: Path
     environ: Mapping[str, str]
     concurrency: int = 8
+    trials: int = 1
     run_id: str = ""
 
 

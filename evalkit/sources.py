@@ -34,9 +34,14 @@ class Unreadable(Exception):
 def shown_path(path: Path) -> str:
     """A path as the user would type it: relative to the current folder for what lies below it."""
     try:
-        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
+        # Not resolved: a symbolic link is shown under the name it is known by.
+        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))  # noqa: PTH100
     except (OSError, ValueError):
         return str(path)
+
+
+def _reason_of(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def locate_inside(name: str, folder: Path, root: Path) -> Path:
@@ -56,6 +61,21 @@ def locate_inside(name: str, folder: Path, root: Path) -> Path:
     return path
 
 
+def _near_name(path: Path) -> str:
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except (OSError, ValueError):
+        return "."
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _refuse_special(mode: int) -> None:
+    for is_kind, words in _KINDS:
+        if is_kind(mode):
+            raise Unreadable(f"{words}, not a file.")
+
+
 def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """The content of a regular file; of anything else nothing is read, and nothing waits.
 
@@ -73,12 +93,25 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        raise Unreadable(f"does not exist{_near_name(path)}.") from None
+        raise Unreadable(f"does not exist{_near_name(path)}") from None
     except (OSError, ValueError) as error:
         raise Unreadable(f"cannot be read: {_reason_of(error)}.") from error
     if len(data) > max_bytes:
         raise Unreadable(f"is larger than {max_bytes // 2**20} MiB, the most one file may have.")
     return data
+
+
+def _guess_other_encoding(data: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding
+    start = data[:4]
+    if start.count(0) == 3:
+        return "UTF-32"
+    # The first two characters of whatever is written for us are ASCII, save in a quoted CSV cell.
+    if start.count(0) == 2 and not (any(start[0::2]) and any(start[1::2])):
+        return "UTF-16"
+    return ""
 
 
 def decode_utf8(data: bytes, path: str, problems: list[Problem]) -> str | None:
@@ -103,35 +136,3 @@ def decode_utf8(data: bytes, path: str, problems: list[Problem]) -> str | None:
         )
     problems.append(Problem(message=f"the file {found}. Save it as UTF-8.", where=where))
     return None
-
-
-def _guess_other_encoding(data: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return encoding
-    start = data[:4]
-    if len(start) == 4 and start.count(0) == 3:
-        return "UTF-32"
-    # The first two characters of any text file that we read are ASCII.
-    if len(start) == 4 and (not any(start[0::2]) or not any(start[1::2])):
-        return "UTF-16"
-    return ""
-
-
-def _refuse_special(mode: int) -> None:
-    for is_kind, words in _KINDS:
-        if is_kind(mode):
-            raise Unreadable(f"{words}, not a file.")
-
-
-def _near_name(path: Path) -> str:
-    try:
-        names = sorted(os.listdir(path.parent))
-    except (OSError, ValueError):
-        return ""
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _reason_of(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -35,22 +35,26 @@ def runs_folder(root: Path) -> Path:
     return root / ".evalkit" / "runs"
 
 
-def new_run_id(now: datetime, evalset: str, token: str, newest: str = "") -> str:
-    """An id that sorts after `newest`, the newest id there is, even when the clock was set back."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
-    if newest[: len(stamp)] >= stamp:
-        date, time, milliseconds = newest[: len(stamp)].split("-")
-        stamp = f"{date}-{time}-{int(milliseconds) + 1:03d}"
+def new_run_id(now: datetime, evalset: str, token: str) -> str:
+    """An id that people can read: when it was started, of which eval set, and a token of its own."""
+    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     name = re.sub(r"[^a-z0-9]+", "-", evalset.casefold()).strip("-")[:40] or "set"
     return f"{stamp}-{name}-{token}"
 
 
 def list_run_ids(root: Path) -> tuple[str, ...]:
-    """Every stored run's id, oldest first."""
+    """Every stored run's id, in the order in which they were started."""
+    return tuple(run_id for _, run_id in sorted(_started(root)))
+
+
+def _started(root: Path) -> list[tuple[int, str]]:
+    # A header is written once, and its file's time is set to be later than all before it (see
+    # `RunWriter.create`), so that a clock that was set back does not change the order.
     folder = runs_folder(root)
     if not folder.is_dir():
-        return ()
-    return tuple(sorted(entry.name for entry in folder.iterdir() if (entry / HEADER_FILE).exists()))
+        return []
+    headers = ((entry / HEADER_FILE, entry.name) for entry in folder.iterdir())
+    return [(path.stat().st_mtime_ns, name) for path, name in headers if path.exists()]
 
 
 class RunWriter:
@@ -89,7 +93,11 @@ class RunWriter:
             ) from None
         except OSError as error:
             raise StoreError(f"{folder}: could not save: {reason_of(error)}.") from error
-        write_whole(folder / HEADER_FILE, canonical(msgspec.to_builtins(header)) + "\n")
+        newest_ns = max((time_ns for time_ns, _ in _started(root)), default=0)
+        path = folder / HEADER_FILE
+        write_whole(path, canonical(msgspec.to_builtins(header)) + "\n")
+        time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
+        os.utime(path, ns=(time_ns, time_ns))
         return cls(folder, _open_locked(folder / TRIALS_FILE))
 
     @classmethod

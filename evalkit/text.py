@@ -7,9 +7,12 @@ people passes through here; what is harmless stays as it is, the rest becomes a 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
+
+from evalkit.records import Json
 
 # Unicode 16: general categories Cc, Cs, Zl, Zp, the invisible ones of Cf, every code point with the
 # property Default_Ignorable_Code_Point except the variation selectors of emoji, and the
@@ -34,8 +37,9 @@ _EMOJI_STYLE = "\ufe0f"
 _ELLIPSIS = "…"
 _CUT_BEFORE = "[...] "
 _BACKTICKS = re.compile("`+")
-_MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>&|~]")
-_MARKDOWN_OPENING = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=:]))")
+# An underscore inside a word is no emphasis (CommonMark 6.2).
+_MARKDOWN_SPECIAL = re.compile(r"[\\`*\[\]<&|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_MARKDOWN_OPENING = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=:>]))")
 # What GitHub and GitLab turn into a mention, an issue, a link or an emoji wherever it stands.
 _MARKDOWN_REFERENCE = re.compile(r"[@#]|://|www\.|\bGH-\d|:\w+:", re.IGNORECASE)
 
@@ -149,6 +153,17 @@ def tail(text: str, limit: int) -> str:
         return cleaned
     room = max(limit - len(_CUT_BEFORE), 0)
     return _CUT_BEFORE + cleaned[len(cleaned) - room :]
+
+
+def json_block(document: Json) -> str:
+    """A document as stable, strict JSON in ASCII, indented, in which no CI system finds a command.
+
+    Raises:
+        ValueError: it holds NaN or an infinity.
+    """
+    block = json.dumps(document, sort_keys=True, indent=2, allow_nan=False)
+    # Both can only stand in strings, where JSON may spell any character as an escape.
+    return _HASH_COMMAND.sub(r"\\u0023", block).replace("\x7f", r"\u007f") + "\n"
 
 
 def xml_text(text: str) -> str:

@@ -89,7 +89,8 @@ class Project:
 
     def runs(self) -> list[Path]:
         """The folders of the stored runs, oldest first."""
-        return sorted((self.folder / ".evalkit" / "runs").glob("*"))
+        headers = (self.folder / ".evalkit" / "runs").glob("*/run.json")
+        return [path.parent for path in sorted(headers, key=lambda path: path.stat().st_mtime_ns)]
 
     def rows(self, run: Path | None = None) -> list[dict[str, Any]]:
         """The stored trials of a run, of the newest one unless told otherwise."""

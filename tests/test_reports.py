@@ -291,7 +291,7 @@ def check_inconclusive() -> Check:
         sentence="INCONCLUSIVE latency_s p95 1.75 s -> 1.91 s (+9.1%): a rise of 20% is not ruled out.",
         baseline=1.75,
         candidate=1.91,
-        difference=0.16,
+        difference=0.0914,
         cases=7,
         to_decide="2 more trials per case would decide with 85% chance.",
     )

@@ -8,7 +8,7 @@ import sys
 import time
 
 from evalkit.agents.conversation import converse
-from evalkit.agents.python import reference_of, to_payload
+from evalkit.agents.python import entrypoint, to_payload
 from evalkit.agents.replies import to_output
 from evalkit.errors import InvalidInput
 from evalkit.execution import World
@@ -73,7 +73,7 @@ async def _debug(order: Order, world: World) -> str:
 def _load_target(plan: Plan) -> AgentTarget:
     where = plan.surroundings
     try:
-        found, _ = load_object(reference_of(plan.agent), where.base, where.root)
+        found, _ = load_object(entrypoint(plan.agent), where.base, where.root)
         return AgentTarget(found)
     except LoadFailure as failure:
         raise InvalidInput.single(

@@ -16,7 +16,7 @@ from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
-from evalkit.store import RunWriter, in_order, list_run_ids, new_run_id
+from evalkit.store import RunWriter, in_order, new_run_id
 from evalkit.summary import tally
 
 SAME_TO_MERGE = (
@@ -44,9 +44,7 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
     """
     root = find_root(world.cwd, world.cwd)
     parts = [resolve_run(ref, root=root, cwd=world.cwd) for ref in refs]
-    run_ids = list_run_ids(root)
-    token, newest = world.token(), run_ids[-1] if run_ids else ""
-    run_id = new_run_id(world.now(), parts[0].header.evalset, token, newest)
+    run_id = new_run_id(world.now(), parts[0].header.evalset, world.token())
     whole = join_parts(parts, run_id)
     baseline = read_chosen_baseline(
         against, whole.header.evalset_path, whole.header.evalset, root=root, cwd=world.cwd

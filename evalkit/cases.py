@@ -1,0 +1,110 @@
+"""One case of an eval set, turned from a node into a record with a digest of all that can change its score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.digest import digest
+from evalkit.nodes import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    is_null,
+    quote,
+    value_of,
+)
+from evalkit.reading import Fields, open_fields
+from evalkit.records import Case, Json, MetricSpec, Problem, Role, Turn
+from evalkit.specs import read_metrics
+
+CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics")
+TURN_KEYS = ("role", "content")
+
+_ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+def _name_case(node: Node) -> str:
+    member = node.members.get("id") if isinstance(node, MappingNode) else None
+    name = member.node.text if member is not None and isinstance(member.node, Scalar) else ""
+    return f"case {quote(name)}" if name.strip() else "case"
+
+
+def _read_turn(node: Node, fields: Fields) -> Turn | None:
+    if isinstance(node, Scalar) and not is_null(node):
+        return Turn(role="user", content=node.text)
+    if not isinstance(node, MappingNode):
+        if not isinstance(node, Broken):
+            message = (
+                f"a turn must be text or a mapping with role and content, not {describe(node)}."
+            )
+            fields.complain(message, node)
+        return None
+    turn = open_fields(node, f"{fields.owner}: turn", TURN_KEYS, fields.problems)
+    if turn is None:
+        return None
+    if turn.get("role") is None:
+        turn.complain(f"role is missing. Add one of {', '.join(_ROLES)}.")
+    role = turn.choice("role", _ROLES)
+    content = turn.required_text("content")
+    return None if role is None or content is None else Turn(role=role, content=content)
+
+
+def _read_input(fields: Fields) -> str | tuple[Turn, ...]:
+    member = fields.node.members.get("input")
+    if member is None or not isinstance(member.node, ListNode | MappingNode):
+        return fields.required_text("input") or ""
+    node = member.node
+    if isinstance(node, MappingNode):
+        fields.complain("input must be text or a list of turns, not a mapping.", node)
+        return ""
+    turns = tuple(turn for item in node.items if (turn := _read_turn(item, fields)) is not None)
+    # A turn that was reported already may be the one that is missed here.
+    if len(turns) == len(node.items) and (not turns or turns[-1].role != "user"):
+        fields.complain("the last turn of input must be the user's: it is what is answered.", node)
+    return turns
+
+
+def _digest_case(
+    prompt: str | tuple[Turn, ...],
+    expected: Json,
+    metadata: Json,
+    metrics: Sequence[MetricSpec],
+) -> str:
+    turns = [[turn.role, turn.content] for turn in prompt] if isinstance(prompt, tuple) else prompt
+    # A mapping, because scores do not depend on the order in which metrics are listed.
+    own = {spec.name: [spec.ref, spec.args] for spec in metrics}
+    return digest({"input": turns, "expected": expected, "metadata": metadata, "metrics": own})
+
+
+def read_case(node: Node, problems: list[Problem]) -> Case | None:
+    """A case, as far as it can be made out; None when it has no id."""
+    owner = _name_case(node)
+    fields = open_fields(node, owner, CASE_KEYS, problems)
+    if fields is None:
+        return None
+    case_id = fields.required_text("id")
+    case_id = None if case_id is None else fields.check_label(case_id, "id")
+    prompt = _read_input(fields)
+    expected = fields.get("expected")
+    expected_value = None if expected is None else value_of(expected)
+    tags = fields.labels("tags") or ()
+    metadata = fields.mapping("metadata") or {}
+    cluster = fields.label("cluster")
+    own_metrics = fields.get("metrics")
+    metrics = () if own_metrics is None else read_metrics(own_metrics, owner, problems)
+    if case_id is None:
+        return None
+    return Case(
+        id=case_id,
+        input=prompt,
+        expected=expected_value,
+        tags=tags,
+        metadata=metadata,
+        cluster=cluster,
+        metrics=metrics,
+        digest=_digest_case(prompt, expected_value, metadata, metrics),
+        where=node.where,
+    )

@@ -1,0 +1,236 @@
+"""An eval-set file, with the project file above it and the case files it names, turned into an EvalSet."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from evalkit.casefiles import READERS, find_reader
+from evalkit.cases import read_case
+from evalkit.digest import digest
+from evalkit.nodes import ListNode, MappingNode, Node, Scalar, describe, is_null, quote
+from evalkit.reading import Fields, open_fields
+from evalkit.records import AgentSpec, Case, EvalSet, Json, Location, MetricSpec, Problem, Rule
+from evalkit.settings import SETTING_NAMES
+from evalkit.sources import Unreadable, locate_inside, read_file, shown_path
+from evalkit.specs import read_agent, read_gate, read_metrics, read_settings
+from evalkit.yamlio import MAX_PROBLEMS, parse_yaml
+
+PROJECT_FILE = "evalkit.yaml"
+PROJECT_KEYS = ("agent", "metrics", "gate", *sorted(SETTING_NAMES))
+SET_KEYS = ("evalset", "description", "cases", *PROJECT_KEYS)
+
+MAX_CASES = 100_000
+"""Of one set, over all its files."""
+
+MAX_NAME_BYTES = 200
+"""Of a set's name; file systems allow 255 bytes, and endings are added to it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Common:
+    """What a set and a project file may both say; None where the file is silent."""
+
+    agent: AgentSpec | None = None
+    metrics: tuple[MetricSpec, ...] | None = None
+    gate: tuple[Rule, ...] | None = None
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+
+def find_project_file(path: Path, root: Path) -> Path | None:
+    """The `evalkit.yaml` nearest to an eval set, in its folder or above, not above `root`."""
+    folder, root = path.parent.resolve(), root.resolve()
+    if folder.is_relative_to(root):
+        for above in (folder, *folder.parents):
+            # A link that leads nowhere counts: it is reported, not passed over.
+            if os.path.lexists(above / PROJECT_FILE):
+                return above / PROJECT_FILE
+            if above == root:
+                break
+    return None
+
+
+def _read_file(
+    path: Path,
+    owner: str,
+    keys: Sequence[str],
+    problems: list[Problem],
+    root: Path | None = None,
+) -> Fields:
+    """The fields of a YAML mapping, in `root` if given; none when it is empty or unreadable."""
+    nothing = MappingNode(members={}, where=Location(path=shown_path(path)))
+    node: Node | None = None
+    try:
+        data = read_file(path if root is None else locate_inside(path.name, path.parent, root))
+        node = parse_yaml(data, nothing.where.path, problems)
+    except Unreadable as trouble:
+        problems.append(Problem(message=f"the file {trouble}", where=nothing.where))
+    if node is None or is_null(node):
+        node = nothing
+    fields = open_fields(node, owner, keys, problems)
+    return fields or Fields(owner=owner, node=nothing, problems=problems)
+
+
+def _read_common(fields: Fields) -> _Common:
+    agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
+    problems = fields.problems
+    return _Common(
+        agent=None if agent is None else read_agent(agent, problems),
+        metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
+        gate=None if gate is None else read_gate(gate, problems),
+        settings=read_settings(fields),
+    )
+
+
+def _read_name(fields: Fields, path: Path) -> str:
+    name = fields.label("evalset")
+    if name is None:
+        return path.stem
+    if "/" in name or name.startswith(".") or len(name.encode()) > MAX_NAME_BYTES:
+        fields.complain(
+            f"evalset {quote(name)} cannot be part of a file name, as in baselines/NAME.jsonl. "
+            f"Write a shorter name without '/' that does not begin with a dot.",
+            fields.get("evalset"),
+        )
+    return name
+
+
+class _CaseFiles:
+    """The case files that a set in `folder` names, each read once; `empty` are those without a case."""
+
+    def __init__(self, folder: Path, root: Path, problems: list[Problem]) -> None:
+        self.folder = folder
+        self.root = root
+        self.problems = problems
+        self.empty: list[Scalar] = []
+        self._seen: set[Path] = set()
+
+    def read(self, name: Scalar) -> Iterator[Node]:
+        """The cases of one file; why it cannot be read is a problem of the place that names it."""
+        reader = find_reader(name.text)
+        try:
+            path = locate_inside(name.text, self.folder, self.root)
+            if reader is None:
+                raise Unreadable(f"is of no kind that holds cases. Use {', '.join(READERS)}.")
+            if path in self._seen:
+                raise Unreadable("is listed twice. Keep one.")
+            self._seen.add(path)
+            data = read_file(path)
+        except Unreadable as trouble:
+            message = f"case file {quote(name.text)} {trouble}"
+            self.problems.append(Problem(message=message, where=name.where))
+            return
+        known_problems, is_empty = len(self.problems), True
+        # Shown as the set names it, not where a symbolic link led.
+        for node in reader(data, shown_path(self.folder / name.text), self.problems):
+            is_empty = False
+            yield node
+        if is_empty and len(self.problems) == known_problems:
+            self.empty.append(name)
+
+
+def _case_nodes(fields: Fields, files: _CaseFiles) -> Iterator[Node]:
+    """Every case of a set in order, whether it stands there or in a file."""
+    node = fields.get("cases")
+    if isinstance(node, Scalar):
+        yield from files.read(node)
+    elif isinstance(node, ListNode):
+        for item in node.items:
+            if isinstance(item, Scalar) and not is_null(item):
+                yield from files.read(item)
+            else:
+                yield item
+    elif node is not None:
+        message = f"cases must be a list, not {describe(node)}. Begin each case with '- id:'."
+        fields.complain(message, node)
+
+
+def _fold_id(case_id: str) -> str:
+    """What two ids that people or file systems may take for one have in common."""
+    if case_id.isascii():
+        return case_id.lower()
+    decomposed = unicodedata.normalize("NFD", case_id)
+    return unicodedata.normalize("NFC", decomposed.casefold())
+
+
+def _describe_clash(case: Case, first: Case) -> str:
+    if case.id == first.id:
+        return f"case {case.id!r}: this id is at {first.where} already. Give it another."
+    return (
+        f"case {case.id!a}: this id differs from {first.id!a} at {first.where} in letter case or "
+        f"Unicode form alone. Give it another."
+    )
+
+
+def _read_cases(fields: Fields, files: _CaseFiles) -> tuple[Case, ...]:
+    problems = fields.problems
+    most_problems = len(problems) + MAX_PROBLEMS
+    cases: dict[str, Case] = {}
+    for node in _case_nodes(fields, files):
+        trouble = None
+        if len(problems) >= most_problems:
+            trouble = "too many problems to go on; the cases from here on were not read."
+        elif len(cases) == MAX_CASES:
+            trouble = f"a set may have {MAX_CASES:,} cases; here is one more. Split the set."
+        if trouble:
+            problems.append(Problem(message=trouble, where=node.where))
+            break
+        case = read_case(node, problems)
+        if case is None:
+            continue
+        first = cases.setdefault(_fold_id(case.id), case)
+        if first is not case:
+            problems.append(Problem(message=_describe_clash(case, first), where=case.where))
+    if cases:
+        # In a set that has cases an empty file is more likely lost content than meant.
+        problems += [
+            Problem(message=f"case file {quote(name.text)} holds no cases.", where=name.where)
+            for name in files.empty
+        ]
+    return tuple(cases.values())
+
+
+def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
+    rules = [msgspec.to_builtins(rule) for rule in gate]
+    return digest(
+        {
+            "cases": [[case.id, case.digest, case.tags, case.cluster] for case in cases],
+            "metrics": [[spec.name, spec.ref, spec.args, spec.tags] for spec in metrics],
+            "gate": [{key: rule[key] for key in rule if key != "where"} for rule in rules],
+        }
+    )
+
+
+def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
+    """Read an eval set as far as it can be read, and everything that is wrong with it.
+
+    The `evalkit.yaml` nearest above it, not above `root`, gives what the set does not say. Case files
+    are looked for from the set's folder and must be inside `root`. Locations are paths as the user
+    would type them. A set without cases is no problem here. Nothing is raised for any content.
+    """
+    problems: list[Problem] = []
+    fields = _read_file(path, "eval set", SET_KEYS, problems)
+    own, shared = _read_common(fields), _Common()
+    project_file = find_project_file(path, root)
+    if project_file is not None:
+        shared = _read_common(_read_file(project_file, PROJECT_FILE, PROJECT_KEYS, problems, root))
+    cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
+    metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
+    gate = (shared.gate if own.gate is None else own.gate) or ()
+    evalset = EvalSet(
+        name=_read_name(fields, path),
+        path=shown_path(path),
+        description=fields.text("description") or "",
+        agent=own.agent or shared.agent,
+        metrics=metrics,
+        gate=gate,
+        cases=cases,
+        settings={**shared.settings, **own.settings},
+        digest=_digest_set(cases, metrics, gate),
+    )
+    return evalset, problems

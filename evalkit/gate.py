@@ -1,0 +1,131 @@
+"""A run, its baseline and the thresholds into one verdict and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
+
+from evalkit.compare import compare_tables
+from evalkit.errors import FAILED, PASSED, Undecidable
+from evalkit.records import Outcome, Rule, Run
+from evalkit.samples import tabulate
+from evalkit.sides import Sides
+from evalkit.spelling import count_of
+from evalkit.summary import summarise_table, tally_table
+from evalkit.thresholds import apply_rule
+from evalkit.verdict import Check, Tally, Verdict
+from evalkit.wording import checks_reason, errors_reason
+
+OnInconclusive: TypeAlias = Literal["pass", "fail"]
+
+
+def decide(  # noqa: PLR0913 - the three it can be told are not worth a record of their own
+    rules: Sequence[Rule],
+    candidate: Run,
+    baseline: Run | None,
+    *,
+    max_errors: int,
+    on_inconclusive: OnInconclusive,
+    baseline_problem: str = "",
+) -> Verdict:
+    """Apply every threshold and say what follows from all of them together.
+
+    Trials without a score count against `max_errors`, never as failures of the agent; a run with more
+    of them, or with trials that were never run, is undecided, whatever its thresholds say. Without
+    rules a complete run passes, and the reason says that nothing was checked.
+
+    Args:
+        rules: the gate.
+        candidate: the run under test.
+        baseline: what it is compared with, if there is anything.
+        max_errors: trials that may be without a score.
+        on_inconclusive: what a threshold that is neither proven nor ruled out does to the exit code.
+        baseline_problem: why there is no baseline and what to do; ends the sentence of every threshold
+            that needs one.
+    """
+    table = tabulate(candidate)
+    base = tabulate(baseline) if baseline is not None else None
+    comparison = compare_tables(base, table) if base is not None else None
+    sides = Sides(
+        candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
+    )
+    decided = [apply_rule(rule, sides) for rule in rules]
+    checks = tuple(one.check for one in decided)
+    tally = tally_table(table)
+    reason = find_obstacle(tally, max_errors)
+    outcome: Outcome = "undecided"
+    if reason:
+        reason += _proven_anyway(checks)
+    else:
+        outcome = combine(checks)
+        reason = _explain(outcome, checks)
+    return Verdict(
+        outcome=outcome,
+        exit_code=exit_code_of(outcome, on_inconclusive),
+        reason=reason,
+        tally=tally,
+        checks=checks,
+        summaries=summarise_table(table),
+        comparison=comparison,
+        notes=(
+            *_policy_notes(outcome, checks, tally, on_inconclusive),
+            *(comparison.notes if comparison is not None else ()),
+            *(note for one in decided for note in one.notes),
+        ),
+    )
+
+
+def find_obstacle(tally: Tally, max_errors: int) -> str:
+    """Why a run is not complete enough to be judged at all; empty when it is."""
+    if tally.counts["not_run"] or tally.errors > max_errors:
+        return errors_reason(tally, max_errors)
+    if not tally.counts["scored"]:
+        return "Not decided: not one trial was scored."
+    return ""
+
+
+def combine(checks: Sequence[Check]) -> Outcome:
+    """The outcome of all checks together: what could not be applied outweighs what failed."""
+    outcomes = {check.outcome for check in checks}
+    order: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive")
+    return next((outcome for outcome in order if outcome in outcomes), "pass")
+
+
+def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
+    """The exit code of an outcome under the set's policy."""
+    if outcome == "fail":
+        return FAILED
+    if outcome == "pass" or (outcome == "inconclusive" and on_inconclusive == "pass"):
+        return PASSED
+    return Undecidable.exit_code
+
+
+def _explain(outcome: Outcome, checks: Sequence[Check]) -> str:
+    if not checks:
+        return "Complete, but no threshold was checked."
+    reason = checks_reason(outcome, checks)
+    return reason + _proven_anyway(checks) if outcome == "undecided" else reason
+
+
+def _proven_anyway(checks: Sequence[Check]) -> str:
+    failed = sum(check.outcome == "fail" for check in checks)
+    if not failed:
+        return ""
+    return f" {count_of(failed, 'threshold')} failed on what was scored."
+
+
+def _policy_notes(
+    outcome: Outcome, checks: Sequence[Check], tally: Tally, on_inconclusive: OnInconclusive
+) -> Iterable[str]:
+    """What lets a run through that is not a plain pass."""
+    if outcome == "inconclusive" and on_inconclusive == "pass":
+        unproven = sum(check.outcome == "inconclusive" for check in checks)
+        yield (
+            f"INCONCLUSIVE: {count_of(unproven, 'threshold')} neither failed nor proven to hold; "
+            f"on_inconclusive is 'pass', so this does not fail the run."
+        )
+    if tally.errors and outcome != "undecided":
+        yield (
+            f"{tally.errors} of {count_of(tally.selected, 'trial')} have no score, no more than "
+            f"max_errors allows; they are left out of every number."
+        )

@@ -1,0 +1,106 @@
+"""Values of a run into intervals that hold their level at the sizes of an eval set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, cos, floor, inf, lgamma, log, pi, sin, sqrt, tan
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from evalkit.exchange import Floats
+
+
+class Interval(NamedTuple):
+    """Two bounds, each missed on its side with probability at most `alpha`; infinite when unknown."""
+
+    low: float
+    high: float
+
+
+def t_of(alpha: float, freedom: int) -> float:
+    """The quantile of Student's t that is exceeded with probability `alpha` (0 < alpha < .5).
+
+    With t = sqrt(freedom) tan(angle), the probability of |T| <= t is a finite series in cos(angle) for
+    whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4); solved by bisection.
+    """
+    odd = freedom % 2
+    steps = np.arange(2 + odd, freedom - 1 + odd, 2)
+    factors = (steps - 1) / steps
+
+    def within(angle: float) -> float:
+        series = 1 + float(np.sum(np.cumprod(factors * cos(angle) ** 2)))
+        if not odd:
+            return sin(angle) * series
+        rest = sin(angle) * cos(angle) * series if freedom > 1 else 0.0
+        return 2 / pi * (angle + rest)
+
+    low, high = 0.0, pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < 1 - 2 * alpha else (low, middle)
+    return sqrt(freedom) * tan(low)
+
+
+def effective_trials(cases: Sequence[Sequence[float]]) -> float:
+    """Independent 0/1 trials that would tell as much about the mean rate as these, by case.
+
+    Trials of one case resemble each other: rate (1 - rate) over the variance of the mean of the cases'
+    own rates, kept between the number of cases and the number of trials (the design effect of Kish
+    1965). Where all agree nothing can be said of the resemblance, and it is the number of cases.
+    """
+    rates = np.array([np.mean(row) for row in cases])
+    rate = float(np.mean(rates))
+    variance = float(np.var(rates, ddof=1)) / len(rates) if len(rates) > 1 else 0.0
+    trials = sum(len(row) for row in cases)
+    if variance == 0 or rate in (0.0, 1.0):
+        return float(len(rates))
+    return min(max(rate * (1 - rate) / variance, len(rates)), trials)
+
+
+def wilson_interval(rate: float, trials: float, alpha: float) -> Interval:
+    """Score interval of a rate seen in so many (effective) trials (Wilson 1927)."""
+    z = NormalDist().inv_cdf(1 - alpha)
+    shrink = 1 + z * z / trials
+    centre = (rate + z * z / (2 * trials)) / shrink
+    half = z / shrink * sqrt(rate * (1 - rate) / trials + z * z / (4 * trials**2))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def mean_interval(values: Floats, alpha: float) -> Interval:
+    """Student's interval of the mean of independent values, shape (cases,); infinite for one value."""
+    if values.size < 2:
+        return Interval(-inf, inf)
+    half = t_of(alpha, values.size - 1) * float(np.std(values, ddof=1)) / sqrt(values.size)
+    centre = float(np.mean(values))
+    return Interval(centre - half, centre + half)
+
+
+def quantile_interval(cases: Sequence[Sequence[float]], level: float, alpha: float) -> Interval:
+    """Interval of the `level` quantile of all trials, from their order alone (David and Nagaraja 2003).
+
+    Ranks come from the binomial law of as many independent trials as those by case are worth; a bound
+    that would need a rank beyond the sample is infinite.
+    """
+    values = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in cases]))
+    bound = values[ceil(level * values.size) - 1]
+    worth = floor(effective_trials([[float(value <= bound) for value in row] for row in cases]))
+    # at_most[r] is the chance that at most r - 1 trials lie below the true quantile.
+    ranks = np.arange(worth + 1)
+    log_factorial = np.array([lgamma(rank + 1) for rank in ranks])
+    chances = log_factorial[-1] - log_factorial - log_factorial[::-1]
+    mass = np.exp(chances + ranks * log(level) + (worth - ranks) * log(1 - level))
+    at_most = np.concatenate(([0.0], np.cumsum(mass)))
+    lower = int(np.flatnonzero(at_most[: worth + 1] <= alpha)[-1])
+    upper_ranks = np.flatnonzero(1 - at_most[: worth + 1] <= alpha)
+    scale = values.size / worth
+    low = float(values[max(floor(lower * scale), 1) - 1]) if lower else -inf
+    if not upper_ranks.size:
+        return Interval(low, inf)
+    return Interval(low, float(values[min(ceil(int(upper_ranks[0]) * scale), values.size) - 1]))
+
+
+def trials_for_bounds(level: float, alpha: float) -> int:
+    """The fewest independent trials whose smallest and largest value bound the `level` quantile."""
+    return ceil(log(alpha) / log(max(level, 1 - level)))

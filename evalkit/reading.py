@@ -1,0 +1,232 @@
+"""Nodes of a user's file turned into typed values, or into problems that say what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from evalkit.nodes import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe,
+    is_null,
+    quote,
+    value_of,
+)
+from evalkit.records import Json, Problem
+
+MAX_LABEL = 200
+"""Characters of an id, name or tag: they go into tables, file names and JUnit reports."""
+
+MAX_INTEGER = 2**63 - 1
+"""What readers of JSON in other languages keep exactly."""
+
+Word = TypeVar("Word", bound=str)
+
+
+def label_problem(text: str) -> str | None:
+    """Why a text cannot be an id, name or tag, if so; every printable text can."""
+    if not text.strip():
+        return "must not be empty."
+    if len(text) > MAX_LABEL:
+        return f"{quote(text)} has {len(text):,} characters; at most {MAX_LABEL} are allowed."
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        return f"{quote(text)} holds a control character or half a surrogate pair. Remove it."
+    return None
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that offers the known word most like an unknown one; empty if none is."""
+    spellings = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word[:MAX_LABEL].casefold(), spellings, n=1)
+    return f"; did you mean {spellings[near[0]]!r}?" if near else ""
+
+
+def _shown(node: Node) -> str:
+    return quote(node.text) if isinstance(node, Scalar) and node.kind == "text" else describe(node)
+
+
+def _is_infinite(node: Node) -> bool:
+    bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
+    return bare in ("nan", "inf", "infinity")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fields:
+    """The members of one mapping, read by key and type.
+
+    A wrong value is reported and read as None, as one that is absent or null; `owner` is what the
+    mapping is called in messages.
+    """
+
+    owner: str
+    node: MappingNode
+    problems: list[Problem]
+
+    def get(self, key: str) -> Node | None:
+        """What stands under a key; None when that is nothing, null, or reported already."""
+        member = self.node.members.get(key)
+        if member is None or isinstance(member.node, Broken) or is_null(member.node):
+            return None
+        return member.node
+
+    def complain(self, message: str, node: Node | None = None) -> None:
+        """Report what is wrong with the mapping, or with a node in it."""
+        where = (node or self.node).where
+        self.problems.append(Problem(message=f"{self.owner}: {message}", where=where))
+
+    def text(self, key: str) -> str | None:
+        """Text as it is written, whatever type it would have elsewhere: `id: 12` is "12"."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if isinstance(node, Scalar):
+            return node.text
+        self.complain(f"{key} must be text, not {describe(node)}.", node)
+        return None
+
+    def required_text(self, key: str) -> str | None:
+        """Text that may not be left out; a written `null` or `~` is text here."""
+        member = self.node.members.get(key)
+        if member is None:
+            self.complain(f"{key} is missing. Add `{key}:`.")
+            return None
+        if isinstance(member.node, Scalar) and is_null(member.node):
+            if not member.node.text:
+                self.complain(f'{key} is empty. Give it a value; "" is an empty text.', member.node)
+                return None
+            return member.node.text
+        return self.text(key)
+
+    def label(self, key: str) -> str | None:
+        """Text that names something."""
+        text = self.text(key)
+        return None if text is None else self.check_label(text, key)
+
+    def labels(self, key: str) -> tuple[str, ...] | None:
+        """A list of texts that name something, each once."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if not isinstance(node, ListNode):
+            example = f" Write [{node.text}]." if isinstance(node, Scalar) else ""
+            self.complain(f"{key} must be a list of texts, not {describe(node)}.{example}", node)
+            return None
+        found: dict[str, None] = {}
+        for item in node.items:
+            if isinstance(item, Scalar):
+                label = self.check_label(item.text, f"{key} item", item)
+                found.update({} if label is None else {label: None})
+            elif not isinstance(item, Broken):
+                self.complain(f"{key} must be a list of texts; {describe(item)} is in it.", item)
+        return tuple(found)
+
+    def number(
+        self, key: str, *, above: float | None = None, at_least: float | None = None
+    ) -> float | None:
+        """A finite number."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if not (isinstance(node, Scalar) and node.kind in ("integer", "decimal")):
+            wanted = "finite" if _is_infinite(node) else "a number such as 20 or 0.5"
+            self.complain(f"{key} must be {wanted}, not {_shown(node)}.", node)
+            return None
+        value = float(node.text)
+        if above is not None and value <= above:
+            self.complain(f"{key} must be more than {above:g}, not {node.text}.", node)
+        elif at_least is not None and value < at_least:
+            self.complain(f"{key} must be {at_least:g} or more, not {node.text}.", node)
+        else:
+            return value
+        return None
+
+    def integer(
+        self, key: str, *, at_least: int = -MAX_INTEGER, at_most: int = MAX_INTEGER
+    ) -> int | None:
+        """A whole number."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if not (isinstance(node, Scalar) and node.kind == "integer"):
+            self.complain(f"{key} must be a whole number, not {_shown(node)}.", node)
+            return None
+        if not at_least <= int(node.text) <= at_most:
+            self.complain(f"{key} must be from {at_least:,} to {at_most:,}, not {node.text}.", node)
+            return None
+        return int(node.text)
+
+    def flag(self, key: str) -> bool | None:
+        """`true` or `false`."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if isinstance(node, Scalar) and node.kind == "boolean":
+            return node.text == "true"
+        self.complain(f"{key} must be true or false, not {_shown(node)}.", node)
+        return None
+
+    def choice(self, key: str, words: Sequence[Word]) -> Word | None:
+        """One of a few words."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if isinstance(node, Scalar):
+            for word in words:
+                if word == node.text:
+                    return word
+        near = suggest(node.text, words) if isinstance(node, Scalar) else ""
+        self.complain(f"{key} must be {' or '.join(words)}, not {_shown(node)}{near or '.'}", node)
+        return None
+
+    def items(self, key: str) -> tuple[Node, ...] | None:
+        """The nodes of a list."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if isinstance(node, ListNode):
+            return node.items
+        self.complain(f"{key} must be a list, not {describe(node)}.", node)
+        return None
+
+    def mapping(self, key: str) -> dict[str, Json] | None:
+        """A mapping of any JSON values."""
+        node = self.get(key)
+        if node is None:
+            return None
+        if isinstance(node, MappingNode):
+            return {name: value_of(member.node) for name, member in node.members.items()}
+        self.complain(f"{key} must be a mapping, not {describe(node)}.", node)
+        return None
+
+    def check_label(self, text: str, key: str, node: Node | None = None) -> str | None:
+        """The text, unless it cannot name anything."""
+        trouble = label_problem(text)
+        if trouble is None:
+            return text
+        self.complain(f"{key} {trouble}", node or self.get(key))
+        return None
+
+
+def open_fields(
+    node: Node, owner: str, keys: Collection[str], problems: list[Problem]
+) -> Fields | None:
+    """The members of a node that must be a mapping; keys other than `keys` are reported."""
+    if not isinstance(node, MappingNode):
+        if not isinstance(node, Broken):
+            message = f"{owner} must be a mapping with {', '.join(keys)}; not {describe(node)}."
+            problems.append(Problem(message=message, where=node.where))
+        return None
+    for key, member in node.members.items():
+        if key not in keys:
+            near = suggest(key, keys) or f". Known keys: {', '.join(keys)}."
+            problems.append(
+                Problem(message=f"{owner}: unknown key {quote(key)}{near}", where=member.where)
+            )
+    return Fields(owner=owner, node=node, problems=problems)

@@ -1,0 +1,102 @@
+"""A rule that compares with the baseline into what it calls harm and how that is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from math import exp, expm1, inf, log, log1p
+from typing import TypeAlias
+
+from evalkit.compare import PairedScores
+from evalkit.errors import NotComparable
+from evalkit.power import Demand
+from evalkit.records import Rule, Stat
+from evalkit.samples import LARGEST, mean, quantile
+
+Rows: TypeAlias = Sequence[Sequence[float]]
+"""Values by case and trial."""
+
+LEVELS: dict[Stat, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+"""The statistics that are quantiles of all trials."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """What a rule calls harm, and how it is measured: positive is worse, 0 is no change.
+
+    `sign` is -1 where a drop is harm and 1 where a rise is. Values are measured as they are, in
+    multiples of `one`, or by their logarithm.
+    """
+
+    sign: int
+    one: float = 1.0
+    is_log: bool = False
+
+    def measure(self, value: float) -> float:
+        """A metric's value on this scale."""
+        return log(value) if self.is_log else value / self.one
+
+    def restore(self, measured: float) -> float:
+        """The metric's value that is measured so."""
+        return exp(measured) if self.is_log else measured * self.one
+
+    def of_limit(self, limit: float) -> float:
+        """The harm that a rule's limit (at least 0) stands for; infinite for a drop by all there is."""
+        if not self.is_log:
+            return limit
+        if self.sign > 0:
+            return log1p(limit)
+        return -log1p(-limit) if limit < 1 else inf
+
+    def as_change(self, harm: float) -> float:
+        """Harm as a signed change: in points, or as a share of the baseline."""
+        change = self.sign * harm
+        if not self.is_log:
+            return change
+        return expm1(change) if change < 700 else inf
+
+
+def mean_of_means(rows: Rows) -> float:
+    """The mean over cases of each case's own mean."""
+    return mean(map(mean, rows))
+
+
+def _quantile_of_all(level: float, rows: Rows) -> float:
+    return quantile(list(chain(*rows)), level)
+
+
+def statistic_of(rule: Rule) -> Callable[[Rows], float]:
+    """The number that a rule is about, from values by case and trial."""
+    if rule.stat in LEVELS:
+        return partial(_quantile_of_all, LEVELS[rule.stat])
+    return mean_of_means
+
+
+def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool) -> Scale:
+    """Points for a metric without a unit, else shares of its baseline.
+
+    With `by_case` and where all values are positive, the share is that of a typical case: the mean of
+    the logarithms, in which a slow case weighs no more than a quick one.
+
+    Raises:
+        NotComparable: the baseline is 0, and nothing is a share of that.
+    """
+    sign = -1 if rule.max_drop is not None else 1
+    values = list(chain(*pairs.base, *pairs.candidate))
+    if not pairs.info.unit or not any(values):
+        return Scale(sign=sign)
+    if by_case and min(values) > 0:
+        return Scale(sign=sign, is_log=True)
+    if abs(base) * LARGEST <= 1:
+        raise NotComparable("it is 0 in the baseline, and nothing is a share of 0. Use min or max")
+    return Scale(sign=sign, one=abs(base))
+
+
+def demand_of(rule: Rule, scale: Scale) -> Demand:
+    """A rule's limits as harm on a scale; what it allows to be lost it also lets pass."""
+    limit = rule.max_drop if rule.max_drop is not None else rule.max_rise
+    allowed = scale.of_limit(limit or 0.0)
+    tolerated = max(allowed, scale.of_limit(rule.margin))
+    return Demand(alpha=rule.alpha, max_drop=allowed, tolerated=tolerated)

@@ -1,0 +1,254 @@
+"""What an eval set says about agent, metrics, gate and settings, turned from nodes into records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from evalkit.nodes import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Member,
+    Node,
+    Scalar,
+    describe,
+    is_null,
+    quote,
+    value_of,
+)
+from evalkit.reading import Fields, open_fields, suggest
+from evalkit.records import AgentSpec, Json, MetricSpec, Problem, Rule, Stat
+
+AGENT_KINDS = ("python", "command", "http", "openai", "recorded")
+AGENT_KEYS = (*AGENT_KINDS, "version", "timeout_s", "attempts", "env")
+METRIC_KEYS = ("name", "tags")
+"""Beside the one key that says which metric it is."""
+
+METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
+CASE_LIMITS = ("max_regressed", "must_pass")
+METRIC_RULE_KEYS = (
+    "metric",
+    *METRIC_LIMITS,
+    "stat",
+    "tag",
+    "margin",
+    "alpha",
+    "test",
+    "primary",
+)
+RULE_KEYS = (*METRIC_RULE_KEYS, *CASE_LIMITS)
+SHORTHAND = ""
+"""The argument under which `python: module:function` and `regex: ^a` keep what stands in place of a mapping."""
+
+MAX_COUNT = 1_000_000
+"""Of trials, calls at once and errors: what is more is a slip of the keyboard."""
+
+_STATS: tuple[Stat, ...] = ("mean", "rate", "p50", "p95", "p99")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _only(given: Mapping[str, Json]) -> dict[str, Json]:
+    """What is not None, so that a record's own defaults hold for the rest."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _expect_list(key: str, node: Node, problems: list[Problem]) -> None:
+    if not isinstance(node, Broken) and not is_null(node):
+        message = f"{key} must be a list, not {describe(node)}. Begin each item with '- '."
+        problems.append(Problem(message=message, where=node.where))
+
+
+def _read_args(node: Node) -> dict[str, Json]:
+    if isinstance(node, MappingNode):
+        return {key: value_of(member.node) for key, member in node.members.items()}
+    return {} if is_null(node) or isinstance(node, Broken) else {SHORTHAND: value_of(node)}
+
+
+def _read_variable_names(fields: Fields) -> tuple[str, ...] | None:
+    names = fields.labels("env")
+    for name in names or ():
+        if not _VARIABLE_NAME.fullmatch(name):
+            fields.complain(
+                f"env lists names of environment variables, and {quote(name)} is none. "
+                f"Set its value outside of this file.",
+                fields.get("env"),
+            )
+    return names
+
+
+def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
+    """The agent; None when nothing says how it is reached."""
+    fields = open_fields(node, "agent", AGENT_KEYS, problems)
+    if fields is None:
+        return None
+    given = {
+        "version": fields.label("version"),
+        "timeout_s": fields.number("timeout_s", above=0),
+        "attempts": fields.integer("attempts", at_least=1, at_most=MAX_COUNT),
+        "env": _read_variable_names(fields),
+    }
+    kinds = [key for key in fields.node.members if key in AGENT_KINDS]
+    if len(kinds) != 1:
+        if kinds:
+            fields.complain(f"has both {kinds[0]} and {kinds[1]}. Keep one.")
+        elif set(fields.node.members) <= set(AGENT_KEYS):
+            fields.complain(f"nothing says how to reach it. Add one of {', '.join(AGENT_KINDS)}.")
+        return None
+    kind = kinds[0]
+    entry = fields.node.members[kind].node
+    if is_null(entry):
+        fields.complain(f"{kind} is empty. Say what to run or call.", entry)
+    return AgentSpec(kind=kind, args=_read_args(entry), where=fields.node.where, **_only(given))
+
+
+def _complain_of_refs(refs: list[str], fields: Fields) -> None:
+    if not refs:
+        fields.complain("a metric entry names no metric. Write {regex: ..., name: ...}.")
+        return
+    near = next(
+        filter(None, (suggest(ref, METRIC_KEYS) for ref in refs)), ". Begin each with '- '."
+    )
+    names = " and ".join(map(quote, refs[:4]))
+    fields.complain(f"a metric entry names one metric, and {names} are several{near}")
+
+
+def _name_metric(ref: str, args: Mapping[str, Json], fields: Fields) -> MetricSpec | None:
+    name = ref.rpartition(":")[2]
+    if not name:
+        fields.complain(f"metric {quote(ref)} names nothing after the colon. Write FILE:FUNCTION.")
+        return None
+    if fields.get("name") is not None:
+        name = fields.label("name") or ""
+    if not name:
+        return None
+    tags = fields.labels("tags") or ()
+    return MetricSpec(ref=ref, name=name, args=args, tags=tags, where=fields.node.where)
+
+
+def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec | None:
+    where = node.where
+    if isinstance(node, Scalar) and not is_null(node):
+        no_args = Scalar(kind="null", text="", where=where)
+        node = MappingNode(members={node.text: Member(where, no_args)}, where=where)
+    if not isinstance(node, MappingNode):
+        if not isinstance(node, Broken):
+            message = f"{owner}: a metric must be a name or a mapping, not {describe(node)}."
+            problems.append(Problem(message=message, where=where))
+        return None
+    fields = Fields(owner=owner, node=node, problems=problems)
+    refs = [key for key in node.members if key not in METRIC_KEYS]
+    if len(refs) != 1:
+        _complain_of_refs(refs, fields)
+        return None
+    ref = fields.check_label(refs[0], "metric", node)
+    return None if ref is None else _name_metric(ref, _read_args(node.members[ref].node), fields)
+
+
+def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[MetricSpec, ...]:
+    """The metrics of an eval set or a case; whether they exist is not looked at."""
+    if not isinstance(node, ListNode):
+        _expect_list("metrics", node, problems)
+        return ()
+    specs: dict[str, MetricSpec] = {}
+    for item in node.items:
+        spec = _read_metric(item, owner, problems)
+        if spec is None:
+            continue
+        first = specs.setdefault(spec.name, spec)
+        if first is not spec:
+            message = (
+                f"{owner}: a second metric is called {quote(spec.name)}; the first is in line "
+                f"{first.where.line}. Give one a `name:` of its own."
+            )
+            problems.append(Problem(message=message, where=spec.where))
+    return tuple(specs.values())
+
+
+def _read_alpha(fields: Fields) -> float | None:
+    alpha = fields.number("alpha", above=0)
+    if alpha is not None and alpha >= 1:
+        fields.complain(f"alpha must be less than 1, not {alpha:g}.", fields.get("alpha"))
+        return None
+    return alpha
+
+
+def _read_must_pass(fields: Fields) -> tuple[str, ...] | None:
+    node = fields.get("must_pass")
+    if isinstance(node, Scalar) and node.text == "all":
+        return ()
+    if isinstance(node, Scalar):
+        fields.complain(f"must_pass must be `all` or a list of tags, not {quote(node.text)}.", node)
+        return None
+    tags = fields.labels("must_pass")
+    if tags == ():
+        fields.complain("must_pass names no tag. Write `all` for every case.", node)
+        return None
+    return tags
+
+
+def _check_limits(fields: Fields) -> bool:
+    """Whether the rule has exactly one limit, and nothing beside it that would have no meaning."""
+    keys = [key for key in fields.node.members if key in RULE_KEYS]
+    limits = [key for key in keys if key in (*METRIC_LIMITS, *CASE_LIMITS)]
+    if len(limits) != 1:
+        if limits:
+            fields.complain(f"has both {limits[0]} and {limits[1]}. Make two rules of it.")
+        elif keys == list(fields.node.members):
+            choices = ", ".join((*METRIC_LIMITS, *CASE_LIMITS))
+            fields.complain(f"a rule without a limit lets everything pass. Add one of {choices}.")
+        return False
+    limit = limits[0]
+    if fields.get(limit) is None and not isinstance(fields.node.members[limit].node, Broken):
+        fields.complain(f"{limit} is empty. Give it a value.", fields.node.members[limit].node)
+    if limit in METRIC_LIMITS and fields.get("metric") is None:
+        fields.complain(f"{limit} is the limit of a metric. Add `metric:`.")
+    if limit in CASE_LIMITS and len(keys) > 1:
+        others = ", ".join(key for key in keys if key != limit)
+        fields.complain(f"{limit} stands alone. Remove {others}.")
+    return True
+
+
+def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
+    fields = open_fields(node, "gate", RULE_KEYS, problems)
+    if fields is None:
+        return None
+    given = {
+        "metric": fields.label("metric"),
+        "stat": fields.choice("stat", _STATS),
+        "tag": fields.label("tag"),
+        "min": fields.number("min"),
+        "max": fields.number("max"),
+        "max_drop": fields.number("max_drop", at_least=0),
+        "max_rise": fields.number("max_rise", at_least=0),
+        "margin": fields.number("margin", at_least=0),
+        "alpha": _read_alpha(fields),
+        "test": fields.choice("test", ("exact", "point")),
+        "primary": fields.flag("primary"),
+        "max_regressed": fields.integer("max_regressed", at_least=0, at_most=MAX_COUNT),
+        "must_pass": _read_must_pass(fields),
+    }
+    return Rule(where=node.where, **_only(given)) if _check_limits(fields) else None
+
+
+def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
+    """The thresholds, each with exactly one limit."""
+    if not isinstance(node, ListNode):
+        _expect_list("gate", node, problems)
+        return ()
+    rules = (_read_rule(item, problems) for item in node.items)
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def read_settings(fields: Fields) -> dict[str, Json]:
+    """The fields of Settings that are given here."""
+    return _only(
+        {
+            "trials": fields.integer("trials", at_least=1, at_most=MAX_COUNT),
+            "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_COUNT),
+            "max_errors": fields.integer("max_errors", at_least=0, at_most=MAX_COUNT),
+            "on_inconclusive": fields.choice("on_inconclusive", ("pass", "fail")),
+            "retry_deadline_s": fields.number("retry_deadline_s", at_least=0),
+            "seed": fields.integer("seed"),
+        }
+    )

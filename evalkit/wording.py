@@ -1,0 +1,293 @@
+"""What was decided into sentences: with the sizes, the odds, the cases, and what would decide more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import floor, isfinite
+
+from evalkit.compare import PairedScores
+from evalkit.evidence import Evidence, PlainChange
+from evalkit.limits import Reading, cases_to_decide
+from evalkit.power import WANTED_POWER, trials_to_decide
+from evalkit.records import MetricInfo, Outcome, Rule
+from evalkit.scale import Rows, Scale
+from evalkit.spelling import (
+    bound_text,
+    change_text,
+    count_of,
+    digits_apart,
+    limit_text,
+    missing_text,
+    odds_text,
+    value_text,
+)
+from evalkit.verdict import CaseHit, Check, Tally
+
+_NAMED_HITS = 3
+_NAMED_FAILURES = 5
+_ACCOUNTED = ("scored", "skipped")
+
+
+def name_rule(rule: Rule) -> str:
+    """What a threshold is about: the metric, its statistic and its tag."""
+    if rule.max_regressed is not None:
+        name = "regressed cases"
+    elif rule.must_pass is not None:
+        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
+    else:
+        name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
+    return name if rule.tag is None else f"{name} [{rule.tag}]"
+
+
+def hits_text(hits: Sequence[CaseHit], unit: str, most: int) -> str:
+    """The cases of a check, with what they did before and do now: `case-17 (10/10 -> 0/2)`."""
+    words = []
+    for hit in hits[:most]:
+        if hit.is_count:
+            before, now = f"{hit.base:g}/{hit.base_trials}", f"{hit.candidate:g}/{hit.trials}"
+        else:
+            before, now = value_text(hit.base, unit), value_text(hit.candidate, unit)
+        words.append(f"{hit.case_id} ({f'{before} -> {now}' if hit.base_trials else now})")
+    more = f" and {len(hits) - most} more" if len(hits) > most else ""
+    return ", ".join(words) + more
+
+
+def trials_per_case(rows: Rows) -> float:
+    """The mean number of trials of a case."""
+    return sum(map(len, rows)) / len(rows)
+
+
+def _sizes_text(pairs: PairedScores) -> str:
+    before, now = trials_per_case(pairs.base), trials_per_case(pairs.candidate)
+    cases = count_of(len(pairs.cases), "case")
+    return f"{cases}, {before:.3g} baseline and {now:.3g} candidate {'trial' if now == 1 else 'trials'}"
+
+
+def _interval_text(rule: Rule, low: float, high: float, spell: Callable[[float], str]) -> str:
+    level = f"{100 * (1 - 2 * rule.alpha):.3g}% interval"
+    if not (isfinite(low) or isfinite(high)):
+        return f"too little data for a {level}"
+    ends = [spell(bound) if isfinite(bound) else "unknown" for bound in (low, high)]
+    return f"{level} {ends[0]} to {ends[1]}"
+
+
+def _harm_noun(scale: Scale) -> str:
+    return "drop" if scale.sign < 0 else "rise"
+
+
+def change_sentence(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
+    """A rule with `max_drop` or `max_rise`, decided by its test."""
+    unit, scale, demand = evidence.pairs.info.unit, evidence.scale, evidence.demand
+    change = scale.as_change(evidence.harm)
+    low, high = sorted(map(scale.as_change, (evidence.harm_low, evidence.harm_high)))
+    extra = digits_apart(
+        (
+            (change, scale.as_change(demand.max_drop)),
+            (scale.as_change(evidence.harm_high), scale.as_change(demand.tolerated)),
+        ),
+        lambda number, digits: change_text(number, unit, digits),
+    )
+    interval = _interval_text(
+        rule, low, high, lambda bound: change_text(bound, unit, extra).removesuffix(" pt")
+    )
+    changed = change_text(change, unit, extra) + (" in a typical case" if scale.is_log else "")
+    hits = hits_text(evidence.hits[:_NAMED_HITS], unit, _NAMED_HITS)
+    sizes = _sizes_text(evidence.pairs)
+    sentences = (
+        f"{outcome.upper()} {name_rule(rule)} {_before_and_now(evidence, unit)}",
+        f"({changed}, {interval}; {sizes}).",
+        _finding_text(rule, outcome, evidence),
+        f"Hit hardest: {hits}." if hits and outcome != "pass" else "",
+    )
+    return " ".join(filter(None, sentences))
+
+
+def _before_and_now(evidence: Evidence, unit: str) -> str:
+    extra = digits_apart(
+        [(evidence.base, evidence.candidate)] if evidence.is_large else [],
+        lambda number, digits: value_text(number, unit, digits),
+    )
+    return (
+        f"{value_text(evidence.base, unit, extra)} -> {value_text(evidence.candidate, unit, extra)}"
+    )
+
+
+def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
+    """What a comparison proves, rules out, or leaves open."""
+    scale, demand, unit = evidence.scale, evidence.demand, evidence.pairs.info.unit
+    chance = odds_text(evidence.p_value, rule.alpha)
+    if evidence.p_value <= evidence.smallest_p:
+        chance = chance.replace("about", "at most")
+    odds = f"if nothing had changed, a result this bad would come up {chance}"
+    allowed, tolerated = (
+        f"{_harm_noun(scale)} of {limit_text(abs(scale.as_change(limit)), unit)}"
+        for limit in (demand.max_drop, demand.tolerated)
+    )
+    if outcome == "fail":
+        return f"I{odds[1:]}."
+    if outcome == "pass":
+        return f"A {tolerated} is ruled out."
+    if evidence.smallest_p > rule.alpha:
+        return (
+            f"A {tolerated} is not ruled out, and none could have been proven: so few differences give "
+            f"no p-value below {evidence.smallest_p:.2g}, and {rule.alpha:g} is needed."
+        )
+    if evidence.is_ruled_out:
+        return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
+    if evidence.leans and evidence.p_value <= rule.alpha:
+        return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
+    return f"A {tolerated} is not ruled out, and none is proven: {odds}."
+
+
+def plan_text(evidence: Evidence, cost_per_run: float | None) -> str:
+    """What would decide an inconclusive comparison: trials, their cost, and with what chance."""
+    design = evidence.design
+    if design is None:
+        return "More cases would narrow the interval."
+    trials, chance = trials_to_decide(design, evidence.demand, -evidence.harm)
+    runs = trials * design.cases
+    cost = f", about ${cost_per_run * runs:,.2f}" if cost_per_run else ""
+    plan = f"{trials} trials per case (--trials {trials}: {runs:,} runs{cost})"
+    if chance >= WANTED_POWER:
+        return f"{plan} would decide with {int(100 * chance)}% chance."
+    advice = (
+        "add cases" if design.base_trials >= 10 else "add cases, or record more baseline trials"
+    )
+    return f"Even {plan} would decide with only {int(100 * chance)}% chance; {advice}."
+
+
+def sight_text(rule: Rule, evidence: Evidence) -> str:
+    """What a comparison could see at all, and how often it fails an agent that did not change."""
+    noun = _harm_noun(evidence.scale)
+    if evidence.smallest_harm is None:
+        seen = f"at these sizes no {noun} would be failed 4 times in 5"
+    else:
+        smallest = abs(evidence.scale.as_change(evidence.smallest_harm))
+        size = change_text(smallest, evidence.pairs.info.unit).lstrip("+")
+        seen = f"a {noun} of {size} would be failed 4 times in 5"
+    alarm = "never"
+    if evidence.false_alarm:
+        alarm = f"at most 1 time in {floor(1 / evidence.false_alarm):,}"
+    return f"{name_rule(rule)}: {seen}; an agent that did not change is failed {alarm}."
+
+
+def direction_text(rule: Rule, info: MetricInfo) -> tuple[str, ...]:
+    """A warning when a rule guards against the change that its metric calls better."""
+    if (rule.max_drop is not None) == info.higher_is_better:
+        return ()
+    guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
+    better = "higher" if info.higher_is_better else "lower"
+    warning = f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
+    return (f"{name_rule(rule)}: {warning}",)
+
+
+def point_sentence(rule: Rule, plain: PlainChange) -> str:
+    """A rule with `max_drop` or `max_rise` that compares the bare numbers."""
+    unit, scale = plain.pairs.info.unit, plain.scale
+    change, allowed = scale.as_change(plain.harm), scale.as_change(plain.demand.max_drop)
+    extra = digits_apart(
+        [(change, allowed)], lambda number, digits: change_text(number, unit, digits)
+    )
+    limit = f"the {_harm_noun(scale)} of {limit_text(abs(allowed), unit)} allowed"
+    hits = hits_text(plain.hits[:_NAMED_HITS], unit, _NAMED_HITS)
+    before, now = (value_text(value, unit, extra) for value in (plain.base, plain.candidate))
+    sentences = (
+        f"{plain.outcome.upper()} {name_rule(rule)} {before} -> {now}",
+        f"({change_text(change, unit, extra)}; {_sizes_text(plain.pairs)}).",
+        f"More than {limit}." if plain.outcome == "fail" else f"No more than {limit}.",
+        f"Hit hardest: {hits}." if hits and plain.outcome == "fail" else "",
+    )
+    return " ".join(filter(None, sentences))
+
+
+def scored_text(scored: int, due: int, missing: Mapping[str, int]) -> str:
+    """How much of what should have been scored was: `96 of 100 scored, 4 agent errors`."""
+    if scored == due:
+        return f"{count_of(scored, 'trial')}"
+    return f"{scored:,} of {due:,} scored, {missing_text(missing)}"
+
+
+def limit_sentence(rule: Rule, outcome: Outcome, reading: Reading) -> str:
+    """A rule with `min` or `max`, decided by the interval or by the bare number."""
+    unit = reading.unit
+    limit = rule.min if rule.min is not None else rule.max or 0.0
+    low, high = reading.interval
+    is_point = rule.test == "point"
+    extra = digits_apart(
+        [(reading.value, limit)] if is_point else [(low, limit), (high, limit)],
+        lambda number, digits: value_text(number, unit, digits),
+    )
+    spell = partial(value_text, unit=unit, extra=extra)
+    interval = "" if is_point else f"{_interval_text(rule, low, high, spell)}; "
+    bound = bound_text(limit, unit)
+    wanted = f"at least {bound} is wanted" if rule.min is not None else f"at most {bound} is wanted"
+    finding = {
+        "fail": f"{wanted}, and the whole interval is beyond it",
+        "pass": f"{wanted}, and the whole interval keeps to it",
+        "inconclusive": f"{wanted}, and the interval reaches to both sides of it",
+    }
+    sizes = f"{count_of(reading.cases, 'case')}, "
+    sizes += scored_text(reading.scored, reading.due, reading.missing)
+    said = wanted if is_point else finding.get(outcome, wanted)
+    return (
+        f"{outcome.upper()} {name_rule(rule)} {spell(reading.value)} ({interval}{sizes}). "
+        f"{said[0].upper()}{said[1:]}."
+    )
+
+
+def limit_plan_text(rule: Rule, reading: Reading) -> str:
+    """What would decide an inconclusive absolute limit."""
+    cases = cases_to_decide(rule, reading)
+    if cases is None:
+        return "The value is too near its limit, or the data too few, for more cases to promise a decision."
+    return f"About {cases:,} cases like these ({reading.cases:,} now) would decide, if the value stays."
+
+
+def regressed_sentence(rule: Rule, outcome: Outcome, hits: Sequence[CaseHit], unknown: int) -> str:
+    """A rule with `max_regressed`: which cases passed in the baseline and do not now."""
+    allowed = f"at most {rule.max_regressed} allowed"
+    named = f": {hits_text(hits, '', _NAMED_FAILURES)}" if hits else ""
+    said = f"{outcome.upper()} {name_rule(rule)}: {len(hits)}, {allowed}{named}."
+    if unknown:
+        said += f" {count_of(unknown, 'case')} that passed in the baseline without a complete trial now."
+    return said
+
+
+def must_pass_sentence(
+    rule: Rule, outcome: Outcome, cases: int, hits: Sequence[CaseHit], unknown: int
+) -> str:
+    """A rule with `must_pass`: which cases have a trial that failed."""
+    said = f"{outcome.upper()} {name_rule(rule)}: "
+    if hits:
+        named = hits_text(hits, "", _NAMED_FAILURES)
+        said += f"{len(hits)} of {count_of(cases, 'case')} failed: {named}."
+    else:
+        said += f"no trial of {count_of(cases, 'case')} failed."
+    return said + (f" {count_of(unknown, 'case')} without a complete trial." if unknown else "")
+
+
+def undecided_sentence(rule: Rule, why: str) -> str:
+    """A rule that cannot be applied: why, and what to do."""
+    return f"UNDECIDED {name_rule(rule)}: {why}{'' if why.endswith(('.', '?')) else '.'}"
+
+
+def errors_reason(tally: Tally, max_errors: int) -> str:
+    """Why a run with too many trials without a score decides nothing."""
+    missing: dict[str, int] = {
+        state: count for state, count in tally.counts.items() if state not in _ACCOUNTED
+    }
+    budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
+    return (
+        f"Not decided: {tally.errors:,} of {count_of(tally.selected, 'trial')} have no score "
+        f"({missing_text(missing)}){budget}."
+    )
+
+
+def checks_reason(outcome: Outcome, checks: Sequence[Check]) -> str:
+    """The sentence that leads the report: the first check that made the outcome, and how many did."""
+    telling = [check for check in checks if check.outcome == outcome]
+    if outcome == "pass":
+        return f"{'The threshold holds' if len(telling) == 1 else f'All {len(telling)} thresholds hold'}."
+    more = f" ({len(telling)} of {len(checks)} thresholds)" if len(telling) > 1 else ""
+    return f"{telling[0].sentence}{more}"

@@ -1,0 +1,402 @@
+"""One worker process: started, asked over its pipe, watched, and killed with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evalkit
+from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
+from evalkit.processes import kill_tree
+from evalkit.records import AgentError, Json
+from evalkit.text import tail
+
+FROZEN_AFTER_S = 0.5
+"""How long a process may leave a ping unanswered; longer, and something holds its interpreter."""
+
+CANCEL_GRACE_S = 0.5
+"""How long a cancelled async call may take to end."""
+
+LAST_WORDS_S = 0.2
+"""How long the pipes of a dead process are read on, which a grandchild may hold open."""
+
+STOP_GRACE_S = 1.0
+"""How long a process that was told to finish may take, for its own exit handlers."""
+
+MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
+"""Of the pipe; a reply of the largest size, all escapes, takes six times its size there."""
+
+PROGRAM = """\
+import sys
+if {package!r} not in sys.path:
+    sys.path.append({package!r})
+from evalkit.worker.main import main
+main({descriptor})
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What became of one call; `duration_s` is the call's own time, without the way there and back."""
+
+    value: Json = None
+    error: AgentError | None = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """How worker processes of one target are started: `setup` is what they are told to load."""
+
+    setup: Mapping[str, Json]
+    folder: Path
+    environ: Mapping[str, str]
+
+
+class CannotStart(Exception):
+    """The process could not be started or could not load its target: all reasons, and a traceback."""
+
+    def __init__(self, *reasons: str, detail: str = "") -> None:
+        super().__init__(*reasons)
+        self.reasons = reasons
+        self.detail = detail
+
+
+class _Lines(asyncio.Protocol):
+    """The pipe to the process, split into lines."""
+
+    def __init__(self, take_line: Callable[[bytes], None]) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+        self._take_line = take_line
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        if b"\n" in data:
+            *lines, rest = b"".join(self._parts).split(b"\n")
+            self._parts, self._size = [rest], len(rest)
+            for line in lines:
+                self._take_line(line)
+        elif self._size > MAX_LINE_BYTES and self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.lost.set_result(None)
+
+
+class _Watch(asyncio.SubprocessProtocol):
+    """The end of the process, and of what it printed the end; the rest is thrown away as it comes."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited = loop.create_future()
+        self.closed = loop.create_future()
+        self._tails = {1: b"", 2: b""}
+
+    def pipe_data_received(self, descriptor: int, data: bytes) -> None:
+        # Four bytes are the most that one character takes in UTF-8.
+        self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL :]
+
+    def process_exited(self) -> None:
+        self.exited.set_result(None)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.closed.set_result(None)
+
+    @property
+    def last_words(self) -> str:
+        """The end of stderr, or of stdout where stderr is empty."""
+        said = self._tails[2].strip() or self._tails[1].strip()
+        return tail(said.decode("utf-8", "replace"), MAX_DETAIL)
+
+
+class _Call:
+    """A call in flight; one whose answer is settled may still be running."""
+
+    __slots__ = ("answer", "started")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answer: asyncio.Future[Reply | None] = loop.create_future()
+        self.started = loop.time()
+
+    def settle(self, reply: Reply | None) -> None:
+        """Give the answer, unless nobody waits for it any more."""
+        if not self.answer.done():
+            self.answer.set_result(reply)
+
+
+_OVERDUE = Reply()
+"""Settles a call at its deadline."""
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _read_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
+    try:
+        value = _decode(text.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        message = f"the reply cannot be read as JSON: {error}."
+        return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
+    if kind == b"value":
+        return Reply(value=value, duration_s=duration_s)
+    detail = tail(value["detail"], MAX_DETAIL)
+    trouble = AgentError(kind=value["kind"], message=value["message"], detail=detail)
+    return Reply(error=trouble, duration_s=duration_s)
+
+
+def _describe_end(status: int | None) -> str:
+    if status is None:
+        return "closed its pipe to evalkit"
+    if status >= 0:
+        return f"ended with exit code {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"
+
+
+class WorkerProcess:
+    """A process that serves calls to its target. It accepts none once it is retired or broken."""
+
+    def __init__(self) -> None:
+        self.description: Mapping[str, Json] = {}
+        self.is_accepting = False
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[CannotStart | None] = self._loop.create_future()
+        self._pong: asyncio.Future[None] = self._loop.create_future()
+        self._calls: dict[bytes, _Call] = {}
+        self._count = 0
+        self._one_is_to_blame: bool | None = None
+        self._killing: asyncio.Task[None] | None = None
+
+    @property
+    def load(self) -> int:
+        """How many calls are in flight."""
+        return len(self._calls)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._seeing_off.done()
+
+    @classmethod
+    async def start(cls, launch: Launch, load_timeout_s: float) -> WorkerProcess:
+        """Start a process and wait until it has loaded its target.
+
+        Raises:
+            CannotStart: it has not.
+        """
+        process = cls()
+        try:
+            await process._spawn(launch)
+        except OSError as error:
+            raise CannotStart(f"no process can be started: {error.strerror}.") from error
+        try:
+            failure = await process._wait_until_ready(load_timeout_s)
+        except BaseException:
+            await process.stop()
+            raise
+        if failure is not None:
+            await process.stop()
+            raise failure
+        return process
+
+    async def _spawn(self, launch: Launch) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self._transport, self._watch = await self._loop.subprocess_exec(
+                _Watch,
+                sys.executable,
+                "-P",  # the folder it starts in must not shadow what it imports itself
+                "-c",
+                PROGRAM.format(
+                    package=str(Path(evalkit.__file__).parent.parent), descriptor=theirs.fileno()
+                ),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                cwd=launch.folder,
+                env=launch.environ,
+                start_new_session=True,
+            )
+            self._pipe, self._lines = await self._loop.create_connection(
+                lambda: _Lines(self._take_line), sock=ours
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._seeing_off = self._loop.create_task(self._see_off())
+        self._pipe.write(json.dumps(launch.setup).encode("ascii") + b"\n")
+
+    async def _wait_until_ready(self, load_timeout_s: float) -> CannotStart | None:
+        ends: set[asyncio.Future[Any]] = {self._ready, self._seeing_off}
+        await asyncio.wait(ends, timeout=load_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._ready.done():
+            return self._ready.result()
+        if self._seeing_off.done():
+            end = _describe_end(self._transport.get_returncode())
+            return CannotStart(
+                f"its process {end} while loading it.", detail=self._watch.last_words
+            )
+        self.kill()
+        return CannotStart(f"it was not loaded within {load_timeout_s:g} s.")
+
+    async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
+        """Make one call; None when the process ended and other calls may be to blame for it."""
+        if not self.is_accepting:
+            return None
+        self._count += 1
+        call_id = b"%d" % self._count
+        call = self._calls[call_id] = _Call(self._loop)
+        self._pipe.write(b"call %b %b\n" % (call_id, payload))
+        timer = self._loop.call_later(timeout_s, call.settle, _OVERDUE)
+        try:
+            reply = await call.answer
+        except asyncio.CancelledError:
+            self._give_up(call_id)
+            raise
+        finally:
+            timer.cancel()
+        return await self._end_overdue(call_id, timeout_s) if reply is _OVERDUE else reply
+
+    def _give_up(self, call_id: bytes) -> None:
+        """Let a call end that nobody waits for: an async one is cancelled, else the process goes."""
+        if call_id not in self._calls or self._pipe.is_closing():
+            return
+        if self.description.get("is_async"):
+            self._pipe.write(b"cancel %b\n" % call_id)
+            self._loop.call_later(CANCEL_GRACE_S, self._retire_if_running, call_id)
+        else:
+            self.retire()
+
+    def _retire_if_running(self, call_id: bytes) -> None:
+        if call_id in self._calls:
+            self.retire()
+
+    async def _end_overdue(self, call_id: bytes, timeout_s: float) -> Reply | None:
+        """Charge a call with its deadline, unless the process is frozen and any call may be why."""
+        error = AgentError(kind="timeout", message=f"no answer within {timeout_s:g} s.")
+        overdue = Reply(error=error, duration_s=timeout_s)
+        if await self._answers_ping() or call_id not in self._calls:
+            self._give_up(call_id)
+            return overdue
+        self._end_calls(error)
+        self.kill()
+        return overdue if self._one_is_to_blame else None
+
+    async def _answers_ping(self) -> bool:
+        if self._pong.done():
+            self._pong = self._loop.create_future()
+        pong = self._pong
+        if not self._pipe.is_closing():
+            self._pipe.write(b"ping\n")
+        await asyncio.wait(
+            (pong, self._seeing_off),
+            timeout=FROZEN_AFTER_S,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        return pong.done()
+
+    def retire(self) -> None:
+        """Accept no more calls, and end when those in flight have been answered."""
+        self.is_accepting = False
+        if all(call.answer.done() for call in self._calls.values()):
+            self.kill()
+
+    def kill(self) -> None:
+        """Begin to kill the process with all that it started."""
+        self.is_accepting = False
+        if self._killing is None and not self._seeing_off.done():
+            self._killing = self._loop.create_task(kill_tree(self._transport.get_pid()))
+
+    async def stop(self) -> None:
+        """Let the process finish, with its exit handlers; kill it where it does not."""
+        self.is_accepting = False
+        if self._calls or self._pipe.is_closing():
+            self.kill()
+        else:
+            self._pipe.write(b"bye\n")
+        await asyncio.wait({self._seeing_off}, timeout=STOP_GRACE_S)
+        self.kill()
+        await self._seeing_off
+
+    def _take_line(self, line: bytes) -> None:
+        try:
+            kind, call_id, duration, text = line.split(b" ", 3)
+            if kind in (b"value", b"error"):
+                self._take_reply(call_id, _read_reply(kind, float(duration), text))
+            elif kind == b"pong":
+                self._pong.set_result(None)
+            else:
+                self._take_readiness(kind, _decode(text.decode("ascii")))
+        except (ValueError, KeyError, TypeError, asyncio.InvalidStateError):
+            self._pipe.close()  # somebody else has written there: nothing on it can be trusted
+
+    def _take_reply(self, call_id: bytes, reply: Reply) -> None:
+        call = self._calls.pop(call_id, None)
+        if call is not None:
+            call.settle(reply)
+            if not self.is_accepting:
+                self.retire()
+
+    def _take_readiness(self, kind: bytes, said: Json) -> None:
+        if kind == b"ready":
+            self.description = said
+            self.is_accepting = True
+            self._ready.set_result(None)
+        else:
+            self._ready.set_result(CannotStart(*said["reasons"], detail=said["detail"]))
+
+    async def _see_off(self) -> None:
+        """Wait for the end of the process, however it comes about, and leave nothing of it."""
+        try:
+            await asyncio.wait(
+                {self._watch.exited, self._lines.lost}, return_when=asyncio.FIRST_COMPLETED
+            )
+            self.is_accepting = False
+            await asyncio.wait({self._watch.closed, self._lines.lost}, timeout=LAST_WORDS_S)
+            self._end_calls(
+                AgentError(
+                    kind="crashed",
+                    message=f"its process {_describe_end(self._transport.get_returncode())}.",
+                    detail=self._watch.last_words,
+                )
+            )
+            await (self._killing or kill_tree(self._transport.get_pid(), grace_s=0))
+            await self._watch.exited
+        finally:
+            self._pipe.close()
+            self._transport.close()
+        await asyncio.wait({self._watch.closed, self._lines.lost})
+
+    def _end_calls(self, error: AgentError) -> None:
+        """Charge the one call in flight; of several any may be to blame, and none is charged yet."""
+        if self._one_is_to_blame is not None:
+            return
+        self._one_is_to_blame = len(self._calls) == 1
+        for call in self._calls.values():
+            duration_s = self._loop.time() - call.started
+            charged = Reply(error=error, duration_s=duration_s)
+            call.settle(charged if self._one_is_to_blame else None)

@@ -1,0 +1,186 @@
+"""Python code of the user's, called in worker processes: payloads in, replies out, whatever the code does.
+
+A worker makes many calls at once. A call is charged with what it did itself and nothing else: when
+a process freezes or dies with several calls in flight, each of them is made again, alone in a process
+of its own. No call that has been answered is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalkit.environment import child_environment
+from evalkit.errors import InvalidInput
+from evalkit.processes import MARK_VARIABLE, kill_marked
+from evalkit.records import AgentError, Json, Location, Problem, Surroundings
+from evalkit.worker_process import CannotStart, Launch, Reply, WorkerProcess
+
+__all__ = ["Reply", "Target", "WorkerPool", "open_pool"]
+
+LOAD_TIMEOUT_S = 120.0
+"""How long importing a target may take; models are loaded at import."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
+
+    `args` are the fields of a metric's class. `where` is the place in a user's file that names it.
+    """
+
+    kind: Literal["agent", "metric"]
+    ref: str
+    args: Mapping[str, Json] = field(default_factory=dict)
+    where: Location | None = None
+
+
+class WorkerPool:
+    """Worker processes of one target. `description` is what a worker says of the object it loaded.
+
+    It has `is_async` and `source_digest` (of the file that defines the object), for an agent
+    `parameters`, for a metric `unit`, `higher_is_better`, `evalkit_api`, `is_class` and `fields`.
+    """
+
+    def __init__(self, launch: Launch, processes: int, calls_at_once: int, mark: str) -> None:
+        self.description: Mapping[str, Json] = {}
+        self._launch = launch
+        self._wanted = processes
+        self._mark = mark
+        self._serving: list[WorkerProcess] = []
+        self._started: list[WorkerProcess] = []
+        self._slots = asyncio.Semaphore(calls_at_once)
+        self._starting = asyncio.Lock()
+        self._quarantine = asyncio.Semaphore(processes)
+        self._is_closed = False
+
+    async def open(self) -> None:
+        """Start the processes.
+
+        Raises:
+            CannotStart: the first one could not load the target; the others are not tried then.
+        """
+        first = await self._start()
+        self.description = first.description
+        self._serving = [
+            first,
+            *await asyncio.gather(*(self._start() for _ in range(self._wanted - 1))),
+        ]
+
+    async def close(self) -> None:
+        """End every process, and what the target's calls have left running."""
+        self._is_closed = True
+        try:
+            await asyncio.gather(*(process.stop() for process in self._started))
+        finally:
+            kill_marked(self._mark)
+
+    async def call(self, payload: Json, timeout_s: float) -> Reply:
+        """Call the target once. Trouble of the target is the reply's `error`, never an exception.
+
+        The time for an answer begins when a process takes the call.
+        """
+        text = _encode(payload).encode("ascii")
+        async with self._slots:
+            try:
+                process = await self._take_process()
+                reply = await process.run(text, timeout_s)
+                return await self._call_alone(text, timeout_s) if reply is None else reply
+            except CannotStart as failure:
+                message = f"no new process could be started: {' '.join(failure.reasons)}"
+                return _crashed(message, failure.detail)
+
+    async def _call_alone(self, text: bytes, timeout_s: float) -> Reply:
+        """Make a call where only it can be to blame."""
+        async with self._quarantine:
+            process = await self._start()
+            try:
+                reply = await process.run(text, timeout_s)
+            finally:
+                await process.stop()
+        return reply or _crashed("its process ended before the call began.")
+
+    async def _take_process(self) -> WorkerProcess:
+        """The serving process with the fewest calls; a missing one is replaced first."""
+        serving = self._drop_ended()
+        if not serving or (len(serving) < self._wanted and not self._starting.locked()):
+            async with self._starting:
+                if len(self._drop_ended()) < self._wanted:
+                    self._serving.append(await self._start())
+            serving = self._serving
+        return serving[0] if len(serving) == 1 else min(serving, key=lambda process: process.load)
+
+    def _drop_ended(self) -> list[WorkerProcess]:
+        if not all(process.is_accepting for process in self._serving):
+            self._serving = [process for process in self._serving if process.is_accepting]
+        return self._serving
+
+    async def _start(self) -> WorkerProcess:
+        if self._is_closed:
+            raise CannotStart("the run is ending.")
+        process = await WorkerProcess.start(self._launch, LOAD_TIMEOUT_S)
+        self._started = [known for known in self._started if not known.has_ended]
+        self._started.append(process)
+        return process
+
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _crashed(message: str, detail: str = "") -> Reply:
+    return Reply(error=AgentError(kind="crashed", message=message, detail=detail))
+
+
+@asynccontextmanager
+async def open_pool(
+    target: Target,
+    surroundings: Surroundings,
+    *,
+    env: Sequence[str] = (),
+    processes: int = 1,
+    calls_at_once: int | None = None,
+) -> AsyncIterator[WorkerPool]:
+    """Load the target in worker processes; afterwards none of them is left, nor what they started.
+
+    `env` names the variables of evalkit's environment that they get on top of the allow list.
+    `calls_at_once` is as many as trials at once, unless given; further calls wait.
+
+    Raises:
+        InvalidInput: the target cannot be loaded; every reason.
+    """
+    calls_at_once = calls_at_once or surroundings.concurrency
+    mark = f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}"
+    launch = Launch(
+        setup={
+            "kind": target.kind,
+            "ref": target.ref,
+            "args": dict(target.args),
+            "base": str(surroundings.base.absolute()),
+            "root": str(surroundings.root.absolute()),
+            "threads": calls_at_once,
+        },
+        folder=surroundings.root,
+        environ=child_environment(surroundings.environ, env, {MARK_VARIABLE: mark}),
+    )
+    pool = WorkerPool(launch, processes, calls_at_once, mark)
+    try:
+        try:
+            await pool.open()
+        except CannotStart as failure:
+            raise InvalidInput(_find_problems(target, failure)) from failure
+        yield pool
+    finally:
+        await pool.close()
+
+
+def _find_problems(target: Target, failure: CannotStart) -> list[Problem]:
+    *reasons, last = failure.reasons
+    return [
+        Problem(message=f"{target.ref!r} cannot be loaded: {reason}", where=target.where)
+        for reason in (*reasons, f"{last}\n{failure.detail}".rstrip())
+    ]
