@@ -228,7 +228,7 @@ def test_it_answers_questions_that_are_not_in_the_set(
 
 
 def test_it_says_that_it_does_not_know_and_offers_a_human(example: Example) -> None:
-    reply = ask(example.first, "What is the boiling point of mercury?")
+    reply = ask(example.first, "Who won the football match last night?")
     assert "do not know" in reply["output"]
     assert "colleague" in reply["output"]
     assert reply["data"] == {"topic": "none", "articles": [], "answered": False}
