@@ -17,6 +17,7 @@ import msgspec
 from evalkit.digest import canonical
 from evalkit.errors import ApprovalNeeded, StoreError
 from evalkit.files import reason_of, write_whole
+from evalkit.packing import pack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
 
 SCHEMA = "evalkit.baseline/v1"
@@ -36,7 +37,7 @@ def write_baseline(path: Path, run: Run) -> None:
     cases = sorted(run.header.cases, key=lambda case: case.id)
     body = "".join(_case_line(case, run.trials) + "\n" for case in cases)
     header = {
-        **msgspec.to_builtins(replace(run.header, cases=(), schema=SCHEMA)),
+        **pack(replace(run.header, cases=(), schema=SCHEMA)),
         "case_count": len(cases),
     }
     header["sha256"] = _digest_of(header, body.encode())
@@ -53,8 +54,8 @@ def _case_line(case: Case, trials: tuple[Trial, ...]) -> str:
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
-    mine = [msgspec.to_builtins(trial) for trial in trials if trial.case_id == case.id]
-    return canonical({"case": msgspec.to_builtins(kept), "trials": mine})
+    mine = [trial for trial in trials if trial.case_id == case.id]
+    return canonical(pack({"case": kept, "trials": mine}))
 
 
 def read_baseline(path: Path) -> Run:

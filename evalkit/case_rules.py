@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.compare import find_redefined
 from evalkit.errors import Undecidable
 from evalkit.records import Case, Outcome, Rule, Trial
-from evalkit.samples import ScoreTable, trial_state
+from evalkit.samples import ScoreTable
 from evalkit.sides import Sides, missing_name
 from evalkit.verdict import CaseChange, CaseHit, Check
 from evalkit.wording import must_pass_sentence, regressed_sentence
@@ -80,8 +80,8 @@ def _find_failure(case: Case, table: ScoreTable) -> CaseHit | None:
 
     A trial that failed one metric has failed, whatever became of its other scores.
     """
-    trials = [trial for trial in table.trials[case.id] if trial is not None]
-    told = [trial for trial in trials if _has_failed(trial) or trial_state(trial) == "scored"]
+    row = zip(table.trials[case.id], table.states[case.id], strict=True)
+    told = [trial for trial, state in row if trial and (state == "scored" or _has_failed(trial))]
     failed = sum(map(_has_failed, told))
     if not failed:
         return None
@@ -106,9 +106,7 @@ def check_must_pass(rule: Rule, table: ScoreTable) -> Check:
     hits = tuple(hit for case in cases if (hit := _find_failure(case, table)) is not None)
     failing = {hit.case_id for hit in hits}
     unknown = sum(
-        case.id not in failing
-        and all(trial_state(trial) != "scored" for trial in table.trials[case.id])
-        for case in cases
+        case.id not in failing and "scored" not in table.states[case.id] for case in cases
     )
     outcome: Outcome = "fail" if hits else "undecided" if unknown else "pass"
     return Check(

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from evalkit.errors import NotComparable
 from evalkit.records import Case, MetricInfo, Run, Trial
-from evalkit.samples import ScoreTable, is_usable, mean, tabulate, trial_state
+from evalkit.samples import ScoreTable, is_usable, mean, tabulate
 from evalkit.verdict import CaseChange, CaseStatus, Comparison, MetricChange
 
 _NAMED_CASES = 5
@@ -150,11 +150,6 @@ def _passes(trial: Trial, metrics: Sequence[str]) -> bool:
     return all(score.passed is not False for score in trial.scores if score.metric in metrics)
 
 
-def _scored(table: ScoreTable, case: Case) -> list[Trial]:
-    row = table.trials.get(case.id, ())
-    return [trial for trial in row if trial is not None and trial_state(trial) == "scored"]
-
-
 def _verdict_values(trials: Iterable[Trial], metric: str) -> list[float]:
     """The values of a metric that says pass or fail; measurements change with every trial."""
     return [
@@ -210,9 +205,9 @@ def _case_changes(
     known, now = base.cases, candidate.cases
     shared = {case.id for case in shared_cases(base, candidate)}
     for case in candidate.header.cases:
-        after = _scored(candidate, case)
+        after = candidate.scored_trials(case.id)
         if case.id in shared:
-            yield _case_change(case, _scored(base, case), after, metrics)
+            yield _case_change(case, base.scored_trials(case.id), after, metrics)
             continue
         yield CaseChange(
             case_id=case.id,
@@ -223,7 +218,7 @@ def _case_changes(
     if not _is_partial(candidate):
         for case in base.header.cases:
             if case.id not in now:
-                before = _scored(base, case)
+                before = base.scored_trials(case.id)
                 yield CaseChange(
                     case_id=case.id,
                     status="removed",
@@ -254,11 +249,7 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         if reason := _why_not(metric, base, candidate):
             yield f"Not compared: {metric}, because {reason}."
-    lost = sum(
-        trial_state(trial) not in ("scored", "skipped")
-        for row in base.trials.values()
-        for trial in row
-    )
+    lost = sum(state not in ("scored", "skipped") for row in base.states.values() for state in row)
     if lost:
         yield f"{lost} trials of the baseline have no complete score and are left out."
 

@@ -10,11 +10,12 @@ from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.records import Outcome, Rule, Run
 from evalkit.samples import tabulate
 from evalkit.sides import Sides
-from evalkit.spelling import count_of
+from evalkit.spelling import count_of, missing_text
 from evalkit.summary import summarise_table, tally_table
 from evalkit.thresholds import apply_rule
 from evalkit.verdict import Check, Tally, Verdict
-from evalkit.wording import checks_reason, errors_reason
+
+_ACCOUNTED = ("scored", "skipped")
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
@@ -78,7 +79,14 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
 def find_obstacle(tally: Tally, max_errors: int) -> str:
     """Why a run is not complete enough to be judged at all; empty when it is."""
     if tally.counts["not_run"] or tally.errors > max_errors:
-        return errors_reason(tally, max_errors)
+        missing: dict[str, int] = {
+            state: count for state, count in tally.counts.items() if state not in _ACCOUNTED
+        }
+        budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
+        return (
+            f"Not decided: {tally.errors:,} of {count_of(tally.selected, 'trial')} have no score "
+            f"({missing_text(missing)}){budget}."
+        )
     if not tally.counts["scored"]:
         return "Not decided: not one trial was scored."
     return ""
@@ -101,10 +109,16 @@ def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
 
 
 def _explain(outcome: Outcome, checks: Sequence[Check]) -> str:
+    """The sentence that leads the report: the first check that made the outcome, and how many did."""
     if not checks:
         return "Complete, but no threshold was checked."
-    reason = checks_reason(outcome, checks)
-    return reason + _proven_anyway(checks) if outcome == "undecided" else reason
+    telling = [check for check in checks if check.outcome == outcome]
+    if outcome == "pass":
+        held = "The threshold holds" if len(telling) == 1 else f"All {len(telling)} thresholds hold"
+        return f"{held}."
+    more = f" ({len(telling)} of {len(checks)} thresholds)" if len(telling) > 1 else ""
+    anyway = _proven_anyway(checks) if outcome == "undecided" else ""
+    return f"{telling[0].sentence}{more}{anyway}"
 
 
 def _proven_anyway(checks: Sequence[Check]) -> str:

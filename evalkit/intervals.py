@@ -61,7 +61,7 @@ def effective_trials(cases: Sequence[Sequence[float]]) -> float:
 
 def wilson_interval(rate: float, trials: float, alpha: float) -> Interval:
     """Score interval of a rate seen in so many (effective) trials (Wilson 1927)."""
-    z = NormalDist().inv_cdf(1 - alpha)
+    z = -NormalDist().inv_cdf(alpha)
     shrink = 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / shrink
     half = z / shrink * sqrt(rate * (1 - rate) / trials + z * z / (4 * trials**2))
@@ -77,28 +77,32 @@ def mean_interval(values: Floats, alpha: float) -> Interval:
     return Interval(centre - half, centre + half)
 
 
+def _binomial_law(trials: int, chance: float) -> Floats:
+    counts = np.arange(trials + 1)
+    log_factorial = np.array([lgamma(count + 1) for count in counts])
+    ways = log_factorial[-1] - log_factorial - log_factorial[::-1]
+    law: Floats = np.exp(ways + counts * log(chance) + (trials - counts) * log(1 - chance))
+    return law
+
+
 def quantile_interval(cases: Sequence[Sequence[float]], level: float, alpha: float) -> Interval:
     """Interval of the `level` quantile of all trials, from their order alone (David and Nagaraja 2003).
 
-    Ranks come from the binomial law of as many independent trials as those by case are worth; a bound
-    that would need a rank beyond the sample is infinite.
+    The r-th smallest of n values lies above the quantile when fewer than r values lie below it, which
+    is binomial. Here n is how many independent trials those by case are worth, and ranks are scaled to
+    the trials there are; a bound that would need a rank beyond them is infinite.
     """
     values = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in cases]))
     bound = values[ceil(level * values.size) - 1]
     worth = floor(effective_trials([[float(value <= bound) for value in row] for row in cases]))
-    # at_most[r] is the chance that at most r - 1 trials lie below the true quantile.
-    ranks = np.arange(worth + 1)
-    log_factorial = np.array([lgamma(rank + 1) for rank in ranks])
-    chances = log_factorial[-1] - log_factorial - log_factorial[::-1]
-    mass = np.exp(chances + ranks * log(level) + (worth - ranks) * log(1 - level))
-    at_most = np.concatenate(([0.0], np.cumsum(mass)))
-    lower = int(np.flatnonzero(at_most[: worth + 1] <= alpha)[-1])
-    upper_ranks = np.flatnonzero(1 - at_most[: worth + 1] <= alpha)
+    fewer = np.concatenate(([0.0], np.cumsum(_binomial_law(worth, level))))[: worth + 1]
+    lower = int(np.flatnonzero(fewer <= alpha)[-1])
+    uppers = np.flatnonzero(1 - fewer <= alpha)
     scale = values.size / worth
     low = float(values[max(floor(lower * scale), 1) - 1]) if lower else -inf
-    if not upper_ranks.size:
+    if not uppers.size:
         return Interval(low, inf)
-    return Interval(low, float(values[min(ceil(int(upper_ranks[0]) * scale), values.size) - 1]))
+    return Interval(low, float(values[min(ceil(int(uppers[0]) * scale), values.size) - 1]))
 
 
 def trials_for_bounds(level: float, alpha: float) -> int:

@@ -43,12 +43,10 @@ class Reading:
     missing: Mapping[str, int]
 
 
-def read_value(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> Reading | None:
-    """The statistic of a rule over these cases; None when not one trial has a value."""
+def read_value(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> Reading:
+    """The statistic of a rule over these cases, of which at least one has a value."""
     rows = [case.flags if rule.stat == "rate" else case.values for case in cases]
     rows = [row for row in rows if row]
-    if not rows:
-        return None
     return Reading(
         unit="" if rule.stat == "rate" else unit,
         value=statistic_of(rule)(rows),

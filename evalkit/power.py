@@ -20,7 +20,7 @@ _MOST_TRIALS = 20
 
 def z_of(alpha: float) -> float:
     """The normal quantile that is exceeded with probability `alpha`."""
-    return NormalDist().inv_cdf(1 - alpha)
+    return -NormalDist().inv_cdf(alpha)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +63,10 @@ def chance_to_fail(design: Design, demand: Demand, drop: float) -> float:
     after = design.noise_after(drop)
     before = design.noise
     per_trial = 1 / design.trials + 1 / design.base_trials
-    threshold = z_of(demand.alpha) * sqrt((before + after) / 2 * per_trial / design.cases)
+    # The test pools both runs, so each weighs in its noise by its trials.
+    share = design.trials / (design.trials + design.base_trials)
+    pooled = (1 - share) * before + share * after
+    threshold = z_of(demand.alpha) * sqrt(pooled * per_trial / design.cases)
     scatter = sqrt((after / design.trials + before / design.base_trials) / design.cases)
     return _PHI((drop - max(threshold, demand.max_drop)) / scatter)
 
@@ -106,7 +109,8 @@ def trials_to_decide(design: Design, demand: Demand, delta: float) -> tuple[int,
 
     When no number up to 20 would, the best of them and its chance.
     """
-    more = range(int(design.trials) + 1, max(int(design.trials) + 1, _MOST_TRIALS) + 1)
+    fewest = round(design.trials) + 1
+    more = range(fewest, max(fewest, _MOST_TRIALS) + 1)
     chances = [(trials, chance_to_decide(design, demand, delta, trials)) for trials in more]
     enough = (found for found in chances if found[1] >= WANTED_POWER)
     return next(enough, max(chances, key=lambda found: found[1]))

@@ -35,13 +35,14 @@ class CaseScores:
 class ScoreTable:
     """Everything a run measured, read once.
 
-    `trials` holds, for every selected case, its trials by number, None where one has not been run.
-    `scores` holds, by metric and then by case id, the cases that are due the metric, in the order of
+    `trials` holds, for every selected case, its trials by number, None where one has not been run, and
+    `states` the state each is counted in. `scores` holds, by metric and then by case id, the cases that are due the metric, in the order of
     the run.
     """
 
     header: RunHeader
     trials: Mapping[str, tuple[Trial | None, ...]]
+    states: Mapping[str, tuple[TrialState, ...]]
     scores: Mapping[str, Mapping[str, CaseScores]]
 
     @property
@@ -53,6 +54,11 @@ class ScoreTable:
     def infos(self) -> dict[str, MetricInfo]:
         """The run's metrics by name."""
         return {info.name: info for info in self.header.metrics}
+
+    def scored_trials(self, case_id: str) -> list[Trial]:
+        """The trials of a case that are completely scored; none of a case that was not selected."""
+        row = zip(self.trials.get(case_id, ()), self.states.get(case_id, ()), strict=True)
+        return [trial for trial, state in row if trial is not None and state == "scored"]
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -87,12 +93,12 @@ def _place_trials(run: Run) -> dict[str, tuple[Trial | None, ...]]:
     return {case_id: tuple(row) for case_id, row in slots.items()}
 
 
-def _due_metrics(trials: Sequence[Trial | None], metrics: Sequence[str]) -> list[str]:
+def _due_metrics(found: Sequence[Mapping[str, Score]], metrics: Iterable[str]) -> Iterable[str]:
     """The metrics that apply to a case: those its trials name; all, when no trial got that far."""
-    told = [score for trial in trials if trial is not None for score in trial.scores]
-    if not told:
-        return list(metrics)
-    return list(dict.fromkeys(score.metric for score in told if score.state != "skipped"))
+    if not any(found):
+        return metrics
+    named = (score for scores in found for score in scores.values())
+    return dict.fromkeys(score.metric for score in named if score.state != "skipped")
 
 
 def _why_missing(trial: Trial | None, score: Score | None) -> str:
@@ -102,27 +108,30 @@ def _why_missing(trial: Trial | None, score: Score | None) -> str:
         return "agent_error"
     if score is None:
         return "unscored"
-    if score.state != "scored":
-        return score.state
-    return "" if is_usable(score) else "metric_error"
+    return "metric_error" if score.state == "scored" else score.state
 
 
-def _collect(trials: Iterable[Trial | None], metric: str) -> CaseScores:
+def _collect(row: Sequence[tuple[Trial | None, Mapping[str, Score]]], metric: str) -> CaseScores:
     values: list[float] = []
     flags: list[float] = []
     missing: Counter[str] = Counter()
-    for trial in trials:
-        scores = trial.scores if trial is not None else ()
-        score = next((score for score in scores if score.metric == metric), None)
-        reason = _why_missing(trial, score)
-        if reason:
-            missing[reason] += 1
-        elif score is not None and score.value is not None:
-            values.append(float(score.value))
-            if score.passed is not None:
-                flags.append(float(score.passed))
+    for trial, scores in row:
+        score = scores.get(metric)
+        if score is None or score.value is None or not is_usable(score):
+            missing[_why_missing(trial, score)] += 1
+            continue
+        values.append(float(score.value))
+        if score.passed is not None:
+            flags.append(float(score.passed))
     del missing["skipped"]
     return CaseScores(values=tuple(values), flags=tuple(flags), missing=dict(missing))
+
+
+def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
+    """What a trial was scored; nothing, when the agent gave no output to be scored."""
+    if trial is None or trial.output.error is not None:
+        return {}
+    return {score.metric: score for score in trial.scores}
 
 
 def tabulate(run: Run) -> ScoreTable:
@@ -131,9 +140,15 @@ def tabulate(run: Run) -> ScoreTable:
     names = [info.name for info in run.header.metrics]
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
     for case_id, row in trials.items():
-        for metric in _due_metrics(row, names):
-            scores.setdefault(metric, {})[case_id] = _collect(row, metric)
-    return ScoreTable(header=run.header, trials=trials, scores=scores)
+        found = [(trial, _scores_by_name(trial)) for trial in row]
+        for metric in _due_metrics([by_name for _, by_name in found], names):
+            scores.setdefault(metric, {})[case_id] = _collect(found, metric)
+    return ScoreTable(
+        header=run.header,
+        trials=trials,
+        states={case_id: tuple(map(trial_state, row)) for case_id, row in trials.items()},
+        scores=scores,
+    )
 
 
 def mean(values: Iterable[float]) -> float:

@@ -42,6 +42,10 @@ class Scale:
         """The metric's value that is measured so."""
         return exp(measured) if self.is_log else measured * self.one
 
+    def harm(self, base: float, candidate: float) -> float:
+        """How much worse one value is than another."""
+        return self.sign * (self.measure(candidate) - self.measure(base))
+
     def of_limit(self, limit: float) -> float:
         """The harm that a rule's limit (at least 0) stands for; infinite for a drop by all there is."""
         if not self.is_log:

@@ -23,6 +23,7 @@ import msgspec
 from evalkit.digest import canonical
 from evalkit.errors import InvalidInput, StoreError
 from evalkit.files import reason_of, write_whole
+from evalkit.packing import pack
 from evalkit.records import Json, Run, RunHeader, Trial
 
 HEADER_FILE = "run.json"
@@ -95,7 +96,7 @@ class RunWriter:
             raise StoreError(f"{folder}: could not save: {reason_of(error)}.") from error
         newest_ns = max((time_ns for time_ns, _ in _started(root)), default=0)
         path = folder / HEADER_FILE
-        write_whole(path, canonical(msgspec.to_builtins(header)) + "\n")
+        write_whole(path, canonical(pack(header)) + "\n")
         time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
         os.utime(path, ns=(time_ns, time_ns))
         return cls(folder, _open_locked(folder / TRIALS_FILE))
@@ -119,7 +120,7 @@ class RunWriter:
 
     def append(self, trial: Trial) -> None:
         """Store one finished trial; when this returns, kill -9 cannot lose it."""
-        line = (canonical(msgspec.to_builtins(trial)) + "\n").encode()
+        line = (canonical(pack(trial)) + "\n").encode()
         try:
             written = os.write(self._descriptor, line)
             if written < len(line):

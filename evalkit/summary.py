@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evalkit.records import TRIAL_STATES, MetricInfo, Run
-from evalkit.samples import CaseScores, ScoreTable, mean, quantile, tabulate, trial_state
+from evalkit.samples import CaseScores, ScoreTable, mean, quantile, tabulate
 from evalkit.verdict import MetricSummary, Tally
 
 
@@ -17,9 +17,9 @@ def tally(run: Run) -> Tally:
 def tally_table(table: ScoreTable) -> Tally:
     """Like `tally`, of a run that has been read already."""
     counts = dict.fromkeys(TRIAL_STATES, 0)
-    for row in table.trials.values():
-        for trial in row:
-            counts[trial_state(trial)] += 1
+    for row in table.states.values():
+        for state in row:
+            counts[state] += 1
     return Tally(selected=sum(counts.values()), counts=counts)
 
 

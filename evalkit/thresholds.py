@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
 from evalkit.case_rules import check_must_pass, check_regressed
 from evalkit.compare import PairedScores, pair_scores
 from evalkit.errors import NotComparable, Undecidable
-from evalkit.evidence import Evidence, judge_evidence, take_plain_change, weigh_evidence
+from evalkit.evidence import Evidence, judge_evidence
 from evalkit.limits import judge_reading, read_value
 from evalkit.records import Rule
-from evalkit.samples import ScoreTable, mean
+from evalkit.samples import CaseScores, ScoreTable, mean
 from evalkit.sides import Sides, missing_name
 from evalkit.spelling import missing_text
 from evalkit.summary import sum_missing
 from evalkit.verdict import Check
+from evalkit.weighing import take_plain_change, weigh_evidence
 from evalkit.wording import (
     change_sentence,
     direction_text,
@@ -61,8 +63,26 @@ def _known(bound: float) -> float | None:
     return bound if isfinite(bound) else None
 
 
+def _scores_of(rule: Rule, table: ScoreTable) -> list[CaseScores]:
+    """The metric's scores on the cases a rule is about; Undecidable when there is nothing to read."""
+    cases = table.cases
+    scores = [
+        scored
+        for case_id, scored in table.scores[rule.metric].items()
+        if rule.tag is None or rule.tag in cases[case_id].tags
+    ]
+    if not scores:
+        raise Undecidable("it scores none of these cases")
+    if not any(case.values for case in scores):
+        raise Undecidable(f"not one trial has a value of it ({missing_text(sum_missing(scores))})")
+    if rule.stat == "rate" and not any(case.flags for case in scores):
+        raise Undecidable("it is a measurement that neither passes nor fails, so it has no rate")
+    return scores
+
+
 def _check_change(rule: Rule, sides: Sides) -> Decided:
     base, _ = sides.require_base()
+    missing = sum_missing(_scores_of(rule, sides.candidate))
     try:
         pairs = pair_scores(
             base, sides.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"
@@ -70,7 +90,7 @@ def _check_change(rule: Rule, sides: Sides) -> Decided:
     except NotComparable as why:
         raise Undecidable(f"{why}. Record today's baseline: {sides.record_command}") from why
     if rule.test == "point":
-        return Decided(_check_plain_change(rule, pairs))
+        return Decided(_check_plain_change(rule, pairs, missing))
     evidence = weigh_evidence(rule, pairs)
     outcome = judge_evidence(evidence)
     scale = evidence.scale
@@ -78,7 +98,7 @@ def _check_change(rule: Rule, sides: Sides) -> Decided:
     check = Check(
         rule=rule,
         outcome=outcome,
-        sentence=change_sentence(rule, outcome, evidence),
+        sentence=change_sentence(rule, outcome, evidence, missing),
         baseline=evidence.base,
         candidate=evidence.candidate,
         difference=_known(scale.as_change(evidence.harm)),
@@ -100,12 +120,12 @@ def _plan(evidence: Evidence, sides: Sides) -> str:
     return plan_text(evidence, mean(costs) if costs else None)
 
 
-def _check_plain_change(rule: Rule, pairs: PairedScores) -> Check:
+def _check_plain_change(rule: Rule, pairs: PairedScores, missing: Mapping[str, int]) -> Check:
     plain = take_plain_change(rule, pairs)
     return Check(
         rule=rule,
         outcome=plain.outcome,
-        sentence=point_sentence(rule, plain),
+        sentence=point_sentence(rule, plain, missing),
         baseline=plain.base,
         candidate=plain.candidate,
         difference=_known(plain.scale.as_change(plain.harm)),
@@ -117,21 +137,8 @@ def _check_plain_change(rule: Rule, pairs: PairedScores) -> Check:
 
 
 def _check_limit(rule: Rule, table: ScoreTable) -> Check:
-    cases = table.cases
-    scores = [
-        scored
-        for case_id, scored in table.scores[rule.metric].items()
-        if rule.tag is None or rule.tag in cases[case_id].tags
-    ]
-    if not scores:
-        raise Undecidable("it scores none of these cases")
+    scores = _scores_of(rule, table)
     reading = read_value(rule, table.infos[rule.metric].unit, scores)
-    if reading is None:
-        if any(case.values for case in scores):
-            raise Undecidable(
-                "it is a measurement that neither passes nor fails, so it has no rate"
-            )
-        raise Undecidable(f"not one trial has a value of it ({missing_text(sum_missing(scores))})")
     outcome = judge_reading(rule, reading)
     is_point = rule.test == "point"
     return Check(

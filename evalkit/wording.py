@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import floor, isfinite
 
 from evalkit.compare import PairedScores
-from evalkit.evidence import Evidence, PlainChange
+from evalkit.evidence import Evidence, PlainChange, cases_for_bound
 from evalkit.limits import Reading, cases_to_decide
 from evalkit.power import WANTED_POWER, trials_to_decide
 from evalkit.records import MetricInfo, Outcome, Rule
@@ -22,11 +22,10 @@ from evalkit.spelling import (
     odds_text,
     value_text,
 )
-from evalkit.verdict import CaseHit, Check, Tally
+from evalkit.verdict import CaseHit
 
 _NAMED_HITS = 3
 _NAMED_FAILURES = 5
-_ACCOUNTED = ("scored", "skipped")
 
 
 def name_rule(rule: Rule) -> str:
@@ -40,17 +39,29 @@ def name_rule(rule: Rule) -> str:
     return name if rule.tag is None else f"{name} [{rule.tag}]"
 
 
-def hits_text(hits: Sequence[CaseHit], unit: str, most: int) -> str:
+def hits_text(hits: Iterable[CaseHit], unit: str = "") -> str:
     """The cases of a check, with what they did before and do now: `case-17 (10/10 -> 0/2)`."""
     words = []
-    for hit in hits[:most]:
+    for hit in hits:
         if hit.is_count:
             before, now = f"{hit.base:g}/{hit.base_trials}", f"{hit.candidate:g}/{hit.trials}"
         else:
             before, now = value_text(hit.base, unit), value_text(hit.candidate, unit)
         words.append(f"{hit.case_id} ({f'{before} -> {now}' if hit.base_trials else now})")
-    more = f" and {len(hits) - most} more" if len(hits) > most else ""
-    return ", ".join(words) + more
+    return ", ".join(words)
+
+
+def _first_hits_text(hits: Sequence[CaseHit]) -> str:
+    left = len(hits) - _NAMED_FAILURES
+    return hits_text(hits[:_NAMED_FAILURES]) + (f" and {left} more" if left > 0 else "")
+
+
+def _hardest_text(hits: Sequence[CaseHit], unit: str) -> str:
+    return f"Hit hardest: {hits_text(hits[:_NAMED_HITS], unit)}." if hits else ""
+
+
+def _left_out_text(missing: Mapping[str, int]) -> str:
+    return f"Left out: {missing_text(missing)}." if missing else ""
 
 
 def trials_per_case(rows: Rows) -> float:
@@ -76,7 +87,9 @@ def _harm_noun(scale: Scale) -> str:
     return "drop" if scale.sign < 0 else "rise"
 
 
-def change_sentence(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
+def change_sentence(
+    rule: Rule, outcome: Outcome, evidence: Evidence, missing: Mapping[str, int]
+) -> str:
     """A rule with `max_drop` or `max_rise`, decided by its test."""
     unit, scale, demand = evidence.pairs.info.unit, evidence.scale, evidence.demand
     change = scale.as_change(evidence.harm)
@@ -92,13 +105,13 @@ def change_sentence(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         rule, low, high, lambda bound: change_text(bound, unit, extra).removesuffix(" pt")
     )
     changed = change_text(change, unit, extra) + (" in a typical case" if scale.is_log else "")
-    hits = hits_text(evidence.hits[:_NAMED_HITS], unit, _NAMED_HITS)
     sizes = _sizes_text(evidence.pairs)
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {_before_and_now(evidence, unit)}",
         f"({changed}, {interval}; {sizes}).",
         _finding_text(rule, outcome, evidence),
-        f"Hit hardest: {hits}." if hits and outcome != "pass" else "",
+        _hardest_text(evidence.hits, unit) if outcome != "pass" else "",
+        _left_out_text(missing),
     )
     return " ".join(filter(None, sentences))
 
@@ -144,7 +157,13 @@ def plan_text(evidence: Evidence, cost_per_run: float | None) -> str:
     """What would decide an inconclusive comparison: trials, their cost, and with what chance."""
     design = evidence.design
     if design is None:
-        return "More cases would narrow the interval."
+        cases = len(evidence.pairs.cases)
+        needed = cases_for_bound(evidence)
+        if needed is None:
+            return "More cases, or more trials of each, would narrow the interval."
+        return (
+            f"About {needed:,} cases like these ({cases:,} now) would decide, if the change stays."
+        )
     trials, chance = trials_to_decide(design, evidence.demand, -evidence.harm)
     runs = trials * design.cases
     cost = f", about ${cost_per_run * runs:,.2f}" if cost_per_run else ""
@@ -182,7 +201,7 @@ def direction_text(rule: Rule, info: MetricInfo) -> tuple[str, ...]:
     return (f"{name_rule(rule)}: {warning}",)
 
 
-def point_sentence(rule: Rule, plain: PlainChange) -> str:
+def point_sentence(rule: Rule, plain: PlainChange, missing: Mapping[str, int]) -> str:
     """A rule with `max_drop` or `max_rise` that compares the bare numbers."""
     unit, scale = plain.pairs.info.unit, plain.scale
     change, allowed = scale.as_change(plain.harm), scale.as_change(plain.demand.max_drop)
@@ -190,13 +209,13 @@ def point_sentence(rule: Rule, plain: PlainChange) -> str:
         [(change, allowed)], lambda number, digits: change_text(number, unit, digits)
     )
     limit = f"the {_harm_noun(scale)} of {limit_text(abs(allowed), unit)} allowed"
-    hits = hits_text(plain.hits[:_NAMED_HITS], unit, _NAMED_HITS)
     before, now = (value_text(value, unit, extra) for value in (plain.base, plain.candidate))
     sentences = (
         f"{plain.outcome.upper()} {name_rule(rule)} {before} -> {now}",
         f"({change_text(change, unit, extra)}; {_sizes_text(plain.pairs)}).",
         f"More than {limit}." if plain.outcome == "fail" else f"No more than {limit}.",
-        f"Hit hardest: {hits}." if hits and plain.outcome == "fail" else "",
+        _hardest_text(plain.hits, unit) if plain.outcome == "fail" else "",
+        _left_out_text(missing),
     )
     return " ".join(filter(None, sentences))
 
@@ -247,7 +266,7 @@ def limit_plan_text(rule: Rule, reading: Reading) -> str:
 def regressed_sentence(rule: Rule, outcome: Outcome, hits: Sequence[CaseHit], unknown: int) -> str:
     """A rule with `max_regressed`: which cases passed in the baseline and do not now."""
     allowed = f"at most {rule.max_regressed} allowed"
-    named = f": {hits_text(hits, '', _NAMED_FAILURES)}" if hits else ""
+    named = f": {_first_hits_text(hits)}" if hits else ""
     said = f"{outcome.upper()} {name_rule(rule)}: {len(hits)}, {allowed}{named}."
     if unknown:
         said += f" {count_of(unknown, 'case')} that passed in the baseline without a complete trial now."
@@ -260,8 +279,7 @@ def must_pass_sentence(
     """A rule with `must_pass`: which cases have a trial that failed."""
     said = f"{outcome.upper()} {name_rule(rule)}: "
     if hits:
-        named = hits_text(hits, "", _NAMED_FAILURES)
-        said += f"{len(hits)} of {count_of(cases, 'case')} failed: {named}."
+        said += f"{len(hits)} of {count_of(cases, 'case')} failed: {_first_hits_text(hits)}."
     else:
         said += f"no trial of {count_of(cases, 'case')} failed."
     return said + (f" {count_of(unknown, 'case')} without a complete trial." if unknown else "")
@@ -270,24 +288,3 @@ def must_pass_sentence(
 def undecided_sentence(rule: Rule, why: str) -> str:
     """A rule that cannot be applied: why, and what to do."""
     return f"UNDECIDED {name_rule(rule)}: {why}{'' if why.endswith(('.', '?')) else '.'}"
-
-
-def errors_reason(tally: Tally, max_errors: int) -> str:
-    """Why a run with too many trials without a score decides nothing."""
-    missing: dict[str, int] = {
-        state: count for state, count in tally.counts.items() if state not in _ACCOUNTED
-    }
-    budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
-    return (
-        f"Not decided: {tally.errors:,} of {count_of(tally.selected, 'trial')} have no score "
-        f"({missing_text(missing)}){budget}."
-    )
-
-
-def checks_reason(outcome: Outcome, checks: Sequence[Check]) -> str:
-    """The sentence that leads the report: the first check that made the outcome, and how many did."""
-    telling = [check for check in checks if check.outcome == outcome]
-    if outcome == "pass":
-        return f"{'The threshold holds' if len(telling) == 1 else f'All {len(telling)} thresholds hold'}."
-    more = f" ({len(telling)} of {len(checks)} thresholds)" if len(telling) > 1 else ""
-    return f"{telling[0].sentence}{more}"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import evalkit
-from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
 from evalkit.processes import kill_tree
 from evalkit.records import AgentError, Json
-from evalkit.text import tail
+from evalkit.worker_streams import Lines, Reply, Watch, decode, describe_end, read_reply
 
 FROZEN_AFTER_S = 0.5
 """How long a process may leave a ping unanswered; longer, and something holds its interpreter."""
@@ -31,9 +29,6 @@ LAST_WORDS_S = 0.2
 STOP_GRACE_S = 1.0
 """How long a process that was told to finish may take, for its own exit handlers."""
 
-MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
-"""Of the pipe; a reply of the largest size, all escapes, takes six times its size there."""
-
 PROGRAM = """\
 import sys
 if {package!r} not in sys.path:
@@ -41,15 +36,6 @@ if {package!r} not in sys.path:
 from evalkit.worker.main import main
 main({descriptor})
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """What became of one call; `duration_s` is the call's own time, without the way there and back."""
-
-    value: Json = None
-    error: AgentError | None = None
-    duration_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,60 +56,6 @@ class CannotStart(Exception):
         self.detail = detail
 
 
-class _Lines(asyncio.Protocol):
-    """The pipe to the process, split into lines."""
-
-    def __init__(self, take_line: Callable[[bytes], None]) -> None:
-        self.lost = asyncio.get_running_loop().create_future()
-        self._take_line = take_line
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._size += len(data)
-        if b"\n" in data:
-            *lines, rest = b"".join(self._parts).split(b"\n")
-            self._parts, self._size = [rest], len(rest)
-            for line in lines:
-                self._take_line(line)
-        elif self._size > MAX_LINE_BYTES and self._transport is not None:
-            self._transport.close()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.lost.set_result(None)
-
-
-class _Watch(asyncio.SubprocessProtocol):
-    """The end of the process, and of what it printed the end; the rest is thrown away as it comes."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.exited = loop.create_future()
-        self.closed = loop.create_future()
-        self._tails = {1: b"", 2: b""}
-
-    def pipe_data_received(self, descriptor: int, data: bytes) -> None:
-        # Four bytes are the most that one character takes in UTF-8.
-        self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL :]
-
-    def process_exited(self) -> None:
-        self.exited.set_result(None)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.closed.set_result(None)
-
-    @property
-    def last_words(self) -> str:
-        """The end of stderr, or of stdout where stderr is empty."""
-        said = self._tails[2].strip() or self._tails[1].strip()
-        return tail(said.decode("utf-8", "replace"), MAX_DETAIL)
-
-
 class _Call:
     """A call in flight; one whose answer is settled may still be running."""
 
@@ -141,39 +73,6 @@ class _Call:
 
 _OVERDUE = Reply()
 """Settles a call at its deadline."""
-
-
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
-def _read_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
-    try:
-        value = _decode(text.decode("ascii"))
-    except (ValueError, RecursionError) as error:
-        message = f"the reply cannot be read as JSON: {error}."
-        return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
-    if kind == b"value":
-        return Reply(value=value, duration_s=duration_s)
-    detail = tail(value["detail"], MAX_DETAIL)
-    trouble = AgentError(kind=value["kind"], message=value["message"], detail=detail)
-    return Reply(error=trouble, duration_s=duration_s)
-
-
-def _describe_end(status: int | None) -> str:
-    if status is None:
-        return "closed its pipe to evalkit"
-    if status >= 0:
-        return f"ended with exit code {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hint = " (out of memory?)" if status == -signal.SIGKILL else ""
-    return f"was ended by {name}{hint}"
 
 
 class WorkerProcess:
@@ -224,29 +123,27 @@ class WorkerProcess:
 
     async def _spawn(self, launch: Launch) -> None:
         ours, theirs = socket.socketpair()
-        try:
-            self._transport, self._watch = await self._loop.subprocess_exec(
-                _Watch,
-                sys.executable,
-                "-P",  # the folder it starts in must not shadow what it imports itself
-                "-c",
-                PROGRAM.format(
-                    package=str(Path(evalkit.__file__).parent.parent), descriptor=theirs.fileno()
-                ),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                cwd=launch.folder,
-                env=launch.environ,
-                start_new_session=True,
-            )
+        with theirs:
             self._pipe, self._lines = await self._loop.create_connection(
-                lambda: _Lines(self._take_line), sock=ours
+                lambda: Lines(self._take_line), sock=ours
             )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+            package = str(Path(evalkit.__file__).parent.parent)
+            try:
+                self._transport, self._watch = await self._loop.subprocess_exec(
+                    Watch,
+                    sys.executable,
+                    "-P",  # the folder it starts in must not shadow what it imports itself
+                    "-c",
+                    PROGRAM.format(package=package, descriptor=theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    cwd=launch.folder,
+                    env=launch.environ,
+                    start_new_session=True,
+                )
+            except BaseException:
+                self._pipe.close()
+                raise
         self._seeing_off = self._loop.create_task(self._see_off())
         self._pipe.write(json.dumps(launch.setup).encode("ascii") + b"\n")
 
@@ -256,10 +153,9 @@ class WorkerProcess:
         if self._ready.done():
             return self._ready.result()
         if self._seeing_off.done():
-            end = _describe_end(self._transport.get_returncode())
-            return CannotStart(
-                f"its process {end} while loading it.", detail=self._watch.last_words
-            )
+            end = describe_end(self._transport.get_returncode())
+            said = self._watch.last_words
+            return CannotStart(f"its process {end} while loading it.", detail=said)
         self.kill()
         return CannotStart(f"it was not loaded within {load_timeout_s:g} s.")
 
@@ -346,11 +242,12 @@ class WorkerProcess:
         try:
             kind, call_id, duration, text = line.split(b" ", 3)
             if kind in (b"value", b"error"):
-                self._take_reply(call_id, _read_reply(kind, float(duration), text))
+                self._take_reply(call_id, read_reply(kind, float(duration), text))
             elif kind == b"pong":
-                self._pong.set_result(None)
+                if not self._pong.done():  # one answer is enough for all who ask at the same time
+                    self._pong.set_result(None)
             else:
-                self._take_readiness(kind, _decode(text.decode("ascii")))
+                self._take_readiness(kind, decode(text.decode("ascii")))
         except (ValueError, KeyError, TypeError, asyncio.InvalidStateError):
             self._pipe.close()  # somebody else has written there: nothing on it can be trusted
 
@@ -377,12 +274,9 @@ class WorkerProcess:
             )
             self.is_accepting = False
             await asyncio.wait({self._watch.closed, self._lines.lost}, timeout=LAST_WORDS_S)
+            message = f"its process {describe_end(self._transport.get_returncode())}."
             self._end_calls(
-                AgentError(
-                    kind="crashed",
-                    message=f"its process {_describe_end(self._transport.get_returncode())}.",
-                    detail=self._watch.last_words,
-                )
+                AgentError(kind="crashed", message=message, detail=self._watch.last_words)
             )
             await (self._killing or kill_tree(self._transport.get_pid(), grace_s=0))
             await self._watch.exited

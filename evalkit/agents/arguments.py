@@ -1,0 +1,86 @@
+"""What stands under an agent's kind in an eval set, turned into the record of what that kind takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from evalkit.errors import InvalidInput
+from evalkit.records import AgentSpec, Json, Problem
+
+SHORTHAND = ""
+"""The key under which a spec keeps a value that was given in place of a mapping of arguments."""
+
+Arguments = TypeVar("Arguments")
+
+
+def read_arguments(
+    spec: AgentSpec, shape: Callable[..., Arguments], *, shorthand: str
+) -> Arguments:
+    """Make the record of a kind's arguments; a value given in place of a mapping is `shorthand`.
+
+    `shape` is a dataclass; a field without a default is an argument that must be given.
+
+    Raises:
+        InvalidInput: every key that is unknown, missing or of another type.
+    """
+    given = {shorthand if key == SHORTHAND else key: value for key, value in spec.args.items()}
+    messages = list(_find_wrong_keys(given, shape))
+    values: dict[str, Json] = {}
+    for name, wanted in get_type_hints(shape).items():
+        if name in given:
+            try:
+                values[name] = msgspec.convert(given[name], wanted, strict=True)
+            except msgspec.ValidationError:
+                messages.append(_describe_mistype(name, wanted, given[name]))
+    if messages:
+        raise InvalidInput(
+            [Problem(message=f"{spec.kind}: {message}", where=spec.where) for message in messages]
+        )
+    return shape(**values)
+
+
+def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  # a dataclass
+    fields = {field.name: field for field in dataclasses.fields(shape)}
+    for key in given:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(fields)}."
+            yield f"unknown key {key!r}. {advice}"
+    for name, field in fields.items():
+        optional = (
+            field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING
+        )
+        if not optional and name not in given:
+            yield f"{name!r} is missing. Give it as {_describe_type(get_type_hints(shape)[name])}."
+
+
+def _describe_mistype(name: str, wanted: object, value: Json) -> str:
+    message = f"{name!r} must be {_describe_type(wanted)}, not {value!r}."
+    members = value if isinstance(value, list) else [value]
+    numbers = [member for member in members if isinstance(member, bool | int | float)]
+    if numbers and "text" in _describe_type(wanted):
+        message += f' In quotes it is text: "{numbers[0]}".'
+    return message
+
+
+def _describe_type(wanted: object) -> str:
+    origin, members = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return _describe_type(members[0])
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, members))}"
+    words: dict[object, str] = {
+        str: "text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        tuple: "a list of texts, such as [python, my_agent.py]",
+    }
+    return words.get(origin or wanted, "a mapping")

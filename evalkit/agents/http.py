@@ -1,0 +1,209 @@
+"""An agent behind a URL: each request is one HTTP exchange, the answer is in the reply's body."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+import aiohttp
+from multidict import CIMultiDict
+
+from evalkit import __version__
+from evalkit.agents.arguments import read_arguments
+from evalkit.agents.bodies import ReplyPaths, texts_in
+from evalkit.agents.http_agent import Exchange, HttpAgent
+from evalkit.agents.network import CONNECT_S, choose_proxy
+from evalkit.agents.templates import find_template_problems, parse_template
+from evalkit.errors import InvalidInput
+from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
+
+DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
+USER_AGENT = f"evalkit/{__version__}"
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_SECRET_HEADER = re.compile(r"auth|cookie|key|secret|token", re.IGNORECASE)
+
+SHORTEST_SECRET = 8
+"""What is shorter is no key, and blanking it out could spoil an honest answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpArguments:
+    """What stands under `http:`; a URL in its place is `url`.
+
+    `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
+    of `body` may hold placeholders. `output` and the fields after it are dotted paths into the JSON
+    reply; with `text` the whole body is the answer as it stands.
+    """
+
+    url: str
+    method: Literal["POST", "GET", "PUT", "PATCH"] = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Json = None
+    text: bool = False
+    output: str | None = None
+    data: str | None = None
+    tool_calls: str | None = None
+    usage: str | None = None
+    cost_usd: str | None = None
+
+    @property
+    def sent_body(self) -> Json:
+        """The body's template: the default one, except that GET has none."""
+        return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
+
+    @property
+    def paths(self) -> ReplyPaths | None:
+        """Where the parts of the reply are; None when it is plain text."""
+        if self.text:
+            return None
+        return ReplyPaths(
+            output=self.output,
+            data=self.data,
+            tool_calls=self.tool_calls,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+        )
+
+    @property
+    def server(self) -> str:
+        """The host, for messages: without user and password, variables not looked up."""
+        return urlsplit(self.url).netloc.rpartition("@")[2] or self.url.partition("/")[0]
+
+
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
+    """Find wrong arguments, unset variables, and cases that lack what URL or body ask for."""
+    try:
+        arguments = _read(spec)
+    except InvalidInput as invalid:
+        return list(invalid.problems)
+    messages = [
+        *_find_unset(arguments, surroundings.environ),
+        *_find_url_trouble(arguments, surroundings.environ),
+        *_find_header_trouble(arguments, surroundings.environ),
+        *_find_contradictions(arguments),
+    ]
+    url = _as_template(arguments.url, surroundings.environ)
+    return [
+        *(Problem(message=f"http: {message}", where=spec.where) for message in messages),
+        *find_template_problems([url], "url", spec, cases),
+        *find_template_problems([*texts_in(arguments.sent_body)], "body", spec, cases),
+    ]
+
+
+def _read(spec: AgentSpec) -> HttpArguments:
+    return read_arguments(spec, HttpArguments, shorthand="url")
+
+
+def _find_unset(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    wanted = _variables_in([arguments.url, *arguments.headers.values()])
+    for name in dict.fromkeys(wanted):
+        if name not in environ:
+            yield f"environment variable {name!r} is not set. Set it, or take '${{{name}}}' out."
+
+
+def _find_url_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    if any(name not in environ for name in _variables_in([arguments.url])):
+        return
+    try:
+        url = urlsplit(_expand(arguments.url, environ))
+        is_good = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:
+        is_good = False
+    # A URL may hold a password, which is why it is not shown.
+    if not is_good:
+        yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
+    elif "{" in _VARIABLE.sub("", urlsplit(arguments.url).netloc):
+        yield f"{arguments.server!r}: a placeholder may stand after the host only."
+
+
+def _find_header_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in arguments.headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            yield f"{name!r} is no name of a header."
+        if not _HEADER_VALUE.fullmatch(_expand(value, environ)):
+            yield f"the value of header {name!r} has a line break or control character in it."
+
+
+def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
+    given = [
+        name
+        for name in ("output", "data", "tool_calls", "usage", "cost_usd")
+        if getattr(arguments, name) is not None
+    ]
+    if arguments.text and given:
+        yield f"with 'text: true' there is no JSON for {given[0]!r} to point into. Drop one."
+    elif given and arguments.output is None:
+        yield f"{given[0]!r} needs 'output' beside it: the path of the answer in the reply."
+    templates = [_VARIABLE.sub("", arguments.url), *texts_in(arguments.sent_body)]
+    if not any("{" in text for text in templates):
+        yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
+
+
+def _variables_in(texts: Iterable[str]) -> list[str]:
+    return [name for text in texts for name in _VARIABLE.findall(text)]
+
+
+def _expand(text: str, environ: Mapping[str, str]) -> str:
+    """Put in environment variables; `check` has reported those that are not set."""
+    return _VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
+
+
+def _as_template(url: str, environ: Mapping[str, str]) -> str:
+    """Put in environment variables so that braces in their values are no placeholders."""
+    values = {name: environ.get(name, "") for name in _variables_in([url])}
+    escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
+    return _expand(url, escaped)
+
+
+def entrypoint(spec: AgentSpec) -> str:
+    """Method and URL, without user, password, query or what variables stand for."""
+    arguments = _read(spec)
+    url = re.sub(r"//[^/]*@", "//", arguments.url.partition("?")[0])
+    return f"{arguments.method} {url}"
+
+
+@asynccontextmanager
+async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
+    spec: AgentSpec, surroundings: Surroundings
+) -> AsyncIterator[HttpAgent]:
+    """Yield the agent with one session for the whole run.
+
+    Raises:
+        InvalidInput: what `check` would find.
+    """
+    problems = check(spec, (), surroundings)
+    if problems:
+        raise InvalidInput(problems)
+    arguments = _read(spec)
+    headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
+    for name, value in arguments.headers.items():
+        headers[name] = _expand(value, surroundings.environ)
+    async with aiohttp.ClientSession(
+        headers=headers,
+        connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits
+        cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
+    ) as session:
+        yield HttpAgent(_describe_exchange(arguments, surroundings.environ), session)
+
+
+def _describe_exchange(arguments: HttpArguments, environ: Mapping[str, str]) -> Exchange:
+    secrets = _variables_in(
+        value for name, value in arguments.headers.items() if _SECRET_HEADER.search(name)
+    )
+    return Exchange(
+        server=arguments.server,
+        method=arguments.method,
+        url=parse_template(_as_template(arguments.url, environ)),
+        body=arguments.sent_body,
+        paths=arguments.paths,
+        proxy=choose_proxy(urlsplit(_expand(arguments.url, environ)), environ),
+        secrets=[environ[name] for name in secrets if len(environ[name]) >= SHORTEST_SECRET],
+    )

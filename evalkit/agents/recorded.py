@@ -1,0 +1,233 @@
+"""An agent that already ran: the outputs in a JSONL file, given back as if it were asked now."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from evalkit.agents.arguments import read_arguments
+from evalkit.agents.conversation import answered_turns
+from evalkit.agents.replies import REPLY_KEYS, to_output
+from evalkit.errors import InvalidInput
+from evalkit.records import (
+    AgentError,
+    AgentSpec,
+    Case,
+    Json,
+    Location,
+    Output,
+    Problem,
+    Request,
+    Surroundings,
+)
+from evalkit.sources import Unreadable, decode_utf8, locate_inside, read_file, shown_path
+
+LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
+
+MAX_RECORDING_BYTES = 2**30
+"""More than an eval set may have: a line holds a whole output."""
+
+MAX_LATENCY_S = 1e9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedArguments:
+    """What stands under `recorded:`; a file name in its place is `file`, from the set's folder."""
+
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recording:
+    """What a file holds: by case id and trial, the output and the line it stands in."""
+
+    path: str
+    outputs: Mapping[tuple[str, int], Output]
+    lines: Mapping[tuple[str, int], int]
+
+
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
+    """Find a missing file, every line of it that is wrong, and cases it has no output for."""
+    try:
+        recording = read_recording(spec, surroundings)
+    except InvalidInput as invalid:
+        return list(invalid.problems)
+    problems = [
+        Problem(
+            message=f"{recording.path} has no trial {trial} of case {case.id!r}. Record it, with "
+            f'"case" and "trial" in its line.',
+            where=case.where,
+        )
+        for case in cases
+        for trial in range(surroundings.trials)
+        if (case.id, trial) not in recording.outputs
+    ]
+    return [*problems, *_find_missing_replies(recording, cases)]
+
+
+def _find_missing_replies(recording: Recording, cases: Sequence[Case]) -> list[Problem]:
+    """Find lines with another number of replies than their case asks the agent for."""
+    wanted = {case.id: len(answered_turns(case)) for case in cases}
+    return [
+        Problem(
+            message=f"case {case_id!r} asks for {wanted[case_id]} replies, here are "
+            f"{len(output.replies) or 1}. Give one for each under 'replies'.",
+            where=Location(path=recording.path, line=recording.lines[case_id, trial]),
+        )
+        for (case_id, trial), output in recording.outputs.items()
+        if output.error is None and wanted.get(case_id, 0) not in (0, len(output.replies) or 1)
+    ]
+
+
+def entrypoint(spec: AgentSpec) -> str:
+    """The file's name."""
+    return read_arguments(spec, RecordedArguments, shorthand="file").file
+
+
+@asynccontextmanager
+async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
+    spec: AgentSpec, surroundings: Surroundings
+) -> AsyncIterator[RecordedAgent]:
+    """Yield the agent with the whole file in memory.
+
+    Raises:
+        InvalidInput: everything that is wrong with the file.
+    """
+    yield RecordedAgent(read_recording(spec, surroundings))
+
+
+class RecordedAgent:
+    """Answers from a recording; the calls of one trial get its replies one after the other."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._calls: Counter[tuple[str, int]] = Counter()
+
+    async def answer(self, request: Request) -> Output:
+        """Look the output up; usage, cost, latency and the rest come with the last reply."""
+        key = (request.case_id, request.trial)
+        output = self._recording.outputs.get(key)
+        if output is None:
+            message = (
+                f"{self._recording.path} has no trial {request.trial} of case {request.case_id!r}."
+            )
+            return Output(error=AgentError(kind="not_recorded", message=message))
+        call = self._calls[key]
+        self._calls[key] += 1
+        if call < len(output.replies) - 1:
+            return Output(text=output.replies[call])
+        return replace(output, replies=())
+
+
+def read_recording(spec: AgentSpec, surroundings: Surroundings) -> Recording:
+    """Read the file a spec names.
+
+    Raises:
+        InvalidInput: it cannot be read, or every line of it that breaks a rule.
+    """
+    arguments = read_arguments(spec, RecordedArguments, shorthand="file")
+    try:
+        path = locate_inside(arguments.file, surroundings.base, surroundings.root)
+        data = read_file(path, MAX_RECORDING_BYTES)
+    except Unreadable as error:
+        raise InvalidInput.single(f"recorded: {arguments.file!r} {error}", spec.where) from None
+    return parse_recording(data, shown_path(path))
+
+
+def parse_recording(data: bytes, path: str) -> Recording:
+    """Read the lines of a recording; one without `trial` is the next trial of its case.
+
+    Raises:
+        InvalidInput: every line that breaks a rule.
+    """
+    problems: list[Problem] = []
+    text = decode_utf8(data, path, problems) or ""
+    outputs: dict[tuple[str, int], Output] = {}
+    lines: dict[tuple[str, int], int] = {}
+    counted: Counter[str] = Counter()
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = Location(path=path, line=number)
+        try:
+            case_id, trial, output = _read_line(line)
+        except _BadLine as bad:
+            problems.append(Problem(message=str(bad), where=where))
+            continue
+        key = (case_id, counted[case_id] if trial is None else trial)
+        counted[case_id] += 1
+        if key in lines:
+            message = f"trial {key[1]} of case {case_id!r} stands in line {lines[key]} already."
+            problems.append(Problem(message=f"{message} Keep one.", where=where))
+        outputs[key] = output
+        lines[key] = number
+    if problems:
+        raise InvalidInput(problems)
+    return Recording(path=path, outputs=outputs, lines=lines)
+
+
+class _BadLine(Exception):
+    """A line breaks the rule its message names."""
+
+
+def _read_line(line: str) -> tuple[str, int | None, Output]:
+    """The case, the trial if it is given, and the output."""
+    try:
+        entry = json.loads(line, object_pairs_hook=_refuse_duplicates)
+    except RecursionError:
+        raise _BadLine("the line is nested too deeply to be read.") from None
+    except ValueError as error:
+        raise _BadLine(f"no JSON: {error}") from None
+    if not isinstance(entry, dict):
+        raise _BadLine(f"a line must be a JSON object, not {line[:60]!r}.")
+    for key in entry:
+        if key not in LINE_KEYS:
+            near = difflib.get_close_matches(key, LINE_KEYS, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(LINE_KEYS)}."
+            raise _BadLine(f"unknown key {key!r}. {advice}")
+    case_id, trial = entry.get("case"), entry.get("trial")
+    if not isinstance(case_id, str):
+        raise _BadLine(f"'case' must be the text of a case's id, not {case_id!r}.")
+    if trial is not None and (type(trial) is not int or trial < 0):
+        raise _BadLine(f"'trial' must be a whole number from 0, not {trial!r}.")
+    return case_id, trial, _read_output(entry)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    counts = Counter(key for key, _ in pairs)
+    for key, count in counts.items():
+        if count > 1:
+            raise _BadLine(f"the key {key!r} is given twice. Keep one.")
+    return dict(pairs)
+
+
+def _read_output(entry: Mapping[str, Json]) -> Output:
+    latency_s = entry.get("latency_s", 0.0)
+    if type(latency_s) not in (int, float) or not 0 <= latency_s <= MAX_LATENCY_S:
+        raise _BadLine(f"'latency_s' must be a number of seconds from 0, not {latency_s!r}.")
+    reply = {key: value for key, value in entry.items() if key in REPLY_KEYS}
+    if "error" in entry:
+        if not isinstance(entry["error"], str) or reply or "replies" in entry:
+            raise _BadLine("'error' must be text, and stand without an output.")
+        error = AgentError(kind="recorded_error", message=entry["error"])
+        return Output(error=error, latency_s=float(latency_s))
+    replies = _read_replies(entry)
+    if replies:
+        reply.setdefault("output", replies[-1])
+    output = to_output(reply, float(latency_s))
+    if output.error is not None:
+        raise _BadLine(output.error.message)
+    if replies and output.text != replies[-1]:
+        raise _BadLine("'output' must be the last of 'replies', or be left out.")
+    return replace(output, replies=replies)
+
+
+def _read_replies(entry: Mapping[str, Json]) -> tuple[str, ...]:
+    replies = entry.get("replies", [])
+    if not isinstance(replies, list) or not all(isinstance(reply, str) for reply in replies):
+        raise _BadLine("'replies' must be a list of texts, one for each turn the agent answers.")
+    return tuple(replies)

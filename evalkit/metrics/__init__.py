@@ -1,0 +1,70 @@
+"""Metrics: what an eval set asks for by name, opened as scorers of trials."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from evalkit.digest import digest
+from evalkit.errors import InvalidInput
+from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.facts import Coverage
+from evalkit.metrics.measurements import CostUsd, LatencyS, Tokens
+from evalkit.metrics.metric import BuiltIn
+from evalkit.metrics.numeric import Numeric
+from evalkit.metrics.patterns import Regex
+from evalkit.metrics.plugged import Plugin, PluginScorer, find_plugin, open_plugins
+from evalkit.metrics.scorers import BuiltInScorer, Scorer
+from evalkit.metrics.similarity import Similarity
+from evalkit.metrics.structure import JsonMatch
+from evalkit.metrics.texts import Contains, ExactMatch, NotContains, OneOf
+from evalkit.records import MetricSpec, Problem, Surroundings
+
+__all__ = ["METRICS", "Scorer", "open_scorers", "spec_digest"]
+
+METRICS: dict[str, type[BuiltIn]] = {
+    "exact_match": ExactMatch,
+    "one_of": OneOf,
+    "contains": Contains,
+    "not_contains": NotContains,
+    "regex": Regex,
+    "numeric": Numeric,
+    "json": JsonMatch,
+    "similarity": Similarity,
+    "coverage": Coverage,
+    "latency_s": LatencyS,
+    "cost_usd": CostUsd,
+    "tokens": Tokens,
+}
+
+
+def spec_digest(spec: MetricSpec) -> str:
+    """What tells one opened metric from another: which it is, its name and its arguments."""
+    return digest([spec.ref, spec.name, spec.args])
+
+
+@asynccontextmanager
+async def open_scorers(
+    specs: Sequence[MetricSpec], surroundings: Surroundings
+) -> AsyncIterator[Mapping[str, Scorer]]:
+    """Hold the metrics of a run open, by `spec_digest`; plugins are loaded in worker processes.
+
+    Raises:
+        InvalidInput: every problem with any of them.
+    """
+    problems: list[Problem] = []
+    scorers: dict[str, Scorer] = {}
+    plugins: dict[str, Plugin] = {}
+    for spec in specs:
+        if spec.ref in METRICS:
+            metric = bind_arguments(METRICS[spec.ref], spec, surroundings, problems)
+            if metric:
+                scorers[spec_digest(spec)] = BuiltInScorer.of(spec, metric)
+        elif plugin := find_plugin(spec, surroundings, problems, METRICS):
+            plugins[spec_digest(spec)] = plugin
+    async with open_plugins(tuple(plugins.values()), surroundings, problems) as pools:
+        if problems:
+            raise InvalidInput(problems)
+        for key, plugin in plugins.items():
+            scorers[key] = PluginScorer.of(plugin, pools[plugin.key])
+        yield scorers

@@ -1,0 +1,157 @@
+"""Turns the YAML arguments of a built-in metric into the metric, or into every problem with them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from evalkit.metrics.metric import BuiltIn, text_of
+from evalkit.metrics.words import kind_of
+from evalkit.plugins import suggest
+from evalkit.records import Json, MetricSpec, Problem, Surroundings
+from evalkit.sources import Unreadable, locate_inside
+
+AnyBuiltIn = TypeVar("AnyBuiltIn", bound=BuiltIn)
+
+SHORTHAND = ""
+"""The key under which the loader puts a value that stands for the arguments: `- regex: '^a'`."""
+
+_UNIONS = (Union, UnionType)
+_PLAIN_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    float: "a finite number",
+    Path: "the name of a file",
+    Mapping: "a mapping",
+}
+
+
+class Unfit(Exception):
+    """A value is not of the kind an argument takes; the text can follow the argument's name."""
+
+    def __init__(self, value: Json, hint: object) -> None:
+        options = [option for option in _options_in(hint) if isinstance(option, str)]
+        near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
+        advice = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"must be {_words_for(hint)}, not {kind_of(value)}.{advice}")
+
+
+def bind_arguments(
+    metric: type[AnyBuiltIn], spec: MetricSpec, surroundings: Surroundings, problems: list[Problem]
+) -> AnyBuiltIn | None:
+    """Check a metric's arguments and make it; None when something was added to `problems`.
+
+    A file that an argument names is looked for from the eval set's folder, inside the root.
+    """
+    found: list[str] = []
+    hints = get_type_hints(metric)
+    known = [field.name for field in fields(metric)]
+    values: dict[str, Any] = {}
+    for name, value in _name_shorthand(metric, spec.args, found).items():
+        if name not in known:
+            found.append(f"there is no argument {name!r}. {suggest(name, known)}")
+            continue
+        try:
+            values[name] = _fit(value, hints[name], surroundings)
+        except Unfit as unfit:
+            found.append(f"{name} {unfit}")
+        except Unreadable as error:
+            found.append(f"{name}: {value!r} {error}")
+    if not found:
+        try:
+            return metric(**values)
+        except ValueError as error:
+            found.append(str(error))
+    problems += [Problem(message=f"{spec.ref}: {message}", where=spec.where) for message in found]
+    return None
+
+
+def _name_shorthand(
+    metric: type[BuiltIn], args: Mapping[str, Json], found: list[str]
+) -> Mapping[str, Json]:
+    if SHORTHAND not in args:
+        return args
+    if not metric.shorthand:
+        found.append(f"it takes no value, and {kind_of(args[SHORTHAND])} was given.")
+        return {}
+    return {name or metric.shorthand: value for name, value in args.items()}
+
+
+def _fit(value: Json, hint: Any, surroundings: Surroundings) -> object:
+    """The value as the annotation wants it: lists as tuples, names of files as paths."""
+    kind = get_origin(hint) or hint
+    if kind in _UNIONS:
+        return _fit_one_of(value, hint, surroundings)
+    if kind is tuple:
+        return _fit_members(value, hint, surroundings)
+    if kind is str and (text := text_of(value)) is not None:
+        return text
+    if kind is float and (number := _finite(value)) is not None:
+        return number
+    if kind is Path and isinstance(value, str):
+        return locate_inside(value, surroundings.base, surroundings.root)
+    # 1 == True, which is why types are compared too.
+    if kind is Literal and any(value == o and type(value) is type(o) for o in get_args(hint)):
+        return value
+    if kind in (bool, Mapping) and isinstance(value, kind):
+        return value
+    raise Unfit(value, hint)
+
+
+def _fit_one_of(value: Json, hint: Any, surroundings: Surroundings) -> object:
+    for option in get_args(hint):
+        if option is not NoneType:
+            try:
+                return _fit(value, option, surroundings)
+            except Unfit:
+                continue
+    raise Unfit(value, hint)
+
+
+def _fit_members(value: Json, hint: Any, surroundings: Surroundings) -> tuple[object, ...]:
+    if isinstance(value, bool | Mapping):
+        raise Unfit(value, hint)
+    # A single value stands for a list of one.
+    members = value if isinstance(value, list | tuple) else [value]
+    for member in members:
+        try:
+            _fit(member, get_args(hint)[0], surroundings)
+        except Unfit:
+            raise Unfit(member, hint) from None
+    return tuple(_fit(member, get_args(hint)[0], surroundings) for member in members)
+
+
+def _finite(value: Json) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _options_in(hint: Any) -> Iterator[object]:
+    if get_origin(hint) is Literal:
+        yield from get_args(hint)
+    else:
+        for inner in get_args(hint):
+            yield from _options_in(inner)
+
+
+def _words_for(hint: Any) -> str:
+    kind = get_origin(hint) or hint
+    inner = [option for option in get_args(hint) if option not in (NoneType, ...)]
+    if kind in _UNIONS:
+        return " or ".join(_words_for(option) for option in inner)
+    if kind is tuple:
+        return "a list of texts" if inner == [str] else f"a list, each {_words_for(inner[0])}"
+    if kind is Literal:
+        shown = [str(option).lower() for option in inner]
+        return shown[0] if len(shown) == 1 else f"one of {', '.join(shown)}"
+    return _PLAIN_WORDS[kind]

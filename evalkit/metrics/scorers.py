@@ -1,0 +1,117 @@
+"""Metrics ready to score: one trial in, one score or the reason why there is none out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+from evalkit.digest import digest
+from evalkit.metrics.metric import BuiltIn
+from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
+from evalkit.sources import read_file
+
+MAX_EXPLANATION = 2000
+"""Characters of an explanation that are kept; a plugin may write any number."""
+
+
+INLINE_CHARACTERS = 100_000
+"""Of an answer that is scored on the event loop, which takes a few milliseconds at most."""
+
+
+class Scorer(Protocol):
+    """One metric of a run."""
+
+    @property
+    def info(self) -> MetricInfo:
+        """What is stored about the metric with the run."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it is a measurement such as latency, which nothing passes or fails."""
+
+    def applies_to(self, case: Case) -> bool:
+        """Whether the case has what the metric needs; the tags of its spec are not its business."""
+
+    def problem_with(self, case: Case) -> str | None:
+        """Why a case it applies to cannot be scored, and what to do about it."""
+
+    async def score(self, case: Case, output: Output) -> Score:
+        """Score an output that is no error; trouble of the metric is a score of that state."""
+
+
+def settle(score: Score, info: MetricInfo) -> Score:
+    """A metric's score under the metric's name; an error when its value may not enter a mean."""
+    explanation = score.explanation[:MAX_EXPLANATION]
+    if score.state != "scored":
+        return Score(metric=info.name, state=score.state, explanation=explanation)
+    value = score.value
+    if value is None or not math.isfinite(value):
+        return metric_error(info, f"its value is {value!r}, which can enter no mean")
+    if not info.unit and not 0 <= value <= 1:
+        return metric_error(info, f"its value is {value!r}; without a unit it is a share in 0..1")
+    return Score(metric=info.name, value=float(value), passed=score.passed, explanation=explanation)
+
+
+def metric_error(info: MetricInfo, explanation: str) -> Score:
+    """The score of a trial on which the metric itself failed."""
+    return Score(metric=info.name, state="metric_error", explanation=explanation[:MAX_EXPLANATION])
+
+
+def _content_of(value: Json) -> Json:
+    return hashlib.sha256(read_file(value)).hexdigest() if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltInScorer:
+    """A built-in metric, which scores in this process."""
+
+    info: MetricInfo
+    metric: BuiltIn
+
+    @classmethod
+    def of(cls, spec: MetricSpec, metric: BuiltIn) -> BuiltInScorer:
+        """A metric under its name in the eval set.
+
+        The digest covers every argument, defaults and the content of files too, and the version.
+        """
+        args = {field.name: _content_of(getattr(metric, field.name)) for field in fields(metric)}
+        info = MetricInfo(
+            name=spec.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            digest=digest([spec.ref, metric.version, args]),
+        )
+        return cls(info=info, metric=metric)
+
+    @property
+    def measures(self) -> bool:
+        """As the metric says."""
+        return self.metric.measures
+
+    def applies_to(self, case: Case) -> bool:
+        """As the metric says."""
+        return self.metric.applies_to(case)
+
+    def problem_with(self, case: Case) -> str | None:
+        """As the metric says."""
+        return self.metric.problem_with(case)
+
+    async def score(self, case: Case, output: Output) -> Score:
+        """Score here and now, or in a thread when there is much to read."""
+        try:
+            score = (
+                self.metric.score(case, output)
+                if len(output.text) <= INLINE_CHARACTERS
+                else await asyncio.to_thread(self.metric.score, case, output)
+            )
+            if inspect.isawaitable(score):
+                score = await score
+            return settle(score, self.info)
+        except Exception as error:
+            # Whatever it is, it costs this one score and not the run.
+            return metric_error(self.info, f"{type(error).__name__}: {error}")

@@ -1,0 +1,154 @@
+"""One case of a run in full, as text for a terminal and as JSON: asked, expected, answered, scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from evalkit.records import Output, Score, ToolCall, Trial
+from evalkit.reports.json import run_document, trial_document, trial_documents
+from evalkit.reports.layout import Screen, Style, finish, heading
+from evalkit.reports.numbers import value_text
+from evalkit.reports.report import ShownCase
+from evalkit.reports.standing import (
+    answer_text,
+    input_text,
+    is_passed,
+    is_scored,
+    json_text,
+    passes_text,
+    telling_trial,
+    trials_of,
+)
+from evalkit.samples import trial_state
+from evalkit.text import json_block
+
+_LONGEST_TEXT = 4000
+_LONGEST_DETAIL = 2000
+_LONGEST_ARGUMENTS = 400
+
+
+def _quoted(title: str, text: str, screen: Screen) -> list[str]:
+    return [heading(title, screen), *screen.quote(text or "(empty)", limit=_LONGEST_TEXT)]
+
+
+def _usage_text(output: Output) -> str:
+    parts = [] if output.error and not output.latency_s else [value_text(output.latency_s, "s")]
+    if output.cost_usd is not None:
+        parts.append(value_text(output.cost_usd, "usd"))
+    if output.usage is not None:
+        parts.append(f"{output.usage.input_tokens:,} + {output.usage.output_tokens:,} tokens")
+    return ", ".join([*parts, *output.flags])
+
+
+def _score_line(score: Score, unit: str) -> tuple[str, Style, str]:
+    """The word a score starts with, its style, and the rest."""
+    if score.state != "scored":
+        word = score.state.replace("_", " ")
+        return word, "warn", f"{score.metric}: {score.explanation or 'no value'}"
+    explanation = f": {score.explanation}" if score.explanation else ""
+    rest = f"{score.metric} {value_text(score.value, unit)}{explanation}"
+    if score.passed is None:
+        return "    ", "", rest
+    return ("PASS", "good", rest) if score.passed else ("FAIL", "bad", rest)
+
+
+def _tool_text(call: ToolCall) -> str:
+    arguments = "" if call.arguments is None else json_text(call.arguments)
+    outcome = f"error: {call.error}" if call.error is not None else json_text(call.result)
+    took = "" if call.duration_s is None else f" ({value_text(call.duration_s, 's')})"
+    return f"{call.name}({arguments[:_LONGEST_ARGUMENTS]}) -> {outcome[:_LONGEST_ARGUMENTS]}{took}"
+
+
+def _trial_lines(trial: Trial, title: str, units: dict[str, str], screen: Screen) -> Iterator[str]:
+    word = "passed" if is_passed(trial) else "failed"
+    state = word if is_scored(trial) else trial_state(trial).replace("_", " ")
+    attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
+    about = ", ".join(filter(None, (state, _usage_text(trial.output))))
+    yield heading(f"{title}: {about}{attempts}", screen)
+    output = trial.output
+    for reply in output.replies[:-1]:
+        yield from screen.quote(reply, limit=_LONGEST_TEXT)
+        yield ""
+    if output.error is None:
+        yield from screen.quote(answer_text(output) or "(empty)", limit=_LONGEST_TEXT)
+    else:
+        yield from screen.fold(
+            f"{output.error.kind}: {output.error.message}", indent="  ", hang="  "
+        )
+        if output.error.detail:
+            yield from screen.quote(output.error.detail, limit=_LONGEST_DETAIL)
+    for call in output.tool_calls:
+        yield from screen.fold(f"tool {_tool_text(call)}", indent="  ", hang="    ")
+    for score in trial.scores:
+        start, style, rest = _score_line(score, units.get(score.metric, ""))
+        lines = screen.fold(rest, indent=f"  {start} ", hang=" " * (len(start) + 3))
+        yield from screen.paint_start(lines, start, style, indent="  ")
+
+
+def _passes(trials: Sequence[Trial]) -> str:
+    scored = sum(map(is_scored, trials))
+    passes = passes_text(sum(map(is_passed, trials)), scored)
+    return f"{passes} passed" if scored else "no trial scored"
+
+
+def _baseline_lines(shown: ShownCase, units: dict[str, str], screen: Screen) -> list[str]:
+    trials = trials_of(shown.baseline, shown.case.id)
+    telling = telling_trial(trials, passed=True)
+    if shown.baseline is None or telling is None:
+        return []
+    version = shown.baseline.header.agent_version or "no version"
+    title = f"Baseline {version}, {_passes(trials)}, trial {telling.number + 1}"
+    return list(_trial_lines(telling, title, units, screen))
+
+
+def case_text(shown: ShownCase, screen: Screen) -> str:
+    """Render one case of a run for a terminal: every trial, then the baseline's most telling one."""
+    case, header = shown.case, shown.run.header
+    units = {metric.name: metric.unit for metric in header.metrics}
+    trials = trials_of(shown.run, case.id)
+    tags = f", tags {', '.join(case.tags)}" if case.tags else ""
+    facts = f"{_passes(trials)} in run {header.id}{tags}, {case.where}"
+    opening = screen.fold(f"{case.id}: {facts}", hang="  ")
+    expected = (
+        [] if case.expected is None else _quoted("Expected", json_text(case.expected), screen)
+    )
+    every = [
+        list(_trial_lines(trial, f"Trial {trial.number + 1} of {header.trials}", units, screen))
+        for trial in trials
+    ]
+    return finish(
+        [
+            screen.paint_start(opening, screen.show(case.id, screen.columns), "bold"),
+            _quoted("Input", input_text(case), screen),
+            expected,
+            *(every or [["No trial was run."]]),
+            _baseline_lines(shown, units, screen),
+        ]
+    )
+
+
+def case_json(shown: ShownCase) -> str:
+    """Render one case of a run with all its trials as one document, `evalkit.case/v1`."""
+    case, run, baseline = shown.case, shown.run, shown.baseline
+    return json_block(
+        {
+            "schema": "evalkit.case/v1",
+            "run": run_document(run),
+            "baseline": run_document(baseline) if baseline else None,
+            "case": {
+                "id": case.id,
+                "input": msgspec.to_builtins(case.input),
+                "expected": case.expected,
+                "tags": case.tags,
+                "metadata": case.metadata,
+                "cluster": case.cluster,
+                "digest": case.digest,
+                "path": case.where.path,
+                "line": case.where.line,
+            },
+            "trials": trial_documents(trials_of(run, case.id), run.header.trials),
+            "baseline_trials": [trial_document(trial) for trial in trials_of(baseline, case.id)],
+        }
+    )

@@ -1,0 +1,203 @@
+"""Two runs side by side as text for a terminal, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+
+from evalkit.records import RunHeader, Trial
+from evalkit.reports.json import comparison_document, run_document
+from evalkit.reports.layout import Cell, Screen, Style, align, finish, heading
+from evalkit.reports.markdown import code, code_cell, plain_cell, sentence, table
+from evalkit.reports.numbers import NO_VALUE, change_text, value_text
+from evalkit.reports.report import Diff
+from evalkit.reports.standing import answer_text, passes_text, telling_pair
+from evalkit.spelling import count_of
+from evalkit.text import head, json_block, markdown_fence
+from evalkit.verdict import CaseChange, CaseStatus, MetricChange
+
+STATUSES: dict[CaseStatus, Style] = {
+    "regressed": "bad",
+    "fixed": "good",
+    "changed": "",
+    "not_scored": "warn",
+    "edited": "",
+    "added": "",
+    "removed": "",
+    "unchanged": "dim",
+}
+"""Every way a case can differ, in the order of interest."""
+
+_LONGEST_TEXT = 20_000
+_MOST_LINES = 200
+_LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
+
+
+def _side(header: RunHeader) -> str:
+    return f"{header.agent_version or 'no version'} ({header.id})"
+
+
+def _change(change: MetricChange) -> str:
+    if change.difference is None or not change.unit:
+        return change_text(change.difference, change.unit)
+    return (
+        change_text(change.difference / abs(change.base), change.unit) if change.base else NO_VALUE
+    )
+
+
+def _metric_row(change: MetricChange) -> tuple[str, str, str, str, str]:
+    """Name, before, now, change, and over how many cases."""
+    return (
+        f"  in {change.tag}" if change.tag is not None else change.metric,
+        value_text(change.base, change.unit),
+        value_text(change.candidate, change.unit),
+        _change(change),
+        count_of(change.cases, "case"),
+    )
+
+
+def _metric_changes(diff: Diff) -> list[MetricChange]:
+    """The comparable metrics, each followed by its tags."""
+    changes = [change for change in diff.comparison.metrics if not change.why_not]
+    names = list(dict.fromkeys(change.metric for change in changes))
+    return sorted(changes, key=lambda change: (names.index(change.metric), change.tag is not None))
+
+
+def _incomparable(diff: Diff) -> list[str]:
+    return [
+        f"{change.metric} is not comparable: {change.why_not}"
+        for change in diff.comparison.metrics
+        if change.why_not and change.tag is None
+    ]
+
+
+def _case_counts(diff: Diff) -> str:
+    counts = Counter(change.status for change in diff.comparison.cases)
+    words = [f"{counts[status]:,} {status}" for status in STATUSES if counts[status]]
+    return ", ".join(words).replace("_", " ") or "none in common"
+
+
+def _changed_cases(diff: Diff) -> list[CaseChange]:
+    order = list(STATUSES)
+    changed = [change for change in diff.comparison.cases if change.status != "unchanged"]
+    return sorted(changed, key=lambda change: order.index(change.status))
+
+
+def _passes(change: CaseChange) -> str:
+    before = passes_text(change.base_passed, change.base_trials)
+    return f"{before} -> {passes_text(change.passed, change.trials)}"
+
+
+def _answer_lines(trial: Trial | None) -> list[str]:
+    return head(answer_text(trial.output), _LONGEST_TEXT).split("\n") if trial else []
+
+
+def text_difference(base: Trial | None, candidate: Trial | None) -> Iterator[str]:
+    """What two outputs do not share, line by line in the manner of `diff -u`; bounded."""
+    before, after = _answer_lines(base), _answer_lines(candidate)
+    if before == after:
+        yield "the same text" if base and candidate else "in neither run"
+    for number, line in enumerate(difflib.unified_diff(before, after, lineterm="")):
+        if number >= _MOST_LINES:
+            yield "[... more lines differ]"
+            return
+        if number >= 2:  # the first two would name files
+            yield line
+
+
+def _text_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
+    base, candidate = telling_pair(diff.base, diff.candidate, case_id)
+    lines = [heading(f"Outputs of {case_id}", screen)]
+    for line in text_difference(base, candidate):
+        style = _LINE_STYLES.get(line[:1], "")
+        lines += [screen.paint(part, style) for part in screen.fold(line, indent="  ", hang="    ")]
+    return lines
+
+
+def diff_text(diff: Diff, screen: Screen) -> str:
+    """Render two runs side by side for a terminal."""
+    opening = f"{_side(diff.base.header)} -> {_side(diff.candidate.header)}"
+    metrics = [tuple(map(Cell, _metric_row(change))) for change in _metric_changes(diff)]
+    titles = ("", "before", "now", "change", "")
+    cases = [
+        (
+            Cell(change.status.replace("_", " "), STATUSES[change.status]),
+            Cell(change.case_id),
+            Cell(_passes(change)),
+            Cell("flaky" if change.flaky else "", "dim"),
+        )
+        for change in _changed_cases(diff)
+    ]
+    counts = screen.fold(f"Cases: {_case_counts(diff)}", hang="  ")
+    said = [*_incomparable(diff), *diff.comparison.notes]
+    notes = [line for note in said for line in screen.fold(note, indent="  - ", hang="    ")]
+    table_of_metrics = align(
+        metrics, screen, titles=titles, shrinkable={0: 12}, right=frozenset({1, 2, 3})
+    )
+    return finish(
+        [
+            screen.fold(opening, hang="  "),
+            [heading("Metrics", screen), *table_of_metrics] if metrics else [],
+            [
+                *screen.paint_start(counts, "Cases", "bold"),
+                *align(cases, screen, shrinkable={1: 12}),
+            ],
+            *(_text_section(diff, case_id, screen) for case_id in diff.texts_of),
+            [heading("Notes", screen), *notes] if notes else [],
+        ]
+    )
+
+
+def diff_markdown(diff: Diff) -> str:
+    """Render two runs side by side as Markdown."""
+    before, now = diff.base.header, diff.candidate.header
+    blocks = [
+        f"## {code(before.evalset)}: {code(_side(before))} -> {code(_side(now))}",
+        table(
+            ("Metric", "Before", "Now", "Change", "Over"),
+            [
+                (code_cell(name.strip()), *map(plain_cell, rest))
+                for name, *rest in map(_metric_row, _metric_changes(diff))
+            ],
+            right=frozenset({1, 2, 3}),
+        ),
+        f"**Cases:** {_case_counts(diff)}",
+        "\n".join(
+            f"- {code(change.case_id)} {change.status.replace('_', ' ')}, {_passes(change)}"
+            f"{', flaky' if change.flaky else ''}"
+            for change in _changed_cases(diff)
+        ),
+        *(_text_block(diff, case_id) for case_id in diff.texts_of),
+        "\n".join(f"- {sentence(note)}" for note in (*_incomparable(diff), *diff.comparison.notes)),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _text_block(diff: Diff, case_id: str) -> str:
+    base, candidate = telling_pair(diff.base, diff.candidate, case_id)
+    lines = "\n".join(text_difference(base, candidate))
+    return f"### Outputs of {code(case_id)}\n\n{markdown_fence(lines, language='diff')}"
+
+
+def diff_json(diff: Diff) -> str:
+    """Render two runs side by side as one document, `evalkit.diff/v1`."""
+    texts = []
+    for case_id in diff.texts_of:
+        base, candidate = telling_pair(diff.base, diff.candidate, case_id)
+        texts.append(
+            {
+                "case_id": case_id,
+                "base": answer_text(base.output) if base else None,
+                "candidate": answer_text(candidate.output) if candidate else None,
+            }
+        )
+    return json_block(
+        {
+            "schema": "evalkit.diff/v1",
+            "base": run_document(diff.base),
+            "candidate": run_document(diff.candidate),
+            "comparison": comparison_document(diff.comparison),
+            "texts": texts,
+        }
+    )

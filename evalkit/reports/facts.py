@@ -1,0 +1,153 @@
+"""What every report says of a judged run, as plain words and rows, whatever it is rendered to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from evalkit.records import Outcome, RunHeader
+from evalkit.reports.numbers import NO_VALUE, change_text, value_text
+from evalkit.reports.report import Report
+from evalkit.spelling import count_of, missing_text
+from evalkit.verdict import Check, MetricChange, MetricSummary, Verdict
+
+_URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
+
+
+OUTCOME_WORDS: dict[Outcome, str] = {
+    "pass": "PASS",
+    "fail": "FAIL",
+    "inconclusive": "INCONCLUSIVE",
+    "undecided": "UNDECIDED",
+}
+
+
+def reason_words(verdict: Verdict) -> str:
+    """The verdict's reason without the outcome's word, which every report puts before it."""
+    return verdict.reason.removeprefix(f"{OUTCOME_WORDS[verdict.outcome]} ")
+
+
+def checks_by_urgency(verdict: Verdict) -> list[Check]:
+    """The thresholds, failed ones first, else in the order of the gate."""
+    return sorted(verdict.checks, key=lambda check: _URGENCY.index(check.outcome))
+
+
+def unsaid_checks(verdict: Verdict) -> list[Check]:
+    """The thresholds that did not pass, unless the verdict's reason says their sentence already."""
+    return [
+        check
+        for check in checks_by_urgency(verdict)
+        if check.outcome != "pass" and check.sentence not in verdict.reason
+    ]
+
+
+def check_sentence(check: Check) -> str:
+    """What a threshold came to, and what would settle it if it is not settled."""
+    if not check.to_decide or check.to_decide in check.sentence:
+        return check.sentence
+    return f"{check.sentence} {check.to_decide}"
+
+
+def unit_of(report: Report, check: Check) -> str:
+    """The unit of a threshold's numbers: the metric's, but none for the share that passed."""
+    if check.rule.stat == "rate":
+        return ""
+    units = {metric.name: metric.unit for metric in report.run.header.metrics}
+    return units.get(check.rule.metric, "")
+
+
+def _version(header: RunHeader) -> str:
+    return f"version {header.agent_version}" if header.agent_version else "no version"
+
+
+def run_facts(report: Report) -> list[tuple[str, str]]:
+    """Label and text: which agent ran, what it is compared with, how much was run, at what cost."""
+    header = report.run.header
+    facts = [("agent", f"{header.agent_entrypoint}, {_version(header)}")]
+    if report.baseline is not None:
+        base = report.baseline.header
+        trials = count_of(base.trials, "trial")
+        facts.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
+    scope = f"{count_of(len(header.cases), 'case')} x {count_of(header.trials, 'trial')}"
+    if header.selection or len(header.cases) < header.cases_in_set:
+        scope += f" of a set of {count_of(header.cases_in_set, 'case')} {header.selection}".rstrip()
+    facts.append(("run", f"{header.id}, {scope}"))
+    counts = {str(state): count for state, count in report.verdict.tally.counts.items()}
+    parts = [missing_text(counts) or "no trials"]
+    costs = [t.output.cost_usd for t in report.run.trials if t.output.cost_usd is not None]
+    if costs:
+        parts.append(value_text(sum(costs), "usd"))
+    if not report.run.finished:
+        parts.append("unfinished")
+    facts.append(("result", f"{', '.join(parts)}; exit code {report.verdict.exit_code}"))
+    return facts
+
+
+def _spread(summary: MetricSummary) -> str:
+    if not summary.unit:
+        differs = summary.rate is not None and summary.rate != summary.mean
+        return f"{value_text(summary.rate, '')} passed" if differs else ""
+    points = (("p50", summary.p50), ("p95", summary.p95))
+    return ", ".join(
+        f"{name} {value_text(value, summary.unit)}" for name, value in points if value is not None
+    )
+
+
+def accounting(summary: MetricSummary) -> str:
+    """How many of the trials that were due have a value, and why the others have none."""
+    missing = missing_text(summary.missing)
+    return f"{summary.scored:,} of {summary.due:,} scored{', ' if missing else ''}{missing}"
+
+
+def metric_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
+    """Per metric: name, mean, spread, accounting."""
+    return [
+        (
+            summary.metric,
+            value_text(summary.mean, summary.unit),
+            _spread(summary),
+            accounting(summary),
+        )
+        for summary in verdict.summaries
+        if summary.tag is None
+    ]
+
+
+def _badness(change: MetricChange | None) -> float:
+    if change is None or change.difference is None:
+        return 0.0
+    return -change.difference if change.higher_is_better else change.difference
+
+
+def tag_rows(report: Report, most_metrics: int) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows, the largest drop first: tag, cases, and the mean of each share with its change."""
+    verdict = report.verdict
+    tagged: dict[tuple[str | None, str], MetricSummary] = {
+        (s.tag, s.metric): s for s in verdict.summaries if s.tag is not None and not s.unit
+    }
+    metrics = list(dict.fromkeys(metric for _, metric in tagged))[:most_metrics]
+    tags = list(dict.fromkeys(tag for tag, _ in tagged))
+    compared = verdict.comparison.metrics if verdict.comparison else ()
+    changes = {(change.tag, change.metric): change for change in compared}
+
+    def drop(tag: str | None) -> float:
+        return max(_badness(changes.get((tag, metric))) for metric in metrics)
+
+    def cell(tag: str | None, metric: str) -> str:
+        summary = tagged.get((tag, metric))
+        change = changes.get((tag, metric))
+        if summary is None or summary.mean is None:
+            return NO_VALUE
+        if change is None or not change.difference:
+            return value_text(summary.mean, "")
+        return f"{value_text(summary.mean, '')} ({change_text(change.difference, '')})"
+
+    sizes = _cases_by_tag(report)
+    rows = [
+        [str(tag), f"{sizes[str(tag)]:,}", *(cell(tag, metric) for metric in metrics)]
+        for tag in sorted(tags, key=drop, reverse=True)
+    ]
+    return ["", "cases", *metrics], rows
+
+
+def _cases_by_tag(report: Report) -> Counter[str]:
+    return Counter(tag for case in report.run.header.cases for tag in case.tags)

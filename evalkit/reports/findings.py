@@ -1,0 +1,121 @@
+"""Recorded baselines, checked sets and previews as text or as strict JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from evalkit.findings import CheckedSet, Preview, Recorded
+from evalkit.records import Json
+from evalkit.reports.layout import Screen, finish
+from evalkit.reports.numbers import value_text
+from evalkit.text import json_block
+
+
+def recorded_text(recorded: Recorded, screen: Screen) -> str:
+    """What a baseline holds and what to do with it."""
+    header = recorded.run.header
+    lines = [
+        f"Baseline of {header.evalset} written to {recorded.path}",
+        f"{len(header.cases)} cases, {header.trials} trials each, agent {header.agent_version}",
+        *(
+            f"  {summary.metric}: {value_text(summary.mean, summary.unit)}"
+            for summary in recorded.summaries
+            if summary.tag is None
+        ),
+        "Review it and commit it: later runs are compared with it.",
+    ]
+    return _folded(lines, screen)
+
+
+def recorded_json(recorded: Recorded) -> Json:
+    """The same for programs."""
+    return {
+        "schema": "evalkit.recorded/v1",
+        "path": str(recorded.path),
+        "run": recorded.run.header.id,
+        "evalset": recorded.run.header.evalset,
+        "agent_version": recorded.run.header.agent_version,
+        "cases": len(recorded.run.header.cases),
+        "trials": recorded.run.header.trials,
+        "metrics": {
+            summary.metric: summary.mean for summary in recorded.summaries if summary.tag is None
+        },
+    }
+
+
+def checked_text(checked: Sequence[CheckedSet], screen: Screen) -> str:
+    """One paragraph for each sound set."""
+    lines = []
+    for found in checked:
+        lines.append(f"{found.path}: OK, {found.cases} cases, {found.rules} thresholds")
+        lines += _counts("scored by", found.scored_by, found.cases)
+        lines += _counts("tags", found.tags, found.cases)
+    return _folded(lines, screen)
+
+
+def _counts(label: str, counts: Iterable[tuple[str, int]], cases: int) -> list[str]:
+    words = [f"{name} {'all' if count == cases else count}" for name, count in counts]
+    return [f"  {label}: {', '.join(words)}"] if words else []
+
+
+def checked_json(checked: Sequence[CheckedSet]) -> Json:
+    """The same for programs."""
+    return {
+        "schema": "evalkit.validated/v1",
+        "evalsets": [
+            {
+                "path": found.path,
+                "name": found.name,
+                "cases": found.cases,
+                "thresholds": found.rules,
+                "scored_by": dict(found.scored_by),
+                "tags": dict(found.tags),
+            }
+            for found in checked
+        ],
+    }
+
+
+def preview_text(preview: Preview, screen: Screen) -> str:
+    """What would run; nothing has."""
+    cost = "unknown (no stored trial says)"
+    if preview.cost_usd is not None:
+        cost = f"about {value_text(preview.cost_usd, 'usd')}, as in the baseline"
+    against = f"{preview.baseline_trials} trials a case" if preview.baseline_trials else "none yet"
+    lines = [
+        f"Would run {len(preview.case_ids)} of {preview.cases_in_set} cases of {preview.evalset}",
+        f"  agent: {preview.agent}",
+        f"  trials: {preview.trials} of each case, {preview.agent_calls} agent calls in all",
+        f"  cost of the agent: {cost}",
+        f"  scored by: {', '.join(preview.metrics)}",
+        f"  baseline: {against}",
+        f"  cases: {', '.join(preview.case_ids)}",
+        "Nothing was run.",
+    ]
+    return _folded(lines, screen)
+
+
+def preview_json(preview: Preview) -> Json:
+    """The same for programs."""
+    return {
+        "schema": "evalkit.preview/v1",
+        "evalset": preview.evalset,
+        "agent": preview.agent,
+        "cases": list(preview.case_ids),
+        "cases_in_set": preview.cases_in_set,
+        "trials": preview.trials,
+        "agent_calls": preview.agent_calls,
+        "cost_usd": preview.cost_usd,
+        "metrics": list(preview.metrics),
+        "baseline_trials": preview.baseline_trials,
+    }
+
+
+def as_json(document: Json) -> str:
+    """A document as stable, indented, strict JSON."""
+    return json_block(document)
+
+
+def _folded(lines: Iterable[str], screen: Screen) -> str:
+    folded = [part for line in lines for part in screen.fold(line, hang="    ")]
+    return finish([folded])

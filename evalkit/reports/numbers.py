@@ -1,0 +1,82 @@
+"""Numbers of thresholds and metrics into cells of tables, none of which reads as a limit it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evalkit import spelling
+from evalkit.records import Rule
+from evalkit.spelling import bound_text, digits_apart, limit_text
+from evalkit.verdict import Check
+
+NO_VALUE = "-"
+
+
+def value_text(value: float | None, unit: str, *, beside: Iterable[float] = ()) -> str:
+    """A metric's value in its unit; a share as percent, which reads 0 or 100 only when it is.
+
+    >>> value_text(0.8996, "", beside=[0.9]), value_text(0.9999, ""), value_text(1.3081, "s")
+    ('89.96%', '99.99%', '1.31 s')
+    """
+    if value is None:
+        return NO_VALUE
+    limits = beside if unit else (0.0, 1.0, *beside)
+    extra = digits_apart(
+        [(value, limit) for limit in limits],
+        lambda number, digits: spelling.value_text(number, unit, digits),
+    )
+    return spelling.value_text(value, unit, extra)
+
+
+def change_text(change: float | None, unit: str, *, beside: Iterable[float] = ()) -> str:
+    """A signed change: in points of a share, or in percent of what a metric with a unit was.
+
+    >>> change_text(-0.054, ""), change_text(0.0919, "s")
+    ('-5.4 pt', '+9.2%')
+    """
+    if change is None:
+        return NO_VALUE
+    extra = digits_apart(
+        [(change, limit) for limit in beside],
+        lambda number, digits: spelling.change_text(number, unit, digits),
+    )
+    return spelling.change_text(change, unit, extra)
+
+
+def rule_name(rule: Rule) -> str:
+    """What a threshold is about: the metric, its statistic and its tag."""
+    if rule.must_pass is not None:
+        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
+    name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
+    if rule.max_regressed is not None:
+        name = "regressed cases"
+    return name if rule.tag is None else f"{name} [{rule.tag}]"
+
+
+def allowed_text(rule: Rule, unit: str) -> str:
+    """A threshold's limit as it was written."""
+    if rule.max_regressed is not None:
+        return f"max {rule.max_regressed:,}"
+    if rule.must_pass is not None:
+        return "every trial"
+    for word, bound in (("min", rule.min), ("max", rule.max)):
+        if bound is not None:
+            return f"{word} {bound_text(bound, unit)}"
+    for word, change in (("drop", rule.max_drop), ("rise", rule.max_rise)):
+        if change is not None:
+            return f"max {word} {limit_text(change, unit)}"
+    return NO_VALUE
+
+
+def check_texts(check: Check, unit: str) -> tuple[str, str, str]:
+    """Baseline, this run and change of a decided threshold."""
+    rule = check.rule
+    if rule.max_regressed is not None or rule.must_pass is not None:
+        counted = NO_VALUE if check.candidate is None else f"{check.candidate:,.0f}"
+        return NO_VALUE, f"{counted} of {check.cases:,}", NO_VALUE
+    bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
+    baseline = value_text(check.baseline, unit, beside=bounds)
+    candidate = value_text(check.candidate, unit, beside=bounds)
+    signed = ((rule.max_drop, -1), (rule.max_rise, 1))
+    limits = [sign * limit for limit, sign in signed if limit is not None]
+    return baseline, candidate, change_text(check.difference, unit, beside=limits)

@@ -1,0 +1,45 @@
+"""The records a renderer takes: a judged run, two runs side by side, one case of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evalkit.records import Case, Run
+from evalkit.verdict import Comparison, Verdict
+
+
+class Hint(NamedTuple):
+    """A command worth typing next, and what for."""
+
+    label: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Everything that is shown of one judged run; `baseline` is what it was compared with."""
+
+    run: Run
+    verdict: Verdict
+    baseline: Run | None = None
+    hints: tuple[Hint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diff:
+    """Two runs side by side; of the cases in `texts_of` the outputs are shown as text differences."""
+
+    comparison: Comparison
+    base: Run
+    candidate: Run
+    texts_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownCase:
+    """One case of a run, and the baseline's side of it where there is one."""
+
+    run: Run
+    case: Case
+    baseline: Run | None = None

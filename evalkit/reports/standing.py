@@ -1,0 +1,263 @@
+"""A judged run's cases, each with where it stands and why, in the words all reports share."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from evalkit.records import Case, Json, Output, Run, Score, Trial, TrialState
+from evalkit.reports.report import Report
+from evalkit.samples import trial_state
+from evalkit.verdict import CaseChange, Verdict
+
+Standing: TypeAlias = Literal[
+    "regressed", "failing", "error", "flaky", "still_failing", "fixed", "passed", "not_scored"
+]
+
+STANDINGS: dict[Standing, str] = {
+    "regressed": "passed in the baseline, fails now",
+    "failing": "fails, and the baseline is no excuse",
+    "error": "not completely scored",
+    "flaky": "fails now; its baseline trials already disagreed",
+    "still_failing": "fails as in the baseline",
+    "fixed": "failed in the baseline, passes now",
+    "passed": "passes",
+    "not_scored": "nothing scored it",
+}
+"""Every way a case can stand, worst first."""
+
+BROKEN: tuple[Standing, ...] = ("regressed", "failing", "error")
+"""Where somebody has to look."""
+
+_LONGEST_QUOTE = 120
+_MOST_NAMED = 6
+_TROUBLE: tuple[TrialState, ...] = ("agent_error", "judge_error", "metric_error", "unscored")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseResult:
+    """One case of a run: where it stands, how many of its scored trials passed, and all its trials.
+
+    `base_passed` of `base_trials` passed in the baseline; `base_trials` is 0 without one.
+    """
+
+    case: Case
+    standing: Standing
+    passed: int
+    scored: int
+    due: int
+    trials: tuple[Trial, ...]
+    flaky: bool = False
+    base_passed: int = 0
+    base_trials: int = 0
+    base: tuple[Trial, ...] = ()
+
+
+def is_scored(trial: Trial) -> bool:
+    """Whether every metric due on a trial gave a value that counts."""
+    return trial_state(trial) == "scored"
+
+
+def is_passed(trial: Trial) -> bool:
+    """Whether a trial is completely scored and passed."""
+    return is_scored(trial) and trial.passed
+
+
+class _Blame(NamedTuple):
+    """The cases that failed thresholds name: however they wavered before, they count now.
+
+    Of those in `every_trial` no trial may fail; of the others, half of them or more must.
+    """
+
+    named: frozenset[str]
+    every_trial: frozenset[str]
+
+
+def _find_blame(verdict: Verdict) -> _Blame:
+    failed = [check for check in verdict.checks if check.outcome == "fail"]
+    strict = [check for check in failed if check.rule.must_pass is not None]
+    return _Blame(
+        named=frozenset(hit.case_id for check in failed for hit in check.hits),
+        every_trial=frozenset(hit.case_id for check in strict for hit in check.hits),
+    )
+
+
+def _stand(
+    case_id: str,
+    trials: Sequence[Trial],
+    due: int,
+    change: CaseChange | None,
+    blame: _Blame,
+) -> Standing:
+    scored, passed = sum(map(is_scored, trials)), sum(map(is_passed, trials))
+    fails = scored > 0 and 2 * passed <= scored
+    excused = change is not None and change.flaky and case_id not in blame.named
+    if fails and change is not None and change.status == "regressed" and not excused:
+        return "regressed"
+    if len(trials) < due or any(trial_state(trial) in _TROUBLE for trial in trials):
+        return "error"
+    if scored == 0:
+        return "not_scored"
+    if case_id in blame.every_trial and passed < scored:
+        return "failing"
+    if not fails:
+        return "fixed" if change is not None and change.status == "fixed" else "passed"
+    if change is None or case_id in blame.named:
+        return "failing"
+    return "flaky" if change.flaky else _compare_failure(change)
+
+
+def _compare_failure(change: CaseChange) -> Standing:
+    failed_before = change.base_trials > 0 and 2 * change.base_passed <= change.base_trials
+    return "still_failing" if failed_before else "failing"
+
+
+def _by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
+    trials: dict[str, list[Trial]] = {}
+    for trial in run.trials if run else ():
+        trials.setdefault(trial.case_id, []).append(trial)
+    return {case_id: tuple(of_case) for case_id, of_case in trials.items()}
+
+
+def case_results(report: Report) -> tuple[CaseResult, ...]:
+    """Every selected case with where it stands, in the order of the run."""
+    comparison = report.verdict.comparison
+    changes = {change.case_id: change for change in comparison.cases} if comparison else {}
+    blame = _find_blame(report.verdict)
+    trials, base = _by_case(report.run), _by_case(report.baseline)
+    header = report.run.header
+    results = []
+    for case in header.cases:
+        change = changes.get(case.id)
+        own = trials.get(case.id, ())
+        results.append(
+            CaseResult(
+                case=case,
+                standing=_stand(case.id, own, header.trials, change, blame),
+                passed=sum(map(is_passed, own)),
+                scored=sum(map(is_scored, own)),
+                due=header.trials,
+                trials=own,
+                flaky=change is not None and change.flaky,
+                base_passed=change.base_passed if change else 0,
+                base_trials=change.base_trials if change else 0,
+                base=base.get(case.id, ()),
+            )
+        )
+    return tuple(results)
+
+
+def worst_first(results: Iterable[CaseResult]) -> list[CaseResult]:
+    """The broken cases: by standing, then those that fell furthest, then in the order of the run."""
+
+    def severity(result: CaseResult) -> tuple[int, float]:
+        before = result.base_passed / result.base_trials if result.base_trials else 1.0
+        now = result.passed / result.scored if result.scored else 0.0
+        return BROKEN.index(result.standing), now - before
+
+    return sorted((r for r in results if r.standing in BROKEN), key=severity)
+
+
+def standing_counts(results: Iterable[CaseResult]) -> dict[Standing, int]:
+    """How many cases stand where, worst first; those that occur."""
+    counts = Counter(result.standing for result in results)
+    return {standing: counts[standing] for standing in STANDINGS if counts[standing]}
+
+
+def standing_words(results: Iterable[CaseResult]) -> str:
+    """How many cases stand where, in words."""
+    words = [f"{count:,} {standing}" for standing, count in standing_counts(results).items()]
+    return ", ".join(words).replace("_", " ") or "none"
+
+
+def passes_text(passed: int, trials: int) -> str:
+    """Passes out of scored trials."""
+    return f"{passed}/{trials}" if trials else "none"
+
+
+def passes_change(result: CaseResult) -> str:
+    """A case's passes, after those of the baseline where there is one."""
+    now = passes_text(result.passed, result.scored)
+    if not result.base_trials:
+        return now
+    return f"{passes_text(result.base_passed, result.base_trials)} -> {now}"
+
+
+def name_cases(results: Sequence[CaseResult]) -> str:
+    """The first few of some cases with their passes, and how many more there are."""
+    names = [f"{result.case.id} ({passes_change(result)})" for result in results[:_MOST_NAMED]]
+    left_out = len(results) - len(names)
+    return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
+
+
+def trials_of(run: Run | None, case_id: str) -> tuple[Trial, ...]:
+    """The trials of one case, none without a run."""
+    return tuple(trial for trial in run.trials if trial.case_id == case_id) if run else ()
+
+
+def json_text(value: Json) -> str:
+    """A value for reading: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def input_text(case: Case) -> str:
+    """What the agent was asked; the turns of a conversation one below the other."""
+    if isinstance(case.input, str):
+        return case.input
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in case.input)
+
+
+def answer_text(output: Output) -> str:
+    """What the agent answered: its text, else its data."""
+    return output.text or (json_text(output.data) if output.data is not None else "")
+
+
+def telling_trial(trials: Iterable[Trial], *, passed: bool) -> Trial | None:
+    """The first completely scored trial that went the given way, else the first one there is."""
+    ordered = sorted(trials, key=lambda trial: (not is_scored(trial), trial.passed != passed))
+    return ordered[0] if ordered else None
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
+
+
+def telling_pair(base: Run, candidate: Run, case_id: str) -> tuple[Trial | None, Trial | None]:
+    """Of one case the two trials worth reading side by side: one that passed, one that fails now."""
+    return (
+        telling_trial(trials_of(base, case_id), passed=True),
+        telling_trial(trials_of(candidate, case_id), passed=False),
+    )
+
+
+def _failing_score(trial: Trial) -> Score | None:
+    return next((score for score in trial.scores if score.passed is False), None)
+
+
+def _trouble_text(trial: Trial) -> str:
+    error = trial.output.error
+    if error is not None:
+        return f"{error.kind}: {error.message}" if error.message else error.kind
+    state = trial_state(trial)
+    score = next((score for score in trial.scores if score.state == state), trial.scores[0])
+    return f"{score.explanation or state.replace('_', ' ')} ({score.metric})"
+
+
+def reason_text(result: CaseResult) -> str:
+    """Why a case stands where it stands, from its most telling trial; empty when all is well."""
+    troubled = [trial for trial in result.trials if trial_state(trial) in _TROUBLE]
+    if result.standing == "error":
+        missing = result.due - len(result.trials)
+        return _trouble_text(troubled[0]) if troubled else f"{missing} of {result.due} not run"
+    trial = telling_trial(result.trials, passed=False)
+    score = _failing_score(trial) if trial else None
+    if trial is None or score is None:
+        return ""
+    if score.explanation:
+        return f"{score.explanation} ({score.metric})"
+    wanted = result.case.expected
+    expected = "" if wanted is None else f"expected {_quote(json_text(wanted))}, "
+    return f"{expected}got {_quote(answer_text(trial.output))} ({score.metric})"

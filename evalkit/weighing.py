@@ -1,0 +1,215 @@
+"""Two runs' values of one metric into evidence: the change, its bounds, its odds, its worst cases."""
+
+from __future__ import annotations
+
+from itertools import chain
+from math import ceil, floor, inf, sqrt
+
+import numpy as np
+
+from evalkit.compare import PairedScores
+from evalkit.evidence import Evidence, PlainChange
+from evalkit.exchange import ExchangeTest, Floats, PassCounts, compare_passes
+from evalkit.intervals import Interval, mean_interval
+from evalkit.power import Design, smallest_drop, smallest_shift, z_of
+from evalkit.records import Rule
+from evalkit.samples import mean
+from evalkit.scale import LEVELS, Rows, Scale, choose_scale, demand_of, mean_of_means, statistic_of
+from evalkit.stats import count_within, flip_signs
+from evalkit.verdict import CaseHit
+
+_MOST_HITS = 5
+_ROUNDING = 1e-9
+
+
+def is_binary(pairs: PairedScores) -> bool:
+    """Whether all values are shares that are 0 or 1, so that passes can be counted."""
+    values = chain(*pairs.base, *pairs.candidate)
+    return not pairs.info.unit and all(value in (0.0, 1.0) for value in values)
+
+
+def count_passes(pairs: PairedScores) -> PassCounts:
+    """Values of 0 and 1 as passes, case by case."""
+    return PassCounts(
+        base_passed=np.array([round(sum(row)) for row in pairs.base]),
+        base_trials=np.array([len(row) for row in pairs.base]),
+        passed=np.array([round(sum(row)) for row in pairs.candidate]),
+        trials=np.array([len(row) for row in pairs.candidate]),
+    )
+
+
+def _harms_by_case(pairs: PairedScores, scale: Scale) -> Floats:
+    before = np.array([mean(row) for row in pairs.base])
+    after = np.array([mean(row) for row in pairs.candidate])
+    harms: Floats = scale.sign * (after - before)
+    return harms
+
+
+def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseHit, ...]:
+    """The cases that moved most towards harm, worst first."""
+    is_count = is_binary(pairs)
+    statistic = sum if is_count else mean
+    worst = [
+        index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
+    ]
+    return tuple(
+        CaseHit(
+            case_id=pairs.cases[index].id,
+            base=statistic(pairs.base[index]),
+            base_trials=len(pairs.base[index]),
+            candidate=statistic(pairs.candidate[index]),
+            trials=len(pairs.candidate[index]),
+            is_count=is_count,
+        )
+        for index in worst[:_MOST_HITS]
+    )
+
+
+def _weigh_passes(rule: Rule, pairs: PairedScores) -> Evidence:
+    scale = Scale(sign=-1 if rule.max_drop is not None else 1)
+    demand = demand_of(rule, scale)
+    counts = count_passes(pairs)
+    good = counts if scale.sign < 0 else counts.inverted()
+    test = compare_passes(good)
+    reach = z_of(rule.alpha) * test.se
+    rates = good.base_passed / good.base_trials
+    design = Design(
+        cases=len(pairs.cases),
+        base_trials=1 / float(np.mean(1 / good.base_trials)),
+        trials=1 / float(np.mean(1 / good.trials)),
+        mean=float(np.mean(rates)),
+        noise=test.noise,
+    )
+    return Evidence(
+        pairs=pairs,
+        scale=scale,
+        demand=demand,
+        base=mean_of_means(pairs.base),
+        candidate=mean_of_means(pairs.candidate),
+        harm=-test.delta,
+        harm_low=-test.delta - reach,
+        harm_high=-test.delta + reach,
+        p_value=test.p_value,
+        p_plain=test.p_plain,
+        smallest_p=test.law.smallest_mid_p,
+        false_alarm=test.false_alarm(rule.alpha),
+        smallest_harm=smallest_drop(design, demand),
+        hits=_find_hits(pairs, rates - good.passed / good.trials),
+        design=design,
+    )
+
+
+def _measured_means(rows: Rows, scale: Scale) -> Floats:
+    return np.array([mean(map(scale.measure, row)) for row in rows])
+
+
+def _weigh_means(rule: Rule, pairs: PairedScores) -> Evidence:
+    scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
+    demand = demand_of(rule, scale)
+    before, after = (_measured_means(rows, scale) for rows in (pairs.base, pairs.candidate))
+    harms = scale.sign * (after - before)
+    test = flip_signs(harms)
+    bounds = mean_interval(harms, rule.alpha)
+    se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
+    return Evidence(
+        pairs=pairs,
+        scale=scale,
+        demand=demand,
+        base=scale.restore(mean(before)),
+        candidate=scale.restore(mean(after)),
+        harm=mean(harms),
+        harm_low=bounds.low,
+        harm_high=bounds.high,
+        p_value=test.p_value,
+        p_plain=test.p_value,
+        smallest_p=test.smallest_p,
+        false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
+        smallest_harm=smallest_shift(se, demand) if test.smallest_p <= rule.alpha else None,
+        hits=_find_hits(pairs, harms),
+    )
+
+
+def _compare_beyond(pairs: PairedScores, level: float, sign: int) -> ExchangeTest:
+    """Test whether more trials lie beyond the pooled quantile, on the side that is harm."""
+    if sign > 0:
+        return compare_passes(count_within(pairs.base, pairs.candidate, level))
+    base, candidate = (
+        [[-value for value in row] for row in rows] for rows in (pairs.base, pairs.candidate)
+    )
+    return compare_passes(count_within(base, candidate, 1 - level))
+
+
+def _bracket_quantile(rows: Rows, level: float, reach: float) -> Interval:
+    """The values at levels this far below and above; infinite beyond the last trial."""
+    values = sorted(chain(*rows))
+    below = floor((level - reach) * len(values))
+    above = ceil((level + reach) * len(values))
+    return Interval(
+        values[below - 1] if below >= 1 else -inf,
+        values[above - 1] if above <= len(values) else inf,
+    )
+
+
+def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
+    """Test a shift of a quantile exactly; bound it by Woodruff's method.
+
+    The candidate's quantile is bracketed by its own values at levels as far off as the standard error
+    of the difference of the shares beyond the quantile (Woodruff 1952).
+    """
+    level, statistic = LEVELS[rule.stat], statistic_of(rule)
+    base, candidate = statistic(pairs.base), statistic(pairs.candidate)
+    scale = choose_scale(rule, pairs, base, by_case=False)
+    demand = demand_of(rule, scale)
+    test = _compare_beyond(pairs, level, scale.sign)
+    z = z_of(rule.alpha)
+    bounds = _bracket_quantile(pairs.candidate, level, z * test.se)
+    low, high = sorted(scale.harm(base, bound) for bound in bounds)
+    harm = scale.harm(base, candidate)
+    return Evidence(
+        pairs=pairs,
+        scale=scale,
+        demand=demand,
+        base=base,
+        candidate=candidate,
+        harm=harm,
+        harm_low=low,
+        harm_high=high,
+        p_value=test.p_value,
+        p_plain=test.p_plain,
+        smallest_p=test.law.smallest_mid_p,
+        false_alarm=test.false_alarm(rule.alpha),
+        smallest_harm=smallest_shift((high - harm) / z, demand),
+        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+    )
+
+
+def weigh_evidence(rule: Rule, pairs: PairedScores) -> Evidence:
+    """Measure a rule that has `max_drop` or `max_rise`.
+
+    Raises:
+        NotComparable: the change cannot be given as a share of the baseline.
+    """
+    if rule.stat in LEVELS:
+        return _weigh_quantile(rule, pairs)
+    if rule.stat == "rate" or is_binary(pairs):
+        return _weigh_passes(rule, pairs)
+    return _weigh_means(rule, pairs)
+
+
+def take_plain_change(rule: Rule, pairs: PairedScores) -> PlainChange:
+    """Compare the bare numbers.
+
+    Raises:
+        NotComparable: the change cannot be given as a share of the baseline.
+    """
+    statistic = statistic_of(rule)
+    base, candidate = statistic(pairs.base), statistic(pairs.candidate)
+    scale = choose_scale(rule, pairs, base, by_case=False)
+    return PlainChange(
+        pairs=pairs,
+        scale=scale,
+        demand=demand_of(rule, scale),
+        base=base,
+        candidate=candidate,
+        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+    )

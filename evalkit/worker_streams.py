@@ -1,0 +1,123 @@
+"""What comes back from a worker process: lines on its pipe, the end of what it prints, its own end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
+from evalkit.records import AgentError, Json
+from evalkit.text import tail
+
+MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
+"""Of the pipe; a reply of the largest size, all escapes, takes six times its size there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What became of one call; `duration_s` is the call's own time, without the way there and back."""
+
+    value: Json = None
+    error: AgentError | None = None
+    duration_s: float = 0.0
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
+
+
+decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def read_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
+    """Read the last part of an answer's line.
+
+    Raises:
+        KeyError, TypeError: it is no answer of a worker's.
+    """
+    try:
+        value = decode(text.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        message = f"the reply cannot be read as JSON: {error}."
+        return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
+    if kind == b"value":
+        return Reply(value=value, duration_s=duration_s)
+    detail = tail(value["detail"], MAX_DETAIL)
+    trouble = AgentError(kind=value["kind"], message=value["message"], detail=detail)
+    return Reply(error=trouble, duration_s=duration_s)
+
+
+class Lines(asyncio.Protocol):
+    """The pipe to the process, split into lines."""
+
+    def __init__(self, take_line: Callable[[bytes], None]) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+        self._take_line = take_line
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, to close it on a line without end."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; lines may come in pieces or many at once."""
+        self._parts.append(data)
+        self._size += len(data)
+        if b"\n" in data:
+            *lines, rest = b"".join(self._parts).split(b"\n")
+            self._parts, self._size = [rest], len(rest)
+            for line in lines:
+                self._take_line(line)
+        elif self._size > MAX_LINE_BYTES and self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Tell that nothing more will come."""
+        self.lost.set_result(None)
+
+
+class Watch(asyncio.SubprocessProtocol):
+    """The end of the process, and of what it printed the end; the rest is thrown away as it comes."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited = loop.create_future()
+        self.closed = loop.create_future()
+        self._tails = {1: b"", 2: b""}
+
+    def pipe_data_received(self, descriptor: int, data: bytes) -> None:
+        """Keep the end of stdout and of stderr; a character takes at most four bytes."""
+        self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL :]
+
+    def process_exited(self) -> None:
+        """Tell that the process has ended; others may hold its pipes open."""
+        self.exited.set_result(None)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Tell that the process has ended and its pipes are closed."""
+        self.closed.set_result(None)
+
+    @property
+    def last_words(self) -> str:
+        """The end of stderr, or of stdout where stderr is empty."""
+        said = self._tails[2].strip() or self._tails[1].strip()
+        return tail(said.decode("utf-8", "replace"), MAX_DETAIL)
+
+
+def describe_end(status: int | None) -> str:
+    """How a process ended, in words that can follow its name; None while it still lives."""
+    if status is None:
+        return "closed its pipe to evalkit"
+    if status >= 0:
+        return f"ended with exit code {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"

@@ -1,0 +1,92 @@
+"""The JSON Schemas that editors use hold and refuse the same as the loader, as far as a schema can see."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import referencing
+
+import evalkit
+from evalkit.cases import CASE_KEYS, TURN_KEYS
+from evalkit.evalset import PROJECT_KEYS, SET_KEYS
+from evalkit.nodes import value_of
+from evalkit.settings import SETTING_NAMES
+from evalkit.specs import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
+from evalkit.yamlio import parse_yaml
+
+EXAMPLES = Path(__file__).parent / "examples"
+BEYOND_SCHEMAS = re.compile(
+    r"csv-|file-|id-|jsonl-|yaml-|key-duplicate|key-not-text|metric-names-twice"
+)
+"""Examples whose problem lies in the syntax, in other files, or between values."""
+
+SCHEMAS = Path(evalkit.__file__).parent / "schemas"
+
+
+def read_schema(name: str) -> Any:
+    return json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    registry: referencing.Registry[Any] = referencing.Registry().with_resources(
+        (path.name, referencing.Resource.from_contents(json.loads(path.read_text())))
+        for path in SCHEMAS.glob("*.json")
+    )
+    return jsonschema.Draft202012Validator(read_schema(name), registry=registry)
+
+
+def plain(path: Path) -> Any:
+    """What a YAML file says, for a schema."""
+    node = parse_yaml(path.read_bytes(), str(path), [])
+    return (node and value_of(node)) or {}
+
+
+def examples(folder: str) -> list[Path]:
+    return [path.relative_to(EXAMPLES) for path in sorted((EXAMPLES / folder).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", examples("valid"), ids=str)
+def test_an_editor_is_content_with_what_the_loader_takes(path: Path) -> None:
+    validator("evalset").validate(plain(EXAMPLES / path))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in examples("invalid") if not BEYOND_SCHEMAS.match(path.stem)], ids=str
+)
+def test_an_editor_marks_what_the_loader_refuses(path: Path) -> None:
+    assert not validator("evalset").is_valid(plain(EXAMPLES / path))
+
+
+def test_case_files_and_project_files_have_schemas_too() -> None:
+    validator("cases").validate(plain(EXAMPLES / "valid" / "files" / "mapping.yml"))
+    node = parse_yaml((EXAMPLES / "valid" / "files" / "list.yaml").read_bytes(), "", [])
+    assert node
+    validator("cases").validate(value_of(node))
+    validator("project").validate(plain(EXAMPLES / "valid" / "project" / "evalkit.yaml"))
+    assert not validator("cases").is_valid([{"id": "a", "inptu": "x"}])
+    assert not validator("project").is_valid({"cases": []})
+
+
+def test_schemas_and_loader_know_the_same_keys() -> None:
+    project, cases, evalset = read_schema("project"), read_schema("cases"), read_schema("evalset")
+    definitions = {**project["$defs"], **cases["$defs"]}
+    turn = definitions["turn"]["anyOf"][1]
+    metric = definitions["metric"]["anyOf"][1]
+    for schema, keys in [
+        (evalset, SET_KEYS),
+        (project, PROJECT_KEYS),
+        (definitions["agent"], AGENT_KEYS),
+        (metric, METRIC_KEYS),
+        (definitions["rule"], RULE_KEYS),
+        (definitions["case"], CASE_KEYS),
+        (turn, TURN_KEYS),
+    ]:
+        assert sorted(schema["properties"]) == sorted(keys)
+    assert set(PROJECT_KEYS) - {"agent", "metrics", "gate"} == SETTING_NAMES
+    for name in ("project", "cases", "evalset"):
+        jsonschema.Draft202012Validator.check_schema(read_schema(name))
