@@ -1,7 +1,7 @@
 """Offline evaluation of AI agents: run labelled prompts, score, compare with a baseline, gate."""
 
-from typing import TYPE_CHECKING
-
+# As type checkers know it, without the time that importing `typing` takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from evalkit.records import Case as Case
     from evalkit.records import Output as Output

@@ -38,7 +38,15 @@ METADATA_PREFIX = "metadata."
 
 TAG_SEPARATOR = ";"
 
-_JSON_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])')
+MAX_COLUMNS = 1_000
+
+MAX_LINE_VALUES = 500_000
+"""Of one JSON line; each takes about 300 bytes of memory until the line is read."""
+
+# Possessive, and without need of a closing quote, so that no text makes it look twice.
+_JSON_TOKEN = re.compile(
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)'
+)
 
 
 class _Number(NamedTuple):
@@ -86,15 +94,18 @@ def read_yaml_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator
         problems.append(Problem(message=message, where=node.where))
 
 
-def _json_depth(line: str) -> int:
-    """How deep a line nests, found without recursion."""
-    if line.count("[") + line.count("{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    for match in _JSON_STRING_OR_BRACKET.finditer(line):
-        depth += 1 if match[1] else -1 if match[2] else 0
-        deepest = max(deepest, depth)
-    return deepest
+def _check_json_size(line: str) -> None:
+    """Refuse, before anything is built, what would take too much stack or memory."""
+    if line.count("[") + line.count("{") <= MAX_DEPTH and line.count(",") < MAX_LINE_VALUES:
+        return
+    depth = commas = 0
+    for match in _JSON_TOKEN.finditer(line):
+        depth += (match.lastgroup == "open") - (match.lastgroup == "close")
+        commas += match.lastgroup == "comma"
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} levels deep.")
+        if commas >= MAX_LINE_VALUES:
+            raise ValueError(f"more than {MAX_LINE_VALUES:,} values in one line.")
 
 
 def _object_node(pairs: Sequence[tuple[str, Json]], where: Location) -> Node:
@@ -128,8 +139,7 @@ def _json_node(value: Json, where: Location) -> Node:
 
 
 def _parse_json_line(line: str, where: Location) -> Node:
-    if _json_depth(line) > MAX_DEPTH:
-        raise ValueError(f"nested more than {MAX_DEPTH} levels deep.")
+    _check_json_size(line)
     try:
         value = _JSON.decode(line)
     except json.JSONDecodeError as error:
@@ -158,7 +168,9 @@ def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterato
 def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
     """Whether every column means something, once, and none is missing."""
     messages = []
-    for column, count in Counter(columns).items():
+    if len(columns) > MAX_COLUMNS:
+        messages.append(f"{len(columns):,} columns; at most {MAX_COLUMNS:,} are allowed.")
+    for column, count in Counter(columns[:MAX_COLUMNS]).items():
         known = column in CSV_COLUMNS or column.removeprefix(METADATA_PREFIX) not in ("", column)
         if not known:
             advice = f". Known columns: {', '.join(CSV_COLUMNS)}, {METADATA_PREFIX}NAME."

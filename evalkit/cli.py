@@ -21,6 +21,7 @@ from evalkit.options import (
     AllowMissing,
     CaseIds,
     Concurrency,
+    Entrypoint,
     EvalSetPath,
     Expression,
     Format,
@@ -111,6 +112,7 @@ def run(
     max_errors: MaxErrors = None,
     on_inconclusive: OnInconclusive = None,
     seed: Seed = None,
+    agent: Entrypoint = None,
     agent_version: AgentVersion = None,
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
@@ -127,7 +129,7 @@ def run(
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Run the agent, score, compare with the baseline, gate: exit 0 or 1."""
+    """Run, score, compare with the baseline, gate."""
     from evalkit.commands import run as command
     from evalkit.execution import Choices
     from evalkit.plan import Order
@@ -136,6 +138,7 @@ def run(
     world = real_world()
     order = Order(
         path=evalset,
+        entrypoint=agent,
         selection=Selection(
             case_ids=tuple(case),
             tags=tuple(tag),
@@ -177,13 +180,14 @@ def baseline(
     concurrency: Concurrency = None,
     max_errors: MaxErrors = None,
     seed: Seed = None,
+    agent: Entrypoint = None,
     agent_version: AgentVersion = None,
     resume: Resume = False,
     run_id: RunId = None,
     retry_errors: RetryErrors = False,
     format: OutputFormat = Format.table,  # noqa: A002
 ) -> None:
-    """Record several trials of every case, or promote a run, as the baseline."""
+    """Record or promote the baseline."""
     from evalkit.commands import baseline as command
     from evalkit.execution import Choices
     from evalkit.plan import Order
@@ -196,7 +200,7 @@ def baseline(
         "max_errors": max_errors,
         "seed": seed,
     }
-    order = Order(path=evalset, overrides=overrides)
+    order = Order(path=evalset, entrypoint=agent, overrides=overrides)
     if source is None:
         choices = Choices(
             agent_version=agent_version, run_id=run_id, resume=resume, retry_errors=retry_errors
@@ -219,7 +223,7 @@ def gate(
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Decide again on a stored run, with today's thresholds, paying nothing."""
+    """Decide a stored run again, paying nothing."""
     from evalkit.commands.gate import gate as decide_again
 
     against = choose_baseline(baseline, allow_missing_baseline)
@@ -234,7 +238,7 @@ def diff(
     format: OutputFormat = Format.table,  # noqa: A002
     markdown: MarkdownFile = None,
 ) -> None:
-    """Show what changed between two runs, versions or baselines; decides nothing, exits 0."""
+    """Show what changed between two runs."""
     from evalkit.commands.diff import diff as compare_runs
     from evalkit.files import write_whole
     from evalkit.reports.diffs import diff_json, diff_markdown, diff_text
@@ -251,7 +255,7 @@ def show(
     case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="One case's id.")] = None,
     format: OutputFormat = Format.table,  # noqa: A002
 ) -> None:
-    """Show a stored run and its failures, or one case with outputs and scores; exits 0."""
+    """Show a stored run, or one case of it."""
     from evalkit.commands import show as command
     from evalkit.reports.cases import case_json, case_text
 
@@ -269,7 +273,7 @@ def validate(
     evalsets: Annotated[list[Path], typer.Argument(metavar="EVALSET...", help="Eval sets.")],
     format: OutputFormat = Format.table,  # noqa: A002
 ) -> None:
-    """Check eval sets and everything they name, without calling an agent."""
+    """Check eval sets, calling no agent."""
     from evalkit.commands.validate import validate as check_sets
     from evalkit.reports.findings import as_json, checked_json, checked_text
 
@@ -289,7 +293,7 @@ def merge(
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Join the parts that `run --shard` made into one run, and decide it."""
+    """Join the parts of a sharded run."""
     from evalkit.commands.merge import merge as join
 
     against = choose_baseline(baseline, allow_missing_baseline)
@@ -298,7 +302,7 @@ def merge(
 
 @app.command()
 def repair(ref: RunRef) -> None:
-    """Drop the unreadable lines of a stored run, keeping the rest and a copy of the original."""
+    """Rescue a stored run with broken lines."""
     from evalkit.commands.repair import repair as drop_broken
 
     emit(drop_broken(ref, real_world()))

@@ -44,7 +44,8 @@ class _Common:
 
 def find_project_file(path: Path, root: Path) -> Path | None:
     """The `evalkit.yaml` nearest to an eval set, in its folder or above, not above `root`."""
-    folder, root = path.parent.resolve(), root.resolve()
+    # Not Path.resolve(), which may raise where a link leads to itself.
+    folder, root = Path(os.path.realpath(path.parent)), root.resolve()
     if folder.is_relative_to(root):
         for above in (folder, *folder.parents):
             # A link that leads nowhere counts: it is reported, not passed over.

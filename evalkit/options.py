@@ -43,6 +43,10 @@ OnInconclusive = Annotated[
     Policy | None, typer.Option(help="Whether inconclusive thresholds pass or fail the build.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
+Entrypoint = Annotated[
+    str | None,
+    typer.Option("--agent", metavar="REF", help="Test this Python function, not the set's agent."),
+]
 AgentVersion = Annotated[
     str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")
 ]

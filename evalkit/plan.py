@@ -36,9 +36,13 @@ DEFAULT_GATE = (Rule(must_pass=()),)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What the user asked for: a set, which of its cases, and settings laid over the file's."""
+    """What the user asked for: a set, which of its cases, and settings laid over the file's.
+
+    `entrypoint` names a Python function to test in place of the set's agent.
+    """
 
     path: Path
+    entrypoint: str | None = None
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Json] = field(default_factory=dict)
 
@@ -67,6 +71,8 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
     """
     root = find_root(order.path.parent, cwd)
     evalset, problems = load_evalset(order.path, root=root)
+    if order.entrypoint is not None:
+        evalset = replace(evalset, agent=with_entrypoint(evalset.agent, order.entrypoint))
     settings = layer(Settings(), evalset.settings, order.overrides)
     surroundings = Surroundings(
         root=root,
@@ -103,6 +109,11 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
             scorers={case.id: applicable_scorers(case, specs[case.id], opened) for case in cases},
             surroundings=surroundings,
         )
+
+
+def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:
+    """Another Python function under the limits of the agent it stands in for."""
+    return replace(agent or AgentSpec(kind="python", args={}), kind="python", args={"": entrypoint})
 
 
 def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
@@ -191,8 +202,3 @@ def find_agent_problems(
 def _reading_order(problem: Problem) -> tuple[str, int, int]:
     where = problem.where
     return (where.path, where.line, where.column) if where else ("", 0, 0)
-
-
-def with_run_id(plan: Plan, run_id: str) -> Plan:
-    """The plan for one run, whose id marks the processes it starts."""
-    return replace(plan, surroundings=replace(plan.surroundings, run_id=run_id))

@@ -19,13 +19,16 @@ from evalkit.nodes import (
     quote,
     value_of,
 )
-from evalkit.records import Json, Problem
+from evalkit.records import Json, Location, Problem
 
 MAX_LABEL = 200
 """Characters of an id, name or tag: they go into tables, file names and JUnit reports."""
 
 MAX_INTEGER = 2**63 - 1
 """What readers of JSON in other languages keep exactly."""
+
+MAX_UNKNOWN_KEYS = 20
+"""That are named of one mapping; with more it is another kind of mapping."""
 
 Word = TypeVar("Word", bound=str)
 
@@ -76,9 +79,9 @@ class Fields:
             return None
         return member.node
 
-    def complain(self, message: str, node: Node | None = None) -> None:
-        """Report what is wrong with the mapping, or with a node in it."""
-        where = (node or self.node).where
+    def complain(self, message: str, place: Node | Location | None = None) -> None:
+        """Report what is wrong with the mapping, or with a place in it."""
+        where = place if isinstance(place, Location) else (place or self.node).where
         self.problems.append(Problem(message=f"{self.owner}: {message}", where=where))
 
     def text(self, key: str) -> str | None:
@@ -223,10 +226,12 @@ def open_fields(
             message = f"{owner} must be a mapping with {', '.join(keys)}; not {describe(node)}."
             problems.append(Problem(message=message, where=node.where))
         return None
-    for key, member in node.members.items():
-        if key not in keys:
-            near = suggest(key, keys) or f". Known keys: {', '.join(keys)}."
-            problems.append(
-                Problem(message=f"{owner}: unknown key {quote(key)}{near}", where=member.where)
-            )
-    return Fields(owner=owner, node=node, problems=problems)
+    fields = Fields(owner=owner, node=node, problems=problems)
+    unknown = [key for key in node.members if key not in keys]
+    for key in unknown[:MAX_UNKNOWN_KEYS]:
+        near = suggest(key, keys) or f". Known keys: {', '.join(keys)}."
+        fields.complain(f"unknown key {quote(key)}{near}", node.members[key].where)
+    if len(unknown) > MAX_UNKNOWN_KEYS:
+        next_key = node.members[unknown[MAX_UNKNOWN_KEYS]]
+        fields.complain(f"{len(unknown) - MAX_UNKNOWN_KEYS:,} more unknown keys.", next_key.where)
+    return fields

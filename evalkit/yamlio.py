@@ -30,7 +30,7 @@ from evalkit.nodes import (
 from evalkit.records import Location, Problem
 from evalkit.sources import decode_utf8
 
-MAX_NODES = 3_000_000
+MAX_NODES = 2_000_000
 """Of one file; a node takes about 200 bytes of memory. A case of the usual shape has ten."""
 
 MAX_PROBLEMS = 100

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 from scipy import stats as oracle
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped] # has none
+from statsmodels.stats.proportion import (  # type: ignore[import-untyped] # has none
+    proportion_confint,
+)
 
 from evalkit.exchange import (
     RESOLUTION,
@@ -178,7 +180,9 @@ def test_one_trial_against_one_is_mcnemars_mid_p(both: int, lost: int, won: int,
 @pytest.mark.parametrize("row", [(9, 10, 1, 4), (3, 5, 0, 5), (8, 8, 2, 3)])
 def test_one_case_is_fishers_exact_test_with_mid_p(row: Row) -> None:
     b, m, c, k = row
-    one_sided = oracle.fisher_exact([[b, m - b], [c, k - c]], alternative="greater").pvalue
+    one_sided = oracle.fisher_exact(
+        np.array([[b, m - b], [c, k - c]]), alternative="greater"
+    ).pvalue
     observed = float(oracle.hypergeom.pmf(c, m + k, b + c, k))
     assert compare_passes(counts([row])).p_plain == pytest.approx(
         one_sided - observed / 2, abs=1e-12
@@ -415,7 +419,7 @@ def test_the_formula_for_power_is_that_of_simulating_the_plain_test() -> None:
     se = np.sqrt(np.mean(share * (1 - share) * 12 / 11, axis=1) * 0.6 / 100)
     delta = np.mean(candidate - base, axis=1)
     found = np.mean((delta <= -z_of(0.05) * se) & (delta <= -0.02))
-    assert chance_to_fail(design, DEMAND, drop) == pytest.approx(found, abs=0.03)
+    assert chance_to_fail(design, DEMAND, drop) == pytest.approx(found, abs=0.02)
 
 
 def test_the_smallest_drop_is_where_the_power_is_what_was_asked() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from measuring import Cost, evalkit_command, measure, print_table, wants_quick
+from tests.bench.measuring import Cost, evalkit_command, measure, print_table, wants_quick
 
 TARGET = 1.05
 HERE = Path(__file__).parent

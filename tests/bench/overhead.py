@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from measuring import evalkit_command, measure, print_table, wants_quick
+from tests.bench.measuring import evalkit_command, measure, print_table, wants_quick
 
 SIZES = (200, 2_000, 20_000)
 TURNS = {200: 5, 2_000: 3}
@@ -84,6 +84,9 @@ def write_jsonl_set(folder: Path, cases: Sequence[dict[str, str]]) -> str:
     name = f"rows-{len(cases)}.yaml"
     (folder / name).write_text(HEAD + f"cases: {rows}\n")
     return name
+
+
+WRITERS = {"JSONL": write_jsonl_set, "YAML": write_yaml_set}
 
 
 def make_cases(count: int) -> list[dict[str, str]]:
@@ -165,8 +168,10 @@ def print_rows(kind: str, rows: Sequence[Row]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    sizes = (20, 200) if wants_quick(__doc__) else SIZES
-    for kind, write_set in (("JSONL", write_jsonl_set), ("YAML", write_yaml_set)):
+    quick = wants_quick(__doc__)
+    sizes = (10, 20) if quick else SIZES
+    writers = {"JSONL": write_jsonl_set} if quick else WRITERS
+    for kind, write_set in writers.items():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "agent.py").write_text(AGENT)

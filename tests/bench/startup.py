@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from measuring import evalkit_command, measure, print_table, wants_quick
+from tests.bench.measuring import evalkit_command, measure, print_table, wants_quick
 
 TARGET = 1.5
 ROUNDS = 25

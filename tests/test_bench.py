@@ -1,0 +1,61 @@
+"""Every benchmark runs to its end and prints a table of what it measured."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent / "bench"
+
+TABLES = {
+    "startup": [["bare typer hello", "evalkit --version", "evalkit --help"]],
+    "overhead": [["10", "20"], ["10 to 20"]],
+    "latency": [
+        [
+            "plain aiohttp",
+            "evalkit, http agent",
+            "evalkit, python async agent",
+            "evalkit, python sync agent",
+        ]
+    ],
+}
+"""The rows of each table of each benchmark; plain scripts by other libraries may come on top."""
+
+
+def read_tables(markdown: str) -> list[list[list[str]]]:
+    """The cells of every Markdown table in a text, without head and rule."""
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", markdown, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[2:]]
+        for block in blocks
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_benchmark_prints_its_table(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, BENCH / f"{name}.py", "--quick"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = read_tables(done.stdout)
+    labels = [[row[0] for row in table if "httpx" not in row[0]] for table in tables]
+    assert labels == TABLES[name]
+    for table in tables:
+        for row in table:
+            assert re.fullmatch(r"-?\d[\d.]*", row[1]), row
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_benchmark_is_tested() -> None:
+    scripts = {path.stem for path in BENCH.glob("*.py") if "wants_quick(" in path.read_text()}
+    assert scripts - {"measuring"} == set(TABLES)
