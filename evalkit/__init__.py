@@ -3,6 +3,8 @@
 # As type checkers know it, without the time that importing `typing` takes.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from evalkit.frames import load_run as load_run
+    from evalkit.frames import load_runs as load_runs
     from evalkit.records import Case as Case
     from evalkit.records import Output as Output
     from evalkit.records import Score as Score
@@ -13,11 +15,13 @@ _HOMES = {
     "Case": "evalkit.records",
     "Output": "evalkit.records",
     "Score": "evalkit.records",
+    "load_run": "evalkit.frames",
+    "load_runs": "evalkit.frames",
 }
 """Where each public name lives. It is loaded when first asked for, so that `evalkit --version` and
 every worker start without it."""
 
-__all__ = ["Case", "Output", "Score", "__version__"]
+__all__ = ["Case", "Output", "Score", "__version__", "load_run", "load_runs"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any attribute for a public name

@@ -38,7 +38,8 @@ METADATA_PREFIX = "metadata."
 
 TAG_SEPARATOR = ";"
 
-MAX_COLUMNS = 1_000
+MAX_COLUMNS = 200
+"""With more it is another kind of table."""
 
 MAX_LINE_VALUES = 500_000
 """Of one JSON line; each takes about 300 bytes of memory until the line is read."""
@@ -167,10 +168,12 @@ def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterato
 
 def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
     """Whether every column means something, once, and none is missing."""
-    messages = []
     if len(columns) > MAX_COLUMNS:
-        messages.append(f"{len(columns):,} columns; at most {MAX_COLUMNS:,} are allowed.")
-    for column, count in Counter(columns[:MAX_COLUMNS]).items():
+        message = f"{len(columns):,} columns; at most {MAX_COLUMNS} are allowed."
+        problems.append(Problem(message=message, where=where))
+        return False
+    messages = []
+    for column, count in Counter(columns).items():
         known = column in CSV_COLUMNS or column.removeprefix(METADATA_PREFIX) not in ("", column)
         if not known:
             advice = f". Known columns: {', '.join(CSV_COLUMNS)}, {METADATA_PREFIX}NAME."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from evalkit.errors import NotComparable
 from evalkit.records import Case, MetricInfo, Run, Trial
@@ -73,8 +72,7 @@ def _why_not(metric: str, base: ScoreTable, candidate: ScoreTable) -> str:
     """Why a metric cannot be compared; empty when it can."""
     for table, place in ((candidate, "this run"), (base, "the baseline")):
         if metric not in table.infos:
-            near = get_close_matches(metric, table.infos, n=1)
-            return f"it is not in {place}" + (f" (which has {near[0]!r})" if near else "")
+            return f"it is not in {place}"
     if base.infos[metric].digest != candidate.infos[metric].digest:
         return "it was measured in another way in the baseline (its definition has changed since)"
     return ""

@@ -190,7 +190,10 @@ def _read_cases(fields: Fields, files: _CaseFiles) -> tuple[Case, ...]:
     if cases:
         # In a set that has cases an empty file is more likely lost content than meant.
         problems += [
-            Problem(message=f"case file {quote(name.text)} holds no cases.", where=name.where)
+            Problem(
+                message=f"case file {quote(name.text)} holds no cases. Fill it or remove it here.",
+                where=name.where,
+            )
             for name in files.empty
         ]
     return tuple(cases.values())
@@ -219,7 +222,9 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     own, shared = _read_common(fields), _Common()
     project_file = find_project_file(path, root)
     if project_file is not None:
-        shared = _read_common(_read_file(project_file, PROJECT_FILE, PROJECT_KEYS, problems, root))
+        shared = _read_common(
+            _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
+        )
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
     gate = (shared.gate if own.gate is None else own.gate) or ()

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 
 from evalkit.compare import PairedScores
-from evalkit.exchange import PLAIN_GUARD
-from evalkit.power import Demand, Design
+from evalkit.power import LEANING, Demand, Design
 from evalkit.records import Outcome
 from evalkit.scale import Scale
 from evalkit.verdict import CaseHit
@@ -49,8 +48,8 @@ class Evidence:
 
     @property
     def leans(self) -> bool:
-        """Whether the plain test points to harm, proven or not."""
-        return self.p_plain <= PLAIN_GUARD
+        """Whether the plain test points to harm; without that nothing weighted is proof."""
+        return self.p_plain <= LEANING
 
     @property
     def is_ruled_out(self) -> bool:

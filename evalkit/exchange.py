@@ -17,6 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.power import LEANING
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Weigh: TypeAlias = Callable[[int, int], Ints]
@@ -31,9 +33,6 @@ BROKEN_SHARE = 0.05
 """The share of cases taken to be broken outright in the alternative the weights look for."""
 RESOLUTION = 24
 """Weights are log likelihood ratios in steps of 1/24, so that their sum lies on a lattice."""
-
-PLAIN_GUARD = 0.20
-"""A weighted finding counts only when the unweighted test leans the same way at this level."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,7 +195,7 @@ class ExchangeTest:
 
     def false_alarm(self, alpha: float) -> float:
         """The most often that an unchanged agent can fail at this level, given the passes in all."""
-        return min(self.law.size(alpha), self.plain_law.size(PLAIN_GUARD))
+        return min(self.law.size(alpha), self.plain_law.size(LEANING))
 
 
 def weights_mislead(counts: PassCounts) -> bool:

@@ -16,6 +16,11 @@ from evalkit.thresholds import apply_rule
 from evalkit.verdict import Check, Tally, Verdict
 
 _ACCOUNTED = ("scored", "skipped")
+_VERBS: dict[Outcome, str] = {
+    "fail": "failed",
+    "inconclusive": "are inconclusive",
+    "undecided": "are undecided",
+}
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
@@ -116,7 +121,7 @@ def _explain(outcome: Outcome, checks: Sequence[Check]) -> str:
     if outcome == "pass":
         held = "The threshold holds" if len(telling) == 1 else f"All {len(telling)} thresholds hold"
         return f"{held}."
-    more = f" ({len(telling)} of {len(checks)} thresholds)" if len(telling) > 1 else ""
+    more = f" {len(telling)} of {len(checks)} thresholds {_VERBS[outcome]}." if telling[1:] else ""
     anyway = _proven_anyway(checks) if outcome == "undecided" else ""
     return f"{telling[0].sentence}{more}{anyway}"
 

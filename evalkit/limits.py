@@ -65,7 +65,7 @@ def _interval(rule: Rule, unit: str, rows: Rows) -> Interval:
     if rule.stat == "rate" or (not unit and all(value in (0.0, 1.0) for value in values)):
         return wilson_interval(statistic_of(rule)(rows), effective_trials(rows), rule.alpha)
     bounds = mean_interval(np.array([mean(row) for row in rows]), rule.alpha)
-    if not unit and min(values) >= 0.0 and max(values) <= 1.0:
+    if len(rows) > 1 and not unit and min(values) >= 0.0 and max(values) <= 1.0:
         return Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
     return bounds
 

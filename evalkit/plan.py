@@ -144,10 +144,12 @@ def applicable_scorers(
 def find_scoring_problems(
     evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]], opened: Mapping[str, Scorer]
 ) -> Iterable[Problem]:
-    """Cases whose label a metric cannot use, and cases that no metric judges."""
+    """Labels a metric cannot use, cases that no metric judges, metrics that judge no case."""
     only_measured = bool(opened) and all(scorer.measures for scorer in opened.values())
+    used = set()
     for case in evalset.cases:
         scorers = applicable_scorers(case, specs[case.id], opened)
+        used |= {scorer.info.name for scorer in scorers}
         for scorer in scorers:
             if reason := scorer.problem_with(case):
                 yield Problem(
@@ -158,6 +160,13 @@ def find_scoring_problems(
                 message=f"case {case.id!r}: nothing scores it. "
                 f"Give it `expected:` or `metrics:` of its own.",
                 where=case.where,
+            )
+    for spec in evalset.metrics if evalset.cases else ():
+        if spec.name not in used:
+            yield Problem(
+                message=f"metric {spec.name!r} scores no case: none has the label it compares with. "
+                f"Look at its `expected:` and `tags:`.",
+                where=spec.where,
             )
 
 

@@ -14,6 +14,9 @@ from statistics import NormalDist
 WANTED_POWER = 0.80
 """The usual convention for "would have been seen" (Cohen 1988)."""
 
+LEANING = 0.20
+"""The one-sided level at which data lean towards harm, proven or not."""
+
 _PHI = NormalDist().cdf
 _MOST_TRIALS = 20
 
@@ -100,7 +103,9 @@ def chance_to_decide(design: Design, demand: Demand, delta: float, trials: int) 
     scatter = sqrt(design.noise * (1 / design.trials + 1 / trials) / design.cases)
     margin = z_of(demand.alpha) * planned.se
     fails = _PHI((-max(margin, demand.max_drop) - delta) / scatter)
-    passes = 1 - _PHI((margin - demand.tolerated - delta) / scatter)
+    # A drop that is large and leans towards being real does not pass, however narrow the interval.
+    suspected = min(-demand.max_drop, -z_of(LEANING) * planned.se)
+    passes = 1 - _PHI((max(margin - demand.tolerated, suspected) - delta) / scatter)
     return min(1.0, fails + passes)
 
 

@@ -27,7 +27,7 @@ METRIC_KEYS = ("name", "tags")
 
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
 CASE_LIMITS = ("max_regressed", "must_pass")
-METRIC_RULE_KEYS = (
+RULE_KEYS = (
     "metric",
     *METRIC_LIMITS,
     "stat",
@@ -36,13 +36,16 @@ METRIC_RULE_KEYS = (
     "alpha",
     "test",
     "primary",
+    *CASE_LIMITS,
 )
-RULE_KEYS = (*METRIC_RULE_KEYS, *CASE_LIMITS)
 SHORTHAND = ""
-"""The argument under which `python: module:function` and `regex: ^a` keep what stands in place of a mapping."""
+"""The argument that keeps what stands in place of a mapping, as in `python: module:function`."""
 
 MAX_COUNT = 1_000_000
 """Of trials, calls at once and errors: what is more is a slip of the keyboard."""
+
+MAX_ENTRIES = 1_000
+"""Of metrics, and of rules."""
 
 _STATS: tuple[Stat, ...] = ("mean", "rate", "p50", "p95", "p99")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -53,10 +56,16 @@ def _only(given: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _expect_list(key: str, node: Node, problems: list[Problem]) -> None:
-    if not isinstance(node, Broken) and not is_null(node):
+def _read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, ...]:
+    """The items of a list of metrics or rules."""
+    if isinstance(node, ListNode) and len(node.items) <= MAX_ENTRIES:
+        return node.items
+    if isinstance(node, ListNode):
+        message = f"{key} has {len(node.items):,} items; at most {MAX_ENTRIES:,} are allowed."
+    else:
         message = f"{key} must be a list, not {describe(node)}. Begin each item with '- '."
-        problems.append(Problem(message=message, where=node.where))
+    problems.append(Problem(message=message, where=node.where))
+    return ()
 
 
 def _read_args(node: Node) -> dict[str, Json]:
@@ -147,11 +156,8 @@ def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec 
 
 def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[MetricSpec, ...]:
     """The metrics of an eval set or a case; whether they exist is not looked at."""
-    if not isinstance(node, ListNode):
-        _expect_list("metrics", node, problems)
-        return ()
     specs: dict[str, MetricSpec] = {}
-    for item in node.items:
+    for item in _read_entries("metrics", node, problems):
         spec = _read_metric(item, owner, problems)
         if spec is None:
             continue
@@ -233,10 +239,8 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
 
 def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
     """The thresholds, each with exactly one limit."""
-    if not isinstance(node, ListNode):
-        _expect_list("gate", node, problems)
-        return ()
-    rules = (_read_rule(item, problems) for item in node.items)
+    entries = _read_entries("gate", node, problems)
+    rules = (_read_rule(item, problems) for item in entries)
     return tuple(rule for rule in rules if rule is not None)
 
 

@@ -27,10 +27,11 @@ _UNSAFE_BUT_NEWLINE = re.compile(f"(?!\n)[{_UNSAFE_CHARACTERS}]")
 _NAMED_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 # GitHub's runner takes `::name` after any leading blanks, and `##[name]` anywhere in a line, for
-# commands, and compares by culture, which skips variation selectors (actions/runner,
-# ActionCommand.cs). Azure Pipelines and TeamCity read `##vso[` and `##teamcity[`.
+# commands, and compares by culture, which skips variation selectors and our own colours
+# (actions/runner, ActionCommand.cs). Azure Pipelines and TeamCity read `##vso[` and `##teamcity[`.
 _SKIPPED = "[\ufe00-\ufe0f]*"
-_COLON_COMMAND = re.compile(f"^([\\s\ufe00-\ufe0f]*):(?={_SKIPPED}:)", re.MULTILINE)
+_BEFORE_COMMAND = "(?:[\\s\ufe00-\ufe0f]|\x1b\\[[0-9;]*m)*"
+_COLON_COMMAND = re.compile(f"^({_BEFORE_COMMAND}):(?={_SKIPPED}:)", re.MULTILINE)
 _HASH_COMMAND = re.compile(f"#(?={_SKIPPED}#{_SKIPPED}[A-Za-z]*{_SKIPPED}\\[)")
 
 _EMOJI_STYLE = "\ufe0f"

@@ -148,9 +148,18 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         )
     if evidence.is_ruled_out:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
+    if evidence.p_plain <= rule.alpha < evidence.p_value:
+        return (
+            f"A {tolerated} is not ruled out, and none is proven, because what got worse is mostly "
+            f"what wavered before: weighed by how stable each case was, {odds}."
+        )
     if evidence.leans and evidence.p_value <= rule.alpha:
         return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
     return f"A {tolerated} is not ruled out, and none is proven: {odds}."
+
+
+def _chance_text(chance: float) -> str:
+    return f"{min(int(100 * chance), 99)}%"
 
 
 def plan_text(evidence: Evidence, cost_per_run: float | None) -> str:
@@ -169,26 +178,26 @@ def plan_text(evidence: Evidence, cost_per_run: float | None) -> str:
     cost = f", about ${cost_per_run * runs:,.2f}" if cost_per_run else ""
     plan = f"{trials} trials per case (--trials {trials}: {runs:,} runs{cost})"
     if chance >= WANTED_POWER:
-        return f"{plan} would decide with {int(100 * chance)}% chance."
+        return f"{plan} would decide with {_chance_text(chance)} chance."
     advice = (
         "add cases" if design.base_trials >= 10 else "add cases, or record more baseline trials"
     )
-    return f"Even {plan} would decide with only {int(100 * chance)}% chance; {advice}."
+    return f"Even {plan} would decide with only {_chance_text(chance)} chance; {advice}."
 
 
 def sight_text(rule: Rule, evidence: Evidence) -> str:
     """What a comparison could see at all, and how often it fails an agent that did not change."""
     noun = _harm_noun(evidence.scale)
     if evidence.smallest_harm is None:
-        seen = f"at these sizes no {noun} would be failed 4 times in 5"
+        seen = f"is too small to fail any {noun} 4 times in 5"
     else:
         smallest = abs(evidence.scale.as_change(evidence.smallest_harm))
         size = change_text(smallest, evidence.pairs.info.unit).lstrip("+")
-        seen = f"a {noun} of {size} would be failed 4 times in 5"
-    alarm = "never"
+        seen = f"fails a {noun} of {size} 4 times in 5"
+    alarm = "never fails"
     if evidence.false_alarm:
-        alarm = f"at most 1 time in {floor(1 / evidence.false_alarm):,}"
-    return f"{name_rule(rule)}: {seen}; an agent that did not change is failed {alarm}."
+        alarm = f"at most 1 time in {floor(1 / evidence.false_alarm):,} fails"
+    return f"{name_rule(rule)}: this comparison {seen}, and {alarm} an agent that did not change."
 
 
 def direction_text(rule: Rule, info: MetricInfo) -> tuple[str, ...]:
@@ -241,8 +250,9 @@ def limit_sentence(rule: Rule, outcome: Outcome, reading: Reading) -> str:
     interval = "" if is_point else f"{_interval_text(rule, low, high, spell)}; "
     bound = bound_text(limit, unit)
     wanted = f"at least {bound} is wanted" if rule.min is not None else f"at most {bound} is wanted"
+    beyond = "below" if rule.min is not None else "above"
     finding = {
-        "fail": f"{wanted}, and the whole interval is beyond it",
+        "fail": f"{wanted}, and the whole interval is {beyond} it",
         "pass": f"{wanted}, and the whole interval keeps to it",
         "inconclusive": f"{wanted}, and the interval reaches to both sides of it",
     }

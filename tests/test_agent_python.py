@@ -158,7 +158,7 @@ def test_a_mapping_gives_everything_an_output_can_hold(tmp_path: Path) -> None:
 def test_latency_is_the_functions_own_time(tmp_path: Path) -> None:
     source = "import time\ndef answer(text):\n    time.sleep(0.2)\n    return text"
     [output] = ask(tmp_path, source)
-    assert 0.2 <= output.latency_s < 0.4
+    assert 0.2 <= output.latency_s < 1.0
 
 
 def test_an_empty_answer_is_an_answer(tmp_path: Path) -> None:

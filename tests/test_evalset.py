@@ -471,6 +471,42 @@ def test_a_flood_of_problems_is_cut_where_it_stands(complain: Callable[..., list
     assert len(broken) == MAX_PROBLEMS + 1
 
 
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"set.yaml": "".join(f"key-{number}: x\n" for number in range(10_000))},
+            "set.yaml:21: eval set: 9,980 more unknown keys.",
+        ),
+        (
+            {"set.yaml": "gate:\n" + "- x\n" * 10_000},
+            "set.yaml:2: gate has 10,000 items; at most 1,000 are allowed.",
+        ),
+        (
+            {"set.yaml": "cases: a.csv\n", "a.csv": ",".join(map(str, range(10_000)))},
+            "a.csv:1: 10,000 columns; at most 200 are allowed.",
+        ),
+        (
+            {"set.yaml": "cases: a.jsonl\n", "a.jsonl": "[" + "0," * 500_000 + "0]"},
+            "a.jsonl:1: more than 500,000 values in one line.",
+        ),
+    ],
+    ids=["keys", "rules", "columns", "values"],
+)
+def test_a_flood_of_anything_else_is_told_in_few_words(
+    complain: Callable[..., list[str]], files: dict[str, str], words: str
+) -> None:
+    found = complain(files)
+    assert found[-1] == words
+    assert len(found) <= 21
+
+
+def test_brackets_and_commas_in_a_prompt_are_just_text(load: Callable[..., EvalSet]) -> None:
+    prompt = '[{"\\' * 200 + "," * 600_000 + "\ud800"
+    line = json.dumps({"id": "a", "input": prompt})
+    assert load({"set.yaml": "cases: a.jsonl\n", "a.jsonl": line}).cases[0].input == prompt
+
+
 def test_more_cases_than_documented_are_refused(
     complain: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,12 @@ INVALID = {
         + "cases:\n- {id: a, input: x, expected: X, tags: [refunds]}\n",
         ["set.yaml:3", "'refund'", "did you mean 'refunds'"],
     ),
+    "metric that no case has a label for": (
+        HEAD
+        + "metrics: [exact_match, {one_of: {expected: anser}, name: second}]\n"
+        + "cases:\n- {id: a, input: x, expected: {answer: X}, metrics: [{contains: [X]}]}\n",
+        ["set.yaml:3", "'second' scores no case"],
+    ),
     "no agent": (
         "evalset: demo\ncases:\n- {id: a, input: x, expected: X}\n",
         ["no agent"],

@@ -49,6 +49,8 @@ from evalkit.samples import mean, quantile
 from evalkit.spelling import change_text, digits_apart, missing_text, odds_text, value_text
 from evalkit.stats import count_within, flip_signs
 
+laws = settings(max_examples=50, deadline=None)
+
 Row = tuple[int, int, int, int]
 """Baseline passes, baseline trials, candidate passes, candidate trials."""
 
@@ -159,6 +161,7 @@ def test_the_size_is_exactly_how_often_an_unchanged_agent_gets_so_small_a_p(
     assert compare_passes(counts(rows)).false_alarm(alpha) <= found + 1e-12
 
 
+@laws
 @given(
     both=st.integers(0, 30), lost=st.integers(0, 12), won=st.integers(0, 12), none=st.integers(0, 9)
 )
@@ -189,6 +192,7 @@ def test_one_case_is_fishers_exact_test_with_mid_p(row: Row) -> None:
     )
 
 
+@laws
 @given(designs())
 def test_swapping_the_runs_mirrors_the_plain_test(rows: list[Row]) -> None:
     there, back = compare_passes(counts(rows)), compare_passes(counts(swapped(rows)))
@@ -197,6 +201,7 @@ def test_swapping_the_runs_mirrors_the_plain_test(rows: list[Row]) -> None:
     assert there.p_plain + back.p_plain == pytest.approx(1.0, abs=1e-12)
 
 
+@laws
 @given(designs())
 def test_a_drop_in_passes_is_a_rise_in_failures(rows: list[Row]) -> None:
     there, back = compare_passes(counts(rows).inverted()), compare_passes(counts(swapped(rows)))
@@ -204,6 +209,7 @@ def test_a_drop_in_passes_is_a_rise_in_failures(rows: list[Row]) -> None:
     assert there.p_plain == pytest.approx(back.p_plain, abs=1e-12)
 
 
+@laws
 @given(designs(), st.randoms(use_true_random=False))
 def test_the_order_of_cases_does_not_matter(rows: list[Row], random: object) -> None:
     shuffled = list(rows)
@@ -213,6 +219,7 @@ def test_the_order_of_cases_does_not_matter(rows: list[Row], random: object) -> 
     assert (there.delta, there.se) == pytest.approx((again.delta, again.se), abs=1e-12)
 
 
+@laws
 @given(designs(), st.data())
 def test_one_more_failure_never_weakens_the_plain_test_nor_the_upper_bound(
     rows: list[Row], data: st.DataObject
@@ -287,6 +294,7 @@ def test_fewer_than_four_differences_one_against_one_prove_nothing(
     assert test.p_value == pytest.approx(smallest)
 
 
+@laws
 @given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 2)), min_size=1, max_size=9))
 def test_few_differences_are_tested_by_every_sign_pattern(differences: list[float]) -> None:
     nonzero = [d for d in differences if d]
@@ -397,6 +405,7 @@ def test_quantiles_are_numpys(size: int, level: float) -> None:
     assert quantile(values.tolist(), level) == pytest.approx(np.quantile(values, level))
 
 
+@laws
 @given(st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30), st.randoms())
 def test_a_mean_does_not_depend_on_order(values: list[float], random: object) -> None:
     shuffled = list(values)
@@ -435,6 +444,7 @@ def test_the_smallest_drop_is_where_the_power_is_what_was_asked() -> None:
     )
 
 
+@laws
 @given(st.integers(5, 300), st.integers(1, 10), st.integers(1, 5), st.floats(0.01, 0.25))
 def test_more_of_anything_sees_smaller_drops(
     cases: int, base_trials: int, trials: int, noise: float
@@ -502,6 +512,7 @@ def test_changes_have_a_sign_unless_they_read_zero(change: float, unit: str, tex
     assert change_text(change, unit) == text
 
 
+@laws
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_two_numbers_that_differ_enough_never_read_the_same(a: float, b: float) -> None:
     def spell(number: float, digits: int) -> str:
@@ -518,7 +529,7 @@ def test_what_is_missing_is_counted_in_words() -> None:
     )
 
 
-@settings(max_examples=30)
+@laws
 @given(st.integers(2, 40), st.floats(0.01, 0.3))
 def test_the_standard_error_is_that_of_equal_designs(cases: int, rate: float) -> None:
     passes = round(10 * rate)

@@ -1,4 +1,4 @@
-"""What runs the tests elsewhere, `.ci/run` and the workflows, says what README and pyproject say."""
+"""What is said twice agrees: README and pyproject, `.ci/run`, the workflows, the guide to contributing."""
 
 from __future__ import annotations
 
@@ -249,3 +249,19 @@ def test_ci_run_says_so_when_there_is_no_python_new_enough(tmp_path: Path) -> No
 
 def test_ci_run_is_executable() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_a_guide_names_only_files_that_exist(name: str) -> None:
+    text = (ROOT / ".github" / name).read_text()
+    quoted = [word for span in re.findall(r"`([^`\n]+)`", text) for word in span.split()]
+    paths = [word for word in quoted if re.fullmatch(r"[\w./-]+(/|\.(py|yml|yaml))", word)]
+    assert paths
+    places = (ROOT, ROOT / "evalkit", ROOT / "evalkit" / "metrics", ROOT / "tests" / "bench")
+    made_by_a_run = {".evalkit/runs/"}
+    missing = [
+        path
+        for path in set(paths) - made_by_a_run
+        if not any((place / path).exists() for place in places)
+    ]
+    assert missing == []

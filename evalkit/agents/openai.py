@@ -165,6 +165,8 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
         http_client=transport,
     )
     async with client:
+        # The client imports half of itself when a resource is first touched: not in the first call.
+        _ = client.chat.completions
         yield OpenaiAgent(arguments, client)
 
 

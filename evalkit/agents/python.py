@@ -112,5 +112,5 @@ def to_payload(request: Request) -> Json:
         "trial": request.trial,
         "metadata": dict(request.metadata),
         "seed": request.seed,
-        "is_conversation": request.is_conversation or len(request.messages) > 1,
+        "is_conversation": request.is_conversation,
     }

@@ -104,13 +104,17 @@ def _fit(value: Json, hint: Any, surroundings: Surroundings) -> object:
 
 
 def _fit_one_of(value: Json, hint: Any, surroundings: Surroundings) -> object:
-    for option in get_args(hint):
-        if option is not NoneType:
-            try:
-                return _fit(value, option, surroundings)
-            except Unfit:
-                continue
-    raise Unfit(value, hint)
+    *others, last = (option for option in get_args(hint) if option is not NoneType)
+    for option in others:
+        try:
+            return _fit(value, option, surroundings)
+        except Unfit:
+            continue
+    try:
+        return _fit(value, last, surroundings)
+    except Unfit as unfit:
+        # Of a single option the member at fault is known, of several only that none fits.
+        raise Unfit(value, hint) if others else unfit from None
 
 
 def _fit_members(value: Json, hint: Any, surroundings: Surroundings) -> tuple[object, ...]:

@@ -3,11 +3,11 @@ r"""Turns text into a form that can be compared, by normalisations the user name
 | name          | what it does                                                               |
 | ------------- | -------------------------------------------------------------------------- |
 | `unicode`     | composes characters (NFC) and drops invisible ones: zero-width space, byte |
-|               | order mark, word joiner, soft hyphen, left-to-right and right-to-left marks |
+|               | order mark, word joiner, soft hyphen, direction marks                      |
 | `case`        | folds case, beyond lower case (`STRASSE` = `straße`)                       |
 | `punctuation` | makes punctuation and backticks a space, then does `whitespace`; keeps it  |
 |               | in numbers (`3.5`, `10:30`, `-5`, `.5`) and always keeps                   |
-|               | `# % & @ / \`, which change what is said                                    |
+|               | `# % & @ / \`, which change what is said                                   |
 | `whitespace`  | makes every run of white space, no-break ones and line ends too, one space |
 |               | and trims both ends                                                        |
 
@@ -22,7 +22,7 @@ They are applied in this order, whatever the order they are named in. Which pair
 | `Yes`, `yes`                   | no   | no                       | yes        | yes               |
 | `Yes.`, `yes`                  | no   | no                       | no         | yes               |
 | `3.5`, `35`; `-5`, `5`         | no   | no                       | no         | no                |
-| zero-width joiner, none        | no   | no                      | no         | no                |
+| zero-width joiner, none        | no   | no                       | no         | no                |
 | `①`, `1`; `é`, `e`             | no   | no                       | no         | no                |
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +61,8 @@ def same_json(one: Json, other: Json) -> bool:
 class JsonMatch(AnswerMetric):
     """Passes an answer that is JSON and conforms to a schema, or equals the label.
 
-    Without `schema` and `paths` the whole value must equal the whole label.
+    Without `schema` and `paths` the whole value must equal the whole label. A label that is the text
+    of a JSON object or list, as a CSV file has it, stands for that.
 
     Args:
         schema: a JSON Schema, or the name of a file that holds one.
@@ -102,6 +104,14 @@ class JsonMatch(AnswerMetric):
     def needs_expected(self) -> bool:
         """Unless a schema alone decides."""
         return self.schema is None or bool(self.paths)
+
+    def wanted(self, case: Case) -> Json:
+        """The part of the label that is asked for, as a value."""
+        label = super().wanted(case)
+        if isinstance(label, str) and label.lstrip().startswith(("{", "[")):
+            with suppress(ValueError):
+                return parse_json(label)
+        return label
 
     def problem_with_label(self, label: Json) -> str | None:
         """Every path that is compared must be in the label."""

@@ -70,13 +70,19 @@ class OneOf(AnswerMetric):
 
     shorthand: ClassVar[str] = "choices"
 
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | None = None
     normalise: tuple[Normalisation, ...] = SAME_READING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problem = self.choices is not None and problem_with_texts(self.choices, (), "choices")
+        if problem:
+            raise ValueError(problem)
 
     @property
     def needs_expected(self) -> bool:
         """Only without choices of its own."""
-        return not self.choices
+        return self.choices is None
 
     def problem_with_label(self, label: Json) -> str | None:
         """One text or a list of texts."""
