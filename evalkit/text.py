@@ -30,7 +30,7 @@ _NAMED_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 # commands, and compares by culture, which skips variation selectors and our own colours
 # (actions/runner, ActionCommand.cs). Azure Pipelines and TeamCity read `##vso[` and `##teamcity[`.
 _SKIPPED = "[\ufe00-\ufe0f]*"
-_BEFORE_COMMAND = "(?:[\\s\ufe00-\ufe0f]|\x1b\\[[0-9;]*m)*"
+_BEFORE_COMMAND = "(?:[^\\S\n]|[\ufe00-\ufe0f]|\x1b\\[[0-9;]*m)*"
 _COLON_COMMAND = re.compile(f"^({_BEFORE_COMMAND}):(?={_SKIPPED}:)", re.MULTILINE)
 _HASH_COMMAND = re.compile(f"#(?={_SKIPPED}#{_SKIPPED}[A-Za-z]*{_SKIPPED}\\[)")
 

@@ -103,7 +103,10 @@ def _holds(value: Any, kind: Any) -> bool:
     return origin is Any or (isinstance(origin, type) and isinstance(value, origin))
 
 
-kinds_of = functools.cache(typing.get_type_hints)
+@functools.cache
+def kinds_of(record: type[object]) -> dict[str, Any]:
+    """The declared kinds of a record's fields; working them out takes longer than anything here."""
+    return typing.get_type_hints(record)
 
 
 def poison(record: Record, change: Callable[[str], str]) -> Record:
