@@ -55,7 +55,7 @@ class OneErrorDoor(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            say("interrupted.")
+            say("evalkit: interrupted.")
             leave(130)
         except Exception as error:
             from evalkit.problems import describe_trouble

@@ -64,9 +64,7 @@ def say(text: str) -> None:
     """Tell the user something on stderr, that is not the result."""
     from evalkit.text import clean
 
-    write_to(
-        2, "\n".join(f"evalkit: {line}" for line in clean(text, newlines=True).split("\n")) + "\n"
-    )
+    write_to(2, clean(text, newlines=True) + "\n")
 
 
 def write_to(descriptor: int, text: str) -> None:

@@ -95,7 +95,7 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
         problems = [
             *problems,
             *find_reference_problems(evalset, specs),
-            *find_agent_problems(evalset, cases, surroundings),
+            *find_agent_problems(evalset, cases, surroundings, problems),
         ]
         if problems or evalset.agent is None:
             raise InvalidInput(sorted(problems, key=_reading_order))
@@ -195,10 +195,16 @@ def _unknown(noun: str, name: str, known: Sequence[str], where: Location) -> Pro
 
 
 def find_agent_problems(
-    evalset: EvalSet, cases: Sequence[Case], surroundings: Surroundings
+    evalset: EvalSet,
+    cases: Sequence[Case],
+    surroundings: Surroundings,
+    found: Sequence[Problem],
 ) -> list[Problem]:
     """What keeps the agent from being asked, as far as can be told without asking it."""
     if evalset.agent is None:
+        # An agent that could not be read, or a file that could not, has been told already.
+        if not evalset.cases or any(problem.message.startswith("agent") for problem in found):
+            return []
         return [
             Problem(
                 message=f"{evalset.path}: no agent. Add `agent:` here or in evalkit.yaml, "

@@ -133,12 +133,15 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     if evidence.p_value <= evidence.smallest_p:
         chance = chance.replace("about", "at most")
     odds = f"if nothing had changed, a result this bad would come up {chance}"
+    is_weighed = (evidence.p_plain <= rule.alpha) != (evidence.p_value <= rule.alpha)
+    if is_weighed:
+        odds = f"weighed by how stable each case was, {odds}"
     allowed, tolerated = (
         f"{_harm_noun(scale)} of {limit_text(abs(scale.as_change(limit)), unit)}"
         for limit in (demand.max_drop, demand.tolerated)
     )
     if outcome == "fail":
-        return f"I{odds[1:]}."
+        return f"{odds[0].upper()}{odds[1:]}."
     if outcome == "pass":
         return f"A {tolerated} is ruled out."
     if evidence.smallest_p > rule.alpha:
@@ -148,10 +151,10 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         )
     if evidence.is_ruled_out:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
-    if evidence.p_plain <= rule.alpha < evidence.p_value:
+    if is_weighed and evidence.p_plain <= rule.alpha:
         return (
-            f"A {tolerated} is not ruled out, and none is proven, because what got worse is mostly "
-            f"what wavered before: weighed by how stable each case was, {odds}."
+            f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "
+            f"wavered before: {odds}."
         )
     if evidence.leans and evidence.p_value <= rule.alpha:
         return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."

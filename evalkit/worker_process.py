@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import evalkit
-from evalkit.processes import kill_tree
+from evalkit.processes import MARK_VARIABLE, kill_marked, kill_tree
 from evalkit.records import AgentError, Json
 from evalkit.worker_streams import Lines, Reply, Watch, decode, describe_end, read_reply
 
@@ -42,11 +42,12 @@ main({descriptor})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """How worker processes of one target are started: `setup` is what they are told to load."""
+    """How a worker process is started: `setup` is what it is told to load, `mark` is its alone."""
 
     setup: Mapping[str, Json]
     folder: Path
     environ: Mapping[str, str]
+    mark: str
 
 
 class CannotStart(Exception):
@@ -80,7 +81,8 @@ _OVERDUE = Reply()
 class WorkerProcess:
     """A process that serves calls to its target. It accepts none once it is retired or broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
         self.description: Mapping[str, Json] = {}
         self.is_accepting = False
         self._loop = asyncio.get_running_loop()
@@ -108,9 +110,9 @@ class WorkerProcess:
         Raises:
             CannotStart: it has not.
         """
-        process = cls()
+        process = cls(launch)
         try:
-            await process._spawn(launch)
+            await process._spawn()
         except OSError as error:
             raise CannotStart(f"no process can be started: {error.strerror}.") from error
         try:
@@ -123,7 +125,7 @@ class WorkerProcess:
             raise failure
         return process
 
-    async def _spawn(self, launch: Launch) -> None:
+    async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._pipe, self._lines = await self._loop.create_connection(
@@ -139,15 +141,15 @@ class WorkerProcess:
                     PROGRAM.format(package=package, descriptor=theirs.fileno()),
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
-                    cwd=launch.folder,
-                    env=launch.environ,
+                    cwd=self._launch.folder,
+                    env={**self._launch.environ, MARK_VARIABLE: self._launch.mark},
                     start_new_session=True,
                 )
             except BaseException:
                 self._pipe.close()
                 raise
         self._seeing_off = self._loop.create_task(self._see_off())
-        self._pipe.write(json.dumps(launch.setup).encode("ascii") + b"\n")
+        self._pipe.write(json.dumps(self._launch.setup).encode("ascii") + b"\n")
 
     async def _wait_until_ready(self, load_timeout_s: float) -> CannotStart | None:
         ends: set[asyncio.Future[Any]] = {self._ready, self._seeing_off}
@@ -281,6 +283,7 @@ class WorkerProcess:
                 AgentError(kind="crashed", message=message, detail=self._watch.last_words)
             )
             await (self._killing or kill_tree(self._transport.get_pid(), grace_s=0))
+            kill_marked(self._launch.mark)
             await self._watch.exited
         finally:
             self._pipe.close()

@@ -12,12 +12,12 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evalkit.environment import child_environment
 from evalkit.errors import InvalidInput
-from evalkit.processes import MARK_VARIABLE, kill_marked
+from evalkit.processes import kill_marked
 from evalkit.records import AgentError, Json, Location, Problem, Surroundings
 from evalkit.worker_process import CannotStart, Launch, WorkerProcess
 from evalkit.worker_streams import Reply
@@ -48,13 +48,13 @@ class WorkerPool:
     `parameters`, for a metric `unit`, `higher_is_better`, `evalkit_api`, `is_class` and `fields`.
     """
 
-    def __init__(self, launch: Launch, processes: int, calls_at_once: int, mark: str) -> None:
+    def __init__(self, launch: Launch, processes: int, calls_at_once: int) -> None:
         self.description: Mapping[str, Json] = {}
         self._launch = launch
         self._wanted = processes
-        self._mark = mark
         self._serving: list[WorkerProcess] = []
         self._started: list[WorkerProcess] = []
+        self._start_count = 0
         self._slots = asyncio.Semaphore(calls_at_once)
         self._starting = asyncio.Lock()
         self._quarantine = asyncio.Semaphore(processes)
@@ -78,8 +78,9 @@ class WorkerPool:
         self._is_closed = True
         try:
             await asyncio.gather(*(process.stop() for process in self._started))
-        finally:
-            kill_marked(self._mark)
+        except BaseException:  # interrupted: there is no time for manners
+            kill_marked(self._launch.mark)
+            raise
 
     async def call(self, payload: Json, timeout_s: float) -> Reply:
         """Call the target once. Trouble of the target is the reply's `error`, never an exception.
@@ -124,7 +125,9 @@ class WorkerPool:
     async def _start(self) -> WorkerProcess:
         if self._is_closed:
             raise CannotStart("the run is ending.")
-        process = await WorkerProcess.start(self._launch, LOAD_TIMEOUT_S)
+        self._start_count += 1
+        launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
+        process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
         self._started = [known for known in self._started if not known.has_ended]
         self._started.append(process)
         return process
@@ -155,7 +158,6 @@ async def open_pool(
         InvalidInput: the target cannot be loaded; every reason.
     """
     calls_at_once = calls_at_once or surroundings.concurrency
-    mark = f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}"
     launch = Launch(
         setup={
             "kind": target.kind,
@@ -166,9 +168,10 @@ async def open_pool(
             "threads": calls_at_once,
         },
         folder=surroundings.root,
-        environ=child_environment(surroundings.environ, env, {MARK_VARIABLE: mark}),
+        environ=child_environment(surroundings.environ, env),
+        mark=f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}",
     )
-    pool = WorkerPool(launch, processes, calls_at_once, mark)
+    pool = WorkerPool(launch, processes, calls_at_once)
     try:
         try:
             await pool.open()

@@ -228,7 +228,7 @@ def test_the_same_prompt_with_other_variables_is_asked_again(project: Project) -
 def test_a_full_disk_is_not_green_and_tears_nothing(project: Project) -> None:
     cases = "".join(f"- {{id: c{n}, input: x, expected: X}}\n" for n in range(50))
     project.write("set.yaml", HEAD + "trials: 4\ncases:\n" + cases)
-    limit = 40_000
+    limit = 20_000
     done = project.evalkit(
         "run",
         "set.yaml",

@@ -256,7 +256,7 @@ def test_a_hung_call_is_charged_at_its_deadline_and_its_process_killed(
     assert ended
 
 
-def test_an_overdue_async_call_is_cancelled_and_its_process_kept(tmp_path: Path) -> None:
+def test_overdue_async_calls_are_cancelled_and_their_process_kept(tmp_path: Path) -> None:
     source = """
         import asyncio, os
 
@@ -272,12 +272,14 @@ def test_an_overdue_async_call_is_cancelled_and_its_process_kept(tmp_path: Path)
                 raise
     """
 
-    async def use(pool: WorkerPool) -> list[Reply]:
-        return [await pool.call(payload(text), 0.3) for text in ("before", "hang", "after")]
+    async def use(pool: WorkerPool) -> tuple[Reply, list[Reply], Reply]:
+        before = await pool.call(payload("before"), PLENTY_S)
+        hung = await asyncio.gather(*(pool.call(payload("hang"), 0.3) for _ in range(2)))
+        return before, hung, await pool.call(payload("after"), PLENTY_S)
 
-    before, hang, after = with_pool(tmp_path, source, use)
-    assert kind_of(hang) == "timeout"
-    assert after.value == before.value.replace("[]", "['hang']")
+    before, hung, after = with_pool(tmp_path, source, use)
+    assert [kind_of(reply) for reply in hung] == ["timeout"] * 2
+    assert after.value == before.value.replace("[]", "['hang', 'hang']")
 
 
 def test_an_async_call_that_will_not_be_cancelled_loses_its_process(tmp_path: Path) -> None:
@@ -621,6 +623,21 @@ def test_nothing_a_call_started_outlives_the_pool(tmp_path: Path, then: str, kin
     pids = started_by(tmp_path)
     assert len(pids) == 3
     assert all(ends_within(pid, 2.0) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    "then", ["time.sleep(100)", "time.sleep(0.3); os._exit(1)"], ids=["hangs", "exits"]
+)
+def test_what_a_failed_call_started_is_killed_while_the_run_goes_on(
+    tmp_path: Path, then: str
+) -> None:
+    async def use(pool: WorkerPool) -> bool:
+        await pool.call(payload("x"), 1.0)
+        pids = started_by(tmp_path)
+        assert len(pids) == 3
+        return await asyncio.to_thread(lambda: all(ends_within(pid, 2.0) for pid in pids))
+
+    assert with_pool(tmp_path, GRANDCHILDREN.format(then=then), use)
 
 
 def test_a_worker_ends_with_its_parent_even_while_a_call_hangs(tmp_path: Path) -> None:

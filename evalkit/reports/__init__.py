@@ -1,5 +1,1 @@
-"""Judged runs rendered to text: for a terminal, as JSON, JUnit XML and Markdown."""
-
-from evalkit.reports.report import Diff, Hint, Report
-
-__all__ = ["Diff", "Hint", "Report"]
+"""Judged runs, differences and single cases rendered to text: for a terminal, JSON, JUnit, Markdown."""

@@ -66,7 +66,8 @@ def _trial_lines(trial: Trial, title: str, units: dict[str, str], screen: Screen
     state = word if is_scored(trial) else trial_state(trial).replace("_", " ")
     attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
     about = ", ".join(filter(None, (state, _usage_text(trial.output))))
-    yield heading(f"{title}: {about}{attempts}", screen)
+    for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
+        yield screen.paint(line, "bold")
     output = trial.output
     for reply in output.replies[:-1]:
         yield from screen.quote(reply, limit=_LONGEST_TEXT)

@@ -92,7 +92,7 @@ def _spread(summary: MetricSummary) -> str:
     )
 
 
-def accounting(summary: MetricSummary) -> str:
+def _accounting(summary: MetricSummary) -> str:
     """How many of the trials that were due have a value, and why the others have none."""
     missing = missing_text(summary.missing)
     return f"{summary.scored:,} of {summary.due:,} scored{', ' if missing else ''}{missing}"
@@ -105,7 +105,7 @@ def metric_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
             summary.metric,
             value_text(summary.mean, summary.unit),
             _spread(summary),
-            accounting(summary),
+            _accounting(summary),
         )
         for summary in verdict.summaries
         if summary.tag is None

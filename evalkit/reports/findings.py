@@ -8,6 +8,7 @@ from evalkit.findings import CheckedSet, Preview, Recorded
 from evalkit.records import Json
 from evalkit.reports.layout import Screen, finish
 from evalkit.reports.numbers import value_text
+from evalkit.spelling import count_of
 from evalkit.text import json_block
 
 
@@ -47,7 +48,8 @@ def checked_text(checked: Sequence[CheckedSet], screen: Screen) -> str:
     """One paragraph for each sound set."""
     lines = []
     for found in checked:
-        lines.append(f"{found.path}: OK, {found.cases} cases, {found.rules} thresholds")
+        sizes = f"{count_of(found.cases, 'case')}, {count_of(found.rules, 'threshold')}"
+        lines.append(f"{found.path}: OK, {sizes}")
         lines += _counts("scored by", found.scored_by, found.cases)
         lines += _counts("tags", found.tags, found.cases)
     return _folded(lines, screen)
