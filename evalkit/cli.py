@@ -191,7 +191,7 @@ def baseline(
     from evalkit.commands import baseline as command
     from evalkit.execution import Choices
     from evalkit.plan import Order
-    from evalkit.reports.findings import as_json, recorded_json, recorded_text
+    from evalkit.reports.findings import recorded_json, recorded_text
 
     world = real_world()
     overrides: dict[str, Json] = {
@@ -209,7 +209,7 @@ def baseline(
     else:
         recorded = command.promote_stored(order, source, world)
     if format is Format.json:
-        emit(as_json(recorded_json(recorded)))
+        emit(recorded_json(recorded))
     else:
         emit(recorded_text(recorded, real_screen()))
 
@@ -261,7 +261,7 @@ def show(
 
     world = real_world()
     if case is None:
-        print_report(command.show_run(ref, world), format)
+        print_report(command.show_run(ref, world), format, rows=None)
         return
     shown = command.show_case(ref, case, world)
     as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())
@@ -275,11 +275,11 @@ def validate(
 ) -> None:
     """Check eval sets, calling no agent."""
     from evalkit.commands.validate import validate as check_sets
-    from evalkit.reports.findings import as_json, checked_json, checked_text
+    from evalkit.reports.findings import checked_json, checked_text
 
     checked = check_sets(evalsets, real_world())
     if format is Format.json:
-        emit(as_json(checked_json(checked)))
+        emit(checked_json(checked))
     else:
         emit(checked_text(checked, real_screen()))
 
@@ -311,11 +311,11 @@ def repair(ref: RunRef) -> None:
 def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A002
     """Print what a run would do."""
     from evalkit.commands.preview import preview
-    from evalkit.reports.findings import as_json, preview_json, preview_text
+    from evalkit.reports.findings import preview_json, preview_text
 
     found = preview(order, world)
     if format is Format.json:
-        emit(as_json(preview_json(found)))
+        emit(preview_json(found))
     else:
         emit(preview_text(found, real_screen()))
 
@@ -353,12 +353,15 @@ def deliver(
     leave(report.verdict.exit_code)
 
 
-def print_report(report: Report, format: Format) -> None:  # noqa: A002
-    """Print a report on stdout."""
+def print_report(report: Report, format: Format, rows: int | None = 20) -> None:  # noqa: A002
+    """Print a report on stdout, with at most so many rows a section."""
     from evalkit.reports.json import render_json
     from evalkit.reports.terminal import render_terminal
 
-    emit(render_json(report) if format is Format.json else render_terminal(report, real_screen()))
+    if format is Format.json:
+        emit(render_json(report))
+    else:
+        emit(render_terminal(report, real_screen(), rows=rows))
 
 
 def leave(code: int) -> NoReturn:

@@ -62,9 +62,9 @@ def emit(text: str) -> None:
 
 def say(text: str) -> None:
     """Tell the user something on stderr, that is not the result."""
-    from evalkit.text import clean
+    from evalkit.text import clean, guard_log
 
-    write_to(2, clean(text, newlines=True) + "\n")
+    write_to(2, guard_log(clean(text, newlines=True)) + "\n")
 
 
 def write_to(descriptor: int, text: str) -> None:

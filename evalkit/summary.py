@@ -43,13 +43,17 @@ def summarise(run: Run) -> tuple[MetricSummary, ...]:
 
 def summarise_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
     """Like `summarise`, of a run that has been read already."""
-    infos, cases = table.infos, table.cases
+    infos = table.infos
+    ids_by_tag: dict[str, list[str]] = {tag: [] for tag in table.tags}
+    for case in table.cases.values():
+        for tag in dict.fromkeys(case.tags):
+            ids_by_tag[tag].append(case.id)
     summaries = []
     for metric, by_case in table.scores.items():
         info = infos.get(metric, MetricInfo(name=metric))
         summaries.append(_summarise(info, None, list(by_case.values())))
-        for tag in table.tags:
-            tagged = [scores for case_id, scores in by_case.items() if tag in cases[case_id].tags]
+        for tag, case_ids in ids_by_tag.items():
+            tagged = [by_case[case_id] for case_id in case_ids if case_id in by_case]
             if tagged:
                 summaries.append(_summarise(info, tag, tagged))
     return tuple(summaries)

@@ -61,17 +61,14 @@ class WorkerPool:
         self._is_closed = False
 
     async def open(self) -> None:
-        """Start the processes.
+        """Start the first process; the others follow when there are calls for them.
 
         Raises:
-            CannotStart: the first one could not load the target; the others are not tried then.
+            CannotStart: it could not load the target.
         """
         first = await self._start()
         self.description = first.description
-        self._serving = [
-            first,
-            *await asyncio.gather(*(self._start() for _ in range(self._wanted - 1))),
-        ]
+        self._serving.append(first)
 
     async def close(self) -> None:
         """End every process, and what the target's calls have left running."""
@@ -108,12 +105,16 @@ class WorkerPool:
         return reply or _crashed("its process ended before the call began.")
 
     async def _take_process(self) -> WorkerProcess:
-        """The serving process with the fewest calls; a missing one is replaced first."""
+        """A new process while there are fewer than wanted, else the one with the fewest calls.
+
+        While one call waits for a new process, the others go to those there are.
+        """
         serving = self._drop_ended()
         if not serving or (len(serving) < self._wanted and not self._starting.locked()):
             async with self._starting:
                 if len(self._drop_ended()) < self._wanted:
                     self._serving.append(await self._start())
+                    return self._serving[-1]
             serving = self._serving
         return serving[0] if len(serving) == 1 else min(serving, key=lambda process: process.load)
 

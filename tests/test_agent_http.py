@@ -200,6 +200,12 @@ def test_every_character_reaches_the_agent(text: str) -> None:
     assert server.asked[0].json["input"] == text
 
 
+def test_a_long_question_is_sent_whole() -> None:
+    text = "x" * 5_000_000
+    _, server = ask({}, FINE, requests=[request_of(text)])
+    assert server.asked[0].json["input"] == text
+
+
 def test_the_parts_of_a_reply_are_found_by_their_paths() -> None:
     chat = {
         "choices": [
@@ -332,6 +338,7 @@ def test_a_key_that_the_server_sends_back_is_blanked_out() -> None:
         ({"url": "ftp://host/x"}, ["'host' is no HTTP address"]),
         ({"url": "localhost:8000/ask"}, ["no HTTP address", "https://host/path"]),
         ({"url": "http:///ask"}, ["no HTTP address"]),
+        ({"url": "http://[/ask"}, ["'[' is no HTTP address"]),
         ({"url": "http://host:99999/ask"}, ["no HTTP address"]),
         ({"url": "http://{input}/ask"}, ["after the host only"]),
         ({"url": "http://h/${NO_SUCH}"}, ["'NO_SUCH' is not set"]),
@@ -364,12 +371,12 @@ def test_what_cannot_be_asked_is_refused_before_any_call(
 def test_a_secret_is_named_but_never_shown() -> None:
     environ = {"BAD_TOKEN": "s3cret\nline"}
     args = {
-        "url": "http://ann:s3cret@host:0/ask",
+        "url": "http://ann:s3cret@host:0/ask?key=${BAD_TOKEN}{",
         "headers": {"Authorization": "Bearer ${BAD_TOKEN}"},
     }
     spec = AgentSpec(kind="http", args=args)
     messages = [problem.message for problem in check_agent(spec, (), surroundings_of(environ))]
-    assert len(messages) == 2
+    assert len(messages) == 3
     assert not any("s3cret" in message for message in messages)
 
 

@@ -99,7 +99,7 @@ def test_every_kind_refuses_what_it_does_not_take(kind: str, surroundings: Surro
             [
                 "'url' must be text, not 80",
                 "'method' must be one of 'POST', 'GET'",
-                "'headers' must be a mapping",
+                "'headers' must be a mapping of texts, not {'A': 1}. In quotes it is text: \"1\"",
                 "unknown key 'ouput'. Did you mean 'output'?",
                 "'text' must be true or false, not 'yes'",
             ],

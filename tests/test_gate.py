@@ -57,38 +57,51 @@ def steady_baseline() -> Run:
 def candidate_with(
     broken: int,
     *,
-    wavering: int = 1,
     lost: Sequence[tuple[str, int]] = (),
     absent: Sequence[tuple[str, int]] = (),
     cost_usd: float | None = None,
 ) -> Run:
-    """Two trials a case, of which the wavering ones pass `wavering`; the first `broken` cases fail."""
-    passes = [0] * broken + [2] * (80 - broken) + [0] * 10 + [wavering] * 10
+    """Two trials a case: as the baseline, but for the first `broken` cases, which always fail."""
+    passes = [0] * broken + [2] * (80 - broken) + [0] * 10 + [1] * 10
     cells = {"accuracy": counted({case: (c, 2) for case, c in zip(IDS, passes, strict=True)})}
     return make_run(cells, lost=lost, absent=absent, cost_usd=cost_usd)
 
 
+def wavering_baseline() -> Run:
+    """A hundred cases that pass seven times of ten."""
+    return make_run({"accuracy": counted(dict.fromkeys(IDS, (7, 10)))})
+
+
+def wavering_candidate(passing: int, *, cost_usd: float | None = None) -> Run:
+    """One trial a case, of which the first `passing` pass."""
+    passes = {case: (int(number < passing), 1) for number, case in enumerate(IDS)}
+    return make_run({"accuracy": counted(passes)}, cost_usd=cost_usd)
+
+
 @pytest.mark.parametrize(
-    ("broken", "wavering", "outcome", "exit_code"),
-    [(0, 1, "pass", 0), (0, 0, "inconclusive", 0), (5, 1, "fail", 1)],
+    ("candidate", "baseline", "outcome", "exit_code"),
+    [
+        (candidate_with(0), steady_baseline(), "pass", 0),
+        (candidate_with(5), steady_baseline(), "fail", 1),
+        (wavering_candidate(66), wavering_baseline(), "inconclusive", 0),
+        (wavering_candidate(50), wavering_baseline(), "fail", 1),
+    ],
 )
 def test_a_drop_is_failed_when_proven_passed_when_ruled_out_else_inconclusive(
-    broken: int, wavering: int, outcome: Outcome, exit_code: int
+    candidate: Run, baseline: Run, outcome: Outcome, exit_code: int
 ) -> None:
-    verdict = judged([NO_MORE], candidate_with(broken, wavering=wavering), steady_baseline())
+    verdict = judged([NO_MORE], candidate, baseline)
     assert (verdict.checks[0].outcome, verdict.outcome) == (outcome, outcome)
     assert verdict.exit_code == exit_code
 
 
 def test_an_inconclusive_threshold_exits_3_where_the_policy_says_so() -> None:
-    verdict = judged(
-        [NO_MORE], candidate_with(0, wavering=0), steady_baseline(), on_inconclusive="fail"
-    )
+    verdict = judged([NO_MORE], wavering_candidate(66), wavering_baseline(), on_inconclusive="fail")
     assert (verdict.outcome, verdict.exit_code) == ("inconclusive", 3)
 
 
 def test_an_inconclusive_threshold_that_lets_a_run_pass_does_so_loudly() -> None:
-    verdict = judged([NO_MORE], candidate_with(0, wavering=0), steady_baseline())
+    verdict = judged([NO_MORE], wavering_candidate(66), wavering_baseline())
     assert verdict.reason.startswith("INCONCLUSIVE accuracy")
     assert verdict.notes[0] == (
         "INCONCLUSIVE: 1 threshold neither failed nor proven to hold; "
@@ -494,10 +507,21 @@ def test_the_reason_counts_the_thresholds_that_made_the_outcome() -> None:
     assert judged(rules, candidate_with(0)).reason.endswith("2 of 3 thresholds failed.")
 
 
-SAID: list[tuple[Rule, Run, str]] = [
+def mixed_runs() -> tuple[Run, Run]:
+    """A candidate that fails three steady cases and all ten that wavered, and its baseline."""
+    before = [10] * 60 + [9] * 20 + [5] * 10 + [0] * 10
+    after = [0] * 3 + [1] * 77 + [0] * 20
+    candidate, baseline = (
+        make_run({"accuracy": counted({case: (c, t) for case, c in zip(IDS, row, strict=True)})})
+        for row, t in ((after, 1), (before, 10))
+    )
+    return candidate, baseline
+
+
+SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
     (
         NO_MORE,
-        candidate_with(0),
+        (candidate_with(0), steady_baseline()),
         (
             "PASS accuracy 85.0% -> 85.0% (0.0 pt, 90% interval -2.1 to +2.1; 100 cases, "
             "10 baseline and 2 candidate trials). A drop of 5 pt is ruled out."
@@ -505,7 +529,7 @@ SAID: list[tuple[Rule, Run, str]] = [
     ),
     (
         NO_MORE,
-        candidate_with(6),
+        (candidate_with(6), steady_baseline()),
         (
             "FAIL accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -8.4 to -3.6; 100 cases, "
             "10 baseline and 2 candidate trials). If nothing had changed, a result this bad would come "
@@ -515,38 +539,86 @@ SAID: list[tuple[Rule, Run, str]] = [
     ),
     (
         NO_MORE,
-        candidate_with(2),
-        "FAIL.",
+        (candidate_with(2), steady_baseline()),
+        (
+            "FAIL accuracy 85.0% -> 83.0% (-2.0 pt, 90% interval -4.2 to +0.2; 100 cases, "
+            "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
+            "changed, a result this bad would come up about 1 time in 2,700. "
+            "Hit hardest: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
+        ),
     ),
     (
         NO_MORE,
-        candidate_with(0, wavering=0),
-        "INCONCLUSIVE.",
+        (wavering_candidate(66), wavering_baseline()),
+        (
+            "INCONCLUSIVE accuracy 70.0% -> 66.0% (-4.0 pt, 90% interval -12.3 to +4.3; 100 cases, "
+            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven: "
+            "if nothing had changed, a result this bad would come up more often than not. "
+            "Hit hardest: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
+        ),
     ),
     (
-        replace(NO_MORE, margin=0.1),
-        candidate_with(0, wavering=0),
-        "INCONCLUSIVE.",
+        replace(NO_MORE, margin=0.15),
+        (wavering_candidate(65), wavering_baseline()),
+        (
+            "INCONCLUSIVE accuracy 70.0% -> 65.0% (-5.0 pt, 90% interval -13.3 to +3.3; 100 cases, "
+            "10 baseline and 1 candidate trial). A drop of 15 pt is ruled out, but a drop of 2 pt is "
+            "not, and it may be real: if nothing had changed, a result this bad would come up about "
+            "every other time. "
+            "Hit hardest: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
+        ),
+    ),
+    (
+        NO_MORE,
+        mixed_runs(),
+        (
+            "INCONCLUSIVE accuracy 83.0% -> 77.0% (-6.0 pt, 90% interval -9.8 to -2.2; 100 cases, "
+            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, as "
+            "what got worse is mostly what wavered before: weighed by how stable each case was, if "
+            "nothing had changed, a result this bad would come up about 1 time in 7. "
+            "Hit hardest: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
+        ),
     ),
     (
         replace(NO_MORE, max_drop=0.08),
-        candidate_with(6),
-        "INCONCLUSIVE.",
+        (candidate_with(6), steady_baseline()),
+        (
+            "INCONCLUSIVE accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -8.4 to -3.6; 100 cases, "
+            "10 baseline and 2 candidate trials). It is worse (if nothing had changed, a result this bad "
+            "would come up less than 1 time in a million), though by less than the drop of 8 pt allowed; "
+            "a drop of 8 pt is not ruled out. Hit hardest: case-00 (10/10 -> 0/2), "
+            "case-01 (10/10 -> 0/2), case-02 (10/10 -> 0/2)."
+        ),
     ),
 ]
 
 
-@pytest.mark.parametrize(("rule", "candidate", "sentence"), SAID)
+@pytest.mark.parametrize(("rule", "runs", "sentence"), SAID)
 def test_a_comparison_is_said_with_sizes_odds_and_cases(
-    rule: Rule, candidate: Run, sentence: str
+    rule: Rule, runs: tuple[Run, Run], sentence: str
 ) -> None:
-    assert checked(rule, candidate, steady_baseline()).sentence == sentence
+    assert checked(rule, *runs).sentence == sentence
 
 
 def test_an_inconclusive_comparison_says_what_would_decide_it_and_its_cost() -> None:
-    run = candidate_with(0, wavering=0, cost_usd=0.007)
-    check = checked(NO_MORE, run, steady_baseline())
-    assert check.to_decide == ""
+    run = wavering_candidate(69, cost_usd=0.007)
+    assert checked(NO_MORE, run, wavering_baseline()).to_decide == (
+        "8 trials per case (--trials 8: 800 runs, about $5.60) would decide with 81% chance."
+    )
+    hopeless = make_run({"accuracy": counted({"a": (1, 2), "b": (1, 2), "c": (2, 2)})})
+    assert checked(NO_MORE, hopeless, hopeless).to_decide == (
+        "Even 20 trials per case (--trials 20: 60 runs) would decide with only 32% chance; "
+        "add cases, or record more baseline trials."
+    )
+
+
+def test_an_inconclusive_limit_says_how_many_cases_would_decide_it() -> None:
+    check = checked(Rule(metric="accuracy", min=0.98), ACCURATE)
+    assert check.sentence == (
+        "INCONCLUSIVE accuracy 98.8% (90% interval 95.0% to 99.7%; 86 cases, 86 trials). "
+        "At least 98% is wanted, and the interval reaches to both sides of it."
+    )
+    assert check.to_decide == "About 1 cases like these (86 now) would decide, if the value stays."
 
 
 def test_every_comparison_says_what_it_can_see_and_how_often_it_is_wrong() -> None:

@@ -138,7 +138,7 @@ def test_a_daemon_is_found_by_its_mark(start: Start, mark: str) -> None:
     )
     assert len(find_tree(leader.pid)) == 1
     assert kill_marked(mark) == 2
-    assert kill_marked(mark) == 0
+    assert wait_until(lambda: kill_marked(mark) == 0, 2)
 
 
 def test_a_mark_is_not_that_of_one_with_the_same_beginning(start: Start, mark: str) -> None:

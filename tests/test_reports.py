@@ -168,10 +168,6 @@ def test_every_trial_is_in_one_state_and_the_states_add_up(gate: str) -> None:
 
 # Where a case stands.
 
-BLAMES = Check(
-    rule=Rule(metric="exact_match", max_drop=0.02), outcome="fail", sentence="FAIL", hits=()
-)
-
 
 def standing_of(
     trials: list[bool | None],

@@ -12,9 +12,12 @@ import msgspec
 
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Json, Problem
+from evalkit.text import one_line
 
 SHORTHAND = ""
 """The key under which a spec keeps a value that was given in place of a mapping of arguments."""
+
+SHOWN_WIDTH = 60
 
 Arguments = TypeVar("Arguments")
 
@@ -62,11 +65,14 @@ def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  #
 
 
 def _describe_mistype(name: str, wanted: object, value: Json) -> str:
-    message = f"{name!r} must be {_describe_type(wanted)}, not {value!r}."
-    members = value if isinstance(value, list) else [value]
-    numbers = [member for member in members if isinstance(member, bool | int | float)]
-    if numbers and "text" in _describe_type(wanted):
-        message += f' In quotes it is text: "{numbers[0]}".'
+    shown = one_line(repr(value), SHOWN_WIDTH)
+    message = f"{name!r} must be {_describe_type(wanted)}, not {shown}."
+    members = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, list | dict):
+        members = [value]
+    untyped = [member for member in members if isinstance(member, bool | int | float)]
+    if untyped and "text" in _describe_type(wanted):
+        message += f' In quotes it is text: "{untyped[0]}".'
     return message
 
 
@@ -76,11 +82,9 @@ def _describe_type(wanted: object) -> str:
         return _describe_type(members[0])
     if origin is Literal:
         return f"one of {', '.join(map(repr, members))}"
-    words: dict[object, str] = {
-        str: "text",
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        tuple: "a list of texts, such as [python, my_agent.py]",
-    }
-    return words.get(origin or wanted, "a mapping")
+    if origin is tuple:
+        return "a list of texts, such as [python, my_agent.py]"
+    if origin is Mapping:
+        return "a mapping of texts" if members[1] is str else "a mapping"
+    words: dict[object, str] = {str: "text", bool: "true or false", int: "a whole number"}
+    return words.get(wanted, "a number")

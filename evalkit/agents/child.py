@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, TypeAlias
 
 from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
 from evalkit.processes import MARK_VARIABLE, kill_marked, kill_tree
@@ -47,11 +47,14 @@ class Command:
         return self.environ[MARK_VARIABLE]
 
 
+Ending: TypeAlias = Literal["exited", "timeout", "output_too_large"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
     """How a command ended; `status` is negative for a signal, None if it could not be reaped."""
 
-    how: Literal["exited", "timeout", "output_too_large"]
+    how: Ending
     status: int | None
     stdout: bytes
     stderr_tail: bytes
@@ -68,14 +71,17 @@ async def run_command(command: Command, stdin: bytes | None, *, timeout_s: float
         OSError: it could not be started.
     """
     child = _Child(command, stdin)
+    how: Ending = "exited"
     try:
         in_time = await child.wait_until_settled(timeout_s)
         latency_s = time.monotonic() - child.started
         if not in_time:
+            how = "timeout"
             await child.kill(grace_s=GRACE_S)
         elif not child.is_over_limit:
             await child.kill_leftovers()
-        if child.is_over_limit:
+        if in_time and child.is_over_limit:
+            how = "output_too_large"
             await child.kill(grace_s=0)
     except BaseException:
         await child.kill(grace_s=0)
@@ -83,7 +89,7 @@ async def run_command(command: Command, stdin: bytes | None, *, timeout_s: float
     finally:
         child.close()
     return Ended(
-        how="timeout" if not in_time else "output_too_large" if child.is_over_limit else "exited",
+        how=how,
         status=child.status,
         stdout=bytes(child.stdout),
         stderr_tail=bytes(child.stderr_tail),

@@ -64,8 +64,11 @@ def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) ->
     except InvalidInput as invalid:
         return [*problems, *invalid.problems]
     problems += find_template_problems(arguments.argv, "argv", spec, cases)
-    message = _find_program(arguments, spec, surroundings)[1]
-    return [*problems, Problem(message=message, where=spec.where)] if message else problems
+    try:
+        _find_program(arguments, spec, surroundings)
+    except InvalidInput as invalid:
+        problems += invalid.problems
+    return problems
 
 
 def entrypoint(spec: AgentSpec) -> str:
@@ -88,7 +91,7 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     arguments = _read(spec)
     mark = f"{surroundings.run_id or uuid.uuid4().hex}/agent"
     start = Command(
-        program=_find_program(arguments, spec, surroundings)[0],
+        program=_find_program(arguments, spec, surroundings),
         argv=(),
         folder=surroundings.base / arguments.cwd,
         environ=child_environment(surroundings.environ, spec.env, {MARK_VARIABLE: mark}),
@@ -120,28 +123,32 @@ def _as_list(line: str) -> str:
     return json.dumps(words, ensure_ascii=False)
 
 
-def _find_program(
-    arguments: CommandArguments, spec: AgentSpec, surroundings: Surroundings
-) -> tuple[str, str]:
-    """The path of the program, or "" and why there is none."""
+def _find_program(arguments: CommandArguments, spec: AgentSpec, surroundings: Surroundings) -> str:
+    """The path of the program.
+
+    Raises:
+        InvalidInput: there is none, or it cannot be run.
+    """
     name = arguments.argv[0]
     folder = surroundings.base / arguments.cwd
+    path = folder / name
     if not folder.is_dir():
-        return "", f"command: the folder {arguments.cwd!r} ('cwd') does not exist."
-    if "{" in name:
-        return "", f"command: {name!r} names no program. The first of 'argv' is never filled in."
-    if "/" in name:
-        path = folder / name
-        if not path.is_file():
-            return "", f"command: there is no program {str(path)!r}. Correct 'argv' or 'cwd'."
-        if not os.access(path, os.X_OK):
-            return "", f"command: {str(path)!r} is not executable. Run: chmod +x {name}"
-        return str(path.absolute()), ""
-    search = child_environment(surroundings.environ, spec.env).get("PATH", os.defpath)
-    found = shutil.which(name, path=search)
-    if not found:
-        return "", f"command: there is no program {name!r} in PATH. Install it, or give its path."
-    return str(Path(found).absolute()), ""
+        message = f"the folder {arguments.cwd!r} ('cwd') does not exist."
+    elif "{" in name:
+        message = f"{name!r} names no program. The first of 'argv' is never filled in."
+    elif "/" not in name:
+        search = child_environment(surroundings.environ, spec.env).get("PATH", os.defpath)
+        found = shutil.which(name, path=search)
+        if found:
+            return str(Path(found).absolute())
+        message = f"there is no program {name!r} in PATH. Install it, or give its path."
+    elif not path.is_file():
+        message = f"there is no program {str(path)!r}. Correct 'argv' or 'cwd'."
+    elif not os.access(path, os.X_OK):
+        message = f"{str(path)!r} is not executable. Run: chmod +x {shlex.quote(str(path))}"
+    else:
+        return str(path.absolute())
+    raise InvalidInput.single(f"command: {message}", spec.where)
 
 
 class CommandAgent:

@@ -16,7 +16,7 @@ from evalkit import __version__
 from evalkit.agents.arguments import read_arguments
 from evalkit.agents.bodies import ReplyPaths, texts_in
 from evalkit.agents.http_agent import Exchange, HttpAgent
-from evalkit.agents.network import CONNECT_S, choose_proxy
+from evalkit.agents.network import CONNECT_S, choose_proxy, host_of
 from evalkit.agents.templates import find_template_problems, parse_template
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
@@ -72,9 +72,14 @@ class HttpArguments:
         )
 
     @property
+    def shown_url(self) -> str:
+        """The URL for messages: without user, password and variables."""
+        return _VARIABLE.sub("", re.sub(r"//[^/]*@", "//", self.url))
+
+    @property
     def server(self) -> str:
         """The host, for messages: without user and password, variables not looked up."""
-        return urlsplit(self.url).netloc.rpartition("@")[2] or self.url.partition("/")[0]
+        return host_of(self.url)
 
 
 def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
@@ -89,10 +94,9 @@ def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) ->
         *_find_header_trouble(arguments, surroundings.environ),
         *_find_contradictions(arguments),
     ]
-    url = _as_template(arguments.url, surroundings.environ)
     return [
         *(Problem(message=f"http: {message}", where=spec.where) for message in messages),
-        *find_template_problems([url], "url", spec, cases),
+        *find_template_problems([arguments.shown_url], "url", spec, cases),
         *find_template_problems([*texts_in(arguments.sent_body)], "body", spec, cases),
     ]
 
@@ -119,7 +123,7 @@ def _find_url_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> I
     # A URL may hold a password, which is why it is not shown.
     if not is_good:
         yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
-    elif "{" in _VARIABLE.sub("", urlsplit(arguments.url).netloc):
+    elif "{" in _VARIABLE.sub("", arguments.server):
         yield f"{arguments.server!r}: a placeholder may stand after the host only."
 
 
@@ -141,7 +145,7 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield f"with 'text: true' there is no JSON for {given[0]!r} to point into. Drop one."
     elif given and arguments.output is None:
         yield f"{given[0]!r} needs 'output' beside it: the path of the answer in the reply."
-    templates = [_VARIABLE.sub("", arguments.url), *texts_in(arguments.sent_body)]
+    templates = [arguments.shown_url, *texts_in(arguments.sent_body)]
     if not any("{" in text for text in templates):
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
 

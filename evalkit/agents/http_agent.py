@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -88,10 +89,15 @@ class HttpAgent:
     async def _exchange(self, request: Request) -> _Received:
         url = URL(fill_text(self._common.url, request, _quote))
         body = self._common.body
-        data = None if body is None else json.dumps(fill_body(body, request)).encode()
+        data = b"" if body is None else json.dumps(fill_body(body, request)).encode()
         for _ in range(MAX_REDIRECTS + 1):
             async with self._session.request(
-                self._common.method, url, data=data, allow_redirects=False, proxy=self._common.proxy
+                self._common.method,
+                url,
+                # A long body as plain bytes makes aiohttp warn.
+                data=io.BytesIO(data) if data else None,
+                allow_redirects=False,
+                proxy=self._common.proxy,
             ) as response:
                 if response.status not in REDIRECTS or "Location" not in response.headers:
                     return _Received(

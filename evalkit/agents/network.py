@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -120,6 +121,16 @@ def _reason_of(error: BaseException) -> str | None:
         case OSError() if not isinstance(error, aiohttp.ClientError) and error.errno:
             return os.strerror(error.errno)
     return None
+
+
+def host_of(url: str) -> str:
+    """Host and port of what may be a URL, without user and password, for messages.
+
+    >>> host_of("https://ann:s3cret@example.org:8443/ask")
+    'example.org:8443'
+    """
+    rest = url.partition("://")[2] or url
+    return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
 
 
 def is_loopback(host: str | None) -> bool:

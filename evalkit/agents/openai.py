@@ -15,6 +15,7 @@ from evalkit.agents.chat import NoAnswer, read_completion
 from evalkit.agents.network import (
     CONNECT_S,
     connection_error,
+    host_of,
     is_loopback,
     status_error,
     timeout_error,
@@ -132,7 +133,7 @@ def _split_url(arguments: OpenaiArguments, environ: Mapping[str, str]) -> SplitR
 def entrypoint(spec: AgentSpec) -> str:
     """The model, and the host it is asked at unless that is the usual one."""
     arguments = _read(spec)
-    host = urlsplit(arguments.base_url or "").netloc.rpartition("@")[2]
+    host = host_of(arguments.base_url or "")
     return f"{arguments.model} at {host}" if host else arguments.model
 
 
@@ -192,7 +193,7 @@ class OpenaiAgent:
     def __init__(self, arguments: OpenaiArguments, client: AsyncOpenAI) -> None:
         self._arguments = arguments
         self._client = client
-        self._server = urlsplit(str(client.base_url)).netloc.rpartition("@")[2]
+        self._server = host_of(str(client.base_url))
         self._secrets = [key for key in [client.api_key] if key != NO_KEY]
 
     async def answer(self, request: Request) -> Output:

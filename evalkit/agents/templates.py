@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from evalkit.records import AgentSpec, Case, Json, Problem, Request, Turn
+from evalkit.text import one_line
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
@@ -20,6 +21,7 @@ PLACEHOLDERS = ("input", "messages", "metadata", "case.id", "trial", "seed")
 """What every request has; `metadata.NAME`, to any depth, is what a case gives."""
 
 SHOWN_CASES = 5
+SHOWN_WIDTH = 60
 
 
 class BadTemplate(ValueError):
@@ -58,7 +60,8 @@ def parse_template(text: str) -> Template:
             literals[-1] += token[0][0]
         else:
             raise BadTemplate(
-                f"{text!r} has a single {token[0]!r}. Write {token[0] * 2!r} for a literal brace."
+                f"{one_line(text, SHOWN_WIDTH)!r} has a single {token[0]!r}. "
+                f"Write {token[0] * 2!r} for a literal brace."
             )
     literals[-1] += text[position:]
     return Template(literals=tuple(literals), names=tuple(names))
@@ -70,7 +73,9 @@ def _checked_name(name: str) -> str:
     near = difflib.get_close_matches(name, PLACEHOLDERS, n=1)
     advice = f"Did you mean '{{{near[0]}}}'?" if near else "Write '{{' for a literal brace."
     known = ", ".join(f"{{{known}}}" for known in (*PLACEHOLDERS, "metadata.NAME"))
-    raise BadTemplate(f"unknown placeholder '{{{name}}}'. {advice} There are {known}.")
+    raise BadTemplate(
+        f"unknown placeholder '{{{one_line(name, SHOWN_WIDTH)}}}'. {advice} There are {known}."
+    )
 
 
 def value_at(value: Json, path: str) -> Json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from evalkit.findings import CheckedSet, Preview, Recorded
-from evalkit.records import Json
 from evalkit.reports.layout import Screen, finish
 from evalkit.reports.numbers import value_text
 from evalkit.spelling import count_of
@@ -28,20 +27,24 @@ def recorded_text(recorded: Recorded, screen: Screen) -> str:
     return _folded(lines, screen)
 
 
-def recorded_json(recorded: Recorded) -> Json:
+def recorded_json(recorded: Recorded) -> str:
     """The same for programs."""
-    return {
-        "schema": "evalkit.recorded/v1",
-        "path": str(recorded.path),
-        "run": recorded.run.header.id,
-        "evalset": recorded.run.header.evalset,
-        "agent_version": recorded.run.header.agent_version,
-        "cases": len(recorded.run.header.cases),
-        "trials": recorded.run.header.trials,
-        "metrics": {
-            summary.metric: summary.mean for summary in recorded.summaries if summary.tag is None
-        },
-    }
+    return json_block(
+        {
+            "schema": "evalkit.recorded/v1",
+            "path": str(recorded.path),
+            "run": recorded.run.header.id,
+            "evalset": recorded.run.header.evalset,
+            "agent_version": recorded.run.header.agent_version,
+            "cases": len(recorded.run.header.cases),
+            "trials": recorded.run.header.trials,
+            "metrics": {
+                summary.metric: summary.mean
+                for summary in recorded.summaries
+                if summary.tag is None
+            },
+        }
+    )
 
 
 def checked_text(checked: Sequence[CheckedSet], screen: Screen) -> str:
@@ -60,22 +63,24 @@ def _counts(label: str, counts: Iterable[tuple[str, int]], cases: int) -> list[s
     return [f"  {label}: {', '.join(words)}"] if words else []
 
 
-def checked_json(checked: Sequence[CheckedSet]) -> Json:
+def checked_json(checked: Sequence[CheckedSet]) -> str:
     """The same for programs."""
-    return {
-        "schema": "evalkit.validated/v1",
-        "evalsets": [
-            {
-                "path": found.path,
-                "name": found.name,
-                "cases": found.cases,
-                "thresholds": found.rules,
-                "scored_by": dict(found.scored_by),
-                "tags": dict(found.tags),
-            }
-            for found in checked
-        ],
-    }
+    return json_block(
+        {
+            "schema": "evalkit.validated/v1",
+            "evalsets": [
+                {
+                    "path": found.path,
+                    "name": found.name,
+                    "cases": found.cases,
+                    "thresholds": found.rules,
+                    "scored_by": dict(found.scored_by),
+                    "tags": dict(found.tags),
+                }
+                for found in checked
+            ],
+        }
+    )
 
 
 def preview_text(preview: Preview, screen: Screen) -> str:
@@ -97,25 +102,22 @@ def preview_text(preview: Preview, screen: Screen) -> str:
     return _folded(lines, screen)
 
 
-def preview_json(preview: Preview) -> Json:
+def preview_json(preview: Preview) -> str:
     """The same for programs."""
-    return {
-        "schema": "evalkit.preview/v1",
-        "evalset": preview.evalset,
-        "agent": preview.agent,
-        "cases": list(preview.case_ids),
-        "cases_in_set": preview.cases_in_set,
-        "trials": preview.trials,
-        "agent_calls": preview.agent_calls,
-        "cost_usd": preview.cost_usd,
-        "metrics": list(preview.metrics),
-        "baseline_trials": preview.baseline_trials,
-    }
-
-
-def as_json(document: Json) -> str:
-    """A document as stable, indented, strict JSON."""
-    return json_block(document)
+    return json_block(
+        {
+            "schema": "evalkit.preview/v1",
+            "evalset": preview.evalset,
+            "agent": preview.agent,
+            "cases": list(preview.case_ids),
+            "cases_in_set": preview.cases_in_set,
+            "trials": preview.trials,
+            "agent_calls": preview.agent_calls,
+            "cost_usd": preview.cost_usd,
+            "metrics": list(preview.metrics),
+            "baseline_trials": preview.baseline_trials,
+        }
+    )
 
 
 def _folded(lines: Iterable[str], screen: Screen) -> str:

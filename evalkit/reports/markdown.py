@@ -24,8 +24,8 @@ from evalkit.reports.facts import (
 from evalkit.reports.numbers import allowed_text, check_texts, rule_name
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
+    ASIDE,
     CaseResult,
-    Standing,
     answer_text,
     case_results,
     input_text,
@@ -54,11 +54,6 @@ _LONGEST_QUOTE = 160
 _LONGEST_SENTENCE = 600
 _LONGEST_TEXT = 1500
 
-_ASIDE: dict[Standing, str] = {
-    "flaky": "Flaky, set apart",
-    "still_failing": "Failing as before",
-    "fixed": "Fixed",
-}
 # Our own words and numbers; no dot but in numbers, so that no address is among them.
 _HARMLESS = re.compile(r"(?!.*\bGH-)([A-Za-z0-9 ,%$()+-]|(?<=\d)\.(?=\d))*")
 
@@ -150,7 +145,7 @@ def _cases(report: Report, results: Sequence[CaseResult]) -> str:
         "\n".join(map(_broken_item, shown)),
         _and_more(len(broken) - len(shown), report),
     ]
-    for standing, title in _ASIDE.items():
+    for standing, title in ASIDE.items():
         aside = [result for result in results if result.standing == standing]
         if aside:
             parts.append(f"{title}: {sentence(name_cases(aside))}")

@@ -32,6 +32,13 @@ STANDINGS: dict[Standing, str] = {
 BROKEN: tuple[Standing, ...] = ("regressed", "failing", "error")
 """Where somebody has to look."""
 
+ASIDE: dict[Standing, str] = {
+    "flaky": "Flaky, set apart",
+    "still_failing": "Failing as before",
+    "fixed": "Fixed",
+}
+"""What is named in one line, and how."""
+
 _LONGEST_QUOTE = 120
 _MOST_NAMED = 6
 _TROUBLE: tuple[TrialState, ...] = ("agent_error", "judge_error", "metric_error", "unscored")

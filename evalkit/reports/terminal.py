@@ -28,6 +28,7 @@ from evalkit.reports.layout import (
 from evalkit.reports.numbers import allowed_text, check_texts, rule_name
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
+    ASIDE,
     CaseResult,
     Standing,
     case_results,
@@ -44,11 +45,6 @@ _MOST_SENTENCES = 8
 _LONGEST_COMMAND = 500
 
 _STANDING_STYLES: dict[Standing, Style] = {"regressed": "bad", "failing": "bad", "error": "warn"}
-_ASIDE: dict[Standing, str] = {
-    "flaky": "Flaky, set apart",
-    "still_failing": "Failing as before",
-    "fixed": "Fixed",
-}
 
 
 def _headline(report: Report, screen: Screen) -> list[str]:
@@ -129,7 +125,7 @@ def _cases(report: Report, results: Sequence[CaseResult], screen: Screen, most: 
     ]
     lines += align(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _and_more(report, len(broken) - most, screen)
-    for standing, title in _ASIDE.items():
+    for standing, title in ASIDE.items():
         aside = [result for result in results if result.standing == standing]
         if aside:
             lines += screen.fold(f"{title}: {name_cases(aside)}", indent="  ", hang="    ")

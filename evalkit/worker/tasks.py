@@ -19,7 +19,6 @@ class TaskServer:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._stopped = False
-        asyncio.set_event_loop(self._loop)
 
     def serve(self) -> None:
         """Answer calls until told to stop."""
