@@ -21,6 +21,7 @@ from evalkit.errors import InvalidInput
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import find_root, read_git_state
 from evalkit.records import Case, Json, MetricInfo, Problem, Run, RunHeader, Trial
+from evalkit.redaction import Redactor
 from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.selection import Selection
 from evalkit.store import (
@@ -155,7 +156,8 @@ async def _run_plan(plan: Plan, header: RunHeader, agent: Agent, desk: _Desk) ->
         attempts=plan.agent.attempts,
         retry_deadline_s=plan.settings.retry_deadline_s,
     )
-    runner = Runner(agent, limits, seed=plan.settings.seed, save=desk.save)
+    redactor = Redactor(plan.surroundings.environ)
+    runner = Runner(agent, limits, seed=plan.settings.seed, redactor=redactor, save=desk.save)
     stop = StopSign()
     with _obeyed_signals(stop) as signals:
         await runner.run(assign(plan.cases, header.trials, plan.scorers, desk.done), stop)

@@ -18,6 +18,7 @@ from evalkit.agents.retries import RetryingAgent
 from evalkit.errors import EvalkitError
 from evalkit.metrics import Scorer
 from evalkit.records import Case, Output, Score, Trial
+from evalkit.redaction import Redactor
 
 GRACE_S = 10.0
 """How long running trials may finish once a stop was asked for."""
@@ -71,14 +72,21 @@ def trial_seed(seed: int, case_id: str, number: int) -> int:
 class Runner:
     """Runs assignments against one agent.
 
-    `save` is called once for each finished trial and may raise EvalkitError, which ends the run.
+    No secret of the environment gets past an answer, to a metric or to the disk. `save` is called once
     `unreachable` tells afterwards that the run was given up because nothing answered.
     """
 
     def __init__(
-        self, agent: Agent, limits: Limits, *, seed: int, save: Callable[[Trial], None]
+        self,
+        agent: Agent,
+        limits: Limits,
+        *,
+        seed: int,
+        redactor: Redactor,
+        save: Callable[[Trial], None],
     ) -> None:
         self._agent = agent
+        self._redactor = redactor
         self._limits = limits
         self._seed = seed
         self._save = save
@@ -159,7 +167,7 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
-        return output, patient.most_attempts
+        return self._redactor.clean(output), patient.most_attempts
 
 
 async def score_output(case: Case, scorers: Iterable[Scorer], output: Output) -> tuple[Score, ...]:

@@ -394,3 +394,47 @@ def test_one_case_runs_under_the_debugger(project: Project) -> None:
     refused = project.evalkit("run", "echo.yaml", "--pdb", "--case", "two")
     assert refused.code == 2
     assert "terminal" in refused.err
+
+
+SECRET = "s3cr3t-canary-value"
+
+
+@pytest.mark.parametrize("way", ["text", "data", "error", "base64"])
+def test_a_secret_that_the_agent_gives_away_is_in_no_byte_we_write(
+    project: Project, way: str
+) -> None:
+    project.write(
+        "agent.py",
+        f"""
+        import base64, os
+
+        def answer(text):
+            secret = os.environ["SHOP_API_KEY"]
+            if {way!r} == "error":
+                raise ValueError("bad key " + secret)
+            if {way!r} == "data":
+                return {{"output": "x", "data": {{secret: [secret]}},
+                        "tool_calls": [{{"name": "call", "arguments": secret}}]}}
+            return base64.b64encode(secret.encode()).decode() if {way!r} == "base64" else secret
+        """,
+    )
+    text = ECHO_SET.replace("answer}", "answer, env: [SHOP_API_KEY]}")
+    project.write("echo.yaml", text)
+    done = project.evalkit(
+        "run",
+        "echo.yaml",
+        "--format",
+        "json",
+        "--junit",
+        "j.xml",
+        "--markdown",
+        "m.md",
+        env={"SHOP_API_KEY": SECRET},
+    )
+    assert done.code in (1, 3)
+    shown = project.evalkit("show", "latest", "one", env={"SHOP_API_KEY": SECRET})
+    written = [path.read_bytes() for path in project.folder.rglob("*") if path.is_file()]
+    everything = b"".join([*written, done.out.encode(), done.err.encode(), shown.out.encode()])
+    assert SECRET.encode() not in everything
+    assert b"czNjcjN0LWNhbmFyeS12YWx1ZQ" not in everything
+    assert b"***" in everything

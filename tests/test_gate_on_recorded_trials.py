@@ -1,0 +1,146 @@
+"""How often the shipped rule fails an agent that did not change, and finds one that did.
+
+Trials are drawn from the pass rates of real systems where their recordings lie beside the repository,
+and from a small made-up world like them otherwise. Every draw is decided by the shipped code.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.compare import PairedScores
+from evalkit.evidence import judge_evidence
+from evalkit.exchange import Floats, Ints
+from evalkit.records import Case, MetricInfo, Rule
+from evalkit.weighing import weigh_evidence
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "data"
+SUITES = ("lcb_testgen_counts.csv", "lcb_repair_counts.csv")
+CASES, BASE_TRIALS = 100, 10
+RULE = Rule(metric="accuracy", max_drop=0.02)
+INFO = MetricInfo(name="accuracy")
+
+World = Mapping[str, list[Floats]]
+"""By suite, the pass rates of the cases of every system."""
+
+
+def recorded_world() -> World:
+    if not all((RECORDINGS / name).is_file() for name in SUITES):
+        pytest.skip(f"no recorded trials in {RECORDINGS.name}/ beside the repository")
+    world = {}
+    for name in SUITES:
+        systems = defaultdict(list)
+        with (RECORDINGS / name).open(newline="") as rows:
+            for row in csv.DictReader(rows):
+                systems[row["system"]].append(int(row["n_pass"]) / int(row["n_trials"]))
+        world[name] = [np.array(rates) for rates in systems.values()]
+    return world
+
+
+def made_up_world() -> World:
+    """Thirty systems of which most cases are nearly always right or nearly always wrong."""
+    rng = np.random.default_rng(20)
+    return {"made up": [rng.beta(0.3, rng.uniform(0.1, 0.6), 400) for _ in range(30)]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Pass rates before and after a change; equal when nothing changed."""
+
+    before: Floats
+    after: Floats
+
+
+def unchanged(rates: Floats, _rng: np.random.Generator) -> Drawn | None:
+    return Drawn(before=rates, after=rates)
+
+
+def diffuse(drop: float, rates: Floats, _rng: np.random.Generator) -> Drawn | None:
+    """Every case loses the same share; None where the system has not so much to lose."""
+    if rates.mean() <= drop:
+        return None
+    return Drawn(before=rates, after=rates * (1 - drop / rates.mean()))
+
+
+def concentrated(drop: float, rates: Floats, rng: np.random.Generator) -> Drawn | None:
+    """A few cases that nearly always passed never pass any more."""
+    after, left = rates.copy(), drop * rates.size
+    for index in rng.permutation(rates.size):
+        lost = min(rates[index], left) if rates[index] >= 0.8 else 0.0
+        after[index] -= lost
+        left -= lost
+    return Drawn(before=rates, after=after) if left < 1e-9 else None
+
+
+Change = Callable[[Floats, np.random.Generator], Drawn | None]
+
+
+def rows_of(passes: Ints, trials: int) -> tuple[tuple[float, ...], ...]:
+    return tuple((1.0,) * count + (0.0,) * (trials - count) for count in passes.tolist())
+
+
+def outcome_rates(world: World, change: Change, *, trials: int, draws: int) -> dict[str, float]:
+    """How often each outcome came up; every suite counts the same, then every system."""
+    rng = np.random.default_rng(21)
+    suites = list(world.values())
+    cases = tuple(Case(id=str(number), input="?") for number in range(CASES))
+    outcomes: Counter[str] = Counter()
+    while outcomes.total() < draws:
+        systems = suites[rng.integers(len(suites))]
+        rates = systems[rng.integers(len(systems))]
+        drawn = change(rng.choice(rates, CASES, replace=False), rng)
+        if drawn is None:
+            continue
+        pairs = PairedScores(
+            info=INFO,
+            cases=cases,
+            base=rows_of(rng.binomial(BASE_TRIALS, drawn.before), BASE_TRIALS),
+            candidate=rows_of(rng.binomial(trials, drawn.after), trials),
+        )
+        outcomes[judge_evidence(weigh_evidence(RULE, pairs))] += 1
+    return {outcome: count / draws for outcome, count in outcomes.items()}
+
+
+# With 500 draws a rate of .05 is known to .02 and one of .80 to .035 (two standard errors). What is
+# asked of the rule at 100 cases, 10 baseline trials and one candidate trial is: unchanged agents failed
+# at most .05, a drop of 5 points found .75 of the time when diffuse and .80 when concentrated.
+DRAWS = 500
+
+
+@pytest.mark.parametrize("make_world", [recorded_world, made_up_world])
+@pytest.mark.parametrize("trials", [1, 3])
+def test_an_agent_that_did_not_change_is_failed_at_most_one_time_in_twenty(
+    make_world: Callable[[], World], trials: int
+) -> None:
+    found = outcome_rates(make_world(), unchanged, trials=trials, draws=DRAWS)
+    assert found.get("fail", 0.0) <= 0.05
+    assert found["pass"] >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("make_world", "change", "trials", "power"),
+    [
+        (recorded_world, partial(diffuse, 0.05), 1, 0.75),
+        (recorded_world, partial(concentrated, 0.05), 1, 0.80),
+        (recorded_world, partial(diffuse, 0.05), 3, 0.90),
+        (recorded_world, partial(diffuse, 0.10), 1, 0.95),
+        (recorded_world, partial(concentrated, 0.10), 1, 0.95),
+        (made_up_world, partial(diffuse, 0.05), 1, 0.0),
+        (made_up_world, partial(concentrated, 0.05), 1, 0.0),
+        (made_up_world, partial(diffuse, 0.10), 1, 0.0),
+    ],
+)
+def test_a_drop_is_found_as_often_as_the_design_promises(
+    make_world: Callable[[], World], change: Change, trials: int, power: float
+) -> None:
+    found = outcome_rates(make_world(), change, trials=trials, draws=DRAWS)
+    print(make_world.__name__, change, trials, found)
+    assert found["fail"] >= power
