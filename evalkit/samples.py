@@ -35,9 +35,9 @@ class CaseScores:
 class ScoreTable:
     """Everything a run measured, read once.
 
-    `trials` holds, for every selected case, its trials by number, None where one has not been run, and
-    `states` the state each is counted in. `scores` holds, by metric and then by case id, the cases that are due the metric, in the order of
-    the run.
+    `trials` holds, for every selected case, its trials by number, None where one has not been run;
+    `states` the state each of them is counted in. `scores` holds, by metric and then by case id, what
+    the cases that are due the metric got, in the order of the run.
     """
 
     header: RunHeader

@@ -6,10 +6,8 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 
-from evalkit.caps import MAX_REPLY_BYTES, MAX_REPLY_DEPTH
+from evalkit.caps import MAX_REPLY_DEPTH
 from evalkit.records import AgentError, Json, Output, ToolCall, Usage
-
-__all__ = ["MAX_REPLY_BYTES", "to_output"]
 
 REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "metadata")
 TOOL_CALL_KEYS = ("name", "arguments", "result", "error", "duration_s")

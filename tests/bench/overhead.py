@@ -99,12 +99,12 @@ def make_cases(count: int) -> list[dict[str, str]]:
     ]
 
 
-def measure_size(folder: Path, evalset: str, cases: int, turns: int) -> Row:
+def measure_size(folder: Path, evalset: str, cases: int) -> Row:
     """Run one set several times; the median of its CPU, the largest of its peaks."""
     command = evalkit_command("run", evalset)
     measure([*command, "--allow-missing-baseline"], folder)  # compiles
     promoted = measure(evalkit_command("baseline", evalset, "--from", "latest"), folder)
-    costs = [measure(command, folder) for _ in range(turns)]
+    costs = [measure(command, folder) for _ in range(TURNS.get(cases, 1))]
     newest = max((folder / ".evalkit" / "runs").iterdir())
     counted = measure([sys.executable, "-c", COUNT_RECORDS, evalset, str(newest)], folder)
     return Row(
@@ -175,10 +175,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "agent.py").write_text(AGENT)
-            sets = {size: write_set(folder, make_cases(size)) for size in sizes}
+            # One size after the other, for the memory of this process shows in what it starts.
             rows = [
-                measure_size(folder, evalset, size, TURNS.get(size, 1))
-                for size, evalset in sets.items()
+                measure_size(folder, write_set(folder, make_cases(size)), size) for size in sizes
             ]
         print_rows(kind, rows)
 
