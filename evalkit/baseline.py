@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -35,7 +36,10 @@ def write_baseline(path: Path, run: Run) -> None:
         StoreError: it could not be saved; the old baseline is unchanged.
     """
     cases = sorted(run.header.cases, key=lambda case: case.id)
-    body = "".join(_case_line(case, run.trials) + "\n" for case in cases)
+    trials: dict[str, list[Trial]] = {case.id: [] for case in cases}
+    for trial in run.trials:
+        trials[trial.case_id].append(trial)
+    body = "".join(_case_line(case, trials[case.id]) + "\n" for case in cases)
     header = {
         **pack(replace(run.header, cases=(), schema=SCHEMA)),
         "case_count": len(cases),
@@ -49,13 +53,12 @@ def _digest_of(header: dict[str, Json], body: bytes) -> str:
     return hashlib.sha256(canonical(rest).encode() + b"\n" + body).hexdigest()
 
 
-def _case_line(case: Case, trials: tuple[Trial, ...]) -> str:
+def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     # Where a case stands in its file is left out: moving it must not change the baseline.
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
-    mine = [trial for trial in trials if trial.case_id == case.id]
-    return canonical(pack({"case": kept, "trials": mine}))
+    return canonical(pack({"case": kept, "trials": trials}))
 
 
 def read_baseline(path: Path) -> Run:
