@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.gate import decide
+from evalkit.gating.gate import decide
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evalkit.agents import check_agent
 from evalkit.errors import InvalidInput
-from evalkit.evalset import load_evalset
+from evalkit.loading.evalset import load_evalset
 from evalkit.metrics import Scorer, open_scorers, spec_digest
 from evalkit.project import find_root
 from evalkit.records import (

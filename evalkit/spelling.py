@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil, floor, isfinite, log10
 
+from evalkit.records import Rule
+
 _MOST_EXTRA_DIGITS = 6
 _STATE_NOUNS = {
     "agent_error": "agent error",
@@ -16,6 +18,16 @@ _STATE_NOUNS = {
 def count_of(number: int, noun: str) -> str:
     """A number with its noun in the right form."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def name_rule(rule: Rule) -> str:
+    """What a threshold is about: the metric, its statistic and its tag."""
+    if rule.must_pass is not None:
+        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
+    name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
+    if rule.max_regressed is not None:
+        name = "regressed cases"
+    return name if rule.tag is None else f"{name} [{rule.tag}]"
 
 
 def value_text(value: float, unit: str, extra: int = 0) -> str:

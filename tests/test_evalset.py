@@ -17,14 +17,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit import evalset as evalset_module
-from evalkit.casefiles import read_csv_cases, read_jsonl_cases
-from evalkit.cases import CASE_KEYS, TURN_KEYS, read_case
-from evalkit.evalset import SET_KEYS, load_evalset
-from evalkit.nodes import MAX_TEXT
+from evalkit.loading import evalset as evalset_module
+from evalkit.loading.casefiles import read_csv_cases, read_jsonl_cases
+from evalkit.loading.cases import CASE_KEYS, TURN_KEYS, read_case
+from evalkit.loading.evalset import SET_KEYS, load_evalset
+from evalkit.loading.nodes import MAX_TEXT
+from evalkit.loading.specs import AGENT_KEYS, RULE_KEYS
+from evalkit.loading.yamlio import MAX_PROBLEMS
 from evalkit.records import AgentSpec, Case, EvalSet, Location, MetricSpec, Problem, Rule, Turn
-from evalkit.specs import AGENT_KEYS, RULE_KEYS
-from evalkit.yamlio import MAX_PROBLEMS
 
 EXAMPLES = Path(__file__).parent / "examples"
 VALID = sorted(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.gate import decide
+from evalkit.gating.gate import decide
 from evalkit.records import MetricInfo, Outcome, Rule, Run
 from evalkit.verdict import Check, Verdict
 from tests.made_runs import Cell, counted, make_run

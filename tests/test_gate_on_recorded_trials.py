@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from evalkit.compare import PairedScores
-from evalkit.evidence import judge_evidence
-from evalkit.exchange import Floats, Ints
+from evalkit.gating.evidence import judge_evidence
+from evalkit.gating.weighing import weigh_evidence
 from evalkit.records import Case, MetricInfo, Rule
-from evalkit.weighing import weigh_evidence
+from evalkit.statistics.exchange import Floats, Ints
 
 RECORDINGS = Path(__file__).parents[2] / "shared" / "data"
 SUITES = ("lcb_testgen_counts.csv", "lcb_repair_counts.csv")

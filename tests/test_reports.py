@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evalkit
-from evalkit.gate import OnInconclusive, decide
+from evalkit.gating.gate import OnInconclusive, decide
 from evalkit.records import Case, Outcome, Output, Rule, Run, Score, Trial
 from evalkit.reports.cases import case_json, case_text
 from evalkit.reports.diffs import diff_json, diff_markdown, diff_text

@@ -12,12 +12,12 @@ import pytest
 import referencing
 
 import evalkit
-from evalkit.cases import CASE_KEYS, TURN_KEYS
-from evalkit.evalset import PROJECT_KEYS, SET_KEYS
-from evalkit.nodes import value_of
+from evalkit.loading.cases import CASE_KEYS, TURN_KEYS
+from evalkit.loading.evalset import PROJECT_KEYS, SET_KEYS
+from evalkit.loading.nodes import value_of
+from evalkit.loading.specs import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
+from evalkit.loading.yamlio import parse_yaml
 from evalkit.settings import SETTING_NAMES
-from evalkit.specs import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
-from evalkit.yamlio import parse_yaml
 
 EXAMPLES = Path(__file__).parent / "examples"
 BEYOND_SCHEMAS = re.compile(

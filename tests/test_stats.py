@@ -17,7 +17,9 @@ from statsmodels.stats.proportion import (  # type: ignore[import-untyped] # has
     proportion_confint,
 )
 
-from evalkit.exchange import (
+from evalkit.samples import mean, quantile
+from evalkit.spelling import change_text, digits_apart, missing_text, odds_text, value_text
+from evalkit.statistics.exchange import (
     RESOLUTION,
     ExchangeTest,
     PassCounts,
@@ -28,7 +30,7 @@ from evalkit.exchange import (
     plain_weights,
     weights_mislead,
 )
-from evalkit.intervals import (
+from evalkit.statistics.intervals import (
     effective_trials,
     mean_interval,
     quantile_interval,
@@ -36,7 +38,7 @@ from evalkit.intervals import (
     trials_for_bounds,
     wilson_interval,
 )
-from evalkit.power import (
+from evalkit.statistics.power import (
     Demand,
     Design,
     chance_to_decide,
@@ -45,9 +47,7 @@ from evalkit.power import (
     trials_to_decide,
     z_of,
 )
-from evalkit.samples import mean, quantile
-from evalkit.spelling import change_text, digits_apart, missing_text, odds_text, value_text
-from evalkit.stats import count_within, flip_signs
+from evalkit.statistics.signs import count_within, flip_signs
 
 laws = settings(max_examples=50, deadline=None)
 

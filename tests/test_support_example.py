@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from evalkit.agents.replies import to_output
-from evalkit.evalset import load_evalset
+from evalkit.loading.evalset import load_evalset
 from evalkit.metrics.facts import Coverage, spellings_of
 from evalkit.metrics.normalise import SAME_WORDS, normalise
 from evalkit.records import Case, EvalSet, Output

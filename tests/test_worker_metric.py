@@ -14,7 +14,7 @@ import pytest
 
 from evalkit.errors import InvalidInput
 from evalkit.records import Case, Json, Output, Surroundings, ToolCall, Turn
-from evalkit.workers import Reply, Target, open_pool
+from evalkit.worker.pool import Reply, Target, open_pool
 
 CASE = Case(
     id="refund",

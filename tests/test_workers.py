@@ -18,7 +18,7 @@ import pytest
 
 from evalkit.errors import InvalidInput
 from evalkit.records import Json, Surroundings
-from evalkit.workers import Reply, Target, WorkerPool, open_pool
+from evalkit.worker.pool import Reply, Target, WorkerPool, open_pool
 
 T = TypeVar("T")
 
@@ -652,7 +652,7 @@ def test_a_worker_ends_with_its_parent_even_while_a_call_hangs(tmp_path: Path) -
 import asyncio, os
 from pathlib import Path
 from tests.test_workers import payload, surroundings_of
-from evalkit.workers import Target, open_pool
+from evalkit.worker.pool import Target, open_pool
 async def run():
     folder = Path({str(tmp_path)!r})
     target = Target(kind="agent", ref="agent:answer")
@@ -782,7 +782,7 @@ def test_a_target_that_cannot_be_loaded_says_why(
 def test_a_target_that_is_never_loaded_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.workers.LOAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("evalkit.worker.pool.LOAD_TIMEOUT_S", 0.3)
     (tmp_path / "support.py").write_text("import time; time.sleep(100)")
     assert "was not loaded within 0.3 s" in load_error(tmp_path, "support:answer")
 

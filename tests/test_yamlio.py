@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit import yamlio
-from evalkit.nodes import MAX_DEPTH, ListNode, MappingNode, Scalar, value_of
+from evalkit.loading import yamlio
+from evalkit.loading.nodes import MAX_DEPTH, ListNode, MappingNode, Scalar, value_of
+from evalkit.loading.yamlio import MAX_PROBLEMS, parse_yaml
 from evalkit.records import Location, Problem
-from evalkit.yamlio import MAX_PROBLEMS, parse_yaml
 
 NO_SURROGATES = st.characters(exclude_categories=["Cs"])
 # PyYAML may write the line breaks that only YAML 1.1 knows as they are.
@@ -310,7 +310,7 @@ def test_text_and_values_without_end_are_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_pyyaml_without_libyaml_is_enough() -> None:
     code = (
-        "import sys, yaml; del yaml.CSafeLoader; from evalkit import yamlio;"
+        "import sys, yaml; del yaml.CSafeLoader; from evalkit.loading import yamlio;"
         "assert yamlio.LOADER is yaml.SafeLoader; assert yamlio.parse_yaml(b'a: 1', 'x', [])"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ from evalkit.environment import problems_with_names
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Case, Json, Output, Problem, Request, Surroundings
 from evalkit.sources import Unreadable, locate_inside, read_file
-from evalkit.workers import Target, WorkerPool, open_pool
+from evalkit.worker.pool import Target, WorkerPool, open_pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
-from evalkit.evalset import load_evalset
 from evalkit.execution import World
+from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE
 from evalkit.project import find_root
 from evalkit.records import Json, Rule, Run

@@ -23,7 +23,7 @@ from evalkit.records import (
     Score,
     Surroundings,
 )
-from evalkit.workers import Target, WorkerPool, open_pool
+from evalkit.worker.pool import Target, WorkerPool, open_pool
 
 GROUP = "evalkit.metrics"
 """The entry-point group under which distributions offer metrics."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import msgspec
 
 from evalkit.records import Json, Run, Trial
-from evalkit.reports.numbers import rule_name
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
     STANDINGS,
@@ -21,6 +20,7 @@ from evalkit.reports.standing import (
     standing_counts,
 )
 from evalkit.samples import trial_state
+from evalkit.spelling import name_rule
 from evalkit.text import json_block
 from evalkit.verdict import Check, Comparison
 
@@ -97,7 +97,7 @@ def _case(result: CaseResult) -> Json:
 
 
 def _check(check: Check) -> Json:
-    return {"name": rule_name(check.rule), **msgspec.to_builtins(check)}
+    return {"name": name_rule(check.rule), **msgspec.to_builtins(check)}
 
 
 def comparison_document(comparison: Comparison) -> Json:

@@ -14,7 +14,6 @@ from xml.etree import ElementTree as ET
 
 from evalkit.records import Location, Trial
 from evalkit.reports.facts import check_sentence
-from evalkit.reports.numbers import rule_name
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
     BROKEN,
@@ -28,6 +27,7 @@ from evalkit.reports.standing import (
     reason_text,
     telling_trial,
 )
+from evalkit.spelling import name_rule
 from evalkit.text import head, one_line, xml_text
 from evalkit.verdict import Check, Verdict
 
@@ -138,7 +138,7 @@ def _gate_cases(report: Report) -> list[_TestCase]:
     whole = Location(path=header.evalset_path)
     marks = [
         ("verdict", whole, _verdict_mark(verdict)),
-        *((rule_name(c.rule), c.rule.where, _check_mark(c)) for c in verdict.checks),
+        *((name_rule(c.rule), c.rule.where, _check_mark(c)) for c in verdict.checks),
     ]
     return [
         _TestCase(name=name, classname=classname, where=where, time_s=0.0, mark=mark)

@@ -21,7 +21,7 @@ from evalkit.reports.facts import (
     unit_of,
     unsaid_checks,
 )
-from evalkit.reports.numbers import allowed_text, check_texts, rule_name
+from evalkit.reports.numbers import allowed_text, check_texts
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
     ASIDE,
@@ -37,6 +37,7 @@ from evalkit.reports.standing import (
     telling_trial,
     worst_first,
 )
+from evalkit.spelling import name_rule
 from evalkit.text import head, markdown_code, markdown_fence, markdown_text, one_line
 
 SUMMARY_LIMIT = 1_000_000
@@ -108,7 +109,7 @@ def _thresholds(report: Report) -> str:
     for check in checks_by_urgency(report.verdict)[:_MOST_ROWS]:
         unit = unit_of(report, check)
         numbers = (*check_texts(check, unit), allowed_text(check.rule, unit))
-        name = code_cell(rule_name(check.rule))
+        name = code_cell(name_rule(check.rule))
         rows.append((OUTCOME_WORDS[check.outcome], name, *map(plain_cell, numbers)))
     titles = ("Result", "Threshold", "Baseline", "This run", "Change", "Allowed")
     left_out = _and_more(len(report.verdict.checks) - _MOST_ROWS, report)

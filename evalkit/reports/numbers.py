@@ -43,16 +43,6 @@ def change_text(change: float | None, unit: str, *, beside: Iterable[float] = ()
     return spelling.change_text(change, unit, extra)
 
 
-def rule_name(rule: Rule) -> str:
-    """What a threshold is about: the metric, its statistic and its tag."""
-    if rule.must_pass is not None:
-        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
-    name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
-    if rule.max_regressed is not None:
-        name = "regressed cases"
-    return name if rule.tag is None else f"{name} [{rule.tag}]"
-
-
 def allowed_text(rule: Rule, unit: str) -> str:
     """A threshold's limit as it was written."""
     if rule.max_regressed is not None:

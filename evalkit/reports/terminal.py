@@ -25,7 +25,7 @@ from evalkit.reports.layout import (
     finish,
     heading,
 )
-from evalkit.reports.numbers import allowed_text, check_texts, rule_name
+from evalkit.reports.numbers import allowed_text, check_texts
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
     ASIDE,
@@ -38,6 +38,7 @@ from evalkit.reports.standing import (
     standing_words,
     worst_first,
 )
+from evalkit.spelling import name_rule
 from evalkit.verdict import Check
 
 MOST_ROWS = 20
@@ -78,7 +79,7 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
         rows.append(
             (
                 Cell(OUTCOME_WORDS[check.outcome], OUTCOME_STYLES[check.outcome]),
-                Cell(rule_name(check.rule)),
+                Cell(name_rule(check.rule)),
                 Cell(baseline if compares else ""),
                 Cell(candidate),
                 Cell(change if compares else ""),

@@ -44,7 +44,7 @@ COUNT_RECORDS = """
 import gc, sys, tracemalloc
 from pathlib import Path
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.evalset import load_evalset
+from evalkit.loading.evalset import load_evalset
 from evalkit.store import read_run
 
 path = Path(sys.argv[1]).resolve()

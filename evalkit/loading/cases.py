@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.digest import digest
-from evalkit.nodes import (
+from evalkit.loading.nodes import (
     Broken,
     ListNode,
     MappingNode,
@@ -16,9 +16,9 @@ from evalkit.nodes import (
     quote,
     value_of,
 )
-from evalkit.reading import Fields, open_fields
+from evalkit.loading.reading import Fields, open_fields
+from evalkit.loading.specs import read_metrics
 from evalkit.records import Case, Json, MetricSpec, Problem, Role, Turn
-from evalkit.specs import read_metrics
 
 CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics")
 TURN_KEYS = ("role", "content")

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 from evalkit.compare import PairedScores
 from evalkit.errors import NotComparable
-from evalkit.power import Demand
 from evalkit.records import Rule, Stat
 from evalkit.samples import LARGEST, mean, quantile
+from evalkit.statistics.power import Demand
 
 Rows: TypeAlias = Sequence[Sequence[float]]
 """Values by case and trial."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from evalkit.nodes import (
+from evalkit.loading.nodes import (
     Broken,
     ListNode,
     MappingNode,
@@ -17,7 +17,7 @@ from evalkit.nodes import (
     quote,
     value_of,
 )
-from evalkit.reading import Fields, open_fields, suggest
+from evalkit.loading.reading import Fields, open_fields, suggest
 from evalkit.records import AgentSpec, Json, MetricSpec, Problem, Rule, Stat
 
 AGENT_KINDS = ("python", "command", "http", "openai", "recorded")
@@ -171,10 +171,19 @@ def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[Metri
     return tuple(specs.values())
 
 
+SMALLEST_ALPHA = 1e-6
+LARGEST_ALPHA = 0.5
+"""At one half, every other unchanged agent would fail."""
+
+
 def _read_alpha(fields: Fields) -> float | None:
     alpha = fields.number("alpha", above=0)
-    if alpha is not None and alpha >= 1:
-        fields.complain(f"alpha must be less than 1, not {alpha:g}.", fields.get("alpha"))
+    if alpha is not None and not SMALLEST_ALPHA <= alpha < LARGEST_ALPHA:
+        fields.complain(
+            f"alpha must be from {SMALLEST_ALPHA:.6f} to below {LARGEST_ALPHA:g}, not {alpha:g}. "
+            f"It is the chance that an unchanged agent fails.",
+            fields.get("alpha"),
+        )
         return None
     return alpha
 

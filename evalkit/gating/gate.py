@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 from evalkit.compare import compare_tables
 from evalkit.errors import FAILED, PASSED, Undecidable
+from evalkit.gating.sides import Sides
+from evalkit.gating.thresholds import apply_rule
 from evalkit.records import Outcome, Rule, Run
 from evalkit.samples import tabulate
-from evalkit.sides import Sides
 from evalkit.spelling import count_of, missing_text
 from evalkit.summary import summarise_table, tally_table
-from evalkit.thresholds import apply_rule
 from evalkit.verdict import Check, Tally, Verdict
 
 _ACCOUNTED = ("scored", "skipped")

@@ -7,11 +7,10 @@ from functools import partial
 from math import floor, isfinite
 
 from evalkit.compare import PairedScores
-from evalkit.evidence import Evidence, PlainChange, cases_for_bound
-from evalkit.limits import Reading, cases_to_decide
-from evalkit.power import WANTED_POWER, trials_to_decide
+from evalkit.gating.evidence import Evidence, PlainChange, cases_for_bound
+from evalkit.gating.limits import Reading, cases_to_decide
+from evalkit.gating.scale import Rows, Scale
 from evalkit.records import MetricInfo, Outcome, Rule
-from evalkit.scale import Rows, Scale
 from evalkit.spelling import (
     bound_text,
     change_text,
@@ -19,24 +18,15 @@ from evalkit.spelling import (
     digits_apart,
     limit_text,
     missing_text,
+    name_rule,
     odds_text,
     value_text,
 )
+from evalkit.statistics.power import WANTED_POWER, trials_to_decide
 from evalkit.verdict import CaseHit
 
 _NAMED_HITS = 3
 _NAMED_FAILURES = 5
-
-
-def name_rule(rule: Rule) -> str:
-    """What a threshold is about: the metric, its statistic and its tag."""
-    if rule.max_regressed is not None:
-        name = "regressed cases"
-    elif rule.must_pass is not None:
-        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
-    else:
-        name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
-    return name if rule.tag is None else f"{name} [{rule.tag}]"
 
 
 def hits_text(hits: Iterable[CaseHit], unit: str = "") -> str:

@@ -9,7 +9,10 @@ from math import ceil, inf, isfinite
 
 import numpy as np
 
-from evalkit.intervals import (
+from evalkit.gating.scale import LEVELS, Rows, statistic_of
+from evalkit.records import Outcome, Rule
+from evalkit.samples import CaseScores, mean
+from evalkit.statistics.intervals import (
     Interval,
     effective_trials,
     mean_interval,
@@ -17,9 +20,6 @@ from evalkit.intervals import (
     trials_for_bounds,
     wilson_interval,
 )
-from evalkit.records import Outcome, Rule
-from evalkit.samples import CaseScores, mean
-from evalkit.scale import LEVELS, Rows, statistic_of
 from evalkit.summary import sum_missing
 
 _ROUNDING = 1e-9

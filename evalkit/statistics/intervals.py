@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.exchange import Floats
+from evalkit.statistics.exchange import Floats
 
 
 class Interval(NamedTuple):

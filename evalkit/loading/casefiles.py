@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import NamedTuple, NoReturn, TypeAlias
 
-from evalkit.nodes import (
+from evalkit.loading.nodes import (
     MAX_DEPTH,
     MAX_TEXT,
     Broken,
@@ -24,10 +24,10 @@ from evalkit.nodes import (
     number_problem,
     quote,
 )
-from evalkit.reading import open_fields, suggest
+from evalkit.loading.reading import open_fields, suggest
+from evalkit.loading.yamlio import parse_yaml
 from evalkit.records import Json, Location, Problem
 from evalkit.sources import decode_utf8
-from evalkit.yamlio import parse_yaml
 
 CaseReader: TypeAlias = Callable[[bytes, str, list[Problem]], Iterator[Node]]
 """Takes a file's content, what to call it in locations, and where problems are added."""

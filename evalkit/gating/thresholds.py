@@ -6,19 +6,14 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
-from evalkit.case_rules import check_must_pass, check_regressed
 from evalkit.compare import PairedScores, pair_scores
 from evalkit.errors import NotComparable, Undecidable
-from evalkit.evidence import Evidence, judge_evidence
-from evalkit.limits import judge_reading, read_value
-from evalkit.records import Rule
-from evalkit.samples import CaseScores, ScoreTable, mean
-from evalkit.sides import Sides, missing_name
-from evalkit.spelling import missing_text
-from evalkit.summary import sum_missing
-from evalkit.verdict import Check
-from evalkit.weighing import take_plain_change, weigh_evidence
-from evalkit.wording import (
+from evalkit.gating.case_rules import check_must_pass, check_regressed
+from evalkit.gating.evidence import Evidence, judge_evidence
+from evalkit.gating.limits import judge_reading, read_value
+from evalkit.gating.sides import Sides, missing_name
+from evalkit.gating.weighing import take_plain_change, weigh_evidence
+from evalkit.gating.wording import (
     change_sentence,
     direction_text,
     limit_plan_text,
@@ -29,6 +24,11 @@ from evalkit.wording import (
     trials_per_case,
     undecided_sentence,
 )
+from evalkit.records import Rule
+from evalkit.samples import CaseScores, ScoreTable, mean
+from evalkit.spelling import missing_text
+from evalkit.summary import sum_missing
+from evalkit.verdict import Check
 
 
 class Decided(NamedTuple):

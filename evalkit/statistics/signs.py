@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.exchange import Floats, PassCounts
+from evalkit.statistics.exchange import Floats, PassCounts
 
 EXACT_UP_TO = 15
 """Differences for which all 2**15 sign patterns are looked at, in about a millisecond."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from evalkit.compare import find_redefined
 from evalkit.errors import Undecidable
+from evalkit.gating.sides import Sides, missing_name
+from evalkit.gating.wording import must_pass_sentence, regressed_sentence
 from evalkit.records import Case, Outcome, Rule, Trial
 from evalkit.samples import ScoreTable
-from evalkit.sides import Sides, missing_name
 from evalkit.verdict import CaseChange, CaseHit, Check
-from evalkit.wording import must_pass_sentence, regressed_sentence
 
 
 def _find_changes(rule: Rule, sides: Sides) -> list[CaseChange]:

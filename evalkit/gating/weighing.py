@@ -8,14 +8,22 @@ from math import ceil, floor, inf, sqrt
 import numpy as np
 
 from evalkit.compare import PairedScores
-from evalkit.evidence import Evidence, PlainChange
-from evalkit.exchange import ExchangeTest, Floats, PassCounts, compare_passes
-from evalkit.intervals import Interval, mean_interval
-from evalkit.power import Design, smallest_drop, smallest_shift, z_of
+from evalkit.gating.evidence import Evidence, PlainChange
+from evalkit.gating.scale import (
+    LEVELS,
+    Rows,
+    Scale,
+    choose_scale,
+    demand_of,
+    mean_of_means,
+    statistic_of,
+)
 from evalkit.records import Rule
 from evalkit.samples import mean
-from evalkit.scale import LEVELS, Rows, Scale, choose_scale, demand_of, mean_of_means, statistic_of
-from evalkit.stats import count_within, flip_signs
+from evalkit.statistics.exchange import ExchangeTest, Floats, PassCounts, compare_passes
+from evalkit.statistics.intervals import Interval, mean_interval
+from evalkit.statistics.power import Design, smallest_drop, smallest_shift, z_of
+from evalkit.statistics.signs import count_within, flip_signs
 from evalkit.verdict import CaseHit
 
 _MOST_HITS = 5

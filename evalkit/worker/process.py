@@ -15,7 +15,7 @@ from typing import Any
 import evalkit
 from evalkit.processes import MARK_VARIABLE, kill_marked, kill_tree
 from evalkit.records import AgentError, Json
-from evalkit.worker_streams import Lines, Reply, Watch, decode, describe_end, read_reply
+from evalkit.worker.streams import Lines, Reply, Watch, decode, describe_end, read_reply
 
 FROZEN_AFTER_S = 0.5
 """How long a process may leave a ping unanswered; longer, and something holds its interpreter."""

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from evalkit.casefiles import READERS, find_reader
-from evalkit.cases import read_case
 from evalkit.digest import digest
-from evalkit.nodes import ListNode, MappingNode, Node, Scalar, describe, is_null, quote
-from evalkit.reading import Fields, open_fields
+from evalkit.loading.casefiles import READERS, find_reader
+from evalkit.loading.cases import read_case
+from evalkit.loading.nodes import ListNode, MappingNode, Node, Scalar, describe, is_null, quote
+from evalkit.loading.reading import Fields, open_fields
+from evalkit.loading.specs import read_agent, read_gate, read_metrics, read_settings
+from evalkit.loading.yamlio import MAX_PROBLEMS, parse_yaml
 from evalkit.records import AgentSpec, Case, EvalSet, Json, Location, MetricSpec, Problem, Rule
 from evalkit.settings import SETTING_NAMES
 from evalkit.sources import Unreadable, locate_inside, read_file, shown_path
-from evalkit.specs import read_agent, read_gate, read_metrics, read_settings
-from evalkit.yamlio import MAX_PROBLEMS, parse_yaml
 
 PROJECT_FILE = "evalkit.yaml"
 PROJECT_KEYS = ("agent", "metrics", "gate", *sorted(SETTING_NAMES))

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 import yaml
 
-from evalkit.nodes import (
+from evalkit.loading.nodes import (
     MAX_DEPTH,
     MAX_TEXT,
     Broken,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 
 from evalkit.compare import PairedScores
-from evalkit.power import LEANING, Demand, Design
+from evalkit.gating.scale import Scale
 from evalkit.records import Outcome
-from evalkit.scale import Scale
+from evalkit.statistics.power import LEANING, Demand, Design
 from evalkit.verdict import CaseHit
 
 _ROUNDING = 1e-9

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evalkit.nodes import (
+from evalkit.loading.nodes import (
     Broken,
     ListNode,
     MappingNode,

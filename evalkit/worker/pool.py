@@ -19,8 +19,8 @@ from evalkit.environment import child_environment
 from evalkit.errors import InvalidInput
 from evalkit.processes import kill_marked
 from evalkit.records import AgentError, Json, Location, Problem, Surroundings
-from evalkit.worker_process import CannotStart, Launch, WorkerProcess
-from evalkit.worker_streams import Reply
+from evalkit.worker.process import CannotStart, Launch, WorkerProcess
+from evalkit.worker.streams import Reply
 
 __all__ = ["Reply", "Target", "WorkerPool", "open_pool"]
 

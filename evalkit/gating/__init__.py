@@ -1,0 +1,1 @@
+"""A run, its baseline and the thresholds, turned into one verdict."""

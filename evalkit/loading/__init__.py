@@ -1,0 +1,1 @@
+"""Eval-set files, turned into records and problems with their places."""
