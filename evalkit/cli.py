@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
 from evalkit.console import emit, real_screen, real_world, say
+from evalkit.delivery import check_targets, deliver, leave, print_report, refuse_unlike
 from evalkit.options import (
     Against,
     AgentVersion,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from evalkit.execution import World
     from evalkit.plan import Order
     from evalkit.records import Json
-    from evalkit.reports.report import Report
 
 
 class OneErrorDoor(TyperGroup):
@@ -101,11 +101,13 @@ def _evalkit(
 @app.command()
 def run(
     evalset: EvalSetPath,
-    expression: Expression = "",
+    expression: Expression = None,
     tag: Tags = [],  # noqa: B006 - typer copies it
     case: CaseIds = [],  # noqa: B006
     failed: Annotated[bool, typer.Option("--failed", help="What failed in the last run.")] = False,
-    shard: Annotated[str, typer.Option(metavar="I/N", help="Part I of N equal parts.")] = "",
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Part I of N equal parts.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many cases.")] = None,
     trials: Trials = None,
     concurrency: Concurrency = None,
@@ -135,6 +137,14 @@ def run(
     from evalkit.plan import Order
     from evalkit.selection import Selection, parse_shard
 
+    refuse_unlike(
+        ("--retry-errors goes with --resume", retry_errors and not resume),
+        ("--dry-run and --resume do not go together", dry_run and resume),
+        ("--agent-version is empty", agent_version == ""),
+        ("--agent is empty", agent == ""),
+        ("--baseline is empty", baseline == ""),
+    )
+    check_targets(junit, markdown)
     world = real_world()
     order = Order(
         path=evalset,
@@ -143,7 +153,7 @@ def run(
             case_ids=tuple(case),
             tags=tuple(tag),
             expression=expression,
-            shard=parse_shard(shard) if shard else None,
+            shard=parse_shard(shard) if shard is not None else None,
             limit=limit,
         ),
         overrides={
@@ -193,6 +203,12 @@ def baseline(
     from evalkit.plan import Order
     from evalkit.reports.findings import recorded_json, recorded_text
 
+    refuse_unlike(
+        ("--retry-errors goes with --resume", retry_errors and not resume),
+        ("--from runs nothing, so it has nothing to resume", source is not None and resume),
+        ("--agent-version is empty", agent_version == ""),
+        ("--from is empty", source == ""),
+    )
     world = real_world()
     overrides: dict[str, Json] = {
         "trials": trials,
@@ -226,6 +242,7 @@ def gate(
     """Decide a stored run again, paying nothing."""
     from evalkit.commands.gate import gate as decide_again
 
+    check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
     deliver(decide_again(ref, against, real_world()), format, junit, markdown)
 
@@ -296,6 +313,7 @@ def merge(
     """Join the parts of a sharded run."""
     from evalkit.commands.merge import merge as join
 
+    check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
     deliver(join(refs, against, real_world()), format, junit, markdown)
 
@@ -332,41 +350,6 @@ def choose_baseline(ref: str | None, allow_missing: bool) -> BaselineChoice:
     from evalkit.deciding import BaselineChoice
 
     return BaselineChoice(ref=ref, allow_missing=allow_missing)
-
-
-def deliver(
-    report: Report,
-    format: Format,  # noqa: A002
-    junit: Path | None,
-    markdown: Path | None,
-) -> NoReturn:
-    """Write the files that were asked for, print the result, exit with the verdict's code."""
-    from evalkit.files import write_whole
-    from evalkit.reports.junit import render_junit
-    from evalkit.reports.markdown import render_markdown
-
-    print_report(report, format)
-    if junit:
-        write_whole(junit, render_junit(report))
-    if markdown:
-        write_whole(markdown, render_markdown(report))
-    leave(report.verdict.exit_code)
-
-
-def print_report(report: Report, format: Format, rows: int | None = 20) -> None:  # noqa: A002
-    """Print a report on stdout, with at most so many rows a section."""
-    from evalkit.reports.json import render_json
-    from evalkit.reports.terminal import render_terminal
-
-    if format is Format.json:
-        emit(render_json(report))
-    else:
-        emit(render_terminal(report, real_screen(), rows=rows))
-
-
-def leave(code: int) -> NoReturn:
-    """End the process with an exit code."""
-    raise typer.Exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

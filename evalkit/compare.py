@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from evalkit.errors import NotComparable
 from evalkit.records import Case, MetricInfo, Run, Trial
 from evalkit.samples import ScoreTable, is_usable, mean, tabulate
-from evalkit.verdict import CaseChange, CaseStatus, Comparison, MetricChange
+from evalkit.verdict import CaseChange, Comparison, MetricChange
 
 _NAMED_CASES = 5
 
@@ -171,25 +171,42 @@ def _left_its_range(before: list[Trial], after: list[Trial], metrics: Sequence[s
 def _case_change(
     case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
 ) -> CaseChange:
-    base_passed = sum(_passes(trial, metrics) for trial in before)
-    passed = sum(_passes(trial, metrics) for trial in after)
-    passed_then, passes_now = 2 * base_passed > len(before), 2 * passed > len(after)
-    status: CaseStatus = "unchanged"
+    change = _count_passes(case, before, after, metrics)
     if not (before and after and metrics):
-        status = "not_scored"
-    elif passed_then != passes_now:
-        status = "fixed" if passes_now else "regressed"
-    elif _left_its_range(before, after, metrics):
-        status = "changed"
+        return replace(change, status="not_scored")
+    if _passed_then(change) != _passes_now(change):
+        return replace(change, status="fixed" if _passes_now(change) else "regressed")
+    # A metric that always fails, such as a new and strict one, must not hide another one's fall.
+    for metric in metrics:
+        alone = _count_passes(case, before, after, [metric])
+        if _passed_then(alone) and not _passes_now(alone):
+            return replace(alone, status="regressed", metric=metric)
+    if _left_its_range(before, after, metrics):
+        return replace(change, status="changed")
+    return change
+
+
+def _count_passes(
+    case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
+) -> CaseChange:
+    base_passed = sum(_passes(trial, metrics) for trial in before)
     return CaseChange(
         case_id=case.id,
-        status=status,
+        status="unchanged",
         flaky=0 < base_passed < len(before),
         base_passed=base_passed,
         base_trials=len(before),
-        passed=passed,
+        passed=sum(_passes(trial, metrics) for trial in after),
         trials=len(after),
     )
+
+
+def _passed_then(change: CaseChange) -> bool:
+    return 2 * change.base_passed > change.base_trials
+
+
+def _passes_now(change: CaseChange) -> bool:
+    return 2 * change.passed > change.trials
 
 
 def _case_changes(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.gating.gate import decide
+from evalkit.hints import Place
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
+from evalkit.spelling import count_of, name_rule
 from evalkit.verdict import Verdict
 
 
@@ -58,23 +59,25 @@ def read_chosen_baseline(
     return read_baseline(own) if own.exists() else None
 
 
-def judge(
+def judge(  # noqa: PLR0913 - what is decided, and by what
     run: Run,
     rules: Sequence[Rule],
     baseline: Run | None,
     tolerance: Tolerance,
+    place: Place,
     *,
     allow_missing: bool,
 ) -> Verdict:
     """Decide a run, whatever stage it stopped at; pays nothing and changes nothing."""
-    notes = [*run.warnings]
+    rules, left_out = select_rules(run, rules)
+    notes = [*run.warnings, *left_out]
     if baseline is None and allow_missing:
-        left_out = [rule for rule in rules if rule.compares]
+        compared = [rule for rule in rules if rule.compares]
         rules = [rule for rule in rules if not rule.compares]
-        if left_out:
+        if compared:
             notes.append(
-                f"NO BASELINE: {len(left_out)} thresholds that compare with it were left out. "
-                f"Nothing kept this run from being worse than the last one."
+                f"NO BASELINE: {count_of(len(compared), 'threshold')} that would compare with it "
+                f"left out. Nothing kept this run from being worse than the last one."
             )
     verdict = decide(
         rules,
@@ -83,33 +86,62 @@ def judge(
         max_errors=tolerance.max_errors,
         on_inconclusive=tolerance.on_inconclusive,
         baseline_problem=(
-            f"there is no baseline yet. Make this run it: {accept_command(run)}; "
-            f"or record 10 trials a case: evalkit baseline {shlex.quote(run.header.evalset_path)}"
+            f"there is no baseline yet. Make this run it: {place.promote(run)}; "
+            f"or record 10 trials a case: {place.record(run)}"
         ),
     )
     return replace(verdict, notes=(*notes, *verdict.notes))
 
 
-def report_on(run: Run, verdict: Verdict, baseline: Run | None) -> Report:
+def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:
+    """The rules that a run of a part of its set can be held to, and a note on the others.
+
+    Of a shard nothing is decided, because its part of the evidence is not all of it.
+    """
+    header = run.header
+    if header.shard:
+        return (), (f"Part {header.shard}: the thresholds are decided by `evalkit merge`.",)
+    if not header.selection:
+        return rules, ()
+    tags = {tag for case in header.cases for tag in case.tags}
+    metrics = {score.metric for trial in run.trials for score in trial.scores}
+    about = [rule for rule in rules if _is_about(rule, tags, metrics)]
+    left_out = [name_rule(rule) for rule in rules if rule not in about]
+    if not left_out:
+        return rules, ()
+    return about, (f"Not decided, as no selected case is about it: {', '.join(left_out)}.",)
+
+
+def _is_about(rule: Rule, tags: Set[str], metrics: Set[str]) -> bool:
+    if rule.must_pass:
+        return bool(tags & set(rule.must_pass))
+    if rule.tag is not None and rule.tag not in tags:
+        return False
+    # Without any score it is not known which metrics the cases have; then nothing is left out.
+    return not rule.metric or not metrics or rule.metric in metrics
+
+
+def report_on(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> Report:
     """The run with its verdict and the commands that lead on from here."""
-    return Report(run=run, verdict=verdict, baseline=baseline, hints=suggest(run, verdict))
+    hints = suggest(run, verdict, baseline, place)
+    return Report(run=run, verdict=verdict, baseline=baseline, hints=hints)
 
 
-def suggest(run: Run, verdict: Verdict) -> tuple[Hint, ...]:
+def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> tuple[Hint, ...]:
     """The exact commands a reader is likely to want next."""
-    run_id = run.header.id
     hints = []
     if not run.finished:
-        hints.append(Hint(label="resume", command=resume_command(run)))
+        hints.append(Hint(label="resume", command=place.resume(run)))
     worst = find_worst_case(run, verdict)
     if worst:
-        hints.append(
-            Hint(label="look closer", command=f"evalkit show {run_id} {shlex.quote(worst)}")
-        )
+        hints.append(Hint(label="look closer", command=place.show(run, worst)))
     if verdict.comparison is not None:
-        hints.append(Hint(label="all changes", command=f"evalkit diff baseline {run_id}"))
+        hints.append(Hint(label="all changes", command=place.diff(run)))
     if run.finished and not run.header.selection and not verdict.tally.errors:
-        hints.append(Hint(label="accept as baseline", command=accept_command(run)))
+        # A baseline of many trials is not to be replaced by one of few, which sees less.
+        sharper = baseline is not None and baseline.header.trials > run.header.trials
+        command = place.record(run) if sharper else place.promote(run)
+        hints.append(Hint(label="accept as baseline", command=command))
     return tuple(hints)
 
 
@@ -121,13 +153,3 @@ def find_worst_case(run: Run, verdict: Verdict) -> str | None:
     troubled = [trial for trial in run.trials if trial.state != "scored"]
     failed = [trial for trial in run.trials if not trial.passed]
     return next((trial.case_id for trial in (*troubled, *failed)), None)
-
-
-def accept_command(run: Run) -> str:
-    """The command that promotes a run."""
-    return f"evalkit baseline {shlex.quote(run.header.evalset_path)} --from {run.header.id}"
-
-
-def resume_command(run: Run) -> str:
-    """The command that goes on with an unfinished run."""
-    return f"evalkit run {shlex.quote(run.header.evalset_path)} --resume --run-id {run.header.id}"

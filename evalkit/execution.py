@@ -20,7 +20,7 @@ from evalkit.digest import digest
 from evalkit.errors import InvalidInput
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import find_root, read_git_state
-from evalkit.records import Case, Json, MetricInfo, Problem, Run, RunHeader, Trial
+from evalkit.records import Case, Json, Problem, Run, RunHeader, Trial
 from evalkit.redaction import Redactor
 from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.selection import Selection
@@ -252,7 +252,7 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         evalset_path=path_in(root, order.path),
         evalset_digest=plan.evalset.digest,
         cases=plan.cases,
-        metrics=describe_metrics(plan),
+        metrics=plan.metrics,
         gate=plan.gate,
         trials=plan.settings.trials,
         agent_kind=plan.agent.kind,
@@ -269,21 +269,6 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
     )
-
-
-def describe_metrics(plan: Plan) -> tuple[MetricInfo, ...]:
-    """Every metric of the selected cases by name.
-
-    A metric that all its cases share has its own digest; one whose arguments differ from case to
-    case has none here, because each case's digest covers them.
-    """
-    infos: dict[str, MetricInfo] = {}
-    for scorers in plan.scorers.values():
-        for scorer in scorers:
-            info = infos.setdefault(scorer.info.name, scorer.info)
-            if info.digest != scorer.info.digest:
-                infos[info.name] = replace(info, digest="")
-    return tuple(infos.values())
 
 
 def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:

@@ -11,12 +11,13 @@ from evalkit.verdict import MetricSummary, Tally
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """The baseline that was written, and what it holds."""
+    """The baseline that was written, what it holds, and how many trials a case the old one had."""
 
     path: Path
     run: Run
     tally: Tally
     summaries: tuple[MetricSummary, ...]
+    replaced_trials: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

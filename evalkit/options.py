@@ -30,7 +30,8 @@ RunRef = Annotated[
     ),
 ]
 Expression = Annotated[
-    str, typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'.")
+    str | None,
+    typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'."),
 ]
 Tags = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
 CaseIds = Annotated[list[str], typer.Option("--case", metavar="ID", help="The case with this id.")]
@@ -45,7 +46,11 @@ OnInconclusive = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
 Entrypoint = Annotated[
     str | None,
-    typer.Option("--agent", metavar="REF", help="Test this Python function, not the set's agent."),
+    typer.Option(
+        "--agent",
+        metavar="REF",
+        help="Test this Python function, not the set's agent; paths start from the set's folder.",
+    ),
 ]
 AgentVersion = Annotated[
     str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")

@@ -19,6 +19,7 @@ from evalkit.records import (
     EvalSet,
     Json,
     Location,
+    MetricInfo,
     MetricSpec,
     Problem,
     Rule,
@@ -58,6 +59,7 @@ class Plan:
     settings: Settings
     selection: Selection
     scorers: Mapping[str, tuple[Scorer, ...]]
+    metrics: tuple[MetricInfo, ...]
     surroundings: Surroundings
 
 
@@ -91,11 +93,15 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
         except InvalidInput as error:
             problems = [*problems, *error.problems]
         else:
-            problems = [*problems, *find_scoring_problems(evalset, specs, opened)]
+            problems = [
+                *problems,
+                *find_scoring_problems(evalset, specs, opened),
+                *find_reference_problems(evalset, specs),
+                *find_limit_problems(evalset, opened),
+            ]
         cases = evalset.cases if problems else select_cases(evalset.cases, order.selection)
         problems = [
             *problems,
-            *find_reference_problems(evalset, specs),
             *find_agent_problems(evalset, cases, surroundings, problems),
         ]
         if problems or evalset.agent is None:
@@ -108,13 +114,16 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
             settings=settings,
             selection=order.selection,
             scorers={case.id: applicable_scorers(case, specs[case.id], opened) for case in cases},
+            metrics=describe_metrics(evalset.cases, specs, opened),
             surroundings=surroundings,
         )
 
 
 def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:
     """Another Python function under the limits of the agent it stands in for."""
-    return replace(agent or AgentSpec(kind="python", args={}), kind="python", args={"": entrypoint})
+    limits = agent or AgentSpec(kind="python", args={})
+    where = Location(path="--agent (paths start from the set's folder)")
+    return replace(limits, kind="python", args={"": entrypoint}, where=where)
 
 
 def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
@@ -140,6 +149,25 @@ def applicable_scorers(
     """The scorers that have what they need in this case, in the order of the metrics."""
     scorers = (opened[spec_digest(spec)] for spec in specs)
     return tuple(scorer for scorer in scorers if scorer.applies_to(case))
+
+
+def describe_metrics(
+    cases: Iterable[Case],
+    specs: Mapping[str, Sequence[MetricSpec]],
+    opened: Mapping[str, Scorer],
+) -> tuple[MetricInfo, ...]:
+    """Every metric of a set by name, also of the cases that are not selected.
+
+    A metric that all its cases share has its own digest; one whose arguments differ from case to
+    case has none here, because each case's digest covers them.
+    """
+    infos: dict[str, MetricInfo] = {}
+    for case in cases:
+        for scorer in applicable_scorers(case, specs[case.id], opened):
+            info = infos.setdefault(scorer.info.name, scorer.info)
+            if info.digest != scorer.info.digest:
+                infos[info.name] = replace(info, digest="")
+    return tuple(infos.values())
 
 
 def find_scoring_problems(
@@ -187,6 +215,20 @@ def find_reference_problems(
         for tag in spec.tags:
             if tag not in tags:
                 yield _unknown("tag", tag, tags, spec.where)
+
+
+def find_limit_problems(evalset: EvalSet, opened: Mapping[str, Scorer]) -> Iterable[Problem]:
+    """Limits that no share can reach, as when somebody thinks in percent."""
+    shares = {scorer.info.name for scorer in opened.values() if not scorer.info.unit}
+    for rule in evalset.gate:
+        for name in ("min", "max", "max_drop", "max_rise", "margin"):
+            limit = getattr(rule, name)
+            if rule.metric in shares and limit is not None and limit > 1:
+                yield Problem(
+                    message=f"gate: {name} is {limit:g}, but {rule.metric!r} is a share in 0..1. "
+                    f"For {limit:g} percent write {limit / 100:g}.",
+                    where=rule.where,
+                )
 
 
 def _unknown(noun: str, name: str, known: Sequence[str], where: Location) -> Problem:

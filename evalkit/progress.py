@@ -23,7 +23,7 @@ class _Bar:
 
         self.display = Progress(
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24, style="dim", complete_style="default", finished_style="green"),
             TextColumn("{task.fields[talk]}"),
             TimeRemainingColumn(compact=True),
             console=Console(file=stream),

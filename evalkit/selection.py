@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Selection:
 
     case_ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    expression: str = ""
+    expression: str | None = None
     only: frozenset[str] | None = None
     shard: Shard | None = None
     limit: int | None = None
@@ -44,7 +45,7 @@ class Selection:
     def __str__(self) -> str:
         words = [f"--case {case_id}" for case_id in self.case_ids]
         words += [f"--tag {tag}" for tag in self.tags]
-        words += [f"-k {self.expression!r}"] if self.expression else []
+        words += [f"-k {self.expression!r}"] if self.expression is not None else []
         words += ["--failed"] if self.only is not None else []
         words += [f"--shard {self.shard}"] if self.shard else []
         words += [f"--limit {self.limit}"] if self.limit is not None else []
@@ -63,8 +64,13 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
     known = {case.id for case in cases}
     unknown = [case_id for case_id in selection.case_ids if case_id not in known]
     if unknown:
-        raise InvalidInput.single(f"no case has the id {', '.join(map(repr, unknown))}.")
-    matches = parse_expression(selection.expression) if selection.expression else lambda _: True
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise InvalidInput.single(
+            f"no case has the id {', '.join(map(repr, unknown))}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+        )
+    expression = selection.expression
+    matches = parse_expression(expression) if expression is not None else lambda _: True
     chosen = [
         case
         for case in cases
@@ -73,14 +79,23 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
         and (selection.only is None or case.id in selection.only)
         and matches(case)
     ]
+    if selection.shard and selection.shard.count > len(chosen) > 0:
+        raise InvalidInput.single(
+            f"--shard {selection.shard}: there are only {len(chosen)} cases. "
+            f"Use at most {len(chosen)} parts."
+        )
     if selection.shard:
         chosen = chosen[selection.shard.index - 1 :: selection.shard.count]
     if selection.limit is not None:
         chosen = chosen[: selection.limit]
     if not chosen:
+        tags = sorted({tag for case in cases for tag in case.tags})
+        asked = next(iter(selection.tags), "")
+        near = difflib.get_close_matches(asked, tags, n=1) if asked not in tags else []
+        advice = f"Did you mean {near[0]!r}? " if near else ""
         raise NothingSelected(
             f"no case of {len(cases)} is selected by {selection}. "
-            f"Known tags: {', '.join(sorted({tag for case in cases for tag in case.tags})) or '-'}."
+            f"{advice}Known tags: {', '.join(tags) or '-'}."
         )
     return tuple(chosen)
 

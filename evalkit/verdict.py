@@ -54,7 +54,9 @@ class CaseChange:
     """One case in baseline and candidate.
 
     Passes are counted over fully scored trials; a case passes when more than half of them do.
-    `flaky` is set when its baseline trials disagree with one another.
+    `flaky` is set when its baseline trials disagree with one another. A case that other metrics keep
+    from passing regresses all the same when one of its metrics does: then `metric` names that one,
+    and the counts are its own.
     """
 
     case_id: str
@@ -64,6 +66,7 @@ class CaseChange:
     base_trials: int = 0
     passed: int = 0
     trials: int = 0
+    metric: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

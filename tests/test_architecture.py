@@ -15,6 +15,7 @@ PACKAGE = Path(evalkit.__file__).parent
 
 LAYERS = (
     ("cli", "__main__"),
+    ("delivery",),
     ("console", "options"),
     ("problems",),
     ("commands",),

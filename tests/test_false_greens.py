@@ -288,3 +288,84 @@ def test_a_crashed_agent_is_never_a_pass(project: Project, tmp_path: Path) -> No
     project.write("agent.py", "import os\ndef answer(text):\n    os._exit(0)\n")
     done = project.evalkit("run", "echo.yaml")
     assert done.code == 3
+
+
+@pytest.mark.parametrize(
+    "limit", ["max_drop: 2", "min: 90", "max: 1.5", "max_drop: 0.02, margin: 5"]
+)
+def test_a_limit_in_percent_on_a_share_is_refused(project: Project, limit: str) -> None:
+    project.write(
+        "set.yaml",
+        HEAD
+        + f"gate: [{{metric: exact_match, {limit}}}]\ncases:\n- {{id: a, input: x, expected: X}}\n",
+    )
+    for command in (["validate"], ["run"]):
+        done = project.evalkit(*command, "set.yaml")
+        assert done.code == 2
+        assert "set.yaml:3" in done.err
+        assert "share in 0..1" in done.err
+
+
+def test_a_metric_that_always_fails_does_not_hide_the_fall_of_another(project: Project) -> None:
+    text = (
+        (project.folder / "echo.yaml")
+        .read_text()
+        .replace("[exact_match]", "[{contains: {all: [please]}}, exact_match]")
+    )
+    project.write("echo.yaml", text + "gate: [{max_regressed: 0}]\n")
+    assert project.evalkit("baseline", "echo.yaml", "--trials", "3").code == 0
+    assert project.evalkit("run", "echo.yaml").code == 0
+    project.write(
+        "agent.py", "def answer(text):\n    return '?' if text == 'two' else text.upper()\n"
+    )
+    done = project.evalkit("run", "echo.yaml")
+    assert done.code == 1, done.out
+    assert "two (3/3 -> 0/1)" in " ".join(done.out.split())
+    assert "(exact_match)" in done.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-k", ""],
+        ["--shard", ""],
+        ["--tag", ""],
+        ["--case", ""],
+        ["--agent-version", ""],
+        ["--baseline", ""],
+        ["--run-id", ""],
+        ["--junit", ""],
+        ["--retry-errors"],
+        ["--dry-run", "--resume"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_says_nothing_does_not_run_everything(
+    project: Project, options: list[str]
+) -> None:
+    done = project.evalkit("run", "echo.yaml", *options)
+    assert done.code in (2, 5), done
+    assert done.err
+    assert not project.runs()
+
+
+@pytest.mark.parametrize("command", [["validate", "set.yaml"], ["run", "set.yaml", "--dry-run"]])
+def test_an_agent_that_cannot_be_loaded_is_not_called_sound(
+    project: Project, command: list[str]
+) -> None:
+    project.write(
+        "set.yaml",
+        "agent: {python: ./agent.py:anwser}\ncases:\n- {id: a, input: x, expected: X}\n",
+    )
+    done = project.evalkit(*command)
+    assert done.code == 2
+    assert "did you mean 'answer'" in done.err.lower()
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_spent(
+    project: Project,
+) -> None:
+    done = project.evalkit("run", "echo.yaml", "--junit", str(project.folder))
+    assert done.code == 2
+    assert "is a folder" in done.err
+    assert not project.runs()

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import resource
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -438,3 +439,72 @@ def test_a_secret_that_the_agent_gives_away_is_in_no_byte_we_write(
     assert SECRET.encode() not in everything
     assert b"czNjcjN0LWNhbmFyeS12YWx1ZQ" not in everything
     assert b"***" in everything
+
+
+TAGGED = """
+    agent: {python: ./agent.py:answer}
+    metrics: [exact_match, {contains: [E], name: has_e, tags: [e]}]
+    gate:
+      - {metric: exact_match, min: 0.5, test: point}
+      - {metric: exact_match, tag: e, min: 0.5, test: point}
+      - {metric: has_e, min: 0.5, test: point}
+    cases:
+      - {id: one, input: one, expected: ONE, tags: [e]}
+      - {id: two, input: two, expected: TWO}
+      - {id: three, input: three, expected: THREE, tags: [e]}
+      - {id: four, input: four, expected: FOUR}
+"""
+
+
+def test_thresholds_on_what_was_not_selected_are_named_and_not_decided(project: Project) -> None:
+    project.write("set.yaml", TAGGED)
+    done = project.evalkit("run", "set.yaml", "--case", "two", "--case", "four")
+    assert done.code == 0, done.out
+    text = " ".join(done.out.split())
+    assert "no selected case is about it: exact_match [e], has_e" in text
+
+
+def test_parts_with_different_metrics_merge_and_decide_nothing_alone(project: Project) -> None:
+    project.write("set.yaml", TAGGED)
+    project.write("agent.py", "def answer(text):\n    return '?'\n")
+    for part in ("1/2", "2/2"):
+        done = project.evalkit("run", "set.yaml", "--shard", part, "--run-id", f"p{part[0]}")
+        assert done.code == 0, done
+        assert "evalkit merge" in done.out
+    merged = project.evalkit("merge", "p1", "p2", "--format", "json")
+    assert merged.code == 1, merged
+    assert len(merged.json["checks"]) == 3
+
+
+def test_what_is_suggested_works_where_it_is_read(project: Project) -> None:
+    project.write(".git/HEAD", "")
+    project.write("sets/a set.yaml", ECHO_SET.replace("./agent.py", "./agent.py"))
+    project.write("sets/agent.py", "def answer(text):\n    return text\n")
+    for cwd in ("sets", "."):
+        here = Project(project.folder / cwd)
+        name = "a set.yaml" if cwd == "sets" else "sets/a set.yaml"
+        done = here.evalkit("run", name, "--format", "json")
+        for hint in done.json["next"]:
+            words = shlex.split(hint["command"])
+            assert words[0] == "evalkit"
+            followed = here.evalkit(*words[1:])
+            assert followed.code in (0, 1), (hint, followed)
+
+
+def test_a_sharp_baseline_is_not_replaced_in_silence(project: Project) -> None:
+    project.evalkit("baseline", "echo.yaml")
+    done = project.evalkit("run", "echo.yaml", "--run-id", "single", "--format", "json")
+    commands = [hint["command"] for hint in done.json["next"]]
+    assert "evalkit baseline echo.yaml" in commands
+    promoted = project.evalkit("baseline", "echo.yaml", "--from", "single")
+    assert promoted.code == 0
+    assert "had 10 trials" in promoted.out
+
+
+def test_runs_of_different_sets_are_compared_with_a_warning(project: Project) -> None:
+    project.write("other.yaml", ECHO_SET)
+    project.evalkit("run", "echo.yaml", "--run-id", "a")
+    project.evalkit("run", "other.yaml", "--run-id", "b")
+    done = project.evalkit("diff", "a", "b")
+    assert done.code == 0
+    assert "two different sets: echo.yaml and other.yaml" in " ".join(done.out.split())

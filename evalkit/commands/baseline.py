@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.baseline import baseline_path, write_baseline
-from evalkit.deciding import resume_command
-from evalkit.errors import Interrupted, InvalidInput, Undecidable
+from evalkit.baseline import baseline_path, read_baseline, write_baseline
+from evalkit.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
 from evalkit.execution import Choices, World, execute
 from evalkit.findings import Recorded
+from evalkit.hints import Place
 from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Run
@@ -37,10 +37,10 @@ def record(order: Order, choices: Choices, world: World) -> Recorded:
     execution = execute(order, choices, world, baseline_of=lambda _: None)
     if execution.stopped_by is not None:
         raise Interrupted(
-            f"interrupted; what is done is stored. Go on with: {_again(execution.run)}",
+            f"interrupted; what is done is stored. Go on with: {_again(execution.run, Place(root=execution.plan.surroundings.root, cwd=world.cwd))}",
             execution.stopped_by,
         )
-    return promote(execution.run, order.path, execution.plan.settings.max_errors)
+    return promote(execution.run, order.path, execution.plan.settings.max_errors, world)
 
 
 def promote_stored(order: Order, ref: str, world: World) -> Recorded:
@@ -54,17 +54,18 @@ def promote_stored(order: Order, ref: str, world: World) -> Recorded:
     run = resolve_run(ref, root=root, cwd=world.cwd)
     if (root / run.header.evalset_path).resolve() != order.path.resolve():
         raise InvalidInput.single(
-            f"run {run.header.id} is of {run.header.evalset_path}, not of {order.path}."
+            f"run {run.header.id} is of {root / run.header.evalset_path}, not of {order.path}."
         )
-    return promote(run, order.path, run.header.settings.get("max_errors", 0))
+    return promote(run, order.path, run.header.settings.get("max_errors", 0), world)
 
 
-def promote(run: Run, evalset_path: Path, max_errors: int) -> Recorded:
+def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Recorded:
     """Write a run as the baseline, if it is a whole one.
 
     Raises:
         Undecidable: cases were left out, or more trials than allowed have no score.
     """
+    place = Place(root=find_root(evalset_path.parent, world.cwd), cwd=world.cwd)
     counted = tally(run)
     if not run.finished or counted.errors > max_errors:
         missing = ", ".join(
@@ -75,7 +76,8 @@ def promote(run: Run, evalset_path: Path, max_errors: int) -> Recorded:
         raise Undecidable(
             f"run {run.header.id} is no baseline: of {counted.selected} trials {missing or 'all are'}"
             f"{'' if missing else ' scored, but it is unfinished'}. The old baseline is unchanged. "
-            f"Look closer: evalkit show {run.header.id}. Run the missing ones: {_again(run)}"
+            f"Look closer: evalkit show {place.name_run(run)}. "
+            f"Run the missing ones: {_again(run, place)}"
         )
     if run.header.selection:
         raise Undecidable(
@@ -83,9 +85,24 @@ def promote(run: Run, evalset_path: Path, max_errors: int) -> Recorded:
             f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
         )
     path = baseline_path(evalset_path, run.header.evalset)
+    replaced = _count_trials(path)
     write_baseline(path, run)
-    return Recorded(path=path, run=run, tally=counted, summaries=summarise(run))
+    return Recorded(
+        path=path,
+        run=run,
+        tally=counted,
+        summaries=summarise(run),
+        replaced_trials=replaced,
+    )
 
 
-def _again(run: Run) -> str:
-    return resume_command(run).replace("evalkit run", "evalkit baseline", 1) + " --retry-errors"
+def _count_trials(path: Path) -> int:
+    """How many trials a case the baseline has that is about to be replaced."""
+    try:
+        return read_baseline(path).header.trials
+    except EvalkitError:
+        return 0  # none, or one that could not be used any more
+
+
+def _again(run: Run, place: Place) -> str:
+    return f"{place.record(run)} --resume --run-id {run.header.id} --retry-errors"

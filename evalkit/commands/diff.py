@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evalkit.compare import compare
 from evalkit.execution import World
 from evalkit.project import find_root
@@ -29,6 +31,11 @@ def diff(base_ref: str, candidate_ref: str, texts_of: tuple[str, ...], world: Wo
     else:
         base = resolve(base_ref, None)
         candidate = resolve(candidate_ref, base)
-    return Diff(
-        base=base, candidate=candidate, comparison=compare(base, candidate), texts_of=texts_of
-    )
+    comparison = compare(base, candidate)
+    if base.header.evalset_path != candidate.header.evalset_path:
+        note = (
+            f"Runs of two different sets: {base.header.evalset_path} and "
+            f"{candidate.header.evalset_path}."
+        )
+        comparison = replace(comparison, notes=(note, *comparison.notes))
+    return Diff(base=base, candidate=candidate, comparison=comparison, texts_of=texts_of)

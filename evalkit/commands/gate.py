@@ -8,6 +8,7 @@ from pathlib import Path
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
 from evalkit.execution import World
+from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE
 from evalkit.project import find_root
@@ -34,6 +35,7 @@ def gate(ref: str, against: BaselineChoice, world: World) -> Report:
     root = find_root(world.cwd, world.cwd)
     run = resolve_run(ref, root=root, cwd=world.cwd)
     standard = read_standard(run, root)
+    place = Place(root=root, cwd=world.cwd)
     baseline = read_chosen_baseline(
         against, run.header.evalset_path, run.header.evalset, root=root, cwd=world.cwd
     )
@@ -42,9 +44,10 @@ def gate(ref: str, against: BaselineChoice, world: World) -> Report:
         standard.rules,
         baseline,
         Tolerance.of(standard.settings),
+        place,
         allow_missing=against.allow_missing,
     )
-    return report_on(run, verdict, baseline)
+    return report_on(run, verdict, baseline, place)
 
 
 def read_standard(run: Run, root: Path) -> Standard:

@@ -11,6 +11,7 @@ from evalkit.commands.gate import read_standard
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
 from evalkit.execution import World
+from evalkit.hints import Place
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
@@ -56,14 +57,16 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
             writer.finish(msgspec.to_builtins(tally(whole)))
         whole = replace(whole, path=str(writer.folder))
     standard = read_standard(whole, root)
+    place = Place(root=root, cwd=world.cwd)
     verdict = judge(
         whole,
         standard.rules,
         baseline,
         Tolerance.of(standard.settings),
+        place,
         allow_missing=against.allow_missing,
     )
-    return report_on(whole, verdict, baseline)
+    return report_on(whole, verdict, baseline, place)
 
 
 def join_parts(parts: Sequence[Run], run_id: str) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from evalkit.agents import entrypoint_of
+from evalkit.agents import entrypoint_of, open_agent
 from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.execution import World
@@ -23,7 +23,10 @@ def preview(order: Order, world: World) -> Preview:
 
 
 async def _preview(order: Order, world: World) -> Preview:
-    async with open_plan(order, world.cwd, world.environ) as plan:
+    async with (
+        open_plan(order, world.cwd, world.environ) as plan,
+        open_agent(plan.agent, plan.surroundings),
+    ):
         path = baseline_path(order.path, plan.evalset.name)
         baseline = read_baseline(path) if path.exists() else None
         trials = plan.settings.trials

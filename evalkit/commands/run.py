@@ -10,10 +10,10 @@ from evalkit.deciding import (
     judge,
     read_chosen_baseline,
     report_on,
-    resume_command,
 )
 from evalkit.errors import NothingSelected
 from evalkit.execution import Choices, Execution, World, execute, path_in
+from evalkit.hints import Place
 from evalkit.plan import Order, Plan
 from evalkit.project import find_root
 from evalkit.records import Run
@@ -36,6 +36,7 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
         )
 
     execution = execute(order, choices, world, baseline_of)
+    place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
     verdict = judge(
         execution.run,
         execution.plan.gate,
@@ -44,9 +45,11 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
             max_errors=execution.plan.settings.max_errors,
             on_inconclusive=execution.plan.settings.on_inconclusive,
         ),
+        place,
         allow_missing=against.allow_missing,
     )
-    return report_on(execution.run, account_for_end(verdict, execution), execution.baseline)
+    verdict = account_for_end(verdict, execution, place)
+    return report_on(execution.run, verdict, execution.baseline, place)
 
 
 def narrow_to_failed(order: Order, world: World) -> Order:
@@ -66,7 +69,7 @@ def narrow_to_failed(order: Order, world: World) -> Order:
     return replace(order, selection=replace(order.selection, only=failed))
 
 
-def account_for_end(verdict: Verdict, execution: Execution) -> Verdict:
+def account_for_end(verdict: Verdict, execution: Execution, place: Place) -> Verdict:
     """The verdict, led by what ended the run early if anything did."""
     tally = verdict.tally
     done = tally.selected - tally.counts["not_run"]
@@ -76,7 +79,7 @@ def account_for_end(verdict: Verdict, execution: Execution) -> Verdict:
             outcome="undecided",
             exit_code=128 + execution.stopped_by,
             reason=f"interrupted: {done} of {tally.selected} trials are done and stored. "
-            f"Go on with: {resume_command(execution.run)}",
+            f"Go on with: {place.resume(execution.run)}",
         )
     if execution.unreachable:
         last = execution.run.trials[-1].output.error
@@ -84,6 +87,6 @@ def account_for_end(verdict: Verdict, execution: Execution) -> Verdict:
             verdict,
             reason=f"given up after {done} of {tally.selected} trials, because the agent could not "
             f"be reached ({last.message if last else 'no answer'}). "
-            f"When it is back: {resume_command(execution.run)} --retry-errors",
+            f"When it is back: {place.resume(execution.run)} --retry-errors",
         )
     return verdict

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit.agents import open_agent
 from evalkit.errors import InvalidInput, NothingSelected
 from evalkit.execution import World
 from evalkit.findings import CheckedSet
@@ -39,7 +40,11 @@ def validate(paths: Sequence[Path], world: World) -> tuple[CheckedSet, ...]:
 
 
 async def _check(path: Path, world: World) -> CheckedSet:
-    async with open_plan(Order(path=path), world.cwd, world.environ) as plan:
+    # The agent is opened too: an entrypoint that cannot be loaded is found without calling it.
+    async with (
+        open_plan(Order(path=path), world.cwd, world.environ) as plan,
+        open_agent(plan.agent, plan.surroundings),
+    ):
         return describe(plan, path)
 
 

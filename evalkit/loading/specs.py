@@ -253,12 +253,15 @@ def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
     return tuple(rule for rule in rules if rule is not None)
 
 
+MAX_CONCURRENCY = 1000
+
+
 def read_settings(fields: Fields) -> dict[str, Json]:
     """The fields of Settings that are given here."""
     return _only(
         {
             "trials": fields.integer("trials", at_least=1, at_most=MAX_COUNT),
-            "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_COUNT),
+            "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_CONCURRENCY),
             "max_errors": fields.integer("max_errors", at_least=0, at_most=MAX_COUNT),
             "on_inconclusive": fields.choice("on_inconclusive", ("pass", "fail")),
             "retry_deadline_s": fields.number("retry_deadline_s", at_least=0),

@@ -14,9 +14,10 @@ from evalkit.text import json_block
 def recorded_text(recorded: Recorded, screen: Screen) -> str:
     """What a baseline holds and what to do with it."""
     header = recorded.run.header
+    size = f"{count_of(len(header.cases), 'case')}, {count_of(header.trials, 'trial')} each"
     lines = [
         f"Baseline of {header.evalset} written to {recorded.path}",
-        f"{len(header.cases)} cases, {header.trials} trials each, agent {header.agent_version}",
+        f"{size}, agent {header.agent_version}",
         *(
             f"  {summary.metric}: {value_text(summary.mean, summary.unit)}"
             for summary in recorded.summaries
@@ -24,6 +25,11 @@ def recorded_text(recorded: Recorded, screen: Screen) -> str:
         ),
         "Review it and commit it: later runs are compared with it.",
     ]
+    if recorded.replaced_trials > header.trials:
+        lines.append(
+            f"The old one had {recorded.replaced_trials} trials of each case and saw smaller drops. "
+            f"To record as many again: evalkit baseline without --from."
+        )
     return _folded(lines, screen)
 
 
@@ -88,11 +94,15 @@ def preview_text(preview: Preview, screen: Screen) -> str:
     cost = "unknown (no stored trial says)"
     if preview.cost_usd is not None:
         cost = f"about {value_text(preview.cost_usd, 'usd')}, as in the baseline"
-    against = f"{preview.baseline_trials} trials a case" if preview.baseline_trials else "none yet"
+    against = (
+        f"{count_of(preview.baseline_trials, 'trial')} a case"
+        if preview.baseline_trials
+        else "none yet"
+    )
     lines = [
-        f"Would run {len(preview.case_ids)} of {preview.cases_in_set} cases of {preview.evalset}",
+        f"Would run {len(preview.case_ids)} of {count_of(preview.cases_in_set, 'case')} of {preview.evalset}",
         f"  agent: {preview.agent}",
-        f"  trials: {preview.trials} of each case, {preview.agent_calls} agent calls in all",
+        f"  trials: {preview.trials} of each case, {count_of(preview.agent_calls, 'agent call')} in all",
         f"  cost of the agent: {cost}",
         f"  scored by: {', '.join(preview.metrics)}",
         f"  baseline: {against}",

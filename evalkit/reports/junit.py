@@ -92,6 +92,8 @@ def _case_mark(result: CaseResult, verdict: Verdict, limit: int) -> _Mark | None
     reason = reason_text(result)
     message = f"{STANDINGS[standing]}: {reason}" if reason else STANDINGS[standing]
     text = _evidence(result, limit)
+    if standing == "not_run":
+        return _Mark("error", standing, message, text)
     if standing not in BROKEN:
         return _Mark("skipped", standing, message, text)
     if verdict.exit_code == 0:

@@ -14,7 +14,15 @@ from evalkit.samples import trial_state
 from evalkit.verdict import CaseChange, Verdict
 
 Standing: TypeAlias = Literal[
-    "regressed", "failing", "error", "flaky", "still_failing", "fixed", "passed", "not_scored"
+    "regressed",
+    "failing",
+    "error",
+    "flaky",
+    "still_failing",
+    "not_run",
+    "fixed",
+    "passed",
+    "not_scored",
 ]
 
 STANDINGS: dict[Standing, str] = {
@@ -23,6 +31,7 @@ STANDINGS: dict[Standing, str] = {
     "error": "not completely scored",
     "flaky": "fails now; its baseline trials already disagreed",
     "still_failing": "fails as in the baseline",
+    "not_run": "was not run",
     "fixed": "failed in the baseline, passes now",
     "passed": "passes",
     "not_scored": "nothing scored it",
@@ -35,6 +44,7 @@ BROKEN: tuple[Standing, ...] = ("regressed", "failing", "error")
 ASIDE: dict[Standing, str] = {
     "flaky": "Flaky, set apart",
     "still_failing": "Failing as before",
+    "not_run": "Not run",
     "fixed": "Fixed",
 }
 """What is named in one line, and how."""
@@ -61,6 +71,7 @@ class CaseResult:
     base_passed: int = 0
     base_trials: int = 0
     base: tuple[Trial, ...] = ()
+    metric: str = ""
 
 
 def is_scored(trial: Trial) -> bool:
@@ -104,6 +115,8 @@ def _stand(
     excused = change is not None and change.flaky and case_id not in blame.named
     if fails and change is not None and change.status == "regressed" and not excused:
         return "regressed"
+    if not trials:
+        return "not_run"
     if len(trials) < due or any(trial_state(trial) in _TROUBLE for trial in trials):
         return "error"
     if scored == 0:
@@ -152,6 +165,7 @@ def case_results(report: Report) -> tuple[CaseResult, ...]:
                 base_passed=change.base_passed if change else 0,
                 base_trials=change.base_trials if change else 0,
                 base=base.get(case.id, ()),
+                metric=change.metric if change else "",
             )
         )
     return tuple(results)
@@ -240,14 +254,19 @@ def telling_pair(base: Run, candidate: Run, case_id: str) -> tuple[Trial | None,
     )
 
 
-def _failing_score(trial: Trial) -> Score | None:
-    return next((score for score in trial.scores if score.passed is False), None)
+def _failing_score(trial: Trial, metric: str) -> Score | None:
+    """The score that failed; that of the metric which regressed, if one is named."""
+    failing = [score for score in trial.scores if score.passed is False]
+    return next((score for score in failing if score.metric == metric), next(iter(failing), None))
 
 
 def _trouble_text(trial: Trial) -> str:
     error = trial.output.error
     if error is not None:
-        return f"{error.kind}: {error.message}" if error.message else error.kind
+        words = f"{error.kind}: {error.message}" if error.message else error.kind
+        # What a command said last, on its way out, is the most likely reason.
+        last = error.detail.strip().rpartition("\n")[2] if error.kind == "exit_status" else ""
+        return f"{words} {last}" if last else words
     state = trial_state(trial)
     score = next((score for score in trial.scores if score.state == state), trial.scores[0])
     return f"{score.explanation or state.replace('_', ' ')} ({score.metric})"
@@ -260,7 +279,7 @@ def reason_text(result: CaseResult) -> str:
         missing = result.due - len(result.trials)
         return _trouble_text(troubled[0]) if troubled else f"{missing} of {result.due} not run"
     trial = telling_trial(result.trials, passed=False)
-    score = _failing_score(trial) if trial else None
+    score = _failing_score(trial, result.metric) if trial else None
     if trial is None or score is None:
         return ""
     if score.explanation:

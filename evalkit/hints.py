@@ -1,0 +1,49 @@
+"""The commands that lead on from a run, spelt so that they work where the user stands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.project import find_root
+from evalkit.records import Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """The project's root, and the folder the user types commands in."""
+
+    root: Path
+    cwd: Path
+
+    def name_set(self, run: Run) -> str:
+        """The run's eval set, as a word of a command."""
+        return shlex.quote(os.path.relpath(self.root / run.header.evalset_path, self.cwd.resolve()))
+
+    def name_run(self, run: Run) -> str:
+        """The run, as a word of a command: its id where that is found, else its path."""
+        if find_root(self.cwd, self.cwd) == self.root or not run.path:
+            return run.header.id
+        return shlex.quote(os.path.relpath(run.path, self.cwd.resolve()))
+
+    def show(self, run: Run, case_id: str) -> str:
+        """Look at one case."""
+        return f"evalkit show {self.name_run(run)} {shlex.quote(case_id)}"
+
+    def diff(self, run: Run) -> str:
+        """See all changes since the baseline."""
+        return f"evalkit diff baseline {self.name_run(run)}"
+
+    def resume(self, run: Run) -> str:
+        """Go on with an unfinished run."""
+        return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}"
+
+    def promote(self, run: Run) -> str:
+        """Make the run the baseline."""
+        return f"evalkit baseline {self.name_set(run)} --from {self.name_run(run)}"
+
+    def record(self, run: Run) -> str:
+        """Record a baseline of several trials a case."""
+        return f"evalkit baseline {self.name_set(run)}"
