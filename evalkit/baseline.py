@@ -7,7 +7,6 @@ trial's output is kept, so that a changed rubric or metric can be applied to bot
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,8 @@ import msgspec
 
 from evalkit.digest import canonical
 from evalkit.errors import ApprovalNeeded, StoreError
-from evalkit.files import reason_of, write_whole
-from evalkit.packing import pack
+from evalkit.files import read_stored, write_whole
+from evalkit.packing import pack, unpack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
 
 SCHEMA = "evalkit.baseline/v1"
@@ -68,16 +67,13 @@ def read_baseline(path: Path) -> Run:
         StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
         ApprovalNeeded: every line is readable, but they are not the lines that were recorded.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: baseline could not be read: {reason_of(error)}.") from error
+    content = read_stored(path)
     first, _, body = content.partition(b"\n")
     header = _header_of(path, first)
     cases, trials = [], []
     for number, line in enumerate(body.splitlines(), start=2):
         try:
-            row = json.loads(line)
+            row = unpack(line)
             cases.append(msgspec.convert(row["case"], Case))
             trials += msgspec.convert(row["trials"], list[Trial])
         except (ValueError, KeyError, TypeError) as error:
@@ -99,7 +95,7 @@ def read_baseline(path: Path) -> Run:
 
 def _header_of(path: Path, line: bytes) -> dict[str, Json]:
     try:
-        header = json.loads(line)
+        header = unpack(line)
     except ValueError as error:
         _refuse(path, 1, f"not a header ({error})")
     if not isinstance(header, dict):

@@ -6,6 +6,7 @@ than Python and typer do.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,14 +59,19 @@ class OneErrorDoor(TyperGroup):
             say("evalkit: interrupted.")
             leave(130)
         except Exception as error:
-            from evalkit.problems import describe_trouble
-
             # typer's own exceptions are its way of printing help and usage errors.
             if type(error).__module__.startswith(("typer", "click")):
                 raise
-            message, code = describe_trouble(error)
-            say(message)
-            leave(code)
+            leave(tell(error))
+
+
+def tell(error: Exception) -> int:
+    """Say on stderr what went wrong; returns the exit code for it."""
+    from evalkit.problems import describe_trouble
+
+    message, code = describe_trouble(error)
+    say(message)
+    return code
 
 
 app = typer.Typer(
@@ -355,4 +361,7 @@ def choose_baseline(ref: str | None, allow_missing: bool) -> BaselineChoice:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
     command: Callable[..., Any] = app
-    command(args=list(arguments) if arguments is not None else None, prog_name="evalkit")
+    try:
+        command(args=list(arguments) if arguments is not None else None, prog_name="evalkit")
+    except Exception as error:  # raised before a command began, as while help was printed
+        sys.exit(tell(error))

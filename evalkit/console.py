@@ -20,11 +20,18 @@ def real_world() -> World:
     import secrets
     from datetime import UTC, datetime
 
+    from evalkit.errors import InvalidInput
     from evalkit.execution import World
     from evalkit.progress import watch_progress
 
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError as error:
+        raise InvalidInput.single(
+            "the current folder no longer exists. Change to one that does."
+        ) from error
     return World(
-        cwd=Path.cwd(),
+        cwd=cwd,
         environ=dict(os.environ),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(3),
@@ -46,6 +53,12 @@ def real_screen() -> Screen:
     )
 
 
+def is_step_summary(path: Path) -> bool:
+    """Whether a file is the one GitHub shows on the page of a workflow run."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    return bool(summary) and os.path.realpath(path) == os.path.realpath(str(summary))
+
+
 def wants_color() -> bool:
     """NO_COLOR and FORCE_COLOR decide (no-color.org, force-color.org), else whether it is a terminal."""
     if os.environ.get("NO_COLOR"):
@@ -62,9 +75,12 @@ def emit(text: str) -> None:
 
 def say(text: str) -> None:
     """Tell the user something on stderr, that is not the result."""
+    from evalkit.redaction import Redactor
     from evalkit.text import clean, guard_log
 
-    write_to(2, guard_log(clean(text, newlines=True)) + "\n")
+    # An agent or plugin that cannot be loaded may quote anything.
+    shown = Redactor(os.environ).clean_text(text)
+    write_to(2, guard_log(clean(shown, newlines=True)) + "\n")
 
 
 def write_to(descriptor: int, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline
+from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.hints import Place
 from evalkit.records import Json, Rule, Run
@@ -56,7 +57,7 @@ def read_chosen_baseline(
     own = baseline_path(root / evalset_path, name)
     if choice.ref is not None and choice.ref != "baseline":
         return resolve_run(choice.ref, root=root, cwd=cwd)
-    return read_baseline(own) if own.exists() else None
+    return read_baseline(own) if exists(own) else None
 
 
 def judge(  # noqa: PLR0913 - what is decided, and by what

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from evalkit.console import emit, real_screen
+from evalkit.console import emit, is_step_summary, real_screen
 from evalkit.options import Format
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def deliver(
     print_report(report, format)
     if junit:
         write_whole(junit, render_junit(report))
-    if markdown:
+    if markdown and is_step_summary(markdown):
+        with markdown.open("a") as stream:  # other commands of the step write there too
+            stream.write(render_markdown(report))
+    elif markdown:
         write_whole(markdown, render_markdown(report))
     leave(report.verdict.exit_code)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from evalkit import __version__
 from evalkit.agents import Agent, entrypoint_of, open_agent
+from evalkit.agents.fingerprint import digest_sources
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
 from evalkit.plan import Order, Plan, open_plan
@@ -47,6 +48,17 @@ SAME_TO_RESUME = (
 )
 """Fields of a run's header that must be what they were for a run to be resumed."""
 
+FIELD_WORDS = {
+    "agent_digest": "what the set says of the agent",
+    "metrics": "the metrics",
+    "source_digest": "the code of the agent, or around it,",
+}
+"""What the fields are called whose values say nothing to a reader."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""^C, a CI system's cancel, a terminal that is closed."""
+
+RESERVED = ("latest", "baseline")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -104,6 +116,10 @@ def execute(order: Order, choices: Choices, world: World, baseline_of: BaselineR
     Raises:
         EvalkitError: whatever is wrong with the order, the environment, the baseline or the store.
     """
+    if choices.run_id in RESERVED:
+        raise InvalidInput.single(
+            f"--run-id {choices.run_id!r} means another run wherever a run is named. Choose a name."
+        )
     if choices.run_id is not None and not RUN_ID.fullmatch(choices.run_id):
         raise InvalidInput.single(
             f"--run-id {choices.run_id!r} cannot name a folder. "
@@ -188,12 +204,12 @@ def _obeyed_signals(stop: StopSign) -> Iterator[list[int]]:
         came.append(number)
         stop.ask()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         loop.add_signal_handler(number, obey, number)
     try:
         yield came
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             loop.remove_signal_handler(number)
 
 
@@ -232,7 +248,7 @@ def adopt_stored(order: Order, stored: RunHeader) -> Order:
     """The order a stored run was started with, unless the command line says otherwise."""
     settings = {**stored.settings, **_given(order.overrides)}
     selection = order.selection
-    if not str(selection):
+    if stored.selection and not str(selection):
         selection = Selection(only=frozenset(case.id for case in stored.cases))
     return replace(order, selection=selection, overrides=settings)
 
@@ -264,7 +280,7 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         evalkit_version=__version__,
         git_commit=git.commit,
         git_dirty=git.dirty,
-        source_digest=git.diff_digest,
+        source_digest=digest([git.diff_digest, digest_sources(plan.agent, plan.surroundings)]),
         selection=str(plan.selection),
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
@@ -278,7 +294,9 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
         InvalidInput: what differs; its trials would be of two different things.
     """
     problems = [
-        Problem(message=f"{name} was {getattr(stored, name)!r}, is {getattr(planned, name)!r}")
+        Problem(message=f"{FIELD_WORDS.get(name, name)} changed")
+        if name in FIELD_WORDS
+        else Problem(message=f"{name} was {getattr(stored, name)!r}, is {getattr(planned, name)!r}")
         for name in SAME_TO_RESUME
         if getattr(stored, name) != getattr(planned, name)
     ]

@@ -8,17 +8,27 @@ import tempfile
 from pathlib import Path
 
 from evalkit.errors import StoreError
+from evalkit.sources import Unreadable, read_file
+
+MAX_STORED_BYTES = 4 << 30
+"""A run of a hundred thousand cases with long outputs fits; a device without end does not."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file in one step; the folder is made if it is missing.
 
+    A link is followed; a pipe or a device is written to, not replaced.
+
     Raises:
         StoreError: the disk is full, the folder read-only, the path a folder... Nothing is changed.
     """
     data = content.encode() if isinstance(content, str) else content
+    path = Path(os.path.realpath(path))
     temporary = ""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(descriptor, "wb") as stream:
@@ -35,6 +45,23 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise StoreError(
             f"{path}: could not save: {reason_of(error)}. Free space or choose another place."
         ) from error
+
+
+def read_stored(path: Path) -> bytes:
+    """The content of a file that evalkit has written; of a pipe or a device nothing is read.
+
+    Raises:
+        StoreError: it is missing, or no regular file, or the system refuses.
+    """
+    try:
+        return read_file(path, MAX_STORED_BYTES)
+    except Unreadable as error:
+        raise StoreError(f"{path} {error}") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something; what cannot be looked at is taken for missing."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises where access is denied
 
 
 def reason_of(error: OSError) -> str:

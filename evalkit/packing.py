@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import NoReturn
 
 from evalkit.records import Json
+
+
+def unpack(data: bytes) -> Json:
+    """Read stored JSON: no NaN, no infinity, no depth that Python cannot follow.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    try:
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_read_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _read_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def pack(value: object) -> Json:

@@ -45,9 +45,9 @@ class _Bar:
 
 
 @contextmanager
-def watch_progress(total: int, stream: TextIO) -> Iterator[Watch]:
+def watch_progress(total: int, stream: TextIO | None) -> Iterator[Watch]:
     """Draw the bar while a run goes on; silent where the stream is no terminal."""
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         yield _Silent()
         return
     bar = _Bar(total, stream)

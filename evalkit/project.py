@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ def find_root(start: Path, cwd: Path) -> Path:
 
     Unmarked, it is `cwd` for what lies below it, else `start` itself.
     """
-    start = start.resolve()
+    # Neither of these raises where a link leads to itself or access is denied.
+    start, cwd = Path(os.path.realpath(start)), Path(os.path.realpath(cwd))
     for folder in (start, *start.parents):
-        if any((folder / mark).exists() for mark in PROJECT_MARKS):
+        if any(os.path.exists(folder / mark) for mark in PROJECT_MARKS):  # noqa: PTH110
             return folder
-    cwd = cwd.resolve()
     return cwd if start.is_relative_to(cwd) else start
 
 

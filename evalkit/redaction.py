@@ -10,8 +10,10 @@ from dataclasses import replace
 from evalkit.records import Json, Output, ToolCall
 
 SECRET_NAME = re.compile(
-    r"(^|_)(api_?key|key|token|secret|password|passwd|pwd|credentials?|auth)$", re.IGNORECASE
+    r"((^|_)(api_?key|key|token|secret|password|passwd|pass|credentials?|auth|pat)|_pwd)$",
+    re.IGNORECASE,
 )
+PASSWORD_IN_URL = re.compile(r"\w://[^/@:\s]*:([^/@\s]+)@")
 SHORTEST_SECRET = 8
 """Characters; replacing a shorter value would blank out ordinary words."""
 
@@ -20,17 +22,24 @@ REDACTED = "redacted"
 
 
 class Redactor:
-    """Replaces the values of variables with telling names, also in base64, by `***`."""
+    """Replaces the values of variables with telling names, and passwords in URLs, by `***`.
+
+    What is encoded in base64 as a whole is found too.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        secrets = {
-            value
-            for name, value in environ.items()
-            if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET
-        }
+        named = [value for name, value in environ.items() if SECRET_NAME.search(name)]
+        in_urls = [word for value in environ.values() for word in PASSWORD_IN_URL.findall(value)]
+        secrets = {value for value in (*named, *in_urls) if len(value) >= SHORTEST_SECRET}
         encoded = {base64.b64encode(secret.encode(errors="replace")).decode() for secret in secrets}
         # The longest first, so that a secret that holds another one goes as a whole.
         self._secrets = sorted(secrets | encoded, key=lambda secret: (-len(secret), secret))
+
+    def clean_text(self, text: str) -> str:
+        """A text without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, MARK)
+        return text
 
     def clean(self, output: Output) -> Output:
         """The output without secrets, flagged when there were any."""
@@ -65,9 +74,7 @@ class Redactor:
 
     def _scrub(self, value: Json) -> Json:
         if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, MARK)
-            return value
+            return self.clean_text(value)
         if isinstance(value, Mapping):
             return {self._scrub(key): self._scrub(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

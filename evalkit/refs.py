@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.errors import InvalidInput
+from evalkit.errors import InvalidInput, StoreError
+from evalkit.files import exists
 from evalkit.records import Run, RunHeader
-from evalkit.store import HEADER_FILE, list_run_ids, read_header, read_run, runs_folder
+from evalkit.store import (
+    HEADER_FILE,
+    list_run_ids,
+    read_header,
+    read_run,
+    runs_folder,
+    runs_of,
+)
 
 
 def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = None) -> Run:
@@ -18,9 +26,9 @@ def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = N
         StoreError, ApprovalNeeded: it is there and cannot be trusted.
     """
     path = cwd / ref
-    if path.suffix == ".jsonl" and path.is_file():
+    if path.suffix == ".jsonl" and exists(path):
         return read_baseline(path)
-    if (path / HEADER_FILE).is_file():
+    if exists(path / HEADER_FILE):
         return read_run(path)
     if ref == "baseline":
         return read_baseline(find_baseline(beside or newest_header(root), root))
@@ -64,11 +72,9 @@ def newest_header(root: Path) -> RunHeader:
 
 
 def newest_run_of(evalset_path: str, root: Path) -> Run:
-    """The newest stored run of an eval set; InvalidInput when there is none."""
-    for run_id in reversed(list_run_ids(root)):
-        folder = runs_folder(root) / run_id
-        if read_header(folder).evalset_path == evalset_path:
-            return read_run(folder)
+    """The newest readable run of an eval set; InvalidInput when there is none."""
+    for folder in runs_of(root, evalset_path):
+        return read_run(folder)
     raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
 
 
@@ -78,4 +84,7 @@ def find_baseline(header: RunHeader, root: Path) -> Path:
 
 
 def _version_of(run_id: str, root: Path) -> str:
-    return read_header(runs_folder(root) / run_id).agent_version
+    try:
+        return read_header(runs_folder(root) / run_id).agent_version
+    except StoreError:
+        return ""  # a broken run has no version to be found by

@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -22,13 +21,17 @@ import msgspec
 
 from evalkit.digest import canonical
 from evalkit.errors import InvalidInput, StoreError
-from evalkit.files import reason_of, write_whole
-from evalkit.packing import pack
+from evalkit.files import exists, read_stored, reason_of, write_whole
+from evalkit.packing import pack, unpack
 from evalkit.records import Json, Run, RunHeader, Trial
+from evalkit.settings import Settings
 
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
 SUMMARY_FILE = "summary.json"
+
+RUN_SCHEMA = "evalkit.run/v1"
+CHANGED = "changed_from_outside"
 
 
 def runs_folder(root: Path) -> Path:
@@ -51,11 +54,18 @@ def list_run_ids(root: Path) -> tuple[str, ...]:
 def _started(root: Path) -> list[tuple[int, str]]:
     # A header is written once, and its file's time is set to be later than all before it (see
     # `RunWriter.create`), so that a clock that was set back does not change the order.
-    folder = runs_folder(root)
-    if not folder.is_dir():
+    found = []
+    try:
+        folders = list(runs_folder(root).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    headers = ((entry / HEADER_FILE, entry.name) for entry in folder.iterdir())
-    return [(path.stat().st_mtime_ns, name) for path, name in headers if path.exists()]
+    except OSError as error:
+        raise StoreError(f"{runs_folder(root)}: could not be read: {reason_of(error)}.") from error
+    for folder in folders:
+        # What belongs to somebody else, or is no run, is passed over.
+        with contextlib.suppress(OSError):
+            found.append(((folder / HEADER_FILE).stat().st_mtime_ns, folder.name))
+    return found
 
 
 class RunWriter:
@@ -69,10 +79,8 @@ class RunWriter:
         self.folder = folder
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
-        self._sha256 = hashlib.sha256()
-        with (folder / TRIALS_FILE).open("rb") as stream:
-            while block := stream.read(1 << 20):
-                self._sha256.update(block)
+        self._sha256 = hashlib.sha256(read_stored(folder / TRIALS_FILE))
+        self._header = read_stored(folder / HEADER_FILE)
 
     @classmethod
     def create(cls, root: Path, header: RunHeader) -> Self:
@@ -87,13 +95,16 @@ class RunWriter:
             ignore = root / ".evalkit" / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+        except OSError as error:
+            raise _not_saved(folder, error) from error
+        try:
             folder.mkdir()
         except FileExistsError:
             raise InvalidInput.single(
                 f"there is a run {header.id!r}. Add --resume to go on with it, or choose another id."
             ) from None
         except OSError as error:
-            raise StoreError(f"{folder}: could not save: {reason_of(error)}.") from error
+            raise _not_saved(folder, error) from error
         newest_ns = max((time_ns for time_ns, _ in _started(root)), default=0)
         path = folder / HEADER_FILE
         write_whole(path, canonical(pack(header)) + "\n")
@@ -110,7 +121,7 @@ class RunWriter:
         """
         descriptor = _open_locked(folder / TRIALS_FILE)
         try:
-            content = (folder / TRIALS_FILE).read_bytes()
+            content = read_stored(folder / TRIALS_FILE)
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
             (folder / SUMMARY_FILE).unlink(missing_ok=True)
         except OSError as error:
@@ -136,19 +147,21 @@ class RunWriter:
         self._sha256.update(line)
 
     def finish(self, summary: Json) -> None:
-        """Write the summary, once it is sure that the file holds what was written and no more."""
-        path = self.folder / TRIALS_FILE
-        try:
+        """Write the summary, once it is sure that the files hold what was written and no more.
+
+        A run that was written to by somebody else stays marked as such: resuming it cannot make
+        what it holds true.
+        """
+        with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
-            stored = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise StoreError(f"{path}: could not save: {reason_of(error)}.") from error
-        if stored != self._sha256.hexdigest():
-            raise StoreError(
-                f"{path}: changed by another process while the run was writing it. Keep the agent "
-                f"away from .evalkit and run again."
-            )
-        write_whole(self.folder / SUMMARY_FILE, canonical({**summary, "trials_sha256": stored}))
+        written = {TRIALS_FILE: self._sha256.hexdigest(), HEADER_FILE: _sha256(self._header)}
+        changed = [
+            name for name, digest in written.items() if _digest(self.folder / name) != digest
+        ]
+        if changed:
+            write_whole(self.folder / SUMMARY_FILE, canonical({CHANGED: changed}))
+            raise StoreError(changed_text(self.folder, changed))
+        write_whole(self.folder / SUMMARY_FILE, canonical({**summary, "sha256": written}))
 
     def close(self) -> None:
         """Release the lock."""
@@ -161,11 +174,39 @@ class RunWriter:
         self.close()
 
 
+def changed_text(folder: Path, names: Sequence[str]) -> str:
+    """That files of a run are not what was written, and what to do."""
+    return (
+        f"{folder / names[0]}: changed by something else than the run that wrote it. "
+        f"Keep the agent away from .evalkit and run again."
+    )
+
+
+def _not_saved(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path}: could not save: {reason_of(error)}. "
+        f"Runs are stored in .evalkit, in the project's folder; make it writable."
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return _sha256(read_stored(path))
+    except StoreError:
+        return ""
+
+
 def _open_locked(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
+        )
     except OSError as error:
-        raise StoreError(f"{path}: could not save: {reason_of(error)}.") from error
+        raise _not_saved(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -183,14 +224,12 @@ def read_run(folder: Path) -> Run:
     """Read a run back, finished or not; safe while it is being written.
 
     Raises:
-        StoreError: there is no readable run in the folder; the message names the line.
+        StoreError: there is no readable run in the folder, or not the one that was written there; the
+            message names the line.
     """
     header = read_header(folder)
     path = folder / TRIALS_FILE
-    try:
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise StoreError(f"{path}: could not be read: {reason_of(error)}.") from error
+    content = read_stored(path) if exists(path) else b""
     whole, _, torn = content.rpartition(b"\n")
     warnings = (f"{path}: the last line is torn and was left out.",) if torn else ()
     rows = []
@@ -202,13 +241,34 @@ def read_run(folder: Path) -> Run:
                 f"{path}:{number}: not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {folder.name}"
             ) from error
+    finished = exists(folder / SUMMARY_FILE)
+    if finished:
+        _refuse_changed(folder, content)
     return Run(
         header=header,
         trials=in_order(header, rows),
         path=str(folder),
-        finished=(folder / SUMMARY_FILE).exists(),
+        finished=finished,
         warnings=warnings,
     )
+
+
+def _refuse_changed(folder: Path, trials: bytes) -> None:
+    """Raise StoreError when a finished run is not what its summary was written for."""
+    try:
+        summary = unpack(read_stored(folder / SUMMARY_FILE))
+        changed = summary.get(CHANGED) or [
+            name
+            for name, data in (
+                (TRIALS_FILE, trials),
+                (HEADER_FILE, read_stored(folder / HEADER_FILE)),
+            )
+            if summary["sha256"][name] != _sha256(data)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        changed = [SUMMARY_FILE]
+    if changed:
+        raise StoreError(changed_text(folder, changed))
 
 
 def repair_run(folder: Path) -> tuple[int, int]:
@@ -218,17 +278,13 @@ def repair_run(folder: Path) -> tuple[int, int]:
     """
     path = folder / TRIALS_FILE
     read_header(folder)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: could not be read: {reason_of(error)}.") from error
+    content = read_stored(path)
     kept = []
     dropped = 0
-    for line in content.split(b"\n"):
+    for line in content.removesuffix(b"\n").split(b"\n"):
         try:
-            if line:
-                decode_trial(line)
-                kept.append(line)
+            decode_trial(line)
+            kept.append(line)
         except ValueError:
             dropped += 1
     if dropped:
@@ -240,7 +296,7 @@ def repair_run(folder: Path) -> tuple[int, int]:
 
 def decode_trial(line: bytes) -> Trial:
     """One stored line as a record; ValueError when it is not one."""
-    return msgspec.convert(json.loads(line), Trial, strict=True)
+    return msgspec.convert(unpack(line), Trial, strict=True)
 
 
 def in_order(header: RunHeader, rows: Iterable[Trial]) -> tuple[Trial, ...]:
@@ -255,19 +311,32 @@ def read_header(folder: Path) -> RunHeader:
     """What a run set out to do; StoreError when that cannot be read."""
     path = folder / HEADER_FILE
     try:
-        return msgspec.convert(json.loads(path.read_bytes()), RunHeader, strict=True)
-    except OSError as error:
-        raise StoreError(f"{path}: could not be read: {reason_of(error)}.") from error
-    except ValueError as error:
+        stored = unpack(read_stored(path))
+        schema, version = stored.get("schema", RUN_SCHEMA), stored.get("evalkit_version")
+        if schema != RUN_SCHEMA:
+            raise StoreError(
+                f"{path}: schema {schema!r}, made by evalkit {version}; this one reads "
+                f"{RUN_SCHEMA!r}. Install that version to read it."
+            )
+        header = msgspec.convert(stored, RunHeader, strict=True)
+        msgspec.convert(header.settings, Settings, strict=True)
+    except (ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a run: {error}. Start a new run.") from error
+    return header
 
 
 def find_unfinished(root: Path, evalset_path: str) -> Path | None:
     """The newest unfinished run of an eval set, if there is one."""
-    for run_id in reversed(list_run_ids(root)):
-        folder = runs_folder(root) / run_id
-        if (folder / SUMMARY_FILE).exists():
-            continue
-        if read_header(folder).evalset_path == evalset_path:
+    for folder in runs_of(root, evalset_path):
+        if not exists(folder / SUMMARY_FILE):
             return folder
     return None
+
+
+def runs_of(root: Path, evalset_path: str) -> Iterator[Path]:
+    """The readable runs of an eval set, newest first; a broken one keeps nobody from the others."""
+    for run_id in reversed(list_run_ids(root)):
+        folder = runs_folder(root) / run_id
+        with contextlib.suppress(StoreError):
+            if read_header(folder).evalset_path == evalset_path:
+                yield folder

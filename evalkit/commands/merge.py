@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -88,6 +89,10 @@ def join_parts(parts: Sequence[Run], run_id: str) -> Run:
             problems.append(
                 Problem(message=f"parts {there} of {shards[0].count} are given. Merge each once.")
             )
+    counted = Counter(case.id for part in parts for case in part.header.cases)
+    doubled = [case_id for case_id, count in counted.items() if count > 1]
+    if doubled and not problems:
+        problems.append(Problem(message=f"cases in more than one part: {', '.join(doubled[:5])}."))
     if problems:
         raise InvalidInput(problems)
     ordered = sorted(parts, key=lambda part: parse_shard(part.header.shard).index)
