@@ -363,5 +363,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command: Callable[..., Any] = app
     try:
         command(args=list(arguments) if arguments is not None else None, prog_name="evalkit")
-    except Exception as error:  # raised before a command began, as while help was printed
+    except OSError as error:  # help that could not be printed
+        say(f"evalkit: could not write: {error.strerror}.")
+        sys.exit(3)
+    except Exception as error:  # raised before a command began
         sys.exit(tell(error))

@@ -43,6 +43,7 @@ SAME_TO_RESUME = (
     "agent_entrypoint",
     "agent_digest",
     "agent_version",
+    "git_commit",
     "source_digest",
     "evalkit_version",
 )
@@ -136,6 +137,8 @@ async def _execute(
         order = adopt_stored(order, earlier.header)
     async with open_plan(order, world.cwd, world.environ) as plan:
         baseline = baseline_of(plan)
+        if earlier and choices.agent_version is None:
+            choices = replace(choices, agent_version=earlier.header.agent_version)
         header = describe_run(plan, order, choices, world)
         if earlier:
             header = refuse_if_changed(earlier.header, header)
