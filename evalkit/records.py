@@ -128,6 +128,12 @@ class Rule:
         """Whether the rule needs a baseline."""
         return not (self.max_drop is None and self.max_rise is None and self.max_regressed is None)
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether the rule fails by a p-value, which errs now and then."""
+        changes = self.max_drop is not None or self.max_rise is not None
+        return changes and self.test == "exact"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSet:

@@ -789,3 +789,9 @@ def test_nothing_named_in_a_tag_is_run(complain: Callable[..., list[str]], tmp_p
     )
     assert "tags (!!python/object/apply:os.mkdir) are not allowed" in found[0]
     assert not (tmp_path / "made").exists()
+
+
+def test_only_one_rule_can_be_primary(complain: Callable[..., list[str]]) -> None:
+    rule = "  - {metric: m, max_drop: 0, primary: true}\n"
+    (found,) = complain(f"gate:\n{rule}{rule}cases: [{{id: a, input: x}}]\n")
+    assert "gate: a second rule is primary; the first is in line 2." in found

@@ -98,9 +98,12 @@ def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool)
     return Scale(sign=sign, one=abs(base))
 
 
-def demand_of(rule: Rule, scale: Scale) -> Demand:
-    """A rule's limits as harm on a scale; what it allows to be lost it also lets pass."""
+def demand_of(rule: Rule, scale: Scale, level: float | None = None) -> Demand:
+    """A rule's limits as harm on a scale; what it allows to be lost it also lets pass.
+
+    `level` is what its p-value is held to, by default its alpha.
+    """
     limit = rule.max_drop if rule.max_drop is not None else rule.max_rise
     allowed = scale.of_limit(limit or 0.0)
     tolerated = max(allowed, scale.of_limit(rule.margin))
-    return Demand(alpha=rule.alpha, max_drop=allowed, tolerated=tolerated)
+    return Demand(alpha=level or rule.alpha, max_drop=allowed, tolerated=tolerated)

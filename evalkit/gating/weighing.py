@@ -73,9 +73,9 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseHit, ...]:
     )
 
 
-def _weigh_passes(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = Scale(sign=-1 if rule.max_drop is not None else 1)
-    demand = demand_of(rule, scale)
+    demand = demand_of(rule, scale, level)
     counts = count_passes(pairs)
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
@@ -111,9 +111,9 @@ def _measured_means(rows: Rows, scale: Scale) -> Floats:
     return np.array([mean(map(scale.measure, row)) for row in rows])
 
 
-def _weigh_means(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
-    demand = demand_of(rule, scale)
+    demand = demand_of(rule, scale, level)
     before, after = (_measured_means(rows, scale) for rows in (pairs.base, pairs.candidate))
     harms = scale.sign * (after - before)
     test = flip_signs(harms)
@@ -132,7 +132,7 @@ def _weigh_means(rule: Rule, pairs: PairedScores) -> Evidence:
         p_plain=test.p_value,
         smallest_p=test.smallest_p,
         false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
-        smallest_harm=smallest_shift(se, demand) if test.smallest_p <= rule.alpha else None,
+        smallest_harm=smallest_shift(se, demand) if test.smallest_p <= level else None,
         hits=_find_hits(pairs, harms),
     )
 
@@ -158,7 +158,7 @@ def _bracket_quantile(rows: Rows, level: float, reach: float) -> Interval:
     )
 
 
-def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_quantile(rule: Rule, pairs: PairedScores, held_to: float) -> Evidence:
     """Test a shift of a quantile exactly; bound it by Woodruff's method.
 
     The candidate's quantile is bracketed by its own values at levels as far off as the standard error
@@ -167,7 +167,7 @@ def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
     level, statistic = LEVELS[rule.stat], statistic_of(rule)
     base, candidate = statistic(pairs.base), statistic(pairs.candidate)
     scale = choose_scale(rule, pairs, base, by_case=False)
-    demand = demand_of(rule, scale)
+    demand = demand_of(rule, scale, held_to)
     test = _compare_beyond(pairs, level, scale.sign)
     z = z_of(rule.alpha)
     bounds = _bracket_quantile(pairs.candidate, level, z * test.se)
@@ -191,17 +191,20 @@ def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
     )
 
 
-def weigh_evidence(rule: Rule, pairs: PairedScores) -> Evidence:
+def weigh_evidence(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
     """Measure a rule that has `max_drop` or `max_rise`.
+
+    `level` is what its p-value is held to, when that is less than its alpha; intervals keep alpha.
 
     Raises:
         NotComparable: the change cannot be given as a share of the baseline.
     """
+    held_to = level or rule.alpha
     if rule.stat in LEVELS:
-        return _weigh_quantile(rule, pairs)
+        return _weigh_quantile(rule, pairs, held_to)
     if rule.stat == "rate" or is_binary(pairs):
-        return _weigh_passes(rule, pairs)
-    return _weigh_means(rule, pairs)
+        return _weigh_passes(rule, pairs, held_to)
+    return _weigh_means(rule, pairs, held_to)
 
 
 def take_plain_change(rule: Rule, pairs: PairedScores) -> PlainChange:

@@ -22,7 +22,7 @@ from evalkit.spelling import (
     odds_text,
     value_text,
 )
-from evalkit.statistics.power import WANTED_POWER, trials_to_decide
+from evalkit.statistics.power import WANTED_POWER, Demand, trials_to_decide
 from evalkit.verdict import CaseHit
 
 _NAMED_HITS = 3
@@ -116,14 +116,23 @@ def _before_and_now(evidence: Evidence, unit: str) -> str:
     )
 
 
+def _shared_text(rule: Rule, demand: Demand) -> str:
+    """Why a p-value is held to less than the rule's alpha; empty when it is not."""
+    if demand.alpha == rule.alpha:
+        return ""
+    others = round(rule.alpha / demand.alpha)
+    return f" (alpha {rule.alpha:g} is shared by {others} thresholds)"
+
+
 def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     """What a comparison proves, rules out, or leaves open."""
     scale, demand, unit = evidence.scale, evidence.demand, evidence.pairs.info.unit
-    chance = odds_text(evidence.p_value, rule.alpha)
+    shared = _shared_text(rule, demand)
+    chance = odds_text(evidence.p_value, demand.alpha)
     if evidence.p_value <= evidence.smallest_p:
         chance = chance.replace("about", "at most")
     odds = f"if nothing had changed, a result this bad would come up {chance}"
-    is_weighed = (evidence.p_plain <= rule.alpha) != (evidence.p_value <= rule.alpha)
+    is_weighed = (evidence.p_plain <= demand.alpha) != (evidence.p_value <= demand.alpha)
     if is_weighed:
         odds = f"weighed by how stable each case was, {odds}"
     allowed, tolerated = (
@@ -134,19 +143,24 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         return f"{odds[0].upper()}{odds[1:]}."
     if outcome == "pass":
         return f"A {tolerated} is ruled out."
-    if evidence.smallest_p > rule.alpha:
+    if evidence.smallest_p > demand.alpha:
         return (
             f"A {tolerated} is not ruled out, and none could have been proven: so few differences give "
-            f"no p-value below {evidence.smallest_p:.2g}, and {rule.alpha:g} is needed."
+            f"no p-value below {evidence.smallest_p:.2g}, and {demand.alpha:.3g} is needed{shared}."
+        )
+    if demand.alpha < evidence.p_value <= rule.alpha and evidence.is_large and evidence.leans:
+        return (
+            f"The {_harm_noun(scale)} is not proven: {odds}, and less than "
+            f"{odds_text(demand.alpha, 1).removeprefix('about ')} is needed{shared}."
         )
     if evidence.is_ruled_out:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
-    if is_weighed and evidence.p_plain <= rule.alpha:
+    if is_weighed and evidence.p_plain <= demand.alpha:
         return (
             f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "
             f"wavered before: {odds}."
         )
-    if evidence.leans and evidence.p_value <= rule.alpha:
+    if evidence.leans and evidence.p_value <= demand.alpha:
         return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
     return f"A {tolerated} is not ruled out, and none is proven: {odds}."
 

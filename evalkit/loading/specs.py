@@ -247,10 +247,17 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
 
 
 def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
-    """The thresholds, each with exactly one limit."""
+    """The thresholds, each with exactly one limit, at most one of them primary."""
     entries = _read_entries("gate", node, problems)
-    rules = (_read_rule(item, problems) for item in entries)
-    return tuple(rule for rule in rules if rule is not None)
+    rules = tuple(rule for item in entries if (rule := _read_rule(item, problems)) is not None)
+    primary = [rule for rule in rules if rule.primary]
+    for rule in primary[1:]:
+        message = (
+            f"gate: a second rule is primary; the first is in line {primary[0].where.line}. Only one "
+            f"can keep its whole alpha."
+        )
+        problems.append(Problem(message=message, where=rule.where))
+    return rules
 
 
 def read_settings(fields: Fields) -> dict[str, Json]:
