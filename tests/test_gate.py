@@ -630,7 +630,15 @@ def test_every_comparison_says_what_it_can_see_and_how_often_it_is_wrong() -> No
             "accuracy: this comparison fails a drop of 3.9 pt 4 times in 5, and at most 1 time in 15 "
             "fails an agent that did not change."
         ),
+        (
+            "accuracy: on other cases like these (100 cases) 0.0 pt (90% interval -2.1 to +2.1); if "
+            "nothing had changed on the whole, a result this bad would come up about every other time."
+        ),
     )
+    check = verdict.checks[0]
+    assert check.smallest_seen == pytest.approx(0.039, abs=0.0005)
+    assert check.false_alarm is not None
+    assert math.floor(1 / check.false_alarm) == 15
 
 
 def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:

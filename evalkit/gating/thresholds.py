@@ -24,13 +24,14 @@ from evalkit.gating.wording import (
     sight_text,
     trials_per_case,
     undecided_sentence,
+    users_text,
 )
 from evalkit.records import Rule
 from evalkit.samples import CaseScores, ScoreTable, mean
 from evalkit.spelling import missing_text
 from evalkit.statistics.holm import holm_levels
 from evalkit.summary import sum_missing
-from evalkit.verdict import Check
+from evalkit.verdict import Check, UsersAnswer
 
 
 class Decided(NamedTuple):
@@ -124,6 +125,11 @@ def _open_change(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:
         )
     except NotComparable as why:
         raise Undecidable(f"{why}. Record today's baseline: {sides.record_command}") from why
+    if rule.and_at_least is not None and not pairs.info.unit:
+        raise Undecidable(
+            "and_at_least is for metrics with a unit, and the limits of a share are points already. "
+            "Remove it"
+        )
     if rule.test == "point":
         return Decided(_check_plain_change(rule, pairs, missing))
     # What could have been seen is told for the strictest level, known before any result.
@@ -147,13 +153,33 @@ def _conclude(weighed: Weighed, sides: Sides, level: float) -> Decided:
         low=_known(low),
         high=_known(high),
         p_value=evidence.p_value,
+        false_alarm=evidence.false_alarm,
+        smallest_seen=None
+        if evidence.smallest_harm is None
+        else _known(abs(scale.as_change(evidence.smallest_harm))),
+        users=_users_answer(evidence) if rule.estimand == "suite" else None,
         cases=len(pairs.cases),
         base_trials=trials_per_case(pairs.base),
         trials=trials_per_case(pairs.candidate),
         hits=evidence.hits,
         to_decide=_plan(evidence, sides) if outcome == "inconclusive" else "",
     )
-    return Decided(check, (sight_text(rule, evidence), *direction_text(rule, pairs.info)))
+    notes = (
+        sight_text(rule, evidence),
+        *(users_text(rule, evidence) if rule.estimand == "suite" else ()),
+        *direction_text(rule, pairs.info),
+    )
+    return Decided(check, notes)
+
+
+def _users_answer(evidence: Evidence) -> UsersAnswer | None:
+    users = evidence.users
+    if users is None:
+        return None
+    low, high = sorted(map(evidence.scale.as_change, users.bounds))
+    return UsersAnswer(
+        clusters=users.clusters, p_value=users.test.p_value, low=_known(low), high=_known(high)
+    )
 
 
 def _plan(evidence: Evidence, sides: Sides) -> str:

@@ -275,7 +275,7 @@ def oracle_fails(sampled: Sampled, trials: int, rng: np.random.Generator) -> boo
     same = _law(drawn.before, trials)
     changed = sum(share[:, np.newaxis] * _law(rates, trials) for share, rates in drawn.expected)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log(changed) - np.log(same)
+        ratio = np.where(same > 0, np.log(changed) - np.log(same), np.inf)
     cases = np.arange(drawn.before.size)
     null = rng.binomial(trials, drawn.before, (NULL_DRAWS, cases.size))
     threshold = float(np.quantile(ratio[cases, null].sum(axis=1), 1 - RULE.alpha, method="higher"))
