@@ -105,7 +105,9 @@ class Rule:
     Exactly one of the limits is set. `max_drop` and `max_rise` compare with the baseline: in points
     (0..1) for metrics without a unit, as a share of the baseline for metrics with one. `max_regressed`
     counts cases that passed in the baseline and fail now; `must_pass` wants every trial of the cases
-    with one of these tags to pass (an empty tuple: of every case).
+    with one of these tags to pass (an empty tuple: of every case). `and_at_least` is a change in the
+    metric's unit below which nothing fails, however large a share of the baseline it is. `estimand`
+    is what is asked: whether these very cases got worse, or whether other cases like these would.
     """
 
     metric: str = ""
@@ -119,6 +121,8 @@ class Rule:
     must_pass: tuple[str, ...] | None = None
     margin: float = 0.05
     alpha: float = 0.05
+    and_at_least: float | None = None
+    estimand: Literal["suite", "users"] = "suite"
     test: Literal["exact", "point"] = "exact"
     primary: bool = False
     where: Location = Location(path="")
@@ -127,6 +131,12 @@ class Rule:
     def compares(self) -> bool:
         """Whether the rule needs a baseline."""
         return not (self.max_drop is None and self.max_rise is None and self.max_regressed is None)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the rule fails by a p-value, which errs now and then."""
+        changes = self.max_drop is not None or self.max_rise is not None
+        return changes and self.test == "exact"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

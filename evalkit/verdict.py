@@ -115,12 +115,28 @@ class CaseHit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UsersAnswer:
+    """Whether other cases like these would get worse: cases, or their clusters, taken as a sample.
+
+    `low` and `high` bound the same interval of the same difference as the check's; None where unknown.
+    """
+
+    clusters: int
+    p_value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """One threshold decided: the outcome, the sentence that says it, and the numbers behind it.
 
     `low` and `high` bound a 90 % interval of `difference` (for rules that compare) or of `candidate`
     (for absolute ones). `p_value` is one-sided: how often a result this bad comes up when nothing
-    changed. `to_decide` says what would settle an inconclusive check.
+    changed. An unchanged agent fails with probability `false_alarm` at most; a change of the size
+    `smallest_seen` (unsigned, like `difference`) fails 4 times in 5, None where none does. `users` is
+    the answer to the other question where the rule asks about these cases. `to_decide` says what would
+    settle an inconclusive check.
     """
 
     rule: Rule
@@ -132,6 +148,9 @@ class Check:
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
+    false_alarm: float | None = None
+    smallest_seen: float | None = None
+    users: UsersAnswer | None = None
     cases: int = 0
     base_trials: float = 0.0
     trials: float = 0.0

@@ -26,6 +26,9 @@ TABLES = {
 """The rows of each table of each benchmark; plain scripts by other libraries may come on top."""
 
 
+CALIBRATION_COLUMNS = 13
+
+
 def read_tables(markdown: str) -> list[list[list[str]]]:
     """The cells of every Markdown table in a text, without head and rule."""
     blocks = re.findall(r"(?:^\|.*\|$\n?)+", markdown, re.MULTILINE)
@@ -35,8 +38,7 @@ def read_tables(markdown: str) -> list[list[list[str]]]:
     ]
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_benchmark_prints_its_table(name: str, tmp_path: Path) -> None:
+def run_quickly(name: str, tmp_path: Path) -> str:
     done = subprocess.run(
         [sys.executable, BENCH / f"{name}.py", "--quick"],
         cwd=tmp_path,
@@ -47,13 +49,30 @@ def test_a_benchmark_prints_its_table(name: str, tmp_path: Path) -> None:
         timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    tables = read_tables(done.stdout)
+    assert list(tmp_path.iterdir()) == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_benchmark_prints_its_table(name: str, tmp_path: Path) -> None:
+    tables = read_tables(run_quickly(name, tmp_path))
     labels = [[row[0] for row in table if "httpx" not in row[0]] for table in tables]
     assert labels == TABLES[name]
     for table in tables:
         for row in table:
             assert re.fullmatch(r"-?\d[\d.]*", row[1]), row
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_calibration_of_the_gate_prints_one_table_of_every_kind_of_change(
+    tmp_path: Path,
+) -> None:
+    (table,) = read_tables(run_quickly("gate_calibration", tmp_path))
+    kinds = {re.sub(r".* K=(\S+) (\w+).*", r"\1 \2", row[0]) for row in table}
+    changes = ("unchanged", "diffuse", "concentrated", "churn")
+    assert kinds >= {f"{trials} {change}" for trials in (1, 3) for change in changes}
+    for row in table:
+        assert len(row) == CALIBRATION_COLUMNS
+        assert sum(map(float, row[1:4])) == pytest.approx(100), row
 
 
 def test_every_benchmark_is_tested() -> None:

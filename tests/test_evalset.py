@@ -154,10 +154,16 @@ def test_every_kind_of_rule_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert evalset.gate == (
         Rule(
-            metric="exact_match", max_drop=0.02, margin=0.1, alpha=0.01, primary=True, where=at(31)
+            metric="exact_match",
+            max_drop=0.02,
+            margin=0.1,
+            alpha=0.01,
+            estimand="users",
+            primary=True,
+            where=at(31),
         ),
         Rule(metric="contains", min=0.8, test="point", where=at(32)),
-        Rule(metric="latency_s", stat="p95", max_rise=0.2, where=at(33)),
+        Rule(metric="latency_s", stat="p95", max_rise=0.2, and_at_least=0.5, where=at(33)),
         Rule(metric="tone", tag="refunds", max=1.0, stat="rate", where=at(34)),
         Rule(max_regressed=0, where=at(35)),
         Rule(must_pass=("refunds", "numbers"), where=at(36)),
@@ -789,3 +795,9 @@ def test_nothing_named_in_a_tag_is_run(complain: Callable[..., list[str]], tmp_p
     )
     assert "tags (!!python/object/apply:os.mkdir) are not allowed" in found[0]
     assert not (tmp_path / "made").exists()
+
+
+def test_only_one_rule_can_be_primary(complain: Callable[..., list[str]]) -> None:
+    rule = "  - {metric: m, max_drop: 0, primary: true}\n"
+    (found,) = complain(f"gate:\n{rule}{rule}cases: [{{id: a, input: x}}]\n")
+    assert "gate: a second rule is primary; the first is in line 2." in found

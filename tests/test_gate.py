@@ -543,7 +543,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "FAIL accuracy 85.0% -> 83.0% (-2.0 pt, 90% interval -4.2 to +0.2; 100 cases, "
             "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
-            "changed, a result this bad would come up about 1 time in 2,700. "
+            "changed, a result this bad would come up about 1 time in 7,100. "
             "Hit hardest: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
         ),
     ),
@@ -553,7 +553,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "INCONCLUSIVE accuracy 70.0% -> 66.0% (-4.0 pt, 90% interval -12.3 to +4.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven: "
-            "if nothing had changed, a result this bad would come up more often than not. "
+            "if nothing had changed, a result this bad would come up about 1 time in 3. "
             "Hit hardest: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
         ),
     ),
@@ -564,7 +564,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 70.0% -> 65.0% (-5.0 pt, 90% interval -13.3 to +3.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 15 pt is ruled out, but a drop of 2 pt is "
             "not, and it may be real: if nothing had changed, a result this bad would come up about "
-            "every other time. "
+            "1 time in 3. "
             "Hit hardest: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
         ),
     ),
@@ -627,10 +627,18 @@ def test_every_comparison_says_what_it_can_see_and_how_often_it_is_wrong() -> No
     verdict = judged([NO_MORE], candidate_with(0), steady_baseline())
     assert verdict.notes == (
         (
-            "accuracy: this comparison fails a drop of 3.9 pt 4 times in 5, and at most 1 time in 15 "
+            "accuracy: this comparison fails a drop of 3.9 pt 4 times in 5, and at most 1 time in 20 "
             "fails an agent that did not change."
         ),
+        (
+            "accuracy: on other cases like these (100 cases) 0.0 pt (90% interval -2.1 to +2.1); if "
+            "nothing had changed on the whole, a result this bad would come up about every other time."
+        ),
     )
+    check = verdict.checks[0]
+    assert check.smallest_seen == pytest.approx(0.039, abs=0.0005)
+    assert check.false_alarm is not None
+    assert math.floor(1 / check.false_alarm) == 20
 
 
 def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
 from scipy import stats as oracle
 from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped] # has none
 from statsmodels.stats.proportion import (  # type: ignore[import-untyped] # has none
@@ -22,11 +21,13 @@ from evalkit.spelling import change_text, digits_apart, missing_text, odds_text,
 from evalkit.statistics.exchange import (
     RESOLUTION,
     ExchangeTest,
+    Floats,
     PassCounts,
     compare_passes,
     drop_weights,
     estimate_noise,
     exchange_law,
+    fit_weights,
     plain_weights,
     weights_mislead,
 )
@@ -47,6 +48,7 @@ from evalkit.statistics.power import (
     trials_to_decide,
     z_of,
 )
+from evalkit.statistics.prior import RATES, fit_spread
 from evalkit.statistics.signs import count_within, flip_signs
 
 laws = settings(max_examples=50, deadline=None)
@@ -109,29 +111,68 @@ def test_the_law_of_a_case_is_hypergeometric(m: int, k: int) -> None:
 
 
 @pytest.mark.parametrize(("m", "k"), [(3, 1), (10, 1), (10, 3), (5, 4)])
-def test_the_weights_are_the_integrals_they_stand_for(m: int, k: int) -> None:
-    # Gauss-Jacobi quadrature is exact here: under Beta(.2,.2) the rest is a polynomial in p.
-    nodes, weights = special.roots_jacobi(m + k + 2, -0.8, -0.8)
-    p = (nodes + 1) / 2
+def test_the_weights_are_the_likelihood_ratios_they_stand_for(m: int, k: int) -> None:
+    spread = fit_spread(np.full(6, m + k), np.array([0, 1, m, m + k, m + k, m + k]))
     law = exchange_law(m, k)
     for s in range(m + k + 1):
         possible = np.flatnonzero(law[s])
         worsened = np.array(
             [
-                np.sum(weights * oracle.binom.pmf(s - c, m, p) * oracle.binom.pmf(c, k, 0.9 * p))
+                np.sum(
+                    spread * oracle.binom.pmf(s - c, m, RATES) * oracle.binom.pmf(c, k, 0.9 * RATES)
+                )
                 for c in possible
             ]
         )
         worsened /= worsened.sum()
         broken = (possible == 0).astype(float) if s <= m else law[s, possible]
-        ratio = (0.95 * worsened + 0.05 * broken) / law[s, possible]
+        ratio = (0.98 * worsened + 0.02 * broken) / law[s, possible]
         expected = RESOLUTION * np.log(ratio)
-        assert np.abs(drop_weights(m, k)[s, possible] - expected).max() <= 0.5 + 1e-6
+        assert np.abs(drop_weights(spread, m, k)[s, possible] - expected).max() <= 0.5 + 1e-6
+
+
+def test_the_spread_starts_from_most_cases_being_stable() -> None:
+    nothing = np.array([], dtype=np.int64)
+    spread = fit_spread(nothing, nothing)
+    for low, high in [(0.001, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 0.999)]:
+        inside = spread[(low <= RATES) & (high > RATES)].sum()
+        beyond = 2 * oracle.beta.cdf(RATES[0], 0.2, 0.2)
+        expected = oracle.beta.cdf(high, 0.2, 0.2) - oracle.beta.cdf(low, 0.2, 0.2)
+        # The cells of the grid, of up to .025 each, overlap the bounds.
+        assert inside == pytest.approx(expected / (1 - beyond), abs=0.025)
+
+
+@pytest.mark.parametrize("rates", [[0.7], [0.02, 0.98], [0.3, 0.95]])
+def test_the_spread_finds_the_rates_that_cases_have(rates: list[float]) -> None:
+    rng = np.random.default_rng(8)
+    drawn = rng.choice(rates, 2000)
+    spread = fit_spread(np.full(drawn.size, 40), rng.binomial(40, drawn))
+    assert spread.sum() == pytest.approx(1)
+    for rate in rates:
+        near = np.abs(np.log(RATES / (1 - RATES)) - np.log(rate / (1 - rate))) < 0.8
+        assert spread[near].sum() == pytest.approx(np.mean(drawn == rate), abs=0.06)
+
+
+def test_failures_weigh_alike_where_all_cases_waver_alike() -> None:
+    m, k = 10, 1
+    alike = fit_spread(np.full(100, 11), np.full(100, 8))
+    stable = fit_spread(np.full(100, 11), np.array([11] * 80 + [0] * 20))
+
+    def worth_of_failing(spread: Floats) -> list[int]:
+        weights = drop_weights(spread, m, k)
+        return [int(weights[s, 0] - weights[s, 1]) for s in (6, 10)]
+
+    seldom, nearly_never = worth_of_failing(stable)
+    assert nearly_never > 2 * seldom
+    seldom, nearly_never = worth_of_failing(alike)
+    assert nearly_never < 2 * seldom
 
 
 def brute_force_p(rows: Sequence[Row], *, weighted: bool) -> float:
+    in_all = np.array([(m, k, b + c) for b, m, c, k in rows])
+    weigh = fit_weights(in_all) if weighted else plain_weights
+
     def score(of: Sequence[Row]) -> int:
-        weigh = drop_weights if weighted else plain_weights
         return sum(int(weigh(m, k)[b + c, c]) for b, m, c, k in of)
 
     observed = score(rows)

@@ -7,6 +7,7 @@ from math import ceil, isfinite
 
 from evalkit.compare import PairedScores
 from evalkit.gating.scale import Scale
+from evalkit.gating.users import UsersEvidence
 from evalkit.records import Outcome
 from evalkit.statistics.power import LEANING, Demand, Design
 from evalkit.verdict import CaseHit
@@ -22,7 +23,8 @@ class Evidence:
     `scale`, and each of its bounds is missed with probability at most alpha. `p_value` is one-sided,
     `p_plain` the same without weights, `smallest_p` the least these cases allow. An unchanged agent
     fails with probability `false_alarm` at most; a harm of `smallest_harm` fails 4 times in 5.
-    `design` is known for pass rates, where further trials can be planned from it.
+    `design` is known for pass rates, where further trials can be planned from it. `users` is what they
+    say of other cases like these; it is not known of a quantile, which is of all trials together.
     """
 
     pairs: PairedScores
@@ -40,6 +42,7 @@ class Evidence:
     smallest_harm: float | None
     hits: tuple[CaseHit, ...] = ()
     design: Design | None = None
+    users: UsersEvidence | None = None
 
     @property
     def is_large(self) -> bool:

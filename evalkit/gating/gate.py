@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from evalkit.compare import compare_tables
 from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.gating.sides import Sides
-from evalkit.gating.thresholds import apply_rule
+from evalkit.gating.thresholds import apply_rules
 from evalkit.records import Outcome, Rule, Run
 from evalkit.samples import tabulate
 from evalkit.spelling import count_of, missing_text
@@ -55,7 +55,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     sides = Sides(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    decided = [apply_rule(rule, sides) for rule in rules]
+    decided = apply_rules(rules, sides)
     checks = tuple(one.check for one in decided)
     tally = tally_table(table)
     reason = find_obstacle(tally, max_errors)

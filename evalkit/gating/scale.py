@@ -91,16 +91,28 @@ def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool)
     values = list(chain(*pairs.base, *pairs.candidate))
     if not pairs.info.unit or not any(values):
         return Scale(sign=sign)
-    if by_case and min(values) > 0:
+    if by_case and min(values) * LARGEST > 1:
         return Scale(sign=sign, is_log=True)
     if abs(base) * LARGEST <= 1:
         raise NotComparable("it is 0 in the baseline, and nothing is a share of 0. Use min or max")
     return Scale(sign=sign, one=abs(base))
 
 
-def demand_of(rule: Rule, scale: Scale) -> Demand:
-    """A rule's limits as harm on a scale; what it allows to be lost it also lets pass."""
+def least_harm(rule: Rule, scale: Scale, base: float) -> float:
+    """The harm that a rule's `and_at_least` stands for; infinite for a drop by all there is."""
+    if rule.and_at_least is None:
+        return 0.0
+    beyond = base + scale.sign * rule.and_at_least
+    return inf if scale.is_log and beyond <= 0 else scale.harm(base, beyond)
+
+
+def demand_of(rule: Rule, scale: Scale, base: float, level: float | None = None) -> Demand:
+    """A rule's limits as harm on a scale; what it allows to be lost it also lets pass.
+
+    As harm grows with the value, to be beyond a share and an absolute change is to be beyond the larger
+    of both. `level` is what the p-value is held to, by default the rule's alpha.
+    """
     limit = rule.max_drop if rule.max_drop is not None else rule.max_rise
-    allowed = scale.of_limit(limit or 0.0)
+    allowed = max(scale.of_limit(limit or 0.0), least_harm(rule, scale, base))
     tolerated = max(allowed, scale.of_limit(rule.margin))
-    return Demand(alpha=rule.alpha, max_drop=allowed, tolerated=tolerated)
+    return Demand(alpha=level or rule.alpha, max_drop=allowed, tolerated=tolerated)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import NamedTuple
 
@@ -23,12 +24,14 @@ from evalkit.gating.wording import (
     sight_text,
     trials_per_case,
     undecided_sentence,
+    users_text,
 )
 from evalkit.records import Rule
 from evalkit.samples import CaseScores, ScoreTable, mean
 from evalkit.spelling import missing_text
+from evalkit.statistics.holm import holm_levels
 from evalkit.summary import sum_missing
-from evalkit.verdict import Check
+from evalkit.verdict import Check, UsersAnswer
 
 
 class Decided(NamedTuple):
@@ -38,8 +41,41 @@ class Decided(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def apply_rule(rule: Rule, sides: Sides) -> Decided:
-    """Decide one threshold; what it cannot be applied to leaves it undecided, never passed."""
+class Weighed(NamedTuple):
+    """A threshold whose evidence is known, and which waits for that of the others."""
+
+    rule: Rule
+    evidence: Evidence
+    missing: Mapping[str, int]
+
+
+def apply_rules(rules: Sequence[Rule], sides: Sides) -> list[Decided]:
+    """Decide all thresholds; what one cannot be applied to leaves it undecided, never passed.
+
+    The primary one keeps its alpha. The others that compare by a test share theirs (Holm 1979): when
+    nothing changed, the chance that any of them fails is at most the largest of their alphas.
+    """
+    sharing = [index for index, rule in enumerate(rules) if rule.is_tested and not rule.primary]
+    found = [
+        _open_rule(rule, sides, len(sharing) if index in sharing else 1)
+        for index, rule in enumerate(rules)
+    ]
+    # One that cannot be applied proves nothing, whatever the level.
+    p_values = [
+        one.evidence.p_value if isinstance(one := found[index], Weighed) else 1.0
+        for index in sharing
+    ]
+    alphas = [rules[index].alpha for index in sharing]
+    levels = dict(zip(sharing, holm_levels(p_values, alphas), strict=True))
+    return [
+        _conclude(one, sides, levels.get(index, one.rule.alpha))
+        if isinstance(one, Weighed)
+        else one
+        for index, one in enumerate(found)
+    ]
+
+
+def _open_rule(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:
     try:
         if rule.tag is not None and rule.tag not in sides.candidate.tags:
             raise Undecidable(missing_name("case has the tag", rule.tag, sides.candidate.tags))
@@ -51,7 +87,7 @@ def apply_rule(rule: Rule, sides: Sides) -> Decided:
         if rule.metric not in infos:
             raise Undecidable(missing_name("metric of this run is named", rule.metric, infos))
         if rule.compares:
-            return _check_change(rule, sides)
+            return _open_change(rule, sides, sharing)
         return Decided(_check_limit(rule, sides.candidate))
     except Undecidable as why:
         return Decided(
@@ -80,7 +116,7 @@ def _scores_of(rule: Rule, table: ScoreTable) -> list[CaseScores]:
     return scores
 
 
-def _check_change(rule: Rule, sides: Sides) -> Decided:
+def _open_change(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:
     base, _ = sides.require_base()
     missing = sum_missing(_scores_of(rule, sides.candidate))
     try:
@@ -89,11 +125,23 @@ def _check_change(rule: Rule, sides: Sides) -> Decided:
         )
     except NotComparable as why:
         raise Undecidable(f"{why}. Record today's baseline: {sides.record_command}") from why
+    if rule.and_at_least is not None and not pairs.info.unit:
+        raise Undecidable(
+            "and_at_least is for metrics with a unit, and the limits of a share are points already. "
+            "Remove it"
+        )
     if rule.test == "point":
         return Decided(_check_plain_change(rule, pairs, missing))
-    evidence = weigh_evidence(rule, pairs)
+    # What could have been seen is told for the strictest level, known before any result.
+    evidence = weigh_evidence(rule, pairs, level=rule.alpha / sharing)
+    return Weighed(rule=rule, evidence=evidence, missing=missing)
+
+
+def _conclude(weighed: Weighed, sides: Sides, level: float) -> Decided:
+    rule, missing = weighed.rule, weighed.missing
+    evidence = replace(weighed.evidence, demand=replace(weighed.evidence.demand, alpha=level))
     outcome = judge_evidence(evidence)
-    scale = evidence.scale
+    scale, pairs = evidence.scale, evidence.pairs
     low, high = sorted(map(scale.as_change, (evidence.harm_low, evidence.harm_high)))
     check = Check(
         rule=rule,
@@ -105,13 +153,33 @@ def _check_change(rule: Rule, sides: Sides) -> Decided:
         low=_known(low),
         high=_known(high),
         p_value=evidence.p_value,
+        false_alarm=evidence.false_alarm,
+        smallest_seen=None
+        if evidence.smallest_harm is None
+        else _known(abs(scale.as_change(evidence.smallest_harm))),
+        users=_users_answer(evidence) if rule.estimand == "suite" else None,
         cases=len(pairs.cases),
         base_trials=trials_per_case(pairs.base),
         trials=trials_per_case(pairs.candidate),
         hits=evidence.hits,
         to_decide=_plan(evidence, sides) if outcome == "inconclusive" else "",
     )
-    return Decided(check, (sight_text(rule, evidence), *direction_text(rule, pairs.info)))
+    notes = (
+        sight_text(rule, evidence),
+        *(users_text(rule, evidence) if rule.estimand == "suite" else ()),
+        *direction_text(rule, pairs.info),
+    )
+    return Decided(check, notes)
+
+
+def _users_answer(evidence: Evidence) -> UsersAnswer | None:
+    users = evidence.users
+    if users is None:
+        return None
+    low, high = sorted(map(evidence.scale.as_change, users.bounds))
+    return UsersAnswer(
+        clusters=users.clusters, p_value=users.test.p_value, low=_known(low), high=_known(high)
+    )
 
 
 def _plan(evidence: Evidence, sides: Sides) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from math import ceil, floor, inf, sqrt
 
@@ -18,6 +19,7 @@ from evalkit.gating.scale import (
     mean_of_means,
     statistic_of,
 )
+from evalkit.gating.users import ask_for_users
 from evalkit.records import Rule
 from evalkit.samples import mean
 from evalkit.statistics.exchange import ExchangeTest, Floats, PassCounts, compare_passes
@@ -73,14 +75,16 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseHit, ...]:
     )
 
 
-def _weigh_passes(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = Scale(sign=-1 if rule.max_drop is not None else 1)
-    demand = demand_of(rule, scale)
+    base = mean_of_means(pairs.base)
+    demand = demand_of(rule, scale, base, level)
     counts = count_passes(pairs)
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
     reach = z_of(rule.alpha) * test.se
     rates = good.base_passed / good.base_trials
+    harms = rates - good.passed / good.trials
     design = Design(
         cases=len(pairs.cases),
         base_trials=1 / float(np.mean(1 / good.base_trials)),
@@ -92,7 +96,7 @@ def _weigh_passes(rule: Rule, pairs: PairedScores) -> Evidence:
         pairs=pairs,
         scale=scale,
         demand=demand,
-        base=mean_of_means(pairs.base),
+        base=base,
         candidate=mean_of_means(pairs.candidate),
         harm=-test.delta,
         harm_low=-test.delta - reach,
@@ -102,8 +106,9 @@ def _weigh_passes(rule: Rule, pairs: PairedScores) -> Evidence:
         smallest_p=test.law.smallest_mid_p,
         false_alarm=test.false_alarm(rule.alpha),
         smallest_harm=smallest_drop(design, demand),
-        hits=_find_hits(pairs, rates - good.passed / good.trials),
+        hits=_find_hits(pairs, harms),
         design=design,
+        users=ask_for_users(pairs.cases, harms, rule.alpha, least_reach=reach),
     )
 
 
@@ -111,19 +116,22 @@ def _measured_means(rows: Rows, scale: Scale) -> Floats:
     return np.array([mean(map(scale.measure, row)) for row in rows])
 
 
-def _weigh_means(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
-    demand = demand_of(rule, scale)
     before, after = (_measured_means(rows, scale) for rows in (pairs.base, pairs.candidate))
+    base = scale.restore(mean(before))
+    demand = demand_of(rule, scale, base, level)
     harms = scale.sign * (after - before)
     test = flip_signs(harms)
     bounds = mean_interval(harms, rule.alpha)
     se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
+    # Without clusters, cases like these are asked about already: theirs would be the same answer.
+    is_other = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
     return Evidence(
         pairs=pairs,
         scale=scale,
         demand=demand,
-        base=scale.restore(mean(before)),
+        base=base,
         candidate=scale.restore(mean(after)),
         harm=mean(harms),
         harm_low=bounds.low,
@@ -132,8 +140,9 @@ def _weigh_means(rule: Rule, pairs: PairedScores) -> Evidence:
         p_plain=test.p_value,
         smallest_p=test.smallest_p,
         false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
-        smallest_harm=smallest_shift(se, demand) if test.smallest_p <= rule.alpha else None,
+        smallest_harm=smallest_shift(se, demand) if test.smallest_p <= level else None,
         hits=_find_hits(pairs, harms),
+        users=ask_for_users(pairs.cases, harms, rule.alpha) if is_other else None,
     )
 
 
@@ -158,7 +167,7 @@ def _bracket_quantile(rows: Rows, level: float, reach: float) -> Interval:
     )
 
 
-def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
+def _weigh_quantile(rule: Rule, pairs: PairedScores, held_to: float) -> Evidence:
     """Test a shift of a quantile exactly; bound it by Woodruff's method.
 
     The candidate's quantile is bracketed by its own values at levels as far off as the standard error
@@ -167,7 +176,7 @@ def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
     level, statistic = LEVELS[rule.stat], statistic_of(rule)
     base, candidate = statistic(pairs.base), statistic(pairs.candidate)
     scale = choose_scale(rule, pairs, base, by_case=False)
-    demand = demand_of(rule, scale)
+    demand = demand_of(rule, scale, base, held_to)
     test = _compare_beyond(pairs, level, scale.sign)
     z = z_of(rule.alpha)
     bounds = _bracket_quantile(pairs.candidate, level, z * test.se)
@@ -191,17 +200,42 @@ def _weigh_quantile(rule: Rule, pairs: PairedScores) -> Evidence:
     )
 
 
-def weigh_evidence(rule: Rule, pairs: PairedScores) -> Evidence:
+def _take_users_answer(rule: Rule, evidence: Evidence) -> Evidence:
+    """The same change, judged by what it says of other cases like these."""
+    users, demand = evidence.users, evidence.demand
+    if users is None:
+        return evidence
+    p_value, smallest_p = users.test.p_value, users.test.smallest_p
+    se = (users.bounds.high - evidence.harm) / z_of(rule.alpha)
+    return replace(
+        evidence,
+        harm_low=users.bounds.low,
+        harm_high=users.bounds.high,
+        p_value=p_value,
+        p_plain=p_value,
+        smallest_p=smallest_p,
+        false_alarm=rule.alpha if smallest_p <= rule.alpha else 0.0,
+        smallest_harm=smallest_shift(se, demand) if smallest_p <= demand.alpha else None,
+        design=None,
+    )
+
+
+def weigh_evidence(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
     """Measure a rule that has `max_drop` or `max_rise`.
+
+    `level` is what its p-value is held to, when that is less than its alpha; intervals keep alpha.
 
     Raises:
         NotComparable: the change cannot be given as a share of the baseline.
     """
+    held_to = level or rule.alpha
     if rule.stat in LEVELS:
-        return _weigh_quantile(rule, pairs)
+        return _weigh_quantile(rule, pairs, held_to)
     if rule.stat == "rate" or is_binary(pairs):
-        return _weigh_passes(rule, pairs)
-    return _weigh_means(rule, pairs)
+        evidence = _weigh_passes(rule, pairs, held_to)
+    else:
+        evidence = _weigh_means(rule, pairs, held_to)
+    return _take_users_answer(rule, evidence) if rule.estimand == "users" else evidence
 
 
 def take_plain_change(rule: Rule, pairs: PairedScores) -> PlainChange:
@@ -216,7 +250,7 @@ def take_plain_change(rule: Rule, pairs: PairedScores) -> PlainChange:
     return PlainChange(
         pairs=pairs,
         scale=scale,
-        demand=demand_of(rule, scale),
+        demand=demand_of(rule, scale, base),
         base=base,
         candidate=candidate,
         hits=_find_hits(pairs, _harms_by_case(pairs, scale)),

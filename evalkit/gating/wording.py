@@ -9,7 +9,7 @@ from math import floor, isfinite
 from evalkit.compare import PairedScores
 from evalkit.gating.evidence import Evidence, PlainChange, cases_for_bound
 from evalkit.gating.limits import Reading, cases_to_decide
-from evalkit.gating.scale import Rows, Scale
+from evalkit.gating.scale import Rows, Scale, least_harm
 from evalkit.records import MetricInfo, Outcome, Rule
 from evalkit.spelling import (
     bound_text,
@@ -22,7 +22,7 @@ from evalkit.spelling import (
     odds_text,
     value_text,
 )
-from evalkit.statistics.power import WANTED_POWER, trials_to_decide
+from evalkit.statistics.power import WANTED_POWER, Demand, trials_to_decide
 from evalkit.verdict import CaseHit
 
 _NAMED_HITS = 3
@@ -96,6 +96,10 @@ def change_sentence(
     )
     changed = change_text(change, unit, extra) + (" in a typical case" if scale.is_log else "")
     sizes = _sizes_text(evidence.pairs)
+    if rule.estimand == "users":
+        sizes = (
+            f"for other cases like these; {_clusters_text(evidence)}, {sizes.partition(', ')[2]}"
+        )
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {_before_and_now(evidence, unit)}",
         f"({changed}, {interval}; {sizes}).",
@@ -116,37 +120,59 @@ def _before_and_now(evidence: Evidence, unit: str) -> str:
     )
 
 
+def _limit_on_change_text(rule: Rule, scale: Scale, base: float, unit: str, limit: float) -> str:
+    """A limit on harm as the rule gives it: a share or points, or the absolute change that exceeds it."""
+    size = limit_text(abs(scale.as_change(limit)), unit)
+    if rule.and_at_least is not None and limit == least_harm(rule, scale, base):
+        size = bound_text(rule.and_at_least, unit)
+    return f"{_harm_noun(scale)} of {size}"
+
+
+def _shared_text(rule: Rule, demand: Demand) -> str:
+    """Why a p-value is held to less than the rule's alpha; empty when it is not."""
+    if demand.alpha == rule.alpha:
+        return ""
+    others = round(rule.alpha / demand.alpha)
+    return f" (alpha {rule.alpha:g} is shared by {others} thresholds)"
+
+
 def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     """What a comparison proves, rules out, or leaves open."""
     scale, demand, unit = evidence.scale, evidence.demand, evidence.pairs.info.unit
-    chance = odds_text(evidence.p_value, rule.alpha)
+    shared = _shared_text(rule, demand)
+    chance = odds_text(evidence.p_value, demand.alpha)
     if evidence.p_value <= evidence.smallest_p:
         chance = chance.replace("about", "at most")
     odds = f"if nothing had changed, a result this bad would come up {chance}"
-    is_weighed = (evidence.p_plain <= rule.alpha) != (evidence.p_value <= rule.alpha)
+    is_weighed = (evidence.p_plain <= demand.alpha) != (evidence.p_value <= demand.alpha)
     if is_weighed:
         odds = f"weighed by how stable each case was, {odds}"
     allowed, tolerated = (
-        f"{_harm_noun(scale)} of {limit_text(abs(scale.as_change(limit)), unit)}"
+        _limit_on_change_text(rule, evidence.scale, evidence.base, unit, limit)
         for limit in (demand.max_drop, demand.tolerated)
     )
     if outcome == "fail":
         return f"{odds[0].upper()}{odds[1:]}."
     if outcome == "pass":
         return f"A {tolerated} is ruled out."
-    if evidence.smallest_p > rule.alpha:
+    if evidence.smallest_p > demand.alpha:
         return (
             f"A {tolerated} is not ruled out, and none could have been proven: so few differences give "
-            f"no p-value below {evidence.smallest_p:.2g}, and {rule.alpha:g} is needed."
+            f"no p-value below {evidence.smallest_p:.2g}, and {demand.alpha:.3g} is needed{shared}."
+        )
+    if demand.alpha < evidence.p_value <= rule.alpha and evidence.is_large and evidence.leans:
+        return (
+            f"The {_harm_noun(scale)} is not proven: {odds}, and less than "
+            f"{odds_text(demand.alpha, 1).removeprefix('about ')} is needed{shared}."
         )
     if evidence.is_ruled_out:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
-    if is_weighed and evidence.p_plain <= rule.alpha:
+    if is_weighed and evidence.p_plain <= demand.alpha:
         return (
             f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "
             f"wavered before: {odds}."
         )
-    if evidence.leans and evidence.p_value <= rule.alpha:
+    if evidence.leans and evidence.p_value <= demand.alpha:
         return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
     return f"A {tolerated} is not ruled out, and none is proven: {odds}."
 
@@ -193,6 +219,34 @@ def sight_text(rule: Rule, evidence: Evidence) -> str:
     return f"{name_rule(rule)}: this comparison {seen}, and {alarm} an agent that did not change."
 
 
+def _clusters_text(evidence: Evidence) -> str:
+    """What cases like these are a sample of: `100 cases in 12 clusters`."""
+    cases = len(evidence.pairs.cases)
+    clusters = evidence.users.clusters if evidence.users is not None else cases
+    said = count_of(cases, "case")
+    return said if clusters == cases else f"{said} in {count_of(clusters, 'cluster')}"
+
+
+def users_text(rule: Rule, evidence: Evidence) -> tuple[str, ...]:
+    """The answer to the question about other cases like these, for a rule that asks about these."""
+    users, scale, unit = evidence.users, evidence.scale, evidence.pairs.info.unit
+    if users is None:
+        return ()
+    low, high = sorted(map(scale.as_change, users.bounds))
+    interval = _interval_text(
+        rule, low, high, lambda bound: change_text(bound, unit).removesuffix(" pt")
+    )
+    change = change_text(scale.as_change(evidence.harm), unit)
+    chance = odds_text(users.test.p_value, rule.alpha)
+    if users.test.p_value <= users.test.smallest_p:
+        chance = chance.replace("about 1", "at most 1")
+    said = (
+        f"on other cases like these ({_clusters_text(evidence)}) {change} ({interval}); if nothing had "
+        f"changed on the whole, a result this bad would come up {chance}."
+    )
+    return (f"{name_rule(rule)}: {said}",)
+
+
 def direction_text(rule: Rule, info: MetricInfo) -> tuple[str, ...]:
     """A warning when a rule guards against the change that its metric calls better."""
     if (rule.max_drop is not None) == info.higher_is_better:
@@ -210,7 +264,8 @@ def point_sentence(rule: Rule, plain: PlainChange, missing: Mapping[str, int]) -
     extra = digits_apart(
         [(change, allowed)], lambda number, digits: change_text(number, unit, digits)
     )
-    limit = f"the {_harm_noun(scale)} of {limit_text(abs(allowed), unit)} allowed"
+    demanded = plain.demand.max_drop
+    limit = f"the {_limit_on_change_text(rule, scale, plain.base, unit, demanded)} allowed"
     before, now = (value_text(value, unit, extra) for value in (plain.base, plain.candidate))
     sentences = (
         f"{plain.outcome.upper()} {name_rule(rule)} {before} -> {now}",

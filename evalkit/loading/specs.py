@@ -32,12 +32,16 @@ RULE_KEYS = (
     *METRIC_LIMITS,
     "stat",
     "tag",
+    "and_at_least",
     "margin",
     "alpha",
+    "estimand",
     "test",
     "primary",
     *CASE_LIMITS,
 )
+_OF_CHANGES = ("and_at_least", "estimand")
+"""Keys of rules that compare a metric with the baseline."""
 SHORTHAND = ""
 """The argument that keeps what stands in place of a mapping, as in `python: module:function`."""
 
@@ -218,6 +222,10 @@ def _check_limits(fields: Fields) -> bool:
         fields.complain(f"{limit} is empty. Give it a value.", fields.node.members[limit].node)
     if limit in METRIC_LIMITS and fields.get("metric") is None:
         fields.complain(f"{limit} is the limit of a metric. Add `metric:`.")
+    if limit in ("min", "max") and (extra := [key for key in _OF_CHANGES if key in keys]):
+        fields.complain(
+            f"{extra[0]} belongs to max_drop or max_rise. Remove it.", fields.get(extra[0])
+        )
     if limit in CASE_LIMITS and len(keys) > 1:
         others = ", ".join(key for key in keys if key != limit)
         fields.complain(f"{limit} stands alone. Remove {others}.")
@@ -238,19 +246,35 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
         "max_rise": fields.number("max_rise", at_least=0),
         "margin": fields.number("margin", at_least=0),
         "alpha": _read_alpha(fields),
+        "and_at_least": fields.number("and_at_least", above=0),
+        "estimand": fields.choice("estimand", ("suite", "users")),
         "test": fields.choice("test", ("exact", "point")),
         "primary": fields.flag("primary"),
         "max_regressed": fields.integer("max_regressed", at_least=0, at_most=MAX_COUNT),
         "must_pass": _read_must_pass(fields),
     }
+    if given["estimand"] == "users" and given["stat"] in ("p50", "p95", "p99"):
+        fields.complain(
+            f"estimand: users asks about single cases, and {given['stat']} is of all trials together. "
+            f"Use stat: mean or rate.",
+            fields.get("estimand"),
+        )
+        return None
     return Rule(where=node.where, **_only(given)) if _check_limits(fields) else None
 
 
 def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
-    """The thresholds, each with exactly one limit."""
+    """The thresholds, each with exactly one limit, at most one of them primary."""
     entries = _read_entries("gate", node, problems)
-    rules = (_read_rule(item, problems) for item in entries)
-    return tuple(rule for rule in rules if rule is not None)
+    rules = tuple(rule for item in entries if (rule := _read_rule(item, problems)) is not None)
+    primary = [rule for rule in rules if rule.primary]
+    for rule in primary[1:]:
+        message = (
+            f"gate: a second rule is primary; the first is in line {primary[0].where.line}. Only one "
+            f"can keep its whole alpha."
+        )
+        problems.append(Problem(message=message, where=rule.where))
+    return rules
 
 
 MAX_CONCURRENCY = 1000

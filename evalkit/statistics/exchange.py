@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from math import comb, sqrt
 from typing import TypeAlias
 
@@ -18,21 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.statistics.power import LEANING
+from evalkit.statistics.prior import RATES, fit_spread
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Weigh: TypeAlias = Callable[[int, int], Ints]
 """Weights of every outcome of a case, by its baseline and candidate trials."""
 
-PRIOR = 0.2
-"""Beta(.2, .2) of a case's pass rate: most cases are nearly always right or nearly always wrong.
-Chosen, like the three below, on recorded trials of 82 systems; they move power, never the size."""
 WORSENED = 0.9
-"""The moderate drop the weights look for: every pass rate times this."""
-BROKEN_SHARE = 0.05
+"""The moderate drop the weights look for: every pass rate times this. Chosen, like the two below, on
+recorded trials of 82 systems and on made-up ones; they move power, never the size."""
+BROKEN_SHARE = 0.02
 """The share of cases taken to be broken outright in the alternative the weights look for."""
 RESOLUTION = 24
 """Weights are log likelihood ratios in steps of 1/24, so that their sum lies on a lattice."""
+_SMALLEST_RATIO = 1e-30
+"""Bounds the weight of what is next to impossible, and with it the lattice."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,42 +97,57 @@ def exchange_law(base_trials: int, trials: int) -> Floats:
     return law
 
 
-def _worsened_law(base_trials: int, trials: int) -> Floats:
+def _binomial_laws(trials: int, rates: Floats) -> Floats:
+    """The law of so many trials' passes at each rate, shape (rates, trials + 1)."""
+    passes = np.arange(trials + 1)
+    ways = np.array([comb(trials, count) for count in passes.tolist()], dtype=float)
+    chances = np.outer(np.log(rates), passes) + np.outer(np.log1p(-rates), trials - passes)
+    law: Floats = np.exp(np.log(ways) + chances)
+    return law
+
+
+def _worsened_law(spread: Floats, base_trials: int, trials: int) -> Floats:
     """Law of the candidate's passes given the passes in all, when pass rates fell by a tenth.
 
-    Proportional to the integral over p of Beta(.2,.2)(p) Bin(s-c; m, p) Bin(c; K, .9p). With
-    1 - .9p = (1-p) + .1p, its power expands into positive terms, each a Beta function of s + j only.
+    Proportional to the sum over rates p of spread(p) Bin(s-c; m, p) Bin(c; K, .9p).
     """
-    m, k = base_trials, trials
-    rising = np.concatenate(([0.0], np.cumsum(np.log(PRIOR + np.arange(m + k)))))
-    log_beta = rising + rising[::-1]
-    beta = np.exp(log_beta - log_beta.max())
-    law = np.zeros((m + k + 1, k + 1))
-    for c in range(k + 1):
-        s = np.arange(c, c + m + 1)
-        spread = sum(comb(k - c, j) * (1 - WORSENED) ** j * beta[s + j] for j in range(k - c + 1))
-        ways = np.array([comb(m, passes) * comb(k, c) for passes in range(m + 1)], dtype=float)
-        law[s, c] = ways * WORSENED**c * spread
+    before = _binomial_laws(base_trials, RATES)
+    after = _binomial_laws(trials, WORSENED * RATES)
+    jointly = after.T @ (spread[:, np.newaxis] * before)
+    law = np.zeros((base_trials + trials + 1, trials + 1))
+    for c in range(trials + 1):
+        law[c : c + base_trials + 1, c] = jointly[c]
     law /= law.sum(axis=1, keepdims=True)
     return law
 
 
-@cache
-def drop_weights(base_trials: int, trials: int) -> Ints:
+def drop_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
     """How much each outcome of a case speaks for a drop, in 1/24 of a natural log unit.
 
+    `spread` is how the pass rates of all cases are spread over RATES: where most cases are stable, a
+    failure of a case that never failed before weighs most; where all waver alike, failures weigh alike.
     Returns shape (base_trials + trials + 1, trials + 1), indexed like `exchange_law`; zero where the
-    outcome cannot be. A failure of a case that never failed before weighs most.
+    outcome cannot be.
     """
     law = exchange_law(base_trials, trials)
     possible = law > 0
     broken = np.array(law)
     broken[: base_trials + 1] = 0.0
     broken[: base_trials + 1, 0] = 1.0
-    mixture = (1 - BROKEN_SHARE) * _worsened_law(base_trials, trials) + BROKEN_SHARE * broken
+    worsened = _worsened_law(spread, base_trials, trials)
+    mixture = (1 - BROKEN_SHARE) * worsened + BROKEN_SHARE * broken
     ratio = np.divide(mixture, law, out=np.ones_like(law), where=possible)
-    weights: Ints = np.rint(RESOLUTION * np.log(ratio)).astype(np.int64)
+    weights: Ints = np.rint(RESOLUTION * np.log(ratio.clip(min=_SMALLEST_RATIO))).astype(np.int64)
     return weights
+
+
+def fit_weights(designs: Ints) -> Weigh:
+    """Drop weights for the spread of pass rates that these cases show, shape (cases, 3) as below.
+
+    They depend on the passes in all only, which the test takes as given: it stays exact.
+    """
+    spread = fit_spread(designs[:, 0] + designs[:, 1], designs[:, 2])
+    return cache(partial(drop_weights, spread))
 
 
 @cache
@@ -224,8 +240,9 @@ def compare_passes(counts: PassCounts) -> ExchangeTest:
     p_plain = mid_p(plain_law, plain_weights)
     law, p_value = plain_law, p_plain
     if not weights_mislead(counts):
-        law = law_of_sum(designs, drop_weights)
-        p_value = mid_p(law, drop_weights)
+        weigh_drop = fit_weights(designs)
+        law = law_of_sum(designs, weigh_drop)
+        p_value = mid_p(law, weigh_drop)
     noise = estimate_noise(counts)
     per_trial = float(np.mean(1 / counts.trials + 1 / counts.base_trials))
     return ExchangeTest(

@@ -77,6 +77,22 @@ def mean_interval(values: Floats, alpha: float) -> Interval:
     return Interval(centre - half, centre + half)
 
 
+def clustered_interval(values: Floats, groups: Sequence[Sequence[int]], alpha: float) -> Interval:
+    """Student's interval of the mean of values that are independent between groups only.
+
+    `groups` are the indices of `values`, shape (cases,), by cluster. The variance is that of the
+    clusters' summed deviations (Liang and Zeger 1986, with G / (G-1)), the freedom G - 1; with one value
+    in each cluster it is `mean_interval`. Infinite for one cluster.
+    """
+    if len(groups) < 2:
+        return Interval(-inf, inf)
+    centre = float(np.mean(values))
+    sums = np.array([float(np.sum(values[list(group)] - centre)) for group in groups])
+    variance = len(groups) / (len(groups) - 1) * float(np.sum(sums**2)) / values.size**2
+    half = t_of(alpha, len(groups) - 1) * sqrt(variance)
+    return Interval(centre - half, centre + half)
+
+
 def _binomial_law(trials: int, chance: float) -> Floats:
     counts = np.arange(trials + 1)
     log_factorial = np.array([lgamma(count + 1) for count in counts])

@@ -1,0 +1,51 @@
+"""Per-case harm into an answer about other cases like these, which are a sample of what users ask."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.records import Case
+from evalkit.statistics.exchange import Floats
+from evalkit.statistics.intervals import Interval, clustered_interval
+from evalkit.statistics.signs import SignFlipTest, flip_signs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsersEvidence:
+    """Harm on cases like these: the test, the interval of its mean, and the clusters both rest on."""
+
+    test: SignFlipTest
+    bounds: Interval
+    clusters: int
+
+
+def group_cases(cases: Sequence[Case]) -> list[list[int]]:
+    """Indices of the cases by cluster, in order of appearance; a case without one is its own."""
+    groups: dict[tuple[str, str | int], list[int]] = defaultdict(list)
+    for index, case in enumerate(cases):
+        key = ("alone", index) if case.cluster is None else ("cluster", case.cluster)
+        groups[key].append(index)
+    return list(groups.values())
+
+
+def ask_for_users(
+    cases: Sequence[Case], harms: Floats, alpha: float, *, least_reach: float = 0.0
+) -> UsersEvidence:
+    """Flip the signs of whole clusters: cases of one share a cause, and are not independent.
+
+    `harms`, shape (cases,), is positive where a case got worse. The interval reaches at least
+    `least_reach` to both sides: other cases are not better known than these.
+    """
+    groups = group_cases(cases)
+    sums = np.array([float(np.sum(harms[group])) for group in groups])
+    centre = float(np.mean(harms))
+    low, high = clustered_interval(harms, groups, alpha)
+    return UsersEvidence(
+        test=flip_signs(sums),
+        bounds=Interval(min(low, centre - least_reach), max(high, centre + least_reach)),
+        clusters=len(groups),
+    )
