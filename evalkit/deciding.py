@@ -10,6 +10,7 @@ from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.gating.gate import decide
+from evalkit.gating.looks import looks_note, shard_note
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
@@ -87,7 +88,8 @@ def judge(
             f"or record 10 trials a case: evalkit baseline {shlex.quote(run.header.evalset_path)}"
         ),
     )
-    return replace(verdict, notes=(*notes, *verdict.notes))
+    looked = (looks_note(run, verdict), shard_note(run, rules, baseline))
+    return replace(verdict, notes=(*filter(None, looked), *notes, *verdict.notes))
 
 
 def report_on(run: Run, verdict: Verdict, baseline: Run | None) -> Report:

@@ -15,9 +15,11 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from evalkit import __version__
-from evalkit.agents import Agent, entrypoint_of, open_agent
+from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
+from evalkit.gating.gate import decide
+from evalkit.gating.looks import count_looks, wants_look
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import find_root, read_git_state
 from evalkit.records import Case, Json, MetricInfo, Problem, Run, RunHeader, Trial
@@ -37,7 +39,6 @@ from evalkit.summary import tally
 SAME_TO_RESUME = (
     "evalset",
     "metrics",
-    "trials",
     "agent_kind",
     "agent_entrypoint",
     "agent_digest",
@@ -57,6 +58,10 @@ class Watch(Protocol):
         """One more trial is stored."""
 
 
+WatchOpener: TypeAlias = Callable[[int], AbstractContextManager[Watch]]
+"""Opens a watch over so many trials."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
     """What a command needs of the outside; the command line supplies the real one."""
@@ -65,7 +70,7 @@ class World:
     environ: Mapping[str, str]
     now: Callable[[], datetime]
     token: Callable[[], str]
-    watch: Callable[[int], AbstractContextManager[Watch]]
+    watch: WatchOpener
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,33 +128,43 @@ async def _execute(
         header = describe_run(plan, order, choices, world)
         if earlier:
             header = refuse_if_changed(earlier.header, header)
+        else:
+            header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
         async with open_agent(plan.agent, surroundings) as agent:
-            kept = _kept_trials(earlier, choices)
-            with (
-                _open_writer(plan.surroundings.root, header, earlier) as writer,
-                world.watch(len(header.cases) * header.trials - len(kept)) as watch,
-            ):
-                execution = await _run_plan(plan, header, agent, _Desk(writer, watch, kept))
-    return replace(execution, baseline=baseline)
+            with _open_writer(plan.surroundings.root, header, earlier) as writer:
+                desk = _Desk(writer, _kept_trials(earlier, choices), world.watch)
+                return await _run_stages(plan, header, baseline, agent, desk)
 
 
 class _Desk:
     """Where finished trials go: to disk first, then to memory, then to whoever watches."""
 
-    def __init__(self, writer: RunWriter, watch: Watch, kept: Sequence[Trial]) -> None:
+    def __init__(self, writer: RunWriter, kept: Sequence[Trial], open_watch: WatchOpener) -> None:
         self.writer = writer
         self.rows = list(kept)
-        self.done = frozenset((trial.case_id, trial.number) for trial in kept)
-        self._watch = watch
+        self.done = {(trial.case_id, trial.number) for trial in kept}
+        self._open_watch = open_watch
+        self._watch: Watch | None = None
+
+    @contextmanager
+    def watched(self, header: RunHeader) -> Iterator[None]:
+        """Tell whoever watches what a stage still has to do, and then how it comes along."""
+        with self._open_watch(len(header.cases) * header.trials - len(self.rows)) as self._watch:
+            yield
 
     def save(self, trial: Trial) -> None:
         self.writer.append(trial)
         self.rows.append(trial)
-        self._watch.finished(trial)
+        self.done.add((trial.case_id, trial.number))
+        if self._watch is not None:
+            self._watch.finished(trial)
 
 
-async def _run_plan(plan: Plan, header: RunHeader, agent: Agent, desk: _Desk) -> Execution:
+async def _run_stages(
+    plan: Plan, header: RunHeader, baseline: Run | None, agent: Agent, desk: _Desk
+) -> Execution:
+    """Run what the header calls for, then whatever its results call for in turn."""
     limits = Limits(
         concurrency=plan.settings.concurrency,
         timeout_s=plan.agent.timeout_s,
@@ -159,20 +174,28 @@ async def _run_plan(plan: Plan, header: RunHeader, agent: Agent, desk: _Desk) ->
     redactor = Redactor(plan.surroundings.environ)
     runner = Runner(agent, limits, seed=plan.settings.seed, redactor=redactor, save=desk.save)
     stop = StopSign()
+    stage: RunHeader | None = header
     with _obeyed_signals(stop) as signals:
-        await runner.run(assign(plan.cases, header.trials, plan.scorers, desk.done), stop)
-    complete = not signals and not runner.unreachable
-    run = Run(
-        header=header,
-        trials=in_order(header, desk.rows),
-        path=str(desk.writer.folder),
-        finished=complete,
-    )
+        while stage is not None:
+            header = stage
+            with desk.watched(header):
+                await runner.run(assign(plan.cases, header.trials, plan.scorers, desk.done), stop)
+            complete = not signals and not runner.unreachable
+            run = Run(
+                header=header,
+                trials=in_order(header, desk.rows),
+                path=str(desk.writer.folder),
+                finished=complete,
+            )
+            stage = next_stage(plan, run, baseline) if complete else None
+            if stage is not None:
+                desk.writer.rewrite_header(stage)
     if complete:
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
         run=run,
         plan=plan,
+        baseline=baseline,
         stopped_by=signals[0] if signals else None,
         unreachable=runner.unreachable,
     )
@@ -195,6 +218,38 @@ def _obeyed_signals(stop: StopSign) -> Iterator[list[int]]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def plan_looks(plan: Plan, baseline: Run | None) -> int:
+    """How many looks a new run may take; 0 where the number of its trials is fixed.
+
+    A part of a run cannot decide alone, and a recording cannot be asked for what it does not hold.
+    """
+    if plan.settings.trials != "auto" or plan.selection.shard:
+        return 0
+    looks = count_looks(plan.gate, baseline)
+    return next((count for count in range(looks, 1, -1) if _can_be_asked(plan, count)), 0)
+
+
+def _can_be_asked(plan: Plan, trials: int) -> bool:
+    return not check_agent(plan.agent, plan.cases, replace(plan.surroundings, trials=trials))
+
+
+def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
+    """What a run that did all it set out to do should go on to do; None when it is at its end."""
+    header, settings = run.header, plan.settings
+    if baseline is None or header.trials >= header.looks:
+        return None
+    verdict = decide(
+        plan.gate,
+        run,
+        baseline,
+        max_errors=settings.max_errors,
+        on_inconclusive=settings.on_inconclusive,
+    )
+    if wants_look(verdict, baseline, settings.max_errors):
+        return replace(header, trials=header.trials + 1)
+    return None
 
 
 def _open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
@@ -254,7 +309,7 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         cases=plan.cases,
         metrics=describe_metrics(plan),
         gate=plan.gate,
-        trials=plan.settings.trials,
+        trials=plan.settings.first_trials,
         agent_kind=plan.agent.kind,
         agent_entrypoint=entrypoint_of(plan.agent),
         agent_digest=digest([plan.agent.kind, plan.agent.args]),
@@ -299,6 +354,9 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
     ]
     if stored.settings.get("seed") != planned.settings.get("seed"):
         problems.append(Problem(message="the seed is another one"))
+    before, now = stored.settings.get("trials"), planned.settings.get("trials")
+    if before != now:
+        problems.append(Problem(message=f"trials was {before!r}, is {now!r}"))
     changed = _changed_cases(stored.cases, planned.cases)
     if changed:
         problems.append(Problem(message=f"cases changed: {', '.join(changed)}"))

@@ -10,8 +10,10 @@ from pathlib import Path
 from evalkit.errors import StoreError
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, time_ns: int | None = None) -> None:
     """Replace a file in one step; the folder is made if it is missing.
+
+    With `time_ns` the file bears that time, from the moment it is there.
 
     Raises:
         StoreError: the disk is full, the folder read-only, the path a folder... Nothing is changed.
@@ -27,6 +29,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(stream.fileno())
         # mkstemp makes the file private; what we write is as readable as any other file here.
         Path(temporary).chmod(0o666 & ~_umask())
+        if time_ns is not None:
+            os.utime(temporary, ns=(time_ns, time_ns))
         Path(temporary).replace(path)
     except OSError as error:
         if temporary:

@@ -282,6 +282,10 @@ class RunHeader:
 
     `cases` are the selected ones, whole, so that a stored run can be shown and decided again without
     the eval set. `created` is ISO 8601 in UTC; it is for people, never for ordering within a run.
+
+    `looks` is 0 when the number of trials was fixed beforehand. Otherwise `trials` is how many of every
+    case were called for so far, each further one because those before it left the gate undecided, and
+    `looks` is how many there could have been.
     """
 
     id: str
@@ -305,6 +309,7 @@ class RunHeader:
     selection: str = ""
     shard: str = ""
     cases_in_set: int = 0
+    looks: int = 0
     schema: str = "evalkit.run/v1"
 
 

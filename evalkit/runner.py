@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from evalkit.agents import Agent
@@ -179,7 +179,7 @@ def assign(
     cases: Iterable[Case],
     trials: int,
     scorers: Mapping[str, tuple[Scorer, ...]],
-    done: frozenset[tuple[str, int]],
+    done: Container[tuple[str, int]],
 ) -> Iterable[Assignment]:
     """Every trial that is not done: all first trials, then all second ones, in the order of cases.
 

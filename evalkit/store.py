@@ -118,6 +118,12 @@ class RunWriter:
             raise StoreError(f"{folder}: could not reopen: {reason_of(error)}.") from error
         return cls(folder, descriptor)
 
+    def rewrite_header(self, header: RunHeader) -> None:
+        """Have the run set out to do more than it did so far, before the first call for that."""
+        path = self.folder / HEADER_FILE
+        # Its time tells when the run was started.
+        write_whole(path, canonical(pack(header)) + "\n", time_ns=path.stat().st_mtime_ns)
+
     def append(self, trial: Trial) -> None:
         """Store one finished trial; when this returns, kill -9 cannot lose it."""
         line = (canonical(pack(trial)) + "\n").encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from evalkit.loading.nodes import (
     Broken,
@@ -253,11 +254,18 @@ def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
     return tuple(rule for rule in rules if rule is not None)
 
 
+def _read_trials(fields: Fields) -> int | Literal["auto"] | None:
+    node = fields.get("trials")
+    if isinstance(node, Scalar) and node.text == "auto":
+        return "auto"
+    return fields.integer("trials", at_least=1, at_most=MAX_COUNT)
+
+
 def read_settings(fields: Fields) -> dict[str, Json]:
     """The fields of Settings that are given here."""
     return _only(
         {
-            "trials": fields.integer("trials", at_least=1, at_most=MAX_COUNT),
+            "trials": _read_trials(fields),
             "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_COUNT),
             "max_errors": fields.integer("max_errors", at_least=0, at_most=MAX_COUNT),
             "on_inconclusive": fields.choice("on_inconclusive", ("pass", "fail")),
