@@ -18,7 +18,8 @@ from evalkit import __version__
 from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
-from evalkit.gating.gate import decide
+from evalkit.gating.broken import call_for_fresh
+from evalkit.gating.gate import decide, find_obstacle
 from evalkit.gating.looks import count_looks, wants_look
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import find_root, read_git_state
@@ -28,8 +29,8 @@ from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.selection import Selection
 from evalkit.store import (
     RunWriter,
+    assemble_run,
     find_unfinished,
-    in_order,
     new_run_id,
     read_run,
     runs_folder,
@@ -150,7 +151,8 @@ class _Desk:
     @contextmanager
     def watched(self, header: RunHeader) -> Iterator[None]:
         """Tell whoever watches what a stage still has to do, and then how it comes along."""
-        with self._open_watch(len(header.cases) * header.trials - len(self.rows)) as self._watch:
+        wanted = len(header.cases) * header.trials + sum(header.fresh.values())
+        with self._open_watch(wanted - len(self.rows)) as self._watch:
             yield
 
     def save(self, trial: Trial) -> None:
@@ -179,21 +181,19 @@ async def _run_stages(
         while stage is not None:
             header = stage
             with desk.watched(header):
-                await runner.run(assign(plan.cases, header.trials, plan.scorers, desk.done), stop)
+                wanted = assign(
+                    plan.cases, header.trials, plan.scorers, desk.done, fresh=header.fresh
+                )
+                await runner.run(wanted, stop)
             complete = not signals and not runner.unreachable
-            run = Run(
-                header=header,
-                trials=in_order(header, desk.rows),
-                path=str(desk.writer.folder),
-                finished=complete,
-            )
+            run = assemble_run(header, desk.rows)
             stage = next_stage(plan, run, baseline) if complete else None
             if stage is not None:
                 desk.writer.rewrite_header(stage)
     if complete:
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
-        run=run,
+        run=replace(run, path=str(desk.writer.folder), finished=complete),
         plan=plan,
         baseline=baseline,
         stopped_by=signals[0] if signals else None,
@@ -238,7 +238,7 @@ def _can_be_asked(plan: Plan, trials: int) -> bool:
 def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
     """What a run that did all it set out to do should go on to do; None when it is at its end."""
     header, settings = run.header, plan.settings
-    if baseline is None or header.trials >= header.looks:
+    if baseline is None:
         return None
     verdict = decide(
         plan.gate,
@@ -247,8 +247,14 @@ def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
         max_errors=settings.max_errors,
         on_inconclusive=settings.on_inconclusive,
     )
-    if wants_look(verdict, baseline, settings.max_errors):
+    if find_obstacle(verdict.tally, settings.max_errors):
+        return None
+    # Trials of all cases come first: fresh ones are numbered on from them.
+    if not header.fresh and header.trials < header.looks and wants_look(verdict, baseline):
         return replace(header, trials=header.trials + 1)
+    fresh = {**header.fresh, **call_for_fresh(plan.gate, run, baseline)}
+    if fresh != header.fresh and _can_be_asked(plan, header.trials + max(fresh.values())):
+        return replace(header, fresh=fresh)
     return None
 
 
@@ -260,7 +266,8 @@ def _kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
     if earlier is None:
         return ()
     again = choices.retry_errors
-    return tuple(trial for trial in earlier.trials if trial.state == "scored" or not again)
+    rows = (*earlier.trials, *earlier.fresh)
+    return tuple(trial for trial in rows if trial.state == "scored" or not again)
 
 
 def find_earlier(order: Order, choices: Choices, world: World) -> Run:

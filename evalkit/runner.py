@@ -180,13 +180,19 @@ def assign(
     trials: int,
     scorers: Mapping[str, tuple[Scorer, ...]],
     done: Container[tuple[str, int]],
+    fresh: Mapping[str, int] | None = None,
 ) -> Iterable[Assignment]:
     """Every trial that is not done: all first trials, then all second ones, in the order of cases.
 
-    `scorers` are those of each case id; `done` holds pairs of case id and trial number.
+    `scorers` are those of each case id; `done` holds pairs of case id and trial number; `fresh` says
+    how many further trials of a case come after those of all.
     """
     cases = tuple(cases)
     for number in range(trials):
         for case in cases:
+            if (case.id, number) not in done:
+                yield Assignment(case=case, number=number, scorers=scorers[case.id])
+    for case in cases:
+        for number in range(trials, trials + (fresh or {}).get(case.id, 0)):
             if (case.id, number) not in done:
                 yield Assignment(case=case, number=number, scorers=scorers[case.id])

@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -208,13 +209,9 @@ def read_run(folder: Path) -> Run:
                 f"{path}:{number}: not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {folder.name}"
             ) from error
-    return Run(
-        header=header,
-        trials=in_order(header, rows),
-        path=str(folder),
-        finished=(folder / SUMMARY_FILE).exists(),
-        warnings=warnings,
-    )
+    run = assemble_run(header, rows)
+    finished = (folder / SUMMARY_FILE).exists()
+    return replace(run, path=str(folder), finished=finished, warnings=warnings)
 
 
 def repair_run(folder: Path) -> tuple[int, int]:
@@ -249,12 +246,17 @@ def decode_trial(line: bytes) -> Trial:
     return msgspec.convert(json.loads(line), Trial, strict=True)
 
 
-def in_order(header: RunHeader, rows: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Trials in the order of cases and numbers; of several rows for one trial the last counts."""
+def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
+    """Rows as trials in the order of cases and numbers; of several rows for one trial the last counts."""
     latest = {(row.case_id, row.number): row for row in rows}
     position = {case.id: index for index, case in enumerate(header.cases)}
     known = [row for row in latest.values() if row.case_id in position]
-    return tuple(sorted(known, key=lambda row: (position[row.case_id], row.number)))
+    ordered = sorted(known, key=lambda row: (position[row.case_id], row.number))
+    fresh = [row for row in ordered if row.case_id in header.fresh and row.number >= header.trials]
+    trials = [
+        row for row in ordered if row.case_id not in header.fresh or row.number < header.trials
+    ]
+    return Run(header=header, trials=tuple(trials), fresh=tuple(fresh))
 
 
 def read_header(folder: Path) -> RunHeader:

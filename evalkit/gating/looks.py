@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.gating.gate import find_obstacle
 from evalkit.records import Rule, Run
 from evalkit.samples import ScoreTable, tabulate
 from evalkit.spelling import count_of
@@ -61,14 +60,11 @@ def shard_note(run: Run, rules: Sequence[Rule], baseline: Run | None) -> str:
     )
 
 
-def wants_look(verdict: Verdict, baseline: Run, max_errors: int) -> bool:
+def wants_look(verdict: Verdict, baseline: Run) -> bool:
     """Whether a further trial of every case may settle a 0/1 rule that is neither failed nor passed.
 
-    A rule that failed settles the gate. So do lost trials beyond `max_errors`: more of them bring none
-    of these back.
+    A rule that failed settles the gate.
     """
-    if find_obstacle(verdict.tally, max_errors):
-        return False
     table = tabulate(baseline)
     outcomes = {check.outcome for check in verdict.checks if is_looked_at(check.rule, table)}
     return "fail" not in outcomes and "inconclusive" in outcomes

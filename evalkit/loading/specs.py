@@ -27,7 +27,7 @@ METRIC_KEYS = ("name", "tags")
 """Beside the one key that says which metric it is."""
 
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
-CASE_LIMITS = ("max_regressed", "must_pass")
+CASE_LIMITS = ("max_regressed", "must_pass", "broken_cases")
 RULE_KEYS = (
     "metric",
     *METRIC_LIMITS,
@@ -243,6 +243,7 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
         "primary": fields.flag("primary"),
         "max_regressed": fields.integer("max_regressed", at_least=0, at_most=MAX_COUNT),
         "must_pass": _read_must_pass(fields),
+        "broken_cases": fields.integer("broken_cases", at_least=0, at_most=MAX_COUNT),
     }
     return Rule(where=node.where, **_only(given)) if _check_limits(fields) else None
 
