@@ -312,3 +312,9 @@ def test_a_run_cannot_be_resumed_with_another_number_of_trials(looked: Project) 
     done = looked.evalkit("run", "set.yaml", "--resume", "--run-id", "one", "--trials", "2")
     assert done.code == 2
     assert "trials was 'auto', is 2" in done.err
+
+
+def test_an_absolute_limit_keeps_its_alpha(looked: Project) -> None:
+    write_set(looked, GATE + "  - {metric: exact_match, min: 0.1}\n")
+    done = run(looked)
+    assert [check["rule"]["alpha"] for check in done.json["checks"]] == [0.022, 0.05]

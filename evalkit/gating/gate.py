@@ -86,8 +86,13 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
 
 
 def at_one_look(rule: Rule, header: RunHeader) -> Rule:
-    """A rule as it is applied at each look of a run that may take several."""
-    if not header.looks or not rule.metric:
+    """A rule as it is applied at each look of a run that may take several.
+
+    Absolute limits keep their alpha: their intervals are those of other cases like these, to which a
+    further trial of the same cases adds little chance to err.
+    """
+    compares = rule.max_drop is not None or rule.max_rise is not None
+    if not header.looks or not compares:
         return rule
     return replace(rule, alpha=round(rule.alpha * LOOK_SHARE, 12))
 
