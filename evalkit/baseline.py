@@ -40,7 +40,7 @@ def write_baseline(path: Path, run: Run) -> None:
         trials[trial.case_id].append(trial)
     body = "".join(_case_line(case, trials[case.id]) + "\n" for case in cases)
     header = {
-        **pack(replace(run.header, cases=(), schema=SCHEMA)),
+        **pack(replace(run.header, cases=(), fresh={}, schema=SCHEMA)),
         "case_count": len(cases),
     }
     header["sha256"] = _digest_of(header, body.encode())

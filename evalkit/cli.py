@@ -39,6 +39,7 @@ from evalkit.options import (
     Seed,
     Tags,
     Trials,
+    parse_trials,
 )
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def run(
             limit=limit,
         ),
         overrides={
-            "trials": trials,
+            "trials": parse_trials(trials),
             "concurrency": concurrency,
             "max_errors": max_errors,
             "on_inconclusive": on_inconclusive.value if on_inconclusive else None,

@@ -15,10 +15,13 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from evalkit import __version__
-from evalkit.agents import Agent, entrypoint_of, open_agent
+from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
 from evalkit.agents.fingerprint import digest_sources
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
+from evalkit.gating.broken import call_for_fresh
+from evalkit.gating.gate import decide, find_obstacle
+from evalkit.gating.looks import count_looks, wants_look
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import find_root, read_git_state
 from evalkit.records import Case, Json, Problem, Run, RunHeader, Trial
@@ -27,8 +30,8 @@ from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.selection import Selection
 from evalkit.store import (
     RunWriter,
+    assemble_run,
     find_unfinished,
-    in_order,
     new_run_id,
     read_run,
     runs_folder,
@@ -38,7 +41,6 @@ from evalkit.summary import tally
 SAME_TO_RESUME = (
     "evalset",
     "metrics",
-    "trials",
     "agent_kind",
     "agent_entrypoint",
     "agent_digest",
@@ -70,6 +72,10 @@ class Watch(Protocol):
         """One more trial is stored."""
 
 
+WatchOpener: TypeAlias = Callable[[int], AbstractContextManager[Watch]]
+"""Opens a watch over so many trials."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
     """What a command needs of the outside; the command line supplies the real one."""
@@ -78,7 +84,7 @@ class World:
     environ: Mapping[str, str]
     now: Callable[[], datetime]
     token: Callable[[], str]
-    watch: Callable[[int], AbstractContextManager[Watch]]
+    watch: WatchOpener
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,33 +148,44 @@ async def _execute(
         header = describe_run(plan, order, choices, world)
         if earlier:
             header = refuse_if_changed(earlier.header, header)
+        else:
+            header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
         async with open_agent(plan.agent, surroundings) as agent:
-            kept = _kept_trials(earlier, choices)
-            with (
-                _open_writer(plan.surroundings.root, header, earlier) as writer,
-                world.watch(len(header.cases) * header.trials - len(kept)) as watch,
-            ):
-                execution = await _run_plan(plan, header, agent, _Desk(writer, watch, kept))
-    return replace(execution, baseline=baseline)
+            with _open_writer(plan.surroundings.root, header, earlier) as writer:
+                desk = _Desk(writer, _kept_trials(earlier, choices), world.watch)
+                return await _run_stages(plan, header, baseline, agent, desk)
 
 
 class _Desk:
     """Where finished trials go: to disk first, then to memory, then to whoever watches."""
 
-    def __init__(self, writer: RunWriter, watch: Watch, kept: Sequence[Trial]) -> None:
+    def __init__(self, writer: RunWriter, kept: Sequence[Trial], open_watch: WatchOpener) -> None:
         self.writer = writer
         self.rows = list(kept)
-        self.done = frozenset((trial.case_id, trial.number) for trial in kept)
-        self._watch = watch
+        self.done = {(trial.case_id, trial.number) for trial in kept}
+        self._open_watch = open_watch
+        self._watch: Watch | None = None
+
+    @contextmanager
+    def watched(self, header: RunHeader) -> Iterator[None]:
+        """Tell whoever watches what a stage still has to do, and then how it comes along."""
+        wanted = len(header.cases) * header.trials + sum(header.fresh.values())
+        with self._open_watch(wanted - len(self.rows)) as self._watch:
+            yield
 
     def save(self, trial: Trial) -> None:
         self.writer.append(trial)
         self.rows.append(trial)
-        self._watch.finished(trial)
+        self.done.add((trial.case_id, trial.number))
+        if self._watch is not None:
+            self._watch.finished(trial)
 
 
-async def _run_plan(plan: Plan, header: RunHeader, agent: Agent, desk: _Desk) -> Execution:
+async def _run_stages(
+    plan: Plan, header: RunHeader, baseline: Run | None, agent: Agent, desk: _Desk
+) -> Execution:
+    """Run what the header calls for, then whatever its results call for in turn."""
     limits = Limits(
         concurrency=plan.settings.concurrency,
         timeout_s=plan.agent.timeout_s,
@@ -178,20 +195,26 @@ async def _run_plan(plan: Plan, header: RunHeader, agent: Agent, desk: _Desk) ->
     redactor = Redactor(plan.surroundings.environ)
     runner = Runner(agent, limits, seed=plan.settings.seed, redactor=redactor, save=desk.save)
     stop = StopSign()
+    stage: RunHeader | None = header
     with _obeyed_signals(stop) as signals:
-        await runner.run(assign(plan.cases, header.trials, plan.scorers, desk.done), stop)
-    complete = not signals and not runner.unreachable
-    run = Run(
-        header=header,
-        trials=in_order(header, desk.rows),
-        path=str(desk.writer.folder),
-        finished=complete,
-    )
+        while stage is not None:
+            header = stage
+            with desk.watched(header):
+                wanted = assign(
+                    plan.cases, header.trials, plan.scorers, desk.done, fresh=header.fresh
+                )
+                await runner.run(wanted, stop)
+            complete = not signals and not runner.unreachable
+            run = assemble_run(header, desk.rows)
+            stage = next_stage(plan, run, baseline) if complete else None
+            if stage is not None:
+                desk.writer.rewrite_header(stage)
     if complete:
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
-        run=run,
+        run=replace(run, path=str(desk.writer.folder), finished=complete),
         plan=plan,
+        baseline=baseline,
         stopped_by=signals[0] if signals else None,
         unreachable=runner.unreachable,
     )
@@ -216,6 +239,44 @@ def _obeyed_signals(stop: StopSign) -> Iterator[list[int]]:
             loop.remove_signal_handler(number)
 
 
+def plan_looks(plan: Plan, baseline: Run | None) -> int:
+    """How many looks a new run may take; 0 where the number of its trials is fixed.
+
+    A part of a run cannot decide alone, and a recording cannot be asked for what it does not hold.
+    """
+    if plan.settings.trials != "auto" or plan.selection.shard:
+        return 0
+    looks = count_looks(plan.gate, baseline)
+    return next((count for count in range(looks, 1, -1) if _can_be_asked(plan, count)), 0)
+
+
+def _can_be_asked(plan: Plan, trials: int) -> bool:
+    return not check_agent(plan.agent, plan.cases, replace(plan.surroundings, trials=trials))
+
+
+def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
+    """What a run that did all it set out to do should go on to do; None when it is at its end."""
+    header, settings = run.header, plan.settings
+    if baseline is None:
+        return None
+    verdict = decide(
+        plan.gate,
+        run,
+        baseline,
+        max_errors=settings.max_errors,
+        on_inconclusive=settings.on_inconclusive,
+    )
+    if find_obstacle(verdict.tally, settings.max_errors):
+        return None
+    # Trials of all cases come first: fresh ones are numbered on from them.
+    if not header.fresh and header.trials < header.looks and wants_look(verdict, baseline):
+        return replace(header, trials=header.trials + 1)
+    fresh = {**header.fresh, **call_for_fresh(plan.gate, run, baseline)}
+    if fresh != header.fresh and _can_be_asked(plan, header.trials + max(fresh.values())):
+        return replace(header, fresh=fresh)
+    return None
+
+
 def _open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
     return RunWriter.reopen(Path(earlier.path)) if earlier else RunWriter.create(root, header)
 
@@ -224,7 +285,8 @@ def _kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
     if earlier is None:
         return ()
     again = choices.retry_errors
-    return tuple(trial for trial in earlier.trials if trial.state == "scored" or not again)
+    rows = (*earlier.trials, *earlier.fresh)
+    return tuple(trial for trial in rows if trial.state == "scored" or not again)
 
 
 def find_earlier(order: Order, choices: Choices, world: World) -> Run:
@@ -273,7 +335,7 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         cases=plan.cases,
         metrics=plan.metrics,
         gate=plan.gate,
-        trials=plan.settings.trials,
+        trials=plan.settings.first_trials,
         agent_kind=plan.agent.kind,
         agent_entrypoint=entrypoint_of(plan.agent),
         agent_digest=digest([plan.agent.kind, plan.agent.args]),
@@ -305,6 +367,9 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
     ]
     if stored.settings.get("seed") != planned.settings.get("seed"):
         problems.append(Problem(message="the seed is another one"))
+    before, now = stored.settings.get("trials"), planned.settings.get("trials")
+    if before != now:
+        problems.append(Problem(message=f"trials was {before!r}, is {now!r}"))
     changed = _changed_cases(stored.cases, planned.cases)
     if changed:
         problems.append(Problem(message=f"cases changed: {', '.join(changed)}"))

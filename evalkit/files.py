@@ -14,10 +14,11 @@ MAX_STORED_BYTES = 4 << 30
 """A run of a hundred thousand cases with long outputs fits; a device without end does not."""
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, time_ns: int | None = None) -> None:
     """Replace a file in one step; the folder is made if it is missing.
 
-    A link is followed; a pipe or a device is written to, not replaced.
+    A link is followed; a pipe or a device is written to, not replaced. With `time_ns` the file bears
+    that time, from the moment it is there.
 
     Raises:
         StoreError: the disk is full, the folder read-only, the path a folder... Nothing is changed.
@@ -37,6 +38,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(stream.fileno())
         # mkstemp makes the file private; what we write is as readable as any other file here.
         Path(temporary).chmod(0o666 & ~_umask())
+        if time_ns is not None:
+            os.utime(temporary, ns=(time_ns, time_ns))
         Path(temporary).replace(path)
     except OSError as error:
         if temporary:

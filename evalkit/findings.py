@@ -34,13 +34,18 @@ class CheckedSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preview:
-    """The size of a run; costs are None where no stored trial tells what one costs."""
+    """The size of a run; costs are None where no stored trial tells what one costs.
+
+    `most_trials` may be run of each case if those before them decide nothing; calls and cost are those
+    of the first `trials`.
+    """
 
     evalset: str
     agent: str
     case_ids: tuple[str, ...]
     cases_in_set: int
     trials: int
+    most_trials: int
     agent_calls: int
     cost_usd: float | None
     metrics: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,19 @@ class Policy(StrEnum):
     failing = "fail"
 
 
+def parse_trials(given: str | None) -> int | Literal["auto"] | None:
+    """A number of trials, or the word that leaves it to what the trials show."""
+    if given is None:
+        return None
+    if given == "auto":
+        return "auto"
+    if not (given.isascii() and given.isdigit() and int(given) >= 1):
+        raise typer.BadParameter(
+            f"{given!r} is neither 'auto' nor a whole number from 1 on.", param_hint="'--trials'"
+        )
+    return int(given)
+
+
 EvalSetPath = Annotated[Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")]
 RunRef = Annotated[
     str,
@@ -35,7 +48,12 @@ Expression = Annotated[
 ]
 Tags = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
 CaseIds = Annotated[list[str], typer.Option("--case", metavar="ID", help="The case with this id.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="Trials of every case.")]
+Trials = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto", help="Trials of every case; auto: up to 3, while undecided (default)."
+    ),
+]
 Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")]
 MaxErrors = Annotated[
     int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")

@@ -81,7 +81,7 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
         base=order.path.resolve().parent,
         environ=environ,
         concurrency=settings.concurrency,
-        trials=settings.trials,
+        trials=settings.first_trials,
     )
     specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
     async with AsyncExitStack() as stack:

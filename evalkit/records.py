@@ -105,9 +105,10 @@ class Rule:
     Exactly one of the limits is set. `max_drop` and `max_rise` compare with the baseline: in points
     (0..1) for metrics without a unit, as a share of the baseline for metrics with one. `max_regressed`
     counts cases that passed in the baseline and fail now; `must_pass` wants every trial of the cases
-    with one of these tags to pass (an empty tuple: of every case). `and_at_least` is a change in the
-    metric's unit below which nothing fails, however large a share of the baseline it is. `estimand`
-    is what is asked: whether these very cases got worse, or whether other cases like these would.
+    with one of these tags to pass (an empty tuple: of every case). `broken_cases` counts cases that
+    newly fail and are proven broken by fresh trials. `and_at_least` is a change in the metric's unit
+    below which nothing fails, however large a share of the baseline it is. `estimand` is what is
+    asked: whether these very cases got worse, or whether other cases like these would.
     """
 
     metric: str = ""
@@ -119,6 +120,7 @@ class Rule:
     max_rise: float | None = None
     max_regressed: int | None = None
     must_pass: tuple[str, ...] | None = None
+    broken_cases: int | None = None
     margin: float = 0.05
     alpha: float = 0.05
     and_at_least: float | None = None
@@ -130,7 +132,8 @@ class Rule:
     @property
     def compares(self) -> bool:
         """Whether the rule needs a baseline."""
-        return not (self.max_drop is None and self.max_rise is None and self.max_regressed is None)
+        limits = (self.max_drop, self.max_rise, self.max_regressed, self.broken_cases)
+        return any(limit is not None for limit in limits)
 
     @property
     def is_tested(self) -> bool:
@@ -292,6 +295,11 @@ class RunHeader:
 
     `cases` are the selected ones, whole, so that a stored run can be shown and decided again without
     the eval set. `created` is ISO 8601 in UTC; it is for people, never for ordering within a run.
+
+    `looks` is 0 when the number of trials was fixed beforehand. Otherwise `trials` is how many of every
+    case were called for so far, each further one because those before it left the gate undecided, and
+    `looks` is how many there could have been. `fresh` are the cases that newly failed, with how many
+    trials of each are run again, numbered on from `trials`.
     """
 
     id: str
@@ -315,6 +323,8 @@ class RunHeader:
     selection: str = ""
     shard: str = ""
     cases_in_set: int = 0
+    looks: int = 0
+    fresh: Mapping[str, int] = field(default_factory=dict)
     schema: str = "evalkit.run/v1"
 
 
@@ -322,11 +332,14 @@ class RunHeader:
 class Run:
     """A stored run or baseline: its header and the trials that finished, in order of case and number.
 
+    `fresh` are those that were run again because a case newly failed. They stand apart, because their
+    cases were chosen for having failed: pooled with the others they would bias every number.
     `warnings` name what was repaired or left out while it was read (a torn last line).
     """
 
     header: RunHeader
     trials: tuple[Trial, ...]
+    fresh: tuple[Trial, ...] = ()
     path: str = ""
     finished: bool = True
     warnings: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from evalkit.agents import Agent
@@ -179,14 +179,20 @@ def assign(
     cases: Iterable[Case],
     trials: int,
     scorers: Mapping[str, tuple[Scorer, ...]],
-    done: frozenset[tuple[str, int]],
+    done: Container[tuple[str, int]],
+    fresh: Mapping[str, int] | None = None,
 ) -> Iterable[Assignment]:
     """Every trial that is not done: all first trials, then all second ones, in the order of cases.
 
-    `scorers` are those of each case id; `done` holds pairs of case id and trial number.
+    `scorers` are those of each case id; `done` holds pairs of case id and trial number; `fresh` says
+    how many further trials of a case come after those of all.
     """
     cases = tuple(cases)
     for number in range(trials):
         for case in cases:
+            if (case.id, number) not in done:
+                yield Assignment(case=case, number=number, scorers=scorers[case.id])
+    for case in cases:
+        for number in range(trials, trials + (fresh or {}).get(case.id, 0)):
             if (case.id, number) not in done:
                 yield Assignment(case=case, number=number, scorers=scorers[case.id])

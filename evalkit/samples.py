@@ -37,13 +37,15 @@ class ScoreTable:
 
     `trials` holds, for every selected case, its trials by number, None where one has not been run;
     `states` the state each of them is counted in. `scores` holds, by metric and then by case id, what
-    the cases that are due the metric got, in the order of the run.
+    the cases that are due the metric got, in the order of the run. `fresh` holds the trials of cases
+    that were run again; nothing else here knows of them.
     """
 
     header: RunHeader
     trials: Mapping[str, tuple[Trial | None, ...]]
     states: Mapping[str, tuple[TrialState, ...]]
     scores: Mapping[str, Mapping[str, CaseScores]]
+    fresh: Mapping[str, tuple[Trial | None, ...]] = field(default_factory=dict)
 
     @property
     def cases(self) -> dict[str, Case]:
@@ -82,14 +84,17 @@ def trial_state(trial: Trial | None) -> TrialState:
     return state
 
 
-def _place_trials(run: Run) -> dict[str, tuple[Trial | None, ...]]:
+def _place_trials(
+    due: Mapping[str, int], trials: Iterable[Trial], first: int = 0
+) -> dict[str, tuple[Trial | None, ...]]:
     slots: dict[str, list[Trial | None]] = {
-        case.id: [None] * run.header.trials for case in run.header.cases
+        case_id: [None] * count for case_id, count in due.items()
     }
-    for trial in run.trials:
+    for trial in trials:
         row = slots.get(trial.case_id, [])
-        if 0 <= trial.number < len(row) and row[trial.number] is None:
-            row[trial.number] = trial
+        index = trial.number - first
+        if 0 <= index < len(row) and row[index] is None:
+            row[index] = trial
     return {case_id: tuple(row) for case_id, row in slots.items()}
 
 
@@ -136,7 +141,8 @@ def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
 
 def tabulate(run: Run) -> ScoreTable:
     """Read a run's trials once; trials that the run did not select are left out."""
-    trials = _place_trials(run)
+    header = run.header
+    trials = _place_trials({case.id: header.trials for case in header.cases}, run.trials)
     names = [info.name for info in run.header.metrics]
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
     for case_id, row in trials.items():
@@ -148,6 +154,7 @@ def tabulate(run: Run) -> ScoreTable:
         trials=trials,
         states={case_id: tuple(map(trial_state, row)) for case_id, row in trials.items()},
         scores=scores,
+        fresh=_place_trials(header.fresh, run.fresh, first=header.trials),
     )
 
 

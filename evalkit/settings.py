@@ -11,8 +11,8 @@ from typing import Any, Literal
 class Settings:
     """How a run is done and judged; an eval set, `evalkit.yaml` and the command line may each say."""
 
-    trials: int = 1
-    """Trials of every case in a candidate run."""
+    trials: int | Literal["auto"] = "auto"
+    """Trials of every case in a candidate run; `auto`: one, and more only while the gate is undecided."""
 
     concurrency: int = 8
     """Trials whose agent works at the same time."""
@@ -28,6 +28,11 @@ class Settings:
 
     seed: int = 0
     """Given to agents and used wherever evalkit itself draws at random."""
+
+    @property
+    def first_trials(self) -> int:
+        """Trials of every case that are run whatever they show."""
+        return 1 if self.trials == "auto" else self.trials
 
 
 SETTING_NAMES = frozenset(field.name for field in fields(Settings))

@@ -27,6 +27,8 @@ def name_rule(rule: Rule) -> str:
     name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
     if rule.max_regressed is not None:
         name = "regressed cases"
+    if rule.broken_cases is not None:
+        name = "broken cases"
     return name if rule.tag is None else f"{name} [{rule.tag}]"
 
 

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -129,6 +130,13 @@ class RunWriter:
             raise StoreError(f"{folder}: could not reopen: {reason_of(error)}.") from error
         return cls(folder, descriptor)
 
+    def rewrite_header(self, header: RunHeader) -> None:
+        """Have the run set out to do more than it did so far, before the first call for that."""
+        path = self.folder / HEADER_FILE
+        # Its time tells when the run was started.
+        write_whole(path, canonical(pack(header)) + "\n", time_ns=path.stat().st_mtime_ns)
+        self._header = read_stored(path)
+
     def append(self, trial: Trial) -> None:
         """Store one finished trial; when this returns, kill -9 cannot lose it."""
         line = (canonical(pack(trial)) + "\n").encode()
@@ -241,16 +249,11 @@ def read_run(folder: Path) -> Run:
                 f"{path}:{number}: not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {folder.name}"
             ) from error
+    run = assemble_run(header, rows)
     finished = exists(folder / SUMMARY_FILE)
     if finished:
         _refuse_changed(folder, content)
-    return Run(
-        header=header,
-        trials=in_order(header, rows),
-        path=str(folder),
-        finished=finished,
-        warnings=warnings,
-    )
+    return replace(run, path=str(folder), finished=finished, warnings=warnings)
 
 
 def _refuse_changed(folder: Path, trials: bytes) -> None:
@@ -299,12 +302,17 @@ def decode_trial(line: bytes) -> Trial:
     return msgspec.convert(unpack(line), Trial, strict=True)
 
 
-def in_order(header: RunHeader, rows: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Trials in the order of cases and numbers; of several rows for one trial the last counts."""
+def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
+    """Rows as trials in the order of cases and numbers; of several rows for one trial the last counts."""
     latest = {(row.case_id, row.number): row for row in rows}
     position = {case.id: index for index, case in enumerate(header.cases)}
     known = [row for row in latest.values() if row.case_id in position]
-    return tuple(sorted(known, key=lambda row: (position[row.case_id], row.number)))
+    ordered = sorted(known, key=lambda row: (position[row.case_id], row.number))
+    fresh = [row for row in ordered if row.case_id in header.fresh and row.number >= header.trials]
+    trials = [
+        row for row in ordered if row.case_id not in header.fresh or row.number < header.trials
+    ]
+    return Run(header=header, trials=tuple(trials), fresh=tuple(fresh))
 
 
 def read_header(folder: Path) -> RunHeader:

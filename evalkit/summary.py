@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evalkit.records import TRIAL_STATES, MetricInfo, Run
-from evalkit.samples import CaseScores, ScoreTable, mean, quantile, tabulate
+from evalkit.samples import CaseScores, ScoreTable, mean, quantile, tabulate, trial_state
 from evalkit.verdict import MetricSummary, Tally
 
 
@@ -20,6 +20,9 @@ def tally_table(table: ScoreTable) -> Tally:
     for row in table.states.values():
         for state in row:
             counts[state] += 1
+    for again in table.fresh.values():
+        for trial in again:
+            counts[trial_state(trial)] += 1
     return Tally(selected=sum(counts.values()), counts=counts)
 
 

@@ -14,6 +14,7 @@ BENCH = Path(__file__).parent / "bench"
 TABLES = {
     "startup": [["bare typer hello", "evalkit --version", "evalkit --help"]],
     "overhead": [["10", "20"], ["10 to 20"]],
+    "looks": [["nothing", "5 points, diffuse", "5 points, concentrated"]],
     "latency": [
         [
             "plain aiohttp",

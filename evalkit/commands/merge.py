@@ -18,7 +18,7 @@ from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
-from evalkit.store import RunWriter, in_order, new_run_id
+from evalkit.store import RunWriter, assemble_run, new_run_id
 from evalkit.summary import tally
 
 SAME_TO_MERGE = (
@@ -52,7 +52,7 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
         against, whole.header.evalset_path, whole.header.evalset, root=root, cwd=world.cwd
     )
     with RunWriter.create(root, whole.header) as writer:
-        for trial in whole.trials:
+        for trial in (*whole.trials, *whole.fresh):
             writer.append(trial)
         if whole.finished:
             writer.finish(msgspec.to_builtins(tally(whole)))
@@ -106,10 +106,11 @@ def join_parts(parts: Sequence[Run], run_id: str) -> Run:
     )
     first = ordered[0].header
     selection = first.selection.replace(f"--shard {first.shard}", "").strip()
-    header = replace(first, id=run_id, cases=cases, selection=selection, shard="")
-    return Run(
-        header=header,
-        trials=in_order(header, [trial for part in ordered for trial in part.trials]),
+    fresh = {case_id: count for part in ordered for case_id, count in part.header.fresh.items()}
+    header = replace(first, id=run_id, cases=cases, selection=selection, shard="", fresh=fresh)
+    rows = [trial for part in ordered for trial in (*part.trials, *part.fresh)]
+    return replace(
+        assemble_run(header, rows),
         finished=all(part.finished for part in ordered),
         warnings=tuple(warning for part in ordered for warning in part.warnings),
     )

@@ -7,7 +7,7 @@ import asyncio
 from evalkit.agents import entrypoint_of, open_agent
 from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.execution import World
+from evalkit.execution import World, plan_looks
 from evalkit.findings import Preview
 from evalkit.plan import Order, open_plan
 from evalkit.records import Run
@@ -29,7 +29,7 @@ async def _preview(order: Order, world: World) -> Preview:
     ):
         path = baseline_path(order.path, plan.evalset.name)
         baseline = read_baseline(path) if path.exists() else None
-        trials = plan.settings.trials
+        trials = plan.settings.first_trials
         calls = sum(len(answered_turns(case)) for case in plan.cases) * trials
         return Preview(
             evalset=plan.evalset.name,
@@ -37,6 +37,7 @@ async def _preview(order: Order, world: World) -> Preview:
             case_ids=tuple(case.id for case in plan.cases),
             cases_in_set=len(plan.evalset.cases),
             trials=trials,
+            most_trials=plan_looks(plan, baseline) or trials,
             agent_calls=calls,
             cost_usd=estimate_cost(baseline, len(plan.cases) * trials),
             metrics=tuple(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from evalkit.compare import PairedScores, pair_scores
 from evalkit.errors import NotComparable, Undecidable
+from evalkit.gating.broken import check_broken
 from evalkit.gating.case_rules import check_must_pass, check_regressed
 from evalkit.gating.evidence import Evidence, judge_evidence
 from evalkit.gating.limits import judge_reading, read_value
@@ -83,6 +84,8 @@ def _open_rule(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:
             return Decided(check_must_pass(rule, sides.candidate))
         if rule.max_regressed is not None:
             return Decided(check_regressed(rule, sides))
+        if rule.broken_cases is not None:
+            return Decided(check_broken(rule, sides))
         infos = sides.candidate.infos
         if rule.metric not in infos:
             raise Undecidable(missing_name("metric of this run is named", rule.metric, infos))

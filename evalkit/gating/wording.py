@@ -331,6 +331,22 @@ def regressed_sentence(rule: Rule, outcome: Outcome, hits: Sequence[CaseHit], un
     return said
 
 
+def broken_sentence(
+    rule: Rule, outcome: Outcome, hits: Sequence[CaseHit], suspects: int, untold: str
+) -> str:
+    """A rule with `broken_cases`: which cases are proven broken, of how many that were run again."""
+    named = f": {_first_hits_text(hits)}" if hits else ""
+    said = (
+        f"{outcome.upper()} {name_rule(rule)}: {len(hits)} proven, at most {rule.broken_cases} allowed"
+        f"{named}."
+    )
+    if suspects:
+        said += f" {count_of(suspects, 'stable case')} newly failed and had fresh trials."
+    elif not untold:
+        said += " No case that had been stable failed."
+    return said + untold
+
+
 def must_pass_sentence(
     rule: Rule, outcome: Outcome, cases: int, hits: Sequence[CaseHit], unknown: int
 ) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from evalkit.loading.nodes import (
     Broken,
@@ -26,7 +27,7 @@ METRIC_KEYS = ("name", "tags")
 """Beside the one key that says which metric it is."""
 
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
-CASE_LIMITS = ("max_regressed", "must_pass")
+CASE_LIMITS = ("max_regressed", "must_pass", "broken_cases")
 RULE_KEYS = (
     "metric",
     *METRIC_LIMITS,
@@ -252,6 +253,7 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
         "primary": fields.flag("primary"),
         "max_regressed": fields.integer("max_regressed", at_least=0, at_most=MAX_COUNT),
         "must_pass": _read_must_pass(fields),
+        "broken_cases": fields.integer("broken_cases", at_least=0, at_most=MAX_COUNT),
     }
     if given["estimand"] == "users" and given["stat"] in ("p50", "p95", "p99"):
         fields.complain(
@@ -280,11 +282,18 @@ def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
 MAX_CONCURRENCY = 1000
 
 
+def _read_trials(fields: Fields) -> int | Literal["auto"] | None:
+    node = fields.get("trials")
+    if isinstance(node, Scalar) and node.text == "auto":
+        return "auto"
+    return fields.integer("trials", at_least=1, at_most=MAX_COUNT)
+
+
 def read_settings(fields: Fields) -> dict[str, Json]:
     """The fields of Settings that are given here."""
     return _only(
         {
-            "trials": fields.integer("trials", at_least=1, at_most=MAX_COUNT),
+            "trials": _read_trials(fields),
             "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_CONCURRENCY),
             "max_errors": fields.integer("max_errors", at_least=0, at_most=MAX_COUNT),
             "on_inconclusive": fields.choice("on_inconclusive", ("pass", "fail")),

@@ -119,6 +119,11 @@ def case_text(shown: ShownCase, screen: Screen) -> str:
         list(_trial_lines(trial, f"Trial {trial.number + 1} of {header.trials}", units, screen))
         for trial in trials
     ]
+    every += [
+        list(_trial_lines(trial, f"Fresh trial {trial.number - header.trials + 1}", units, screen))
+        for trial in shown.run.fresh
+        if trial.case_id == case.id
+    ]
     return finish(
         [
             screen.paint_start(opening, screen.show(case.id, screen.columns), "bold"),
@@ -150,6 +155,7 @@ def case_json(shown: ShownCase) -> str:
                 "line": case.where.line,
             },
             "trials": trial_documents(trials_of(run, case.id), run.header.trials),
+            "fresh_trials": [trial_document(t) for t in run.fresh if t.case_id == case.id],
             "baseline_trials": [trial_document(trial) for trial in trials_of(baseline, case.id)],
         }
     )

@@ -68,12 +68,16 @@ def run_facts(report: Report) -> list[tuple[str, str]]:
         trials = count_of(base.trials, "trial")
         facts.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
     scope = f"{count_of(len(header.cases), 'case')} x {count_of(header.trials, 'trial')}"
+    if header.fresh:
+        again = count_of(sum(header.fresh.values()), "fresh trial")
+        scope += f" and {again} of {count_of(len(header.fresh), 'case')}"
     if header.selection or len(header.cases) < header.cases_in_set:
         scope += f" of a set of {count_of(header.cases_in_set, 'case')} {header.selection}".rstrip()
     facts.append(("run", f"{header.id}, {scope}"))
     counts = {str(state): count for state, count in report.verdict.tally.counts.items()}
     parts = [missing_text(counts) or "no trials"]
-    costs = [t.output.cost_usd for t in report.run.trials if t.output.cost_usd is not None]
+    every = (*report.run.trials, *report.run.fresh)
+    costs = [t.output.cost_usd for t in every if t.output.cost_usd is not None]
     if costs:
         parts.append(value_text(sum(costs), "usd"))
     if not report.run.finished:

@@ -94,15 +94,17 @@ def preview_text(preview: Preview, screen: Screen) -> str:
     cost = "unknown (no stored trial says)"
     if preview.cost_usd is not None:
         cost = f"about {value_text(preview.cost_usd, 'usd')}, as in the baseline"
-    against = (
-        f"{count_of(preview.baseline_trials, 'trial')} a case"
-        if preview.baseline_trials
-        else "none yet"
-    )
+    against = "none yet"
+    if preview.baseline_trials:
+        against = f"{count_of(preview.baseline_trials, 'trial')} a case"
+    calls = count_of(preview.agent_calls, "agent call")
+    more = ""
+    if preview.most_trials > preview.trials:
+        more = f"; up to {preview.most_trials} of each case while the gate is undecided"
     lines = [
         f"Would run {len(preview.case_ids)} of {count_of(preview.cases_in_set, 'case')} of {preview.evalset}",
         f"  agent: {preview.agent}",
-        f"  trials: {preview.trials} of each case, {count_of(preview.agent_calls, 'agent call')} in all",
+        f"  trials: {preview.trials} of each case, {calls} in all{more}",
         f"  cost of the agent: {cost}",
         f"  scored by: {', '.join(preview.metrics)}",
         f"  baseline: {against}",
@@ -122,6 +124,7 @@ def preview_json(preview: Preview) -> str:
             "cases": list(preview.case_ids),
             "cases_in_set": preview.cases_in_set,
             "trials": preview.trials,
+            "most_trials": preview.most_trials,
             "agent_calls": preview.agent_calls,
             "cost_usd": preview.cost_usd,
             "metrics": list(preview.metrics),

@@ -47,6 +47,8 @@ def allowed_text(rule: Rule, unit: str) -> str:
     """A threshold's limit as it was written."""
     if rule.max_regressed is not None:
         return f"max {rule.max_regressed:,}"
+    if rule.broken_cases is not None:
+        return f"max {rule.broken_cases:,}"
     if rule.must_pass is not None:
         return "every trial"
     for word, bound in (("min", rule.min), ("max", rule.max)):
@@ -61,7 +63,7 @@ def allowed_text(rule: Rule, unit: str) -> str:
 def check_texts(check: Check, unit: str) -> tuple[str, str, str]:
     """Baseline, this run and change of a decided threshold."""
     rule = check.rule
-    if rule.max_regressed is not None or rule.must_pass is not None:
+    if not rule.metric:
         counted = NO_VALUE if check.candidate is None else f"{check.candidate:,.0f}"
         return NO_VALUE, f"{counted} of {check.cases:,}", NO_VALUE
     bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
