@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.cli_sight import aa, power
 from evalkit.console import emit, real_screen, real_world, say
 from evalkit.options import (
     Against,
@@ -266,6 +267,10 @@ def show(
     shown = command.show_case(ref, case, world)
     as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())
     emit(as_text)
+
+
+app.command()(power)
+app.command()(aa)
 
 
 @app.command()
