@@ -66,6 +66,7 @@ class World:
     now: Callable[[], datetime]
     token: Callable[[], str]
     watch: Callable[[int], AbstractContextManager[Watch]]
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
