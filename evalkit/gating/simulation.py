@@ -8,7 +8,10 @@ fail rises with it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from math import floor
 
 import numpy as np
 
@@ -55,10 +58,8 @@ def _pair(cases: tuple[Case, ...], before: Floats, after: Floats) -> PairedScore
     )
 
 
-def simulate(
-    design: Design, demand: Demand, drop: float, *, seed: int, draws: int = DRAWS
-) -> Tried:
-    """Draw runs in which every pass rate fell by the share drop / mean, and decide each."""
+def draw_outcomes(design: Design, demand: Demand, drop: float, seed: int) -> Iterator[Outcome]:
+    """Draw runs in which every pass rate fell by the share drop / mean, and decide each, for ever."""
     rng = np.random.default_rng(seed)
     rule = Rule(
         metric="passed",
@@ -69,26 +70,41 @@ def simulate(
     )
     cases = tuple(Case(id=str(number), input="") for number in range(design.cases))
     base_trials, trials = round(design.base_trials), round(design.trials)
-    found: Counter[Outcome] = Counter()
-    for _ in range(draws):
+    while True:
         rates = draw_rates(design, rng)[:, np.newaxis]
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
         pairs = _pair(cases, before.astype(float), after.astype(float))
-        found[judge_evidence(weigh_evidence(rule, pairs))] += 1
+        yield judge_evidence(weigh_evidence(rule, pairs))
+
+
+def simulate(
+    design: Design, demand: Demand, drop: float, *, seed: int, draws: int = DRAWS
+) -> Tried:
+    """How often a true drop, 0 for none, is failed and how often it passes."""
+    found = Counter(islice(draw_outcomes(design, demand, drop, seed), draws))
     return Tried(failed=found["fail"] / draws, passed=found["pass"] / draws)
+
+
+def _is_seen(design: Design, demand: Demand, drop: float, seed: int) -> bool:
+    """Whether the drawn runs reach the wanted chance to fail; stops when the rest cannot change that."""
+    most_missed = floor((1 - WANTED_POWER) * DRAWS + 1e-9)
+    missed = 0
+    for number, outcome in enumerate(islice(draw_outcomes(design, demand, drop, seed), DRAWS)):
+        missed += outcome != "fail"
+        if missed > most_missed:
+            return False
+        if number + 1 - missed >= DRAWS - most_missed:
+            return True
+    return True
 
 
 def smallest_drop_drawn(design: Design, demand: Demand, *, seed: int) -> float | None:
     """The smallest drop failed with the wanted chance, by bisection; None when not even the largest is."""
-
-    def is_seen(drop: float) -> bool:
-        return simulate(design, demand, drop, seed=seed).failed >= WANTED_POWER
-
-    if design.mean <= 0 or not is_seen(design.mean):
+    if design.mean <= 0 or not _is_seen(design, demand, design.mean, seed):
         return None
     low, high = 0.0, design.mean
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if is_seen(middle) else (middle, high)
+        low, high = (low, middle) if _is_seen(design, demand, middle, seed) else (middle, high)
     return high

@@ -29,8 +29,8 @@ def chance_to_pass(design: Design, demand: Demand) -> float:
 
 
 def cases_for(design: Design, suffices: Callable[[Design], bool]) -> int | None:
-    """The fewest cases, with trials as they are, that suffice; None when no number does."""
-    few, enough = 0, 1
+    """The fewest cases, no fewer than the design has, that suffice; None when no number does."""
+    few, enough = design.cases - 1, design.cases
     while not suffices(replace(design, cases=enough)):
         few, enough = enough, 2 * enough
         if few >= MOST_CASES:
