@@ -19,7 +19,16 @@ REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
 UPDATE = bool(os.environ.get("EVALKIT_UPDATE_README"))
 COMMANDS = (
-    *("run", "baseline", "gate", "diff", "show", "power", "aa", "validate", "merge", "repair"),
+    "run",
+    "baseline",
+    "gate",
+    "diff",
+    "show",
+    "power",
+    "aa",
+    "validate",
+    "merge",
+    "repair",
 )
 SESSION_LINES = 24
 
