@@ -14,6 +14,7 @@ from evalkit.compare import PairedScores
 from evalkit.errors import NotComparable
 from evalkit.gating.evidence import Evidence, judge_evidence
 from evalkit.gating.limits import judge_reading, read_value
+from evalkit.gating.scale import LEVELS
 from evalkit.gating.weighing import weigh_evidence
 from evalkit.records import Case, MetricInfo, Rule
 from evalkit.samples import CaseScores, ScoreTable
@@ -22,6 +23,9 @@ from evalkit.statistics.power import z_of
 
 _FAR = 1000.0
 """So many times the baseline's largest value is worse than anything that will be measured."""
+
+_APART = 1e-6
+"""By what part of itself the worst value differs from one trial to the next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +53,11 @@ def foresee(rules: Sequence[Rule], planned: Planned, base: ScoreTable | None) ->
 def _pair_with(
     rule: Rule, planned: Planned, base: ScoreTable, worst: float | None
 ) -> PairedScores | None:
-    """The baseline beside a candidate of nothing but the worst value; beside itself without one."""
+    """The baseline beside a candidate of nothing but the worst value; beside itself without one.
+
+    For a quantile no two of the worst values are equal: none of a tie lies beyond the quantile.
+    """
+    apart = _APART if rule.stat in LEVELS else 0.0
     known = base.cases
     rows = []
     info = base.infos.get(rule.metric, MetricInfo(name=rule.metric))
@@ -67,7 +75,13 @@ def _pair_with(
         cases=tuple(case for case, _ in rows),
         base=tuple(values for _, values in rows),
         candidate=tuple(
-            values if worst is None else (worst,) * planned.trials for _, values in rows
+            values
+            if worst is None
+            else tuple(
+                worst * (1 + apart * (index * planned.trials + trial))
+                for trial in range(planned.trials)
+            )
+            for index, (_, values) in enumerate(rows)
         ),
     )
 
@@ -75,7 +89,9 @@ def _pair_with(
 def _worst_value(rule: Rule, pairs: PairedScores) -> float:
     values = [abs(value) for value in chain(*pairs.base)]
     if rule.max_drop is not None:
-        return 0.0 if not pairs.info.unit else min(values) / _FAR
+        # Not quite the least share there is, so that values of a quantile can differ.
+        least = 1 / _FAR if rule.stat in LEVELS else 0.0
+        return least if not pairs.info.unit else min(values) / _FAR
     return 1.0 if not pairs.info.unit else (max(values) or 1.0) * _FAR
 
 
