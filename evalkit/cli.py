@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.cli_sight import aa, power
 from evalkit.console import emit, real_screen, real_world, say
 from evalkit.delivery import check_targets, deliver, leave, print_report, refuse_unlike
 from evalkit.options import (
@@ -277,6 +278,9 @@ def diff(
 def show(
     ref: RunRef,
     case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="One case's id.")] = None,
+    flaky: Annotated[
+        bool, typer.Option("--flaky", help="How steadily its cases pass, here and in other runs.")
+    ] = False,
     format: OutputFormat = Format.table,  # noqa: A002
 ) -> None:
     """Show a stored run, or one case of it."""
@@ -284,12 +288,19 @@ def show(
     from evalkit.reports.cases import case_json, case_text
 
     world = real_world()
+    if flaky:
+        show_flaky(ref, case, world, format)
+        return
     if case is None:
         print_report(command.show_run(ref, world), format, rows=None)
         return
     shown = command.show_case(ref, case, world)
     as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())
     emit(as_text)
+
+
+app.command()(power)
+app.command()(aa)
 
 
 @app.command()
@@ -343,6 +354,18 @@ def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A0
         emit(preview_json(found))
     else:
         emit(preview_text(found, real_screen()))
+
+
+def show_flaky(ref: str, case: str | None, world: World, format: Format) -> None:  # noqa: A002
+    """Print how steadily the cases of a run pass."""
+    from evalkit.commands.flaky import weigh_flakiness
+    from evalkit.errors import InvalidInput
+    from evalkit.reports.flaky import flaky_json, flaky_text
+
+    if case is not None:
+        raise InvalidInput.single(f"--flaky shows all cases. Leave out {case!r}, or --flaky.")
+    found = weigh_flakiness(ref, world)
+    emit(flaky_json(found) if format is Format.json else flaky_text(found, real_screen()))
 
 
 def debug_case(order: Order, world: World) -> None:

@@ -36,6 +36,7 @@ def real_world() -> World:
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(3),
         watch=lambda total: watch_progress(total, sys.stderr),
+        say=say,
     )
 
 

@@ -85,6 +85,7 @@ class World:
     now: Callable[[], datetime]
     token: Callable[[], str]
     watch: WatchOpener
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,13 @@
-"""What the commands beside a run come to, as records: a recorded baseline, a checked set, a preview."""
+"""What the commands beside a run come to, as records: what was recorded, checked, planned, weighed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from evalkit.records import Run
+from evalkit.records import Outcome, Run
 from evalkit.verdict import MetricSummary, Tally
 
 
@@ -50,3 +52,156 @@ class Preview:
     cost_usd: float | None
     metrics: tuple[str, ...]
     baseline_trials: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """What one design sees of a threshold; costs are None where no stored trial tells what one costs.
+
+    `smallest_drop` is failed 4 times in 5 (None when no drop is), `pass_chance` is how often an agent
+    that did not change passes. `now` marks what the set has, `simulated` what is drawn, not computed.
+    """
+
+    cases: int
+    base_trials: float
+    trials: int
+    smallest_drop: float | None
+    pass_chance: float
+    cost_usd: float | None
+    now: bool = False
+    simulated: bool = False
+
+    @property
+    def runs(self) -> int:
+        """Calls of the agent that a candidate takes."""
+        return self.cases * self.trials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """What it takes to see a drop, or to prove that there is none larger, 4 times in 5.
+
+    `chance` is that of the planned design. `cases` are needed with its trials, `trials` with its cases;
+    `cases_at_most_trials` with the baseline as it is and five trials. None where no number suffices.
+    """
+
+    drop: float
+    chance: float
+    cases: int | None
+    trials: int | None
+    cases_at_most_trials: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Power:
+    """What a set can see with one threshold: the assumptions, a table of designs, what more would take.
+
+    `mean` is the share that passes (for a rise: that fails not), `noise` the mean over cases of
+    p(1-p); `flaky` counts cases whose baseline trials disagree, None without a baseline. `level` is
+    what one of `rules` thresholds has left of alpha.
+    """
+
+    evalset: str
+    name: str
+    noun: str
+    planned: Sight
+    mean: float
+    noise: float
+    noise_from: Literal["baseline", "assumed"]
+    flaky: int | None
+    alpha: float
+    rules: int
+    level: float
+    max_drop: float
+    tolerated: float
+    sights: tuple[Sight, ...]
+    wanted: Need | None
+    proofs: tuple[Need, ...]
+    cost_per_run_usd: float | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlarmCount:
+    """How often one threshold, or the whole gate, came out which way for an unchanged agent.
+
+    `low` and `high` bound the share that failed by a 90 % Wilson interval. `level` is the most a
+    threshold of this kind promises to fail, None where it promises nothing.
+    """
+
+    name: str
+    outcomes: Mapping[Outcome, int]
+    low: float
+    high: float
+    level: float | None = None
+
+    @property
+    def repeats(self) -> int:
+        """How often it was decided."""
+        return sum(self.outcomes.values())
+
+    @property
+    def fail_rate(self) -> float:
+        """The share that failed."""
+        return self.outcomes["fail"] / self.repeats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alarms:
+    """The false alarms of a set's own gate, from stored trials shared out anew or from fresh runs."""
+
+    evalset: str
+    from_runs: bool
+    cases: int
+    base_trials: int
+    trials: int
+    seed: int
+    gate: AlarmCount
+    rules: tuple[AlarmCount, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseHistory:
+    """How steadily one case passes, over the stored trials of it.
+
+    `flip_rate` is the unbiased chance that two trials of one agent version disagree, None where no
+    version has two. `all_pass` maps k to the unbiased chance that k trials all pass.
+    """
+
+    case_id: str
+    passed: int
+    trials: int
+    flip_rate: float | None
+    all_pass: Mapping[int, float]
+
+    @property
+    def flaky(self) -> bool:
+        """Whether its trials disagree."""
+        return 0 < self.passed < self.trials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunHistory:
+    """How steadily the cases of one stored run, or of the baseline, pass: means over its cases."""
+
+    run: str
+    agent_version: str
+    created: str
+    trials: int
+    cases: int
+    pass_rate: float
+    flip_rate: float | None
+    all_pass: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flakiness:
+    """A run's cases over all stored trials of them, and the runs those trials are from."""
+
+    run: str
+    evalset: str
+    cases: tuple[CaseHistory, ...]
+    runs: tuple[RunHistory, ...]
+    notes: tuple[str, ...] = ()

@@ -54,6 +54,7 @@ Trials = Annotated[
         metavar="N|auto", help="Trials of every case; auto: up to 3, while undecided (default)."
     ),
 ]
+FixedTrials = Annotated[int | None, typer.Option("--trials", min=1, help="Trials of every case.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")]
 MaxErrors = Annotated[
     int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")

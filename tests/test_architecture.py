@@ -14,7 +14,7 @@ import evalkit
 PACKAGE = Path(evalkit.__file__).parent
 
 LAYERS = (
-    ("cli", "__main__"),
+    ("cli", "cli_sight", "__main__"),
     ("delivery",),
     ("console", "options"),
     ("problems",),

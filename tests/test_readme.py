@@ -18,7 +18,18 @@ from tests.conftest import ECHO_SET, Project
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
 UPDATE = bool(os.environ.get("EVALKIT_UPDATE_README"))
-COMMANDS = ("run", "baseline", "gate", "diff", "show", "validate", "merge", "repair")
+COMMANDS = (
+    "run",
+    "baseline",
+    "gate",
+    "diff",
+    "show",
+    "power",
+    "aa",
+    "validate",
+    "merge",
+    "repair",
+)
 SESSION_LINES = 24
 
 SESSIONS = {

@@ -9,8 +9,10 @@ from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.execution import World, plan_looks
 from evalkit.findings import Preview
-from evalkit.plan import Order, open_plan
+from evalkit.gating.foresight import Planned, foresee
+from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Run
+from evalkit.samples import tabulate
 
 
 def preview(order: Order, world: World) -> Preview:
@@ -44,7 +46,23 @@ async def _preview(order: Order, world: World) -> Preview:
                 dict.fromkeys(s.info.name for scorers in plan.scorers.values() for s in scorers)
             ),
             baseline_trials=baseline.header.trials if baseline else 0,
+            warnings=find_warnings(plan, baseline),
         )
+
+
+def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
+    """The thresholds that the planned run cannot decide, and why."""
+    if plan.selection.shard:
+        return ()  # the parts are decided together
+    planned = Planned(
+        cases=plan.cases,
+        trials=plan_looks(plan, baseline) or plan.settings.first_trials,
+        metrics={
+            case.id: {scorer.info.name: scorer.info for scorer in plan.scorers[case.id]}
+            for case in plan.cases
+        },
+    )
+    return tuple(foresee(plan.gate, planned, tabulate(baseline) if baseline else None))
 
 
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalkit.commands.preview import find_warnings
 from evalkit.deciding import (
     BaselineChoice,
     Tolerance,
@@ -31,9 +32,12 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
 
     def baseline_of(plan: Plan) -> Run | None:
         root = plan.surroundings.root
-        return read_chosen_baseline(
+        baseline = read_chosen_baseline(
             against, path_in(root, order.path), plan.evalset.name, root=root, cwd=world.cwd
         )
+        for warning in find_warnings(plan, baseline):
+            world.say(f"warning: {warning}")
+        return baseline
 
     execution = execute(order, choices, world, baseline_of)
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)

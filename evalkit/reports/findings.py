@@ -109,6 +109,7 @@ def preview_text(preview: Preview, screen: Screen) -> str:
         f"  scored by: {', '.join(preview.metrics)}",
         f"  baseline: {against}",
         f"  cases: {', '.join(preview.case_ids)}",
+        *(f"  warning: {warning}" for warning in preview.warnings),
         "Nothing was run.",
     ]
     return _folded(lines, screen)
@@ -129,6 +130,7 @@ def preview_json(preview: Preview) -> str:
             "cost_usd": preview.cost_usd,
             "metrics": list(preview.metrics),
             "baseline_trials": preview.baseline_trials,
+            "warnings": list(preview.warnings),
         }
     )
 

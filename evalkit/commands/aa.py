@@ -1,0 +1,259 @@
+"""`evalkit aa`: how often a set's own gate fails an agent that did not change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count, islice
+from typing import TypedDict
+
+import numpy as np
+
+from evalkit.baseline import baseline_path, read_baseline
+from evalkit.deciding import Tolerance, judge
+from evalkit.errors import Interrupted, InvalidInput, Undecidable
+from evalkit.execution import Choices, World, execute
+from evalkit.findings import AlarmCount, Alarms
+from evalkit.gating.gate import decide
+from evalkit.hints import Place
+from evalkit.loading.evalset import load_evalset
+from evalkit.plan import DEFAULT_GATE, Order
+from evalkit.project import find_root
+from evalkit.records import Case, Outcome, Rule, Run, Trial
+from evalkit.settings import Settings, layer
+from evalkit.spelling import count_of, name_rule
+from evalkit.statistics.intervals import wilson_interval
+from evalkit.verdict import Verdict
+
+REDRAWN = 200
+"""Decisions on redrawn trials: a rate of 5 % is then known to about 2.5 points."""
+
+RERUN = 10
+"""Runs of the agent, which cost what runs cost: enough to notice a gate that fails half of them."""
+
+_OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "inconclusive", "undecided")
+_TAIL = 0.05
+
+
+def redraw(order: Order, repeats: int | None, world: World) -> Alarms:
+    """Share the baseline's trials out anew between baseline and candidate, and decide, over and over.
+
+    Nothing is run: each time, trials of every case are drawn without replacement to be the candidate,
+    and what is left is its baseline.
+
+    Raises:
+        InvalidInput: the set is broken.
+        Undecidable: there is no baseline, or it has too few trials to leave any to compare with.
+        StoreError, ApprovalNeeded: the baseline cannot be trusted.
+    """
+    evalset, problems = load_evalset(order.path, root=find_root(order.path.parent, world.cwd))
+    if problems:
+        raise InvalidInput(problems)
+    settings = layer(Settings(), evalset.settings, order.overrides)
+    rules = evalset.gate or DEFAULT_GATE
+    whole = _read_own_baseline(order, evalset.name)
+    base = _keep_cases(whole, evalset.cases, rules)
+    trials, stored = settings.first_trials, base.header.trials
+    if trials >= stored:
+        raise Undecidable(
+            f"{order.path}: the baseline has {count_of(stored, 'trial')} a case; {trials} for the "
+            f"candidate leave none to compare with. Record more (evalkit baseline {order.path}), "
+            f"draw fewer (--trials), or run the agent itself (--run)."
+        )
+    rng = np.random.default_rng(settings.seed)
+    verdicts = (
+        decide(
+            rules,
+            candidate,
+            rest,
+            max_errors=settings.max_errors,
+            on_inconclusive=settings.on_inconclusive,
+        )
+        for rest, candidate in islice(split_trials(base, trials, rng), repeats or REDRAWN)
+    )
+    left = len(evalset.cases) - len(base.header.cases)
+    shared = f"{stored - trials} as baseline and {trials} as candidate"
+    notes = [
+        f"The {stored} stored trials of each case were shared out anew each time, {shared}.",
+        "The interval is that of drawing: other stored trials would give other numbers.",
+    ]
+    if left:
+        notes.append(f"{count_of(left, 'case')} of the set left out: not the same in the baseline.")
+    return Alarms(
+        evalset=evalset.name,
+        from_runs=False,
+        cases=len(base.header.cases),
+        base_trials=stored - trials,
+        trials=trials,
+        seed=settings.seed,
+        **_count_alarms(verdicts, rules),
+        notes=tuple(notes),
+    )
+
+
+def _read_own_baseline(order: Order, name: str) -> Run:
+    path = baseline_path(order.path, name)
+    if not path.exists():
+        raise Undecidable(
+            f"{order.path}: there is no baseline, so nothing an unchanged agent could be compared "
+            f"with. Record one of 10 trials a case: evalkit baseline {order.path}"
+        )
+    return read_baseline(path)
+
+
+def _keep_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Run:
+    """The baseline on the cases that the set still has, in the set's order.
+
+    Of the tags only those stay that a threshold is about: no decision depends on the others, and what
+    is summed up by tag takes most of the time.
+    """
+    known = {case.id: case.digest for case in base.header.cases}
+    asked = {rule.tag for rule in rules} | {tag for rule in rules for tag in rule.must_pass or ()}
+    kept = tuple(
+        replace(case, tags=tuple(tag for tag in case.tags if tag in asked))
+        for case in cases
+        if known.get(case.id) == case.digest
+    )
+    ids = {case.id for case in kept}
+    if not kept:
+        raise Undecidable(
+            "no case of the set is the same in the baseline. Record today's baseline."
+        )
+    return replace(
+        base,
+        header=replace(base.header, cases=kept),
+        trials=tuple(trial for trial in base.trials if trial.case_id in ids),
+    )
+
+
+def split_trials(run: Run, trials: int, rng: np.random.Generator) -> Iterator[tuple[Run, Run]]:
+    """A run's trials shared out at random, for ever: the rest as baseline, `trials` of each case."""
+    by_case: dict[str, list[Trial]] = {case.id: [] for case in run.header.cases}
+    for trial in run.trials:
+        by_case[trial.case_id].append(trial)
+    while True:
+        rest: list[Trial] = []
+        candidate: list[Trial] = []
+        for rows in by_case.values():
+            order = rng.permutation(len(rows)).tolist()
+            candidate += _renumber(rows[index] for index in order[:trials])
+            rest += _renumber(rows[index] for index in order[trials:])
+        yield (
+            _with_trials(run, rest, run.header.trials - trials),
+            _with_trials(run, candidate, trials),
+        )
+
+
+def _renumber(trials: Iterable[Trial]) -> list[Trial]:
+    return [replace(trial, number=number) for number, trial in enumerate(trials)]
+
+
+def _with_trials(run: Run, trials: Sequence[Trial], each: int) -> Run:
+    return replace(run, header=replace(run.header, trials=each), trials=tuple(trials))
+
+
+def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
+    """Run the agent as it is against its baseline, again and again, as `evalkit run` would.
+
+    Every run is stored like any other and has a seed of its own, none of them the baseline's.
+
+    Raises:
+        Interrupted: by a signal; the runs that were made are stored.
+        Undecidable: there is no baseline, or the agent could not be reached.
+        EvalkitError: as a run.
+    """
+    evalset, problems = load_evalset(order.path, root=find_root(order.path.parent, world.cwd))
+    if problems:
+        raise InvalidInput(problems)
+    base = _read_own_baseline(order, evalset.name)
+    settings = layer(Settings(), evalset.settings, order.overrides)
+    rules = evalset.gate or DEFAULT_GATE
+    recorded = base.header.settings.get("seed")
+    place = Place(root=find_root(order.path.parent, world.cwd), cwd=world.cwd)
+    seeds = (seed for seed in count(settings.seed) if seed != recorded)
+    made: list[Run] = []
+
+    def run_each() -> Iterator[Verdict]:
+        for seed in islice(seeds, repeats or RERUN):
+            made.append(_run_again(order, seed, base, len(made), world))
+            yield judge(
+                made[-1],
+                rules,
+                base,
+                Tolerance(max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive),
+                place,
+                allow_missing=False,
+            )
+
+    counted = _count_alarms(run_each(), rules)
+    notes = [f"{count_of(len(made), 'run')} stored, {made[0].header.id} the first."]
+    before, now = base.header.agent_version, made[0].header.agent_version
+    if before != now:
+        notes.append(
+            f"The baseline is of version {before!r}, these runs are of {now!r}: where the agent "
+            f"differs, what failed is no false alarm."
+        )
+    return Alarms(
+        evalset=evalset.name,
+        from_runs=True,
+        cases=len(made[0].header.cases),
+        base_trials=base.header.trials,
+        trials=made[0].header.trials,
+        seed=settings.seed,
+        **counted,
+        notes=tuple(notes),
+    )
+
+
+def _run_again(order: Order, seed: int, base: Run, done: int, world: World) -> Run:
+    again = replace(order, overrides={**order.overrides, "seed": seed})
+    execution = execute(again, Choices(), world, lambda _: base)
+    if execution.stopped_by is not None:
+        raise Interrupted(
+            f"interrupted after {count_of(done, 'run')}; what is done is stored.",
+            execution.stopped_by,
+        )
+    if execution.unreachable:
+        raise Undecidable(f"given up after {count_of(done, 'run')}: the agent cannot be reached.")
+    return execution.run
+
+
+class _Counted(TypedDict):
+    gate: AlarmCount
+    rules: tuple[AlarmCount, ...]
+
+
+def _count_alarms(verdicts: Iterable[Verdict], rules: Sequence[Rule]) -> _Counted:
+    """Add up how every threshold, and the gate, came out."""
+    whole: Counter[Outcome] = Counter()
+    single: list[Counter[Outcome]] = [Counter() for _ in rules]
+    for verdict in verdicts:
+        whole[verdict.outcome] += 1
+        for counter, check in zip(single, verdict.checks, strict=True):
+            counter[check.outcome] += 1
+    return {
+        "gate": _alarm_count("the gate", whole, None),
+        "rules": tuple(
+            _alarm_count(name_rule(rule), counter, rule)
+            for rule, counter in zip(rules, single, strict=True)
+        ),
+    }
+
+
+def _alarm_count(name: str, outcomes: Mapping[Outcome, int], rule: Rule | None) -> AlarmCount:
+    repeats = sum(outcomes.values())
+    low, high = wilson_interval(outcomes.get("fail", 0) / repeats, repeats, _TAIL)
+    promises = rule is not None and rule.test == "exact" and _is_tested(rule)
+    return AlarmCount(
+        name=name,
+        outcomes={outcome: outcomes.get(outcome, 0) for outcome in _OUTCOMES},
+        low=low,
+        high=high,
+        level=rule.alpha if rule is not None and promises else None,
+    )
+
+
+def _is_tested(rule: Rule) -> bool:
+    """Whether a rule compares with the baseline by a test that holds its level."""
+    return rule.max_drop is not None or rule.max_rise is not None

@@ -1,0 +1,167 @@
+"""`evalkit show --flaky`: how steadily the cases of a run pass, over all stored trials of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import comb
+from pathlib import Path
+
+from evalkit.baseline import baseline_path, read_baseline
+from evalkit.errors import Undecidable
+from evalkit.execution import World
+from evalkit.findings import CaseHistory, Flakiness, RunHistory
+from evalkit.project import find_root
+from evalkit.records import Run, RunHeader
+from evalkit.refs import resolve_run
+from evalkit.samples import mean, tabulate
+from evalkit.store import list_run_ids, read_header, read_run, runs_folder
+
+MOST_RUNS = 20
+"""The newest runs that are read beside the baseline: more tell of an agent that is long gone."""
+
+SEVERAL = (2, 3, 5, 10)
+"""The k of which it is said how often k trials all pass (pass^k of tau-bench, Yao et al. 2024)."""
+
+
+def chance_all_pass(passed: int, trials: int, k: int) -> float:
+    """The unbiased chance that k trials of a case all pass, C(c, k) / C(m, k), for k <= trials."""
+    return comb(passed, k) / comb(trials, k)
+
+
+def _chances(passed: int, trials: int) -> dict[int, float]:
+    return {k: chance_all_pass(passed, trials, k) for k in SEVERAL if k <= trials}
+
+
+def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
+    """The share of pairs of trials, of one version each, of which one passed and one did not."""
+    counted = list(counts)
+    pairs = sum(comb(trials, 2) for _, trials in counted)
+    return sum(c * (m - c) for c, m in counted) / pairs if pairs else None
+
+
+def weigh_flakiness(ref: str, world: World) -> Flakiness:
+    """Count the passes of a run's cases in it, in the baseline and in the newest runs of the set.
+
+    A trial counts where its case has the digest it has in the run, its metrics are the same, and it is
+    completely scored.
+
+    Raises:
+        InvalidInput, StoreError, ApprovalNeeded: no such run, or it cannot be read.
+        Undecidable: not one trial of it is scored.
+    """
+    root = find_root(world.cwd, world.cwd)
+    run = resolve_run(ref, root=root, cwd=world.cwd)
+    stored, notes = _read_history(run, root)
+    counts = {one.header.id: count_passes(one, run.header) for one in stored}
+    if not counts[run.header.id]:
+        raise Undecidable(f"run {run.header.id} has no trial that is completely scored.")
+    by_version: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+    for one in stored:
+        known = by_version[_version_key(one.header)]
+        for case_id, (passed, trials) in counts[one.header.id].items():
+            before = known.get(case_id, (0, 0))
+            known[case_id] = (before[0] + passed, before[1] + trials)
+    return Flakiness(
+        run=run.header.id,
+        evalset=run.header.evalset,
+        cases=tuple(
+            _case_history(
+                case.id,
+                [known[case.id] for known in by_version.values() if case.id in known],
+            )
+            for case in run.header.cases
+        ),
+        runs=tuple(
+            _run_history(one.header, counts[one.header.id])
+            for one in stored
+            if counts[one.header.id]
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
+    """The runs of the run's set that can be added up with it, oldest first, the baseline before them."""
+    header, notes = run.header, []
+    found = {header.id: run}
+    ids = [
+        run_id
+        for run_id in list_run_ids(root)
+        if read_header(runs_folder(root) / run_id).evalset_path == header.evalset_path
+    ]
+    for run_id in ids[-MOST_RUNS:]:
+        found.setdefault(run_id, read_run(runs_folder(root) / run_id))
+    if ids[:-MOST_RUNS]:
+        notes.append(f"Only the newest {MOST_RUNS} of {len(ids)} runs are counted.")
+    path = baseline_path(root / header.evalset_path, header.evalset)
+    if path.exists():
+        baseline = read_baseline(path)
+        found.setdefault(baseline.header.id, baseline)
+    same, other = [], 0
+    for one in sorted(found.values(), key=lambda one: (one.header.created, one.header.id)):
+        if one is run or _is_scored_alike(one.header, header):
+            same.append(one)
+        else:
+            other += 1
+    if other:
+        notes.append(f"{other} stored runs are left out: they are scored by other metrics.")
+    return same, notes
+
+
+def _is_scored_alike(one: RunHeader, other: RunHeader) -> bool:
+    """Whether the metrics are the same; a part of the cases may be without some of them."""
+    ours, theirs = ({info.name: info.digest for info in run.metrics} for run in (one, other))
+    shared = ours.keys() & theirs.keys()
+    is_part = any(run.selection or run.shard for run in (one, other))
+    return (ours.keys() == theirs.keys() or is_part) and all(
+        ours[name] == theirs[name] for name in shared
+    )
+
+
+def count_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
+    """Passes and trials of every case that is the same in another run."""
+    digests = {case.id: case.digest for case in like.cases}
+    table = tabulate(run)
+    counts = {}
+    for case in run.header.cases:
+        if digests.get(case.id) == case.digest and (trials := table.scored_trials(case.id)):
+            counts[case.id] = (sum(trial.passed for trial in trials), len(trials))
+    return counts
+
+
+def _version_key(header: RunHeader) -> str:
+    """What trials of one and the same agent share; without a commit every run is its own."""
+    if not header.git_commit:
+        return header.id
+    return f"{header.agent_version}/{header.agent_digest}/{header.source_digest}"
+
+
+def _case_history(case_id: str, counts: Sequence[tuple[int, int]]) -> CaseHistory:
+    passed, trials = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    return CaseHistory(
+        case_id=case_id,
+        passed=passed,
+        trials=trials,
+        flip_rate=_flip_rate(counts),
+        all_pass=_chances(passed, trials),
+    )
+
+
+def _run_history(header: RunHeader, counts: Mapping[str, tuple[int, int]]) -> RunHistory:
+    fewest = min(trials for _, trials in counts.values())
+    flips = [rate for one in counts.values() if (rate := _flip_rate([one])) is not None]
+    return RunHistory(
+        run=header.id,
+        agent_version=header.agent_version,
+        created=header.created,
+        trials=header.trials,
+        cases=len(counts),
+        pass_rate=mean(passed / trials for passed, trials in counts.values()),
+        flip_rate=mean(flips) if flips else None,
+        all_pass={
+            k: mean(chance_all_pass(passed, trials, k) for passed, trials in counts.values())
+            for k in SEVERAL
+            if k <= fewest
+        },
+    )

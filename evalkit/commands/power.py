@@ -1,0 +1,357 @@
+"""`evalkit power`: what a set can and cannot see with a threshold, and what it would cost to see more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from evalkit.baseline import baseline_path, read_baseline
+from evalkit.commands.baseline import RECORDED_TRIALS
+from evalkit.commands.preview import estimate_cost
+from evalkit.errors import InvalidInput, NothingSelected, Undecidable
+from evalkit.execution import World
+from evalkit.findings import Need, Power, Sight
+from evalkit.gating.simulation import SMALLEST_BY_FORMULA, simulate, smallest_drop_drawn
+from evalkit.loading.evalset import load_evalset
+from evalkit.project import find_root
+from evalkit.records import Case, EvalSet, Rule, Run
+from evalkit.samples import CaseScores, ScoreTable, tabulate
+from evalkit.settings import Settings, layer
+from evalkit.spelling import count_of, name_rule
+from evalkit.statistics.power import (
+    WANTED_POWER,
+    Demand,
+    Design,
+    chance_to_fail,
+    smallest_drop,
+)
+from evalkit.statistics.sizing import cases_for, chance_to_pass, trials_for
+
+TRIALS = (1, 3, 5)
+"""Candidate trials a case that are worth comparing: past five, further cases are the better buy."""
+
+ENOUGH = WANTED_POWER - 1e-9
+"""The chance to pass approaches the wanted one from below where a leaning result is what bounds it."""
+
+SEED = 0
+"""Of the simulations, so that the same question has the same answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assumed:
+    """What the user wants to be assumed in place of what set and baseline say."""
+
+    metric: str | None = None
+    cases: int | None = None
+    base_trials: int | None = None
+    trials: int | None = None
+    noise: float | None = None
+    mean: float | None = None
+    drop: float | None = None
+    alpha: float | None = None
+    rules: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """A threshold and what is known of its metric: passes per case and trial, where good is 1."""
+
+    rule: Rule
+    rows: tuple[tuple[float, ...], ...]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over cases of the share that passed."""
+        return float(np.mean([np.mean(row) for row in self.rows])) if self.rows else None
+
+    @property
+    def noise(self) -> float | None:
+        """The unbiased mean of p(1-p) over cases with two trials or more, at least .25/n."""
+        spread = [float(np.var(row, ddof=1)) for row in self.rows if len(row) > 1]
+        return max(float(np.mean(spread)), 0.25 / len(spread)) if spread else None
+
+    @property
+    def base_trials(self) -> float | None:
+        """Baseline trials a case, as a harmonic mean."""
+        return 1 / float(np.mean([1 / len(row) for row in self.rows])) if self.rows else None
+
+    @property
+    def flaky(self) -> int | None:
+        """Cases whose trials disagree."""
+        return sum(0 < sum(row) < len(row) for row in self.rows) if self.rows else None
+
+
+def weigh_power(path: Path, assumed: Assumed, world: World) -> Power:
+    """Say what the set can see with its primary, or first, threshold on a pass rate.
+
+    Raises:
+        InvalidInput: the set is broken, no threshold or metric fits, or the assumptions contradict.
+        Undecidable: there is no baseline that tells the noise, and none is assumed.
+        StoreError, ApprovalNeeded: the baseline cannot be trusted.
+    """
+    evalset, problems = load_evalset(path, root=find_root(path.parent, world.cwd))
+    if problems:
+        raise InvalidInput(problems)
+    if not evalset.cases:
+        raise NothingSelected(f"{path}: the set has no cases.")
+    stored = baseline_path(path, evalset.name)
+    baseline = read_baseline(stored) if stored.exists() else None
+    known = choose_threshold(evalset, tabulate(baseline) if baseline else None, assumed.metric)
+    tag = known.rule.tag
+    in_set = [case for case in evalset.cases if tag is None or tag in case.tags]
+    mean, noise = _settle_noise(known, assumed, path)
+    trials = layer(Settings(), evalset.settings).first_trials
+    now = Design(
+        cases=len(known.rows) or len(in_set),
+        base_trials=known.base_trials or RECORDED_TRIALS,
+        trials=trials,
+        mean=mean,
+        noise=noise,
+    )
+    given = {
+        "cases": assumed.cases,
+        "base_trials": assumed.base_trials,
+        "trials": assumed.trials,
+    }
+    planned = replace(now, **{name: value for name, value in given.items() if value is not None})
+    return _tabulate_power(
+        evalset,
+        known,
+        assumed,
+        _Designs(
+            now=now,
+            planned=planned,
+            cost_usd=estimate_cost(baseline, 1),
+            has_baseline=bool(known.rows),
+        ),
+        _notes(known, len(in_set) - _count_shared(in_set, baseline), assumed),
+    )
+
+
+def _count_shared(cases: Iterable[Case], baseline: Run | None) -> int:
+    known = {case.id: case.digest for case in baseline.header.cases} if baseline else {}
+    return sum(known.get(case.id) == case.digest for case in cases)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Designs:
+    """What the set has, what is planned, and what one call of the agent costs."""
+
+    now: Design
+    planned: Design
+    cost_usd: float | None
+    has_baseline: bool
+
+
+def choose_threshold(evalset: EvalSet, base: ScoreTable | None, metric: str | None) -> _Known:
+    """The primary threshold on a pass rate, else the first; on a named metric, an assumed one if needed.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    rules = [
+        rule
+        for rule in evalset.gate
+        if (rule.max_drop is not None or rule.max_rise is not None)
+        and rule.test == "exact"
+        and rule.stat in ("mean", "rate")
+        and metric in (None, rule.metric)
+    ]
+    if metric is not None:
+        rules.append(Rule(metric=metric, stat="rate", max_drop=0.02))
+    for rule in sorted(rules, key=lambda rule: not rule.primary):
+        rows = read_passes(rule, evalset, base) if base else ()
+        if rows or base is None:
+            return _Known(rule=rule, rows=rows)
+    why = (
+        "no threshold compares a pass rate with the baseline (max_drop or max_rise on a metric that "
+        "passes or fails)"
+    )
+    names = [spec.name for spec in evalset.metrics]
+    if base is not None:
+        names = [name for name, by_case in base.scores.items() if _is_judged(by_case.values())]
+        why = f"metric {metric!r} has no pass or failure in the baseline" if metric else why
+    raise InvalidInput.single(
+        f"{evalset.path}: {why}. Name a metric with --metric: {', '.join(names)}."
+    )
+
+
+def _is_judged(scores: Iterable[CaseScores]) -> bool:
+    return any(case.flags for case in scores)
+
+
+def read_passes(rule: Rule, evalset: EvalSet, base: ScoreTable) -> tuple[tuple[float, ...], ...]:
+    """A metric's passes in the baseline, on the cases the set still has; nothing when it is graded."""
+    digests = {case.id: case.digest for case in base.header.cases}
+    scores = base.scores.get(rule.metric, {})
+    found = [
+        scores[case.id]
+        for case in evalset.cases
+        if case.id in scores
+        and digests[case.id] == case.digest
+        and (rule.tag is None or rule.tag in case.tags)
+    ]
+    rows = [case.flags if rule.stat == "rate" else case.values for case in found]
+    unit = base.infos[rule.metric].unit if rule.metric in base.infos else ""
+    graded = any(value not in (0.0, 1.0) for row in rows for value in row)
+    if rule.stat == "mean" and (unit or graded):
+        return ()
+    turned = rule.max_rise is not None
+    return tuple(tuple(1 - v if turned else v for v in row) for row in rows if row)
+
+
+def _settle_noise(known: _Known, assumed: Assumed, path: Path) -> tuple[float, float]:
+    """Mean and noise, what is assumed before what was seen."""
+    mean = assumed.mean if assumed.mean is not None else known.mean
+    noise = assumed.noise if assumed.noise is not None else known.noise
+    if mean is None or noise is None:
+        seen = "one trial of a case tells nothing of its noise" if known.rows else "no baseline yet"
+        missing = " and ".join(
+            name for name, value in (("--noise", noise), ("--mean", mean)) if value is None
+        )
+        raise Undecidable(
+            f"{path}: {seen}. Record one of 10 trials a case: evalkit baseline {path}; or assume it "
+            f"with {missing} (a noise of 0.03 to 0.15 is usual)."
+        )
+    most = mean * (1 - mean)
+    if assumed.noise is not None and noise > most + 1e-9:
+        raise InvalidInput.single(
+            f"--noise {noise:g} is more than a mean of {mean:g} allows: at most {most:.4g}. "
+            f"It is the mean over cases of p(1-p)."
+        )
+    return mean, max(noise, 1e-6)
+
+
+def _tabulate_power(
+    evalset: EvalSet, known: _Known, assumed: Assumed, designs: _Designs, notes: Sequence[str]
+) -> Power:
+    rule, planned = known.rule, designs.planned
+    alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
+    rules = assumed.rules or _count_sharing(rule, evalset.gate)
+    max_drop = (rule.max_drop if rule.max_drop is not None else rule.max_rise) or 0.0
+    demand = Demand(alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin))
+    trials = sorted({*TRIALS, round(planned.trials)})
+    wanted = [designs.now, *(replace(planned, trials=number) for number in trials)]
+    sights = [_see(design, demand, designs) for design in dict.fromkeys(wanted)]
+    tolerances = {max_drop, demand.tolerated, assumed.drop or 0.0} - {0.0}
+    return Power(
+        evalset=evalset.name,
+        name=name_rule(rule),
+        noun="rise" if rule.max_rise is not None else "drop",
+        planned=next(sight for sight in sights if _is_of(sight, planned)),
+        mean=planned.mean,
+        noise=planned.noise,
+        noise_from="baseline" if assumed.noise is None else "assumed",
+        flaky=known.flaky,
+        alpha=alpha,
+        rules=rules,
+        level=demand.alpha,
+        max_drop=max_drop,
+        tolerated=demand.tolerated,
+        sights=tuple(sorted(sights, key=lambda one: (one.cases, one.base_trials, one.trials))),
+        wanted=_need_to_see(planned, demand, assumed.drop) if assumed.drop else None,
+        proofs=tuple(_need_to_prove(planned, demand, one) for one in sorted(tolerances)),
+        cost_per_run_usd=designs.cost_usd,
+        notes=tuple(notes),
+    )
+
+
+def _count_sharing(rule: Rule, gate: Sequence[Rule]) -> int:
+    """Thresholds among which alpha is shared: none but itself for the primary one (Holm 1979)."""
+    if rule.primary:
+        return 1
+    compared = (one for one in gate if one.max_drop is not None or one.max_rise is not None)
+    return max(1, sum(not one.primary and one.test == "exact" for one in compared))
+
+
+def _is_small(design: Design) -> bool:
+    return design.cases < SMALLEST_BY_FORMULA
+
+
+def _chance_to_see(design: Design, demand: Demand, drop: float) -> float:
+    if _is_small(design):
+        return simulate(design, demand, drop, seed=SEED).failed
+    return chance_to_fail(design, demand, drop)
+
+
+def _chance_to_prove(design: Design, demand: Demand) -> float:
+    if _is_small(design):
+        return simulate(design, demand, 0.0, seed=SEED).passed
+    return chance_to_pass(design, demand)
+
+
+def _see(design: Design, demand: Demand, designs: _Designs) -> Sight:
+    small = _is_small(design)
+    cost = designs.cost_usd
+    return Sight(
+        cases=design.cases,
+        base_trials=design.base_trials,
+        trials=round(design.trials),
+        smallest_drop=smallest_drop_drawn(design, demand, seed=SEED)
+        if small
+        else smallest_drop(design, demand),
+        pass_chance=_chance_to_prove(design, demand),
+        cost_usd=None if cost is None else cost * design.cases * design.trials,
+        now=designs.has_baseline and design == designs.now,
+        simulated=small,
+    )
+
+
+def _is_of(sight: Sight, design: Design) -> bool:
+    sizes = (design.cases, design.base_trials, design.trials)
+    return (sight.cases, sight.base_trials, sight.trials) == sizes
+
+
+def _need(design: Design, drop: float, chance_of: Callable[[Design], float]) -> Need:
+    """What brings a chance to the wanted one; nothing more where the design has it already."""
+    chance = chance_of(design)
+    if chance >= ENOUGH:
+        return Need(
+            drop=drop,
+            chance=chance,
+            cases=design.cases,
+            trials=round(design.trials),
+            cases_at_most_trials=design.cases,
+        )
+
+    def suffices(other: Design) -> bool:
+        return chance_of(other) >= ENOUGH
+
+    most = replace(design, trials=max(*TRIALS, design.trials))
+    return Need(
+        drop=drop,
+        chance=chance,
+        cases=cases_for(design, suffices),
+        trials=trials_for(design, suffices),
+        cases_at_most_trials=cases_for(most, suffices),
+    )
+
+
+def _need_to_see(design: Design, demand: Demand, drop: float) -> Need:
+    if drop > design.mean:
+        raise InvalidInput.single(
+            f"--drop {drop:g} is more than there is to lose: {design.mean:.3g} pass."
+        )
+    return _need(design, drop, lambda other: _chance_to_see(other, demand, drop))
+
+
+def _need_to_prove(design: Design, demand: Demand, tolerated: float) -> Need:
+    asked = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
+    return _need(design, tolerated, lambda other: _chance_to_prove(other, asked))
+
+
+def _notes(known: _Known, left_out: int, assumed: Assumed) -> list[str]:
+    notes = []
+    if known.rows and left_out:
+        notes.append(
+            f"{count_of(left_out, 'case')} of the set left out: not the same in the baseline."
+        )
+    if not known.rows and assumed.base_trials is None:
+        notes.append(
+            f"There is no baseline yet; one of {RECORDED_TRIALS} trials a case is assumed, as "
+            f"evalkit baseline records it."
+        )
+    return notes

@@ -1,0 +1,58 @@
+"""What a comparison is wanted to see or to prove into the cases and trials that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import NormalDist
+
+from evalkit.statistics.power import LEANING, Demand, Design, z_of
+
+MOST_CASES = 100_000
+"""More labelled prompts than this are no advice."""
+
+MOST_TRIALS = 20
+"""More trials of every case than this cost more than further cases would."""
+
+_PHI = NormalDist().cdf
+
+
+def chance_to_pass(design: Design, demand: Demand) -> float:
+    """How often an agent that did not change is proven to be no worse than what is tolerated.
+
+    Phi(tolerated / SE - z), but never more often than the result shows no large drop that leans
+    towards being real: such a result is not passed, however narrow its interval.
+    """
+    reach = demand.tolerated / design.se - z_of(demand.alpha)
+    unsuspected = max(demand.max_drop / design.se, z_of(LEANING))
+    return _PHI(min(reach, unsuspected))
+
+
+def cases_for(design: Design, suffices: Callable[[Design], bool]) -> int | None:
+    """The fewest cases, no fewer than the design has, that suffice; None when no number does."""
+    few, enough = design.cases - 1, design.cases
+    while not suffices(replace(design, cases=enough)):
+        few, enough = enough, 2 * enough
+        if few >= MOST_CASES:
+            return None
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if suffices(replace(design, cases=middle)):
+            enough = middle
+        else:
+            few = middle
+    return enough
+
+
+def trials_for(design: Design, suffices: Callable[[Design], bool]) -> int | None:
+    """The fewest candidate trials a case, with all else as it is, that suffice; None when none do."""
+    few, enough = 0, MOST_TRIALS
+    if not suffices(replace(design, trials=enough)):
+        return None
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        if suffices(replace(design, trials=middle)):
+            enough = middle
+        else:
+            few = middle
+    return enough

@@ -1,0 +1,112 @@
+"""`evalkit aa`: how often a gate fails an agent that did not change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import evalkit
+from evalkit.commands.aa import split_trials
+from tests.conftest import Project
+from tests.made_runs import counted, make_run
+
+SCHEMA = json.loads((Path(evalkit.__file__).parent / "schemas" / "report.schema.json").read_text())
+GATE = "[{metric: exact_match, max_drop: 0.02, primary: true}, {max_regressed: 0}]"
+
+WAVERING = """
+    import random
+
+    def answer(text, context):
+        right = random.Random(context["seed"]).random() < (0.7 if text[-1] in "0123" else 1.0)
+        return text.upper() if right else "?"
+"""
+
+
+@pytest.fixture
+def wavering(project: Project) -> Project:
+    rows = "".join(f"  - {{id: c{n}, input: q{n}, expected: Q{n}}}\n" for n in range(30))
+    project.write("agent.py", WAVERING)
+    project.write(
+        "set.yaml",
+        f"agent: {{python: ./agent.py:answer}}\nmetrics: [exact_match]\ngate: {GATE}\ncases:\n{rows}",
+    )
+    assert project.evalkit("baseline", "set.yaml").code == 0
+    return project
+
+
+def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Project) -> None:
+    runs = wavering.runs()
+    done = wavering.evalkit("aa", "set.yaml", "--format", "json")
+    assert done.code == 0, done.err
+    jsonschema.validate(done.json, SCHEMA)
+    assert wavering.runs() == runs, "something was run"
+    exact, bare = done.json["rules"]
+    assert exact["repeats"] == 200
+    assert exact["fail_rate"] <= 0.1
+    assert exact["low"] <= exact["fail_rate"] <= exact["high"]
+    assert bare["fail_rate"] > 0.5
+    assert bare["level"] is None
+    assert exact["level"] == 0.05
+    # The gate fails whenever one of its rules does.
+    assert done.json["gate"]["outcomes"]["fail"] >= bare["outcomes"]["fail"]
+    assert (done.json["base_trials"], done.json["trials"]) == (9, 1)
+    assert any("regressed cases" in sentence for sentence in done.json["sentences"])
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not(wavering: Project) -> None:
+    def drawn(seed: str) -> str:
+        done = wavering.evalkit("aa", "set.yaml", "--repeats", "40", "--seed", seed)
+        assert done.code == 0
+        assert max(map(len, done.out.splitlines())) <= 80
+        return done.out
+
+    assert drawn("1") == drawn("1")
+    assert drawn("1").replace("seed 1", "") != drawn("2").replace("seed 2", "")
+
+
+def test_shared_out_trials_are_all_of_them_once_and_every_one_comes_up() -> None:
+    run = make_run({"m": counted({"a": (3, 6), "b": (1, 6)})})
+    whole = sorted((trial.case_id, trial.scores[0].value or 0.0) for trial in run.trials)
+    firsts = []
+    draws = split_trials(run, 2, np.random.default_rng(0))
+    for _, (rest, candidate) in zip(range(400), draws, strict=False):
+        both = (*rest.trials, *candidate.trials)
+        assert sorted((trial.case_id, trial.scores[0].value or 0.0) for trial in both) == whole
+        assert [trial.number for trial in candidate.trials] == [0, 1, 0, 1]
+        assert (rest.header.trials, candidate.header.trials) == (4, 2)
+        firsts.append(sum(t.scores[0].value or 0.0 for t in candidate.trials if t.case_id == "a"))
+    # Hypergeometric: two of six, three of which passed.
+    assert np.mean(firsts) == pytest.approx(1.0, abs=0.12)
+    assert np.mean([one == 2 for one in firsts]) == pytest.approx(3 / 15, abs=0.07)
+
+
+def test_runs_of_the_agent_are_stored_and_never_repeat_the_baselines_draws(
+    wavering: Project,
+) -> None:
+    before = len(wavering.runs())
+    done = wavering.evalkit("aa", "set.yaml", "--run", "--repeats", "3", "--format", "json")
+    assert done.code == 0, done.err
+    jsonschema.validate(done.json, SCHEMA)
+    made = wavering.runs()[before:]
+    seeds = [json.loads((run / "run.json").read_text())["settings"]["seed"] for run in made]
+    assert seeds == [0, 2, 3], "1 is the baseline's"
+    assert done.json["from_runs"]
+    assert done.json["gate"]["repeats"] == 3
+    outcomes = [
+        wavering.evalkit("gate", str(run), "--format", "json").json["outcome"] for run in made
+    ]
+    assert done.json["gate"]["outcomes"]["fail"] == outcomes.count("fail")
+
+
+def test_too_few_stored_trials_are_refused_with_a_way_out(wavering: Project) -> None:
+    done = wavering.evalkit("aa", "set.yaml", "--trials", "10")
+    assert done.code == 3
+    assert "--run" in done.err
+    (wavering.folder / "baselines" / "set.jsonl").unlink()
+    done = wavering.evalkit("aa", "set.yaml")
+    assert done.code == 3
+    assert "evalkit baseline set.yaml" in done.err

@@ -1,0 +1,242 @@
+"""What a set can see: `evalkit power`, its arithmetic, and the warnings of `evalkit run`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+from statistics import NormalDist
+
+import jsonschema
+import numpy as np
+import pytest
+
+import evalkit
+from evalkit.gating.simulation import draw_rates, simulate, smallest_drop_drawn
+from evalkit.statistics.power import Demand, Design, chance_to_fail, smallest_drop
+from evalkit.statistics.sizing import cases_for, chance_to_pass, trials_for
+from tests.conftest import Done, Project
+
+SCHEMA = json.loads((Path(evalkit.__file__).parent / "schemas" / "report.schema.json").read_text())
+DEMAND = Demand(alpha=0.05, max_drop=0.02, tolerated=0.05)
+DESIGN = Design(cases=100, base_trials=10, trials=5, mean=0.8, noise=0.1)
+GATE = "[{metric: exact_match, max_drop: 0.02, primary: true}]"
+
+WAVERING = """
+    import random
+
+    def answer(text, context):
+        chance = {"0": 0.5, "1": 0.8}.get(text[-1], 1.0)
+        right = random.Random(context["seed"]).random() < chance
+        return {"output": text.upper() if right else "?", "cost_usd": 0.01}
+"""
+
+
+def write_set(project: Project, cases: int, gate: str = GATE) -> None:
+    rows = "".join(f"  - {{id: c{n}, input: q{n}, expected: Q{n}}}\n" for n in range(cases))
+    project.write(
+        "set.yaml",
+        f"agent: {{python: ./agent.py:answer}}\nmetrics: [exact_match]\ngate: {gate}\ncases:\n{rows}",
+    )
+    project.write("agent.py", WAVERING)
+
+
+def held(done: Done) -> Done:
+    assert done.code == 0, done.err
+    jsonschema.validate(done.json, SCHEMA)
+    return done
+
+
+def words(done: Done) -> str:
+    return " ".join(done.out.split())
+
+
+def test_a_tolerance_of_two_points_takes_464_cases_at_usual_noise() -> None:
+    narrow = replace(DEMAND, tolerated=0.02)
+    needed = cases_for(DESIGN, lambda design: chance_to_pass(design, narrow) >= 0.8 - 1e-9)
+    assert needed == 464
+    # The same by hand: 80 % is Phi(tolerance / SE - z), SE = sqrt(w (1/K + 1/m) / n).
+    z = NormalDist().inv_cdf
+    assert needed == pytest.approx(0.1 * 0.3 * ((z(0.95) + z(0.8)) / 0.02) ** 2, abs=1)
+
+
+def test_what_suffices_is_the_first_that_does() -> None:
+    def suffices(design: Design) -> bool:
+        return chance_to_fail(design, DEMAND, 0.05) >= 0.8
+
+    one = replace(DESIGN, trials=1, cases=10)
+    cases = cases_for(one, suffices)
+    assert cases == next(n for n in range(10, 2000) if suffices(replace(one, cases=n)))
+    one = replace(one, cases=200)
+    trials = trials_for(one, suffices)
+    assert trials == next(k for k in range(1, 21) if suffices(replace(one, trials=k)))
+    assert cases_for(DESIGN, lambda _: False) is None
+    assert trials_for(DESIGN, lambda _: False) is None
+
+
+@pytest.mark.parametrize(("trials", "noise"), [(1, 0.05), (3, 0.1)])
+def test_formula_and_simulation_agree_where_both_hold(trials: int, noise: float) -> None:
+    design = replace(DESIGN, cases=80, trials=trials, noise=noise)
+    drop = smallest_drop(design, DEMAND)
+    assert drop is not None
+    assert simulate(design, DEMAND, drop, seed=5).failed == pytest.approx(0.8, abs=0.13)
+    passes = simulate(design, DEMAND, 0.0, seed=5).passed
+    assert passes == pytest.approx(chance_to_pass(design, DEMAND), abs=0.12)
+    assert simulate(design, DEMAND, 0.0, seed=6).failed < 0.1
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    design = replace(DESIGN, cases=6)
+    assert simulate(design, DEMAND, 0.3, seed=1) == simulate(design, DEMAND, 0.3, seed=1)
+    assert smallest_drop_drawn(design, DEMAND, seed=1) == smallest_drop_drawn(
+        design, DEMAND, seed=1
+    )
+
+
+def test_drawn_rates_have_the_mean_and_noise_of_the_design() -> None:
+    rates = draw_rates(replace(DESIGN, cases=100_000, noise=0.04), np.random.default_rng(3))
+    assert float(np.mean(rates)) == pytest.approx(0.8, abs=0.01)
+    assert float(np.mean(rates * (1 - rates))) == pytest.approx(0.04, abs=0.005)
+
+
+def test_one_against_one_on_three_cases_sees_nothing_however_large() -> None:
+    design = replace(DESIGN, cases=3, trials=1, base_trials=1)
+    assert smallest_drop_drawn(design, DEMAND, seed=0) is None
+    assert smallest_drop(design, DEMAND) is not None, "the formula is wrong here: simulation is due"
+
+
+def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None:
+    write_set(project, 40)
+    assert project.evalkit("baseline", "set.yaml").code == 0
+    found = held(project.evalkit("power", "set.yaml", "--drop", "0.05", "--format", "json")).json
+    lines = (project.folder / "baselines/set.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines[1:]]
+    passed = [sum(t["scores"][0]["passed"] for t in row["trials"]) for row in rows]
+    noise = sum(c * (10 - c) / 90 for c in passed) / 40
+    assert found["noise"] == pytest.approx(max(noise, 0.25 / 40))
+    assert found["mean"] == pytest.approx(sum(passed) / 400)
+    assert found["flaky"] == sum(0 < c < 10 for c in passed)
+    assert found["cost_per_run_usd"] == pytest.approx(0.01)
+    now = [sight for sight in found["sights"] if sight["now"]]
+    assert [(s["cases"], s["base_trials"], s["trials"]) for s in now] == [(40, 10, 1)]
+    assert [sight["trials"] for sight in found["sights"]] == [1, 3, 5]
+    assert found["sights"][1]["cost_usd"] == pytest.approx(1.2)
+    drops = [sight["smallest_drop"] for sight in found["sights"]]
+    assert drops == sorted(drops, reverse=True)
+    assert found["wanted"]["drop"] == 0.05
+    table = project.evalkit("power", "set.yaml", "--drop", "0.05").out
+    assert "$1.20" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_what_cannot_be_had_is_said_plainly(project: Project) -> None:
+    write_set(project, 100)
+    done = project.evalkit(
+        "power", "set.yaml", "--noise", "0.1", "--mean", "0.8", "--trials", "5", "--drop", "0.02"
+    )
+    assert done.code == 0
+    said = (
+        "A 2-pt tolerance cannot be certified on 100 cases at this noise: it needs about 464, even "
+        "with 5 trials of each."
+    )
+    assert said in words(done)
+    assert "A drop of 2 pt cannot be failed: the threshold allows 2 pt." in words(done)
+
+
+def test_without_a_baseline_the_noise_must_be_assumed(project: Project) -> None:
+    write_set(project, 50)
+    done = project.evalkit("power", "set.yaml")
+    assert done.code == 3
+    assert "--noise and --mean" in done.err
+    done = project.evalkit("power", "set.yaml", "--noise", "0.2", "--mean", "0.9")
+    assert done.code == 2
+    assert "0.09" in done.err
+    found = held(
+        project.evalkit("power", "set.yaml", "--noise", "0.05", "--mean", "0.9", "--format", "json")
+    )
+    assert found.json["noise_from"] == "assumed"
+    assert found.json["planned"]["base_trials"] == 10
+    assert not any(sight["now"] for sight in found.json["sights"])
+
+
+def test_a_baseline_of_one_trial_tells_nothing_of_noise(project: Project) -> None:
+    write_set(project, 8)
+    project.evalkit("baseline", "set.yaml", "--trials", "1")
+    done = project.evalkit("power", "set.yaml")
+    assert done.code == 3
+    assert "one trial of a case tells nothing of its noise" in done.err
+
+
+def test_small_designs_are_simulated_and_say_so(project: Project) -> None:
+    write_set(project, 60)
+    arguments = ("power", "set.yaml", "--noise", "0.05", "--mean", "0.9", "--baseline-trials", "3")
+    small = project.evalkit(*arguments, "--cases", "6")
+    assert "simulated" in small.out
+    assert "simulated" not in project.evalkit(*arguments).out
+
+
+def test_thresholds_that_share_alpha_see_less(project: Project) -> None:
+    write_set(project, 60)
+    arguments = ("power", "set.yaml", "--noise", "0.05", "--mean", "0.9", "--format", "json")
+    alone, shared = (
+        held(project.evalkit(*arguments, *more)).json for more in ((), ("--rules", "5"))
+    )
+    assert shared["level"] == pytest.approx(0.01)
+    assert shared["sights"][0]["smallest_drop"] > alone["sights"][0]["smallest_drop"]
+
+
+def test_a_metric_that_neither_passes_nor_fails_is_refused(project: Project) -> None:
+    write_set(project, 40, "[{must_pass: all}]")
+    project.evalkit("baseline", "set.yaml", "--trials", "2", "--max-errors", "9")
+    done = project.evalkit("power", "set.yaml")
+    assert done.code == 2
+    assert "--metric: exact_match" in done.err
+    assert project.evalkit("power", "set.yaml", "--metric", "latency").code == 2
+    assert project.evalkit("power", "set.yaml", "--metric", "exact_match").code == 0
+
+
+STEADY = "def answer(text):\n    return text.upper()\n"
+
+
+@pytest.mark.parametrize(
+    ("cases", "base_trials", "gate", "said"),
+    [
+        (3, 1, GATE, r"exact_match: cannot fail.*p-value there can be is 0\.062"),
+        (4, 1, GATE, r"exact_match: can hardly pass"),
+        (12, 10, GATE, r"interval reaches 7\.2 pt, and only 5 pt is tolerated"),
+        (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
+        (9, 1, "[{metric: latency_s, stat: p95, max: 5}]", r"latency_s p95: cannot pass"),
+        (3, 2, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
+        (12, 8, "[{metric: latency_s, stat: p95, max_rise: 0.5}]", None),
+        (60, 10, GATE, None),
+        (40, 1, "[{metric: exact_match, min: 0.9}]", None),
+        (3, 1, "[{metric: exact_match, min: 0.9, test: point}, {max_regressed: 0}]", None),
+    ],
+)
+def test_a_run_that_cannot_decide_is_announced_before_it_is_paid_for(
+    project: Project, cases: int, base_trials: int, gate: str, said: str | None
+) -> None:
+    write_set(project, cases, gate)
+    text = (project.folder / "set.yaml").read_text()
+    project.write("set.yaml", text.replace("[exact_match]", "[exact_match, latency_s]"))
+    project.write("agent.py", STEADY)
+    project.evalkit("baseline", "set.yaml", "--trials", str(base_trials))
+    preview = held(project.evalkit("run", "set.yaml", "--dry-run", "--format", "json"))
+    done = project.evalkit("run", "set.yaml")
+    assert done.err.splitlines() == [f"warning: {one}" for one in preview.json["warnings"]]
+    assert len(preview.json["warnings"]) == (said is not None)
+    assert said is None or re.search(said, preview.json["warnings"][0])
+    if said is not None:
+        assert "warning:" in project.evalkit("run", "set.yaml", "--dry-run").out
+
+
+def test_what_is_announced_comes_true(project: Project) -> None:
+    write_set(project, 3)
+    project.write("agent.py", STEADY)
+    project.evalkit("baseline", "set.yaml", "--trials", "1")
+    project.write("agent.py", "def answer(text):\n    return '?'\n")
+    broken = project.evalkit("run", "set.yaml", "--format", "json")
+    assert broken.json["checks"][0]["outcome"] == "inconclusive"
+    assert sqrt(0.25 / 3 * 2 / 3) * 1.645 > 0.05
