@@ -10,7 +10,7 @@ from typing import Literal
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.files import exists
 from evalkit.gating.gate import decide
-from evalkit.gating.looks import looks_note, shard_note
+from evalkit.gating.looks import looks_note
 from evalkit.hints import Place
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
@@ -92,8 +92,8 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
             f"or record 10 trials a case: {place.record(run)}"
         ),
     )
-    looked = (looks_note(run, verdict), shard_note(run, rules, baseline))
-    return replace(verdict, notes=(*filter(None, looked), *notes, *verdict.notes))
+    looked = looks_note(run, verdict)
+    return replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
 
 
 def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:

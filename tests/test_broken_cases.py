@@ -183,11 +183,13 @@ def test_without_a_baseline_it_says_so(project: Project) -> None:
 
 def test_fresh_trials_that_are_lost_leave_the_run_undecided(project: Project) -> None:
     prepare(project, STEADY)
-    change_agent(project, "number == 3 and 1 / (0 if trial else 1)")
+    up = "__import__('os').path.exists('up')"
+    change_agent(project, f"number == 3 and 1 / (0 if trial and not {up} else 1)")
     done = run(project)
     assert done.code == 3
     assert done.json["tally"]["counts"]["agent_error"] == 4
-    change_agent(project, "number == 3")
+    (project.folder / "up").touch()
+    (project.folder / "calls.log").unlink()
     again = run(project, "--resume", "--run-id", done.json["run"]["id"], "--retry-errors")
     assert again.code == 1
     assert len(calls(project)) == 4

@@ -47,19 +47,6 @@ def count_looks(rules: Sequence[Rule], baseline: Run | None) -> int:
     return MOST_LOOKS if any(is_looked_at(rule, table) for rule in rules) else 0
 
 
-def shard_note(run: Run, rules: Sequence[Rule], baseline: Run | None) -> str:
-    """That a part took one trial where the whole would have looked again; else empty."""
-    header = run.header
-    if not header.shard or header.settings.get("trials") != "auto":
-        return ""
-    if not count_looks(rules, baseline):
-        return ""
-    return (
-        "A part cannot tell how many trials the whole needs, so it took one of every case. "
-        "Give --trials N to every part for more."
-    )
-
-
 def wants_look(verdict: Verdict, baseline: Run) -> bool:
     """Whether a further trial of every case may settle a 0/1 rule that is neither failed nor passed.
 

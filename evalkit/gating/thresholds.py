@@ -34,6 +34,10 @@ from evalkit.statistics.holm import holm_levels
 from evalkit.summary import sum_missing
 from evalkit.verdict import Check, UsersAnswer
 
+LEAST_LATENCY_S = 0.01
+"""What a latency must change by to count, unless the rule says: less is the scheduler's doing, and the
+first call of a process, which is cold, is slower by as much."""
+
 
 class Decided(NamedTuple):
     """A check, and what is to be known about it beside its sentence."""
@@ -133,6 +137,8 @@ def _open_change(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:
             "and_at_least is for metrics with a unit, and the limits of a share are points already. "
             "Remove it"
         )
+    if pairs.info.unit == "s" and rule.and_at_least is None:
+        rule = replace(rule, and_at_least=LEAST_LATENCY_S)
     if rule.test == "point":
         return Decided(_check_plain_change(rule, pairs, missing))
     # What could have been seen is told for the strictest level, known before any result.
