@@ -10,12 +10,13 @@ from pathlib import Path
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.errors import Undecidable
 from evalkit.execution import World
+from evalkit.files import exists
 from evalkit.findings import CaseHistory, Flakiness, RunHistory
 from evalkit.project import find_root
 from evalkit.records import Run, RunHeader
 from evalkit.refs import resolve_run
 from evalkit.samples import mean, tabulate
-from evalkit.store import list_run_ids, read_header, read_run, runs_folder
+from evalkit.store import read_run, runs_folder, runs_of
 
 MOST_RUNS = 20
 """The newest runs that are read beside the baseline: more tell of an agent that is long gone."""
@@ -84,22 +85,22 @@ def weigh_flakiness(ref: str, world: World) -> Flakiness:
 def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     """The runs of the run's set that can be added up with it, oldest first, the baseline before them."""
     header, notes = run.header, []
-    found = {header.id: run}
-    ids = [
-        run_id
-        for run_id in list_run_ids(root)
-        if read_header(runs_folder(root) / run_id).evalset_path == header.evalset_path
-    ]
+    found: dict[str, Run] = {}
+    path = baseline_path(root / header.evalset_path, header.evalset)
+    if exists(path):
+        baseline = read_baseline(path)
+        found[baseline.header.id] = baseline
+    # A run that cannot be read keeps nobody from the others.
+    ids = [folder.name for folder in runs_of(root, header.evalset_path)][::-1]
     for run_id in ids[-MOST_RUNS:]:
-        found.setdefault(run_id, read_run(runs_folder(root) / run_id))
+        found.setdefault(
+            run_id, run if run_id == header.id else read_run(runs_folder(root) / run_id)
+        )
+    found.setdefault(header.id, run)
     if ids[:-MOST_RUNS]:
         notes.append(f"Only the newest {MOST_RUNS} of {len(ids)} runs are counted.")
-    path = baseline_path(root / header.evalset_path, header.evalset)
-    if path.exists():
-        baseline = read_baseline(path)
-        found.setdefault(baseline.header.id, baseline)
     same, other = [], 0
-    for one in sorted(found.values(), key=lambda one: (one.header.created, one.header.id)):
+    for one in found.values():
         if one is run or _is_scored_alike(one.header, header):
             same.append(one)
         else:
