@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evalkit.execution import World
     from evalkit.reports.layout import Screen
+    from evalkit.world import World
 
 
 def real_world() -> World:
@@ -21,8 +21,8 @@ def real_world() -> World:
     from datetime import UTC, datetime
 
     from evalkit.errors import InvalidInput
-    from evalkit.execution import World
     from evalkit.progress import watch_progress
+    from evalkit.world import World
 
     try:
         cwd = Path.cwd()

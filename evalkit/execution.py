@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,79 +23,24 @@ from evalkit.gating.broken import call_for_fresh
 from evalkit.gating.gate import decide, find_obstacle
 from evalkit.gating.looks import count_looks, wants_look
 from evalkit.plan import Order, Plan, open_plan
-from evalkit.project import find_root, read_git_state
-from evalkit.records import Case, Json, Problem, Run, RunHeader, Trial
+from evalkit.project import path_in, read_git_state
+from evalkit.records import Run, RunHeader, Trial
 from evalkit.redaction import Redactor
+from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
-from evalkit.selection import Selection
 from evalkit.store import (
     RunWriter,
     assemble_run,
-    find_unfinished,
     new_run_id,
-    read_run,
-    runs_folder,
 )
 from evalkit.summary import tally
-
-SAME_TO_RESUME = (
-    "evalset",
-    "metrics",
-    "agent_kind",
-    "agent_entrypoint",
-    "agent_digest",
-    "agent_version",
-    "git_commit",
-    "source_digest",
-    "evalkit_version",
-)
-"""Fields of a run's header that must be what they were for a run to be resumed."""
-
-FIELD_WORDS = {
-    "agent_digest": "what the set says of the agent",
-    "metrics": "the metrics",
-    "source_digest": "the code of the agent, or around it,",
-}
-"""What the fields are called whose values say nothing to a reader."""
+from evalkit.world import Watch, WatchOpener, World
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """^C, a CI system's cancel, a terminal that is closed."""
 
 RESERVED = ("latest", "baseline")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class Watch(Protocol):
-    """Is told how a run comes along."""
-
-    def finished(self, trial: Trial) -> None:
-        """One more trial is stored."""
-
-
-WatchOpener: TypeAlias = Callable[[int], AbstractContextManager[Watch]]
-"""Opens a watch over so many trials."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class World:
-    """What a command needs of the outside; the command line supplies the real one."""
-
-    cwd: Path
-    environ: Mapping[str, str]
-    now: Callable[[], datetime]
-    token: Callable[[], str]
-    watch: WatchOpener
-    say: Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choices:
-    """How a run is stored and named, apart from what it runs."""
-
-    agent_version: str | None = None
-    run_id: str | None = None
-    resume: bool = False
-    retry_errors: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,39 +235,6 @@ def _kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
     return tuple(trial for trial in rows if trial.state == "scored" or not again)
 
 
-def find_earlier(order: Order, choices: Choices, world: World) -> Run:
-    """The run to go on with: the one named, else the set's newest unfinished one.
-
-    Raises:
-        InvalidInput: there is none.
-        StoreError: it cannot be read.
-    """
-    root = find_root(order.path.parent, world.cwd)
-    folder = (
-        runs_folder(root) / choices.run_id
-        if choices.run_id
-        else find_unfinished(root, path_in(root, order.path))
-    )
-    if folder is None or not folder.exists():
-        raise InvalidInput.single(
-            f"{order.path}: there is no unfinished run to resume. Start one without --resume."
-        )
-    return read_run(folder)
-
-
-def adopt_stored(order: Order, stored: RunHeader) -> Order:
-    """The order a stored run was started with, unless the command line says otherwise."""
-    settings = {**stored.settings, **_given(order.overrides)}
-    selection = order.selection
-    if stored.selection and not str(selection):
-        selection = Selection(only=frozenset(case.id for case in stored.cases))
-    return replace(order, selection=selection, overrides=settings)
-
-
-def _given(values: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> RunHeader:
     """The header of a new run of a plan."""
     root = plan.surroundings.root
@@ -351,46 +263,3 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
     )
-
-
-def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
-    """The stored header, once it is sure that what is planned now is the same run.
-
-    Raises:
-        InvalidInput: what differs; its trials would be of two different things.
-    """
-    problems = [
-        Problem(message=f"{FIELD_WORDS.get(name, name)} changed")
-        if name in FIELD_WORDS
-        else Problem(message=f"{name} was {getattr(stored, name)!r}, is {getattr(planned, name)!r}")
-        for name in SAME_TO_RESUME
-        if getattr(stored, name) != getattr(planned, name)
-    ]
-    if stored.settings.get("seed") != planned.settings.get("seed"):
-        problems.append(Problem(message="the seed is another one"))
-    before, now = stored.settings.get("trials"), planned.settings.get("trials")
-    if before != now:
-        problems.append(Problem(message=f"trials was {before!r}, is {now!r}"))
-    changed = _changed_cases(stored.cases, planned.cases)
-    if changed:
-        problems.append(Problem(message=f"cases changed: {', '.join(changed)}"))
-    if problems:
-        advice = f"run {stored.id} cannot be resumed, because what it ran has changed. Start anew."
-        raise InvalidInput([Problem(message=advice), *problems])
-    return stored
-
-
-def _changed_cases(stored: Sequence[Case], planned: Sequence[Case]) -> list[str]:
-    before = {case.id: case.digest for case in stored}
-    after = {case.id: case.digest for case in planned}
-    return sorted(
-        case_id
-        for case_id in before.keys() | after.keys()
-        if before.get(case_id) != after.get(case_id)
-    )
-
-
-def path_in(root: Path, path: Path) -> str:
-    """A path as it is stored: from the root when it is below it, so that clones agree."""
-    resolved = path.resolve()
-    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(resolved)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from evalkit.execution import Watch
 from evalkit.records import Trial
+from evalkit.world import Watch
 
 
 class _Silent:

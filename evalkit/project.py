@@ -67,3 +67,9 @@ def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
     except OSError:
         return b""
     return done.stdout if done.returncode == 0 else b""
+
+
+def path_in(root: Path, path: Path) -> str:
+    """A path as it is stored: from the root when it is below it, so that clones agree."""
+    resolved = path.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(resolved)

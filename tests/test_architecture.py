@@ -14,7 +14,7 @@ import evalkit
 PACKAGE = Path(evalkit.__file__).parent
 
 LAYERS = (
-    ("cli", "cli_sight", "__main__"),
+    ("cli", "__main__"),
     ("delivery",),
     ("console", "options"),
     ("problems",),
@@ -26,7 +26,9 @@ LAYERS = (
     ("gating",),
     ("compare", "summary"),
     ("samples", "statistics"),
+    ("resuming",),
     ("runner", "plan"),
+    ("world",),
     ("agents", "metrics"),
     ("loading", "store", "baseline", "refs", "plugins"),
     ("worker",),

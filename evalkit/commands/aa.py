@@ -13,7 +13,7 @@ import numpy as np
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.deciding import Tolerance, judge
 from evalkit.errors import Interrupted, InvalidInput, Undecidable
-from evalkit.execution import Choices, World, execute
+from evalkit.execution import execute
 from evalkit.findings import AlarmCount, Alarms
 from evalkit.gating.gate import decide
 from evalkit.hints import Place
@@ -21,10 +21,12 @@ from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE, Order
 from evalkit.project import find_root
 from evalkit.records import Case, Outcome, Rule, Run, Trial
+from evalkit.resuming import Choices
 from evalkit.settings import Settings, layer
 from evalkit.spelling import count_of, name_rule
 from evalkit.statistics.intervals import wilson_interval
 from evalkit.verdict import Verdict
+from evalkit.world import World
 
 REDRAWN = 200
 """Decisions on redrawn trials: a rate of 5 % is then known to about 2.5 points."""

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from evalkit.baseline import baseline_path, read_baseline, write_baseline
 from evalkit.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
-from evalkit.execution import Choices, World, execute
+from evalkit.execution import execute
 from evalkit.findings import Recorded
 from evalkit.hints import Place
 from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
+from evalkit.resuming import Choices
 from evalkit.summary import summarise, tally
+from evalkit.world import World
 
 RECORDED_TRIALS = 10
 """A baseline of ten trials sees an 8-point drop where one of a single trial sees 11 (n = 100)."""

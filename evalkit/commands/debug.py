@@ -11,12 +11,12 @@ from evalkit.agents.conversation import converse
 from evalkit.agents.python import entrypoint, to_payload
 from evalkit.agents.replies import to_output
 from evalkit.errors import InvalidInput
-from evalkit.execution import World
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Output, Request
 from evalkit.runner import score_output, trial_seed
 from evalkit.worker.agent import AgentTarget
 from evalkit.worker.loading import LoadFailure, load_object
+from evalkit.world import World
 
 
 class _DebuggedAgent:

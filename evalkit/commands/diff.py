@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evalkit.compare import compare
-from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Diff
+from evalkit.world import World
 
 
 def diff(base_ref: str, candidate_ref: str, texts_of: tuple[str, ...], world: World) -> Diff:

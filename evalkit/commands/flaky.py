@@ -9,7 +9,6 @@ from pathlib import Path
 
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.errors import Undecidable
-from evalkit.execution import World
 from evalkit.files import exists
 from evalkit.findings import CaseHistory, Flakiness, RunHistory
 from evalkit.project import find_root
@@ -17,6 +16,7 @@ from evalkit.records import Run, RunHeader
 from evalkit.refs import resolve_run
 from evalkit.samples import mean, tabulate
 from evalkit.store import read_run, runs_folder, runs_of
+from evalkit.world import World
 
 MOST_RUNS = 20
 """The newest runs that are read beside the baseline: more tell of an agent that is long gone."""

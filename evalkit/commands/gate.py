@@ -7,7 +7,6 @@ from pathlib import Path
 
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
-from evalkit.execution import World
 from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE
@@ -15,6 +14,7 @@ from evalkit.project import find_root
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report
+from evalkit.world import World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,6 @@ import msgspec
 from evalkit.commands.gate import read_standard
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
-from evalkit.execution import World
 from evalkit.hints import Place
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
@@ -20,6 +19,7 @@ from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
 from evalkit.store import RunWriter, assemble_run, new_run_id
 from evalkit.summary import tally
+from evalkit.world import World
 
 SAME_TO_MERGE = (
     "evalset",

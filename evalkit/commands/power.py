@@ -12,7 +12,6 @@ from evalkit.baseline import baseline_path, read_baseline
 from evalkit.commands.baseline import RECORDED_TRIALS
 from evalkit.commands.preview import estimate_cost
 from evalkit.errors import InvalidInput, NothingSelected, Undecidable
-from evalkit.execution import World
 from evalkit.findings import Need, Power, Sight
 from evalkit.gating.simulation import SMALLEST_BY_FORMULA, simulate, smallest_drop_drawn
 from evalkit.loading.evalset import load_evalset
@@ -29,6 +28,7 @@ from evalkit.statistics.power import (
     smallest_drop,
 )
 from evalkit.statistics.sizing import cases_for, chance_to_pass, trials_for
+from evalkit.world import World
 
 TRIALS = (1, 3, 5)
 """Candidate trials a case that are worth comparing: past five, further cases are the better buy."""

@@ -7,12 +7,13 @@ import asyncio
 from evalkit.agents import entrypoint_of, open_agent
 from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.execution import World, plan_looks
+from evalkit.execution import plan_looks
 from evalkit.findings import Preview
 from evalkit.gating.foresight import Planned, foresee
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Run
 from evalkit.samples import tabulate
+from evalkit.world import World
 
 
 def preview(order: Order, world: World) -> Preview:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.refs import find_run_folder
 from evalkit.store import TRIALS_FILE, repair_run
+from evalkit.world import World
 
 
 def repair(ref: str, world: World) -> str:

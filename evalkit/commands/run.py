@@ -13,14 +13,16 @@ from evalkit.deciding import (
     report_on,
 )
 from evalkit.errors import NothingSelected
-from evalkit.execution import Choices, Execution, World, execute, path_in
+from evalkit.execution import Execution, execute
 from evalkit.hints import Place
 from evalkit.plan import Order, Plan
-from evalkit.project import find_root
+from evalkit.project import find_root, path_in
 from evalkit.records import Run
 from evalkit.refs import newest_run_of
 from evalkit.reports.report import Report
+from evalkit.resuming import Choices
 from evalkit.verdict import Verdict
+from evalkit.world import World
 
 
 def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -> Report:

@@ -7,10 +7,10 @@ import difflib
 from evalkit.commands.gate import gate
 from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
-from evalkit.execution import World
 from evalkit.project import find_root
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report, ShownCase
+from evalkit.world import World
 
 
 def show_run(ref: str, world: World) -> Report:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from evalkit.agents import open_agent
 from evalkit.errors import InvalidInput, NothingSelected
-from evalkit.execution import World
 from evalkit.findings import CheckedSet
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Location, Problem
+from evalkit.world import World
 
 
 def validate(paths: Sequence[Path], world: World) -> tuple[CheckedSet, ...]:

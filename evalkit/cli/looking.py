@@ -1,0 +1,91 @@
+"""The commands that look at what is there and run nothing: show, diff, validate, repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.console import emit, real_screen, real_world
+from evalkit.delivery import print_report
+from evalkit.options import CaseIds, Format, MarkdownFile, OutputFormat, RunRef
+
+if TYPE_CHECKING:
+    from evalkit.world import World
+
+
+def diff(
+    base: RunRef,
+    candidate: RunRef,
+    case: CaseIds = [],  # noqa: B006
+    format: OutputFormat = Format.table,  # noqa: A002
+    markdown: MarkdownFile = None,
+) -> None:
+    """Show what changed between two runs."""
+    from evalkit.commands.diff import diff as compare_runs
+    from evalkit.files import write_whole
+    from evalkit.reports.diffs import diff_json, diff_markdown, diff_text
+
+    found = compare_runs(base, candidate, tuple(case), real_world())
+    if markdown:
+        write_whole(markdown, diff_markdown(found))
+    emit(diff_json(found) if format is Format.json else diff_text(found, real_screen()))
+
+
+def show(
+    ref: RunRef,
+    case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="One case's id.")] = None,
+    flaky: Annotated[
+        bool, typer.Option("--flaky", help="How steadily its cases pass, here and in other runs.")
+    ] = False,
+    format: OutputFormat = Format.table,  # noqa: A002
+) -> None:
+    """Show a stored run, or one case of it."""
+    from evalkit.commands import show as command
+    from evalkit.reports.cases import case_json, case_text
+
+    world = real_world()
+    if flaky:
+        show_flaky(ref, case, world, format)
+        return
+    if case is None:
+        print_report(command.show_run(ref, world), format, rows=None)
+        return
+    shown = command.show_case(ref, case, world)
+    as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())
+    emit(as_text)
+
+
+def validate(
+    evalsets: Annotated[list[Path], typer.Argument(metavar="EVALSET...", help="Eval sets.")],
+    format: OutputFormat = Format.table,  # noqa: A002
+) -> None:
+    """Check eval sets, calling no agent."""
+    from evalkit.commands.validate import validate as check_sets
+    from evalkit.reports.findings import checked_json, checked_text
+
+    checked = check_sets(evalsets, real_world())
+    if format is Format.json:
+        emit(checked_json(checked))
+    else:
+        emit(checked_text(checked, real_screen()))
+
+
+def repair(ref: RunRef) -> None:
+    """Rescue a stored run with broken lines."""
+    from evalkit.commands.repair import repair as drop_broken
+
+    emit(drop_broken(ref, real_world()))
+
+
+def show_flaky(ref: str, case: str | None, world: World, format: Format) -> None:  # noqa: A002
+    """Print how steadily the cases of a run pass."""
+    from evalkit.commands.flaky import weigh_flakiness
+    from evalkit.errors import InvalidInput
+    from evalkit.reports.flaky import flaky_json, flaky_text
+
+    if case is not None:
+        raise InvalidInput.single(f"--flaky shows all cases. Leave out {case!r}, or --flaky.")
+    found = weigh_flakiness(ref, world)
+    emit(flaky_json(found) if format is Format.json else flaky_text(found, real_screen()))
