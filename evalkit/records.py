@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from evalkit.spans import Span
+
 Json: TypeAlias = Any
 """A value that strict JSON can hold: null, bool, finite number, text, list, object with text keys."""
 
@@ -218,7 +220,8 @@ class Output:
     """What an agent gave for one trial: the answer and what is known of how it came about.
 
     `replies` holds every reply of a conversation of several turns, the last of which is `text`; it is
-    empty otherwise. `flags` name what was done to the bytes (`decoded_with_replacement`).
+    empty otherwise. `flags` name what was done to the bytes (`decoded_with_replacement`). `spans` are the
+    steps that were seen of how the answer came about, in order of their start.
     """
 
     text: str = ""
@@ -230,6 +233,7 @@ class Output:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     replies: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
     error: AgentError | None = None
 
 
