@@ -17,6 +17,7 @@ import msgspec
 from evalkit.digest import canonical
 from evalkit.errors import ApprovalNeeded, StoreError
 from evalkit.files import read_stored, write_whole
+from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
 
@@ -43,6 +44,8 @@ def write_baseline(path: Path, run: Run) -> None:
         **pack(replace(run.header, cases=(), fresh={}, schema=SCHEMA)),
         "case_count": len(cases),
     }
+    if run.trust is not None:
+        header["trust"] = pack(run.trust)
     header["sha256"] = _digest_of(header, body.encode())
     write_whole(path, canonical(header) + "\n" + body)
 
@@ -57,7 +60,18 @@ def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
-    return canonical(pack({"case": kept, "trials": trials}))
+    return canonical(pack({"case": kept, "trials": [_without_exchanges(each) for each in trials]}))
+
+
+def _without_exchanges(trial: Trial) -> Trial:
+    """A trial without what its judges were asked, which follows from the rubric and fills a diff."""
+    scores = tuple(
+        score
+        if score.judgement is None
+        else replace(score, judgement=replace(score.judgement, exchanges=()))
+        for score in trial.scores
+    )
+    return replace(trial, scores=scores)
 
 
 def read_baseline(path: Path) -> Run:
@@ -88,9 +102,15 @@ def read_baseline(path: Path) -> Run:
     try:
         known = {name: header[name] for name in RunHeader.__slots__ if name in header}
         record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
+        trust = msgspec.convert(header.get("trust"), Trust | None, strict=True)
     except ValueError as error:
         _refuse(path, 1, f"not a header ({error})")
-    return Run(header=replace(record, cases=tuple(cases)), trials=tuple(trials), path=str(path))
+    return Run(
+        header=replace(record, cases=tuple(cases)),
+        trials=tuple(trials),
+        path=str(path),
+        trust=trust,
+    )
 
 
 def _header_of(path: Path, line: bytes) -> dict[str, Json]:

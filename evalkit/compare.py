@@ -64,7 +64,7 @@ def find_redefined(base: ScoreTable, candidate: ScoreTable) -> list[str]:
     return [
         info.name
         for info in candidate.header.metrics
-        if info.name in before and before[info.name].digest != info.digest
+        if info.name in before and before[info.name].definition != info.definition
     ]
 
 
@@ -73,7 +73,13 @@ def _why_not(metric: str, base: ScoreTable, candidate: ScoreTable) -> str:
     for table, place in ((candidate, "this run"), (base, "the baseline")):
         if metric not in table.infos:
             return f"it is not in {place}"
-    if base.infos[metric].digest != candidate.infos[metric].digest:
+    before, now = base.infos[metric], candidate.infos[metric]
+    if before.judge_digest != now.judge_digest:
+        return (
+            f"it was judged by {before.judge or 'no judge'} in the baseline and by "
+            f"{now.judge or 'no judge'} in this run"
+        )
+    if before.digest != now.digest:
         return "it was measured in another way in the baseline (its definition has changed since)"
     return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -22,9 +22,11 @@ from evalkit.errors import InvalidInput
 from evalkit.gating.broken import call_for_fresh
 from evalkit.gating.gate import decide, find_obstacle
 from evalkit.gating.looks import count_looks, wants_look
+from evalkit.judgement import Trust
+from evalkit.judging.panel import Panel
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import path_in, read_git_state
-from evalkit.records import Run, RunHeader, Trial
+from evalkit.records import Problem, Run, RunHeader, Trial
 from evalkit.redaction import Redactor
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
@@ -52,14 +54,16 @@ class Execution:
     baseline: Run | None = None
     stopped_by: int | None = None
     unreachable: bool = False
+    judge_down: str = ""
+    refused: Problem | None = None
 
     @property
     def complete(self) -> bool:
         """Whether nothing kept the run from its end."""
-        return self.stopped_by is None and not self.unreachable
+        return self.stopped_by is None and not self.unreachable and not self.judge_down
 
 
-BaselineReader: TypeAlias = Callable[[Plan], Run | None]
+BaselineReader: TypeAlias = Callable[[Plan], Awaitable[Run | None]]
 """Finds what a plan's run will be compared with, before anything is spent on the run."""
 
 
@@ -88,7 +92,7 @@ async def _execute(
     if earlier:
         order = adopt_stored(order, earlier.header)
     async with open_plan(order, world.cwd, world.environ) as plan:
-        baseline = baseline_of(plan)
+        baseline = await baseline_of(plan)
         if earlier and choices.agent_version is None:
             choices = replace(choices, agent_version=earlier.header.agent_version)
         header = describe_run(plan, order, choices, world)
@@ -99,16 +103,27 @@ async def _execute(
         surroundings = replace(plan.surroundings, run_id=header.id)
         async with open_agent(plan.agent, surroundings) as agent:
             with _open_writer(plan.surroundings.root, header, earlier) as writer:
-                desk = _Desk(writer, _kept_trials(earlier, choices), world.watch)
+                kept = _kept_trials(earlier, choices)
+                desk = _Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
                 return await _run_stages(plan, header, baseline, agent, desk)
 
 
 class _Desk:
-    """Where finished trials go: to disk first, then to memory, then to whoever watches."""
+    """Where finished trials go: to disk first, then to memory, then to whoever watches.
 
-    def __init__(self, writer: RunWriter, kept: Sequence[Trial], open_watch: WatchOpener) -> None:
+    `answered` are trials whose output is stored and is to be scored again.
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        kept: Sequence[Trial],
+        answered: Sequence[Trial],
+        open_watch: WatchOpener,
+    ) -> None:
         self.writer = writer
         self.rows = list(kept)
+        self.answered = {(trial.case_id, trial.number): trial for trial in answered}
         self.done = {(trial.case_id, trial.number) for trial in kept}
         self._open_watch = open_watch
         self._watch: Watch | None = None
@@ -139,31 +154,51 @@ async def _run_stages(
         retry_deadline_s=plan.settings.retry_deadline_s,
     )
     redactor = Redactor(plan.surroundings.environ)
-    runner = Runner(agent, limits, seed=plan.settings.seed, redactor=redactor, save=desk.save)
+    panel = plan.panel
+    runner = Runner(
+        agent,
+        limits,
+        seed=plan.settings.seed,
+        redactor=redactor,
+        save=desk.save,
+        halted=lambda: panel.halted,
+    )
     stop = StopSign()
     stage: RunHeader | None = header
     with _obeyed_signals(stop) as signals:
+        getting_ready = asyncio.ensure_future(panel.start())
         while stage is not None:
             header = stage
             with desk.watched(header):
-                wanted = assign(
-                    plan.cases, header.trials, plan.scorers, desk.done, fresh=header.fresh
-                )
+                wanted = assign(header, plan.scorers, desk.done, desk.answered)
                 await runner.run(wanted, stop)
-            complete = not signals and not runner.unreachable
+            complete = not signals and not runner.unreachable and not panel.halted
             run = assemble_run(header, desk.rows)
             stage = next_stage(plan, run, baseline) if complete else None
             if stage is not None:
                 desk.writer.rewrite_header(stage)
+        await getting_ready
+        trust = await _settle_judges(panel, desk) if complete else None
     if complete:
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
-        run=replace(run, path=str(desk.writer.folder), finished=complete),
+        run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),
         plan=plan,
         baseline=baseline,
         stopped_by=signals[0] if signals else None,
         unreachable=runner.unreachable,
+        judge_down=panel.halted,
+        refused=panel.refused,
     )
+
+
+async def _settle_judges(panel: Panel, desk: _Desk) -> Trust | None:
+    """Wait for what is still to be seen of the judges, and store it."""
+    trust = await panel.finish()
+    if not trust.judges:
+        return None
+    desk.writer.write_trust(trust)
+    return trust
 
 
 @contextmanager
@@ -233,6 +268,19 @@ def _kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
     again = choices.retry_errors
     rows = (*earlier.trials, *earlier.fresh)
     return tuple(trial for trial in rows if trial.state == "scored" or not again)
+
+
+def _answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The stored trials that have an output and lack a score: nobody pays for the output twice."""
+    if earlier is None:
+        return ()
+    known = {(trial.case_id, trial.number) for trial in kept}
+    rows = (*earlier.trials, *earlier.fresh)
+    return tuple(
+        trial
+        for trial in rows
+        if (trial.case_id, trial.number) not in known and trial.output.error is None
+    )
 
 
 def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> RunHeader:

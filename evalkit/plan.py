@@ -10,6 +10,9 @@ from pathlib import Path
 
 from evalkit.agents import check_agent
 from evalkit.errors import InvalidInput
+from evalkit.judges import check_judges, open_judges
+from evalkit.judging.cache import VerdictCache
+from evalkit.judging.panel import Panel
 from evalkit.loading.evalset import load_evalset
 from evalkit.metrics import Scorer, open_scorers, spec_digest
 from evalkit.project import find_root
@@ -25,6 +28,7 @@ from evalkit.records import (
     Rule,
     Surroundings,
 )
+from evalkit.redaction import Redactor
 from evalkit.selection import Selection, select_cases
 from evalkit.settings import Settings, layer
 
@@ -61,6 +65,7 @@ class Plan:
     scorers: Mapping[str, tuple[Scorer, ...]]
     metrics: tuple[MetricInfo, ...]
     surroundings: Surroundings
+    panel: Panel
 
 
 @asynccontextmanager
@@ -84,11 +89,13 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
         trials=settings.first_trials,
     )
     specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
+    problems = [*problems, *check_judges(evalset.judges, surroundings)]
     async with AsyncExitStack() as stack:
         opened: Mapping[str, Scorer] = {}
+        panel = await stack.enter_async_context(open_panel(evalset, surroundings))
         try:
             opened = await stack.enter_async_context(
-                open_scorers(distinct_specs(evalset, specs), surroundings)
+                open_scorers(distinct_specs(evalset, specs), surroundings, panel)
             )
         except InvalidInput as error:
             problems = [*problems, *error.problems]
@@ -116,7 +123,21 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
             scorers={case.id: applicable_scorers(case, specs[case.id], opened) for case in cases},
             metrics=describe_metrics(evalset.cases, specs, opened),
             surroundings=surroundings,
+            panel=panel,
         )
+
+
+@asynccontextmanager
+async def open_panel(evalset: EvalSet, surroundings: Surroundings) -> AsyncIterator[Panel]:
+    """Hold the judges of a set ready; whatever is wrong with them is told by `check_judges`."""
+    wrong = check_judges(evalset.judges, surroundings)
+    async with open_judges(() if wrong else evalset.judges, surroundings) as judges:
+        clean = Redactor(surroundings.environ).clean_text
+        panel = Panel(judges, VerdictCache(surroundings.root), clean)
+        try:
+            yield panel
+        finally:
+            panel.cancel()
 
 
 def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from evalkit.judgement import Judgement, JudgeSpec, Trust
 from evalkit.spans import Span
 
 Json: TypeAlias = Any
@@ -156,6 +157,7 @@ class EvalSet:
     gate: tuple[Rule, ...] = ()
     cases: tuple[Case, ...] = ()
     settings: Mapping[str, Json] = field(default_factory=dict)
+    judges: tuple[JudgeSpec, ...] = ()
     digest: str = ""
 
 
@@ -243,7 +245,7 @@ class Score:
 
     A plugin returns `Score(value=0.7, passed=True, explanation="...")`; evalkit fills in `metric`.
     `value` is None exactly when `state` is not `scored`. `passed` is None for measurements such as
-    latency, which are neither right nor wrong.
+    latency, which are neither right nor wrong. `judgement` is what a judge said, where one was asked.
     """
 
     metric: str = ""
@@ -251,6 +253,7 @@ class Score:
     passed: bool | None = None
     explanation: str = ""
     state: ScoreState = "scored"
+    judgement: Judgement | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,15 +285,24 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricInfo:
-    """A metric as a run used it. Scores of two runs are comparable only when `digest` is equal.
+    """A metric as a run used it. Scores of two runs are comparable only when `definition` is equal.
 
-    `unit` is empty for a share in 0..1, else `s`, `usd`, `tokens` or a plugin's own word.
+    `unit` is empty for a share in 0..1, else `s`, `usd`, `tokens` or a plugin's own word. `judge` names
+    the judge of a rubric, `judge_digest` tells it from others. `advisory` says why no threshold on the metric may fail a build, if none may.
     """
 
     name: str
     unit: str = ""
     higher_is_better: bool = True
     digest: str = ""
+    judge: str = ""
+    judge_digest: str = ""
+    advisory: str = ""
+
+    @property
+    def definition(self) -> tuple[str, str]:
+        """What has to be equal for two scores to be comparable: how it is measured, and by whom."""
+        return self.digest, self.judge_digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -338,7 +350,8 @@ class Run:
 
     `fresh` are those that were run again because a case newly failed. They stand apart, because their
     cases were chosen for having failed: pooled with the others they would bias every number.
-    `warnings` name what was repaired or left out while it was read (a torn last line).
+    `warnings` name what was repaired or left out while it was read (a torn last line). `trust` is what
+    the run showed of its judges, if it had any.
     """
 
     header: RunHeader
@@ -347,6 +360,7 @@ class Run:
     path: str = ""
     finished: bool = True
     warnings: tuple[str, ...] = ()
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

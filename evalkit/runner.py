@@ -17,7 +17,7 @@ from evalkit.agents.conversation import converse
 from evalkit.agents.retries import RetryingAgent
 from evalkit.errors import EvalkitError
 from evalkit.metrics import Scorer
-from evalkit.records import Case, Output, Score, Trial
+from evalkit.records import Case, Output, RunHeader, Score, Trial
 from evalkit.redaction import Redactor
 
 GRACE_S = 10.0
@@ -34,6 +34,8 @@ class Assignment:
     case: Case
     number: int
     scorers: tuple[Scorer, ...]
+    answered: Trial | None = None
+    """The trial as it was, where its output is to be scored again and the agent not asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +75,10 @@ class Runner:
     """Runs assignments against one agent.
 
     No secret of the environment gets past an answer, to a metric or to the disk. `save` is called once
-    `unreachable` tells afterwards that the run was given up because nothing answered.
+    a trial is finished. No more are started once `halted` says something; `unreachable` tells afterwards that the run was given up because nothing answered.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the world that tests replace
         self,
         agent: Agent,
         limits: Limits,
@@ -84,12 +86,14 @@ class Runner:
         seed: int,
         redactor: Redactor,
         save: Callable[[Trial], None],
+        halted: Callable[[], object] = bool,
     ) -> None:
         self._agent = agent
         self._redactor = redactor
         self._limits = limits
         self._seed = seed
         self._save = save
+        self._halted = halted
         self._slots = asyncio.Semaphore(limits.concurrency)
         # Room for as many answers being scored as agents are at work; more would only queue up.
         self._room = asyncio.Semaphore(2 * limits.concurrency)
@@ -123,7 +127,7 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 for assignment in assignments:
                     await self._room.acquire()
-                    if stop.asked.is_set() or self.unreachable:
+                    if stop.asked.is_set() or self.unreachable or self._halted():
                         break
                     group.create_task(self._run_one(assignment))
         except* EvalkitError as trouble:
@@ -131,8 +135,12 @@ class Runner:
 
     async def _run_one(self, assignment: Assignment) -> None:
         try:
-            async with self._slots:
-                output, attempts = await self._ask(assignment)
+            answered = assignment.answered
+            if answered is not None:
+                output, attempts = answered.output, answered.attempts
+            else:
+                async with self._slots:
+                    output, attempts = await self._ask(assignment)
             scores: tuple[Score, ...] = ()
             if output.error is None:
                 scores = await score_output(assignment.case, assignment.scorers, output)
@@ -171,28 +179,37 @@ class Runner:
 
 
 async def score_output(case: Case, scorers: Iterable[Scorer], output: Output) -> tuple[Score, ...]:
-    """Every score of one answer, in the order of the metrics."""
-    return tuple([await scorer.score(case, output) for scorer in scorers])
+    """Every score of one answer, in the order of the metrics; what waits for others waits together."""
+    scorers = tuple(scorers)
+    pending = [scorer.score(case, output) for scorer in scorers]
+    if not any(scorer.waits for scorer in scorers):
+        return tuple([await score for score in pending])
+    return tuple(await asyncio.gather(*pending))
 
 
 def assign(
-    cases: Iterable[Case],
-    trials: int,
+    header: RunHeader,
     scorers: Mapping[str, tuple[Scorer, ...]],
     done: Container[tuple[str, int]],
-    fresh: Mapping[str, int] | None = None,
+    answered: Mapping[tuple[str, int], Trial] | None = None,
 ) -> Iterable[Assignment]:
-    """Every trial that is not done: all first trials, then all second ones, in the order of cases.
+    """Every trial that a run calls for and that is not done, in the order they are to be started.
 
-    `scorers` are those of each case id; `done` holds pairs of case id and trial number; `fresh` says
-    how many further trials of a case come after those of all.
+    That is all first trials, then all second ones, in the order of cases; then the fresh ones.
+    `scorers` are those of each case id; `done` holds pairs of case id and trial number; `answered` are
+    trials whose output is there and is only to be scored again.
     """
-    cases = tuple(cases)
-    for number in range(trials):
-        for case in cases:
-            if (case.id, number) not in done:
-                yield Assignment(case=case, number=number, scorers=scorers[case.id])
-    for case in cases:
-        for number in range(trials, trials + (fresh or {}).get(case.id, 0)):
-            if (case.id, number) not in done:
-                yield Assignment(case=case, number=number, scorers=scorers[case.id])
+    due = [(case, number) for number in range(header.trials) for case in header.cases]
+    due += [
+        (case, header.trials + again)
+        for case in header.cases
+        for again in range(header.fresh.get(case.id, 0))
+    ]
+    for case, number in due:
+        if (case.id, number) not in done:
+            yield Assignment(
+                case=case,
+                number=number,
+                scorers=scorers[case.id],
+                answered=(answered or {}).get((case.id, number)),
+            )

@@ -23,6 +23,7 @@ import msgspec
 from evalkit.digest import canonical
 from evalkit.errors import InvalidInput, StoreError
 from evalkit.files import exists, read_stored, reason_of, write_whole
+from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Json, Run, RunHeader, Trial
 from evalkit.settings import Settings
@@ -30,6 +31,7 @@ from evalkit.settings import Settings
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
 SUMMARY_FILE = "summary.json"
+TRUST_FILE = "judges.json"
 
 RUN_SCHEMA = "evalkit.run/v1"
 CHANGED = "changed_from_outside"
@@ -82,6 +84,7 @@ class RunWriter:
         self._size = os.fstat(descriptor).st_size
         self._sha256 = hashlib.sha256(read_stored(folder / TRIALS_FILE))
         self._header = read_stored(folder / HEADER_FILE)
+        self._trust: bytes | None = None
 
     @classmethod
     def create(cls, root: Path, header: RunHeader) -> Self:
@@ -124,7 +127,8 @@ class RunWriter:
         try:
             content = read_stored(folder / TRIALS_FILE)
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-            (folder / SUMMARY_FILE).unlink(missing_ok=True)
+            for name in (SUMMARY_FILE, TRUST_FILE):
+                (folder / name).unlink(missing_ok=True)
         except OSError as error:
             os.close(descriptor)
             raise StoreError(f"{folder}: could not reopen: {reason_of(error)}.") from error
@@ -154,6 +158,11 @@ class RunWriter:
         self._size += len(line)
         self._sha256.update(line)
 
+    def write_trust(self, trust: Trust) -> None:
+        """Store what was seen of the judges."""
+        write_whole(self.folder / TRUST_FILE, canonical(pack(trust)) + "\n")
+        self._trust = read_stored(self.folder / TRUST_FILE)
+
     def finish(self, summary: Json) -> None:
         """Write the summary, once it is sure that the files hold what was written and no more.
 
@@ -163,6 +172,8 @@ class RunWriter:
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
         written = {TRIALS_FILE: self._sha256.hexdigest(), HEADER_FILE: _sha256(self._header)}
+        if self._trust is not None:
+            written[TRUST_FILE] = _sha256(self._trust)
         changed = [
             name for name, digest in written.items() if _digest(self.folder / name) != digest
         ]
@@ -253,21 +264,38 @@ def read_run(folder: Path) -> Run:
     finished = exists(folder / SUMMARY_FILE)
     if finished:
         _refuse_changed(folder, content)
-    return replace(run, path=str(folder), finished=finished, warnings=warnings)
+    return replace(
+        run,
+        path=str(folder),
+        finished=finished,
+        warnings=warnings,
+        trust=_read_trust(folder / TRUST_FILE),
+    )
+
+
+def _read_trust(path: Path) -> Trust | None:
+    if not exists(path):
+        return None
+    try:
+        return msgspec.convert(unpack(read_stored(path)), Trust, strict=True)
+    except ValueError as error:
+        raise StoreError(f"{path}: not what a run writes: {error}. Start a new run.") from error
 
 
 def _refuse_changed(folder: Path, trials: bytes) -> None:
     """Raise StoreError when a finished run is not what its summary was written for."""
     try:
         summary = unpack(read_stored(folder / SUMMARY_FILE))
+        digests = dict(summary.get("sha256", {}))
         changed = summary.get(CHANGED) or [
             name
-            for name, data in (
-                (TRIALS_FILE, trials),
-                (HEADER_FILE, read_stored(folder / HEADER_FILE)),
-            )
-            if summary["sha256"][name] != _sha256(data)
+            for name, digest in digests.items()
+            if digest != (_sha256(trials) if name == TRIALS_FILE else _digest(folder / name))
         ]
+        if not changed and not {TRIALS_FILE, HEADER_FILE} <= digests.keys():
+            changed = [SUMMARY_FILE]
+        if not changed and TRUST_FILE not in digests and exists(folder / TRUST_FILE):
+            changed = [TRUST_FILE]
     except (ValueError, KeyError, TypeError, AttributeError):
         changed = [SUMMARY_FILE]
     if changed:

@@ -134,13 +134,17 @@ def test_a_case_whose_label_changed_is_named_and_not_compared(project: Project) 
     assert "two" in " ".join(done.json["notes"])
 
 
-def test_a_metric_with_other_arguments_is_not_compared(project: Project) -> None:
+def test_a_metric_with_other_arguments_is_scored_again_on_the_baseline_s_outputs(project: Project) -> None:
     text = ECHO_SET.replace("cases:", "gate: [{metric: exact_match, max_drop: 0.02}]\n    cases:")
     project.write("echo.yaml", text)
     project.evalkit("baseline", "echo.yaml", "--trials", "3")
     project.write(
         "echo.yaml", text.replace("[exact_match]", "[{exact_match: {normalise: [case]}}]")
     )
-    done = project.evalkit("run", "echo.yaml")
-    assert done.code == 3
-    assert "exact_match" in done.out
+    before = (project.folder / "baselines" / "echo.jsonl").read_bytes()
+    done = project.evalkit("run", "echo.yaml", "--format", "json")
+    assert done.code == 0
+    assert "exact_match: scored again on the baseline's stored outputs" in " ".join(
+        done.json["notes"]
+    )
+    assert (project.folder / "baselines" / "echo.jsonl").read_bytes() == before

@@ -12,7 +12,7 @@ from evalkit.deciding import (
     read_chosen_baseline,
     report_on,
 )
-from evalkit.errors import NothingSelected
+from evalkit.errors import InvalidInput, NothingSelected
 from evalkit.execution import Execution, execute
 from evalkit.hints import Place
 from evalkit.plan import Order, Plan
@@ -20,6 +20,7 @@ from evalkit.project import find_root, path_in
 from evalkit.records import Run
 from evalkit.refs import newest_run_of
 from evalkit.reports.report import Report
+from evalkit.rescoring import bring_up_to_date
 from evalkit.resuming import Choices
 from evalkit.verdict import Verdict
 from evalkit.world import World
@@ -32,14 +33,14 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
         EvalkitError: nothing could be run, or what was run could not be stored.
     """
 
-    def baseline_of(plan: Plan) -> Run | None:
+    async def baseline_of(plan: Plan) -> Run | None:
         root = plan.surroundings.root
         baseline = read_chosen_baseline(
             against, path_in(root, order.path), plan.evalset.name, root=root, cwd=world.cwd
         )
         for warning in find_warnings(plan, baseline):
             world.say(f"warning: {warning}")
-        return baseline
+        return await bring_up_to_date(baseline, plan, world.say) if baseline else None
 
     execution = execute(order, choices, world, baseline_of)
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
@@ -54,6 +55,12 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
         place,
         allow_missing=against.allow_missing,
     )
+    if execution.refused:
+        raise InvalidInput.single(
+            f"{execution.refused.message} What was answered is stored; "
+            f"go on with: {place.resume(execution.run)} --retry-errors",
+            execution.refused.where,
+        )
     verdict = account_for_end(verdict, execution, place)
     return report_on(execution.run, verdict, execution.baseline, place)
 
@@ -94,5 +101,12 @@ def account_for_end(verdict: Verdict, execution: Execution, place: Place) -> Ver
             reason=f"given up after {done} of {tally.selected} trials, because the agent could not "
             f"be reached ({last.message if last else 'no answer'}). "
             f"When it is back: {place.resume(execution.run)} --retry-errors",
+        )
+    if execution.judge_down:
+        return replace(
+            verdict,
+            reason=f"given up after {done} of {tally.selected} trials, because no judge answers any more "
+            f"({execution.judge_down}). "
+            f"When one does: {place.resume(execution.run)} --retry-errors",
         )
     return verdict

@@ -10,6 +10,7 @@ from evalkit.compare import compare_tables
 from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.gating.sides import Sides
 from evalkit.gating.thresholds import apply_rules
+from evalkit.judgement import Trust
 from evalkit.records import Outcome, Rule, Run, RunHeader
 from evalkit.samples import tabulate
 from evalkit.spelling import count_of, missing_text
@@ -62,7 +63,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     decided = apply_rules([at_one_look(rule, table.header) for rule in rules], sides)
     checks = tuple(one.check for one in decided)
     tally = tally_table(table)
-    reason = find_obstacle(tally, max_errors)
+    reason = find_obstacle(tally, max_errors) or find_distrust(candidate.trust)
     outcome: Outcome = "undecided"
     if reason:
         reason += _proven_anyway(checks)
@@ -111,6 +112,20 @@ def find_obstacle(tally: Tally, max_errors: int) -> str:
     if not tally.counts["scored"]:
         return "Not decided: not one trial was scored."
     return ""
+
+
+def find_distrust(trust: Trust | None) -> str:
+    """Why what the judges said cannot be believed; empty when it can, or nobody judged."""
+    failed = trust.failed_controls if trust is not None else ()
+    if not failed:
+        return ""
+    first = failed[0]
+    more = f" {count_of(len(failed), 'control')} failed in all." if failed[1:] else ""
+    wanted = "passes" if first.should_pass else "fails"
+    return (
+        f"Not decided: the judge {first.judge} cannot be trusted with {first.metric}. It was given the "
+        f"known answer {first.control!r}, which {wanted}, and said: {first.answered}.{more}"
+    )
 
 
 def combine(checks: Sequence[Check]) -> Outcome:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from evalkit.digest import digest
 from evalkit.loading.nodes import (
     Broken,
@@ -17,10 +19,11 @@ from evalkit.loading.nodes import (
     value_of,
 )
 from evalkit.loading.reading import Fields, open_fields
+from evalkit.loading.rubrics import read_criteria
 from evalkit.loading.specs import read_metrics
 from evalkit.records import Case, Json, MetricSpec, Problem, Role, Turn
 
-CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics")
+CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics", "criteria")
 TURN_KEYS = ("role", "content")
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -79,6 +82,17 @@ def _digest_case(
     return digest({"input": turns, "expected": expected, "metadata": metadata, "metrics": own})
 
 
+def _read_criteria(fields: Fields) -> MetricSpec:
+    """What only this case demands, as a metric of its own, which passes when all of it is met."""
+    criteria = read_criteria(fields, "criteria")
+    return MetricSpec(
+        ref="criteria",
+        name="criteria",
+        args={"criteria": [msgspec.to_builtins(criterion) for criterion in criteria]},
+        where=fields.node.where,
+    )
+
+
 def read_case(node: Node, problems: list[Problem]) -> Case | None:
     """A case, as far as it can be made out; None when it has no id."""
     owner = _name_case(node)
@@ -95,6 +109,8 @@ def read_case(node: Node, problems: list[Problem]) -> Case | None:
     cluster = fields.label("cluster")
     own_metrics = fields.get("metrics")
     metrics = () if own_metrics is None else read_metrics(own_metrics, owner, problems)
+    if fields.get("criteria") is not None:
+        metrics = (*metrics, _read_criteria(fields))
     if case_id is None:
         return None
     return Case(

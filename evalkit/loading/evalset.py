@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 
 from evalkit.digest import digest
+from evalkit.judgement import JudgeSpec
 from evalkit.loading.casefiles import READERS, find_reader
 from evalkit.loading.cases import read_case
+from evalkit.loading.judges import read_judges
 from evalkit.loading.nodes import ListNode, MappingNode, Node, Scalar, describe, is_null, quote
 from evalkit.loading.reading import Fields, open_fields
 from evalkit.loading.specs import read_agent, read_gate, read_metrics, read_settings
@@ -22,7 +24,7 @@ from evalkit.settings import SETTING_NAMES
 from evalkit.sources import Unreadable, locate_inside, read_file, shown_path
 
 PROJECT_FILE = "evalkit.yaml"
-PROJECT_KEYS = ("agent", "metrics", "gate", *sorted(SETTING_NAMES))
+PROJECT_KEYS = ("agent", "judge", "metrics", "gate", *sorted(SETTING_NAMES))
 SET_KEYS = ("evalset", "description", "cases", *PROJECT_KEYS)
 
 MAX_CASES = 100_000
@@ -39,6 +41,7 @@ class _Common:
     agent: AgentSpec | None = None
     metrics: tuple[MetricSpec, ...] | None = None
     gate: tuple[Rule, ...] | None = None
+    judges: tuple[JudgeSpec, ...] | None = None
     settings: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -79,11 +82,13 @@ def _read_file(
 
 def _read_common(fields: Fields) -> _Common:
     agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
+    judge = fields.get("judge")
     problems = fields.problems
     return _Common(
         agent=None if agent is None else read_agent(agent, problems),
         metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
         gate=None if gate is None else read_gate(gate, problems),
+        judges=None if judge is None else read_judges(judge, problems),
         settings=read_settings(fields),
     )
 
@@ -237,6 +242,7 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
         gate=gate,
         cases=cases,
         settings={**shared.settings, **own.settings},
+        judges=(shared.judges if own.judges is None else own.judges) or (),
         digest=_digest_set(cases, metrics, gate),
     )
     return evalset, problems

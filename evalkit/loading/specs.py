@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from evalkit.loading.nodes import (
@@ -56,12 +57,12 @@ _STATS: tuple[Stat, ...] = ("mean", "rate", "p50", "p95", "p99")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def _only(given: Mapping[str, Json]) -> dict[str, Json]:
+def only_given(given: Mapping[str, Json]) -> dict[str, Json]:
     """What is not None, so that a record's own defaults hold for the rest."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, ...]:
+def read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, ...]:
     """The items of a list of metrics or rules."""
     if isinstance(node, ListNode) and len(node.items) <= MAX_ENTRIES:
         return node.items
@@ -73,7 +74,8 @@ def _read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, 
     return ()
 
 
-def _read_args(node: Node) -> dict[str, Json]:
+def read_args(node: Node) -> dict[str, Json]:
+    """Arguments as they are written; what stands in place of a mapping is under SHORTHAND."""
     if isinstance(node, MappingNode):
         return {key: value_of(member.node) for key, member in node.members.items()}
     return {} if is_null(node) or isinstance(node, Broken) else {SHORTHAND: value_of(node)}
@@ -113,7 +115,7 @@ def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
     entry = fields.node.members[kind].node
     if is_null(entry):
         fields.complain(f"{kind} is empty. Say what to run or call.", entry)
-    return AgentSpec(kind=kind, args=_read_args(entry), where=fields.node.where, **_only(given))
+    return AgentSpec(kind=kind, args=read_args(entry), where=fields.node.where, **only_given(given))
 
 
 def _complain_of_refs(refs: list[str], fields: Fields) -> None:
@@ -129,6 +131,9 @@ def _complain_of_refs(refs: list[str], fields: Fields) -> None:
 
 def _name_metric(ref: str, args: Mapping[str, Json], fields: Fields) -> MetricSpec | None:
     name = ref.rpartition(":")[2]
+    if ref == "rubric":
+        # A rubric's scores go by its file, as in {metric: helpfulness}.
+        name = Path(str(args.get(SHORTHAND) or args.get("file") or ref)).stem
     if not name:
         fields.complain(f"metric {quote(ref)} names nothing after the colon. Write FILE:FUNCTION.")
         return None
@@ -156,13 +161,13 @@ def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec 
         _complain_of_refs(refs, fields)
         return None
     ref = fields.check_label(refs[0], "metric", node)
-    return None if ref is None else _name_metric(ref, _read_args(node.members[ref].node), fields)
+    return None if ref is None else _name_metric(ref, read_args(node.members[ref].node), fields)
 
 
 def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[MetricSpec, ...]:
     """The metrics of an eval set or a case; whether they exist is not looked at."""
     specs: dict[str, MetricSpec] = {}
-    for item in _read_entries("metrics", node, problems):
+    for item in read_entries("metrics", node, problems):
         spec = _read_metric(item, owner, problems)
         if spec is None:
             continue
@@ -262,12 +267,12 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
             fields.get("estimand"),
         )
         return None
-    return Rule(where=node.where, **_only(given)) if _check_limits(fields) else None
+    return Rule(where=node.where, **only_given(given)) if _check_limits(fields) else None
 
 
 def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
     """The thresholds, each with exactly one limit, at most one of them primary."""
-    entries = _read_entries("gate", node, problems)
+    entries = read_entries("gate", node, problems)
     rules = tuple(rule for item in entries if (rule := _read_rule(item, problems)) is not None)
     primary = [rule for rule in rules if rule.primary]
     for rule in primary[1:]:
@@ -291,7 +296,7 @@ def _read_trials(fields: Fields) -> int | Literal["auto"] | None:
 
 def read_settings(fields: Fields) -> dict[str, Json]:
     """The fields of Settings that are given here."""
-    return _only(
+    return only_given(
         {
             "trials": _read_trials(fields),
             "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_CONCURRENCY),

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
+from evalkit.judging.cache import VerdictCache
+from evalkit.judging.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.facts import Coverage
 from evalkit.metrics.measurements import CostUsd, LatencyS, Tokens
@@ -14,6 +16,7 @@ from evalkit.metrics.metric import BuiltIn
 from evalkit.metrics.numeric import Numeric
 from evalkit.metrics.patterns import Regex
 from evalkit.metrics.plugged import Plugin, PluginScorer, find_plugin, open_plugins
+from evalkit.metrics.rubric_opening import RUBRIC_REFS, open_rubric
 from evalkit.metrics.scorers import BuiltInScorer, Scorer
 from evalkit.metrics.similarity import Similarity
 from evalkit.metrics.structure import JsonMatch
@@ -45,13 +48,16 @@ def spec_digest(spec: MetricSpec) -> str:
 
 @asynccontextmanager
 async def open_scorers(
-    specs: Sequence[MetricSpec], surroundings: Surroundings
+    specs: Sequence[MetricSpec], surroundings: Surroundings, panel: Panel | None = None
 ) -> AsyncIterator[Mapping[str, Scorer]]:
     """Hold the metrics of a run open, by `spec_digest`; plugins are loaded in worker processes.
+
+    Rubrics are applied by the judges of `panel`; without one there is nobody to apply them.
 
     Raises:
         InvalidInput: every problem with any of them.
     """
+    panel = panel or Panel((), VerdictCache(surroundings.root), str)
     problems: list[Problem] = []
     scorers: dict[str, Scorer] = {}
     plugins: dict[str, Plugin] = {}
@@ -60,7 +66,11 @@ async def open_scorers(
             metric = bind_arguments(METRICS[spec.ref], spec, surroundings, problems)
             if metric:
                 scorers[spec_digest(spec)] = BuiltInScorer.of(spec, metric)
-        elif plugin := find_plugin(spec, surroundings, problems, METRICS):
+        elif spec.ref in RUBRIC_REFS:
+            rubric = open_rubric(spec, surroundings, panel, METRICS, problems)
+            if rubric:
+                scorers[spec_digest(spec)] = rubric
+        elif plugin := find_plugin(spec, surroundings, problems, (*METRICS, *RUBRIC_REFS)):
             plugins[spec_digest(spec)] = plugin
     async with open_plugins(tuple(plugins.values()), surroundings, problems) as pools:
         if problems:

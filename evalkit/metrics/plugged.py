@@ -86,6 +86,11 @@ class PluginScorer:
         """What has a unit is a measurement."""
         return bool(self.info.unit)
 
+    @property
+    def waits(self) -> bool:
+        """For the plugin's process."""
+        return True
+
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a plugin says so by its score
         """A plugin is asked about every case."""
         return True

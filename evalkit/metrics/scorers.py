@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import inspect
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class Scorer(Protocol):
     def measures(self) -> bool:
         """Whether it is a measurement such as latency, which nothing passes or fails."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a score waits for something outside of this process, meanwhile others can be made."""
+
     def applies_to(self, case: Case) -> bool:
         """Whether the case has what the metric needs; the tags of its spec are not its business."""
 
@@ -54,7 +58,7 @@ def settle(score: Score, info: MetricInfo) -> Score:
         return metric_error(info, f"its value is {value!r}, which can enter no mean")
     if not info.unit and not 0 <= value <= 1:
         return metric_error(info, f"its value is {value!r}; without a unit it is a share in 0..1")
-    return Score(metric=info.name, value=float(value), passed=score.passed, explanation=explanation)
+    return replace(score, metric=info.name, value=float(value), explanation=explanation)
 
 
 def metric_error(info: MetricInfo, explanation: str) -> Score:
@@ -92,6 +96,11 @@ class BuiltInScorer:
     def measures(self) -> bool:
         """As the metric says."""
         return self.metric.measures
+
+    @property
+    def waits(self) -> bool:
+        """It computes here."""
+        return False
 
     def applies_to(self, case: Case) -> bool:
         """As the metric says."""

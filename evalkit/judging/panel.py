@@ -1,0 +1,230 @@
+"""The judges of a run: who serves, what they said before, and whether their verdicts can be trusted.
+
+The first judge answers until it is down for good; then the next one does, and says so. A verdict that was
+kept is not asked for again. Known answers are judged along with the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from evalkit.digest import digest
+from evalkit.judgement import ControlResult, Exchange, Reading, Trust
+from evalkit.judging.cache import VerdictCache
+from evalkit.judging.controls import controls_of, weigh_control
+from evalkit.judging.judge import Judge
+from evalkit.judging.question import Question
+from evalkit.records import Problem
+from evalkit.rubric import Rubric
+
+
+class Panel:
+    """Judges in the order in which they serve.
+
+    `clean` takes the environment's secrets out of what judges write. With `controls` off no known
+    answers are judged, for those who want to know something else of a judge.
+    """
+
+    def __init__(
+        self,
+        judges: Sequence[Judge],
+        cache: VerdictCache,
+        clean: Callable[[str], str],
+        *,
+        controls: bool = True,
+    ) -> None:
+        self._judges = tuple(judges)
+        self._cache = cache
+        self._clean = clean
+        self._wants_controls = controls
+        self._rubrics: dict[str, Rubric] = {}
+        self._controls: dict[tuple[str, str], asyncio.Task[tuple[ControlResult, ...]]] = {}
+        self._asked: dict[str, asyncio.Task[Reading]] = {}
+        self._readings: list[Reading] = []
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether there is anybody to ask."""
+        return bool(self._judges)
+
+    @property
+    def serving(self) -> Judge:
+        """Who is asked next; the last one when all are down."""
+        return next((judge for judge in self._judges if not judge.down), self._judges[-1])
+
+    @property
+    def halted(self) -> str:
+        """Why nobody judges any more; empty while somebody does."""
+        return self.serving.down if self._judges else ""
+
+    @property
+    def refused(self) -> Problem | None:
+        """What the user has to mend before anybody judges, when that is why nobody does."""
+        return self.serving.refused if self.halted else None
+
+    def enlist(self, metric: str, rubric: Rubric) -> None:
+        """Have a rubric's controls judged with what it will be asked for."""
+        if self._wants_controls and rubric.judged:
+            self._rubrics[metric] = rubric
+
+    async def start(self) -> None:
+        """Get ready while the agents work on their first answers.
+
+        Controls whose verdicts are kept wait until something new is judged: a run of which every
+        answer was judged before asks nobody.
+        """
+        if not self._rubrics:
+            return
+        judge = self.serving
+        await judge.start()
+        for metric, rubric in self._rubrics.items():
+            kept = not judge.is_local and all(
+                self._cache.find(_key(judge, question)) for _, question in controls_of(rubric)
+            )
+            if not kept:
+                self._begin_controls(metric, judge, live=True)
+
+    async def judge(self, metric: str, question: Question) -> tuple[Reading, ...]:
+        """Every vote on an answer, all by one judge."""
+        for judge in self._judges:
+            if judge.down:
+                continue
+            votes = (replace(question, vote=vote) for vote in range(judge.votes))
+            readings = await asyncio.gather(*(self._vote(metric, judge, vote) for vote in votes))
+            if not _is_lost_to(judge, readings):
+                return tuple(readings)
+        return (_lost(self.serving),)
+
+    async def finish(self) -> Trust:
+        """Wait for the controls, and sum up what was seen of the judges."""
+        served = {reading.judge for reading in self._readings}
+        for judge in self._judges:
+            if judge.name in served and not judge.down:
+                for metric in self._rubrics:
+                    self._begin_controls(metric, judge, live=False)
+        judged = await asyncio.gather(*self._controls.values())
+        costs = [reading.cost_usd for reading in self._readings if reading.cost_usd is not None]
+        lasting = {judge.name for judge in self._judges if not judge.down}
+        return Trust(
+            judges=tuple(dict.fromkeys(reading.judge for reading in self._readings)),
+            models=tuple(sorted({_model_of(each) for each in self._readings if each.model})),
+            controls=tuple(
+                result
+                for (_, name), results in zip(self._controls, judged, strict=True)
+                for result in results
+                if name in lasting
+            ),
+            calls=sum(reading.calls for reading in self._readings),
+            cost_usd=sum(costs) if costs else None,
+            warnings=tuple(self._cache.warnings.values()),
+        )
+
+    def cancel(self) -> None:
+        """Drop what is still being asked."""
+        for task in (*self._controls.values(), *self._asked.values()):
+            task.cancel()
+
+    def _begin_controls(self, metric: str, judge: Judge, *, live: bool) -> None:
+        rubric = self._rubrics.get(metric)
+        if rubric is not None and (metric, judge.name) not in self._controls:
+            task = asyncio.ensure_future(self._judge_controls(metric, rubric, judge, live=live))
+            self._controls[metric, judge.name] = task
+
+    async def _judge_controls(
+        self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
+    ) -> tuple[ControlResult, ...]:
+        controls = controls_of(rubric)
+        readings = await asyncio.gather(
+            *(self._read(judge, question, live=live) for _, question in controls)
+        )
+        return tuple(
+            weigh_control(metric, rubric, control, [reading])
+            for (control, _), reading in zip(controls, readings, strict=True)
+        )
+
+    async def _vote(self, metric: str, judge: Judge, question: Question) -> Reading:
+        if not judge.is_local:
+            kept = self._cache.find(_key(judge, question))
+            if kept is not None:
+                self._readings.append(replace(kept, exchanges=()))
+                return kept
+        self._begin_controls(metric, judge, live=True)
+        return await self._read(judge, question, live=True)
+
+    async def _read(self, judge: Judge, question: Question, *, live: bool) -> Reading:
+        """A judge's vote; equal questions that are asked at the same time are one call."""
+        if judge.is_local:
+            return self._note(await judge.read(question))
+        key = _key(judge, question)
+        kept = None if live else self._cache.find(key)
+        if kept is not None:
+            return kept
+        asking = self._asked.get(key)
+        if asking is not None:
+            shared = await asyncio.shield(asking)
+            return replace(
+                shared, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True
+            )
+        asking = asyncio.ensure_future(self._ask(judge, question, key))
+        self._asked[key] = asking
+        return await asyncio.shield(asking)
+
+    async def _ask(self, judge: Judge, question: Question, key: str) -> Reading:
+        reading = self._note(self._without_secrets(await judge.read(question)))
+        self._cache.keep(key, reading)
+        if reading.state != "scored":
+            # Another answer may be had for the same question later.
+            self._asked.pop(key, None)
+        return reading
+
+    def _note(self, reading: Reading) -> Reading:
+        self._readings.append(replace(reading, exchanges=(), verdicts=()))
+        return reading
+
+    def _without_secrets(self, reading: Reading) -> Reading:
+        clean = self._clean
+        return replace(
+            reading,
+            problem=clean(reading.problem),
+            verdicts=tuple(
+                replace(
+                    verdict,
+                    evidence=clean(verdict.evidence),
+                    explanation=clean(verdict.explanation),
+                )
+                for verdict in reading.verdicts
+            ),
+            exchanges=tuple(
+                Exchange(
+                    asked=clean(exchange.asked),
+                    answered=clean(exchange.answered),
+                    problem=clean(exchange.problem),
+                )
+                for exchange in reading.exchanges
+            ),
+        )
+
+
+def _is_lost_to(judge: Judge, readings: Sequence[Reading]) -> bool:
+    """Whether a vote is missing because its judge is down, so that another has to judge."""
+    return bool(judge.down) and any(reading.state == "judge_error" for reading in readings)
+
+
+def _key(judge: Judge, question: Question) -> str:
+    return digest([judge.digest, question.digest])
+
+
+def _model_of(reading: Reading) -> str:
+    return f"{reading.model} {reading.fingerprint}".strip()
+
+
+def _lost(judge: Judge) -> Reading:
+    return Reading(
+        state="judge_error",
+        kind="judge_down",
+        problem=f"no judge answers any more: {judge.down}",
+        judge=judge.name,
+        digest=judge.digest,
+    )

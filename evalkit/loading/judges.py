@@ -1,0 +1,98 @@
+"""What an eval set says of its judges, turned from nodes into records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evalkit.judgement import JudgeSpec
+from evalkit.loading.nodes import ListNode, Node, Scalar, is_null, quote
+from evalkit.loading.reading import Fields, open_fields, suggest
+from evalkit.loading.specs import MAX_COUNT, only_given, read_args
+from evalkit.records import Problem
+
+JUDGE_KINDS = ("openai", "lexical")
+JUDGE_KEYS = (
+    *JUDGE_KINDS,
+    "votes",
+    "concurrency",
+    "timeout_s",
+    "attempts",
+    "deadline_s",
+    "max_cost_usd",
+    "prices",
+)
+PRICE_KEYS = ("input", "output")
+MOST_JUDGES = 5
+
+
+def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
+    """The judges in the order in which they serve: the first, and those that stand in for it."""
+    entries = node.items if isinstance(node, ListNode) else (node,)
+    if not entries or len(entries) > MOST_JUDGES:
+        message = f"judge: {len(entries)} judges; name one, or up to {MOST_JUDGES} in turn."
+        problems.append(Problem(message=message, where=node.where))
+        return ()
+    judges = (_read_judge(item, problems) for item in entries)
+    return tuple(judge for judge in judges if judge is not None)
+
+
+def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
+    if isinstance(node, Scalar) and not is_null(node):
+        if node.text == "lexical":
+            return JudgeSpec(kind="lexical", path=node.where.path, line=node.where.line)
+        near = (
+            suggest(node.text, JUDGE_KINDS) or ". Write `judge: lexical` or `judge: {openai: ...}`."
+        )
+        if node.text == "openai":
+            near = " needs a model. Write `judge: {openai: {model: gpt-4o-mini}}`."
+        message = (
+            f"judge {quote(node.text)}{near if near.startswith(' ') else ' is unknown' + near}"
+        )
+        problems.append(Problem(message=message, where=node.where))
+        return None
+    fields = open_fields(node, "judge", JUDGE_KEYS, problems)
+    if fields is None:
+        return None
+    kinds = [key for key in fields.node.members if key in JUDGE_KINDS]
+    if len(kinds) != 1:
+        if kinds:
+            fields.complain(f"has both {kinds[0]} and {kinds[1]}. Make a list of them.")
+        else:
+            fields.complain(f"nothing says who judges. Add one of {', '.join(JUDGE_KINDS)}.")
+        return None
+    given = {
+        "votes": _read_votes(fields),
+        "concurrency": fields.integer("concurrency", at_least=1, at_most=1000),
+        "timeout_s": fields.number("timeout_s", above=0),
+        "attempts": fields.integer("attempts", at_least=1, at_most=MAX_COUNT),
+        "deadline_s": fields.number("deadline_s", at_least=0),
+        "max_cost_usd": fields.number("max_cost_usd", above=0),
+        "prices": _read_prices(fields),
+    }
+    args = read_args(fields.node.members[kinds[0]].node)
+    spec = JudgeSpec(kind=kinds[0], args=args, path=node.where.path, line=node.where.line)
+    return replace(spec, **only_given(given))
+
+
+def _read_votes(fields: Fields) -> int | None:
+    votes = fields.integer("votes", at_least=1, at_most=99)
+    if votes is not None and votes % 2 == 0:
+        fields.complain(
+            f"votes must be odd, so that there is a middle one, not {votes}.", fields.get("votes")
+        )
+        return None
+    return votes
+
+
+def _read_prices(fields: Fields) -> dict[str, float] | None:
+    node = fields.get("prices")
+    if node is None:
+        return None
+    prices = open_fields(node, "prices", PRICE_KEYS, fields.problems)
+    if prices is None:
+        return None
+    given = {key: prices.number(key, at_least=0) for key in PRICE_KEYS}
+    for key, value in given.items():
+        if value is None and key not in prices.node.members:
+            prices.complain(f"{key} is missing: USD per million tokens of {key}.")
+    return only_given(given)

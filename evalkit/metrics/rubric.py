@@ -1,0 +1,189 @@
+"""Rubrics as metrics: checks, the floor and the judges' verdicts on one output into its score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from evalkit.digest import canonical, digest
+from evalkit.judgement import CriterionVerdict, Reading
+from evalkit.judging.floor import find_floor, floor_reading
+from evalkit.judging.panel import Panel
+from evalkit.judging.question import Question
+from evalkit.judging.scoring import combine_votes, score_verdicts, to_judgement
+from evalkit.metrics.metric import BuiltIn, text_of
+from evalkit.metrics.paths import ABSENT, find
+from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
+from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
+from evalkit.rubric import Rubric
+
+RUBRIC = "rubric"
+CRITERIA = "criteria"
+"""The metric that judges what a case demands beyond what its set does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RubricArguments(BuiltIn):
+    """What stands under `rubric:` in an eval set; a file's name in its place is `file`.
+
+    Args:
+        file: the rubric.
+        of: the part of the output that is judged, as a dotted path.
+        reference: where in `expected` the reference is, as a dotted path; empty means all of it.
+        context: where what the answer had to rest on is: `case.metadata.context`, or in the output,
+            `output.data.articles`.
+    """
+
+    shorthand: ClassVar[str] = "file"
+
+    file: Path
+    of: str = "text"
+    reference: str = ""
+    context: str = "case.metadata.context"
+
+    def __post_init__(self) -> None:
+        if self.context.partition(".")[0] not in ("case", "output"):
+            raise ValueError(
+                f"context: {self.context!r} begins with neither case. nor output., "
+                "as in case.metadata.context or output.data.articles."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RubricScorer:
+    """One rubric of a run, and where in case and output to find what it judges."""
+
+    spec: MetricSpec
+    rubric: Rubric
+    panel: Panel
+    checks: Mapping[str, BuiltInScorer] = field(default_factory=dict)
+    of: str = "text"
+    reference: str = ""
+    context: str = "case.metadata.context"
+    advisory: str = ""
+
+    @property
+    def info(self) -> MetricInfo:
+        """Comparable only with scores of the same rubric by the same judge."""
+        judge = self.panel.serving if self.rubric.judged else None
+        checked = [(name, scorer.info.digest) for name, scorer in self.checks.items()]
+        places = [self.of, self.reference, self.context]
+        return MetricInfo(
+            name=self.spec.name,
+            higher_is_better=self.rubric.higher_is_better,
+            digest=digest(["rubric", self.rubric.digest, checked, places]),
+            judge=judge.name if judge else "",
+            judge_digest=judge.digest if judge else "",
+            advisory=self.advisory,
+        )
+
+    @property
+    def measures(self) -> bool:
+        """A rubric has a pass mark."""
+        return False
+
+    @property
+    def waits(self) -> bool:
+        """For the judge."""
+        return True
+
+    def applies_to(self, case: Case) -> bool:
+        """A case that gives what the rubric needs."""
+        if "reference" in self.rubric.needs and not self._reference(case):
+            return False
+        in_case = self.context.startswith("case.")
+        return "context" not in self.rubric.needs or not in_case or bool(self._context(case, None))
+
+    def problem_with(self, case: Case) -> str | None:
+        """A label that a check cannot use."""
+        for name, scorer in self.checks.items():
+            if not scorer.applies_to(case):
+                return f"criterion {name!r}: its check {scorer.info.name} needs a label in `expected:`."
+            if problem := scorer.problem_with(case):
+                return f"criterion {name!r}: {problem}"
+        return None
+
+    async def score(self, case: Case, output: Output) -> Score:
+        """Have the output judged; trouble of a judge is a score of that state."""
+        question, missing = self._question(case, output)
+        if missing:
+            return Score(metric=self.spec.name, state="unscored", explanation=missing)
+        found: dict[str, CriterionVerdict] = {}
+        for name, scorer in self.checks.items():
+            score = await scorer.score(case, output)
+            if score.value is None:
+                return metric_error(
+                    self.info, f"check of {name!r}: {score.explanation or score.state}"
+                )
+            found[name] = _checked(name, score)
+        readings = await self._judge(question)
+        lost = next((reading for reading in readings if reading.state != "scored"), None)
+        if lost is not None:
+            return Score(
+                metric=self.spec.name,
+                state=lost.state,
+                explanation=lost.problem,
+                judgement=to_judgement((), readings),
+            )
+        found |= {
+            verdict.criterion: verdict for verdict in combine_votes(question.criteria, readings)
+        }
+        verdicts = [found[criterion.name] for criterion in self.rubric.criteria]
+        score = settle(score_verdicts(self.rubric, verdicts), self.info)
+        return replace(score, judgement=to_judgement(verdicts, readings))
+
+    async def _judge(self, question: Question) -> tuple[Reading, ...]:
+        if not question.criteria:
+            return ()
+        if reason := find_floor(question):
+            return (floor_reading(question, reason),)
+        return await self.panel.judge(self.spec.name, question)
+
+    def _question(self, case: Case, output: Output) -> tuple[Question, str]:
+        """What a judge is asked; or why it cannot be."""
+        answer = _as_text(find(output, self.of))
+        context = self._context(case, output)
+        if "context" in self.rubric.needs and not context:
+            return Question(criteria=(), answer=""), f"there is no {self.context} to judge by"
+        question = Question(
+            criteria=self.rubric.judged,
+            answer=answer,
+            input=input_of(case),
+            reference=self._reference(case),
+            context=context,
+            description=self.rubric.description,
+        )
+        return question, ""
+
+    def _reference(self, case: Case) -> str:
+        return _as_text(find(case.expected, self.reference))
+
+    def _context(self, case: Case, output: Output | None) -> str:
+        side, _, path = self.context.partition(".")
+        return _as_text(find(case if side == "case" else output, path))
+
+
+def input_of(case: Case) -> str:
+    """The prompt as a judge is shown it: the text, or the turns of a conversation."""
+    if isinstance(case.input, str):
+        return case.input
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in case.input)
+
+
+def _as_text(value: Json) -> str:
+    if value is ABSENT or value is None:
+        return ""
+    text = text_of(value)
+    return canonical(msgspec.to_builtins(value)) if text is None else text
+
+
+def _checked(name: str, score: Score) -> CriterionVerdict:
+    value = score.value or 0.0
+    word = "passed" if score.passed or (score.passed is None and value >= 1) else "failed"
+    return CriterionVerdict(
+        criterion=name, level=word, value=value, explanation=score.explanation, by="check"
+    )

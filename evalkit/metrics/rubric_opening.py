@@ -1,0 +1,120 @@
+"""What an eval set says of a rubric turned into a scorer, or into every problem with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+
+from evalkit.judging.panel import Panel
+from evalkit.loading.rubrics import digest_rubric, load_rubric
+from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.metric import BuiltIn
+from evalkit.metrics.rubric import CRITERIA, RUBRIC, RubricArguments, RubricScorer
+from evalkit.metrics.scorers import BuiltInScorer
+from evalkit.plugins import suggest
+from evalkit.records import Location, MetricSpec, Problem, Surroundings
+from evalkit.rubric import Criterion, Rubric
+
+RUBRIC_REFS = (RUBRIC, CRITERIA)
+
+
+def open_rubric(
+    spec: MetricSpec,
+    surroundings: Surroundings,
+    panel: Panel,
+    metrics: Mapping[str, type[BuiltIn]],
+    problems: list[Problem],
+) -> RubricScorer | None:
+    """Get a rubric, or the criteria of a case, ready; None when something was added to `problems`.
+
+    `metrics` are the built-in ones, of which a criterion may take one as its check.
+    """
+    known = len(problems)
+    scorer = (
+        _open_criteria(spec, panel)
+        if spec.ref == CRITERIA
+        else _open_file(spec, surroundings, panel, problems)
+    )
+    if scorer is None:
+        return None
+    scorer = replace(
+        scorer, checks=_open_checks(scorer.rubric, spec, surroundings, metrics, problems)
+    )
+    if scorer.rubric.judged and not panel.has_judge:
+        problems.append(
+            Problem(
+                message=f"{spec.name}: a rubric needs a judge, and none is named. Add "
+                "`judge: lexical` or `judge: {openai: {model: gpt-4o-mini}}` to the set.",
+                where=spec.where,
+            )
+        )
+    if len(problems) > known:
+        return None
+    panel.enlist(spec.name, scorer.rubric)
+    return scorer
+
+
+def _open_criteria(spec: MetricSpec, panel: Panel) -> RubricScorer:
+    criteria = msgspec.convert(spec.args["criteria"], tuple[Criterion, ...])
+    rubric = Rubric(name=spec.name, path=spec.where.path, criteria=criteria)
+    return RubricScorer(
+        spec=spec,
+        rubric=replace(rubric, digest=digest_rubric(rubric)),
+        panel=panel,
+        reference=spec.args.get("reference", ""),
+    )
+
+
+def _open_file(
+    spec: MetricSpec, surroundings: Surroundings, panel: Panel, problems: list[Problem]
+) -> RubricScorer | None:
+    if not spec.args:
+        message = "rubric: it names no file. Write `- rubric: rubrics/helpfulness.yaml`."
+        problems.append(Problem(message=message, where=spec.where))
+        return None
+    arguments = bind_arguments(RubricArguments, spec, surroundings, problems)
+    if arguments is None:
+        return None
+    rubric, found = load_rubric(arguments.file)
+    missing = any(not problem.where or not problem.where.line for problem in found)
+    # What is wrong with the file as a whole is a problem of the place that names it.
+    problems += [replace(problem, where=spec.where) if missing else problem for problem in found]
+    if rubric is None:
+        return None
+    return RubricScorer(
+        spec=spec,
+        rubric=rubric,
+        panel=panel,
+        of=arguments.of,
+        reference=arguments.reference,
+        context=arguments.context,
+    )
+
+
+def _open_checks(
+    rubric: Rubric,
+    spec: MetricSpec,
+    surroundings: Surroundings,
+    metrics: Mapping[str, type[BuiltIn]],
+    problems: list[Problem],
+) -> dict[str, BuiltInScorer]:
+    checks = {}
+    for criterion in rubric.criteria:
+        if criterion.check is None:
+            continue
+        check = MetricSpec(
+            ref=criterion.check.ref,
+            name=criterion.name,
+            args=criterion.check.args,
+            where=Location(path=rubric.path) if rubric.path else spec.where,
+        )
+        metric = metrics.get(check.ref)
+        if metric is None or metric.measures:
+            near = suggest(check.ref, [name for name in metrics if not metrics[name].measures])
+            message = f"criterion {criterion.name!r}: no built-in metric {check.ref!r}. {near}"
+            problems.append(Problem(message=message, where=check.where))
+        elif (bound := bind_arguments(metric, check, surroundings, problems)) is not None:
+            checks[criterion.name] = BuiltInScorer.of(check, bound)
+    return checks
