@@ -16,9 +16,12 @@ import msgspec
 
 from evalkit import __version__
 from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
+from evalkit.agents.caching import CachingAgent, NoAgent, agent_key
 from evalkit.agents.fingerprint import digest_sources
+from evalkit.cache import Cache, cache_folder
+from evalkit.desk import Desk
 from evalkit.digest import digest
-from evalkit.errors import InvalidInput
+from evalkit.errors import InvalidInput, NothingSelected
 from evalkit.gating.broken import call_for_fresh
 from evalkit.gating.gate import decide, find_obstacle
 from evalkit.gating.looks import count_looks, wants_look
@@ -26,17 +29,19 @@ from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import path_in, read_git_state
-from evalkit.records import Problem, Run, RunHeader, Trial
+from evalkit.records import Output, Problem, Run, RunHeader, Trial
 from evalkit.redaction import Redactor
+from evalkit.rescoring import settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.store import (
+    RUN_SCHEMA,
     RunWriter,
     assemble_run,
     new_run_id,
 )
 from evalkit.summary import tally
-from evalkit.world import Watch, WatchOpener, World
+from evalkit.world import World
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """^C, a CI system's cancel, a terminal that is closed."""
@@ -65,6 +70,10 @@ class Execution:
 
 BaselineReader: TypeAlias = Callable[[Plan], Awaitable[Run | None]]
 """Finds what a plan's run will be compared with, before anything is spent on the run."""
+
+
+async def no_baseline(plan: Plan) -> None:
+    """A run that is to be a baseline is compared with nothing."""
 
 
 def execute(order: Order, choices: Choices, world: World, baseline_of: BaselineReader) -> Execution:
@@ -102,51 +111,46 @@ async def _execute(
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
         async with open_agent(plan.agent, surroundings) as agent:
+            asked = remember(agent, plan, header) if choices.cache else agent
             with _open_writer(plan.surroundings.root, header, earlier) as writer:
                 kept = _kept_trials(earlier, choices)
-                desk = _Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
-                return await _run_stages(plan, header, baseline, agent, desk)
+                desk = Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
+                return await _run_stages(plan, header, baseline, asked, desk)
 
 
-class _Desk:
-    """Where finished trials go: to disk first, then to memory, then to whoever watches.
+def score_stored(source: Run, order: Order, world: World, baseline_of: BaselineReader) -> Execution:
+    """Score the outputs of a run again, by today's set, as a run of its own; no agent is asked.
 
-    `answered` are trials whose output is stored and is to be scored again.
+    Raises:
+        EvalkitError: whatever is wrong with the set, the environment, the baseline or the store.
     """
+    return asyncio.run(_score_stored(source, order, world, baseline_of))
 
-    def __init__(
-        self,
-        writer: RunWriter,
-        kept: Sequence[Trial],
-        answered: Sequence[Trial],
-        open_watch: WatchOpener,
-    ) -> None:
-        self.writer = writer
-        self.rows = list(kept)
-        self.answered = {(trial.case_id, trial.number): trial for trial in answered}
-        self.done = {(trial.case_id, trial.number) for trial in kept}
-        self._open_watch = open_watch
-        self._watch: Watch | None = None
 
-    @contextmanager
-    def watched(self, header: RunHeader) -> Iterator[None]:
-        """Tell whoever watches what a stage still has to do, and then how it comes along."""
-        wanted = len(header.cases) * header.trials + sum(header.fresh.values())
-        with self._open_watch(wanted - len(self.rows)) as self._watch:
-            yield
-
-    def save(self, trial: Trial) -> None:
-        self.writer.append(trial)
-        self.rows.append(trial)
-        self.done.add((trial.case_id, trial.number))
-        if self._watch is not None:
-            self._watch.finished(trial)
+async def _score_stored(
+    source: Run, order: Order, world: World, baseline_of: BaselineReader
+) -> Execution:
+    order = replace(adopt_stored(order, source.header), needs_agent=False)
+    async with open_plan(order, world.cwd, world.environ) as plan:
+        baseline = await baseline_of(plan)
+        header = describe_scoring(plan, source, world)
+        rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
+        lost = [row for row in rows if row.output.error is not None]
+        answered = [row for row in rows if row.output.error is None]
+        with RunWriter.create(plan.surroundings.root, header) as writer:
+            desk = Desk(writer, (), answered, world.watch)
+            for row in lost:
+                desk.save(row)
+            return await _run_stages(plan, header, baseline, None, desk)
 
 
 async def _run_stages(
-    plan: Plan, header: RunHeader, baseline: Run | None, agent: Agent, desk: _Desk
+    plan: Plan, header: RunHeader, baseline: Run | None, agent: Agent | None, desk: Desk
 ) -> Execution:
-    """Run what the header calls for, then whatever its results call for in turn."""
+    """Run what the header calls for, then whatever its results call for in turn.
+
+    Without an agent only outputs that are there are scored.
+    """
     limits = Limits(
         concurrency=plan.settings.concurrency,
         timeout_s=plan.agent.timeout_s,
@@ -156,7 +160,7 @@ async def _run_stages(
     redactor = Redactor(plan.surroundings.environ)
     panel = plan.panel
     runner = Runner(
-        agent,
+        agent or NoAgent(),
         limits,
         seed=plan.settings.seed,
         redactor=redactor,
@@ -171,14 +175,19 @@ async def _run_stages(
             header = stage
             with desk.watched(header):
                 wanted = assign(header, plan.scorers, desk.done, desk.answered)
+                if agent is None:
+                    wanted = (each for each in wanted if each.answered is not None)
                 await runner.run(wanted, stop)
             complete = not signals and not runner.unreachable and not panel.halted
+            if complete:
+                header = await _by_one_judge(plan, header, desk)
+                baseline = await settle_judges(baseline, plan) if baseline else None
             run = assemble_run(header, desk.rows)
-            stage = next_stage(plan, run, baseline) if complete else None
+            stage = next_stage(plan, run, baseline) if complete and agent is not None else None
             if stage is not None:
                 desk.writer.rewrite_header(stage)
         await getting_ready
-        trust = await _settle_judges(panel, desk) if complete else None
+        trust = await _store_trust(panel, desk) if complete else None
     if complete:
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
@@ -192,7 +201,20 @@ async def _run_stages(
     )
 
 
-async def _settle_judges(panel: Panel, desk: _Desk) -> Trust | None:
+async def _by_one_judge(plan: Plan, header: RunHeader, desk: Desk) -> RunHeader:
+    """Have the judge that serves judge what one before it did, so that a run has one judge."""
+    run = assemble_run(header, desk.rows)
+    settled = await settle_judges(run, plan)
+    before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
+    for trial in (*settled.trials, *settled.fresh):
+        if trial is not before[trial.case_id, trial.number]:
+            desk.replace(trial)
+    if settled.header != header:
+        desk.writer.rewrite_header(settled.header)
+    return settled.header
+
+
+async def _store_trust(panel: Panel, desk: Desk) -> Trust | None:
     """Wait for what is still to be seen of the judges, and store it."""
     trust = await panel.finish()
     if not trust.judges:
@@ -280,6 +302,46 @@ def _answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial,
         trial
         for trial in rows
         if (trial.case_id, trial.number) not in known and trial.output.error is None
+    )
+
+
+def remember(agent: Agent, plan: Plan, header: RunHeader) -> CachingAgent:
+    """The agent, answering from what it said before where nothing has changed that could matter."""
+    cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
+    key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
+    return CachingAgent(agent, cache, key)
+
+
+def describe_scoring(plan: Plan, source: Run, world: World) -> RunHeader:
+    """The header of a run that scores the outputs of another again.
+
+    A case counts where the agent would be asked the same today; its label may be another.
+    """
+    today = {case.id: case for case in plan.cases}
+    cases = [
+        today[case.id]
+        for case in source.header.cases
+        if case.id in today
+        and (today[case.id].input, today[case.id].metadata) == (case.input, case.metadata)
+    ]
+    if not cases:
+        raise NothingSelected(
+            f"run {source.header.id}: no case of it is asked like this in {plan.evalset.path} today."
+        )
+    now = world.now()
+    return replace(
+        source.header,
+        id=new_run_id(now, plan.evalset.name, world.token()),
+        evalset_digest=plan.evalset.digest,
+        cases=tuple(cases),
+        metrics=plan.metrics,
+        gate=plan.gate,
+        settings=msgspec.to_builtins(plan.settings),
+        created=now.astimezone(UTC).isoformat(timespec="seconds"),
+        evalkit_version=__version__,
+        cases_in_set=len(plan.evalset.cases),
+        scored_from=source.header.id,
+        schema=RUN_SCHEMA,
     )
 
 

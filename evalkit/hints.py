@@ -36,9 +36,12 @@ class Place:
         """See all changes since the baseline."""
         return f"evalkit diff baseline {self.name_run(run)}"
 
-    def resume(self, run: Run) -> str:
-        """Go on with an unfinished run."""
-        return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}"
+    def resume(self, run: Run, *, retry_errors: bool = False) -> str:
+        """Go on with an unfinished run, or do a scoring of stored outputs again."""
+        if run.header.scored_from:
+            return f"evalkit score {run.header.scored_from}"
+        again = " --retry-errors" if retry_errors else ""
+        return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}{again}"
 
     def promote(self, run: Run) -> str:
         """Make the run the baseline."""

@@ -88,6 +88,9 @@ RunId = Annotated[
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="With --resume: run trials again that had errors.")
 ]
+UseCache = Annotated[
+    bool, typer.Option("--cache", help="Reuse outputs of the same agent to the same question.")
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.")]
 JunitFile = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evalkit.agents import check_agent
+from evalkit.cache import Cache, cache_folder
 from evalkit.errors import InvalidInput
+from evalkit.judgement import Reading
 from evalkit.judges import check_judges, open_judges
-from evalkit.judging.cache import VerdictCache
 from evalkit.judging.panel import Panel
 from evalkit.loading.evalset import load_evalset
 from evalkit.metrics import Scorer, open_scorers, spec_digest
@@ -43,11 +44,13 @@ DEFAULT_GATE = (Rule(must_pass=()),)
 class Order:
     """What the user asked for: a set, which of its cases, and settings laid over the file's.
 
-    `entrypoint` names a Python function to test in place of the set's agent.
+    `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent` nothing
+    is asked of it, so that it may be missing or broken.
     """
 
     path: Path
     entrypoint: str | None = None
+    needs_agent: bool = True
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Json] = field(default_factory=dict)
 
@@ -107,16 +110,17 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
                 *find_limit_problems(evalset, opened),
             ]
         cases = evalset.cases if problems else select_cases(evalset.cases, order.selection)
-        problems = [
-            *problems,
-            *find_agent_problems(evalset, cases, surroundings, problems),
-        ]
-        if problems or evalset.agent is None:
+        if order.needs_agent:
+            problems = [*problems, *find_agent_problems(evalset, cases, surroundings, problems)]
+        agent = evalset.agent or (
+            None if order.needs_agent else AgentSpec(kind="recorded", args={})
+        )
+        if problems or agent is None:
             raise InvalidInput(sorted(problems, key=_reading_order))
         yield Plan(
             evalset=evalset,
             cases=cases,
-            agent=evalset.agent,
+            agent=agent,
             gate=evalset.gate or DEFAULT_GATE,
             settings=settings,
             selection=order.selection,
@@ -133,7 +137,7 @@ async def open_panel(evalset: EvalSet, surroundings: Surroundings) -> AsyncItera
     wrong = check_judges(evalset.judges, surroundings)
     async with open_judges(() if wrong else evalset.judges, surroundings) as judges:
         clean = Redactor(surroundings.environ).clean_text
-        panel = Panel(judges, VerdictCache(surroundings.root), clean)
+        panel = Panel(judges, Cache(cache_folder(surroundings.root, "verdicts"), Reading), clean)
         try:
             yield panel
         finally:

@@ -315,7 +315,8 @@ class RunHeader:
     `looks` is 0 when the number of trials was fixed beforehand. Otherwise `trials` is how many of every
     case were called for so far, each further one because those before it left the gate undecided, and
     `looks` is how many there could have been. `fresh` are the cases that newly failed, with how many
-    trials of each are run again, numbered on from `trials`.
+    trials of each are run again, numbered on from `trials`. `scored_from` is the run whose outputs were
+    scored again, where no agent was asked.
     """
 
     id: str
@@ -341,6 +342,7 @@ class RunHeader:
     cases_in_set: int = 0
     looks: int = 0
     fresh: Mapping[str, int] = field(default_factory=dict)
+    scored_from: str = ""
     schema: str = "evalkit.run/v1"
 
 

@@ -1,4 +1,4 @@
-"""Stored outputs scored again by today's metrics: no agent is asked."""
+"""Stored outputs scored again by today's metrics and judges: no agent is asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.metrics import Scorer
 from evalkit.plan import Plan
-from evalkit.records import Run, Score, Trial
+from evalkit.records import MetricInfo, Run, Score, Trial
 from evalkit.runner import score_output
 
 
@@ -28,11 +28,11 @@ async def bring_up_to_date(baseline: Run, plan: Plan, say: Callable[[str], None]
             f"{', '.join(judged)}: not judged like this in the baseline, whose "
             f"{len(baseline.trials):,} outputs are judged again."
         )
-    scored_again = await rescore(baseline, plan, stale)
     note = (
         f"{', '.join(sorted(stale))}: scored again on the baseline's stored outputs, because of another "
         f"definition or judge than when it was recorded."
     )
+    scored_again = await rescore(baseline, plan, stale)
     return replace(scored_again, warnings=(*baseline.warnings, note))
 
 
@@ -41,42 +41,83 @@ async def rescore(run: Run, plan: Plan, metrics: Set[str]) -> Run:
 
     Its header says how the metrics are defined today; scores of other metrics stay as they are.
     """
-    infos = {info.name: info for info in plan.metrics if info.name in metrics}
+    scored_again = await _score_again(run, plan, lambda _: metrics)
     kept = {info.name: info for info in run.header.metrics}
-    today = {case.id: case for case in plan.evalset.cases}
+    today = {info.name: info for info in metrics_now(plan) if info.name in metrics}
+    header = replace(run.header, metrics=tuple({**kept, **today}.values()))
+    return await settle_judges(replace(scored_again, header=header), plan)
+
+
+async def settle_judges(run: Run, plan: Plan) -> Run:
+    """A run with every verdict that another judge gave than the one who serves now given by that one.
+
+    The first judge may have gone down meanwhile, or have been another when the run was begun.
+    """
+    judged = {info.name: info for info in metrics_now(plan) if info.judge}
+    if not judged:
+        return run
+    serving = plan.panel.serving
+
+    def stale(trial: Trial) -> Set[str]:
+        return {
+            score.metric
+            for score in trial.scores
+            if score.metric in judged
+            and score.judgement is not None
+            and score.judgement.digest not in ("", serving.digest)
+        }
+
+    settled = await _score_again(run, plan, stale)
+    infos = (
+        replace(info, judge=serving.name, judge_digest=serving.digest)
+        if info.name in judged
+        else info
+        for info in run.header.metrics
+    )
+    return replace(settled, header=replace(run.header, metrics=tuple(infos)))
+
+
+def metrics_now(plan: Plan) -> tuple[MetricInfo, ...]:
+    """The metrics of a plan, by the judge who serves now."""
+    if not plan.panel.has_judge:
+        return plan.metrics
+    judge = plan.panel.serving
+    return tuple(
+        replace(info, judge=judge.name, judge_digest=judge.digest) if info.judge else info
+        for info in plan.metrics
+    )
+
+
+async def _score_again(run: Run, plan: Plan, stale: Callable[[Trial], Set[str]]) -> Run:
+    """A run with, of each trial, the scores made again that `stale` names."""
+    cases = {case.id: case for case in plan.cases}
     same = {
         case.id
         for case in run.header.cases
-        if case.id in today and today[case.id].digest == case.digest
+        if case.id in cases and cases[case.id].digest == case.digest
     }
     room = asyncio.Semaphore(2 * plan.settings.concurrency)
 
     async def again(trial: Trial) -> Trial:
-        if trial.case_id not in same or trial.output.error is not None:
+        names = stale(trial)
+        if not names or trial.case_id not in same or trial.output.error is not None:
             return trial
+        scorers = plan.scorers[trial.case_id]
+        wanted = [scorer for scorer in scorers if scorer.info.name in names]
         async with room:
-            return await rescore_trial(trial, plan, metrics)
+            fresh = await score_output(cases[trial.case_id], wanted, trial.output)
+        return replace(trial, scores=_merge(trial.scores, fresh, scorers, names))
 
-    trials = await asyncio.gather(*(again(trial) for trial in run.trials))
-    header = replace(run.header, metrics=tuple({**kept, **infos}.values()))
-    return replace(run, header=header, trials=tuple(trials))
-
-
-async def rescore_trial(trial: Trial, plan: Plan, metrics: Set[str]) -> Trial:
-    """A trial with these metrics scored again, in the order of today's metrics."""
-    case = next(case for case in plan.evalset.cases if case.id == trial.case_id)
-    scorers = [scorer for scorer in plan.scorers[case.id] if scorer.info.name in metrics]
-    fresh = await score_output(case, scorers, trial.output)
-    return replace(trial, scores=merge_scores(trial.scores, fresh, plan.scorers[case.id], metrics))
+    trials = await asyncio.gather(*map(again, run.trials))
+    fresh = await asyncio.gather(*map(again, run.fresh))
+    return replace(run, trials=tuple(trials), fresh=tuple(fresh))
 
 
-def merge_scores(
-    before: Sequence[Score], fresh: Sequence[Score], scorers: Sequence[Scorer], metrics: Set[str]
+def _merge(
+    before: Sequence[Score], fresh: Sequence[Score], scorers: Sequence[Scorer], names: Set[str]
 ) -> tuple[Score, ...]:
-    """Scores of which some were made again: those replace the old ones, and stand where they belong."""
-    scores: dict[str, Score] = {
-        score.metric: score for score in before if score.metric not in metrics
-    }
+    """Scores of which some were made again: those replace the old ones, each in its metric's place."""
+    scores = {score.metric: score for score in before if score.metric not in names}
     scores |= {score.metric: score for score in fresh}
     order = [scorer.info.name for scorer in scorers if scorer.info.name in scores]
     return tuple(scores[name] for name in dict.fromkeys((*order, *scores)))

@@ -36,12 +36,13 @@ FIELD_WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """How a run is stored and named, apart from what it runs."""
+    """How a run is stored and named, and what it may reuse, apart from what it runs."""
 
     agent_version: str | None = None
     run_id: str | None = None
     resume: bool = False
     retry_errors: bool = False
+    cache: bool = False
 
 
 def find_earlier(order: Order, choices: Choices, world: World) -> Run:
@@ -88,7 +89,7 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
         if name in FIELD_WORDS
         else Problem(message=f"{name} was {getattr(stored, name)!r}, is {getattr(planned, name)!r}")
         for name in SAME_TO_RESUME
-        if getattr(stored, name) != getattr(planned, name)
+        if _to_compare(stored, name) != _to_compare(planned, name)
     ]
     if stored.settings.get("seed") != planned.settings.get("seed"):
         problems.append(Problem(message="the seed is another one"))
@@ -102,6 +103,13 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
         advice = f"run {stored.id} cannot be resumed, because what it ran has changed. Start anew."
         raise InvalidInput([Problem(message=advice), *problems])
     return stored
+
+
+def _to_compare(header: RunHeader, name: str) -> object:
+    """A field of a header; of metrics only how they are defined, as another judge judges all anew."""
+    if name != "metrics":
+        return getattr(header, name)
+    return [(info.name, info.digest) for info in header.metrics]
 
 
 def _changed_cases(stored: Sequence[Case], planned: Sequence[Case]) -> list[str]:

@@ -22,6 +22,7 @@ LAYERS = (
     ("deciding", "frames", "progress"),
     ("reports",),
     ("execution",),
+    ("desk",),
     ("findings",),
     ("gating",),
     ("compare", "summary"),

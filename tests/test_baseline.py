@@ -134,7 +134,9 @@ def test_a_case_whose_label_changed_is_named_and_not_compared(project: Project) 
     assert "two" in " ".join(done.json["notes"])
 
 
-def test_a_metric_with_other_arguments_is_scored_again_on_the_baseline_s_outputs(project: Project) -> None:
+def test_a_metric_with_other_arguments_is_scored_again_on_the_baseline_s_outputs(
+    project: Project,
+) -> None:
     text = ECHO_SET.replace("cases:", "gate: [{metric: exact_match, max_drop: 0.02}]\n    cases:")
     project.write("echo.yaml", text)
     project.evalkit("baseline", "echo.yaml", "--trials", "3")

@@ -22,6 +22,7 @@ COMMANDS = (
     "run",
     "baseline",
     "gate",
+    "score",
     "diff",
     "show",
     "power",

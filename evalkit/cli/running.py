@@ -30,11 +30,13 @@ from evalkit.options import (
     Seed,
     Tags,
     Trials,
+    UseCache,
     parse_trials,
 )
 
 if TYPE_CHECKING:
     from evalkit.deciding import BaselineChoice
+    from evalkit.findings import Recorded
     from evalkit.plan import Order
     from evalkit.records import Json
     from evalkit.world import World
@@ -62,6 +64,7 @@ def run(
     resume: Resume = False,
     run_id: RunId = None,
     retry_errors: RetryErrors = False,
+    cache: UseCache = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and what it costs.")
     ] = False,
@@ -113,7 +116,11 @@ def run(
         debug_case(order, world)
     else:
         choices = Choices(
-            agent_version=agent_version, run_id=run_id, resume=resume, retry_errors=retry_errors
+            agent_version=agent_version,
+            run_id=run_id,
+            resume=resume,
+            retry_errors=retry_errors,
+            cache=cache,
         )
         against = choose_baseline(baseline, allow_missing_baseline)
         deliver(command.run(order, choices, against, world), format, junit, markdown)
@@ -140,7 +147,6 @@ def baseline(
     """Record or promote the baseline."""
     from evalkit.commands import baseline as command
     from evalkit.plan import Order
-    from evalkit.reports.findings import recorded_json, recorded_text
     from evalkit.resuming import Choices
 
     refuse_unlike(
@@ -164,10 +170,7 @@ def baseline(
         recorded = command.record(order, choices, world)
     else:
         recorded = command.promote_stored(order, source, world)
-    if format is Format.json:
-        emit(recorded_json(recorded))
-    else:
-        emit(recorded_text(recorded, real_screen()))
+    print_recorded(recorded, format)
 
 
 def gate(
@@ -184,6 +187,27 @@ def gate(
     check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
     deliver(decide_again(ref, against, real_world()), format, junit, markdown)
+
+
+def score(
+    ref: RunRef,
+    concurrency: Concurrency = None,
+    baseline: Against = None,
+    allow_missing_baseline: AllowMissing = False,
+    format: OutputFormat = Format.table,  # noqa: A002
+    junit: JunitFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Score stored outputs again, asking no agent."""
+    from evalkit.commands.score import score as score_again
+    from evalkit.reports.report import Report
+
+    check_targets(junit, markdown)
+    against = choose_baseline(baseline, allow_missing_baseline)
+    scored = score_again(ref, {"concurrency": concurrency}, against, real_world())
+    if isinstance(scored, Report):
+        deliver(scored, format, junit, markdown)
+    print_recorded(scored, format)
 
 
 def merge(
@@ -212,6 +236,16 @@ def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A0
         emit(preview_json(found))
     else:
         emit(preview_text(found, real_screen()))
+
+
+def print_recorded(recorded: Recorded, format: Format) -> None:  # noqa: A002
+    """Print what a baseline was made of."""
+    from evalkit.reports.findings import recorded_json, recorded_text
+
+    if format is Format.json:
+        emit(recorded_json(recorded))
+    else:
+        emit(recorded_text(recorded, real_screen()))
 
 
 def debug_case(order: Order, world: World) -> None:

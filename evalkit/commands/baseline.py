@@ -7,10 +7,10 @@ from pathlib import Path
 
 from evalkit.baseline import baseline_path, read_baseline, write_baseline
 from evalkit.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
-from evalkit.execution import execute
+from evalkit.execution import execute, no_baseline
 from evalkit.findings import Recorded
 from evalkit.hints import Place
-from evalkit.plan import Order, Plan
+from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
@@ -36,17 +36,13 @@ def record(order: Order, choices: Choices, world: World) -> Recorded:
         defaults = {"trials": RECORDED_TRIALS, "seed": RECORDED_SEED}
         given = {name: value for name, value in order.overrides.items() if value is not None}
         order = replace(order, overrides={**defaults, **given})
-    execution = execute(order, choices, world, _no_baseline)
+    execution = execute(order, choices, world, no_baseline)
     if execution.stopped_by is not None:
         raise Interrupted(
             f"interrupted; what is done is stored. Go on with: {_again(execution.run, Place(root=execution.plan.surroundings.root, cwd=world.cwd))}",
             execution.stopped_by,
         )
     return promote(execution.run, order.path, execution.plan.settings.max_errors, world)
-
-
-async def _no_baseline(plan: Plan) -> None:
-    """A baseline that is recorded is compared with nothing."""
 
 
 def promote_stored(order: Order, ref: str, world: World) -> Recorded:

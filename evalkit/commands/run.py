@@ -44,6 +44,15 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
 
     execution = execute(order, choices, world, baseline_of)
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
+    return conclude(execution, against, place)
+
+
+def conclude(execution: Execution, against: BaselineChoice, place: Place) -> Report:
+    """Decide a run, however far it came.
+
+    Raises:
+        InvalidInput: a judge cannot be asked before the user has mended something.
+    """
     verdict = judge(
         execution.run,
         execution.plan.gate,
@@ -58,7 +67,7 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
     if execution.refused:
         raise InvalidInput.single(
             f"{execution.refused.message} What was answered is stored; "
-            f"go on with: {place.resume(execution.run)} --retry-errors",
+            f"go on with: {place.resume(execution.run, retry_errors=True)}",
             execution.refused.where,
         )
     verdict = account_for_end(verdict, execution, place)
@@ -100,13 +109,13 @@ def account_for_end(verdict: Verdict, execution: Execution, place: Place) -> Ver
             verdict,
             reason=f"given up after {done} of {tally.selected} trials, because the agent could not "
             f"be reached ({last.message if last else 'no answer'}). "
-            f"When it is back: {place.resume(execution.run)} --retry-errors",
+            f"When it is back: {place.resume(execution.run, retry_errors=True)}",
         )
     if execution.judge_down:
         return replace(
             verdict,
             reason=f"given up after {done} of {tally.selected} trials, because no judge answers any more "
             f"({execution.judge_down}). "
-            f"When one does: {place.resume(execution.run)} --retry-errors",
+            f"When one does: {place.resume(execution.run, retry_errors=True)}",
         )
     return verdict

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from evalkit.cache import Cache
 from evalkit.digest import digest
 from evalkit.judgement import ControlResult, Exchange, Reading, Trust
-from evalkit.judging.cache import VerdictCache
 from evalkit.judging.controls import controls_of, weigh_control
 from evalkit.judging.judge import Judge
 from evalkit.judging.question import Question
@@ -30,7 +30,7 @@ class Panel:
     def __init__(
         self,
         judges: Sequence[Judge],
-        cache: VerdictCache,
+        cache: Cache[Reading],
         clean: Callable[[str], str],
         *,
         controls: bool = True,
@@ -81,7 +81,7 @@ class Panel:
         await judge.start()
         for metric, rubric in self._rubrics.items():
             kept = not judge.is_local and all(
-                self._cache.find(_key(judge, question)) for _, question in controls_of(rubric)
+                self._find(judge, question) for _, question in controls_of(rubric)
             )
             if not kept:
                 self._begin_controls(metric, judge, live=True)
@@ -146,7 +146,7 @@ class Panel:
 
     async def _vote(self, metric: str, judge: Judge, question: Question) -> Reading:
         if not judge.is_local:
-            kept = self._cache.find(_key(judge, question))
+            kept = self._find(judge, question)
             if kept is not None:
                 self._readings.append(replace(kept, exchanges=()))
                 return kept
@@ -158,26 +158,29 @@ class Panel:
         if judge.is_local:
             return self._note(await judge.read(question))
         key = _key(judge, question)
-        kept = None if live else self._cache.find(key)
+        kept = None if live else self._find(judge, question)
         if kept is not None:
             return kept
         asking = self._asked.get(key)
         if asking is not None:
             shared = await asyncio.shield(asking)
-            return replace(
-                shared, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True
-            )
+            return _as_kept(shared)
         asking = asyncio.ensure_future(self._ask(judge, question, key))
         self._asked[key] = asking
         return await asyncio.shield(asking)
 
     async def _ask(self, judge: Judge, question: Question, key: str) -> Reading:
         reading = self._note(self._without_secrets(await judge.read(question)))
-        self._cache.keep(key, reading)
-        if reading.state != "scored":
+        if reading.state == "scored":
+            self._cache.keep(key, reading)
+        else:
             # Another answer may be had for the same question later.
             self._asked.pop(key, None)
         return reading
+
+    def _find(self, judge: Judge, question: Question) -> Reading | None:
+        kept = self._cache.find(_key(judge, question))
+        return None if kept is None else _as_kept(kept)
 
     def _note(self, reading: Reading) -> Reading:
         self._readings.append(replace(reading, exchanges=(), verdicts=()))
@@ -214,6 +217,11 @@ def _is_lost_to(judge: Judge, readings: Sequence[Reading]) -> bool:
 
 def _key(judge: Judge, question: Question) -> str:
     return digest([judge.digest, question.digest])
+
+
+def _as_kept(reading: Reading) -> Reading:
+    """A reading that this time took no call."""
+    return replace(reading, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True)
 
 
 def _model_of(reading: Reading) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from evalkit.cache import Cache
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
-from evalkit.judging.cache import VerdictCache
+from evalkit.judgement import Reading
 from evalkit.judging.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.facts import Coverage
@@ -57,7 +58,7 @@ async def open_scorers(
     Raises:
         InvalidInput: every problem with any of them.
     """
-    panel = panel or Panel((), VerdictCache(surroundings.root), str)
+    panel = panel or Panel((), Cache(surroundings.root, Reading), str)
     problems: list[Problem] = []
     scorers: dict[str, Scorer] = {}
     plugins: dict[str, Plugin] = {}

@@ -1,0 +1,73 @@
+"""Answers that were paid for, kept on disk under everything that can change them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from evalkit.digest import canonical, digest
+from evalkit.errors import StoreError
+from evalkit.files import read_stored, reason_of
+from evalkit.packing import pack, unpack
+
+MAX_ENTRY_BYTES = 16 << 20
+
+Record = TypeVar("Record")
+
+
+class Cache(Generic[Record]):
+    """A folder of records of one type by key; trouble with it is a warning, for it only saves money.
+
+    `warnings` say what was found broken or could not be written, the first of each kind.
+    """
+
+    def __init__(self, folder: Path, record: type[Record]) -> None:
+        self.warnings: dict[str, str] = {}
+        self._folder = folder
+        self._record = record
+
+    def find(self, key: str) -> Record | None:
+        """What is kept under a key, unless it is missing or not what was written."""
+        path = self._path(key)
+        try:
+            if path.stat().st_size > MAX_ENTRY_BYTES:
+                raise ValueError("too large")
+            entry = unpack(read_stored(path))
+            if entry["key"] != key or entry["digest"] != digest(entry["record"]):
+                raise ValueError("changed since it was written")
+            return msgspec.convert(entry["record"], self._record, strict=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, StoreError, ValueError, KeyError, TypeError) as error:
+            why = f"{path}: what was kept is broken ({error}) and was asked for again."
+            self.warnings.setdefault("read", why)
+            return None
+
+    def keep(self, key: str, record: Record) -> None:
+        """Keep a record."""
+        packed = pack(record)
+        path = self._path(key)
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+        try:
+            text = canonical({"key": key, "record": packed, "digest": digest(packed)})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # No fsync: an entry torn by a crash is a miss.
+            temporary.write_text(text)
+            temporary.replace(path)
+        except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            reason = reason_of(error) if isinstance(error, OSError) else str(error)
+            self.warnings.setdefault("write", f"{path}: could not be kept: {reason}.")
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.json"
+
+
+def cache_folder(root: Path, name: str) -> Path:
+    """Where one kind of kept answers is."""
+    return root / ".evalkit" / "cache" / name

@@ -1,0 +1,56 @@
+"""`evalkit score`: score the stored outputs of a run, or of a baseline, by today's set; ask no agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.commands.baseline import promote
+from evalkit.commands.run import conclude
+from evalkit.deciding import BaselineChoice, read_chosen_baseline
+from evalkit.errors import InvalidInput
+from evalkit.execution import no_baseline, score_stored
+from evalkit.findings import Recorded
+from evalkit.hints import Place
+from evalkit.plan import Order, Plan
+from evalkit.project import find_root
+from evalkit.records import Json, Run
+from evalkit.refs import resolve_run
+from evalkit.reports.report import Report
+from evalkit.rescoring import bring_up_to_date
+from evalkit.world import World
+
+
+def score(
+    ref: str, overrides: dict[str, Json], against: BaselineChoice, world: World
+) -> Report | Recorded:
+    """Score a run again as a run of its own and decide it; a baseline is written again in its place.
+
+    Raises:
+        EvalkitError: what `run` and `baseline` raise.
+    """
+    root = find_root(world.cwd, world.cwd)
+    source = resolve_run(ref, root=root, cwd=world.cwd)
+    path = root / source.header.evalset_path
+    if not path.is_file():
+        raise InvalidInput.single(
+            f"run {source.header.id} is of {source.header.evalset_path}, which is not there. "
+            f"Its outputs can only be scored by its set."
+        )
+    order = Order(path=path, overrides=overrides)
+    if is_baseline(source):
+        execution = score_stored(source, order, world, no_baseline)
+        return promote(execution.run, path, execution.plan.settings.max_errors, world)
+
+    async def baseline_of(plan: Plan) -> Run | None:
+        baseline = read_chosen_baseline(
+            against, source.header.evalset_path, plan.evalset.name, root=root, cwd=world.cwd
+        )
+        return await bring_up_to_date(baseline, plan, world.say) if baseline else None
+
+    execution = score_stored(source, order, world, baseline_of)
+    return conclude(execution, against, Place(root=root, cwd=world.cwd))
+
+
+def is_baseline(run: Run) -> bool:
+    """Whether a run was read from a baseline's file."""
+    return Path(run.path).suffix == ".jsonl"
