@@ -20,6 +20,7 @@ from evalkit.files import read_stored, write_whole
 from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
+from evalkit.trimming import without_exchanges
 
 SCHEMA = "evalkit.baseline/v1"
 
@@ -60,18 +61,7 @@ def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
-    return canonical(pack({"case": kept, "trials": [_without_exchanges(each) for each in trials]}))
-
-
-def _without_exchanges(trial: Trial) -> Trial:
-    """A trial without what its judges were asked, which follows from the rubric and fills a diff."""
-    scores = tuple(
-        score
-        if score.judgement is None
-        else replace(score, judgement=replace(score.judgement, exchanges=()))
-        for score in trial.scores
-    )
-    return replace(trial, scores=scores)
+    return canonical(pack({"case": kept, "trials": [without_exchanges(each) for each in trials]}))
 
 
 def read_baseline(path: Path) -> Run:

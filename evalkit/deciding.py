@@ -72,7 +72,8 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
 ) -> Verdict:
     """Decide a run, whatever stage it stopped at; pays nothing and changes nothing."""
     rules, left_out = select_rules(run, rules)
-    notes = [*run.warnings, *(baseline.warnings if baseline else ()), *left_out]
+    trusted = run.trust.warnings if run.trust else ()
+    notes = [*run.warnings, *trusted, *(baseline.warnings if baseline else ()), *left_out]
     if baseline is None and allow_missing:
         compared = [rule for rule in rules if rule.compares]
         rules = [rule for rule in rules if not rule.compares]

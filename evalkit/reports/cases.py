@@ -8,6 +8,7 @@ import msgspec
 
 from evalkit.records import Output, Score, ToolCall, Trial
 from evalkit.reports.json import run_document, trial_document, trial_documents
+from evalkit.reports.judged import judgement_lines
 from evalkit.reports.layout import Screen, Style, finish, heading
 from evalkit.reports.numbers import value_text
 from evalkit.reports.report import ShownCase
@@ -86,6 +87,8 @@ def _trial_lines(trial: Trial, title: str, units: dict[str, str], screen: Screen
         start, style, rest = _score_line(score, units.get(score.metric, ""))
         lines = screen.fold(rest, indent=f"  {start} ", hang=" " * (len(start) + 3))
         yield from screen.paint_start(lines, start, style, indent="  ")
+        if score.judgement is not None:
+            yield from judgement_lines(score.judgement, screen)
 
 
 def _passes(trials: Sequence[Trial]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from evalkit.judgement import Trust
 from evalkit.records import Outcome, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
@@ -74,6 +75,10 @@ def run_facts(report: Report) -> list[tuple[str, str]]:
     if header.selection or len(header.cases) < header.cases_in_set:
         scope += f" of a set of {count_of(header.cases_in_set, 'case')} {header.selection}".rstrip()
     facts.append(("run", f"{header.id}, {scope}"))
+    if header.scored_from:
+        facts.append(("outputs", f"of run {header.scored_from}, scored again"))
+    if report.run.trust is not None:
+        facts.append(("judge", judge_text(report.run.trust)))
     counts = {str(state): count for state, count in report.verdict.tally.counts.items()}
     parts = [missing_text(counts) or "no trials"]
     every = (*report.run.trials, *report.run.fresh)
@@ -84,6 +89,21 @@ def run_facts(report: Report) -> list[tuple[str, str]]:
         parts.append("unfinished")
     facts.append(("result", f"{', '.join(parts)}; exit code {report.verdict.exit_code}"))
     return facts
+
+
+def judge_text(trust: Trust) -> str:
+    """Who judged, what it took, and how many known answers were judged right."""
+    parts = [", then ".join(trust.judges) or "nobody was asked"]
+    if trust.models:
+        parts.append(f"answering as {' and '.join(trust.models)}")
+    if trust.calls:
+        parts.append(count_of(trust.calls, "call"))
+    if trust.cost_usd is not None:
+        parts.append(value_text(trust.cost_usd, "usd"))
+    if trust.controls:
+        held = len(trust.controls) - len(trust.failed_controls)
+        parts.append(f"{held} of {count_of(len(trust.controls), 'control')} held")
+    return ", ".join(parts)
 
 
 def _spread(summary: MetricSummary) -> str:

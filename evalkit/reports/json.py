@@ -22,6 +22,7 @@ from evalkit.reports.standing import (
 from evalkit.samples import trial_state
 from evalkit.spelling import name_rule
 from evalkit.text import json_block
+from evalkit.trimming import without_exchanges
 from evalkit.verdict import Check, Comparison
 
 
@@ -52,6 +53,8 @@ def run_document(run: Run) -> Json:
         "shard": header.shard,
         "cases": len(header.cases),
         "cases_in_set": header.cases_in_set,
+        "scored_from": header.scored_from,
+        "judges": msgspec.to_builtins(run.trust) if run.trust is not None else None,
         "warnings": run.warnings,
     }
 
@@ -92,7 +95,7 @@ def _case(result: CaseResult) -> Json:
         "baseline": {"passed": result.base_passed, "scored": result.base_trials}
         if compared
         else None,
-        "trials": trial_documents(result.trials, result.due),
+        "trials": trial_documents(map(without_exchanges, result.trials), result.due),
     }
 
 
