@@ -16,7 +16,7 @@ import msgspec
 
 from evalkit.digest import canonical
 from evalkit.errors import ApprovalNeeded, StoreError
-from evalkit.files import read_stored, write_whole
+from evalkit.files import exists, read_stored, write_whole
 from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
@@ -24,14 +24,53 @@ from evalkit.trimming import without_exchanges
 
 SCHEMA = "evalkit.baseline/v1"
 
+RENEWED_FILE = "baseline.jsonl"
+"""In a run's folder: the baseline it was compared with, when that had to be scored again for it."""
+
 
 def baseline_path(evalset_path: Path, name: str) -> Path:
     """Where the baseline of an eval set is: beside the set, under the set's name."""
     return evalset_path.parent / "baselines" / f"{name}.jsonl"
 
 
-def write_baseline(path: Path, run: Run) -> None:
-    """Store a complete run as the baseline.
+def write_renewed(baseline: Run, folder: Path) -> None:
+    """Keep, with a run, its baseline as it was scored again, so that it can be decided again alike.
+
+    Raises:
+        StoreError: it could not be saved.
+    """
+    if Path(baseline.path).suffix != ".jsonl":
+        return  # another run, which is scored again by name
+    source = digest_file(Path(baseline.path))
+    write_baseline(folder / RENEWED_FILE, baseline, renewed_from=source)
+
+
+def read_renewed(run: Run, recorded: Path) -> Run | None:
+    """The baseline kept with a run, unless there is none or the one it was made from is another now.
+
+    Raises:
+        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+    """
+    path = Path(run.path) / RENEWED_FILE
+    if not run.path or not exists(path):
+        return None
+    header = _header_of(path, read_stored(path).partition(b"\n")[0])
+    if header.get("renewed_from") != digest_file(recorded):
+        return None
+    return replace(read_baseline(path), path=str(recorded), warnings=tuple(header["warnings"]))
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return hashlib.sha256(read_stored(path)).hexdigest()
+
+
+def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
+    """Store a complete run as the baseline; `renewed_from` is the digest of the file it was made from.
 
     Raises:
         StoreError: it could not be saved; the old baseline is unchanged.
@@ -47,6 +86,8 @@ def write_baseline(path: Path, run: Run) -> None:
     }
     if run.trust is not None:
         header["trust"] = pack(run.trust)
+    if renewed_from:
+        header |= {"renewed_from": renewed_from, "warnings": run.warnings}
     header["sha256"] = _digest_of(header, body.encode())
     write_whole(path, canonical(header) + "\n" + body)
 

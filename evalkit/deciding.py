@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from evalkit.baseline import baseline_path, read_baseline
+from evalkit.baseline import baseline_path, read_baseline, read_renewed
 from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
@@ -29,6 +29,11 @@ class BaselineChoice:
     ref: str | None = None
     allow_missing: bool = False
 
+    @property
+    def names_own(self) -> bool:
+        """Whether it is the set's own baseline."""
+        return self.ref is None or self.ref == "baseline"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tolerance:
@@ -46,6 +51,22 @@ class Tolerance:
         )
 
 
+def read_baseline_of(run: Run, choice: BaselineChoice, *, root: Path, cwd: Path) -> Run | None:
+    """The baseline a stored run is compared with: as it was scored again for it, if it was.
+
+    Raises:
+        InvalidInput: the run that was named does not exist.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+    """
+    header = run.header
+    own = baseline_path(root / header.evalset_path, header.evalset)
+    if choice.names_own and exists(own):
+        renewed = read_renewed(run, own)
+        if renewed is not None:
+            return renewed
+    return read_chosen_baseline(choice, header.evalset_path, header.evalset, root=root, cwd=cwd)
+
+
 def read_chosen_baseline(
     choice: BaselineChoice, evalset_path: str, name: str, *, root: Path, cwd: Path
 ) -> Run | None:
@@ -56,7 +77,7 @@ def read_chosen_baseline(
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     own = baseline_path(root / evalset_path, name)
-    if choice.ref is not None and choice.ref != "baseline":
+    if not choice.names_own and choice.ref is not None:
         return resolve_run(choice.ref, root=root, cwd=cwd)
     return read_baseline(own) if exists(own) else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -18,6 +18,7 @@ from evalkit import __version__
 from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
 from evalkit.agents.caching import CachingAgent, NoAgent, agent_key
 from evalkit.agents.fingerprint import digest_sources
+from evalkit.baseline import write_renewed
 from evalkit.cache import Cache, cache_folder
 from evalkit.desk import Desk
 from evalkit.digest import digest
@@ -31,7 +32,7 @@ from evalkit.plan import Order, Plan, open_plan
 from evalkit.project import path_in, read_git_state
 from evalkit.records import Output, Problem, Run, RunHeader, Trial
 from evalkit.redaction import Redactor
-from evalkit.rescoring import settle_judges
+from evalkit.rescoring import bring_up_to_date, settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.store import (
@@ -68,11 +69,11 @@ class Execution:
         return self.stopped_by is None and not self.unreachable and not self.judge_down
 
 
-BaselineReader: TypeAlias = Callable[[Plan], Awaitable[Run | None]]
+BaselineReader: TypeAlias = Callable[[Plan], Run | None]
 """Finds what a plan's run will be compared with, before anything is spent on the run."""
 
 
-async def no_baseline(plan: Plan) -> None:
+def no_baseline(_: Plan) -> None:
     """A run that is to be a baseline is compared with nothing."""
 
 
@@ -101,7 +102,7 @@ async def _execute(
     if earlier:
         order = adopt_stored(order, earlier.header)
     async with open_plan(order, world.cwd, world.environ) as plan:
-        baseline = await baseline_of(plan)
+        baseline = await read_up_to_date(baseline_of, plan, world)
         if earlier and choices.agent_version is None:
             choices = replace(choices, agent_version=earlier.header.agent_version)
         header = describe_run(plan, order, choices, world)
@@ -118,6 +119,25 @@ async def _execute(
                 return await _run_stages(plan, header, baseline, asked, desk)
 
 
+def renew_for(run: Run, baseline: Run | None, world: World, root: Path) -> Run | None:
+    """A baseline as it has to be scored to be compared with a stored run of the whole set.
+
+    Raises:
+        EvalkitError: whatever is wrong with the set or the environment.
+    """
+
+    async def renew() -> Run | None:
+        order = Order(path=root / run.header.evalset_path, needs_agent=False)
+        async with open_plan(order, world.cwd, world.environ) as plan:
+            return await read_up_to_date(lambda _: baseline, plan, world)
+
+    if baseline is None:
+        return None
+    defined = {info.name: info.definition for info in baseline.header.metrics}
+    is_alike = all(defined.get(info.name) == info.definition for info in run.header.metrics)
+    return baseline if is_alike else asyncio.run(renew())
+
+
 def score_stored(source: Run, order: Order, world: World, baseline_of: BaselineReader) -> Execution:
     """Score the outputs of a run again, by today's set, as a run of its own; no agent is asked.
 
@@ -132,7 +152,7 @@ async def _score_stored(
 ) -> Execution:
     order = replace(adopt_stored(order, source.header), needs_agent=False)
     async with open_plan(order, world.cwd, world.environ) as plan:
-        baseline = await baseline_of(plan)
+        baseline = await read_up_to_date(baseline_of, plan, world)
         header = describe_scoring(plan, source, world)
         rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
         lost = [row for row in rows if row.output.error is not None]
@@ -142,6 +162,17 @@ async def _score_stored(
             for row in lost:
                 desk.save(row)
             return await _run_stages(plan, header, baseline, None, desk)
+
+
+async def read_up_to_date(baseline_of: BaselineReader, plan: Plan, world: World) -> Run | None:
+    """The baseline, its stored outputs scored again where they were scored otherwise.
+
+    A part of a sharded run decides nothing, and has nothing scored again for it.
+    """
+    baseline = baseline_of(plan)
+    if plan.selection.shard:
+        return baseline
+    return await bring_up_to_date(baseline, plan, world.say) if baseline is not None else None
 
 
 async def _run_stages(
@@ -189,6 +220,8 @@ async def _run_stages(
         await getting_ready
         trust = await _store_trust(panel, desk) if complete else None
     if complete:
+        if baseline is not None and baseline.is_renewed:
+            write_renewed(baseline, desk.writer.folder)
         desk.writer.finish(msgspec.to_builtins(tally(run)))
     return Execution(
         run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),

@@ -353,7 +353,7 @@ class Run:
     `fresh` are those that were run again because a case newly failed. They stand apart, because their
     cases were chosen for having failed: pooled with the others they would bias every number.
     `warnings` name what was repaired or left out while it was read (a torn last line). `trust` is what
-    the run showed of its judges, if it had any.
+    the run showed of its judges, if it had any. `is_renewed` tells that it is not scored as it was stored.
     """
 
     header: RunHeader
@@ -363,6 +363,7 @@ class Run:
     finished: bool = True
     warnings: tuple[str, ...] = ()
     trust: Trust | None = None
+    is_renewed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,7 +33,7 @@ async def bring_up_to_date(baseline: Run, plan: Plan, say: Callable[[str], None]
         f"definition or judge than when it was recorded."
     )
     scored_again = await rescore(baseline, plan, stale)
-    return replace(scored_again, warnings=(*baseline.warnings, note))
+    return replace(scored_again, warnings=(*baseline.warnings, note), is_renewed=True)
 
 
 async def rescore(run: Run, plan: Plan, metrics: Set[str]) -> Run:
@@ -74,7 +74,8 @@ async def settle_judges(run: Run, plan: Plan) -> Run:
         else info
         for info in run.header.metrics
     )
-    return replace(settled, header=replace(run.header, metrics=tuple(infos)))
+    header = replace(run.header, metrics=tuple(infos))
+    return replace(settled, header=header, is_renewed=run.is_renewed or header != run.header)
 
 
 def metrics_now(plan: Plan) -> tuple[MetricInfo, ...]:

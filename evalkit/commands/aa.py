@@ -18,7 +18,7 @@ from evalkit.findings import AlarmCount, Alarms
 from evalkit.gating.gate import decide
 from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
-from evalkit.plan import DEFAULT_GATE, Order, Plan
+from evalkit.plan import DEFAULT_GATE, Order
 from evalkit.project import find_root
 from evalkit.records import Case, Outcome, Rule, Run, Trial
 from evalkit.resuming import Choices
@@ -210,11 +210,7 @@ def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
 
 def _run_again(order: Order, seed: int, base: Run, done: int, world: World) -> Run:
     again = replace(order, overrides={**order.overrides, "seed": seed})
-
-    async def same_baseline(plan: Plan) -> Run:  # noqa: ARG001 - whatever the plan
-        return base
-
-    execution = execute(again, Choices(), world, same_baseline)
+    execution = execute(again, Choices(), world, lambda _: base)
     if execution.stopped_by is not None:
         raise Interrupted(
             f"interrupted after {count_of(done, 'run')}; what is done is stored.",

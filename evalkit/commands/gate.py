@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
+from evalkit.deciding import BaselineChoice, Tolerance, judge, read_baseline_of, report_on
 from evalkit.errors import InvalidInput
 from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
@@ -36,9 +36,7 @@ def gate(ref: str, against: BaselineChoice, world: World) -> Report:
     run = resolve_run(ref, root=root, cwd=world.cwd)
     standard = read_standard(run, root)
     place = Place(root=root, cwd=world.cwd)
-    baseline = read_chosen_baseline(
-        against, run.header.evalset_path, run.header.evalset, root=root, cwd=world.cwd
-    )
+    baseline = read_baseline_of(run, against, root=root, cwd=world.cwd)
     verdict = judge(
         run,
         standard.rules,

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import msgspec
 
+from evalkit.baseline import write_renewed
 from evalkit.commands.gate import read_standard
 from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
 from evalkit.errors import InvalidInput
+from evalkit.execution import renew_for
 from evalkit.hints import Place
+from evalkit.judgement import Trust
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
@@ -51,9 +54,14 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
     baseline = read_chosen_baseline(
         against, whole.header.evalset_path, whole.header.evalset, root=root, cwd=world.cwd
     )
+    baseline = renew_for(whole, baseline, world, root)
     with RunWriter.create(root, whole.header) as writer:
         for trial in (*whole.trials, *whole.fresh):
             writer.append(trial)
+        if whole.trust is not None:
+            writer.write_trust(whole.trust)
+        if whole.finished and baseline is not None and baseline.is_renewed:
+            write_renewed(baseline, writer.folder)
         if whole.finished:
             writer.finish(msgspec.to_builtins(tally(whole)))
         whole = replace(whole, path=str(writer.folder))
@@ -113,6 +121,23 @@ def join_parts(parts: Sequence[Run], run_id: str) -> Run:
         assemble_run(header, rows),
         finished=all(part.finished for part in ordered),
         warnings=tuple(warning for part in ordered for warning in part.warnings),
+        trust=join_trust([part.trust for part in ordered if part.trust is not None]),
+    )
+
+
+def join_trust(parts: Sequence[Trust]) -> Trust | None:
+    """What all parts showed of their judges: every control of every part has to have held."""
+    if not parts:
+        return None
+    costs = [part.cost_usd for part in parts if part.cost_usd is not None]
+    return Trust(
+        judges=tuple(dict.fromkeys(judge for part in parts for judge in part.judges)),
+        models=tuple(dict.fromkeys(model for part in parts for model in part.models)),
+        controls=tuple(result for part in parts for result in part.controls),
+        anchors=tuple(result for part in parts for result in part.anchors),
+        calls=sum(part.calls for part in parts),
+        cost_usd=sum(costs) if costs else None,
+        warnings=tuple(warning for part in parts for warning in part.warnings),
     )
 
 

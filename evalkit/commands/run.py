@@ -20,7 +20,6 @@ from evalkit.project import find_root, path_in
 from evalkit.records import Run
 from evalkit.refs import newest_run_of
 from evalkit.reports.report import Report
-from evalkit.rescoring import bring_up_to_date
 from evalkit.resuming import Choices
 from evalkit.verdict import Verdict
 from evalkit.world import World
@@ -33,14 +32,14 @@ def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -
         EvalkitError: nothing could be run, or what was run could not be stored.
     """
 
-    async def baseline_of(plan: Plan) -> Run | None:
+    def baseline_of(plan: Plan) -> Run | None:
         root = plan.surroundings.root
         baseline = read_chosen_baseline(
             against, path_in(root, order.path), plan.evalset.name, root=root, cwd=world.cwd
         )
         for warning in find_warnings(plan, baseline):
             world.say(f"warning: {warning}")
-        return await bring_up_to_date(baseline, plan, world.say) if baseline else None
+        return baseline
 
     execution = execute(order, choices, world, baseline_of)
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)

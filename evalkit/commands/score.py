@@ -16,7 +16,6 @@ from evalkit.project import find_root
 from evalkit.records import Json, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report
-from evalkit.rescoring import bring_up_to_date
 from evalkit.world import World
 
 
@@ -41,11 +40,10 @@ def score(
         execution = score_stored(source, order, world, no_baseline)
         return promote(execution.run, path, execution.plan.settings.max_errors, world)
 
-    async def baseline_of(plan: Plan) -> Run | None:
-        baseline = read_chosen_baseline(
+    def baseline_of(plan: Plan) -> Run | None:
+        return read_chosen_baseline(
             against, source.header.evalset_path, plan.evalset.name, root=root, cwd=world.cwd
         )
-        return await bring_up_to_date(baseline, plan, world.say) if baseline else None
 
     execution = score_stored(source, order, world, baseline_of)
     return conclude(execution, against, Place(root=root, cwd=world.cwd))
