@@ -8,38 +8,32 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from evalkit import __version__
-from evalkit.agents import Agent, check_agent, entrypoint_of, open_agent
+from evalkit.agents import Agent, check_agent, open_agent
 from evalkit.agents.caching import CachingAgent, NoAgent, agent_key
-from evalkit.agents.fingerprint import digest_sources
 from evalkit.baseline import write_renewed
 from evalkit.cache import Cache, cache_folder
 from evalkit.desk import Desk
-from evalkit.digest import digest
-from evalkit.errors import InvalidInput, NothingSelected
+from evalkit.errors import InvalidInput
 from evalkit.gating.broken import call_for_fresh
 from evalkit.gating.gate import decide, find_obstacle
 from evalkit.gating.looks import count_looks, wants_look
+from evalkit.headers import describe_run, describe_scoring
 from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
 from evalkit.plan import Order, Plan, open_plan
-from evalkit.project import path_in, read_git_state
 from evalkit.records import Output, Problem, Run, RunHeader, Trial
 from evalkit.redaction import Redactor
 from evalkit.rescoring import bring_up_to_date, settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
 from evalkit.store import (
-    RUN_SCHEMA,
     RunWriter,
     assemble_run,
-    new_run_id,
 )
 from evalkit.summary import tally
 from evalkit.world import World
@@ -343,66 +337,3 @@ def remember(agent: Agent, plan: Plan, header: RunHeader) -> CachingAgent:
     cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
     key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
     return CachingAgent(agent, cache, key)
-
-
-def describe_scoring(plan: Plan, source: Run, world: World) -> RunHeader:
-    """The header of a run that scores the outputs of another again.
-
-    A case counts where the agent would be asked the same today; its label may be another.
-    """
-    today = {case.id: case for case in plan.cases}
-    cases = [
-        today[case.id]
-        for case in source.header.cases
-        if case.id in today
-        and (today[case.id].input, today[case.id].metadata) == (case.input, case.metadata)
-    ]
-    if not cases:
-        raise NothingSelected(
-            f"run {source.header.id}: no case of it is asked like this in {plan.evalset.path} today."
-        )
-    now = world.now()
-    return replace(
-        source.header,
-        id=new_run_id(now, plan.evalset.name, world.token()),
-        evalset_digest=plan.evalset.digest,
-        cases=tuple(cases),
-        metrics=plan.metrics,
-        gate=plan.gate,
-        settings=msgspec.to_builtins(plan.settings),
-        created=now.astimezone(UTC).isoformat(timespec="seconds"),
-        evalkit_version=__version__,
-        cases_in_set=len(plan.evalset.cases),
-        scored_from=source.header.id,
-        schema=RUN_SCHEMA,
-    )
-
-
-def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> RunHeader:
-    """The header of a new run of a plan."""
-    root = plan.surroundings.root
-    git = read_git_state(root, world.environ)
-    now = world.now()
-    return RunHeader(
-        id=choices.run_id or new_run_id(now, plan.evalset.name, world.token()),
-        evalset=plan.evalset.name,
-        evalset_path=path_in(root, order.path),
-        evalset_digest=plan.evalset.digest,
-        cases=plan.cases,
-        metrics=plan.metrics,
-        gate=plan.gate,
-        trials=plan.settings.first_trials,
-        agent_kind=plan.agent.kind,
-        agent_entrypoint=entrypoint_of(plan.agent),
-        agent_digest=digest([plan.agent.kind, plan.agent.args]),
-        agent_version=choices.agent_version or plan.agent.version or git.version,
-        settings=msgspec.to_builtins(plan.settings),
-        created=now.astimezone(UTC).isoformat(timespec="seconds"),
-        evalkit_version=__version__,
-        git_commit=git.commit,
-        git_dirty=git.dirty,
-        source_digest=digest([git.diff_digest, digest_sources(plan.agent, plan.surroundings)]),
-        selection=str(plan.selection),
-        shard=str(plan.selection.shard or ""),
-        cases_in_set=len(plan.evalset.cases),
-    )

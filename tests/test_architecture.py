@@ -22,7 +22,7 @@ LAYERS = (
     ("deciding", "frames", "progress"),
     ("reports",),
     ("execution",),
-    ("desk",),
+    ("desk", "headers"),
     ("findings",),
     ("gating",),
     ("compare", "summary"),
