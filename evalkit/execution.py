@@ -106,11 +106,16 @@ async def _execute(
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
         async with open_agent(plan.agent, surroundings) as agent:
-            asked = remember(agent, plan, header) if choices.cache else agent
+            cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
+            key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
+            asked = CachingAgent(agent, cache, key) if choices.cache else agent
             with _open_writer(plan.surroundings.root, header, earlier) as writer:
                 kept = _kept_trials(earlier, choices)
                 desk = Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
-                return await _run_stages(plan, header, baseline, asked, desk)
+                execution = await _run_stages(plan, header, baseline, asked, desk)
+            for warning in cache.warnings.values():
+                world.say(f"warning: {warning}")
+            return execution
 
 
 def renew_for(run: Run, baseline: Run | None, world: World, root: Path) -> Run | None:
@@ -330,10 +335,3 @@ def _answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial,
         for trial in rows
         if (trial.case_id, trial.number) not in known and trial.output.error is None
     )
-
-
-def remember(agent: Agent, plan: Plan, header: RunHeader) -> CachingAgent:
-    """The agent, answering from what it said before where nothing has changed that could matter."""
-    cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
-    key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
-    return CachingAgent(agent, cache, key)
