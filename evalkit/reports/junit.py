@@ -41,7 +41,7 @@ _LONGEST_TEXT = 4000
 _LONGEST_FILE = 20_000_000
 
 
-class _Mark(NamedTuple):
+class Mark(NamedTuple):
     """What keeps a test case from being plainly passed."""
 
     kind: Kind
@@ -50,12 +50,16 @@ class _Mark(NamedTuple):
     text: str
 
 
-class _TestCase(NamedTuple):
+class Marked(NamedTuple):
+    """A case or a threshold as a test: what it is called, where it stands, and what is wrong with it."""
+
     name: str
     classname: str
     where: Location
     time_s: float
-    mark: _Mark | None
+    mark: Mark | None
+    tags: tuple[str, ...] = ()
+    flaky: bool = False
 
 
 def _scores_text(trial: Trial) -> str:
@@ -85,7 +89,7 @@ def _evidence(result: CaseResult, limit: int) -> str:
     return head("\n\n".join(parts), limit)
 
 
-def _case_mark(result: CaseResult, verdict: Verdict, limit: int) -> _Mark | None:
+def _case_mark(result: CaseResult, verdict: Verdict, limit: int) -> Mark | None:
     standing = result.standing
     if standing in ("passed", "fixed"):
         return None
@@ -93,48 +97,52 @@ def _case_mark(result: CaseResult, verdict: Verdict, limit: int) -> _Mark | None
     message = f"{STANDINGS[standing]}: {reason}" if reason else STANDINGS[standing]
     text = _evidence(result, limit)
     if standing == "not_run":
-        return _Mark("error", standing, message, text)
+        return Mark("error", standing, message, text)
     if standing not in BROKEN:
-        return _Mark("skipped", standing, message, text)
+        return Mark("skipped", standing, message, text)
     if verdict.exit_code == 0:
-        return _Mark("skipped", standing, f"allowed by the gate; {message}", text)
-    return _Mark("error" if standing == "error" else "failure", standing, message, text)
+        return Mark("skipped", standing, f"allowed by the gate; {message}", text)
+    return Mark("error" if standing == "error" else "failure", standing, message, text)
 
 
-def _check_mark(check: Check) -> _Mark | None:
+def _check_mark(check: Check) -> Mark | None:
     if check.outcome == "pass":
         return None
     kinds: dict[str, Kind] = {"fail": "failure", "undecided": "error", "inconclusive": "skipped"}
-    return _Mark(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
+    return Mark(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
 
 
-def _verdict_mark(verdict: Verdict) -> _Mark | None:
+def _verdict_mark(verdict: Verdict) -> Mark | None:
     if verdict.exit_code == 0:
         if verdict.outcome == "pass":
             return None
-        return _Mark("skipped", verdict.outcome, verdict.reason, verdict.reason)
+        return Mark("skipped", verdict.outcome, verdict.reason, verdict.reason)
     kind: Kind = "failure" if verdict.outcome == "fail" else "error"
     text = "\n".join((verdict.reason, *verdict.notes))
-    return _Mark(kind, verdict.outcome, verdict.reason, text)
+    return Mark(kind, verdict.outcome, verdict.reason, text)
 
 
-def _test_cases(report: Report) -> list[_TestCase]:
+def mark_cases(report: Report) -> list[Marked]:
+    """Every case as a test."""
     results = case_results(report)
     limit = max(400, min(_LONGEST_TEXT, _LONGEST_FILE // max(len(results), 1)))
     suite = report.run.header.evalset
     return [
-        _TestCase(
+        Marked(
             name=result.case.id,
             classname=f"{suite}.{result.case.tags[0]}" if result.case.tags else suite,
             where=result.case.where,
             time_s=sum(trial.output.latency_s for trial in result.trials),
             mark=_case_mark(result, report.verdict, limit),
+            tags=result.case.tags,
+            flaky=result.flaky,
         )
         for result in results
     ]
 
 
-def _gate_cases(report: Report) -> list[_TestCase]:
+def mark_checks(report: Report) -> list[Marked]:
+    """The verdict and every threshold as tests."""
     header, verdict = report.run.header, report.verdict
     classname = f"{header.evalset}.{GATE_SUITE}"
     whole = Location(path=header.evalset_path)
@@ -143,7 +151,7 @@ def _gate_cases(report: Report) -> list[_TestCase]:
         *((name_rule(c.rule), c.rule.where, _check_mark(c)) for c in verdict.checks),
     ]
     return [
-        _TestCase(name=name, classname=classname, where=where, time_s=0.0, mark=mark)
+        Marked(name=name, classname=classname, where=where, time_s=0.0, mark=mark)
         for name, where, mark in marks
     ]
 
@@ -163,7 +171,7 @@ def _unique_names(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def _totals(cases: Sequence[_TestCase]) -> dict[str, str]:
+def _totals(cases: Sequence[Marked]) -> dict[str, str]:
     kinds = [case.mark.kind for case in cases if case.mark]
     return {
         "tests": str(len(cases)),
@@ -174,7 +182,7 @@ def _totals(cases: Sequence[_TestCase]) -> dict[str, str]:
     }
 
 
-def _add_suite(root: ET.Element, name: str, cases: Sequence[_TestCase], created: str) -> None:
+def _add_suite(root: ET.Element, name: str, cases: Sequence[Marked], created: str) -> None:
     about = {"name": _attribute(name), "timestamp": _attribute(created), **_totals(cases)}
     suite = ET.SubElement(root, "testsuite", about)
     for case, unique in zip(cases, _unique_names(case.name for case in cases), strict=True):
@@ -205,7 +213,7 @@ def _attribute(text: str) -> str:
 def render_junit(report: Report) -> str:
     """Render a judged run as JUnit XML: a suite of its cases and a suite of its thresholds."""
     header = report.run.header
-    cases, gates = _test_cases(report), _gate_cases(report)
+    cases, gates = mark_cases(report), mark_checks(report)
     about = {"name": "evalkit", "timestamp": _attribute(header.created)}
     root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
     _add_suite(root, header.evalset, cases, header.created)
