@@ -39,7 +39,7 @@ class Preview:
     """The size of a run; costs are None where no stored trial tells what one costs.
 
     `most_trials` may be run of each case if those before them decide nothing; calls and cost are those
-    of the first `trials`.
+    of the first `trials`. `judge_calls` are at most so many: a verdict that is kept takes none.
     """
 
     evalset: str
@@ -52,6 +52,8 @@ class Preview:
     cost_usd: float | None
     metrics: tuple[str, ...]
     baseline_trials: int
+    judge: str = ""
+    judge_calls: int = 0
     warnings: tuple[str, ...] = ()
 
 

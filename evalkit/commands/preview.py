@@ -47,6 +47,8 @@ async def _preview(order: Order, world: World) -> Preview:
                 dict.fromkeys(s.info.name for scorers in plan.scorers.values() for s in scorers)
             ),
             baseline_trials=baseline.header.trials if baseline else 0,
+            judge=plan.panel.serving.name if plan.panel.has_judge else "",
+            judge_calls=count_judge_calls(plan),
             warnings=find_warnings(plan, baseline),
         )
 
@@ -64,6 +66,19 @@ def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
         },
     )
     return tuple(foresee(plan.gate, planned, tabulate(baseline) if baseline else None))
+
+
+def count_judge_calls(plan: Plan) -> int:
+    """How often a judge is asked when nothing is kept: every judged answer and every control."""
+    if not plan.panel.has_judge or plan.panel.serving.is_local:
+        return 0
+    judged = sum(
+        bool(info.judge)
+        for scorers in plan.scorers.values()
+        for info in {scorer.info.name: scorer.info for scorer in scorers}.values()
+    )
+    votes = plan.panel.serving.votes
+    return judged * plan.settings.first_trials * votes + plan.panel.count_controls()
 
 
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:

@@ -69,6 +69,10 @@ class Panel:
         if self._wants_controls and rubric.judged:
             self._rubrics[metric] = rubric
 
+    def count_controls(self) -> int:
+        """How many known answers there are to be judged."""
+        return sum(len(controls_of(rubric)) for rubric in self._rubrics.values())
+
     async def start(self) -> None:
         """Get ready while the agents work on their first answers.
 

@@ -98,6 +98,9 @@ def preview_text(preview: Preview, screen: Screen) -> str:
     if preview.baseline_trials:
         against = f"{count_of(preview.baseline_trials, 'trial')} a case"
     calls = count_of(preview.agent_calls, "agent call")
+    judged = "no calls"
+    if preview.judge_calls:
+        judged = f"{count_of(preview.judge_calls, 'call')} at most, controls included"
     more = ""
     if preview.most_trials > preview.trials:
         more = f"; up to {preview.most_trials} of each case while the gate is undecided"
@@ -107,6 +110,7 @@ def preview_text(preview: Preview, screen: Screen) -> str:
         f"  trials: {preview.trials} of each case, {calls} in all{more}",
         f"  cost of the agent: {cost}",
         f"  scored by: {', '.join(preview.metrics)}",
+        *([f"  judge: {preview.judge}, {judged}"] if preview.judge else []),
         f"  baseline: {against}",
         f"  cases: {', '.join(preview.case_ids)}",
         *(f"  warning: {warning}" for warning in preview.warnings),
@@ -130,6 +134,8 @@ def preview_json(preview: Preview) -> str:
             "cost_usd": preview.cost_usd,
             "metrics": list(preview.metrics),
             "baseline_trials": preview.baseline_trials,
+            "judge": preview.judge,
+            "judge_calls": preview.judge_calls,
             "warnings": list(preview.warnings),
         }
     )
