@@ -23,6 +23,7 @@ LAYERS = (
     ("reports",),
     ("execution",),
     ("desk", "headers"),
+    ("history",),
     ("findings",),
     ("gating",),
     ("compare", "summary"),

@@ -23,6 +23,7 @@ COMMANDS = (
     "baseline",
     "gate",
     "score",
+    "history",
     "diff",
     "show",
     "power",

@@ -17,6 +17,7 @@ from evalkit import __version__
 from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
+from evalkit.cli.telling import history
 from evalkit.console import emit, say
 from evalkit.delivery import leave
 
@@ -77,7 +78,20 @@ def _evalkit(
     pass
 
 
-for command in (run, baseline, gate, score, diff, show, power, aa, validate, merge, repair):
+for command in (
+    run,
+    baseline,
+    gate,
+    score,
+    history,
+    diff,
+    show,
+    power,
+    aa,
+    validate,
+    merge,
+    repair,
+):
     app.command()(command)
 
 

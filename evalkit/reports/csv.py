@@ -55,7 +55,7 @@ def render_csv(report: Report) -> str:
     metrics = [info.name for info in report.run.header.metrics]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_cell(name) for name in (*COLUMNS, *metrics)])
+    writer.writerow([safe_cell(name) for name in (*COLUMNS, *metrics)])
     for result in case_results(report):
         writer.writerow([*_row(result), *_means(result.trials, metrics)])
     return stream.getvalue()
@@ -67,7 +67,7 @@ def _row(result: CaseResult) -> Iterator[str]:
     costs = [t.output.cost_usd for t in result.trials if t.output.cost_usd is not None]
     latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
     texts = (result.case.id, " ".join(result.case.tags), result.standing)
-    yield from map(_cell, texts)
+    yield from map(safe_cell, texts)
     counts = (result.flaky, result.passed, result.scored, len(result.trials))
     yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
     yield _number(latencies)
@@ -75,7 +75,9 @@ def _row(result: CaseResult) -> Iterator[str]:
     expected = "" if result.case.expected is None else json_text(result.case.expected)
     answer = answer_text(output) if output else ""
     error = f"{output.error.kind}: {output.error.message}" if output and output.error else ""
-    yield from map(_cell, (reason_text(result), input_text(result.case), expected, answer, error))
+    yield from map(
+        safe_cell, (reason_text(result), input_text(result.case), expected, answer, error)
+    )
 
 
 def _means(trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[str]:
@@ -94,6 +96,7 @@ def _number(values: Sequence[float]) -> str:
     return f"{mean(values):.9g}" if values else ""
 
 
-def _cell(text: str) -> str:
+def safe_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula."""
     cleaned = clean(text, newlines=True)[:_LONGEST_CELL]
     return f"'{cleaned}" if cleaned.lstrip(" '").startswith(_OPENS_FORMULA) else cleaned

@@ -1,0 +1,115 @@
+"""`evalkit history`: the scores of a set by version and date, over stored runs and recorded baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from evalkit.baseline import baseline_path, read_baseline
+from evalkit.digest import canonical
+from evalkit.errors import EvalkitError, InvalidInput, NothingSelected
+from evalkit.files import exists, read_stored, write_whole
+from evalkit.history import HistoryRow, sum_up
+from evalkit.loading.evalset import load_evalset
+from evalkit.packing import pack, unpack
+from evalkit.project import find_root, path_in
+from evalkit.store import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
+from evalkit.world import World
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """The rows of one set, oldest first; `notes` say what could not be read and was left out."""
+
+    evalset: str
+    rows: tuple[HistoryRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -> History:
+    """Read the newest `limit` rows of a set; with `record` also keep them in that file, one line a run.
+
+    The file is only added to, and a run that is in it stays as it is, so that two branches' files merge
+    by taking the lines of both.
+
+    Raises:
+        InvalidInput: the set or the file is broken.
+        NothingSelected: there is no row.
+        StoreError: the file could not be written.
+    """
+    root = find_root(evalset.parent, world.cwd)
+    found, problems = load_evalset(evalset, root=root)
+    if problems:
+        raise InvalidInput(problems)
+    path, notes = path_in(root, evalset), list[str]()
+    recorded = list(_read_recorded(record)) if record is not None and exists(record) else []
+    rows = {row.id: row for row in recorded if row.evalset_path == path}
+    known = frozenset(rows)
+    for row in (*_read_baseline(root, evalset, found.name, notes), *_read_runs(root, path, notes)):
+        rows.setdefault(row.id, row)
+    if not rows:
+        raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
+    if record is not None:
+        fresh = [row for row in rows.values() if row.id not in known and not row.selection]
+        lines = (canonical(pack(row)) + "\n" for row in (*recorded, *fresh))
+        write_whole(record, "".join(lines))
+    ordered = sorted(rows.values(), key=lambda row: (row.created, row.id))
+    return History(evalset=found.name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
+
+
+def _read_recorded(path: Path) -> Iterator[HistoryRow]:
+    """The rows of a history file; of equal ids, as after a merge, the first counts."""
+    seen: set[str] = set()
+    for number, line in enumerate(read_stored(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.convert(unpack(line), HistoryRow, strict=True)
+        except ValueError as error:
+            raise InvalidInput.single(
+                f"{path}:{number}: not a row of a history: {error}. Remove the line."
+            ) from error
+        if row.id not in seen:
+            seen.add(row.id)
+            yield row
+
+
+def _read_baseline(root: Path, evalset: Path, name: str, notes: list[str]) -> Iterable[HistoryRow]:
+    path = baseline_path(root / path_in(root, evalset), name)
+    if not exists(path):
+        return ()
+    try:
+        return (sum_up(read_baseline(path), "baseline"),)
+    except EvalkitError as error:
+        notes.append(str(error))
+        return ()
+
+
+def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[HistoryRow]:
+    """The row of every finished run of the set; a run without one is read whole."""
+    for run_id in list_run_ids(root):
+        folder = runs_folder(root) / run_id
+        try:
+            row = _stored_row(folder)
+            if row is None and read_header(folder).evalset_path == evalset_path:
+                run = read_run(folder)
+                row = sum_up(run) if run.finished else None
+        except EvalkitError as error:
+            notes.append(str(error))
+            continue
+        if row is not None and row.evalset_path == evalset_path:
+            yield row
+
+
+def _stored_row(folder: Path) -> HistoryRow | None:
+    """The row a finished run left with its summary; a summary is derived, so what is odd is passed over."""
+    path = folder / SUMMARY_FILE
+    if not exists(path):
+        return None
+    try:
+        return msgspec.convert(unpack(read_stored(path))["row"], HistoryRow, strict=True)
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,152 @@
+"""A run summed up in one row of a history: who, when, every metric with its interval, errors, cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Literal
+
+from evalkit.gating.limits import read_value
+from evalkit.records import Rule, Run
+from evalkit.samples import CaseScores, ScoreTable, quantile, tabulate
+from evalkit.summary import summarise_table
+from evalkit.verdict import MetricSummary
+
+SCHEMA = "evalkit.history/v1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryMetric:
+    """One metric of a run, or of the cases with `tag`; `low` and `high` bound 90 % of where its mean is."""
+
+    metric: str
+    tag: str | None = None
+    unit: str = ""
+    higher_is_better: bool = True
+    mean: float | None = None
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    scored: int = 0
+    due: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRow:
+    """One run or recorded baseline.
+
+    `errors` counts trials without a score by what went wrong; `latency_s` holds p50, p95 and p99 over all
+    answers. Costs are None where nothing tells them. `definition` tells one measuring of the set from
+    another: its cases, metrics and judge.
+    """
+
+    kind: Literal["run", "baseline"] = "run"
+    id: str
+    created: str
+    version: str
+    commit: str = ""
+    dirty: bool = False
+    evalset: str
+    evalset_path: str
+    definition: str = ""
+    agent: str = ""
+    judge: str = ""
+    cases: int = 0
+    trials: int = 0
+    selection: str = ""
+    metrics: tuple[HistoryMetric, ...] = ()
+    errors: Mapping[str, int] = field(default_factory=dict)
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+    cost_usd: float | None = None
+    judge_cost_usd: float | None = None
+    schema: str = SCHEMA
+
+    def find(self, metric: str, tag: str | None = None) -> HistoryMetric | None:
+        """One of its metrics."""
+        return next(
+            (each for each in self.metrics if (each.metric, each.tag) == (metric, tag)), None
+        )
+
+
+def sum_up(run: Run, kind: Literal["run", "baseline"] = "run") -> HistoryRow:
+    """The row of a run."""
+    header, table = run.header, tabulate(run)
+    latencies = [trial.output.latency_s for trial in run.trials if trial.output.error is None]
+    costs = [t.output.cost_usd for t in run.trials if t.output.cost_usd is not None]
+    judged = [
+        score.judgement.cost_usd
+        for trial in run.trials
+        for score in trial.scores
+        if score.judgement is not None and score.judgement.cost_usd is not None
+    ]
+    return HistoryRow(
+        kind=kind,
+        id=header.id,
+        created=header.created,
+        version=header.agent_version,
+        commit=header.git_commit,
+        dirty=header.git_dirty,
+        evalset=header.evalset,
+        evalset_path=header.evalset_path,
+        definition=header.evalset_digest,
+        agent=header.agent_entrypoint,
+        judge=", ".join(sorted({info.judge for info in header.metrics if info.judge})),
+        cases=len(header.cases),
+        trials=header.trials,
+        selection=" ".join(filter(None, (header.selection, header.shard))),
+        metrics=tuple(_metrics(table)),
+        errors=_count_errors(run),
+        latency_s={name: quantile(latencies, level) for name, level in _LEVELS}
+        if latencies
+        else {},
+        cost_usd=sum(costs) if costs else None,
+        judge_cost_usd=sum(judged) if judged else None,
+    )
+
+
+_LEVELS = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+
+
+def _metrics(table: ScoreTable) -> Iterable[HistoryMetric]:
+    for summary in summarise_table(table):
+        whole = HistoryMetric(
+            metric=summary.metric,
+            tag=summary.tag,
+            unit=summary.unit,
+            higher_is_better=summary.higher_is_better,
+            mean=summary.mean,
+            rate=summary.rate,
+            scored=summary.scored,
+            due=summary.due,
+        )
+        if summary.tag is not None:
+            # Of a tag only what it comes to: a history is kept for years.
+            yield whole
+            continue
+        low, high = _bounds(summary, tuple(table.scores.get(summary.metric, {}).values()))
+        yield replace(whole, low=low, high=high, p50=summary.p50, p95=summary.p95, p99=summary.p99)
+
+
+def _bounds(
+    summary: MetricSummary, cases: Sequence[CaseScores]
+) -> tuple[float | None, float | None]:
+    if summary.mean is None:
+        return None, None
+    rule = Rule(metric=summary.metric, min=0.0)
+    low, high = read_value(rule, summary.unit, cases).interval
+    return (low if isfinite(low) else None, high if isfinite(high) else None)
+
+
+def _count_errors(run: Run) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for trial in run.trials:
+        if trial.output.error is not None:
+            counts[trial.output.error.kind] += 1
+        elif trial.state not in ("scored", "skipped"):
+            counts[trial.state] += 1
+    return dict(sorted(counts.items()))
