@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite, log10
 
 from evalkit.reports.html.markup import Html, join, tag
@@ -95,13 +96,75 @@ def _bins(values: Sequence[float], axis: Range) -> dict[float, int]:
     return counts
 
 
-def _drawing(parts: Sequence[Html], height: float, label: str) -> Html:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One value of a series, its interval if it has one, and a mark where it is not like the one before."""
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    mark: str = ""
+
+
+_LINE_WIDTH, _LINE_HEIGHT = 560.0, 120.0
+
+
+def line_plot(
+    points: Sequence[Point], *, label: str, zero_to_one: bool, show: Callable[[float], str]
+) -> Html:
+    """Values in order as a line over a band of their intervals; what is unknown leaves a gap."""
+    known = [
+        value
+        for point in points
+        for value in (point.value, point.low, point.high)
+        if value is not None and isfinite(value)
+    ]
+    low, high = (0.0, 1.0) if zero_to_one else (min([0.0, *known]), max(known, default=1.0))
+
+    def x_of(index: int) -> float:
+        return _PAD + index * (_LINE_WIDTH - 2 * _PAD) / max(len(points) - 1, 1)
+
+    def y_of(value: float) -> float:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(_LINE_HEIGHT - _PAD - share * (_LINE_HEIGHT - 2 * _PAD), 2)
+
+    parts = [
+        tag("text", show(bound), x=2, y=y, class_="bound")
+        for bound, y in ((high, 10), (low, _LINE_HEIGHT - 1))
+    ]
+    for index, point in enumerate(points):
+        x = x_of(index)
+        if point.mark:
+            parts.append(tag("line", x1=x, x2=x, y1=0, y2=_LINE_HEIGHT, class_="limit"))
+        if point.low is not None and point.high is not None:
+            ends = {"y1": y_of(point.low), "y2": y_of(point.high)}
+            parts.append(tag("line", x1=x, x2=x, class_="spread", **ends))
+    for first, second in pairwise(range(len(points))):
+        before, after = points[first].value, points[second].value
+        if before is not None and after is not None:
+            ends = {"y1": y_of(before), "y2": y_of(after)}
+            parts.append(tag("line", x1=x_of(first), x2=x_of(second), class_="series", **ends))
+    for index, point in enumerate(points):
+        if point.value is not None:
+            title = tag("title", f"{point.label} {point.mark}".strip())
+            parts.append(
+                tag(
+                    "g",
+                    title,
+                    tag("circle", cx=x_of(index), cy=y_of(point.value), r=3.5, class_="dot"),
+                )
+            )
+    return _drawing(parts, _LINE_HEIGHT, label, width=_LINE_WIDTH)
+
+
+def _drawing(parts: Sequence[Html], height: float, label: str, width: float = _WIDTH) -> Html:
     return tag(
         "svg",
         tag("title", label),
         join(parts),
-        viewBox=f"0 0 {_WIDTH:g} {height:g}",
-        width=_WIDTH,
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
         height=height,
         role="img",
         aria_label=label,

@@ -70,7 +70,8 @@ def _section(name: str, title: str, *children: Html | None) -> Html:
     return tag("section", tag("h2", title), *children, id=name)
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[Html | str]], *, name: str) -> Html:
+def table(titles: Sequence[str], rows: Sequence[Sequence[Html | str]], *, name: str) -> Html:
+    """Rows under titles; on a narrow screen each cell says its title."""
     head = tag("tr", join(tag("th", title, scope="col") for title in titles))
     body = join(
         tag(
@@ -98,7 +99,7 @@ def _thresholds(report: Report) -> Html | None:
         )
         plot = _check_plot(check) or ""
         rows.append((badge, name, *check_texts(check, unit), allowed_text(check.rule, unit), plot))
-    return _section("thresholds", "Thresholds", _table(titles, rows, name="thresholds"))
+    return _section("thresholds", "Thresholds", table(titles, rows, name="thresholds"))
 
 
 def _check_plot(check: Check) -> Html | None:
@@ -153,7 +154,7 @@ def _distributions(report: Report) -> Html | None:
     if not rows:
         return None
     titles = ("metric", "mean", "spread", "scored", "baseline above, this run below")
-    return _section("metrics", "Metrics", _table(titles, rows, name="metrics"))
+    return _section("metrics", "Metrics", table(titles, rows, name="metrics"))
 
 
 def _strips(name: str, unit: str, before: Sequence[float], now: Sequence[float]) -> Html:
@@ -171,7 +172,7 @@ def _tags(report: Report) -> Html | None:
     titles, rows = tag_rows(report, _MOST_TAG_METRICS)
     if not rows:
         return None
-    return _section("tags", "Tags", _table(["tag", *titles[1:]], rows, name="tags"))
+    return _section("tags", "Tags", table(["tag", *titles[1:]], rows, name="tags"))
 
 
 def _notes(report: Report) -> Html:
