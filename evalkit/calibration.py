@@ -97,3 +97,23 @@ class Calibration:
     models: tuple[str, ...] = ()
     repeats: int = 0
     criteria: tuple[CriterionCalibration, ...] = ()
+
+
+def find_unmet(calibration: Calibration, kappa: float, labels: int) -> str:
+    """Why a judge has not been shown to agree well enough with people; empty when it has.
+
+    Every criterion that is judged has to meet the kappa, on as many answers.
+    """
+    for found in calibration.criteria:
+        agreement = found.agreement
+        answers = agreement.answers if agreement is not None else 0
+        if answers < labels:
+            return (
+                f"{found.criterion} rests on {answers} labelled answers, and {labels} are required"
+            )
+        reached = agreement.kappa if agreement is not None else None
+        if reached is None:
+            return f"{found.criterion} has no kappa, as one level was given throughout"
+        if reached.value < kappa:
+            return f"kappa of {found.criterion} is {reached.value:.2f}, and {kappa:g} is required"
+    return "" if calibration.criteria else "no criterion was calibrated"

@@ -136,7 +136,7 @@ class Check:
     changed. An unchanged agent fails with probability `false_alarm` at most; a change of the size
     `smallest_seen` (unsigned, like `difference`) fails 4 times in 5, None where none does. `users` is
     the answer to the other question where the rule asks about these cases. `to_decide` says what would
-    settle an inconclusive check.
+    settle an inconclusive check. `advisory` says why the check decides nothing, if it does not.
     """
 
     rule: Rule
@@ -156,6 +156,7 @@ class Check:
     trials: float = 0.0
     hits: tuple[CaseHit, ...] = ()
     to_decide: str = ""
+    advisory: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,13 +6,12 @@ import csv
 import math
 from collections import defaultdict
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.inter_rater import cohens_kappa  # type: ignore[import-untyped]
 
 from evalkit.statistics.agreement import (
     agreement_of,
@@ -62,7 +61,9 @@ def test_ac1_is_gwets_formula_written_out() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(TABLES.filter(lambda table: table.sum() > 0))
-def test_every_figure_lies_in_its_interval_and_does_not_mind_who_is_first(table: np.ndarray) -> None:
+def test_every_figure_lies_in_its_interval_and_does_not_mind_who_is_first(
+    table: np.ndarray,
+) -> None:
     levels, values = ("good", "fair", "bad"), (1.0, 0.5, 0.0)
     one, other = (agreement_of(each, levels, values) for each in (table, table.T))
     assert one.answers == int(table.sum())
@@ -108,9 +109,7 @@ def test_half_widths_are_those_a_calibration_is_planned_by() -> None:
     "truth",
     [[[0.4, 0.1], [0.1, 0.4]], [[0.72, 0.08], [0.04, 0.16]], [[0.49, 0.01], [0.01, 0.49]]],
 )
-def test_intervals_hold_the_truth_nine_times_in_ten(
-    truth: list[list[float]], answers: int
-) -> None:
+def test_intervals_hold_the_truth_nine_times_in_ten(truth: list[list[float]], answers: int) -> None:
     rng = np.random.default_rng(7)
     table = np.array(truth)
     actual = {"kappa": float(cohen_kappa(table)), "ac1": float(gwet_ac1(table))}
@@ -163,7 +162,7 @@ def test_the_kappa_of_recorded_judges_is_what_counting_gives() -> None:
     for pairs in list(by_judge.values())[::6]:
         total = len(pairs)
         seen = sum(first == second for first, second in pairs) / total
-        chance = sum(
+        chance: float = sum(
             sum(first == level for first, _ in pairs) * sum(second == level for _, second in pairs)
             for level in ("1", "2")
         )

@@ -27,7 +27,7 @@ LAYERS = (
     ("findings",),
     ("gating",),
     ("compare", "summary"),
-    ("samples", "statistics"),
+    ("samples",),
     ("resuming", "rescoring"),
     ("runner", "plan"),
     ("world",),
@@ -36,6 +36,7 @@ LAYERS = (
     ("judging",),
     ("agents",),
     ("loading", "store", "baseline", "refs", "plugins"),
+    ("statistics",),
     ("worker",),
 )
 """From the top down, for the modules whose order matters most; see `test_imports_run_downward`."""

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.cli.judging import calibrate
 from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
@@ -88,6 +89,7 @@ for command in (
     show,
     power,
     aa,
+    calibrate,
     validate,
     merge,
     repair,

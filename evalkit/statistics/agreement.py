@@ -51,9 +51,7 @@ def agreement_of(table: Floats, levels: Sequence[str], values: Sequence[float]) 
     return Agreement(
         levels=tuple(levels),
         confusion=tuple(tuple(int(count) for count in row) for row in table),
-        accuracy=Estimate(
-            value=hits, low=min(accuracy.low, hits), high=max(accuracy.high, hits)
-        ),
+        accuracy=Estimate(value=hits, low=min(accuracy.low, hits), high=max(accuracy.high, hits)),
         ac1=_estimate(gwet_ac1, table, draws, is_perfect) or _certain(),
         kappa=_estimate(cohen_kappa, table, draws, is_perfect),
         weighted_kappa=_estimate(
@@ -144,10 +142,10 @@ def compare_raters(
             if others is not None:
                 pairs[rater, ""].append((others, by_rater[rater]))
     return tuple(
-        RaterAgreement(
-            rater=rater, other=other, agreement=measure_agreement(found, levels, values)
+        RaterAgreement(rater=rater, other=other, agreement=measure_agreement(found, levels, values))
+        for (rater, other), found in sorted(
+            pairs.items(), key=lambda pair: (not pair[0][1], pair[0])
         )
-        for (rater, other), found in sorted(pairs.items(), key=lambda pair: (not pair[0][1], pair[0]))
     )
 
 
