@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline, read_renewed
+from evalkit.correcting import add_people
 from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
@@ -118,7 +119,8 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
         ),
     )
     looked = looks_note(run, verdict)
-    return replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
+    verdict = replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
+    return add_people(verdict, run, place.root)
 
 
 def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:

@@ -14,7 +14,8 @@ class HumanLabel:
 
     `input`, `reference` and `context` are what the person saw beside the answer, and what a judge is
     shown. `case` names the case of an eval set that the answer was given to, if it was. `rater` tells
-    people apart; empty when there is one.
+    people apart; empty when there is one. `drawn` are the runs in which the answer was drawn by lot: what
+    is estimated of a run must rest on those labels alone, as others were chosen for a reason.
     """
 
     criterion: str
@@ -27,6 +28,7 @@ class HumanLabel:
     rater: str = ""
     case: str = ""
     note: str = ""
+    drawn: tuple[str, ...] = ()
 
     @property
     def item(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from evalkit.judgement import Judgement, JudgeSpec, Trust
 from evalkit.spans import Span
@@ -21,15 +21,7 @@ TrialState: TypeAlias = Literal[
 Stat: TypeAlias = Literal["mean", "rate", "p50", "p95", "p99"]
 Outcome: TypeAlias = Literal["pass", "fail", "inconclusive", "undecided"]
 
-TRIAL_STATES: tuple[TrialState, ...] = (
-    "scored",
-    "agent_error",
-    "judge_error",
-    "metric_error",
-    "unscored",
-    "skipped",
-    "not_run",
-)
+TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,12 +27,26 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HumanMean:
+    """The mean people would have given, estimated from their labels of `cases` and the judge's of all.
+
+    `low` and `high` bound its 90 % interval; `share` is how much of it rests on the judge.
+    """
+
+    mean: float
+    low: float
+    high: float
+    cases: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSummary:
     """One metric over the trials of a run, or over those of the cases with `tag`.
 
     `scored` of `due` trials have a value; `missing` says why the others have none. The statistics
     are over the scored ones, in the metric's unit; None when there are none. `rate` is the share
-    that passed, None for measurements.
+    that passed, None for measurements. `people` is what people would have given in the judge's place.
     """
 
     metric: str
@@ -47,6 +61,7 @@ class MetricSummary:
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    people: HumanMean | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

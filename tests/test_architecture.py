@@ -20,6 +20,7 @@ LAYERS = (
     ("problems",),
     ("commands",),
     ("deciding", "frames", "progress"),
+    ("correcting",),
     ("reports",),
     ("execution",),
     ("desk", "headers"),

@@ -126,10 +126,8 @@ def _check_figures(agreement: Agreement, what: str) -> None:
 def _follows(stored: Estimate | None, counted: float | None) -> bool:
     if stored is None or counted is None:
         return stored is None and counted is None
-    return (
-        abs(stored.value - counted) <= _SLACK
-        and stored.low - _SLACK <= stored.value <= stored.high + _SLACK
-    )
+    is_counted = abs(stored.value - counted) <= _SLACK
+    return is_counted and stored.low - _SLACK <= stored.value <= stored.high + _SLACK
 
 
 def why_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[Calibration]) -> str:

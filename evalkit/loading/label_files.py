@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.labels import HumanLabel
-from evalkit.loading.labels import LABEL_KEYS, guard
+from evalkit.loading.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR, guard
+from evalkit.rubric import Criterion, Level
 
 _HEAD = "# What people said of answers; `evalkit calibrate` compares judges with it.\nlabels:\n"
+_TO_FILL_IN = ("level", "note")
 _ALWAYS = ("answer", "criterion", "level")
 _PLAIN = re.compile(r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?")
 _UNPRINTABLE = re.compile(
@@ -28,11 +30,37 @@ def write_yaml(labels: Iterable[HumanLabel]) -> str:
 
 def write_csv(labels: Iterable[HumanLabel]) -> str:
     """A CSV file whose cells no spreadsheet takes for formulas."""
+    return _table(LABEL_KEYS, (_cells(label) for label in _in_order(labels)))
+
+
+def write_worksheet(labels: Iterable[HumanLabel], criteria: Mapping[str, Criterion]) -> str:
+    """A CSV file of labels whose levels are to be filled in, with what is asked and the levels there are.
+
+    The labels stay in their order; `criteria` are those they are of.
+    """
+    columns = tuple(key for key in LABEL_KEYS if key not in _TO_FILL_IN)
+    rows = []
+    for label in labels:
+        cells, criterion = _cells(label), criteria[label.criterion]
+        levels = "; ".join(_describe(level) for level in criterion.levels)
+        rows.append({**cells, "question": criterion.question, "levels": levels})
+    return _table((*columns, *HELP_COLUMNS, *_TO_FILL_IN), rows)
+
+
+def _describe(level: Level) -> str:
+    return f"{level.name} ({level.description})" if level.description else level.name
+
+
+def _cells(label: HumanLabel) -> dict[str, str]:
+    texts = {key: getattr(label, key) for key in LABEL_KEYS}
+    return {**texts, "drawn": RUN_SEPARATOR.join(label.drawn)}
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(LABEL_KEYS)
-    for label in _in_order(labels):
-        writer.writerow([guard(_whole(getattr(label, key))) for key in LABEL_KEYS])
+    writer.writerow(columns)
+    writer.writerows([guard(_whole(row[column])) for column in columns] for row in rows)
     return text.getvalue()
 
 
@@ -43,10 +71,14 @@ def _in_order(labels: Iterable[HumanLabel]) -> list[HumanLabel]:
 def _block(label: HumanLabel) -> Iterator[str]:
     mark = "- "
     for key in LABEL_KEYS:
+        if key == "drawn":
+            continue
         text = _whole(getattr(label, key))
         if text or key in _ALWAYS:
             yield f"{mark}{key}: {_scalar(text)}"
             mark = "  "
+    if label.drawn:
+        yield f"{mark}drawn: [{', '.join(_quoted(_whole(run)) for run in label.drawn)}]"
 
 
 def _scalar(text: str) -> str:
@@ -57,6 +89,10 @@ def _scalar(text: str) -> str:
     if _is_block(lines):
         chomping = "" if text.endswith("\n") else "-"
         return "\n".join([f"|{chomping}", *(f"    {line}" if line else "" for line in lines)])
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     quoted = json.dumps(text, ensure_ascii=False)
     return _UNPRINTABLE.sub(lambda match: _escape(match[0]), quoted)
 

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit.labels import HumanLabel
-from evalkit.loading.nodes import Broken, MappingNode, Member, Node, Scalar, is_null, quote
+from evalkit.loading.nodes import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Member,
+    Node,
+    Scalar,
+    is_null,
+    quote,
+)
 from evalkit.loading.reading import Fields, open_fields, suggest
 from evalkit.loading.specs import only_given
 from evalkit.loading.tables import Row, read_table
@@ -28,8 +37,15 @@ LABEL_KEYS = (
     "level",
     "rater",
     "note",
+    "drawn",
 )
 """In the order in which they are written; also the columns of a CSV file."""
+
+HELP_COLUMNS = ("question", "levels")
+"""In a CSV file, for the person who fills it in; nothing is read from them."""
+
+RUN_SEPARATOR = ";"
+"""Between the runs in a cell of the column `drawn`."""
 
 _FORMULA = r"'*[=+\-@\t\r\n＝＋－＠]"
 """How a cell begins that a spreadsheet would calculate, or that has been kept from it (OWASP)."""
@@ -57,6 +73,14 @@ def load_labels(
     Labels name the rubric and criterion they are of; both are filled in where `rubrics` leave one choice.
     Labels of rubrics that are not given are kept as they are.
     """
+    placed, problems = load_placed_labels(path, rubrics)
+    return tuple(label for label, _ in placed), problems
+
+
+def load_placed_labels(
+    path: Path, rubrics: Sequence[Rubric], *, is_worksheet: bool = False
+) -> tuple[tuple[tuple[HumanLabel, Location], ...], list[Problem]]:
+    """Like `load_labels`, with where each label stands; rows of a worksheet may have no level yet."""
     problems: list[Problem] = []
     shown = shown_path(path)
     try:
@@ -68,11 +92,13 @@ def load_labels(
     first: dict[tuple[str, str, str], Location] = {}
     labels = []
     for node in read(data, shown, problems):
+        if is_worksheet and isinstance(node, MappingNode) and "level" not in node.members:
+            continue
         label = _read_label(node, rubrics, problems)
         if label is None:
             continue
         if _is_new(label, node.where, first, problems):
-            labels.append(label)
+            labels.append((label, node.where))
         if len(problems) >= MAX_PROBLEMS:
             problems.append(
                 Problem(message="too many problems to go on reading.", where=node.where)
@@ -100,7 +126,7 @@ def _read_csv(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]
 def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
     messages = []
     for column in dict.fromkeys(columns):
-        if column not in LABEL_KEYS:
+        if column not in (*LABEL_KEYS, *HELP_COLUMNS):
             near = suggest(column, LABEL_KEYS) or f". Known columns: {', '.join(LABEL_KEYS)}."
             messages.append(f"unknown column {quote(column)}{near}")
         if columns.count(column) > 1:
@@ -120,7 +146,14 @@ def _row_node(row: Row) -> MappingNode:
     members = {
         column: Member(row.where, Scalar(kind="text", text=unguard(cell), where=row.where))
         for column, cell in cells.items()
+        if column not in HELP_COLUMNS
     }
+    if "drawn" in members:
+        runs = tuple(
+            Scalar(kind="text", text=unguard(run.strip()), where=row.where)
+            for run in cells["drawn"].split(RUN_SEPARATOR)
+        )
+        members["drawn"] = Member(row.where, ListNode(items=runs, where=row.where))
     return MappingNode(members=members, where=row.where)
 
 
@@ -136,12 +169,14 @@ def _read_label(
     answer, level = fields.required_text("answer"), fields.required_text("level")
     names = {key: fields.label(key) for key in ("rubric", "criterion", "rater", "case")}
     texts = {key: fields.text(key) for key in ("input", "reference", "context", "note")}
+    drawn = fields.labels("drawn") or ()
     if answer is None or level is None or len(problems) > known:
         return None
     label = HumanLabel(
         answer=answer,
         level=level,
         criterion=names.pop("criterion") or "",
+        drawn=drawn,
         **only_given(names),
         **only_given(texts),
     )

@@ -118,7 +118,7 @@ class RubricScorer:
         return replace(score, advisory=True) if self.info.advisory else score
 
     async def _score(self, case: Case, output: Output) -> Score:
-        question, missing = self._question(case, output)
+        question, missing = self.question(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
         found: dict[str, CriterionVerdict] = {}
@@ -152,7 +152,7 @@ class RubricScorer:
             return (floor_reading(question, reason),)
         return await self.panel.judge(self.spec.name, question)
 
-    def _question(self, case: Case, output: Output) -> tuple[Question, str]:
+    def question(self, case: Case, output: Output) -> tuple[Question, str]:
         """What a judge is asked; or why it cannot be."""
         answer = _as_text(find(output, self.of))
         context = self._context(case, output)

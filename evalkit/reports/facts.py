@@ -122,11 +122,20 @@ def judge_text(trust: Trust) -> str:
 def _spread(summary: MetricSummary) -> str:
     if not summary.unit:
         differs = summary.rate is not None and summary.rate != summary.mean
-        return f"{value_text(summary.rate, '')} passed" if differs else ""
+        passed = f"{value_text(summary.rate, '')} passed" if differs else ""
+        return ", ".join(filter(None, (passed, _people(summary))))
     points = (("p50", summary.p50), ("p95", summary.p95))
     return ", ".join(
         f"{name} {value_text(value, summary.unit)}" for name, value in points if value is not None
     )
+
+
+def _people(summary: MetricSummary) -> str:
+    people = summary.people
+    if people is None:
+        return ""
+    low, high = value_text(people.low, ""), value_text(people.high, "")
+    return f"people {value_text(people.mean, '')} ({low} to {high}, {people.cases} labelled)"
 
 
 def _accounting(summary: MetricSummary) -> str:
