@@ -20,6 +20,7 @@ from evalkit.loading.rubrics import load_rubric
 from evalkit.rubric import CalibrationWish, Criterion, Rubric
 from evalkit.statistics.agreement import compare_raters, measure_agreement
 from tests.conftest import Project
+from tests.test_schemas import validator
 
 RUBRIC = """
     rubric: shout
@@ -100,6 +101,7 @@ def calibrate(project: Project, *more: str) -> Any:
 def test_a_judge_is_held_against_people_and_the_result_kept(judged: Project) -> None:
     done = calibrate(judged, "--repeats", "2", "--format", "json")
     assert done.code == 0, done.err
+    validator("report").validate(done.json)
     (found,) = done.json["calibration"]["criteria"]
     # ONE, Two, four are judged yes; III, which most call right, no; the melons have no majority.
     assert found["agreement"]["confusion"] == [[3, 1], [0, 5]]

@@ -153,6 +153,4 @@ def test_the_calibration_of_the_readme_is_what_the_command_prints(project: Proje
     done = run_here(project.folder, *command.split()[1:])
     assert done.returncode == 1, done.stderr
     shown = "\n".join(line.rstrip() for line in done.stdout.splitlines())
-    replace_or_compare(
-        "<!-- calibration session -->", f"\n```text\n$ {command}\n{shown}\n```\n"
-    )
+    replace_or_compare("<!-- calibration session -->", f"\n```text\n$ {command}\n{shown}\n```\n")

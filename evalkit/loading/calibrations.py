@@ -27,7 +27,8 @@ DIGITS = 4
 """Of stored figures: more would change with the version of numpy."""
 
 _ROW = re.compile(r"\[\s+\d+(?:,\s+\d+)*\s+\]")
-_SLACK = 0.6 * 10**-DIGITS
+_SLACK = 0.00006
+"""Between a stored figure and the counted one: rounding, and no more."""
 
 
 def calibration_path(rubric: Path) -> Path:
