@@ -19,7 +19,7 @@ LAYERS = (
     ("console", "options"),
     ("problems",),
     ("commands",),
-    ("deciding", "frames", "progress"),
+    ("deciding", "frames", "progress", "reviewing"),
     ("correcting",),
     ("reports",),
     ("execution",),

@@ -26,6 +26,7 @@ COMMANDS = (
     "history",
     "diff",
     "show",
+    "review",
     "power",
     "aa",
     "calibrate",
