@@ -267,6 +267,14 @@ def test_a_worksheet_goes_out_and_comes_back(judged: Project) -> None:
 
     done = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-out", "rest.csv")
     assert "3 levels to fill in" in done.out
+    rest = {
+        ("two", "agrees"): "partly",
+        ("three", "agrees"): "not at all",
+        ("three", "short"): "no",
+    }
+    fill_in(judged.folder / "rest.csv", rest)
+    # One that is filled in whole is a labels file as it is.
+    assert len(labels_of(judged, "rest.csv")) == 3
     again = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-in", "sheet.csv")
     assert "0 new levels" in again.out
     assert labels_of(judged) == labels
