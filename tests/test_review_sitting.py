@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.judgement import CriterionVerdict, Judgement
 from evalkit.judging.question import Question
 from evalkit.labels import HumanLabel
 from evalkit.reports.layout import Screen
@@ -256,6 +257,22 @@ def test_a_screen_fits_and_holds_nothing_that_steers_a_terminal(
     for line in frame.lines:
         assert cell_width(line) <= columns, line
         assert not any(unicodedata.category(char) in ("Cc", "Cs") for char in line)
+
+
+@given(keys=st.lists(KEYS, max_size=12))
+def test_no_key_shows_a_verdict_before_all_is_answered(keys: Sequence[str]) -> None:
+    verdict = CriterionVerdict(criterion="clear", level="bad", value=0, explanation="TELLTALE")
+    answer = make_answer("a", rubric=make_rubric("clear", "kind"), whys=["unsure"])
+    score = replace(answer.score, judgement=Judgement(verdicts=(verdict,)))
+    sitting = begin([Picked(answer=replace(answer, score=score), is_drawn=True)], (), RATER)
+    for key in keys:
+        sitting = after(sitting, [key])
+        shown = "\n".join(draw(sitting, Screen(), 40).lines)
+        if sitting.criterion is not None:
+            assert "TELLTALE" not in shown
+            assert "picked" not in shown
+        elif sitting.is_revealed and not sitting.is_helping:
+            assert "TELLTALE" in shown
 
 
 def test_scrolling_shows_every_line_of_an_answer() -> None:

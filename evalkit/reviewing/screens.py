@@ -19,9 +19,6 @@ LONGEST_TEXT = 20_000
 SHORT = 5
 """Lines of a text other than the answer, until all is asked for."""
 
-LEAST_BODY = 4
-"""Lines left for the texts, whatever is asked below them."""
-
 HELP = (
     ("1 2 3 …", "give the level that has this number"),
     ("Enter", "go on, once all is answered"),
@@ -53,7 +50,7 @@ def draw(sitting: Sitting, screen: Screen, rows: int) -> Frame:
     foot = foot[max(len(foot) - (rows - 2), 0) :]
     room = rows - 2 - len(foot)
     view = View(page=max(room - 1, 1), furthest=max(len(body) - room, 0))
-    at = min(sitting.scroll, view.furthest)
+    at = 0 if sitting.is_helping else min(sitting.scroll, view.furthest)
     shown = body[at : at + room]
     padding = [""] * (room - len(shown))
     rule = _rule(at, view.furthest - at, screen)
@@ -106,7 +103,7 @@ def _section(title: str, text: str, screen: Screen, *, is_whole: bool) -> list[s
 
 
 def _key_lines(key: str, what: str, screen: Screen) -> list[str]:
-    lines = screen.fold(f"{key:10}{what}", hang=" " * 10)
+    lines = screen.fold(what, indent=f"{key:10}", hang=" " * 10)
     return screen.paint_start(lines, key, "bold")
 
 
@@ -176,7 +173,7 @@ def _foot(sitting: Sitting, screen: Screen, rows: int) -> list[str]:
             *said,
             *_keys_line("Enter next", screen, f"v {shown}", "n note", "u undo"),
         ]
-    asked = _asked(criterion, screen, max(rows - LEAST_BODY - len(decided) - len(said) - 4, 2))
+    asked = _asked(criterion, screen, max(rows // 2 - len(decided) - len(said), 2))
     note = screen.fold(f"Note: {sitting.now.note}", hang="  ") if sitting.now.note else []
     number = _number(criterion)
     return [
@@ -214,22 +211,21 @@ def _asked(criterion: Criterion, screen: Screen, room: int) -> list[str]:
     question = screen.fold(f"{criterion.name}: {criterion.question}", hang="  ")
     question = screen.paint_start(question, f"{criterion.name}:", "bold")
     levels = levels_by_key(criterion)
-    wide = max(cell_width(level.name) for level in levels.values())
+    names = {key: screen.show(level.name, screen.columns // 2) for key, level in levels.items()}
+    wide = max(map(cell_width, names.values()))
+    labels = {key: f" {key} {name}{' ' * (wide - cell_width(name))}" for key, name in names.items()}
     full = [
-        line
+        line.rstrip()
         for key, level in levels.items()
-        for line in screen.fold(
-            f" {key} {level.name}{' ' * (wide - cell_width(level.name))}  {level.description}".rstrip(),
-            hang=" " * min(wide + 5, screen.columns // 2),
-        )
+        for line in screen.fold(level.description, indent=f"{labels[key]}  ", hang=" " * (wide + 5))
     ]
     if len(question) + len(full) <= room:
         return [*question, *full]
     short = [
-        screen.show(f" {key} {level.name}  {level.description}".rstrip(), screen.columns)
+        screen.show(f"{labels[key]}  {level.description}", screen.columns).rstrip()
         for key, level in levels.items()
     ]
     if len(question) + len(short) <= room:
         return [*question, *short]
-    row = screen.fold("  ".join(f"{key} {level.name}" for key, level in levels.items()), indent=" ")
+    row = screen.fold("  ".join(f"{key} {name}" for key, name in names.items()), indent=" ")
     return [*question[: max(room - len(row), 1)], *row]
