@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -97,14 +98,22 @@ class Desk:
         self.keys = keys
         self.inside = inside
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def look(self) -> bool:
+        """See what has been shown meanwhile, if anything was."""
+        if not select.select([self.keys], [], [], 0.1)[0]:
+            return False
+        # A read may end inside a character.
+        self.seen += self._decoder.decode(os.read(self.keys, 65536))
+        return True
 
     def wait_for(self, text: str) -> None:
         """Until the text is on the screen, since this was last asked."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while text not in self.seen:
             assert time.monotonic() < deadline, f"{text!r} never came; there was {self.seen!r}"
-            if select.select([self.keys], [], [], 0.1)[0]:
-                self.seen += os.read(self.keys, 65536).decode(errors="replace")
+            self.look()
         self.seen = self.seen.split(text, 1)[1]
 
     def press(self, keys: str, until: str) -> None:
@@ -113,13 +122,12 @@ class Desk:
 
     def leave(self) -> int:
         """Until it ends; what it did to the terminal must be undone."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.process.poll() is None:
             assert time.monotonic() < deadline
-            if select.select([self.keys], [], [], 0.05)[0]:
-                self.seen += os.read(self.keys, 65536).decode(errors="replace")
-        while select.select([self.keys], [], [], 0.1)[0]:
-            self.seen += os.read(self.keys, 65536).decode(errors="replace")
+            self.look()
+        while self.look():
+            pass
         return self.process.returncode
 
 
