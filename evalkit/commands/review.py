@@ -8,6 +8,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.correcting import labels_path
 from evalkit.deciding import BaselineChoice, read_baseline_of
 from evalkit.errors import EvalkitError, InvalidInput
 from evalkit.files import write_whole
@@ -25,10 +26,8 @@ from evalkit.reviewing.sampling import Picked, draw_order, pick_answers
 from evalkit.reviewing.sitting import Sitting, begin, labels_given
 from evalkit.reviewing.worksheet import read_worksheet, write_worksheet
 from evalkit.sources import shown_path
+from evalkit.statistics.ppi import FEWEST_LABELS
 from evalkit.world import World
-
-LABELS_FOR_MEAN = 30
-"""Answers drawn by lot and decided from which on a mean is corrected by them: fewer say too little."""
 
 SAMPLE = 30
 
@@ -85,12 +84,15 @@ class Review:
         """The command that takes a worksheet in."""
         return f"{self.spell(self.wish.sample)} --csv-in {shlex.quote(str(path))}"
 
+    @property
+    def name(self) -> str:
+        """The run as a word of a command; a baseline may be of a run that is not stored here."""
+        is_run = Path(self.run.path).suffix != ".jsonl"
+        return self.place.name_run(self.run) if is_run else shlex.quote(self.wish.ref)
+
     def spell(self, sample: int) -> str:
         """The command that reviews so many answers of this run."""
-        # A baseline may be of a run that is not stored here.
-        is_run = Path(self.run.path).suffix != ".jsonl"
-        name = self.place.name_run(self.run) if is_run else shlex.quote(self.wish.ref)
-        return self.wish.spell(name, sample)
+        return self.wish.spell(self.name, sample)
 
     @property
     def left(self) -> int:
@@ -102,7 +104,8 @@ class Review:
         """What there is when so many levels were given, and what it is good for."""
         rubric = self.answers[0].rubric
         labels = [label for label in self.file.read() if label.rubric == rubric.name]
-        drawn = count_drawn(self.answers, labels, self.run.header.id)
+        runs = {self.run.header.id, self.run.header.scored_from}
+        drawn = count_drawn(self.answers, labels, runs)
         return Reviewed(
             run=self.run.header.id,
             rubric=rubric.name,
@@ -113,16 +116,20 @@ class Review:
             raters=len({label.rater for label in labels}),
             left=self.left,
             drawn=drawn,
-            wanted=LABELS_FOR_MEAN,
-            answers=len(draw_order(self.answers, self.wish.seed)),
+            wanted=FEWEST_LABELS,
+            cases=len({answer.case for answer in draw_order(self.answers, self.wish.seed)}),
             go_on=self.spell(self.wish.sample) if self.left else "",
             draw_more=self._draw_more(drawn),
             calibrate=self._calibrate() if labels else "",
+            # The mean is corrected by the labels in their usual place only.
+            show=f"evalkit show {self.name}"
+            if drawn >= FEWEST_LABELS and self.wish.out is None
+            else "",
         )
 
     def _draw_more(self, drawn: int) -> str:
         """The command that asks for enough answers drawn by lot; empty where this one does, or none can."""
-        enough = LABELS_FOR_MEAN
+        enough = FEWEST_LABELS
 
         def draws_enough(size: int) -> bool:
             picked = pick_answers(self.answers, size, self.wish.seed)
@@ -161,7 +168,7 @@ def prepare(wish: Wish, world: World) -> Review:
         )
     picked = pick_answers(answers, wish.sample, wish.seed)
     rubrics = {answer.rubric.digest: answer.rubric for answer in answers if answer.rubric.path}
-    file = LabelsFile(_labels_path(wish, run, root, world), tuple(rubrics.values()))
+    file = LabelsFile(_choose_file(wish, run, root, world), tuple(rubrics.values()))
     labels = file.read()
     marked = mark_drawn(picked, labels, run.header.id)
     return Review(
@@ -215,11 +222,10 @@ def find_rater(named: str | None, root: Path, world: World) -> str:
     return rater
 
 
-def _labels_path(wish: Wish, run: Run, root: Path, world: World) -> Path:
+def _choose_file(wish: Wish, run: Run, root: Path, world: World) -> Path:
     if wish.out is not None:
         return world.cwd / wish.out
-    folder = (root / run.header.evalset_path).parent / "labels"
-    return folder / f"{run.header.evalset}.yaml"
+    return labels_path(root / run.header.evalset_path, run.header.evalset)
 
 
 def _read_baseline(run: Run, root: Path, world: World) -> Run | None:

@@ -15,8 +15,8 @@ class Reviewed:
     """What there is after a review.
 
     `given` levels are new, `labels` are in the file of this rubric, by `raters`; `left` were picked and
-    are undecided. `drawn` answers of the run were drawn by lot and are decided, of `wanted`. `go_on`,
-    `draw_more` and `calibrate` are the commands that lead on, empty where there is nothing to do.
+    are undecided. `drawn` of the run's scored `cases` were drawn by lot and are decided, of `wanted`. `go_on`,
+    `draw_more`, `calibrate` and `show` are the commands that lead on, empty where there is nothing to do.
     """
 
     run: str
@@ -29,10 +29,11 @@ class Reviewed:
     left: int
     drawn: int
     wanted: int
-    answers: int
+    cases: int
     go_on: str = ""
     draw_more: str = ""
     calibrate: str = ""
+    show: str = ""
 
 
 def reviewed_text(reviewed: Reviewed, screen: Screen) -> str:
@@ -66,13 +67,13 @@ def _sentences(reviewed: Reviewed) -> Iterator[str]:
     )
     if reviewed.left:
         yield f"{count_of(reviewed.left, 'level')} that you were asked for still to give."
-    drawn = f"Drawn by lot in run {reviewed.run} and decided: {count_of(reviewed.drawn, 'answer')}"
+    drawn = f"Drawn by lot in run {reviewed.run} and decided: {count_of(reviewed.drawn, 'case')}"
     if reviewed.drawn >= reviewed.wanted:
         yield f"{drawn}, enough for the mean that people would have given."
-    elif reviewed.answers < reviewed.wanted:
+    elif reviewed.cases < reviewed.wanted:
         yield (
             f"{drawn}. The mean that people would have given takes {reviewed.wanted}, and the run has "
-            f"{reviewed.answers}."
+            f"{reviewed.cases}."
         )
     else:
         yield (
@@ -88,3 +89,5 @@ def _commands(reviewed: Reviewed) -> Iterator[tuple[str, str]]:
         yield f"{reviewed.wanted} drawn by lot", reviewed.draw_more
     if reviewed.calibrate:
         yield "hold the judge to them", reviewed.calibrate
+    if reviewed.show:
+        yield "see that mean", reviewed.show

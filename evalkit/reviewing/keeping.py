@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,18 +87,22 @@ def mark_drawn(
     )
 
 
-def count_drawn(answers: Iterable[Answer], labels: Iterable[HumanLabel], run: str) -> int:
-    """The answers of a run on which the lot fell and of which one person decided every criterion."""
-    decided: dict[tuple[str, str], set[str]] = {}
+def count_drawn(answers: Iterable[Answer], labels: Iterable[HumanLabel], runs: Set[str]) -> int:
+    """The cases with an answer that the lot fell on in one of the runs and that is decided whole.
+
+    Cases are what a corrected mean counts; who decided which criterion does not matter to it.
+    """
+    decided: dict[str, set[str]] = {}
     for label in labels:
-        if run in label.drawn:
-            decided.setdefault((label.item, label.rater), set()).add(label.criterion)
-    full = {item: names for (item, _), names in decided.items()}
-    for (item, _), names in decided.items():
-        full[item] = max(full[item], names, key=len)
-    return sum(
-        {criterion.name for criterion in answer.rubric.judged} <= full.get(answer.item, set())
-        for answer in answers
+        if runs & set(label.drawn):
+            decided.setdefault(label.item, set()).add(label.criterion)
+    return len(
+        {
+            answer.case
+            for answer in answers
+            if {criterion.name for criterion in answer.rubric.judged}
+            <= decided.get(answer.item, set())
+        }
     )
 
 

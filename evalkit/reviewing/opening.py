@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.cache import Cache
+from evalkit.cache import NoCache
 from evalkit.errors import InvalidInput
 from evalkit.judgement import Reading
 from evalkit.judges.lexical import LexicalJudge
@@ -79,7 +79,7 @@ def open_reviewed(
 
 def _open_all(specs: list[MetricSpec], surroundings: Surroundings) -> dict[str, RubricScorer]:
     # A rubric is opened together with somebody to apply it; here nobody is going to be asked.
-    panel = Panel([LexicalJudge()], Cache(surroundings.root, Reading), str, controls=False)
+    panel = Panel([LexicalJudge()], NoCache(Reading), str, controls=False)
     problems: list[Problem] = []
     opened = {}
     for spec in {spec_digest(spec): spec for spec in specs}.values():
