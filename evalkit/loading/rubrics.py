@@ -95,7 +95,9 @@ def _read_rubric(fields: Fields, path: Path) -> Rubric:
 def digest_rubric(rubric: Rubric) -> str:
     """What tells one rubric from another: what is asked, and how the answers count."""
     criteria = [msgspec.to_builtins(criterion) for criterion in rubric.criteria]
-    return digest([criteria, rubric.needs, rubric.pass_at, rubric.higher_is_better])
+    return digest(
+        [criteria, rubric.needs, rubric.pass_at, rubric.higher_is_better, rubric.description]
+    )
 
 
 def _check_pass_mark(fields: Fields, rubric: Rubric) -> None:
