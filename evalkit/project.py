@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from evalkit.git import read_git
 
 PROJECT_MARKS = ("evalkit.yaml", ".git", ".evalkit")
 
@@ -43,30 +44,17 @@ class GitState:
 
 def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
     """Ask git; a folder outside of any repository, or a machine without git, has an empty state."""
-    commit = _git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
+    commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
     if not commit:
         return GitState()
-    difference = _git(folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary")
+    difference = read_git(
+        folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary"
+    )
     if not difference:
         return GitState(commit=commit)
     return GitState(
         commit=commit, dirty=True, diff_digest=hashlib.sha256(difference).hexdigest()[:16]
     )
-
-
-def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    except OSError:
-        return b""
-    return done.stdout if done.returncode == 0 else b""
 
 
 def path_in(root: Path, path: Path) -> str:
