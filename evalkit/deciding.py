@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from evalkit.baseline import baseline_path, read_baseline, read_renewed
+from evalkit.baseline import read_baseline, read_renewed
 from evalkit.correcting import add_people
+from evalkit.errors import ApprovalNeeded
 from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
@@ -17,7 +18,7 @@ from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
 from evalkit.spelling import count_of, name_rule
-from evalkit.verdict import Verdict
+from evalkit.verdict import GateReview, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,32 +55,29 @@ class Tolerance:
         )
 
 
-def read_baseline_of(run: Run, choice: BaselineChoice, *, root: Path, cwd: Path) -> Run | None:
+def read_baseline_of(
+    run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
+) -> Run | None:
     """The baseline a stored run is compared with: as it was scored again for it, if it was.
 
     Raises:
         InvalidInput: the run that was named does not exist.
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
-    header = run.header
-    own = baseline_path(root / header.evalset_path, header.evalset)
     if choice.names_own and exists(own):
         renewed = read_renewed(run, own)
         if renewed is not None:
             return renewed
-    return read_chosen_baseline(choice, header.evalset_path, header.evalset, root=root, cwd=cwd)
+    return read_chosen_baseline(choice, own, root=root, cwd=cwd)
 
 
-def read_chosen_baseline(
-    choice: BaselineChoice, evalset_path: str, name: str, *, root: Path, cwd: Path
-) -> Run | None:
-    """The baseline a run will be compared with; None when the set has none yet.
+def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: Path) -> Run | None:
+    """The baseline a run will be compared with, the set's `own` file or another; None without one.
 
     Raises:
         InvalidInput: the run that was named does not exist.
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
-    own = baseline_path(root / evalset_path, name)
     if not choice.names_own and choice.ref is not None:
         return resolve_run(choice.ref, root=root, cwd=cwd)
     return read_baseline(own) if exists(own) else None
@@ -121,6 +119,29 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
     looked = looks_note(run, verdict)
     verdict = replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
     return add_people(verdict, run, place.root)
+
+
+def review_verdict(verdict: Verdict, review: GateReview | None) -> Verdict:
+    """The verdict with what a change does to its own gate; unapproved loosening outweighs what it was.
+
+    What was interrupted stays so, and a part of a run leaves it to the whole.
+    """
+    if review is None:
+        return verdict
+    verdict = replace(verdict, gate=review, notes=(*review.notes, *verdict.notes))
+    loosening = review.loosening
+    if review.accepted or not loosening or verdict.exit_code > 128:
+        return verdict
+    others = len(loosening) - 1
+    more = f" and {count_of(others, 'other edit')}" if others else ""
+    return replace(
+        verdict,
+        outcome="undecided",
+        exit_code=ApprovalNeeded.exit_code,
+        reason=f"This change needs approval, because it loosens the gate it is held to: "
+        f"{loosening[0].sentence}{more}. "
+        f"Under the rules of {review.base} it comes to {verdict.outcome.upper()}: {verdict.reason}",
+    )
 
 
 def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:
@@ -167,7 +188,9 @@ def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> t
         hints.append(Hint(label="look closer", command=place.show(run, worst)))
     if verdict.comparison is not None:
         hints.append(Hint(label="all changes", command=place.diff(run)))
-    if run.finished and not run.header.selection and not verdict.tally.errors:
+    if verdict.gate is not None and verdict.exit_code == ApprovalNeeded.exit_code:
+        hints.append(Hint(label="if the edits are meant", command=place.accept(run)))
+    elif run.finished and not run.header.selection and not verdict.tally.errors:
         # A baseline of many trials is not to be replaced by one of few, which sees less.
         sharper = baseline is not None and baseline.header.trials > run.header.trials
         command = place.record(run) if sharper else place.promote(run)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -25,16 +24,20 @@ from evalkit.gating.looks import count_looks, wants_look
 from evalkit.headers import describe_run, describe_scoring
 from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
+from evalkit.opponents import (
+    Opponent,
+    answered_trials,
+    kept_trials,
+    open_opponent,
+    open_writer,
+)
 from evalkit.plan import Order, Plan, open_plan
-from evalkit.records import Output, Problem, Run, RunHeader, Trial
+from evalkit.records import AgentSpec, Output, Problem, Run, RunHeader
 from evalkit.redaction import Redactor
 from evalkit.rescoring import bring_up_to_date, settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
-from evalkit.runner import Limits, Runner, StopSign, assign
-from evalkit.store import (
-    RunWriter,
-    assemble_run,
-)
+from evalkit.runner import Limits, Runner, StopSign, Work, assign, run_all, take_turns
+from evalkit.store import RunWriter, assemble_run
 from evalkit.summary import tally
 from evalkit.world import World
 
@@ -105,20 +108,25 @@ async def _execute(
         else:
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
-        async with open_agent(plan.agent, surroundings) as agent:
+        async with (
+            open_opponent(order, header, plan, choices, world) as opponent,
+            open_agent(plan.agent, surroundings) as agent,
+        ):
             cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
             key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
             asked = CachingAgent(agent, cache, key) if choices.cache else agent
-            with _open_writer(plan.surroundings.root, header, earlier) as writer:
-                kept = _kept_trials(earlier, choices)
-                desk = Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
-                execution = await _run_stages(plan, header, baseline, asked, desk)
+            with open_writer(plan.surroundings.root, header, earlier) as writer:
+                kept = kept_trials(earlier, choices)
+                desk = Desk(writer, kept, answered_trials(earlier, kept), world.watch)
+                execution = await _run_stages(
+                    plan, header, baseline, asked, desk, opponent=opponent
+                )
             for warning in cache.warnings.values():
                 world.say(f"warning: {warning}")
             return execution
 
 
-def renew_for(run: Run, baseline: Run | None, world: World, root: Path) -> Run | None:
+def renew_for(run: Run, baseline: Run | None, order: Order, world: World) -> Run | None:
     """A baseline as it has to be scored to be compared with a stored run of the whole set.
 
     Raises:
@@ -126,7 +134,6 @@ def renew_for(run: Run, baseline: Run | None, world: World, root: Path) -> Run |
     """
 
     async def renew() -> Run | None:
-        order = Order(path=root / run.header.evalset_path, needs_agent=False)
         async with open_plan(order, world.cwd, world.environ) as plan:
             return await read_up_to_date(lambda _: baseline, plan, world)
 
@@ -174,30 +181,43 @@ async def read_up_to_date(baseline_of: BaselineReader, plan: Plan, world: World)
     return await bring_up_to_date(baseline, plan, world.say) if baseline is not None else None
 
 
-async def _run_stages(
-    plan: Plan, header: RunHeader, baseline: Run | None, agent: Agent | None, desk: Desk
+def _limits_of(plan: Plan, spec: AgentSpec) -> Limits:
+    return Limits(
+        concurrency=plan.settings.concurrency,
+        timeout_s=spec.timeout_s,
+        attempts=spec.attempts,
+        retry_deadline_s=plan.settings.retry_deadline_s,
+    )
+
+
+async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are compared by
+    plan: Plan,
+    header: RunHeader,
+    baseline: Run | None,
+    agent: Agent | None,
+    desk: Desk,
+    *,
+    opponent: Opponent | None = None,
 ) -> Execution:
     """Run what the header calls for, then whatever its results call for in turn.
 
-    Without an agent only outputs that are there are scored.
+    Without an agent only outputs that are there are scored. An opponent is run alongside, in turns,
+    and its run is the baseline.
     """
-    limits = Limits(
-        concurrency=plan.settings.concurrency,
-        timeout_s=plan.agent.timeout_s,
-        attempts=plan.agent.attempts,
-        retry_deadline_s=plan.settings.retry_deadline_s,
-    )
-    redactor = Redactor(plan.surroundings.environ)
     panel = plan.panel
     runner = Runner(
         agent or NoAgent(),
-        limits,
+        _limits_of(plan, plan.agent),
         seed=plan.settings.seed,
-        redactor=redactor,
+        redactor=Redactor(plan.surroundings.environ),
         save=desk.save,
         halted=lambda: panel.halted,
     )
+    other = opponent and runner.beside(
+        opponent.agent, _limits_of(plan, opponent.spec), opponent.desk.save
+    )
     stop = StopSign()
+    unreachable = False
     stage: RunHeader | None = header
     with _obeyed_signals(stop) as signals:
         getting_ready = asyncio.ensure_future(panel.start())
@@ -207,8 +227,17 @@ async def _run_stages(
                 wanted = assign(header, plan.scorers, desk.done, desk.answered)
                 if agent is None:
                     wanted = (each for each in wanted if each.answered is not None)
-                await runner.run(wanted, stop)
-            complete = not signals and not runner.unreachable and not panel.halted
+                work: Iterable[Work] = ((runner, each) for each in wanted)
+                if opponent and other:
+                    theirs = assign(
+                        opponent.header, plan.scorers, opponent.desk.done, opponent.desk.answered
+                    )
+                    work = take_turns(((other, each) for each in theirs), work)
+                await run_all(work, stop)
+            unreachable = runner.unreachable or bool(other and other.unreachable)
+            complete = not signals and not unreachable and not panel.halted
+            if complete and opponent:
+                baseline = opponent.run
             if complete:
                 header = await _by_one_judge(plan, header, desk)
                 baseline = await settle_judges(baseline, plan) if baseline else None
@@ -218,6 +247,8 @@ async def _run_stages(
                 desk.writer.rewrite_header(stage)
         await getting_ready
         trust = await _store_trust(panel, desk) if complete else None
+    if complete and opponent:
+        opponent.desk.writer.finish(msgspec.to_builtins(tally(opponent.run)))
     if complete:
         if baseline is not None and baseline.is_renewed:
             write_renewed(baseline, desk.writer.folder)
@@ -227,7 +258,7 @@ async def _run_stages(
         plan=plan,
         baseline=baseline,
         stopped_by=signals[0] if signals else None,
-        unreachable=runner.unreachable,
+        unreachable=unreachable,
         judge_down=panel.halted,
         refused=panel.refused,
     )
@@ -310,28 +341,3 @@ def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
     if fresh != header.fresh and _can_be_asked(plan, header.trials + max(fresh.values())):
         return replace(header, fresh=fresh)
     return None
-
-
-def _open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
-    return RunWriter.reopen(Path(earlier.path)) if earlier else RunWriter.create(root, header)
-
-
-def _kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
-    if earlier is None:
-        return ()
-    again = choices.retry_errors
-    rows = (*earlier.trials, *earlier.fresh)
-    return tuple(trial for trial in rows if trial.state == "scored" or not again)
-
-
-def _answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The stored trials that have an output and lack a score: nobody pays for the output twice."""
-    if earlier is None:
-        return ()
-    known = {(trial.case_id, trial.number) for trial in kept}
-    rows = (*earlier.trials, *earlier.fresh)
-    return tuple(
-        trial
-        for trial in rows
-        if (trial.case_id, trial.number) not in known and trial.output.error is None
-    )

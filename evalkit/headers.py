@@ -12,6 +12,7 @@ from evalkit.agents import entrypoint_of
 from evalkit.agents.fingerprint import digest_sources
 from evalkit.digest import digest
 from evalkit.errors import NothingSelected
+from evalkit.holding import Rival, rival_id
 from evalkit.plan import Order, Plan
 from evalkit.project import path_in, read_git_state
 from evalkit.records import Run, RunHeader
@@ -48,6 +49,8 @@ def describe_scoring(plan: Plan, source: Run, world: World) -> RunHeader:
         created=now.astimezone(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
         cases_in_set=len(plan.evalset.cases),
+        base_commit=plan.base_commit,
+        added=plan.added,
         scored_from=source.header.id,
         schema=RUN_SCHEMA,
     )
@@ -80,4 +83,25 @@ def describe_run(plan: Plan, order: Order, choices: Choices, world: World) -> Ru
         selection=str(plan.selection),
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
+        base_commit=plan.base_commit,
+        added=plan.added,
+        against=order.rival.commit if order.rival else "",
+    )
+
+
+def describe_rival(header: RunHeader, rival: Rival, plan: Plan) -> RunHeader:
+    """The header of the same run of another version of the agent."""
+    there = rival.surround(plan.surroundings)
+    return replace(
+        header,
+        id=rival_id(header.id),
+        agent_kind=rival.agent.kind,
+        agent_entrypoint=entrypoint_of(rival.agent),
+        agent_digest=digest([rival.agent.kind, rival.agent.args]),
+        agent_version=rival.agent.version or rival.commit[:10],
+        git_commit=rival.commit,
+        git_dirty=False,
+        source_digest=digest(["", digest_sources(rival.agent, there)]),
+        fresh={},
+        against="",
     )

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.holding import rival_id
 from evalkit.project import find_root
 from evalkit.records import Run
 
@@ -34,13 +35,16 @@ class Place:
 
     def diff(self, run: Run) -> str:
         """See all changes since the baseline."""
-        return f"evalkit diff baseline {self.name_run(run)}"
+        base = rival_id(run.header.id) if run.header.against else "baseline"
+        return f"evalkit diff {base} {self.name_run(run)}"
 
     def resume(self, run: Run, *, retry_errors: bool = False) -> str:
         """Go on with an unfinished run, or do a scoring of stored outputs again."""
         if run.header.scored_from:
             return f"evalkit score {run.header.scored_from}"
         again = " --retry-errors" if retry_errors else ""
+        if run.header.against:
+            again = f" --against {run.header.against[:10]}{again}"
         return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}{again}"
 
     def promote(self, run: Run) -> str:
@@ -50,3 +54,8 @@ class Place:
     def record(self, run: Run) -> str:
         """Record a baseline of several trials a case."""
         return f"evalkit baseline {self.name_set(run)}"
+
+    def accept(self, run: Run) -> str:
+        """Hold a change to its own edited gate."""
+        base = run.header.base_commit[:10]
+        return f"evalkit run {self.name_set(run)} --base {base} --accept-gate-changes"

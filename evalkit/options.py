@@ -92,6 +92,24 @@ Against = Annotated[
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing-baseline", help="Gate without a baseline, loudly.")
 ]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REF",
+        help="Take the gate from where this branch was left (in a pull request: found by itself).",
+    ),
+]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-gate-changes", help="Decide by the gate as this change edits it.")
+]
+Alongside = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="REF",
+        help="Run the agent of this commit alongside, in turns, in place of a baseline.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 RunId = Annotated[
     str | None, typer.Option(metavar="ID", help="Name the run, or with --resume the one meant.")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from evalkit.agents import check_agent
 from evalkit.cache import Cache, cache_folder
-from evalkit.errors import InvalidInput
+from evalkit.errors import ApprovalNeeded, InvalidInput
+from evalkit.holding import GateSource, Rival, join_sets, trials_side_by_side
 from evalkit.judgement import Reading
 from evalkit.judges import check_judges, open_judges
 from evalkit.judging.panel import Panel
@@ -45,7 +46,8 @@ class Order:
     """What the user asked for: a set, which of its cases, and settings laid over the file's.
 
     `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent` nothing
-    is asked of it, so that it may be missing or broken.
+    is asked of it, so that it may be missing or broken. With `held_to`, the cases, metrics, thresholds
+    and settings that decide are those of another commit; a `rival` is run alongside.
     """
 
     path: Path
@@ -53,6 +55,8 @@ class Order:
     needs_agent: bool = True
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Json] = field(default_factory=dict)
+    held_to: GateSource | None = None
+    rival: Rival | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +73,17 @@ class Plan:
     metrics: tuple[MetricInfo, ...]
     surroundings: Surroundings
     panel: Panel
+    base_commit: str = ""
+    added: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scoring:
+    """What scores the cases of one set, and what is wrong with that."""
+
+    scorers: Mapping[str, tuple[Scorer, ...]]
+    metrics: tuple[MetricInfo, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 @asynccontextmanager
@@ -83,7 +98,11 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
     evalset, problems = load_evalset(order.path, root=root)
     if order.entrypoint is not None:
         evalset = replace(evalset, agent=with_entrypoint(evalset.agent, order.entrypoint))
-    settings = layer(Settings(), evalset.settings, order.overrides)
+    source = order.held_to
+    joined = evalset if source is None else join_sets(source.evalset, evalset)
+    settings = layer(Settings(), joined.settings, order.overrides)
+    if order.rival is not None and settings.trials == "auto":
+        settings = replace(settings, trials=trials_side_by_side(joined.gate))
     surroundings = Surroundings(
         root=root,
         base=order.path.resolve().parent,
@@ -91,57 +110,101 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
         concurrency=settings.concurrency,
         trials=settings.first_trials,
     )
-    specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
-    problems = [*problems, *check_judges(evalset.judges, surroundings)]
     async with AsyncExitStack() as stack:
-        opened: Mapping[str, Scorer] = {}
-        panel = await stack.enter_async_context(open_panel(evalset, surroundings))
-        try:
-            opened = await stack.enter_async_context(
-                open_scorers(distinct_specs(evalset, specs), surroundings, panel)
-            )
-        except InvalidInput as error:
-            problems = [*problems, *error.problems]
-        else:
-            problems = [
-                *problems,
-                *find_scoring_problems(evalset, specs, opened),
-                *find_reference_problems(evalset, specs),
-                *find_limit_problems(evalset, opened),
-            ]
-        cases = evalset.cases if problems else select_cases(evalset.cases, order.selection)
+        panel = await stack.enter_async_context(open_panel(joined, source, surroundings))
+        scoring = await _open_scoring(evalset, surroundings, panel, stack)
+        problems = [*problems, *scoring.problems]
+        if source is not None and not problems:
+            scoring = await _open_base_scoring(source, scoring, surroundings, panel, stack)
+        cases = joined.cases if problems else select_cases(joined.cases, order.selection)
         if order.needs_agent:
-            problems = [*problems, *find_agent_problems(evalset, cases, surroundings, problems)]
-        agent = evalset.agent or (
-            None if order.needs_agent else AgentSpec(kind="recorded", args={})
-        )
+            problems = [*problems, *find_agent_problems(joined, cases, surroundings, problems)]
+        agent = joined.agent or (None if order.needs_agent else AgentSpec(kind="recorded", args={}))
         if problems or agent is None:
             raise InvalidInput(sorted(problems, key=_reading_order))
+        known = {case.id for case in source.evalset.cases} if source else None
         yield Plan(
-            evalset=evalset,
+            evalset=joined,
             cases=cases,
             agent=agent,
-            gate=evalset.gate or DEFAULT_GATE,
+            gate=joined.gate or DEFAULT_GATE,
             settings=settings,
             selection=order.selection,
-            scorers={case.id: applicable_scorers(case, specs[case.id], opened) for case in cases},
-            metrics=describe_metrics(evalset.cases, specs, opened),
+            scorers=scoring.scorers,
+            metrics=scoring.metrics,
             surroundings=surroundings,
             panel=panel,
+            base_commit=source.commit if source else "",
+            added=tuple(case.id for case in cases if known is not None and case.id not in known),
         )
 
 
 @asynccontextmanager
-async def open_panel(evalset: EvalSet, surroundings: Surroundings) -> AsyncIterator[Panel]:
+async def open_panel(
+    evalset: EvalSet, source: GateSource | None, surroundings: Surroundings
+) -> AsyncIterator[Panel]:
     """Hold the judges of a set ready; whatever is wrong with them is told by `check_judges`."""
-    wrong = check_judges(evalset.judges, surroundings)
-    async with open_judges(() if wrong else evalset.judges, surroundings) as judges:
+    there = source.surround(surroundings) if source and source.evalset.judges else surroundings
+    wrong = check_judges(evalset.judges, there)
+    async with open_judges(() if wrong else evalset.judges, there) as judges:
         clean = Redactor(surroundings.environ).clean_text
         panel = Panel(judges, Cache(cache_folder(surroundings.root, "verdicts"), Reading), clean)
         try:
             yield panel
         finally:
             panel.cancel()
+
+
+async def _open_scoring(
+    evalset: EvalSet, surroundings: Surroundings, panel: Panel, stack: AsyncExitStack
+) -> _Scoring:
+    """Open a set's metrics for as long as the stack is, and look for all that is wrong with them."""
+    specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
+    wrong = tuple(check_judges(evalset.judges, surroundings))
+    try:
+        opened = await stack.enter_async_context(
+            open_scorers(distinct_specs(evalset, specs), surroundings, panel)
+        )
+    except InvalidInput as error:
+        return _Scoring(scorers={}, metrics=(), problems=(*wrong, *error.problems))
+    return _Scoring(
+        scorers={
+            case.id: applicable_scorers(case, specs[case.id], opened) for case in evalset.cases
+        },
+        metrics=describe_metrics(evalset.cases, specs, opened),
+        problems=(
+            *wrong,
+            *find_scoring_problems(evalset, specs, opened),
+            *find_reference_problems(evalset, specs),
+            *find_limit_problems(evalset, opened),
+        ),
+    )
+
+
+async def _open_base_scoring(
+    source: GateSource,
+    own: _Scoring,
+    surroundings: Surroundings,
+    panel: Panel,
+    stack: AsyncExitStack,
+) -> _Scoring:
+    """The base's metrics for the base's cases, the change's own for those it adds.
+
+    Raises:
+        ApprovalNeeded: the base's can no longer be used.
+    """
+    base = await _open_scoring(source.evalset, source.surround(surroundings), panel, stack)
+    if base.problems:
+        told = "\n".join(map(str, base.problems))
+        raise ApprovalNeeded(
+            f"the gate as it is at {source.name} cannot be applied any more. If the change means to "
+            f"mend that, approve it with --accept-gate-changes. There:\n{told}"
+        )
+    names = {info.name for info in base.metrics}
+    return _Scoring(
+        scorers={**own.scorers, **base.scorers},
+        metrics=(*base.metrics, *(info for info in own.metrics if info.name not in names)),
+    )
 
 
 def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from evalkit.git import read_git
 
 PROJECT_MARKS = ("evalkit.yaml", ".git", ".evalkit")
 
@@ -43,10 +44,12 @@ class GitState:
 
 def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
     """Ask git; a folder outside of any repository, or a machine without git, has an empty state."""
-    commit = _git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
+    commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
     if not commit:
         return GitState()
-    difference = _git(folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary")
+    difference = read_git(
+        folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary"
+    )
     if not difference:
         return GitState(commit=commit)
     return GitState(
@@ -56,22 +59,7 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
 
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
     """The name that commits made here would bear; empty when git knows none."""
-    return _git(folder, environ, "config", "user.name").decode(errors="replace").strip()
-
-
-def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    except OSError:
-        return b""
-    return done.stdout if done.returncode == 0 else b""
+    return read_git(folder, environ, "config", "user.name").decode(errors="replace").strip()
 
 
 def path_in(root: Path, path: Path) -> str:

@@ -319,7 +319,8 @@ class RunHeader:
     case were called for so far, each further one because those before it left the gate undecided, and
     `looks` is how many there could have been. `fresh` are the cases that newly failed, with how many
     trials of each are run again, numbered on from `trials`. `scored_from` is the run whose outputs were
-    scored again, where no agent was asked.
+    scored again, where no agent was asked. `base_commit` is where the gate came from, if not from the
+    candidate; `added` are then cases it lacks. `against` is the commit whose agent ran alongside.
     """
 
     id: str
@@ -346,6 +347,9 @@ class RunHeader:
     looks: int = 0
     fresh: Mapping[str, int] = field(default_factory=dict)
     scored_from: str = ""
+    base_commit: str = ""
+    added: tuple[str, ...] = ()
+    against: str = ""
     schema: str = "evalkit.run/v1"
 
 
@@ -375,7 +379,7 @@ class Surroundings:
 
     `root` bounds the files a set may name; `base` is the set's folder, which relative paths start
     from; `environ` is evalkit's own environment, of which children get an allow-listed part. `trials`
-    is how many of every case are going to be run.
+    is how many of every case are going to be run. No code comes from the checkout `root` is `instead_of`.
     """
 
     root: Path
@@ -384,6 +388,7 @@ class Surroundings:
     concurrency: int = 8
     trials: int = 1
     run_id: str = ""
+    instead_of: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

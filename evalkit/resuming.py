@@ -23,6 +23,9 @@ SAME_TO_RESUME = (
     "git_commit",
     "source_digest",
     "evalkit_version",
+    "base_commit",
+    "added",
+    "against",
 )
 """Fields of a run's header that must be what they were for a run to be resumed."""
 
@@ -30,6 +33,9 @@ FIELD_WORDS = {
     "agent_digest": "what the set says of the agent",
     "metrics": "the metrics",
     "source_digest": "the code of the agent, or around it,",
+    "base_commit": "the commit that the gate is read from",
+    "added": "which cases the gate does not know",
+    "against": "the commit run alongside (--against)",
 }
 """What the fields are called whose values say nothing to a reader."""
 

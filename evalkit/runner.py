@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TypeAlias
 
 from evalkit.agents import Agent
 from evalkit.agents.conversation import converse
@@ -75,7 +77,8 @@ class Runner:
     """Runs assignments against one agent.
 
     No secret of the environment gets past an answer, to a metric or to the disk. `save` is called once
-    a trial is finished. No more are started once `halted` says something; `unreachable` tells afterwards that the run was given up because nothing answered.
+    a trial is finished. No more are started once `halted` says something; `unreachable` tells afterwards
+    that the run was given up because nothing answered.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the world that tests replace
@@ -96,7 +99,7 @@ class Runner:
         self._halted = halted
         self._slots = asyncio.Semaphore(limits.concurrency)
         # Room for as many answers being scored as agents are at work; more would only queue up.
-        self._room = asyncio.Semaphore(2 * limits.concurrency)
+        self.room = asyncio.Semaphore(2 * limits.concurrency)
         self._lost_in_a_row = 0
         self._any_answer = False
 
@@ -105,35 +108,26 @@ class Runner:
         """Whether every trial so far was lost to the infrastructure, and enough of them."""
         return not self._any_answer and self._lost_in_a_row >= UNREACHABLE_AFTER
 
-    async def run(self, assignments: Iterable[Assignment], stop: StopSign) -> None:
-        """Run until all are done, a stop is asked for, or the agent is found unreachable.
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no more trials are to be started, because nobody answers or nobody judges."""
+        return self.unreachable or bool(self._halted())
 
-        Raises:
-            EvalkitError: what `save` raised.
-        """
-        work = asyncio.ensure_future(self._run_all(assignments, stop))
-        at_once = asyncio.ensure_future(stop.at_once.wait())
-        try:
-            await asyncio.wait({work, at_once}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            at_once.cancel()
-            work.cancel()
-            await asyncio.gather(at_once, work, return_exceptions=True)
-        if not work.cancelled():
-            work.result()
+    def beside(self, agent: Agent, limits: Limits, save: Callable[[Trial], None]) -> Runner:
+        """A runner of another agent that shares this one's room: both together are as many at once."""
+        other = Runner(
+            agent,
+            limits,
+            seed=self._seed,
+            redactor=self._redactor,
+            save=save,
+            halted=self._halted,
+        )
+        other._slots, other.room = self._slots, self.room
+        return other
 
-    async def _run_all(self, assignments: Iterable[Assignment], stop: StopSign) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for assignment in assignments:
-                    await self._room.acquire()
-                    if stop.asked.is_set() or self.unreachable or self._halted():
-                        break
-                    group.create_task(self._run_one(assignment))
-        except* EvalkitError as trouble:
-            raise trouble.exceptions[0] from None
-
-    async def _run_one(self, assignment: Assignment) -> None:
+    async def run_one(self, assignment: Assignment) -> None:
+        """Run one trial, for which there is room, and save it."""
         try:
             answered = assignment.answered
             if answered is not None:
@@ -154,7 +148,7 @@ class Runner:
                 )
             )
         finally:
-            self._room.release()
+            self.room.release()
 
     async def _ask(self, assignment: Assignment) -> tuple[Output, int]:
         seed = trial_seed(self._seed, assignment.case.id, assignment.number)
@@ -176,6 +170,51 @@ class Runner:
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
         return self._redactor.clean(output), patient.most_attempts
+
+
+Work: TypeAlias = tuple[Runner, Assignment]
+"""A trial, and who runs it."""
+
+
+async def run_all(work: Iterable[Work], stop: StopSign) -> None:
+    """Run until all is done, a stop is asked for, or an agent is found unreachable.
+
+    Raises:
+        EvalkitError: what saving a trial raised.
+    """
+    working = asyncio.ensure_future(_start_all(work, stop))
+    at_once = asyncio.ensure_future(stop.at_once.wait())
+    try:
+        await asyncio.wait({working, at_once}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        at_once.cancel()
+        working.cancel()
+        await asyncio.gather(at_once, working, return_exceptions=True)
+    if not working.cancelled():
+        working.result()
+
+
+async def _start_all(work: Iterable[Work], stop: StopSign) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for runner, assignment in work:
+                await runner.room.acquire()
+                if stop.asked.is_set() or runner.is_at_end:
+                    break
+                group.create_task(runner.run_one(assignment))
+    except* EvalkitError as trouble:
+        raise trouble.exceptions[0] from None
+
+
+def take_turns(base: Iterable[Work], candidate: Iterable[Work]) -> Iterator[Work]:
+    """One trial of each in turn; who goes first changes, so that coming second favours neither.
+
+    >>> "".join(take_turns("aaa", "bbbb"))
+    'abbaabb'
+    """
+    for index, pair in enumerate(zip_longest(base, candidate)):
+        turn = pair if index % 2 == 0 else pair[::-1]
+        yield from (one for one in turn if one is not None)
 
 
 async def score_output(case: Case, scorers: Iterable[Scorer], output: Output) -> tuple[Score, ...]:

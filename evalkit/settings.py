@@ -40,6 +40,9 @@ class Settings:
 
 SETTING_NAMES = frozenset(field.name for field in fields(Settings))
 
+OPERATIONAL = frozenset({"concurrency", "retry_deadline_s"})
+"""Those that are about how the agent is run, not about what its run is held to."""
+
 
 def layer(base: Settings, *layers: Mapping[str, Any]) -> Settings:
     """Lay values over the defaults, the last layer winning; None means not given.

@@ -6,10 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from evalkit.records import Outcome, Rule, TrialState
+from evalkit.records import Location, Outcome, Rule, TrialState
 
 CaseStatus: TypeAlias = Literal[
     "regressed", "fixed", "changed", "unchanged", "added", "removed", "edited", "not_scored"
+]
+
+NOWHERE = Location(path="")
+
+GateChangeKind: TypeAlias = Literal[
+    "threshold",
+    "setting",
+    "case",
+    "metric",
+    "file",
+    "baseline",
+    "agent",
+    "selection",
+    "set",
+    "section",
 ]
 
 
@@ -175,10 +190,46 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GateChange:
+    """One thing that a change edits in the gate it is held to.
+
+    `loosened` is false only where the edit can do nothing but tighten or add. `case_ids` are the cases
+    it is about, if it is about some.
+    """
+
+    kind: GateChangeKind
+    sentence: str
+    loosened: bool
+    case_ids: tuple[str, ...] = ()
+    where: Location = NOWHERE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateReview:
+    """What a change does to its own gate, compared with the gate of `base`, which is at `commit`.
+
+    With `accepted` the edits are approved, and the verdict is under the change's own rules; else it is
+    under those of the base. `notes` say what else is to be known of the base.
+    """
+
+    base: str
+    commit: str
+    changes: tuple[GateChange, ...] = ()
+    accepted: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def loosening(self) -> tuple[GateChange, ...]:
+        """The edits that need approval."""
+        return tuple(change for change in self.changes if change.loosened)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """The one object every report and the exit code are rendered from.
 
-    `outcome` is `undecided` when the run is not complete enough to judge; `reason` is one sentence.
+    `outcome` is `undecided` when the run is not complete enough to judge, or waits for approval;
+    `reason` is one sentence. `gate` is there where the gate's definition came from another commit.
     """
 
     outcome: Outcome
@@ -189,3 +240,4 @@ class Verdict:
     summaries: tuple[MetricSummary, ...] = ()
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
+    gate: GateReview | None = None

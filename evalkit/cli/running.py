@@ -9,9 +9,12 @@ import typer
 from evalkit.console import emit, real_screen, real_world
 from evalkit.delivery import check_targets, deliver, refuse_unlike
 from evalkit.options import (
+    AcceptChanges,
     Against,
     AgentVersion,
     AllowMissing,
+    Alongside,
+    Base,
     CaseIds,
     Concurrency,
     Entrypoint,
@@ -36,6 +39,7 @@ from evalkit.options import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.basing import GateChoice
     from evalkit.deciding import BaselineChoice
     from evalkit.findings import Recorded
     from evalkit.plan import Order
@@ -63,6 +67,9 @@ def run(
     agent_version: AgentVersion = None,
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
+    base: Base = None,
+    accept_gate_changes: AcceptChanges = False,
+    against: Alongside = None,
     resume: Resume = False,
     run_id: RunId = None,
     retry_errors: RetryErrors = False,
@@ -89,6 +96,13 @@ def run(
         ("--agent-version is empty", agent_version == ""),
         ("--agent is empty", agent == ""),
         ("--baseline is empty", baseline == ""),
+        ("--against brings its own baseline; leave out --baseline", bool(against and baseline)),
+        ("--against decides at once; leave out --shard", bool(against and shard)),
+        ("--against runs both versions now; leave out --cache", bool(against) and cache),
+        ("--against is for a run that decides; leave out --dry-run", bool(against) and dry_run),
+        ("--against is for a run that decides; leave out --pdb", bool(against) and pdb),
+        ("--base is for a run that decides; leave out --dry-run", dry_run and base is not None),
+        ("--base is for a run that decides; leave out --pdb", pdb and base is not None),
     )
     check_targets(junit, markdown)
     world = real_world()
@@ -125,8 +139,12 @@ def run(
             retry_errors=retry_errors,
             cache=cache,
         )
-        against = choose_baseline(baseline, allow_missing_baseline)
-        deliver(command.run(order, choices, against, world), format, junit, markdown)
+        opposite = command.Opposite(
+            gate=choose_gate(base, accept_gate_changes),
+            baseline=choose_baseline(baseline, allow_missing_baseline),
+            against=against,
+        )
+        deliver(command.run(order, choices, opposite, world), format, junit, markdown)
 
 
 def baseline(
@@ -180,6 +198,8 @@ def gate(
     ref: RunRef,
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
+    base: Base = None,
+    accept_gate_changes: AcceptChanges = False,
     format: OutputFormat = Format.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
@@ -189,7 +209,8 @@ def gate(
 
     check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
-    deliver(decide_again(ref, against, real_world()), format, junit, markdown)
+    choice = choose_gate(base, accept_gate_changes)
+    deliver(decide_again(ref, against, choice, real_world()), format, junit, markdown)
 
 
 def score(
@@ -197,6 +218,8 @@ def score(
     concurrency: Concurrency = None,
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
+    base: Base = None,
+    accept_gate_changes: AcceptChanges = False,
     format: OutputFormat = Format.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
@@ -207,7 +230,8 @@ def score(
 
     check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
-    scored = score_again(ref, {"concurrency": concurrency}, against, real_world())
+    choice = choose_gate(base, accept_gate_changes)
+    scored = score_again(ref, {"concurrency": concurrency}, against, choice, real_world())
     if isinstance(scored, Report):
         deliver(scored, format, junit, markdown)
     print_recorded(scored, format)
@@ -217,6 +241,8 @@ def merge(
     refs: Annotated[list[str], typer.Argument(metavar="RUN...", help="All parts of one run.")],
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
+    base: Base = None,
+    accept_gate_changes: AcceptChanges = False,
     format: OutputFormat = Format.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
@@ -226,7 +252,8 @@ def merge(
 
     check_targets(junit, markdown)
     against = choose_baseline(baseline, allow_missing_baseline)
-    deliver(join(refs, against, real_world()), format, junit, markdown)
+    choice = choose_gate(base, accept_gate_changes)
+    deliver(join(refs, against, choice, real_world()), format, junit, markdown)
 
 
 def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A002
@@ -263,3 +290,10 @@ def choose_baseline(ref: str | None, allow_missing: bool) -> BaselineChoice:
     from evalkit.deciding import BaselineChoice
 
     return BaselineChoice(ref=ref, allow_missing=allow_missing)
+
+
+def choose_gate(base: str | None, accept: bool) -> GateChoice:
+    """The options about where the gate's definition comes from as one record."""
+    from evalkit.basing import GateChoice
+
+    return GateChoice(base=base, accept=accept)

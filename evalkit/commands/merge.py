@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
-from evalkit.baseline import write_renewed
-from evalkit.commands.gate import read_standard
-from evalkit.deciding import BaselineChoice, Tolerance, judge, read_chosen_baseline, report_on
+from evalkit.baseline import baseline_path, write_renewed
+from evalkit.basing import GateChoice, find_baseline, open_basis
+from evalkit.commands.gate import decide_held
+from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.execution import renew_for
 from evalkit.hints import Place
 from evalkit.judgement import Trust
+from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
@@ -36,11 +39,12 @@ SAME_TO_MERGE = (
     "agent_version",
     "evalkit_version",
     "settings",
+    "base_commit",
 )
 """Fields of the headers that must be equal for parts to be parts of one run."""
 
 
-def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
+def merge(refs: Sequence[str], against: BaselineChoice, choice: GateChoice, world: World) -> Report:
     """Join parts, store the whole as a new run and decide it.
 
     Raises:
@@ -51,10 +55,20 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
     parts = [resolve_run(ref, root=root, cwd=world.cwd) for ref in refs]
     run_id = new_run_id(world.now(), parts[0].header.evalset, world.token())
     whole = join_parts(parts, run_id)
-    baseline = read_chosen_baseline(
-        against, whole.header.evalset_path, whole.header.evalset, root=root, cwd=world.cwd
-    )
-    baseline = renew_for(whole, baseline, world, root)
+    path = root / whole.header.evalset_path
+    with open_basis(path, choice, world) as basis:
+        own = baseline_path(path, whole.header.evalset)
+        baseline = find_baseline(against, own, basis, run=None, world=world)
+        order = Order(path=path, needs_agent=False)
+        held = basis.hold(order) if basis else order
+        baseline = renew_for(whole, baseline, held, world)
+        whole = store_whole(whole, baseline, root)
+        place = Place(root=root, cwd=world.cwd)
+        return decide_held(whole, baseline, basis, against, place)
+
+
+def store_whole(whole: Run, baseline: Run | None, root: Path) -> Run:
+    """Store a joined run, and with it its baseline where that was scored again."""
     with RunWriter.create(root, whole.header) as writer:
         for trial in (*whole.trials, *whole.fresh):
             writer.append(trial)
@@ -64,18 +78,7 @@ def merge(refs: Sequence[str], against: BaselineChoice, world: World) -> Report:
             write_renewed(baseline, writer.folder)
         if whole.finished:
             writer.finish(msgspec.to_builtins(tally(whole)))
-        whole = replace(whole, path=str(writer.folder))
-    standard = read_standard(whole, root)
-    place = Place(root=root, cwd=world.cwd)
-    verdict = judge(
-        whole,
-        standard.rules,
-        baseline,
-        Tolerance.of(standard.settings),
-        place,
-        allow_missing=against.allow_missing,
-    )
-    return report_on(whole, verdict, baseline, place)
+        return replace(whole, path=str(writer.folder))
 
 
 def join_parts(parts: Sequence[Run], run_id: str) -> Run:
@@ -115,7 +118,15 @@ def join_parts(parts: Sequence[Run], run_id: str) -> Run:
     first = ordered[0].header
     selection = first.selection.replace(f"--shard {first.shard}", "").strip()
     fresh = {case_id: count for part in ordered for case_id, count in part.header.fresh.items()}
-    header = replace(first, id=run_id, cases=cases, selection=selection, shard="", fresh=fresh)
+    header = replace(
+        first,
+        id=run_id,
+        cases=cases,
+        selection=selection,
+        shard="",
+        fresh=fresh,
+        added=tuple(case_id for part in ordered for case_id in part.header.added),
+    )
     rows = [trial for part in ordered for trial in (*part.trials, *part.fresh)]
     return replace(
         assemble_run(header, rows),

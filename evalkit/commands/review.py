@@ -8,6 +8,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.baseline import baseline_path
 from evalkit.correcting import labels_path
 from evalkit.deciding import BaselineChoice, read_baseline_of
 from evalkit.errors import EvalkitError, InvalidInput
@@ -231,7 +232,8 @@ def _choose_file(wish: Wish, run: Run, root: Path, world: World) -> Path:
 def _read_baseline(run: Run, root: Path, world: World) -> Run | None:
     """What new failures are told by; a baseline that cannot be read keeps nobody from reviewing."""
     try:
-        baseline = read_baseline_of(run, BaselineChoice(), root=root, cwd=world.cwd)
+        own = baseline_path(root / run.header.evalset_path, run.header.evalset)
+        baseline = read_baseline_of(run, BaselineChoice(), own, root=root, cwd=world.cwd)
     except EvalkitError as error:
         world.say(f"evalkit: new failures are not told: {error}")
         return None

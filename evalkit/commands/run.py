@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from evalkit.alongside import open_rival
+from evalkit.baseline import baseline_path
+from evalkit.basing import Basis, GateChoice, find_baseline, open_basis
 from evalkit.commands.preview import find_warnings
-from evalkit.deciding import (
-    BaselineChoice,
-    Tolerance,
-    judge,
-    read_chosen_baseline,
-    report_on,
-)
+from evalkit.deciding import BaselineChoice, Tolerance, judge, report_on, review_verdict
 from evalkit.errors import InvalidInput, NothingSelected
 from evalkit.execution import Execution, execute
 from evalkit.hints import Place
@@ -25,28 +22,55 @@ from evalkit.verdict import Verdict
 from evalkit.world import World
 
 
-def run(order: Order, choices: Choices, against: BaselineChoice, world: World) -> Report:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opposite:
+    """What a run is held against: by which gate, and what it is compared with.
+
+    With `against`, that is the agent as it is at another commit, run alongside.
+    """
+
+    gate: GateChoice
+    baseline: BaselineChoice
+    against: str | None = None
+
+
+def run(order: Order, choices: Choices, opposite: Opposite, world: World) -> Report:
     """Carry out a run and decide it, however far it came.
 
     Raises:
         EvalkitError: nothing could be run, or what was run could not be stored.
     """
+    with (
+        open_basis(order.path, opposite.gate, world) as basis,
+        open_rival(order.path, opposite.against, world) as rival,
+    ):
+        held = replace(basis.hold(order) if basis else order, rival=rival)
+        return run_held(held, choices, opposite.baseline, basis, world)
+
+
+def run_held(
+    order: Order, choices: Choices, against: BaselineChoice, basis: Basis | None, world: World
+) -> Report:
+    """Carry out a run of an order that is held to a basis, and decide it."""
 
     def baseline_of(plan: Plan) -> Run | None:
+        if order.rival is not None:
+            return None  # it is made along the way
         root = plan.surroundings.root
-        baseline = read_chosen_baseline(
-            against, path_in(root, order.path), plan.evalset.name, root=root, cwd=world.cwd
-        )
+        own = baseline_path(root / path_in(root, order.path), plan.evalset.name)
+        baseline = find_baseline(against, own, basis, run=None, world=world)
         for warning in find_warnings(plan, baseline):
             world.say(f"warning: {warning}")
         return baseline
 
     execution = execute(order, choices, world, baseline_of)
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
-    return conclude(execution, against, place)
+    return conclude(execution, against, basis, place)
 
 
-def conclude(execution: Execution, against: BaselineChoice, place: Place) -> Report:
+def conclude(
+    execution: Execution, against: BaselineChoice, basis: Basis | None, place: Place
+) -> Report:
     """Decide a run, however far it came.
 
     Raises:
@@ -71,7 +95,11 @@ def conclude(execution: Execution, against: BaselineChoice, place: Place) -> Rep
             execution.refused.where,
         )
     verdict = account_for_end(verdict, execution, place)
-    return report_on(execution.run, verdict, execution.baseline, place)
+    review = basis.review_of(execution.plan.selection) if basis else None
+    if not execution.plan.selection.shard:
+        verdict = review_verdict(verdict, review)
+    baseline = basis.show(execution.baseline) if basis else execution.baseline
+    return report_on(execution.run, verdict, baseline, place)
 
 
 def narrow_to_failed(order: Order, world: World) -> Order:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalkit.baseline import baseline_path
+from evalkit.basing import GateChoice, find_baseline, open_basis
 from evalkit.commands.baseline import promote
 from evalkit.commands.run import conclude
-from evalkit.deciding import BaselineChoice, read_chosen_baseline
+from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.execution import no_baseline, score_stored
 from evalkit.findings import Recorded
@@ -20,7 +22,11 @@ from evalkit.world import World
 
 
 def score(
-    ref: str, overrides: dict[str, Json], against: BaselineChoice, world: World
+    ref: str,
+    overrides: dict[str, Json],
+    against: BaselineChoice,
+    choice: GateChoice,
+    world: World,
 ) -> Report | Recorded:
     """Score a run again as a run of its own and decide it; a baseline is written again in its place.
 
@@ -40,13 +46,15 @@ def score(
         execution = score_stored(source, order, world, no_baseline)
         return promote(execution.run, path, execution.plan.settings.max_errors, world)
 
-    def baseline_of(plan: Plan) -> Run | None:
-        return read_chosen_baseline(
-            against, source.header.evalset_path, plan.evalset.name, root=root, cwd=world.cwd
-        )
+    with open_basis(path, choice, world) as basis:
 
-    execution = score_stored(source, order, world, baseline_of)
-    return conclude(execution, against, Place(root=root, cwd=world.cwd))
+        def baseline_of(plan: Plan) -> Run | None:
+            own = baseline_path(path, plan.evalset.name)
+            return find_baseline(against, own, basis, run=None, world=world)
+
+        held = basis.hold(order) if basis else order
+        execution = score_stored(source, held, world, baseline_of)
+        return conclude(execution, against, basis, Place(root=root, cwd=world.cwd))
 
 
 def is_baseline(run: Run) -> bool:

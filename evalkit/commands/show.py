@@ -19,7 +19,7 @@ def show_run(ref: str, world: World) -> Report:
     Raises:
         InvalidInput, StoreError: as `gate`.
     """
-    return gate(ref, BaselineChoice(), world)
+    return gate(ref, BaselineChoice(), None, world)
 
 
 def show_case(ref: str, case_id: str, world: World) -> ShownCase:

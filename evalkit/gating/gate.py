@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias
 from evalkit.compare import compare_tables
 from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.gating.sides import Sides
-from evalkit.gating.thresholds import apply_rules
+from evalkit.gating.thresholds import Decided, apply_rules
 from evalkit.gating.trust import OnJudgeDrift, find_distrust, trust_notes
 from evalkit.records import Outcome, Rule, Run, RunHeader
 from evalkit.samples import tabulate
-from evalkit.spelling import count_of, missing_text
+from evalkit.spelling import count_of, missing_text, name_rule
 from evalkit.summary import summarise_table, tally_table
 from evalkit.verdict import Check, Tally, Verdict
 
@@ -26,6 +26,9 @@ _VERBS: dict[Outcome, str] = {
     "inconclusive": "are inconclusive",
     "undecided": "are undecided",
 }
+
+_SEVERITY: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive", "pass")
+"""From what outweighs all others to what is outweighed by all."""
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
@@ -62,7 +65,8 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     sides = Sides(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    decided = apply_rules([at_one_look(rule, table.header) for rule in rules], sides)
+    applied = [at_one_look(rule, table.header) for rule in rules]
+    decided = hold_without_added(applied, apply_rules(applied, sides), candidate, sides)
     checks = tuple(one.check for one in decided)
     deciding = [check for check in checks if not check.advisory]
     tally = tally_table(table)
@@ -93,6 +97,42 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
             *(note for one in decided for note in one.notes),
         ),
     )
+
+
+def hold_without_added(
+    rules: Sequence[Rule], decided: Sequence[Decided], candidate: Run, sides: Sides
+) -> list[Decided]:
+    """Decide absolute limits over the cases that the gate's definition has as well; the worse counts.
+
+    New cases cannot outweigh failing ones then, and they are held to the limits all the same, as they
+    will be once they are part of the gate.
+    """
+    header = candidate.header
+    added = set(header.added)
+    cases = tuple(case for case in header.cases if case.id not in added)
+    if not added or not cases:
+        return list(decided)
+    known = replace(header, cases=cases)
+    trials = tuple(trial for trial in candidate.trials if trial.case_id not in added)
+    table = tabulate(replace(candidate, header=known, trials=trials))
+    alone = apply_rules(rules, replace(sides, candidate=table))
+    return [
+        _worse(whole, part, len(added)) if not rule.compares else whole
+        for rule, whole, part in zip(rules, decided, alone, strict=True)
+    ]
+
+
+def _worse(whole: Decided, part: Decided, added: int) -> Decided:
+    if _SEVERITY.index(part.check.outcome) < _SEVERITY.index(whole.check.outcome):
+        return part._replace(notes=(*part.notes, f"{_name(part)} holds only with added cases."))
+    if _SEVERITY.index(whole.check.outcome) < _SEVERITY.index(part.check.outcome):
+        note = f"{_name(whole)} holds without the {count_of(added, 'added case')}."
+        return whole._replace(notes=(*whole.notes, note))
+    return part
+
+
+def _name(decided: Decided) -> str:
+    return f"Threshold {name_rule(decided.check.rule)}"
 
 
 def at_one_look(rule: Rule, header: RunHeader) -> Rule:
@@ -126,8 +166,7 @@ def find_obstacle(tally: Tally, max_errors: int) -> str:
 def combine(checks: Sequence[Check]) -> Outcome:
     """The outcome of all checks together: what could not be applied outweighs what failed."""
     outcomes = {check.outcome for check in checks}
-    order: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive")
-    return next((outcome for outcome in order if outcome in outcomes), "pass")
+    return next((outcome for outcome in _SEVERITY if outcome in outcomes), "pass")
 
 
 def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:

@@ -9,7 +9,7 @@ from evalkit.records import Outcome, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
 from evalkit.spelling import count_of, missing_text
-from evalkit.verdict import Check, MetricChange, MetricSummary, Verdict
+from evalkit.verdict import Check, GateReview, MetricChange, MetricSummary, Verdict
 
 _URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
 
@@ -78,6 +78,8 @@ def run_facts(report: Report) -> list[tuple[str, str]]:
         base = report.baseline.header
         trials = count_of(base.trials, "trial")
         facts.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
+    if report.verdict.gate is not None:
+        facts.append(("gate", _gate_fact(report.verdict.gate)))
     scope = f"{count_of(len(header.cases), 'case')} x {count_of(header.trials, 'trial')}"
     if header.fresh:
         again = count_of(sum(header.fresh.values()), "fresh trial")
@@ -117,6 +119,24 @@ def judge_text(trust: Trust) -> str:
     if anchors:
         parts.append(f"agreed with people on {sum(anchors)} of {count_of(len(anchors), 'anchor')}")
     return ", ".join(parts)
+
+
+def _gate_fact(review: GateReview) -> str:
+    """Whose rules decided, and how much of them the change edits."""
+    edits = count_of(len(review.changes), "edit") if review.changes else "no edits"
+    loosening = f", {len(review.loosening):,} of them loosening" if review.loosening else ""
+    whose = "this change's own, compared with" if review.accepted else "as at"
+    return f"{whose} {review.base}; {edits}{loosening}"
+
+
+def gate_rows(verdict: Verdict) -> list[tuple[str, str]]:
+    """What a change edits in its gate, loosening edits first: what that means, and what was edited."""
+    review = verdict.gate
+    if review is None:
+        return []
+    word = "accepted" if review.accepted else "LOOSENS"
+    edits = sorted(review.changes, key=lambda change: not change.loosened)
+    return [(word if edit.loosened else "allowed", edit.sentence) for edit in edits]
 
 
 def _spread(summary: MetricSummary) -> str:

@@ -134,6 +134,7 @@ def render_json(report: Report) -> str:
             "metrics": msgspec.to_builtins(verdict.summaries),
             "cases": [_case(result) for result in results],
             "comparison": comparison_document(verdict.comparison) if verdict.comparison else None,
+            "gate": msgspec.to_builtins(verdict.gate) if verdict.gate else None,
             "notes": verdict.notes,
             "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
         }

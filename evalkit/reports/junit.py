@@ -29,7 +29,7 @@ from evalkit.reports.standing import (
 )
 from evalkit.spelling import name_rule
 from evalkit.text import head, one_line, xml_text
-from evalkit.verdict import Check, Verdict
+from evalkit.verdict import Check, GateChange, GateReview, Verdict
 
 Kind: TypeAlias = Literal["failure", "error", "skipped"]
 
@@ -125,6 +125,24 @@ def _verdict_mark(verdict: Verdict) -> Mark | None:
     return Mark(kind, verdict.outcome, verdict.reason, text)
 
 
+def _edit_mark(edit: GateChange, review: GateReview) -> Mark | None:
+    if not edit.loosened:
+        return None
+    kind: Kind = "skipped" if review.accepted else "failure"
+    why = "accepted" if review.accepted else "loosens the gate"
+    return Mark(kind, "gate_edit", f"{why}: {edit.sentence}", edit.sentence)
+
+
+def _edit_marks(verdict: Verdict) -> list[tuple[str, Location, Mark | None]]:
+    review = verdict.gate
+    if review is None:
+        return []
+    return [
+        (f"edit of the gate: {edit.sentence}", edit.where, _edit_mark(edit, review))
+        for edit in review.changes
+    ]
+
+
 def mark_cases(report: Report) -> list[Marked]:
     """Every case as a test."""
     results = case_results(report)
@@ -152,6 +170,7 @@ def mark_checks(report: Report) -> list[Marked]:
     marks = [
         ("verdict", whole, _verdict_mark(verdict)),
         *((name_rule(c.rule), c.rule.where, _check_mark(c)) for c in verdict.checks),
+        *_edit_marks(verdict),
     ]
     return [
         Marked(name=name, classname=classname, where=where, time_s=0.0, mark=mark)

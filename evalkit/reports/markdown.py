@@ -14,6 +14,7 @@ from evalkit.reports.facts import (
     OUTCOME_WORDS,
     check_sentence,
     checks_by_urgency,
+    gate_rows,
     metric_rows,
     outcome_word,
     reason_words,
@@ -117,6 +118,15 @@ def _thresholds(report: Report) -> str:
     return "\n\n".join(filter(None, (table(titles, rows, right=frozenset({2, 3, 4})), left_out)))
 
 
+def _gate_edits(report: Report) -> str:
+    rows = gate_rows(report.verdict)
+    if not rows:
+        return ""
+    lines = [f"- {word}: {sentence(text)}" for word, text in rows[:_MOST_ROWS]]
+    left_out = _and_more(len(rows) - _MOST_ROWS, report)
+    return "\n\n".join(filter(None, ("**Edits of the gate:**", "\n".join(lines), left_out)))
+
+
 def _broken_item(result: CaseResult) -> str:
     line = f"- {code(result.case.id)} {result.standing}, {passes_change(result)}"
     if result.standing == "error":
@@ -212,6 +222,7 @@ def _blocks(report: Report) -> list[_Block]:
     return [
         _Block(0, f"## {OUTCOME_WORDS[verdict.outcome]}: {code(report.run.header.evalset)}"),
         _Block(0, sentence(reason_words(verdict))),
+        _Block(1, _gate_edits(report)),
         _Block(1, _thresholds(report)),
         _Block(3, "\n".join(sentences[:_MOST_SHOWN])),
         _Block(2, _cases(report, results)),

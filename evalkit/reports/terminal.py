@@ -9,6 +9,7 @@ from evalkit.reports.facts import (
     OUTCOME_WORDS,
     check_sentence,
     checks_by_urgency,
+    gate_rows,
     metric_rows,
     outcome_word,
     reason_words,
@@ -161,6 +162,19 @@ def _tags(report: Report, screen: Screen, most: int) -> list[str]:
     ]
 
 
+def _gate_edits(report: Report, screen: Screen, most: int) -> list[str]:
+    rows = gate_rows(report.verdict)
+    if not rows:
+        return []
+    lines = [heading("Edits of the gate", screen)]
+    for word, sentence in rows[:most]:
+        padded = f"  {word.ljust(8)}  "
+        folded = screen.fold(sentence, indent=padded, hang=" " * len(padded))
+        style: Style = "bad" if word == "LOOSENS" else "dim"
+        lines += screen.paint_start(folded, padded, style)
+    return lines + _and_more(report, len(rows) - most, screen)
+
+
 def _notes(report: Report, screen: Screen, most: int) -> list[str]:
     notes = report.verdict.notes
     if not notes:
@@ -192,6 +206,7 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MOST_R
         [
             _headline(report, screen),
             _facts(report, screen),
+            _gate_edits(report, screen, most),
             _thresholds(report, screen, most),
             _cases(report, results, screen, most),
             _metrics(report, screen),

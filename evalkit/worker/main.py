@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from evalkit.worker.elsewhere import refuse_strangers, stand_in
 from evalkit.worker.loading import LoadFailure, load_object
 from evalkit.worker.pipe import Json, Pipe, Server, Target, decode, encode
 from evalkit.worker.threads import ThreadServer
@@ -47,7 +48,12 @@ def _load(setup: Json) -> Target:
     Raises:
         LoadFailure: it cannot be loaded, or cannot be called the way its kind is.
     """
-    found, source_digest = load_object(setup["ref"], Path(setup["base"]), Path(setup["root"]))
+    base, root = Path(setup["base"]), Path(setup["root"])
+    if setup["instead_of"]:
+        stand_in(root, Path(setup["instead_of"]))
+    found, source_digest = load_object(setup["ref"], base, root)
+    if setup["instead_of"]:
+        refuse_strangers(root, Path(setup["instead_of"]))
     target: Target
     if setup["kind"] == "agent":
         from evalkit.worker.agent import AgentTarget  # noqa: PLC0415 - only what is served is loaded

@@ -166,6 +166,9 @@ async def open_pool(
             "args": dict(target.args),
             "base": str(surroundings.base.absolute()),
             "root": str(surroundings.root.absolute()),
+            "instead_of": str(surroundings.instead_of.absolute())
+            if surroundings.instead_of
+            else "",
             "threads": calls_at_once,
         },
         folder=surroundings.root,

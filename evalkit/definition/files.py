@@ -1,0 +1,154 @@
+"""The files that a set names, and those that they name in turn, as one digest for each name."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+
+from evalkit.loading.nodes import value_of
+from evalkit.loading.yamlio import parse_yaml
+from evalkit.records import EvalSet, Json
+from evalkit.sources import Unreadable, locate_inside, read_file
+
+LONGEST_NAME = 500
+MOST_FILES = 1_000
+"""That one name leads to; with more it is not a plugin's own code that is being read."""
+
+NOT_THE_GATE = frozenset({"name", "path", "description", "agent", "cases", "digest"})
+"""Fields of a set that name no file of the gate: the agent's are the candidate's own, and a case's
+prompt is no file. What cases name in their metrics is looked at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folders:
+    """Where names are looked for: beside the set, then in the project's root and its `src`."""
+
+    base: Path
+    root: Path
+
+    def find(self, name: str, beside: Path | None = None) -> Path | None:
+        """The file of a name, if there is one inside of the project."""
+        if not 0 < len(name) < LONGEST_NAME or not name.isprintable():
+            return None
+        for folder in (*([beside] if beside else []), self.base, self.root, self.root / "src"):
+            try:
+                path = locate_inside(name, folder, self.root)
+                if path.is_file():
+                    return path
+            except (Unreadable, OSError):
+                continue
+        return None
+
+
+def digest_files(evalset: EvalSet, folders: Folders) -> Mapping[str, str]:
+    """By every word of a set that leads to a file: what is in it, and in the files it leads to.
+
+    Code leads to the modules it imports and to the files it names; a YAML file to those it names.
+    Contents count, names do not, so that moving a file changes nothing.
+    """
+    found = {}
+    for word in dict.fromkeys(words_of_gate(evalset)):
+        if start := find_named(word, folders):
+            found[word] = digest_closure(start, folders)
+    return found
+
+
+def words_of_gate(evalset: EvalSet) -> Iterator[str]:
+    """Every text of a set that may lead to a file of its gate."""
+    for field in fields(EvalSet):
+        if field.name not in NOT_THE_GATE:
+            yield from _texts(msgspec.to_builtins(getattr(evalset, field.name)))
+    for case in evalset.cases:
+        yield from _texts(msgspec.to_builtins(case.metrics))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key != "where":
+                yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def find_named(word: str, folders: Folders) -> list[Path]:
+    """The files a word leads to: by name, as `./file.py:attribute`, or as `package.module:attribute`."""
+    place, colon, _ = word.rpartition(":")
+    if colon and not place.endswith(".py"):
+        return list(_find_module(place, folders, None))
+    path = folders.find(place if colon else word)
+    return [path] if path else []
+
+
+def digest_closure(start: Iterable[Path], folders: Folders) -> str:
+    """The contents of some files and of all they lead to, in the order in which they are named."""
+    waiting, seen = list(start), dict[Path, str]()
+    while waiting and len(seen) < MOST_FILES:
+        path = waiting.pop(0)
+        if path in seen:
+            continue
+        try:
+            data = read_file(path)
+        except Unreadable as reason:
+            data = str(reason).encode()
+        seen[path] = hashlib.sha256(data).hexdigest()
+        waiting += _named_in(path, data, folders)
+    return hashlib.sha256("\n".join(seen.values()).encode()).hexdigest()[:16]
+
+
+def _named_in(path: Path, data: bytes, folders: Folders) -> list[Path]:
+    if path.suffix == ".py":
+        return list(_named_in_code(path, data, folders))
+    if path.suffix in (".yaml", ".yml"):
+        node = parse_yaml(data, path.name, [])
+        words = _texts(value_of(node)) if node is not None else ()
+        return [file for word in words if (file := folders.find(word, path.parent))]
+    return []
+
+
+def _named_in_code(path: Path, data: bytes, folders: Folders) -> Iterator[Path]:
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # whoever loads it will say so
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _find_module(alias.name, folders, path.parent)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _named_in_import(node, path, folders)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named = folders.find(node.value, path.parent) if "." in node.value else None
+            yield from [named] if named else []
+
+
+def _named_in_import(node: ast.ImportFrom, path: Path, folders: Folders) -> Iterator[Path]:
+    beside, name = path.parent, node.module or ""
+    if node.level:
+        for _ in range(node.level - 1):
+            beside = beside.parent
+        folders = Folders(base=beside, root=folders.root)
+    if name:
+        yield from _find_module(name, folders, beside)
+    for alias in node.names:
+        yield from _find_module(f"{name}.{alias.name}".lstrip("."), folders, beside)
+
+
+def _find_module(name: str, folders: Folders, beside: Path | None) -> Iterator[Path]:
+    """The file of a module, after those of the packages it is in."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return
+    for count in range(1, len(parts) + 1):
+        place = "/".join(parts[:count])
+        for file in (f"{place}/__init__.py", f"{place}.py"):
+            if found := folders.find(file, beside):
+                yield found

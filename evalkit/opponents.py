@@ -1,0 +1,87 @@
+"""What a run takes up: its own stored trials, and another version of the agent that runs alongside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalkit.agents import Agent, check_agent, open_agent
+from evalkit.desk import Desk
+from evalkit.errors import InvalidInput
+from evalkit.headers import describe_rival
+from evalkit.holding import rival_id
+from evalkit.plan import Order, Plan
+from evalkit.records import AgentSpec, Run, RunHeader, Trial
+from evalkit.resuming import Choices, refuse_if_changed
+from evalkit.store import RunWriter, assemble_run, read_run, runs_folder
+from evalkit.world import World
+
+
+def open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
+    """Start a run in the store, or go on with an earlier one."""
+    return RunWriter.reopen(Path(earlier.path)) if earlier else RunWriter.create(root, header)
+
+
+def kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
+    """The stored trials that are not to be run again."""
+    if earlier is None:
+        return ()
+    again = choices.retry_errors
+    rows = (*earlier.trials, *earlier.fresh)
+    return tuple(trial for trial in rows if trial.state == "scored" or not again)
+
+
+def answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The stored trials that have an output and lack a score: nobody pays for the output twice."""
+    if earlier is None:
+        return ()
+    known = {(trial.case_id, trial.number) for trial in kept}
+    rows = (*earlier.trials, *earlier.fresh)
+    return tuple(
+        trial
+        for trial in rows
+        if (trial.case_id, trial.number) not in known and trial.output.error is None
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opponent:
+    """The other version of the agent, ready to be asked, and where its run is stored."""
+
+    spec: AgentSpec
+    agent: Agent
+    header: RunHeader
+    desk: Desk
+
+    @property
+    def run(self) -> Run:
+        """Its run, as far as it came."""
+        run = assemble_run(self.header, self.desk.rows)
+        return replace(run, path=str(self.desk.writer.folder))
+
+
+@asynccontextmanager
+async def open_opponent(
+    order: Order, header: RunHeader, plan: Plan, choices: Choices, world: World
+) -> AsyncIterator[Opponent | None]:
+    """Start the agent of the other version and its run, or go on with that run; None without one."""
+    rival = order.rival
+    if rival is None:
+        yield None
+        return
+    there = replace(rival.surround(plan.surroundings), run_id=rival_id(header.id))
+    problems = check_agent(rival.agent, plan.cases, there)
+    if problems:
+        raise InvalidInput(problems)
+    planned = describe_rival(header, rival, plan)
+    folder = runs_folder(plan.surroundings.root) / planned.id
+    earlier = read_run(folder) if choices.resume and folder.exists() else None
+    if earlier:
+        planned = refuse_if_changed(earlier.header, planned)
+    async with open_agent(rival.agent, there) as agent:
+        with open_writer(plan.surroundings.root, planned, earlier) as writer:
+            kept = kept_trials(earlier, choices)
+            desk = Desk(writer, kept, answered_trials(earlier, kept), world.watch)
+            yield Opponent(spec=rival.agent, agent=agent, header=planned, desk=desk)
