@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from evalkit.console import emit, is_step_summary, real_screen
-from evalkit.options import Format
+from evalkit.options import ReportFormat, Targets
 
 if TYPE_CHECKING:
     from evalkit.reports.report import Report
@@ -22,6 +22,16 @@ def refuse_unlike(*mistakes: tuple[str, bool]) -> None:
     problems = [Problem(message=f"{message}.") for message, made in mistakes if made]
     if problems:
         raise InvalidInput(problems)
+
+
+RENDERERS = {
+    "junit": "evalkit.reports.junit:render_junit",
+    "markdown": "evalkit.reports.markdown:render_markdown",
+    "html": "evalkit.reports.html.report:render_html",
+    "csv": "evalkit.reports.csv:render_csv",
+    "ctrf": "evalkit.reports.ctrf:render_ctrf",
+}
+"""What writes each of the targets, imported when one is asked for."""
 
 
 def check_targets(*paths: Path | None) -> None:
@@ -38,35 +48,48 @@ def check_targets(*paths: Path | None) -> None:
 
 def deliver(
     report: Report,
-    format: Format,  # noqa: A002
-    junit: Path | None,
-    markdown: Path | None,
+    format: ReportFormat,  # noqa: A002
+    targets: Targets,
 ) -> NoReturn:
     """Write the files that were asked for, print the result, exit with the verdict's code."""
-    from evalkit.files import write_whole
-    from evalkit.reports.junit import render_junit
-    from evalkit.reports.markdown import render_markdown
-
     print_report(report, format)
-    if junit:
-        write_whole(junit, render_junit(report))
-    if markdown and is_step_summary(markdown):
-        with markdown.open("a") as stream:  # other commands of the step write there too
-            stream.write(render_markdown(report))
-    elif markdown:
-        write_whole(markdown, render_markdown(report))
+    for name, path in targets._asdict().items():
+        if path is not None:
+            write_report(report, name, path)
     leave(report.verdict.exit_code)
 
 
-def print_report(report: Report, format: Format, rows: int | None = 20) -> None:  # noqa: A002
+def write_report(report: Report, name: str, path: Path) -> None:
+    """Write one kind of report; to the summary of a workflow's step it is added."""
+    from importlib import import_module
+
+    from evalkit.files import write_whole
+
+    module, _, function = RENDERERS[name].partition(":")
+    text: str = getattr(import_module(module), function)(report)
+    if is_step_summary(path):
+        with path.open("a") as stream:  # other commands of the step write there too
+            stream.write(text)
+    else:
+        write_whole(path, text)
+
+
+def print_report(
+    report: Report,
+    format: ReportFormat,  # noqa: A002
+    rows: int | None = 20,
+) -> None:
     """Print a report on stdout, with at most so many rows a section."""
+    from evalkit.reports.github import render_github
     from evalkit.reports.json import render_json
     from evalkit.reports.terminal import render_terminal
 
-    if format is Format.json:
+    if format is ReportFormat.json:
         emit(render_json(report))
-    else:
-        emit(render_terminal(report, real_screen(), rows=rows))
+        return
+    emit(render_terminal(report, real_screen(), rows=rows))
+    if format is ReportFormat.github:
+        emit(render_github(report))
 
 
 def leave(code: int) -> NoReturn:

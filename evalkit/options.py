@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -12,6 +12,14 @@ class Format(StrEnum):
 
     table = "table"
     json = "json"
+
+
+class ReportFormat(StrEnum):
+    """What a judged run is printed as."""
+
+    table = "table"
+    json = "json"
+    github = "github"
 
 
 class Policy(StrEnum):
@@ -120,6 +128,10 @@ RetryErrors = Annotated[
 UseCache = Annotated[
     bool, typer.Option("--cache", help="Reuse outputs of the same agent to the same question.")
 ]
+PrintedAs = Annotated[
+    ReportFormat,
+    typer.Option("--format", help="How to print the result; github: marks broken cases too."),
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.")]
 JunitFile = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")
@@ -127,3 +139,22 @@ JunitFile = Annotated[
 MarkdownFile = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
 ]
+HtmlFile = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")
+]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write the cases as CSV.")
+]
+CtrfFile = Annotated[
+    Path | None, typer.Option("--ctrf", metavar="FILE", help="Also write CTRF JSON.")
+]
+
+
+class Targets(NamedTuple):
+    """Where reports are to be written, beside what is printed."""
+
+    junit: Path | None = None
+    markdown: Path | None = None
+    html: Path | None = None
+    csv: Path | None = None
+    ctrf: Path | None = None

@@ -9,7 +9,7 @@ import typer
 
 from evalkit.console import emit, real_screen, real_world
 from evalkit.delivery import print_report
-from evalkit.options import CaseIds, Format, MarkdownFile, OutputFormat, RunRef
+from evalkit.options import CaseIds, Format, MarkdownFile, OutputFormat, ReportFormat, RunRef
 
 if TYPE_CHECKING:
     from evalkit.world import World
@@ -50,7 +50,7 @@ def show(
         show_flaky(ref, case, world, format)
         return
     if case is None:
-        print_report(command.show_run(ref, world), format, rows=None)
+        print_report(command.show_run(ref, world), ReportFormat(format.value), rows=None)
         return
     shown = command.show_case(ref, case, world)
     as_text = case_json(shown) if format is Format.json else case_text(shown, real_screen())

@@ -17,22 +17,28 @@ from evalkit.options import (
     Base,
     CaseIds,
     Concurrency,
+    CsvFile,
+    CtrfFile,
     Entrypoint,
     EvalSetPath,
     Expression,
     Format,
+    HtmlFile,
     JunitFile,
     MarkdownFile,
     MaxErrors,
     OnInconclusive,
     OnJudgeDrift,
     OutputFormat,
+    PrintedAs,
+    ReportFormat,
     Resume,
     RetryErrors,
     RunId,
     RunRef,
     Seed,
     Tags,
+    Targets,
     Trials,
     UseCache,
     parse_trials,
@@ -80,9 +86,12 @@ def run(
     pdb: Annotated[
         bool, typer.Option("--pdb", help="Run one case in this process, under the debugger.")
     ] = False,
-    format: OutputFormat = Format.table,  # noqa: A002 - the option's name
+    format: PrintedAs = ReportFormat.table,  # noqa: A002 - the option's name
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
+    html: HtmlFile = None,
+    csv: CsvFile = None,
+    ctrf: CtrfFile = None,
 ) -> None:
     """Run, score, compare with the baseline, gate."""
     from evalkit.commands import run as command
@@ -104,7 +113,8 @@ def run(
         ("--base is for a run that decides; leave out --dry-run", dry_run and base is not None),
         ("--base is for a run that decides; leave out --pdb", pdb and base is not None),
     )
-    check_targets(junit, markdown)
+    targets = Targets(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
+    check_targets(*targets)
     world = real_world()
     order = Order(
         path=evalset,
@@ -144,7 +154,7 @@ def run(
             baseline=choose_baseline(baseline, allow_missing_baseline),
             against=against,
         )
-        deliver(command.run(order, choices, opposite, world), format, junit, markdown)
+        deliver(command.run(order, choices, opposite, world), format, targets)
 
 
 def baseline(
@@ -200,17 +210,21 @@ def gate(
     allow_missing_baseline: AllowMissing = False,
     base: Base = None,
     accept_gate_changes: AcceptChanges = False,
-    format: OutputFormat = Format.table,  # noqa: A002
+    format: PrintedAs = ReportFormat.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
+    html: HtmlFile = None,
+    csv: CsvFile = None,
+    ctrf: CtrfFile = None,
 ) -> None:
     """Decide a stored run again, paying nothing."""
     from evalkit.commands.gate import gate as decide_again
 
-    check_targets(junit, markdown)
+    targets = Targets(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
+    check_targets(*targets)
     against = choose_baseline(baseline, allow_missing_baseline)
     choice = choose_gate(base, accept_gate_changes)
-    deliver(decide_again(ref, against, choice, real_world()), format, junit, markdown)
+    deliver(decide_again(ref, against, choice, real_world()), format, targets)
 
 
 def score(
@@ -220,20 +234,24 @@ def score(
     allow_missing_baseline: AllowMissing = False,
     base: Base = None,
     accept_gate_changes: AcceptChanges = False,
-    format: OutputFormat = Format.table,  # noqa: A002
+    format: PrintedAs = ReportFormat.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
+    html: HtmlFile = None,
+    csv: CsvFile = None,
+    ctrf: CtrfFile = None,
 ) -> None:
     """Score stored outputs again, asking no agent."""
     from evalkit.commands.score import score as score_again
     from evalkit.reports.report import Report
 
-    check_targets(junit, markdown)
+    targets = Targets(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
+    check_targets(*targets)
     against = choose_baseline(baseline, allow_missing_baseline)
     choice = choose_gate(base, accept_gate_changes)
     scored = score_again(ref, {"concurrency": concurrency}, against, choice, real_world())
     if isinstance(scored, Report):
-        deliver(scored, format, junit, markdown)
+        deliver(scored, format, targets)
     print_recorded(scored, format)
 
 
@@ -243,36 +261,40 @@ def merge(
     allow_missing_baseline: AllowMissing = False,
     base: Base = None,
     accept_gate_changes: AcceptChanges = False,
-    format: OutputFormat = Format.table,  # noqa: A002
+    format: PrintedAs = ReportFormat.table,  # noqa: A002
     junit: JunitFile = None,
     markdown: MarkdownFile = None,
+    html: HtmlFile = None,
+    csv: CsvFile = None,
+    ctrf: CtrfFile = None,
 ) -> None:
     """Join the parts of a sharded run."""
     from evalkit.commands.merge import merge as join
 
-    check_targets(junit, markdown)
+    targets = Targets(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
+    check_targets(*targets)
     against = choose_baseline(baseline, allow_missing_baseline)
     choice = choose_gate(base, accept_gate_changes)
-    deliver(join(refs, against, choice, real_world()), format, junit, markdown)
+    deliver(join(refs, against, choice, real_world()), format, targets)
 
 
-def preview_run(order: Order, world: World, format: Format) -> None:  # noqa: A002
+def preview_run(order: Order, world: World, format: Format | ReportFormat) -> None:  # noqa: A002
     """Print what a run would do."""
     from evalkit.commands.preview import preview
     from evalkit.reports.findings import preview_json, preview_text
 
     found = preview(order, world)
-    if format is Format.json:
+    if format == Format.json:
         emit(preview_json(found))
     else:
         emit(preview_text(found, real_screen()))
 
 
-def print_recorded(recorded: Recorded, format: Format) -> None:  # noqa: A002
+def print_recorded(recorded: Recorded, format: Format | ReportFormat) -> None:  # noqa: A002
     """Print what a baseline was made of."""
     from evalkit.reports.findings import recorded_json, recorded_text
 
-    if format is Format.json:
+    if format == Format.json:
         emit(recorded_json(recorded))
     else:
         emit(recorded_text(recorded, real_screen()))
