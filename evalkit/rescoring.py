@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from evalkit.metrics import Scorer
@@ -81,7 +81,25 @@ async def settle_judges(run: Run, plan: Plan) -> Run:
         for info in run.header.metrics
     )
     header = replace(run.header, metrics=tuple(infos))
-    return replace(settled, header=header, is_renewed=run.is_renewed or header != run.header)
+    before = [info.definition for info in run.header.metrics]
+    return replace(
+        settled,
+        header=header,
+        trials=tuple(_with_standing(trial, advisory) for trial in settled.trials),
+        fresh=tuple(_with_standing(trial, advisory) for trial in settled.fresh),
+        is_renewed=run.is_renewed or before != [info.definition for info in header.metrics],
+    )
+
+
+def _with_standing(trial: Trial, advisory: Mapping[str, str]) -> Trial:
+    """A trial whose scores decide something or nothing as their judge does today; itself if they do."""
+    scores = tuple(
+        replace(score, advisory=bool(advisory[score.metric]))
+        if score.metric in advisory and score.advisory != bool(advisory[score.metric])
+        else score
+        for score in trial.scores
+    )
+    return trial if scores == trial.scores else replace(trial, scores=scores)
 
 
 def metrics_now(plan: Plan) -> tuple[MetricInfo, ...]:
@@ -90,8 +108,9 @@ def metrics_now(plan: Plan) -> tuple[MetricInfo, ...]:
         return plan.metrics
     judge = plan.panel.serving
     scorers = {id(each): each for per_case in plan.scorers.values() for each in per_case}
-    infos = [scorer.info for scorer in scorers.values()]
-    advisory = {info.name: info.advisory for info in infos}
+    advisory: dict[str, str] = {}
+    for info in (scorer.info for scorer in scorers.values()):
+        advisory[info.name] = advisory.get(info.name) or info.advisory
     return tuple(
         replace(
             info,

@@ -200,6 +200,10 @@ def test_an_uncalibrated_rubric_decides_nothing_and_a_calibrated_one_does(judged
     assert "<failure" not in (judged.folder / "j.xml").read_text()
 
     assert calibrate(judged).code == 0
+    again = judged.evalkit("gate", "latest", "--format", "json")
+    assert again.code == 0, "a stored run is decided as it was scored"
+    scored = judged.evalkit("score", "latest", "--format", "json")
+    assert scored.code == 1
     deciding = judged.evalkit("run", "echo.yaml", "--format", "json")
     assert deciding.code == 1
     assert all(not check["advisory"] for check in deciding.json["checks"])
