@@ -213,7 +213,9 @@ class CaseHistory:
 
     @property
     def flaky(self) -> bool:
-        """Whether its trials disagree."""
+        """Whether trials of one version disagree; where no version has two, whether any do."""
+        if self.flip_rate is not None:
+            return self.flip_rate > 0
         return 0 < self.passed < self.trials
 
 
