@@ -18,9 +18,8 @@ from evalkit.baseline import write_renewed
 from evalkit.cache import Cache, cache_folder
 from evalkit.desk import Desk
 from evalkit.errors import InvalidInput
-from evalkit.gating.broken import call_for_fresh
-from evalkit.gating.gate import decide, find_obstacle
-from evalkit.gating.looks import count_looks, wants_look
+from evalkit.gating.looks import count_looks
+from evalkit.gating.stages import judge_stage
 from evalkit.headers import describe_run, describe_scoring
 from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
@@ -322,22 +321,17 @@ def _can_be_asked(plan: Plan, trials: int) -> bool:
 
 def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
     """What a run that did all it set out to do should go on to do; None when it is at its end."""
-    header, settings = run.header, plan.settings
     if baseline is None:
         return None
-    verdict = decide(
+    settings = plan.settings
+    following = judge_stage(
         plan.gate,
         run,
         baseline,
         max_errors=settings.max_errors,
         on_inconclusive=settings.on_inconclusive,
-    )
-    if find_obstacle(verdict.tally, settings.max_errors):
-        return None
-    # Trials of all cases come first: fresh ones are numbered on from them.
-    if not header.fresh and header.trials < header.looks and wants_look(verdict, baseline):
-        return replace(header, trials=header.trials + 1)
-    fresh = {**header.fresh, **call_for_fresh(plan.gate, run, baseline)}
-    if fresh != header.fresh and _can_be_asked(plan, header.trials + max(fresh.values())):
-        return replace(header, fresh=fresh)
-    return None
+    ).following
+    if following is None or following.fresh == run.header.fresh:
+        return following
+    most = following.trials + max(following.fresh.values())
+    return following if _can_be_asked(plan, most) else None

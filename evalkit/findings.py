@@ -64,7 +64,8 @@ class Sight:
     """What one design sees of a threshold; costs are None where no stored trial tells what one costs.
 
     `smallest_drop` is failed 4 times in 5 (None when no drop is), `pass_chance` is how often an agent
-    that did not change passes. `now` marks what the set has, `simulated` what is drawn, not computed.
+    that did not change passes. With `looks`, `trials` are the most there may be, and `mean_trials` how
+    many such an agent takes. `now` marks what the set has, `simulated` what the gate's own test decided.
     """
 
     cases: int
@@ -73,13 +74,15 @@ class Sight:
     smallest_drop: float | None
     pass_chance: float
     cost_usd: float | None
+    looks: int = 0
+    mean_trials: float
     now: bool = False
     simulated: bool = False
 
     @property
     def runs(self) -> int:
-        """Calls of the agent that a candidate takes."""
-        return self.cases * self.trials
+        """Calls of the agent that a candidate takes, on average where it looks."""
+        return round(self.cases * self.mean_trials)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,12 +101,34 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BrokenPower:
+    """What a rule on broken cases can prove with the baseline there is.
+
+    `watched` of `cases` passed often enough in it to be run again when they fail, `fresh_trials` times
+    each. Up to `at_once` that always passed and never do now are all proven; it takes more than
+    `allowed` to fail. `chances` maps a pass rate now to the chance that such a case is found and proven.
+    `problem` says why nothing can be.
+    """
+
+    name: str
+    allowed: int
+    cases: int
+    watched: int
+    base_trials: int
+    fresh_trials: int
+    at_once: int
+    chances: tuple[tuple[float, float], ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Power:
     """What a set can see with one threshold: the assumptions, a table of designs, what more would take.
 
     `mean` is the share that passes (for a rise: that fails not), `noise` the mean over cases of
     p(1-p); `flaky` counts cases whose baseline trials disagree, None without a baseline. `level` is
-    what one of `rules` thresholds has left of alpha.
+    what one of `rules` thresholds has left of alpha, and at each look less. `clusters` is how many draws
+    the cases count as when it is asked about other cases like these, None when it is not.
     """
 
     evalset: str
@@ -119,10 +144,12 @@ class Power:
     level: float
     max_drop: float
     tolerated: float
+    clusters: float | None
     sights: tuple[Sight, ...]
     wanted: Need | None
     proofs: tuple[Need, ...]
     cost_per_run_usd: float | None
+    broken: BrokenPower | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -153,13 +180,17 @@ class AlarmCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarms:
-    """The false alarms of a set's own gate, from stored trials shared out anew or from fresh runs."""
+    """The false alarms of a set's own gate, from stored trials shared out anew or from fresh runs.
+
+    `trials` are the most that a candidate may have had of every case, `mean_trials` what they took.
+    """
 
     evalset: str
     from_runs: bool
     cases: int
     base_trials: int
     trials: int
+    mean_trials: float
     seed: int
     gate: AlarmCount
     rules: tuple[AlarmCount, ...]
@@ -182,7 +213,9 @@ class CaseHistory:
 
     @property
     def flaky(self) -> bool:
-        """Whether its trials disagree."""
+        """Whether trials of one version disagree; where no version has two, whether any do."""
+        if self.flip_rate is not None:
+            return self.flip_rate > 0
         return 0 < self.passed < self.trials
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from evalkit.records import (
     AgentError,
     Case,
     MetricInfo,
     Output,
+    Rule,
     Run,
     RunHeader,
     Score,
     ScoreState,
     Trial,
 )
+
+LATENCY = MetricInfo(name="latency_s", unit="s", higher_is_better=False, digest="d")
 
 Cell = float | bool | ScoreState
 """A value, a pass or failure, or the state of a score that has no value."""
@@ -103,3 +108,31 @@ def make_run(
 def counted(passes: Mapping[str, tuple[int, int]]) -> dict[str, list[float]]:
     """Cells of a 0/1 metric from passes of trials, by case."""
     return {case: [1.0] * c + [0.0] * (k - c) for case, (c, k) in passes.items()}
+
+
+def large_decision() -> tuple[list[Rule], Run, Run]:
+    """Five thresholds, a candidate of 200 cases and 3 trials, and its baseline of 10."""
+    rng = np.random.default_rng(9)
+    ids = [f"case-{number}" for number in range(200)]
+    rates = rng.beta(0.6, 0.2, 200)
+
+    def run_of(trials: int) -> Run:
+        accuracy = rng.random((200, trials)) < rates[:, None]
+        tone = np.clip(rates[:, None] + rng.normal(0, 0.1, (200, trials)), 0, 1)
+        latency = np.exp(rng.normal(0, 0.3, (200, trials)))
+        rows = {"accuracy": accuracy, "tone": tone, "latency_s": latency}
+        return make_run(
+            {name: dict(zip(ids, table.tolist(), strict=True)) for name, table in rows.items()},
+            infos=[LATENCY],
+            tags={case: ["odd" if number % 2 else "even"] for number, case in enumerate(ids)},
+        )
+
+    rules = [
+        Rule(metric="accuracy", max_drop=0.02),
+        Rule(metric="accuracy", max_drop=0.02, tag="odd"),
+        Rule(metric="tone", max_drop=0.02),
+        Rule(metric="latency_s", stat="p95", max_rise=0.2),
+        Rule(metric="tone", min=0.5),
+    ]
+    base = run_of(10)
+    return rules, run_of(3), base

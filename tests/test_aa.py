@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import evalkit
-from evalkit.commands.aa import split_trials
+from evalkit.commands.drawing import decide_drawn, plan_drawing, split_trials
+from evalkit.records import Rule, Run
+from evalkit.settings import Settings
 from tests.conftest import Project
 from tests.made_runs import counted, make_run
 
@@ -53,7 +55,8 @@ def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Pro
     assert exact["level"] == 0.05
     # The gate fails whenever one of its rules does.
     assert done.json["gate"]["outcomes"]["fail"] >= bare["outcomes"]["fail"]
-    assert (done.json["base_trials"], done.json["trials"]) == (9, 1)
+    assert (done.json["base_trials"], done.json["trials"]) == (7, 3)
+    assert 1 < done.json["mean_trials"] < 3
     assert any("regressed cases" in sentence for sentence in done.json["sentences"])
 
 
@@ -82,6 +85,52 @@ def test_shared_out_trials_are_all_of_them_once_and_every_one_comes_up() -> None
     # Hypergeometric: two of six, three of which passed.
     assert np.mean(firsts) == pytest.approx(1.0, abs=0.12)
     assert np.mean([one == 2 for one in firsts]) == pytest.approx(3 / 15, abs=0.07)
+
+
+NO_MORE = Rule(metric="m", max_drop=0.02)
+NONE_BROKEN = Rule(broken_cases=0)
+
+
+def stored(trials: int) -> Run:
+    """Forty cases, half of which pass always and half 4 times in 5."""
+    passes = {f"c{n}": (trials if n % 2 else trials * 4 // 5, trials) for n in range(40)}
+    return make_run({"m": counted(passes)})
+
+
+@pytest.mark.parametrize(
+    ("trials", "rules", "drawn"),
+    [
+        (10, (NO_MORE,), (1, 3, 3, 0)),
+        (5, (NO_MORE,), (1, 2, 2, 0)),
+        (10, (NONE_BROKEN,), (1, 1, 0, 4)),
+        (9, (NONE_BROKEN,), (0, 1, 0, 0)),
+        (11, (NO_MORE, NONE_BROKEN), (1, 3, 3, 0)),
+        (12, (NO_MORE, NONE_BROKEN), (2, 3, 3, 4)),
+    ],
+)
+def test_looks_and_fresh_trials_are_drawn_where_there_are_enough(
+    trials: int, rules: tuple[Rule, ...], drawn: tuple[int, ...]
+) -> None:
+    drawing = plan_drawing(Settings(), rules, stored(trials))
+    assert (len(drawing.rules), drawing.trials, drawing.looks, drawing.fresh) == drawn
+    assert ("broken_cases is left out" in " ".join(drawing.notes)) == (len(rules) > drawn[0])
+
+
+def test_drawn_trials_are_decided_stage_by_stage_as_a_run_is() -> None:
+    run = stored(12)
+    drawing = plan_drawing(Settings(), (NO_MORE, NONE_BROKEN), run)
+    draws = split_trials(run, drawing.trials + drawing.fresh, np.random.default_rng(3))
+    taken, suspected = set(), 0
+    for _, (rest, pool) in zip(range(25), draws, strict=False):
+        one = decide_drawn(rest, pool, drawing, Settings())
+        taken.add(one.trials)
+        change, proven = one.verdict.checks
+        assert change.rule.alpha == 0.0275
+        assert change.trials == one.trials
+        assert proven.outcome == "pass", "no case of an unchanged agent is left untold"
+        suspected += "fresh trials" in proven.sentence
+    assert len(taken) > 1
+    assert suspected > 10
 
 
 def test_runs_of_the_agent_are_stored_and_never_repeat_the_baselines_draws(

@@ -150,6 +150,18 @@ def test_a_run_loads_only_what_its_set_needs(tmp_path: Path) -> None:
     assert not loaded & {"aiohttp", "jsonschema", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
 
 
+def test_checking_a_set_loads_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text("def answer(text):\n    return text\n")
+    evalset = tmp_path / "set.yaml"
+    evalset.write_text(
+        "agent: {python: ./agent.py:answer}\ngate: [{metric: exact_match, max_drop: 0.02}]\n"
+        "cases:\n- {id: a, input: x, expected: x}\n"
+    )
+    loaded = loaded_by("validate", str(evalset))
+    assert "yaml" in loaded
+    assert not loaded & {"numpy", "aiohttp", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
+
+
 def test_no_module_outgrows_a_reader() -> None:
     long = {
         name: count

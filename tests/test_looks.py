@@ -102,7 +102,7 @@ WORSE = "lambda n: n < 20"
 
 
 def test_what_one_look_shows_is_not_paid_for_twice(project: Project) -> None:
-    write_set(project)
+    write_set(project, "  - {metric: exact_match, max_drop: 0.02, margin: 0.1}\n")
     write_agent(project, "[lambda n: True]")
     record(project)
     done = run(project)
@@ -130,8 +130,8 @@ def test_a_second_look_is_taken_while_the_first_decides_nothing(looked: Project)
     assert done.json["run"]["trials"] == 2
     assert done.json["tally"]["selected"] == calls(looked).total() == 2 * CASES
     assert done.json["notes"][0].startswith("Decided after 2 of 3 trials of every case: 40 agent")
-    assert done.json["checks"][0]["rule"]["alpha"] == 0.022
-    assert "95.6% interval" in done.json["checks"][0]["sentence"]
+    assert done.json["checks"][0]["rule"]["alpha"] == 0.0275
+    assert "94.5% interval" in done.json["checks"][0]["sentence"]
     agree_afterwards(looked, done)
 
 
@@ -317,4 +317,4 @@ def test_a_run_cannot_be_resumed_with_another_number_of_trials(looked: Project) 
 def test_an_absolute_limit_keeps_its_alpha(looked: Project) -> None:
     write_set(looked, GATE + "  - {metric: exact_match, min: 0.1}\n")
     done = run(looked)
-    assert [check["rule"]["alpha"] for check in done.json["checks"]] == [0.022, 0.05]
+    assert [check["rule"]["alpha"] for check in done.json["checks"]] == [0.0275, 0.05]

@@ -19,15 +19,19 @@ from statsmodels.stats.proportion import (  # type: ignore[import-untyped] # has
 from evalkit.samples import mean, quantile
 from evalkit.spelling import change_text, digits_apart, missing_text, odds_text, value_text
 from evalkit.statistics.exchange import (
+    NET_LEVEL,
     RESOLUTION,
     ExchangeTest,
     Floats,
+    Ints,
     PassCounts,
+    Weigh,
     compare_passes,
     drop_weights,
     estimate_noise,
     exchange_law,
     fit_weights,
+    net_weights,
     plain_weights,
     weights_mislead,
 )
@@ -40,6 +44,7 @@ from evalkit.statistics.intervals import (
     wilson_interval,
 )
 from evalkit.statistics.power import (
+    LEANING,
     Demand,
     Design,
     chance_to_decide,
@@ -168,10 +173,21 @@ def test_failures_weigh_alike_where_all_cases_waver_alike() -> None:
     assert nearly_never < 2 * seldom
 
 
-def brute_force_p(rows: Sequence[Row], *, weighted: bool) -> float:
-    in_all = np.array([(m, k, b + c) for b, m, c, k in rows])
-    weigh = fit_weights(in_all) if weighted else plain_weights
+@pytest.mark.parametrize(("m", "k"), [(3, 1), (10, 1), (10, 3), (5, 4)])
+def test_net_weights_change_sign_where_passes_and_failures_change_places(m: int, k: int) -> None:
+    passed = np.array([0, 1, m, m + k, m + k, m + k])
+    spread, mirrored = (
+        fit_spread(np.full(6, m + k), counted) for counted in (passed, m + k - passed)
+    )
+    assert mirrored[::-1] == pytest.approx(spread)
+    assert (net_weights(spread, m, k) == -net_weights(spread[::-1], m, k)[::-1, ::-1]).all()
 
+
+def designs_of(rows: Sequence[Row]) -> Ints:
+    return np.array([(m, k, b + c) for b, m, c, k in rows])
+
+
+def brute_force_p(rows: Sequence[Row], weigh: Weigh) -> float:
     def score(of: Sequence[Row]) -> int:
         return sum(int(weigh(m, k)[b + c, c]) for b, m, c, k in of)
 
@@ -184,9 +200,14 @@ def brute_force_p(rows: Sequence[Row], *, weighted: bool) -> float:
 @pytest.mark.parametrize("rows", SMALL_DESIGNS)
 def test_p_values_are_those_of_enumerating_every_outcome(rows: list[Row]) -> None:
     test = compare_passes(counts(rows))
-    weighted = not weights_mislead(counts(rows))
-    assert test.p_value == pytest.approx(brute_force_p(rows, weighted=weighted), abs=1e-12)
-    assert test.p_plain == pytest.approx(brute_force_p(rows, weighted=False), abs=1e-12)
+    plain = brute_force_p(rows, plain_weights)
+    drop, net = plain, plain
+    if not weights_mislead(counts(rows)):
+        drop, net = (brute_force_p(rows, weigh) for weigh in fit_weights(designs_of(rows)))
+    assert test.plain.p_value == pytest.approx(plain, abs=1e-12)
+    assert test.drop.p_value == pytest.approx(drop, abs=1e-12)
+    assert test.net.p_value == pytest.approx(net, abs=1e-12)
+    assert test.p_value == pytest.approx(max(drop, net / NET_LEVEL), abs=1e-12)
 
 
 @pytest.mark.parametrize("rows", SMALL_DESIGNS)
@@ -194,12 +215,29 @@ def test_p_values_are_those_of_enumerating_every_outcome(rows: list[Row]) -> Non
 def test_the_size_is_exactly_how_often_an_unchanged_agent_gets_so_small_a_p(
     rows: list[Row], alpha: float
 ) -> None:
-    found = 0.0
-    for chance, of in outcomes(rows):
-        if compare_passes(counts(of)).p_value <= alpha:
-            found += chance
-    assert compare_passes(counts(rows)).law.size(alpha) == pytest.approx(found, abs=1e-12)
-    assert compare_passes(counts(rows)).false_alarm(alpha) <= found + 1e-12
+    every = [(chance, compare_passes(counts(of))) for chance, of in outcomes(rows)]
+    test = compare_passes(counts(rows))
+    for kind in ("plain", "drop", "net"):
+        found = sum(chance for chance, of in every if getattr(of, kind).p_value <= alpha)
+        assert getattr(test, kind).law.size(alpha) == pytest.approx(found, abs=1e-12)
+    failed = sum(
+        chance for chance, of in every if of.p_value <= alpha and of.plain.p_value <= LEANING
+    )
+    assert failed <= test.false_alarm(alpha) + 1e-12
+    assert min(of.p_value for _, of in every) >= test.smallest_p - 1e-12
+
+
+def test_what_others_gain_is_set_against_what_stable_cases_lose() -> None:
+    steady: list[Row] = [(10, 10, 1, 1)] * 40 + [(0, 10, 0, 1)] * 40 + [(5, 10, 1, 1)] * 6
+    lost: list[Row] = [(10, 10, 0, 1)] * 5
+    gained: list[Row] = [(0, 10, 1, 1)] * 4
+    alone = compare_passes(counts(steady + lost))
+    offset = compare_passes(counts(steady + lost + gained))
+    assert alone.p_value < 0.001
+    assert not alone.is_offset
+    assert offset.drop.p_value < 0.001
+    assert offset.p_value > 0.1
+    assert offset.is_offset
 
 
 @laws
@@ -228,7 +266,7 @@ def test_one_case_is_fishers_exact_test_with_mid_p(row: Row) -> None:
         np.array([[b, m - b], [c, k - c]]), alternative="greater"
     ).pvalue
     observed = float(oracle.hypergeom.pmf(c, m + k, b + c, k))
-    assert compare_passes(counts([row])).p_plain == pytest.approx(
+    assert compare_passes(counts([row])).plain.p_value == pytest.approx(
         one_sided - observed / 2, abs=1e-12
     )
 
@@ -239,7 +277,7 @@ def test_swapping_the_runs_mirrors_the_plain_test(rows: list[Row]) -> None:
     there, back = compare_passes(counts(rows)), compare_passes(counts(swapped(rows)))
     assert there.delta == pytest.approx(-back.delta, abs=1e-12)
     assert there.se == pytest.approx(back.se, rel=1e-12)
-    assert there.p_plain + back.p_plain == pytest.approx(1.0, abs=1e-12)
+    assert there.plain.p_value + back.plain.p_value == pytest.approx(1.0, abs=1e-12)
 
 
 @laws
@@ -247,7 +285,17 @@ def test_swapping_the_runs_mirrors_the_plain_test(rows: list[Row]) -> None:
 def test_a_drop_in_passes_is_a_rise_in_failures(rows: list[Row]) -> None:
     there, back = compare_passes(counts(rows).inverted()), compare_passes(counts(swapped(rows)))
     assert there.delta == pytest.approx(back.delta, abs=1e-12)
-    assert there.p_plain == pytest.approx(back.p_plain, abs=1e-12)
+    assert there.plain.p_value == pytest.approx(back.plain.p_value, abs=1e-12)
+
+
+@laws
+@given(designs())
+def test_a_drop_and_the_rise_that_mirrors_it_share_out_the_net_test(rows: list[Row]) -> None:
+    there, mirrored = compare_passes(counts(rows)), compare_passes(counts(rows).inverted())
+    assert there.delta == pytest.approx(-mirrored.delta, abs=1e-12)
+    assert there.net.p_value + mirrored.net.p_value == pytest.approx(1.0, abs=1e-9)
+    # So no result fails both as a drop and as a rise.
+    assert max(there.p_value, mirrored.p_value) >= 0.5 / NET_LEVEL - 1e-9
 
 
 @laws
@@ -272,7 +320,7 @@ def test_one_more_failure_never_weakens_the_plain_test_nor_the_upper_bound(
     b, m, c, k = rows[index]
     worse = [*rows[:index], (b, m, c - 1, k), *rows[index + 1 :]]
     before, after = compare_passes(counts(rows)), compare_passes(counts(worse))
-    assert after.p_plain <= before.p_plain + 1e-12
+    assert after.plain.p_value <= before.plain.p_value + 1e-12
     assert after.delta < before.delta
 
 
@@ -285,7 +333,7 @@ def test_p_values_stay_in_range_and_finite_at_every_size() -> None:
                 counts([(int(x), m, int(y), k) for x, y in zip(b, c, strict=True)])
             )
             assert 0 <= test.p_value <= 1
-            assert 0 <= test.p_plain <= 1
+            assert 0 <= test.plain.p_value <= 1
             assert np.isfinite((test.delta, test.se, test.noise)).all()
 
 
@@ -323,7 +371,8 @@ def test_weights_are_given_up_where_most_baselines_are_too_small(
 ) -> None:
     assert weights_mislead(counts(rows)) is misled
     test = compare_passes(counts(rows))
-    assert (test.law is test.plain_law) is misled
+    assert (test.drop is test.plain) is misled
+    assert (test.net is test.plain) is misled
 
 
 @pytest.mark.parametrize(("lost", "smallest"), [(3, 0.0625), (4, 0.03125)])
@@ -331,7 +380,7 @@ def test_fewer_than_four_differences_one_against_one_prove_nothing(
     lost: int, smallest: float
 ) -> None:
     test: ExchangeTest = compare_passes(counts([(1, 1, 0, 1)] * lost + [(1, 1, 1, 1)] * 50))
-    assert test.law.smallest_mid_p == pytest.approx(smallest)
+    assert test.smallest_p == pytest.approx(smallest)
     assert test.p_value == pytest.approx(smallest)
 
 

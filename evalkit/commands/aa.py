@@ -11,16 +11,16 @@ from typing import TypedDict
 import numpy as np
 
 from evalkit.baseline import baseline_path, read_baseline
+from evalkit.commands.drawing import decide_drawn, plan_drawing, split_trials
 from evalkit.deciding import Tolerance, judge
 from evalkit.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.execution import execute
 from evalkit.findings import AlarmCount, Alarms
-from evalkit.gating.gate import decide
 from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE, Order
 from evalkit.project import find_root
-from evalkit.records import Case, Outcome, Rule, Run, Trial
+from evalkit.records import Case, Outcome, Rule, Run
 from evalkit.resuming import Choices
 from evalkit.settings import Settings, layer
 from evalkit.spelling import count_of, name_rule
@@ -42,7 +42,8 @@ def redraw(order: Order, repeats: int | None, world: World) -> Alarms:
     """Share the baseline's trials out anew between baseline and candidate, and decide, over and over.
 
     Nothing is run: each time, trials of every case are drawn without replacement to be the candidate,
-    and what is left is its baseline.
+    and what is left is its baseline. It looks, and takes fresh trials of cases that newly fail, as a run
+    would, where there are trials enough for that.
 
     Raises:
         InvalidInput: the set is broken.
@@ -56,28 +57,26 @@ def redraw(order: Order, repeats: int | None, world: World) -> Alarms:
     rules = evalset.gate or DEFAULT_GATE
     whole = _read_own_baseline(order, evalset.name)
     base = _keep_cases(whole, evalset.cases, rules)
-    trials, stored = settings.first_trials, base.header.trials
-    if trials >= stored:
+    drawing = plan_drawing(settings, rules, base)
+    stored = base.header.trials
+    if drawing.trials >= stored:
         raise Undecidable(
-            f"{order.path}: the baseline has {count_of(stored, 'trial')} a case; {trials} for the "
+            f"{order.path}: the baseline has {count_of(stored, 'trial')} a case; {drawing.trials} for the "
             f"candidate leave none to compare with. Record more (evalkit baseline {order.path}), "
             f"draw fewer (--trials), or run the agent itself (--run)."
         )
     rng = np.random.default_rng(settings.seed)
-    verdicts = (
-        decide(
-            rules,
-            candidate,
-            rest,
-            max_errors=settings.max_errors,
-            on_inconclusive=settings.on_inconclusive,
-        )
-        for rest, candidate in islice(split_trials(base, trials, rng), repeats or REDRAWN)
-    )
+    draws = split_trials(base, drawing.trials + drawing.fresh, rng)
+    decided = [
+        decide_drawn(rest, pool, drawing, settings)
+        for rest, pool in islice(draws, repeats or REDRAWN)
+    ]
+    rest_trials = stored - drawing.trials - drawing.fresh
     left = len(evalset.cases) - len(base.header.cases)
-    shared = f"{stored - trials} as baseline and {trials} as candidate"
+    shared = f"{rest_trials} as baseline and {drawing.said}"
     notes = [
         f"The {stored} stored trials of each case were shared out anew each time, {shared}.",
+        *drawing.notes,
         "The interval is that of drawing: other stored trials would give other numbers.",
     ]
     if left:
@@ -86,10 +85,11 @@ def redraw(order: Order, repeats: int | None, world: World) -> Alarms:
         evalset=evalset.name,
         from_runs=False,
         cases=len(base.header.cases),
-        base_trials=stored - trials,
-        trials=trials,
+        base_trials=rest_trials,
+        trials=drawing.trials,
+        mean_trials=sum(one.trials for one in decided) / len(decided),
         seed=settings.seed,
-        **_count_alarms(verdicts, rules),
+        **_count_alarms((one.verdict for one in decided), drawing.rules),
         notes=tuple(notes),
     )
 
@@ -127,32 +127,6 @@ def _keep_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Run:
         header=replace(base.header, cases=kept),
         trials=tuple(trial for trial in base.trials if trial.case_id in ids),
     )
-
-
-def split_trials(run: Run, trials: int, rng: np.random.Generator) -> Iterator[tuple[Run, Run]]:
-    """A run's trials shared out at random, for ever: the rest as baseline, `trials` of each case."""
-    by_case: dict[str, list[Trial]] = {case.id: [] for case in run.header.cases}
-    for trial in run.trials:
-        by_case[trial.case_id].append(trial)
-    while True:
-        rest: list[Trial] = []
-        candidate: list[Trial] = []
-        for rows in by_case.values():
-            order = rng.permutation(len(rows)).tolist()
-            candidate += _renumber(rows[index] for index in order[:trials])
-            rest += _renumber(rows[index] for index in order[trials:])
-        yield (
-            _with_trials(run, rest, run.header.trials - trials),
-            _with_trials(run, candidate, trials),
-        )
-
-
-def _renumber(trials: Iterable[Trial]) -> list[Trial]:
-    return [replace(trial, number=number) for number, trial in enumerate(trials)]
-
-
-def _with_trials(run: Run, trials: Sequence[Trial], each: int) -> Run:
-    return replace(run, header=replace(run.header, trials=each), trials=tuple(trials))
 
 
 def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
@@ -201,7 +175,8 @@ def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
         from_runs=True,
         cases=len(made[0].header.cases),
         base_trials=base.header.trials,
-        trials=made[0].header.trials,
+        trials=max(run.header.trials for run in made),
+        mean_trials=sum(run.header.trials for run in made) / len(made),
         seed=settings.seed,
         **counted,
         notes=tuple(notes),

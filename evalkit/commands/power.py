@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from evalkit.baseline import baseline_path, read_baseline
 from evalkit.commands.baseline import RECORDED_TRIALS
 from evalkit.commands.preview import estimate_cost
+from evalkit.commands.sights import MOST_TRIALS, need_to_prove, need_to_see, see, with_cases
 from evalkit.errors import InvalidInput, NothingSelected, Undecidable
-from evalkit.findings import Need, Power, Sight
-from evalkit.gating.simulation import SMALLEST_BY_FORMULA, simulate, smallest_drop_drawn
+from evalkit.findings import BrokenPower, Power
+from evalkit.gating.broken import FRESH_TRIALS, find_blind_spot, watch_stable
+from evalkit.gating.looks import FEWEST_BASE_TRIALS, MOST_LOOKS
+from evalkit.gating.users import group_cases
 from evalkit.loading.evalset import load_evalset
 from evalkit.project import find_root
 from evalkit.records import Case, EvalSet, Rule, Run
 from evalkit.samples import CaseScores, ScoreTable, tabulate
 from evalkit.settings import Settings, layer
 from evalkit.spelling import count_of, name_rule
-from evalkit.statistics.power import (
-    WANTED_POWER,
-    Demand,
-    Design,
-    chance_to_fail,
-    smallest_drop,
-)
-from evalkit.statistics.sizing import cases_for, chance_to_pass, trials_for
+from evalkit.statistics.power import Demand, Design
 from evalkit.world import World
 
-TRIALS = (1, 3, 5)
-"""Candidate trials a case that are worth comparing: past five, further cases are the better buy."""
-
-ENOUGH = WANTED_POWER - 1e-9
-"""The chance to pass approaches the wanted one from below where a leaning result is what bounds it."""
-
-SEED = 0
-"""Of the simulations, so that the same question has the same answer."""
+TRIALS = (1, 3, MOST_TRIALS)
+"""Candidate trials a case that are worth comparing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,35 +90,77 @@ def weigh_power(path: Path, assumed: Assumed, world: World) -> Power:
         raise NothingSelected(f"{path}: the set has no cases.")
     stored = baseline_path(path, evalset.name)
     baseline = read_baseline(stored) if stored.exists() else None
-    known = choose_threshold(evalset, tabulate(baseline) if baseline else None, assumed.metric)
+    table = tabulate(baseline) if baseline else None
+    known = choose_threshold(evalset, table, assumed.metric)
     tag = known.rule.tag
     in_set = [case for case in evalset.cases if tag is None or tag in case.tags]
     mean, noise = _settle_noise(known, assumed, path)
-    trials = layer(Settings(), evalset.settings).first_trials
-    now = Design(
-        cases=len(known.rows) or len(in_set),
-        base_trials=known.base_trials or RECORDED_TRIALS,
-        trials=trials,
-        mean=mean,
-        noise=noise,
-    )
-    given = {
-        "cases": assumed.cases,
-        "base_trials": assumed.base_trials,
-        "trials": assumed.trials,
-    }
-    planned = replace(now, **{name: value for name, value in given.items() if value is not None})
-    return _tabulate_power(
-        evalset,
-        known,
-        assumed,
-        _Designs(
-            now=now,
-            planned=planned,
-            cost_usd=estimate_cost(baseline, 1),
-            has_baseline=bool(known.rows),
+    cases = len(known.rows) or len(in_set)
+    now = _with_trials(
+        Design(
+            cases=cases,
+            base_trials=known.base_trials or RECORDED_TRIALS,
+            trials=1,
+            mean=mean,
+            noise=noise,
+            clusters=_count_clusters(known.rule, in_set, cases),
         ),
-        _notes(known, len(in_set) - _count_shared(in_set, baseline), assumed),
+        layer(Settings(), evalset.settings).trials,
+    )
+    planned = now if assumed.cases is None else with_cases(now, assumed.cases)
+    if assumed.base_trials is not None:
+        planned = replace(planned, base_trials=assumed.base_trials)
+    trials = assumed.trials or layer(Settings(), evalset.settings).trials
+    designs = _Designs(
+        now=now,
+        planned=_with_trials(planned, trials),
+        cost_usd=estimate_cost(baseline, 1),
+        has_baseline=bool(known.rows),
+    )
+    return replace(
+        _tabulate_power(evalset, known, assumed, designs),
+        broken=_weigh_broken(evalset, table),
+        notes=_notes(known, len(in_set) - _count_shared(in_set, baseline), assumed),
+    )
+
+
+def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
+    """The design with a fixed number of trials, or with looks where a run would take them."""
+    if trials != "auto":
+        return replace(design, trials=trials, looks=0)
+    looks = MOST_LOOKS if design.base_trials >= FEWEST_BASE_TRIALS else 0
+    return replace(design, trials=looks or 1, looks=looks)
+
+
+def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | None:
+    """As how many draws so many of the cases count, when it is asked about others like these.
+
+    n**2 over the sum of the squared sizes: clusters of unequal size count as fewer (Kish 1965).
+    """
+    if rule.estimand != "users":
+        return None
+    sizes = [len(group) for group in group_cases(cases)]
+    return len(cases) ** 2 / sum(size**2 for size in sizes) * counted / len(cases)
+
+
+def _weigh_broken(evalset: EvalSet, base: ScoreTable | None) -> BrokenPower | None:
+    """What the set's rule on broken cases can prove; None without such a rule or a baseline."""
+    rule = next((rule for rule in evalset.gate if rule.broken_cases is not None), None)
+    if rule is None or base is None:
+        return None
+    known = base.cases
+    ids = [c.id for c in evalset.cases if c.id in known and known[c.id].digest == c.digest]
+    watch = watch_stable(base, list(base.infos), rule.alpha, ids)
+    return BrokenPower(
+        name=name_rule(rule),
+        allowed=rule.broken_cases or 0,
+        cases=watch.cases,
+        watched=watch.watched,
+        base_trials=watch.base_trials,
+        fresh_trials=FRESH_TRIALS,
+        at_once=watch.at_once,
+        chances=watch.chances,
+        problem=find_blind_spot(rule, watch),
     )
 
 
@@ -226,22 +259,33 @@ def _settle_noise(known: _Known, assumed: Assumed, path: Path) -> tuple[float, f
 
 
 def _tabulate_power(
-    evalset: EvalSet, known: _Known, assumed: Assumed, designs: _Designs, notes: Sequence[str]
+    evalset: EvalSet,
+    known: _Known,
+    assumed: Assumed,
+    designs: _Designs,
 ) -> Power:
     rule, planned = known.rule, designs.planned
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
     rules = assumed.rules or _count_sharing(rule, evalset.gate)
     max_drop = (rule.max_drop if rule.max_drop is not None else rule.max_rise) or 0.0
     demand = Demand(alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin))
-    trials = sorted({*TRIALS, round(planned.trials)})
-    wanted = [designs.now, *(replace(planned, trials=number) for number in trials)]
-    sights = [_see(design, demand, designs) for design in dict.fromkeys(wanted)]
+    trials = sorted({*TRIALS, *(() if planned.looks else (round(planned.trials),))})
+    wanted = [designs.now, planned, *(_with_trials(planned, number) for number in trials)]
+    seen = {
+        design: see(
+            design,
+            demand,
+            designs.cost_usd,
+            now=designs.has_baseline and design == designs.now,
+        )
+        for design in dict.fromkeys(wanted)
+    }
     tolerances = {max_drop, demand.tolerated, assumed.drop or 0.0} - {0.0}
     return Power(
         evalset=evalset.name,
         name=name_rule(rule),
         noun="rise" if rule.max_rise is not None else "drop",
-        planned=next(sight for sight in sights if _is_of(sight, planned)),
+        planned=seen[planned],
         mean=planned.mean,
         noise=planned.noise,
         noise_from="baseline" if assumed.noise is None else "assumed",
@@ -251,11 +295,16 @@ def _tabulate_power(
         level=demand.alpha,
         max_drop=max_drop,
         tolerated=demand.tolerated,
-        sights=tuple(sorted(sights, key=lambda one: (one.cases, one.base_trials, one.trials))),
-        wanted=_need_to_see(planned, demand, assumed.drop) if assumed.drop else None,
-        proofs=tuple(_need_to_prove(planned, demand, one) for one in sorted(tolerances)),
+        clusters=planned.clusters,
+        sights=tuple(
+            sorted(
+                seen.values(),
+                key=lambda one: (one.cases, one.base_trials, not one.looks, one.trials),
+            )
+        ),
+        wanted=need_to_see(planned, demand, assumed.drop) if assumed.drop else None,
+        proofs=tuple(need_to_prove(planned, demand, one) for one in sorted(tolerances)),
         cost_per_run_usd=designs.cost_usd,
-        notes=tuple(notes),
     )
 
 
@@ -267,83 +316,7 @@ def _count_sharing(rule: Rule, gate: Sequence[Rule]) -> int:
     return max(1, sum(not one.primary and one.test == "exact" for one in compared))
 
 
-def _is_small(design: Design) -> bool:
-    return design.cases < SMALLEST_BY_FORMULA
-
-
-def _chance_to_see(design: Design, demand: Demand, drop: float) -> float:
-    if _is_small(design):
-        return simulate(design, demand, drop, seed=SEED).failed
-    return chance_to_fail(design, demand, drop)
-
-
-def _chance_to_prove(design: Design, demand: Demand) -> float:
-    if _is_small(design):
-        return simulate(design, demand, 0.0, seed=SEED).passed
-    return chance_to_pass(design, demand)
-
-
-def _see(design: Design, demand: Demand, designs: _Designs) -> Sight:
-    small = _is_small(design)
-    cost = designs.cost_usd
-    return Sight(
-        cases=design.cases,
-        base_trials=design.base_trials,
-        trials=round(design.trials),
-        smallest_drop=smallest_drop_drawn(design, demand, seed=SEED)
-        if small
-        else smallest_drop(design, demand),
-        pass_chance=_chance_to_prove(design, demand),
-        cost_usd=None if cost is None else cost * design.cases * design.trials,
-        now=designs.has_baseline and design == designs.now,
-        simulated=small,
-    )
-
-
-def _is_of(sight: Sight, design: Design) -> bool:
-    sizes = (design.cases, design.base_trials, design.trials)
-    return (sight.cases, sight.base_trials, sight.trials) == sizes
-
-
-def _need(design: Design, drop: float, chance_of: Callable[[Design], float]) -> Need:
-    """What brings a chance to the wanted one; nothing more where the design has it already."""
-    chance = chance_of(design)
-    if chance >= ENOUGH:
-        return Need(
-            drop=drop,
-            chance=chance,
-            cases=design.cases,
-            trials=round(design.trials),
-            cases_at_most_trials=design.cases,
-        )
-
-    def suffices(other: Design) -> bool:
-        return chance_of(other) >= ENOUGH
-
-    most = replace(design, trials=max(*TRIALS, design.trials))
-    return Need(
-        drop=drop,
-        chance=chance,
-        cases=cases_for(design, suffices),
-        trials=trials_for(design, suffices),
-        cases_at_most_trials=cases_for(most, suffices),
-    )
-
-
-def _need_to_see(design: Design, demand: Demand, drop: float) -> Need:
-    if drop > design.mean:
-        raise InvalidInput.single(
-            f"--drop {drop:g} is more than there is to lose: {design.mean:.3g} pass."
-        )
-    return _need(design, drop, lambda other: _chance_to_see(other, demand, drop))
-
-
-def _need_to_prove(design: Design, demand: Demand, tolerated: float) -> Need:
-    asked = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
-    return _need(design, tolerated, lambda other: _chance_to_prove(other, asked))
-
-
-def _notes(known: _Known, left_out: int, assumed: Assumed) -> list[str]:
+def _notes(known: _Known, left_out: int, assumed: Assumed) -> tuple[str, ...]:
     notes = []
     if known.rows and left_out:
         notes.append(
@@ -354,4 +327,4 @@ def _notes(known: _Known, left_out: int, assumed: Assumed) -> list[str]:
             f"There is no baseline yet; one of {RECORDED_TRIALS} trials a case is assumed, as "
             f"evalkit baseline records it."
         )
-    return notes
+    return tuple(notes)

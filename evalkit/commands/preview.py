@@ -57,9 +57,11 @@ def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
     """The thresholds that the planned run cannot decide, and why."""
     if plan.selection.shard:
         return ()  # the parts are decided together
+    looks = plan_looks(plan, baseline)
     planned = Planned(
         cases=plan.cases,
-        trials=plan_looks(plan, baseline) or plan.settings.first_trials,
+        trials=looks or plan.settings.first_trials,
+        looks=looks,
         metrics={
             case.id: {scorer.info.name: scorer.info for scorer in plan.scorers[case.id]}
             for case in plan.cases

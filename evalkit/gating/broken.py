@@ -8,8 +8,9 @@ half of the baseline, which had no part in the choice.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb, floor
 
 from evalkit.compare import find_redefined, shared_cases
 from evalkit.errors import Undecidable
@@ -40,6 +41,25 @@ class Suspect:
     is_scored: bool
 
 
+WATCHED_RATES = (0.0, 0.25, 0.5)
+"""Pass rates, after a break, for which the chance of proof is worth knowing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """What a rule on broken cases could prove, from a baseline of so many trials.
+
+    `watched` of `cases` were stable. Up to `at_once` cases that always passed and never do now are all
+    proven; `chances` are (pass rate now, chance that such a case is found and proven).
+    """
+
+    cases: int
+    watched: int
+    base_trials: int
+    at_once: int
+    chances: tuple[tuple[float, float], ...]
+
+
 def _passes(trials: Iterable[Trial], metrics: Sequence[str]) -> tuple[bool, ...]:
     return tuple(
         all(score.passed is not False for score in trial.scores if score.metric in metrics)
@@ -54,6 +74,63 @@ def _shared_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
     ]
 
 
+def _is_stable(chosen_by: Sequence[bool]) -> bool:
+    return bool(chosen_by) and sum(chosen_by) >= STABLE_RATE * len(chosen_by)
+
+
+def _binomial(trials: int, rate: float, passes: int) -> float:
+    return comb(trials, passes) * rate**passes * (1 - rate) ** (trials - passes)
+
+
+def watch_stable(
+    base: ScoreTable, metrics: Sequence[str], alpha: float, case_ids: Collection[str]
+) -> Watch:
+    """What the rule can prove on these cases when one candidate trial of each is run first."""
+    histories = [_passes(base.scored_trials(case_id), metrics) for case_id in case_ids]
+    reserve = base.header.trials - base.header.trials // 2
+    tests = [
+        compare_case(reserve, reserve, fresh, FRESH_TRIALS) for fresh in range(FRESH_TRIALS + 1)
+    ]
+    chances = []
+    for rate in WATCHED_RATES:
+        proven = sum(
+            _binomial(FRESH_TRIALS, rate, fresh)
+            for fresh, test in enumerate(tests)
+            if test.p_value <= alpha
+        )
+        chances.append((rate, (1 - rate) * proven))
+    return Watch(
+        cases=len(histories),
+        watched=sum(_is_stable(history[: len(history) // 2]) for history in histories),
+        base_trials=base.header.trials,
+        at_once=floor(alpha / tests[0].least + 1e-9),
+        chances=tuple(chances),
+    )
+
+
+def find_blind_spot(rule: Rule, watch: Watch) -> str:
+    """Why no result could fail the rule, or even decide it; empty when one could."""
+    remedy = "Record more baseline trials"
+    if watch.base_trials < FEWEST_BASE_TRIALS:
+        return (
+            f"cannot be decided: proof needs {FEWEST_BASE_TRIALS} baseline trials of a case, and there "
+            f"are {watch.base_trials}. {remedy}."
+        )
+    allowed = rule.broken_cases or 0
+    if watch.watched <= allowed:
+        return (
+            f"cannot fail, whatever comes out: {count_of(watch.watched, 'case')} passed 3 times in 5 in "
+            f"the first half of the baseline, and only such cases can be proven broken."
+        )
+    if watch.at_once <= allowed:
+        return (
+            f"cannot fail, whatever comes out: with {watch.base_trials} baseline trials no more than "
+            f"{count_of(watch.at_once, 'case')} can be proven broken at once, and {allowed} "
+            f"{'is' if allowed == 1 else 'are'} allowed. {remedy}."
+        )
+    return ""
+
+
 def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...]:
     """The cases that passed in the first half of the baseline and of which no majority passes now."""
     metrics = _shared_metrics(base, candidate)
@@ -62,8 +139,7 @@ def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...
         history = _passes(base.scored_trials(case.id), metrics)
         chosen_by, reserve = history[: len(history) // 2], history[len(history) // 2 :]
         now = _passes(candidate.scored_trials(case.id), metrics)
-        was_stable = bool(chosen_by) and sum(chosen_by) >= STABLE_RATE * len(chosen_by)
-        if was_stable and 2 * sum(now) <= len(now):
+        if _is_stable(chosen_by) and 2 * sum(now) <= len(now):
             suspects.append(Suspect(case_id=case.id, reserve=reserve, is_scored=bool(now)))
     return tuple(suspects)
 

@@ -21,7 +21,8 @@ class Evidence:
 
     `base` and `candidate` are the statistics compared, in the metric's unit. `harm` is measured on
     `scale`, and each of its bounds is missed with probability at most alpha. `p_value` is one-sided,
-    `p_plain` the same without weights, `smallest_p` the least these cases allow. An unchanged agent
+    `p_plain` the same without weights, `smallest_p` the least these cases allow; it `is_offset` where
+    stable cases got worse and others made up for it. An unchanged agent
     fails with probability `false_alarm` at most; a harm of `smallest_harm` fails 4 times in 5.
     `design` is known for pass rates, where further trials can be planned from it. `users` is what they
     say of other cases like these; it is not known of a quantile, which is of all trials together.
@@ -40,6 +41,7 @@ class Evidence:
     smallest_p: float
     false_alarm: float
     smallest_harm: float | None
+    is_offset: bool = False
     hits: tuple[CaseHit, ...] = ()
     design: Design | None = None
     users: UsersEvidence | None = None

@@ -12,14 +12,16 @@ from itertools import chain
 
 from evalkit.compare import PairedScores
 from evalkit.errors import NotComparable
-from evalkit.gating.evidence import Evidence, judge_evidence
+from evalkit.gating.broken import find_blind_spot, watch_stable
+from evalkit.gating.evidence import judge_evidence
+from evalkit.gating.gate import at_one_look
 from evalkit.gating.limits import judge_reading, read_value
 from evalkit.gating.scale import LEVELS
 from evalkit.gating.weighing import weigh_evidence
 from evalkit.records import Case, MetricInfo, Rule
 from evalkit.samples import CaseScores, ScoreTable
 from evalkit.spelling import bound_text, count_of, limit_text, name_rule
-from evalkit.statistics.power import z_of
+from evalkit.statistics.sizing import reach_of
 
 _FAR = 1000.0
 """So many times the baseline's largest value is worse than anything that will be measured."""
@@ -30,16 +32,26 @@ _APART = 1e-6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What a run is going to measure: its cases, trials of each, and each case's metrics by name."""
+    """What a run is going to measure: its cases, trials of each, and each case's metrics by name.
+
+    With `looks`, which are the same number, each is held to less of alpha.
+    """
 
     cases: tuple[Case, ...]
     trials: int
     metrics: Mapping[str, Mapping[str, MetricInfo]]
+    looks: int = 0
 
 
 def foresee(rules: Sequence[Rule], planned: Planned, base: ScoreTable | None) -> Iterator[str]:
     """One line for every threshold that cannot be decided, with what would make it decidable."""
-    for rule in rules:
+    for asked in rules:
+        rule = at_one_look(asked, planned.looks)
+        if rule.broken_cases is not None:
+            why = _find_unwatched(rule, planned, base) if base is not None else ""
+            if why:
+                yield f"{name_rule(rule)}: {why}"
+            continue
         if rule.test == "point" or not rule.metric:
             continue
         if rule.max_drop is not None or rule.max_rise is not None:
@@ -110,37 +122,51 @@ def _find_blindness(rule: Rule, planned: Planned, base: ScoreTable) -> str:
     cases = count_of(len(worst.cases), "case")
     if judge_evidence(evidence) != "fail":
         if evidence.p_value > rule.alpha:
+            remedy = "Add cases or trials, or use max_regressed"
+            if rule.estimand == "users" and evidence.users is not None:
+                cases = f"{cases} in {count_of(evidence.users.clusters, 'cluster')}"
+                remedy = "Add cases of other clusters, or ask about these cases (estimand: suite)"
             return (
                 f"cannot fail, whatever comes out: on {cases} the smallest p-value there can be is "
-                f"{evidence.p_value:.2g}, and {rule.alpha:g} is needed. Add cases or trials, or use "
-                f"max_regressed."
+                f"{evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
             )
         return (
             f"cannot fail, whatever comes out: there is less to lose than the "
             f"{limit_text(evidence.demand.max_drop, worst.info.unit)} that it allows."
         )
-    return _find_wide_interval(rule, planned, same, evidence)
+    return _find_wide_interval(rule, planned, same, evidence.demand.tolerated)
 
 
-def _find_wide_interval(
-    rule: Rule, planned: Planned, same: PairedScores, evidence: Evidence
-) -> str:
+def _find_wide_interval(rule: Rule, planned: Planned, same: PairedScores, tolerated: float) -> str:
     """Why an unchanged agent would not be proven to pass, even if not one number changed."""
-    if evidence.design is None:
+    unchanged = weigh_evidence(replace(rule, estimand="suite"), same)
+    if unchanged.design is None:
         return ""
-    unchanged = weigh_evidence(rule, same).design
-    if unchanged is None:
-        return ""
-    design = replace(unchanged, trials=planned.trials)
-    reach, tolerated = z_of(rule.alpha) * design.se, evidence.demand.tolerated
+    users = unchanged.users if rule.estimand == "users" else None
+    design = replace(
+        unchanged.design,
+        trials=planned.trials,
+        clusters=users.clusters if users is not None else None,
+    )
+    reach = reach_of(design, rule.alpha) * design.se_if_lost(tolerated)
     if reach < tolerated:
         return ""
+    cases = count_of(design.cases, "case")
+    if users is not None:
+        cases = f"{cases} in {count_of(users.clusters, 'cluster')}"
     return (
-        f"can hardly pass: with {count_of(design.cases, 'case')}, {design.base_trials:.3g} baseline "
+        f"can hardly pass: with {cases}, {design.base_trials:.3g} baseline "
         f"and {count_of(planned.trials, 'candidate trial')} the interval reaches "
         f"{100 * reach:.1f} pt, and only {limit_text(tolerated, '')} is tolerated, so that even a run "
         f"without any change is inconclusive. See evalkit power."
     )
+
+
+def _find_unwatched(rule: Rule, planned: Planned, base: ScoreTable) -> str:
+    """Why a rule on broken cases can prove nothing; empty when it can."""
+    known = base.cases
+    ids = [c.id for c in planned.cases if c.id in known and known[c.id].digest == c.digest]
+    return find_blind_spot(rule, watch_stable(base, list(base.infos), rule.alpha, ids))
 
 
 def _find_unprovable(rule: Rule, planned: Planned) -> str:

@@ -11,15 +11,17 @@ from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.gating.sides import Sides
 from evalkit.gating.thresholds import Decided, apply_rules
 from evalkit.gating.trust import OnJudgeDrift, find_distrust, trust_notes
-from evalkit.records import Outcome, Rule, Run, RunHeader
+from evalkit.records import Outcome, Rule, Run
 from evalkit.samples import tabulate
 from evalkit.spelling import count_of, missing_text, name_rule
 from evalkit.summary import summarise_table, tally_table
 from evalkit.verdict import Check, Tally, Verdict
 
 _ACCOUNTED = ("scored", "skipped")
-LOOK_SHARE = 0.44
-"""Of alpha, for each of three looks: .022 of .05, found by resampling recorded trials of 82 systems."""
+LOOK_SHARE = 0.55
+"""Of alpha, for each of three looks: .0275 of .05, found by resampling recorded trials of 46 systems and
+made-up ones. Looks share most of their trials, so that three at this level fail an unchanged agent 3 to
+5 % of the time."""
 
 _VERBS: dict[Outcome, str] = {
     "fail": "failed",
@@ -65,7 +67,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     sides = Sides(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    applied = [at_one_look(rule, table.header) for rule in rules]
+    applied = [at_one_look(rule, table.header.looks) for rule in rules]
     decided = hold_without_added(applied, apply_rules(applied, sides), candidate, sides)
     checks = tuple(one.check for one in decided)
     deciding = [check for check in checks if not check.advisory]
@@ -135,14 +137,14 @@ def _name(decided: Decided) -> str:
     return f"Threshold {name_rule(decided.check.rule)}"
 
 
-def at_one_look(rule: Rule, header: RunHeader) -> Rule:
-    """A rule as it is applied at each look of a run that may take several.
+def at_one_look(rule: Rule, looks: int) -> Rule:
+    """A rule as it is applied at each look of a run that may take so many; as it is when that is 0.
 
     Absolute limits keep their alpha: their intervals are those of other cases like these, to which a
     further trial of the same cases adds little chance to err.
     """
     compares = rule.max_drop is not None or rule.max_rise is not None
-    if not header.looks or not compares:
+    if not looks or not compares:
         return rule
     return replace(rule, alpha=round(rule.alpha * LOOK_SHARE, 12))
 

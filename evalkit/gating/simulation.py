@@ -34,10 +34,11 @@ _HALVINGS = 7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tried:
-    """The shares of the drawn runs that the gate's test failed and passed."""
+    """The shares of the drawn runs that the gate's test failed and passed, and their trials of a case."""
 
     failed: float
     passed: float
+    trials: float
 
 
 def draw_rates(design: Design, rng: np.random.Generator) -> Floats:
@@ -58,39 +59,67 @@ def _pair(cases: tuple[Case, ...], before: Floats, after: Floats) -> PairedScore
     )
 
 
-def draw_outcomes(design: Design, demand: Demand, drop: float, seed: int) -> Iterator[Outcome]:
-    """Draw runs in which every pass rate fell by the share drop / mean, and decide each, for ever."""
-    rng = np.random.default_rng(seed)
-    rule = Rule(
+def _rule_of(design: Design, demand: Demand) -> Rule:
+    return Rule(
         metric="passed",
         stat="rate",
         max_drop=demand.max_drop,
         margin=demand.tolerated,
         alpha=demand.alpha,
+        estimand="suite" if design.clusters is None else "users",
     )
-    cases = tuple(Case(id=str(number), input="") for number in range(design.cases))
+
+
+def _cases_of(design: Design) -> tuple[Case, ...]:
+    """The cases, evenly spread over the clusters."""
+    clusters = None if design.clusters is None else max(1, round(design.clusters))
+    return tuple(
+        Case(id=str(number), input="", cluster=str(number % clusters) if clusters else None)
+        for number in range(design.cases)
+    )
+
+
+def draw_outcomes(
+    design: Design, demand: Demand, drop: float, seed: int
+) -> Iterator[tuple[Outcome, int]]:
+    """Draw runs in which every pass rate fell by the share drop / mean, and decide each, for ever.
+
+    Beside each outcome stands how many trials of every case it took.
+    """
+    rng = np.random.default_rng(seed)
+    rule, cases = _rule_of(design, demand), _cases_of(design)
     base_trials, trials = round(design.base_trials), round(design.trials)
+    looks = range(1, design.looks + 1) if design.looks else (trials,)
     while True:
         rates = draw_rates(design, rng)[:, np.newaxis]
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
-        pairs = _pair(cases, before.astype(float), after.astype(float))
-        yield judge_evidence(weigh_evidence(rule, pairs))
+        for taken in looks:
+            pairs = _pair(cases, before.astype(float), after[:, :taken].astype(float))
+            outcome = judge_evidence(weigh_evidence(rule, pairs))
+            if outcome != "inconclusive":
+                break
+        yield outcome, taken
 
 
 def simulate(
     design: Design, demand: Demand, drop: float, *, seed: int, draws: int = DRAWS
 ) -> Tried:
     """How often a true drop, 0 for none, is failed and how often it passes."""
-    found = Counter(islice(draw_outcomes(design, demand, drop, seed), draws))
-    return Tried(failed=found["fail"] / draws, passed=found["pass"] / draws)
+    drawn = list(islice(draw_outcomes(design, demand, drop, seed), draws))
+    found = Counter(outcome for outcome, _ in drawn)
+    return Tried(
+        failed=found["fail"] / draws,
+        passed=found["pass"] / draws,
+        trials=sum(taken for _, taken in drawn) / draws,
+    )
 
 
 def _is_seen(design: Design, demand: Demand, drop: float, seed: int) -> bool:
     """Whether the drawn runs reach the wanted chance to fail; stops when the rest cannot change that."""
     most_missed = floor((1 - WANTED_POWER) * DRAWS + 1e-9)
     missed = 0
-    for number, outcome in enumerate(islice(draw_outcomes(design, demand, drop, seed), DRAWS)):
+    for number, (outcome, _) in enumerate(islice(draw_outcomes(design, demand, drop, seed), DRAWS)):
         missed += outcome != "fail"
         if missed > most_missed:
             return False

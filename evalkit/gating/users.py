@@ -33,19 +33,20 @@ def group_cases(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def ask_for_users(
-    cases: Sequence[Case], harms: Floats, alpha: float, *, least_reach: float = 0.0
+    cases: Sequence[Case], harms: Floats, alpha: float, *, of_these: Interval | None = None
 ) -> UsersEvidence:
     """Flip the signs of whole clusters: cases of one share a cause, and are not independent.
 
-    `harms`, shape (cases,), is positive where a case got worse. The interval reaches at least
-    `least_reach` to both sides: other cases are not better known than these.
+    `harms`, shape (cases,), is positive where a case got worse. The interval reaches at least as far
+    as that `of_these`: other cases are not better known.
     """
     groups = group_cases(cases)
     sums = np.array([float(np.sum(harms[group])) for group in groups])
-    centre = float(np.mean(harms))
     low, high = clustered_interval(harms, groups, alpha)
+    if of_these is not None:
+        low, high = min(low, of_these.low), max(high, of_these.high)
     return UsersEvidence(
         test=flip_signs(sums),
-        bounds=Interval(min(low, centre - least_reach), max(high, centre + least_reach)),
+        bounds=Interval(low, high),
         clusters=len(groups),
     )

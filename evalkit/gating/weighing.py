@@ -30,6 +30,8 @@ from evalkit.verdict import CaseHit
 
 _MOST_HITS = 5
 _ROUNDING = 1e-9
+_REFINEMENTS = 20
+"""Each brings the bound several times nearer, as the standard error changes little with it."""
 
 
 def is_binary(pairs: PairedScores) -> bool:
@@ -75,6 +77,17 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseHit, ...]:
     )
 
 
+def _bound_harm(design: Design, harm: float, z: float) -> float:
+    """The largest harm that what was seen does not rule out: it lies z standard errors below that.
+
+    The standard error is that of an agent with this harm, as in a score interval (Wilson 1927).
+    """
+    bound = harm + z * design.se
+    for _ in range(_REFINEMENTS):
+        bound = harm + z * design.se_if_lost(max(bound, 0.0))
+    return bound
+
+
 def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = Scale(sign=-1 if rule.max_drop is not None else 1)
     base = mean_of_means(pairs.base)
@@ -82,7 +95,7 @@ def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     counts = count_passes(pairs)
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
-    reach = z_of(rule.alpha) * test.se
+    z = z_of(rule.alpha)
     rates = good.base_passed / good.base_trials
     harms = rates - good.passed / good.trials
     design = Design(
@@ -92,6 +105,7 @@ def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
+    bounds = Interval(-test.delta - z * test.se, _bound_harm(design, -test.delta, z))
     return Evidence(
         pairs=pairs,
         scale=scale,
@@ -99,16 +113,17 @@ def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         base=base,
         candidate=mean_of_means(pairs.candidate),
         harm=-test.delta,
-        harm_low=-test.delta - reach,
-        harm_high=-test.delta + reach,
+        harm_low=bounds.low,
+        harm_high=bounds.high,
         p_value=test.p_value,
-        p_plain=test.p_plain,
-        smallest_p=test.law.smallest_mid_p,
+        p_plain=test.plain.p_value,
+        smallest_p=test.smallest_p,
+        is_offset=test.is_offset and test.drop.p_value <= level,
         false_alarm=test.false_alarm(rule.alpha),
         smallest_harm=smallest_drop(design, demand),
         hits=_find_hits(pairs, harms),
         design=design,
-        users=ask_for_users(pairs.cases, harms, rule.alpha, least_reach=reach),
+        users=ask_for_users(pairs.cases, harms, rule.alpha, of_these=bounds),
     )
 
 
@@ -192,8 +207,8 @@ def _weigh_quantile(rule: Rule, pairs: PairedScores, held_to: float) -> Evidence
         harm_low=low,
         harm_high=high,
         p_value=test.p_value,
-        p_plain=test.p_plain,
-        smallest_p=test.law.smallest_mid_p,
+        p_plain=test.plain.p_value,
+        smallest_p=test.smallest_p,
         false_alarm=test.false_alarm(rule.alpha),
         smallest_harm=smallest_shift((high - harm) / z, demand),
         hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
@@ -214,6 +229,7 @@ def _take_users_answer(rule: Rule, evidence: Evidence) -> Evidence:
         p_value=p_value,
         p_plain=p_value,
         smallest_p=smallest_p,
+        is_offset=False,
         false_alarm=rule.alpha if smallest_p <= rule.alpha else 0.0,
         smallest_harm=smallest_shift(se, demand) if smallest_p <= demand.alpha else None,
         design=None,

@@ -167,6 +167,11 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         )
     if evidence.is_ruled_out:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
+    if evidence.is_offset:
+        return (
+            f"A {tolerated} is not ruled out, and none is proven, as stable cases got worse but others "
+            f"got better: {odds}."
+        )
     if is_weighed and evidence.p_plain <= demand.alpha:
         return (
             f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "

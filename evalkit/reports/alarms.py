@@ -73,9 +73,12 @@ def alarms_text(alarms: Alarms, screen: Screen) -> str:
     """Render a gate's false alarms for a terminal."""
     gate = alarms.gate
     source = "runs of the agent" if alarms.from_runs else "draws from the baseline's own trials"
+    trials = count_of(alarms.trials, "candidate trial")
+    if alarms.mean_trials < alarms.trials:
+        trials = f"1 to {trials} (on average {alarms.mean_trials:.2f})"
     sizes = (
         f"{gate.repeats:,} {source}: {count_of(alarms.cases, 'case')}, {alarms.base_trials} baseline "
-        f"and {count_of(alarms.trials, 'candidate trial')}, seed {alarms.seed}"
+        f"and {trials}, seed {alarms.seed}"
     )
     rows = [*map(_row, alarms.rules), _row(gate)]
     undecided = any(row[_UNDECIDED].text for row in rows)

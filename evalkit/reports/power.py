@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from evalkit.findings import Need, Power, Sight
+from evalkit.findings import BrokenPower, Need, Power, Sight
+from evalkit.gating.gate import LOOK_SHARE
 from evalkit.reports.layout import Cell, Screen, align, finish, heading
 from evalkit.reports.numbers import value_text
 from evalkit.spelling import count_of, limit_text
@@ -14,6 +15,13 @@ from evalkit.statistics.power import WANTED_POWER
 from evalkit.text import json_block
 
 _TITLES = ("cases", "baseline", "trials", "smallest {noun}", "proves a pass", "runs", "cost", "")
+
+_MEANING = "smallest {noun}: failed 4 times in 5. proves a pass: how often an agent that did not change passes."
+_LOOKS = (
+    f"looks: one trial of every case, then more only while undecided, each look at {LOOK_SHARE:g} of "
+    f"alpha. runs: on average, when nothing changed."
+)
+_SIMULATED = "simulated: so few are beyond the formula; the gate's own test decided 200 runs drawn at random."
 
 
 def chance_text(chance: float) -> str:
@@ -27,13 +35,12 @@ def points_text(drop: float) -> str:
 
 
 def _row(sight: Sight) -> list[Cell]:
-    mark = ", ".join(
-        word for word, holds in (("now", sight.now), ("simulated", sight.simulated)) if holds
-    )
+    marks = (("now", sight.now), ("looks", sight.looks), ("simulated", sight.simulated))
+    mark = ", ".join(word for word, holds in marks if holds)
     return [
         Cell(f"{sight.cases:,}"),
         Cell(f"{sight.base_trials:.3g}"),
-        Cell(f"{sight.trials:,}"),
+        Cell(_trials_text(sight)),
         Cell("none" if sight.smallest_drop is None else f"{100 * sight.smallest_drop:.1f} pt"),
         Cell(chance_text(sight.pass_chance)),
         Cell(f"{sight.runs:,}"),
@@ -42,11 +49,16 @@ def _row(sight: Sight) -> list[Cell]:
     ]
 
 
+def _trials_text(sight: Sight) -> str:
+    return f"1 to {sight.trials}" if sight.looks else f"{sight.trials:,}"
+
+
 def _sizes_text(sight: Sight) -> str:
     base = "trial" if sight.base_trials == 1 else "trials"
+    trials = "trial" if sight.trials == 1 else "trials"
     return (
         f"{count_of(sight.cases, 'case')}, {sight.base_trials:.3g} baseline {base} and "
-        f"{count_of(sight.trials, 'trial')} of each"
+        f"{_trials_text(sight)} {trials} of each"
     )
 
 
@@ -63,7 +75,7 @@ def _ways(power: Power, need: Need) -> Iterator[str]:
         runs = need.trials * planned.cases
         yield f"{count_of(need.trials, 'trial')} of each case ({_cost_text(power, runs)})"
     if need.cases is not None:
-        runs = need.cases * planned.trials
+        runs = round(need.cases * planned.mean_trials)
         yield f"about {count_of(need.cases, 'case')} ({_cost_text(power, runs)})"
 
 
@@ -119,6 +131,11 @@ def _basis(power: Power) -> Iterator[str]:
     # For a rise, what counts as good is that a trial does not show what is measured.
     share = power.mean if power.noun == "drop" else 1 - power.mean
     yield f"{power.name} {value_text(share, '')}, noise {power.noise:.3f} ({source}){flaky}"
+    if power.clusters is not None:
+        yield (
+            f"asks about other cases like these, for which {count_of(power.planned.cases, 'case')} count "
+            f"as {power.clusters:.3g} draws; a drop that hits few cases hard is seen less often than said"
+        )
     shared = ""
     if power.rules > 1:
         shared = f", shared with {count_of(power.rules - 1, 'other threshold')}: {power.level:.3g}"
@@ -126,6 +143,31 @@ def _basis(power: Power) -> Iterator[str]:
         f"fails a {power.noun} beyond {limit_text(power.max_drop, '')} at alpha {power.alpha:g}"
         f"{shared}; passes when {limit_text(power.tolerated, '')} is ruled out"
     )
+
+
+def broken_text(broken: BrokenPower | None) -> str:
+    """What a rule on broken cases can prove."""
+    if broken is None:
+        return ""
+    if broken.problem:
+        return f"{broken.name} {broken.problem}"
+    (_, certain), *rest = broken.chances
+    others = " and ".join(
+        f"one that still passes {100 * rate:.0f}% of the time {chance_text(chance)}"
+        for rate, chance in rest
+    )
+    return (
+        f"{broken.name} watches {broken.watched} of {count_of(broken.cases, 'case')}, those that passed "
+        f"3 times in 5 in the first half of the baseline. A case that passed always and never does now "
+        f"is proven broken {'always' if certain > 1 - 1e-9 else chance_text(certain)}, up to "
+        f"{broken.at_once} of them at once; of those that get worse alone, {others} of the time. Each "
+        f"watched case that fails takes {broken.fresh_trials} more runs."
+    )
+
+
+def _sentences(power: Power) -> list[str]:
+    proofs = (proof_text(power, need) for need in power.proofs)
+    return list(filter(None, (need_text(power), *proofs, broken_text(power.broken))))
 
 
 def power_text(power: Power, screen: Screen) -> str:
@@ -141,19 +183,16 @@ def power_text(power: Power, screen: Screen) -> str:
         shrinkable={7: 0},
         right=frozenset(range(7)),
     )
-    simulated = any(sight.simulated for sight in power.sights)
-    meaning = "failed 4 times in 5. proves a pass: how often an agent that did not change passes."
     legend = [
-        f"smallest {power.noun}: {meaning}",
-        *(
-            [
-                "simulated: so few cases are beyond the formula; the gate's own test decided 200 runs."
-            ]
-            if simulated
-            else []
-        ),
+        text.format(noun=power.noun)
+        for text, holds in (
+            (_MEANING, True),
+            (_LOOKS, any(sight.looks for sight in power.sights)),
+            (_SIMULATED, any(sight.simulated for sight in power.sights)),
+        )
+        if holds
     ]
-    sentences = [need_text(power), *(proof_text(power, need) for need in power.proofs)]
+    sentences = _sentences(power)
     return finish(
         [
             [
@@ -166,11 +205,7 @@ def power_text(power: Power, screen: Screen) -> str:
             ],
             table,
             [part for line in legend for part in screen.fold(line, indent="  ", hang="    ")],
-            [
-                part
-                for line in (*filter(None, sentences), *power.notes)
-                for part in screen.fold(line, hang="  ")
-            ],
+            [part for line in (*sentences, *power.notes) for part in screen.fold(line, hang="  ")],
         ]
     )
 
@@ -181,11 +216,11 @@ def power_json(power: Power) -> str:
     for sight, row in zip(power.sights, document["sights"], strict=True):
         row["runs"] = sight.runs
     document["planned"]["runs"] = power.planned.runs
-    sentences = [need_text(power), *(proof_text(power, need) for need in power.proofs)]
+    sentences = _sentences(power)
     return json_block(
         {
             "schema": "evalkit.power/v1",
             **document,
-            "sentences": list(filter(None, sentences)),
+            "sentences": sentences,
         }
     )

@@ -4,6 +4,10 @@ If nothing changed, the trials of a case are exchangeable between the runs, so t
 passes, given its passes in all, are hypergeometric, whatever the case's own pass rate is (Fisher's
 conditioning, case by case). A sum over cases of any function of a case's counts then has a known law,
 and its tail is an exact p-value.
+
+Weights that look for a drop find it where the plain mean does not, yet they are also roused by an agent
+that lost in some cases what it gained in others. Whether the mean fell is the question here, so a second
+test, in which a gain weighs as much as a like loss, has to agree.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from math import comb, sqrt
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +34,9 @@ WORSENED = 0.9
 recorded trials of 82 systems and on made-up ones; they move power, never the size."""
 BROKEN_SHARE = 0.02
 """The share of cases taken to be broken outright in the alternative the weights look for."""
+NET_LEVEL = 1.5
+"""How many times its level the net test may take. At 1 agents whose cases changed places are failed 5 %
+of the time and a drop of 5 points 2 % less often than at 1.5, where it is 7 %; without it, 12 to 30 %."""
 RESOLUTION = 24
 """Weights are log likelihood ratios in steps of 1/24, so that their sum lies on a lattice."""
 _SMALLEST_RATIO = 1e-30
@@ -141,13 +148,33 @@ def drop_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
     return weights
 
 
-def fit_weights(designs: Ints) -> Weigh:
-    """Drop weights for the spread of pass rates that these cases show, shape (cases, 3) as below.
+def net_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
+    """How much more each outcome of a case speaks for a drop than for a rise of the same kind.
+
+    A rise is a drop in failures. Where passes and failures change places, the weights change sign.
+    """
+    drop = drop_weights(spread, base_trials, trials)
+    # RATES are symmetric: those of failing are those of passing backwards.
+    rise = drop_weights(spread[::-1], base_trials, trials)[::-1, ::-1]
+    return drop - rise
+
+
+class Weights(NamedTuple):
+    """The weights fitted to some cases: those that look for a drop, and the net of drop and rise."""
+
+    drop: Weigh
+    net: Weigh
+
+
+def fit_weights(designs: Ints) -> Weights:
+    """Weights for the spread of pass rates that these cases show, shape (cases, 3) as below.
 
     They depend on the passes in all only, which the test takes as given: it stays exact.
     """
     spread = fit_spread(designs[:, 0] + designs[:, 1], designs[:, 2])
-    return cache(partial(drop_weights, spread))
+    return Weights(
+        drop=cache(partial(drop_weights, spread)), net=cache(partial(net_weights, spread))
+    )
 
 
 @cache
@@ -192,26 +219,56 @@ def estimate_noise(counts: PassCounts) -> float:
     return max(float(np.mean(variance)), 0.25 / len(total))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MidP:
+    """A sum of weights: its law when nothing changed, and the mid-p of what was seen."""
+
+    law: LatticeLaw
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ExchangeTest:
     """What the exact test says of a drop in the mean pass rate, candidate minus baseline.
 
     `delta` is the mean over cases of the difference of pass rates, `se` its standard error,
-    `noise` the mean trial variance. `p_value` and `p_plain` are one-sided mid-p: the odds of a result
-    this bad or worse when nothing changed, with and without the weights.
+    `noise` the mean trial variance. `plain` weighs every failure alike, `drop` by how it speaks for a
+    drop, `net` against what speaks for a rise; all three are `plain` where weights would mislead.
     """
 
     delta: float
     se: float
     noise: float
-    p_value: float
-    p_plain: float
-    law: LatticeLaw
-    plain_law: LatticeLaw
+    plain: MidP
+    drop: MidP
+    net: MidP
+
+    @property
+    def p_value(self) -> float:
+        """The odds of a result this bad or worse when nothing changed, one-sided.
+
+        At most alpha when `drop` is and `net` is at most NET_LEVEL times alpha; as both have to be, it
+        is at most alpha no more often than `drop` alone.
+        """
+        return max(self.drop.p_value, self.net.p_value / NET_LEVEL)
+
+    @property
+    def is_offset(self) -> bool:
+        """Whether it is what other cases gained that keeps the p-value up."""
+        return self.p_value > self.drop.p_value
+
+    @property
+    def smallest_p(self) -> float:
+        """The least p-value that there can be, given the passes in all."""
+        return max(self.drop.law.smallest_mid_p, self.net.law.smallest_mid_p / NET_LEVEL)
 
     def false_alarm(self, alpha: float) -> float:
         """The most often that an unchanged agent can fail at this level, given the passes in all."""
-        return min(self.law.size(alpha), self.plain_law.size(LEANING))
+        return min(
+            self.drop.law.size(alpha),
+            self.net.law.size(NET_LEVEL * alpha),
+            self.plain.law.size(LEANING),
+        )
 
 
 def weights_mislead(counts: PassCounts) -> bool:
@@ -232,17 +289,16 @@ def compare_passes(counts: PassCounts) -> ExchangeTest:
     in_all = counts.base_passed + counts.passed
     designs = np.column_stack((counts.base_trials, counts.trials, in_all))
 
-    def mid_p(law: LatticeLaw, weigh: Weigh) -> float:
+    def add_up(weigh: Weigh) -> MidP:
+        law = law_of_sum(designs, weigh)
         rows = zip(designs.tolist(), counts.passed.tolist(), strict=True)
-        return law.mid_p(sum(int(weigh(m, k)[s, c]) for (m, k, s), c in rows))
+        return MidP(
+            law=law, p_value=law.mid_p(sum(int(weigh(m, k)[s, c]) for (m, k, s), c in rows))
+        )
 
-    plain_law = law_of_sum(designs, plain_weights)
-    p_plain = mid_p(plain_law, plain_weights)
-    law, p_value = plain_law, p_plain
+    plain = drop = net = add_up(plain_weights)
     if not weights_mislead(counts):
-        weigh_drop = fit_weights(designs)
-        law = law_of_sum(designs, weigh_drop)
-        p_value = mid_p(law, weigh_drop)
+        drop, net = map(add_up, fit_weights(designs))
     noise = estimate_noise(counts)
     per_trial = float(np.mean(1 / counts.trials + 1 / counts.base_trials))
     return ExchangeTest(
@@ -251,8 +307,7 @@ def compare_passes(counts: PassCounts) -> ExchangeTest:
         ),
         se=sqrt(noise * per_trial / len(in_all)),
         noise=noise,
-        p_value=p_value,
-        p_plain=p_plain,
-        law=law,
-        plain_law=plain_law,
+        plain=plain,
+        drop=drop,
+        net=net,
     )

@@ -7,9 +7,11 @@ usual, overstates the power by up to 25 points when pass rates are high.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 from statistics import NormalDist
+from typing import TypeAlias
 
 WANTED_POWER = 0.80
 """The usual convention for "would have been seen" (Cohen 1988)."""
@@ -31,7 +33,9 @@ class Design:
     """The sizes of a comparison and the noise it meets.
 
     `trials` and `base_trials` are per case (harmonic means where cases differ), `mean` is the
-    baseline's mean pass rate, `noise` is w.
+    baseline's mean pass rate, `noise` is w. With `looks`, `trials` are the most there may be: after each
+    up to so many it is looked whether more are needed. With `clusters` the question is about other
+    cases like these, of which the cases count as so many draws.
     """
 
     cases: int
@@ -39,6 +43,8 @@ class Design:
     trials: float
     mean: float
     noise: float
+    looks: int = 0
+    clusters: float | None = None
 
     @property
     def se(self) -> float:
@@ -51,6 +57,41 @@ class Design:
         square = self.mean - self.noise  # the mean of p squared
         return kept * (self.mean - kept * square)
 
+    def se_if_lost(self, drop: float) -> float:
+        """Standard error of the difference of means, at least, if so much had been lost.
+
+        Pass rates near 1 that fall waver more. With the noise of no change instead, drops of what is
+        said to be ruled out would be passed twice as often as the interval allows.
+        """
+        after = (
+            max(self.noise, self.noise_after(min(drop, self.mean))) if self.mean > 0 else self.noise
+        )
+        return sqrt((after / self.trials + self.noise / self.base_trials) / self.cases)
+
+    def scatter(self, drop: float) -> float:
+        """Standard error of the difference of means after every pass rate fell by the share drop / mean."""
+        variance = self._trial_variance(drop)
+        if self.clusters is not None:
+            spread = max(self.mean - self.noise - self.mean**2, 0.0)
+            variance += (drop / self.mean) ** 2 * spread / self.clusters
+        return sqrt(variance)
+
+    def tested_se(self, drop: float) -> float:
+        """What the test takes for the standard error of no change, when there was such a drop.
+
+        The exchange test pools both runs, so each weighs in its noise by its trials. Flipping signs
+        takes the mean square of what cases, or clusters, lost.
+        """
+        if self.clusters is not None:
+            square = (drop / self.mean) ** 2 * (self.mean - self.noise)
+            return sqrt(self._trial_variance(drop) + square / self.clusters)
+        share = self.trials / (self.trials + self.base_trials)
+        pooled = (1 - share) * self.noise + share * self.noise_after(drop)
+        return sqrt(pooled * (1 / self.trials + 1 / self.base_trials) / self.cases)
+
+    def _trial_variance(self, drop: float) -> float:
+        return (self.noise_after(drop) / self.trials + self.noise / self.base_trials) / self.cases
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
@@ -62,26 +103,32 @@ class Demand:
 
 
 def chance_to_fail(design: Design, demand: Demand, drop: float) -> float:
-    """How often a true drop in the mean pass rate (0 < drop <= mean) is failed."""
-    after = design.noise_after(drop)
-    before = design.noise
-    per_trial = 1 / design.trials + 1 / design.base_trials
-    # The test pools both runs, so each weighs in its noise by its trials.
-    share = design.trials / (design.trials + design.base_trials)
-    pooled = (1 - share) * before + share * after
-    threshold = z_of(demand.alpha) * sqrt(pooled * per_trial / design.cases)
-    scatter = sqrt((after / design.trials + before / design.base_trials) / design.cases)
-    return _PHI((drop - max(threshold, demand.max_drop)) / scatter)
+    """How often a true drop in the mean pass rate (0 < drop <= mean) is failed by one look at all trials."""
+    if is_blind(design, demand):
+        return 0.0
+    threshold = z_of(demand.alpha) * design.tested_se(drop)
+    return _PHI((drop - max(threshold, demand.max_drop)) / design.scatter(drop))
 
 
-def smallest_drop(design: Design, demand: Demand, *, power: float = WANTED_POWER) -> float | None:
+def is_blind(design: Design, demand: Demand) -> bool:
+    """Whether so few clusters are left that even if all got worse it would be no proof."""
+    return design.clusters is not None and 0.5 ** (design.clusters + 1) > demand.alpha
+
+
+Chance: TypeAlias = Callable[[Design, Demand, float], float]
+"""How often a design fails a drop."""
+
+
+def smallest_drop(
+    design: Design, demand: Demand, *, power: float = WANTED_POWER, chance: Chance = chance_to_fail
+) -> float | None:
     """The smallest drop that is failed with the given chance; None when not even the largest is."""
-    if design.mean <= 0 or chance_to_fail(design, demand, design.mean) < power:
+    if design.mean <= 0 or chance(design, demand, design.mean) < power:
         return None
     low, high = 0.0, design.mean
     for _ in range(40):
         middle = (low + high) / 2
-        if chance_to_fail(design, demand, middle) < power:
+        if chance(design, demand, middle) < power:
             low = middle
         else:
             high = middle
@@ -101,11 +148,12 @@ def chance_to_decide(design: Design, demand: Demand, delta: float, trials: int) 
     """
     planned = replace(design, trials=trials)
     scatter = sqrt(design.noise * (1 / design.trials + 1 / trials) / design.cases)
-    margin = z_of(demand.alpha) * planned.se
-    fails = _PHI((-max(margin, demand.max_drop) - delta) / scatter)
+    z = z_of(demand.alpha)
+    fails = _PHI((-max(z * planned.se, demand.max_drop) - delta) / scatter)
+    reach = z * planned.se_if_lost(demand.tolerated)
     # A drop that is large and leans towards being real does not pass, however narrow the interval.
     suspected = min(-demand.max_drop, -z_of(LEANING) * planned.se)
-    passes = 1 - _PHI((max(margin - demand.tolerated, suspected) - delta) / scatter)
+    passes = 1 - _PHI((max(reach - demand.tolerated, suspected) - delta) / scatter)
     return min(1.0, fails + passes)
 
 

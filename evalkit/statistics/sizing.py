@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import floor, inf
 from statistics import NormalDist
 
+from evalkit.statistics.intervals import t_of
 from evalkit.statistics.power import LEANING, Demand, Design, z_of
 
 MOST_CASES = 100_000
@@ -17,13 +19,23 @@ MOST_TRIALS = 20
 _PHI = NormalDist().cdf
 
 
+def reach_of(design: Design, alpha: float) -> float:
+    """How many standard errors an interval reaches: more where few clusters must tell their own spread."""
+    if design.clusters is None:
+        return z_of(alpha)
+    freedom = floor(design.clusters) - 1
+    return t_of(alpha, freedom) if freedom > 0 else inf
+
+
 def chance_to_pass(design: Design, demand: Demand) -> float:
     """How often an agent that did not change is proven to be no worse than what is tolerated.
 
-    Phi(tolerated / SE - z), but never more often than the result shows no large drop that leans
-    towards being real: such a result is not passed, however narrow its interval.
+    Phi((tolerated - z SE') / SE) with SE' that of an agent which lost what is tolerated, but never more
+    often than the result shows no large drop that leans towards being real: such a result is not
+    passed, however narrow its interval.
     """
-    reach = demand.tolerated / design.se - z_of(demand.alpha)
+    room = reach_of(design, demand.alpha) * design.se_if_lost(demand.tolerated)
+    reach = (demand.tolerated - room) / design.se
     unsuspected = max(demand.max_drop / design.se, z_of(LEANING))
     return _PHI(min(reach, unsuspected))
 

@@ -2,11 +2,12 @@
 
 Pass rates come from recordings of real systems where they lie beside the repository (or in the folder
 that EVALKIT_RECORDED_TRIALS names) and from small made-up worlds otherwise. Every draw changes a
-system, samples trials of it before and after, and is decided by the shipped code; beside it stand the
-rules that others use on the same trials, and an oracle: the most powerful test of the same level for
-one who knows every case's pass rate and the kind and size of the change, but not which cases it hit.
-The rates of a recording are those of ten trials, so a case that always passed counts as one that
-cannot fail, which the oracle knows too.
+system, samples trials of it before and after, and is decided by the shipped code: on a fixed number K
+of candidate trials, or after looks at one, two and three of them. Beside it stand the rules that
+others use on the trials it took, and an oracle: the most powerful test of the same level for one who
+knows every case's pass rate and the kind and size of the change, but not which cases it hit; where
+there are looks it sees all trials that there may be. The rates of a recording are those of ten
+trials, so a case that always passed counts as one that cannot fail, which the oracle knows too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 
 from evalkit.compare import PairedScores
 from evalkit.gating.evidence import judge_evidence
+from evalkit.gating.gate import at_one_look
+from evalkit.gating.looks import MOST_LOOKS
 from evalkit.gating.weighing import weigh_evidence
 from evalkit.records import Case, MetricInfo, Rule
 from evalkit.statistics.exchange import Floats, Ints, PassCounts, compare_passes
@@ -36,7 +39,9 @@ RULE = Rule(metric="accuracy", max_drop=0.02)
 INFO = MetricInfo(name="accuracy")
 CASES, BASE_TRIALS = (50, 100, 200), (1, 5, 10)
 DROPS = (0.02, 0.05, 0.10, 0.20)
-DRAWS, QUICK_DRAWS = 400, 4
+DRAWS, QUICK_DRAWS = 200, 4
+REFERENCE = (100, 10)
+"""The design that targets are set for: it gets three times the draws."""
 NULL_DRAWS = 400
 """Candidates without a change, from which the oracle takes its threshold, per draw."""
 ATTEMPTS = 1000
@@ -201,7 +206,32 @@ def run_fixed(trials: int) -> Schedule:
     return decide
 
 
-SCHEDULES: Mapping[str, Schedule] = {"1": run_fixed(1), "3": run_fixed(3)}
+LOOK_RULE = at_one_look(RULE, MOST_LOOKS)
+
+
+def run_looks(sampled: Sampled) -> Decided:
+    """Run one trial of every case after the other while nothing is decided."""
+    outcome = "inconclusive"
+    for trials in range(1, MOST_LOOKS + 1):
+        outcome = judge_evidence(weigh_evidence(LOOK_RULE, sampled.pairs(trials)))
+        if outcome != "inconclusive":
+            break
+    return Decided(outcome=outcome, trials=trials)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A way to decide, and the most candidate trials of every case that it may take."""
+
+    decide: Schedule
+    most_trials: int
+
+
+SCHEDULES: Mapping[str, Scheduled] = {
+    "1": Scheduled(decide=run_fixed(1), most_trials=1),
+    "3": Scheduled(decide=run_fixed(3), most_trials=3),
+    "auto": Scheduled(decide=run_looks, most_trials=MOST_LOOKS),
+}
 MOST_TRIALS = 3
 
 
@@ -331,19 +361,20 @@ def measure_row(world: World, setting: Setting, draws: int) -> list[str] | None:
         sampled = sample(world, setting, rng)
         if sampled is None:
             return None
-        decided = schedule(sampled)
+        decided = schedule.decide(sampled)
         counts = sampled.counts(decided.trials)
         found.update([decided.outcome])
         found["runs"] += decided.trials
         true_mean = float(sampled.drawn.before.mean())
         found.update(name for name, fails in RULES_OF_OTHERS.items() if fails(counts, true_mean))
         if sampled.drawn.expected:
-            found["oracle"] += oracle_fails(sampled, decided.trials, oracle_rng)
+            found["oracle"] += oracle_fails(sampled, schedule.most_trials, oracle_rng)
     has_oracle = setting.change in ("diffuse", "concentrated")
     ratio = f"{found['fail'] / found['oracle']:.2f}" if found["oracle"] else "-"
     share = {name: f"{100 * count / draws:.1f}" for name, count in found.items()}
     return [
         setting.label,
+        f"{draws}",
         *(share.get(outcome, "0.0") for outcome in ("fail", "pass", "inconclusive")),
         f"{found['runs'] / draws:.2f}",
         share.get("oracle", "0.0") if has_oracle else "-",
@@ -370,7 +401,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--made-up", action="store_true", help="leave recordings aside")
     parser.add_argument("--cases", type=int, nargs="+", default=CASES, metavar="N")
     parser.add_argument("--base-trials", type=int, nargs="+", default=BASE_TRIALS, metavar="M")
-    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--draws", type=int, default=DRAWS, metavar="N")
     return parser.parse_args()
 
 
@@ -385,14 +416,18 @@ def main() -> None:
         cases, bases, draws = (50,), (10,), QUICK_DRAWS
     rows = []
     for setting in _settings(list(worlds), cases, bases):
-        row = measure_row(worlds[setting.world], setting, draws)
+        is_reference = (setting.cases, setting.base_trials) == REFERENCE
+        row = measure_row(worlds[setting.world], setting, 3 * draws if is_reference else draws)
         if row is not None:
             rows.append(row)
+    errors = (
+        f"{100 * sqrt(rate * (1 - rate) / draws):.1f} at {rate:.0%}" for rate in (0.05, 0.50, 0.80)
+    )
     print_table(
-        f"How often each rule fails, in %, of {draws} draws per row ("
-        f"{'recorded' if is_recorded else 'made-up'} pass rates, max_drop 2 pt, alpha 0.05)",
+        f"How often each rule fails, in % ({'recorded' if is_recorded else 'made-up'} pass rates, "
+        f"max_drop 2 pt, alpha 0.05; standard error of {draws} draws: {', '.join(errors)})",
         (
-            *("world, n cases, m baseline and K candidate trials, change", "evalkit"),
+            *("world, n cases, m baseline and K candidate trials, change", "draws", "evalkit"),
             *("passes", "open", "runs/case", "oracle", "evalkit/oracle"),
             *RULES_OF_OTHERS,
         ),

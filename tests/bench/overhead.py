@@ -8,6 +8,8 @@ is the cost of one more case; start-up is left behind. Target: below 1 ms.
 Memory is the resident peak of the largest process, which is evalkit's own. Its slope is compared
 with the records: what the loaded eval set, the trials of the run and the baseline take as Python
 objects, counted by tracemalloc in a process of its own. Target: less than 1 kB per case more.
+
+Deciding again what is stored is measured in another: the CPU of one decision. Target: 150 ms.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ SIZES = (200, 2_000, 20_000)
 TURNS = {200: 5, 2_000: 3}
 CPU_TARGET_MS = 1.0
 MEMORY_TARGET_KB = 1.0
+DECIDING_TARGET_MS = 150.0
+REPOSITORY = Path(__file__).parents[2]
 
 AGENT = """
 def answer(text):
@@ -55,6 +59,22 @@ trials = read_run(Path(sys.argv[2])).trials
 gc.collect()
 assert not problems and len(trials) == len(baseline.trials) == len(evalset.cases)
 print(tracemalloc.get_traced_memory()[0])
+"""
+
+TIME_DECISIONS = """
+import time
+from statistics import median
+from evalkit.gating.gate import decide
+from tests.made_runs import large_decision
+
+rules, candidate, base = large_decision()
+assert len(rules) == 5
+took = []
+for _ in range(9):
+    start = time.process_time()
+    decide(rules, candidate, base, max_errors=0, on_inconclusive="pass")
+    took.append(time.process_time() - start)
+print(1000 * median(took))
 """
 
 
@@ -166,9 +186,26 @@ def print_rows(kind: str, rows: Sequence[Row]) -> None:
     print_table(f"One more case, cases in {kind}", heads, slopes)
 
 
+def print_deciding() -> None:
+    """Print what the median decision costs, of a run of 200 cases with five thresholds."""
+    cost_ms = float(measure([sys.executable, "-c", TIME_DECISIONS], REPOSITORY).output)
+    print_table(
+        "Deciding a stored run",
+        ("what", "CPU ms", "of target"),
+        [
+            (
+                "200 cases, 10 and 3 trials, 5 thresholds",
+                f"{cost_ms:.1f}",
+                f"{cost_ms / DECIDING_TARGET_MS:.2f}",
+            )
+        ],
+    )
+
+
 def main() -> None:
     """Measure and print."""
     quick = wants_quick(__doc__)
+    print_deciding()
     sizes = (10, 20) if quick else SIZES
     writers = {"JSONL": write_jsonl_set} if quick else WRITERS
     for kind, write_set in writers.items():
