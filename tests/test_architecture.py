@@ -45,6 +45,7 @@ LAYERS = (
 HEAVY = {
     "aiohttp",
     "asyncio",
+    "genai_prices",
     "jsonschema",
     "msgspec",
     "numpy",
