@@ -36,7 +36,9 @@ def read_asking(body: Mapping[str, Any]) -> Asking:
     assert fenced, user
     levels = {
         key: re.findall(r"^- ([^:\n]+)", listed, re.MULTILINE)
-        for key, listed in re.findall(r"^Criterion (\S+): .*\nLevels:\n((?:- .*\n?)+)", system, re.M)
+        for key, listed in re.findall(
+            r"^Criterion (\S+): .*\nLevels:\n((?:- .*\n?)+)", system, re.MULTILINE
+        )
     }
     return Asking(
         system=system, nonce=nonce, material=json.loads(fenced[1]), levels=levels, body=body
