@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from evalkit.agents.network import (
@@ -23,7 +23,6 @@ from evalkit.records import AgentError, Json
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types.chat import ChatCompletionMessageParam
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_NAME = "OPENAI_API_KEY"
@@ -176,11 +175,12 @@ class ChatClient:
         import openai  # noqa: PLC0415 - loaded by `connect`
 
         # The body as it came: the client takes HTML for text, checks no types, and lets
-        # JSONDecodeError through.
+        # JSONDecodeError through. What goes in as `extra_body` it leaves alone; messages it would walk
+        # through, which takes as long as all the rest of a call.
         async with self._client.chat.completions.with_streaming_response.create(
             model=self._model,
-            messages=cast("list[ChatCompletionMessageParam]", messages),
-            extra_body=body,
+            messages=(),
+            extra_body={"messages": messages, **body},
             timeout=openai.Timeout(None, connect=CONNECT_S),
         ) as response:
             return await read_capped(response.iter_bytes())
