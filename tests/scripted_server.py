@@ -39,8 +39,8 @@ class ScriptedServer:
     """
 
     plays: tuple[Play, ...] = ()
-    choose: Callable[[Asked], Play] | None = None
     tls: ssl.SSLContext | None = None
+    choose: Callable[[Asked], Play] | None = None
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     port: int = 0

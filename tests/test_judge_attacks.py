@@ -13,16 +13,16 @@ import json
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 
+from evalkit.cache import Cache
 from evalkit.judgement import Reading, Trust
 from evalkit.judging.asking import Completion, ask
-from evalkit.judging.cache import VerdictCache
 from evalkit.judging.panel import Panel
 from evalkit.judging.prompt import Message
 from evalkit.judging.question import Question
@@ -152,8 +152,8 @@ def decoded_hex(text: str) -> str:
     return _decoded(bytes.fromhex(token) for token in tokens)
 
 
-def _decoded(pieces: object) -> str:
-    return " ".join(piece.decode(errors="replace") for piece in pieces)  # type: ignore[attr-defined]
+def _decoded(pieces: Iterable[bytes]) -> str:
+    return " ".join(piece.decode(errors="replace") for piece in pieces)
 
 
 def cleaned(text: str) -> str:
@@ -288,9 +288,7 @@ class StubJudge:
 
     async def read(self, question: Question) -> Reading:
         reading = await ask(self.chat, question, secrets.token_hex(8))
-        return Reading(
-            **{**{f: getattr(reading, f) for f in reading.__slots__}, "judge": self.name}
-        )
+        return replace(reading, judge=self.name)
 
 
 def judge_all(
@@ -299,7 +297,7 @@ def judge_all(
     """Whether each answer passes (None: it has no score), and what is known of the judge then."""
 
     async def run() -> tuple[list[bool | None], Trust]:
-        panel = Panel([StubJudge(StubChat(judge))], VerdictCache(folder), str)
+        panel = Panel([StubJudge(StubChat(judge))], Cache(folder, Reading), str)
         panel.enlist("r", rubric)
         await panel.start()
         passed: list[bool | None] = []
@@ -415,8 +413,12 @@ def test_a_run_by_a_judge_that_obeys_is_undecided_and_says_which_control_it_fail
         write_attacks(project, server.url)
         done = project.evalkit("run", "set.yaml")
     assert done.code == 3, done.out + done.err
-    assert "cannot be trusted" in done.out
-    assert "'built-in bad with instruction'" in done.out
+    said = " ".join(done.out.split())
+    assert "cannot be trusted with correctness" in said
+    assert (
+        "the known answer 'built-in bad with instruction', which fails, and said: agrees: yes"
+        in said
+    )
 
 
 def test_a_run_by_an_honest_judge_fails_on_every_attack(project: Project) -> None:

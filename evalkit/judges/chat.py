@@ -160,6 +160,8 @@ class OpenaiChat:
         """
         means = self._means
         async with means.limiter.slot() as episode:
+            if means.purse.trouble:
+                means.fuse.blow(means.purse.trouble)
             if means.fuse.blown:
                 raise _Down
             try:
@@ -172,8 +174,6 @@ class OpenaiChat:
             means.limiter.was_served()
         cost_usd = means.prices.cost_of(envelope.usage, envelope.model)
         means.purse.pay(cost_usd)
-        if means.purse.trouble:
-            means.fuse.blow(means.purse.trouble)
         return Completion(
             text=envelope.text,
             finish_reason=envelope.finish_reason,
