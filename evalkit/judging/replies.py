@@ -116,14 +116,13 @@ def _refuse_constant(name: str) -> Json:
 
 
 def _check_keys(value: Mapping[str, Json], wanted: Sequence[str], what: str) -> None:
-    missing = [key for key in wanted if key not in value]
+    missing = ", ".join(repr(key) for key in wanted if key not in value)
+    extra = ", ".join([repr(key[:_SHOWN]) for key in value if key not in wanted][:3])
     if missing:
-        raise Unusable("incomplete", f"{what} lacks {', '.join(map(repr, missing))}.")
-    extra = [key for key in value if key not in wanted]
+        instead = f" and says {extra}" if extra else ""
+        raise Unusable("incomplete", f"{what} lacks {missing}{instead}.")
     if extra:
-        raise Unusable(
-            "unasked", f"{what} also says {', '.join(repr(key[:_SHOWN]) for key in extra[:3])}."
-        )
+        raise Unusable("unasked", f"{what} also says {extra}.")
 
 
 def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> CriterionVerdict:
