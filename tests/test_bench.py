@@ -15,6 +15,7 @@ TABLES = {
     "startup": [["bare typer hello", "evalkit --version", "evalkit --help"]],
     "overhead": [["10", "20"], ["10 to 20"]],
     "looks": [["nothing", "5 points, diffuse", "5 points, concentrated"]],
+    "judging": [["python agent", "http agent"]],
     "latency": [
         [
             "plain aiohttp",
