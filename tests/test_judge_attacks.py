@@ -273,7 +273,7 @@ class StubChat:
         return Completion(text=said if isinstance(said, str) else json.dumps(said))
 
 
-@dataclass(frozen=True)
+@dataclass
 class StubJudge:
     chat: StubChat
     name: str = "stub"
@@ -366,6 +366,33 @@ def test_a_judge_that_gives_no_verdict_on_known_answers_is_not_trusted(tmp_path:
     _, trust = judge_all(lambda _: "Well.", ["It is Paris."], RUBRIC, tmp_path)
     assert trust.failed_controls == trust.controls
     assert {result.held for result in trust.controls} == {None}
+
+
+def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Path) -> None:
+    @dataclass
+    class Failing(StubJudge):
+        asked: int = 0
+
+        async def read(self, question: Question) -> Reading:
+            self.asked += 1
+            if self.asked > 8:
+                self.down = "the network is gone"
+                return Reading(state="judge_error", problem=self.down, judge=self.name)
+            return await super().read(question)
+
+    async def run() -> Trust:
+        obedient = Failing(StubChat(obeying(wants_credit)))
+        stand_in = StubJudge(StubChat(honest), name="stand-in")
+        panel = Panel([obedient, stand_in], Cache(tmp_path, Reading), str)
+        panel.enlist("r", RUBRIC)
+        await panel.start()
+        for number in range(6):
+            await panel.judge("r", Question(criteria=RUBRIC.criteria, answer=f"No {number}"))
+        return await panel.finish()
+
+    trust = asyncio.run(run())
+    assert {result.judge for result in trust.failed_controls} == {"stub"}
+    assert "stand-in" in {result.judge for result in trust.controls}
 
 
 # The whole command

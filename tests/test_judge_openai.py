@@ -344,6 +344,14 @@ def test_a_length_goes_by_its_newer_name_where_the_endpoint_says_so() -> None:
     assert session.readings[0].state == "scored"
 
 
+def test_what_the_user_puts_into_every_body_is_not_taken_out() -> None:
+    error = {"error": {"message": "no", "param": "max_completion_tokens"}}
+    args = {"extra": {"max_completion_tokens": 5}}
+    session = ask(json_reply(error, status=400), args=args)
+    assert session.readings[0].kind == "bad_request"
+    assert [body["max_completion_tokens"] for body in session.bodies] == [5] * len(MODES)
+
+
 def test_an_endpoint_that_refuses_everything_says_why_and_is_given_up() -> None:
     refusal = json_reply({"error": {"message": "Bad body: no such thing."}}, status=400)
     session = ask(refusal, *quick(30))

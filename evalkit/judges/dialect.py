@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from evalkit.agents.openai_client import Trouble, error_in
@@ -19,6 +19,10 @@ JSON without a schema; and nothing but the words of the prompt."""
 
 REFUSED = (400, 422)
 """What an endpoint answers to a body that it does not take."""
+
+
+OPTIONAL = ("temperature", "seed", "max_tokens", "max_completion_tokens")
+"""What a verdict can be had without."""
 
 
 class Dialect:
@@ -50,17 +54,14 @@ class Dialect:
         if trouble.status not in REFUSED or is_too_long_for_model(trouble.error.detail):
             return False
         said = said_in(trouble.body)
-        name = _named_parameter(trouble.body, said, sent)
+        ours = [name for name in OPTIONAL if name in sent and name not in self._extra]
+        name = _named_parameter(trouble.body, said, ours)
         if name is None:
             return False
         value = self._parameters.pop(name, None)
         if name == "max_tokens" and "max_completion_tokens" in said and value is not None:
             self._parameters["max_completion_tokens"] = value
         return True
-
-
-OPTIONAL = ("temperature", "seed", "max_tokens", "max_completion_tokens")
-"""What a verdict can be had without."""
 
 
 def _form(mode: Mode, schema: Json) -> dict[str, Json]:
@@ -80,10 +81,9 @@ def _form(mode: Mode, schema: Json) -> dict[str, Json]:
     return {}
 
 
-def _named_parameter(body: Json, said: str, sent: Mapping[str, Json]) -> str | None:
-    """The optional parameter that a refusal is about, if it was sent."""
+def _named_parameter(body: Json, said: str, candidates: Sequence[str]) -> str | None:
+    """The one of some parameters that a refusal is about."""
     telling = [error_in(body).get("param"), *_places(body)]
-    candidates = [name for name in OPTIONAL if name in sent]
     if any(telling):
         return next((name for name in candidates if name in telling), None)
     return next((name for name in candidates if re.search(rf"\b{name}\b", said)), None)
