@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.judges.budget import Fuse, Patience, Purse
@@ -53,6 +53,7 @@ def test_room_comes_back_call_by_call_up_to_the_ceiling() -> None:
     assert set(seen[6:]) == {4}
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.integers(1, 6), st.lists(st.sampled_from(["served", "limited", "cancelled"]), max_size=60)
 )
@@ -216,10 +217,10 @@ def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.Monke
             return reply("", status=429, headers={"Retry-After": rng.choice(RETRY_AFTERS)})
         return fine(asked)
 
-    session = ask(By(choose), *quick(200), attempts=4, deadline_s=5.0, concurrency=20)
+    session = ask(By(choose), *quick(200), attempts=4, deadline_s=25.0, concurrency=20)
     states = [reading.state for reading in session.readings]
     lost = [reading for reading in session.readings if reading.state == "judge_error"]
-    assert session.took_s < 15
+    assert session.took_s < 25, "a wait of 30 s was begun"
     assert session.judge.down == ""
     assert states.count("scored") + len(lost) == 200
     assert states.count("scored") >= 150
