@@ -7,8 +7,9 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -32,10 +33,14 @@ class Asked:
 
 @dataclass
 class ScriptedServer:
-    """Answers the first request with the first play, and so on; the last one is repeated."""
+    """Answers the first request with the first play, and so on; the last one is repeated.
 
-    plays: tuple[Play, ...]
+    With `choose` every request is answered by the play that is chosen for it.
+    """
+
+    plays: tuple[Play, ...] = ()
     tls: ssl.SSLContext | None = None
+    choose: Callable[[Asked], Play] | None = None
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -68,11 +73,35 @@ class ScriptedServer:
         self.connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
-                self.asked.append(await _read_request(reader))
-                play = self.plays[min(len(self.asked), len(self.plays)) - 1]
+                asked = await _read_request(reader)
+                self.asked.append(asked)
+                if self.choose is not None:
+                    play = self.choose(asked)
+                else:
+                    play = self.plays[min(len(self.asked), len(self.plays)) - 1]
                 if not await play(writer):
                     break
         writer.close()
+
+
+@contextmanager
+def served(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """Hold a server ready in a thread, for commands that run as processes."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def wait_for(step: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(step, loop).result(timeout=10)
+
+    try:
+        wait_for(server.__aenter__())
+        yield server
+    finally:
+        wait_for(server.__aexit__())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Asked:

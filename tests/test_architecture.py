@@ -50,6 +50,7 @@ LAYERS = (
 HEAVY = {
     "aiohttp",
     "asyncio",
+    "genai_prices",
     "jsonschema",
     "msgspec",
     "numpy",

@@ -18,6 +18,7 @@ TABLES = {
         ["10", "20"],
         ["10 to 20"],
     ],
+    "judging": [["python agent", "http agent"]],
     "latency": [
         [
             "plain aiohttp",

@@ -32,7 +32,19 @@ def read_arguments(
     Raises:
         InvalidInput: every key that is unknown, missing or of another type.
     """
-    given = {shorthand if key == SHORTHAND else key: value for key, value in spec.args.items()}
+    arguments, messages = bind_given(spec.args, shape, shorthand=shorthand)
+    if arguments is None:
+        raise InvalidInput(
+            [Problem(message=f"{spec.kind}: {message}", where=spec.where) for message in messages]
+        )
+    return arguments
+
+
+def bind_given(
+    given: Mapping[str, Json], shape: Callable[..., Arguments], *, shorthand: str
+) -> tuple[Arguments | None, list[str]]:
+    """The record of some arguments, or None and what is wrong with them."""
+    given = {shorthand if key == SHORTHAND else key: value for key, value in given.items()}
     messages = list(_find_wrong_keys(given, shape))
     values: dict[str, Json] = {}
     for name, wanted in get_type_hints(shape).items():
@@ -41,11 +53,7 @@ def read_arguments(
                 values[name] = msgspec.convert(given[name], wanted, strict=True)
             except msgspec.ValidationError:
                 messages.append(_describe_mistype(name, wanted, given[name]))
-    if messages:
-        raise InvalidInput(
-            [Problem(message=f"{spec.kind}: {message}", where=spec.where) for message in messages]
-        )
-    return shape(**values)
+    return (None, messages) if messages else (shape(**values), [])
 
 
 def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  # a dataclass

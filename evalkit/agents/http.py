@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,6 +15,14 @@ from multidict import CIMultiDict
 from evalkit import __version__
 from evalkit.agents.arguments import read_arguments
 from evalkit.agents.bodies import ReplyPaths, texts_in
+from evalkit.agents.headers import (
+    expand,
+    find_header_trouble,
+    find_unset,
+    secrets_in,
+    variables_in,
+    without_variables,
+)
 from evalkit.agents.http_agent import Exchange, HttpAgent
 from evalkit.agents.network import CONNECT_S, choose_proxy, host_of
 from evalkit.agents.templates import find_template_problems, parse_template
@@ -23,14 +31,6 @@ from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
 
 DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
 USER_AGENT = f"evalkit/{__version__}"
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_SECRET_HEADER = re.compile(r"auth|cookie|key|secret|token", re.IGNORECASE)
-
-SHORTEST_SECRET = 8
-"""What is shorter is no key, and blanking it out could spoil an honest answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ class HttpArguments:
     @property
     def shown_url(self) -> str:
         """The URL for messages: without user, password and variables."""
-        return _VARIABLE.sub("", re.sub(r"//[^/]*@", "//", self.url))
+        return without_variables(re.sub(r"//[^/]*@", "//", self.url))
 
     @property
     def server(self) -> str:
@@ -89,9 +89,9 @@ def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) ->
     except InvalidInput as invalid:
         return list(invalid.problems)
     messages = [
-        *_find_unset(arguments, surroundings.environ),
+        *find_unset([arguments.url, *arguments.headers.values()], surroundings.environ),
         *_find_url_trouble(arguments, surroundings.environ),
-        *_find_header_trouble(arguments, surroundings.environ),
+        *find_header_trouble(arguments.headers, surroundings.environ),
         *_find_contradictions(arguments),
     ]
     return [
@@ -105,34 +105,19 @@ def _read(spec: AgentSpec) -> HttpArguments:
     return read_arguments(spec, HttpArguments, shorthand="url")
 
 
-def _find_unset(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
-    wanted = _variables_in([arguments.url, *arguments.headers.values()])
-    for name in dict.fromkeys(wanted):
-        if name not in environ:
-            yield f"environment variable {name!r} is not set. Set it, or take '${{{name}}}' out."
-
-
 def _find_url_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
-    if any(name not in environ for name in _variables_in([arguments.url])):
+    if any(name not in environ for name in variables_in([arguments.url])):
         return
     try:
-        url = urlsplit(_expand(arguments.url, environ))
+        url = urlsplit(expand(arguments.url, environ))
         is_good = url.scheme in ("http", "https") and url.hostname and url.port != 0
     except ValueError:
         is_good = False
     # A URL may hold a password, which is why it is not shown.
     if not is_good:
         yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
-    elif "{" in _VARIABLE.sub("", arguments.server):
+    elif "{" in without_variables(arguments.server):
         yield f"{arguments.server!r}: a placeholder may stand after the host only."
-
-
-def _find_header_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
-    for name, value in arguments.headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            yield f"{name!r} is no name of a header."
-        if not _HEADER_VALUE.fullmatch(_expand(value, environ)):
-            yield f"the value of header {name!r} has a line break or control character in it."
 
 
 def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
@@ -150,20 +135,11 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
 
 
-def _variables_in(texts: Iterable[str]) -> list[str]:
-    return [name for text in texts for name in _VARIABLE.findall(text)]
-
-
-def _expand(text: str, environ: Mapping[str, str]) -> str:
-    """Put in environment variables; `check` has reported those that are not set."""
-    return _VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
-
-
 def _as_template(url: str, environ: Mapping[str, str]) -> str:
     """Put in environment variables so that braces in their values are no placeholders."""
-    values = {name: environ.get(name, "") for name in _variables_in([url])}
+    values = {name: environ.get(name, "") for name in variables_in([url])}
     escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
-    return _expand(url, escaped)
+    return expand(url, escaped)
 
 
 def entrypoint(spec: AgentSpec) -> str:
@@ -188,7 +164,7 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     arguments = _read(spec)
     headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
     for name, value in arguments.headers.items():
-        headers[name] = _expand(value, surroundings.environ)
+        headers[name] = expand(value, surroundings.environ)
     async with aiohttp.ClientSession(
         headers=headers,
         connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits
@@ -199,15 +175,12 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
 
 
 def _describe_exchange(arguments: HttpArguments, environ: Mapping[str, str]) -> Exchange:
-    secrets = _variables_in(
-        value for name, value in arguments.headers.items() if _SECRET_HEADER.search(name)
-    )
     return Exchange(
         server=arguments.server,
         method=arguments.method,
         url=parse_template(_as_template(arguments.url, environ)),
         body=arguments.sent_body,
         paths=arguments.paths,
-        proxy=choose_proxy(urlsplit(_expand(arguments.url, environ)), environ),
-        secrets=[environ[name] for name in secrets if len(environ[name]) >= SHORTEST_SECRET],
+        proxy=choose_proxy(urlsplit(expand(arguments.url, environ)), environ),
+        secrets=secrets_in(arguments.headers, environ),
     )

@@ -55,7 +55,7 @@ def connection_error(error: BaseException, server: str) -> AgentError | None:
     Clients wrap each other's exceptions, sometimes under a wrong name (httpx-aiohttp calls every
     lost connection a timeout), so that the causes count as well.
     """
-    chain = tuple(_causes(error))
+    chain = tuple(causes_of(error))
     kind = next(filter(None, map(_kind_of, chain)), None)
     if kind is None:
         return None
@@ -74,7 +74,8 @@ def connection_error(error: BaseException, server: str) -> AgentError | None:
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it, the nearest first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -127,7 +127,8 @@ class Panel:
                 result
                 for (_, name), results in zip(self._controls, judged, strict=True)
                 for result in results
-                if name in lasting
+                # What a judge got wrong counts, though it be down by now: its verdicts do, too.
+                if name in lasting or result.held is False
             ),
             anchors=tuple(
                 result

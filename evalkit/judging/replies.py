@@ -14,8 +14,13 @@ from evalkit.rubric import Criterion
 
 MAX_REPLY_CHARACTERS = 200_000
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*)\n```", re.DOTALL)
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|context length|context window|prompt is too long|too many (input )?tokens",
+    re.IGNORECASE,
+)
 _BLANKS = re.compile(r"\s+")
 _SHOWN = 80
+_ERROR_LENGTH = 1000
 _PARTS = ("evidence", "explanation", "level")
 
 
@@ -54,6 +59,20 @@ def read_reply(text: str, question: Question, nonce: str) -> tuple[CriterionVerd
     )
 
 
+def is_too_long_for_model(said: str) -> bool:
+    """Whether an endpoint says that it was given more than its model can read."""
+    return bool(_TOO_LONG.search(said))
+
+
+def holds_object(text: str) -> bool:
+    """Whether a reply is a JSON object, be it a verdict or not."""
+    try:
+        _read_object(text)
+    except Unusable as unusable:
+        return unusable.kind in ("contradiction", "several_objects", "too_long")
+    return True
+
+
 def _read_object(text: str) -> Mapping[str, Json]:
     text = text.strip()
     if not text:
@@ -63,6 +82,8 @@ def _read_object(text: str) -> Mapping[str, Json]:
     fenced = _FENCED.fullmatch(text)
     body = fenced[1].strip() if fenced else text
     if not body.startswith("{"):
+        if is_too_long_for_model(body[:_ERROR_LENGTH]):
+            raise Unusable("context_length", f"it is an error about length: {body[:_SHOWN]!r}.")
         raise Unusable("prose", f"it is no JSON object but begins {body[:_SHOWN]!r}.")
     decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
     try:
@@ -95,14 +116,13 @@ def _refuse_constant(name: str) -> Json:
 
 
 def _check_keys(value: Mapping[str, Json], wanted: Sequence[str], what: str) -> None:
-    missing = [key for key in wanted if key not in value]
+    missing = ", ".join(repr(key) for key in wanted if key not in value)
+    extra = ", ".join([repr(key[:_SHOWN]) for key in value if key not in wanted][:3])
     if missing:
-        raise Unusable("incomplete", f"{what} lacks {', '.join(map(repr, missing))}.")
-    extra = [key for key in value if key not in wanted]
+        instead = f" and says {extra}" if extra else ""
+        raise Unusable("incomplete", f"{what} lacks {missing}{instead}.")
     if extra:
-        raise Unusable(
-            "unasked", f"{what} also says {', '.join(repr(key[:_SHOWN]) for key in extra[:3])}."
-        )
+        raise Unusable("unasked", f"{what} also says {extra}.")
 
 
 def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> CriterionVerdict:

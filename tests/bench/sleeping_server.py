@@ -27,8 +27,9 @@ class SleepingServer:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 _, found, rest = head.partition(b"content-length:")
-                await reader.readexactly(int(rest.split(b"\r\n")[0]) if found else 0)
-                body = await (self._tell() if head.startswith(b"get /span") else self._answer())
+                asked = await reader.readexactly(int(rest.split(b"\r\n")[0]) if found else 0)
+                is_told = head.startswith(b"get /span")
+                body = await (self._tell() if is_told else self._answer(head, asked))
                 length = b"Content-Length: %d\r\n" % len(body)
                 kind = b"Content-Type: application/json\r\n"
                 writer.write(b"HTTP/1.1 200 OK\r\n" + kind + length + b"\r\n" + body)
@@ -36,11 +37,15 @@ class SleepingServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    async def _answer(self) -> bytes:
+    async def _answer(self, head: bytes, asked: bytes) -> bytes:
         came = time.monotonic()
         first, _ = self._span = self._span or (came, came)
         await asyncio.sleep(self._pause_s)
         self._span = (first, time.monotonic())
+        return self.choose_answer(head, asked)
+
+    def choose_answer(self, head: bytes, asked: bytes) -> bytes:  # noqa: ARG002 - others look at it
+        """The body of a reply."""
         return ANSWER
 
     async def _tell(self) -> bytes:
@@ -48,10 +53,10 @@ class SleepingServer:
         return json.dumps(span).encode()
 
 
-async def main() -> None:
+async def main(kind: type[SleepingServer] = SleepingServer) -> None:
     """Serve on a free port of loopback."""
     server = await asyncio.start_server(
-        SleepingServer(float(sys.argv[1])).serve, "127.0.0.1", 0, backlog=1024
+        kind(float(sys.argv[1])).serve, "127.0.0.1", 0, backlog=1024
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

@@ -1,0 +1,107 @@
+"""How an endpoint wants to be asked for JSON, learned from what it refuses and remembered for a run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+from evalkit.agents.openai_client import Trouble, error_in
+from evalkit.judges.envelope import VERDICT_TOOL
+from evalkit.judging.replies import is_too_long_for_model
+from evalkit.records import Json
+
+Mode: TypeAlias = Literal["json_schema", "tool", "json_object", "text"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""The strictest first: a JSON Schema that the endpoint enforces; a tool whose arguments have that schema;
+JSON without a schema; and nothing but the words of the prompt."""
+
+REFUSED = (400, 422)
+"""What an endpoint answers to a body that it does not take."""
+
+
+OPTIONAL = ("temperature", "seed", "max_tokens", "max_completion_tokens")
+"""What a verdict can be had without."""
+
+
+class Dialect:
+    """The mode and the parameters of requests; whoever finds the mode out holds the `lock`."""
+
+    def __init__(
+        self, parameters: Mapping[str, Json], extra: Mapping[str, Json] | None = None
+    ) -> None:
+        self.mode = MODES[0]
+        self.is_settled = False
+        self.lock = asyncio.Lock()
+        self._extra = dict(extra or {})
+        self._parameters = {key: value for key, value in parameters.items() if value is not None}
+
+    def settle(self, mode: Mode) -> None:
+        """Ask in this mode from now on."""
+        self.mode = mode
+        self.is_settled = True
+
+    def body(self, schema: Json, vote: int) -> dict[str, Json]:
+        """What a request holds beside model and messages; every vote has a seed of its own."""
+        body = {**self._extra, **self._parameters, **_form(self.mode, schema)}
+        if "seed" in body:
+            body["seed"] += vote
+        return body
+
+    def unlearn(self, trouble: Trouble, sent: Mapping[str, Json]) -> bool:
+        """Drop the parameter that a refusal names; whether asking again is asking otherwise."""
+        if trouble.status not in REFUSED or is_too_long_for_model(trouble.error.detail):
+            return False
+        said = said_in(trouble.body)
+        ours = [name for name in OPTIONAL if name in sent and name not in self._extra]
+        name = _named_parameter(trouble.body, said, ours)
+        if name is None:
+            return False
+        value = self._parameters.pop(name, None)
+        if name == "max_tokens" and "max_completion_tokens" in said and value is not None:
+            self._parameters["max_completion_tokens"] = value
+        return True
+
+
+def _form(mode: Mode, schema: Json) -> dict[str, Json]:
+    match mode:
+        case "json_schema":
+            form = {"name": "verdict", "strict": True, "schema": schema}
+            return {"response_format": {"type": "json_schema", "json_schema": form}}
+        case "tool":
+            description = "Give the verdict on every criterion."
+            function = {"name": VERDICT_TOOL, "description": description, "parameters": schema}
+            return {
+                "tools": [{"type": "function", "function": function}],
+                "tool_choice": {"type": "function", "function": {"name": VERDICT_TOOL}},
+            }
+        case "json_object":
+            return {"response_format": {"type": "json_object"}}
+    return {}
+
+
+def _named_parameter(body: Json, said: str, candidates: Sequence[str]) -> str | None:
+    """The one of some parameters that a refusal is about."""
+    telling = [error_in(body).get("param"), *_places(body)]
+    if any(telling):
+        return next((name for name in candidates if name in telling), None)
+    return next((name for name in candidates if re.search(rf"\b{name}\b", said)), None)
+
+
+def _places(body: Json) -> Iterator[Any]:
+    """Where in the request FastAPI and its kin found trouble."""
+    details = body.get("detail") if isinstance(body, Mapping) else None
+    for detail in details if isinstance(details, list) else ():
+        where = detail.get("loc") if isinstance(detail, Mapping) else None
+        yield from where if isinstance(where, list) else ()
+
+
+def said_in(body: Json) -> str:
+    """The message of an error, wherever it stands."""
+    message = error_in(body).get("message")
+    if message is None and isinstance(body, Mapping):
+        message = body.get("message") or body.get("error") or body.get("detail")
+    if message is None:
+        message = body
+    return message if isinstance(message, str) else ""
