@@ -19,11 +19,12 @@ from evalkit.metrics.metric import BuiltIn, text_of
 from evalkit.metrics.paths import ABSENT, find
 from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
 from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
-from evalkit.rubric import Rubric
+from evalkit.rubric import Need, Rubric
 
 RUBRIC = "rubric"
-CRITERIA = "criteria"
-"""The metric that judges what a case demands beyond what its set does."""
+
+ANSWER = "answer"
+"""The member of `expected` that is the reference where it is a mapping and nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class RubricArguments(BuiltIn):
     Args:
         file: the rubric.
         of: the part of the output that is judged, as a dotted path.
-        reference: where in `expected` the reference is, as a dotted path; empty means all of it.
+        reference: where in `expected` the reference is, as a dotted path; empty means its `answer` where
+            it is a mapping that has one, else all of it.
         context: where what the answer had to rest on is: `case.metadata.context`, or in the output,
             `output.data.articles`.
     """
@@ -55,7 +57,11 @@ class RubricArguments(BuiltIn):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RubricScorer:
-    """One rubric of a run, and where in case and output to find what it judges."""
+    """One rubric of a run, and where in case and output to find what it judges.
+
+    `shown` is what a judge sees of a case beside its input: what the rubric needs, for a case's own
+    criteria whatever there is.
+    """
 
     spec: MetricSpec
     rubric: Rubric
@@ -64,6 +70,7 @@ class RubricScorer:
     of: str = "text"
     reference: str = ""
     context: str = "case.metadata.context"
+    shown: tuple[Need, ...] = ()
     advisory: str = ""
 
     @property
@@ -94,12 +101,17 @@ class RubricScorer:
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):
-            return False
+            return self._hides_reference(case)
         in_case = self.context.startswith("case.")
         return "context" not in self.rubric.needs or not in_case or bool(self._context(case, None))
 
     def problem_with(self, case: Case) -> str | None:
-        """A label that a check cannot use."""
+        """A label in which no reference can be told, or that a check cannot use."""
+        if "reference" in self.rubric.needs and not self._reference(case):
+            return (
+                "expected is a mapping without `answer`, and the rubric needs a reference. Name the part "
+                "that is meant, as in {rubric: {file: ..., reference: summary}}."
+            )
         for name, scorer in self.checks.items():
             if not scorer.applies_to(case):
                 return f"criterion {name!r}: its check {scorer.info.name} needs a label in `expected:`."
@@ -153,14 +165,21 @@ class RubricScorer:
             criteria=self.rubric.judged,
             answer=answer,
             input=input_of(case),
-            reference=self._reference(case),
-            context=context,
+            reference=self._reference(case) if "reference" in self.shown else "",
+            context=context if "context" in self.shown else "",
             description=self.rubric.description,
         )
         return question, ""
 
     def _reference(self, case: Case) -> str:
-        return _as_text(find(case.expected, self.reference))
+        path = self.reference
+        if not path and isinstance(case.expected, Mapping):
+            path = ANSWER
+        return _as_text(find(case.expected, path))
+
+    def _hides_reference(self, case: Case) -> bool:
+        """Whether the label is a mapping of which nothing says which part is the reference."""
+        return not self.reference and bool(case.expected) and isinstance(case.expected, Mapping)
 
     def _context(self, case: Case, output: Output | None) -> str:
         side, _, path = self.context.partition(".")
