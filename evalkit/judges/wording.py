@@ -104,7 +104,7 @@ def _passages(pieces: Iterable[str]) -> tuple[Passage, ...]:
 
 def weigh(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str, float]:
     """How much each word tells, negations aside; what is `known` from the question tells little."""
-    known = Lexicon(known)
+    lexicon = Lexicon(known)
     weights = {}
     for word in words:
         if is_negation(word):
@@ -113,7 +113,7 @@ def weigh(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str, float
             weights[word] = NUMBER
         else:
             is_little = len(word) <= LONGEST_LITTLE_WORD and not _WITHOUT_SPACES.match(word)
-            weights[word] = LITTLE if is_little or known.has(word) else 1.0
+            weights[word] = LITTLE if is_little or lexicon.has(word) else 1.0
     return weights
 
 
