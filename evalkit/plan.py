@@ -11,7 +11,7 @@ from pathlib import Path
 from evalkit.agents import check_agent
 from evalkit.cache import Cache, cache_folder
 from evalkit.errors import InvalidInput
-from evalkit.judgement import Reading
+from evalkit.judgement import JudgeSpec, Reading
 from evalkit.judges import check_judges, open_judges
 from evalkit.judging.panel import Panel
 from evalkit.loading.evalset import load_evalset
@@ -135,7 +135,8 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
 async def open_panel(evalset: EvalSet, surroundings: Surroundings) -> AsyncIterator[Panel]:
     """Hold the judges of a set ready; whatever is wrong with them is told by `check_judges`."""
     wrong = check_judges(evalset.judges, surroundings)
-    async with open_judges(() if wrong else evalset.judges, surroundings) as judges:
+    judges_to_open = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
+    async with open_judges(judges_to_open, surroundings) as judges:
         clean = Redactor(surroundings.environ).clean_text
         panel = Panel(judges, Cache(cache_folder(surroundings.root, "verdicts"), Reading), clean)
         try:

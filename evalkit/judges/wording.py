@@ -20,13 +20,17 @@ _EDGES = "".join(
     char for char in map(chr, range(0x3100)) if unicodedata.category(char)[0] in "PSZC"
 )
 
-NEGATIONS = frozenset(
-    # English, German, French, Spanish, Italian, Portuguese, Dutch.
-    "no not never cannot none nothing nobody neither nor without "
-    "nicht nichts kein keine keinen keinem keiner nie niemals ohne weder "
-    "ne pas jamais aucun aucune rien sans nunca ninguna ninguno ningún nada tampoco sin "
-    "non nessun nessuno senza não nenhum nenhuma sem niet geen nooit zonder".split()
-)
+_NO_IN_LANGUAGES = """
+no not never cannot none nothing nobody neither nor without
+nicht nichts kein keine keinen keinem keiner nie niemals ohne weder
+ne pas jamais aucun aucune rien sans
+nunca ninguna ninguno ningún nada tampoco sin
+non nessun nessuno senza
+não nenhum nenhuma sem
+niet geen nooit zonder
+"""
+NEGATIONS = frozenset(_NO_IN_LANGUAGES.split())
+"""English, German, French, Spanish, Italian, Portuguese, Dutch."""
 
 KEPT_TEXTS = 2048
 """An answer is compared many times, by every criterion and with every example."""

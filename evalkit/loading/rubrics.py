@@ -11,7 +11,7 @@ import msgspec
 
 from evalkit.digest import digest
 from evalkit.loading.criteria import read_criteria
-from evalkit.loading.nodes import Broken, MappingNode, Node, is_null, quote
+from evalkit.loading.nodes import MappingNode, Node, is_null, quote
 from evalkit.loading.reading import Fields, open_fields, suggest
 from evalkit.loading.specs import only_given
 from evalkit.loading.yamlio import parse_yaml

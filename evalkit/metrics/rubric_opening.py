@@ -100,13 +100,8 @@ def _open_file(
     if arguments is None:
         return None
     rubric, found = load_rubric(arguments.file)
-    for problem in found:
-        # What is wrong with the file as a whole is a problem of the place that names it.
-        if not (problem.where and problem.where.line):
-            message = f"rubric {shown_path(arguments.file)!r}: {problem.message}"
-            problem = Problem(message=message, where=spec.where)
-        if problem not in problems:
-            problems.append(problem)
+    told = (_placed(problem, arguments.file, spec) for problem in found)
+    problems += [problem for problem in told if problem not in problems]
     if rubric is None:
         return None
     nearby = replace(surroundings, base=arguments.file.parent)
@@ -120,6 +115,14 @@ def _open_file(
         context=arguments.context,
         shown=rubric.needs,
     )
+
+
+def _placed(problem: Problem, file: Path, spec: MetricSpec) -> Problem:
+    """What is wrong with a rubric's file as a whole is a problem of the place that names it."""
+    if problem.where and problem.where.line:
+        return problem
+    message = f"rubric {shown_path(file)!r}: {problem.message}"
+    return Problem(message=message, where=spec.where)
 
 
 def _open_checks(
