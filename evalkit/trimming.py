@@ -15,24 +15,25 @@ def without_exchanges(trial: Trial) -> Trial:
 
 
 def without_reasons(trial: Trial) -> Trial:
-    """A trial with the levels that its judges gave and without their words, for a file of many trials.
+    """A trial with as little of its judges as a file of many trials needs.
 
-    The score's own explanation keeps the reasons for what is not at its best.
+    Each score's explanation names the levels, and the reasons where they are not the best; who judged is
+    in the header. Kept are the model that answered, and the verdicts on which votes were split.
     """
-    return _with_judgements(
-        trial,
-        lambda judgement: replace(
-            judgement,
-            exchanges=(),
-            verdicts=tuple(
-                replace(verdict, evidence="", explanation="", is_quote=True)
-                for verdict in judgement.verdicts
-            ),
-        ),
+    return _with_judgements(trial, _shortened)
+
+
+def _shortened(judgement: Judgement) -> Judgement | None:
+    split = (verdict for verdict in judgement.verdicts if len(set(verdict.votes)) > 1)
+    kept = Judgement(
+        model=judgement.model,
+        fingerprint=judgement.fingerprint,
+        verdicts=tuple(replace(each, evidence="", explanation="") for each in split),
     )
+    return None if kept == Judgement() else replace(kept, judge=judgement.judge)
 
 
-def _with_judgements(trial: Trial, trim: Callable[[Judgement], Judgement]) -> Trial:
+def _with_judgements(trial: Trial, trim: Callable[[Judgement], Judgement | None]) -> Trial:
     scores = tuple(
         score if score.judgement is None else replace(score, judgement=trim(score.judgement))
         for score in trial.scores
