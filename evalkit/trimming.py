@@ -30,7 +30,10 @@ def _shortened(judgement: Judgement) -> Judgement | None:
         fingerprint=judgement.fingerprint,
         verdicts=tuple(replace(each, evidence="", explanation="") for each in split),
     )
-    return None if kept == Judgement() else replace(kept, judge=judgement.judge)
+    nothing = Judgement()
+    return (
+        None if kept == nothing else replace(kept, judge=judgement.judge, digest=judgement.digest)
+    )
 
 
 def _with_judgements(trial: Trial, trim: Callable[[Judgement], Judgement | None]) -> Trial:

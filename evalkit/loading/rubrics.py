@@ -67,7 +67,9 @@ def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
 
 
 def _read_rubric(fields: Fields, path: Path) -> Rubric:
+    known_problems = len(fields.problems)
     criteria = read_criteria(fields, "criteria")
+    are_sound = len(fields.problems) == known_problems
     given = {
         "pass_at": fields.number("pass_at", at_least=0),
         "higher_is_better": fields.flag("higher_is_better"),
@@ -84,7 +86,7 @@ def _read_rubric(fields: Fields, path: Path) -> Rubric:
         **only_given(given),
     )
     if given["pass_at"] is not None:
-        _check_pass_mark(fields, rubric)
+        _check_pass_mark(fields, rubric.pass_at, rubric if are_sound else None)
     elif "pass_at" not in fields.node.members or is_null(fields.node.members["pass_at"].node):
         fields.complain(
             "pass_at is missing: nothing says from which score on an answer passes. "
@@ -110,35 +112,35 @@ def digest_rubric(rubric: Rubric) -> str:
     )
 
 
-def _check_pass_mark(fields: Fields, rubric: Rubric) -> None:
-    """A mark that every answer reaches, or none, decides nothing."""
-    mark, (lowest, highest) = rubric.pass_at, rubric.reach
-    place = fields.get("pass_at")
+def _check_pass_mark(fields: Fields, mark: float, rubric: Rubric | None) -> None:
+    """A mark that every answer reaches, or none, decides nothing; None where criteria are unsound."""
+    trouble = ""
     if mark > 1:
         percent = f"For {mark:g} percent write {mark / 100:g}" if mark <= 100 else "Write 0.7"
-        fields.complain(f"pass_at is a share in 0..1, not {mark:g}. {percent}.", place)
-    elif rubric.higher_is_better and mark > highest + 1e-9:
-        fields.complain(
-            f"pass_at is {mark:g}, and the best levels come to {highest:g}: nothing could pass.",
-            place,
-        )
-    elif rubric.higher_is_better and mark <= lowest:
-        fields.complain(
-            f"pass_at is {mark:g}, and the worst levels come to {lowest:g}: everything would pass.",
-            place,
-        )
-    elif not rubric.higher_is_better and mark < lowest - 1e-9:
-        fields.complain(
-            f"pass_at is {mark:g}, less is better, and the lowest levels come to {lowest:g}: "
-            f"nothing could pass.",
-            place,
-        )
-    elif not rubric.higher_is_better and mark >= highest:
-        fields.complain(
-            f"pass_at is {mark:g}, less is better, and no score is above {highest:g}: everything "
-            f"would pass.",
-            place,
-        )
+        trouble = f"pass_at is a share in 0..1, not {mark:g}. {percent}."
+    elif rubric is not None:
+        trouble = _find_vain_mark(mark, rubric)
+    if trouble:
+        fields.complain(trouble, fields.get("pass_at"))
+
+
+def _find_vain_mark(mark: float, rubric: Rubric) -> str:
+    lowest, highest = rubric.reach
+    slack = 1e-9
+    if rubric.higher_is_better:
+        if mark > highest + slack:
+            return f"pass_at is {mark:g}, and the best levels come to {highest:g}: nothing could pass."
+        if mark <= lowest + slack:
+            return (
+                f"pass_at is {mark:g}, and the worst levels come to {lowest:g}: everything would pass."
+            )
+        return ""
+    less = f"pass_at is {mark:g}, less is better, and"
+    if mark < lowest - slack:
+        return f"{less} the lowest levels come to {lowest:g}: nothing could pass."
+    if mark >= highest - slack:
+        return f"{less} no score is above {highest:g}: everything would pass."
+    return ""
 
 
 def _check_references(fields: Fields, rubric: Rubric) -> None:
