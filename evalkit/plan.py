@@ -15,6 +15,7 @@ from evalkit.judgement import JudgeSpec, Reading
 from evalkit.judges import check_judges, open_judges
 from evalkit.judging.panel import Panel
 from evalkit.loading.evalset import load_evalset
+from evalkit.loading.specs import CRITERIA
 from evalkit.metrics import Scorer, open_scorers, spec_digest
 from evalkit.project import find_root
 from evalkit.records import (
@@ -153,9 +154,12 @@ def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:
 
 
 def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
-    """The metrics of one case: the set's, with the case's own in their place or on top."""
+    """The metrics of one case: the set's, with the case's own in their place or on top.
+
+    A case's own metrics stand for the default one; what it demands in words comes on top of it.
+    """
     own = {spec.name: spec for spec in case.metrics}
-    shared = evalset.metrics or (() if own else DEFAULT_METRICS)
+    shared = evalset.metrics or (() if own.keys() - {CRITERIA} else DEFAULT_METRICS)
     wanted = [spec for spec in shared if not spec.tags or set(spec.tags) & set(case.tags)]
     replaced = [own.pop(spec.name, spec) for spec in wanted]
     return (*replaced, *own.values())
@@ -219,8 +223,8 @@ def find_scoring_problems(
     for spec in evalset.metrics if evalset.cases else ():
         if spec.name not in used:
             yield Problem(
-                message=f"metric {spec.name!r} scores no case: none has the label it compares with. "
-                f"Look at its `expected:` and `tags:`.",
+                message=f"metric {spec.name!r} scores no case: none has "
+                f"{opened[spec_digest(spec)].needs}",
                 where=spec.where,
             )
 

@@ -79,7 +79,8 @@ def without_what_varies(session: str) -> str:
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
     """The shipped sets, where runs can be stored without touching the checkout."""
-    shutil.copytree(REPOSITORY / "evalsets", tmp_path / "evalsets")
+    for folder in ("evalsets", "rubrics"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
     return tmp_path
 
 

@@ -38,6 +38,9 @@ NEEDS: tuple[Need, ...] = ("reference", "context")
 MOST_CONTROLS = 50
 """Of each side: every one is a call in every judged run."""
 
+MAX_RUBRIC_BYTES = 2**20
+"""Of one file; a judge reads all of it with every answer."""
+
 OF_RUBRICS = frozenset({"rubric", "criteria", "controls", "pass_at", "needs"})
 """Keys that an eval set does not have."""
 
@@ -49,10 +52,16 @@ def is_rubric(node: Node | None) -> bool:
 
 def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
     """Read a rubric file, and everything that is wrong with it; None when anything is."""
+    rubric, problems = read_rubric(path)
+    return (None if problems else rubric), problems
+
+
+def read_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
+    """Read a rubric file as far as it can be read, and everything that is wrong with it."""
     problems: list[Problem] = []
     where = Location(path=shown_path(path))
     try:
-        node = parse_yaml(read_file(path), where.path, problems)
+        node = parse_yaml(read_file(path, MAX_RUBRIC_BYTES), where.path, problems)
     except Unreadable as trouble:
         return None, [Problem(message=f"the file {trouble}", where=where)]
     if node is None or is_null(node):
@@ -60,10 +69,7 @@ def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
             problems.append(Problem(message="the rubric is empty. Add `criteria:`.", where=where))
         return None, problems
     fields = open_fields(node, "rubric", RUBRIC_KEYS, problems)
-    if fields is None:
-        return None, problems
-    rubric = _read_rubric(fields, path)
-    return (None if problems else rubric), problems
+    return (_read_rubric(fields, path) if fields else None), problems
 
 
 def _read_rubric(fields: Fields, path: Path) -> Rubric:
@@ -129,11 +135,11 @@ def _find_vain_mark(mark: float, rubric: Rubric) -> str:
     slack = 1e-9
     if rubric.higher_is_better:
         if mark > highest + slack:
-            return f"pass_at is {mark:g}, and the best levels come to {highest:g}: nothing could pass."
-        if mark <= lowest + slack:
             return (
-                f"pass_at is {mark:g}, and the worst levels come to {lowest:g}: everything would pass."
+                f"pass_at is {mark:g}, and the best levels come to {highest:g}: nothing could pass."
             )
+        if mark <= lowest + slack:
+            return f"pass_at is {mark:g}, and the worst levels come to {lowest:g}: everything would pass."
         return ""
     less = f"pass_at is {mark:g}, less is better, and"
     if mark < lowest - slack:

@@ -15,13 +15,15 @@ from evalkit.judging.floor import find_floor, floor_reading
 from evalkit.judging.panel import Panel
 from evalkit.judging.question import Question
 from evalkit.judging.scoring import combine_votes, score_verdicts, to_judgement
-from evalkit.metrics.metric import BuiltIn, text_of
+from evalkit.metrics.metric import BuiltIn, check_output_path, text_of
 from evalkit.metrics.paths import ABSENT, find
 from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
 from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
 from evalkit.rubric import Need, Rubric
 
 RUBRIC = "rubric"
+
+PARTS_OF_CASES = ("metadata", "expected", "input")
 
 ANSWER = "answer"
 """The member of `expected` that is the reference where it is a mapping and nothing else is said."""
@@ -48,10 +50,19 @@ class RubricArguments(BuiltIn):
     context: str = "case.metadata.context"
 
     def __post_init__(self) -> None:
-        if self.context.partition(".")[0] not in ("case", "output"):
+        check_output_path("of", self.of)
+        side, _, path = self.context.partition(".")
+        if side not in ("case", "output") or not path:
             raise ValueError(
                 f"context: {self.context!r} begins with neither case. nor output., "
                 "as in case.metadata.context or output.data.articles."
+            )
+        if side == "output":
+            check_output_path("context", path)
+        elif path.partition(".")[0] not in PARTS_OF_CASES:
+            raise ValueError(
+                f"context: a case has no {path.partition('.')[0]!r} to judge by. It has "
+                f"{', '.join(PARTS_OF_CASES)}."
             )
 
 
@@ -98,6 +109,17 @@ class RubricScorer:
         """For the judge."""
         return True
 
+    @property
+    def needs(self) -> str:
+        """What the rubric needs, and where it was looked for."""
+        label = f"expected.{self.reference}" if self.reference else "expected"
+        places = {
+            "reference": f"a reference, looked for in `{label}`",
+            "context": f"a context, looked for in `{self.context}`",
+        }
+        wanted = " and ".join(places[need] for need in self.rubric.needs)
+        return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
+
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):
@@ -112,9 +134,10 @@ class RubricScorer:
                 "expected is a mapping without `answer`, and the rubric needs a reference. Name the part "
                 "that is meant, as in {rubric: {file: ..., reference: summary}}."
             )
+        refs = {each.name: each.check.ref for each in self.rubric.criteria if each.check}
         for name, scorer in self.checks.items():
             if not scorer.applies_to(case):
-                return f"criterion {name!r}: its check {scorer.info.name} needs a label in `expected:`."
+                return f"criterion {name!r}: its check {refs[name]} needs a label in `expected:`."
             if problem := scorer.problem_with(case):
                 return f"criterion {name!r}: {problem}"
         return None

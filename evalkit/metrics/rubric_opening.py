@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evalkit.judging.panel import Panel
-from evalkit.loading.rubrics import NEEDS, digest_rubric, load_rubric
+from evalkit.loading.rubrics import NEEDS, digest_rubric, read_rubric
 from evalkit.loading.specs import CRITERIA
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.metric import BuiltIn
@@ -60,7 +60,7 @@ def check_rubric(
     path: Path, surroundings: Surroundings, metrics: Mapping[str, type[BuiltIn]]
 ) -> tuple[Rubric | None, list[Problem]]:
     """Read a rubric file with its checks bound, and everything that is wrong with either."""
-    rubric, problems = load_rubric(path)
+    rubric, problems = read_rubric(path)
     if rubric is not None:
         nearby = replace(surroundings, base=path.resolve().parent)
         _open_checks(rubric, Location(path=rubric.path), nearby, metrics, problems)
@@ -99,7 +99,7 @@ def _open_file(
     arguments = bind_arguments(RubricArguments, spec, surroundings, problems)
     if arguments is None:
         return None
-    rubric, found = load_rubric(arguments.file)
+    rubric, found = read_rubric(arguments.file)
     told = (_placed(problem, arguments.file, spec) for problem in found)
     problems += [problem for problem in told if problem not in problems]
     if rubric is None:
