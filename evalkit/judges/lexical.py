@@ -173,9 +173,11 @@ def _has_example_of(reference: str, criterion: Criterion) -> bool:
 
 def _hold_to_reference(criterion: Criterion, question: Question) -> Finding:
     """How much of what the reference says beyond the question is in the answer, with no other sign."""
-    weights = weigh(words_of(question.reference), known=words_of(question.input))
+    wanted = words_of(question.reference)
+    weights = weigh(wanted, known=words_of(question.input))
     said = Lexicon(words_of(question.answer))
-    agreement = share(weights, said)
+    # A reference such as "No." holds nothing that weighs.
+    agreement = share(weights, said) if weights else float(said.words.issuperset(wanted))
     lacking = _lacking(weights, said)
     because = f"it has {agreement:.0%} of what the reference adds to the question"
     if lacking:

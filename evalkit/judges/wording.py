@@ -38,8 +38,10 @@ KEPT_TEXTS = 2048
 LONGEST_LITTLE_WORD = 3
 """Letters; in most languages written with spaces, words up to here mostly hold sentences together."""
 LITTLE = 0.25
+KNOWN = 0.1
 NUMBER = 2.0
-"""What a word weighs beside a longer one, which weighs 1: a number seldom stands there by chance."""
+"""What a word weighs beside a longer one, which weighs 1: one that the question holds already tells next
+to nothing, and a number seldom stands there by chance."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,13 @@ def weigh(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str, float
     for word in words:
         if is_negation(word):
             continue
-        if is_number(word):
+        if lexicon.has(word):
+            weights[word] = KNOWN
+        elif is_number(word):
             weights[word] = NUMBER
         else:
             is_little = len(word) <= LONGEST_LITTLE_WORD and not _WITHOUT_SPACES.match(word)
-            weights[word] = LITTLE if is_little or lexicon.has(word) else 1.0
+            weights[word] = LITTLE if is_little else 1.0
     return weights
 
 
@@ -141,7 +145,7 @@ class Lexicon:
             return False
         if any(_begin_alike(word, other) for other in self._by_start.get(word[:4], ())):
             return True
-        return len(word) > 4 and any(
+        return len(word) > 5 and any(
             abs(len(other) - len(word)) < 2 and OSA.distance(word, other, score_cutoff=1) < 2
             for other in self._by_letter.get(word[0], ())
         )
