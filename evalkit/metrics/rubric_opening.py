@@ -141,16 +141,19 @@ def _open_checks(
         ref, line = criterion.check.ref, criterion.check.line
         place = replace(where, line=line, column=0) if line else where
         check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=place)
+        found: list[Problem] = []
         if ref in passing:
-            bound = bind_arguments(metrics[ref], check, surroundings, problems)
+            bound = bind_arguments(metrics[ref], check, surroundings, found)
             if bound is not None:
                 checks[criterion.name] = BuiltInScorer.of(check, bound)
-            continue
-        trouble = (
-            f"{ref} measures, and nothing passes or fails it."
-            if ref in metrics
-            else f"no built-in metric {ref!r}. {suggest(ref, passing)}"
-        )
-        message = f"criterion {criterion.name!r}: check: {trouble}"
-        problems.append(Problem(message=message, where=place))
+        elif ref in metrics:
+            message = f"{ref} measures, and nothing passes or fails it."
+            found.append(Problem(message=message, where=place))
+        else:
+            message = f"no built-in metric {ref!r}. {suggest(ref, passing)}"
+            found.append(Problem(message=message, where=place))
+        problems += [
+            replace(each, message=f"criterion {criterion.name!r}: check: {each.message}")
+            for each in found
+        ]
     return checks
