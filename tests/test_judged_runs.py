@@ -290,6 +290,19 @@ def test_what_is_wrong_with_a_judged_set_is_told_with_its_line_before_any_call(
     assert not judged.runs()
 
 
+def test_one_name_is_one_rubric_in_all_cases(judged: Project) -> None:
+    judged.write("rubrics/other.yaml", "pass_at: 1\ncriteria: [Is it kind?]\n")
+    edit(
+        judged,
+        "days.yaml",
+        "input: repair\n",
+        "input: repair\n    metrics: [{rubric: rubrics/other.yaml, name: right}]\n",
+    )
+    done = judged.evalkit("validate", "days.yaml")
+    assert done.code == 2
+    assert "right: another rubric goes by this name at days.yaml:" in done.err
+
+
 def test_a_check_that_needs_a_label_is_told_for_the_case_that_has_none(judged: Project) -> None:
     judged.write("rubrics/rude.yaml", "pass_at: 1\ncriteria: [{name: same, check: exact_match}]\n")
     edit(judged, "days.yaml", "expected: It takes 3 days by parcel.", "expected: null")
