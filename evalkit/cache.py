@@ -68,6 +68,20 @@ class Cache(Generic[Record]):
         return self._folder / key[:2] / f"{key}.json"
 
 
+class NoCache(Cache[Record]):
+    """Keeps nothing, so that everything is asked afresh."""
+
+    def __init__(self, record: type[Record]) -> None:
+        super().__init__(Path(), record)
+
+    def find(self, key: str) -> Record | None:  # noqa: ARG002 - nothing is looked for
+        """Nothing is ever found."""
+        return None
+
+    def keep(self, key: str, record: Record) -> None:
+        """Nothing is kept."""
+
+
 def cache_folder(root: Path, name: str) -> Path:
     """Where one kind of kept answers is."""
     return root / ".evalkit" / "cache" / name

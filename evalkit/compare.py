@@ -36,7 +36,9 @@ def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
     comparable = [
         name
         for name in candidate.infos
-        if name in base.infos and not _why_not(name, base, candidate)
+        if name in base.infos
+        and not candidate.infos[name].advisory
+        and not _why_not(name, base, candidate)
     ]
     cases = tuple(_case_changes(base, candidate, comparable))
     return Comparison(

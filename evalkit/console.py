@@ -69,6 +69,12 @@ def wants_color() -> bool:
     return bool(sys.stdout and sys.stdout.isatty()) and os.environ.get("TERM") != "dumb"
 
 
+def is_interactive() -> bool:
+    """Whether somebody can be asked: keys come from a terminal, and screens can be shown on it."""
+    streams = (sys.stdin, sys.stdout)
+    return all(each and each.isatty() for each in streams) and os.environ.get("TERM") != "dumb"
+
+
 def emit(text: str) -> None:
     """Write the result to stdout; a reader who has gone is none of our business."""
     write_to(1, text)

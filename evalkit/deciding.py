@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import baseline_path, read_baseline, read_renewed
+from evalkit.correcting import add_people
 from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
@@ -41,6 +42,7 @@ class Tolerance:
 
     max_errors: int = 0
     on_inconclusive: Literal["pass", "fail"] = "pass"
+    on_judge_drift: Literal["warn", "fail"] = "warn"
 
     @classmethod
     def of(cls, settings: Mapping[str, Json]) -> Tolerance:
@@ -48,6 +50,7 @@ class Tolerance:
         return cls(
             max_errors=settings.get("max_errors", 0),
             on_inconclusive=settings.get("on_inconclusive", "pass"),
+            on_judge_drift=settings.get("on_judge_drift", "warn"),
         )
 
 
@@ -109,13 +112,15 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
         baseline,
         max_errors=tolerance.max_errors,
         on_inconclusive=tolerance.on_inconclusive,
+        on_judge_drift=tolerance.on_judge_drift,
         baseline_problem=(
             f"there is no baseline yet. Make this run it: {place.promote(run)}; "
             f"or record 10 trials a case: {place.record(run)}"
         ),
     )
     looked = looks_note(run, verdict)
-    return replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
+    verdict = replace(verdict, notes=(*([looked] if looked else ()), *notes, *verdict.notes))
+    return add_people(verdict, run, place.root)
 
 
 def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:
@@ -173,7 +178,7 @@ def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> t
 def find_worst_case(run: Run, verdict: Verdict) -> str | None:
     """The case to look at first: hit hardest, else in error, else failing."""
     for check in verdict.checks:
-        if check.outcome == "fail" and check.hits:
+        if check.outcome == "fail" and check.hits and not check.advisory:
             return check.hits[0].case_id
     troubled = [trial for trial in run.trials if trial.state != "scored"]
     failed = [trial for trial in run.trials if not trial.passed]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from evalkit.calibration import Calibration
+from evalkit.labels import HumanLabel
 from evalkit.records import Outcome, Run
 from evalkit.verdict import MetricSummary, Tally
 
@@ -219,4 +221,36 @@ class Flakiness:
     evalset: str
     cases: tuple[CaseHistory, ...]
     runs: tuple[RunHistory, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disagreement:
+    """An answer on which a judge gave another level than people: how far apart, and what both said."""
+
+    label: HumanLabel
+    people: str
+    judge: str
+    distance: float
+    evidence: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibrated:
+    """What calibrating a judge showed.
+
+    `unmet` says which requirement of the rubric the judge misses; empty when it has none or meets it.
+    `path` is where the calibration is stored. `missing` are the reasons of the answers without verdict.
+    """
+
+    calibration: Calibration
+    answers: int
+    disagreements: tuple[Disagreement, ...]
+    path: str
+    unmet: str = ""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    passed_by: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
+    cost_usd: float | None = None
     notes: tuple[str, ...] = ()

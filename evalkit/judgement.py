@@ -124,11 +124,13 @@ class ControlResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorResult:
-    """How often a judge agreed with people on a rubric's anchors: `agreed` of them by id."""
+    """On which of a rubric's anchors a judge agreed with people, by id; `unjudged` had no verdict."""
 
     metric: str
     agreed: Mapping[str, bool] = field(default_factory=dict)
     unjudged: int = 0
+    rubric_digest: str = ""
+    judge: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,13 @@ class Policy(StrEnum):
     failing = "fail"
 
 
+class Alarm(StrEnum):
+    """What a drift does."""
+
+    warn = "warn"
+    fail = "fail"
+
+
 def parse_trials(given: str | None) -> int | Literal["auto"] | None:
     """A number of trials, or the word that leaves it to what the trials show."""
     if given is None:
@@ -61,6 +68,10 @@ MaxErrors = Annotated[
 ]
 OnInconclusive = Annotated[
     Policy | None, typer.Option(help="Whether inconclusive thresholds pass or fail the build.")
+]
+OnJudgeDrift = Annotated[
+    Alarm | None,
+    typer.Option(help="Whether a judge that answers as another model than before is only told of."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
 Entrypoint = Annotated[

@@ -54,6 +54,11 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
     )
 
 
+def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
+    """The name that commits made here would bear; empty when git knows none."""
+    return _git(folder, environ, "config", "user.name").decode(errors="replace").strip()
+
+
 def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
     try:
         done = subprocess.run(

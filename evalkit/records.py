@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from evalkit.judgement import Judgement, JudgeSpec, Trust
 from evalkit.spans import Span
@@ -21,15 +21,7 @@ TrialState: TypeAlias = Literal[
 Stat: TypeAlias = Literal["mean", "rate", "p50", "p95", "p99"]
 Outcome: TypeAlias = Literal["pass", "fail", "inconclusive", "undecided"]
 
-TRIAL_STATES: tuple[TrialState, ...] = (
-    "scored",
-    "agent_error",
-    "judge_error",
-    "metric_error",
-    "unscored",
-    "skipped",
-    "not_run",
-)
+TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,7 +237,8 @@ class Score:
 
     A plugin returns `Score(value=0.7, passed=True, explanation="...")`; evalkit fills in `metric`.
     `value` is None exactly when `state` is not `scored`. `passed` is None for measurements such as
-    latency, which are neither right nor wrong. `judgement` is what a judge said, where one was asked.
+    latency, which are neither right nor wrong. `judgement` is what a judge said, where one was asked. An
+    `advisory` one is shown and decides nothing: its judge has not been shown to agree with people.
     """
 
     metric: str = ""
@@ -254,6 +247,12 @@ class Score:
     explanation: str = ""
     state: ScoreState = "scored"
     judgement: Judgement | None = None
+    advisory: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says that the trial failed, and counts."""
+        return self.passed is False and not self.advisory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,10 +267,14 @@ class Trial:
 
     @property
     def state(self) -> TrialState:
-        """The one state this trial is counted in: the first trouble met, else `scored`."""
+        """The one state this trial is counted in: the first trouble met, else `scored`.
+
+        Trouble with an advisory score is told of its metric alone, unless there is no other score.
+        """
         if self.output.error is not None:
             return "agent_error"
-        states = {score.state for score in self.scores}
+        deciding = {score.state for score in self.scores if not score.advisory}
+        states = deciding or {score.state for score in self.scores}
         for trouble in ("judge_error", "metric_error", "unscored"):
             if trouble in states:
                 return trouble
@@ -280,7 +283,7 @@ class Trial:
     @property
     def passed(self) -> bool:
         """Whether the trial is completely scored and no score says it failed."""
-        return self.state == "scored" and all(score.passed is not False for score in self.scores)
+        return self.state == "scored" and not any(score.failed for score in self.scores)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

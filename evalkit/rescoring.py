@@ -57,6 +57,7 @@ async def settle_judges(run: Run, plan: Plan) -> Run:
     if not judged:
         return run
     serving = plan.panel.serving
+    advisory = {name: info.advisory for name, info in judged.items()}
 
     def stale(trial: Trial) -> Set[str]:
         return {
@@ -69,7 +70,12 @@ async def settle_judges(run: Run, plan: Plan) -> Run:
 
     settled = await _score_again(run, plan, stale)
     infos = (
-        replace(info, judge=serving.name, judge_digest=serving.digest)
+        replace(
+            info,
+            judge=serving.name,
+            judge_digest=serving.digest,
+            advisory=advisory[info.name],
+        )
         if info.name in judged
         else info
         for info in run.header.metrics
@@ -83,8 +89,18 @@ def metrics_now(plan: Plan) -> tuple[MetricInfo, ...]:
     if not plan.panel.has_judge:
         return plan.metrics
     judge = plan.panel.serving
+    scorers = {id(each): each for per_case in plan.scorers.values() for each in per_case}
+    infos = [scorer.info for scorer in scorers.values()]
+    advisory = {info.name: info.advisory for info in infos}
     return tuple(
-        replace(info, judge=judge.name, judge_digest=judge.digest) if info.judge else info
+        replace(
+            info,
+            judge=judge.name,
+            judge_digest=judge.digest,
+            advisory=advisory.get(info.name, info.advisory),
+        )
+        if info.judge
+        else info
         for info in plan.metrics
     )
 

@@ -23,6 +23,9 @@ class Settings:
     on_inconclusive: Literal["pass", "fail"] = "pass"
     """What an inconclusive threshold does to the exit code; it is always printed."""
 
+    on_judge_drift: Literal["warn", "fail"] = "warn"
+    """Whether a judge that answers as another model than in the baseline leaves the run undecided."""
+
     retry_deadline_s: float = 120.0
     """The longest that retries of one trial may wait in all."""
 

@@ -27,12 +27,26 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HumanMean:
+    """The mean people would have given, estimated from their labels of `cases` and the judge's of all.
+
+    `low` and `high` bound its 90 % interval; `share` is how much of it rests on the judge.
+    """
+
+    mean: float
+    low: float
+    high: float
+    cases: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSummary:
     """One metric over the trials of a run, or over those of the cases with `tag`.
 
     `scored` of `due` trials have a value; `missing` says why the others have none. The statistics
     are over the scored ones, in the metric's unit; None when there are none. `rate` is the share
-    that passed, None for measurements.
+    that passed, None for measurements. `people` is what people would have given in the judge's place.
     """
 
     metric: str
@@ -47,6 +61,7 @@ class MetricSummary:
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    people: HumanMean | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +151,7 @@ class Check:
     changed. An unchanged agent fails with probability `false_alarm` at most; a change of the size
     `smallest_seen` (unsigned, like `difference`) fails 4 times in 5, None where none does. `users` is
     the answer to the other question where the rule asks about these cases. `to_decide` says what would
-    settle an inconclusive check.
+    settle an inconclusive check. `advisory` says why the check decides nothing, if it does not.
     """
 
     rule: Rule
@@ -156,6 +171,7 @@ class Check:
     trials: float = 0.0
     hits: tuple[CaseHit, ...] = ()
     to_decide: str = ""
+    advisory: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,8 @@ LAYERS = (
     ("console", "options"),
     ("problems",),
     ("commands",),
-    ("deciding", "frames", "progress"),
+    ("deciding", "frames", "progress", "reviewing"),
+    ("correcting",),
     ("reports",),
     ("execution",),
     ("desk", "headers"),
@@ -27,7 +28,7 @@ LAYERS = (
     ("findings",),
     ("gating",),
     ("compare", "summary"),
-    ("samples", "statistics"),
+    ("samples",),
     ("resuming", "rescoring"),
     ("runner", "plan"),
     ("world",),
@@ -36,6 +37,7 @@ LAYERS = (
     ("judging",),
     ("agents",),
     ("loading", "store", "baseline", "refs", "plugins"),
+    ("statistics",),
     ("worker",),
 )
 """From the top down, for the modules whose order matters most; see `test_imports_run_downward`."""

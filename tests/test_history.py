@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 from tests.conftest import ECHO_SET, Project
+from tests.test_html_report import tree_of
 
 
 def test_runs_and_baseline_are_told_in_order(project: Project) -> None:
@@ -90,3 +92,18 @@ def test_a_set_without_runs_says_how_to_make_one(project: Project) -> None:
     assert done.code == 5
     assert "evalkit run echo.yaml" in done.err
     assert project.evalkit("history", "ecko.yaml").code == 2
+
+
+def test_the_page_holds_every_row_and_no_markup_of_others(project: Project) -> None:
+    naughty = "v<script>1</script>"
+    project.evalkit("run", "echo.yaml", "--agent-version", naughty)
+    project.evalkit("run", "echo.yaml", "--agent-version", "v2")
+    assert project.evalkit("history", "echo.yaml", "--html", "history.html").code == 0
+    page = (project.folder / "history.html").read_text()
+    tree = tree_of(page)
+    assert page.count("<script") == 1
+    assert "v&lt;script&gt;" in page
+    assert sum(path[-1] == "svg" or "svg" in path[-3:] for path in tree.shape) > 0
+    for run in project.runs():
+        assert run.name in page
+    assert not re.search(r"(src|href)=\"(?!#)", page)

@@ -28,8 +28,10 @@ COMMANDS = (
     "history",
     "diff",
     "show",
+    "review",
     "power",
     "aa",
+    "calibrate",
     "validate",
     "merge",
     "repair",
@@ -174,3 +176,16 @@ def test_the_set_of_the_readme_is_valid(project: Project) -> None:
     project.write("politeness.py", "def politeness(case, output):\n    return 1\n")
     done = project.evalkit("validate", "support.yaml")
     assert done.code == 0, done
+
+
+def test_the_calibration_of_the_readme_is_what_the_command_prints(project: Project) -> None:
+    text = README.read_text()
+    for name in ("delivery.yaml", "labels.csv"):
+        content = re.search(rf"```\w+\n# {name}\n(.*?)```", text, re.DOTALL)
+        assert content
+        project.write(name, content[1])
+    command = "evalkit calibrate delivery.yaml labels.csv --judge lexical"
+    done = run_here(project.folder, *command.split()[1:])
+    assert done.returncode == 1, done.stderr
+    shown = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+    replace_or_compare("<!-- calibration session -->", f"\n```text\n$ {command}\n{shown}\n```\n")

@@ -14,7 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.cli.judging import calibrate
 from evalkit.cli.looking import diff, repair, show, validate
+from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
 from evalkit.cli.telling import history
@@ -86,8 +88,10 @@ for command in (
     history,
     diff,
     show,
+    review,
     power,
     aa,
+    calibrate,
     validate,
     merge,
     repair,

@@ -22,6 +22,7 @@ from evalkit.options import (
     MarkdownFile,
     MaxErrors,
     OnInconclusive,
+    OnJudgeDrift,
     OutputFormat,
     Resume,
     RetryErrors,
@@ -56,6 +57,7 @@ def run(
     concurrency: Concurrency = None,
     max_errors: MaxErrors = None,
     on_inconclusive: OnInconclusive = None,
+    on_judge_drift: OnJudgeDrift = None,
     seed: Seed = None,
     agent: Entrypoint = None,
     agent_version: AgentVersion = None,
@@ -105,6 +107,7 @@ def run(
             "concurrency": concurrency,
             "max_errors": max_errors,
             "on_inconclusive": on_inconclusive.value if on_inconclusive else None,
+            "on_judge_drift": on_judge_drift.value if on_judge_drift else None,
             "seed": seed,
         },
     )

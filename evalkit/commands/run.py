@@ -59,6 +59,7 @@ def conclude(execution: Execution, against: BaselineChoice, place: Place) -> Rep
         Tolerance(
             max_errors=execution.plan.settings.max_errors,
             on_inconclusive=execution.plan.settings.on_inconclusive,
+            on_judge_drift=execution.plan.settings.on_judge_drift,
         ),
         place,
         allow_missing=against.allow_missing,

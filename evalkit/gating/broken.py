@@ -48,7 +48,10 @@ def _passes(trials: Iterable[Trial], metrics: Sequence[str]) -> tuple[bool, ...]
 
 
 def _shared_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
-    return [name for name in candidate.infos if name in base.infos]
+    """By name; an advisory one breaks no case."""
+    return [
+        name for name, info in candidate.infos.items() if name in base.infos and not info.advisory
+    ]
 
 
 def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...]:

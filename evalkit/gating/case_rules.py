@@ -72,7 +72,7 @@ def check_regressed(rule: Rule, sides: Sides) -> Check:
 
 
 def _has_failed(trial: Trial) -> bool:
-    return trial.output.error is None and any(score.passed is False for score in trial.scores)
+    return trial.output.error is None and any(score.failed for score in trial.scores)
 
 
 def _find_failure(case: Case, table: ScoreTable) -> CaseHit | None:

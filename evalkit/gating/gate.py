@@ -10,7 +10,7 @@ from evalkit.compare import compare_tables
 from evalkit.errors import FAILED, PASSED, Undecidable
 from evalkit.gating.sides import Sides
 from evalkit.gating.thresholds import apply_rules
-from evalkit.judgement import Trust
+from evalkit.gating.trust import OnJudgeDrift, find_distrust, trust_notes
 from evalkit.records import Outcome, Rule, Run, RunHeader
 from evalkit.samples import tabulate
 from evalkit.spelling import count_of, missing_text
@@ -38,6 +38,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     max_errors: int,
     on_inconclusive: OnInconclusive,
     baseline_problem: str = "",
+    on_judge_drift: OnJudgeDrift = "warn",
 ) -> Verdict:
     """Apply every threshold and say what follows from all of them together.
 
@@ -53,6 +54,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
         on_inconclusive: what a threshold that is neither proven nor ruled out does to the exit code.
         baseline_problem: why there is no baseline and what to do; ends the sentence of every threshold
             that needs one.
+        on_judge_drift: whether a judge that is another model than the baseline's leaves the run undecided.
     """
     table = tabulate(candidate)
     base = tabulate(baseline) if baseline is not None else None
@@ -62,14 +64,15 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     )
     decided = apply_rules([at_one_look(rule, table.header) for rule in rules], sides)
     checks = tuple(one.check for one in decided)
+    deciding = [check for check in checks if not check.advisory]
     tally = tally_table(table)
-    reason = find_obstacle(tally, max_errors) or find_distrust(candidate.trust)
+    reason = find_obstacle(tally, max_errors) or find_distrust(candidate, baseline, on_judge_drift)
     outcome: Outcome = "undecided"
     if reason:
-        reason += _proven_anyway(checks)
+        reason += _proven_anyway(deciding)
     else:
-        outcome = combine(checks)
-        reason = _explain(outcome, checks)
+        outcome = combine(deciding)
+        reason = _explain(outcome, deciding)
     return Verdict(
         outcome=outcome,
         exit_code=exit_code_of(outcome, on_inconclusive),
@@ -79,7 +82,13 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
         summaries=summarise_table(table),
         comparison=comparison,
         notes=(
-            *_policy_notes(outcome, checks, tally, on_inconclusive),
+            *_policy_notes(outcome, deciding, tally, on_inconclusive),
+            *(
+                f"ADVISORY: {info.name}: {info.advisory}."
+                for info in table.infos.values()
+                if info.advisory
+            ),
+            *trust_notes(candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
             *(note for one in decided for note in one.notes),
         ),
@@ -112,20 +121,6 @@ def find_obstacle(tally: Tally, max_errors: int) -> str:
     if not tally.counts["scored"]:
         return "Not decided: not one trial was scored."
     return ""
-
-
-def find_distrust(trust: Trust | None) -> str:
-    """Why what the judges said cannot be believed; empty when it can, or nobody judged."""
-    failed = trust.failed_controls if trust is not None else ()
-    if not failed:
-        return ""
-    first = failed[0]
-    more = f" {count_of(len(failed), 'control')} failed in all." if failed[1:] else ""
-    wanted = "passes" if first.should_pass else "fails"
-    return (
-        f"Not decided: the judge {first.judge} cannot be trusted with {first.metric}. It was given the "
-        f"known answer {first.control!r}, which {wanted}, and said: {first.answered}.{more}"
-    )
 
 
 def combine(checks: Sequence[Check]) -> Outcome:

@@ -53,7 +53,11 @@ def wants_look(verdict: Verdict, baseline: Run) -> bool:
     A rule that failed settles the gate.
     """
     table = tabulate(baseline)
-    outcomes = {check.outcome for check in verdict.checks if is_looked_at(check.rule, table)}
+    outcomes = {
+        check.outcome
+        for check in verdict.checks
+        if not check.advisory and is_looked_at(check.rule, table)
+    }
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 

@@ -58,9 +58,17 @@ def apply_rules(rules: Sequence[Rule], sides: Sides) -> list[Decided]:
     """Decide all thresholds; what one cannot be applied to leaves it undecided, never passed.
 
     The primary one keeps its alpha. The others that compare by a test share theirs (Holm 1979): when
-    nothing changed, the chance that any of them fails is at most the largest of their alphas.
+    nothing changed, the chance that any of them fails is at most the largest of their alphas. Those of
+    an advisory metric decide nothing, and take no share.
     """
-    sharing = [index for index, rule in enumerate(rules) if rule.is_tested and not rule.primary]
+    advisory = {
+        index: why for index, rule in enumerate(rules) if (why := _why_advisory(rule, sides))
+    }
+    sharing = [
+        index
+        for index, rule in enumerate(rules)
+        if rule.is_tested and not rule.primary and index not in advisory
+    ]
     found = [
         _open_rule(rule, sides, len(sharing) if index in sharing else 1)
         for index, rule in enumerate(rules)
@@ -72,12 +80,21 @@ def apply_rules(rules: Sequence[Rule], sides: Sides) -> list[Decided]:
     ]
     alphas = [rules[index].alpha for index in sharing]
     levels = dict(zip(sharing, holm_levels(p_values, alphas), strict=True))
-    return [
+    decided = [
         _conclude(one, sides, levels.get(index, one.rule.alpha))
         if isinstance(one, Weighed)
         else one
         for index, one in enumerate(found)
     ]
+    return [
+        one._replace(check=replace(one.check, advisory=advisory.get(index, "")))
+        for index, one in enumerate(decided)
+    ]
+
+
+def _why_advisory(rule: Rule, sides: Sides) -> str:
+    info = sides.candidate.infos.get(rule.metric)
+    return info.advisory if info is not None else ""
 
 
 def _open_rule(rule: Rule, sides: Sides, sharing: int) -> Decided | Weighed:

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from evalkit.cache import Cache
 from evalkit.digest import digest
-from evalkit.judgement import ControlResult, Exchange, Reading, Trust
+from evalkit.judgement import AnchorResult, ControlResult, Exchange, Reading, Trust
 from evalkit.judging.controls import controls_of, weigh_control
 from evalkit.judging.judge import Judge
+from evalkit.judging.labelled import Labelled, weigh_anchors
 from evalkit.judging.question import Question
 from evalkit.records import Problem
 from evalkit.rubric import Rubric
@@ -40,7 +41,9 @@ class Panel:
         self._clean = clean
         self._wants_controls = controls
         self._rubrics: dict[str, Rubric] = {}
+        self._anchors: dict[str, tuple[Labelled, ...]] = {}
         self._controls: dict[tuple[str, str], asyncio.Task[tuple[ControlResult, ...]]] = {}
+        self._anchored: dict[tuple[str, str], asyncio.Task[AnchorResult]] = {}
         self._asked: dict[str, asyncio.Task[Reading]] = {}
         self._readings: list[Reading] = []
 
@@ -64,14 +67,19 @@ class Panel:
         """What the user has to mend before anybody judges, when that is why nobody does."""
         return self.serving.refused if self.halted else None
 
-    def enlist(self, metric: str, rubric: Rubric) -> None:
-        """Have a rubric's controls judged with what it will be asked for."""
+    def enlist(self, metric: str, rubric: Rubric, anchors: Sequence[Labelled] = ()) -> None:
+        """Have a rubric's controls and anchors judged with what it will be asked for."""
         if self._wants_controls and rubric.judged:
             self._rubrics[metric] = rubric
+            self._anchors[metric] = tuple(each for each in anchors if each.floor is None)
 
     def count_controls(self) -> int:
         """How many known answers there are to be judged."""
-        return sum(len(controls_of(rubric)) for rubric in self._rubrics.values())
+        return sum(len(self._known_questions(metric)) for metric in self._rubrics)
+
+    def _known_questions(self, metric: str) -> tuple[Question, ...]:
+        controls = (question for _, question in controls_of(self._rubrics[metric]))
+        return (*controls, *(anchor.question for anchor in self._anchors[metric]))
 
     async def start(self) -> None:
         """Get ready while the agents work on their first answers.
@@ -83,9 +91,9 @@ class Panel:
             return
         judge = self.serving
         await judge.start()
-        for metric, rubric in self._rubrics.items():
+        for metric in self._rubrics:
             kept = not judge.is_local and all(
-                self._find(judge, question) for _, question in controls_of(rubric)
+                self._find(judge, question) for question in self._known_questions(metric)
             )
             if not kept:
                 self._begin_controls(metric, judge, live=True)
@@ -109,6 +117,7 @@ class Panel:
                 for metric in self._rubrics:
                     self._begin_controls(metric, judge, live=False)
         judged = await asyncio.gather(*self._controls.values())
+        anchored = await asyncio.gather(*self._anchored.values())
         costs = [reading.cost_usd for reading in self._readings if reading.cost_usd is not None]
         lasting = {judge.name for judge in self._judges if not judge.down}
         return Trust(
@@ -120,6 +129,11 @@ class Panel:
                 for result in results
                 if name in lasting
             ),
+            anchors=tuple(
+                result
+                for (_, name), result in zip(self._anchored, anchored, strict=True)
+                if name == self.serving.name
+            ),
             calls=sum(reading.calls for reading in self._readings),
             cost_usd=sum(costs) if costs else None,
             warnings=tuple(self._cache.warnings.values()),
@@ -127,7 +141,7 @@ class Panel:
 
     def cancel(self) -> None:
         """Drop what is still being asked."""
-        for task in (*self._controls.values(), *self._asked.values()):
+        for task in (*self._controls.values(), *self._anchored.values(), *self._asked.values()):
             task.cancel()
 
     def _begin_controls(self, metric: str, judge: Judge, *, live: bool) -> None:
@@ -135,6 +149,9 @@ class Panel:
         if rubric is not None and (metric, judge.name) not in self._controls:
             task = asyncio.ensure_future(self._judge_controls(metric, rubric, judge, live=live))
             self._controls[metric, judge.name] = task
+            if self._anchors[metric]:
+                anchoring = self._judge_anchors(metric, rubric, judge, live=live)
+                self._anchored[metric, judge.name] = asyncio.ensure_future(anchoring)
 
     async def _judge_controls(
         self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
@@ -147,6 +164,15 @@ class Panel:
             weigh_control(metric, rubric, control, [reading])
             for (control, _), reading in zip(controls, readings, strict=True)
         )
+
+    async def _judge_anchors(
+        self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
+    ) -> AnchorResult:
+        anchors = self._anchors[metric]
+        readings = await asyncio.gather(
+            *(self._read(judge, anchor.question, live=live) for anchor in anchors)
+        )
+        return weigh_anchors(metric, rubric, anchors, readings)
 
     async def _vote(self, metric: str, judge: Judge, question: Question) -> Reading:
         if not judge.is_local:

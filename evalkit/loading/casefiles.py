@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import NamedTuple, NoReturn, TypeAlias
 
@@ -25,9 +23,9 @@ from evalkit.loading.nodes import (
     quote,
 )
 from evalkit.loading.reading import open_fields, suggest
+from evalkit.loading.tables import Row, open_text, read_table
 from evalkit.loading.yamlio import parse_yaml
 from evalkit.records import Json, Location, Problem
-from evalkit.sources import decode_utf8
 
 CaseReader: TypeAlias = Callable[[bytes, str, list[Problem]], Iterator[Node]]
 """Takes a file's content, what to call it in locations, and where problems are added."""
@@ -73,13 +71,6 @@ _JSON = json.JSONDecoder(
     parse_float=lambda text: _Number("decimal", text),
     parse_constant=_refuse_constant,
 )
-
-
-def _open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) -> Iterable[str]:
-    """The lines of UTF-8 text, none of another encoding; decoded anew one by one to save memory."""
-    if decode_utf8(data, path, problems) is None:
-        return ()
-    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=newline)
 
 
 def read_yaml_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
@@ -154,7 +145,7 @@ def _parse_json_line(line: str, where: Location) -> Node:
 def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
     """The cases of a JSONL file: one JSON object in a line; empty lines are passed over."""
     # Line ends are "\n" alone: the other ones of Unicode may stand in JSON strings.
-    for number, line in enumerate(_open_text(data, path, problems, newline="\n"), start=1):
+    for number, line in enumerate(open_text(data, path, problems, newline="\n"), start=1):
         if not line.strip():
             continue
         where = Location(path=path, line=number, column=1)
@@ -200,43 +191,24 @@ def _cell_node(column: str, cell: str, where: Location) -> Node:
     )
 
 
-def _row_node(columns: Sequence[str], row: Sequence[str], where: Location) -> Node:
+def _row_node(row: Row) -> Node:
+    where = row.where
     members, metadata = {}, {}
-    for column, cell in zip(columns, row, strict=True):
-        if cell:
-            member = Member(where, _cell_node(column, cell, where))
-            if column in CSV_COLUMNS:
-                members[column] = member
-            else:
-                metadata[column.removeprefix(METADATA_PREFIX)] = member
+    for column, cell in row.cells.items():
+        member = Member(where, _cell_node(column, cell, where))
+        if column in CSV_COLUMNS:
+            members[column] = member
+        else:
+            metadata[column.removeprefix(METADATA_PREFIX)] = member
     if metadata:
         members["metadata"] = Member(where, MappingNode(members=metadata, where=where))
     return MappingNode(members=members, where=where)
 
 
 def read_csv_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    """The cases of a CSV file with a header; every value is text, and an empty cell is not given."""
-    # The limit belongs to the process and is 128 KiB at first, too little for a long prompt.
-    csv.field_size_limit(MAX_TEXT)
-    reader = csv.reader(_open_text(data, path, problems, newline=""), strict=True)
-    columns: Sequence[str] = ()
-    where = Location(path=path, line=1, column=1)
-    try:
-        for row in reader:
-            if not columns:
-                columns = row
-                if columns and not _check_columns(columns, where, problems):
-                    return
-            elif len(row) == len(columns):
-                yield _row_node(columns, row, where)
-            elif row:
-                message = f"{len(row)} cells, and the first line has {len(columns)}. Quote commas."
-                problems.append(Problem(message=message, where=where))
-                yield Broken(where=where)
-            where = Location(path=path, line=reader.line_num + 1, column=1)
-    except csv.Error as error:
-        message = f"not valid CSV: {error}. Put cells that hold quotes in quotes, and double them."
-        problems.append(Problem(message=message, where=where))
+    """The cases of a CSV file."""
+    for row in read_table(data, path, problems, _check_columns):
+        yield _row_node(row) if isinstance(row, Row) else row
 
 
 READERS: Mapping[str, CaseReader] = {

@@ -204,6 +204,15 @@ def _read_cases(fields: Fields, files: _CaseFiles) -> tuple[Case, ...]:
     return tuple(cases.values())
 
 
+def load_project_judges(path: Path, root: Path, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
+    """The judges of the `evalkit.yaml` nearest above a file, if there is one and it names any."""
+    project_file = find_project_file(path, root)
+    if project_file is None:
+        return ()
+    fields = _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
+    return _read_common(fields).judges or ()
+
+
 def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
     rules = [msgspec.to_builtins(rule) for rule in gate]
     return digest(

@@ -311,6 +311,7 @@ def read_settings(fields: Fields) -> dict[str, Json]:
             "concurrency": fields.integer("concurrency", at_least=1, at_most=MAX_CONCURRENCY),
             "max_errors": fields.integer("max_errors", at_least=0, at_most=MAX_COUNT),
             "on_inconclusive": fields.choice("on_inconclusive", ("pass", "fail")),
+            "on_judge_drift": fields.choice("on_judge_drift", ("warn", "fail")),
             "retry_deadline_s": fields.number("retry_deadline_s", at_least=0),
             "seed": fields.integer("seed"),
         }

@@ -9,12 +9,14 @@ from typing import ClassVar
 
 import msgspec
 
+from evalkit.calibration import Calibration
 from evalkit.digest import canonical, digest
 from evalkit.judgement import CriterionVerdict, Reading
 from evalkit.judging.floor import find_floor, floor_reading
 from evalkit.judging.panel import Panel
 from evalkit.judging.question import Question
 from evalkit.judging.scoring import combine_votes, score_verdicts, to_judgement
+from evalkit.loading.calibrations import why_advisory
 from evalkit.metrics.metric import BuiltIn, check_output_path, text_of
 from evalkit.metrics.paths import ABSENT, find
 from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
@@ -72,6 +74,7 @@ class RubricScorer:
 
     `shown` is what a judge sees of a case beside its input: what the rubric needs, for a case's own
     criteria whatever there is.
+    `calibrations` are what judges were found to be worth under it, where it requires to know.
     """
 
     spec: MetricSpec
@@ -82,7 +85,7 @@ class RubricScorer:
     reference: str = ""
     context: str = "case.metadata.context"
     shown: tuple[Need, ...] = ()
-    advisory: str = ""
+    calibrations: tuple[Calibration, ...] = ()
 
     @property
     def info(self) -> MetricInfo:
@@ -96,7 +99,7 @@ class RubricScorer:
             digest=digest(["rubric", self.rubric.digest, checked, places]),
             judge=judge.name if judge else "",
             judge_digest=judge.digest if judge else "",
-            advisory=self.advisory,
+            advisory=why_advisory(self.rubric, judge.digest, self.calibrations) if judge else "",
         )
 
     @property
@@ -144,7 +147,11 @@ class RubricScorer:
 
     async def score(self, case: Case, output: Output) -> Score:
         """Have the output judged; trouble of a judge is a score of that state."""
-        question, missing = self._question(case, output)
+        score = await self._score(case, output)
+        return replace(score, advisory=True) if self.info.advisory else score
+
+    async def _score(self, case: Case, output: Output) -> Score:
+        question, missing = self.question(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
         found: dict[str, CriterionVerdict] = {}
@@ -178,7 +185,7 @@ class RubricScorer:
             return (floor_reading(question, reason),)
         return await self.panel.judge(self.spec.name, question)
 
-    def _question(self, case: Case, output: Output) -> tuple[Question, str]:
+    def question(self, case: Case, output: Output) -> tuple[Question, str]:
         """What a judge is asked; or why it cannot be."""
         answer = _as_text(find(output, self.of))
         context = self._context(case, output)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from evalkit.judging.labelled import Labelled, find_lacks, group_labels
 from evalkit.judging.panel import Panel
+from evalkit.labels import labels_of
+from evalkit.loading.calibrations import calibration_path, load_calibrations
+from evalkit.loading.labels import load_labels
 from evalkit.loading.rubrics import NEEDS, digest_rubric, read_rubric
 from evalkit.loading.specs import CRITERIA
 from evalkit.metrics.arguments import bind_arguments
@@ -18,7 +22,7 @@ from evalkit.metrics.scorers import BuiltInScorer
 from evalkit.plugins import suggest
 from evalkit.records import Location, MetricSpec, Problem, Surroundings
 from evalkit.rubric import Criterion, Rubric
-from evalkit.sources import shown_path
+from evalkit.sources import Unreadable, locate_inside, shown_path
 
 RUBRIC_REFS = (RUBRIC, CRITERIA)
 
@@ -50,10 +54,38 @@ def open_rubric(
                 where=spec.where,
             )
         )
+    scorer, anchors = _read_beside(scorer, surroundings.root, problems)
     if len(problems) > known:
         return None
-    panel.enlist(spec.name, scorer.rubric)
+    panel.enlist(spec.name, scorer.rubric, anchors)
     return scorer
+
+
+def _read_beside(
+    scorer: RubricScorer, root: Path, problems: list[Problem]
+) -> tuple[RubricScorer, tuple[Labelled, ...]]:
+    """The scorer with the calibrations beside its rubric, and the rubric's anchors."""
+    rubric = scorer.rubric
+    path = Path(rubric.path)
+    if rubric.require_calibration is not None:
+        calibrations, found = load_calibrations(calibration_path(path))
+        problems += found
+        scorer = replace(scorer, calibrations=calibrations)
+    if not rubric.anchors:
+        return scorer, ()
+    try:
+        file = locate_inside(rubric.anchors, path.parent, root)
+    except Unreadable as trouble:
+        message = f"anchors: {rubric.anchors!r} {trouble}"
+        problems.append(Problem(message=message, where=Location(path=rubric.path)))
+        return scorer, ()
+    labels, found = load_labels(file, [rubric])
+    labels = labels_of(labels, rubric.name)
+    problems += found or find_lacks(rubric, labels, shown_path(file))
+    if not labels and not found:
+        message = f"anchors: no label in {rubric.anchors!r} is of rubric {rubric.name!r}."
+        problems.append(Problem(message=message, where=Location(path=rubric.path)))
+    return scorer, group_labels(rubric, labels)
 
 
 def check_rubric(

@@ -52,6 +52,8 @@ def _score_line(score: Score, unit: str) -> tuple[str, Style, str]:
     rest = f"{score.metric} {value_text(score.value, unit)}{explanation}"
     if score.passed is None:
         return "    ", "", rest
+    if score.advisory:
+        return ("PASS" if score.passed else "FAIL"), "dim", f"{rest} (advisory)"
     return ("PASS", "good", rest) if score.passed else ("FAIL", "bad", rest)
 
 

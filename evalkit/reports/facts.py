@@ -27,9 +27,18 @@ def reason_words(verdict: Verdict) -> str:
     return verdict.reason.removeprefix(f"{OUTCOME_WORDS[verdict.outcome]} ")
 
 
+def outcome_word(check: Check) -> str:
+    """What a threshold came to, and whether that decides anything."""
+    word = OUTCOME_WORDS[check.outcome]
+    return f"{word} (advisory)" if check.advisory else word
+
+
 def checks_by_urgency(verdict: Verdict) -> list[Check]:
-    """The thresholds, failed ones first, else in the order of the gate."""
-    return sorted(verdict.checks, key=lambda check: _URGENCY.index(check.outcome))
+    """The thresholds, failed ones first and advisory ones last, else in the order of the gate."""
+    return sorted(
+        verdict.checks,
+        key=lambda check: (bool(check.advisory), _URGENCY.index(check.outcome)),
+    )
 
 
 def unsaid_checks(verdict: Verdict) -> list[Check]:
@@ -43,9 +52,10 @@ def unsaid_checks(verdict: Verdict) -> list[Check]:
 
 def check_sentence(check: Check) -> str:
     """What a threshold came to, and what would settle it if it is not settled."""
-    if not check.to_decide or check.to_decide in check.sentence:
-        return check.sentence
-    return f"{check.sentence} {check.to_decide}"
+    sentence = check.sentence
+    if check.to_decide and check.to_decide not in sentence:
+        sentence = f"{sentence} {check.to_decide}"
+    return f"{sentence} Advisory, it decides nothing." if check.advisory else sentence
 
 
 def unit_of(report: Report, check: Check) -> str:
@@ -103,17 +113,29 @@ def judge_text(trust: Trust) -> str:
     if trust.controls:
         held = len(trust.controls) - len(trust.failed_controls)
         parts.append(f"{held} of {count_of(len(trust.controls), 'control')} held")
+    anchors = [agreed for result in trust.anchors for agreed in result.agreed.values()]
+    if anchors:
+        parts.append(f"agreed with people on {sum(anchors)} of {count_of(len(anchors), 'anchor')}")
     return ", ".join(parts)
 
 
 def _spread(summary: MetricSummary) -> str:
     if not summary.unit:
         differs = summary.rate is not None and summary.rate != summary.mean
-        return f"{value_text(summary.rate, '')} passed" if differs else ""
+        passed = f"{value_text(summary.rate, '')} passed" if differs else ""
+        return ", ".join(filter(None, (passed, _people(summary))))
     points = (("p50", summary.p50), ("p95", summary.p95))
     return ", ".join(
         f"{name} {value_text(value, summary.unit)}" for name, value in points if value is not None
     )
+
+
+def _people(summary: MetricSummary) -> str:
+    people = summary.people
+    if people is None:
+        return ""
+    low, high = value_text(people.low, ""), value_text(people.high, "")
+    return f"people {value_text(people.mean, '')} ({low} to {high}, {people.cases} labelled)"
 
 
 def _accounting(summary: MetricSummary) -> str:

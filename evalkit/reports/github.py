@@ -41,7 +41,11 @@ def render_github(report: Report) -> str:
 def _of_checks(report: Report, level: str) -> Iterator[str]:
     """Every threshold that failed, and every one that is undecided."""
     header = report.run.header
-    red = [check for check in report.verdict.checks if check.outcome in ("fail", "undecided")]
+    red = [
+        check
+        for check in report.verdict.checks
+        if check.outcome in ("fail", "undecided") and not check.advisory
+    ]
     for check in red[: MOST_ANNOTATIONS // 2]:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
         yield annotation(level, check.rule.where, title, check.sentence)

@@ -108,6 +108,9 @@ def _case_mark(result: CaseResult, verdict: Verdict, limit: int) -> Mark | None:
 def _check_mark(check: Check) -> Mark | None:
     if check.outcome == "pass":
         return None
+    if check.advisory:
+        text = f"{check_sentence(check)}\n{check.advisory}"
+        return Mark("skipped", "advisory", check.sentence, text)
     kinds: dict[str, Kind] = {"fail": "failure", "undecided": "error", "inconclusive": "skipped"}
     return Mark(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
 

@@ -15,6 +15,7 @@ from evalkit.reports.facts import (
     check_sentence,
     checks_by_urgency,
     metric_rows,
+    outcome_word,
     reason_words,
     run_facts,
     tag_rows,
@@ -110,7 +111,7 @@ def _thresholds(report: Report) -> str:
         unit = unit_of(report, check)
         numbers = (*check_texts(check, unit), allowed_text(check.rule, unit))
         name = code_cell(name_rule(check.rule))
-        rows.append((OUTCOME_WORDS[check.outcome], name, *map(plain_cell, numbers)))
+        rows.append((outcome_word(check), name, *map(plain_cell, numbers)))
     titles = ("Result", "Threshold", "Baseline", "This run", "Change", "Allowed")
     left_out = _and_more(len(report.verdict.checks) - _MOST_ROWS, report)
     return "\n\n".join(filter(None, (table(titles, rows, right=frozenset({2, 3, 4})), left_out)))

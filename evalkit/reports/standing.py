@@ -95,7 +95,7 @@ class _Blame(NamedTuple):
 
 
 def _find_blame(verdict: Verdict) -> _Blame:
-    failed = [check for check in verdict.checks if check.outcome == "fail"]
+    failed = [check for check in verdict.checks if check.outcome == "fail" and not check.advisory]
     strict = [check for check in failed if check.rule.must_pass is not None]
     return _Blame(
         named=frozenset(hit.case_id for check in failed for hit in check.hits),
@@ -256,7 +256,7 @@ def telling_pair(base: Run, candidate: Run, case_id: str) -> tuple[Trial | None,
 
 def _failing_score(trial: Trial, metric: str) -> Score | None:
     """The score that failed; that of the metric which regressed, if one is named."""
-    failing = [score for score in trial.scores if score.passed is False]
+    failing = [score for score in trial.scores if score.failed]
     return next((score for score in failing if score.metric == metric), next(iter(failing), None))
 
 

@@ -10,6 +10,7 @@ from evalkit.reports.facts import (
     check_sentence,
     checks_by_urgency,
     metric_rows,
+    outcome_word,
     reason_words,
     run_facts,
     tag_rows,
@@ -78,7 +79,9 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
         baseline, candidate, change = check_texts(check, unit)
         rows.append(
             (
-                Cell(OUTCOME_WORDS[check.outcome], OUTCOME_STYLES[check.outcome]),
+                Cell(
+                    outcome_word(check), "dim" if check.advisory else OUTCOME_STYLES[check.outcome]
+                ),
                 Cell(name_rule(check.rule)),
                 Cell(baseline if compares else ""),
                 Cell(candidate),

@@ -1,0 +1,60 @@
+"""What people said of answers, as records: one level, of one criterion, by one person, of one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from evalkit.digest import digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HumanLabel:
+    """One level that a person gave an answer on one criterion of a rubric.
+
+    `input`, `reference` and `context` are what the person saw beside the answer, and what a judge is
+    shown. `case` names the case of an eval set that the answer was given to, if it was. `rater` tells
+    people apart; empty when there is one. `drawn` are the runs in which the answer was drawn by lot: what
+    is estimated of a run must rest on those labels alone, as others were chosen for a reason.
+    """
+
+    criterion: str
+    level: str
+    answer: str
+    rubric: str = ""
+    input: str = ""
+    reference: str = ""
+    context: str = ""
+    rater: str = ""
+    case: str = ""
+    note: str = ""
+    drawn: tuple[str, ...] = ()
+
+    @property
+    def item(self) -> str:
+        """Tells the labelled answer, with what it answers, from others; several labels may share it."""
+        return digest([self.answer, self.input, self.reference, self.context])
+
+    @property
+    def id(self) -> str:
+        """Tells what was decided from other decisions, whoever decided it and how."""
+        return digest([self.rubric, self.criterion, self.item])
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Where the label stands in a file, wherever it was added."""
+        return (
+            self.rubric,
+            self.case,
+            self.input,
+            self.answer,
+            self.reference,
+            self.context,
+            self.criterion,
+            self.rater,
+        )
+
+
+def labels_of(labels: Iterable[HumanLabel], rubric: str) -> tuple[HumanLabel, ...]:
+    """The labels of one rubric."""
+    return tuple(label for label in labels if label.rubric == rubric)

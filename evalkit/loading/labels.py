@@ -1,0 +1,249 @@
+"""Labels files - YAML or CSV - turned into what people said of answers, checked against the rubrics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.labels import HumanLabel
+from evalkit.loading.nodes import (
+    Broken,
+    ListNode,
+    MappingNode,
+    Member,
+    Node,
+    Scalar,
+    is_null,
+    quote,
+)
+from evalkit.loading.reading import Fields, open_fields, suggest
+from evalkit.loading.specs import only_given
+from evalkit.loading.tables import Row, read_table
+from evalkit.loading.yamlio import MAX_PROBLEMS, parse_yaml
+from evalkit.records import Location, Problem
+from evalkit.rubric import Rubric
+from evalkit.sources import Unreadable, read_file, shown_path
+
+LABEL_KEYS = (
+    "rubric",
+    "case",
+    "input",
+    "reference",
+    "context",
+    "answer",
+    "criterion",
+    "level",
+    "rater",
+    "note",
+    "drawn",
+)
+"""In the order in which they are written; also the columns of a CSV file."""
+
+HELP_COLUMNS = ("question", "levels")
+"""In a CSV file, for the person who fills it in; nothing is read from them."""
+
+RUN_SEPARATOR = ";"
+"""Between the runs in a cell of the column `drawn`."""
+
+_FORMULA = r"'*[=+\-@\t\r\n＝＋－＠]"
+"""How a cell begins that a spreadsheet would calculate, or that has been kept from it (OWASP)."""
+
+
+def guard(cell: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula: an apostrophe is put before it.
+
+    >>> guard("=1+1"), unguard(guard("=1+1")), guard("plain")
+    ("'=1+1", '=1+1', 'plain')
+    """
+    return f"'{cell}" if re.match(_FORMULA, cell) else cell
+
+
+def unguard(cell: str) -> str:
+    """What `guard` was given."""
+    return cell[1:] if cell.startswith("'") and re.match(_FORMULA, cell[1:]) else cell
+
+
+def load_labels(
+    path: Path, rubrics: Sequence[Rubric]
+) -> tuple[tuple[HumanLabel, ...], list[Problem]]:
+    """Read a labels file, and everything that is wrong with it.
+
+    Labels name the rubric and criterion they are of; both are filled in where `rubrics` leave one choice.
+    Labels of rubrics that are not given are kept as they are.
+    """
+    placed, problems = load_placed_labels(path, rubrics)
+    return tuple(label for label, _ in placed), problems
+
+
+def load_placed_labels(
+    path: Path, rubrics: Sequence[Rubric], *, is_worksheet: bool = False
+) -> tuple[tuple[tuple[HumanLabel, Location], ...], list[Problem]]:
+    """Like `load_labels`, with where each label stands; rows of a worksheet may have no level yet."""
+    problems: list[Problem] = []
+    shown = shown_path(path)
+    try:
+        data = read_file(path)
+    except Unreadable as trouble:
+        where = Location(path=shown)
+        return (), [Problem(message=f"the labels file {trouble}", where=where)]
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_yaml
+    first: dict[tuple[str, str, str], Location] = {}
+    labels = []
+    for node in read(data, shown, problems):
+        if is_worksheet and isinstance(node, MappingNode) and "level" not in node.members:
+            continue
+        label = _read_label(node, rubrics, problems)
+        if label is None:
+            continue
+        if _is_new(label, node.where, first, problems):
+            labels.append((label, node.where))
+        if len(problems) >= MAX_PROBLEMS:
+            problems.append(
+                Problem(message="too many problems to go on reading.", where=node.where)
+            )
+            break
+    if not labels and not problems:
+        where = Location(path=shown)
+        problems.append(Problem(message="there is no label in it. Add `labels:`.", where=where))
+    return tuple(labels), problems
+
+
+def _read_yaml(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
+    node = parse_yaml(data, path, problems)
+    if node is None or is_null(node):
+        return
+    fields = open_fields(node, "labels file", ("labels",), problems)
+    yield from (fields.items("labels") if fields else None) or ()
+
+
+def _read_csv(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
+    for row in read_table(data, path, problems, _check_columns):
+        yield _row_node(row) if isinstance(row, Row) else row
+
+
+def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
+    messages = []
+    for column in dict.fromkeys(columns):
+        if column not in (*LABEL_KEYS, *HELP_COLUMNS):
+            near = suggest(column, LABEL_KEYS) or f". Known columns: {', '.join(LABEL_KEYS)}."
+            messages.append(f"unknown column {quote(column)}{near}")
+        if columns.count(column) > 1:
+            messages.append(f"column {quote(column)} is there more than once. Keep one.")
+    messages += [
+        f"no column {column!r} in the first line. Columns are split by commas."
+        for column in ("answer", "level")
+        if column not in columns
+    ]
+    problems.extend(Problem(message=message, where=where) for message in messages[:MAX_PROBLEMS])
+    return not messages
+
+
+def _row_node(row: Row) -> MappingNode:
+    # An empty answer is one that can be labelled, and CSV has no other way to write it.
+    cells = {"answer": "", **row.cells}
+    members = {
+        column: Member(row.where, Scalar(kind="text", text=unguard(cell), where=row.where))
+        for column, cell in cells.items()
+        if column not in HELP_COLUMNS
+    }
+    if "drawn" in members:
+        runs = tuple(
+            Scalar(kind="text", text=unguard(run.strip()), where=row.where)
+            for run in cells["drawn"].split(RUN_SEPARATOR)
+        )
+        members["drawn"] = Member(row.where, ListNode(items=runs, where=row.where))
+    return MappingNode(members=members, where=row.where)
+
+
+def _read_label(
+    node: Node, rubrics: Sequence[Rubric], problems: list[Problem]
+) -> HumanLabel | None:
+    if isinstance(node, Broken):
+        return None
+    known = len(problems)
+    fields = open_fields(node, "label", LABEL_KEYS, problems)
+    if fields is None:
+        return None
+    answer, level = fields.required_text("answer"), fields.required_text("level")
+    names = {key: fields.label(key) for key in ("rubric", "criterion", "rater", "case")}
+    texts = {key: fields.text(key) for key in ("input", "reference", "context", "note")}
+    drawn = fields.labels("drawn") or ()
+    if answer is None or level is None or len(problems) > known:
+        return None
+    label = HumanLabel(
+        answer=answer,
+        level=level,
+        criterion=names.pop("criterion") or "",
+        drawn=drawn,
+        **only_given(names),
+        **only_given(texts),
+    )
+    label = _place(label, rubrics, fields)
+    return None if len(problems) > known else label
+
+
+def _place(label: HumanLabel, rubrics: Sequence[Rubric], fields: Fields) -> HumanLabel:
+    """The label with its rubric and criterion; or it is reported what of it is not in the rubric."""
+    names = [rubric.name for rubric in rubrics]
+    if label.rubric and label.rubric not in names:
+        near = suggest(label.rubric, names)
+        if near:
+            fields.complain(f"no rubric {quote(label.rubric)}{near}", fields.get("rubric"))
+        return label
+    wanted = [each for each in rubrics if label.rubric in ("", each.name)]
+    if not label.rubric and len(wanted) > 1:
+        wanted = [each for each in wanted if _find_levels(each, label.criterion)]
+    if len(wanted) != 1:
+        if rubrics:
+            fields.complain(f"rubric is missing. Name one of {', '.join(names)}.")
+        return label
+    return _check_level(replace(label, rubric=wanted[0].name), wanted[0], fields)
+
+
+def _check_level(label: HumanLabel, rubric: Rubric, fields: Fields) -> HumanLabel:
+    criteria = [criterion.name for criterion in rubric.judged]
+    if not label.criterion and len(criteria) == 1:
+        label = replace(label, criterion=criteria[0])
+    if not label.criterion:
+        fields.complain(f"criterion is missing. Name one of {', '.join(criteria)}.")
+        return label
+    levels = _find_levels(rubric, label.criterion)
+    if not levels:
+        near = suggest(label.criterion, criteria) or f". Judged: {', '.join(criteria)}."
+        fields.complain(
+            f"rubric {quote(rubric.name)} has no judged criterion {quote(label.criterion)}{near}",
+            fields.get("criterion"),
+        )
+    elif label.level not in levels:
+        near = suggest(label.level, levels) or f". Levels: {', '.join(levels)}."
+        fields.complain(
+            f"criterion {quote(label.criterion)} has no level {quote(label.level)}{near}",
+            fields.get("level"),
+        )
+    return label
+
+
+def _find_levels(rubric: Rubric, criterion: str) -> tuple[str, ...]:
+    found = next((each for each in rubric.judged if each.name == criterion), None)
+    return tuple(level.name for level in found.levels) if found else ()
+
+
+def _is_new(
+    label: HumanLabel,
+    where: Location,
+    first: dict[tuple[str, str, str], Location],
+    problems: list[Problem],
+) -> bool:
+    """Whether nobody labelled the same thing twice; a second label would count as a second person's."""
+    earlier = first.setdefault((label.id, label.rater, label.case), where)
+    if earlier is where:
+        return True
+    by = f" by {quote(label.rater)}" if label.rater else ""
+    message = (
+        f"a second label{by} of this answer; the first is in line {earlier.line}. Keep one, or give "
+        "each person a `rater:`."
+    )
+    problems.append(Problem(message=message, where=where))
+    return False

@@ -1,0 +1,143 @@
+"""The history of a set as one page: a table of versions, and a line for each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from evalkit.history import HistoryRow
+from evalkit.reports.history import changes_of, interval_text, metric_names
+from evalkit.reports.html.markup import Html, join, tag
+from evalkit.reports.html.page import page
+from evalkit.reports.html.plots import Point, line_plot
+from evalkit.reports.html.report import table
+from evalkit.reports.numbers import value_text
+from evalkit.spelling import count_of
+
+_MOST_METRICS = 8
+_MOST_CHARTS = 40
+
+
+def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) -> str:
+    """Render the rows of a history, oldest first, as one self-contained page."""
+    body = join(
+        [
+            tag("header", tag("h1", name), tag("p", count_of(len(rows), "run"), class_="reason")),
+            tag("section", tag("h2", "Metrics"), tag("div", join(_charts(rows)), class_="charts")),
+            tag("section", tag("h2", "Versions"), _table(rows)),
+            tag("section", tag("h2", "Tags in the newest run"), _tags(rows[-1])) if rows else None,
+            tag("ul", join(tag("li", note) for note in notes)) if notes else None,
+        ]
+    )
+    return page(f"{name}: history", tag("main", body))
+
+
+def _charts(rows: Sequence[HistoryRow]) -> Iterator[Html]:
+    for metric in metric_names(rows)[:_MOST_CHARTS]:
+        of_rows = [row.find(metric) for row in rows]
+        units = {each.unit for each in of_rows if each is not None}
+        unit = next(iter(units), "")
+        points = [
+            (each.mean, each.low, each.high) if each is not None else (None, None, None)
+            for each in of_rows
+        ]
+        yield _chart(
+            metric, rows, points, zero_to_one=not unit, show=partial(value_text, unit=unit)
+        )
+    for name in ("p50", "p95", "p99"):
+        values = [(row.latency_s.get(name), None, None) for row in rows]
+        yield _chart(f"latency {name}", rows, values, zero_to_one=False, show=_seconds)
+    costs = [(row.cost_usd, None, None) for row in rows]
+    if any(cost is not None for cost, _, _ in costs):
+        yield _chart("cost of a run", rows, costs, zero_to_one=False, show=_dollars)
+    errors = [
+        (sum(row.errors.values()) / max(row.cases * row.trials, 1), None, None) for row in rows
+    ]
+    yield _chart("trials without a score", rows, errors, zero_to_one=True, show=_share)
+
+
+def _seconds(value: float) -> str:
+    return value_text(value, "s")
+
+
+def _dollars(value: float) -> str:
+    return value_text(value, "usd")
+
+
+def _share(value: float) -> str:
+    return value_text(value, "")
+
+
+def _chart(
+    title: str,
+    rows: Sequence[HistoryRow],
+    values: Sequence[tuple[float | None, float | None, float | None]],
+    *,
+    zero_to_one: bool,
+    show: Callable[[float], str],
+) -> Html:
+    points = [
+        Point(
+            label=f"{row.version} {row.created[:10]} {show(value) if value is not None else 'none'}",
+            value=value,
+            low=low,
+            high=high,
+            mark=f"another {changed}" if changed else "",
+        )
+        for row, (value, low, high), changed in zip(rows, values, changes_of(rows), strict=True)
+    ]
+    known = [value for value, _, _ in values if value is not None]
+    newest = f"{title}: {show(known[-1])}" if known else title
+    label = f"{title} over {len(rows)} runs"
+    return tag(
+        "div",
+        tag("h3", newest),
+        line_plot(points, label=label, zero_to_one=zero_to_one, show=show),
+        class_="chart",
+    )
+
+
+def _table(rows: Sequence[HistoryRow]) -> Html:
+    metrics = metric_names(rows)[:_MOST_METRICS]
+    titles = [
+        "date",
+        "version",
+        "what",
+        *metrics,
+        "latency p50 / p95 / p99",
+        "cost",
+        "errors",
+        "changed",
+    ]
+    cells = []
+    for row, changed in zip(reversed(rows), reversed(changes_of(rows)), strict=True):
+        latency = " / ".join(
+            value_text(row.latency_s.get(name), "s") for name in ("p50", "p95", "p99")
+        )
+        errors = ", ".join(f"{count} {kind}" for kind, count in row.errors.items())
+        cells.append(
+            (
+                row.created[:16].replace("T", " "),
+                tag("b", row.version or "-"),
+                "baseline" if row.kind == "baseline" else row.id,
+                *(interval_text(row.find(metric)) for metric in metrics),
+                latency if row.latency_s else "",
+                value_text(row.cost_usd, "usd") if row.cost_usd is not None else "",
+                errors,
+                f"another {changed}" if changed else "",
+            )
+        )
+    used = [column for column in range(len(titles)) if any(row[column] for row in cells)]
+    kept = [[row[column] for column in used] for row in cells]
+    return tag(
+        "div", table([titles[column] for column in used], kept, name="history"), class_="wide"
+    )
+
+
+def _tags(row: HistoryRow) -> Html:
+    tags = list(dict.fromkeys(each.tag for each in row.metrics if each.tag is not None))
+    names = [each.metric for each in row.metrics if each.tag is None and not each.unit][
+        :_MOST_METRICS
+    ]
+    cells = [(name, *(interval_text(row.find(metric, name)) for metric in names)) for name in tags]
+    return table(["tag", *names], cells, name="tags")

@@ -1,0 +1,62 @@
+"""HTML built from elements, in which every text is data: only what is built here is markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from evalkit.text import clean
+
+
+class Html(str):
+    """A piece of markup, made by `tag`; any other text is escaped when it is put into one."""
+
+    __slots__ = ()
+
+
+Child: TypeAlias = "Html | str | Iterable[Html] | None"
+
+_EMPTY = frozenset({"br", "hr", "input", "meta", "line", "rect", "circle", "path"})
+
+
+def tag(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
+    """One element; `class_` and `for_` stand for words Python keeps, `_` in names for `-`.
+
+    >>> tag("p", "1 < 2", class_="note")
+    '<p class="note">1 &lt; 2</p>'
+    """
+    opening = "".join(_attribute(key, value) for key, value in attributes.items())
+    if name in _EMPTY:
+        return Html(
+            f"<{name}{opening}>" if name in ("br", "hr", "input", "meta") else f"<{name}{opening}/>"
+        )
+    return Html(f"<{name}{opening}>{''.join(map(_inner, children))}</{name}>")
+
+
+def join(children: Iterable[Child]) -> Html:
+    """Several pieces one after another."""
+    return Html("".join(map(_inner, children)))
+
+
+def escape(text: str) -> Html:
+    """Data as text: what is invisible or reorders it is shown, what is markup means nothing."""
+    return Html(html.escape(clean(text, newlines=True), quote=True))
+
+
+def _inner(child: Child) -> str:
+    if child is None:
+        return ""
+    if isinstance(child, Html):
+        return child
+    return escape(child) if isinstance(child, str) else join(child)
+
+
+def _attribute(key: str, value: str | float | bool | None) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return f" {name}"
+    text = value if isinstance(value, str) else f"{value:g}"
+    return f' {name}="{html.escape(clean(text), quote=True)}"'
