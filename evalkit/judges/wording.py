@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from rapidfuzz.distance import OSA
-
 _SENTENCE = re.compile(r"[^\s].*?(?:[.!?…](?=\s)|[。！？]|\n|$)")
 _DIGIT = re.compile(r"\d")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[–—-]\s")
@@ -146,9 +144,21 @@ class Lexicon:
         if any(_begin_alike(word, other) for other in self._by_start.get(word[:4], ())):
             return True
         return len(word) > 5 and any(
-            abs(len(other) - len(word)) < 2 and OSA.distance(word, other, score_cutoff=1) < 2
+            abs(len(other) - len(word)) < 2 and _is_slip(word, other)
             for other in self._by_letter.get(word[0], ())
         )
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether a letter was left out, added, mistaken or swapped with the next."""
+    start = next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
+    one, other = one[start:], other[start:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return (len(one) < 2 and len(other) < 2) or (len(one) == 2 and one == other[::-1])
 
 
 def _begin_alike(one: str, other: str) -> bool:
