@@ -20,7 +20,7 @@ from evalkit.files import exists, read_stored, write_whole
 from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Case, Json, Location, Run, RunHeader, Trial
-from evalkit.trimming import without_exchanges
+from evalkit.trimming import without_reasons
 
 SCHEMA = "evalkit.baseline/v1"
 
@@ -102,7 +102,7 @@ def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
-    return canonical(pack({"case": kept, "trials": [without_exchanges(each) for each in trials]}))
+    return canonical(pack({"case": kept, "trials": [without_reasons(each) for each in trials]}))
 
 
 def read_baseline(path: Path) -> Run:

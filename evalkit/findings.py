@@ -37,6 +37,19 @@ class CheckedSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedRubric:
+    """A sound rubric in numbers: criteria, how many of them are checks, examples, good and bad controls."""
+
+    path: str
+    name: str
+    criteria: int
+    checks: int
+    examples: int
+    good_controls: int
+    bad_controls: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preview:
     """The size of a run; costs are None where no stored trial tells what one costs.
 

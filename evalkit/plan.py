@@ -12,10 +12,11 @@ from evalkit.agents import check_agent
 from evalkit.cache import Cache, cache_folder
 from evalkit.errors import ApprovalNeeded, InvalidInput
 from evalkit.holding import GateSource, Rival, join_sets, trials_side_by_side
-from evalkit.judgement import Reading
+from evalkit.judgement import JudgeSpec, Reading
 from evalkit.judges import check_judges, open_judges
 from evalkit.judging.panel import Panel
 from evalkit.loading.evalset import load_evalset
+from evalkit.loading.specs import CRITERIA
 from evalkit.metrics import Scorer, open_scorers, spec_digest
 from evalkit.project import find_root
 from evalkit.records import (
@@ -146,7 +147,8 @@ async def open_panel(
     """Hold the judges of a set ready; whatever is wrong with them is told by `check_judges`."""
     there = source.surround(surroundings) if source and source.evalset.judges else surroundings
     wrong = check_judges(evalset.judges, there)
-    async with open_judges(() if wrong else evalset.judges, there) as judges:
+    judges_to_open = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
+    async with open_judges(judges_to_open, there) as judges:
         clean = Redactor(surroundings.environ).clean_text
         panel = Panel(judges, Cache(cache_folder(surroundings.root, "verdicts"), Reading), clean)
         try:
@@ -215,9 +217,12 @@ def with_entrypoint(agent: AgentSpec | None, entrypoint: str) -> AgentSpec:
 
 
 def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
-    """The metrics of one case: the set's, with the case's own in their place or on top."""
+    """The metrics of one case: the set's, with the case's own in their place or on top.
+
+    A case's own metrics stand for the default one; what it demands in words comes on top of it.
+    """
     own = {spec.name: spec for spec in case.metrics}
-    shared = evalset.metrics or (() if own else DEFAULT_METRICS)
+    shared = evalset.metrics or (() if own.keys() - {CRITERIA} else DEFAULT_METRICS)
     wanted = [spec for spec in shared if not spec.tags or set(spec.tags) & set(case.tags)]
     replaced = [own.pop(spec.name, spec) for spec in wanted]
     return (*replaced, *own.values())
@@ -281,8 +286,8 @@ def find_scoring_problems(
     for spec in evalset.metrics if evalset.cases else ():
         if spec.name not in used:
             yield Problem(
-                message=f"metric {spec.name!r} scores no case: none has the label it compares with. "
-                f"Look at its `expected:` and `tags:`.",
+                message=f"metric {spec.name!r} scores no case: none has "
+                f"{opened[spec_digest(spec)].needs}",
                 where=spec.where,
             )
 

@@ -30,24 +30,30 @@ class Example:
     level: str
     input: str = ""
     reference: str = ""
+    context: str = ""
     explanation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """A built-in metric that decides a criterion without a judge."""
+    """A built-in metric that decides a criterion without a judge; `line` is where its file names it."""
 
     ref: str
     args: Mapping[str, Any] = field(default_factory=dict)
+    line: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Criterion:
-    """One judged dimension: a question, and the levels that may answer it, or a check."""
+    """One judged dimension: a question, and the levels that may answer it, or a check.
+
+    `otherwise` names the level of an answer in which nothing speaks for another one.
+    """
 
     name: str
     question: str = ""
     levels: tuple[Level, ...] = YES_OR_NO
+    otherwise: str = ""
     weight: float = 1.0
     examples: tuple[Example, ...] = ()
     check: Check | None = None
@@ -88,6 +94,7 @@ class Rubric:
 
     The score of an answer is the mean of its criteria's values by weight. It passes at `pass_at` or
     more; where `higher_is_better` is false, at `pass_at` or less. `needs` is what a case must give.
+    A judge is shown what is in `needs`, and of a case's reference and context nothing else.
     `anchors` names a file of answers with human verdicts that are judged again in every run. `digest`
     covers what a judge is asked and how its answers count.
     """
@@ -108,6 +115,16 @@ class Rubric:
     def judged(self) -> tuple[Criterion, ...]:
         """The criteria that a judge is asked about."""
         return tuple(criterion for criterion in self.criteria if criterion.check is None)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The lowest and the highest score that an answer can have."""
+        total = sum(criterion.weight for criterion in self.criteria)
+        if not total:
+            return 0.0, 1.0
+        counted = [(each.weight, [level.value for level in each.levels]) for each in self.criteria]
+        lowest = sum(weight * min(values) for weight, values in counted) / total
+        return lowest, sum(weight * max(values) for weight, values in counted) / total
 
     def is_passed(self, value: float) -> bool:
         """Whether a score is on the right side of the pass mark; rounding does not decide."""

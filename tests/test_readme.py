@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.loading.judges import JUDGE_KEYS
 from evalkit.metrics import METRICS
+from evalkit.metrics.rubric_opening import RUBRIC_REFS
 from tests.conftest import ECHO_SET, Project
 
 REPOSITORY = Path(__file__).parent.parent
@@ -81,7 +83,8 @@ def without_what_varies(session: str) -> str:
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
     """The shipped sets, where runs can be stored without touching the checkout."""
-    shutil.copytree(REPOSITORY / "evalsets", tmp_path / "evalsets")
+    for folder in ("evalsets", "rubrics"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
     return tmp_path
 
 
@@ -116,8 +119,8 @@ def test_the_reference_holds_every_command_and_option() -> None:
 
 def test_every_built_in_metric_is_in_the_table() -> None:
     text = README.read_text()
-    section = text[text.index("## Metrics") : text.index("## The gate")]
-    for name in METRICS:
+    section = text[text.index("## Metrics") : text.index("## Judging")]
+    for name in (*METRICS, *RUBRIC_REFS):
         assert f"| `{name}` |" in section, name
 
 
@@ -132,6 +135,37 @@ def test_the_plugin_of_the_readme_works(project: Project) -> None:
     scores = done.json["cases"][0]["trials"][0]["scores"]
     assert scores[0]["value"] == 1.0
     assert "sorry" in scores[0]["explanation"]
+
+
+def test_judging_names_every_shipped_rubric_and_every_key_of_a_judge() -> None:
+    text = README.read_text()
+    section = text[text.index("## Judging") : text.index("## The gate")]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    shipped = {path.stem for path in (REPOSITORY / "rubrics").glob("*.yaml")}
+    assert named == shipped | set(JUDGE_KEYS)
+
+
+def test_the_rubric_of_the_readme_is_valid_and_its_controls_hold(project: Project) -> None:
+    rubric, case = re.findall(
+        r"```yaml\n(# yaml[^`]*?rubric\.schema.*?|cases:\n  - id: two-prices.*?)```",
+        README.read_text(),
+        re.DOTALL,
+    )
+    project.write("next_step.yaml", rubric)
+    project.write(
+        "agent.py", "def answer(text):\n    return 'Express 12.90, standard 4.90 euros.'\n"
+    )
+    head = (
+        "agent: {python: ./agent.py:answer}\njudge: lexical\nmetrics: [{rubric: next_step.yaml}]\n"
+    )
+    project.write("set.yaml", head + case)
+    assert project.evalkit("validate", "next_step.yaml", "set.yaml").code == 0
+    done = project.evalkit("run", "set.yaml", "--format", "json")
+    assert done.code == 0, done
+    scores = {each["metric"]: each for each in done.json["cases"][0]["trials"][0]["scores"]}
+    assert set(scores) == {"next_step", "criteria"}
+    assert scores["criteria"]["passed"]
 
 
 def test_the_set_of_the_readme_is_valid(project: Project) -> None:

@@ -16,7 +16,8 @@ REPOSITORY = Path(__file__).parent.parent
 @pytest.fixture
 def shipped(tmp_path: Path) -> Project:
     made = Project(tmp_path / "shipped")
-    shutil.copytree(REPOSITORY / "evalsets", made.folder / "evalsets")
+    for folder in ("evalsets", "rubrics"):
+        shutil.copytree(REPOSITORY / folder, made.folder / folder)
     return made
 
 

@@ -151,6 +151,30 @@ def test_the_topic_is_that_of_the_first_article_and_none_without(support: EvalSe
         assert case.expected["answered"] is bool(articles), case.id
 
 
+def test_every_case_has_a_reference_and_one_that_declines_states_its_facts(
+    support: EvalSet,
+) -> None:
+    declined = [case for case in support.cases if not case.expected["answered"]]
+    assert all(case.expected["answer"].strip() for case in support.cases)
+    facts = Coverage(expected="facts")
+    for case in declined:
+        scored = facts.score(case, Output(text=case.expected["answer"]))
+        assert scored.passed, (case.id, scored.explanation)
+
+
+def test_it_is_judged_by_three_rubrics_and_gated_on_each_in_another_way(support: EvalSet) -> None:
+    assert [judge.kind for judge in support.judges] == ["lexical"]
+    rubrics = {spec.name for spec in support.metrics if spec.ref == "rubric"}
+    assert rubrics == {"correctness", "refusal", "toxicity"}
+    rules = {rule.metric: rule for rule in support.gate if rule.metric in rubrics}
+    assert rules["correctness"].max_drop
+    assert rules["refusal"].min
+    assert rules["toxicity"].max
+    assert [rule.metric for rule in support.gate if rule.primary] == ["facts"]
+    demanding = [case for case in support.cases if "criteria" in {m.name for m in case.metrics}]
+    assert len(demanding) >= 3
+
+
 def test_every_article_says_what_it_is_about() -> None:
     languages = set()
     for path in sorted(KNOWLEDGE.glob("*.md")):

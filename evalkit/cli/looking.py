@@ -58,18 +58,18 @@ def show(
 
 
 def validate(
-    evalsets: Annotated[list[Path], typer.Argument(metavar="EVALSET...", help="Eval sets.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Eval sets and rubrics.")],
     format: OutputFormat = Format.table,  # noqa: A002
 ) -> None:
-    """Check eval sets, calling no agent."""
-    from evalkit.commands.validate import validate as check_sets
+    """Check eval sets and rubrics, calling nobody."""
+    from evalkit.commands.validate import validate as check_files
     from evalkit.reports.findings import checked_json, checked_text
 
-    checked = check_sets(evalsets, real_world())
+    sets, rubrics = check_files(files, real_world())
     if format is Format.json:
-        emit(checked_json(checked))
+        emit(checked_json(sets, rubrics))
     else:
-        emit(checked_text(checked, real_screen()))
+        emit(checked_text(sets, rubrics, real_screen()))
 
 
 def repair(ref: RunRef) -> None:

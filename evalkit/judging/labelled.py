@@ -38,7 +38,10 @@ class Labelled:
 
 
 def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[Labelled, ...]:
-    """The distinct answers among labels of a rubric, in their order; all its criteria are asked."""
+    """The distinct answers among labels of a rubric, in their order; all its criteria are asked.
+
+    A judge is shown of each what it is shown of an answer in a run.
+    """
     by_item: dict[str, list[HumanLabel]] = {}
     for label in labels:
         by_item.setdefault(label.item, []).append(label)
@@ -48,8 +51,8 @@ def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[Labelled
                 criteria=rubric.judged,
                 answer=found[0].answer,
                 input=found[0].input,
-                reference=found[0].reference,
-                context=found[0].context,
+                reference=found[0].reference if "reference" in rubric.needs else "",
+                context=found[0].context if "context" in rubric.needs else "",
                 description=rubric.description,
             ),
             labels=tuple(found),

@@ -17,7 +17,7 @@ from evalkit.rubric import Criterion
 VERSION = 1
 """Raised whenever the same question is put in other words, so that no older verdict is taken for it."""
 
-_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 _RULES = """\
 You grade one answer of an AI agent by the criteria below.
@@ -52,7 +52,7 @@ class Message:
 
 
 def key_of(number: int, criterion: Criterion) -> str:
-    """What a criterion is called in a reply: its name, where that can be a key everywhere."""
+    """What a criterion is called in a reply: its name, where that can be a key everywhere, or its number."""
     return criterion.name if _PLAIN_NAME.fullmatch(criterion.name) else f"criterion_{number + 1}"
 
 
@@ -91,10 +91,14 @@ def _describe(key: str, criterion: Criterion) -> str:
         f"- {level.name}: {level.description}" if level.description else f"- {level.name}"
         for level in criterion.levels
     ]
+    if criterion.otherwise:
+        lines.append(
+            f"Where nothing in the answer speaks for another level, it is {criterion.otherwise}."
+        )
     for example in criterion.examples:
         shown = {
             name: text
-            for name in ("input", "reference", "answer")
+            for name in ("input", "context", "reference", "answer")
             if (text := getattr(example, name))
         }
         because = f", because {example.explanation}" if example.explanation else ""

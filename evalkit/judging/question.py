@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalkit.digest import digest
-from evalkit.rubric import Criterion
+from evalkit.rubric import Criterion, Example
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +33,9 @@ class Question:
                 criterion.name,
                 criterion.question,
                 [[level.name, level.description] for level in criterion.levels],
+                criterion.otherwise,
                 [
-                    [example.answer, example.level, example.input, example.reference]
+                    [getattr(example, name) for name in Example.__dataclass_fields__]
                     for example in criterion.examples
                 ],
             ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
 from evalkit.digest import digest
+from evalkit.loading.criteria import read_criteria
 from evalkit.loading.nodes import (
     Broken,
     ListNode,
@@ -19,11 +21,10 @@ from evalkit.loading.nodes import (
     value_of,
 )
 from evalkit.loading.reading import Fields, open_fields
-from evalkit.loading.rubrics import read_criteria
-from evalkit.loading.specs import read_metrics
+from evalkit.loading.specs import CRITERIA, read_metrics
 from evalkit.records import Case, Json, MetricSpec, Problem, Role, Turn
 
-CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics", "criteria")
+CASE_KEYS = ("id", "input", "expected", "tags", "metadata", "cluster", "metrics", CRITERIA)
 TURN_KEYS = ("role", "content")
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -82,14 +83,30 @@ def _digest_case(
     return digest({"input": turns, "expected": expected, "metadata": metadata, "metrics": own})
 
 
-def _read_criteria(fields: Fields) -> MetricSpec:
+def _read_criteria(fields: Fields) -> MetricSpec | None:
     """What only this case demands, as a metric of its own, which passes when all of it is met."""
-    criteria = read_criteria(fields, "criteria")
+    criteria = read_criteria(fields, CRITERIA)
+    place = fields.get(CRITERIA)
+    for criterion in criteria:
+        best = max(level.value for level in criterion.levels)
+        if criterion.weight and best < 1:
+            fields.complain(
+                f"criterion {quote(criterion.name)}: its best level counts {best:g}, and a case's own "
+                f"criteria pass when each has a level that counts 1.",
+                place,
+            )
+    if place is None or not criteria:
+        return None
+    # A case's digest covers its metrics' arguments, and where a check stands is none of them.
+    plain = (
+        replace(each, check=replace(each.check, line=0) if each.check else None)
+        for each in criteria
+    )
     return MetricSpec(
-        ref="criteria",
-        name="criteria",
-        args={"criteria": [msgspec.to_builtins(criterion) for criterion in criteria]},
-        where=fields.node.where,
+        ref=CRITERIA,
+        name=CRITERIA,
+        args={CRITERIA: [msgspec.to_builtins(criterion) for criterion in plain]},
+        where=place.where,
     )
 
 
@@ -109,8 +126,9 @@ def read_case(node: Node, problems: list[Problem]) -> Case | None:
     cluster = fields.label("cluster")
     own_metrics = fields.get("metrics")
     metrics = () if own_metrics is None else read_metrics(own_metrics, owner, problems)
-    if fields.get("criteria") is not None:
-        metrics = (*metrics, _read_criteria(fields))
+    if CRITERIA in fields.node.members:
+        own_criteria = _read_criteria(fields)
+        metrics = (*metrics, *([own_criteria] if own_criteria else []))
     if case_id is None:
         return None
     return Case(

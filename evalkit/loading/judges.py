@@ -31,9 +31,17 @@ def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
     if not entries or len(entries) > MOST_JUDGES:
         message = f"judge: {len(entries)} judges; name one, or up to {MOST_JUDGES} in turn."
         problems.append(Problem(message=message, where=node.where))
-        return ()
-    judges = (_read_judge(item, problems) for item in entries)
-    return tuple(judge for judge in judges if judge is not None)
+        return (JudgeSpec(kind="lexical"),)
+    found = [(item, _read_judge(item, problems)) for item in entries]
+    judges = tuple(judge for _, judge in found if judge is not None)
+    for item, judge in found[:-1]:
+        if judge is not None and judge.kind == "lexical":
+            message = (
+                "judge: lexical is never down, so that what follows it never serves. Put it last."
+            )
+            problems.append(Problem(message=message, where=item.where))
+    # Where none can be read that has been told, and no rubric is told that it lacks one.
+    return judges or (JudgeSpec(kind="lexical"),)
 
 
 def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
@@ -60,6 +68,13 @@ def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
         else:
             fields.complain(f"nothing says who judges. Add one of {', '.join(JUDGE_KINDS)}.")
         return None
+    if kinds == ["lexical"] and len(fields.node.members) > 1:
+        others = [key for key in fields.node.members if key in JUDGE_KEYS and key != "lexical"]
+        if others:
+            fields.complain(
+                f"lexical asks nobody and always says the same. Remove {', '.join(others)}.",
+                fields.node.members[others[0]].where,
+            )
     given = {
         "votes": _read_votes(fields),
         "concurrency": fields.integer("concurrency", at_least=1, at_most=1000),

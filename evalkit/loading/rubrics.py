@@ -1,30 +1,22 @@
-"""A rubric file, or the criteria of one case, turned from nodes into a Rubric."""
+"""A rubric file turned into a Rubric, or into everything that is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import msgspec
 
 from evalkit.digest import digest
-from evalkit.loading.nodes import Broken, ListNode, MappingNode, Node, Scalar, is_null, quote
+from evalkit.loading.criteria import read_criteria
+from evalkit.loading.nodes import MappingNode, Node, is_null, quote
 from evalkit.loading.reading import Fields, open_fields, suggest
-from evalkit.loading.specs import only_given, read_args, read_entries
+from evalkit.loading.specs import only_given
 from evalkit.loading.yamlio import parse_yaml
 from evalkit.records import Location, Problem
-from evalkit.rubric import (
-    YES_OR_NO,
-    CalibrationWish,
-    Check,
-    Control,
-    Criterion,
-    Example,
-    Level,
-    Need,
-    Rubric,
-)
+from evalkit.rubric import CalibrationWish, Control, Need, Rubric
 from evalkit.sources import Unreadable, read_file, shown_path
 
 RUBRIC_KEYS = (
@@ -38,40 +30,52 @@ RUBRIC_KEYS = (
     "anchors",
     "require_calibration",
 )
-CRITERION_KEYS = ("name", "question", "levels", "weight", "examples", "check")
-LEVEL_KEYS = ("name", "value", "description")
-EXAMPLE_KEYS = ("answer", "level", "input", "reference", "explanation")
 CONTROL_KEYS = ("name", "answer", "input", "reference", "context")
 CONTROLS_KEYS = ("good", "bad")
 CALIBRATION_KEYS = ("kappa", "labels")
 
 NEEDS: tuple[Need, ...] = ("reference", "context")
-MOST_CRITERIA = 20
-"""Of one rubric: they are all asked in one call, and a longer list is answered carelessly."""
-MOST_LEVELS = 10
+MOST_CONTROLS = 50
+"""Of each side: every one is a call in every judged run."""
+
+MAX_RUBRIC_BYTES = 2**20
+"""Of one file; a judge reads all of it with every answer."""
+
+OF_RUBRICS = frozenset({"rubric", "criteria", "controls", "pass_at", "needs"})
+"""Keys that an eval set does not have."""
+
+
+def is_rubric(node: Node | None) -> bool:
+    """Whether what stands in a file is meant as a rubric, going by its keys."""
+    return isinstance(node, MappingNode) and bool(OF_RUBRICS & set(node.members))
 
 
 def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
-    """Read a rubric file, and everything that is wrong with it; None when there is no rubric in it."""
+    """Read a rubric file, and everything that is wrong with it; None when anything is."""
+    rubric, problems = read_rubric(path)
+    return (None if problems else rubric), problems
+
+
+def read_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
+    """Read a rubric file as far as it can be read, and everything that is wrong with it."""
     problems: list[Problem] = []
     where = Location(path=shown_path(path))
     try:
-        node = parse_yaml(read_file(path), where.path, problems)
+        node = parse_yaml(read_file(path, MAX_RUBRIC_BYTES), where.path, problems)
     except Unreadable as trouble:
-        return None, [Problem(message=f"the rubric {trouble}", where=where)]
+        return None, [Problem(message=f"the file {trouble}", where=where)]
     if node is None or is_null(node):
         if not problems:
             problems.append(Problem(message="the rubric is empty. Add `criteria:`.", where=where))
         return None, problems
     fields = open_fields(node, "rubric", RUBRIC_KEYS, problems)
-    if fields is None:
-        return None, problems
-    rubric = _read_rubric(fields, path)
-    return (None if problems else rubric), problems
+    return (_read_rubric(fields, path) if fields else None), problems
 
 
 def _read_rubric(fields: Fields, path: Path) -> Rubric:
+    known_problems = len(fields.problems)
     criteria = read_criteria(fields, "criteria")
+    are_sound = len(fields.problems) == known_problems
     given = {
         "pass_at": fields.number("pass_at", at_least=0),
         "higher_is_better": fields.flag("higher_is_better"),
@@ -87,49 +91,86 @@ def _read_rubric(fields: Fields, path: Path) -> Rubric:
         controls=_read_controls(fields),
         **only_given(given),
     )
-    _check_pass_mark(fields, rubric)
-    _check_needs(fields, rubric)
+    if given["pass_at"] is not None:
+        _check_pass_mark(fields, rubric.pass_at, rubric if are_sound else None)
+    elif "pass_at" not in fields.node.members or is_null(fields.node.members["pass_at"].node):
+        fields.complain(
+            "pass_at is missing: nothing says from which score on an answer passes. "
+            "Add `pass_at: 0.7`."
+        )
+    if rubric.criteria and not rubric.judged and rubric.controls:
+        fields.complain(
+            "controls check a judge, and every criterion is a check. Remove them.",
+            fields.get("controls"),
+        )
+    _check_references(fields, rubric)
     return replace(rubric, digest=digest_rubric(rubric))
 
 
 def digest_rubric(rubric: Rubric) -> str:
     """What tells one rubric from another: what is asked, and how the answers count."""
     criteria = [msgspec.to_builtins(criterion) for criterion in rubric.criteria]
+    for criterion in criteria:
+        # Moving a check to another line changes nothing.
+        criterion["check"] = criterion["check"] and {**criterion["check"], "line": 0}
     return digest(
         [criteria, rubric.needs, rubric.pass_at, rubric.higher_is_better, rubric.description]
     )
 
 
-def _check_pass_mark(fields: Fields, rubric: Rubric) -> None:
-    if fields.get("pass_at") is None and not isinstance(fields.node.members.get("pass_at"), Broken):
-        fields.complain(
-            "pass_at is missing: nothing says from which score on an answer passes. "
-            "Add `pass_at: 0.7`."
-        )
-        return
-    top = 1.0 if rubric.higher_is_better else max(0.0, rubric.pass_at)
-    if rubric.pass_at > top or rubric.pass_at > 1:
-        fields.complain(
-            f"pass_at is {rubric.pass_at:g}, and no score is above 1. Write a share such as 0.7.",
-            fields.get("pass_at"),
-        )
-    elif rubric.higher_is_better and rubric.pass_at == 0:
-        fields.complain("pass_at is 0: every answer would pass.", fields.get("pass_at"))
-    elif not rubric.higher_is_better and rubric.pass_at == 1:
-        fields.complain(
-            "pass_at is 1: every answer would pass, as less is better.", fields.get("pass_at")
-        )
+def _check_pass_mark(fields: Fields, mark: float, rubric: Rubric | None) -> None:
+    """A mark that every answer reaches, or none, decides nothing; None where criteria are unsound."""
+    trouble = ""
+    if mark > 1:
+        percent = f"For {mark:g} percent write {mark / 100:g}" if mark <= 100 else "Write 0.7"
+        trouble = f"pass_at is a share in 0..1, not {mark:g}. {percent}."
+    elif rubric is not None:
+        trouble = _find_vain_mark(mark, rubric)
+    if trouble:
+        fields.complain(trouble, fields.get("pass_at"))
 
 
-def _check_needs(fields: Fields, rubric: Rubric) -> None:
-    """A control of a rubric that needs a reference or context has to come with one."""
+def _find_vain_mark(mark: float, rubric: Rubric) -> str:
+    lowest, highest = rubric.reach
+    slack = 1e-9
+    if rubric.higher_is_better:
+        if mark > highest + slack:
+            return (
+                f"pass_at is {mark:g}, and the best levels come to {highest:g}: nothing could pass."
+            )
+        if mark <= lowest + slack:
+            return f"pass_at is {mark:g}, and the worst levels come to {lowest:g}: everything would pass."
+        return ""
+    less = f"pass_at is {mark:g}, less is better, and"
+    if mark < lowest - slack:
+        return f"{less} the lowest levels come to {lowest:g}: nothing could pass."
+    if mark >= highest - slack:
+        return f"{less} no score is above {highest:g}: everything would pass."
+    return ""
+
+
+def _check_references(fields: Fields, rubric: Rubric) -> None:
+    """Controls come with what the rubric needs; nothing comes with what no judge is shown."""
+    place = fields.get("controls")
     for control in rubric.controls:
-        for need in rubric.needs:
-            if not getattr(control, need):
+        for need in NEEDS:
+            if need in rubric.needs and not getattr(control, need).strip():
                 fields.complain(
-                    f"control {quote(control.name)} has no {need}, which the rubric needs.",
-                    fields.get("controls"),
+                    f"control {quote(control.name)} has no {need}, which the rubric needs.", place
                 )
+            elif need not in rubric.needs and getattr(control, need):
+                fields.complain(
+                    f"control {quote(control.name)} has a {need}, which no judge is shown. "
+                    f"Add `needs: [{need}]`, or remove it.",
+                    place,
+                )
+    for criterion, need in product(rubric.criteria, NEEDS):
+        if need not in rubric.needs and any(getattr(each, need) for each in criterion.examples):
+            fields.complain(
+                f"criterion {quote(criterion.name)}: an example has a {need}, and of an answer no judge "
+                f"is shown one. Add `needs: [{need}]`, or remove it.",
+                fields.get("criteria"),
+            )
 
 
 def _read_needs(fields: Fields) -> tuple[Need, ...]:
@@ -159,128 +200,9 @@ def _read_calibration(fields: Fields) -> CalibrationWish | None:
     if kappa is not None and kappa > 1:
         wish.complain(f"kappa is at most 1, not {kappa:g}.", wish.get("kappa"))
     labels = wish.integer("labels", at_least=1)
-    if kappa is None and labels is None:
+    if not set(CALIBRATION_KEYS) & set(wish.node.members):
         wish.complain("asks for nothing. Write {kappa: 0.6, labels: 60}.")
     return CalibrationWish(**only_given({"kappa": kappa, "labels": labels}))
-
-
-def read_criteria(fields: Fields, key: str) -> tuple[Criterion, ...]:
-    """The criteria under a key: at least one, of different names; a text alone is a question."""
-    node = fields.get(key)
-    entries = () if node is None else read_entries(key, node, fields.problems)
-    if not entries:
-        if node is None or (isinstance(node, ListNode) and not node.items):
-            fields.complain(f"{key} is empty: nothing would be judged. Add a question.")
-        return ()
-    if len(entries) > MOST_CRITERIA:
-        fields.complain(
-            f"{len(entries)} criteria; at most {MOST_CRITERIA} are judged at a time. Split them.",
-            entries[MOST_CRITERIA].where,
-        )
-        return ()
-    criteria: dict[str, Criterion] = {}
-    for number, item in enumerate(entries, start=1):
-        criterion = _read_criterion(item, number, fields)
-        if criterion is None:
-            continue
-        if criterion.name in criteria:
-            fields.complain(
-                f"a second criterion is called {quote(criterion.name)}. Give it another name.", item
-            )
-        criteria.setdefault(criterion.name, criterion)
-    if criteria and not any(criterion.weight for criterion in criteria.values()):
-        fields.complain("all weights are 0: nothing would count.", node)
-    return tuple(criteria.values())
-
-
-def _read_criterion(node: Node, number: int, above: Fields) -> Criterion | None:
-    if isinstance(node, Scalar) and not is_null(node):
-        return Criterion(name=f"criterion_{number}", question=node.text)
-    fields = open_fields(node, f"{above.owner}: criterion", CRITERION_KEYS, above.problems)
-    if fields is None:
-        return None
-    name = fields.label("name") or f"criterion_{number}"
-    fields = replace(fields, owner=f"{above.owner}: criterion {quote(name)}")
-    levels = _read_levels(fields)
-    given = {
-        "question": fields.text("question"),
-        "weight": fields.number("weight", at_least=0),
-        "check": _read_check(fields),
-    }
-    criterion = Criterion(
-        name=name,
-        levels=levels,
-        examples=_read_examples(fields, levels),
-        **only_given(given),
-    )
-    if criterion.check is None and not criterion.question.strip():
-        fields.complain("question is missing. Ask what the judge is to decide, or add `check:`.")
-    if criterion.check is not None:
-        for key in ("question", "levels", "examples"):
-            if key in fields.node.members:
-                fields.complain(
-                    f"{key} is for a judge, and a check needs none. Remove one of them."
-                )
-    return criterion
-
-
-def _read_levels(fields: Fields) -> tuple[Level, ...]:
-    entries = fields.items("levels")
-    if entries is None:
-        return YES_OR_NO
-    levels: dict[str, Level] = {}
-    for item in entries[: MOST_LEVELS + 1]:
-        level = open_fields(item, f"{fields.owner}: level", LEVEL_KEYS, fields.problems)
-        if level is None:
-            continue
-        name, value = level.label("name"), level.number("value", at_least=0)
-        if name is None or value is None:
-            for key in ("name", "value"):
-                if key not in level.node.members:
-                    level.complain(f"{key} is missing. Write {{name: good, value: 1}}.")
-            continue
-        if value > 1:
-            level.complain(f"value is a share in 0..1, not {value:g}.", level.get("value"))
-        if name in levels:
-            level.complain(f"a second level is called {quote(name)}.", item)
-        levels[name] = Level(name=name, value=value, description=level.text("description") or "")
-    if len(entries) > MOST_LEVELS:
-        fields.complain(f"{len(entries)} levels; at most {MOST_LEVELS} can be told apart.")
-    elif len(entries) < 2 or (levels and len({level.value for level in levels.values()}) < 2):
-        fields.complain(
-            "levels must be two or more of different value; with one, every answer gets it.",
-            fields.get("levels"),
-        )
-    return tuple(levels.values()) or YES_OR_NO
-
-
-def _read_examples(fields: Fields, levels: Sequence[Level]) -> tuple[Example, ...]:
-    examples = []
-    names = [level.name for level in levels]
-    for item in fields.items("examples") or ():
-        example = open_fields(item, f"{fields.owner}: example", EXAMPLE_KEYS, fields.problems)
-        if example is None:
-            continue
-        answer, level = example.required_text("answer"), example.required_text("level")
-        if level is not None and level not in names:
-            near = suggest(level, names) or f". Levels: {', '.join(names)}."
-            example.complain(f"no level is called {quote(level)}{near}", example.get("level"))
-        given = {key: example.text(key) for key in ("input", "reference", "explanation")}
-        if answer is not None and level is not None:
-            examples.append(Example(answer=answer, level=level, **only_given(given)))
-    return tuple(examples)
-
-
-def _read_check(fields: Fields) -> Check | None:
-    node = fields.get("check")
-    if isinstance(node, Scalar):
-        return Check(ref=node.text)
-    if isinstance(node, MappingNode) and len(node.members) == 1:
-        ((ref, member),) = node.members.items()
-        return Check(ref=ref, args=read_args(member.node))
-    if node is not None:
-        fields.complain("check is one built-in metric, as in {contains: [30 days]}.", node)
-    return None
 
 
 def _read_controls(fields: Fields) -> tuple[Control, ...]:
@@ -290,21 +212,49 @@ def _read_controls(fields: Fields) -> tuple[Control, ...]:
     sides = open_fields(node, "controls", CONTROLS_KEYS, fields.problems)
     if sides is None:
         return ()
-    found = []
-    for side in CONTROLS_KEYS:
-        entries = sides.items(side) or ()
-        if not entries:
+    entries = [
+        (side, number, item)
+        for side in CONTROLS_KEYS
+        for number, item in enumerate(_control_items(sides, side), start=1)
+    ]
+    found: dict[str, Control] = {}
+    known: dict[tuple[str, ...], bool] = {}
+    for side, number, item in entries:
+        control = _read_control(item, side, number, fields)
+        if control is None:
+            continue
+        first = found.setdefault(control.name.casefold(), control)
+        if first is not control:
             sides.complain(
-                f"{side} has no answer. A judge is checked by at least one good and one bad answer."
+                f"a second control is called {quote(control.name)}. Give it another name.", item
             )
-        for number, item in enumerate(entries, start=1):
-            control = open_fields(item, f"control ({side})", CONTROL_KEYS, fields.problems)
-            answer = control.required_text("answer") if control is not None else None
-            if control is None or answer is None:
-                continue
-            given = {key: control.text(key) for key in ("input", "reference", "context")}
-            name = control.label("name") or f"{side}-{number}"
-            found.append(
-                Control(name=name, passes=side == "good", answer=answer, **only_given(given))
-            )
-    return tuple(found)
+        told = (control.answer, control.input, control.reference, control.context)
+        if known.setdefault(told, control.passes) != control.passes:
+            sides.complain(f"control {quote(control.name)}: the same answer is good and bad.", item)
+    return tuple(found.values())
+
+
+def _control_items(sides: Fields, side: str) -> Iterable[Node]:
+    member = sides.node.members.get(side)
+    items = sides.items(side)
+    if items == () or member is None or is_null(member.node):
+        sides.complain(
+            f"{side} has no answer. A judge is checked by at least one good and one bad answer."
+        )
+    items = items or ()
+    if len(items) > MOST_CONTROLS:
+        sides.complain(
+            f"{side} has {len(items)} answers; at most {MOST_CONTROLS} are judged in every run.",
+            items[MOST_CONTROLS].where,
+        )
+    return items[:MOST_CONTROLS]
+
+
+def _read_control(item: Node, side: str, number: int, fields: Fields) -> Control | None:
+    control = open_fields(item, f"control ({side})", CONTROL_KEYS, fields.problems)
+    answer = control.required_text("answer") if control is not None else None
+    if control is None or answer is None:
+        return None
+    given = {key: control.text(key) for key in ("input", "reference", "context")}
+    name = control.label("name") or f"{side}-{number}"
+    return Control(name=name, passes=side == "good", answer=answer, **only_given(given))

@@ -27,6 +27,9 @@ AGENT_KEYS = (*AGENT_KINDS, "version", "timeout_s", "attempts", "env")
 METRIC_KEYS = ("name", "tags")
 """Beside the one key that says which metric it is."""
 
+CRITERIA = "criteria"
+"""The key under which a case says what it demands beyond its set, and the metric that it becomes."""
+
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
 CASE_LIMITS = ("max_regressed", "must_pass", "broken_cases")
 RULE_KEYS = (
@@ -139,6 +142,12 @@ def _name_metric(ref: str, args: Mapping[str, Json], fields: Fields) -> MetricSp
         return None
     if fields.get("name") is not None:
         name = fields.label("name") or ""
+    if name == CRITERIA:
+        fields.complain(
+            "'criteria' is the metric that a case's own `criteria:` become. Write them on the case, or "
+            "name this metric otherwise."
+        )
+        return None
     if not name:
         return None
     tags = fields.labels("tags") or ()

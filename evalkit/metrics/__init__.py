@@ -17,6 +17,7 @@ from evalkit.metrics.metric import BuiltIn
 from evalkit.metrics.numeric import Numeric
 from evalkit.metrics.patterns import Regex
 from evalkit.metrics.plugged import Plugin, PluginScorer, find_plugin, open_plugins
+from evalkit.metrics.rubric import RUBRIC, RubricScorer
 from evalkit.metrics.rubric_opening import RUBRIC_REFS, open_rubric
 from evalkit.metrics.scorers import BuiltInScorer, Scorer
 from evalkit.metrics.similarity import Similarity
@@ -61,6 +62,7 @@ async def open_scorers(
     panel = panel or Panel((), Cache(surroundings.root, Reading), str)
     problems: list[Problem] = []
     scorers: dict[str, Scorer] = {}
+    rubrics: dict[str, RubricScorer] = {}
     plugins: dict[str, Plugin] = {}
     for spec in specs:
         if spec.ref in METRICS:
@@ -71,6 +73,7 @@ async def open_scorers(
             rubric = open_rubric(spec, surroundings, panel, METRICS, problems)
             if rubric:
                 scorers[spec_digest(spec)] = rubric
+                _refuse_second(rubric, rubrics, problems)
         elif plugin := find_plugin(spec, surroundings, problems, (*METRICS, *RUBRIC_REFS)):
             plugins[spec_digest(spec)] = plugin
     async with open_plugins(tuple(plugins.values()), surroundings, problems) as pools:
@@ -79,3 +82,16 @@ async def open_scorers(
         for key, plugin in plugins.items():
             scorers[key] = PluginScorer.of(plugin, pools[plugin.key])
         yield scorers
+
+
+def _refuse_second(
+    opened: RubricScorer, rubrics: dict[str, RubricScorer], problems: list[Problem]
+) -> None:
+    """One name, one rubric: its controls are told by the metric's name, and so are its scores."""
+    spec, first = opened.spec, rubrics.setdefault(opened.spec.name, opened)
+    if spec.ref == RUBRIC and first.rubric.digest != opened.rubric.digest:
+        message = (
+            f"{spec.name}: another rubric goes by this name at {first.spec.where}. "
+            f"Give one a `name:` of its own."
+        )
+        problems.append(Problem(message=message, where=spec.where))

@@ -43,6 +43,16 @@ def check_pass_mark(pass_at: float) -> None:
         raise ValueError(f"pass_at: {pass_at!r} is not a share above 0 and at most 1, such as 0.8.")
 
 
+def check_output_path(name: str, path: str) -> None:
+    """Refuse a dotted path that leads nowhere in any output (ValueError)."""
+    root = path.partition(".")[0]
+    if root not in Output.__dataclass_fields__ or root == "error":
+        raise ValueError(
+            f"{name}: an output has no {root!r}. It has text, data, tool_calls, metadata, replies, "
+            "usage, cost_usd, latency_s and flags."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuiltIn:
     """A metric that ships with evalkit; its fields are its arguments.
@@ -84,12 +94,7 @@ class AnswerMetric(BuiltIn):
     expected: str = ""
 
     def __post_init__(self) -> None:
-        root = self.of.partition(".")[0]
-        if root not in Output.__dataclass_fields__ or root == "error":
-            raise ValueError(
-                f"of: an output has no {root!r}. It has text, data, tool_calls, metadata, replies, "
-                "usage, cost_usd, latency_s and flags."
-            )
+        check_output_path("of", self.of)
 
     @property
     def needs_expected(self) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from evalkit.digest import digest
 from evalkit.errors import InvalidInput
-from evalkit.metrics.scorers import metric_error, settle
+from evalkit.metrics.scorers import NEEDS_LABEL, metric_error, settle
 from evalkit.plugins import NotFound, locate_plugin
 from evalkit.records import (
     AgentError,
@@ -90,6 +90,11 @@ class PluginScorer:
     def waits(self) -> bool:
         """For the plugin's process."""
         return True
+
+    @property
+    def needs(self) -> str:
+        """Nothing that could be told beforehand but a tag."""
+        return NEEDS_LABEL
 
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a plugin says so by its score
         """A plugin is asked about every case."""

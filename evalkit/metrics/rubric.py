@@ -17,15 +17,18 @@ from evalkit.judging.panel import Panel
 from evalkit.judging.question import Question
 from evalkit.judging.scoring import combine_votes, score_verdicts, to_judgement
 from evalkit.loading.calibrations import why_advisory
-from evalkit.metrics.metric import BuiltIn, text_of
+from evalkit.metrics.metric import BuiltIn, check_output_path, text_of
 from evalkit.metrics.paths import ABSENT, find
 from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
 from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
-from evalkit.rubric import Rubric
+from evalkit.rubric import Need, Rubric
 
 RUBRIC = "rubric"
-CRITERIA = "criteria"
-"""The metric that judges what a case demands beyond what its set does."""
+
+PARTS_OF_CASES = ("metadata", "expected", "input")
+
+ANSWER = "answer"
+"""The member of `expected` that is the reference where it is a mapping and nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,8 @@ class RubricArguments(BuiltIn):
     Args:
         file: the rubric.
         of: the part of the output that is judged, as a dotted path.
-        reference: where in `expected` the reference is, as a dotted path; empty means all of it.
+        reference: where in `expected` the reference is, as a dotted path; empty means its `answer` where
+            it is a mapping that has one, else all of it.
         context: where what the answer had to rest on is: `case.metadata.context`, or in the output,
             `output.data.articles`.
     """
@@ -48,10 +52,19 @@ class RubricArguments(BuiltIn):
     context: str = "case.metadata.context"
 
     def __post_init__(self) -> None:
-        if self.context.partition(".")[0] not in ("case", "output"):
+        check_output_path("of", self.of)
+        side, _, path = self.context.partition(".")
+        if side not in ("case", "output") or not path:
             raise ValueError(
                 f"context: {self.context!r} begins with neither case. nor output., "
                 "as in case.metadata.context or output.data.articles."
+            )
+        if side == "output":
+            check_output_path("context", path)
+        elif path.partition(".")[0] not in PARTS_OF_CASES:
+            raise ValueError(
+                f"context: a case has no {path.partition('.')[0]!r} to judge by. It has "
+                f"{', '.join(PARTS_OF_CASES)}."
             )
 
 
@@ -59,6 +72,8 @@ class RubricArguments(BuiltIn):
 class RubricScorer:
     """One rubric of a run, and where in case and output to find what it judges.
 
+    `shown` is what a judge sees of a case beside its input: what the rubric needs, for a case's own
+    criteria whatever there is.
     `calibrations` are what judges were found to be worth under it, where it requires to know.
     """
 
@@ -69,6 +84,7 @@ class RubricScorer:
     of: str = "text"
     reference: str = ""
     context: str = "case.metadata.context"
+    shown: tuple[Need, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
 
     @property
@@ -96,18 +112,35 @@ class RubricScorer:
         """For the judge."""
         return True
 
+    @property
+    def needs(self) -> str:
+        """What the rubric needs, and where it was looked for."""
+        label = f"expected.{self.reference}" if self.reference else "expected"
+        places = {
+            "reference": f"a reference, looked for in `{label}`",
+            "context": f"a context, looked for in `{self.context}`",
+        }
+        wanted = " and ".join(places[need] for need in self.rubric.needs)
+        return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
+
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):
-            return False
+            return self._hides_reference(case)
         in_case = self.context.startswith("case.")
         return "context" not in self.rubric.needs or not in_case or bool(self._context(case, None))
 
     def problem_with(self, case: Case) -> str | None:
-        """A label that a check cannot use."""
+        """A label in which no reference can be told, or that a check cannot use."""
+        if "reference" in self.rubric.needs and not self._reference(case):
+            return (
+                "expected is a mapping without `answer`, and the rubric needs a reference. Name the part "
+                "that is meant, as in {rubric: {file: ..., reference: summary}}."
+            )
+        refs = {each.name: each.check.ref for each in self.rubric.criteria if each.check}
         for name, scorer in self.checks.items():
             if not scorer.applies_to(case):
-                return f"criterion {name!r}: its check {scorer.info.name} needs a label in `expected:`."
+                return f"criterion {name!r}: its check {refs[name]} needs a label in `expected:`."
             if problem := scorer.problem_with(case):
                 return f"criterion {name!r}: {problem}"
         return None
@@ -162,14 +195,21 @@ class RubricScorer:
             criteria=self.rubric.judged,
             answer=answer,
             input=input_of(case),
-            reference=self._reference(case),
-            context=context,
+            reference=self._reference(case) if "reference" in self.shown else "",
+            context=context if "context" in self.shown else "",
             description=self.rubric.description,
         )
         return question, ""
 
     def _reference(self, case: Case) -> str:
-        return _as_text(find(case.expected, self.reference))
+        path = self.reference
+        if not path and isinstance(case.expected, Mapping):
+            path = ANSWER
+        return _as_text(find(case.expected, path))
+
+    def _hides_reference(self, case: Case) -> bool:
+        """Whether the label is a mapping of which nothing says which part is the reference."""
+        return not self.reference and bool(case.expected) and isinstance(case.expected, Mapping)
 
     def _context(self, case: Case, output: Output | None) -> str:
         side, _, path = self.context.partition(".")

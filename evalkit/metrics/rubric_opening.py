@@ -13,10 +13,11 @@ from evalkit.judging.panel import Panel
 from evalkit.labels import labels_of
 from evalkit.loading.calibrations import calibration_path, load_calibrations
 from evalkit.loading.labels import load_labels
-from evalkit.loading.rubrics import digest_rubric, load_rubric
+from evalkit.loading.rubrics import NEEDS, digest_rubric, read_rubric
+from evalkit.loading.specs import CRITERIA
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.metric import BuiltIn
-from evalkit.metrics.rubric import CRITERIA, RUBRIC, RubricArguments, RubricScorer
+from evalkit.metrics.rubric import RUBRIC, RubricArguments, RubricScorer
 from evalkit.metrics.scorers import BuiltInScorer
 from evalkit.plugins import suggest
 from evalkit.records import Location, MetricSpec, Problem, Surroundings
@@ -39,15 +40,12 @@ def open_rubric(
     """
     known = len(problems)
     scorer = (
-        _open_criteria(spec, panel)
+        _open_criteria(spec, surroundings, panel, metrics, problems)
         if spec.ref == CRITERIA
-        else _open_file(spec, surroundings, panel, problems)
+        else _open_file(spec, surroundings, panel, metrics, problems)
     )
     if scorer is None:
         return None
-    scorer = replace(
-        scorer, checks=_open_checks(scorer.rubric, spec, surroundings, metrics, problems)
-    )
     if scorer.rubric.judged and not panel.has_judge:
         problems.append(
             Problem(
@@ -90,19 +88,41 @@ def _read_beside(
     return scorer, group_labels(rubric, labels)
 
 
-def _open_criteria(spec: MetricSpec, panel: Panel) -> RubricScorer:
-    criteria = msgspec.convert(spec.args["criteria"], tuple[Criterion, ...])
+def check_rubric(
+    path: Path, surroundings: Surroundings, metrics: Mapping[str, type[BuiltIn]]
+) -> tuple[Rubric | None, list[Problem]]:
+    """Read a rubric file with its checks bound, and everything that is wrong with either."""
+    rubric, problems = read_rubric(path)
+    if rubric is not None:
+        nearby = replace(surroundings, base=path.resolve().parent)
+        _open_checks(rubric, Location(path=rubric.path), nearby, metrics, problems)
+    return (None if problems else rubric), problems
+
+
+def _open_criteria(
+    spec: MetricSpec,
+    surroundings: Surroundings,
+    panel: Panel,
+    metrics: Mapping[str, type[BuiltIn]],
+    problems: list[Problem],
+) -> RubricScorer:
+    criteria = msgspec.convert(spec.args[CRITERIA], tuple[Criterion, ...])
     rubric = Rubric(name=spec.name, path=spec.where.path, criteria=criteria)
     return RubricScorer(
         spec=spec,
         rubric=replace(rubric, digest=digest_rubric(rubric)),
         panel=panel,
-        reference=spec.args.get("reference", ""),
+        shown=NEEDS,
+        checks=_open_checks(rubric, spec.where, surroundings, metrics, problems),
     )
 
 
 def _open_file(
-    spec: MetricSpec, surroundings: Surroundings, panel: Panel, problems: list[Problem]
+    spec: MetricSpec,
+    surroundings: Surroundings,
+    panel: Panel,
+    metrics: Mapping[str, type[BuiltIn]],
+    problems: list[Problem],
 ) -> RubricScorer | None:
     if not spec.args:
         message = "rubric: it names no file. Write `- rubric: rubrics/helpfulness.yaml`."
@@ -111,44 +131,61 @@ def _open_file(
     arguments = bind_arguments(RubricArguments, spec, surroundings, problems)
     if arguments is None:
         return None
-    rubric, found = load_rubric(arguments.file)
-    missing = any(not problem.where or not problem.where.line for problem in found)
-    # What is wrong with the file as a whole is a problem of the place that names it.
-    problems += [replace(problem, where=spec.where) if missing else problem for problem in found]
+    rubric, found = read_rubric(arguments.file)
+    told = (_placed(problem, arguments.file, spec) for problem in found)
+    problems += [problem for problem in told if problem not in problems]
     if rubric is None:
         return None
+    nearby = replace(surroundings, base=arguments.file.parent)
     return RubricScorer(
         spec=spec,
         rubric=rubric,
         panel=panel,
+        checks=_open_checks(rubric, Location(path=rubric.path), nearby, metrics, problems),
         of=arguments.of,
         reference=arguments.reference,
         context=arguments.context,
+        shown=rubric.needs,
     )
+
+
+def _placed(problem: Problem, file: Path, spec: MetricSpec) -> Problem:
+    """What is wrong with a rubric's file as a whole is a problem of the place that names it."""
+    if problem.where and problem.where.line:
+        return problem
+    message = f"rubric {shown_path(file)!r}: {problem.message}"
+    return Problem(message=message, where=spec.where)
 
 
 def _open_checks(
     rubric: Rubric,
-    spec: MetricSpec,
+    where: Location,
     surroundings: Surroundings,
     metrics: Mapping[str, type[BuiltIn]],
     problems: list[Problem],
 ) -> dict[str, BuiltInScorer]:
+    """The checks of a rubric by criterion; `where` is the place of those that know no line."""
+    passing = [name for name, metric in metrics.items() if not metric.measures]
     checks = {}
     for criterion in rubric.criteria:
         if criterion.check is None:
             continue
-        check = MetricSpec(
-            ref=criterion.check.ref,
-            name=criterion.name,
-            args=criterion.check.args,
-            where=Location(path=rubric.path) if rubric.path else spec.where,
-        )
-        metric = metrics.get(check.ref)
-        if metric is None or metric.measures:
-            near = suggest(check.ref, [name for name in metrics if not metrics[name].measures])
-            message = f"criterion {criterion.name!r}: no built-in metric {check.ref!r}. {near}"
-            problems.append(Problem(message=message, where=check.where))
-        elif (bound := bind_arguments(metric, check, surroundings, problems)) is not None:
-            checks[criterion.name] = BuiltInScorer.of(check, bound)
+        ref, line = criterion.check.ref, criterion.check.line
+        place = replace(where, line=line, column=0) if line else where
+        check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=place)
+        found: list[Problem] = []
+        if ref in passing:
+            bound = bind_arguments(metrics[ref], check, surroundings, found)
+            if bound is not None:
+                checks[criterion.name] = BuiltInScorer.of(check, bound)
+        elif ref in metrics:
+            message = f"{ref} measures, and nothing passes or fails it."
+            found.append(Problem(message=message, where=place))
+        else:
+            message = f"no built-in metric {ref!r}. {suggest(ref, passing)}"
+            found.append(Problem(message=message, where=place))
+        problems += [
+            replace(each, message=f"criterion {criterion.name!r}: check: {each.message}")
+            for each in found
+        ]
     return checks

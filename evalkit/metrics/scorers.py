@@ -23,6 +23,9 @@ INLINE_CHARACTERS = 100_000
 """Of an answer that is scored on the event loop, which takes a few milliseconds at most."""
 
 
+NEEDS_LABEL = "the label it compares with. Look at its `expected:` and `tags:`."
+
+
 class Scorer(Protocol):
     """One metric of a run."""
 
@@ -37,6 +40,10 @@ class Scorer(Protocol):
     @property
     def waits(self) -> bool:
         """Whether a score waits for something outside of this process, meanwhile others can be made."""
+
+    @property
+    def needs(self) -> str:
+        """What a case lacks that it does not apply to, and where to look, for a message."""
 
     def applies_to(self, case: Case) -> bool:
         """Whether the case has what the metric needs; the tags of its spec are not its business."""
@@ -101,6 +108,11 @@ class BuiltInScorer:
     def waits(self) -> bool:
         """It computes here."""
         return False
+
+    @property
+    def needs(self) -> str:
+        """A label, if anything."""
+        return NEEDS_LABEL
 
     def applies_to(self, case: Case) -> bool:
         """As the metric says."""

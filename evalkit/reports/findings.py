@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from evalkit.findings import CheckedSet, Preview, Recorded
+from evalkit.findings import CheckedRubric, CheckedSet, Preview, Recorded
 from evalkit.reports.layout import Screen, finish
 from evalkit.reports.numbers import value_text
 from evalkit.spelling import count_of
@@ -53,10 +53,24 @@ def recorded_json(recorded: Recorded) -> str:
     )
 
 
-def checked_text(checked: Sequence[CheckedSet], screen: Screen) -> str:
-    """One paragraph for each sound set."""
+def checked_text(
+    sets: Sequence[CheckedSet], rubrics: Sequence[CheckedRubric], screen: Screen
+) -> str:
+    """One paragraph for each sound set, one line for each sound rubric."""
     lines = []
-    for found in checked:
+    for rubric in rubrics:
+        criteria = "criterion" if rubric.criteria == 1 else "criteria"
+        checks = f" ({count_of(rubric.checks, 'check')})" if rubric.checks else ""
+        controls = (
+            f"{rubric.good_controls} good and {rubric.bad_controls} bad controls"
+            if rubric.good_controls
+            else "no controls of its own"
+        )
+        lines.append(
+            f"{rubric.path}: OK, a rubric of {rubric.criteria} {criteria}{checks}, "
+            f"{count_of(rubric.examples, 'example')}, {controls}"
+        )
+    for found in sets:
         sizes = f"{count_of(found.cases, 'case')}, {count_of(found.rules, 'threshold')}"
         lines.append(f"{found.path}: OK, {sizes}")
         lines += _counts("scored by", found.scored_by, found.cases)
@@ -69,7 +83,7 @@ def _counts(label: str, counts: Iterable[tuple[str, int]], cases: int) -> list[s
     return [f"  {label}: {', '.join(words)}"] if words else []
 
 
-def checked_json(checked: Sequence[CheckedSet]) -> str:
+def checked_json(sets: Sequence[CheckedSet], rubrics: Sequence[CheckedRubric]) -> str:
     """The same for programs."""
     return json_block(
         {
@@ -83,7 +97,18 @@ def checked_json(checked: Sequence[CheckedSet]) -> str:
                     "scored_by": dict(found.scored_by),
                     "tags": dict(found.tags),
                 }
-                for found in checked
+                for found in sets
+            ],
+            "rubrics": [
+                {
+                    "path": rubric.path,
+                    "name": rubric.name,
+                    "criteria": rubric.criteria,
+                    "checks": rubric.checks,
+                    "examples": rubric.examples,
+                    "controls": {"good": rubric.good_controls, "bad": rubric.bad_controls},
+                }
+                for rubric in rubrics
             ],
         }
     )
