@@ -31,6 +31,7 @@ from evalkit.redaction import Redactor
 from evalkit.rescoring import bring_up_to_date, settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, assign
+from evalkit.steps import with_spans
 from evalkit.store import (
     RunWriter,
     assemble_run,
@@ -105,13 +106,14 @@ async def _execute(
         else:
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
+        kept = _kept_trials(earlier, choices)
+        answered = _answered_trials(earlier, kept)
         async with open_agent(plan.agent, surroundings) as agent:
             cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
             key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
             asked = CachingAgent(agent, cache, key) if choices.cache else agent
             with _open_writer(plan.surroundings.root, header, earlier) as writer:
-                kept = _kept_trials(earlier, choices)
-                desk = Desk(writer, kept, _answered_trials(earlier, kept), world.watch)
+                desk = Desk(writer, kept, answered, world.watch)
                 execution = await _run_stages(plan, header, baseline, asked, desk)
             for warning in cache.warnings.values():
                 world.say(f"warning: {warning}")
@@ -153,6 +155,7 @@ async def _score_stored(
     async with open_plan(order, world.cwd, world.environ) as plan:
         baseline = await read_up_to_date(baseline_of, plan, world)
         header = describe_scoring(plan, source, world)
+        source = with_spans(source)
         rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
         lost = [row for row in rows if row.output.error is not None]
         answered = [row for row in rows if row.output.error is None]
@@ -329,9 +332,9 @@ def _answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial,
     if earlier is None:
         return ()
     known = {(trial.case_id, trial.number) for trial in kept}
-    rows = (*earlier.trials, *earlier.fresh)
+    stored = with_spans(earlier)
     return tuple(
         trial
-        for trial in rows
+        for trial in (*stored.trials, *stored.fresh)
         if (trial.case_id, trial.number) not in known and trial.output.error is None
     )

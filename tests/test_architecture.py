@@ -36,8 +36,10 @@ LAYERS = (
     ("judges",),
     ("judging",),
     ("agents",),
-    ("loading", "store", "baseline", "refs", "plugins"),
+    ("loading", "store", "baseline", "refs", "plugins", "steps"),
     ("statistics",),
+    ("spanfile",),
+    ("tracing",),
     ("worker",),
 )
 """From the top down, for the modules whose order matters most; see `test_imports_run_downward`."""
@@ -45,10 +47,12 @@ LAYERS = (
 HEAVY = {
     "aiohttp",
     "asyncio",
+    "duckdb",
     "jsonschema",
     "msgspec",
     "numpy",
     "openai",
+    "opentelemetry",
     "pandas",
     "psutil",
     "rapidfuzz",
@@ -142,7 +146,16 @@ def test_a_run_loads_only_what_its_set_needs(tmp_path: Path) -> None:
     )
     loaded = loaded_by("run", str(evalset))
     assert "yaml" in loaded
-    assert not loaded & {"aiohttp", "jsonschema", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
+    assert not loaded & {
+        "aiohttp",
+        "duckdb",
+        "jsonschema",
+        "openai",
+        "pandas",
+        "rapidfuzz",
+        "rich",
+        "scipy",
+    }
 
 
 def test_no_module_outgrows_a_reader() -> None:

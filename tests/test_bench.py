@@ -15,6 +15,21 @@ TABLES = {
     "startup": [["bare typer hello", "evalkit --version", "evalkit --help"]],
     "overhead": [["10", "20"], ["10 to 20"]],
     "looks": [["nothing", "5 points, diffuse", "5 points, concentrated"]],
+    "traces": [
+        [
+            "evalkit.span",
+            "OpenTelemetry SDK, with its own cost",
+            "OTLP, protobuf",
+            "OTLP, JSON with gzip",
+        ],
+        [
+            "failing, version v3, tool refund_order",
+            "the same with error Timeout, slower than 1 s",
+            "one user's failing traces",
+            "SQL over all spans",
+            "SQL over all trials",
+        ],
+    ],
     "latency": [
         [
             "plain aiohttp",

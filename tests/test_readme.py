@@ -27,6 +27,7 @@ COMMANDS = (
     "diff",
     "show",
     "review",
+    "traces",
     "power",
     "aa",
     "calibrate",
