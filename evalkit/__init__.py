@@ -5,9 +5,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from evalkit.frames import load_run as load_run
     from evalkit.frames import load_runs as load_runs
+    from evalkit.recording import span as span
     from evalkit.records import Case as Case
     from evalkit.records import Output as Output
     from evalkit.records import Score as Score
+    from evalkit.spans import Span as Span
 
 __version__ = "0.1.0"
 
@@ -15,13 +17,15 @@ _HOMES = {
     "Case": "evalkit.records",
     "Output": "evalkit.records",
     "Score": "evalkit.records",
+    "Span": "evalkit.spans",
     "load_run": "evalkit.frames",
     "load_runs": "evalkit.frames",
+    "span": "evalkit.recording",
 }
 """Where each public name lives. It is loaded when first asked for, so that `evalkit --version` and
 every worker start without it."""
 
-__all__ = ["Case", "Output", "Score", "__version__", "load_run", "load_runs"]
+__all__ = ["Case", "Output", "Score", "Span", "__version__", "load_run", "load_runs", "span"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any attribute for a public name

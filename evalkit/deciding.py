@@ -18,6 +18,7 @@ from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
 from evalkit.spelling import count_of, name_rule
+from evalkit.tracing.notes import trace_notes
 from evalkit.verdict import GateReview, Verdict
 
 
@@ -96,6 +97,7 @@ def judge(  # noqa: PLR0913 - what is decided, and by what
     rules, left_out = select_rules(run, rules)
     trusted = run.trust.warnings if run.trust else ()
     notes = [*run.warnings, *trusted, *(baseline.warnings if baseline else ()), *left_out]
+    notes += trace_notes((*run.trials, *run.fresh))
     if baseline is None and allow_missing:
         compared = [rule for rule in rules if rule.compares]
         rules = [rule for rule in rules if not rule.compares]

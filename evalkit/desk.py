@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from evalkit.records import RunHeader, Trial
+from evalkit.spanfile import without_spans
 from evalkit.store import RunWriter
 from evalkit.world import Watch, WatchOpener
 
@@ -40,12 +41,12 @@ class Desk:
     def save(self, trial: Trial) -> None:
         """Store a trial that is finished."""
         self.writer.append(trial)
-        self.rows.append(trial)
+        self.rows.append(without_spans(trial))  # they are on disk, and may be many
         self.done.add((trial.case_id, trial.number))
         if self._watch is not None:
             self._watch.finished(trial)
 
     def replace(self, trial: Trial) -> None:
         """Store a finished trial once more, with other scores."""
-        self.writer.append(trial)
+        self.writer.append(trial, rescored=True)
         self.rows.append(trial)

@@ -36,6 +36,7 @@ from evalkit.redaction import Redactor
 from evalkit.rescoring import bring_up_to_date, settle_judges
 from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_changed
 from evalkit.runner import Limits, Runner, StopSign, Work, assign, run_all, take_turns
+from evalkit.steps import with_spans
 from evalkit.store import RunWriter, assemble_run
 from evalkit.summary import tally
 from evalkit.world import World
@@ -107,6 +108,8 @@ async def _execute(
         else:
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
+        kept = kept_trials(earlier, choices)
+        answered = answered_trials(earlier, kept)
         async with (
             open_opponent(order, header, plan, choices, world) as opponent,
             open_agent(plan.agent, surroundings) as agent,
@@ -115,8 +118,7 @@ async def _execute(
             key = agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
             asked = CachingAgent(agent, cache, key) if choices.cache else agent
             with open_writer(plan.surroundings.root, header, earlier) as writer:
-                kept = kept_trials(earlier, choices)
-                desk = Desk(writer, kept, answered_trials(earlier, kept), world.watch)
+                desk = Desk(writer, kept, answered, world.watch)
                 execution = await _run_stages(
                     plan, header, baseline, asked, desk, opponent=opponent
                 )
@@ -159,6 +161,7 @@ async def _score_stored(
     async with open_plan(order, world.cwd, world.environ) as plan:
         baseline = await read_up_to_date(baseline_of, plan, world)
         header = describe_scoring(plan, source, world)
+        source = with_spans(source)
         rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
         lost = [row for row in rows if row.output.error is not None]
         answered = [row for row in rows if row.output.error is None]

@@ -10,19 +10,25 @@ import pandas as pd
 from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
+from evalkit.spans import Span
+from evalkit.steps import read_spans_of
+
+SPAN_COLUMNS = ["run", "agent_version", "case", "trial", *Span.__slots__]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """A run as two tables, joined on `case` and `trial`.
+    """A run as three tables, joined on `run`, `case` and `trial`.
 
     `trials`: run, agent_version, case, trial, tags, state, passed, text, latency_s, cost_usd,
     input_tokens, output_tokens, attempts, error. `scores`: run, agent_version, case, trial, metric,
-    state, value, passed, explanation.
+    state, value, passed, explanation. `spans`: run, agent_version, case, trial, and the fields of
+    `evalkit.Span`; empty where an agent tells of no steps.
     """
 
     trials: pd.DataFrame
     scores: pd.DataFrame
+    spans: pd.DataFrame
 
 
 def load_run(ref: str, folder: str | Path = ".") -> Frames:
@@ -43,6 +49,7 @@ def load_runs(refs: list[str], folder: str | Path = ".") -> Frames:
     return Frames(
         trials=pd.DataFrame([row for run in runs for row in _trial_rows(run)]),
         scores=pd.DataFrame([row for run in runs for row in _score_rows(run)]),
+        spans=pd.DataFrame([row for run in runs for row in _span_rows(run)], columns=SPAN_COLUMNS),
     )
 
 
@@ -66,6 +73,20 @@ def _trial_rows(run: Run) -> list[dict[str, object]]:
             "error": trial.output.error.kind if trial.output.error else None,
         }
         for trial in run.trials
+    ]
+
+
+def _span_rows(run: Run) -> list[dict[str, object]]:
+    return [
+        {
+            "run": run.header.id,
+            "agent_version": run.header.agent_version,
+            "case": case_id,
+            "trial": number,
+            **{name: getattr(span, name) for name in Span.__slots__},
+        }
+        for (case_id, number), spans in read_spans_of(run).items()
+        for span in spans
     ]
 
 

@@ -15,6 +15,7 @@ from evalkit.holding import rival_id
 from evalkit.plan import Order, Plan
 from evalkit.records import AgentSpec, Run, RunHeader, Trial
 from evalkit.resuming import Choices, refuse_if_changed
+from evalkit.steps import with_spans
 from evalkit.store import RunWriter, assemble_run, read_run, runs_folder
 from evalkit.world import World
 
@@ -38,10 +39,10 @@ def answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, 
     if earlier is None:
         return ()
     known = {(trial.case_id, trial.number) for trial in kept}
-    rows = (*earlier.trials, *earlier.fresh)
+    stored = with_spans(earlier)
     return tuple(
         trial
-        for trial in rows
+        for trial in (*stored.trials, *stored.fresh)
         if (trial.case_id, trial.number) not in known and trial.output.error is None
     )
 
@@ -80,8 +81,9 @@ async def open_opponent(
     earlier = read_run(folder) if choices.resume and folder.exists() else None
     if earlier:
         planned = refuse_if_changed(earlier.header, planned)
+    kept = kept_trials(earlier, choices)
+    answered = answered_trials(earlier, kept)
     async with open_agent(rival.agent, there) as agent:
         with open_writer(plan.surroundings.root, planned, earlier) as writer:
-            kept = kept_trials(earlier, choices)
-            desk = Desk(writer, kept, answered_trials(earlier, kept), world.watch)
+            desk = Desk(writer, kept, answered, world.watch)
             yield Opponent(spec=rival.agent, agent=agent, header=planned, desk=desk)

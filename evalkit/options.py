@@ -49,6 +49,21 @@ def parse_trials(given: str | None) -> int | Literal["auto"] | None:
     return int(given)
 
 
+def parse_duration(given: str | None) -> float | None:
+    """Seconds from `2s`, `200ms` or a bare number."""
+    if given is None:
+        return None
+    text = given.strip().lower()
+    factor = 0.001 if text.endswith("ms") else 1.0
+    try:
+        seconds = float(text.removesuffix("ms").removesuffix("s")) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise typer.BadParameter(f"{given!r} is no duration such as 2s or 200ms.")
+    return seconds
+
+
 EvalSetPath = Annotated[Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")]
 RunRef = Annotated[
     str,

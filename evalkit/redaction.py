@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evalkit.records import Json, Output, ToolCall
+from evalkit.spans import Span
 
 SECRET_NAME = re.compile(
     r"((^|_)(api_?key|key|token|secret|password|passwd|pass|credentials?|auth|pat)|_pwd)$",
@@ -19,6 +20,34 @@ SHORTEST_SECRET = 8
 
 MARK = "***"
 REDACTED = "redacted"
+
+SECRET_KEY = re.compile(
+    r"(^|[._-])(api[_-]?keys?|secret([_-]?key)?|password|passwd|authorization|set-cookie|cookie|"
+    r"credentials?|private[_-]?key|(access|refresh|id|auth|bearer|session|csrf|api)[_-]?token|token)$",
+    re.IGNORECASE,
+)
+"""Attributes whose text is a secret whatever it is. The end of the name decides, so that counts of
+tokens (`llm.token_count.prompt`, `gen_ai.usage.input_tokens`) and `max_tokens` are left alone."""
+
+TEXT_IN_JSON = re.compile(r'"([\w.-]{1,80})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*"')
+"""A key with a text under it, in JSON that an attribute holds as text."""
+
+
+def blank_by_name(value: Json, name: str = "") -> Json:
+    """The value without texts that stand under the name of a secret; numbers there are counts.
+
+    >>> blank_by_name({"http.request.header.authorization": ["Bearer x"], "max_tokens": "9"})
+    {'http.request.header.authorization': ['***'], 'max_tokens': '9'}
+    """
+    if isinstance(value, str):
+        if value and name and SECRET_KEY.search(name):
+            return MARK
+        return TEXT_IN_JSON.sub(_blank_if_secret, value) if '":' in value else value
+    if isinstance(value, Mapping):
+        return {key: blank_by_name(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [blank_by_name(item, name) for item in value]
+    return value
 
 
 class Redactor:
@@ -43,10 +72,12 @@ class Redactor:
 
     def clean(self, output: Output) -> Output:
         """The output without secrets, flagged when there were any."""
+        spans = tuple(map(self._scrub_span, output.spans))
         if not self._secrets:
-            return output
+            return output if spans == output.spans else _flag(replace(output, spans=spans))
         cleaned = replace(
             output,
+            spans=spans,
             text=self._scrub(output.text),
             data=self._scrub(output.data),
             metadata=self._scrub(output.metadata),
@@ -59,9 +90,23 @@ class Redactor:
                 detail=self._scrub(output.error.detail),
             ),
         )
-        if cleaned == output or REDACTED in output.flags:
-            return cleaned
-        return replace(cleaned, flags=(*output.flags, REDACTED))
+        return cleaned if cleaned == output else _flag(cleaned)
+
+    def _scrub_span(self, span: Span) -> Span:
+        return replace(
+            span,
+            name=self.clean_text(span.name),
+            error=self.clean_text(span.error),
+            error_type=self.clean_text(span.error_type),
+            tool=self.clean_text(span.tool),
+            model=self.clean_text(span.model),
+            prompt=self.clean_text(span.prompt),
+            user_id=self.clean_text(span.user_id),
+            session_id=self.clean_text(span.session_id),
+            arguments=self._scrub(blank_by_name(span.arguments)),
+            result=self._scrub(blank_by_name(span.result)),
+            attributes=self._scrub(blank_by_name(span.attributes)),
+        )
 
     def _scrub_call(self, call: ToolCall) -> ToolCall:
         return replace(
@@ -80,3 +125,11 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self._scrub(item) for item in value]
         return value
+
+
+def _flag(output: Output) -> Output:
+    return output if REDACTED in output.flags else replace(output, flags=(*output.flags, REDACTED))
+
+
+def _blank_if_secret(match: re.Match[str]) -> str:
+    return f'"{match[1]}"{match[2]}"{MARK}"' if SECRET_KEY.search(match[1]) else match[0]

@@ -21,6 +21,7 @@ from evalkit.errors import EvalkitError
 from evalkit.metrics import Scorer
 from evalkit.records import Case, Output, RunHeader, Score, Trial
 from evalkit.redaction import Redactor
+from evalkit.tracing.folding import fold_spans
 
 GRACE_S = 10.0
 """How long running trials may finish once a stop was asked for."""
@@ -169,7 +170,7 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
-        return self._redactor.clean(output), patient.most_attempts
+        return fold_spans(self._redactor.clean(output)), patient.most_attempts
 
 
 Work: TypeAlias = tuple[Runner, Assignment]

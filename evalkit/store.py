@@ -27,6 +27,7 @@ from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Json, Run, RunHeader, Trial
 from evalkit.settings import Settings
+from evalkit.spanfile import COLUMNS_FILE, SPANS_FILE, SpanWriter, without_spans
 
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -85,6 +86,7 @@ class RunWriter:
         self._sha256 = hashlib.sha256(read_stored(folder / TRIALS_FILE))
         self._header = read_stored(folder / HEADER_FILE)
         self._trust: bytes | None = None
+        self._spans = SpanWriter(folder)
 
     @classmethod
     def create(cls, root: Path, header: RunHeader) -> Self:
@@ -127,7 +129,7 @@ class RunWriter:
         try:
             content = read_stored(folder / TRIALS_FILE)
             os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-            for name in (SUMMARY_FILE, TRUST_FILE):
+            for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
             os.close(descriptor)
@@ -141,9 +143,14 @@ class RunWriter:
         write_whole(path, canonical(pack(header)) + "\n", time_ns=path.stat().st_mtime_ns)
         self._header = read_stored(path)
 
-    def append(self, trial: Trial) -> None:
-        """Store one finished trial; when this returns, kill -9 cannot lose it."""
-        line = (canonical(pack(trial)) + "\n").encode()
+    def append(self, trial: Trial, *, rescored: bool = False) -> None:
+        """Store one finished trial, its spans first; when this returns, kill -9 cannot lose it.
+
+        The spans of a trial that only has other scores now are there already.
+        """
+        if not rescored:
+            self._spans.append(trial)
+        line = (canonical(pack(without_spans(trial))) + "\n").encode()
         try:
             written = os.write(self._descriptor, line)
             if written < len(line):
@@ -174,6 +181,8 @@ class RunWriter:
         written = {TRIALS_FILE: self._sha256.hexdigest(), HEADER_FILE: _sha256(self._header)}
         if self._trust is not None:
             written[TRUST_FILE] = _sha256(self._trust)
+        if self._spans.digest is not None:
+            written[SPANS_FILE] = self._spans.digest
         changed = [
             name for name, digest in written.items() if _digest(self.folder / name) != digest
         ]
@@ -181,9 +190,15 @@ class RunWriter:
             write_whole(self.folder / SUMMARY_FILE, canonical({CHANGED: changed}))
             raise StoreError(changed_text(self.folder, changed))
         write_whole(self.folder / SUMMARY_FILE, canonical({**summary, "sha256": written}))
+        if self._spans.digest is not None:
+            # 150 ms of imports that a run without spans is spared.
+            from evalkit.tracing.columns import write_columns  # noqa: PLC0415
+
+            write_columns(self.folder)
 
     def close(self) -> None:
         """Release the lock."""
+        self._spans.close()
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -287,6 +302,7 @@ def _refuse_changed(folder: Path, trials: bytes) -> None:
     try:
         summary = unpack(read_stored(folder / SUMMARY_FILE))
         digests = dict(summary.get("sha256", {}))
+        digests.pop(SPANS_FILE, None)  # large, read by few, and checked by those (`steps`)
         changed = summary.get(CHANGED) or [
             name
             for name, digest in digests.items()

@@ -41,8 +41,10 @@ LAYERS = (
     ("judges",),
     ("judging",),
     ("agents",),
-    ("loading", "store", "baseline", "refs", "plugins"),
+    ("loading", "store", "baseline", "refs", "plugins", "steps"),
     ("statistics",),
+    ("spanfile",),
+    ("tracing",),
     ("worker",),
 )
 """From the top down, for the modules whose order matters most; see `test_imports_run_downward`."""
@@ -50,11 +52,13 @@ LAYERS = (
 HEAVY = {
     "aiohttp",
     "asyncio",
+    "duckdb",
     "genai_prices",
     "jsonschema",
     "msgspec",
     "numpy",
     "openai",
+    "opentelemetry",
     "pandas",
     "psutil",
     "rapidfuzz",
@@ -148,7 +152,16 @@ def test_a_run_loads_only_what_its_set_needs(tmp_path: Path) -> None:
     )
     loaded = loaded_by("run", str(evalset))
     assert "yaml" in loaded
-    assert not loaded & {"aiohttp", "jsonschema", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
+    assert not loaded & {
+        "aiohttp",
+        "duckdb",
+        "jsonschema",
+        "openai",
+        "pandas",
+        "rapidfuzz",
+        "rich",
+        "scipy",
+    }
 
 
 def test_checking_a_set_loads_no_numbers(tmp_path: Path) -> None:

@@ -19,6 +19,21 @@ TABLES = {
         ["10 to 20"],
     ],
     "judging": [["python agent", "http agent"]],
+    "traces": [
+        [
+            "evalkit.span",
+            "OpenTelemetry SDK, with its own cost",
+            "OTLP, protobuf",
+            "OTLP, JSON with gzip",
+        ],
+        [
+            "failing, version v3, tool refund_order",
+            "the same with error Timeout, slower than 1 s",
+            "one user's failing traces",
+            "SQL over all spans",
+            "SQL over all trials",
+        ],
+    ],
     "latency": [
         [
             "plain aiohttp",

@@ -29,6 +29,7 @@ COMMANDS = (
     "diff",
     "show",
     "review",
+    "traces",
     "power",
     "aa",
     "calibrate",

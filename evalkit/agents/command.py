@@ -9,7 +9,7 @@ import shlex
 import shutil
 import signal
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,8 @@ from evalkit.errors import InvalidInput
 from evalkit.processes import MARK_VARIABLE, kill_marked
 from evalkit.records import AgentError, AgentSpec, Case, Output, Problem, Request, Surroundings
 from evalkit.text import head, tail
+from evalkit.tracing.inviting import Tracing
+from evalkit.tracing.receiver import open_receiver
 
 PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Why a start fails that may succeed later: no process, memory or file descriptor left just now."""
@@ -96,10 +98,11 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
         folder=surroundings.base / arguments.cwd,
         environ=child_environment(surroundings.environ, spec.env, {MARK_VARIABLE: mark}),
     )
-    try:
-        yield CommandAgent(arguments, start)
-    finally:
-        kill_marked(mark)
+    async with open_receiver() as receiver:
+        try:
+            yield CommandAgent(arguments, start, Tracing.of(receiver, spec, surroundings))
+        finally:
+            kill_marked(mark)
 
 
 def _read(spec: AgentSpec) -> CommandArguments:
@@ -154,22 +157,31 @@ def _find_program(arguments: CommandArguments, spec: AgentSpec, surroundings: Su
 class CommandAgent:
     """Starts its command once for every request."""
 
-    def __init__(self, arguments: CommandArguments, start: Command) -> None:
+    def __init__(self, arguments: CommandArguments, start: Command, tracing: Tracing) -> None:
         self._templates: list[Template] = [parse_template(text) for text in arguments.argv]
         has_placeholder = any(template.names for template in self._templates)
         self._stdin = arguments.stdin or ("none" if has_placeholder else "json")
         self._stdout = arguments.stdout
         self._start = start
+        self._tracing = tracing
 
     async def answer(self, request: Request) -> Output:
         """Run the command once; it and everything it started is dead afterwards."""
+        with self._tracing.collector.trace() as trace:
+            output = await self._run(request, self._tracing.variables(trace, request))
+            # Exporters wait for an answer, so that what an ended command has sent is all here.
+            return trace.put_into(output)
+
+    async def _run(self, request: Request, variables: Mapping[str, str]) -> Output:
         argv = tuple(_to_bytes(fill_text(template, request)) for template in self._templates)
         if any(b"\0" in argument for argument in argv):
             message = "the request holds a NUL character, which no command line can. Use stdin."
             return Output(error=AgentError(kind="bad_request", message=message))
         mark = f"{self._start.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
         command = replace(
-            self._start, argv=argv, environ={**self._start.environ, MARK_VARIABLE: mark}
+            self._start,
+            argv=argv,
+            environ={**self._start.environ, **variables, MARK_VARIABLE: mark},
         )
         try:
             ended = await run_command(command, self._stdin_of(request), timeout_s=request.timeout_s)

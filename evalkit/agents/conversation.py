@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -68,6 +69,7 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         return last
     usages = [output.usage for output in outputs if output.usage is not None]
     costs = [output.cost_usd for output in outputs if output.cost_usd is not None]
+    starts = itertools.accumulate((output.latency_s for output in outputs), initial=0.0)
     return replace(
         last,
         tool_calls=tuple(call for output in outputs for call in output.tool_calls),
@@ -76,6 +78,11 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         latency_s=sum(output.latency_s for output in outputs),
         replies=tuple(output.text for output in outputs if output.error is None),
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
+        spans=tuple(
+            replace(span, start_s=start_s + span.start_s)
+            for output, start_s in zip(outputs, starts, strict=False)
+            for span in output.spans
+        ),
     )
 
 

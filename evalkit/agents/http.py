@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,10 +24,12 @@ from evalkit.agents.headers import (
     without_variables,
 )
 from evalkit.agents.http_agent import Exchange, HttpAgent
+from evalkit.agents.http_traced import TracedHttpAgent
 from evalkit.agents.network import CONNECT_S, choose_proxy, host_of
 from evalkit.agents.templates import find_template_problems, parse_template
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
+from evalkit.tracing.receiver import Receiver, open_receiver
 
 DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
 USER_AGENT = f"evalkit/{__version__}"
@@ -39,7 +41,8 @@ class HttpArguments:
 
     `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
     of `body` may hold placeholders. `output` and the fields after it are dotted paths into the JSON
-    reply; with `text` the whole body is the answer as it stands.
+    reply; with `text` the whole body is the answer as it stands. `otlp_port` is the port of loopback
+    at which the agent's OpenTelemetry exporter will find evalkit; each answer waits for its spans.
     """
 
     url: str
@@ -52,6 +55,7 @@ class HttpArguments:
     tool_calls: str | None = None
     usage: str | None = None
     cost_usd: str | None = None
+    otlp_port: int | None = None
 
     @property
     def sent_body(self) -> Json:
@@ -130,6 +134,8 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield f"with 'text: true' there is no JSON for {given[0]!r} to point into. Drop one."
     elif given and arguments.output is None:
         yield f"{given[0]!r} needs 'output' beside it: the path of the answer in the reply."
+    if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
+        yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
     templates = [arguments.shown_url, *texts_in(arguments.sent_body)]
     if not any("{" in text for text in templates):
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
@@ -152,7 +158,7 @@ def entrypoint(spec: AgentSpec) -> str:
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
     spec: AgentSpec, surroundings: Surroundings
-) -> AsyncIterator[HttpAgent]:
+) -> AsyncIterator[HttpAgent | TracedHttpAgent]:
     """Yield the agent with one session for the whole run.
 
     Raises:
@@ -171,7 +177,26 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
         cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
     ) as session:
-        yield HttpAgent(_describe_exchange(arguments, surroundings.environ), session)
+        agent = HttpAgent(_describe_exchange(arguments, surroundings.environ), session)
+        if arguments.otlp_port is None:
+            yield agent
+            return
+        async with _open_receiver(arguments.otlp_port, spec) as receiver:
+            yield TracedHttpAgent(agent, receiver.collector)
+
+
+@asynccontextmanager
+async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[Receiver]:
+    async with AsyncExitStack() as stack:
+        try:
+            receiver = await stack.enter_async_context(open_receiver(port))
+        except OSError as error:
+            raise InvalidInput.single(
+                f"http: 'otlp_port' {port} cannot be listened on: {error.strerror}. "
+                f"End what uses it, or choose another for evalkit and the agent.",
+                spec.where,
+            ) from error
+        yield receiver
 
 
 def _describe_exchange(arguments: HttpArguments, environ: Mapping[str, str]) -> Exchange:

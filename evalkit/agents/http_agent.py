@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -65,13 +65,13 @@ class HttpAgent:
         self._common = common
         self._session = session
 
-    async def answer(self, request: Request) -> Output:
+    async def answer(self, request: Request, headers: Mapping[str, str] | None = None) -> Output:
         """Ask once; the deadline holds for the exchange as a whole, redirects included."""
         started = time.monotonic()
         server = self._common.server
         try:
             async with asyncio.timeout(request.timeout_s):
-                received = await self._exchange(request)
+                received = await self._exchange(request, headers)
             return self._read(received, time.monotonic() - started)
         except _Refused as refused:
             error = refused.error
@@ -86,7 +86,7 @@ class HttpAgent:
             error = timeout_error(request.timeout_s, server)
         return Output(error=error, latency_s=time.monotonic() - started)
 
-    async def _exchange(self, request: Request) -> _Received:
+    async def _exchange(self, request: Request, headers: Mapping[str, str] | None) -> _Received:
         url = URL(fill_text(self._common.url, request, _quote))
         body = self._common.body
         data = b"" if body is None else json.dumps(fill_body(body, request)).encode()
@@ -96,6 +96,7 @@ class HttpAgent:
                 url,
                 # A long body as plain bytes makes aiohttp warn.
                 data=io.BytesIO(data) if data else None,
+                headers=headers,
                 allow_redirects=False,
                 proxy=self._common.proxy,
             ) as response:

@@ -12,6 +12,7 @@ from evalkit.environment import problems_with_names
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Case, Json, Output, Problem, Request, Surroundings
 from evalkit.sources import Unreadable, locate_inside, read_file
+from evalkit.tracing.told import put_told
 from evalkit.worker.pool import Target, WorkerPool, open_pool
 
 
@@ -38,8 +39,10 @@ class PythonAgent:
         """Call the function once; what it raises, or does to its process, is the output's error."""
         reply = await self._pool.call(to_payload(request), request.timeout_s)
         if reply.error is not None:
-            return Output(error=reply.error, latency_s=reply.duration_s)
-        return to_output(reply.value, reply.duration_s)
+            output = Output(error=reply.error, latency_s=reply.duration_s)
+        else:
+            output = to_output(reply.value, reply.duration_s)
+        return put_told(output, reply.told)
 
 
 def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:  # noqa: ARG001 - every case suits a function

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
+from evalkit.cli.asking import traces
 from evalkit.cli.judging import calibrate
 from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.reviewing import review
@@ -89,6 +90,7 @@ for command in (
     diff,
     show,
     review,
+    traces,
     power,
     aa,
     calibrate,

@@ -9,6 +9,7 @@ from evalkit.project import find_root
 from evalkit.records import Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Diff
+from evalkit.steps import read_spans_of
 from evalkit.world import World
 
 
@@ -38,4 +39,11 @@ def diff(base_ref: str, candidate_ref: str, texts_of: tuple[str, ...], world: Wo
             f"{candidate.header.evalset_path}."
         )
         comparison = replace(comparison, notes=(note, *comparison.notes))
-    return Diff(base=base, candidate=candidate, comparison=comparison, texts_of=texts_of)
+    return Diff(
+        base=base,
+        candidate=candidate,
+        comparison=comparison,
+        texts_of=texts_of,
+        base_spans=read_spans_of(base) if texts_of else {},
+        candidate_spans=read_spans_of(candidate) if texts_of else {},
+    )

@@ -23,6 +23,7 @@ from evalkit.records import Problem, Run, RunHeader
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
+from evalkit.steps import with_spans
 from evalkit.store import RunWriter, assemble_run, new_run_id
 from evalkit.summary import tally
 from evalkit.world import World
@@ -52,7 +53,7 @@ def merge(refs: Sequence[str], against: BaselineChoice, choice: GateChoice, worl
         StoreError: a part cannot be read, or the whole not be stored.
     """
     root = find_root(world.cwd, world.cwd)
-    parts = [resolve_run(ref, root=root, cwd=world.cwd) for ref in refs]
+    parts = [with_spans(resolve_run(ref, root=root, cwd=world.cwd)) for ref in refs]
     run_id = new_run_id(world.now(), parts[0].header.evalset, world.token())
     whole = join_parts(parts, run_id)
     path = root / whole.header.evalset_path

@@ -10,6 +10,7 @@ from evalkit.errors import InvalidInput
 from evalkit.project import find_root
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report, ShownCase
+from evalkit.steps import read_spans_of
 from evalkit.world import World
 
 
@@ -36,4 +37,9 @@ def show_case(ref: str, case_id: str, world: World) -> ShownCase:
         advice = f"Did you mean {near[0]!r}?" if near else f"It has {len(ids)} cases."
         raise InvalidInput.single(f"run {run.header.id} has no case {case_id!r}. {advice}")
     baseline = show_run(ref, world).baseline
-    return ShownCase(run=run, case=run.header.cases[ids.index(case_id)], baseline=baseline)
+    return ShownCase(
+        run=run,
+        case=run.header.cases[ids.index(case_id)],
+        baseline=baseline,
+        spans=read_spans_of(run),
+    )

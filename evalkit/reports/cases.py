@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -22,7 +23,9 @@ from evalkit.reports.standing import (
     telling_trial,
     trials_of,
 )
+from evalkit.reports.trees import tree_lines
 from evalkit.samples import trial_state
+from evalkit.spans import Span
 from evalkit.text import json_block
 
 _LONGEST_TEXT = 4000
@@ -64,7 +67,13 @@ def _tool_text(call: ToolCall) -> str:
     return f"{call.name}({arguments[:_LONGEST_ARGUMENTS]}) -> {outcome[:_LONGEST_ARGUMENTS]}{took}"
 
 
-def _trial_lines(trial: Trial, title: str, units: dict[str, str], screen: Screen) -> Iterator[str]:
+def _trial_lines(
+    trial: Trial,
+    title: str,
+    units: dict[str, str],
+    screen: Screen,
+    spans: Sequence[Span] = (),
+) -> Iterator[str]:
     word = "passed" if is_passed(trial) else "failed"
     state = word if is_scored(trial) else trial_state(trial).replace("_", " ")
     attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
@@ -83,7 +92,9 @@ def _trial_lines(trial: Trial, title: str, units: dict[str, str], screen: Screen
         )
         if output.error.detail:
             yield from screen.quote(output.error.detail, limit=_LONGEST_DETAIL)
-    for call in output.tool_calls:
+    if spans:
+        yield from tree_lines(spans, output.latency_s, screen)
+    for call in () if spans else output.tool_calls:
         yield from screen.fold(f"tool {_tool_text(call)}", indent="  ", hang="    ")
     for score in trial.scores:
         start, style, rest = _score_line(score, units.get(score.metric, ""))
@@ -109,6 +120,14 @@ def _baseline_lines(shown: ShownCase, units: dict[str, str], screen: Screen) -> 
     return list(_trial_lines(telling, title, units, screen))
 
 
+def _spans_of(shown: ShownCase, trial: Trial) -> tuple[Span, ...]:
+    return shown.spans.get((trial.case_id, trial.number), ())
+
+
+def _with_spans(shown: ShownCase, trial: Trial) -> Trial:
+    return replace(trial, output=replace(trial.output, spans=_spans_of(shown, trial)))
+
+
 def case_text(shown: ShownCase, screen: Screen) -> str:
     """Render one case of a run for a terminal: every trial, then the baseline's most telling one."""
     case, header = shown.case, shown.run.header
@@ -120,14 +139,15 @@ def case_text(shown: ShownCase, screen: Screen) -> str:
     expected = (
         [] if case.expected is None else _quoted("Expected", json_text(case.expected), screen)
     )
-    every = [
-        list(_trial_lines(trial, f"Trial {trial.number + 1} of {header.trials}", units, screen))
-        for trial in trials
-    ]
-    every += [
-        list(_trial_lines(trial, f"Fresh trial {trial.number - header.trials + 1}", units, screen))
+    titled = [(f"Trial {trial.number + 1} of {header.trials}", trial) for trial in trials]
+    titled += [
+        (f"Fresh trial {trial.number - header.trials + 1}", trial)
         for trial in shown.run.fresh
         if trial.case_id == case.id
+    ]
+    every = [
+        list(_trial_lines(trial, title, units, screen, _spans_of(shown, trial)))
+        for title, trial in titled
     ]
     return finish(
         [
@@ -159,8 +179,14 @@ def case_json(shown: ShownCase) -> str:
                 "path": case.where.path,
                 "line": case.where.line,
             },
-            "trials": trial_documents(trials_of(run, case.id), run.header.trials),
-            "fresh_trials": [trial_document(t) for t in run.fresh if t.case_id == case.id],
+            "trials": trial_documents(
+                [_with_spans(shown, trial) for trial in trials_of(run, case.id)], run.header.trials
+            ),
+            "fresh_trials": [
+                trial_document(_with_spans(shown, trial))
+                for trial in run.fresh
+                if trial.case_id == case.id
+            ],
             "baseline_trials": [trial_document(trial) for trial in trials_of(baseline, case.id)],
         }
     )

@@ -11,8 +11,11 @@ from evalkit.reports.json import comparison_document, run_document
 from evalkit.reports.layout import Cell, Screen, Style, align, finish, heading
 from evalkit.reports.markdown import code, code_cell, plain_cell, sentence, table
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
+from evalkit.reports.parting import parting_words
 from evalkit.reports.report import Diff
 from evalkit.reports.standing import answer_text, passes_text, telling_pair
+from evalkit.reports.trees import side_by_side
+from evalkit.spans import Span
 from evalkit.spelling import count_of
 from evalkit.text import head, json_block, markdown_fence
 from evalkit.verdict import CaseChange, CaseStatus, MetricChange
@@ -115,6 +118,43 @@ def _text_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
     return lines
 
 
+def _spans(diff: Diff, trials: tuple[Trial | None, Trial | None]) -> list[tuple[Span, ...]]:
+    kept = (diff.base_spans, diff.candidate_spans)
+    return [
+        spans.get((trial.case_id, trial.number), ()) if trial else ()
+        for spans, trial in zip(kept, trials, strict=True)
+    ]
+
+
+def parting(diff: Diff, case_id: str) -> list[str]:
+    """In words, where the steps of the two trials of a case part; nothing where no steps are known."""
+    trials = telling_pair(diff.base, diff.candidate, case_id)
+    calls = [trial.output.tool_calls if trial else () for trial in trials]
+    if None in trials or not any((*calls, *_spans(diff, trials))):
+        return []
+    names = tuple(run.header.agent_version or "" for run in (diff.base, diff.candidate))
+    if names[0] == names[1] or not all(names):
+        names = ("the first", "the second")
+    return parting_words(calls[0], calls[1], (names[0], names[1]))
+
+
+def _steps_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
+    words = parting(diff, case_id)
+    if not words:
+        return []
+    lines = [heading(f"Steps of {case_id}", screen)]
+    lines += [part for text in words for part in screen.fold(text, indent="  ", hang="    ")]
+    trials = telling_pair(diff.base, diff.candidate, case_id)
+    before, now = _spans(diff, trials)
+    if before and now:
+        titles = [
+            f"{run.header.agent_version}, trial {trial.number + 1}" if trial else ""
+            for run, trial in zip((diff.base, diff.candidate), trials, strict=True)
+        ]
+        lines += ["", *side_by_side(before, now, (titles[0], titles[1]), screen)]
+    return lines
+
+
 def diff_text(diff: Diff, screen: Screen) -> str:
     """Render two runs side by side for a terminal."""
     opening = f"{_side(diff.base.header)} -> {_side(diff.candidate.header)}"
@@ -143,7 +183,14 @@ def diff_text(diff: Diff, screen: Screen) -> str:
                 *screen.paint_start(counts, "Cases", "bold"),
                 *align(cases, screen, shrinkable={1: 12}),
             ],
-            *(_text_section(diff, case_id, screen) for case_id in diff.texts_of),
+            *(
+                section
+                for case_id in diff.texts_of
+                for section in (
+                    _text_section(diff, case_id, screen),
+                    _steps_section(diff, case_id, screen),
+                )
+            ),
             [heading("Notes", screen), *notes] if notes else [],
         ]
     )
@@ -177,7 +224,9 @@ def diff_markdown(diff: Diff) -> str:
 def _text_block(diff: Diff, case_id: str) -> str:
     base, candidate = telling_pair(diff.base, diff.candidate, case_id)
     lines = "\n".join(text_difference(base, candidate))
-    return f"### Outputs of {code(case_id)}\n\n{markdown_fence(lines, language='diff')}"
+    words = "".join(f"\n- {sentence(text)}" for text in parting(diff, case_id))
+    steps = f"\n\nSteps:\n{words}" if words else ""
+    return f"### Outputs of {code(case_id)}\n\n{markdown_fence(lines, language='diff')}{steps}"
 
 
 def diff_json(diff: Diff) -> str:
@@ -190,6 +239,7 @@ def diff_json(diff: Diff) -> str:
                 "case_id": case_id,
                 "base": answer_text(base.output) if base else None,
                 "candidate": answer_text(candidate.output) if candidate else None,
+                "steps": parting(diff, case_id),
             }
         )
     return json_block(

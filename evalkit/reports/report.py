@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evalkit.records import Case, Run
+from evalkit.spanfile import SpansByTrial
 from evalkit.verdict import Comparison, Verdict
 
 
@@ -28,18 +29,21 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diff:
-    """Two runs side by side; of the cases in `texts_of` the outputs are shown as text differences."""
+    """Two runs side by side; of the cases in `texts_of` outputs and steps are shown as well."""
 
     comparison: Comparison
     base: Run
     candidate: Run
     texts_of: tuple[str, ...] = ()
+    base_spans: SpansByTrial = field(default_factory=dict)
+    candidate_spans: SpansByTrial = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownCase:
-    """One case of a run, and the baseline's side of it where there is one."""
+    """One case of a run with the spans of its trials, and the baseline's side of it if there is one."""
 
     run: Run
     case: Case
     baseline: Run | None = None
+    spans: SpansByTrial = field(default_factory=dict)

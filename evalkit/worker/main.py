@@ -7,19 +7,22 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from evalkit.worker.elsewhere import refuse_strangers, stand_in
 from evalkit.worker.loading import LoadFailure, load_object
 from evalkit.worker.pipe import Json, Pipe, Server, Target, decode, encode
 from evalkit.worker.threads import ThreadServer
+from evalkit.worker.tracing import Recorder
 
 
 class Reader:
     """Hands the parent's lines to the server, from a thread that no call can block."""
 
-    def __init__(self, lines: Iterator[bytes]) -> None:
+    def __init__(self, lines: Iterator[bytes], recorder: Recorder) -> None:
         self._lines = lines
+        self._recorder = recorder
         self.server: Server | None = None
 
     def read(self) -> None:
@@ -33,7 +36,9 @@ class Reader:
                 self.server.start_call(call_id.decode("ascii"), payload)
             elif verb == b"cancel":
                 self.server.cancel_call(rest.decode("ascii"))
-            elif verb == b"ping":
+            elif verb == b"ping":  # asked when a call is overdue
+                with suppress(Exception):  # whatever the agent's own objects do when asked
+                    self._recorder.send_open()
                 self.server.answer_ping()
             else:
                 self.server.stop()
@@ -67,12 +72,12 @@ def _load(setup: Json) -> Target:
     return target
 
 
-def _choose_server(target: Target, pipe: Pipe, threads: int) -> Server:
+def _choose_server(target: Target, pipe: Pipe, recorder: Recorder, threads: int) -> Server:
     if not target.is_async:
-        return ThreadServer(target, pipe, threads)
+        return ThreadServer(target, pipe, recorder, threads)
     from evalkit.worker.tasks import TaskServer  # noqa: PLC0415 - 60 ms of asyncio
 
-    return TaskServer(target, pipe)
+    return TaskServer(target, pipe, recorder)
 
 
 def main(descriptor: int) -> None:
@@ -84,13 +89,16 @@ def main(descriptor: int) -> None:
     pipe = Pipe(descriptor)
     lines = pipe.read_lines()
     setup = decode(next(lines).decode("ascii"))
-    reader = Reader(lines)
+    recorder = Recorder(pipe)
+    reader = Reader(lines, recorder)
     threading.Thread(target=reader.read, daemon=True).start()
+    if setup["kind"] == "agent":
+        recorder.listen()
     try:
         target = _load(setup)
     except LoadFailure as failure:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))
         return
-    reader.server = _choose_server(target, pipe, setup["threads"])
+    reader.server = _choose_server(target, pipe, recorder, setup["threads"])
     pipe.send("ready", "-", 0, encode(target.description))
     reader.server.serve()

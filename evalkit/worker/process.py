@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,14 @@ class CannotStart(Exception):
 
 
 class _Call:
-    """A call in flight; one whose answer is settled may still be running."""
+    """A call in flight, and the steps it told of; one whose answer is settled may still be running."""
 
-    __slots__ = ("answer", "started")
+    __slots__ = ("answer", "started", "told")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.answer: asyncio.Future[Reply | None] = loop.create_future()
         self.started = loop.time()
+        self.told: Json = None
 
     def settle(self, reply: Reply | None) -> None:
         """Give the answer, unless nobody waits for it any more."""
@@ -179,7 +180,9 @@ class WorkerProcess:
             raise
         finally:
             timer.cancel()
-        return await self._end_overdue(call_id, timeout_s) if reply is _OVERDUE else reply
+        if reply is _OVERDUE:
+            reply = await self._end_overdue(call_id, timeout_s)
+        return replace(reply, told=call.told) if reply and call.told else reply
 
     def _give_up(self, call_id: bytes) -> None:
         """Let a call end that nobody waits for: an async one is cancelled, else the process goes."""
@@ -247,6 +250,9 @@ class WorkerProcess:
             kind, call_id, duration, text = line.split(b" ", 3)
             if kind in (b"value", b"error"):
                 self._take_reply(call_id, read_reply(kind, float(duration), text))
+            elif kind == b"spans":
+                if call_id in self._calls:
+                    self._calls[call_id].told = decode(text.decode("ascii"))
             elif kind == b"pong":
                 if not self._pong.done():  # one answer is enough for all who ask at the same time
                     self._pong.set_result(None)

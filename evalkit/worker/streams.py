@@ -18,11 +18,15 @@ MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What became of one call; `duration_s` is the call's own time, without the way there and back."""
+    """What became of one call; `duration_s` is the call's own time, without the way there and back.
+
+    `told` are the steps the call told of, as the worker sends them; None when there were none.
+    """
 
     value: Json = None
     error: AgentError | None = None
     duration_s: float = 0.0
+    told: Json = None
 
 
 def _refuse_constant(name: str) -> Json:

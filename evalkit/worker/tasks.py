@@ -7,15 +7,17 @@ from contextlib import suppress
 from time import perf_counter
 
 from evalkit.worker.pipe import Answers, Pipe, Target, decode
+from evalkit.worker.tracing import Recorder
 
 
 class TaskServer:
     """Calls as tasks."""
 
-    def __init__(self, target: Target, pipe: Pipe) -> None:
+    def __init__(self, target: Target, pipe: Pipe, recorder: Recorder) -> None:
         self._target = target
         self._pipe = pipe
         self._answers = Answers(target, pipe)
+        self._recorder = recorder
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._stopped = False
@@ -63,7 +65,8 @@ class TaskServer:
         try:
             positional, named = self._target.read_payload(decode(payload.decode("ascii")))
             started = perf_counter()
-            value = await self._target.function(*positional, **named)
+            with self._recorder.call(call_id):
+                value = await self._target.function(*positional, **named)
         except BaseException as error:
             self._answers.give_exception(call_id, started, error)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from time import perf_counter
 
 from evalkit.worker.pipe import Answers, Pipe, Target, decode
+from evalkit.worker.tracing import Recorder
 
 
 def _wait_for(awaitable: Awaitable[object]) -> object:
@@ -23,10 +24,11 @@ def _wait_for(awaitable: Awaitable[object]) -> object:
 class ThreadServer:
     """Calls in threads."""
 
-    def __init__(self, target: Target, pipe: Pipe, threads: int) -> None:
+    def __init__(self, target: Target, pipe: Pipe, recorder: Recorder, threads: int) -> None:
         self._target = target
         self._pipe = pipe
         self._answers = Answers(target, pipe)
+        self._recorder = recorder
         self._calls: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._threads = threads
@@ -59,9 +61,10 @@ class ThreadServer:
             try:
                 positional, named = self._target.read_payload(decode(payload.decode("ascii")))
                 started = perf_counter()
-                value = self._target.function(*positional, **named)
-                if hasattr(value, "__await__"):
-                    value = _wait_for(value)
+                with self._recorder.call(call_id):
+                    value = self._target.function(*positional, **named)
+                    if hasattr(value, "__await__"):
+                        value = _wait_for(value)
             except BaseException as error:
                 self._answers.give_exception(call_id, started, error)
             else:

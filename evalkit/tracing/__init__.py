@@ -1,0 +1,1 @@
+"""What agents tell of their steps, by whichever convention, collected and turned into spans."""

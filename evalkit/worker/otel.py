@@ -1,0 +1,151 @@
+"""Spans of the OpenTelemetry SDK in an agent's process, put into the recording of the call they are of.
+
+Every provider of the process tells, whether the agent made it global or kept it to itself. The SDK is
+only loaded when the agent uses OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from evalkit.recording import Recording, Told, current
+
+Fallback = Callable[[], "Recording | None"]
+
+
+class SpanTap:
+    """An OpenTelemetry SpanProcessor that looks on.
+
+    A span belongs to the call in whose context it was started; where a thread has lost that, to the
+    call that another span of the same trace belongs to, else to the only call there is.
+    """
+
+    def __init__(self, fallback: Fallback) -> None:
+        self._fallback = fallback
+        self._by_trace: WeakValueDictionary[int, Recording] = WeakValueDictionary()
+
+    def on_start(self, span: Any, parent_context: object = None) -> None:  # noqa: ARG002 - the SDK's interface
+        """Find out which call a span belongs to."""
+        context = span.context
+        recording = current.get()
+        if recording is None:
+            recording = self._by_trace.get(context.trace_id) or self._fallback()
+        if recording is None:
+            return
+        self._by_trace[context.trace_id] = recording
+        recording.open[f"{context.span_id:016x}"] = lambda: told_of(span)
+
+    def on_end(self, span: Any) -> None:
+        """Record a span that has ended."""
+        recording = self._by_trace.get(span.context.trace_id)
+        if recording is not None:
+            # What is given here is a copy without a way to change it: the same span, ended.
+            recording.end(f"{span.context.span_id:016x}")
+
+    def _on_ending(self, span: object) -> None:
+        """Nothing; some versions of the SDK call it."""
+
+    def shutdown(self) -> None:
+        """Nothing is kept back."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's interface
+        """Nothing is kept back."""
+        return True
+
+
+def told_of(span: Any) -> Told:
+    """A span of the SDK, ended or not, as it tells of itself."""
+    error_type, message = "", ""
+    for event in span.events:
+        if event.name == "exception" and event.attributes:
+            error_type = str(event.attributes.get("exception.type", ""))
+            message = str(event.attributes.get("exception.message", ""))
+    failed = span.status.status_code.name == "ERROR"
+    return {
+        "id": f"{span.context.span_id:016x}",
+        "parent": f"{span.parent.span_id:016x}" if span.parent else "",
+        "name": span.name,
+        "start_ns": span.start_time or 0,
+        "end_ns": span.end_time or time.time_ns(),
+        "error": (span.status.description or message or "failed") if failed else None,
+        "error_type": error_type if failed else "",
+        "attributes": dict(span.attributes or {}),
+    }
+
+
+class _ImportWatch:
+    """Acts on modules of OpenTelemetry at the moment they have been imported."""
+
+    def __init__(self, actions: dict[str, Callable[[ModuleType], None]]) -> None:
+        self._actions = actions
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: object = None,  # noqa: ARG002 - Python's interface
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """Find a module as Python would, and do our part once it has been run."""
+        action = self._actions.pop(fullname, None)
+        spec = importlib.util.find_spec(fullname) if action else None
+        if action is None or spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def run_and_act(module: ModuleType) -> None:
+            run(module)
+            action(module)
+
+        spec.loader.exec_module = run_and_act  # type: ignore[method-assign]
+        return spec
+
+
+def _tap_providers(module: Any, tap: SpanTap) -> None:
+    provider = module.TracerProvider
+    make = provider.__init__
+
+    def make_tapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        self.add_span_processor(tap)
+
+    provider.__init__ = make_tapped
+
+
+def watch_imports(fallback: Fallback) -> None:
+    """From now on record the spans of whatever imports OpenTelemetry."""
+    tap = SpanTap(fallback)
+    actions: dict[str, Callable[[ModuleType], None]] = {
+        "opentelemetry.sdk.trace": lambda module: _tap_providers(module, tap),
+        # While the agent is being loaded it may yet say where spans go.
+        "opentelemetry.trace": lambda _: ensure_provider() if current.get() else None,
+    }
+    sys.meta_path.insert(0, _ImportWatch(actions))
+
+
+def ensure_provider() -> None:
+    """Where OpenTelemetry is used and nobody has said where spans go, let there be a provider."""
+    global _is_ensured  # noqa: PLW0603 - once a process
+    if _is_ensured:
+        return
+    _is_ensured = True
+    from opentelemetry import trace  # noqa: PLC0415 - the agent has it loaded
+
+    named = os.environ.get("OTEL_PYTHON_TRACER_PROVIDER")
+    if named or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return
+    try:
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - 100 ms
+    except ImportError:
+        return  # the agent could not have used it either
+    trace.set_tracer_provider(TracerProvider())
+
+
+_is_ensured = False
