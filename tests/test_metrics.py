@@ -561,13 +561,26 @@ def test_what_an_agent_does_not_report_is_skipped_and_never_counted_as_nothing(r
     assert scored.explanation.startswith("the agent reports no")
 
 
-def test_only_measurements_measure_and_less_of_them_is_better() -> None:
+def test_what_has_a_unit_measures_and_less_of_it_is_better() -> None:
     scorers = open_all(*(metric_spec(ref) for ref in METRICS))
     measured = {scorer.info.name: scorer.info.unit for scorer in scorers if scorer.measures}
-    assert measured == {"latency_s": "s", "cost_usd": "usd", "tokens": "tokens"}
+    assert measured == {
+        "latency_s": "s",
+        "cost_usd": "usd",
+        "tokens": "tokens",
+        "tool_error_rate": "",
+        "tool_call_count": "calls",
+        "model_calls": "calls",
+        "steps": "steps",
+        "step_latency_s": "s",
+        "loops": "calls",
+        "escalated": "",
+        "resolved": "",
+    }
     for scorer in scorers:
-        assert scorer.info.higher_is_better is not scorer.measures
-        assert bool(scorer.info.unit) is scorer.measures
+        assert not scorer.info.unit or scorer.measures
+        lower_is_better = scorer.measures and scorer.info.name != "resolved"
+        assert scorer.info.higher_is_better is not lower_is_better
 
 
 # --- which cases --------------------------------------------------------------------------------

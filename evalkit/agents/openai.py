@@ -273,4 +273,4 @@ class OpenaiAgent:
             )
             return Output(error=error, latency_s=latency_s)
         cut_off = (CUT_OFF,) if output.metadata.get("finish_reason") == "length" else ()
-        return replace(output, flags=(*redacted, *decoded, *cut_off))
+        return replace(output, flags=(*output.flags, *redacted, *decoded, *cut_off))

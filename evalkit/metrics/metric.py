@@ -53,10 +53,18 @@ class BuiltIn:
     """
 
     unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = True
-    measures: ClassVar[bool] = False
     version: ClassVar[int] = 1
     shorthand: ClassVar[str] = ""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it is a measurement, which nothing passes or fails."""
+        return False
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way its value gets better."""
+        return True
 
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a default that subclasses narrow
         """Whether the case has what the metric needs."""

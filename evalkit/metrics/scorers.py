@@ -22,6 +22,9 @@ MAX_EXPLANATION = 2000
 INLINE_CHARACTERS = 100_000
 """Of an answer that is scored on the event loop, which takes a few milliseconds at most."""
 
+INLINE_STEPS = 100
+"""Tool calls and spans likewise."""
+
 
 class Scorer(Protocol):
     """One metric of a run."""
@@ -64,6 +67,11 @@ def settle(score: Score, info: MetricInfo) -> Score:
 def metric_error(info: MetricInfo, explanation: str) -> Score:
     """The score of a trial on which the metric itself failed."""
     return Score(metric=info.name, state="metric_error", explanation=explanation[:MAX_EXPLANATION])
+
+
+def _is_small(output: Output) -> bool:
+    steps = len(output.tool_calls) + len(output.spans)
+    return len(output.text) <= INLINE_CHARACTERS and steps <= INLINE_STEPS
 
 
 def _content_of(value: Json) -> Json:
@@ -115,7 +123,7 @@ class BuiltInScorer:
         try:
             score = (
                 self.metric.score(case, output)
-                if len(output.text) <= INLINE_CHARACTERS
+                if _is_small(output)
                 else await asyncio.to_thread(self.metric.score, case, output)
             )
             if inspect.isawaitable(score):
