@@ -145,10 +145,17 @@ def _open_checks(
             where=Location(path=rubric.path) if rubric.path else spec.where,
         )
         metric = metrics.get(check.ref)
-        if metric is None or metric.measures:
-            near = suggest(check.ref, [name for name in metrics if not metrics[name].measures])
-            message = f"criterion {criterion.name!r}: no built-in metric {check.ref!r}. {near}"
-            problems.append(Problem(message=message, where=check.where))
-        elif (bound := bind_arguments(metric, check, surroundings, problems)) is not None:
+        if metric is None:
+            message = f"no built-in metric {check.ref!r}. {suggest(check.ref, metrics)}"
+        elif (bound := bind_arguments(metric, check, surroundings, problems)) is None:
+            continue
+        elif bound.measures:
+            message = (
+                f"{check.ref} measures and judges nothing. Name a metric that passes or fails."
+            )
+        else:
             checks[criterion.name] = BuiltInScorer.of(check, bound)
+            continue
+        message = f"criterion {criterion.name!r}: {message}"
+        problems.append(Problem(message=message, where=check.where))
     return checks
