@@ -192,11 +192,12 @@ class ToolCalls(AnswerMetric):
             return failed(f"{len(made):,} calls were made; at most {MOST_CALLS:,} are compared")
         found = align(wanted, made, self.mode, self.compare)
         difference = first_difference(found, self.mode, self.compare)
-        explanation = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
+        parts = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
+        explanation = f"{difference} ({parts})" if difference else parts
         return Score(
             value=found.f1,
             passed=found.holds(self.mode),
-            explanation=f"{difference} ({explanation})" if difference else explanation,
+            explanation=explanation if found.f1 < 1 or difference else "",
         )
 
 
