@@ -41,7 +41,7 @@ class ToolErrorRate(Measurement):
         """No call, or none that is told of."""
         if calls_of(output) is None:
             return UNTOLD
-        return f"{self.tool} was not called" if self.tool else "no tool was called"
+        return "not called" if self.tool else "no tool was called"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,11 +41,10 @@ class OrderDesk:
         )
         said = [self._handle(request, desk) for request in requests]
         if not said:
-            said = ["What can I do for you? Please name the order."]
-        changes = desk.changes()
+            said = ["What can I do for you?"]
         return {
             "output": " ".join(dict.fromkeys(said)),
-            "data": {**changes, "resolved": bool(requests) and not changes["handed_over"]},
+            "data": desk.changes(),
             "tool_calls": desk.calls,
         }
 
@@ -55,7 +54,7 @@ class OrderDesk:
                 return self._hand_over(desk, request.order, "asked for a human")
             order = request.order or self._find(request, desk)
             if not order:
-                return "Which order do you mean? Please give me its number."
+                return "Which order do you mean?"
             if not self.looks_first and request.do != "status":
                 return self._act(request, order, desk)
             known = self._try(desk, "get_order", order=order)
@@ -81,15 +80,15 @@ class OrderDesk:
 
     def _hand_over(self, desk: Desk, order: str, reason: str) -> str:
         self._try(desk, "hand_over", order=order, reason=reason)
-        return "I have handed this over to a colleague, who will write to you today."
+        return "A colleague will write to you today."
 
     def _act(self, request: Request, order: str, desk: Desk) -> str:
         if request.do == "cancel":
             self._try(desk, "cancel_order", order=order)
-            return f"Order {order} is cancelled."
+            return f"{order} is cancelled."
         if request.do == "refund":
             self._try(desk, "refund_order", order=order)
-            return f"The money for order {order} is on its way."
+            return f"{order} is refunded."
         if not request.city:
             return "To which town should it go?"
         self._try(desk, "change_address", order=order, city=request.city)
@@ -98,23 +97,23 @@ class OrderDesk:
     def _decide(self, request: Request, known: Mapping[str, Any], desk: Desk) -> str:
         order, status = known["id"], known["status"]
         if request.do == "status":
-            return f"Order {order} ({known['item']}) is {status}."
+            return f"{order} ({known['item']}) is {status}."
         if request.do == "refund":
             return self._decide_refund(request, known, desk)
         if status == "open":
             return self._act(request, order, desk)
         if request.do == "address" and status == "shipped":
             return self._hand_over(desk, order, "on its way to the old address")
-        return f"Order {order} is {status}, so that can no longer be changed."
+        return f"{order} is {status}; that cannot be changed now."
 
     def _decide_refund(self, request: Request, known: Mapping[str, Any], desk: Desk) -> str:
         order = known["id"]
         if known["refunded"]:
-            return f"The money for order {order} has been paid back already."
+            return f"{order} was refunded before."
         if known["status"] != "delivered":
-            return f"Order {order} is {known['status']}; a refund is possible once it has arrived."
+            return f"{order} is {known['status']}; it can be refunded once it is there."
         if known["days"] > LAST_DAY:
-            return f"Order {order} arrived {known['days']} days ago, and {LAST_DAY} are allowed."
+            return f"{order} arrived {known['days']} days ago, and {LAST_DAY} are allowed."
         if known["total"] > MOST_REFUNDED:
             return self._hand_over(desk, order, "more than a machine may refund")
         return self._act(request, order, desk)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +66,6 @@ class Desk:
         work: Callable[..., Any] = getattr(self, f"_{tool}")
         kept: dict[str, Any] = {"name": tool, "arguments": arguments}
         self.calls.append(kept)
-        began = time.perf_counter()
         try:
             if self._is_down(tool):
                 raise ToolFailed("Timeout")
@@ -75,8 +73,6 @@ class Desk:
         except ToolFailed as failed:
             kept["error"] = str(failed)
             raise
-        finally:
-            kept["duration_s"] = round(time.perf_counter() - began, 6)
 
     def _is_down(self, tool: str) -> bool:
         draw = random.Random(f"{self._seed} {len(self.calls)} {tool}").random()
@@ -139,4 +135,5 @@ class Desk:
         }
         handed = [row["order_id"] for row in self._rows("SELECT order_id FROM handovers")]
         count = sum(map(len, orders.values())) + len(refunds) + len(handed)
-        return {"orders": orders, "refunds": refunds, "handed_over": handed, "changed": count}
+        told = {"orders": orders, "refunds": refunds, "handed_over": handed}
+        return {"changed": count, **{name: value for name, value in told.items() if value}}
