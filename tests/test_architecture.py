@@ -35,6 +35,7 @@ LAYERS = (
     ("metrics",),
     ("judges",),
     ("judging",),
+    ("confinement",),
     ("agents",),
     ("loading", "store", "baseline", "refs", "plugins"),
     ("statistics",),

@@ -36,6 +36,9 @@ from evalkit.records import (
 
 NOWHERE = Path("/nonexistent")
 
+NEEDED = {"lint_clean": {"command": ["python"]}, "tests_passed": {"command": ["python"]}}
+"""Arguments without which a metric is none."""
+
 law = settings(deadline=None)
 """For property tests: how long one example takes is the machine's business."""
 
@@ -562,7 +565,7 @@ def test_what_an_agent_does_not_report_is_skipped_and_never_counted_as_nothing(r
 
 
 def test_what_has_a_unit_measures_and_less_of_it_is_better() -> None:
-    scorers = open_all(*(metric_spec(ref) for ref in METRICS))
+    scorers = open_all(*(metric_spec(ref, NEEDED.get(ref)) for ref in METRICS))
     measured = {scorer.info.name: scorer.info.unit for scorer in scorers if scorer.measures}
     assert measured == {
         "latency_s": "s",
@@ -785,7 +788,11 @@ from evalkit.metrics import METRICS, open_scorers
 from evalkit.records import MetricSpec, Surroundings
 
 async def main():
-    specs = [MetricSpec(ref=ref, name=ref) for ref in METRICS]
+    args = {"command": ["python"]}
+    specs = [
+        MetricSpec(ref=ref, name=ref, args=args if ref in ("lint_clean", "tests_passed") else {})
+        for ref in METRICS
+    ]
     async with open_scorers(specs, Surroundings(root=Path(), base=Path(), environ={})) as scorers:
         return len(scorers) == len(METRICS) and "importlib.metadata" not in sys.modules
 

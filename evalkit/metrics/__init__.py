@@ -11,6 +11,7 @@ from evalkit.errors import InvalidInput
 from evalkit.judgement import Reading
 from evalkit.judging.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.code import Compiles, LintClean, TestsPassed
 from evalkit.metrics.facts import Coverage
 from evalkit.metrics.measurements import CostUsd, LatencyS, Tokens
 from evalkit.metrics.metric import BuiltIn
@@ -61,6 +62,9 @@ METRICS: dict[str, type[BuiltIn]] = {
     "task_completion": TaskCompletion,
     "escalated": Escalated,
     "resolved": Resolved,
+    "compiles": Compiles,
+    "lint_clean": LintClean,
+    "tests_passed": TestsPassed,
 }
 
 

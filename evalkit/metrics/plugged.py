@@ -91,6 +91,11 @@ class PluginScorer:
         """For the plugin's process."""
         return True
 
+    @property
+    def caution(self) -> str:
+        """None."""
+        return ""
+
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a plugin says so by its score
         """A plugin is asked about every case."""
         return True

@@ -96,6 +96,11 @@ class RubricScorer:
         """For the judge."""
         return True
 
+    @property
+    def caution(self) -> str:
+        """None."""
+        return ""
+
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):

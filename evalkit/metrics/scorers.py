@@ -12,7 +12,7 @@ from typing import Protocol
 
 from evalkit.digest import digest
 from evalkit.metrics.metric import BuiltIn
-from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
+from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score, Surroundings
 from evalkit.sources import read_file
 
 MAX_EXPLANATION = 2000
@@ -40,6 +40,10 @@ class Scorer(Protocol):
     @property
     def waits(self) -> bool:
         """Whether a score waits for something outside of this process, meanwhile others can be made."""
+
+    @property
+    def caution(self) -> str:
+        """What a user should know before anything is scored; empty when there is nothing."""
 
     def applies_to(self, case: Case) -> bool:
         """Whether the case has what the metric needs; the tags of its spec are not its business."""
@@ -91,12 +95,18 @@ class BuiltInScorer:
 
         The digest covers every argument, defaults and the content of files too, and the version.
         """
-        args = {field.name: _content_of(getattr(metric, field.name)) for field in fields(metric)}
+        given = {field.name: getattr(metric, field.name) for field in fields(metric)}
+        args = {
+            name: _content_of(value)
+            for name, value in given.items()
+            if not isinstance(value, Surroundings)
+        }
+        sources = [[path.name, _content_of(path)] for path in metric.sources]
         info = MetricInfo(
             name=spec.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
-            digest=digest([spec.ref, metric.version, args]),
+            digest=digest([spec.ref, metric.version, args, *sources]),
         )
         return cls(info=info, metric=metric)
 
@@ -107,8 +117,13 @@ class BuiltInScorer:
 
     @property
     def waits(self) -> bool:
-        """It computes here."""
-        return False
+        """As the metric says."""
+        return self.metric.waits
+
+    @property
+    def caution(self) -> str:
+        """As the metric says."""
+        return self.metric.caution
 
     def applies_to(self, case: Case) -> bool:
         """As the metric says."""
