@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
-from collections import Counter
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -57,23 +56,6 @@ def camel_to_snake(name: str) -> str:
 def snake_to_camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(map(str.capitalize, rest))
-
-
-def drop_repeats(text: str) -> str:
-    return "".join(dict.fromkeys(text))
-
-
-def common_prefix(words: list[str]) -> str:
-    length = 0
-    for letters in zip(*words, strict=False):
-        if len(set(letters)) > 1:
-            break
-        length += 1
-    return words[0][:length] if words else ""
-
-
-def count_words(text: str) -> dict[str, int]:
-    return dict(Counter(text.lower().split()))
 
 
 def truncate(text: str, length: int) -> str:
@@ -191,10 +173,6 @@ def reverse_digits(number: int) -> int:
     return -reversed_number if number < 0 else reversed_number
 
 
-def clamp(value: int, low: int, high: int) -> int:
-    return sorted((low, value, high))[1]
-
-
 def average(numbers: list[float]) -> float:
     if not numbers:
         raise ValueError(numbers)
@@ -231,17 +209,9 @@ def rotate(items: list[Any], steps: int) -> list[Any]:
     return result
 
 
-def unique(items: list[Any]) -> list[Any]:
-    return [item for index, item in enumerate(items) if item not in items[:index]]
-
-
 def second_largest(numbers: list[int]) -> int | None:
     ordered = sorted(set(numbers))
     return ordered[-2] if len(ordered) > 1 else None
-
-
-def merge_sorted(one: list[int], other: list[int]) -> list[int]:
-    return sorted(one + other)
 
 
 def transpose(matrix: list[list[Any]]) -> list[list[Any]]:
@@ -268,13 +238,6 @@ def intersection(one: list[int], other: list[int]) -> list[int]:
 
 def move_zeros(numbers: list[int]) -> list[int]:
     return sorted(numbers, key=lambda number: number == 0)
-
-
-def pascal_row(index: int) -> list[int]:
-    row = [1]
-    for _ in range(index):
-        row = [a + b for a, b in zip([0, *row], [*row, 0], strict=True)]
-    return row
 
 
 def is_sorted(numbers: list[int]) -> bool:

@@ -98,7 +98,6 @@ class Candidate:
 
     call: Callable[..., Any]
     code: Callable[[Task], str]
-    name: str
 
 
 def words_in(text: str) -> frozenset[str]:
@@ -163,19 +162,15 @@ class CodingAgent:
         task = read_task(asked)
         seed = context.get("seed")
         ranked = rank(task, random.Random(0 if seed is None else f"{seed} {task.name}"))
-        calls: list[dict[str, Any]] = [{"name": "search_library", "arguments": {}}]
+        calls = [{"name": "search_library"}]
         chosen = None
         if self.tries_examples:
-            chosen, tried = find_agreeing(task, ranked)
-            calls.append({"name": "run_examples", "arguments": {"candidates": tried}})
+            chosen = find_agreeing(task, ranked)
+            calls.append({"name": "run_examples"})
         elif ranked:
             chosen = alone(ranked[0])
         code = chosen.code(task) if chosen else give_up(task)
-        return {
-            "output": chosen.name if chosen else "I know nothing that does this.",
-            "data": {"files": {"solution.py": code}},
-            "tool_calls": calls,
-        }
+        return {"data": {"files": {"solution.py": code}}, "tool_calls": calls}
 
 
 def rank(task: Task, rng: random.Random) -> list[Snippet]:
@@ -190,14 +185,12 @@ def rank(task: Task, rng: random.Random) -> list[Snippet]:
     return [snippet for _, snippet in ordered[:CONSIDERED]]
 
 
-def find_agreeing(task: Task, ranked: Sequence[Snippet]) -> tuple[Candidate | None, int]:
-    """The first candidate that every example agrees with, and how many were tried."""
-    tried = 0
+def find_agreeing(task: Task, ranked: Sequence[Snippet]) -> Candidate | None:
+    """The first candidate that every example agrees with."""
     for candidate in candidates(task, ranked):
-        tried += 1
         if task.examples and all(agrees(candidate, *example) for example in task.examples):
-            return candidate, tried
-    return None, tried
+            return candidate
+    return None
 
 
 def agrees(candidate: Candidate, arguments: tuple[Any, ...], wanted: Any) -> bool:
@@ -233,7 +226,7 @@ def alone(snippet: Snippet) -> Candidate:
     def code(task: Task) -> str:
         return re.sub(rf"\b{snippet.name}\(", f"{task.name}(", snippet.source) + "\n"
 
-    return Candidate(snippet.function, code, snippet.name)
+    return Candidate(snippet.function, code)
 
 
 def together(outer: Snippet, inner: Snippet) -> Candidate:
@@ -250,7 +243,7 @@ def together(outer: Snippet, inner: Snippet) -> Candidate:
         last = f"def {task.name}({given}):\n    return {outer.name}({inner.name}({given}))\n"
         return f"{inner.source}\n\n{outer.source}\n\n{last}"
 
-    return Candidate(call, code, f"{outer.name} of {inner.name}")
+    return Candidate(call, code)
 
 
 def give_up(task: Task) -> str:

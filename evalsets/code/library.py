@@ -281,7 +281,7 @@ def most_frequent(numbers):
 
 def cumulative(numbers):
     """The running total of a list: all partial sums."""
-    total, sums = 0, []
+    total, sums, count = 0, [], 0
     for number in numbers:
         total += number
         sums.append(total)
@@ -306,6 +306,7 @@ def pieces(items, size):
 
 def turned(items, steps):
     """Rotate a list to the right by some steps."""
+    length = len(items)
     return items[-steps:] + items[:-steps]
 
 
