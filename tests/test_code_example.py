@@ -92,10 +92,12 @@ def test_no_hidden_test_is_passed_by_doing_nothing(
 ) -> None:
     idle = [lambda *_: None, lambda *a: a[0], lambda *_: False, lambda *_: True, lambda *_: []]
     assert len(tasks.cases) >= 60
-    for case in tasks.cases:
-        assert not any(passes(example.harness, hidden(case), function) for function in idle), (
-            case.id
-        )
+    fooled = [
+        case.id
+        for case in tasks.cases
+        if any(passes(example.harness, hidden(case), function) for function in idle)
+    ]
+    assert not fooled
 
 
 # The harness
@@ -134,15 +136,16 @@ def test_the_linter_finds_what_it_says(example: SimpleNamespace) -> None:
 
 
 def test_it_knows_only_what_is_in_its_library(example: SimpleNamespace, tasks: EvalSet) -> None:
-    known = {f"def {s.name}(" for s in example.agent.SNIPPETS}
-    bodies = {s.source.partition(":\n")[2] for s in example.agent.SNIPPETS}
+    known = {snippet.source: snippet.name for snippet in example.agent.SNIPPETS}
     assert len(known) > 40
     for case in tasks.cases:
+        name = example.agent.read_task(case.input).name
         code = example.agent.answer(case.input, {"seed": 1})["data"]["files"]["solution.py"]
         functions = [ast.unparse(node) for node in ast.parse(code).body]
-        assert any(
-            function.partition(":\n")[2] in bodies or "NotImplementedError" in function
+        assert "NotImplementedError" in code or any(
+            function.replace(f"{name}(", f"{known_name}(") == source
             for function in functions
+            for source, known_name in known.items()
         ), case.id
 
 
