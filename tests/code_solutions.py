@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
+from collections.abc import Sequence
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -179,7 +180,7 @@ def average(numbers: list[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def median(numbers: list[float]) -> float:
+def median(numbers: Sequence[float]) -> float:
     return statistics.median(numbers)
 
 

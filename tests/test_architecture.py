@@ -27,7 +27,7 @@ LAYERS = (
     ("history",),
     ("findings",),
     ("gating",),
-    ("compare", "summary"),
+    ("compare", "breakdown", "summary"),
     ("samples",),
     ("resuming", "rescoring"),
     ("runner", "plan"),

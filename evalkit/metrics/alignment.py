@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evalkit.metrics.paths import ABSENT
-from evalkit.metrics.seen import arguments_of
+from evalkit.metrics.structure import arguments_of
 from evalkit.metrics.words import quote
 from evalkit.records import Json, ToolCall
 

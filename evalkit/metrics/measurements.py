@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from evalkit.metrics.metric import BuiltIn
-from evalkit.metrics.seen import model_calls_of
 from evalkit.records import Case, Output, Score
+from evalkit.seen import model_calls_of
 from evalkit.spans import Span
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from evalkit.metrics.metric import AnswerMetric, BuiltIn, check_pass_mark, failed
 from evalkit.metrics.paths import ABSENT, find
-from evalkit.metrics.seen import UNTOLD, calls_of
 from evalkit.metrics.structure import same_json
 from evalkit.metrics.words import enumerate_values, kind_of, quote
 from evalkit.records import Case, Json, Output, Score
+from evalkit.seen import UNTOLD, calls_of
 
 
 @dataclass(frozen=True, kw_only=True)

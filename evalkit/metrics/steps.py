@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from evalkit.metrics.measurements import Measurement
-from evalkit.metrics.seen import UNTOLD, arguments_of, calls_of, model_calls_of
+from evalkit.metrics.structure import arguments_of
 from evalkit.records import Output, ToolCall
+from evalkit.seen import UNTOLD, calls_of, model_calls_of
 
 UNSEEN = "no step of the agent was seen. Have it send spans"
 

@@ -14,13 +14,13 @@ from evalkit.metrics.facts import Coverage
 from evalkit.metrics.metric import PASSED, AnswerMetric, failed, texts_of
 from evalkit.metrics.numeric import Numeric
 from evalkit.metrics.paths import ABSENT
-from evalkit.metrics.seen import UNTOLD, calls_of
 from evalkit.metrics.similarity import Similarity
 from evalkit.metrics.structure import same_json
 from evalkit.metrics.texts import Contains, ExactMatch, OneOf
 from evalkit.metrics.words import enumerate_values, kind_of, quote
 from evalkit.plugins import suggest
 from evalkit.records import Case, Json, MetricSpec, Output, Problem, Score, Surroundings
+from evalkit.seen import UNTOLD, calls_of
 
 MOST_CALLS = 5_000
 """Calls made that are compared; an agent that makes more is lost."""

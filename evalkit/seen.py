@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.metrics.structure import parse_json
-from evalkit.records import NO_TOOL_CALLS, Json, Output, ToolCall
+from evalkit.records import NO_TOOL_CALLS, Output, ToolCall
 from evalkit.spans import Span
 
 UNTOLD = (
@@ -38,15 +37,3 @@ def _as_call(span: Span) -> ToolCall:
 def model_calls_of(output: Output) -> tuple[Span, ...]:
     """The calls of models; not the agent's own span, which often repeats their tokens as a sum."""
     return tuple(span for span in output.spans if span.kind == "model")
-
-
-def arguments_of(value: Json) -> Json:
-    """A call's arguments: none is an empty mapping, and the text of a JSON object is what it holds."""
-    if value is None:
-        return {}
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return parse_json(value)
-        except ValueError:
-            return value
-    return value
