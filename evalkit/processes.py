@@ -73,6 +73,15 @@ def find_tree(pid: int) -> list[psutil.Process]:
     return list(found.values())
 
 
+def count_session(pid: int) -> int:
+    """How many processes are in the session that `pid` leads."""
+    count = 0
+    for member_pid in psutil.pids():
+        with _gone_is_fine():
+            count += os.getsid(member_pid) == pid
+    return count
+
+
 def _send(processes: list[psutil.Process], signal_number: signal.Signals) -> None:
     for process in processes:
         with _gone_is_fine():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from evalkit.judgement import Judgement, JudgeSpec, Trust
-from evalkit.spans import Span
+from evalkit.spans import Span, ToolCall, Usage
 
 Json: TypeAlias = Any
 """A value that strict JSON can hold: null, bool, finite number, text, list, object with text keys."""
@@ -102,13 +102,16 @@ class Rule:
     counts cases that passed in the baseline and fail now; `must_pass` wants every trial of the cases
     with one of these tags to pass (an empty tuple: of every case). `broken_cases` counts cases that
     newly fail and are proven broken by fresh trials. `and_at_least` is a change in the metric's unit
-    below which nothing fails, however large a share of the baseline it is. `estimand` is what is
+    below which nothing fails, however large a share of the baseline it is. `tool` or `model` narrow the
+    metric to calls of one; once a set is read, `metric` names a metric of its own for them. `estimand` is what is
     asked: whether these very cases got worse, or whether other cases like these would.
     """
 
     metric: str = ""
     stat: Stat = "mean"
     tag: str | None = None
+    tool: str | None = None
+    model: str | None = None
     min: float | None = None
     max: float | None = None
     max_drop: float | None = None
@@ -191,30 +194,12 @@ class AgentError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ToolCall:
-    """One tool call the agent says it made."""
-
-    name: str
-    arguments: Json = None
-    result: Json = None
-    error: str | None = None
-    duration_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
-    """Tokens the agent says it used."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
     """What an agent gave for one trial: the answer and what is known of how it came about.
 
     `replies` holds every reply of a conversation of several turns, the last of which is `text`; it is
-    empty otherwise. `flags` name what was done to the bytes (`decoded_with_replacement`). `spans` are the
+    empty otherwise. `flags` name what was done to the bytes (`decoded_with_replacement`), or that the
+    agent said it called no tool (`no_tool_calls`), which an agent that says nothing did not. `spans` are the
     steps that were seen of how the answer came about, in order of their start.
     """
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evalkit.records import Json, Output, ToolCall
-from evalkit.spans import Span
+from evalkit.records import Json, Output
+from evalkit.spans import Span, ToolCall
 
 SECRET_NAME = re.compile(
     r"((^|_)(api_?key|key|token|secret|password|passwd|pass|credentials?|auth|pat)|_pwd)$",

@@ -1,4 +1,4 @@
-"""One step of a trial, as OpenTelemetry tells of it, under evalkit's own stable names."""
+"""What is seen of how an answer came about: tool calls, tokens, and steps under stable names."""
 
 from __future__ import annotations
 
@@ -40,3 +40,25 @@ class Span:
     user_id: str = ""
     session_id: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """One tool call the agent says it made."""
+
+    name: str
+    arguments: Any = None
+    result: Any = None
+    error: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens the agent says it used."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+NO_TOOL_CALLS = "no_tool_calls"

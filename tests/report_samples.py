@@ -17,13 +17,12 @@ from evalkit.records import (
     Run,
     RunHeader,
     Score,
-    ToolCall,
     Trial,
     TrialState,
     Turn,
-    Usage,
 )
 from evalkit.reports.report import Diff, Hint, Report, ShownCase
+from evalkit.spans import ToolCall, Usage
 from evalkit.verdict import (
     CaseChange,
     CaseHit,

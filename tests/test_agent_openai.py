@@ -13,7 +13,8 @@ import pytest
 
 from evalkit.agents import check_agent, open_agent
 from evalkit.errors import InvalidInput
-from evalkit.records import AgentError, AgentSpec, Output, Request, Surroundings, Turn, Usage
+from evalkit.records import AgentError, AgentSpec, Output, Request, Surroundings, Turn
+from evalkit.spans import Usage
 from tests.scripted_server import (
     CHUNKED,
     LENGTH_100,

@@ -13,17 +13,8 @@ import pytest
 
 from evalkit.agents import check_agent, entrypoint_of, open_agent
 from evalkit.errors import InvalidInput
-from evalkit.records import (
-    AgentSpec,
-    Json,
-    Location,
-    Output,
-    Request,
-    Surroundings,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from evalkit.records import AgentSpec, Json, Location, Output, Request, Surroundings, Turn
+from evalkit.spans import ToolCall, Usage
 
 WHERE = Location(path="set.yaml", line=3)
 

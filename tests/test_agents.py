@@ -28,10 +28,9 @@ from evalkit.records import (
     Output,
     Request,
     Surroundings,
-    ToolCall,
     Turn,
-    Usage,
 )
+from evalkit.spans import ToolCall, Usage
 
 WHERE = Location(path="set.yaml", line=3)
 

@@ -22,19 +22,13 @@ from evalkit.metrics.normalise import SAME_READING, SAME_WORDS, Normalisation, n
 from evalkit.metrics.numeric import find_numbers
 from evalkit.metrics.phrases import says
 from evalkit.metrics.structure import same_json
-from evalkit.records import (
-    Case,
-    Json,
-    Location,
-    MetricSpec,
-    Output,
-    Score,
-    Surroundings,
-    ToolCall,
-    Usage,
-)
+from evalkit.records import Case, Json, Location, MetricSpec, Output, Score, Surroundings
+from evalkit.spans import ToolCall, Usage
 
 NOWHERE = Path("/nonexistent")
+
+NEEDED = {"lint_clean": {"command": ["python"]}, "tests_passed": {"command": ["python"]}}
+"""Arguments without which a metric is none."""
 
 law = settings(deadline=None)
 """For property tests: how long one example takes is the machine's business."""
@@ -561,13 +555,26 @@ def test_what_an_agent_does_not_report_is_skipped_and_never_counted_as_nothing(r
     assert scored.explanation.startswith("the agent reports no")
 
 
-def test_only_measurements_measure_and_less_of_them_is_better() -> None:
-    scorers = open_all(*(metric_spec(ref) for ref in METRICS))
+def test_what_has_a_unit_measures_and_less_of_it_is_better() -> None:
+    scorers = open_all(*(metric_spec(ref, NEEDED.get(ref)) for ref in METRICS))
     measured = {scorer.info.name: scorer.info.unit for scorer in scorers if scorer.measures}
-    assert measured == {"latency_s": "s", "cost_usd": "usd", "tokens": "tokens"}
+    assert measured == {
+        "latency_s": "s",
+        "cost_usd": "usd",
+        "tokens": "tokens",
+        "tool_error_rate": "",
+        "tool_call_count": "calls",
+        "model_calls": "calls",
+        "steps": "steps",
+        "step_latency_s": "s",
+        "loops": "calls",
+        "escalated": "",
+        "resolved": "",
+    }
     for scorer in scorers:
-        assert scorer.info.higher_is_better is not scorer.measures
-        assert bool(scorer.info.unit) is scorer.measures
+        assert not scorer.info.unit or scorer.measures
+        lower_is_better = scorer.measures and scorer.info.name != "resolved"
+        assert scorer.info.higher_is_better is not lower_is_better
 
 
 # --- which cases --------------------------------------------------------------------------------
@@ -772,7 +779,11 @@ from evalkit.metrics import METRICS, open_scorers
 from evalkit.records import MetricSpec, Surroundings
 
 async def main():
-    specs = [MetricSpec(ref=ref, name=ref) for ref in METRICS]
+    args = {"command": ["python"]}
+    specs = [
+        MetricSpec(ref=ref, name=ref, args=args if ref in ("lint_clean", "tests_passed") else {})
+        for ref in METRICS
+    ]
     async with open_scorers(specs, Surroundings(root=Path(), base=Path(), environ={})) as scorers:
         return len(scorers) == len(METRICS) and "importlib.metadata" not in sys.modules
 

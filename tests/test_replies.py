@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.agents.replies import to_output
-from evalkit.records import Json, Output, ToolCall, Usage
+from evalkit.records import Json, Output
+from evalkit.spans import ToolCall, Usage
 
 
 def nested(levels: int) -> Json:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from evalkit.caps import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_EXPORT_BYTES, MAX_SPANS
 from evalkit.recording import Recording, Told
-from evalkit.records import Output, ToolCall, Usage
+from evalkit.records import Output
 from evalkit.redaction import Redactor
 from evalkit.reports.layout import Screen
 from evalkit.reports.parting import parting_words
 from evalkit.reports.trees import grow, tree_lines
-from evalkit.spans import Span
+from evalkit.spans import Span, ToolCall, Usage
 from evalkit.text import cell_width
 from evalkit.tracing.folding import fold_spans
 from evalkit.tracing.otlp import Unreadable, read_export

@@ -15,8 +15,9 @@ import pytest
 import evalkit
 from evalkit.digest import canonical
 from evalkit.packing import pack
-from evalkit.records import AgentError, Output, Score, Trial, Usage
+from evalkit.records import AgentError, Output, Score, Trial
 from evalkit.samples import trial_state
+from evalkit.spans import Usage
 from evalkit.store import read_run
 from evalkit.tracing.columns import select_trials
 from tests.conftest import Done, Project

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from evalkit.errors import InvalidInput
-from evalkit.records import Case, Json, Output, Surroundings, ToolCall, Turn
+from evalkit.records import Case, Json, Output, Surroundings, Turn
+from evalkit.spans import ToolCall
 from evalkit.worker.pool import Reply, Target, open_pool
 
 CASE = Case(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
-from evalkit.processes import MARK_VARIABLE, kill_marked, kill_tree
+from evalkit.processes import MARK_VARIABLE, count_session, kill_marked, kill_tree
 
 MAX_STDERR_BYTES = 4 * MAX_DETAIL
 """Of what a command says on stderr the end is kept, where errors stand; UTF-8 takes 4 bytes at most."""
@@ -27,6 +27,9 @@ GRACE_S = 0.5
 
 DRAIN_S = 0.25
 """How long a pipe that others still hold may stay open once the command itself has exited."""
+
+CENSUS_S = 0.25
+"""Between two counts of a command's processes, where there is a limit to them."""
 
 POLL_S = 0.01
 REAP_S = 1.0
@@ -47,7 +50,7 @@ class Command:
         return self.environ[MARK_VARIABLE]
 
 
-Ending: TypeAlias = Literal["exited", "timeout", "output_too_large"]
+Ending: TypeAlias = Literal["exited", "timeout", "output_too_large", "too_many_processes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,16 +64,23 @@ class Ended:
     latency_s: float
 
 
-async def run_command(command: Command, stdin: bytes | None, *, timeout_s: float) -> Ended:
+async def run_command(
+    command: Command,
+    stdin: bytes | None,
+    *,
+    timeout_s: float,
+    most_processes: int | None = None,
+) -> Ended:
     """Run a command in a session of its own; what it started is killed before this returns.
 
     Only what left the session and closed its pipes outlives a command that exited by itself; it
-    still carries the mark. `stdin` None stands for an empty one.
+    still carries the mark. `stdin` None stands for an empty one. A session that is found to have more
+    than `most_processes`, where that is given, is killed as well.
 
     Raises:
         OSError: it could not be started.
     """
-    child = _Child(command, stdin)
+    child = _Child(command, stdin, most_processes)
     how: Ending = "exited"
     try:
         in_time = await child.wait_until_settled(timeout_s)
@@ -78,6 +88,9 @@ async def run_command(command: Command, stdin: bytes | None, *, timeout_s: float
         if not in_time:
             how = "timeout"
             await child.kill(grace_s=GRACE_S)
+        elif child.is_crowded:
+            how = "too_many_processes"
+            await child.kill(grace_s=0)
         elif not child.is_over_limit:
             await child.kill_leftovers()
         if in_time and child.is_over_limit:
@@ -100,11 +113,12 @@ async def run_command(command: Command, stdin: bytes | None, *, timeout_s: float
 class _Child:
     """A running command; settled once it has exited or has printed too much."""
 
-    def __init__(self, command: Command, stdin: bytes | None) -> None:
+    def __init__(self, command: Command, stdin: bytes | None, most_processes: int | None) -> None:
         self.started = time.monotonic()
         self.stdout = bytearray()
         self.stderr_tail = b""
         self.is_over_limit = False
+        self.is_crowded = False
         self._mark = command.mark
         self._settled = asyncio.Event()
         self._process = subprocess.Popen(
@@ -124,6 +138,11 @@ class _Child:
             _Inflow(self._process.stderr, self._take_stderr),
         )
         self._exit = asyncio.ensure_future(self._watch_exit())
+        self._census = (
+            None
+            if most_processes is None
+            else asyncio.ensure_future(self._watch_session(most_processes))
+        )
 
     @property
     def status(self) -> int | None:
@@ -156,6 +175,14 @@ class _Child:
                 loop.remove_reader(descriptor)
                 os.close(descriptor)
         self._settled.set()
+
+    async def _watch_session(self, most: int) -> None:
+        while True:
+            await asyncio.sleep(CENSUS_S)
+            if count_session(self._process.pid) > most:
+                self.is_crowded = True
+                self._settled.set()
+                return
 
     async def wait_until_settled(self, timeout_s: float) -> bool:
         try:
@@ -193,6 +220,8 @@ class _Child:
     def close(self) -> None:
         """Close the pipes and reap the process, which is dead or dying."""
         self._exit.cancel()
+        if self._census is not None:
+            self._census.cancel()
         self._outflow.close()
         for inflow in self._inflows:
             inflow.close()

@@ -219,7 +219,8 @@ class CommandAgent:
             message = f"stdout is {wrong}. Print one JSON value, or set stdout: text."
             error = AgentError(kind="bad_reply", message=message, detail=head(text, MAX_DETAIL))
             return Output(error=error, latency_s=ended.latency_s, flags=flags)
-        return replace(to_output(reply, ended.latency_s), flags=flags)
+        output = to_output(reply, ended.latency_s)
+        return replace(output, flags=(*output.flags, *flags))
 
 
 def _to_bytes(text: str) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalkit.agents import Agent
-from evalkit.records import Case, Output, Request, Turn, Usage
+from evalkit.records import Case, Output, Request, Turn
+from evalkit.spans import Usage
 
 
 async def converse(

@@ -147,7 +147,7 @@ class HttpAgent:
             output = Output(text=text, latency_s=latency_s)
         else:
             output = self._read_json(text, self._common.paths, latency_s)
-        return replace(output, flags=(*redacted, *decoded))
+        return replace(output, flags=(*output.flags, *redacted, *decoded))
 
     def _read_json(self, text: str, paths: ReplyPaths, latency_s: float) -> Output:
         try:

@@ -153,4 +153,4 @@ class OpenaiAgent:
             )
             return Output(error=error, latency_s=latency_s)
         cut_off = (CUT_OFF,) if output.metadata.get("finish_reason") == "length" else ()
-        return replace(output, flags=(*flags, *decoded, *cut_off))
+        return replace(output, flags=(*output.flags, *flags, *decoded, *cut_off))

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from evalkit.caps import MAX_REPLY_DEPTH
-from evalkit.records import AgentError, Json, Output, ToolCall, Usage
+from evalkit.records import AgentError, Json, Output
+from evalkit.spans import NO_TOOL_CALLS, ToolCall, Usage
 
 REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "metadata")
 TOOL_CALL_KEYS = ("name", "arguments", "result", "error", "duration_s")
@@ -56,6 +57,7 @@ def _read_reply(value: Json, latency_s: float) -> Output:
         cost_usd=_read_amount(value, "cost_usd"),
         metadata=_read_mapping(value, "metadata"),
         latency_s=latency_s,
+        flags=(NO_TOOL_CALLS,) if value.get("tool_calls") == [] else (),
     )
 
 

@@ -54,9 +54,11 @@ async def _preview(order: Order, world: World) -> Preview:
 
 
 def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
-    """The thresholds that the planned run cannot decide, and why."""
+    """What a metric has to be told beforehand, and the thresholds that the run cannot decide, and why."""
+    used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
+    cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
     if plan.selection.shard:
-        return ()  # the parts are decided together
+        return tuple(cautions)  # the parts are decided together
     looks = plan_looks(plan, baseline)
     planned = Planned(
         cases=plan.cases,
@@ -67,7 +69,8 @@ def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
             for case in plan.cases
         },
     )
-    return tuple(foresee(plan.gate, planned, tabulate(baseline) if baseline else None))
+    foreseen = foresee(plan.gate, planned, tabulate(baseline) if baseline else None)
+    return (*cautions, *foreseen)
 
 
 def count_judge_calls(plan: Plan) -> int:

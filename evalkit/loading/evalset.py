@@ -15,6 +15,7 @@ from evalkit.judgement import JudgeSpec
 from evalkit.loading.casefiles import READERS, find_reader
 from evalkit.loading.cases import read_case
 from evalkit.loading.judges import read_judges
+from evalkit.loading.narrowing import narrow_metrics
 from evalkit.loading.nodes import ListNode, MappingNode, Node, Scalar, describe, is_null, quote
 from evalkit.loading.reading import Fields, open_fields
 from evalkit.loading.specs import read_agent, read_gate, read_metrics, read_settings
@@ -242,6 +243,7 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
     gate = (shared.gate if own.gate is None else own.gate) or ()
+    metrics, gate = narrow_metrics(metrics, gate, problems)
     evalset = EvalSet(
         name=_read_name(fields, path),
         path=shown_path(path),

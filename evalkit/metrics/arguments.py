@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -50,9 +50,12 @@ def bind_arguments(
     """
     found: list[str] = []
     hints = get_type_hints(metric)
-    known = [field.name for field in fields(metric)]
-    values: dict[str, Any] = {}
-    for name, value in _name_shorthand(metric, spec.args, found).items():
+    known = [field.name for field in fields(metric) if hints[field.name] is not Surroundings]
+    values: dict[str, Any] = {
+        name: surroundings for name, hint in hints.items() if hint is Surroundings
+    }
+    given = _name_shorthand(metric, spec.args, found)
+    for name, value in given.items():
         if name not in known:
             found.append(f"there is no argument {name!r}. {suggest(name, known)}")
             continue
@@ -62,6 +65,9 @@ def bind_arguments(
             found.append(f"{name} {unfit}")
         except Unreadable as error:
             found.append(f"{name}: {value!r} {error}")
+    required = [field.name for field in fields(metric) if field.default is MISSING]
+    missing = [name for name in required if name not in given and name not in values]
+    found += [f"{name} is missing. Give it." for name in missing]
     if not found:
         try:
             return metric(**values)

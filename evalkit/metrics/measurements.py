@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from evalkit.metrics.metric import BuiltIn
 from evalkit.records import Case, Output, Score
+from evalkit.seen import model_calls_of
+from evalkit.spans import Span
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(BuiltIn):
     """A quantity of which less is better, read off the output."""
 
-    higher_is_better: ClassVar[bool] = False
-    measures: ClassVar[bool] = True
-    noun: ClassVar[str]
+    @property
+    def measures(self) -> bool:
+        """Nothing passes or fails it."""
+        return True
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Less of it is better."""
+        return False
 
     def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
         """The quantity; an agent that does not report it is skipped, never counted as 0."""
         value = self.read(output)
         if value is None:
-            return Score(state="skipped", explanation=f"the agent reports no {self.noun}")
+            return Score(state="skipped", explanation=self.why_none(output))
         if value < 0:
-            raise ValueError(f"the agent reports a {self.noun} of {value!r}, less than nothing")
+            raise ValueError(f"the agent reports {value!r}, less than nothing")
         return Score(value=value)
+
+    def why_none(self, output: Output) -> str:
+        """Why there is no quantity."""
+        raise NotImplementedError
 
     def read(self, output: Output) -> float | None:
         """The quantity, None when it is not known."""
@@ -36,44 +49,81 @@ class LatencyS(Measurement):
     """Seconds from asking to the whole answer, over all turns of a conversation."""
 
     unit: ClassVar[str] = "s"
-    noun: ClassVar[str] = "latency"
 
     def read(self, output: Output) -> float:
         """Measured by evalkit, so always known."""
         return output.latency_s
 
+    def why_none(self, output: Output) -> str:  # noqa: ARG002 - it never comes to that
+        """It is always known."""
+        return "no latency was measured"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostUsd(Measurement):
-    """US dollars the agent says the answer cost."""
+    """US dollars the answer cost, as the agent says, or as its calls of models add up to.
+
+    Args:
+        model: the calls of this model only, of which spans tell.
+    """
 
     unit: ClassVar[str] = "usd"
-    noun: ClassVar[str] = "cost"
+    shorthand: ClassVar[str] = "model"
+
+    model: str = ""
 
     def read(self, output: Output) -> float | None:
-        """As reported."""
-        return output.cost_usd
+        """As reported, else the sum over the calls of models if the cost of each is known."""
+        if output.cost_usd is not None and not self.model:
+            return output.cost_usd
+        return _add_up([span.cost_usd for span in _calls_of_model(output, self.model)])
+
+    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+        """Nothing reported."""
+        return f"the agent reports no cost{f' of model {self.model!r}' if self.model else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens(Measurement):
-    """Tokens the agent says the answer used.
+    """Tokens the answer used, as the agent says, or as its calls of models add up to.
 
     Args:
         count: those it read (`input`), those it wrote (`output`), or both (`total`).
+        model: the calls of this model only, of which spans tell.
     """
 
     unit: ClassVar[str] = "tokens"
-    noun: ClassVar[str] = "usage"
     shorthand: ClassVar[str] = "count"
 
     count: Literal["total", "input", "output"] = "total"
+    model: str = ""
 
     def read(self, output: Output) -> float | None:
-        """As reported."""
+        """As reported, else the sum over the calls of models if the tokens of each are known."""
         usage = output.usage
-        if usage is None:
-            return None
-        read = usage.input_tokens if self.count != "output" else 0
-        written = usage.output_tokens if self.count != "input" else 0
-        return read + written
+        if usage is not None and not self.model:
+            return self._of(usage.input_tokens, usage.output_tokens)
+        return _add_up(
+            [
+                self._of(span.input_tokens, span.output_tokens)
+                for span in _calls_of_model(output, self.model)
+            ]
+        )
+
+    def _of(self, read: int | None, written: int | None) -> int | None:
+        counts = {"total": (read, written), "input": (read,), "output": (written,)}[self.count]
+        return None if None in counts else sum(filter(None, counts))
+
+    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+        """Nothing reported."""
+        return f"the agent reports no usage{f' of model {self.model!r}' if self.model else ''}"
+
+
+def _calls_of_model(output: Output, model: str) -> list[Span]:
+    return [span for span in model_calls_of(output) if not model or span.model == model]
+
+
+def _add_up(parts: Sequence[float | None]) -> float | None:
+    """The sum of parts that are all known; a sum of some would be taken for the whole."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if parts and len(known) == len(parts) else None

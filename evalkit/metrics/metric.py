@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from evalkit.metrics.paths import ABSENT, find
@@ -55,7 +56,7 @@ def check_output_path(name: str, path: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltIn:
-    """A metric that ships with evalkit; its fields are its arguments.
+    """A metric that ships with evalkit; its fields are its arguments, but for one of type Surroundings.
 
     The constructor raises ValueError for arguments that cannot be meant. `version` is raised
     whenever equal arguments score differently than before, so that runs are not compared across it.
@@ -63,10 +64,33 @@ class BuiltIn:
     """
 
     unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = True
-    measures: ClassVar[bool] = False
     version: ClassVar[int] = 1
     shorthand: ClassVar[str] = ""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it is a measurement, which nothing passes or fails."""
+        return False
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way its value gets better."""
+        return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether its score waits for other processes."""
+        return False
+
+    @property
+    def caution(self) -> str:
+        """What a user should know before it scores; empty when there is nothing."""
+        return ""
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Files whose content decides its scores, beside those that are arguments."""
+        return ()
 
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a default that subclasses narrow
         """Whether the case has what the metric needs."""

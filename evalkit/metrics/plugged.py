@@ -96,6 +96,11 @@ class PluginScorer:
         """Nothing that could be told beforehand but a tag."""
         return NEEDS_LABEL
 
+    @property
+    def caution(self) -> str:
+        """None."""
+        return ""
+
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a plugin says so by its score
         """A plugin is asked about every case."""
         return True

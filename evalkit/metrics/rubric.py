@@ -123,6 +123,11 @@ class RubricScorer:
         wanted = " and ".join(places[need] for need in self.rubric.needs)
         return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
 
+    @property
+    def caution(self) -> str:
+        """None."""
+        return ""
+
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):

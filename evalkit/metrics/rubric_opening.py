@@ -165,7 +165,6 @@ def _open_checks(
     problems: list[Problem],
 ) -> dict[str, BuiltInScorer]:
     """The checks of a rubric by criterion; `where` is the place of those that know no line."""
-    passing = [name for name, metric in metrics.items() if not metric.measures]
     checks = {}
     for criterion in rubric.criteria:
         if criterion.check is None:
@@ -174,16 +173,15 @@ def _open_checks(
         place = replace(where, line=line, column=0) if line else where
         check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=place)
         found: list[Problem] = []
-        if ref in passing:
-            bound = bind_arguments(metrics[ref], check, surroundings, found)
-            if bound is not None:
+        if ref not in metrics:
+            message = f"no built-in metric {ref!r}. {suggest(ref, metrics)}"
+            found.append(Problem(message=message, where=place))
+        elif (bound := bind_arguments(metrics[ref], check, surroundings, found)) is not None:
+            if bound.measures:
+                message = f"{ref} measures, and nothing passes or fails it."
+                found.append(Problem(message=message, where=place))
+            else:
                 checks[criterion.name] = BuiltInScorer.of(check, bound)
-        elif ref in metrics:
-            message = f"{ref} measures, and nothing passes or fails it."
-            found.append(Problem(message=message, where=place))
-        else:
-            message = f"no built-in metric {ref!r}. {suggest(ref, passing)}"
-            found.append(Problem(message=message, where=place))
         problems += [
             replace(each, message=f"criterion {criterion.name!r}: check: {each.message}")
             for each in found

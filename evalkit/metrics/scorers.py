@@ -12,7 +12,7 @@ from typing import Protocol
 
 from evalkit.digest import digest
 from evalkit.metrics.metric import BuiltIn
-from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
+from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score, Surroundings
 from evalkit.sources import read_file
 
 MAX_EXPLANATION = 2000
@@ -21,6 +21,9 @@ MAX_EXPLANATION = 2000
 
 INLINE_CHARACTERS = 100_000
 """Of an answer that is scored on the event loop, which takes a few milliseconds at most."""
+
+INLINE_STEPS = 100
+"""Tool calls and spans likewise."""
 
 
 NEEDS_LABEL = "the label it compares with. Look at its `expected:` and `tags:`."
@@ -44,6 +47,10 @@ class Scorer(Protocol):
     @property
     def needs(self) -> str:
         """What a case lacks that it does not apply to, and where to look, for a message."""
+
+    @property
+    def caution(self) -> str:
+        """What a user should know before anything is scored; empty when there is nothing."""
 
     def applies_to(self, case: Case) -> bool:
         """Whether the case has what the metric needs; the tags of its spec are not its business."""
@@ -73,6 +80,11 @@ def metric_error(info: MetricInfo, explanation: str) -> Score:
     return Score(metric=info.name, state="metric_error", explanation=explanation[:MAX_EXPLANATION])
 
 
+def _is_small(output: Output) -> bool:
+    steps = len(output.tool_calls) + len(output.spans)
+    return len(output.text) <= INLINE_CHARACTERS and steps <= INLINE_STEPS
+
+
 def _content_of(value: Json) -> Json:
     return hashlib.sha256(read_file(value)).hexdigest() if isinstance(value, Path) else value
 
@@ -90,12 +102,18 @@ class BuiltInScorer:
 
         The digest covers every argument, defaults and the content of files too, and the version.
         """
-        args = {field.name: _content_of(getattr(metric, field.name)) for field in fields(metric)}
+        given = {field.name: getattr(metric, field.name) for field in fields(metric)}
+        args = {
+            name: _content_of(value)
+            for name, value in given.items()
+            if not isinstance(value, Surroundings)
+        }
+        sources = [[path.name, _content_of(path)] for path in metric.sources]
         info = MetricInfo(
             name=spec.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
-            digest=digest([spec.ref, metric.version, args]),
+            digest=digest([spec.ref, metric.version, args, *sources]),
         )
         return cls(info=info, metric=metric)
 
@@ -106,8 +124,13 @@ class BuiltInScorer:
 
     @property
     def waits(self) -> bool:
-        """It computes here."""
-        return False
+        """As the metric says."""
+        return self.metric.waits
+
+    @property
+    def caution(self) -> str:
+        """As the metric says."""
+        return self.metric.caution
 
     @property
     def needs(self) -> str:
@@ -127,7 +150,7 @@ class BuiltInScorer:
         try:
             score = (
                 self.metric.score(case, output)
-                if len(output.text) <= INLINE_CHARACTERS
+                if _is_small(output)
                 else await asyncio.to_thread(self.metric.score, case, output)
             )
             if inspect.isawaitable(score):

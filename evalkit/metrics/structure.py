@@ -46,6 +46,18 @@ def _refuse_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return members
 
 
+def arguments_of(value: Json) -> Json:
+    """A call's arguments: none is an empty mapping, and the text of a JSON object is what it holds."""
+    if value is None:
+        return {}
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return parse_json(value)
+        except ValueError:
+            return value
+    return value
+
+
 def same_json(one: Json, other: Json) -> bool:
     """Equality as JSON has it: 1 and 1.0 are the same number, true and 1 are not the same."""
     if isinstance(one, bool) or isinstance(other, bool):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.records import Output, Score, ToolCall, Trial
+from evalkit.records import Output, Score, Trial
 from evalkit.reports.json import run_document, trial_document, trial_documents
 from evalkit.reports.judged import judgement_lines
 from evalkit.reports.layout import Screen, Style, finish, heading
@@ -25,7 +25,7 @@ from evalkit.reports.standing import (
 )
 from evalkit.reports.trees import tree_lines
 from evalkit.samples import trial_state
-from evalkit.spans import Span
+from evalkit.spans import Span, ToolCall
 from evalkit.text import json_block
 
 _LONGEST_TEXT = 4000

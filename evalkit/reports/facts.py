@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from evalkit.breakdown import summarise_calls
 from evalkit.judgement import Trust
-from evalkit.records import Outcome, RunHeader
+from evalkit.records import Outcome, Run, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
 from evalkit.spelling import count_of, missing_text
@@ -176,6 +177,22 @@ def metric_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
         for summary in verdict.summaries
         if summary.tag is None
     ]
+
+
+def call_rows(run: Run) -> list[tuple[str, str, str, str]]:
+    """Per tool and per model: name, how often it was called, how often that failed, what it took."""
+    rows = []
+    for calls in summarise_calls(run):
+        quantiles = (("p50", calls.p50_s), ("p95", calls.p95_s), ("p99", calls.p99_s))
+        took = [f"{n} {value_text(value, 's')}" for n, value in quantiles if value is not None]
+        if calls.input_tokens is not None or calls.output_tokens is not None:
+            took.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
+        if calls.cost_usd is not None:
+            took.append(value_text(calls.cost_usd, "usd"))
+        failed = f"{value_text(calls.error_rate, '')} failed" if calls.errors else ""
+        name = f"{calls.kind} {calls.name}"
+        rows.append((name, count_of(calls.calls, "call"), failed, ", ".join(took)))
+    return rows
 
 
 def _badness(change: MetricChange | None) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from evalkit.breakdown import summarise_calls
 from evalkit.records import Json, Run, Trial
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
@@ -132,6 +133,10 @@ def render_json(report: Report) -> str:
             "standings": {standing: counts.get(standing, 0) for standing in STANDINGS},
             "checks": [_check(check) for check in verdict.checks],
             "metrics": msgspec.to_builtins(verdict.summaries),
+            "calls": [
+                {**msgspec.to_builtins(calls), "error_rate": calls.error_rate}
+                for calls in summarise_calls(report.run)
+            ],
             "cases": [_case(result) for result in results],
             "comparison": comparison_document(verdict.comparison) if verdict.comparison else None,
             "gate": msgspec.to_builtins(verdict.gate) if verdict.gate else None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.records import Json, ToolCall
+from evalkit.records import Json
 from evalkit.reports.standing import json_text
+from evalkit.spans import ToolCall
 
 _LONGEST = 80
 

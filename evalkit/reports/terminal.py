@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from evalkit.reports.facts import (
     OUTCOME_WORDS,
+    call_rows,
     check_sentence,
     checks_by_urgency,
     gate_rows,
@@ -147,6 +148,18 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
     ]
 
 
+def _calls(report: Report, screen: Screen, most: int) -> list[str]:
+    found = call_rows(report.run)
+    if not found:
+        return []
+    rows = [tuple(map(Cell, row)) for row in found[:most]]
+    return [
+        heading("Calls", screen),
+        *align(rows, screen, shrinkable={0: 12, 3: 12}, right=frozenset({1, 2})),
+        *_and_more(report, len(found) - most, screen),
+    ]
+
+
 def _tags(report: Report, screen: Screen, most: int) -> list[str]:
     columns = max((screen.columns - 26) // 18, 1)
     titles, rows = tag_rows(report, columns)
@@ -210,6 +223,7 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MOST_R
             _thresholds(report, screen, most),
             _cases(report, results, screen, most),
             _metrics(report, screen),
+            _calls(report, screen, most),
             _tags(report, screen, most),
             _notes(report, screen, most),
             _next(report, screen),

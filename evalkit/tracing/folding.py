@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.records import Output, ToolCall, Usage
-from evalkit.spans import Span, SpanKind
+from evalkit.records import Output
+from evalkit.spans import Span, SpanKind, ToolCall, Usage
 
 
 def fold_spans(output: Output) -> Output:

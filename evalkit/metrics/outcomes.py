@@ -1,0 +1,209 @@
+"""Scores where a task ended: task_completion, recovered_from_error, escalated, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evalkit.metrics.metric import AnswerMetric, BuiltIn, check_pass_mark, failed
+from evalkit.metrics.paths import ABSENT, find
+from evalkit.metrics.structure import same_json
+from evalkit.metrics.words import enumerate_values, kind_of, quote
+from evalkit.records import Case, Json, Output, Score
+from evalkit.seen import UNTOLD, calls_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCompletion(AnswerMetric):
+    """The share of paths at which the final state is as the case expects.
+
+    The label is a mapping of dotted paths to values, as `orders.A17.status: refunded`; null expects
+    that nothing is there.
+
+    Args:
+        pass_at: the share at which a trial passes.
+        of: the part of the output that holds the final state.
+        expected: the part of the label.
+    """
+
+    shorthand: ClassVar[str] = "pass_at"
+
+    pass_at: float = 1.0
+    of: str = "data"
+    expected: str = "state"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pass_mark(self.pass_at)
+
+    def problem_with_label(self, label: Json) -> str | None:
+        """A mapping with something in it."""
+        if isinstance(label, Mapping) and label:
+            return None
+        return f"expected is {kind_of(label)}. Write a mapping of paths to values."
+
+    def score(self, case: Case, output: Output) -> Score:
+        """Look at every path."""
+        state = self.answer(output)
+        if not isinstance(state, Mapping | list | tuple):
+            if state is ABSENT or state is None:
+                return failed(f"the output has no {self.of}, where the final state should be")
+            return failed(f"the output's {self.of} is {kind_of(state)}, not a state")
+        wanted = self.wanted(case)
+        wrong = [path for path, value in wanted.items() if not _is_at(state, path, value)]
+        share = 1 - len(wrong) / len(wanted)
+        explanation = ""
+        if wrong:
+            found = find(state, wrong[0])
+            got = "nothing" if found is ABSENT else quote(found)
+            explanation = (
+                f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
+                f"{wrong[0]}: expected {quote(wanted[wrong[0]])}, got {got}"
+            )
+        return Score(value=share, passed=share >= self.pass_at, explanation=explanation)
+
+
+def _is_at(state: Json, path: str, value: Json) -> bool:
+    found = find(state, path)
+    return found is ABSENT or found is None if value is None else same_json(value, found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveredFromError(BuiltIn):
+    """The share of the tools that failed in a trial which were called again later and went well.
+
+    Skipped where no tool failed, because there was nothing to recover from.
+
+    Args:
+        by: tools whose success makes up for any failure before it, such as handing over to a human.
+    """
+
+    shorthand: ClassVar[str] = "by"
+
+    by: tuple[str, ...] = ()
+
+    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - no label plays a part
+        """Follow every failing tool to its last call."""
+        calls = calls_of(output)
+        if calls is None:
+            return Score(state="skipped", explanation=UNTOLD)
+        open_failures: dict[str, bool] = {}
+        for call in calls:
+            if call.error is not None:
+                open_failures[call.name] = True
+            elif call.name in self.by:
+                open_failures = dict.fromkeys(open_failures, False)
+            elif call.name in open_failures:
+                open_failures[call.name] = False
+        if not open_failures:
+            return Score(state="skipped", explanation="no tool failed")
+        lost = [name for name, is_open in open_failures.items() if is_open]
+        return Score(
+            value=1 - len(lost) / len(open_failures),
+            passed=not lost,
+            explanation=f"never went well after an error: {enumerate_values(lost)}" if lost else "",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending(BuiltIn):
+    """How a task ended, yes or no.
+
+    Without `expected` it is a measurement: the share of trials that ended so. With it, a trial passes
+    when it ended as its case's label, true or false, says.
+
+    Args:
+        of: the part of the output that says so, true or false.
+        expected: the part of the label to hold it against.
+    """
+
+    shorthand: ClassVar[str] = "expected"
+
+    of: str = ""
+    expected: str = ""
+
+    @property
+    def measures(self) -> bool:
+        """Unless it is held against a label."""
+        return not self.expected
+
+    def ended_so(self, output: Output) -> bool | None:
+        """Whether it ended so; None when nothing tells. ValueError when that is neither yes nor no."""
+        found = find(output, self.of)
+        if found is ABSENT or found is None:
+            return None
+        if not isinstance(found, bool):
+            raise ValueError(f"the output's {self.of} is {kind_of(found)}, not true or false")
+        return found
+
+    def applies_to(self, case: Case) -> bool:
+        """A case without the label is not for this metric, where there must be one."""
+        if not self.expected:
+            return True
+        return find(case.expected, self.expected) not in (ABSENT, None)
+
+    def problem_with(self, case: Case) -> str | None:
+        """The label is true or false."""
+        label = find(case.expected, self.expected) if self.expected else True
+        if isinstance(label, bool) or label is ABSENT or label is None:
+            return None
+        return f"expected.{self.expected} is {kind_of(label)}, and true or false is needed."
+
+    def score(self, case: Case, output: Output) -> Score:
+        """Yes or no, held against the label where there is one."""
+        wanted = find(case.expected, self.expected) if self.expected else None
+        try:
+            ended_so = self.ended_so(output)
+        except ValueError as wrong:
+            if wanted is None:
+                raise
+            return failed(str(wrong))
+        if ended_so is None:
+            untold = f"the output has no {self.of}"
+            return Score(state="skipped", explanation=untold) if wanted is None else failed(untold)
+        if wanted is None:
+            return Score(value=float(ended_so))
+        if ended_so is wanted:
+            return Score(value=1.0, passed=True)
+        return failed(f"expected {str(wanted).lower()}, got {str(ended_so).lower()}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(Ending):
+    """Whether the request was resolved, by what the agent says in its output.
+
+    Args:
+        of: the part of the output that says so, true or false.
+        expected: the part of the label to hold it against.
+    """
+
+    of: str = "data.resolved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Escalated(Ending):
+    """Whether the task was handed over to a human.
+
+    Args:
+        tools: tools whose success hands it over; they are looked for in place of `of`.
+        of: the part of the output that says so, true or false.
+        expected: the part of the label to hold it against.
+    """
+
+    of: str = "data.escalated"
+    tools: tuple[str, ...] = ()
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Handing over less is better, unless the label says when to."""
+        return bool(self.expected)
+
+    def ended_so(self, output: Output) -> bool | None:
+        """By the tools that hand over, else by what the output says."""
+        if not self.tools:
+            return Ending.ended_so(self, output)
+        calls = calls_of(output)
+        if calls is None:
+            return None
+        return any(call.name in self.tools and call.error is None for call in calls)
