@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,3 +59,11 @@ class HumanLabel:
 def labels_of(labels: Iterable[HumanLabel], rubric: str) -> tuple[HumanLabel, ...]:
     """The labels of one rubric."""
     return tuple(label for label in labels if label.rubric == rubric)
+
+
+def majority(levels: Iterable[str]) -> str | None:
+    """The level given most often; None when two share the first place, or nobody gave one."""
+    ranked = Counter(levels).most_common(2)
+    if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+        return None
+    return ranked[0][0]

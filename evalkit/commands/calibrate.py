@@ -21,7 +21,7 @@ from evalkit.judging.judge import Judge
 from evalkit.judging.labelled import Labelled, find_lacks, group_labels
 from evalkit.judging.panel import Panel
 from evalkit.judging.scoring import combine_votes
-from evalkit.labels import HumanLabel, labels_of
+from evalkit.labels import HumanLabel, labels_of, majority
 from evalkit.loading.calibrations import calibration_path, load_calibrations, write_calibrations
 from evalkit.loading.evalset import load_evalset, load_project_judges
 from evalkit.loading.judges import read_judges
@@ -34,7 +34,7 @@ from evalkit.redaction import Redactor
 from evalkit.rubric import Criterion, Rubric
 from evalkit.sources import shown_path
 from evalkit.spelling import count_of
-from evalkit.statistics.agreement import compare_raters, flip_rate, majority, measure_agreement
+from evalkit.statistics.agreement import compare_raters, flip_rate, measure_agreement
 from evalkit.world import World
 
 AT_ONCE = 64

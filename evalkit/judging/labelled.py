@@ -9,10 +9,9 @@ from evalkit.judgement import AnchorResult, Reading
 from evalkit.judging.floor import find_floor, floor_reading
 from evalkit.judging.question import Question
 from evalkit.judging.scoring import combine_votes
-from evalkit.labels import HumanLabel
+from evalkit.labels import HumanLabel, majority
 from evalkit.records import Location, Problem
 from evalkit.rubric import Rubric
-from evalkit.statistics.agreement import majority
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

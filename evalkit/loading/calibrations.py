@@ -12,14 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from evalkit.calibration import Agreement, Calibration, Estimate, find_unmet
 from evalkit.packing import pack, unpack
 from evalkit.records import Json, Location, Problem
 from evalkit.rubric import Rubric
 from evalkit.sources import Unreadable, read_file, shown_path
-from evalkit.statistics.agreement import cohen_kappa, gwet_ac1
 
 SCHEMA = "evalkit.calibration/v1"
 MAX_BYTES = 4 << 20
@@ -112,16 +110,32 @@ def _check_figures(agreement: Agreement, what: str) -> None:
         raise ValueError(f"{what}: its table is not one of {size} by {size} levels")
     if any(count < 0 for row in rows for count in row) or not agreement.answers:
         raise ValueError(f"{what}: its table holds no counts")
-    table = np.array(rows, dtype=float)
-    kappa = float(cohen_kappa(table))
-    figures = (
-        ("accuracy", agreement.accuracy, float(np.trace(table) / table.sum())),
-        ("ac1", agreement.ac1, float(gwet_ac1(table))),
-        ("kappa", agreement.kappa, None if np.isnan(kappa) else kappa),
+    figures = zip(
+        ("accuracy", "ac1", "kappa"),
+        (agreement.accuracy, agreement.ac1, agreement.kappa),
+        _count_figures(rows),
+        strict=True,
     )
     for name, stored, counted in figures:
         if not _follows(stored, counted):
             raise ValueError(f"{what}: its {name} does not follow from its table")
+
+
+def _count_figures(rows: Sequence[Sequence[int]]) -> tuple[float, float, float | None]:
+    """Accuracy, Gwet's AC1 and Cohen's kappa of one table; kappa is None where only one level was used.
+
+    In plain Python, because every set with a rubric comes by here; `statistics.agreement` has them for
+    thousands of tables at once.
+    """
+    total = sum(map(sum, rows))
+    first = [sum(row) / total for row in rows]
+    second = [sum(column) / total for column in zip(*rows, strict=True)]
+    seen = sum(row[index] for index, row in enumerate(rows)) / total
+    by_chance = sum(a * b for a, b in zip(first, second, strict=True))
+    used = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+    by_gwet = sum(share * (1 - share) for share in used) / (len(rows) - 1)
+    kappa = (seen - by_chance) / (1 - by_chance) if by_chance < 1 else None
+    return seen, (seen - by_gwet) / (1 - by_gwet), kappa
 
 
 def _follows(stored: Estimate | None, counted: float | None) -> bool:

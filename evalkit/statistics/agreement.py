@@ -16,6 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from evalkit.calibration import Agreement, Estimate, RaterAgreement
+from evalkit.labels import majority
 from evalkit.statistics.exchange import Floats
 from evalkit.statistics.intervals import wilson_interval
 
@@ -116,14 +117,6 @@ def _estimate(
 
 def _certain() -> Estimate:
     return Estimate(value=1.0, low=-1.0, high=1.0)
-
-
-def majority(levels: Iterable[str]) -> str | None:
-    """The level given most often; None when two share the first place, or nobody gave one."""
-    ranked = Counter(levels).most_common(2)
-    if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
-        return None
-    return ranked[0][0]
 
 
 def compare_raters(
