@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.baseline import read_baseline, read_renewed
+from evalkit.breakdown import summarise_calls
 from evalkit.correcting import add_people
 from evalkit.errors import ApprovalNeeded
 from evalkit.files import exists
@@ -18,6 +19,7 @@ from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
 from evalkit.spelling import count_of, name_rule
+from evalkit.steps import with_spans
 from evalkit.tracing.notes import trace_notes
 from evalkit.verdict import GateReview, Verdict
 
@@ -175,9 +177,18 @@ def _is_about(rule: Rule, tags: Set[str], metrics: Set[str]) -> bool:
 
 
 def report_on(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> Report:
-    """The run with its verdict and the commands that lead on from here."""
-    hints = suggest(run, verdict, baseline, place)
-    return Report(run=run, verdict=verdict, baseline=baseline, hints=hints)
+    """The run with its verdict, what its trials called, and the commands that lead on from here.
+
+    Raises:
+        StoreError: the steps of its trials are not those that the run wrote.
+    """
+    return Report(
+        run=run,
+        verdict=verdict,
+        baseline=baseline,
+        hints=suggest(run, verdict, baseline, place),
+        calls=summarise_calls(with_spans(run)),
+    )
 
 
 def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> tuple[Hint, ...]:

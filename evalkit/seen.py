@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from evalkit.records import Output
 from evalkit.spans import NO_TOOL_CALLS, Span, ToolCall
 
@@ -14,26 +17,41 @@ UNTOLD = (
 def calls_of(output: Output) -> tuple[ToolCall, ...] | None:
     """The tool calls in order; None when nothing tells whether there were any.
 
-    Spans of models alone tell nothing of tools that an agent calls by itself.
+    Those that spans tell of are in the output as if the agent had said so. Spans of models alone tell
+    nothing of tools that an agent calls by itself.
     """
     if output.tool_calls:
-        return output.tool_calls
-    calls = tuple(_as_call(span) for span in output.spans if span.kind == "tool")
+        return _with_times(output.tool_calls, output.spans)
     tells = NO_TOOL_CALLS in output.flags or any(span.kind == "agent" for span in output.spans)
-    return calls if calls or tells else None
+    return () if tells else None
 
 
-def _as_call(span: Span) -> ToolCall:
-    failed = span.error_type or span.error
-    return ToolCall(
-        name=span.tool or span.name,
-        arguments=span.arguments,
-        result=span.result,
-        error=(span.error or span.error_type) if failed else None,
-        duration_s=span.duration_s,
-    )
+def _with_times(calls: tuple[ToolCall, ...], spans: Iterable[Span]) -> tuple[ToolCall, ...]:
+    """Calls that the agent told without their times, with those of the spans that tell the same."""
+    told = [span for span in spans if span.kind == "tool"]
+    timed = any(call.duration_s is not None for call in calls)
+    if timed or [call.name for call in calls] != [span.tool for span in told]:
+        return calls
+    pairs = zip(calls, told, strict=True)
+    return tuple(replace(call, duration_s=span.duration_s) for call, span in pairs)
 
 
 def model_calls_of(output: Output) -> tuple[Span, ...]:
-    """The calls of models; not the agent's own span, which often repeats their tokens as a sum."""
-    return tuple(span for span in output.spans if span.kind == "model")
+    """The calls of models; of those that two libraries tell of, one inside the other, the inner one.
+
+    The agent's own span is none, which often repeats their tokens as a sum.
+    """
+    models = [span for span in output.spans if span.kind == "model"]
+    around = _ancestors(models, output.spans)
+    return tuple(span for span in models if span.id not in around)
+
+
+def _ancestors(spans: Iterable[Span], every: Iterable[Span]) -> set[str]:
+    parent_of = {span.id: span.parent_id for span in every}
+    found: set[str] = set()
+    for span in spans:
+        above = span.parent_id
+        while above and above not in found:
+            found.add(above)
+            above = parent_of.get(above, "")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalkit.breakdown import summarise_calls
 from evalkit.records import (
     TRIAL_STATES,
     AgentError,
@@ -344,6 +345,7 @@ def failing_report() -> Report:
     return Report(
         run=candidate_run(),
         baseline=baseline_run(),
+        calls=summarise_calls(candidate_run()),
         verdict=make_verdict(
             "fail", 1, check_fail().sentence, (check_pass(), check_inconclusive(), check_fail())
         ),

@@ -44,7 +44,7 @@ def test_calls_are_summed_up_by_tool_over_all_trials() -> None:
 def test_models_are_summed_up_from_spans_with_what_they_tell() -> None:
     def ask(model: str, **more: int | float) -> Span:
         told: dict[str, int | float] = {"duration_s": 1.0, **more}
-        return Span(id="1", name="chat", kind="model", model=model, **told)  # type: ignore[arg-type]
+        return Span(id=f"{model}{more}", name="chat", kind="model", model=model, **told)  # type: ignore[arg-type]
 
     spans = (
         Span(id="0", name="agent", kind="agent", input_tokens=99),
@@ -52,25 +52,29 @@ def test_models_are_summed_up_from_spans_with_what_they_tell() -> None:
         ask("big", input_tokens=20),
         ask(""),
     )
+    inside = Span(id="2", parent_id="1", name="HTTP chat", kind="model", model="small")
+    around = Span(id="1", name="chat", kind="model", model="small")
+    [small] = summarise_calls(run_of(Output(spans=(around, inside))))
+    assert small.calls == 1
     unnamed, big = summarise_calls(run_of(Output(spans=spans)))
     assert (unnamed.name, unnamed.input_tokens) == ("(unnamed)", None)
     assert (big.calls, big.input_tokens, big.output_tokens, big.cost_usd) == (2, 30, 1, 0.5)
-    rows = call_rows(run_of(Output(spans=spans)))
+    rows = call_rows(summarise_calls(run_of(Output(spans=spans))))
     assert rows[1] == (
         "model big", "2 calls", "", "p50 1.00 s, p95 1.00 s, p99 1.00 s, 31 tokens, $0.500",
     )  # fmt: skip
 
 
 def test_a_run_that_tells_of_no_call_has_no_section_for_them() -> None:
-    report = failing_report()
-    silent = replace(report, run=run_of(Output(text="x")))
+    silent = replace(failing_report(), calls=summarise_calls(run_of(Output(text="x"))))
     assert "\nCalls\n" not in render_terminal(silent, Screen())
 
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_names_of_tools_do_no_harm_on_a_screen(width: int) -> None:
     hostile = tool("\x1b[31mpay\n::error::" + "x" * 500, 0.1, "E")
-    report = replace(failing_report(), run=run_of(Output(tool_calls=(hostile,))))
+    calls = summarise_calls(run_of(Output(tool_calls=(hostile,))))
+    report = replace(failing_report(), calls=calls)
     shown = render_terminal(report, Screen(width=width))
     assert "\nCalls\n" in shown
     assert "\x1b" not in shown

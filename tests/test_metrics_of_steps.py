@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from evalkit.metrics.alignment import Wanted, align
 from evalkit.metrics.tools import PLAIN_COMPARERS
 from evalkit.records import Case, Json, Output, Score
 from evalkit.spans import NO_TOOL_CALLS, Span, ToolCall, Usage
+from evalkit.tracing.folding import fold_spans
 from tests.conftest import Project
 from tests.test_metrics import labelled, law, metric_spec, open_all, problems_of, run_score
 
@@ -274,18 +276,25 @@ def test_a_failed_tool_is_recovered_from_by_a_later_success(
 # --- spans --------------------------------------------------------------------------------------
 
 
+IDS = itertools.count()
+
+
 def span(kind: Any, seconds: float = 0.0, **more: Any) -> Span:
-    return Span(id="1", name=more.pop("name", kind), kind=kind, duration_s=seconds, **more)
+    return Span(
+        id=str(next(IDS)), name=more.pop("name", kind), kind=kind, duration_s=seconds, **more
+    )
 
 
-TRACED = Output(
-    spans=(
-        span("agent", 9.0, input_tokens=30, output_tokens=3, cost_usd=3.0),
-        span("model", 1.0, model="big", input_tokens=20, output_tokens=2, cost_usd=1.0),
-        span("tool", 0.5, tool="look", arguments='{"id": 1}'),
-        span("tool", 1.5, tool="pay", error_type="Timeout"),
-        span("model", 3.0, model="small", input_tokens=10, output_tokens=1, cost_usd=2.0),
-        span("step", 0.1, name="plan"),
+TRACED = fold_spans(
+    Output(
+        spans=(
+            span("agent", 9.0, input_tokens=30, output_tokens=3, cost_usd=3.0),
+            span("model", 1.0, model="big", input_tokens=20, output_tokens=2, cost_usd=1.0),
+            span("tool", 0.5, tool="look", arguments='{"id": 1}'),
+            span("tool", 1.5, tool="pay", error_type="Timeout"),
+            span("model", 3.0, model="small", input_tokens=10, output_tokens=1, cost_usd=2.0),
+            span("step", 0.1, name="plan"),
+        )
     )
 )
 
@@ -328,6 +337,14 @@ def test_what_the_agent_says_goes_before_what_its_spans_say() -> None:
     assert score_of("tool_call_count", {}, both).value == 1
 
 
+def test_calls_told_without_times_have_those_of_their_spans() -> None:
+    spans = (span("tool", 0.5, tool="look"), span("tool", 1.5, tool="pay"))
+    args = {"tool": "pay"}
+    assert score_of("step_latency_s", args, replace(made("look", "pay"), spans=spans)).value == 1.5
+    other = replace(made("pay", "look"), spans=spans)
+    assert score_of("step_latency_s", args, other).state == "skipped"
+
+
 def test_spans_are_scored_as_tool_calls_and_an_agents_span_alone_says_there_were_none() -> None:
     expected = [{"name": "look", "arguments": {"id": 1}}, "pay"]
     assert score_calls("exact", expected, TRACED).passed
@@ -338,9 +355,13 @@ def test_spans_are_scored_as_tool_calls_and_an_agents_span_alone_says_there_were
 
 
 def test_a_sum_of_which_a_part_is_unknown_is_not_given() -> None:
-    output = Output(spans=(span("model", cost_usd=1.0, input_tokens=1), span("model")))
-    assert score_of("cost_usd", {}, output).state == "skipped"
-    assert score_of("tokens", {"": "input"}, output).state == "skipped"
+    told, untold = (
+        span("model", model="big", cost_usd=1.0, input_tokens=1),
+        span("model", model="big"),
+    )
+    output = Output(spans=(told, untold))
+    assert score_of("cost_usd", {"model": "big"}, output).state == "skipped"
+    assert score_of("tokens", {"": "input", "model": "big"}, output).state == "skipped"
 
 
 # --- where a task ended -------------------------------------------------------------------------

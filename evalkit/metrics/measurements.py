@@ -61,7 +61,7 @@ class LatencyS(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class CostUsd(Measurement):
-    """US dollars the answer cost, as the agent says, or as its calls of models add up to.
+    """US dollars the answer cost, as the agent or its spans say.
 
     Args:
         model: the calls of this model only, of which spans tell.
@@ -73,8 +73,8 @@ class CostUsd(Measurement):
     model: str = ""
 
     def read(self, output: Output) -> float | None:
-        """As reported, else the sum over the calls of models if the cost of each is known."""
-        if output.cost_usd is not None and not self.model:
+        """As reported; of one model, the sum over its calls if the cost of each is known."""
+        if not self.model:
             return output.cost_usd
         return _add_up([span.cost_usd for span in _calls_of_model(output, self.model)])
 
@@ -85,7 +85,7 @@ class CostUsd(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens(Measurement):
-    """Tokens the answer used, as the agent says, or as its calls of models add up to.
+    """Tokens the answer used, as the agent or its spans say.
 
     Args:
         count: those it read (`input`), those it wrote (`output`), or both (`total`).
@@ -99,10 +99,10 @@ class Tokens(Measurement):
     model: str = ""
 
     def read(self, output: Output) -> float | None:
-        """As reported, else the sum over the calls of models if the tokens of each are known."""
+        """As reported; of one model, the sum over its calls if the tokens of each are known."""
         usage = output.usage
-        if usage is not None and not self.model:
-            return self._of(usage.input_tokens, usage.output_tokens)
+        if not self.model:
+            return self._of(usage.input_tokens, usage.output_tokens) if usage else None
         return _add_up(
             [
                 self._of(span.input_tokens, span.output_tokens)
@@ -120,7 +120,7 @@ class Tokens(Measurement):
 
 
 def _calls_of_model(output: Output, model: str) -> list[Span]:
-    return [span for span in model_calls_of(output) if not model or span.model == model]
+    return [span for span in model_calls_of(output) if span.model == model]
 
 
 def _add_up(parts: Sequence[float | None]) -> float | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
-from evalkit.breakdown import summarise_calls
+from evalkit.breakdown import CallSummary
 from evalkit.judgement import Trust
-from evalkit.records import Outcome, Run, RunHeader
+from evalkit.records import Outcome, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
 from evalkit.spelling import count_of, missing_text
@@ -179,10 +180,10 @@ def metric_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def call_rows(run: Run) -> list[tuple[str, str, str, str]]:
+def call_rows(summaries: Iterable[CallSummary]) -> list[tuple[str, str, str, str]]:
     """Per tool and per model: name, how often it was called, how often that failed, what it took."""
     rows = []
-    for calls in summarise_calls(run):
+    for calls in summaries:
         quantiles = (("p50", calls.p50_s), ("p95", calls.p95_s), ("p99", calls.p99_s))
         took = [f"{n} {value_text(value, 's')}" for n, value in quantiles if value is not None]
         if calls.input_tokens is not None or calls.output_tokens is not None:

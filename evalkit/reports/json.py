@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from evalkit.breakdown import summarise_calls
 from evalkit.records import Json, Run, Trial
 from evalkit.reports.report import Report
 from evalkit.reports.standing import (
@@ -135,7 +134,7 @@ def render_json(report: Report) -> str:
             "metrics": msgspec.to_builtins(verdict.summaries),
             "calls": [
                 {**msgspec.to_builtins(calls), "error_rate": calls.error_rate}
-                for calls in summarise_calls(report.run)
+                for calls in report.calls
             ],
             "cases": [_case(result) for result in results],
             "comparison": comparison_document(verdict.comparison) if verdict.comparison else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from evalkit.breakdown import CallSummary
 from evalkit.records import Case, Run
 from evalkit.spanfile import SpansByTrial
 from evalkit.verdict import Comparison, Verdict
@@ -19,12 +20,16 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything that is shown of one judged run; `baseline` is what it was compared with."""
+    """Everything that is shown of one judged run; `baseline` is what it was compared with.
+
+    `calls` sums up what its trials called, by tool and by model.
+    """
 
     run: Run
     verdict: Verdict
     baseline: Run | None = None
     hints: tuple[Hint, ...] = ()
+    calls: tuple[CallSummary, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -149,7 +149,7 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
 
 
 def _calls(report: Report, screen: Screen, most: int) -> list[str]:
-    found = call_rows(report.run)
+    found = call_rows(report.calls)
     if not found:
         return []
     rows = [tuple(map(Cell, row)) for row in found[:most]]

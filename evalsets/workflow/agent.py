@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from desk import Desk, ToolFailed
+from desk import Desk, Timeout, ToolFailed
 from reading import Request, read_requests
 
 LAST_DAY = 30
@@ -68,8 +68,8 @@ class OrderDesk:
         for attempt in range(self.attempts):
             try:
                 return desk.call(tool, **arguments)
-            except ToolFailed as failed:
-                if str(failed) != "Timeout" or attempt == self.attempts - 1:
+            except Timeout:
+                if attempt == self.attempts - 1:
                     raise
         return None
 

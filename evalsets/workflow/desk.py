@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import evalkit
+
 SCHEMA = """
 CREATE TABLE orders (
     id TEXT PRIMARY KEY, email TEXT, item TEXT, total REAL, status TEXT, city TEXT, days INTEGER
@@ -49,6 +51,10 @@ class ToolFailed(Exception):
     """A tool did not do what it was called for."""
 
 
+class Timeout(ToolFailed):
+    """It did not answer in time, and may do so when it is called again."""
+
+
 class Desk:
     """The tools over a fresh database; every call is kept. `seed` decides which calls fail."""
 
@@ -67,9 +73,13 @@ class Desk:
         kept: dict[str, Any] = {"name": tool, "arguments": arguments}
         self.calls.append(kept)
         try:
-            if self._is_down(tool):
-                raise ToolFailed("Timeout")
-            return work(**arguments)
+            # A step in the trace of the trial, with its time, which evalkit shows and can be asked for.
+            with evalkit.span("tool", tool, arguments=arguments) as step:
+                if self._is_down(tool):
+                    raise Timeout("Timeout")
+                result = work(**arguments)
+                step.set(result=result)
+                return result
         except ToolFailed as failed:
             kept["error"] = str(failed)
             raise
