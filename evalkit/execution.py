@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import msgspec
-
 from evalkit.agents import Agent, check_agent, open_agent
 from evalkit.agents.caching import CachingAgent, NoAgent, agent_key
 from evalkit.baseline import write_renewed
@@ -21,6 +19,7 @@ from evalkit.errors import InvalidInput
 from evalkit.gating.looks import count_looks
 from evalkit.gating.stages import judge_stage
 from evalkit.headers import describe_run, describe_scoring
+from evalkit.history import summary_of
 from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
 from evalkit.opponents import (
@@ -38,7 +37,6 @@ from evalkit.resuming import Choices, adopt_stored, find_earlier, refuse_if_chan
 from evalkit.runner import Limits, Runner, StopSign, Work, assign, run_all, take_turns
 from evalkit.steps import with_spans
 from evalkit.store import RunWriter, assemble_run
-from evalkit.summary import tally
 from evalkit.world import World
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -250,11 +248,11 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
         await getting_ready
         trust = await _store_trust(panel, desk) if complete else None
     if complete and opponent:
-        opponent.desk.writer.finish(msgspec.to_builtins(tally(opponent.run)))
+        opponent.desk.writer.finish(summary_of(opponent.run))
     if complete:
         if baseline is not None and baseline.is_renewed:
             write_renewed(baseline, desk.writer.folder)
-        desk.writer.finish(msgspec.to_builtins(tally(run)))
+        desk.writer.finish(summary_of(run))
     return Execution(
         run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),
         plan=plan,

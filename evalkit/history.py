@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Literal
 
+import msgspec
+
 from evalkit.gating.limits import read_value
-from evalkit.records import Rule, Run
+from evalkit.packing import pack
+from evalkit.records import Json, Rule, Run
 from evalkit.samples import CaseScores, ScoreTable, quantile, tabulate
-from evalkit.summary import summarise_table
+from evalkit.summary import summarise_table, tally
 from evalkit.verdict import MetricSummary
 
 SCHEMA = "evalkit.history/v1"
@@ -71,6 +74,11 @@ class HistoryRow:
         return next(
             (each for each in self.metrics if (each.metric, each.tag) == (metric, tag)), None
         )
+
+
+def summary_of(run: Run) -> Json:
+    """What a finished run leaves beside its trials, so that a history need not read them."""
+    return {**msgspec.to_builtins(tally(run)), "row": pack(sum_up(run))}
 
 
 def sum_up(run: Run, kind: Literal["run", "baseline"] = "run") -> HistoryRow:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from evalkit.baseline import baseline_path, write_renewed
 from evalkit.basing import GateChoice, find_baseline, open_basis
 from evalkit.commands.gate import decide_held
@@ -16,6 +14,7 @@ from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.execution import renew_for
 from evalkit.hints import Place
+from evalkit.history import summary_of
 from evalkit.judgement import Trust
 from evalkit.plan import Order
 from evalkit.project import find_root
@@ -25,7 +24,6 @@ from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
 from evalkit.steps import with_spans
 from evalkit.store import RunWriter, assemble_run, new_run_id
-from evalkit.summary import tally
 from evalkit.world import World
 
 SAME_TO_MERGE = (
@@ -78,7 +76,7 @@ def store_whole(whole: Run, baseline: Run | None, root: Path) -> Run:
         if whole.finished and baseline is not None and baseline.is_renewed:
             write_renewed(baseline, writer.folder)
         if whole.finished:
-            writer.finish(msgspec.to_builtins(tally(whole)))
+            writer.finish(summary_of(whole))
         return replace(whole, path=str(writer.folder))
 
 
