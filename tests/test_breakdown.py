@@ -61,7 +61,7 @@ def test_models_are_summed_up_from_spans_with_what_they_tell() -> None:
     assert (big.calls, big.input_tokens, big.output_tokens, big.cost_usd) == (2, 30, 1, 0.5)
     rows = call_rows(summarise_calls(run_of(Output(spans=spans))))
     assert rows[1] == (
-        "model big", "2 calls", "", "p50 1.00 s, p95 1.00 s, p99 1.00 s, 31 tokens, $0.500",
+        "model big", "2", "0.0%", "1.00 s", "1.00 s", "1.00 s", "31 tokens, $0.500",
     )  # fmt: skip
 
 
@@ -97,4 +97,4 @@ def test_a_run_reports_its_calls_as_json_and_on_screen(project: Project) -> None
     assert (look["kind"], look["name"], look["calls"], look["errors"]) == ("tool", "look", 3, 1)
     assert (look["p50_s"], look["p99_s"]) == (0.25, 0.25)
     shown = project.evalkit("show", "latest").out
-    assert "tool look  3 calls  33.3% failed  p50 0.250 s" in shown
+    assert "tool look      3   33.3%  0.250 s  0.250 s  0.250 s" in shown

@@ -180,19 +180,29 @@ def metric_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def call_rows(summaries: Iterable[CallSummary]) -> list[tuple[str, str, str, str]]:
-    """Per tool and per model: name, how often it was called, how often that failed, what it took."""
+CALL_TITLES = ("", "calls", "failed", "p50", "p95", "p99", "used")
+
+
+def call_rows(summaries: Iterable[CallSummary]) -> list[tuple[str, ...]]:
+    """Per tool and per model what stands under the titles: seconds, and for models tokens and cost."""
     rows = []
     for calls in summaries:
-        quantiles = (("p50", calls.p50_s), ("p95", calls.p95_s), ("p99", calls.p99_s))
-        took = [f"{n} {value_text(value, 's')}" for n, value in quantiles if value is not None]
+        used = []
         if calls.input_tokens is not None or calls.output_tokens is not None:
-            took.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
+            used.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
         if calls.cost_usd is not None:
-            took.append(value_text(calls.cost_usd, "usd"))
-        failed = f"{value_text(calls.error_rate, '')} failed" if calls.errors else ""
-        name = f"{calls.kind} {calls.name}"
-        rows.append((name, count_of(calls.calls, "call"), failed, ", ".join(took)))
+            used.append(value_text(calls.cost_usd, "usd"))
+        failed = value_text(calls.error_rate, "")
+        took = (value_text(value, "s") for value in (calls.p50_s, calls.p95_s, calls.p99_s))
+        rows.append(
+            (
+                f"{calls.kind} {calls.name}",
+                f"{calls.calls:,}",
+                failed,
+                *took,
+                ", ".join(used) or NO_VALUE,
+            )
+        )
     return rows
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from evalkit.reports.facts import (
+    CALL_TITLES,
     OUTCOME_WORDS,
     call_rows,
     check_sentence,
@@ -155,7 +156,13 @@ def _calls(report: Report, screen: Screen, most: int) -> list[str]:
     rows = [tuple(map(Cell, row)) for row in found[:most]]
     return [
         heading("Calls", screen),
-        *align(rows, screen, shrinkable={0: 12, 3: 12}, right=frozenset({1, 2})),
+        *align(
+            rows,
+            screen,
+            titles=CALL_TITLES,
+            shrinkable={6: 12, 0: 12},
+            right=frozenset({1, 2, 3, 4, 5}),
+        ),
         *_and_more(report, len(found) - most, screen),
     ]
 
