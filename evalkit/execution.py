@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -96,7 +96,7 @@ async def _execute(
     earlier = find_earlier(order, choices, world) if choices.resume else None
     if earlier:
         order = adopt_stored(order, earlier.header)
-    async with open_plan(order, world.cwd, world.environ) as plan:
+    async with open_plan(order, world.cwd, world.environ) as plan, warmed_up(plan.panel):
         baseline = await read_up_to_date(baseline_of, plan, world)
         if earlier and choices.agent_version is None:
             choices = replace(choices, agent_version=earlier.header.agent_version)
@@ -123,6 +123,17 @@ async def _execute(
             for warning in cache.warnings.values():
                 world.say(f"warning: {warning}")
             return execution
+
+
+@asynccontextmanager
+async def warmed_up(panel: Panel) -> AsyncIterator[None]:
+    """Have the judge's client loaded while all else gets ready."""
+    warming = asyncio.ensure_future(panel.warm_up())
+    try:
+        yield
+        await warming
+    finally:
+        warming.cancel()
 
 
 def renew_for(run: Run, baseline: Run | None, order: Order, world: World) -> Run | None:

@@ -81,17 +81,20 @@ class Panel:
         controls = (question for _, question in controls_of(self._rubrics[metric]))
         return (*controls, *(anchor.question for anchor in self._anchors[metric]))
 
+    async def warm_up(self) -> None:
+        """Load what the first judge takes to answer, and ask nobody yet."""
+        if self._rubrics:
+            await self.serving.start()
+
     async def start(self) -> None:
         """Get ready while the agents work on their first answers.
 
         Controls whose verdicts are kept wait until something new is judged: a run of which every
         answer was judged before asks nobody.
         """
-        if not self._rubrics:
-            return
-        judge = self.serving
-        await judge.start()
+        await self.warm_up()
         for metric in self._rubrics:
+            judge = self.serving
             kept = not judge.is_local and all(
                 self._find(judge, question) for question in self._known_questions(metric)
             )
