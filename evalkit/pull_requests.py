@@ -61,6 +61,14 @@ class Status(NamedTuple):
     description: str
 
 
+class Draft(NamedTuple):
+    """What to post: a text that begins with a mark; with `only_updates` no new comment is made of it."""
+
+    text: str
+    mark: str
+    only_updates: bool = False
+
+
 class Posted(NamedTuple):
     """What became of a comment, and why or where."""
 
@@ -132,33 +140,26 @@ def _text(value: Mapping[str, Json], name: str) -> str:
 
 
 async def post_comment(
-    forge: Forge,
-    pull: Pull,
-    text: str,
-    mark: str,
-    *,
-    only_updates: bool = False,
-    pauses_s: Sequence[float] = PAUSES_S,
+    forge: Forge, pull: Pull, draft: Draft, *, pauses_s: Sequence[float] = PAUSES_S
 ) -> Posted:
-    """Put a comment on a pull request, in the place of the one that begins with the same mark.
-
-    With `only_updates` no new one is made.
-    """
+    """Put a comment on a pull request, in the place of the one that begins with the same mark."""
     async with _open_session(forge) as session:
         api = _Api(forge, session, pauses_s)
         try:
             number = pull.number or await api.find_number(pull)
             if not number:
-                return Posted("kept back", f"no open pull request of {pull.branch} at {pull.sha[:10]}")
-            found = await api.find_comment(number, mark)
-            if found is None and only_updates:
+                return Posted(
+                    "kept back", f"no open pull request of {pull.branch} at {pull.sha[:10]}"
+                )
+            found = await api.find_comment(number, draft.mark)
+            if found is None and draft.only_updates:
                 return Posted("kept back", "nothing changed, and there is no comment to update")
             if found is None:
-                made = await api.ask("POST", f"issues/{number}/comments", {"body": text})
+                made = await api.ask("POST", f"issues/{number}/comments", {"body": draft.text})
                 return Posted("created", _text(made, "html_url"))
-            if found.get("body") == text:
+            if found.get("body") == draft.text:
                 return Posted("unchanged", _text(found, "html_url"))
-            made = await api.ask("PATCH", f"issues/comments/{found['id']}", {"body": text})
+            made = await api.ask("PATCH", f"issues/comments/{found['id']}", {"body": draft.text})
             return Posted("updated", _text(made, "html_url"))
         except _Refused as refusal:
             return Posted("refused", _explain(refusal, "pull-requests: write"))

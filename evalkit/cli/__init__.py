@@ -19,8 +19,8 @@ from evalkit.cli.judging import calibrate
 from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
-from evalkit.cli.starting import comment
 from evalkit.cli.sight import aa, power
+from evalkit.cli.starting import comment
 from evalkit.cli.telling import history
 from evalkit.console import emit, say
 from evalkit.delivery import leave

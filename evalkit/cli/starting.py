@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +21,8 @@ def comment(
         bool, typer.Option("--post", help="Post it to the pull request of this workflow run.")
     ] = False,
     pull_request: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The pull request (default: the event's).")
+        int | None,
+        typer.Option(min=1, metavar="N", help="The pull request (default: the event's)."),
     ] = None,
     only_changes: Annotated[
         bool, typer.Option("--only-changes", help="No new comment where nothing changed.")

@@ -22,9 +22,7 @@ from evalkit.world import World
 _DETAILS = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
 
 
-def decide_again(
-    ref: str, against: BaselineChoice, choice: GateChoice, world: World
-) -> Report:
+def decide_again(ref: str, against: BaselineChoice, choice: GateChoice, world: World) -> Report:
     """A stored run, decided as `evalkit gate` decides it, with what a reviewer may do next.
 
     Raises:

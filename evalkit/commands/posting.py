@@ -9,6 +9,7 @@ from typing import Literal
 
 from evalkit.pull_requests import (
     PAUSES_S,
+    Draft,
     Status,
     find_forge,
     find_pull,
@@ -57,17 +58,10 @@ def post(report: Report, comment: Comment, delivery: Delivery, world: World) -> 
         status = status_of(report.run.header.evalset, report.verdict)
         done = asyncio.run(set_status(forge, pull.sha, status, pauses_s=delivery.pauses_s))
         told.append(f"status {status.state} {done.done}: {done.told}")
-    only_updates = delivery.only_news and not comment.is_news
-    posted = asyncio.run(
-        post_comment(
-            forge,
-            pull,
-            comment.text,
-            comment.mark,
-            only_updates=only_updates,
-            pauses_s=delivery.pauses_s,
-        )
+    draft = Draft(
+        comment.text, comment.mark, only_updates=delivery.only_news and not comment.is_news
     )
+    posted = asyncio.run(post_comment(forge, pull, draft, pauses_s=delivery.pauses_s))
     return (*told, f"comment {posted.done}: {posted.told}")
 
 

@@ -135,7 +135,9 @@ def _circumstances(report: Report) -> Iterable[str]:
         return
     age = age_in_days(base.header.created, run.header.created)
     words = "" if age is None else f", {count_of(age, 'day')} old"
-    stale = " Record it again: an old one hides what changed since." if (age or 0) >= _LATE_DAYS else ""
+    stale = (
+        " Record it again: an old one hides what changed since." if (age or 0) >= _LATE_DAYS else ""
+    )
     trials = count_of(base.header.trials, "trial")
     yield (
         f"**Baseline:** version {code(base.header.agent_version or 'unversioned')}, "

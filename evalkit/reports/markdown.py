@@ -226,9 +226,7 @@ def folded_blocks(report: Report, results: Sequence[CaseResult]) -> list[Block]:
         Block(5, fold("Metrics and tags", [_metrics(report), _tags(report)])),
         Block(4, fold("Run and notes", ["\n".join([*facts, *notes])])),
         Block(6, _listed(results)),
-        Block(
-            7, fold("Broken cases in full", map(_full_text, worst_first(results)[:_MOST_SHOWN]))
-        ),
+        Block(7, fold("Broken cases in full", map(_full_text, worst_first(results)[:_MOST_SHOWN]))),
     ]
 
 
