@@ -7,10 +7,13 @@ decided; the run gives an output for every trial of every case, or it is refused
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from evalkit.errors import Undecidable
 from evalkit.records import Case, EvalSet, Run, RunHeader, Trial
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 MOST_TRIALS = 100
 """Of one case: each of them is scored, perhaps by a judge that costs something."""
@@ -33,7 +36,7 @@ def take_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
     wanted = {case.id for case in evalset.cases}
     rows = [row for row in run.trials if row.case_id in wanted]
     return Run(
-        header=_plain_header(run.header, evalset.cases, path),
+        header=_plain_header(run.header, evalset, path),
         trials=tuple(
             Trial(case_id=row.case_id, number=row.number, output=row.output) for row in rows
         ),
@@ -76,14 +79,15 @@ def _name(case_ids: list[str]) -> str:
     return ", ".join(case_ids[:5]) + (", ..." if len(case_ids) > 5 else "")
 
 
-def _plain_header(header: RunHeader, cases: tuple[Case, ...], path: str) -> RunHeader:
+def _plain_header(header: RunHeader, evalset: EvalSet, path: str) -> RunHeader:
     """A header that claims nothing but which agent it was, which is only shown."""
     return RunHeader(
-        id=header.id,
-        evalset=header.evalset,
+        # An id becomes part of commands that are offered to be typed.
+        id=header.id if _PLAIN_ID.fullmatch(header.id) else "from-elsewhere",
+        evalset=evalset.name,
         evalset_path=path,
         evalset_digest="",
-        cases=cases,
+        cases=evalset.cases,
         metrics=(),
         gate=(),
         trials=header.trials,
@@ -96,5 +100,5 @@ def _plain_header(header: RunHeader, cases: tuple[Case, ...], path: str) -> RunH
         evalkit_version=header.evalkit_version,
         git_commit=header.git_commit,
         git_dirty=header.git_dirty,
-        cases_in_set=len(cases),
+        cases_in_set=len(evalset.cases),
     )

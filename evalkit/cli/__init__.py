@@ -20,7 +20,7 @@ from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
-from evalkit.cli.starting import comment
+from evalkit.cli.starting import comment, init
 from evalkit.cli.telling import history
 from evalkit.console import emit, say
 from evalkit.delivery import leave
@@ -99,6 +99,7 @@ for command in (
     merge,
     repair,
     comment,
+    init,
 ):
     app.command()(command)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalkit.console import emit, real_world, say
+from evalkit.console import emit, real_screen, real_world, say
 from evalkit.delivery import refuse_unlike
 from evalkit.options import AcceptChanges, Against, AllowMissing, Base, RunRef
 
@@ -55,3 +56,25 @@ def comment(
     delivery = Delivery(pull_request=pull_request, only_news=only_changes, status=status)
     for line in deliver_comment(report, made, delivery, world):
         say(line)
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="Where to start (default: here).")
+    ] = Path(),
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF", help="Your agent: ./file.py:function or package.module:function."
+        ),
+    ] = None,
+    forks: Annotated[
+        bool, typer.Option("--forks", help="Workflows for pull requests from forks.")
+    ] = False,
+) -> None:
+    """Write a set, a rubric and a workflow to start with."""
+    from evalkit.commands.init import init as start
+    from evalkit.reports.started import started_text
+
+    refuse_unlike(("--agent is empty", agent == ""))
+    emit(started_text(start(folder, agent, forks=forks, world=real_world()), real_screen()))

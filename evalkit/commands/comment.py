@@ -52,7 +52,7 @@ def _suggest(report: Report, place: Place) -> Iterator[Hint]:
         yield Hint(label="run it locally", command=again)
     if report.verdict.exit_code == ApprovalNeeded.exit_code and run.header.base_commit:
         yield Hint(label="if the edits of the gate are meant", command=place.accept(run))
-    elif report.verdict.outcome != "pass" or broken:
+    elif report.verdict.outcome == "fail" or broken:
         label = "accept, if it is meant: record the baseline and commit it"
         yield Hint(label=label, command=place.record(run))
 
