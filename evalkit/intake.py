@@ -31,7 +31,7 @@ def take_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
     if faults:
         raise Undecidable(
             f"run {run.header.id} cannot stand for {path}: {'; '.join(faults)}. "
-            f"Make it on the same cases with: evalkit run {path} --trials N"
+            f"Make it on the same cases with: evalkit ask {path}"
         )
     wanted = {case.id for case in evalset.cases}
     rows = [row for row in run.trials if row.case_id in wanted]

@@ -20,7 +20,7 @@ from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
-from evalkit.cli.starting import comment, init
+from evalkit.cli.starting import ask, comment, init
 from evalkit.cli.telling import history
 from evalkit.console import emit, say
 from evalkit.delivery import leave
@@ -98,6 +98,7 @@ for command in (
     validate,
     merge,
     repair,
+    ask,
     comment,
     init,
 ):

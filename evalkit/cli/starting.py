@@ -9,7 +9,19 @@ import typer
 
 from evalkit.console import emit, real_screen, real_world, say
 from evalkit.delivery import refuse_unlike
-from evalkit.options import AcceptChanges, Against, AllowMissing, Base, RunRef
+from evalkit.options import (
+    AcceptChanges,
+    Against,
+    AgentVersion,
+    AllowMissing,
+    Base,
+    Concurrency,
+    Entrypoint,
+    EvalSetPath,
+    FixedTrials,
+    RunId,
+    RunRef,
+)
 
 
 def comment(
@@ -78,3 +90,27 @@ def init(
 
     refuse_unlike(("--agent is empty", agent == ""))
     emit(started_text(start(folder, agent, forks=forks, world=real_world()), real_screen()))
+
+
+def ask(
+    evalset: EvalSetPath,
+    trials: FixedTrials = None,
+    concurrency: Concurrency = None,
+    agent: Entrypoint = None,
+    agent_version: AgentVersion = None,
+    run_id: RunId = None,
+) -> None:
+    """Ask the agent only; score and decide nothing."""
+    from evalkit.commands.ask import ask as collect
+    from evalkit.plan import Order
+    from evalkit.reports.started import asked_text
+    from evalkit.resuming import Choices
+
+    order = Order(
+        path=evalset,
+        entrypoint=agent,
+        needs_scores=False,
+        overrides={"trials": trials, "concurrency": concurrency},
+    )
+    run = collect(order, Choices(agent_version=agent_version, run_id=run_id), real_world())
+    emit(asked_text(run, real_screen()))

@@ -71,7 +71,6 @@ def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int
     report = read_report(written)
     run_id = report.get("run", {}).get("id")
     if run_id:
-        evalkit("gate", run_id, *gate, env=plain)
         evalkit("gate", run_id, "--format=github", *gate, env=plain)
         comment(run_id, gate, environ, plain)
     return code, report
