@@ -74,6 +74,9 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
 def test_it_takes_agent_and_judge_of_the_project_file(empty: Project) -> None:
     empty.write("app.py", "def reply(text):\n    return text\n")
     empty.write("evalkit.yaml", "agent: {python: ./app.py:reply}\njudge: lexical\n")
+    refused = empty.evalkit("init")
+    assert (refused.code, "evalkit.yaml:1" in refused.err) == (2, True)
+    empty.write("evalkit.yaml", "agent: {python: ../app.py:reply}\njudge: lexical\n")
     started = empty.evalkit("init")
     assert started.code == 0, started.err
     lines = (empty.folder / "evalsets/first.yaml").read_text().splitlines()

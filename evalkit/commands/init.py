@@ -9,12 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from evalkit import __version__
+from evalkit.agents import check_agent
 from evalkit.errors import InvalidInput
 from evalkit.files import write_whole
 from evalkit.findings import Started
 from evalkit.loading.evalset import load_project_agent, load_project_judges
 from evalkit.project import find_root, read_git_remote
-from evalkit.records import Problem
+from evalkit.records import Problem, Surroundings
 from evalkit.world import World
 
 SET = "evalsets/first.yaml"
@@ -38,6 +39,9 @@ def init(folder: Path, agent: str | None, *, forks: bool, world: World) -> Start
     reference = _reference_from_set(agent, folder, world.cwd, problems) if agent else None
     root = find_root(folder, folder)
     shared = load_project_agent(folder / SET, root, problems) if reference is None else None
+    if shared is not None and shared.kind == "python":
+        here = Surroundings(root=root, base=(folder / SET).parent, environ=world.environ)
+        problems += check_agent(shared, (), here)
     judged = bool(load_project_judges(folder / SET, root, []))
     host = read_git_remote(folder, world.environ)
     texts = {
