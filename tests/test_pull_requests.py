@@ -174,7 +174,8 @@ def test_the_event_names_the_pull_request(tmp_path: Path) -> None:
         }
     }
     assert find_pull(event(tmp_path, after), None) == Pull(branch="fork:topic", sha=SHA)
-    for other in ({}, {"ref": "refs/heads/main"}, [], {"pull_request": None}):
+    others: tuple[Any, ...] = ({}, {"ref": "refs/heads/main"}, [], {"pull_request": None})
+    for other in others:
         assert find_pull(event(tmp_path, other), None) is None
     with pytest.raises(InvalidInput, match="not an event"):
         find_pull(event(tmp_path, "{"), None)

@@ -83,10 +83,13 @@ def _evalkit(
 
 
 for command in (
+    init,
     run,
     baseline,
     gate,
     score,
+    ask,
+    comment,
     history,
     diff,
     show,
@@ -98,9 +101,6 @@ for command in (
     validate,
     merge,
     repair,
-    ask,
-    comment,
-    init,
 ):
     app.command()(command)
 
