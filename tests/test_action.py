@@ -176,7 +176,9 @@ def test_of_several_sets_the_worst_code_counts(
     assert (outputs["exit-code"], outputs["verdict"]) == (str(worst), "undecided")
 
 
-def test_the_token_that_may_write_reaches_only_the_comment(project: Project) -> None:
+def test_only_the_comment_gets_the_token_that_may_write_and_all_decide_alike(
+    project: Project,
+) -> None:
     log = project.folder / "log"
     step = Step(
         project,
@@ -193,6 +195,15 @@ def test_the_token_that_may_write_reaches_only_the_comment(project: Project) -> 
     assert all("--base=x y" in line for line in lines)
     assert lines[0].endswith("-k a b")
     assert "--only-changes" in lines[2]
+    log.unlink()
+    step.run(
+        SETS="a.yaml",
+        COMMENT="always",
+        COMMENT_TOKEN="secret",
+        ARGS="--trials 3 --baseline b.jsonl --allow-missing-baseline --base=main",
+    )
+    decided = "--baseline b.jsonl --allow-missing-baseline --base=main"
+    assert [line.endswith(decided) for line in log.read_text().splitlines()] == [True] * 3
     log.unlink()
     step.run(SETS="a.yaml", COMMENT="never", COMMENT_TOKEN="secret")
     assert "secret" not in log.read_text()

@@ -47,7 +47,7 @@ def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
         "## FAIL: `support`",
         "exact_match 70.8% -> 42.9%",
         "LOOSENS: facts: min 0.9",
-        "| `exact_match` | 70.8% | 42.9% | -27.9 pt (-45.1 pt to -10.8 pt) | max drop 2 pt | FAIL |",
+        "| FAIL | `exact_match` | 70.8% | 42.9% | -27.9 pt (-45.1 to -10.8) | max drop 2 pt |",
         "- `refund-window` regressed, 3/3 -> 0/1",
         "before: `30 days`",
         "now: `I do not know.`",

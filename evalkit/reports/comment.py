@@ -103,10 +103,10 @@ def _thresholds(report: Report) -> str:
         else:
             change += interval
         cells = map(plain_cell, (baseline, now, change, allowed_text(check.rule, unit)))
-        rows.append((code_cell(name_rule(check.rule)), *cells, outcome_word(check)))
-    titles = ("Threshold", "Baseline", "This change", "Difference", "Allowed", "Result")
+        rows.append((outcome_word(check), code_cell(name_rule(check.rule)), *cells))
+    titles = ("Result", "Threshold", "Baseline", "This change", "Difference", "Allowed")
     left_out = and_more(len(report.verdict.checks) - _MOST_THRESHOLDS, report)
-    return "\n\n".join(filter(None, (table(titles, rows, right=frozenset({1, 2, 3})), left_out)))
+    return "\n\n".join(filter(None, (table(titles, rows, right=frozenset({2, 3, 4})), left_out)))
 
 
 def _interval_text(check: Check, unit: str) -> str:
@@ -116,7 +116,9 @@ def _interval_text(check: Check, unit: str) -> str:
     if check.difference is None:
         low, high = value_text(check.low, unit), value_text(check.high, unit)
     else:
-        low, high = change_text(check.low, unit), change_text(check.high, unit)
+        low, high = (
+            change_text(bound, unit).removesuffix(" pt") for bound in (check.low, check.high)
+        )
     return f" ({low} to {high})"
 
 

@@ -42,10 +42,22 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def gate_options(environ: Mapping[str, str]) -> list[str]:
-    """Where the gate comes from, for every command that decides."""
+    """What decides, from the inputs: for every command that decides."""
     base = environ.get("EVALKIT_BASE", "")
     accept = environ.get("EVALKIT_ACCEPT", "") == "true"
     return [*([f"--base={base}"] if base else []), *(["--accept-gate-changes"] if accept else [])]
+
+
+def deciding_options(words: Sequence[str]) -> list[str]:
+    """Of the options of a run those that decide, so that annotations and comment say what the run says."""
+    found: list[str] = []
+    for index, word in enumerate(words):
+        name, equals, _ = word.partition("=")
+        if name in ("--allow-missing-baseline", "--accept-gate-changes"):
+            found.append(word)
+        elif name in ("--baseline", "--base"):
+            found += [word] if equals else words[index : index + 2]
+    return found
 
 
 def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
@@ -71,6 +83,7 @@ def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int
     report = read_report(written)
     run_id = report.get("run", {}).get("id")
     if run_id:
+        gate += deciding_options(more)
         evalkit("gate", run_id, "--format=github", *gate, env=plain)
         comment(run_id, gate, environ, plain)
     return code, report
