@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -147,3 +148,25 @@ def test_the_command_shows_a_stored_run_as_its_comment(project: Project) -> None
     nowhere = project.evalkit("comment", "latest", "--post")
     assert nowhere.code == 2
     assert "GITHUB_REPOSITORY" in nowhere.err
+
+
+def test_it_tells_what_a_change_edits_in_its_own_gate(
+    project: Project, git: Callable[..., str]
+) -> None:
+    git("init", "-q", "-b", "main")
+    gated = (project.folder / "echo.yaml").read_text() + "gate: [{must_pass: all}]\n"
+    project.write("echo.yaml", gated)
+    git("add", ".")
+    git("commit", "-qm", "one")
+    git("checkout", "-qb", "topic")
+    project.write("echo.yaml", gated.replace("must_pass: all", "metric: exact_match, min: 0.1"))
+    git("commit", "-qam", "two")
+    assert project.evalkit("run", "echo.yaml", "--base", "main").code == 4
+    shown = project.evalkit("comment", "latest", "--base", "main")
+    assert shown.code == 0, shown.err
+    assert "- LOOSENS: " in shown.out
+    accept = re.search(r"edits of the gate are meant: `evalkit (.*)`", shown.out)
+    assert accept
+    assert project.evalkit(*accept[1].split()).code == 0
+    accepted = project.evalkit("comment", "latest", "--base", "main", "--accept-gate-changes")
+    assert "- accepted: " in accepted.out
