@@ -291,9 +291,8 @@ class Calibrated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """What was written, from `folder`, and the commands to type next."""
+    """What was written, from the folder that was named, and the commands to type next."""
 
-    folder: Path
     written: tuple[str, ...]
     commands: tuple[str, ...]
     notes: tuple[str, ...] = ()

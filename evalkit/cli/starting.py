@@ -1,4 +1,4 @@
-"""The commands that bring evalkit into a repository and its pull requests: init, comment."""
+"""The commands that bring evalkit into a repository and its pull requests: init, ask, comment."""
 
 from __future__ import annotations
 

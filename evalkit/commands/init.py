@@ -57,7 +57,6 @@ def init(folder: Path, agent: str | None, *, forks: bool, world: World) -> Start
     for name, text in texts.items():
         write_whole(folder / name, text)
     return Started(
-        folder=folder,
         written=tuple(texts),
         commands=_next_commands(folder, world.cwd),
         notes=_notes(host, texts),
