@@ -287,3 +287,12 @@ class Calibrated:
     calls: int = 0
     cost_usd: float | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """What was written, from the folder that was named, and the commands to type next."""
+
+    written: tuple[str, ...]
+    commands: tuple[str, ...]
+    notes: tuple[str, ...] = ()

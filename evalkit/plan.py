@@ -47,13 +47,15 @@ class Order:
     """What the user asked for: a set, which of its cases, and settings laid over the file's.
 
     `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent` nothing
-    is asked of it, so that it may be missing or broken. With `held_to`, the cases, metrics, thresholds
+    is asked of it, so that it may be missing or broken. Without `needs_scores` nothing is scored, so that
+    neither judges nor metrics are opened. With `held_to`, the cases, metrics, thresholds
     and settings that decide are those of another commit; a `rival` is run alongside.
     """
 
     path: Path
     entrypoint: str | None = None
     needs_agent: bool = True
+    needs_scores: bool = True
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Json] = field(default_factory=dict)
     held_to: GateSource | None = None
@@ -99,9 +101,13 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
     evalset, problems = load_evalset(order.path, root=root)
     if order.entrypoint is not None:
         evalset = replace(evalset, agent=with_entrypoint(evalset.agent, order.entrypoint))
+    if not order.needs_scores:
+        evalset = replace(evalset, judges=(), metrics=(), gate=())
     source = order.held_to
     joined = evalset if source is None else join_sets(source.evalset, evalset)
     settings = layer(Settings(), joined.settings, order.overrides)
+    if not order.needs_scores and settings.trials == "auto":
+        settings = replace(settings, trials=1)  # nothing shows whether more are needed
     if order.rival is not None and settings.trials == "auto":
         settings = replace(settings, trials=trials_side_by_side(joined.gate))
     surroundings = Surroundings(
@@ -113,7 +119,11 @@ async def open_plan(order: Order, cwd: Path, environ: Mapping[str, str]) -> Asyn
     )
     async with AsyncExitStack() as stack:
         panel = await stack.enter_async_context(open_panel(joined, source, surroundings))
-        scoring = await _open_scoring(evalset, surroundings, panel, stack)
+        scoring = (
+            await _open_scoring(evalset, surroundings, panel, stack)
+            if order.needs_scores
+            else _Scoring(scorers={case.id: () for case in evalset.cases}, metrics=())
+        )
         problems = [*problems, *scoring.problems]
         if source is not None and not problems:
             scoring = await _open_base_scoring(source, scoring, surroundings, panel, stack)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.git import read_git
+
+_REMOTE_HOST = re.compile(r"(?:\w+://)?(?:[^@/]*@)?([A-Za-z0-9.-]+)[:/]")
 
 PROJECT_MARKS = ("evalkit.yaml", ".git", ".evalkit")
 
@@ -60,6 +63,22 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
     """The name that commits made here would bear; empty when git knows none."""
     return read_git(folder, environ, "config", "user.name").decode(errors="replace").strip()
+
+
+def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
+    """The host that the repository's remote is on; empty where there is none.
+
+    Both spellings are known: https://host/path, and user@host:path.
+    """
+    if not folder.is_dir():
+        return ""
+    names = read_git(folder, environ, "remote").decode(errors="replace").split()
+    if not names:
+        return ""
+    name = "origin" if "origin" in names else names[0]
+    url = read_git(folder, environ, "remote", "get-url", name).decode(errors="replace").strip()
+    match = _REMOTE_HOST.match(url)
+    return match[1].lower() if match else ""
 
 
 def path_in(root: Path, path: Path) -> str:

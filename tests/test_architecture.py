@@ -26,7 +26,7 @@ LAYERS = (
     ("reports",),
     ("execution",),
     ("opponents",),
-    ("desk",),
+    ("desk", "intake", "pull_requests"),
     ("history",),
     ("findings",),
     ("gating",),

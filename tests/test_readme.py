@@ -21,10 +21,13 @@ REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
 UPDATE = bool(os.environ.get("EVALKIT_UPDATE_README"))
 COMMANDS = (
+    "init",
     "run",
     "baseline",
     "gate",
     "score",
+    "ask",
+    "comment",
     "history",
     "diff",
     "show",

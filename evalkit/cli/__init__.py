@@ -20,6 +20,7 @@ from evalkit.cli.looking import diff, repair, show, validate
 from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
+from evalkit.cli.starting import ask, comment, init
 from evalkit.cli.telling import history
 from evalkit.console import emit, say
 from evalkit.delivery import leave
@@ -82,10 +83,13 @@ def _evalkit(
 
 
 for command in (
+    init,
     run,
     baseline,
     gate,
     score,
+    ask,
+    comment,
     history,
     diff,
     show,

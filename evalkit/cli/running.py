@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -229,6 +230,14 @@ def gate(
 
 def score(
     ref: RunRef,
+    evalset: Annotated[
+        Path | None,
+        typer.Option(
+            "--set",
+            metavar="EVALSET",
+            help="Believe a run from elsewhere only its outputs, as answers to this set.",
+        ),
+    ] = None,
     concurrency: Concurrency = None,
     baseline: Against = None,
     allow_missing_baseline: AllowMissing = False,
@@ -242,6 +251,7 @@ def score(
     ctrf: CtrfFile = None,
 ) -> None:
     """Score stored outputs again, asking no agent."""
+    from evalkit.commands.score import Source
     from evalkit.commands.score import score as score_again
     from evalkit.reports.report import Report
 
@@ -249,7 +259,13 @@ def score(
     check_targets(*targets)
     against = choose_baseline(baseline, allow_missing_baseline)
     choice = choose_gate(base, accept_gate_changes)
-    scored = score_again(ref, {"concurrency": concurrency}, against, choice, real_world())
+    scored = score_again(
+        Source(ref=ref, evalset=evalset),
+        {"concurrency": concurrency},
+        against,
+        choice,
+        real_world(),
+    )
     if isinstance(scored, Report):
         deliver(scored, format, targets)
     print_recorded(scored, format)

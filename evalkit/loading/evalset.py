@@ -207,11 +207,19 @@ def _read_cases(fields: Fields, files: _CaseFiles) -> tuple[Case, ...]:
 
 def load_project_judges(path: Path, root: Path, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
     """The judges of the `evalkit.yaml` nearest above a file, if there is one and it names any."""
+    return _read_project(path, root, problems).judges or ()
+
+
+def load_project_agent(path: Path, root: Path, problems: list[Problem]) -> AgentSpec | None:
+    """The agent of the `evalkit.yaml` nearest above a file, if there is one and it names one."""
+    return _read_project(path, root, problems).agent
+
+
+def _read_project(path: Path, root: Path, problems: list[Problem]) -> _Common:
     project_file = find_project_file(path, root)
     if project_file is None:
-        return ()
-    fields = _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
-    return _read_common(fields).judges or ()
+        return _Common()
+    return _read_common(_read_file(project_file, "project file", PROJECT_KEYS, problems, root))
 
 
 def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
@@ -234,12 +242,7 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     """
     problems: list[Problem] = []
     fields = _read_file(path, "eval set", SET_KEYS, problems)
-    own, shared = _read_common(fields), _Common()
-    project_file = find_project_file(path, root)
-    if project_file is not None:
-        shared = _read_common(
-            _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
-        )
+    own, shared = _read_common(fields), _read_project(path, root, problems)
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
     gate = (shared.gate if own.gate is None else own.gate) or ()

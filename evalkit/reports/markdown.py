@@ -41,6 +41,7 @@ from evalkit.reports.standing import (
 )
 from evalkit.spelling import name_rule
 from evalkit.text import head, markdown_code, markdown_fence, markdown_text, one_line
+from evalkit.verdict import Verdict
 
 SUMMARY_LIMIT = 1_000_000
 """GitHub drops a step summary of more than 1 MiB whole."""
@@ -61,8 +62,8 @@ _LONGEST_TEXT = 1500
 _HARMLESS = re.compile(r"(?!.*\bGH-)([A-Za-z0-9 ,%$()+-]|(?<=\d)\.(?=\d))*")
 
 
-class _Block(NamedTuple):
-    """A part of the summary; the least `rank` is the last to be left out for want of room."""
+class Block(NamedTuple):
+    """A part of a document; the least `rank` is the last to be left out for want of room."""
 
     rank: int
     text: str
@@ -95,12 +96,14 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozen
     return "\n".join(f"| {line} |" for line in lines) if rows else ""
 
 
-def _fold(title: str, blocks: Iterable[str]) -> str:
+def fold(title: str, blocks: Iterable[str]) -> str:
+    """Blocks under a title of ours that opens them; empty without any."""
     inside = "\n\n".join(block for block in blocks if block)
     return f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>" if inside else ""
 
 
-def _and_more(left_out: int, report: Report) -> str:
+def and_more(left_out: int, report: Report) -> str:
+    """How many rows a table leaves out, and where they are; empty when it has them all."""
     if left_out <= 0:
         return ""
     return f"and {left_out:,} more: {code(f'evalkit show {report.run.header.id}')}"
@@ -114,16 +117,17 @@ def _thresholds(report: Report) -> str:
         name = code_cell(name_rule(check.rule))
         rows.append((outcome_word(check), name, *map(plain_cell, numbers)))
     titles = ("Result", "Threshold", "Baseline", "This run", "Change", "Allowed")
-    left_out = _and_more(len(report.verdict.checks) - _MOST_ROWS, report)
+    left_out = and_more(len(report.verdict.checks) - _MOST_ROWS, report)
     return "\n\n".join(filter(None, (table(titles, rows, right=frozenset({2, 3, 4})), left_out)))
 
 
-def _gate_edits(report: Report) -> str:
+def gate_block(report: Report) -> str:
+    """What the change edits in the gate it is held to, loosening edits first."""
     rows = gate_rows(report.verdict)
     if not rows:
         return ""
     lines = [f"- {word}: {sentence(text)}" for word, text in rows[:_MOST_ROWS]]
-    left_out = _and_more(len(rows) - _MOST_ROWS, report)
+    left_out = and_more(len(rows) - _MOST_ROWS, report)
     return "\n\n".join(filter(None, ("**Edits of the gate:**", "\n".join(lines), left_out)))
 
 
@@ -149,13 +153,14 @@ def _quote(text: str) -> str:
     return markdown_code(one_line(text, _LONGEST_QUOTE))
 
 
-def _cases(report: Report, results: Sequence[CaseResult]) -> str:
+def cases_block(report: Report, results: Sequence[CaseResult]) -> str:
+    """How many cases stand where, the worst of them with before and after, the others by name."""
     broken = worst_first(results)
     shown = broken[:_MOST_SHOWN]
     parts = [
         f"**Cases:** {standing_words(results)}",
         "\n".join(map(_broken_item, shown)),
-        _and_more(len(broken) - len(shown), report),
+        and_more(len(broken) - len(shown), report),
     ]
     for standing, title in ASIDE.items():
         aside = [result for result in results if result.standing == standing]
@@ -170,7 +175,7 @@ def _listed(results: Sequence[CaseResult]) -> str:
         f"- {code(r.case.id)} {r.standing}, {passes_change(r)}: {sentence(reason_text(r))}"
         for r in more
     ]
-    return _fold("More broken cases", ["\n".join(lines)])
+    return fold("More broken cases", ["\n".join(lines)])
 
 
 def _full_text(result: CaseResult) -> str:
@@ -190,7 +195,8 @@ def _full_text(result: CaseResult) -> str:
     return "\n\n".join([f"**{code(result.case.id)}**", *blocks])
 
 
-def _next(report: Report) -> str:
+def next_block(report: Report) -> str:
+    """The commands that lead on from here."""
     lines = [
         f"- {sentence(hint.label)}: {markdown_code(one_line(hint.command, _LONGEST_SENTENCE))}"
         for hint in report.hints
@@ -212,36 +218,50 @@ def _tags(report: Report) -> str:
     return table(titles, cells, right=frozenset(range(1, len(titles))))
 
 
-def _blocks(report: Report) -> list[_Block]:
-    """The parts in the order of reading."""
-    verdict = report.verdict
-    results = case_results(report)
-    sentences = [f"- {sentence(check_sentence(check))}" for check in unsaid_checks(verdict)]
+def folded_blocks(report: Report, results: Sequence[CaseResult]) -> list[Block]:
+    """The details, each under a title that opens them."""
     facts = [f"- {label}: {sentence(fact)}" for label, fact in run_facts(report)]
-    notes = [f"- {sentence(note)}" for note in verdict.notes[:_MOST_ROWS]]
+    notes = [f"- {sentence(note)}" for note in report.verdict.notes[:_MOST_ROWS]]
     return [
-        _Block(0, f"## {OUTCOME_WORDS[verdict.outcome]}: {code(report.run.header.evalset)}"),
-        _Block(0, sentence(reason_words(verdict))),
-        _Block(1, _gate_edits(report)),
-        _Block(1, _thresholds(report)),
-        _Block(3, "\n".join(sentences[:_MOST_SHOWN])),
-        _Block(2, _cases(report, results)),
-        _Block(2, _next(report)),
-        _Block(5, _fold("Metrics and tags", [_metrics(report), _tags(report)])),
-        _Block(4, _fold("Run and notes", ["\n".join([*facts, *notes])])),
-        _Block(6, _listed(results)),
-        _Block(
-            7, _fold("Broken cases in full", map(_full_text, worst_first(results)[:_MOST_SHOWN]))
-        ),
+        Block(5, fold("Metrics and tags", [_metrics(report), _tags(report)])),
+        Block(4, fold("Run and notes", ["\n".join([*facts, *notes])])),
+        Block(6, _listed(results)),
+        Block(7, fold("Broken cases in full", map(_full_text, worst_first(results)[:_MOST_SHOWN]))),
     ]
 
 
-def render_markdown(report: Report, *, max_bytes: int = SUMMARY_LIMIT) -> str:
-    """Render a judged run as Markdown of at most `max_bytes` in UTF-8, the least needed left out first.
+def headline(report: Report) -> str:
+    """What the run came to, and of which set."""
+    return f"## {OUTCOME_WORDS[report.verdict.outcome]}: {code(report.run.header.evalset)}"
 
-    The title and the reason always stay; they take less than 4 kB.
+
+def unsaid_block(verdict: Verdict) -> str:
+    """The sentences of thresholds that did not pass and that the reason leaves out."""
+    sentences = [f"- {sentence(check_sentence(check))}" for check in unsaid_checks(verdict)]
+    return "\n".join(sentences[:_MOST_SHOWN])
+
+
+def _blocks(report: Report) -> list[Block]:
+    """The parts in the order of reading."""
+    results = case_results(report)
+    return [
+        Block(0, headline(report)),
+        Block(0, sentence(reason_words(report.verdict))),
+        Block(1, gate_block(report)),
+        Block(1, _thresholds(report)),
+        Block(3, unsaid_block(report.verdict)),
+        Block(2, cases_block(report, results)),
+        Block(2, next_block(report)),
+        *folded_blocks(report, results),
+    ]
+
+
+def fit_blocks(blocks: Iterable[Block], max_bytes: int) -> str:
+    """Join blocks to a document of at most `max_bytes` in UTF-8, the least needed left out first.
+
+    Those of rank 0 always stay.
     """
-    blocks = [block for block in _blocks(report) if block.text]
+    blocks = [block for block in blocks if block.text]
     kept: list[int] = []
     used = 0
     for index in sorted(range(len(blocks)), key=lambda index: blocks[index].rank):
@@ -250,3 +270,11 @@ def render_markdown(report: Report, *, max_bytes: int = SUMMARY_LIMIT) -> str:
             kept.append(index)
             used += size
     return "\n\n".join(blocks[index].text for index in sorted(kept)) + "\n"
+
+
+def render_markdown(report: Report, *, max_bytes: int = SUMMARY_LIMIT) -> str:
+    """Render a judged run as Markdown of at most `max_bytes` in UTF-8.
+
+    The title and the reason always stay; they take less than 4 kB.
+    """
+    return fit_blocks(_blocks(report), max_bytes)
