@@ -71,6 +71,8 @@ RUBRIC = """
           - {name: "no", value: 0, description: "It is missing or contradicted."}
 """
 
+KIND_JUDGE = "judge: {openai: {model: kind, base_url: 'http://127.0.0.1:9/v1'}}"
+
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -176,7 +178,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Project], object], str]] = {
         "metric agrees: rubrics/agrees.yaml was edited",
     ),
     "swap the judge": (
-        lambda p: edit(p, "echo.yaml", "judge: lexical", "judge: {lexical: {}, votes: 3}"),
+        lambda p: edit(p, "echo.yaml", "judge: lexical", KIND_JUDGE),
         "judges: edited",
     ),
     "change a plugin": (

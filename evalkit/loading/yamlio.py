@@ -249,6 +249,8 @@ def _describe_syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) ->
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
         return Problem(message="a tab cannot indent YAML; use spaces.", where=where)
     words = error.problem or "it ends too early"
+    if "nesting depth" in words:  # newer libyaml has a limit of its own, and looks ahead
+        return Problem(message=f"nested more than {MAX_DEPTH} levels deep.", where=where)
     if error.context and error.context != _NO_CONTEXT:
         words += f", {error.context}"
     if begin is not None and begin.line + 1 != where.line:
