@@ -19,7 +19,7 @@ from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
 from evalkit.spelling import count_of, name_rule
-from evalkit.steps import with_spans
+from evalkit.steps import give_back, read_spans_of
 from evalkit.tracing.notes import trace_notes
 from evalkit.verdict import GateReview, Verdict
 
@@ -182,12 +182,14 @@ def report_on(run: Run, verdict: Verdict, baseline: Run | None, place: Place) ->
     Raises:
         StoreError: the steps of its trials are not those that the run wrote.
     """
+    spans = read_spans_of(run)
     return Report(
         run=run,
         verdict=verdict,
         baseline=baseline,
         hints=suggest(run, verdict, baseline, place),
-        calls=summarise_calls(with_spans(run)),
+        calls=summarise_calls(give_back(run, spans)),
+        spans=spans,
     )
 
 

@@ -53,10 +53,15 @@ def deliver(
 ) -> NoReturn:
     """Write the files that were asked for, print the result, exit with the verdict's code."""
     print_report(report, format)
+    write_reports(report, targets)
+    leave(report.verdict.exit_code)
+
+
+def write_reports(report: Report, targets: Targets) -> None:
+    """Write the files that were asked for."""
     for name, path in targets._asdict().items():
         if path is not None:
             write_report(report, name, path)
-    leave(report.verdict.exit_code)
 
 
 def write_report(report: Report, name: str, path: Path) -> None:

@@ -38,7 +38,11 @@ def with_spans(run: Run) -> Run:
     Raises:
         StoreError: they cannot be read, or are not those that the run wrote.
     """
-    spans = read_spans_of(run)
+    return give_back(run, read_spans_of(run))
+
+
+def give_back(run: Run, spans: SpansByTrial) -> Run:
+    """The run with these spans in the outputs of its trials."""
     if not spans:
         return run
     return replace(run, trials=_give(run.trials, spans), fresh=_give(run.fresh, spans))

@@ -30,6 +30,7 @@ COMMANDS = (
     "comment",
     "history",
     "diff",
+    "report",
     "show",
     "review",
     "traces",

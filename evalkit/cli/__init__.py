@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from evalkit import __version__
 from evalkit.cli.asking import traces
 from evalkit.cli.judging import calibrate
-from evalkit.cli.looking import diff, repair, show, validate
+from evalkit.cli.looking import diff, repair, report, show, validate
 from evalkit.cli.reviewing import review
 from evalkit.cli.running import baseline, gate, merge, run, score
 from evalkit.cli.sight import aa, power
@@ -92,6 +92,7 @@ for command in (
     comment,
     history,
     diff,
+    report,
     show,
     review,
     traces,

@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.console import emit, real_screen, real_world
-from evalkit.delivery import print_report
-from evalkit.options import CaseIds, Format, MarkdownFile, OutputFormat, ReportFormat, RunRef
+from evalkit.delivery import check_targets, print_report, refuse_unlike, write_reports
+from evalkit.options import (
+    Against,
+    CaseIds,
+    CsvFile,
+    CtrfFile,
+    Format,
+    HtmlFile,
+    JunitFile,
+    MarkdownFile,
+    OutputFormat,
+    ReportFormat,
+    RunRef,
+    Targets,
+)
 
 if TYPE_CHECKING:
     from evalkit.world import World
@@ -31,6 +44,32 @@ def diff(
     if markdown:
         write_whole(markdown, diff_markdown(found))
     emit(diff_json(found) if format is Format.json else diff_text(found, real_screen()))
+
+
+DEFAULT_PAGE = Path("evalkit-report.html")
+
+
+def report(
+    ref: RunRef,
+    baseline: Against = None,
+    html: HtmlFile = None,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    csv: CsvFile = None,
+    ctrf: CtrfFile = None,
+) -> None:
+    """Write a stored run's reports (default: evalkit-report.html), deciding nothing."""
+    from evalkit.commands.show import show_run
+    from evalkit.reports.terminal import written_text
+
+    refuse_unlike(("--baseline is empty", baseline == ""))
+    targets = Targets(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
+    if not any(targets):
+        targets = targets._replace(html=DEFAULT_PAGE)
+    check_targets(*targets)
+    shown = show_run(ref, real_world(), baseline)
+    write_reports(shown, targets)
+    emit(written_text(shown, list(filter(None, targets)), real_screen()))
 
 
 def show(

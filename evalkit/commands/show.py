@@ -14,13 +14,15 @@ from evalkit.steps import read_spans_of
 from evalkit.world import World
 
 
-def show_run(ref: str, world: World) -> Report:
+def show_run(ref: str, world: World, baseline: str | None = None) -> Report:
     """The report on a stored run, decided as `evalkit gate` decides it, for reading only.
+
+    `baseline` names a run to compare with instead of the set's own baseline.
 
     Raises:
         InvalidInput, StoreError: as `gate`.
     """
-    return gate(ref, BaselineChoice(), None, world)
+    return gate(ref, BaselineChoice(ref=baseline), None, world)
 
 
 def show_case(ref: str, case_id: str, world: World) -> ShownCase:

@@ -22,7 +22,8 @@ class Hint(NamedTuple):
 class Report:
     """Everything that is shown of one judged run; `baseline` is what it was compared with.
 
-    `calls` sums up what its trials called, by tool and by model.
+    `calls` sums up what its trials called, by tool and by model; `spans` are their steps, which are
+    stored apart from the trials.
     """
 
     run: Run
@@ -30,6 +31,7 @@ class Report:
     baseline: Run | None = None
     hints: tuple[Hint, ...] = ()
     calls: tuple[CallSummary, ...] = ()
+    spans: SpansByTrial = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from evalkit.reports.facts import (
     CALL_TITLES,
@@ -236,3 +237,10 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MOST_R
             _next(report, screen),
         ]
     )
+
+
+def written_text(report: Report, paths: Sequence[Path], screen: Screen) -> str:
+    """Where the reports on a run were written, and what it came to."""
+    word = OUTCOME_WORDS[report.verdict.outcome]
+    lines = [f"{path}: {word}, run {report.run.header.id}" for path in paths]
+    return finish([[part for line in lines for part in screen.fold(line, hang="  ")]])

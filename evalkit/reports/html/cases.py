@@ -23,10 +23,14 @@ from evalkit.reports.standing import (
     standing_counts,
     telling_trial,
 )
+from evalkit.spanfile import SpansByTrial
 from evalkit.text import head
 
 _PAGE_CHARACTERS = 500_000
 """Of all cases' texts together, so that the page stays under a megabyte."""
+
+_STEP_BYTES = 420_000
+"""Of all waterfalls together, for the same reason."""
 
 _LEAST_CHARACTERS = 200
 _LONGEST_TEXT = 4000
@@ -41,7 +45,11 @@ def case_list(report: Report) -> Html:
         _LEAST_CHARACTERS, min(_LONGEST_TEXT, _PAGE_CHARACTERS // (6 * max(len(results), 1)))
     )
     units = {info.name: info.unit for info in report.run.header.metrics}
-    rows = [_case(number, result, units, limit) for number, result in enumerate(ranked)]
+    steps = _steps(ranked, report.spans, limit)
+    rows = [
+        _case(number, result, units, limit, steps.get(result.case.id))
+        for number, result in enumerate(ranked)
+    ]
     return tag(
         "section",
         tag("h2", "Cases"),
@@ -50,6 +58,23 @@ def case_list(report: Report) -> Html:
         tag("div", join(rows), class_="cases", id="case-list"),
         id="cases",
     )
+
+
+def _steps(ranked: Sequence[CaseResult], spans: SpansByTrial, limit: int) -> dict[str, Html | None]:
+    """The waterfalls of the trials that are shown; what the first ones need not is left to the others."""
+    found = {}
+    for result in ranked:
+        trial = telling_trial(result.trials, passed=False)
+        if trial is not None:
+            stored = spans.get((trial.case_id, trial.number), ())
+            found[result.case.id] = stored or trial.output.spans
+    with_steps = {case_id: steps for case_id, steps in found.items() if steps}
+    drawn: dict[str, Html | None] = {}
+    room = _STEP_BYTES
+    for number, (case_id, steps) in enumerate(with_steps.items()):
+        drawn[case_id] = waterfall(steps, limit, room // (len(with_steps) - number))
+        room = max(0, room - len((drawn[case_id] or "").encode()))
+    return drawn
 
 
 def _filters(results: Sequence[CaseResult]) -> Html:
@@ -100,7 +125,9 @@ def _filters(results: Sequence[CaseResult]) -> Html:
     )
 
 
-def _case(rank: int, result: CaseResult, units: dict[str, str], limit: int) -> Html:
+def _case(
+    rank: int, result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
+) -> Html:
     case = result.case
     before = result.base_passed / result.base_trials if result.base_trials else None
     now = result.passed / result.scored if result.scored else 0.0
@@ -118,7 +145,7 @@ def _case(rank: int, result: CaseResult, units: dict[str, str], limit: int) -> H
     return tag(
         "details",
         summary,
-        tag("div", join(_details(result, units, limit)), class_="detail"),
+        tag("div", join(_details(result, units, limit, steps)), class_="detail"),
         class_="case",
         id=f"case-{case.id}",
         data_id=case.id,
@@ -131,7 +158,9 @@ def _case(rank: int, result: CaseResult, units: dict[str, str], limit: int) -> H
     )
 
 
-def _details(result: CaseResult, units: dict[str, str], limit: int) -> Iterator[Html]:
+def _details(
+    result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
+) -> Iterator[Html]:
     case = result.case
     place = f"{case.where}" if case.where.path else ""
     about = ", ".join(filter(None, (f"tags: {', '.join(case.tags)}" if case.tags else "", place)))
@@ -150,7 +179,8 @@ def _details(result: CaseResult, units: dict[str, str], limit: int) -> Iterator[
     before = telling_trial(result.base, passed=True)
     yield from _answers(before, now, limit)
     if now is not None:
-        yield join([waterfall(now.output.spans, limit)])
+        if steps is not None:
+            yield steps
         yield from (_score(score, units.get(score.metric, ""), limit) for score in now.scores)
 
 
