@@ -152,7 +152,8 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
             )
 
 
-def _passes(trial: Trial, metrics: Sequence[str]) -> bool:
+def passes_by(trial: Trial, metrics: Sequence[str]) -> bool:
+    """Whether a trial passes as far as these metrics tell."""
     return all(score.passed is not False for score in trial.scores if score.metric in metrics)
 
 
@@ -197,14 +198,14 @@ def _case_change(
 def _count_passes(
     case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
 ) -> CaseChange:
-    base_passed = sum(_passes(trial, metrics) for trial in before)
+    base_passed = sum(passes_by(trial, metrics) for trial in before)
     return CaseChange(
         case_id=case.id,
         status="unchanged",
         flaky=0 < base_passed < len(before),
         base_passed=base_passed,
         base_trials=len(before),
-        passed=sum(_passes(trial, metrics) for trial in after),
+        passed=sum(passes_by(trial, metrics) for trial in after),
         trials=len(after),
     )
 

@@ -15,7 +15,6 @@ from evalkit.packing import pack
 from evalkit.records import Json, Rule, Run
 from evalkit.samples import CaseScores, ScoreTable, quantile, tabulate
 from evalkit.summary import summarise_table, tally
-from evalkit.verdict import MetricSummary
 
 SCHEMA = "evalkit.history/v1"
 
@@ -136,17 +135,18 @@ def _metrics(table: ScoreTable) -> Iterable[HistoryMetric]:
             # Of a tag only what it comes to: a history is kept for years.
             yield whole
             continue
-        low, high = _bounds(summary, tuple(table.scores.get(summary.metric, {}).values()))
+        scores = tuple(table.scores.get(summary.metric, {}).values())
+        low, high = bound_mean(summary.metric, summary.unit, scores)
         yield replace(whole, low=low, high=high, p50=summary.p50, p95=summary.p95, p99=summary.p99)
 
 
-def _bounds(
-    summary: MetricSummary, cases: Sequence[CaseScores]
+def bound_mean(
+    metric: str, unit: str, cases: Sequence[CaseScores]
 ) -> tuple[float | None, float | None]:
-    if summary.mean is None:
+    """What a metric's mean may be on other cases like these, in 90 of 100 sets; None where it is not known."""
+    if not any(case.values for case in cases):
         return None, None
-    rule = Rule(metric=summary.metric, min=0.0)
-    low, high = read_value(rule, summary.unit, cases).interval
+    low, high = read_value(Rule(metric=metric, min=0.0), unit, cases).interval
     return (low if isfinite(low) else None, high if isfinite(high) else None)
 
 

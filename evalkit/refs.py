@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit.baseline import baseline_path, read_baseline
@@ -53,7 +54,7 @@ def find_run_folder(ref: str, root: Path) -> Path:
     ]
     if not found:
         # A version may have been run many times; the newest run stands for it.
-        found = [run_id for run_id in run_ids if _version_of(run_id, root) == ref][-1:]
+        found = _runs_of_version(ref, run_ids, root)[-1:]
     if len(found) == 1:
         return runs_folder(root) / found[0]
     if found:
@@ -64,6 +65,20 @@ def find_run_folder(ref: str, root: Path) -> Path:
         f"no run {ref!r}: it is no id, path or agent version. "
         f"Newest runs: {', '.join(run_ids[-3:])}."
     )
+
+
+def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
+    """The folders of all stored runs of an agent version, oldest first; none if `ref` names no version.
+
+    What is a path, an id or the start of one, `latest` or `baseline` is taken for that.
+    """
+    path = cwd / ref
+    if exists(path / HEADER_FILE) or (path.suffix == ".jsonl" and exists(path)):
+        return []
+    run_ids = list_run_ids(root)
+    if ref in ("latest", "baseline") or any(run_id.startswith(ref) for run_id in run_ids):
+        return []
+    return [runs_folder(root) / run_id for run_id in _runs_of_version(ref, run_ids, root)]
 
 
 def newest_header(root: Path) -> RunHeader:
@@ -81,6 +96,10 @@ def newest_run_of(evalset_path: str, root: Path) -> Run:
 def find_baseline(header: RunHeader, root: Path) -> Path:
     """Where the baseline of a run's eval set is."""
     return baseline_path(root / header.evalset_path, header.evalset)
+
+
+def _runs_of_version(version: str, run_ids: Sequence[str], root: Path) -> list[str]:
+    return [run_id for run_id in run_ids if _version_of(run_id, root) == version]
 
 
 def _version_of(run_id: str, root: Path) -> str:

@@ -62,3 +62,6 @@ class Usage:
 
 
 NO_TOOL_CALLS = "no_tool_calls"
+
+CACHED = "cached"
+"""The flag of an output that was not asked for again; its latency is that of the call it came from."""

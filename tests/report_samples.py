@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evalkit.breakdown import summarise_calls
+from evalkit.matrix import lay_out
 from evalkit.records import (
     TRIAL_STATES,
     AgentError,
@@ -22,7 +23,7 @@ from evalkit.records import (
     TrialState,
     Turn,
 )
-from evalkit.reports.report import Diff, Hint, Report, ShownCase
+from evalkit.reports.report import Diff, Hint, Report, ShownCase, VersionMatrix
 from evalkit.spans import ToolCall, Usage
 from evalkit.verdict import (
     CaseChange,
@@ -367,6 +368,30 @@ def shown_diff() -> Diff:
         base=baseline_run(),
         candidate=candidate_run(),
         texts_of=("refund-sale", "shipping-cost", "no-such-case"),
+    )
+
+
+def shown_matrix() -> VersionMatrix:
+    """Three versions side by side: baseline, candidate, and a third that does all but one case well."""
+    third = make_run(
+        "20261124-080000-77aa",
+        "2026-11-24T08:00:00Z",
+        "77aa012",
+        tuple(
+            make_trial(case.id, number, case.id != "refund-sale", str(case.expected))
+            for case in CASES
+            for number in range(2)
+        ),
+        2,
+    )
+    runs, labels = (baseline_run(), candidate_run(), third), ("41d0e77", "9f1c2ab+dirty", "77aa012")
+    return VersionMatrix(
+        runs=runs,
+        run_ids=(("20261101-120000-base",), ("20261122-165401-9f1c",), ("first", "second")),
+        labels=labels,
+        matrix=lay_out(runs, labels, ("refunds",)),
+        texts_of=("refund-sale", "no-such-case"),
+        notes=("77aa012: 2 runs are pooled, 2 trials of every case.",),
     )
 
 

@@ -24,10 +24,11 @@ from evalkit.reports.json import render_json
 from evalkit.reports.junit import render_junit
 from evalkit.reports.layout import Screen
 from evalkit.reports.markdown import SUMMARY_LIMIT, render_markdown
+from evalkit.reports.matrix import matrix_json, matrix_markdown, matrix_text
 from evalkit.reports.report import Report
 from evalkit.reports.standing import case_results
 from evalkit.reports.terminal import render_terminal
-from tests.report_samples import failing_report, shown_case, shown_diff
+from tests.report_samples import failing_report, shown_case, shown_diff, shown_matrix
 
 NAUGHTY = {
     "ansi": "\x1b[31mred\x1b[0m\x1b[2J",
@@ -148,6 +149,7 @@ def everything_shown(change: Callable[[str], str], screen: Screen) -> list[str]:
     return [
         render_terminal(poison(failing_report(), change), screen),
         diff_text(poison(shown_diff(), change), screen),
+        matrix_text(poison(shown_matrix(), change), screen),
         case_text(poison(shown_case("two-turns"), change), screen),
         case_text(poison(shown_case("shipping-intl"), change), screen),
     ]
@@ -187,6 +189,7 @@ def test_no_line_of_a_log_is_a_command_to_github(naughty: str) -> None:
         *everything_shown(change, Screen(width=40)),
         render_json(poison(failing_report(), change)),
         diff_json(poison(shown_diff(), change)),
+        matrix_json(poison(shown_matrix(), change)),
         case_json(poison(shown_case("two-turns"), change)),
     ]
     for line in (line for text in shown for line in text.split("\n")):
@@ -237,6 +240,7 @@ def test_markdown_keeps_its_structure(naughty: str) -> None:
     renderers: tuple[Callable[[Callable[[str], str]], str], ...] = (
         lambda change: render_markdown(poison(failing_report(), change)),
         lambda change: diff_markdown(poison(shown_diff(), change)),
+        lambda change: matrix_markdown(poison(shown_matrix(), change)),
     )
     for render in renderers:
         source, benign = render(before_each(naughty)), render(before_each(HARMLESS))
@@ -255,6 +259,7 @@ def test_what_a_forge_links_in_plain_text_stands_only_in_code(word: str) -> None
     for source in (
         render_markdown(poison(failing_report(), change)),
         diff_markdown(poison(shown_diff(), change)),
+        matrix_markdown(poison(shown_matrix(), change)),
     ):
         plain = [token.content for token in inline_tokens(source) if token.type == "text"]
         assert [text for text in plain if word in text] == []

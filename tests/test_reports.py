@@ -27,6 +27,7 @@ from evalkit.reports.json import render_json
 from evalkit.reports.junit import render_junit
 from evalkit.reports.layout import Screen
 from evalkit.reports.markdown import COMMENT_LIMIT, render_markdown
+from evalkit.reports.matrix import matrix_json, matrix_markdown, matrix_text
 from evalkit.reports.numbers import allowed_text, check_texts, value_text
 from evalkit.reports.report import Diff, Hint, Report
 from evalkit.reports.standing import STANDINGS, Standing, case_results
@@ -42,6 +43,7 @@ from tests.report_samples import (
     make_trial,
     shown_case,
     shown_diff,
+    shown_matrix,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,6 +62,8 @@ RENDERED: dict[str, Callable[[], str]] = {
     "diff.txt": lambda: diff_text(shown_diff(), Screen()),
     "diff.md": lambda: diff_markdown(shown_diff()),
     "diff.json": lambda: diff_json(shown_diff()),
+    "matrix.txt": lambda: matrix_text(shown_matrix(), Screen()),
+    "matrix.md": lambda: matrix_markdown(shown_matrix()),
     "case-failed.txt": lambda: case_text(shown_case("refund-window"), Screen()),
     "case-error.txt": lambda: case_text(shown_case("shipping-intl"), Screen()),
     "case-conversation.txt": lambda: case_text(shown_case("two-turns"), Screen()),
@@ -459,6 +463,7 @@ def test_the_report_document_keeps_to_its_schema(gate: str) -> None:
 
 def test_the_other_documents_keep_to_the_schema() -> None:
     jsonschema.validate(json.loads(diff_json(shown_diff())), SCHEMA)
+    jsonschema.validate(json.loads(matrix_json(shown_matrix())), SCHEMA)
     for case_id in ("two-turns", "shipping-intl"):
         jsonschema.validate(json.loads(case_json(shown_case(case_id))), SCHEMA)
 

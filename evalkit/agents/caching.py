@@ -11,9 +11,7 @@ from evalkit.agents import Agent
 from evalkit.cache import Cache
 from evalkit.digest import digest
 from evalkit.records import AgentError, AgentSpec, Output, Request
-
-CACHED = "cached"
-"""The flag of an output that was not asked for again; its latency is that of the call it came from."""
+from evalkit.spans import CACHED
 
 
 def agent_key(spec: AgentSpec, source_digest: str, environ: Mapping[str, str]) -> str:

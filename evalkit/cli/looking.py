@@ -25,25 +25,78 @@ from evalkit.options import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.reports.report import Diff, VersionMatrix
     from evalkit.world import World
 
 
 def diff(
     base: RunRef,
     candidate: RunRef,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help="More of them: versions become columns."),
+    ] = None,
     case: CaseIds = [],  # noqa: B006
+    tag: Annotated[
+        list[str],
+        typer.Option(
+            "--tag",
+            metavar="TAG",
+            help="Metrics by this tag (default: by all for two, by none for more).",
+        ),
+    ] = [],  # noqa: B006
     format: OutputFormat = Format.table,  # noqa: A002
     markdown: MarkdownFile = None,
+    html: HtmlFile = None,
 ) -> None:
-    """Show what changed between two runs."""
+    """Show what changed between runs, or between versions with all their runs."""
     from evalkit.commands.diff import diff as compare_runs
+    from evalkit.reports.report import Diff
+
+    check_targets(markdown, html)
+    found = compare_runs((base, candidate, *(more or ())), tuple(case), tuple(tag), real_world())
+    if isinstance(found, Diff):
+        tell_diff(found, format, markdown, html)
+    else:
+        tell_matrix(found, format, markdown, html)
+
+
+def tell_diff(
+    found: Diff,
+    format: Format,  # noqa: A002
+    markdown: Path | None,
+    html: Path | None,
+) -> None:
+    """Print and write two runs side by side."""
     from evalkit.files import write_whole
     from evalkit.reports.diffs import diff_json, diff_markdown, diff_text
 
-    found = compare_runs(base, candidate, tuple(case), real_world())
     if markdown:
         write_whole(markdown, diff_markdown(found))
+    if html:
+        from evalkit.reports.html.diffs import render_diff
+
+        write_whole(html, render_diff(found))
     emit(diff_json(found) if format is Format.json else diff_text(found, real_screen()))
+
+
+def tell_matrix(
+    found: VersionMatrix,
+    format: Format,  # noqa: A002
+    markdown: Path | None,
+    html: Path | None,
+) -> None:
+    """Print and write several versions side by side."""
+    from evalkit.files import write_whole
+    from evalkit.reports.matrix import matrix_json, matrix_markdown, matrix_text
+
+    if markdown:
+        write_whole(markdown, matrix_markdown(found))
+    if html:
+        from evalkit.reports.html.diffs import render_matrix
+
+        write_whole(html, render_matrix(found))
+    emit(matrix_json(found) if format is Format.json else matrix_text(found, real_screen()))
 
 
 DEFAULT_PAGE = Path("evalkit-report.html")

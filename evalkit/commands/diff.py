@@ -1,49 +1,99 @@
-"""`evalkit diff`: what changed between two runs, versions or baselines; informs, decides nothing."""
+"""`evalkit diff`: what changed between runs, versions or baselines; informs, decides nothing."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from evalkit.compare import compare
+from evalkit.errors import InvalidInput
+from evalkit.matrix import lay_out
 from evalkit.project import find_root
-from evalkit.records import Run
-from evalkit.refs import resolve_run
-from evalkit.reports.report import Diff
-from evalkit.steps import read_spans_of
+from evalkit.reports.report import Diff, VersionMatrix
+from evalkit.versions import Side, find_side
 from evalkit.world import World
 
 
-def diff(base_ref: str, candidate_ref: str, texts_of: tuple[str, ...], world: World) -> Diff:
-    """Compare two stored runs; `baseline` stands for the baseline of the other one's eval set.
+def diff(
+    refs: Sequence[str], texts_of: tuple[str, ...], tags: tuple[str, ...], world: World
+) -> Diff | VersionMatrix:
+    """Compare stored runs or versions with the first of them: two as a diff, more as a matrix.
+
+    `baseline` stands for the baseline of the others' eval set.
 
     Raises:
-        InvalidInput: no such run.
+        InvalidInput: no such run, or no such tag.
         StoreError: one of them cannot be read.
     """
-    root = find_root(world.cwd, world.cwd)
-
-    def resolve(ref: str, other: Run | None) -> Run:
-        beside = other.header if other else None
-        return resolve_run(ref, root=root, cwd=world.cwd, beside=beside)
-
-    if base_ref == "baseline":
-        candidate = resolve(candidate_ref, None)
-        base = resolve(base_ref, candidate)
-    else:
-        base = resolve(base_ref, None)
-        candidate = resolve(candidate_ref, base)
-    comparison = compare(base, candidate)
-    if base.header.evalset_path != candidate.header.evalset_path:
-        note = (
-            f"Runs of two different sets: {base.header.evalset_path} and "
-            f"{candidate.header.evalset_path}."
-        )
-        comparison = replace(comparison, notes=(note, *comparison.notes))
-    return Diff(
-        base=base,
-        candidate=candidate,
-        comparison=comparison,
+    sides = _find_sides(refs, world)
+    _refuse_unknown_tags(tags, sides)
+    paths = dict.fromkeys(side.run.header.evalset_path for side in sides)
+    said = [note for side in sides for note in side.notes]
+    if len(paths) > 1:
+        said.insert(0, f"Runs of {_number(len(paths))} different sets: {' and '.join(paths)}.")
+    if len(sides) == 2:
+        return _diff_two(sides[0], sides[1], texts_of, tags, said)
+    labels = _label(sides)
+    runs = tuple(side.run for side in sides)
+    return VersionMatrix(
+        runs=runs,
+        run_ids=tuple(side.run_ids for side in sides),
+        labels=labels,
+        matrix=lay_out(runs, labels, tags),
         texts_of=texts_of,
-        base_spans=read_spans_of(base) if texts_of else {},
-        candidate_spans=read_spans_of(candidate) if texts_of else {},
+        notes=tuple(said),
     )
+
+
+def _find_sides(refs: Sequence[str], world: World) -> list[Side]:
+    """The sides in the order asked for; a `baseline` is sought last, as the others say of which set."""
+    root = find_root(world.cwd, world.cwd)
+    found: dict[int, Side] = {}
+    beside = None
+    for index in sorted(range(len(refs)), key=lambda index: refs[index] == "baseline"):
+        found[index] = find_side(refs[index], root=root, cwd=world.cwd, beside=beside)
+        beside = beside or found[index].run.header
+    return [found[index] for index in range(len(refs))]
+
+
+def _refuse_unknown_tags(tags: Sequence[str], sides: Sequence[Side]) -> None:
+    known = {tag for side in sides for case in side.run.header.cases for tag in case.tags}
+    for tag in tags:
+        if tag not in known:
+            near = get_close_matches(tag, known, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else "Leave it out."
+            raise InvalidInput.single(f"no case has the tag {tag!r}. {advice}")
+
+
+def _diff_two(
+    base: Side, candidate: Side, texts_of: tuple[str, ...], tags: tuple[str, ...], said: list[str]
+) -> Diff:
+    comparison = compare(base.run, candidate.run)
+    return Diff(
+        base=base.run,
+        candidate=candidate.run,
+        comparison=replace(comparison, notes=(*said, *comparison.notes)),
+        texts_of=texts_of,
+        tags=tags,
+        base_runs=base.run_ids if base.pooled else (),
+        candidate_runs=candidate.run_ids if candidate.pooled else (),
+        base_spans=base.read_spans() if texts_of else {},
+        candidate_spans=candidate.read_spans() if texts_of else {},
+    )
+
+
+def _label(sides: Sequence[Side]) -> tuple[str, ...]:
+    """The versions; with their runs where two sides are of one version, or of none."""
+    versions = Counter(side.run.header.agent_version for side in sides)
+    return tuple(
+        version
+        if (version := side.run.header.agent_version) and versions[version] == 1
+        else f"{version} {side.run.header.id}".strip()
+        for side in sides
+    )
+
+
+def _number(count: int) -> str:
+    return {2: "two"}.get(count, str(count))

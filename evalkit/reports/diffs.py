@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evalkit.records import RunHeader, Trial
 from evalkit.reports.json import comparison_document, run_document
@@ -37,11 +37,21 @@ _MOST_LINES = 200
 _LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
 
 
-def _side(header: RunHeader) -> str:
-    return f"{header.agent_version or 'no version'} ({header.id})"
+def side_names(diff: Diff) -> tuple[str, str]:
+    """Both sides: the version, and the run or how many of them."""
+    return (
+        _side(diff.base.header, diff.base_runs),
+        _side(diff.candidate.header, diff.candidate_runs),
+    )
 
 
-def _change(change: MetricChange) -> str:
+def _side(header: RunHeader, run_ids: Sequence[str]) -> str:
+    of_runs = count_of(len(run_ids), "run") if run_ids else header.id
+    return f"{header.agent_version or 'no version'} ({of_runs})"
+
+
+def metric_change_text(change: MetricChange) -> str:
+    """A change in points of a share, or in percent of what a metric with a unit was."""
     if change.difference is None or not change.unit:
         return change_text(change.difference, change.unit)
     return (
@@ -49,25 +59,30 @@ def _change(change: MetricChange) -> str:
     )
 
 
-def _metric_row(change: MetricChange) -> tuple[str, str, str, str, str]:
+def metric_row(change: MetricChange) -> tuple[str, str, str, str, str]:
     """Name, before, now, change, and over how many cases."""
     return (
         f"  in {change.tag}" if change.tag is not None else change.metric,
         value_text(change.base, change.unit),
         value_text(change.candidate, change.unit),
-        _change(change),
+        metric_change_text(change),
         count_of(change.cases, "case"),
     )
 
 
-def _metric_changes(diff: Diff) -> list[MetricChange]:
+def metric_changes(diff: Diff) -> list[MetricChange]:
     """The comparable metrics, each followed by its tags."""
-    changes = [change for change in diff.comparison.metrics if not change.why_not]
+    changes = [
+        change
+        for change in diff.comparison.metrics
+        if not change.why_not and (change.tag is None or not diff.tags or change.tag in diff.tags)
+    ]
     names = list(dict.fromkeys(change.metric for change in changes))
     return sorted(changes, key=lambda change: (names.index(change.metric), change.tag is not None))
 
 
-def _incomparable(diff: Diff) -> list[str]:
+def incomparable(diff: Diff) -> list[str]:
+    """The metrics that are not compared, and why."""
     return [
         f"{change.metric} is not comparable: {change.why_not}"
         for change in diff.comparison.metrics
@@ -75,19 +90,22 @@ def _incomparable(diff: Diff) -> list[str]:
     ]
 
 
-def _case_counts(diff: Diff) -> str:
+def case_counts(diff: Diff) -> str:
+    """How many cases did what, in words."""
     counts = Counter(change.status for change in diff.comparison.cases)
     words = [f"{counts[status]:,} {status}" for status in STATUSES if counts[status]]
     return ", ".join(words).replace("_", " ") or "none in common"
 
 
-def _changed_cases(diff: Diff) -> list[CaseChange]:
+def changed_cases(diff: Diff) -> list[CaseChange]:
+    """The cases that differ, in the order of interest."""
     order = list(STATUSES)
     changed = [change for change in diff.comparison.cases if change.status != "unchanged"]
     return sorted(changed, key=lambda change: order.index(change.status))
 
 
-def _passes(change: CaseChange) -> str:
+def passes(change: CaseChange) -> str:
+    """Passes of scored trials, then and now."""
     before = passes_text(change.base_passed, change.base_trials)
     return f"{before} -> {passes_text(change.passed, change.trials)}"
 
@@ -118,7 +136,8 @@ def _text_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
     return lines
 
 
-def _spans(diff: Diff, trials: tuple[Trial | None, Trial | None]) -> list[tuple[Span, ...]]:
+def spans_of(diff: Diff, trials: tuple[Trial | None, Trial | None]) -> list[tuple[Span, ...]]:
+    """The steps of a trial of either side."""
     kept = (diff.base_spans, diff.candidate_spans)
     return [
         spans.get((trial.case_id, trial.number), ()) if trial else ()
@@ -130,7 +149,7 @@ def parting(diff: Diff, case_id: str) -> list[str]:
     """In words, where the steps of the two trials of a case part; nothing where no steps are known."""
     trials = telling_pair(diff.base, diff.candidate, case_id)
     calls = [trial.output.tool_calls if trial else () for trial in trials]
-    if None in trials or not any((*calls, *_spans(diff, trials))):
+    if None in trials or not any((*calls, *spans_of(diff, trials))):
         return []
     names = tuple(run.header.agent_version or "" for run in (diff.base, diff.candidate))
     if names[0] == names[1] or not all(names):
@@ -145,7 +164,7 @@ def _steps_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
     lines = [heading(f"Steps of {case_id}", screen)]
     lines += [part for text in words for part in screen.fold(text, indent="  ", hang="    ")]
     trials = telling_pair(diff.base, diff.candidate, case_id)
-    before, now = _spans(diff, trials)
+    before, now = spans_of(diff, trials)
     if before and now:
         titles = [
             f"{run.header.agent_version}, trial {trial.number + 1}" if trial else ""
@@ -157,20 +176,20 @@ def _steps_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
 
 def diff_text(diff: Diff, screen: Screen) -> str:
     """Render two runs side by side for a terminal."""
-    opening = f"{_side(diff.base.header)} -> {_side(diff.candidate.header)}"
-    metrics = [tuple(map(Cell, _metric_row(change))) for change in _metric_changes(diff)]
+    opening = " -> ".join(side_names(diff))
+    metrics = [tuple(map(Cell, metric_row(change))) for change in metric_changes(diff)]
     titles = ("", "before", "now", "change", "")
     cases = [
         (
             Cell(change.status.replace("_", " "), STATUSES[change.status]),
             Cell(change.case_id),
-            Cell(_passes(change)),
+            Cell(passes(change)),
             Cell("flaky" if change.flaky else "", "dim"),
         )
-        for change in _changed_cases(diff)
+        for change in changed_cases(diff)
     ]
-    counts = screen.fold(f"Cases: {_case_counts(diff)}", hang="  ")
-    said = [*_incomparable(diff), *diff.comparison.notes]
+    counts = screen.fold(f"Cases: {case_counts(diff)}", hang="  ")
+    said = [*incomparable(diff), *diff.comparison.notes]
     notes = [line for note in said for line in screen.fold(note, indent="  - ", hang="    ")]
     table_of_metrics = align(
         metrics, screen, titles=titles, shrinkable={0: 12}, right=frozenset({1, 2, 3})
@@ -198,25 +217,25 @@ def diff_text(diff: Diff, screen: Screen) -> str:
 
 def diff_markdown(diff: Diff) -> str:
     """Render two runs side by side as Markdown."""
-    before, now = diff.base.header, diff.candidate.header
+    before, now = side_names(diff)
     blocks = [
-        f"## {code(before.evalset)}: {code(_side(before))} -> {code(_side(now))}",
+        f"## {code(diff.base.header.evalset)}: {code(before)} -> {code(now)}",
         table(
             ("Metric", "Before", "Now", "Change", "Over"),
             [
                 (code_cell(name.strip()), *map(plain_cell, rest))
-                for name, *rest in map(_metric_row, _metric_changes(diff))
+                for name, *rest in map(metric_row, metric_changes(diff))
             ],
             right=frozenset({1, 2, 3}),
         ),
-        f"**Cases:** {_case_counts(diff)}",
+        f"**Cases:** {case_counts(diff)}",
         "\n".join(
-            f"- {code(change.case_id)} {change.status.replace('_', ' ')}, {_passes(change)}"
+            f"- {code(change.case_id)} {change.status.replace('_', ' ')}, {passes(change)}"
             f"{', flaky' if change.flaky else ''}"
-            for change in _changed_cases(diff)
+            for change in changed_cases(diff)
         ),
         *(_text_block(diff, case_id) for case_id in diff.texts_of),
-        "\n".join(f"- {sentence(note)}" for note in (*_incomparable(diff), *diff.comparison.notes)),
+        "\n".join(f"- {sentence(note)}" for note in (*incomparable(diff), *diff.comparison.notes)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -248,6 +267,10 @@ def diff_json(diff: Diff) -> str:
             "base": run_document(diff.base),
             "candidate": run_document(diff.candidate),
             "comparison": comparison_document(diff.comparison),
+            "runs": {
+                "base": diff.base_runs or (diff.base.header.id,),
+                "candidate": diff.candidate_runs or (diff.candidate.header.id,),
+            },
             "texts": texts,
         }
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evalkit.breakdown import CallSummary
+from evalkit.matrix import Matrix
 from evalkit.records import Case, Run
 from evalkit.spanfile import SpansByTrial
 from evalkit.verdict import Comparison, Verdict
@@ -36,14 +37,33 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diff:
-    """Two runs side by side; of the cases in `texts_of` outputs and steps are shown as well."""
+    """Two runs side by side; of the cases in `texts_of` outputs and steps are shown as well.
+
+    A side made of several runs of a version has their ids in `base_runs` or `candidate_runs`. With `tags`
+    only these are shown of all tags.
+    """
 
     comparison: Comparison
     base: Run
     candidate: Run
     texts_of: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    base_runs: tuple[str, ...] = ()
+    candidate_runs: tuple[str, ...] = ()
     base_spans: SpansByTrial = field(default_factory=dict)
     candidate_spans: SpansByTrial = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionMatrix:
+    """Three runs or more side by side; `run_ids` are, for each, the runs its trials are from."""
+
+    runs: tuple[Run, ...]
+    run_ids: tuple[tuple[str, ...], ...]
+    labels: tuple[str, ...]
+    matrix: Matrix
+    texts_of: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
