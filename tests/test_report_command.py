@@ -83,7 +83,8 @@ def test_a_stored_run_is_rendered_again_with_its_steps_whatever_it_came_to(
     assert "exact_match" in {
         test.attrib["name"] for test in tests if test.find("failure") is not None
     }
-    assert json.loads((project.folder / "r.json").read_text())["results"]["summary"]["failed"] == 1
+    summary = json.loads((project.folder / "r.json").read_text())["results"]["summary"]
+    assert summary["failed"] > 0
     assert "FAIL" in (project.folder / "r.md").read_text()
     assert (project.folder / "asked").read_text() == asked, "nobody was asked again"
 

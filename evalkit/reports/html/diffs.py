@@ -25,7 +25,7 @@ from evalkit.reports.html.report import table
 from evalkit.reports.html.waterfall import waterfall
 from evalkit.reports.report import Diff, VersionMatrix
 from evalkit.reports.standing import answer_text, input_text, json_text, telling_pair
-from evalkit.text import head
+from evalkit.text import head, one_line
 from evalkit.verdict import CaseChange
 
 _MOST_CASES = 300
@@ -36,6 +36,8 @@ _PAGE_CHARACTERS = 400_000
 _LEAST_CHARACTERS = 200
 _LONGEST_TEXT = 4000
 _STEP_BYTES = 40_000
+_LONGEST_LABEL = 60
+"""Of a version; every cell of a table names its column."""
 
 
 def render_diff(diff: Diff) -> str:
@@ -158,6 +160,7 @@ def _steps(
 def render_matrix(shown: VersionMatrix) -> str:
     """Render several versions side by side as one self-contained page."""
     name = shown.runs[0].header.evalset
+    labels = [one_line(label, _LONGEST_LABEL) for label in shown.labels]
     metrics = [
         (tag("b", words.row_name(row)), *(_cell(cell, row.unit) for cell in row.cells))
         for row in shown.matrix.rows[:_MOST_ROWS]
@@ -174,10 +177,10 @@ def render_matrix(shown: VersionMatrix) -> str:
                 tag("p", words.opening(shown), class_="reason"),
                 tag("dl", join(_facts(shown)), class_="facts"),
             ),
-            _section("Metrics", _wide(table(("metric", *shown.labels), metrics, name="matrix"))),
+            _section("Metrics", _wide(table(("metric", *labels), metrics, name="matrix"))),
             _section(
                 words.cases_title(shown),
-                _wide(table(("case", "pass in", *shown.labels), cases, name="matrix")),
+                _wide(table(("case", "pass in", *labels), cases, name="matrix")),
             ),
             join(_texts(shown)),
             _notes(words.all_notes(shown)),
