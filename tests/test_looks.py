@@ -130,8 +130,8 @@ def test_a_second_look_is_taken_while_the_first_decides_nothing(looked: Project)
     assert done.json["run"]["trials"] == 2
     assert done.json["tally"]["selected"] == calls(looked).total() == 2 * CASES
     assert done.json["notes"][0].startswith("Decided after 2 of 3 trials of every case: 40 agent")
-    assert done.json["checks"][0]["rule"]["alpha"] == 0.0275
-    assert "94.5% interval" in done.json["checks"][0]["sentence"]
+    assert done.json["checks"][0]["rule"]["alpha"] == 0.018
+    assert "96.4% interval" in done.json["checks"][0]["sentence"]
     agree_afterwards(looked, done)
 
 
@@ -317,4 +317,4 @@ def test_a_run_cannot_be_resumed_with_another_number_of_trials(looked: Project) 
 def test_an_absolute_limit_keeps_its_alpha(looked: Project) -> None:
     write_set(looked, GATE + "  - {metric: exact_match, min: 0.1}\n")
     done = run(looked)
-    assert [check["rule"]["alpha"] for check in done.json["checks"]] == [0.0275, 0.05]
+    assert [check["rule"]["alpha"] for check in done.json["checks"]] == [0.012, 0.05]

@@ -95,7 +95,7 @@ def test_formula_and_simulation_agree_where_both_hold(trials: int, noise: float)
 @pytest.mark.parametrize("clusters", [None, 40.0])
 def test_looks_and_users_are_foreseen_as_the_gates_own_test_decides(clusters: float | None) -> None:
     design = replace(DESIGN, cases=80, trials=3, looks=3, noise=0.06, clusters=clusters)
-    demand = replace(DEMAND, alpha=0.0275)
+    demand = DEMAND
     for drop in (0.0, 0.06):
         played = play_looks(design, demand, drop)
         tried = simulate(design, demand, drop, seed=5, draws=150)

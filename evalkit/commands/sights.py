@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from evalkit.errors import InvalidInput
 from evalkit.findings import Need, Sight
-from evalkit.gating.gate import LOOK_SHARE
 from evalkit.gating.simulation import SMALLEST_BY_FORMULA, simulate, smallest_drop_drawn
 from evalkit.statistics.power import WANTED_POWER, Demand, Design, chance_to_fail, smallest_drop
 from evalkit.statistics.sequence import play_looks
@@ -32,14 +31,8 @@ def is_small(design: Design) -> bool:
     return min(design.cases, design.clusters or design.cases) < SMALLEST_BY_FORMULA
 
 
-def _level(design: Design, demand: Demand) -> Demand:
-    """What is demanded at each look."""
-    return replace(demand, alpha=demand.alpha * LOOK_SHARE) if design.looks else demand
-
-
 def chance_to_see(design: Design, demand: Demand, drop: float) -> float:
     """How often a design fails a true drop."""
-    demand = _level(design, demand)
     if is_small(design):
         return simulate(design, demand, drop, seed=SEED).failed
     if design.looks:
@@ -56,7 +49,6 @@ class _Unchanged:
 
 
 def _treat_unchanged(design: Design, demand: Demand) -> _Unchanged:
-    demand = _level(design, demand)
     if is_small(design):
         tried = simulate(design, demand, 0.0, seed=SEED)
         return _Unchanged(passed=tried.passed, trials=tried.trials)
@@ -74,7 +66,7 @@ def see(design: Design, demand: Demand, cost_per_run_usd: float | None, *, now: 
         cases=design.cases,
         base_trials=design.base_trials,
         trials=round(design.trials),
-        smallest_drop=smallest_drop_drawn(design, _level(design, demand), seed=SEED)
+        smallest_drop=smallest_drop_drawn(design, demand, seed=SEED)
         if small
         else smallest_drop(design, demand, chance=chance_to_see),
         pass_chance=unchanged.passed,

@@ -46,7 +46,8 @@ class Planned:
 def foresee(rules: Sequence[Rule], planned: Planned, base: ScoreTable | None) -> Iterator[str]:
     """One line for every threshold that cannot be decided, with what would make it decidable."""
     for asked in rules:
-        rule = at_one_look(asked, planned.looks)
+        # The last look has the most trials to prove anything by, the first the largest level.
+        rule = at_one_look(asked, planned.looks, 1)
         if rule.broken_cases is not None:
             why = _find_unwatched(rule, planned, base) if base is not None else ""
             if why:

@@ -14,15 +14,11 @@ from evalkit.gating.trust import OnJudgeDrift, find_distrust, trust_notes
 from evalkit.records import Outcome, Rule, Run
 from evalkit.samples import tabulate
 from evalkit.spelling import count_of, missing_text, name_rule
+from evalkit.statistics.sequence import level_of_look
 from evalkit.summary import summarise_table, tally_table
 from evalkit.verdict import Check, Tally, Verdict
 
 _ACCOUNTED = ("scored", "skipped")
-LOOK_SHARE = 0.55
-"""Of alpha, for each of three looks: .0275 of .05, found by resampling recorded trials of 46 systems and
-made-up ones. Looks share most of their trials, so that three at this level fail an unchanged agent 3 to
-5 % of the time."""
-
 _VERBS: dict[Outcome, str] = {
     "fail": "failed",
     "inconclusive": "are inconclusive",
@@ -67,7 +63,7 @@ def decide(  # noqa: PLR0913 - the three it can be told are not worth a record o
     sides = Sides(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    applied = [at_one_look(rule, table.header.looks) for rule in rules]
+    applied = [at_one_look(rule, table.header.looks, table.header.trials) for rule in rules]
     decided = hold_without_added(applied, apply_rules(applied, sides), candidate, sides)
     checks = tuple(one.check for one in decided)
     deciding = [check for check in checks if not check.advisory]
@@ -137,8 +133,8 @@ def _name(decided: Decided) -> str:
     return f"Threshold {name_rule(decided.check.rule)}"
 
 
-def at_one_look(rule: Rule, looks: int) -> Rule:
-    """A rule as it is applied at each look of a run that may take so many; as it is when that is 0.
+def at_one_look(rule: Rule, looks: int, look: int) -> Rule:
+    """A rule as it is applied at one look of a run that may take several; as it is when `looks` is 0.
 
     Absolute limits keep their alpha: their intervals are those of other cases like these, to which a
     further trial of the same cases adds little chance to err.
@@ -146,7 +142,7 @@ def at_one_look(rule: Rule, looks: int) -> Rule:
     compares = rule.max_drop is not None or rule.max_rise is not None
     if not looks or not compares:
         return rule
-    return replace(rule, alpha=round(rule.alpha * LOOK_SHARE, 12))
+    return replace(rule, alpha=level_of_look(rule.alpha, look))
 
 
 def find_obstacle(tally: Tally, max_errors: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import floor
 
@@ -21,6 +21,7 @@ from evalkit.gating.weighing import weigh_evidence
 from evalkit.records import Case, MetricInfo, Outcome, Rule
 from evalkit.statistics.exchange import Floats
 from evalkit.statistics.power import WANTED_POWER, Demand, Design
+from evalkit.statistics.sequence import level_of_look
 
 DRAWS = 200
 """Runs drawn for a chance: one of 80 % is then known to 3 points (one standard error)."""
@@ -87,16 +88,23 @@ def draw_outcomes(
     Beside each outcome stands how many trials of every case it took.
     """
     rng = np.random.default_rng(seed)
-    rule, cases = _rule_of(design, demand), _cases_of(design)
+    cases = _cases_of(design)
     base_trials, trials = round(design.base_trials), round(design.trials)
     looks = range(1, design.looks + 1) if design.looks else (trials,)
+    rules = {
+        look: _rule_of(
+            design,
+            replace(demand, alpha=level_of_look(demand.alpha, look)) if design.looks else demand,
+        )
+        for look in looks
+    }
     while True:
         rates = draw_rates(design, rng)[:, np.newaxis]
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
         for taken in looks:
             pairs = _pair(cases, before.astype(float), after[:, :taken].astype(float))
-            outcome = judge_evidence(weigh_evidence(rule, pairs))
+            outcome = judge_evidence(weigh_evidence(rules[taken], pairs))
             if outcome != "inconclusive":
                 break
         yield outcome, taken

@@ -7,19 +7,20 @@ from collections.abc import Iterator
 import msgspec
 
 from evalkit.findings import BrokenPower, Need, Power, Sight
-from evalkit.gating.gate import LOOK_SHARE
 from evalkit.reports.layout import Cell, Screen, align, finish, heading
 from evalkit.reports.numbers import value_text
 from evalkit.spelling import count_of, limit_text
 from evalkit.statistics.power import WANTED_POWER
+from evalkit.statistics.sequence import LOOK_SHARES
 from evalkit.text import json_block
 
 _TITLES = ("cases", "baseline", "trials", "smallest {noun}", "proves a pass", "runs", "cost", "")
 
 _MEANING = "smallest {noun}: failed 4 times in 5. proves a pass: how often an agent that did not change passes."
 _LOOKS = (
-    f"looks: one trial of every case, then more only while undecided, each look at {LOOK_SHARE:g} of "
-    f"alpha. runs: on average, when nothing changed."
+    f"looks: one trial of every case, then more only while undecided, at "
+    f"{', '.join(f'{share:.2f}' for share in LOOK_SHARES)} of alpha in turn. runs: on average, when nothing "
+    f"changed."
 )
 _SIMULATED = "simulated: so few are beyond the formula; the gate's own test decided 200 runs drawn at random."
 

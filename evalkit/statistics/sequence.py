@@ -14,6 +14,20 @@ DRAWS = 20_000
 _SEED = 20_250_102
 
 
+LOOK_SHARES = (0.60, 0.36, 0.24)
+"""Of alpha, for the first look, the second and the third.
+
+Looks share most of their trials, so that three at these levels fail an unchanged agent at most 5 % of the
+time (2 to 4 % of runs resampled from recorded agents and made-up ones). Falling shares end more runs at
+the first look than equal ones of the same size do (.44, after Pocock 1977).
+"""
+
+
+def level_of_look(alpha: float, look: int) -> float:
+    """The level of one of several looks, counted from 1; further ones keep the last share."""
+    return round(alpha * LOOK_SHARES[min(look, len(LOOK_SHARES)) - 1], 12)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Played:
     """The shares that failed and passed, and the mean number of trials of a case that this took."""
@@ -28,7 +42,7 @@ def play_looks(design: Design, demand: Demand, drop: float) -> Played:
 
     The looks share the baseline and the trials so far, so their results are correlated, for which there
     is no formula. The seed is fixed, so that chances of neighbouring designs can be compared.
-    `demand.alpha` is that of one look.
+    `demand.alpha` is that of all looks together.
     """
     rng = np.random.default_rng(_SEED)
     after = design.noise_after(drop) / design.cases
@@ -43,11 +57,13 @@ def play_looks(design: Design, demand: Demand, drop: float) -> Played:
         passes += after**0.5 * rng.standard_normal(DRAWS)
         harm = drop + fixed + passes / look
         now = replace(design, trials=look)
+        alpha = level_of_look(demand.alpha, look)
+        at_look = replace(demand, alpha=alpha)
         se = now.tested_se(drop)
         large = harm >= demand.max_drop
-        fails = large & (harm >= z_of(demand.alpha) * se) & (not is_blind(design, demand))
+        fails = large & (harm >= z_of(alpha) * se) & (not is_blind(now, at_look))
         leaning = large & (harm >= z_of(LEANING) * se)
-        room = reach_of(design, demand.alpha) * now.se_if_lost(demand.tolerated)
+        room = reach_of(now, alpha) * now.se_if_lost(demand.tolerated)
         clear = (harm + room < demand.tolerated) & ~leaning
         failed += int(np.count_nonzero(is_open & fails))
         passed += int(np.count_nonzero(is_open & clear & ~fails))

@@ -206,14 +206,14 @@ def run_fixed(trials: int) -> Schedule:
     return decide
 
 
-LOOK_RULE = at_one_look(RULE, MOST_LOOKS)
+LOOK_RULES = tuple(at_one_look(RULE, MOST_LOOKS, look) for look in range(1, MOST_LOOKS + 1))
 
 
 def run_looks(sampled: Sampled) -> Decided:
     """Run one trial of every case after the other while nothing is decided."""
     outcome = "inconclusive"
     for trials in range(1, MOST_LOOKS + 1):
-        outcome = judge_evidence(weigh_evidence(LOOK_RULE, sampled.pairs(trials)))
+        outcome = judge_evidence(weigh_evidence(LOOK_RULES[trials - 1], sampled.pairs(trials)))
         if outcome != "inconclusive":
             break
     return Decided(outcome=outcome, trials=trials)
