@@ -236,3 +236,45 @@ def test_what_a_judge_writes_does_no_harm_wherever_it_ends_up(project: Project) 
         assert not set("\x00\u202e") & set(text)
     stored = [path for path in (project.folder / ".evalkit").rglob("*") if path.is_file()]
     assert all(KEY.encode() not in path.read_bytes() for path in stored)
+
+
+def lenient(asking: Any) -> object:
+    """Gives everything the first level, the bad controls as well."""
+    return verdict_of(asking, lambda _, levels: levels[0])
+
+
+def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
+    project: Project,
+) -> None:
+    with served(ScriptedServer(choose=replying(lenient))) as server:
+        write_set(project, server.url)
+        first = run(project)
+        (folder,) = project.runs()
+        for name in ("judges.json", "summary.json"):  # as a kill leaves it between two files
+            (folder / name).unlink()
+        calls = len(server.asked)
+        resumed = run(project, "--resume")
+    assert (first.code, resumed.code) == (3, 3), resumed.out + resumed.err
+    assert "cannot be trusted with correctness" in " ".join(resumed.out.split())
+    assert len(server.asked) == calls, "the verdicts on the controls were kept"
+
+
+def test_a_stand_in_of_the_same_name_is_checked_as_well(project: Project) -> None:
+    asked_first = 0
+
+    def choose(asked: Asked) -> Play:
+        nonlocal asked_first
+        if asked.target.startswith("/b/"):
+            return replying(lenient)(asked)
+        asked_first += 1
+        well = asked_first <= CONTROLS + 2
+        return replying(honest)(asked) if well else reply("no", status=401)
+
+    with served(ScriptedServer(choose=choose)) as server:
+        judges = ", ".join(
+            f"{{openai: {{model: m1, base_url: {server.url}/{place}/v1}}}}" for place in "ab"
+        )
+        write_set(project, "", judge=f"[{judges}]", cases=20)
+        done = run(project)
+    assert asked_first > CONTROLS + 2
+    assert done.code == 3, done.out + done.err
