@@ -253,8 +253,10 @@ def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
         for name in ("judges.json", "summary.json"):  # as a kill leaves it between two files
             (folder / name).unlink()
         calls = len(server.asked)
+        gated = project.evalkit("gate", "latest")
         resumed = run(project, "--resume")
-    assert (first.code, resumed.code) == (3, 3), resumed.out + resumed.err
+    assert (first.code, gated.code, resumed.code) == (3, 3, 3), gated.out + resumed.out
+    assert "--resume --run-id" in gated.out
     assert "cannot be trusted with correctness" in " ".join(resumed.out.split())
     assert len(server.asked) == calls, "the verdicts on the controls were kept"
 
