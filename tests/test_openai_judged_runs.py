@@ -280,3 +280,34 @@ def test_a_stand_in_of_the_same_name_is_checked_as_well(project: Project) -> Non
         done = run(project)
     assert asked_first > CONTROLS + 2
     assert done.code == 3, done.out + done.err
+
+
+def test_a_judge_that_goes_down_while_it_takes_over_leaves_a_run_to_one_judge_all_the_same(
+    project: Project,
+) -> None:
+    lasts = 0
+
+    def choose(_: Asked) -> Play:
+        nonlocal lasts
+        lasts -= 1
+        return replying(honest)(_) if lasts >= 0 else reply("no", status=401)
+
+    with (
+        served(ScriptedServer(choose=choose)) as first,
+        served(ScriptedServer(choose=replying(honest))) as second,
+    ):
+        judges = ", ".join(
+            f"{{openai: {{model: m1, base_url: {server.url}/v1}}}}" for server in (first, second)
+        )
+        write_set(project, "", judge=f"[{judges}]")
+        assert run(project).code == 0
+        (folder,) = project.runs()
+        for name in ("judges.json", "summary.json"):
+            (folder / name).unlink()
+        lasts = CONTROLS + 3
+        resumed = run(project, "--resume")
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert lasts < 0
+    latest = {row["case_id"]: row["scores"][0]["judgement"]["judge"] for row in project.rows()}
+    header = json.loads((folder / "run.json").read_text())
+    assert {*latest.values()} == {header["metrics"][0]["judge"]}
