@@ -14,7 +14,6 @@ import duckdb
 
 from evalkit.errors import InvalidInput, StoreError
 from evalkit.records import Json
-from evalkit.spanfile import COLUMNS_FILE, SPANS_FILE
 from evalkit.tracing.columns import (
     quote,
     select_column_files,
@@ -50,7 +49,7 @@ def ask(question: Question, stored: Stored) -> Answer:
         reason = str(error).strip().partition("\n")[0]
         raise StoreError(
             f"stored runs cannot be searched: {reason}. Name the runs that can with --run. A broken "
-            f"{COLUMNS_FILE} may be deleted: {SPANS_FILE} beside it holds the same."
+            "spans.parquet may be deleted: spans.jsonl beside it holds the same."
         ) from error
     total = rows[0][-1] if rows else 0
     return Answer(columns=names[:-1], rows=tuple(row[:-1] for row in rows), total=total)
