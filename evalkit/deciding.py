@@ -197,7 +197,9 @@ def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> t
     """The exact commands a reader is likely to want next."""
     hints = []
     if not run.finished:
-        hints.append(Hint(label="resume", command=place.resume(run)))
+        # Without it the run would end with what the judge left undone, and could be resumed no more.
+        lost = bool(verdict.tally.counts["judge_error"])
+        hints.append(Hint(label="resume", command=place.resume(run, retry_errors=lost)))
     worst = find_worst_case(run, verdict)
     if worst:
         hints.append(Hint(label="look closer", command=place.show(run, worst)))

@@ -250,14 +250,14 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
             if complete and opponent:
                 baseline = opponent.run
             if complete:
-                header = await _by_one_judge(plan, header, desk)
-                baseline = await settle_judges(baseline, plan) if baseline else None
+                header, baseline = await _by_one_judge(plan, header, baseline, desk)
+                complete = not panel.halted
             run = assemble_run(header, desk.rows)
             stage = next_stage(plan, run, baseline) if complete and agent is not None else None
             if stage is not None:
                 desk.writer.rewrite_header(stage)
         await getting_ready
-        trust = await _store_trust(panel, desk) if complete else None
+        trust = await _store_trust(panel, run, desk) if complete else None
     if complete and opponent:
         opponent.desk.writer.finish(summary_of(opponent.run))
     if complete:
@@ -275,8 +275,23 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
     )
 
 
-async def _by_one_judge(plan: Plan, header: RunHeader, desk: Desk) -> RunHeader:
-    """Have the judge that serves judge what one before it did, so that a run has one judge."""
+async def _by_one_judge(
+    plan: Plan, header: RunHeader, baseline: Run | None, desk: Desk
+) -> tuple[RunHeader, Run | None]:
+    """Have the judge that serves judge what one before it did, so that both sides have one judge.
+
+    Should it go down meanwhile, the next one judges all of it once more.
+    """
+    serving = None
+    while plan.panel.has_judge and serving is not plan.panel.serving:
+        serving = plan.panel.serving
+        header = await _settle_rows(plan, header, desk)
+        baseline = await settle_judges(baseline, plan) if baseline else None
+    return header, baseline
+
+
+async def _settle_rows(plan: Plan, header: RunHeader, desk: Desk) -> RunHeader:
+    """Have the judge that serves judge what another one did, and store it."""
     run = assemble_run(header, desk.rows)
     settled = await settle_judges(run, plan)
     before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
@@ -288,9 +303,10 @@ async def _by_one_judge(plan: Plan, header: RunHeader, desk: Desk) -> RunHeader:
     return settled.header
 
 
-async def _store_trust(panel: Panel, desk: Desk) -> Trust | None:
+async def _store_trust(panel: Panel, run: Run, desk: Desk) -> Trust | None:
     """Wait for what is still to be seen of the judges, and store it."""
-    trust = await panel.finish()
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    trust = await panel.finish(score.judgement for score in scores if score.judgement is not None)
     if not trust.judges:
         return None
     desk.writer.write_trust(trust)

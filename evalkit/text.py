@@ -208,3 +208,21 @@ def markdown_fence(text: str, *, language: str = "text") -> str:
     cleaned = clean(text, newlines=True)
     fence = "`" * max(3, _longest_run(cleaned) + 1)
     return f"{fence}{language}\n{cleaned}\n{fence}"
+
+
+_FORMULA = re.compile(r"[ ']*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet would calculate, or that has been kept from it (OWASP)."""
+
+
+def guard(cell: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula: an apostrophe is put before it.
+
+    >>> guard("=1+1"), unguard(guard("=1+1")), guard("plain")
+    ("'=1+1", '=1+1', 'plain')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unguard(cell: str) -> str:
+    """What `guard` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell

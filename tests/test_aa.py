@@ -159,3 +159,23 @@ def test_too_few_stored_trials_are_refused_with_a_way_out(wavering: Project) -> 
     done = wavering.evalkit("aa", "set.yaml")
     assert done.code == 3
     assert "evalkit baseline set.yaml" in done.err
+
+
+def test_runs_are_compared_with_the_baseline_as_it_is_scored_today(project: Project) -> None:
+    def write_set(metric: str) -> None:
+        project.write(
+            "set.yaml",
+            f"""
+            agent: {{python: ./agent.py:answer}}
+            metrics: [{{{metric}, name: facts}}]
+            gate: [{{metric: facts, max_drop: 0.5}}]
+            cases: [{{id: a, input: a, expected: A}}, {{id: b, input: b, expected: B}}]
+            """,
+        )
+
+    project.write("agent.py", "def answer(text):\n    return text.upper()\n")
+    write_set("contains: {all: true}")
+    assert project.evalkit("baseline", "set.yaml", "--trials", "3").code == 0
+    write_set("exact_match: {}")
+    done = project.evalkit("aa", "set.yaml", "--run", "--repeats", "1", "--format", "json")
+    assert done.json["gate"]["outcomes"]["undecided"] == 0, done.out

@@ -339,6 +339,7 @@ def test_a_key_that_the_server_sends_back_is_blanked_out() -> None:
         ({"url": "localhost:8000/ask"}, ["no HTTP address", "https://host/path"]),
         ({"url": "http:///ask"}, ["no HTTP address"]),
         ({"url": "http://[/ask"}, ["'[' is no HTTP address"]),
+        ({"url": "http://a..b/ask"}, ["'a..b' is no HTTP address"]),
         ({"url": "http://host:99999/ask"}, ["no HTTP address"]),
         ({"url": "http://{input}/ask"}, ["after the host only"]),
         ({"url": "http://h/${NO_SUCH}"}, ["'NO_SUCH' is not set"]),

@@ -205,6 +205,48 @@ def test_a_tag_that_no_threshold_is_about_may_be_changed() -> None:
         assert [change.loosened for change in find_changes(BASE, now)] == [loosened]
 
 
+def test_the_tests_that_an_answer_has_to_pass_and_a_rubric_s_calibrations_are_the_gate_s(
+    tmp_path: Path,
+) -> None:
+    files = (
+        "hidden/a/test_it.py",
+        "hidden/new/test_it.py",
+        "tasks/base.py",
+        "check.sh",
+        "scale.yaml",
+        "scale.calibration.json",
+    )
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}\n")
+    command = ["sh", "{set}/check.sh"]
+    tests = {"command": command, "folder": "tasks", "hidden": "hidden/{id}"}
+    evalset = EvalSet(
+        name="s",
+        path="s.yaml",
+        cases=(CASE,),
+        metrics=(
+            MetricSpec(ref="tests_passed", name="tests_passed", args=tests),
+            MetricSpec(ref="rubric", name="scale", args={"": "scale.yaml"}),
+        ),
+    )
+    with_new = replace(evalset, cases=(CASE, replace(CASE, id="new")))
+    folders = Folders(base=tmp_path, root=tmp_path)
+    before = Definition(evalset=evalset, files=digest_files(evalset, folders))
+
+    def edits() -> list[tuple[str, bool]]:
+        now = Definition(evalset=with_new, files=digest_files(with_new, folders))
+        return [(each.kind, each.loosened) for each in find_changes(before, now)]
+
+    assert edits() == [("case", False)]
+    for name in files:
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).unlink()
+        loosened = [] if name == "hidden/new/test_it.py" else [("file", True)]
+        assert edits() == [("case", False), *loosened], name
+        (tmp_path / name).write_text(text)
+
+
 def test_the_files_of_a_set_are_known_by_what_is_in_them(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     files = {

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from evalkit.labels import HumanLabel, labels_of
 from evalkit.loading.label_files import write_csv, write_yaml
-from evalkit.loading.labels import guard, load_labels, unguard
+from evalkit.loading.labels import load_labels
 from evalkit.rubric import Check, Criterion, Level, Rubric
+from evalkit.text import guard, unguard
 
 LEVELS = (
     Level(name="good", value=1.0),

@@ -126,7 +126,7 @@ def test_an_endpoint_that_is_down_ends_the_run_undecided(project: Project) -> No
     assert done.code == 3, done.out + done.err
     said = " ".join(done.out.split())
     assert "no judge answers any more (5 calls in a row were lost" in said
-    assert "--resume" in said
+    assert said.count("--resume") == said.count("--retry-errors") == 2
     assert agent_calls(project) < 40
     assert set(states(project)) == {"judge_error"}
 
@@ -236,3 +236,78 @@ def test_what_a_judge_writes_does_no_harm_wherever_it_ends_up(project: Project) 
         assert not set("\x00\u202e") & set(text)
     stored = [path for path in (project.folder / ".evalkit").rglob("*") if path.is_file()]
     assert all(KEY.encode() not in path.read_bytes() for path in stored)
+
+
+def lenient(asking: Any) -> object:
+    """Gives everything the first level, the bad controls as well."""
+    return verdict_of(asking, lambda _, levels: levels[0])
+
+
+def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
+    project: Project,
+) -> None:
+    with served(ScriptedServer(choose=replying(lenient))) as server:
+        write_set(project, server.url)
+        first = run(project)
+        (folder,) = project.runs()
+        for name in ("judges.json", "summary.json"):  # as a kill leaves it between two files
+            (folder / name).unlink()
+        calls = len(server.asked)
+        gated = project.evalkit("gate", "latest")
+        resumed = run(project, "--resume")
+    assert (first.code, gated.code, resumed.code) == (3, 3, 3), gated.out + resumed.out
+    assert "--resume --run-id" in gated.out
+    assert "cannot be trusted with correctness" in " ".join(resumed.out.split())
+    assert len(server.asked) == calls, "the verdicts on the controls were kept"
+
+
+def test_a_stand_in_of_the_same_name_is_checked_as_well(project: Project) -> None:
+    asked_first = 0
+
+    def choose(asked: Asked) -> Play:
+        nonlocal asked_first
+        if asked.target.startswith("/b/"):
+            return replying(lenient)(asked)
+        asked_first += 1
+        well = asked_first <= CONTROLS + 2
+        return replying(honest)(asked) if well else reply("no", status=401)
+
+    with served(ScriptedServer(choose=choose)) as server:
+        judges = ", ".join(
+            f"{{openai: {{model: m1, base_url: {server.url}/{place}/v1}}}}" for place in "ab"
+        )
+        write_set(project, "", judge=f"[{judges}]", cases=20)
+        done = run(project)
+    assert asked_first > CONTROLS + 2
+    assert done.code == 3, done.out + done.err
+
+
+def test_a_judge_that_goes_down_while_it_takes_over_leaves_a_run_to_one_judge_all_the_same(
+    project: Project,
+) -> None:
+    lasts = 0
+
+    def choose(_: Asked) -> Play:
+        nonlocal lasts
+        lasts -= 1
+        return replying(honest)(_) if lasts >= 0 else reply("no", status=401)
+
+    with (
+        served(ScriptedServer(choose=choose)) as first,
+        served(ScriptedServer(choose=replying(honest))) as second,
+    ):
+        judges = ", ".join(
+            f"{{openai: {{model: m1, base_url: {server.url}/v1}}}}" for server in (first, second)
+        )
+        write_set(project, "", judge=f"[{judges}]")
+        assert run(project).code == 0
+        (folder,) = project.runs()
+        for name in ("judges.json", "summary.json"):
+            (folder / name).unlink()
+        lasts = CONTROLS + 3
+        resumed = run(project, "--resume")
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert lasts < 0
+    latest = {row["case_id"]: row["scores"][0]["judgement"]["judge"] for row in project.rows()}
+    header = json.loads((folder / "run.json").read_text())
+    assert {*latest.values()} == {header["metrics"][0]["judge"]}

@@ -54,6 +54,7 @@ NAUGHTY = {
     "heading": "# one\n===\n---\n> quote\n- item\n1. item",
     "emphasis": "**a** __b__ *c* _d_ ~~e~~ \\",
     "formula": "=cmd|'/C calc'!A0",
+    "formula in full width": "＝1+1",
     "cdata": "]]>&amp;<![CDATA[",
     "not xml": "\ufffe\uffff\x01",
     "surrogates": "\ud800 half \udfff",

@@ -16,8 +16,9 @@ from evalkit.recording import Recording, Told
 from evalkit.records import Output
 from evalkit.redaction import Redactor
 from evalkit.reports.layout import Screen
+from evalkit.reports.nesting import grow
 from evalkit.reports.parting import parting_words
-from evalkit.reports.trees import grow, tree_lines
+from evalkit.reports.trees import tree_lines
 from evalkit.spans import Span, ToolCall, Usage
 from evalkit.text import cell_width
 from evalkit.tracing.folding import fold_spans
@@ -487,3 +488,18 @@ def test_a_tree_holds_every_span_once_below_its_parent() -> None:
         assert sorted(branch.span.id for branch in branches) == ["a", "b", "c", "d"]
         depth = {branch.span.id: branch.depth for branch in branches}
         assert depth == {"a": 1, "b": 2, "c": 1, "d": 3}
+
+
+def test_a_tree_holds_every_span_once_though_parents_are_missing_or_make_a_circle() -> None:
+    spans = [
+        span("a", parent_id="b"),
+        span("b", parent_id="a"),
+        span("c", parent_id="gone"),
+        span("d", parent_id="c"),
+        span("e", parent_id="e"),
+    ]
+    for order in itertools.permutations(spans):
+        branches = grow(order)
+        assert sorted(branch.span.id for branch in branches) == ["a", "b", "c", "d", "e"]
+        depth = {branch.span.id: branch.depth for branch in branches}
+        assert (depth["c"], depth["d"], depth["e"]) == (1, 2, 1)

@@ -314,6 +314,10 @@ def test_spans_changed_from_outside_are_noticed_where_they_are_read(
         assert "spans.jsonl" in done.err
     path.unlink()
     assert project.evalkit("show", "latest", "two").code == 3
+    path.with_name("spans.parquet").write_bytes(b"PAR1")
+    done = project.evalkit("traces")
+    assert done.code == 3
+    assert "spans.parquet" in done.err
 
 
 def test_a_resumed_run_has_the_spans_of_all_its_trials(project: Project) -> None:

@@ -25,7 +25,7 @@ from evalkit.agents.headers import (
 )
 from evalkit.agents.http_agent import Exchange, HttpAgent
 from evalkit.agents.http_traced import TracedHttpAgent
-from evalkit.agents.network import CONNECT_S, choose_proxy, host_of
+from evalkit.agents.network import CONNECT_S, choose_proxy, host_of, split_url
 from evalkit.agents.templates import find_template_problems, parse_template
 from evalkit.errors import InvalidInput
 from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
@@ -112,13 +112,8 @@ def _read(spec: AgentSpec) -> HttpArguments:
 def _find_url_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
     if any(name not in environ for name in variables_in([arguments.url])):
         return
-    try:
-        url = urlsplit(expand(arguments.url, environ))
-        is_good = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:
-        is_good = False
     # A URL may hold a password, which is why it is not shown.
-    if not is_good:
+    if split_url(expand(arguments.url, environ)) is None:
         yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
     elif "{" in without_variables(arguments.server):
         yield f"{arguments.server!r}: a placeholder may stand after the host only."

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
@@ -132,6 +132,18 @@ def host_of(url: str) -> str:
     """
     rest = url.partition("://")[2] or url
     return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an HTTP address that a client can ask; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        # Clients fail on a host that has no form for DNS, each with an exception of its own.
+        host = (parts.hostname or "").encode("idna")
+        is_good = parts.scheme in ("http", "https") and host and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_good and url.isprintable() else None
 
 
 def is_loopback(host: str | None) -> bool:

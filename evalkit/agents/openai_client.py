@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import SplitResult, urlsplit
 
 from evalkit.agents.network import (
     CONNECT_S,
@@ -14,6 +13,7 @@ from evalkit.agents.network import (
     connection_error,
     host_of,
     is_loopback,
+    split_url,
     status_error,
     timeout_error,
     too_large_error,
@@ -66,26 +66,24 @@ class Endpoint:
     @property
     def is_here(self) -> bool:
         """Whether it is on this machine."""
-        url = self._split()
+        url = split_url(self.url)
         return url is not None and is_loopback(url.hostname)
 
     def find_trouble(self) -> Iterator[str]:
         """A message for what would keep anybody from being asked."""
-        if self._split() is None:
+        url = split_url(self.url)
+        if url is None or not url.netloc.isascii():
             yield "'base_url' is no HTTP address. Write base_url: https://host/v1"
+        elif "@" in url.netloc:
+            yield (
+                "'base_url' may not hold a user or a password: it is stored with the set. Name the "
+                "variable that holds the key with 'api_key_env', or add a header by ${NAME}."
+            )
         elif not self.key and (self.is_named or not self.is_here):
             yield (
                 f"environment variable {self.key_name!r}, which holds the key, is not set. "
                 f"Set it, or name another one with 'api_key_env'."
             )
-
-    def _split(self) -> SplitResult | None:
-        try:
-            url = urlsplit(self.url)
-            is_good = url.scheme in ("http", "https") and url.hostname and url.port != 0
-        except ValueError:
-            return None
-        return url if is_good else None
 
 
 class Refused(Exception):

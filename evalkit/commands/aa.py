@@ -14,7 +14,7 @@ from evalkit.baseline import baseline_path, read_baseline
 from evalkit.commands.drawing import decide_drawn, plan_drawing, split_trials
 from evalkit.deciding import Tolerance, judge
 from evalkit.errors import Interrupted, InvalidInput, Undecidable
-from evalkit.execution import execute
+from evalkit.execution import Execution, execute
 from evalkit.findings import AlarmCount, Alarms
 from evalkit.hints import Place
 from evalkit.loading.evalset import load_evalset
@@ -136,7 +136,7 @@ def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
 
     Raises:
         Interrupted: by a signal; the runs that were made are stored.
-        Undecidable: there is no baseline, or the agent could not be reached.
+        Undecidable: there is no baseline, or agent or judge could not be reached.
         EvalkitError: as a run.
     """
     evalset, problems = load_evalset(order.path, root=find_root(order.path.parent, world.cwd))
@@ -152,11 +152,12 @@ def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
 
     def run_each() -> Iterator[Verdict]:
         for seed in islice(seeds, repeats or RERUN):
-            made.append(_run_again(order, seed, base, len(made), world))
+            execution = _run_again(order, seed, base, len(made), world)
+            made.append(execution.run)
             yield judge(
-                made[-1],
+                execution.run,
                 rules,
-                base,
+                execution.baseline,
                 Tolerance(max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive),
                 place,
                 allow_missing=False,
@@ -183,7 +184,7 @@ def rerun(order: Order, repeats: int | None, world: World) -> Alarms:
     )
 
 
-def _run_again(order: Order, seed: int, base: Run, done: int, world: World) -> Run:
+def _run_again(order: Order, seed: int, base: Run, done: int, world: World) -> Execution:
     again = replace(order, overrides={**order.overrides, "seed": seed})
     execution = execute(again, Choices(), world, lambda _: base)
     if execution.stopped_by is not None:
@@ -193,7 +194,11 @@ def _run_again(order: Order, seed: int, base: Run, done: int, world: World) -> R
         )
     if execution.unreachable:
         raise Undecidable(f"given up after {count_of(done, 'run')}: the agent cannot be reached.")
-    return execution.run
+    if execution.judge_down:
+        raise Undecidable(
+            f"given up after {count_of(done, 'run')}: no judge answers any more ({execution.judge_down})."
+        )
+    return execution
 
 
 class _Counted(TypedDict):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 
 import msgspec
 
+from evalkit.definition.files import name_for
 from evalkit.definition.rules import find_rule_changes
 from evalkit.digest import canonical
 from evalkit.plan import DEFAULT_GATE, effective_metrics
@@ -147,7 +148,7 @@ def _metric_changes(before: Definition, now: Definition) -> Iterator[GateChange]
             lost.setdefault(name, []).append(case)
         gained |= {name: new[name] for name in new.keys() - old.keys()}
         for name in old.keys() & new.keys():
-            if _sign(old[name], before.files) != _sign(new[name], now.files):
+            if _sign(old[name], case, before.files) != _sign(new[name], case, now.files):
                 altered[name] = (old[name], new[name])
     for name, cases in sorted(lost.items()):
         where = f"{count_of(len(cases), 'case')}: {_name_cases(cases)}"
@@ -169,21 +170,22 @@ def _specs_text(specs: Iterable[MetricSpec]) -> str:
     return canonical([[spec.name, spec.ref, msgspec.to_builtins(spec.args)] for spec in specs])
 
 
-def _sign(spec: MetricSpec, files: Mapping[str, str]) -> Json:
-    """What a metric is, with the contents of files in place of their names."""
-    return _with_contents([spec.ref, msgspec.to_builtins(spec.args)], files)
+def _sign(spec: MetricSpec, case: Case, files: Mapping[str, str]) -> Json:
+    """What a metric is for a case, with the contents of files in place of their names."""
+    return _with_contents([spec.ref, msgspec.to_builtins(spec.args)], files, case)
 
 
-def _with_contents(value: Json, files: Mapping[str, str]) -> Json:
+def _with_contents(value: Json, files: Mapping[str, str], case: Case | None = None) -> Json:
     if isinstance(value, str):
+        value = name_for(case, value) if case is not None else value
         # The attribute of `./file.py:attribute` says which of a file's objects is meant.
         place = value.rpartition(":")[2] if ":" in value else ""
         return [files[value], place] if value in files else value
     if isinstance(value, Mapping):
         places = {"where"} | ({"path", "line"} if {"path", "line"} <= value.keys() else set())
-        return {key: _with_contents(value[key], files) for key in value if key not in places}
+        return {key: _with_contents(value[key], files, case) for key in value if key not in places}
     if isinstance(value, list | tuple):
-        return [_with_contents(item, files) for item in value]
+        return [_with_contents(item, files, case) for item in value]
     return value
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from evalkit.confinement.files import list_files
+from evalkit.loading.calibrations import calibration_path
 from evalkit.loading.nodes import value_of
 from evalkit.loading.yamlio import parse_yaml
-from evalkit.records import EvalSet, Json
+from evalkit.records import Case, EvalSet, Json
 from evalkit.sources import Unreadable, locate_inside, read_file
 
 LONGEST_NAME = 500
@@ -22,6 +24,10 @@ MOST_FILES = 1_000
 NOT_THE_GATE = frozenset({"name", "path", "description", "agent", "cases", "digest"})
 """Fields of a set that name no file of the gate: the agent's are the candidate's own, and a case's
 prompt is no file. What cases name in their metrics is looked at."""
+
+
+COPIED = ("folder", "hidden")
+"""Arguments of metrics that name a folder, all of which counts: the tests that an answer has to pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +50,27 @@ class Folders:
                 continue
         return None
 
+    def list(self, name: str) -> list[Path]:
+        """The files of a folder of the set."""
+        try:
+            return list_files(locate_inside(name, self.base, self.root))
+        except (Unreadable, OSError):
+            return []
+
 
 def digest_files(evalset: EvalSet, folders: Folders) -> Mapping[str, str]:
     """By every word of a set that leads to a file: what is in it, and in the files it leads to.
 
-    Code leads to the modules it imports and to the files it names; a YAML file to those it names.
-    Contents count, names do not, so that moving a file changes nothing.
+    Code leads to the modules it imports and to the files it names; a YAML file to those it names, and a
+    rubric to its calibrations, without which its thresholds decide nothing. Contents count, names do not,
+    so that moving a file changes nothing.
     """
     found = {}
     for word in dict.fromkeys(words_of_gate(evalset)):
         if start := find_named(word, folders):
+            found[word] = digest_closure(start, folders)
+    for word in dict.fromkeys(copied_folders(evalset)):
+        if start := folders.list(word):
             found[word] = digest_closure(start, folders)
     return found
 
@@ -65,6 +82,19 @@ def words_of_gate(evalset: EvalSet) -> Iterator[str]:
             yield from _texts(msgspec.to_builtins(getattr(evalset, field.name)))
     for case in evalset.cases:
         yield from _texts(msgspec.to_builtins(case.metrics))
+
+
+def copied_folders(evalset: EvalSet) -> Iterator[str]:
+    """Every folder that a metric copies tests from, for each case that has one of its own."""
+    for case in evalset.cases:
+        for spec in (*evalset.metrics, *case.metrics):
+            named = (spec.args.get(name) for name in COPIED)
+            yield from (name_for(case, word) for word in named if isinstance(word, str))
+
+
+def name_for(case: Case, word: str) -> str:
+    """A file or folder as it is named for one case."""
+    return word.replace("{id}", case.id)
 
 
 def _texts(value: Json) -> Iterator[str]:
@@ -81,6 +111,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 def find_named(word: str, folders: Folders) -> list[Path]:
     """The files a word leads to: by name, as `./file.py:attribute`, or as `package.module:attribute`."""
+    word = word.removeprefix("{set}/")
     place, colon, _ = word.rpartition(":")
     if colon and not place.endswith(".py"):
         return list(_find_module(place, folders, None))
@@ -110,7 +141,9 @@ def _named_in(path: Path, data: bytes, folders: Folders) -> list[Path]:
     if path.suffix in (".yaml", ".yml"):
         node = parse_yaml(data, path.name, [])
         words = _texts(value_of(node)) if node is not None else ()
-        return [file for word in words if (file := folders.find(word, path.parent))]
+        named = [file for word in words if (file := folders.find(word, path.parent))]
+        calibration = folders.find(calibration_path(path).name, path.parent)
+        return [*named, calibration] if calibration else named
     return []
 
 

@@ -34,6 +34,12 @@ def find_distrust(candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeD
 
     What an advisory metric's judge does is for its notes alone.
     """
+    judged = any(info.judge and not info.advisory for info in candidate.header.metrics)
+    if judged and not candidate.finished:
+        return (
+            "Not decided: every trial is done, but the run was ended before it was sure that one judge "
+            "gave all verdicts and that it can be trusted. Go on with --resume."
+        )
     trust = candidate.trust
     if trust is None:
         return ""

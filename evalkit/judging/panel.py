@@ -7,12 +7,19 @@ kept is not asked for again. Known answers are judged along with the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from evalkit.cache import Cache
 from evalkit.digest import digest
-from evalkit.judgement import AnchorResult, ControlResult, Exchange, Reading, Trust
+from evalkit.judgement import (
+    AnchorResult,
+    ControlResult,
+    Exchange,
+    Judgement,
+    Reading,
+    Trust,
+)
 from evalkit.judging.controls import controls_of, weigh_control
 from evalkit.judging.judge import Judge
 from evalkit.judging.labelled import Labelled, weigh_anchors
@@ -42,10 +49,12 @@ class Panel:
         self._wants_controls = controls
         self._rubrics: dict[str, Rubric] = {}
         self._anchors: dict[str, tuple[Labelled, ...]] = {}
-        self._controls: dict[tuple[str, str], asyncio.Task[tuple[ControlResult, ...]]] = {}
-        self._anchored: dict[tuple[str, str], asyncio.Task[AnchorResult]] = {}
+        # By metric and the judge's place: two judges may have one name.
+        self._controls: dict[tuple[str, int], asyncio.Task[tuple[ControlResult, ...]]] = {}
+        self._anchored: dict[tuple[str, int], asyncio.Task[AnchorResult]] = {}
         self._asked: dict[str, asyncio.Task[Reading]] = {}
         self._readings: list[Reading] = []
+        self._served: set[int] = set()
 
     @property
     def has_judge(self) -> bool:
@@ -112,31 +121,40 @@ class Panel:
                 return tuple(readings)
         return (_lost(self.serving),)
 
-    async def finish(self) -> Trust:
-        """Wait for the controls, and sum up what was seen of the judges."""
-        served = {reading.judge for reading in self._readings}
-        for judge in self._judges:
-            if judge.name in served and not judge.down:
-                for metric in self._rubrics:
-                    self._begin_controls(metric, judge, live=False)
+    async def finish(self, stored: Iterable[Judgement] = ()) -> Trust:
+        """Wait for the controls, and sum up what was seen of the judges.
+
+        Who gave the `stored` judgements, before a run was resumed, is checked like those who judge now.
+        """
+        given = {each.digest: each for each in stored if each.digest}
+        served = {
+            place
+            for place, judge in enumerate(self._judges)
+            if place in self._served or judge.digest in given
+        }
+        lasting = {place for place, judge in enumerate(self._judges) if not judge.down}
+        for place in sorted(served & lasting):
+            for metric in self._rubrics:
+                self._begin_controls(metric, self._judges[place], live=False)
         judged = await asyncio.gather(*self._controls.values())
         anchored = await asyncio.gather(*self._anchored.values())
         costs = [reading.cost_usd for reading in self._readings if reading.cost_usd is not None]
-        lasting = {judge.name for judge in self._judges if not judge.down}
+        lasting = {place for place, judge in enumerate(self._judges) if not judge.down}
+        seen: tuple[Reading | Judgement, ...] = (*self._readings, *given.values())
         return Trust(
-            judges=tuple(dict.fromkeys(reading.judge for reading in self._readings)),
-            models=tuple(sorted({_model_of(each) for each in self._readings if each.model})),
+            judges=tuple(dict.fromkeys(each.judge for each in seen)),
+            models=tuple(sorted({_model_of(each) for each in seen if each.model})),
             controls=tuple(
                 result
-                for (_, name), results in zip(self._controls, judged, strict=True)
+                for (_, place), results in zip(self._controls, judged, strict=True)
                 for result in results
                 # What a judge got wrong counts, though it be down by now: its verdicts do, too.
-                if name in lasting or result.held is False
+                if place in lasting or result.held is False
             ),
             anchors=tuple(
                 result
-                for (_, name), result in zip(self._anchored, anchored, strict=True)
-                if name == self.serving.name
+                for (_, place), result in zip(self._anchored, anchored, strict=True)
+                if self._judges[place] is self.serving
             ),
             calls=sum(reading.calls for reading in self._readings),
             cost_usd=sum(costs) if costs else None,
@@ -150,12 +168,16 @@ class Panel:
 
     def _begin_controls(self, metric: str, judge: Judge, *, live: bool) -> None:
         rubric = self._rubrics.get(metric)
-        if rubric is not None and (metric, judge.name) not in self._controls:
+        key = (metric, self._place(judge))
+        if rubric is not None and key not in self._controls:
             task = asyncio.ensure_future(self._judge_controls(metric, rubric, judge, live=live))
-            self._controls[metric, judge.name] = task
+            self._controls[key] = task
             if self._anchors[metric]:
                 anchoring = self._judge_anchors(metric, rubric, judge, live=live)
-                self._anchored[metric, judge.name] = asyncio.ensure_future(anchoring)
+                self._anchored[key] = asyncio.ensure_future(anchoring)
+
+    def _place(self, judge: Judge) -> int:
+        return next(place for place, each in enumerate(self._judges) if each is judge)
 
     async def _judge_controls(
         self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
@@ -182,7 +204,7 @@ class Panel:
         if not judge.is_local:
             kept = self._find(judge, question)
             if kept is not None:
-                self._readings.append(replace(kept, exchanges=()))
+                self._note(judge, kept)
                 return kept
         self._begin_controls(metric, judge, live=True)
         return await self._read(judge, question, live=True)
@@ -190,7 +212,7 @@ class Panel:
     async def _read(self, judge: Judge, question: Question, *, live: bool) -> Reading:
         """A judge's vote; equal questions that are asked at the same time are one call."""
         if judge.is_local:
-            return self._note(await judge.read(question))
+            return self._note(judge, await judge.read(question))
         key = _key(judge, question)
         kept = None if live else self._find(judge, question)
         if kept is not None:
@@ -204,7 +226,7 @@ class Panel:
         return await asyncio.shield(asking)
 
     async def _ask(self, judge: Judge, question: Question, key: str) -> Reading:
-        reading = self._note(self._without_secrets(await judge.read(question)))
+        reading = self._note(judge, self._without_secrets(await judge.read(question)))
         if reading.state == "scored":
             self._cache.keep(key, reading)
         else:
@@ -216,7 +238,8 @@ class Panel:
         kept = self._cache.find(_key(judge, question))
         return None if kept is None else _as_kept(kept)
 
-    def _note(self, reading: Reading) -> Reading:
+    def _note(self, judge: Judge, reading: Reading) -> Reading:
+        self._served.add(self._place(judge))
         self._readings.append(replace(reading, exchanges=(), verdicts=()))
         return reading
 
@@ -258,8 +281,8 @@ def _as_kept(reading: Reading) -> Reading:
     return replace(reading, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True)
 
 
-def _model_of(reading: Reading) -> str:
-    return f"{reading.model} {reading.fingerprint}".strip()
+def _model_of(said: Reading | Judgement) -> str:
+    return f"{said.model} {said.fingerprint}".strip()
 
 
 def _lost(judge: Judge) -> Reading:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.labels import HumanLabel
-from evalkit.loading.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR, guard
+from evalkit.loading.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
 from evalkit.rubric import Criterion, Level
+from evalkit.text import guard
 
 _HEAD = "# What people said of answers; `evalkit calibrate` compares judges with it.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")

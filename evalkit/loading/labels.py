@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from evalkit.loading.yamlio import MAX_PROBLEMS, parse_yaml
 from evalkit.records import Location, Problem
 from evalkit.rubric import Rubric
 from evalkit.sources import Unreadable, read_file, shown_path
+from evalkit.text import unguard
 
 LABEL_KEYS = (
     "rubric",
@@ -46,23 +46,6 @@ HELP_COLUMNS = ("question", "levels")
 
 RUN_SEPARATOR = ";"
 """Between the runs in a cell of the column `drawn`."""
-
-_FORMULA = r"'*[=+\-@\t\r\n＝＋－＠]"
-"""How a cell begins that a spreadsheet would calculate, or that has been kept from it (OWASP)."""
-
-
-def guard(cell: str) -> str:
-    """A CSV cell that no spreadsheet takes for a formula: an apostrophe is put before it.
-
-    >>> guard("=1+1"), unguard(guard("=1+1")), guard("plain")
-    ("'=1+1", '=1+1', 'plain')
-    """
-    return f"'{cell}" if re.match(_FORMULA, cell) else cell
-
-
-def unguard(cell: str) -> str:
-    """What `guard` was given."""
-    return cell[1:] if cell.startswith("'") and re.match(_FORMULA, cell[1:]) else cell
 
 
 def load_labels(

@@ -22,7 +22,7 @@ from evalkit.reports.standing import (
     telling_trial,
 )
 from evalkit.samples import is_usable, mean
-from evalkit.text import clean
+from evalkit.text import clean, guard
 
 COLUMNS = (
     "case",
@@ -46,8 +46,6 @@ COLUMNS = (
 
 _LONGEST_CELL = 32_000
 """Characters; a spreadsheet's cell holds 32,767."""
-
-_OPENS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_csv(report: Report) -> str:
@@ -98,5 +96,4 @@ def _number(values: Sequence[float]) -> str:
 
 def safe_cell(text: str) -> str:
     """A text as a cell that no spreadsheet takes for a formula."""
-    cleaned = clean(text, newlines=True)[:_LONGEST_CELL]
-    return f"'{cleaned}" if cleaned.lstrip(" '").startswith(_OPENS_FORMULA) else cleaned
+    return guard(clean(text, newlines=True)[:_LONGEST_CELL])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalkit.reports.layout import Screen, Style
+from evalkit.reports.nesting import Branch, grow
 from evalkit.reports.numbers import value_text
 from evalkit.reports.standing import json_text
 from evalkit.spans import Span
@@ -15,29 +16,6 @@ from evalkit.text import cell_width
 MOST_STEPS = 80
 _LONGEST_VALUE = 300
 _TOOK_CELLS = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Branch:
-    """A span and how deep it stands."""
-
-    span: Span
-    depth: int
-
-
-def grow(spans: Sequence[Span]) -> list[Branch]:
-    """The spans from the top down, each before what is below it."""
-    below: dict[str, list[Span]] = {}
-    for span in spans:
-        below.setdefault(span.parent_id, []).append(span)
-    branches: list[Branch] = []
-    waiting = [Branch(span=span, depth=1) for span in reversed(below.get("", []))]
-    while waiting:
-        branch = waiting.pop()
-        branches.append(branch)
-        children = reversed(below.get(branch.span.id, []))
-        waiting += [Branch(span=child, depth=branch.depth + 1) for child in children]
-    return branches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

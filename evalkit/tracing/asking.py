@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from evalkit.errors import InvalidInput
+from evalkit.errors import InvalidInput, StoreError
 from evalkit.records import Json
 from evalkit.tracing.columns import (
     quote,
@@ -36,10 +36,21 @@ class Stored:
 
 
 def ask(question: Question, stored: Stored) -> Answer:
-    """The traces that a question by flags is about, newest run first."""
+    """The traces that a question by flags is about, newest run first.
+
+    Raises:
+        StoreError: the files of a run are not those that it wrote.
+    """
     sql, values = to_sql(question)
-    with _open_tables(stored, sql) as connection:
-        names, rows = _fetch(connection, sql, values, question.limit)
+    try:
+        with _open_tables(stored, sql) as connection:
+            names, rows = _fetch(connection, sql, values, question.limit)
+    except duckdb.Error as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise StoreError(
+            f"stored runs cannot be searched: {reason}. Name the runs that can with --run. A broken "
+            "spans.parquet may be deleted: spans.jsonl beside it holds the same."
+        ) from error
     total = rows[0][-1] if rows else 0
     return Answer(columns=names[:-1], rows=tuple(row[:-1] for row in rows), total=total)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from evalkit.reports.html.markup import Html, join, tag
+from evalkit.reports.nesting import Branch, grow
 from evalkit.reports.numbers import value_text
 from evalkit.reports.standing import json_text
 from evalkit.spans import Span
@@ -25,7 +26,7 @@ def waterfall(spans: Sequence[Span], limit: int, room: int) -> Html | None:
     """
     if not spans:
         return None
-    rows = list(nest(spans))
+    rows = grow(sorted(spans, key=lambda span: (span.start_s, span.id)))
     for cut in (limit, *(cut for cut in _CUTS if cut < limit)):
         drawn = _draw(rows, _MOST_SPANS, cut)
         if len(drawn.encode()) <= room:
@@ -37,33 +38,12 @@ def waterfall(spans: Sequence[Span], limit: int, room: int) -> Html | None:
     return drawn
 
 
-def _draw(rows: Sequence[tuple[Span, int]], most: int, limit: int) -> Html:
-    end = max(span.start_s + span.duration_s for span, _ in rows) or 1e-9
-    shown = [_row(span, depth, end, limit) for span, depth in rows[:most]]
+def _draw(rows: Sequence[Branch], most: int, limit: int) -> Html:
+    end = max(row.span.start_s + row.span.duration_s for row in rows) or 1e-9
+    shown = [_row(row.span, min(row.depth - 1, _MOST_DEPTH), end, limit) for row in rows[:most]]
     left_out = len(rows) - len(shown)
     more = tag("p", f"{left_out:,} more steps", class_="about") if left_out > 0 else None
     return tag("div", tag("h4", "steps"), join(shown), more, class_="waterfall")
-
-
-def nest(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
-    """Every step after the one it stands below, with how deep it stands; each once."""
-    below: dict[str, list[Span]] = {}
-    known = {span.id for span in spans}
-    for span in sorted(spans, key=lambda span: (span.start_s, span.id)):
-        parent = span.parent_id if span.parent_id in known and span.parent_id != span.id else ""
-        below.setdefault(parent, []).append(span)
-    seen: set[str] = set()
-
-    def walk(parent: str, depth: int) -> Iterator[tuple[Span, int]]:
-        for span in below.get(parent, ()):
-            if span.id not in seen:
-                seen.add(span.id)
-                yield span, depth
-                yield from walk(span.id, min(depth + 1, _MOST_DEPTH))
-
-    yield from walk("", 0)
-    # Steps that are each other's parents have no top to be reached from.
-    yield from ((span, 0) for span in spans if span.id not in seen)
 
 
 def _row(span: Span, depth: int, end: float, limit: int) -> Html:
