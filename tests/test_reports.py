@@ -446,10 +446,17 @@ def test_a_folded_row_names_no_column_that_it_leaves_empty() -> None:
     (first, *rest) = align(
         [row], Screen(width=32), titles=("case", "version", "step"), shrinkable={}
     )
-    assert (
-        " ".join([first, *rest]).split()
-        == ["case", "refund-window", "version", "a", "version", "with", "a", "long", "name"]
-    )
+    assert " ".join([first, *rest]).split() == [
+        "case",
+        "refund-window",
+        "version",
+        "a",
+        "version",
+        "with",
+        "a",
+        "long",
+        "name",
+    ]
 
 
 def test_a_first_run_without_a_baseline_is_shown_without_empty_columns() -> None:
