@@ -7,6 +7,7 @@ kept is not asked for again. Known answers are judged along with the others.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ class Panel:
         self._wants_controls = controls
         self._rubrics: dict[str, Rubric] = {}
         self._anchors: dict[str, tuple[Labelled, ...]] = {}
+        self._used: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._controls: dict[tuple[str, str], asyncio.Task[tuple[ControlResult, ...]]] = {}
         self._anchored: dict[tuple[str, str], asyncio.Task[AnchorResult]] = {}
         self._asked: dict[str, asyncio.Task[Reading]] = {}
@@ -120,6 +122,7 @@ class Panel:
                 for metric in self._rubrics:
                     self._begin_controls(metric, judge, live=False)
         judged = await asyncio.gather(*self._controls.values())
+        self._forget_untrusted(judged)
         anchored = await asyncio.gather(*self._anchored.values())
         costs = [reading.cost_usd for reading in self._readings if reading.cost_usd is not None]
         lasting = {judge.name for judge in self._judges if not judge.down}
@@ -143,6 +146,13 @@ class Panel:
             warnings=tuple(self._cache.warnings.values()),
         )
 
+    def _forget_untrusted(self, judged: Sequence[tuple[ControlResult, ...]]) -> None:
+        """Keep no verdict of a judge that got a control wrong: once it judges right, all are asked anew."""
+        for of_whom, results in zip(self._controls, judged, strict=True):
+            if any(result.held is False for result in results):
+                for key in self._used[of_whom]:
+                    self._cache.forget(key)
+
     def cancel(self) -> None:
         """Drop what is still being asked."""
         for task in (*self._controls.values(), *self._anchored.values(), *self._asked.values()):
@@ -161,6 +171,7 @@ class Panel:
         self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
     ) -> tuple[ControlResult, ...]:
         controls = controls_of(rubric)
+        self._used[metric, judge.name].update(_key(judge, question) for _, question in controls)
         readings = await asyncio.gather(
             *(self._read(judge, question, live=live) for _, question in controls)
         )
@@ -180,6 +191,7 @@ class Panel:
 
     async def _vote(self, metric: str, judge: Judge, question: Question) -> Reading:
         if not judge.is_local:
+            self._used[metric, judge.name].add(_key(judge, question))
             kept = self._find(judge, question)
             if kept is not None:
                 self._readings.append(replace(kept, exchanges=()))
