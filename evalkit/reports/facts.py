@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from evalkit.agents.caching import CACHED
 from evalkit.breakdown import CallSummary
 from evalkit.judgement import Trust
 from evalkit.records import Outcome, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
+from evalkit.spans import CACHED
 from evalkit.spelling import count_of, missing_text
 from evalkit.verdict import Check, GateReview, MetricChange, MetricSummary, Verdict
 
