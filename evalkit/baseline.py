@@ -128,7 +128,7 @@ def read_baseline(path: Path) -> Run:
     if _digest_of(header, body) != header["sha256"]:
         raise ApprovalNeeded(
             f"{path}: edited since it was recorded: its lines do not match its digest. "
-            f"Restore it from git, or record it again with: evalkit baseline"
+            f"Restore it from git, or record it again with: evalkit baseline EVALSET"
         )
     try:
         known = {name: header[name] for name in RunHeader.__slots__ if name in header}
@@ -163,5 +163,5 @@ def _header_of(path: Path, line: bytes) -> dict[str, Json]:
 def _refuse(path: Path, line: int, reason: str) -> NoReturn:
     raise StoreError(
         f"{path}:{line}: baseline unreadable: {reason}. "
-        f"Restore it from git, or record it again with: evalkit baseline"
+        f"Restore it from git, or record it again with: evalkit baseline EVALSET"
     )

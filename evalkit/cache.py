@@ -64,6 +64,15 @@ class Cache(Generic[Record]):
             reason = reason_of(error) if isinstance(error, OSError) else str(error)
             self.warnings.setdefault("write", f"{path}: could not be kept: {reason}.")
 
+    def forget(self, key: str) -> None:
+        """Keep nothing under a key any more."""
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            why = f"{path}: could not be removed: {reason_of(error)}. Remove it by hand."
+            self.warnings.setdefault("forget", why)
+
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.json"
 
@@ -79,6 +88,9 @@ class NoCache(Cache[Record]):
         return None
 
     def keep(self, key: str, record: Record) -> None:
+        """Nothing is kept."""
+
+    def forget(self, key: str) -> None:
         """Nothing is kept."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from evalkit.errors import NotComparable
 from evalkit.records import Case, MetricInfo, Run, Trial
 from evalkit.samples import ScoreTable, is_usable, mean, tabulate
+from evalkit.spelling import count_of
 from evalkit.verdict import CaseChange, Comparison, MetricChange
 
 _NAMED_CASES = 5
@@ -275,7 +276,9 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
             yield f"Not compared: {metric}, because {reason}."
     lost = sum(state not in ("scored", "skipped") for row in base.states.values() for state in row)
     if lost:
-        yield f"{lost} trials of the baseline have no complete score and are left out."
+        have, are = ("has", "is") if lost == 1 else ("have", "are")
+        trials = count_of(lost, "trial")
+        yield f"{trials} of the baseline {have} no complete score and {are} left out."
 
 
 def name_cases(ids: Sequence[str]) -> str:

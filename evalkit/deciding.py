@@ -14,6 +14,7 @@ from evalkit.errors import ApprovalNeeded
 from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
+from evalkit.gating.trust import find_failed_controls
 from evalkit.hints import Place
 from evalkit.records import Json, Rule, Run
 from evalkit.refs import resolve_run
@@ -207,7 +208,12 @@ def suggest(run: Run, verdict: Verdict, baseline: Run | None, place: Place) -> t
         hints.append(Hint(label="all changes", command=place.diff(run)))
     if verdict.gate is not None and verdict.exit_code == ApprovalNeeded.exit_code:
         hints.append(Hint(label="if the edits are meant", command=place.accept(run)))
-    elif run.finished and not run.header.selection and not verdict.tally.errors:
+    elif (
+        run.finished
+        and not run.header.selection
+        and not verdict.tally.errors
+        and not find_failed_controls(run)
+    ):
         # A baseline of many trials is not to be replaced by one of few, which sees less.
         sharper = baseline is not None and baseline.header.trials > run.header.trials
         command = place.record(run) if sharper else place.promote(run)

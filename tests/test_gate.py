@@ -108,6 +108,16 @@ def test_an_inconclusive_threshold_that_lets_a_run_pass_does_so_loudly() -> None
     )
 
 
+@pytest.mark.parametrize(("before", "now"), [(10, 0), (0, 10), (10, 10)])
+def test_the_interval_of_a_rate_ends_where_rates_end(before: int, now: int) -> None:
+    base = make_run({"accuracy": counted({"only": (before, 10)})})
+    check = checked(NO_MORE, make_run({"accuracy": counted({"only": (now, 10)})}), base)
+    assert check.low is not None
+    assert check.high is not None
+    assert check.difference is not None
+    assert -1 <= check.low <= check.difference <= check.high <= 1
+
+
 def test_a_drop_that_is_allowed_also_passes() -> None:
     rule = replace(NO_MORE, max_drop=0.10)
     assert checked(rule, candidate_with(4), steady_baseline()).outcome == "pass"

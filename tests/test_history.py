@@ -38,6 +38,8 @@ def test_runs_and_baseline_are_told_in_order(project: Project) -> None:
     table = project.evalkit("history", "echo.yaml").out
     assert "another set" in table
     assert table.index("v1") < table.index("v3")
+    narrow = project.evalkit("history", "echo.yaml", env={"COLUMNS": "40"}).out
+    assert narrow.count("exact_match") == 4, "rows that are folded have room for the scores"
 
 
 def test_errors_are_counted_by_what_went_wrong(project: Project) -> None:

@@ -91,6 +91,22 @@ def test_every_answer_is_judged_by_one_call_and_never_again(project: Project) ->
     assert all(judgement["is_cached"] for judgement in judgements)
 
 
+def test_no_verdict_of_a_judge_that_got_a_control_wrong_is_kept(project: Project) -> None:
+    """Else its praise would count in the run after it was mended."""
+    switch = Switch(replying(lambda asking: verdict_of(asking, lambda _, levels: levels[0])))
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url)
+        project.write("agent.py", AGENT.replace("Paris", "Rome"))
+        praised = run(project)
+        assert praised.code == 3
+        assert "cannot be trusted" in praised.out
+        switch.choose = replying(honest)
+        assert run(project).code == 1
+        assert len(server.asked) == 2 * (6 + CONTROLS)
+        assert run(project).code == 1
+        assert len(server.asked) == 2 * (6 + CONTROLS), "what a trusted judge said is kept"
+
+
 @pytest.mark.parametrize(("status", "word"), [(401, "OPENAI_API_KEY"), (404, "'m1'")])
 def test_what_only_the_user_can_mend_ends_the_run_and_keeps_what_was_paid_for(
     project: Project, status: int, word: str

@@ -55,6 +55,7 @@ def test_every_part_is_read() -> None:
         ({}, "neither `output` nor `data`"),
         ({"ouput": "a"}, "unknown key 'ouput'. Did you mean 'output'?"),
         ({"output": "a", "steps": 3}, "unknown key 'steps'. Put your own values under `metadata`."),
+        ({"answer": "a"}, "'answer'. Give the answer as `output`, and your own values under"),
         ({"output": None}, "`output` is nothing (None), not text."),
         ({"output": 42}, "`output` is 42 (int), not text."),
         ({"output": "a", "usage": 3}, "`usage` is 3 (int), not a mapping."),

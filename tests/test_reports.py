@@ -25,7 +25,7 @@ from evalkit.reports.diffs import diff_json, diff_markdown, diff_text
 from evalkit.reports.facts import OUTCOME_WORDS
 from evalkit.reports.json import render_json
 from evalkit.reports.junit import render_junit
-from evalkit.reports.layout import Screen
+from evalkit.reports.layout import Cell, Screen, align
 from evalkit.reports.markdown import COMMENT_LIMIT, render_markdown
 from evalkit.reports.matrix import matrix_json, matrix_markdown, matrix_text
 from evalkit.reports.numbers import allowed_text, check_texts, value_text
@@ -424,6 +424,38 @@ def test_regressions_come_first_and_the_deepest_fall_before_the_others() -> None
         ("regressed", "refund-window"),
         ("regressed", "refund-sale"),
         ("error", "shipping-intl"),
+    ]
+
+
+def test_an_error_that_no_row_has_room_for_is_told_whole_once() -> None:
+    report = failing_report()
+    assert "The error of" not in render_terminal(report, Screen())
+    remedy = "no answer within 30 s of any of the servers that were tried; start one of them first."
+    trials = [
+        replace(trial, output=replace(trial.output, error=replace(error, message=remedy)))
+        if (error := trial.output.error)
+        else trial
+        for trial in report.run.trials
+    ]
+    text = render_terminal(replace(report, run=replace(report.run, trials=tuple(trials))), Screen())
+    assert " ".join(text.split()).count(f"The error of 1 case: timeout: {remedy}") == 1
+
+
+def test_a_folded_row_names_no_column_that_it_leaves_empty() -> None:
+    row = [Cell("refund-window"), Cell("a version with a long name"), Cell("")]
+    (first, *rest) = align(
+        [row], Screen(width=32), titles=("case", "version", "step"), shrinkable={}
+    )
+    assert " ".join([first, *rest]).split() == [
+        "case",
+        "refund-window",
+        "version",
+        "a",
+        "version",
+        "with",
+        "a",
+        "long",
+        "name",
     ]
 
 

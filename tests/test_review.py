@@ -260,6 +260,9 @@ def test_a_worksheet_goes_out_and_comes_back(judged: Project) -> None:
     assert "'=1+1\n\n  and \x1b[31mmore" in {row["answer"] for row in rows}
     assert not (judged.folder / LABELS).exists()
 
+    empty = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-in", "sheet.csv")
+    assert empty.code == 2
+    assert empty.err == "sheet.csv: there is no label in it. Fill in the column `level`.\n"
     fill_in(sheet, {("one", "agrees"): "fully", ("one", "short"): "yes", ("two", "short"): "no"})
     done = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-in", "sheet.csv")
     assert done.code == 0, done

@@ -126,9 +126,13 @@ def test_a_run_keeps_the_baseline_it_was_decided_with(counted: Project) -> None:
 
 def test_with_cache_a_second_run_asks_nobody(counted: Project) -> None:
     with_rubric(counted)
+    told = []
     for flags in ((), ("--cache",), ("--cache",)):
         done = counted.evalkit("run", "echo.yaml", "--allow-missing-baseline", *flags)
         assert done.code == 0, done.err
+        told.append("kept from earlier runs" in done.out)
+    assert told == [False, False, True]
+    assert "3 of 3 answers kept from earlier runs" in done.out
     assert asked(counted) == 6, "the first run keeps nothing, the second asks, the third does not"
     assert all("cached" in row["output"]["flags"] for row in counted.rows())
 

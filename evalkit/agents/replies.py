@@ -42,8 +42,12 @@ def _read_reply(value: Json, latency_s: float) -> Output:
         raise _BadReply(
             f"the agent returned {_kind_of(value)}. Return text, or a mapping with `output`."
         )
-    _refuse_unknown_keys(value, REPLY_KEYS, "the reply", "Put your own values under `metadata`.")
-    if "output" not in value and "data" not in value:
+    answers = "output" in value or "data" in value
+    advice = (
+        "Put your own values" if answers else "Give the answer as `output`, and your own values"
+    )
+    _refuse_unknown_keys(value, REPLY_KEYS, "the reply", f"{advice} under `metadata`.")
+    if not answers:
         raise _BadReply(
             "the reply has neither `output` nor `data`. Give the answer as one of them."
         )

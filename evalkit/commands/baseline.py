@@ -9,6 +9,7 @@ from evalkit.baseline import baseline_path, read_baseline, write_baseline
 from evalkit.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
 from evalkit.execution import execute, no_baseline
 from evalkit.findings import Recorded
+from evalkit.gating.trust import find_failed_controls
 from evalkit.hints import Place
 from evalkit.plan import Order
 from evalkit.project import find_root
@@ -65,7 +66,8 @@ def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Reco
     """Write a run as the baseline, if it is a whole one.
 
     Raises:
-        Undecidable: cases were left out, or more trials than allowed have no score.
+        Undecidable: cases were left out, more trials than allowed have no score, or its judge cannot be
+            trusted.
     """
     place = Place(root=find_root(evalset_path.parent, world.cwd), cwd=world.cwd)
     counted = tally(run)
@@ -85,6 +87,11 @@ def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Reco
         raise Undecidable(
             f"run {run.header.id} is no baseline: it ran only {len(run.header.cases)} of "
             f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
+        )
+    if failed := find_failed_controls(run):
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: {failed} The old baseline is unchanged. Mend the "
+            f"judge or the rubric, and judge the stored answers again: evalkit score {place.name_run(run)}"
         )
     path = baseline_path(evalset_path, run.header.evalset)
     replaced = _count_trials(path)

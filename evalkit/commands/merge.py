@@ -96,8 +96,11 @@ def join_parts(parts: Sequence[Run], run_id: str) -> Run:
         there = sorted(shard.index for shard in shards)
         wanted = list(range(1, shards[0].count + 1))
         if there != wanted:
+            given = ", ".join(f"{index}/{shards[0].count}" for index in there)
             problems.append(
-                Problem(message=f"parts {there} of {shards[0].count} are given. Merge each once.")
+                Problem(
+                    message=f"parts given: {given}. Name the runs of all {shards[0].count}, each once."
+                )
             )
     counted = Counter(case.id for part in parts for case in part.header.cases)
     doubled = [case_id for case_id, count in counted.items() if count > 1]

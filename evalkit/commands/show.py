@@ -10,6 +10,7 @@ from evalkit.errors import InvalidInput
 from evalkit.project import find_root
 from evalkit.refs import resolve_run
 from evalkit.reports.report import Report, ShownCase
+from evalkit.spelling import count_of
 from evalkit.steps import read_spans_of
 from evalkit.world import World
 
@@ -36,7 +37,7 @@ def show_case(ref: str, case_id: str, world: World) -> ShownCase:
     ids = [case.id for case in run.header.cases]
     if case_id not in ids:
         near = difflib.get_close_matches(case_id, ids, n=1)
-        advice = f"Did you mean {near[0]!r}?" if near else f"It has {len(ids)} cases."
+        advice = f"Did you mean {near[0]!r}?" if near else f"It has {count_of(len(ids), 'case')}."
         raise InvalidInput.single(f"run {run.header.id} has no case {case_id!r}. {advice}")
     baseline = show_run(ref, world).baseline
     return ShownCase(

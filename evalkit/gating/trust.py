@@ -43,16 +43,23 @@ def find_distrust(candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeD
     trust = candidate.trust
     if trust is None:
         return ""
+    if failed := find_failed_controls(candidate):
+        return f"Not decided: {failed}"
     advisory = _advisory_metrics(candidate)
-    failed = [each for each in trust.failed_controls if each.metric not in advisory]
-    if failed:
-        return f"Not decided: {_failed_text(failed)}"
     before = baseline.trust if baseline is not None else None
     for now, paired in _paired_anchors(trust, before):
         if now.metric not in advisory and paired.p_value <= ALPHA:
             return f"Not decided: {_fall_text(now, paired)}"
     drift = find_drift(trust, before)
     return f"Not decided: {drift}" if drift and on_judge_drift == "fail" else ""
+
+
+def find_failed_controls(run: Run) -> str:
+    """Which known answer a judge got wrong, and how many; empty where every control held."""
+    advisory = _advisory_metrics(run)
+    failed = run.trust.failed_controls if run.trust is not None else ()
+    deciding = [each for each in failed if each.metric not in advisory]
+    return _failed_text(deciding) if deciding else ""
 
 
 def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:

@@ -105,7 +105,10 @@ def _weigh_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
-    bounds = Interval(-test.delta - z * test.se, _bound_harm(design, -test.delta, z))
+    # No rate falls or rises by more than all of it, however few the cases.
+    bounds = Interval(
+        max(-1.0, -test.delta - z * test.se), min(1.0, _bound_harm(design, -test.delta, z))
+    )
     return Evidence(
         pairs=pairs,
         scale=scale,

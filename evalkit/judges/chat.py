@@ -189,7 +189,7 @@ class OpenaiChat:
         """What a failed attempt means for this call, and for all others."""
         error, status = trouble.error, trouble.status
         said = one_line(said_in(trouble.body), LONGEST_SAID)
-        message = f"{error.message} It said: {said}" if said else error.message
+        message = f"{error.message} It said: {said!r}." if said else error.message
         error = replace(error, message=message)
         if is_too_long_for_model(error.detail):
             return replace(error, kind="context_length", retryable=False)

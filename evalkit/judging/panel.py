@@ -7,6 +7,7 @@ kept is not asked for again. Known answers are judged along with the others.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -50,6 +51,7 @@ class Panel:
         self._rubrics: dict[str, Rubric] = {}
         self._anchors: dict[str, tuple[Labelled, ...]] = {}
         # By metric and the judge's place: two judges may have one name.
+        self._used: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         self._controls: dict[tuple[str, int], asyncio.Task[tuple[ControlResult, ...]]] = {}
         self._anchored: dict[tuple[str, int], asyncio.Task[AnchorResult]] = {}
         self._asked: dict[str, asyncio.Task[Reading]] = {}
@@ -137,6 +139,7 @@ class Panel:
             for metric in self._rubrics:
                 self._begin_controls(metric, self._judges[place], live=False)
         judged = await asyncio.gather(*self._controls.values())
+        self._forget_untrusted(judged)
         anchored = await asyncio.gather(*self._anchored.values())
         costs = [reading.cost_usd for reading in self._readings if reading.cost_usd is not None]
         lasting = {place for place, judge in enumerate(self._judges) if not judge.down}
@@ -161,6 +164,13 @@ class Panel:
             warnings=tuple(self._cache.warnings.values()),
         )
 
+    def _forget_untrusted(self, judged: Sequence[tuple[ControlResult, ...]]) -> None:
+        """Keep no verdict of a judge that got a control wrong: once it judges right, all are asked anew."""
+        for of_whom, results in zip(self._controls, judged, strict=True):
+            if any(result.held is False for result in results):
+                for key in self._used[of_whom]:
+                    self._cache.forget(key)
+
     def cancel(self) -> None:
         """Drop what is still being asked."""
         for task in (*self._controls.values(), *self._anchored.values(), *self._asked.values()):
@@ -183,6 +193,9 @@ class Panel:
         self, metric: str, rubric: Rubric, judge: Judge, *, live: bool
     ) -> tuple[ControlResult, ...]:
         controls = controls_of(rubric)
+        self._used[metric, self._place(judge)].update(
+            _key(judge, question) for _, question in controls
+        )
         readings = await asyncio.gather(
             *(self._read(judge, question, live=live) for _, question in controls)
         )
@@ -202,6 +215,7 @@ class Panel:
 
     async def _vote(self, metric: str, judge: Judge, question: Question) -> Reading:
         if not judge.is_local:
+            self._used[metric, self._place(judge)].add(_key(judge, question))
             kept = self._find(judge, question)
             if kept is not None:
                 self._note(judge, kept)

@@ -89,7 +89,8 @@ def load_placed_labels(
             break
     if not labels and not problems:
         where = Location(path=shown)
-        problems.append(Problem(message="there is no label in it. Add `labels:`.", where=where))
+        advice = "Fill in the column `level`." if read is _read_csv else "Add `labels:`."
+        problems.append(Problem(message=f"there is no label in it. {advice}", where=where))
     return tuple(labels), problems
 
 

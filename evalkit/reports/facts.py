@@ -10,6 +10,7 @@ from evalkit.judgement import Trust
 from evalkit.records import Outcome, RunHeader
 from evalkit.reports.numbers import NO_VALUE, change_text, value_text
 from evalkit.reports.report import Report
+from evalkit.spans import CACHED
 from evalkit.spelling import count_of, missing_text
 from evalkit.verdict import Check, GateReview, MetricChange, MetricSummary, Verdict
 
@@ -91,11 +92,16 @@ def run_facts(report: Report) -> list[tuple[str, str]]:
     facts.append(("run", f"{header.id}, {scope}"))
     if header.scored_from:
         facts.append(("outputs", f"of run {header.scored_from}, scored again"))
+    every = (*report.run.trials, *report.run.fresh)
+    cached = sum(CACHED in trial.output.flags for trial in every)
+    if cached:
+        facts.append(
+            ("cache", f"{cached:,} of {count_of(len(every), 'answer')} kept from earlier runs")
+        )
     if report.run.trust is not None:
         facts.append(("judge", judge_text(report.run.trust)))
     counts = {str(state): count for state, count in report.verdict.tally.counts.items()}
     parts = [missing_text(counts) or "no trials"]
-    every = (*report.run.trials, *report.run.fresh)
     costs = [t.output.cost_usd for t in every if t.output.cost_usd is not None]
     if costs:
         parts.append(value_text(sum(costs), "usd"))

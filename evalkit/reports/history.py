@@ -79,10 +79,13 @@ def history_text(
 ) -> str:
     """Render the rows, newest last, with as many of the metrics as the screen has room for."""
     names = metric_names(rows)
-    for most in range(min(_MOST_METRICS, len(names)), -1, -1):
+    for most in range(min(_MOST_METRICS, len(names)), 0, -1):
         lines = _table(rows, names[:most], screen)
         if len(lines) == len(rows) + 1:
             break
+    else:  # rows that are folded have room for all
+        most = min(_MOST_METRICS, len(names))
+        lines = _table(rows, names[:most], screen)
     left_out = names[most:]
     more = f"Not shown for want of room: {', '.join(left_out)}." if left_out else ""
     return finish(

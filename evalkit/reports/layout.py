@@ -161,7 +161,10 @@ def _line(row: Sequence[Cell], widths: Sequence[int], screen: Screen, right: fro
 
 def _fold_row(row: Sequence[Cell], titles: Sequence[Cell], screen: Screen) -> list[str]:
     names = [title.text for title in titles] or [""] * len(row)
-    fields = [f"{name} {cell.text}".strip() for name, cell in zip(names, row, strict=True)]
+    fields = [
+        f"{name} {cell.text}".strip() if cell.text else ""
+        for name, cell in zip(names, row, strict=True)
+    ]
     opening = " ".join(field for field in fields[:2] if field)
     text = ", ".join(field for field in (opening, *fields[2:]) if field)
     lines = screen.fold(text, indent=_GAP, hang=_GAP * 2)

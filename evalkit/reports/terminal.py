@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from evalkit.reports.standing import (
     standing_words,
     worst_first,
 )
-from evalkit.spelling import name_rule
+from evalkit.spelling import count_of, name_rule
 from evalkit.verdict import Check
 
 MOST_ROWS = 20
@@ -133,11 +134,27 @@ def _cases(report: Report, results: Sequence[CaseResult], screen: Screen, most: 
     ]
     lines += align(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _and_more(report, len(broken) - most, screen)
+    lines += _commonest_error(broken, lines, screen)
     for standing, title in ASIDE.items():
         aside = [result for result in results if result.standing == standing]
         if aside:
             lines += screen.fold(f"{title}: {name_cases(aside)}", indent="  ", hang="    ")
     return lines
+
+
+def _commonest_error(
+    broken: Sequence[CaseResult], shown: Sequence[str], screen: Screen
+) -> list[str]:
+    """What kept most cases from being scored, whole, where no row had the room to say what to do."""
+    reasons = Counter(reason_text(result) for result in broken if result.standing == "error")
+    if not reasons:
+        return []
+    reason, cases = reasons.most_common(1)[0]
+    if any(screen.show(reason, len(reason)) in line for line in shown):
+        return []
+    return screen.fold(
+        f"The error of {count_of(cases, 'case')}: {reason}", indent="  ", hang="    "
+    )
 
 
 def _metrics(report: Report, screen: Screen) -> list[str]:
