@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evalkit.judging.controls import BUILT_IN, controls_of
 from tests.conftest import Done, Project
 from tests.scripted_server import Asked, Play, ScriptedServer, json_reply, reply, served
 from tests.stub_judges import completion, honest, read_asking, replying, verdict_of
@@ -274,7 +275,8 @@ def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
     assert (first.code, gated.code, resumed.code) == (3, 3, 3), gated.out + resumed.out
     assert "--resume --run-id" in gated.out
     assert "cannot be trusted with correctness" in " ".join(resumed.out.split())
-    assert len(server.asked) == calls, "the verdicts on the controls were kept"
+    again = len(server.asked) - calls
+    assert again == len(controls_of(BUILT_IN)), "the controls are asked anew, and no case is"
 
 
 def test_a_stand_in_of_the_same_name_is_checked_as_well(project: Project) -> None:
