@@ -112,7 +112,15 @@ def read_baseline(path: Path) -> Run:
         StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
         ApprovalNeeded: every line is readable, but they are not the lines that were recorded.
     """
-    content = read_stored(path)
+    return parse_baseline(path, read_stored(path))
+
+
+def parse_baseline(path: Path, content: bytes) -> Run:
+    """The baseline in a file's content, which may be that of another commit.
+
+    Raises:
+        StoreError, ApprovalNeeded: as `read_baseline`.
+    """
     first, _, body = content.partition(b"\n")
     header = _header_of(path, first)
     cases, trials = [], []

@@ -259,11 +259,13 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
         await getting_ready
         trust = await _store_trust(panel, run, desk) if complete else None
     if complete and opponent:
-        opponent.desk.writer.finish(summary_of(opponent.run))
+        opponent.desk.writer.finish(summary_of(with_spans(opponent.run)))
     if complete:
         if baseline is not None and baseline.is_renewed:
             write_renewed(baseline, desk.writer.folder)
-        desk.writer.finish(summary_of(run))
+        desk.writer.finish(
+            summary_of(with_spans(replace(run, path=str(desk.writer.folder), finished=False)))
+        )
     return Execution(
         run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),
         plan=plan,

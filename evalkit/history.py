@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from evalkit.breakdown import CallSummary, summarise_calls
 from evalkit.gating.limits import read_value
 from evalkit.packing import pack
 from evalkit.records import Json, Rule, Run
@@ -43,7 +44,7 @@ class HistoryRow:
     """One run or recorded baseline.
 
     `errors` counts trials without a score by what went wrong; `latency_s` holds p50, p95 and p99 over all
-    answers. Costs are None where nothing tells them. `definition` tells one measuring of the set from
+    answers. Costs are None where nothing tells them. `calls` are those of each tool and model. `definition` tells one measuring of the set from
     another: its cases, metrics and judge.
     """
 
@@ -66,6 +67,7 @@ class HistoryRow:
     latency_s: Mapping[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
     judge_cost_usd: float | None = None
+    calls: tuple[CallSummary, ...] = ()
     schema: str = SCHEMA
 
     def find(self, metric: str, tag: str | None = None) -> HistoryMetric | None:
@@ -113,6 +115,7 @@ def sum_up(run: Run, kind: Literal["run", "baseline"] = "run") -> HistoryRow:
         else {},
         cost_usd=sum(costs) if costs else None,
         judge_cost_usd=sum(judged) if judged else None,
+        calls=summarise_calls(run),
     )
 
 

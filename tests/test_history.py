@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+from collections.abc import Callable
 
 from tests.conftest import ECHO_SET, Project
 from tests.test_html_report import tree_of
@@ -109,3 +111,38 @@ def test_the_page_holds_every_row_and_no_markup_of_others(project: Project) -> N
     for run in project.runs():
         assert run.name in page
     assert not re.search(r"(src|href)=\"(?!#)", page)
+
+
+def test_baselines_that_were_replaced_are_told_from_git(
+    project: Project, git: Callable[..., str]
+) -> None:
+    git("init", "-q")
+    for version in ("v1", "v2"):
+        project.evalkit("baseline", "echo.yaml", "--trials", "1", "--agent-version", version)
+        git("add", "-A", "--", "echo.yaml", "agent.py", "baselines")
+        git("commit", "-qm", version)
+    for run in project.runs():
+        shutil.rmtree(run)
+    rows = project.evalkit("history", "echo.yaml", "--format", "json").json["rows"]
+    assert {(row["version"], row["kind"]) for row in rows} == {
+        ("v1", "baseline"),
+        ("v2", "baseline"),
+    }
+
+
+def test_errors_are_told_by_tool(project: Project) -> None:
+    project.write(
+        "agent.py",
+        """
+        def answer(text):
+            calls = [{"name": "look", "arguments": {}, "error": "Timeout" if text == "two" else None}]
+            return {"output": text.upper(), "tool_calls": calls}
+        """,
+    )
+    project.evalkit("run", "echo.yaml")
+    done = project.evalkit("history", "echo.yaml", "--format", "json", "--html", "history.html")
+    [row] = done.json["rows"]
+    [look] = row["calls"]
+    assert (look["name"], look["calls"], look["errors"]) == ("look", 3, 1)
+    page = (project.folder / "history.html").read_text()
+    assert "errors of tool look: 33.3%" in page

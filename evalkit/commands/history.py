@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from evalkit.baseline import baseline_path, read_baseline
+from evalkit.baseline import baseline_path, parse_baseline
 from evalkit.digest import canonical
 from evalkit.errors import EvalkitError, InvalidInput, NothingSelected
 from evalkit.files import exists, read_stored, write_whole
+from evalkit.git import read_git
 from evalkit.history import HistoryRow, sum_up
 from evalkit.loading.evalset import load_evalset
 from evalkit.packing import pack, unpack
 from evalkit.project import find_root, path_in
 from evalkit.store import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
 from evalkit.world import World
+
+MOST_BASELINES = 30
+"""Versions of a baseline that are read from git."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,8 @@ def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -
     recorded = list(_read_recorded(record)) if record is not None and exists(record) else []
     rows = {row.id: row for row in recorded if row.evalset_path == path}
     known = frozenset(rows)
-    for row in (*_read_baseline(root, evalset, found.name, notes), *_read_runs(root, path, notes)):
+    own = baseline_path(root / path, found.name)
+    for row in (*_read_baselines(own, world, notes), *_read_runs(root, path, notes)):
         rows.setdefault(row.id, row)
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
@@ -77,15 +82,21 @@ def _read_recorded(path: Path) -> Iterator[HistoryRow]:
             yield row
 
 
-def _read_baseline(root: Path, evalset: Path, name: str, notes: list[str]) -> Iterable[HistoryRow]:
-    path = baseline_path(root / path_in(root, evalset), name)
-    if not exists(path):
-        return ()
-    try:
-        return (sum_up(read_baseline(path), "baseline"),)
-    except EvalkitError as error:
-        notes.append(str(error))
-        return ()
+def _read_baselines(path: Path, world: World, notes: list[str]) -> Iterator[HistoryRow]:
+    """The baseline there is, and those that git has of the same file, the newest first."""
+    versions = [path.read_bytes()] if exists(path) else []
+    commits = read_git(
+        path.parent, world.environ, "log", f"-{MOST_BASELINES}", "--format=%H", "--", path.name
+    ).split()
+    versions += [
+        read_git(path.parent, world.environ, "show", f"{sha.decode()}:./{path.name}")
+        for sha in commits
+    ]
+    for content in dict.fromkeys(filter(None, versions)):
+        try:
+            yield sum_up(parse_baseline(path, content), "baseline")
+        except EvalkitError as error:
+            notes.append(str(error))
 
 
 def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[HistoryRow]:

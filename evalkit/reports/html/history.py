@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from evalkit.breakdown import CallSummary
 from evalkit.history import HistoryRow
 from evalkit.reports.history import changes_of, interval_text, metric_names
 from evalkit.reports.html.markup import Html, join, tag
@@ -26,6 +27,7 @@ def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) 
             tag("section", tag("h2", "Metrics"), tag("div", join(_charts(rows)), class_="charts")),
             tag("section", tag("h2", "Versions"), _table(rows)),
             tag("section", tag("h2", "Tags in the newest run"), _tags(rows[-1])) if rows else None,
+            _calls(rows[-1]) if rows and rows[-1].calls else None,
             tag("ul", join(tag("li", note) for note in notes)) if notes else None,
         ]
     )
@@ -50,10 +52,33 @@ def _charts(rows: Sequence[HistoryRow]) -> Iterator[Html]:
     costs = [(row.cost_usd, None, None) for row in rows]
     if any(cost is not None for cost, _, _ in costs):
         yield _chart("cost of a run", rows, costs, zero_to_one=False, show=_dollars)
-    errors = [
-        (sum(row.errors.values()) / max(row.cases * row.trials, 1), None, None) for row in rows
-    ]
-    yield _chart("trials without a score", rows, errors, zero_to_one=True, show=_share)
+    for kind in sorted({kind for row in rows for kind in row.errors} or {""}):
+        errors = [(_error_rate(row, kind), None, None) for row in rows]
+        title = f"trials that ended in {kind}" if kind else "trials without a score"
+        yield _chart(title, rows, errors, zero_to_one=True, show=_share)
+    for name in _called(rows):
+        calls = [_find_calls(row, name) for row in rows]
+        rates = [(each.error_rate if each else None, None, None) for each in calls]
+        yield _chart(f"errors of {name}", rows, rates, zero_to_one=True, show=_share)
+
+
+def _error_rate(row: HistoryRow, kind: str) -> float:
+    return row.errors.get(kind, 0) / max(row.cases * row.trials, 1)
+
+
+def _called(rows: Sequence[HistoryRow]) -> list[str]:
+    """The models that any run called, and the tools that failed in any."""
+    names = {
+        f"{each.kind} {each.name}"
+        for row in rows
+        for each in row.calls
+        if each.kind == "model" or each.errors
+    }
+    return sorted(names)[:_MOST_METRICS]
+
+
+def _find_calls(row: HistoryRow, name: str) -> CallSummary | None:
+    return next((each for each in row.calls if f"{each.kind} {each.name}" == name), None)
 
 
 def _seconds(value: float) -> str:
@@ -132,6 +157,23 @@ def _table(rows: Sequence[HistoryRow]) -> Html:
     return tag(
         "div", table([titles[column] for column in used], kept, name="history"), class_="wide"
     )
+
+
+def _calls(row: HistoryRow) -> Html:
+    cells = [
+        (
+            f"{each.kind} {each.name}",
+            f"{each.calls:,}",
+            value_text(each.error_rate, ""),
+            value_text(each.p50_s, "s"),
+            value_text(each.p95_s, "s"),
+            value_text(each.p99_s, "s"),
+            value_text(each.cost_usd, "usd"),
+        )
+        for each in row.calls
+    ]
+    titles = ["", "calls", "errors", "p50", "p95", "p99", "cost"]
+    return tag("section", tag("h2", "Calls in the newest run"), table(titles, cells, name="calls"))
 
 
 def _tags(row: HistoryRow) -> Html:
