@@ -8,15 +8,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import pandas as pd
 import pytest
+import xmlschema
 
 from evalkit.reports.csv import render_csv
 from evalkit.reports.ctrf import render_ctrf
 from evalkit.reports.github import MOST_ANNOTATIONS, render_github
 from evalkit.reports.json import render_json
+from evalkit.reports.junit import render_junit
 from evalkit.reports.report import Report
 from tests.report_samples import failing_report
 from tests.test_report_safety import NAUGHTY, before_each, poison
@@ -108,3 +111,20 @@ def test_annotations_mark_the_worst_cases_at_their_lines() -> None:
     assert all(
         line.startswith("::warning ") for line in render_github(allowed(report)).splitlines()
     )
+
+
+BEYOND_JUNIT_10 = {
+    "testsuites": ("skipped", "timestamp"),
+    "testcase": ("file", "line"),
+}
+"""What readers show and the xUnit plugin's schema, the strictest there is, has no place for."""
+
+
+@naughty_texts
+def test_junit_is_valid_by_its_strictest_schema_but_for_what_readers_want(naughty: str) -> None:
+    schema = xmlschema.XMLSchema(Path(__file__).parent / "schemas" / "junit-10.xsd")
+    root = ET.fromstring(render_junit(poison(failing_report(), before_each(naughty))))
+    for element in root.iter():
+        for name in BEYOND_JUNIT_10.get(element.tag, ()):
+            element.attrib.pop(name, None)
+    schema.validate(root)
