@@ -259,7 +259,7 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
         await getting_ready
         trust = await _store_trust(panel, run, desk) if complete else None
     if complete and opponent:
-        opponent.desk.writer.finish(summary_of(with_spans(opponent.run)))
+        opponent.desk.writer.finish(summary_of(with_spans(replace(opponent.run, finished=False))))
     if complete:
         if baseline is not None and baseline.is_renewed:
             write_renewed(baseline, desk.writer.folder)

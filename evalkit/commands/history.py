@@ -61,7 +61,8 @@ def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -
         fresh = [row for row in rows.values() if row.id not in known and not row.selection]
         lines = (canonical(pack(row)) + "\n" for row in (*recorded, *fresh))
         write_whole(record, "".join(lines))
-    ordered = sorted(rows.values(), key=lambda row: (row.created, row.id))
+    # Stable, so that what was started within one second keeps its order.
+    ordered = sorted(rows.values(), key=lambda row: row.created)
     return History(evalset=found.name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
 
 
