@@ -22,7 +22,6 @@ from evalkit.commits import (
     list_submodules,
     open_repository,
 )
-from evalkit.deciding import BaselineChoice, read_baseline_of, read_chosen_baseline
 from evalkit.definition.changes import Definition, find_changes
 from evalkit.definition.files import Folders, digest_files
 from evalkit.errors import ApprovalNeeded, StoreError
@@ -32,6 +31,7 @@ from evalkit.loading.evalset import load_evalset
 from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Case, EvalSet, Location, Run
+from evalkit.refs import BaselineChoice, read_baseline_of, read_chosen_baseline
 from evalkit.selection import Selection
 from evalkit.sources import shown_path
 from evalkit.verdict import GateChange, GateReview

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-from evalkit.baseline import read_baseline, read_renewed
 from evalkit.breakdown import summarise_calls
 from evalkit.correcting import add_people
 from evalkit.errors import ApprovalNeeded
-from evalkit.files import exists
 from evalkit.gating.gate import decide
 from evalkit.gating.looks import looks_note
 from evalkit.gating.trust import find_failed_controls
 from evalkit.hints import Place
 from evalkit.records import Json, Rule, Run
-from evalkit.refs import resolve_run
 from evalkit.reports.report import Hint, Report
 from evalkit.spelling import count_of, name_rule
 from evalkit.steps import give_back, read_spans_of
 from evalkit.tracing.notes import trace_notes
 from evalkit.verdict import GateReview, Verdict
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BaselineChoice:
-    """Which baseline a run is compared with: the set's own unless `ref` names another run.
-
-    With `allow_missing`, thresholds that need a baseline are left out, loudly, when there is none.
-    """
-
-    ref: str | None = None
-    allow_missing: bool = False
-
-    @property
-    def names_own(self) -> bool:
-        """Whether it is the set's own baseline."""
-        return self.ref is None or self.ref == "baseline"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,34 +37,6 @@ class Tolerance:
             on_inconclusive=settings.get("on_inconclusive", "pass"),
             on_judge_drift=settings.get("on_judge_drift", "warn"),
         )
-
-
-def read_baseline_of(
-    run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
-) -> Run | None:
-    """The baseline a stored run is compared with: as it was scored again for it, if it was.
-
-    Raises:
-        InvalidInput: the run that was named does not exist.
-        StoreError, ApprovalNeeded: it exists and cannot be trusted.
-    """
-    if choice.names_own and exists(own):
-        renewed = read_renewed(run, own)
-        if renewed is not None:
-            return renewed
-    return read_chosen_baseline(choice, own, root=root, cwd=cwd)
-
-
-def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: Path) -> Run | None:
-    """The baseline a run will be compared with, the set's `own` file or another; None without one.
-
-    Raises:
-        InvalidInput: the run that was named does not exist.
-        StoreError, ApprovalNeeded: it exists and cannot be trusted.
-    """
-    if not choice.names_own and choice.ref is not None:
-        return resolve_run(choice.ref, root=root, cwd=cwd)
-    return read_baseline(own) if exists(own) else None
 
 
 def judge(  # noqa: PLR0913 - what is decided, and by what

@@ -10,16 +10,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from evalkit.agents import Agent, check_agent, open_agent
+from evalkit.agents import Agent, open_agent
 from evalkit.agents.caching import CachingAgent, NoAgent, agent_key
 from evalkit.baseline import write_renewed
 from evalkit.cache import Cache, cache_folder
 from evalkit.desk import Desk
 from evalkit.errors import InvalidInput
-from evalkit.gating.looks import count_looks
-from evalkit.gating.stages import judge_stage
 from evalkit.headers import describe_run, describe_scoring
-from evalkit.history import summary_of
 from evalkit.judgement import Trust
 from evalkit.judging.panel import Panel
 from evalkit.opponents import (
@@ -103,7 +100,9 @@ async def _execute(
         header = describe_run(plan, order, choices, world)
         if earlier:
             header = refuse_if_changed(earlier.header, header)
-        else:
+        elif baseline is not None:
+            from evalkit.staging import plan_looks  # noqa: PLC0415 - see _load_gate
+
             header = replace(header, looks=plan_looks(plan, baseline))
         surroundings = replace(plan.surroundings, run_id=header.id)
         kept = kept_trials(earlier, choices)
@@ -231,7 +230,7 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
     unreachable = False
     stage: RunHeader | None = header
     with _obeyed_signals(stop) as signals:
-        getting_ready = asyncio.ensure_future(panel.start())
+        getting_ready = asyncio.ensure_future(_get_ready(panel))
         while stage is not None:
             header = stage
             with desk.watched(header):
@@ -253,19 +252,17 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
                 header, baseline = await _by_one_judge(plan, header, baseline, desk)
                 complete = not panel.halted
             run = assemble_run(header, desk.rows)
-            stage = next_stage(plan, run, baseline) if complete and agent is not None else None
+            stage = _go_on(plan, run, baseline) if complete and agent is not None else None
             if stage is not None:
                 desk.writer.rewrite_header(stage)
         await getting_ready
         trust = await _store_trust(panel, run, desk) if complete else None
     if complete and opponent:
-        opponent.desk.writer.finish(summary_of(with_spans(replace(opponent.run, finished=False))))
+        _finish(opponent.desk.writer, opponent.run)
     if complete:
         if baseline is not None and baseline.is_renewed:
             write_renewed(baseline, desk.writer.folder)
-        desk.writer.finish(
-            summary_of(with_spans(replace(run, path=str(desk.writer.folder), finished=False)))
-        )
+        _finish(desk.writer, replace(run, path=str(desk.writer.folder)))
     return Execution(
         run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),
         plan=plan,
@@ -275,6 +272,33 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
         judge_down=panel.halted,
         refused=panel.refused,
     )
+
+
+async def _get_ready(panel: Panel) -> None:
+    """Have the judge ready, then what weighs the results, while the agents are at work."""
+    await panel.start()
+    await asyncio.to_thread(_load_gate)
+
+
+def _load_gate() -> None:
+    """Load what only results call for: numpy takes a tenth of a second."""
+    import evalkit.history  # noqa: PLC0415
+    import evalkit.staging  # noqa: F401, PLC0415
+
+
+def _go_on(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
+    """What a run that did all it set out to do goes on to do; None when it is at its end."""
+    if baseline is None:
+        return None
+    from evalkit.staging import next_stage  # noqa: PLC0415 - see _load_gate
+
+    return next_stage(plan, run, baseline)
+
+
+def _finish(writer: RunWriter, run: Run) -> None:
+    from evalkit.history import summary_of  # noqa: PLC0415 - see _load_gate
+
+    writer.finish(summary_of(with_spans(replace(run, finished=False))))
 
 
 async def _by_one_judge(
@@ -332,36 +356,3 @@ def _obeyed_signals(stop: StopSign) -> Iterator[list[int]]:
     finally:
         for number in STOPPING:
             loop.remove_signal_handler(number)
-
-
-def plan_looks(plan: Plan, baseline: Run | None) -> int:
-    """How many looks a new run may take; 0 where the number of its trials is fixed.
-
-    A part of a run cannot decide alone, and a recording cannot be asked for what it does not hold.
-    """
-    if plan.settings.trials != "auto" or plan.selection.shard:
-        return 0
-    looks = count_looks(plan.gate, baseline)
-    return next((count for count in range(looks, 1, -1) if _can_be_asked(plan, count)), 0)
-
-
-def _can_be_asked(plan: Plan, trials: int) -> bool:
-    return not check_agent(plan.agent, plan.cases, replace(plan.surroundings, trials=trials))
-
-
-def next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
-    """What a run that did all it set out to do should go on to do; None when it is at its end."""
-    if baseline is None:
-        return None
-    settings = plan.settings
-    following = judge_stage(
-        plan.gate,
-        run,
-        baseline,
-        max_errors=settings.max_errors,
-        on_inconclusive=settings.on_inconclusive,
-    ).following
-    if following is None or following.fresh == run.header.fresh:
-        return following
-    most = following.trials + max(following.fresh.values())
-    return following if _can_be_asked(plan, most) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.baseline import baseline_path, read_baseline
+from evalkit.baseline import baseline_path, read_baseline, read_renewed
 from evalkit.errors import InvalidInput, StoreError
 from evalkit.files import exists
 from evalkit.records import Run, RunHeader
@@ -17,6 +18,22 @@ from evalkit.store import (
     runs_folder,
     runs_of,
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineChoice:
+    """Which baseline a run is compared with: the set's own unless `ref` names another run.
+
+    With `allow_missing`, thresholds that need a baseline are left out, loudly, when there is none.
+    """
+
+    ref: str | None = None
+    allow_missing: bool = False
+
+    @property
+    def names_own(self) -> bool:
+        """Whether it is the set's own baseline."""
+        return self.ref is None or self.ref == "baseline"
 
 
 def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = None) -> Run:
@@ -96,6 +113,34 @@ def newest_run_of(evalset_path: str, root: Path) -> Run:
 def find_baseline(header: RunHeader, root: Path) -> Path:
     """Where the baseline of a run's eval set is."""
     return baseline_path(root / header.evalset_path, header.evalset)
+
+
+def read_baseline_of(
+    run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
+) -> Run | None:
+    """The baseline a stored run is compared with: as it was scored again for it, if it was.
+
+    Raises:
+        InvalidInput: the run that was named does not exist.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+    """
+    if choice.names_own and exists(own):
+        renewed = read_renewed(run, own)
+        if renewed is not None:
+            return renewed
+    return read_chosen_baseline(choice, own, root=root, cwd=cwd)
+
+
+def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: Path) -> Run | None:
+    """The baseline a run will be compared with, the set's `own` file or another; None without one.
+
+    Raises:
+        InvalidInput: the run that was named does not exist.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+    """
+    if not choice.names_own and choice.ref is not None:
+        return resolve_run(choice.ref, root=root, cwd=cwd)
+    return read_baseline(own) if exists(own) else None
 
 
 def _runs_of_version(version: str, run_ids: Sequence[str], root: Path) -> list[str]:

@@ -47,10 +47,10 @@ from evalkit.options import (
 
 if TYPE_CHECKING:
     from evalkit.basing import GateChoice
-    from evalkit.deciding import BaselineChoice
     from evalkit.findings import Recorded
     from evalkit.plan import Order
     from evalkit.records import Json
+    from evalkit.refs import BaselineChoice
     from evalkit.world import World
 
 
@@ -325,7 +325,7 @@ def debug_case(order: Order, world: World) -> None:
 
 def choose_baseline(ref: str | None, allow_missing: bool) -> BaselineChoice:
     """The options about the baseline as one record."""
-    from evalkit.deciding import BaselineChoice
+    from evalkit.refs import BaselineChoice
 
     return BaselineChoice(ref=ref, allow_missing=allow_missing)
 

@@ -47,7 +47,7 @@ def comment(
     """Show a run as the comment of a pull request, or post it."""
     from evalkit.basing import GateChoice
     from evalkit.commands.comment import decide_again, render
-    from evalkit.deciding import BaselineChoice
+    from evalkit.refs import BaselineChoice
 
     refuse_unlike(
         ("--pull-request goes with --post", pull_request is not None and not post),

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from evalkit.basing import GateChoice
 from evalkit.commands.gate import gate
-from evalkit.deciding import BaselineChoice
 from evalkit.errors import ApprovalNeeded
 from evalkit.hints import Place
 from evalkit.project import find_root
 from evalkit.redaction import Redactor
+from evalkit.refs import BaselineChoice
 from evalkit.reports.comment import Comment, write_comment
 from evalkit.reports.report import Hint, Report
 from evalkit.reports.standing import case_results, worst_first

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalkit.baseline import baseline_path
 from evalkit.basing import Basis, GateChoice, find_baseline, open_basis
-from evalkit.deciding import BaselineChoice, Tolerance, judge, report_on, review_verdict
+from evalkit.deciding import Tolerance, judge, report_on, review_verdict
 from evalkit.errors import InvalidInput
 from evalkit.hints import Place
 from evalkit.holding import rival_id
@@ -15,7 +15,7 @@ from evalkit.loading.evalset import load_evalset
 from evalkit.plan import DEFAULT_GATE
 from evalkit.project import find_root
 from evalkit.records import EvalSet, Json, Rule, Run
-from evalkit.refs import resolve_run
+from evalkit.refs import BaselineChoice, resolve_run
 from evalkit.reports.report import Report
 from evalkit.world import World
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from evalkit.baseline import baseline_path, write_renewed
 from evalkit.basing import GateChoice, find_baseline, open_basis
 from evalkit.commands.gate import decide_held
-from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.execution import renew_for
 from evalkit.hints import Place
@@ -19,7 +18,7 @@ from evalkit.judgement import Trust
 from evalkit.plan import Order
 from evalkit.project import find_root
 from evalkit.records import Problem, Run, RunHeader
-from evalkit.refs import resolve_run
+from evalkit.refs import BaselineChoice, resolve_run
 from evalkit.reports.report import Report
 from evalkit.selection import parse_shard
 from evalkit.steps import with_spans

@@ -7,12 +7,11 @@ import asyncio
 from evalkit.agents import entrypoint_of, open_agent
 from evalkit.agents.conversation import answered_turns
 from evalkit.baseline import baseline_path, read_baseline
-from evalkit.execution import plan_looks
+from evalkit.commands.foreseeing import find_warnings
 from evalkit.findings import Preview
-from evalkit.gating.foresight import Planned, foresee
 from evalkit.plan import Order, Plan, open_plan
 from evalkit.records import Run
-from evalkit.samples import tabulate
+from evalkit.staging import plan_looks
 from evalkit.world import World
 
 
@@ -51,26 +50,6 @@ async def _preview(order: Order, world: World) -> Preview:
             judge_calls=count_judge_calls(plan),
             warnings=find_warnings(plan, baseline),
         )
-
-
-def find_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
-    """What a metric has to be told beforehand, and the thresholds that the run cannot decide, and why."""
-    used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
-    cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
-    if plan.selection.shard:
-        return tuple(cautions)  # the parts are decided together
-    looks = plan_looks(plan, baseline)
-    planned = Planned(
-        cases=plan.cases,
-        trials=looks or plan.settings.first_trials,
-        looks=looks,
-        metrics={
-            case.id: {scorer.info.name: scorer.info for scorer in plan.scorers[case.id]}
-            for case in plan.cases
-        },
-    )
-    foreseen = foresee(plan.gate, planned, tabulate(baseline) if baseline else None)
-    return (*cautions, *foreseen)
 
 
 def count_judge_calls(plan: Plan) -> int:

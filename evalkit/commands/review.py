@@ -10,7 +10,6 @@ from pathlib import Path
 
 from evalkit.baseline import baseline_path
 from evalkit.correcting import labels_path
-from evalkit.deciding import BaselineChoice, read_baseline_of
 from evalkit.errors import EvalkitError, InvalidInput
 from evalkit.files import write_whole
 from evalkit.hints import Place
@@ -18,7 +17,7 @@ from evalkit.labels import HumanLabel
 from evalkit.loading.reading import label_problem
 from evalkit.project import find_root, read_git_user
 from evalkit.records import Run
-from evalkit.refs import resolve_run
+from evalkit.refs import BaselineChoice, read_baseline_of, resolve_run
 from evalkit.reports.review import Reviewed
 from evalkit.reviewing.answers import Answer, find_answers
 from evalkit.reviewing.keeping import LabelsFile, count_drawn, mark_drawn

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from evalkit.alongside import open_rival
 from evalkit.baseline import baseline_path
 from evalkit.basing import Basis, GateChoice, find_baseline, open_basis
-from evalkit.commands.preview import find_warnings
-from evalkit.deciding import BaselineChoice, Tolerance, judge, report_on, review_verdict
-from evalkit.errors import InvalidInput, NothingSelected
-from evalkit.execution import Execution, execute
+from evalkit.commands.foreseeing import find_warnings
+from evalkit.errors import NothingSelected
+from evalkit.execution import execute
 from evalkit.hints import Place
 from evalkit.plan import Order, Plan
 from evalkit.project import find_root, path_in
 from evalkit.records import Run
-from evalkit.refs import newest_run_of
-from evalkit.reports.report import Report
+from evalkit.refs import BaselineChoice, newest_run_of
 from evalkit.resuming import Choices
-from evalkit.verdict import Verdict
 from evalkit.world import World
+
+if TYPE_CHECKING:
+    from evalkit.reports.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,42 +65,10 @@ def run_held(
         return baseline
 
     execution = execute(order, choices, world, baseline_of)
+    from evalkit.commands.concluding import conclude  # noqa: PLC0415 - the agents need not wait for it
+
     place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
     return conclude(execution, against, basis, place)
-
-
-def conclude(
-    execution: Execution, against: BaselineChoice, basis: Basis | None, place: Place
-) -> Report:
-    """Decide a run, however far it came.
-
-    Raises:
-        InvalidInput: a judge cannot be asked before the user has mended something.
-    """
-    verdict = judge(
-        execution.run,
-        execution.plan.gate,
-        execution.baseline,
-        Tolerance(
-            max_errors=execution.plan.settings.max_errors,
-            on_inconclusive=execution.plan.settings.on_inconclusive,
-            on_judge_drift=execution.plan.settings.on_judge_drift,
-        ),
-        place,
-        allow_missing=against.allow_missing,
-    )
-    if execution.refused:
-        raise InvalidInput.single(
-            f"{execution.refused.message} What was answered is stored; "
-            f"go on with: {place.resume(execution.run, retry_errors=True)}",
-            execution.refused.where,
-        )
-    verdict = account_for_end(verdict, execution, place)
-    review = basis.review_of(execution.plan.selection) if basis else None
-    if not execution.plan.selection.shard:
-        verdict = review_verdict(verdict, review)
-    baseline = basis.show(execution.baseline) if basis else execution.baseline
-    return report_on(execution.run, verdict, baseline, place)
 
 
 def narrow_to_failed(order: Order, world: World) -> Order:
@@ -117,33 +86,3 @@ def narrow_to_failed(order: Order, world: World) -> Order:
     if not failed:
         raise NothingSelected(f"no case failed in run {run.header.id}. Leave out --failed.")
     return replace(order, selection=replace(order.selection, only=failed))
-
-
-def account_for_end(verdict: Verdict, execution: Execution, place: Place) -> Verdict:
-    """The verdict, led by what ended the run early if anything did."""
-    tally = verdict.tally
-    done = tally.selected - tally.counts["not_run"]
-    if execution.stopped_by is not None:
-        return replace(
-            verdict,
-            outcome="undecided",
-            exit_code=128 + execution.stopped_by,
-            reason=f"interrupted: {done} of {tally.selected} trials are done and stored. "
-            f"Go on with: {place.resume(execution.run)}",
-        )
-    if execution.unreachable:
-        last = execution.run.trials[-1].output.error
-        return replace(
-            verdict,
-            reason=f"given up after {done} of {tally.selected} trials, because the agent could not "
-            f"be reached ({last.message if last else 'no answer'}). "
-            f"When it is back: {place.resume(execution.run, retry_errors=True)}",
-        )
-    if execution.judge_down:
-        return replace(
-            verdict,
-            reason=f"given up after {done} of {tally.selected} trials, because no judge answers any more "
-            f"({execution.judge_down}). "
-            f"When one does: {place.resume(execution.run, retry_errors=True)}",
-        )
-    return verdict

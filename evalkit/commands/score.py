@@ -8,8 +8,7 @@ from pathlib import Path
 from evalkit.baseline import baseline_path
 from evalkit.basing import GateChoice, find_baseline, open_basis
 from evalkit.commands.baseline import promote
-from evalkit.commands.run import conclude
-from evalkit.deciding import BaselineChoice
+from evalkit.commands.concluding import conclude
 from evalkit.errors import InvalidInput
 from evalkit.execution import no_baseline, score_stored
 from evalkit.findings import Recorded
@@ -19,7 +18,7 @@ from evalkit.loading.evalset import load_evalset
 from evalkit.plan import Order, Plan
 from evalkit.project import find_root, path_in
 from evalkit.records import Json, Run
-from evalkit.refs import resolve_run
+from evalkit.refs import BaselineChoice, resolve_run
 from evalkit.reports.report import Report
 from evalkit.world import World
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 
 from evalkit.commands.gate import gate
-from evalkit.deciding import BaselineChoice
 from evalkit.errors import InvalidInput
 from evalkit.project import find_root
-from evalkit.refs import resolve_run
+from evalkit.refs import BaselineChoice, resolve_run
 from evalkit.reports.report import Report, ShownCase
 from evalkit.spelling import count_of
 from evalkit.steps import read_spans_of

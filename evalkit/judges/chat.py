@@ -12,7 +12,7 @@ from evalkit.agents.openai_client import ChatClient, Endpoint, Trouble
 from evalkit.agents.retries import choose_wait
 from evalkit.judgement import JudgeSpec
 from evalkit.judges.budget import Fuse, Patience, Purse
-from evalkit.judges.dialect import MODES, REFUSED, Dialect, said_in
+from evalkit.judges.dialect import MODES, REFUSED, Dialect, Mode, said_in
 from evalkit.judges.envelope import read_envelope
 from evalkit.judges.limiter import Limiter
 from evalkit.judges.prices import PriceList
@@ -61,7 +61,8 @@ class _Down(Exception):
 class OpenaiChat:
     """Asks one model at one endpoint.
 
-    The first question finds out in which mode the endpoint gives JSON, while all others wait for it.
+    The first question finds out in which mode the endpoint gives JSON. Those that come meanwhile are asked
+    in the likeliest one, and once more in the right one where that was wrong.
     """
 
     def __init__(
@@ -84,15 +85,32 @@ class OpenaiChat:
         return completion
 
     async def _ask_in_turn(self, call: _Call) -> Completion:
+        """Ask in the mode that is known, or find it out, or guess it while another question does."""
         dialect = self._means.dialect
-        if not dialect.is_settled:
-            async with dialect.lock:
-                if not dialect.is_settled:
-                    return await self._find_mode(call)
-        return await self._ask(call)
+        if dialect.mode:
+            return await self._ask(call, dialect.mode)
+        guess = None
+        if dialect.lock.locked() and dialect.guesses_left:
+            dialect.guesses_left -= 1
+            guess = await self._ask(call, MODES[0])
+            if not _is_of_wrong_mode(guess):
+                return guess
+        return await self._ask_when_known(call, guess)
 
-    async def _find_mode(self, call: _Call) -> Completion:
-        """Ask in one mode after the other until one gets JSON.
+    async def _ask_when_known(self, call: _Call, guess: Completion | None) -> Completion:
+        """Wait for whoever finds out the mode, or do it; a guess that was right is not made again."""
+        dialect = self._means.dialect
+        async with dialect.lock:
+            if dialect.mode is None:
+                return await self._find_mode(call, guess)
+        if guess is None:
+            return await self._ask(call, dialect.mode)
+        if dialect.mode == MODES[0]:
+            return guess
+        return _add_up(guess, await self._ask(call, dialect.mode))
+
+    async def _find_mode(self, call: _Call, guess: Completion | None) -> Completion:
+        """Ask in one mode after the other until one gets JSON; a guess is what the first came to.
 
         A mode that is refused, or answered by something that is no JSON object, is followed by the next.
         Where none gets JSON, the first one that got any answer stays.
@@ -101,32 +119,30 @@ class OpenaiChat:
         spent = Completion(calls=0)
         refused = answered = None
         for mode in MODES:
-            dialect.mode = mode
-            completion = await self._ask(call)
+            completion = guess or await self._ask(call, mode)
+            guess = None
             spent = _add_up(spent, completion)
             if completion.error_kind == "bad_request":
                 refused = refused or completion
-                continue
-            if completion.error_kind:
-                dialect.mode = MODES[0]
+            elif completion.error_kind:
                 return spent
-            if not _is_prose(completion):
-                dialect.settle(mode)
+            elif _is_prose(completion):
+                answered = answered or (mode, completion)
+            else:
+                dialect.mode = mode
                 return spent
-            answered = answered or (mode, completion)
         if answered:
-            dialect.settle(answered[0])
+            dialect.mode = answered[0]
             return _with_costs(answered[1], spent)
-        dialect.mode = MODES[0]
         return _with_costs(refused or spent, spent)
 
-    async def _ask(self, call: _Call) -> Completion:
-        """Ask in the mode of the moment; a parameter that is refused is left out and costs no attempt."""
+    async def _ask(self, call: _Call, mode: Mode) -> Completion:
+        """Ask in a mode; a parameter that is refused is left out and costs no attempt."""
         means, spent, attempt = self._means, Completion(calls=0), 0
         timeout_s = self._spec.timeout_s
         with ExitStack() as stack:
             while not means.fuse.blown:
-                body = means.dialect.body(call.schema, call.vote)
+                body = means.dialect.body(mode, call.schema, call.vote)
                 try:
                     return _add_up(spent, await self._exchange(call, body, timeout_s))
                 except _Down:
@@ -224,6 +240,13 @@ class OpenaiChat:
         if wait_s > left_s:
             return f" Given up: the next attempt is {wait_s:.0f} s away, deadline_s leaves {left_s:.0f} s."
         return None
+
+
+def _is_of_wrong_mode(completion: Completion) -> bool:
+    """Whether an endpoint refused, or did not heed, the mode in which it was asked."""
+    if completion.error_kind:
+        return completion.error_kind == "bad_request"
+    return _is_prose(completion)
 
 
 def _is_prose(completion: Completion) -> bool:

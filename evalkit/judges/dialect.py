@@ -24,27 +24,31 @@ REFUSED = (400, 422)
 OPTIONAL = ("temperature", "seed", "max_tokens", "max_completion_tokens")
 """What a verdict can be had without."""
 
+GUESSES = 7
+"""How many questions need not wait for the mode, but are asked in the likeliest one meanwhile.
+
+A judge's controls, then, are under way at once, and a key that is refused is not refused to everybody.
+"""
+
 
 class Dialect:
-    """The mode and the parameters of requests; whoever finds the mode out holds the `lock`."""
+    """The mode and the parameters of requests; whoever finds the mode out holds the `lock`.
+
+    `mode` is None until it is known.
+    """
 
     def __init__(
         self, parameters: Mapping[str, Json], extra: Mapping[str, Json] | None = None
     ) -> None:
-        self.mode = MODES[0]
-        self.is_settled = False
+        self.mode: Mode | None = None
         self.lock = asyncio.Lock()
+        self.guesses_left = GUESSES
         self._extra = dict(extra or {})
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
 
-    def settle(self, mode: Mode) -> None:
-        """Ask in this mode from now on."""
-        self.mode = mode
-        self.is_settled = True
-
-    def body(self, schema: Json, vote: int) -> dict[str, Json]:
+    def body(self, mode: Mode, schema: Json, vote: int) -> dict[str, Json]:
         """What a request holds beside model and messages; every vote has a seed of its own."""
-        body = {**self._extra, **self._parameters, **_form(self.mode, schema)}
+        body = {**self._extra, **self._parameters, **_form(mode, schema)}
         if "seed" in body:
             body["seed"] += vote
         return body
