@@ -11,62 +11,14 @@ from evalkit.errors import InvalidInput
 from evalkit.judgement import Reading
 from evalkit.judging.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
-from evalkit.metrics.code import Compiles, LintClean, TestsPassed
-from evalkit.metrics.facts import Coverage
-from evalkit.metrics.measurements import CostUsd, LatencyS, Tokens
-from evalkit.metrics.metric import BuiltIn
-from evalkit.metrics.numeric import Numeric
-from evalkit.metrics.outcomes import Escalated, RecoveredFromError, Resolved, TaskCompletion
-from evalkit.metrics.patterns import Regex
 from evalkit.metrics.plugged import Plugin, PluginScorer, find_plugin, open_plugins
+from evalkit.metrics.registry import METRICS
 from evalkit.metrics.rubric import RUBRIC, RubricScorer
 from evalkit.metrics.rubric_opening import RUBRIC_REFS, open_rubric
 from evalkit.metrics.scorers import BuiltInScorer, Scorer
-from evalkit.metrics.similarity import Similarity
-from evalkit.metrics.steps import (
-    Loops,
-    ModelCalls,
-    StepLatency,
-    Steps,
-    ToolCallCount,
-    ToolErrorRate,
-)
-from evalkit.metrics.structure import JsonMatch
-from evalkit.metrics.texts import Contains, ExactMatch, NotContains, OneOf
-from evalkit.metrics.tools import ToolCalls, ToolsNotCalled
 from evalkit.records import MetricSpec, Problem, Surroundings
 
 __all__ = ["METRICS", "Scorer", "open_scorers", "spec_digest"]
-
-METRICS: dict[str, type[BuiltIn]] = {
-    "exact_match": ExactMatch,
-    "one_of": OneOf,
-    "contains": Contains,
-    "not_contains": NotContains,
-    "regex": Regex,
-    "numeric": Numeric,
-    "json": JsonMatch,
-    "similarity": Similarity,
-    "coverage": Coverage,
-    "latency_s": LatencyS,
-    "cost_usd": CostUsd,
-    "tokens": Tokens,
-    "tool_calls": ToolCalls,
-    "tools_not_called": ToolsNotCalled,
-    "tool_error_rate": ToolErrorRate,
-    "tool_call_count": ToolCallCount,
-    "model_calls": ModelCalls,
-    "steps": Steps,
-    "step_latency_s": StepLatency,
-    "loops": Loops,
-    "recovered_from_error": RecoveredFromError,
-    "task_completion": TaskCompletion,
-    "escalated": Escalated,
-    "resolved": Resolved,
-    "compiles": Compiles,
-    "lint_clean": LintClean,
-    "tests_passed": TestsPassed,
-}
 
 
 def spec_digest(spec: MetricSpec) -> str:
