@@ -46,6 +46,10 @@ class Desk:
         if self._watch is not None:
             self._watch.finished(trial)
 
+    def keep(self, trial: Trial) -> None:
+        """Store an answer that waits for its scores."""
+        self.writer.keep(trial)
+
     def replace(self, trial: Trial) -> None:
         """Store a finished trial once more, with other scores."""
         self.writer.append(trial, rescored=True)

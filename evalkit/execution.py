@@ -194,6 +194,7 @@ async def read_up_to_date(baseline_of: BaselineReader, plan: Plan, world: World)
 def _limits_of(plan: Plan, spec: AgentSpec) -> Limits:
     return Limits(
         concurrency=plan.settings.concurrency,
+        room=plan.room,
         timeout_s=spec.timeout_s,
         attempts=spec.attempts,
         retry_deadline_s=plan.settings.retry_deadline_s,
@@ -218,13 +219,13 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
     runner = Runner(
         agent or NoAgent(),
         _limits_of(plan, plan.agent),
+        desk,
         seed=plan.settings.seed,
         redactor=Redactor(plan.surroundings.environ),
-        save=desk.save,
         halted=lambda: panel.halted,
     )
     other = opponent and runner.beside(
-        opponent.agent, _limits_of(plan, opponent.spec), opponent.desk.save
+        opponent.agent, _limits_of(plan, opponent.spec), opponent.desk
     )
     stop = StopSign()
     unreachable = False

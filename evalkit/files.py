@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -48,6 +49,45 @@ def write_whole(path: Path, content: str | bytes, *, time_ns: int | None = None)
         raise StoreError(
             f"{path}: could not save: {reason_of(error)}. Free space or choose another place."
         ) from error
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor of a file to which whole lines are added; made if it is missing.
+
+    Raises:
+        StoreError: the system refuses.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        raise StoreError(f"{path}: could not save: {reason_of(error)}.") from error
+
+
+def append_line(descriptor: int, path: Path, line: bytes) -> None:
+    """Add a line to a file that is open for that; when this returns, kill -9 cannot lose it.
+
+    Raises:
+        StoreError: the disk is full. Then nothing is added.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise StoreError(
+            f"{path}: could not save: {reason_of(error)}. "
+            f"What had finished is kept: free space and add --resume."
+        ) from error
+
+
+def cut_torn_line(descriptor: int, content: bytes) -> bytes:
+    """Cut off the last line of a file with this content if it has no end; gives what is left."""
+    whole = content[: content.rfind(b"\n") + 1]
+    os.ftruncate(descriptor, len(whole))
+    return whole
 
 
 def read_stored(path: Path) -> bytes:

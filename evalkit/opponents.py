@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.agents import Agent, check_agent, open_agent
+from evalkit.answerfile import load_answers
 from evalkit.desk import Desk
 from evalkit.errors import InvalidInput
 from evalkit.headers import describe_rival
@@ -38,13 +39,13 @@ def answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, 
     """The stored trials that have an output and lack a score: nobody pays for the output twice."""
     if earlier is None:
         return ()
-    known = {(trial.case_id, trial.number) for trial in kept}
-    stored = with_spans(earlier)
-    return tuple(
-        trial
-        for trial in (*stored.trials, *stored.fresh)
-        if (trial.case_id, trial.number) not in known and trial.output.error is None
-    )
+    waiting = () if earlier.finished else load_answers(Path(earlier.path))
+    stored = (*waiting, *earlier.trials, *earlier.fresh)
+    latest = {(trial.case_id, trial.number): trial for trial in stored}
+    for trial in kept:
+        latest.pop((trial.case_id, trial.number), None)
+    answered = tuple(trial for trial in latest.values() if trial.output.error is None)
+    return with_spans(replace(earlier, trials=answered, fresh=())).trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,13 @@ from evalkit.settings import Settings, layer
 DEFAULT_METRICS = (MetricSpec(ref="exact_match", name="exact_match"),)
 """What a set without `metrics:` is scored by."""
 
+ROOM = 4
+"""For each agent or judge at work, how many trials are under way; the others wait for one of them.
+
+A judge that comes late or has to pause then finds a queue to catch up with, and no agent stands idle
+meanwhile; but that a judge is down for good is found out before every agent was asked.
+"""
+
 DEFAULT_GATE = (Rule(must_pass=()),)
 """What a set without `gate:` is held to: every case must pass."""
 
@@ -78,6 +85,12 @@ class Plan:
     panel: Panel
     base_commit: str = ""
     added: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> int:
+        """How many trials may be under way at once."""
+        judges = (judge.concurrency for judge in self.evalset.judges)
+        return ROOM * max(self.settings.concurrency, *judges, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -132,7 +132,7 @@ async def _score_again(run: Run, plan: Plan, stale: Callable[[Trial], Set[str]])
         for case in run.header.cases
         if case.id in cases and cases[case.id].digest == case.digest
     }
-    room = asyncio.Semaphore(2 * plan.settings.concurrency)
+    room = asyncio.Semaphore(plan.room)
 
     async def again(trial: Trial) -> Trial:
         names = stale(trial)

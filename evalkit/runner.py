@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from evalkit.agents import Agent
 from evalkit.agents.conversation import converse
@@ -43,9 +43,10 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What bounds a run: agents at work at once, and patience for each trial."""
+    """What bounds a run: agents at work at once, trials under way with them, and patience for each."""
 
     concurrency: int
+    room: int
     timeout_s: float
     attempts: int
     retry_deadline_s: float
@@ -74,33 +75,42 @@ def trial_seed(seed: int, case_id: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4])
 
 
-class Runner:
-    """Runs assignments against one agent.
+class TrialStore(Protocol):
+    """Where trials are stored as they come along."""
 
-    No secret of the environment gets past an answer, to a metric or to the disk. `save` is called once
-    a trial is finished. No more are started once `halted` says something; `unreachable` tells afterwards
-    that the run was given up because nothing answered.
+    def keep(self, trial: Trial) -> None:
+        """Store an answer whose scores will be long in coming."""
+
+    def save(self, trial: Trial) -> None:
+        """Store a finished trial."""
+
+
+class Runner:
+    """Runs assignments against one agent, into a store.
+
+    No secret of the environment gets past an answer, to a metric or to the disk. No more are started once
+    `halted` says something; `unreachable` tells afterwards that the run was given up because nothing
+    answered.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the world that tests replace
         self,
         agent: Agent,
         limits: Limits,
+        store: TrialStore,
         *,
         seed: int,
         redactor: Redactor,
-        save: Callable[[Trial], None],
         halted: Callable[[], object] = bool,
     ) -> None:
         self._agent = agent
         self._redactor = redactor
         self._limits = limits
         self._seed = seed
-        self._save = save
+        self._store = store
         self._halted = halted
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Room for as many answers being scored as agents are at work; more would only queue up.
-        self.room = asyncio.Semaphore(2 * limits.concurrency)
+        self.room = asyncio.Semaphore(limits.room)
         self._lost_in_a_row = 0
         self._any_answer = False
 
@@ -114,14 +124,14 @@ class Runner:
         """Whether no more trials are to be started, because nobody answers or nobody judges."""
         return self.unreachable or bool(self._halted())
 
-    def beside(self, agent: Agent, limits: Limits, save: Callable[[Trial], None]) -> Runner:
+    def beside(self, agent: Agent, limits: Limits, store: TrialStore) -> Runner:
         """A runner of another agent that shares this one's room: both together are as many at once."""
         other = Runner(
             agent,
             limits,
+            store,
             seed=self._seed,
             redactor=self._redactor,
-            save=save,
             halted=self._halted,
         )
         other._slots, other.room = self._slots, self.room
@@ -130,28 +140,20 @@ class Runner:
     async def run_one(self, assignment: Assignment) -> None:
         """Run one trial, for which there is room, and save it."""
         try:
-            answered = assignment.answered
-            if answered is not None:
-                output, attempts = answered.output, answered.attempts
-            else:
+            trial = assignment.answered
+            if trial is None:
                 async with self._slots:
-                    output, attempts = await self._ask(assignment)
+                    trial = await self._ask(assignment)
+                if trial.output.error is None and any(each.waits for each in assignment.scorers):
+                    self._store.keep(trial)
             scores: tuple[Score, ...] = ()
-            if output.error is None:
-                scores = await score_output(assignment.case, assignment.scorers, output)
-            self._save(
-                Trial(
-                    case_id=assignment.case.id,
-                    number=assignment.number,
-                    output=output,
-                    scores=scores,
-                    attempts=attempts,
-                )
-            )
+            if trial.output.error is None:
+                scores = await score_output(assignment.case, assignment.scorers, trial.output)
+            self._store.save(replace(trial, scores=scores))
         finally:
             self.room.release()
 
-    async def _ask(self, assignment: Assignment) -> tuple[Output, int]:
+    async def _ask(self, assignment: Assignment) -> Trial:
         seed = trial_seed(self._seed, assignment.case.id, assignment.number)
         patient = RetryingAgent(
             self._agent,
@@ -170,7 +172,12 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
-        return fold_spans(self._redactor.clean(output)), patient.most_attempts
+        return Trial(
+            case_id=assignment.case.id,
+            number=assignment.number,
+            output=fold_spans(self._redactor.clean(output)),
+            attempts=patient.most_attempts,
+        )
 
 
 Work: TypeAlias = tuple[Runner, Assignment]

@@ -5,7 +5,6 @@ Apart from `trials.jsonl`, so that a gate need not read what a run's steps were.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import msgspec
 
 from evalkit.digest import canonical
 from evalkit.errors import StoreError
-from evalkit.files import exists, read_stored, reason_of
+from evalkit.files import append_line, cut_torn_line, exists, open_to_append, read_stored
 from evalkit.packing import pack, unpack
 from evalkit.records import Trial
 from evalkit.spans import Span
@@ -46,19 +45,10 @@ class SpanWriter:
             self._reopen()
 
     def _reopen(self) -> None:
-        content = read_stored(self._path)
-        whole = content[: content.rfind(b"\n") + 1]
-        self._open()
-        os.ftruncate(self._descriptor, len(whole))
+        self._descriptor = open_to_append(self._path)
+        whole = cut_torn_line(self._descriptor, read_stored(self._path))
         self._sha256.update(whole)
         self._known = set(_read_lines(whole))
-
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        try:
-            self._descriptor = os.open(self._path, flags, 0o666)
-        except OSError as error:
-            raise StoreError(f"{self._path}: could not save: {reason_of(error)}.") from error
 
     def append(self, trial: Trial) -> None:
         """Store the spans of a trial, before the trial itself is stored."""
@@ -66,20 +56,10 @@ class SpanWriter:
         if not trial.output.spans and key not in self._known:
             return
         if self._descriptor < 0:
-            self._open()
+            self._descriptor = open_to_append(self._path)
         row = {"case_id": trial.case_id, "number": trial.number, "spans": pack(trial.output.spans)}
         line = (canonical(row) + "\n").encode()
-        size = os.fstat(self._descriptor).st_size
-        try:
-            if os.write(self._descriptor, line) < len(line):
-                raise OSError(28, "No space left on device")
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, size)
-            raise StoreError(
-                f"{self._path}: could not save: {reason_of(error)}. "
-                f"What had finished is kept: free space and add --resume."
-            ) from error
+        append_line(self._descriptor, self._path, line)
         self._known.add(key)
         self._sha256.update(line)
 

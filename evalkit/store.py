@@ -20,9 +20,18 @@ from typing import Self
 
 import msgspec
 
+from evalkit.answerfile import AnswerWriter
 from evalkit.digest import canonical
 from evalkit.errors import InvalidInput, StoreError
-from evalkit.files import exists, read_stored, reason_of, write_whole
+from evalkit.files import (
+    append_line,
+    cut_torn_line,
+    exists,
+    open_to_append,
+    read_stored,
+    reason_of,
+    write_whole,
+)
 from evalkit.judgement import Trust
 from evalkit.packing import pack, unpack
 from evalkit.records import Json, Run, RunHeader, Trial
@@ -82,11 +91,12 @@ class RunWriter:
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
         self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
         self._sha256 = hashlib.sha256(read_stored(folder / TRIALS_FILE))
         self._header = read_stored(folder / HEADER_FILE)
         self._trust: bytes | None = None
         self._spans = SpanWriter(folder)
+        self._answers = AnswerWriter(folder)
+        self._waiting: set[tuple[str, int]] = set()
 
     @classmethod
     def create(cls, root: Path, header: RunHeader) -> Self:
@@ -127,8 +137,7 @@ class RunWriter:
         """
         descriptor = _open_locked(folder / TRIALS_FILE)
         try:
-            content = read_stored(folder / TRIALS_FILE)
-            os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+            cut_torn_line(descriptor, read_stored(folder / TRIALS_FILE))
             for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -143,26 +152,22 @@ class RunWriter:
         write_whole(path, canonical(pack(header)) + "\n", time_ns=path.stat().st_mtime_ns)
         self._header = read_stored(path)
 
+    def keep(self, trial: Trial) -> None:
+        """Store a trial that waits for its scores, its spans first."""
+        self._spans.append(trial)
+        self._answers.append(trial)
+        self._waiting.add((trial.case_id, trial.number))
+
     def append(self, trial: Trial, *, rescored: bool = False) -> None:
         """Store one finished trial, its spans first; when this returns, kill -9 cannot lose it.
 
         The spans of a trial that only has other scores now are there already.
         """
-        if not rescored:
+        key = (trial.case_id, trial.number)
+        if not rescored and key not in self._waiting:
             self._spans.append(trial)
         line = (canonical(pack(without_spans(trial))) + "\n").encode()
-        try:
-            written = os.write(self._descriptor, line)
-            if written < len(line):
-                raise OSError(28, "No space left on device")
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-            raise StoreError(
-                f"{self.folder / TRIALS_FILE}: could not save: {reason_of(error)}. "
-                f"What had finished is kept: free space and add --resume."
-            ) from error
-        self._size += len(line)
+        append_line(self._descriptor, self.folder / TRIALS_FILE, line)
         self._sha256.update(line)
 
     def write_trust(self, trust: Trust) -> None:
@@ -190,6 +195,7 @@ class RunWriter:
             write_whole(self.folder / SUMMARY_FILE, canonical({CHANGED: changed}))
             raise StoreError(changed_text(self.folder, changed))
         write_whole(self.folder / SUMMARY_FILE, canonical({**summary, "sha256": written}))
+        self._answers.remove()
         if self._spans.digest is not None:
             # 150 ms of imports that a run without spans is spared.
             from evalkit.tracing.columns import write_columns  # noqa: PLC0415
@@ -199,6 +205,7 @@ class RunWriter:
     def close(self) -> None:
         """Release the lock."""
         self._spans.close()
+        self._answers.close()
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -235,12 +242,7 @@ def _digest(path: Path) -> str:
 
 
 def _open_locked(path: Path) -> int:
-    try:
-        descriptor = os.open(
-            path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
-        )
-    except OSError as error:
-        raise _not_saved(path, error) from error
+    descriptor = open_to_append(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

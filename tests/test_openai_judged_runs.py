@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evalkit.judges.dialect import GUESSES
 from evalkit.judging.controls import BUILT_IN, controls_of
 from tests.conftest import Done, Project
-from tests.scripted_server import Asked, Play, ScriptedServer, json_reply, reply, served
+from tests.scripted_server import Asked, Play, ScriptedServer, json_reply, reply, served, slow
 from tests.stub_judges import completion, honest, read_asking, replying, verdict_of
 
 AGENT = """
@@ -116,7 +120,8 @@ def test_what_only_the_user_can_mend_ends_the_run_and_keeps_what_was_paid_for(
     with served(ScriptedServer(choose=switch)) as server:
         write_set(project, server.url, cases=30)
         done = run(project)
-        assert (done.code, len(server.asked)) == (2, 1), done.out + done.err
+        assert done.code == 2, done.out + done.err
+        assert 1 <= len(server.asked) <= 1 + GUESSES
         assert done.err.startswith("set.yaml:3: judge openai: ")
         assert word in done.err
         assert "OPENAI_API_KEY" in done.err
@@ -160,7 +165,8 @@ def test_the_second_judge_serves_when_the_first_is_down(project: Project) -> Non
             f"{{openai: {{model: m2, base_url: {second.url}/v1}}}}]",
         )
         done = run(project)
-        assert (done.code, len(first.asked)) == (0, 1), done.out + done.err
+        assert done.code == 0, done.out + done.err
+        assert 1 <= len(first.asked) <= 1 + GUESSES
         assert len(second.asked) == 6 + CONTROLS
     judges = {score["judgement"]["judge"] for row in project.rows() for score in row["scores"]}
     assert judges == {f"m2 at 127.0.0.1:{second.port}"}
@@ -329,3 +335,72 @@ def test_a_judge_that_goes_down_while_it_takes_over_leaves_a_run_to_one_judge_al
     latest = {row["case_id"]: row["scores"][0]["judgement"]["judge"] for row in project.rows()}
     header = json.loads((folder / "run.json").read_text())
     assert {*latest.values()} == {header["metrics"][0]["judge"]}
+
+
+TRACED_AGENT = AGENT.replace("import pathlib", "import pathlib\n\nimport evalkit").replace(
+    "    return f", "    with evalkit.span('tool', 'look up'):\n        pass\n    return f"
+)
+
+
+def kill_while_judged(project: Project, server: ScriptedServer, *options: str) -> Path:
+    """Start a run, kill it -9 once all six answers wait for their verdicts; gives the run's folder."""
+    process = subprocess.Popen(
+        project.command("run", "set.yaml", *options),
+        cwd=project.folder,
+        env=project.environ({"OPENAI_API_KEY": KEY}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    asked, deadline = len(server.asked), time.monotonic() + 30
+    while len(server.asked) == asked or len(waiting(project)) < 6:
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert project.rows() == []
+    return project.runs()[-1]
+
+
+def waiting(project: Project) -> list[str]:
+    path = project.runs()[-1] / "answers.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_an_answer_that_waits_for_its_verdict_survives_kill_9(project: Project) -> None:
+    switch = Switch(lambda _: slow(reply("never"), 60))
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url)
+        project.write("agent.py", TRACED_AGENT)
+        folder = kill_while_judged(project, server)
+        kill_while_judged(project, server, "--resume")
+        switch.choose = replying(honest)
+        mended = run(project, "--resume", "--format", "json")
+    assert mended.code == 0, mended.out + mended.err
+    assert agent_calls(project) == 6, "an answer was paid for twice"
+    assert sorted(row["case_id"] for row in project.rows(folder)) == [f"c{n}" for n in range(6)]
+    assert not (folder / "answers.jsonl").exists()
+    steps = project.evalkit("traces", "--tool", "look up", "--format", "json")
+    assert len(steps.json["rows"]) == 6, steps.out
+
+
+def test_an_answer_that_was_torn_by_the_kill_is_asked_for_again(project: Project) -> None:
+    switch = Switch(lambda _: slow(reply("never"), 60))
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url)
+        path = kill_while_judged(project, server) / "answers.jsonl"
+        path.write_bytes(path.read_bytes()[:-20])
+        switch.choose = replying(honest)
+        mended = run(project, "--resume")
+    assert mended.code == 0, mended.out + mended.err
+    assert agent_calls(project) == 7
+
+
+def test_what_waits_does_not_outlive_the_agent_it_came_from(project: Project) -> None:
+    switch = Switch(lambda _: slow(reply("never"), 60))
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url)
+        kill_while_judged(project, server)
+        project.write("agent.py", AGENT.replace("Paris", "Rome"))
+        refused = run(project, "--resume")
+    assert refused.code == 2
+    assert "Start anew" in refused.err
