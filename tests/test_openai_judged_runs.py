@@ -118,7 +118,7 @@ def test_what_only_the_user_can_mend_ends_the_run_and_keeps_what_was_paid_for(
 ) -> None:
     switch = Switch(lambda _: json_reply({"error": {"message": f"no {KEY}"}}, status=status))
     with served(ScriptedServer(choose=switch)) as server:
-        write_set(project, server.url, cases=30)
+        write_set(project, server.url, cases=60)
         done = run(project)
         assert done.code == 2, done.out + done.err
         assert 1 <= len(server.asked) <= 1 + GUESSES
@@ -127,7 +127,7 @@ def test_what_only_the_user_can_mend_ends_the_run_and_keeps_what_was_paid_for(
         assert "OPENAI_API_KEY" in done.err
         assert KEY not in done.out + done.err
         asked = agent_calls(project)
-        assert 0 < asked < 30
+        assert 0 < asked < 60
         assert len(project.rows()) == asked
         assert set(states(project)) == {"judge_error"}
 
@@ -136,9 +136,9 @@ def test_what_only_the_user_can_mend_ends_the_run_and_keeps_what_was_paid_for(
         assert resume, done.err
         mended = project.evalkit("run", *resume[1].split(), env={"OPENAI_API_KEY": KEY})
     assert mended.code == 0, mended.out + mended.err
-    assert agent_calls(project) == 30, "an answer was paid for twice"
+    assert agent_calls(project) == 60, "an answer was paid for twice"
     latest = {row["case_id"]: row["scores"][0] for row in project.rows()}
-    assert [score["value"] for score in latest.values()] == [1.0] * 30
+    assert [score["value"] for score in latest.values()] == [1.0] * 60
 
 
 def test_an_endpoint_that_is_down_ends_the_run_undecided(project: Project) -> None:
