@@ -27,25 +27,38 @@ def open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter
 
 
 def kept_trials(earlier: Run | None, choices: Choices) -> tuple[Trial, ...]:
-    """The stored trials that are not to be run again."""
+    """The stored trials that are not to be run again.
+
+    One whose agent failed, and has answered since, is not among them: that answer waits for its scores.
+    """
     if earlier is None:
         return ()
-    again = choices.retry_errors
-    rows = (*earlier.trials, *earlier.fresh)
-    return tuple(trial for trial in rows if trial.state == "scored" or not again)
+    waiting = {(trial.case_id, trial.number) for trial in _waiting_answers(earlier)}
+    return tuple(
+        trial
+        for trial in (*earlier.trials, *earlier.fresh)
+        if trial.state == "scored"
+        or not (
+            choices.retry_errors
+            or (trial.output.error is not None and (trial.case_id, trial.number) in waiting)
+        )
+    )
 
 
 def answered_trials(earlier: Run | None, kept: Sequence[Trial]) -> tuple[Trial, ...]:
     """The stored trials that have an output and lack a score: nobody pays for the output twice."""
     if earlier is None:
         return ()
-    waiting = () if earlier.finished else load_answers(Path(earlier.path))
-    stored = (*waiting, *earlier.trials, *earlier.fresh)
-    latest = {(trial.case_id, trial.number): trial for trial in stored}
-    for trial in kept:
-        latest.pop((trial.case_id, trial.number), None)
-    answered = tuple(trial for trial in latest.values() if trial.output.error is None)
+    known = {(trial.case_id, trial.number) for trial in kept}
+    # A trial that was stored with an output is one of these, scored since.
+    rows = (*_waiting_answers(earlier), *earlier.trials, *earlier.fresh)
+    latest = {(trial.case_id, trial.number): trial for trial in rows if trial.output.error is None}
+    answered = tuple(trial for key, trial in latest.items() if key not in known)
     return with_spans(replace(earlier, trials=answered, fresh=())).trials
+
+
+def _waiting_answers(earlier: Run) -> tuple[Trial, ...]:
+    return () if earlier.finished else load_answers(Path(earlier.path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

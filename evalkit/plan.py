@@ -42,7 +42,8 @@ ROOM = 4
 """For each agent or judge at work, how many trials are under way; the others wait for one of them.
 
 A judge that comes late or has to pause then finds a queue to catch up with, and no agent stands idle
-meanwhile; but that a judge is down for good is found out before every agent was asked.
+meanwhile. Where a judge is down for good, as many agents may have been asked before that is known; their
+answers are stored.
 """
 
 DEFAULT_GATE = (Rule(must_pass=()),)

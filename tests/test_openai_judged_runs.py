@@ -357,7 +357,7 @@ def kill_while_judged(project: Project, server: ScriptedServer, *options: str) -
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert project.rows() == []
+    assert all("error" in row["output"] for row in project.rows())
     return project.runs()[-1]
 
 
@@ -404,3 +404,29 @@ def test_what_waits_does_not_outlive_the_agent_it_came_from(project: Project) ->
         refused = run(project, "--resume")
     assert refused.code == 2
     assert "Start anew" in refused.err
+
+
+@pytest.mark.parametrize("options", [(), ("--retry-errors",)])
+def test_an_answer_to_a_second_try_is_not_paid_for_a_third_time(
+    project: Project, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    breaking = (
+        f"def answer(text):\n    if pathlib.Path({str(broken)!r}).exists():\n"
+        "        with evalkit.span('tool', 'old step'):\n            raise ValueError('boom')\n"
+    )
+    switch = Switch(replying(honest))
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url)
+        project.write("agent.py", TRACED_AGENT.replace("def answer(text):\n", breaking))
+        assert run(project, "--run-id", "one").code == 3
+        broken.unlink()
+        switch.choose = lambda _: slow(reply("never"), 60)
+        kill_while_judged(project, server, "--resume", "--run-id", "one", "--retry-errors")
+        switch.choose = replying(honest)
+        mended = run(project, "--resume", "--run-id", "one", *options)
+    assert mended.code == 0, mended.out + mended.err
+    assert agent_calls(project) == 6, "an answer was paid for twice"
+    found = project.evalkit("traces", "--tool", "look up", "--format", "json").json["rows"]
+    assert [row["state"] for row in found] == ["scored"] * 6
