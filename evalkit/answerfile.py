@@ -5,12 +5,14 @@ A judge may take longer than the agent. What the agent was paid for is stored be
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import msgspec
 
 from evalkit.digest import canonical
+from evalkit.errors import StoreError
 from evalkit.files import append_line, cut_torn_line, exists, open_to_append, read_stored
 from evalkit.packing import pack, unpack
 from evalkit.records import Trial
@@ -33,7 +35,7 @@ class AnswerWriter:
         self._descriptor = -1
         if exists(self._path):
             self._descriptor = open_to_append(self._path)
-            cut_torn_line(self._descriptor, read_stored(self._path))
+            cut_torn_line(self._descriptor, self._path)
 
     def append(self, trial: Trial) -> None:
         """Store what the agent answered."""
@@ -43,8 +45,9 @@ class AnswerWriter:
         append_line(self._descriptor, self._path, line)
 
     def remove(self) -> None:
-        """Delete the file: every answer is stored with its scores."""
-        self._path.unlink(missing_ok=True)
+        """Delete the file, as every answer is stored with its scores; one that stays does no harm."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def close(self) -> None:
         """Close the file."""
@@ -53,18 +56,20 @@ class AnswerWriter:
 
 
 def load_answers(folder: Path) -> tuple[Trial, ...]:
-    """The answers of an unfinished run, scored meanwhile or not; one that cannot be read is left out.
+    """The answers of an unfinished run, scored meanwhile or not; a torn last line is left out.
 
     Raises:
-        StoreError: the file is there and cannot be read.
+        StoreError: there is a line that is no answer.
     """
     path = folder / ANSWERS_FILE
     if not exists(path):
         return ()
     found = []
-    for line in read_stored(path).splitlines():
+    for number, line in enumerate(read_stored(path).split(b"\n")[:-1], start=1):
         try:
             found.append(msgspec.convert(unpack(line), Trial, strict=True))
-        except ValueError:
-            continue  # it was torn by a kill, and is asked for again
+        except ValueError as error:
+            raise StoreError(
+                f"{path}:{number}: not an answer: {error}. Delete the line: its agent is asked again."
+            ) from error
     return tuple(found)

@@ -20,7 +20,7 @@ from evalkit.judgement import Reading
 from evalkit.judges.lexical import LexicalJudge
 from evalkit.judging.panel import Panel
 from evalkit.judging.question import Question
-from evalkit.labels import HumanLabel
+from evalkit.labels import HumanLabel, labels_path
 from evalkit.loading.evalset import load_evalset
 from evalkit.loading.labels import load_labels
 from evalkit.metrics import METRICS, spec_digest
@@ -37,11 +37,6 @@ from evalkit.verdict import HumanMean, Verdict
 
 Scorers = Mapping[str, Mapping[str, RubricScorer]]
 """By metric and then by case."""
-
-
-def labels_path(evalset: Path, name: str) -> Path:
-    """Where the labels of answers to a set are."""
-    return evalset.parent / "labels" / f"{name}.yaml"
 
 
 def add_people(verdict: Verdict, run: Run, root: Path) -> Verdict:

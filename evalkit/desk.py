@@ -14,7 +14,8 @@ from evalkit.world import Watch, WatchOpener
 class Desk:
     """Where finished trials go: to disk first, then to memory, then to whoever watches.
 
-    `answered` are trials whose output is stored and is to be scored again.
+    `answered` are trials whose output is stored and is still to be scored, or again. `waiting` are those
+    keys of trials that have an answer on disk and no scores yet.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Desk:
         self.writer = writer
         self.rows = list(kept)
         self.answered = {(trial.case_id, trial.number): trial for trial in answered}
+        self.waiting = set(self.answered)
         self.done = {(trial.case_id, trial.number) for trial in kept}
         self._open_watch = open_watch
         self._watch: Watch | None = None
@@ -43,12 +45,14 @@ class Desk:
         self.writer.append(trial)
         self.rows.append(without_spans(trial))  # they are on disk, and may be many
         self.done.add((trial.case_id, trial.number))
+        self.waiting.discard((trial.case_id, trial.number))
         if self._watch is not None:
             self._watch.finished(trial)
 
     def keep(self, trial: Trial) -> None:
         """Store an answer that waits for its scores."""
         self.writer.keep(trial)
+        self.waiting.add((trial.case_id, trial.number))
 
     def replace(self, trial: Trial) -> None:
         """Store a finished trial once more, with other scores."""

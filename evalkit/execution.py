@@ -45,7 +45,10 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """A run as far as it came; `stopped_by` is the signal that ended it early, if one did."""
+    """A run as far as it came; `stopped_by` is the signal that ended it early, if one did.
+
+    `waiting` answers are stored and not scored.
+    """
 
     run: Run
     plan: Plan
@@ -54,6 +57,7 @@ class Execution:
     unreachable: bool = False
     judge_down: str = ""
     refused: Problem | None = None
+    waiting: int = 0
 
     @property
     def complete(self) -> bool:
@@ -272,6 +276,7 @@ async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are
         unreachable=unreachable,
         judge_down=panel.halted,
         refused=panel.refused,
+        waiting=len(desk.waiting),
     )
 
 

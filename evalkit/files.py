@@ -83,10 +83,18 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
         ) from error
 
 
-def cut_torn_line(descriptor: int, content: bytes) -> bytes:
-    """Cut off the last line of a file with this content if it has no end; gives what is left."""
+def cut_torn_line(descriptor: int, path: Path) -> bytes:
+    """Cut off the last line of a file if it has no end; gives what is left.
+
+    Raises:
+        StoreError: the file cannot be read or cut.
+    """
+    content = read_stored(path)
     whole = content[: content.rfind(b"\n") + 1]
-    os.ftruncate(descriptor, len(whole))
+    try:
+        os.ftruncate(descriptor, len(whole))
+    except OSError as error:
+        raise StoreError(f"{path}: could not be cut: {reason_of(error)}.") from error
     return whole
 
 

@@ -11,7 +11,6 @@ from typing import Literal
 import msgspec
 
 from evalkit.breakdown import CallSummary, summarise_calls
-from evalkit.gating.limits import read_value
 from evalkit.packing import pack
 from evalkit.records import Json, Rule, Run
 from evalkit.samples import CaseScores, ScoreTable, quantile, tabulate
@@ -149,6 +148,8 @@ def bound_mean(
     """What a metric's mean may be on other cases like these, in 90 of 100 sets; None where it is not known."""
     if not any(case.values for case in cases):
         return None, None
+    from evalkit.gating.limits import read_value  # noqa: PLC0415 - numpy, which readers of rows need not
+
     low, high = read_value(Rule(metric=metric, min=0.0), unit, cases).interval
     return (low if isfinite(low) else None, high if isfinite(high) else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.digest import digest
 
@@ -54,6 +55,11 @@ class HumanLabel:
             self.criterion,
             self.rater,
         )
+
+
+def labels_path(evalset: Path, name: str) -> Path:
+    """Where the labels of answers to a set are."""
+    return evalset.parent / "labels" / f"{name}.yaml"
 
 
 def labels_of(labels: Iterable[HumanLabel], rubric: str) -> tuple[HumanLabel, ...]:

@@ -39,11 +39,10 @@ DEFAULT_METRICS = (MetricSpec(ref="exact_match", name="exact_match"),)
 """What a set without `metrics:` is scored by."""
 
 ROOM = 4
-"""For each agent or judge at work, how many trials are under way; the others wait for one of them.
+"""For each agent or judge at work, how many trials may be under way; the others wait for one of them.
 
 A judge that comes late or has to pause then finds a queue to catch up with, and no agent stands idle
-meanwhile. Where a judge is down for good, as many agents may have been asked before that is known; their
-answers are stored.
+meanwhile.
 """
 
 DEFAULT_GATE = (Rule(must_pass=()),)

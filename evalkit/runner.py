@@ -75,6 +75,31 @@ def trial_seed(seed: int, case_id: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4])
 
 
+class Room:
+    """Room for the trials that are under way: little until one is scored, then more.
+
+    What keeps every trial from being scored is thus found out before many agents were asked.
+    """
+
+    def __init__(self, first: int, most: int) -> None:
+        self._free = asyncio.Semaphore(first)
+        self._more = most - first
+
+    async def enter(self) -> None:
+        """Wait for a place, first come, first served."""
+        await self._free.acquire()
+
+    def leave(self) -> None:
+        """Give a place up."""
+        self._free.release()
+
+    def widen(self) -> None:
+        """Let in as many as there may be."""
+        while self._more > 0:
+            self._more -= 1
+            self._free.release()
+
+
 class TrialStore(Protocol):
     """Where trials are stored as they come along."""
 
@@ -110,7 +135,7 @@ class Runner:
         self._store = store
         self._halted = halted
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self.room = asyncio.Semaphore(limits.room)
+        self.room = Room(2 * limits.concurrency, limits.room)
         self._lost_in_a_row = 0
         self._any_answer = False
 
@@ -138,7 +163,7 @@ class Runner:
         return other
 
     async def run_one(self, assignment: Assignment) -> None:
-        """Run one trial, for which there is room, and save it."""
+        """Run one trial, for which there is room, and save it; its answer first if its scores take long."""
         try:
             trial = assignment.answered
             if trial is None:
@@ -149,9 +174,12 @@ class Runner:
             scores: tuple[Score, ...] = ()
             if trial.output.error is None:
                 scores = await score_output(assignment.case, assignment.scorers, trial.output)
-            self._store.save(replace(trial, scores=scores))
+            scored = replace(trial, scores=scores)
+            self._store.save(scored)
+            if scored.state == "scored":
+                self.room.widen()
         finally:
-            self.room.release()
+            self.room.leave()
 
     async def _ask(self, assignment: Assignment) -> Trial:
         seed = trial_seed(self._seed, assignment.case.id, assignment.number)
@@ -206,7 +234,7 @@ async def _start_all(work: Iterable[Work], stop: StopSign) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for runner, assignment in work:
-                await runner.room.acquire()
+                await runner.room.enter()
                 if stop.asked.is_set() or runner.is_at_end:
                     break
                 group.create_task(runner.run_one(assignment))

@@ -28,7 +28,7 @@ SpansByTrial = Mapping[tuple[str, int], tuple[Span, ...]]
 
 
 class SpanWriter:
-    """Appends the spans of finished trials; there is no file until a trial has some.
+    """Appends the spans of trials whose agent has answered; there is no file until a trial has some.
 
     Of several lines for one trial the last counts. Whoever writes holds the run's lock.
 
@@ -46,7 +46,7 @@ class SpanWriter:
 
     def _reopen(self) -> None:
         self._descriptor = open_to_append(self._path)
-        whole = cut_torn_line(self._descriptor, read_stored(self._path))
+        whole = cut_torn_line(self._descriptor, self._path)
         self._sha256.update(whole)
         self._known = set(_read_lines(whole))
 

@@ -1,8 +1,9 @@
 """Runs on disk: `run.json` before the first call, `trials.jsonl` line by line, `summary.json` last.
 
 A run is a folder `.evalkit/runs/<id>/`. A line of `trials.jsonl` that was written whole is never
-lost: kill -9 can only tear the last line, which a reader drops and a resumed run cuts off. The
-absence of `summary.json` is what tells that a run is unfinished.
+lost: kill -9 can only tear the last line, which a reader drops and a resumed run cuts off. Meanwhile
+`answers.jsonl` has what waits for its scores, and `spans.jsonl` the steps. The absence of `summary.json`
+is what tells that a run is unfinished.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class RunWriter:
         """
         descriptor = _open_locked(folder / TRIALS_FILE)
         try:
-            cut_torn_line(descriptor, read_stored(folder / TRIALS_FILE))
+            cut_torn_line(descriptor, folder / TRIALS_FILE)
             for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -161,7 +162,7 @@ class RunWriter:
     def append(self, trial: Trial, *, rescored: bool = False) -> None:
         """Store one finished trial, its spans first; when this returns, kill -9 cannot lose it.
 
-        The spans of a trial that only has other scores now are there already.
+        The spans of a trial that was kept, or that only has other scores now, are there already.
         """
         key = (trial.case_id, trial.number)
         if not rescored and key not in self._waiting:
@@ -195,12 +196,12 @@ class RunWriter:
             write_whole(self.folder / SUMMARY_FILE, canonical({CHANGED: changed}))
             raise StoreError(changed_text(self.folder, changed))
         write_whole(self.folder / SUMMARY_FILE, canonical({**summary, "sha256": written}))
-        self._answers.remove()
         if self._spans.digest is not None:
             # 150 ms of imports that a run without spans is spared.
             from evalkit.tracing.columns import write_columns  # noqa: PLC0415
 
             write_columns(self.folder)
+        self._answers.remove()
 
     def close(self) -> None:
         """Release the lock."""

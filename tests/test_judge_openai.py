@@ -285,6 +285,73 @@ def test_nobody_waits_for_the_mode_whose_turn_would_come_before_it_is_known() ->
     assert len(session.server.asked) == AT_ONCE
 
 
+def test_no_question_guesses_where_it_would_only_stand_in_the_way() -> None:
+    """One at a time, whatever does not heed the mode is paid for once a mode, not once a guess."""
+
+    def choose(asked: Asked) -> Play:
+        if mode_of(asked.json) == "tool":
+            said = json.dumps(honest(read_asking(asked.json)))
+            call = {"function": {"name": "give_verdict", "arguments": said}}
+            return json_reply(completion(None, "tool_calls", tool_calls=[call]))
+        return json_reply(completion("Right, I would say."))
+
+    session = ask(By(choose), *quick(12), concurrency=1)
+    assert [mode_of(body) for body in session.bodies] == ["json_schema", *["tool"] * 12]
+
+
+def test_no_question_guesses_where_money_is_counted() -> None:
+    prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
+    session = ask(FINE, *quick(12), prices=prices, max_cost_usd=0.05)
+    assert len(session.server.asked) == 1
+    assert "max_cost_usd" in session.judge.down
+
+
+def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile() -> None:
+    def choose(asked: Asked) -> Play:
+        mode = mode_of(asked.json)
+        if mode == "json_schema" and "Paris 0" not in asked.body.decode():
+            return reply("", status=429, headers={"Retry-After": "1"})
+        return refusing("json_schema")(asked)
+
+    session = ask(By(choose), *quick(AT_ONCE))
+    assert {reading.state for reading in session.readings} == {"scored"}
+    modes = Counter(mode_of(body) for body in session.bodies)
+    assert modes == {"json_schema": AT_ONCE, "tool": AT_ONCE}
+
+
+@pytest.mark.parametrize("first", ["slow", "prose"])
+def test_a_guess_that_was_right_settles_the_mode_for_all(first: str) -> None:
+    """However the question that should find it out fares."""
+    others_done = asyncio.Event()
+
+    def choose(asked: Asked) -> Play:
+        fine = FINE.choose(asked)
+        seen.append(asked)
+        if len(seen) == 1 or len(json.loads(asked.body)["messages"]) > 2:
+
+            async def play_last(writer: asyncio.StreamWriter) -> bool:
+                await others_done.wait()
+                late = json_reply(completion("Right.")) if first == "prose" else fine
+                return await (late if len(seen) and asked is seen[0] else fine)(writer)
+
+            return play_last
+
+        async def play(writer: asyncio.StreamWriter) -> bool:
+            answered.append(asked)
+            if len(answered) == 19:
+                others_done.set()
+            return await fine(writer)
+
+        return play
+
+    seen: list[Asked] = []
+    answered: list[Asked] = []
+    session = ask(By(choose), *quick(20), timeout_s=20.0, attempts=1)
+    assert {reading.state for reading in session.readings} == {"scored"}
+    assert {mode_of(body) for body in session.bodies} == {"json_schema"}
+    assert len(session.server.asked) == 20 + (first == "prose")
+
+
 def test_a_guess_that_one_request_alone_is_refused_for_is_not_made_again() -> None:
     def choose(asked: Asked) -> Play:
         if "Paris 3" in asked.body.decode():

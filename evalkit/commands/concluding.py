@@ -11,6 +11,7 @@ from evalkit.execution import Execution
 from evalkit.hints import Place
 from evalkit.refs import BaselineChoice
 from evalkit.reports.report import Report
+from evalkit.spelling import count_of
 from evalkit.verdict import Verdict
 
 
@@ -52,12 +53,13 @@ def account_for_end(verdict: Verdict, execution: Execution, place: Place) -> Ver
     """The verdict, led by what ended the run early if anything did."""
     tally = verdict.tally
     done = tally.selected - tally.counts["not_run"]
+    waiting = f", and {count_of(execution.waiting, 'answer')} more" if execution.waiting else ""
     if execution.stopped_by is not None:
         return replace(
             verdict,
             outcome="undecided",
             exit_code=128 + execution.stopped_by,
-            reason=f"interrupted: {done} of {tally.selected} trials are done and stored. "
+            reason=f"interrupted: {done} of {tally.selected} trials are done and stored{waiting}. "
             f"Go on with: {place.resume(execution.run)}",
         )
     if execution.unreachable:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.baseline import baseline_path
-from evalkit.correcting import labels_path
 from evalkit.errors import EvalkitError, InvalidInput
 from evalkit.files import write_whole
 from evalkit.hints import Place
-from evalkit.labels import HumanLabel
+from evalkit.labels import HumanLabel, labels_path
 from evalkit.loading.reading import label_problem
 from evalkit.project import find_root, read_git_user
 from evalkit.records import Run

@@ -95,6 +95,11 @@ class Purse:
         self.spent_usd += cost_usd or 0.0
 
     @property
+    def is_limited(self) -> bool:
+        """Whether it can be empty."""
+        return self._most_usd is not None
+
+    @property
     def trouble(self) -> str:
         """Why nothing more is to be spent; empty while something may be."""
         if self._most_usd is None or self.spent_usd < self._most_usd:

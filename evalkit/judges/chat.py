@@ -86,22 +86,32 @@ class OpenaiChat:
 
     async def _ask_in_turn(self, call: _Call) -> Completion:
         """Ask in the mode that is known, or find it out, or guess it while another question does."""
-        dialect = self._means.dialect
-        if dialect.mode:
-            return await self._ask(call, dialect.mode)
-        guess = None
-        if dialect.lock.locked() and dialect.guesses_left:
+        dialect, guess = self._means.dialect, None
+        if self._may_guess():
             dialect.guesses_left -= 1
             guess = await self._ask(call, MODES[0])
             if not _is_of_wrong_mode(guess):
+                if not guess.error_kind:
+                    dialect.settle(MODES[0])
                 return guess
-        return await self._ask_when_known(call, guess)
+        await dialect.await_turn()
+        return await self._ask_at_turn(call, guess)
 
-    async def _ask_when_known(self, call: _Call, guess: Completion | None) -> Completion:
-        """Wait for whoever finds out the mode, or do it; a guess that was right is not made again."""
+    def _may_guess(self) -> bool:
+        means = self._means
+        is_open = means.dialect.mode is None and means.dialect.is_sought
+        return (
+            is_open
+            and means.dialect.guesses_left > 0
+            and means.limiter.has_room
+            and not means.purse.is_limited
+        )
+
+    async def _ask_at_turn(self, call: _Call, guess: Completion | None) -> Completion:
+        """Ask in the mode that is known, or find it out; a guess that was right is not made again."""
         dialect = self._means.dialect
-        async with dialect.lock:
-            if dialect.mode is None:
+        if dialect.mode is None:
+            with dialect.seeking():
                 return await self._find_mode(call, guess)
         if guess is None:
             return await self._ask(call, dialect.mode)
@@ -113,7 +123,8 @@ class OpenaiChat:
         """Ask in one mode after the other until one gets JSON; a guess is what the first came to.
 
         A mode that is refused, or answered by something that is no JSON object, is followed by the next.
-        Where none gets JSON, the first one that got any answer stays.
+        Where none gets JSON, the first one that got any answer stays. It ends once a guess of another
+        question was right.
         """
         dialect = self._means.dialect
         spent = Completion(calls=0)
@@ -122,27 +133,31 @@ class OpenaiChat:
             completion = guess or await self._ask(call, mode)
             guess = None
             spent = _add_up(spent, completion)
-            if completion.error_kind == "bad_request":
+            if not _is_of_wrong_mode(completion):
+                if not completion.error_kind:
+                    dialect.settle(mode)
+                return spent
+            if completion.error_kind:
                 refused = refused or completion
-            elif completion.error_kind:
-                return spent
-            elif _is_prose(completion):
-                answered = answered or (mode, completion)
             else:
-                dialect.mode = mode
-                return spent
+                answered = answered or (mode, completion)
+            if dialect.mode:
+                break
         if answered:
-            dialect.mode = answered[0]
+            dialect.settle(answered[0])
             return _with_costs(answered[1], spent)
         return _with_costs(refused or spent, spent)
 
     async def _ask(self, call: _Call, mode: Mode) -> Completion:
-        """Ask in a mode; a parameter that is refused is left out and costs no attempt."""
+        """Ask in a mode, or in the one that has been found since; a parameter that is refused is left out.
+
+        Leaving one out costs no attempt.
+        """
         means, spent, attempt = self._means, Completion(calls=0), 0
         timeout_s = self._spec.timeout_s
         with ExitStack() as stack:
             while not means.fuse.blown:
-                body = means.dialect.body(mode, call.schema, call.vote)
+                body = means.dialect.body(means.dialect.mode or mode, call.schema, call.vote)
                 try:
                     return _add_up(spent, await self._exchange(call, body, timeout_s))
                 except _Down:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
 
 from evalkit.agents.openai_client import Trouble, error_in
@@ -25,26 +26,52 @@ OPTIONAL = ("temperature", "seed", "max_tokens", "max_completion_tokens")
 """What a verdict can be had without."""
 
 GUESSES = 7
-"""How many questions need not wait for the mode, but are asked in the likeliest one meanwhile.
+"""How many questions at most need not wait for the mode, but are asked in the likeliest one meanwhile.
 
 A judge's controls, then, are under way at once, and a key that is refused is not refused to everybody.
 """
 
 
 class Dialect:
-    """The mode and the parameters of requests; whoever finds the mode out holds the `lock`.
+    """The mode and the parameters of requests.
 
-    `mode` is None until it is known.
+    `mode` is None until it is known; `is_sought` while one question finds it out, for whose turn to do
+    that the others wait.
     """
 
     def __init__(
         self, parameters: Mapping[str, Json], extra: Mapping[str, Json] | None = None
     ) -> None:
         self.mode: Mode | None = None
-        self.lock = asyncio.Lock()
+        self.is_sought = False
         self.guesses_left = GUESSES
+        self._news = asyncio.Event()
         self._extra = dict(extra or {})
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
+
+    def settle(self, mode: Mode) -> None:
+        """Ask in this mode for the rest of the run, unless another was found before."""
+        self.mode = self.mode or mode
+        self._tell()
+
+    @contextmanager
+    def seeking(self) -> Iterator[None]:
+        """Find the mode out, while others wait."""
+        self.is_sought = True
+        try:
+            yield
+        finally:
+            self.is_sought = False
+            self._tell()
+
+    async def await_turn(self) -> None:
+        """Wait until the mode is known, or nobody seeks it any more."""
+        while self.mode is None and self.is_sought:
+            await self._news.wait()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     def body(self, mode: Mode, schema: Json, vote: int) -> dict[str, Json]:
         """What a request holds beside model and messages; every vote has a seed of its own."""

@@ -24,13 +24,18 @@ class Limiter:
         self._since_change = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a call that asks for it now need not wait."""
+        return self._under_way < self.limit and not self._waiting
+
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
         """Wait for room, first come, first served; yields the episode in which the call begins."""
-        if self._under_way >= self.limit or self._waiting:
-            await self._queue()
-        else:
+        if self.has_room:
             self._under_way += 1
+        else:
+            await self._queue()
         try:
             yield self._episode
         finally:
