@@ -179,6 +179,20 @@ def test_checking_a_set_loads_no_numbers(tmp_path: Path) -> None:
     assert not loaded & {"numpy", "aiohttp", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
 
 
+def test_looking_at_stored_runs_weighs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agent.py").write_text("def answer(text):\n    return text\n")
+    evalset = tmp_path / "set.yaml"
+    evalset.write_text(
+        "agent: {python: ./agent.py:answer}\ncases:\n- {id: a, input: x, expected: x}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    loaded_by("run", str(evalset))
+    for command in (["traces"], ["history", str(evalset)], ["repair", "latest"]):
+        assert not loaded_by(*command) & {"numpy", "pandas", "openai"}, command
+
+
 def test_no_module_outgrows_a_reader() -> None:
     long = {
         name: count
