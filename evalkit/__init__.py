@@ -3,24 +3,24 @@
 # As type checkers know it, without the time that importing `typing` takes.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from evalkit.frames import load_run as load_run
-    from evalkit.frames import load_runs as load_runs
-    from evalkit.recording import span as span
-    from evalkit.records import Case as Case
-    from evalkit.records import Output as Output
-    from evalkit.records import Score as Score
-    from evalkit.spans import Span as Span
+    from evalkit.core.eval_set import Case as Case
+    from evalkit.core.spans import Span as Span
+    from evalkit.core.trial import Output as Output
+    from evalkit.core.trial import Score as Score
+    from evalkit.store.frames import load_run as load_run
+    from evalkit.store.frames import load_runs as load_runs
+    from evalkit.trace.recording import span as span
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Case": "evalkit.records",
-    "Output": "evalkit.records",
-    "Score": "evalkit.records",
-    "Span": "evalkit.spans",
-    "load_run": "evalkit.frames",
-    "load_runs": "evalkit.frames",
-    "span": "evalkit.recording",
+    "Case": "evalkit.core.eval_set",
+    "Output": "evalkit.core.trial",
+    "Score": "evalkit.core.trial",
+    "Span": "evalkit.core.spans",
+    "load_run": "evalkit.store.frames",
+    "load_runs": "evalkit.store.frames",
+    "span": "evalkit.trace.recording",
 }
 """Where each public name lives. It is loaded when first asked for, so that `evalkit --version` and
 every worker start without it."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gc
 
-GARBAGE_THRESHOLD = 50_000
+GC_THRESHOLD = 50_000
 """So many more objects alive than before call for a look for garbage; Python's own 700 costs a tenth of a
 start, because what is imported stays."""
 
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.set_threshold(GC_THRESHOLD)
     try:
-        from evalkit.cli import main as run_command_line  # noqa: PLC0415 - typer, and the garbage it leaves
+        from evalkit.cli.app import main as run_command_line  # noqa: PLC0415 - typer, and the garbage it leaves
 
         run_command_line()
     finally:

@@ -10,9 +10,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import msgspec
 
-from evalkit.errors import InvalidInput
-from evalkit.records import AgentSpec, Json, Problem
-from evalkit.text import one_line
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.core.safe_text import one_line
 
 SHORTHAND = ""
 """The key under which a spec keeps a value that was given in place of a mapping of arguments."""
@@ -32,7 +34,7 @@ def read_arguments(
     Raises:
         InvalidInput: every key that is unknown, missing or of another type.
     """
-    arguments, messages = bind_given(spec.args, shape, shorthand=shorthand)
+    arguments, messages = convert_arguments(spec.args, shape, shorthand=shorthand)
     if arguments is None:
         raise InvalidInput(
             [Problem(message=f"{spec.kind}: {message}", where=spec.where) for message in messages]
@@ -40,7 +42,7 @@ def read_arguments(
     return arguments
 
 
-def bind_given(
+def convert_arguments(
     given: Mapping[str, Json], shape: Callable[..., Arguments], *, shorthand: str
 ) -> tuple[Arguments | None, list[str]]:
     """The record of some arguments, or None and what is wrong with them."""
@@ -52,7 +54,7 @@ def bind_given(
             try:
                 values[name] = msgspec.convert(given[name], wanted, strict=True)
             except msgspec.ValidationError:
-                messages.append(_describe_mistype(name, wanted, given[name]))
+                messages.append(_describe_type_error(name, wanted, given[name]))
     return (None, messages) if messages else (shape(**values), [])
 
 
@@ -72,7 +74,7 @@ def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  #
             yield f"{name!r} is missing. Give it as {_describe_type(get_type_hints(shape)[name])}."
 
 
-def _describe_mistype(name: str, wanted: object, value: Json) -> str:
+def _describe_type_error(name: str, wanted: object, value: Json) -> str:
     shown = one_line(repr(value), SHOWN_WIDTH)
     message = f"{name!r} must be {_describe_type(wanted)}, not {shown}."
     members = value.values() if isinstance(value, dict) else value

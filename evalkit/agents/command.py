@@ -17,26 +17,28 @@ from typing import Literal
 from urllib.parse import quote
 
 from evalkit.agents.arguments import SHORTHAND, read_arguments
-from evalkit.agents.child import Command, Ended, run_command
-from evalkit.agents.received import NotJson, decode_text, read_json
-from evalkit.agents.replies import to_output
-from evalkit.agents.templates import (
+from evalkit.agents.placeholders import (
     Template,
     fill_text,
     find_template_problems,
-    messages_of,
     parse_template,
+    to_messages,
 )
-from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
-from evalkit.environment import child_environment, problems_with_names
-from evalkit.errors import InvalidInput
-from evalkit.processes import MARK_VARIABLE, kill_marked
-from evalkit.records import AgentError, AgentSpec, Case, Output, Problem, Request, Surroundings
-from evalkit.text import head, tail
-from evalkit.tracing.inviting import Tracing
-from evalkit.tracing.receiver import open_receiver
+from evalkit.agents.reply import to_output
+from evalkit.agents.reply_text import NotJson, decode_text, read_json
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
+from evalkit.core.location import Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.safe_text import head, tail
+from evalkit.core.trial import AgentError, Output, Request
+from evalkit.trace.receiver import TraceEnvironment, open_receiver
+from evalkit.worker.child_command import Command, CommandResult, run_command
+from evalkit.worker.environment import build_child_environment, find_name_problems
+from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
 
-PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Why a start fails that may succeed later: no process, memory or file descriptor left just now."""
 
 
@@ -55,11 +57,11 @@ class CommandArguments:
     cwd: str = "."
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
     """Find wrong arguments, a program that is not there, and cases that lack what argv asks for."""
     problems = [
         Problem(message=message, where=spec.where)
-        for message in problems_with_names(spec.env, surroundings.environ)
+        for message in find_name_problems(spec.env, surroundings.environ)
     ]
     try:
         arguments = _read(spec)
@@ -80,7 +82,7 @@ def entrypoint(spec: AgentSpec) -> str:
 
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: Surroundings
+    spec: AgentSpec, surroundings: RunEnvironment
 ) -> AsyncIterator[CommandAgent]:
     """Yield the agent; afterwards nothing that it started is alive.
 
@@ -95,20 +97,22 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     start = Command(
         program=_find_program(arguments, spec, surroundings),
         argv=(),
-        folder=surroundings.base / arguments.cwd,
-        environ=child_environment(surroundings.environ, spec.env, {MARK_VARIABLE: mark}),
+        folder=surroundings.set_folder / arguments.cwd,
+        environ=build_child_environment(surroundings.environ, spec.env, {MARK_VARIABLE: mark}),
     )
     async with open_receiver() as receiver:
         try:
-            yield CommandAgent(arguments, start, Tracing.of(receiver, spec, surroundings))
+            yield CommandAgent(
+                arguments, start, TraceEnvironment.for_run(receiver, spec, surroundings)
+            )
         finally:
-            kill_marked(mark)
+            kill_marked_processes(mark)
 
 
 def _read(spec: AgentSpec) -> CommandArguments:
     line = spec.args.get(SHORTHAND, spec.args.get("argv"))
     if isinstance(line, str):
-        message = f"command: {line!r} must be a list. Write: command: {_as_list(line)}"
+        message = f"command: {line!r} must be a list. Write: command: {_to_yaml_list(line)}"
         raise InvalidInput.single(message, spec.where)
     arguments = read_arguments(spec, CommandArguments, shorthand="argv")
     if not arguments.argv:
@@ -118,7 +122,7 @@ def _read(spec: AgentSpec) -> CommandArguments:
     return arguments
 
 
-def _as_list(line: str) -> str:
+def _to_yaml_list(line: str) -> str:
     try:
         words = shlex.split(line)
     except ValueError:  # quotes that do not match
@@ -126,21 +130,23 @@ def _as_list(line: str) -> str:
     return json.dumps(words, ensure_ascii=False)
 
 
-def _find_program(arguments: CommandArguments, spec: AgentSpec, surroundings: Surroundings) -> str:
+def _find_program(
+    arguments: CommandArguments, spec: AgentSpec, surroundings: RunEnvironment
+) -> str:
     """The path of the program.
 
     Raises:
         InvalidInput: there is none, or it cannot be run.
     """
     name = arguments.argv[0]
-    folder = surroundings.base / arguments.cwd
+    folder = surroundings.set_folder / arguments.cwd
     path = folder / name
     if not folder.is_dir():
         message = f"the folder {arguments.cwd!r} ('cwd') does not exist."
     elif "{" in name:
         message = f"{name!r} names no program. The first of 'argv' is never filled in."
     elif "/" not in name:
-        search = child_environment(surroundings.environ, spec.env).get("PATH", os.defpath)
+        search = build_child_environment(surroundings.environ, spec.env).get("PATH", os.defpath)
         found = shutil.which(name, path=search)
         if found:
             return str(Path(found).absolute())
@@ -157,34 +163,40 @@ def _find_program(arguments: CommandArguments, spec: AgentSpec, surroundings: Su
 class CommandAgent:
     """Starts its command once for every request."""
 
-    def __init__(self, arguments: CommandArguments, start: Command, tracing: Tracing) -> None:
+    def __init__(
+        self, arguments: CommandArguments, start: Command, tracing: TraceEnvironment
+    ) -> None:
         self._templates: list[Template] = [parse_template(text) for text in arguments.argv]
-        has_placeholder = any(template.names for template in self._templates)
+        has_placeholder = any(template.placeholders for template in self._templates)
         self._stdin = arguments.stdin or ("none" if has_placeholder else "json")
         self._stdout = arguments.stdout
-        self._start = start
-        self._tracing = tracing
+        self._base_command = start
+        self._trace_environment = tracing
 
     async def answer(self, request: Request) -> Output:
         """Run the command once; it and everything it started is dead afterwards."""
-        with self._tracing.collector.trace() as trace:
-            output = await self._run(request, self._tracing.variables(trace, request))
+        with self._trace_environment.collector.open_trace() as trace:
+            output = await self._run(
+                request, self._trace_environment.trial_variables(trace, request)
+            )
             # Exporters wait for an answer, so that what an ended command has sent is all here.
-            return trace.put_into(output)
+            return trace.add_to_output(output)
 
     async def _run(self, request: Request, variables: Mapping[str, str]) -> Output:
         argv = tuple(_to_bytes(fill_text(template, request)) for template in self._templates)
         if any(b"\0" in argument for argument in argv):
             message = "the request holds a NUL character, which no command line can. Use stdin."
             return Output(error=AgentError(kind="bad_request", message=message))
-        mark = f"{self._start.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
+        mark = f"{self._base_command.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
         command = replace(
-            self._start,
+            self._base_command,
             argv=argv,
-            environ={**self._start.environ, **variables, MARK_VARIABLE: mark},
+            environ={**self._base_command.environ, **variables, MARK_VARIABLE: mark},
         )
         try:
-            ended = await run_command(command, self._stdin_of(request), timeout_s=request.timeout_s)
+            ended = await run_command(
+                command, self._build_stdin(request), timeout_s=request.timeout_s
+            )
         except OSError as error:
             return Output(error=_describe_failed_start(error))
         failure = _describe_failure(ended, request.timeout_s)
@@ -192,12 +204,12 @@ class CommandAgent:
             return Output(error=failure, latency_s=ended.latency_s)
         return self._read_stdout(ended)
 
-    def _stdin_of(self, request: Request) -> bytes | None:
+    def _build_stdin(self, request: Request) -> bytes | None:
         if self._stdin == "none":
             return None
         if self._stdin == "text":
             return _to_bytes(request.text)
-        messages = messages_of(request.messages)
+        messages = to_messages(request.messages)
         question = {
             "input": messages if request.is_conversation else request.text,
             "messages": messages,
@@ -207,7 +219,7 @@ class CommandAgent:
         }
         return json.dumps(question).encode()
 
-    def _read_stdout(self, ended: Ended) -> Output:
+    def _read_stdout(self, ended: CommandResult) -> Output:
         # The newline that print() and echo end with is no part of the answer.
         printed = ended.stdout.removesuffix(b"\n").removesuffix(b"\r")
         text, flags = decode_text(printed)
@@ -217,7 +229,9 @@ class CommandAgent:
             reply = read_json(text)
         except NotJson as wrong:
             message = f"stdout is {wrong}. Print one JSON value, or set stdout: text."
-            error = AgentError(kind="bad_reply", message=message, detail=head(text, MAX_DETAIL))
+            error = AgentError(
+                kind="bad_reply", message=message, detail=head(text, MAX_DETAIL_CHARS)
+            )
             return Output(error=error, latency_s=ended.latency_s, flags=flags)
         output = to_output(reply, ended.latency_s)
         return replace(output, flags=(*output.flags, *flags))
@@ -235,16 +249,16 @@ def _describe_failed_start(error: OSError) -> AgentError:
     return AgentError(
         kind="not_started",
         message=f"the command could not be started: {error.strerror or error}.",
-        retryable=error.errno in PASSING_ERRNOS,
+        retryable=error.errno in TRANSIENT_ERRNOS,
     )
 
 
-def _describe_failure(ended: Ended, timeout_s: float) -> AgentError | None:
-    detail = tail(ended.stderr_tail.decode(errors="replace"), MAX_DETAIL)
-    if ended.how == "timeout":
+def _describe_failure(ended: CommandResult, timeout_s: float) -> AgentError | None:
+    detail = tail(ended.stderr_tail.decode(errors="replace"), MAX_DETAIL_CHARS)
+    if ended.exit_reason == "timeout":
         message = f"no answer within {timeout_s:g} s; the command was killed."
         return AgentError(kind="timeout", message=message, detail=detail)
-    if ended.how == "output_too_large":
+    if ended.exit_reason == "output_too_large":
         message = f"stdout went over {MAX_REPLY_BYTES:,} bytes; the command was killed."
         return AgentError(kind="output_too_large", message=message, detail=detail)
     if ended.status is None or ended.status < 0:

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.agents import Agent
-from evalkit.records import Case, Output, Request, Turn
-from evalkit.spans import Usage
+from evalkit.agents.registry import Agent
+from evalkit.core.eval_set import Case, Turn
+from evalkit.core.spans import Usage
+from evalkit.core.trial import Output, Request
 
 
 async def converse(
@@ -20,10 +21,10 @@ async def converse(
     whole; what came before it still counts in latency, usage, cost and tool calls. `timeout_s` is
     each call's own.
     """
-    turns = turns_of(case)
+    turns = list_turns(case)
     outputs: list[Output] = []
     said: list[Turn] = []
-    to_answer = set(answered_turns(case))
+    to_answer = set(find_agent_turns(case))
     for index, turn in enumerate(turns):
         said.append(turn)
         if index not in to_answer:
@@ -45,16 +46,16 @@ async def converse(
     return join_outputs(outputs)
 
 
-def turns_of(case: Case) -> tuple[Turn, ...]:
+def list_turns(case: Case) -> tuple[Turn, ...]:
     """The turns of a case's input; plain text is one turn of the user's."""
     if isinstance(case.input, str):
         return (Turn(role="user", content=case.input),)
     return case.input
 
 
-def answered_turns(case: Case) -> tuple[int, ...]:
+def find_agent_turns(case: Case) -> tuple[int, ...]:
     """The indexes of the turns that the agent is asked to answer."""
-    turns = turns_of(case)
+    turns = list_turns(case)
     followers = [*(turn.role for turn in turns[1:]), None]
     return tuple(
         index

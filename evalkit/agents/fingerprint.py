@@ -7,45 +7,47 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from evalkit.digest import digest
-from evalkit.records import AgentSpec, Json, Surroundings
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.literals import Json
+from evalkit.core.run import RunEnvironment
+from evalkit.core.serialization import digest
 
-LONGEST_NAME = 1000
+MAX_FILE_NAME_LENGTH = 1000
 """Characters; what is longer is an argument of a command, not the name of a file."""
 
 
-def digest_sources(spec: AgentSpec, surroundings: Surroundings) -> str:
+def digest_sources(spec: AgentSpec, surroundings: RunEnvironment) -> str:
     """Digest the agent's files, as far as they are at hand.
 
     Of a Python entrypoint these are the Python files in its folder, of a command the files it names.
     What is imported from further away is not covered.
     """
-    folders = (surroundings.base, surroundings.root)
-    named = [name for word in _words(spec.args) if (name := _file_name(spec.kind, word))]
-    files = {path for name in named if (path := _find(name, folders))}
+    folders = (surroundings.set_folder, surroundings.root)
+    named = [name for word in _iter_strings(spec.args) if (name := _file_name(spec.kind, word))]
+    files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":
         files = {beside for path in files for beside in path.parent.glob("*.py")}
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)])
 
 
-def _words(value: Json) -> Iterator[str]:
+def _iter_strings(value: Json) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _words(item)
+            yield from _iter_strings(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _words(item)
+            yield from _iter_strings(item)
 
 
 def _file_name(kind: str, word: str) -> str:
     if kind == "python":
         place = word.partition(":")[0]
         word = place if place.endswith(".py") else f"{place.replace('.', '/')}.py"
-    return word if 0 < len(word) < LONGEST_NAME and "\0" not in word else ""
+    return word if 0 < len(word) < MAX_FILE_NAME_LENGTH and "\0" not in word else ""
 
 
-def _find(name: str, folders: Iterable[Path]) -> Path | None:
+def _find_file(name: str, folders: Iterable[Path]) -> Path | None:
     paths = (folder / name for folder in folders)
     return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - never raises

@@ -14,22 +14,25 @@ from multidict import CIMultiDict
 
 from evalkit import __version__
 from evalkit.agents.arguments import read_arguments
-from evalkit.agents.bodies import ReplyPaths, texts_in
-from evalkit.agents.headers import (
-    expand,
-    find_header_trouble,
-    find_unset,
-    secrets_in,
-    variables_in,
-    without_variables,
+from evalkit.agents.http_exchange import HttpAgent, HttpTarget, TracedHttpAgent
+from evalkit.agents.http_message import (
+    ReplyPaths,
+    expand_variables,
+    find_header_problems,
+    find_header_secrets,
+    find_unset_variables,
+    find_variables,
+    iter_texts,
+    strip_variables,
 )
-from evalkit.agents.http_agent import Exchange, HttpAgent
-from evalkit.agents.http_traced import TracedHttpAgent
-from evalkit.agents.network import CONNECT_S, choose_proxy, host_of, split_url
-from evalkit.agents.templates import find_template_problems, parse_template
-from evalkit.errors import InvalidInput
-from evalkit.records import AgentSpec, Case, Json, Problem, Surroundings
-from evalkit.tracing.receiver import Receiver, open_receiver
+from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, choose_proxy, get_host, split_url
+from evalkit.agents.placeholders import find_template_problems, parse_template
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.trace.receiver import SpanReceiver, open_receiver
 
 DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
 USER_AGENT = f"evalkit/{__version__}"
@@ -58,12 +61,12 @@ class HttpArguments:
     otlp_port: int | None = None
 
     @property
-    def sent_body(self) -> Json:
+    def body_template(self) -> Json:
         """The body's template: the default one, except that GET has none."""
         return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
 
     @property
-    def paths(self) -> ReplyPaths | None:
+    def reply_paths(self) -> ReplyPaths | None:
         """Where the parts of the reply are; None when it is plain text."""
         if self.text:
             return None
@@ -76,32 +79,32 @@ class HttpArguments:
         )
 
     @property
-    def shown_url(self) -> str:
+    def display_url(self) -> str:
         """The URL for messages: without user, password and variables."""
-        return without_variables(re.sub(r"//[^/]*@", "//", self.url))
+        return strip_variables(re.sub(r"//[^/]*@", "//", self.url))
 
     @property
     def server(self) -> str:
         """The host, for messages: without user and password, variables not looked up."""
-        return host_of(self.url)
+        return get_host(self.url)
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
     """Find wrong arguments, unset variables, and cases that lack what URL or body ask for."""
     try:
         arguments = _read(spec)
     except InvalidInput as invalid:
         return list(invalid.problems)
     messages = [
-        *find_unset([arguments.url, *arguments.headers.values()], surroundings.environ),
-        *_find_url_trouble(arguments, surroundings.environ),
-        *find_header_trouble(arguments.headers, surroundings.environ),
+        *find_unset_variables([arguments.url, *arguments.headers.values()], surroundings.environ),
+        *_find_url_problems(arguments, surroundings.environ),
+        *find_header_problems(arguments.headers, surroundings.environ),
         *_find_contradictions(arguments),
     ]
     return [
         *(Problem(message=f"http: {message}", where=spec.where) for message in messages),
-        *find_template_problems([arguments.shown_url], "url", spec, cases),
-        *find_template_problems([*texts_in(arguments.sent_body)], "body", spec, cases),
+        *find_template_problems([arguments.display_url], "url", spec, cases),
+        *find_template_problems([*iter_texts(arguments.body_template)], "body", spec, cases),
     ]
 
 
@@ -109,13 +112,13 @@ def _read(spec: AgentSpec) -> HttpArguments:
     return read_arguments(spec, HttpArguments, shorthand="url")
 
 
-def _find_url_trouble(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
-    if any(name not in environ for name in variables_in([arguments.url])):
+def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    if any(name not in environ for name in find_variables([arguments.url])):
         return
     # A URL may hold a password, which is why it is not shown.
-    if split_url(expand(arguments.url, environ)) is None:
+    if split_url(expand_variables(arguments.url, environ)) is None:
         yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
-    elif "{" in without_variables(arguments.server):
+    elif "{" in strip_variables(arguments.server):
         yield f"{arguments.server!r}: a placeholder may stand after the host only."
 
 
@@ -131,16 +134,16 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield f"{given[0]!r} needs 'output' beside it: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
         yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
-    templates = [arguments.shown_url, *texts_in(arguments.sent_body)]
+    templates = [arguments.display_url, *iter_texts(arguments.body_template)]
     if not any("{" in text for text in templates):
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
 
 
-def _as_template(url: str, environ: Mapping[str, str]) -> str:
+def _expand_url_template(url: str, environ: Mapping[str, str]) -> str:
     """Put in environment variables so that braces in their values are no placeholders."""
-    values = {name: environ.get(name, "") for name in variables_in([url])}
+    values = {name: environ.get(name, "") for name in find_variables([url])}
     escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
-    return expand(url, escaped)
+    return expand_variables(url, escaped)
 
 
 def entrypoint(spec: AgentSpec) -> str:
@@ -152,7 +155,7 @@ def entrypoint(spec: AgentSpec) -> str:
 
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: Surroundings
+    spec: AgentSpec, surroundings: RunEnvironment
 ) -> AsyncIterator[HttpAgent | TracedHttpAgent]:
     """Yield the agent with one session for the whole run.
 
@@ -165,14 +168,14 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     arguments = _read(spec)
     headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
     for name, value in arguments.headers.items():
-        headers[name] = expand(value, surroundings.environ)
+        headers[name] = expand_variables(value, surroundings.environ)
     async with aiohttp.ClientSession(
         headers=headers,
         connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits
         cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
     ) as session:
-        agent = HttpAgent(_describe_exchange(arguments, surroundings.environ), session)
+        agent = HttpAgent(_build_target(arguments, surroundings.environ), session)
         if arguments.otlp_port is None:
             yield agent
             return
@@ -181,7 +184,7 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
 
 
 @asynccontextmanager
-async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[Receiver]:
+async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[SpanReceiver]:
     async with AsyncExitStack() as stack:
         try:
             receiver = await stack.enter_async_context(open_receiver(port))
@@ -194,13 +197,13 @@ async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[Receiver]:
         yield receiver
 
 
-def _describe_exchange(arguments: HttpArguments, environ: Mapping[str, str]) -> Exchange:
-    return Exchange(
+def _build_target(arguments: HttpArguments, environ: Mapping[str, str]) -> HttpTarget:
+    return HttpTarget(
         server=arguments.server,
         method=arguments.method,
-        url=parse_template(_as_template(arguments.url, environ)),
-        body=arguments.sent_body,
-        paths=arguments.paths,
-        proxy=choose_proxy(urlsplit(expand(arguments.url, environ)), environ),
-        secrets=secrets_in(arguments.headers, environ),
+        url=parse_template(_expand_url_template(arguments.url, environ)),
+        body=arguments.body_template,
+        reply_paths=arguments.reply_paths,
+        proxy=choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ),
+        secrets=find_header_secrets(arguments.headers, environ),
     )

@@ -8,27 +8,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from evalkit.agents.arguments import read_arguments
-from evalkit.agents.chat import NoAnswer, read_completion
-from evalkit.agents.network import host_of
-from evalkit.agents.openai_client import NO_TRANSPORT, ChatClient, Endpoint, Trouble, connect
-from evalkit.agents.received import NotJson, decode_text, read_json
-from evalkit.agents.replies import to_output
-from evalkit.agents.templates import messages_of
-from evalkit.caps import MAX_DETAIL
-from evalkit.errors import InvalidInput
-from evalkit.records import (
-    AgentError,
-    AgentSpec,
-    Case,
-    Json,
-    Output,
-    Problem,
-    Request,
-    Surroundings,
+from evalkit.agents.completion import NoAnswer, read_completion
+from evalkit.agents.network_errors import get_host
+from evalkit.agents.openai_client import (
+    MISSING_TRANSPORT_MESSAGE,
+    ChatClient,
+    ChatRequestError,
+    Endpoint,
+    connect,
 )
-from evalkit.text import head
+from evalkit.agents.placeholders import to_messages
+from evalkit.agents.reply import to_output
+from evalkit.agents.reply_text import NotJson, decode_text, read_json
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.limits import MAX_DETAIL_CHARS
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.safe_text import head
+from evalkit.core.trial import AgentError, Output, Request
 
-OWN_KEYS = ("model", "messages", "temperature", "max_tokens", "stream", "n")
+RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "stream", "n")
 """What `extra` may not hold: it is said elsewhere, or would make the reply unreadable."""
 
 CUT_OFF = "cut_off"
@@ -51,35 +52,35 @@ class OpenaiArguments:
     max_tokens: int | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
 
-    def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
+    def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Where the model is."""
-        return Endpoint.of(self.base_url, self.api_key_env, environ)
+        return Endpoint.resolve(self.base_url, self.api_key_env, environ)
 
     @property
-    def body(self) -> dict[str, Json]:
+    def request_body(self) -> dict[str, Json]:
         """What the body of a request holds beside model and messages."""
         given = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         return {key: value for key, value in given.items() if value is not None} | {**self.extra}
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:  # noqa: ARG001 - it takes any case
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:  # noqa: ARG001 - it takes any case
     """Find wrong arguments and a missing key."""
     try:
         arguments = _read(spec)
     except InvalidInput as invalid:
         return list(invalid.problems)
     messages = [
-        *_find_trouble(arguments),
-        *arguments.endpoint(surroundings.environ).find_trouble(),
+        *_find_argument_problems(arguments),
+        *arguments.resolve_endpoint(surroundings.environ).find_problems(),
     ]
     return [Problem(message=f"openai: {message}", where=spec.where) for message in messages]
 
 
-def _find_trouble(arguments: OpenaiArguments) -> Iterator[str]:
+def _find_argument_problems(arguments: OpenaiArguments) -> Iterator[str]:
     if not arguments.model:
         yield "'model' is empty. Give the model's name."
     for key in arguments.extra:
-        if key in OWN_KEYS:
+        if key in RESERVED_KEYS:
             place = (
                 "beside 'extra'" if key in ("model", "temperature", "max_tokens") else "by evalkit"
             )
@@ -93,13 +94,13 @@ def _read(spec: AgentSpec) -> OpenaiArguments:
 def entrypoint(spec: AgentSpec) -> str:
     """The model, and the host it is asked at unless that is the usual one."""
     arguments = _read(spec)
-    host = host_of(arguments.base_url or "")
+    host = get_host(arguments.base_url or "")
     return f"{arguments.model} at {host}" if host else arguments.model
 
 
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: Surroundings
+    spec: AgentSpec, surroundings: RunEnvironment
 ) -> AsyncIterator[OpenaiAgent]:
     """Yield the agent with one client for the whole run.
 
@@ -110,11 +111,11 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     if problems:
         raise InvalidInput(problems)
     arguments = _read(spec)
-    endpoint = arguments.endpoint(surroundings.environ)
+    endpoint = arguments.resolve_endpoint(surroundings.environ)
     try:
         client = connect(endpoint, arguments.model)
     except RuntimeError as missing:
-        raise InvalidInput.single(f"openai: {NO_TRANSPORT}", spec.where) from missing
+        raise InvalidInput.single(f"openai: {MISSING_TRANSPORT_MESSAGE}", spec.where) from missing
     try:
         yield OpenaiAgent(arguments, endpoint, client)
     finally:
@@ -131,13 +132,15 @@ class OpenaiAgent:
 
     async def answer(self, request: Request) -> Output:
         """Ask once; the deadline holds for the exchange as a whole."""
-        messages = messages_of(request.messages)
+        messages = to_messages(request.messages)
         if self._arguments.system is not None:
             messages.insert(0, {"role": "system", "content": self._arguments.system})
         started = time.monotonic()
         try:
-            body, flags = await self._client.post(messages, self._arguments.body, request.timeout_s)
-        except Trouble as trouble:
+            body, flags = await self._client.post(
+                messages, self._arguments.request_body, request.timeout_s
+            )
+        except ChatRequestError as trouble:
             return Output(error=trouble.error, latency_s=time.monotonic() - started)
         return self._read(body, flags, time.monotonic() - started)
 
@@ -149,7 +152,7 @@ class OpenaiAgent:
             error = AgentError(
                 kind="bad_reply",
                 message=f"{self._server} sent {wrong}.",
-                detail=head(text, MAX_DETAIL),
+                detail=head(text, MAX_DETAIL_CHARS),
             )
             return Output(error=error, latency_s=latency_s)
         cut_off = (CUT_OFF,) if output.metadata.get("finish_reason") == "length" else ()

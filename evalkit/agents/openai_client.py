@@ -7,29 +7,40 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.agents.network import (
-    CONNECT_S,
-    causes_of,
+from evalkit.agents.network_errors import (
+    CONNECT_TIMEOUT_S,
     connection_error,
-    host_of,
+    get_host,
     is_loopback,
+    iter_causes,
     split_url,
     status_error,
     timeout_error,
     too_large_error,
 )
-from evalkit.agents.received import NotJson, TooLarge, decode_text, read_capped, read_json, redact
-from evalkit.records import AgentError, Json
+from evalkit.agents.reply_text import (
+    NotJson,
+    ReplyTooLarge,
+    decode_text,
+    read_capped,
+    read_json,
+    redact,
+)
+from evalkit.core.literals import Json
+from evalkit.core.trial import AgentError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+
 OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_KEY_NAME = "OPENAI_API_KEY"
-NO_KEY = "none"
+DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+PLACEHOLDER_KEY = "none"
 """What the client sends, since it must send something, to a server on this machine."""
 
-NO_TRANSPORT = "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
+MISSING_TRANSPORT_MESSAGE = (
+    "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,35 +52,35 @@ class Endpoint:
     """
 
     url: str
-    key_name: str
+    key_variable: str
     key: str
-    is_named: bool
+    is_key_named: bool
 
     @classmethod
-    def of(
+    def resolve(
         cls, base_url: str | None, api_key_env: str | None, environ: Mapping[str, str]
     ) -> Endpoint:
         """The endpoint that a set names, or the usual one."""
-        key_name = api_key_env or DEFAULT_KEY_NAME
+        key_name = api_key_env or DEFAULT_KEY_VARIABLE
         return cls(
             url=base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL,
-            key_name=key_name,
+            key_variable=key_name,
             key=environ.get(key_name, ""),
-            is_named=bool(api_key_env),
+            is_key_named=bool(api_key_env),
         )
 
     @property
     def server(self) -> str:
         """Host and port, for messages."""
-        return host_of(self.url)
+        return get_host(self.url)
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is on this machine."""
         url = split_url(self.url)
         return url is not None and is_loopback(url.hostname)
 
-    def find_trouble(self) -> Iterator[str]:
+    def find_problems(self) -> Iterator[str]:
         """A message for what would keep anybody from being asked."""
         url = split_url(self.url)
         if url is None or not url.netloc.isascii():
@@ -79,14 +90,14 @@ class Endpoint:
                 "'base_url' may not hold a user or a password: it is stored with the set. Name the "
                 "variable that holds the key with 'api_key_env', or add a header by ${NAME}."
             )
-        elif not self.key and (self.is_named or not self.is_here):
+        elif not self.key and (self.is_key_named or not self.is_local):
             yield (
-                f"environment variable {self.key_name!r}, which holds the key, is not set. "
+                f"environment variable {self.key_variable!r}, which holds the key, is not set. "
                 f"Set it, or name another one with 'api_key_env'."
             )
 
 
-class Refused(Exception):
+class HttpStatusError(Exception):
     """A reply whose status is not one of success."""
 
     def __init__(self, status: int, retry_after: str | None, body: bytes) -> None:
@@ -96,7 +107,7 @@ class Refused(Exception):
         self.body = body
 
 
-class Trouble(Exception):
+class ChatRequestError(Exception):
     """No reply of success could be had; `status` and `body` are those of the one that came, if one did."""
 
     def __init__(self, error: AgentError, status: int = 0, body: Json = None) -> None:
@@ -116,12 +127,12 @@ class _HttpResponse(Protocol):
     def aiter_bytes(self) -> AsyncIterator[bytes]: ...
 
 
-async def _stop_if_refused(response: _HttpResponse) -> None:
+async def _raise_for_status(response: _HttpResponse) -> None:
     # Left to itself the client reads the body of an error without a cap, and with httpx 0.28 leaves the
     # connection open when the deadline cuts that short. A hook that raises closes it.
     if not response.is_success:
         body = await read_capped(response.aiter_bytes())
-        raise Refused(response.status_code, response.headers.get("retry-after"), body)
+        raise HttpStatusError(response.status_code, response.headers.get("retry-after"), body)
 
 
 class ChatClient:
@@ -153,23 +164,21 @@ class ChatClient:
         server = self._endpoint.server
         try:
             async with asyncio.timeout(timeout_s):
-                received = await self._exchange(messages, body)
+                received = await self._send(messages, body)
         except TimeoutError:
-            raise Trouble(timeout_error(timeout_s, server)) from None
+            raise ChatRequestError(timeout_error(timeout_s, server)) from None
         except UnicodeEncodeError:
             message = (
                 "the conversation holds half a character (a lone surrogate), which UTF-8 cannot."
             )
-            raise Trouble(AgentError(kind="bad_request", message=message)) from None
+            raise ChatRequestError(AgentError(kind="bad_request", message=message)) from None
         except Exception as trouble:
             # Which of the exceptions of openai, httpx, httpx2 and aiohttp comes through depends on
             # the client's version and on how far the reply had come.
-            raise self._name_trouble(trouble) from trouble
+            raise self._to_chat_error(trouble) from trouble
         return redact(received, self._secrets)
 
-    async def _exchange(
-        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]
-    ) -> bytes:
+    async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
         import openai  # noqa: PLC0415 - loaded by `connect`
 
         # The body as it came: the client takes HTML for text, checks no types, and lets
@@ -179,22 +188,22 @@ class ChatClient:
             model=self._model,
             messages=(),
             extra_body={"messages": messages, **body},
-            timeout=openai.Timeout(None, connect=CONNECT_S),
+            timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
         ) as response:
             return await read_capped(response.iter_bytes())
 
-    def _name_trouble(self, trouble: Exception) -> Exception:
+    def _to_chat_error(self, trouble: Exception) -> Exception:
         """The trouble by its right name; an exception that is none of the network's stays what it is."""
-        for cause in causes_of(trouble):
+        for cause in iter_causes(trouble):
             match cause:
-                case Refused():
-                    return self._read_refusal(cause)
-                case TooLarge():
-                    return Trouble(too_large_error(self._endpoint.server))
+                case HttpStatusError():
+                    return self._to_status_error(cause)
+                case ReplyTooLarge():
+                    return ChatRequestError(too_large_error(self._endpoint.server))
         error = connection_error(trouble, self._endpoint.server)
-        return Trouble(error) if error is not None else trouble
+        return ChatRequestError(error) if error is not None else trouble
 
-    def _read_refusal(self, refused: Refused) -> Trouble:
+    def _to_status_error(self, refused: HttpStatusError) -> ChatRequestError:
         status, server = refused.status, self._endpoint.server
         body, _ = redact(refused.body, self._secrets)
         text = decode_text(body)[0]
@@ -203,7 +212,7 @@ class ChatClient:
             message = f"{server} redirects. Write the final address as 'base_url'."
             error = replace(error, kind="redirect", message=message)
         elif status in (401, 403):
-            message = f"{server} refused the key in {self._endpoint.key_name} (HTTP {status})."
+            message = f"{server} refused the key in {self._endpoint.key_variable} (HTTP {status})."
             error = replace(error, kind="auth", message=message)
         elif status == 404:
             message = f"{server} knows no model {self._model!r} or no such path."
@@ -211,14 +220,14 @@ class ChatClient:
         try:
             said = read_json(text)
         except NotJson:
-            return Trouble(error, status, text)
+            return ChatRequestError(error, status, text)
         # An empty account is told by the status of too many requests, but waiting does not fill it.
-        if error_in(said).get("code") == "insufficient_quota":
+        if find_error(said).get("code") == "insufficient_quota":
             error = replace(error, retryable=False)
-        return Trouble(error, status, said)
+        return ChatRequestError(error, status, said)
 
 
-def error_in(body: Json) -> Mapping[str, Any]:
+def find_error(body: Json) -> Mapping[str, Any]:
     """What the usual place in a reply says of an error; empty when it says nothing."""
     error = body.get("error") if isinstance(body, Mapping) else None
     return error if isinstance(error, Mapping) else {}
@@ -243,10 +252,10 @@ def connect(  # noqa: PLR0913 - each is a header of every request
     # A quarter to a third less CPU per call than the default transport at 20 calls in flight, and less
     # than half of it at 200, where the default one's pool is quadratic.
     transport = openai.DefaultAioHttpClient(
-        follow_redirects=False, event_hooks={"response": [_stop_if_refused]}
+        follow_redirects=False, event_hooks={"response": [_raise_for_status]}
     )
     client = openai.AsyncOpenAI(
-        api_key=endpoint.key or NO_KEY,
+        api_key=endpoint.key or PLACEHOLDER_KEY,
         base_url=endpoint.url,
         max_retries=0,  # evalkit retries, within its own budget
         http_client=transport,

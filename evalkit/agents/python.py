@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from evalkit.agents.arguments import read_arguments
-from evalkit.agents.replies import to_output
-from evalkit.environment import problems_with_names
-from evalkit.errors import InvalidInput
-from evalkit.records import AgentSpec, Case, Json, Output, Problem, Request, Surroundings
-from evalkit.sources import Unreadable, locate_inside, read_file
-from evalkit.tracing.told import put_told
-from evalkit.worker.pool import Target, WorkerPool, open_pool
+from evalkit.agents.reply import to_output
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
+from evalkit.core.trial import Output, Request
+from evalkit.trace.normalizer import add_worker_spans
+from evalkit.worker.environment import find_name_problems
+from evalkit.worker.pool import TargetSpec, WorkerPool, open_pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,18 +46,18 @@ class PythonAgent:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
             output = to_output(reply.value, reply.duration_s)
-        return put_told(output, reply.told)
+        return add_worker_spans(output, reply.span_payload)
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:  # noqa: ARG001 - every case suits a function
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:  # noqa: ARG001 - every case suits a function
     """Find wrong arguments and a file that is not there; nothing is imported to see."""
-    messages = problems_with_names(spec.env, surroundings.environ)
+    messages = find_name_problems(spec.env, surroundings.environ)
     problems = [Problem(message=message, where=spec.where) for message in messages]
     try:
         arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
     except InvalidInput as invalid:
         return [*problems, *invalid.problems]
-    message = _find_fault(arguments.entrypoint, surroundings)
+    message = _find_reference_problem(arguments.entrypoint, surroundings)
     if message:
         problems.append(Problem(message=f"python: {message}", where=spec.where))
     if arguments.processes < 1:
@@ -69,7 +73,7 @@ def entrypoint(spec: AgentSpec) -> str:
 
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: Surroundings
+    spec: AgentSpec, surroundings: RunEnvironment
 ) -> AsyncIterator[PythonAgent]:
     """Load the function and yield the agent; afterwards nothing that it started is alive.
 
@@ -80,12 +84,12 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     if problems:
         raise InvalidInput(problems)
     arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
-    target = Target(kind="agent", ref=arguments.entrypoint, where=spec.where)
+    target = TargetSpec(kind="agent", ref=arguments.entrypoint, where=spec.where)
     async with open_pool(target, surroundings, env=spec.env, processes=arguments.processes) as pool:
         yield PythonAgent(pool)
 
 
-def _find_fault(ref: str, surroundings: Surroundings) -> str:
+def _find_reference_problem(ref: str, surroundings: RunEnvironment) -> str:
     """Why a reference cannot lead to a function, as far as can be told without importing."""
     place, _, attribute = ref.rpartition(":")
     if not place or not _is_dotted_name(attribute):
@@ -94,8 +98,8 @@ def _find_fault(ref: str, surroundings: Surroundings) -> str:
         )
     if place.endswith(".py"):
         try:
-            read_file(locate_inside(place, surroundings.base, surroundings.root))
-        except Unreadable as error:
+            read_file(resolve_inside(place, surroundings.set_folder, surroundings.root))
+        except UnreadableFile as error:
             return f"{place} {error}"
     elif not _is_dotted_name(place):
         return f"{place!r} is neither a module nor a Python file. Write './file.py:{attribute}'."

@@ -10,21 +10,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from evalkit.agents.arguments import read_arguments
-from evalkit.agents.conversation import answered_turns
-from evalkit.agents.replies import REPLY_KEYS, to_output
-from evalkit.errors import InvalidInput
-from evalkit.records import (
-    AgentError,
-    AgentSpec,
-    Case,
-    Json,
-    Location,
-    Output,
-    Problem,
-    Request,
-    Surroundings,
+from evalkit.agents.conversation import find_agent_turns
+from evalkit.agents.reply import REPLY_KEYS, to_output
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.literals import Json
+from evalkit.core.location import Location, Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import (
+    UnreadableFile,
+    decode_utf8,
+    display_path,
+    read_file,
+    resolve_inside,
 )
-from evalkit.sources import Unreadable, decode_utf8, locate_inside, read_file, shown_path
+from evalkit.core.trial import AgentError, Output, Request
 
 LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
 
@@ -42,7 +42,7 @@ class RecordedArguments:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recording:
+class RecordedOutputs:
     """What a file holds: by case id and trial, the output and the line it stands in."""
 
     path: str
@@ -50,7 +50,7 @@ class Recording:
     lines: Mapping[tuple[str, int], int]
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) -> list[Problem]:
+def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
     """Find a missing file, every line of it that is wrong, and cases it has no output for."""
     try:
         recording = read_recording(spec, surroundings)
@@ -69,9 +69,9 @@ def check(spec: AgentSpec, cases: Sequence[Case], surroundings: Surroundings) ->
     return [*problems, *_find_missing_replies(recording, cases)]
 
 
-def _find_missing_replies(recording: Recording, cases: Sequence[Case]) -> list[Problem]:
+def _find_missing_replies(recording: RecordedOutputs, cases: Sequence[Case]) -> list[Problem]:
     """Find lines with another number of replies than their case asks the agent for."""
-    wanted = {case.id: len(answered_turns(case)) for case in cases}
+    wanted = {case.id: len(find_agent_turns(case)) for case in cases}
     return [
         Problem(
             message=f"case {case_id!r} asks for {wanted[case_id]} replies, here are "
@@ -90,7 +90,7 @@ def entrypoint(spec: AgentSpec) -> str:
 
 @asynccontextmanager
 async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: Surroundings
+    spec: AgentSpec, surroundings: RunEnvironment
 ) -> AsyncIterator[RecordedAgent]:
     """Yield the agent with the whole file in memory.
 
@@ -103,7 +103,7 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
 class RecordedAgent:
     """Answers from a recording; the calls of one trial get its replies one after the other."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: RecordedOutputs) -> None:
         self._recording = recording
         self._calls: Counter[tuple[str, int]] = Counter()
 
@@ -123,7 +123,7 @@ class RecordedAgent:
         return replace(output, replies=())
 
 
-def read_recording(spec: AgentSpec, surroundings: Surroundings) -> Recording:
+def read_recording(spec: AgentSpec, surroundings: RunEnvironment) -> RecordedOutputs:
     """Read the file a spec names.
 
     Raises:
@@ -131,14 +131,14 @@ def read_recording(spec: AgentSpec, surroundings: Surroundings) -> Recording:
     """
     arguments = read_arguments(spec, RecordedArguments, shorthand="file")
     try:
-        path = locate_inside(arguments.file, surroundings.base, surroundings.root)
+        path = resolve_inside(arguments.file, surroundings.set_folder, surroundings.root)
         data = read_file(path, MAX_RECORDING_BYTES)
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise InvalidInput.single(f"recorded: {arguments.file!r} {error}", spec.where) from None
-    return parse_recording(data, shown_path(path))
+    return parse_recording(data, display_path(path))
 
 
-def parse_recording(data: bytes, path: str) -> Recording:
+def parse_recording(data: bytes, path: str) -> RecordedOutputs:
     """Read the lines of a recording; one without `trial` is the next trial of its case.
 
     Raises:
@@ -167,7 +167,7 @@ def parse_recording(data: bytes, path: str) -> Recording:
         lines[key] = number
     if problems:
         raise InvalidInput(problems)
-    return Recording(path=path, outputs=outputs, lines=lines)
+    return RecordedOutputs(path=path, outputs=outputs, lines=lines)
 
 
 class _BadLine(Exception):

@@ -1,1 +1,1 @@
-"""One module per command: what it does, as a function of records."""
+"""Implement each command as a function of records."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from evalkit.errors import Interrupted, Undecidable
-from evalkit.execution import execute, no_baseline
-from evalkit.hints import Place
-from evalkit.plan import Order
-from evalkit.records import Run
-from evalkit.resuming import Choices
-from evalkit.world import World
+from evalkit.core.context import Context
+from evalkit.core.errors import Interrupted, Undecidable
+from evalkit.core.run import Run
+from evalkit.report.next_steps import CommandHints
+from evalkit.runner.execute import execute, no_baseline
+from evalkit.runner.plan import RunRequest
+from evalkit.runner.resume import RunOptions
 
 
-def ask(order: Order, choices: Choices, world: World) -> Run:
+def ask(order: RunRequest, choices: RunOptions, world: Context) -> Run:
     """Ask every case of a set, for somebody else to score (`evalkit score RUN --set EVALSET`).
 
     A case that ends in an error is stored as such: whoever decides counts it.
@@ -24,7 +24,7 @@ def ask(order: Order, choices: Choices, world: World) -> Run:
     if execution.stopped_by is not None:
         raise Interrupted("interrupted; what is done is stored.", execution.stopped_by)
     if execution.unreachable or not execution.run.finished:
-        place = Place(root=execution.plan.surroundings.root, cwd=world.cwd)
+        place = CommandHints(root=execution.plan.surroundings.root, cwd=world.cwd)
         raise Undecidable(
             f"run {place.name_run(execution.run)} is not whole: the agent could not be reached."
         )

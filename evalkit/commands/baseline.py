@@ -5,28 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.baseline import baseline_path, read_baseline, write_baseline
-from evalkit.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
-from evalkit.execution import execute, no_baseline
-from evalkit.findings import Recorded
-from evalkit.gating.trust import find_failed_controls
-from evalkit.hints import Place
-from evalkit.plan import Order
-from evalkit.project import find_root
-from evalkit.records import Run
-from evalkit.refs import resolve_run
-from evalkit.resuming import Choices
-from evalkit.summary import summarise, tally
-from evalkit.world import World
+from evalkit.compare.summary import summarize_run, tally
+from evalkit.core.context import Context
+from evalkit.core.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
+from evalkit.core.project import find_project_root
+from evalkit.core.run import Run
+from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.report.baseline import RecordedBaseline
+from evalkit.report.next_steps import CommandHints
+from evalkit.runner.execute import execute, no_baseline
+from evalkit.runner.plan import RunRequest
+from evalkit.runner.resume import RunOptions
+from evalkit.store.baseline import baseline_path, read_baseline, write_baseline
+from evalkit.store.refs import resolve_run
 
-RECORDED_TRIALS = 10
+DEFAULT_BASELINE_TRIALS = 10
 """A baseline of ten trials sees an 8-point drop where one of a single trial sees 11 (n = 100)."""
 
-RECORDED_SEED = 1
+DEFAULT_BASELINE_SEED = 1
 """Not the default of a run, so that a candidate does not repeat the baseline's own draws."""
 
 
-def record(order: Order, choices: Choices, world: World) -> Recorded:
+def record_baseline(order: RunRequest, choices: RunOptions, world: Context) -> RecordedBaseline:
     """Run the whole set and store it as its baseline.
 
     Raises:
@@ -34,42 +34,42 @@ def record(order: Order, choices: Choices, world: World) -> Recorded:
         Undecidable: some trials have no score, so nothing was promoted.
     """
     if not choices.resume:
-        defaults = {"trials": RECORDED_TRIALS, "seed": RECORDED_SEED}
+        defaults = {"trials": DEFAULT_BASELINE_TRIALS, "seed": DEFAULT_BASELINE_SEED}
         given = {name: value for name, value in order.overrides.items() if value is not None}
         order = replace(order, overrides={**defaults, **given})
     execution = execute(order, choices, world, no_baseline)
     if execution.stopped_by is not None:
         raise Interrupted(
-            f"interrupted; what is done is stored. Go on with: {_again(execution.run, Place(root=execution.plan.surroundings.root, cwd=world.cwd))}",
+            f"interrupted; what is done is stored. Go on with: {_retry_command(execution.run, CommandHints(root=execution.plan.surroundings.root, cwd=world.cwd))}",
             execution.stopped_by,
         )
-    return promote(execution.run, order.path, execution.plan.settings.max_errors, world)
+    return promote_run(execution.run, order.path, execution.plan.settings.max_errors, world)
 
 
-def promote_stored(order: Order, ref: str, world: World) -> Recorded:
+def promote_stored_run(order: RunRequest, ref: str, world: Context) -> RecordedBaseline:
     """Make a stored run the baseline of a set.
 
     Raises:
         InvalidInput: it is a run of another set.
         Undecidable: it is not complete.
     """
-    root = find_root(order.path.parent, world.cwd)
+    root = find_project_root(order.path.parent, world.cwd)
     run = resolve_run(ref, root=root, cwd=world.cwd)
     if (root / run.header.evalset_path).resolve() != order.path.resolve():
         raise InvalidInput.single(
             f"run {run.header.id} is of {root / run.header.evalset_path}, not of {order.path}."
         )
-    return promote(run, order.path, run.header.settings.get("max_errors", 0), world)
+    return promote_run(run, order.path, run.header.settings.get("max_errors", 0), world)
 
 
-def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Recorded:
+def promote_run(run: Run, evalset_path: Path, max_errors: int, world: Context) -> RecordedBaseline:
     """Write a run as the baseline, if it is a whole one.
 
     Raises:
         Undecidable: cases were left out, more trials than allowed have no score, or its judge cannot be
             trusted.
     """
-    place = Place(root=find_root(evalset_path.parent, world.cwd), cwd=world.cwd)
+    place = CommandHints(root=find_project_root(evalset_path.parent, world.cwd), cwd=world.cwd)
     counted = tally(run)
     if not run.finished or counted.errors > max_errors:
         missing = ", ".join(
@@ -81,14 +81,14 @@ def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Reco
             f"run {run.header.id} is no baseline: of {counted.selected} trials {missing or 'all are'}"
             f"{'' if missing else ' scored, but it is unfinished'}. The old baseline is unchanged. "
             f"Look closer: evalkit show {place.name_run(run)}. "
-            f"Run the missing ones: {_again(run, place)}"
+            f"Run the missing ones: {_retry_command(run, place)}"
         )
     if run.header.selection:
         raise Undecidable(
             f"run {run.header.id} is no baseline: it ran only {len(run.header.cases)} of "
             f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
         )
-    if failed := find_failed_controls(run):
+    if failed := explain_failed_controls(run):
         raise Undecidable(
             f"run {run.header.id} is no baseline: {failed} The old baseline is unchanged. Mend the "
             f"judge or the rubric, and judge the stored answers again: evalkit score {place.name_run(run)}"
@@ -96,11 +96,11 @@ def promote(run: Run, evalset_path: Path, max_errors: int, world: World) -> Reco
     path = baseline_path(evalset_path, run.header.evalset)
     replaced = _count_trials(path)
     write_baseline(path, run)
-    return Recorded(
+    return RecordedBaseline(
         path=path,
         run=run,
         tally=counted,
-        summaries=summarise(run),
+        summaries=summarize_run(run),
         replaced_trials=replaced,
     )
 
@@ -113,5 +113,5 @@ def _count_trials(path: Path) -> int:
         return 0  # none, or one that could not be used any more
 
 
-def _again(run: Run, place: Place) -> str:
+def _retry_command(run: Run, place: CommandHints) -> str:
     return f"{place.record(run)} --resume --run-id {run.header.id} --retry-errors"

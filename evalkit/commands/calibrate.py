@@ -9,46 +9,51 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.cache import Cache, NoCache, cache_folder
-from evalkit.calibration import Calibration, CriterionCalibration, find_unmet
-from evalkit.digest import digest
-from evalkit.errors import InvalidInput, Undecidable
-from evalkit.files import write_whole
-from evalkit.findings import Calibrated, Disagreement
-from evalkit.judgement import CriterionVerdict, JudgeSpec, Reading, Trust
-from evalkit.judges import check_judges, open_judges
-from evalkit.judging.judge import Judge
-from evalkit.judging.labelled import Labelled, find_lacks, group_labels
-from evalkit.judging.panel import Panel
-from evalkit.judging.scoring import combine_votes
-from evalkit.labels import HumanLabel, labels_of, majority
-from evalkit.loading.calibrations import calibration_path, load_calibrations, write_calibrations
-from evalkit.loading.evalset import load_evalset, load_project_judges
-from evalkit.loading.judges import read_judges
-from evalkit.loading.labels import load_labels
-from evalkit.loading.rubrics import load_rubric
-from evalkit.loading.yamlio import parse_yaml
-from evalkit.project import find_root
-from evalkit.records import Problem, Surroundings
-from evalkit.redaction import Redactor
-from evalkit.rubric import Criterion, Rubric
-from evalkit.sources import shown_path
-from evalkit.spelling import count_of
-from evalkit.statistics.agreement import compare_raters, flip_rate, measure_agreement
-from evalkit.world import World
+from evalkit.core.calibration import Calibration, CriterionCalibration, find_unmet_requirement
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput, Undecidable
+from evalkit.core.files import write_atomically
+from evalkit.core.format import format_count
+from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
+from evalkit.core.labels import HumanLabel, filter_labels, find_majority
+from evalkit.core.location import Problem
+from evalkit.core.project import find_project_root
+from evalkit.core.redaction import Redactor
+from evalkit.core.rubric import Criterion, Rubric
+from evalkit.core.run import RunEnvironment
+from evalkit.core.serialization import digest
+from evalkit.core.source_files import display_path
+from evalkit.evalset.calibrations import (
+    find_calibration_path,
+    format_calibrations,
+    load_calibrations,
+)
+from evalkit.evalset.judges import read_judges
+from evalkit.evalset.labels import load_labels
+from evalkit.evalset.loader import load_evalset, load_project_judges
+from evalkit.evalset.rubrics import load_rubric
+from evalkit.evalset.yaml import parse_yaml
+from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
+from evalkit.judge.judge import Judge
+from evalkit.judge.panel import Panel
+from evalkit.judge.registry import check_judges, open_judges
+from evalkit.judge.scoring import combine_votes
+from evalkit.report.calibration import CalibrationResult, Disagreement
+from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
+from evalkit.store.cache import Cache, NoCache, cache_folder
 
-AT_ONCE = 64
+CONCURRENCY = 64
 """Answers put to the judge, which has a limit of its own."""
 
-LEAST_JUDGED = 0.5
+MIN_JUDGED_SHARE = 0.5
 """Of the labelled answers: with fewer, what is missing says more than what is there."""
 
-Verdicts = Mapping[str, CriterionVerdict]
+VerdictsByCriterion = Mapping[str, CriterionVerdict]
 """By criterion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationOrder:
+class CalibrationRequest:
     """What is to be calibrated: a judge under a rubric, by labels.
 
     `judge` is written as under `judge:` of a set; empty means that of `evalset`, or of the evalkit.yaml
@@ -62,7 +67,7 @@ class CalibrationOrder:
     repeats: int = 0
 
 
-def calibrate(order: CalibrationOrder, world: World) -> Calibrated:
+def calibrate(order: CalibrationRequest, world: Context) -> CalibrationResult:
     """Judge every labelled answer, compare, and store what was found beside the rubric.
 
     Raises:
@@ -70,32 +75,32 @@ def calibrate(order: CalibrationOrder, world: World) -> Calibrated:
         Undecidable: too few answers got a verdict.
         StoreError: the result could not be saved.
     """
-    root = find_root(order.rubric.parent, world.cwd)
+    root = find_project_root(order.rubric.parent, world.cwd)
     rubric, labels, passed_by = _read_labels(order)
-    surroundings = Surroundings(
-        root=root, base=order.rubric.resolve().parent, environ=world.environ
+    surroundings = RunEnvironment(
+        root=root, set_folder=order.rubric.resolve().parent, environ=world.environ
     )
     specs = _find_judge(order, root)
     if problems := check_judges(specs, surroundings):
         raise InvalidInput(problems)
-    stored_at = calibration_path(order.rubric)
+    stored_at = find_calibration_path(order.rubric)
     earlier, problems = load_calibrations(stored_at)
     if problems:
         raise InvalidInput(problems)
     answers = group_labels(rubric, labels)
-    sitting = asyncio.run(_hold_sitting(specs[0], surroundings, answers, order.repeats))
-    calibration = _sum_up(order, rubric, labels, answers, sitting)
+    sitting = asyncio.run(_judge_answers(specs[0], surroundings, answers, order.repeats))
+    calibration = _build_calibration(order, rubric, labels, answers, sitting)
     _refuse_too_few(rubric, calibration, sitting, len(answers))
     kept = [each for each in earlier if each.judge_digest != calibration.judge_digest]
-    write_whole(stored_at, write_calibrations([*kept, calibration]))
+    write_atomically(stored_at, format_calibrations([*kept, calibration]))
     wish = rubric.require_calibration
     costs = [trust.cost_usd for trust in sitting.trusts if trust.cost_usd is not None]
-    return Calibrated(
+    return CalibrationResult(
         calibration=calibration,
         answers=len(answers),
         disagreements=tuple(_find_disagreements(rubric, answers, sitting.first)),
-        path=shown_path(stored_at),
-        unmet=find_unmet(calibration, wish.kappa, wish.labels) if wish else "",
+        path=display_path(stored_at),
+        unmet=find_unmet_requirement(calibration, wish.kappa, wish.labels) if wish else "",
         missing=sitting.missing,
         passed_by=passed_by,
         calls=sum(trust.calls for trust in sitting.trusts),
@@ -105,17 +110,17 @@ def calibrate(order: CalibrationOrder, world: World) -> Calibrated:
 
 
 def _read_labels(
-    order: CalibrationOrder,
+    order: CalibrationRequest,
 ) -> tuple[Rubric, tuple[HumanLabel, ...], Mapping[str, int]]:
     rubric, problems = load_rubric(order.rubric)
     if rubric is None:
         raise InvalidInput(problems)
-    if not rubric.judged:
+    if not rubric.judged_criteria:
         raise InvalidInput.single(f"{rubric.path}: its checks decide alone, and no judge is asked.")
     every, problems = load_labels(order.labels, [rubric])
-    labels = labels_of(every, rubric.name)
-    path = shown_path(order.labels)
-    problems = problems or find_lacks(rubric, labels, path)
+    labels = filter_labels(every, rubric.name)
+    path = display_path(order.labels)
+    problems = problems or find_missing_fields(rubric, labels, path)
     if not labels and not problems:
         names = ", ".join(sorted({label.rubric for label in every}))
         message = f"{path}: no label is of rubric {rubric.name!r}; they are of {names}."
@@ -126,14 +131,16 @@ def _read_labels(
     return rubric, labels, dict(sorted(others.items()))
 
 
-def _find_judge(order: CalibrationOrder, root: Path) -> tuple[JudgeSpec, ...]:
+def _find_judge(order: CalibrationRequest, root: Path) -> tuple[JudgeSpec, ...]:
     problems: list[Problem] = []
     specs: tuple[JudgeSpec, ...] = ()
     if order.judge:
         node = parse_yaml(order.judge.encode("utf-8", "replace"), "--judge", problems)
         specs = read_judges(node, problems) if node is not None else ()
     elif order.evalset is not None:
-        evalset, problems = load_evalset(order.evalset, root=find_root(order.evalset.parent, root))
+        evalset, problems = load_evalset(
+            order.evalset, root=find_project_root(order.evalset.parent, root)
+        )
         specs = evalset.judges
     else:
         specs = load_project_judges(order.rubric, root, problems)
@@ -149,61 +156,68 @@ def _find_judge(order: CalibrationOrder, root: Path) -> tuple[JudgeSpec, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Sitting:
+class _JudgedAnswers:
     """What a judge said of every answer, in their order, at first and again; None is no verdict."""
 
     judge: str
     digest: str
-    first: tuple[Verdicts | None, ...]
-    again: tuple[tuple[Verdicts | None, ...], ...]
+    first: tuple[VerdictsByCriterion | None, ...]
+    repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
     missing: Mapping[str, int]
-    trusts: tuple[Trust, ...]
+    trusts: tuple[JudgeTrust, ...]
 
 
-async def _hold_sitting(
-    spec: JudgeSpec, surroundings: Surroundings, answers: Sequence[Labelled], repeats: int
-) -> _Sitting:
-    clean = Redactor(surroundings.environ).clean_text
+async def _judge_answers(
+    spec: JudgeSpec, surroundings: RunEnvironment, answers: Sequence[LabelledAnswer], repeats: int
+) -> _JudgedAnswers:
+    clean = Redactor(surroundings.environ).redact_text
     async with open_judges([spec], surroundings) as judges:
         (judge,) = judges
         await judge.start()
-        kept = Cache(cache_folder(surroundings.root, "verdicts"), Reading)
+        kept = Cache(cache_folder(surroundings.root, "verdicts"), JudgeVote)
         first, missing, trust = await _judge_all(judge, kept, clean, answers)
         again, trusts = [], [trust]
         for _ in range(repeats):
-            verdicts, _, trust = await _judge_all(judge, NoCache(Reading), clean, answers)
+            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), clean, answers)
             again.append(verdicts)
             trusts.append(trust)
-        if judge.down:
-            raise _unreachable(judge)
-        return _Sitting(
+        if judge.down_reason:
+            raise _unreachable_error(judge)
+        return _JudgedAnswers(
             judge=judge.name,
             digest=judge.digest,
             first=first,
-            again=tuple(again),
+            repeats=tuple(again),
             missing=missing,
             trusts=tuple(trusts),
         )
 
 
-def _unreachable(judge: Judge) -> InvalidInput | Undecidable:
-    if judge.refused is not None:
-        return InvalidInput([judge.refused])
+def _unreachable_error(judge: Judge) -> InvalidInput | Undecidable:
+    if judge.problem_to_fix is not None:
+        return InvalidInput([judge.problem_to_fix])
     return Undecidable(
-        f"the judge {judge.name} answers no more ({judge.down}). What it said is kept; try again later."
+        f"the judge {judge.name} answers no more ({judge.down_reason}). What it said is kept; try again later."
     )
 
 
 async def _judge_all(
-    judge: Judge, cache: Cache[Reading], clean: Callable[[str], str], answers: Sequence[Labelled]
-) -> tuple[tuple[Verdicts | None, ...], Mapping[str, int], Trust]:
+    judge: Judge,
+    cache: Cache[JudgeVote],
+    clean: Callable[[str], str],
+    answers: Sequence[LabelledAnswer],
+) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
     panel = Panel([judge], cache, clean, controls=False)
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(CONCURRENCY)
     missing: Counter[str] = Counter()
 
-    async def ask(answer: Labelled) -> Verdicts | None:
+    async def ask(answer: LabelledAnswer) -> VerdictsByCriterion | None:
         async with room:
-            readings = (answer.floor,) if answer.floor else await panel.judge("", answer.question)
+            readings = (
+                (answer.empty_answer_vote,)
+                if answer.empty_answer_vote
+                else await panel.collect_votes("", answer.question)
+            )
         lost = next((reading for reading in readings if reading.state != "scored"), None)
         if lost is not None:
             missing[lost.problem] += 1
@@ -218,12 +232,12 @@ async def _judge_all(
         panel.cancel()
 
 
-def _sum_up(
-    order: CalibrationOrder,
+def _build_calibration(
+    order: CalibrationRequest,
     rubric: Rubric,
     labels: Sequence[HumanLabel],
-    answers: Sequence[Labelled],
-    sitting: _Sitting,
+    answers: Sequence[LabelledAnswer],
+    sitting: _JudgedAnswers,
 ) -> Calibration:
     return Calibration(
         rubric=rubric.name,
@@ -236,13 +250,14 @@ def _sum_up(
         models=tuple(sorted({model for trust in sitting.trusts for model in trust.models})),
         repeats=order.repeats,
         criteria=tuple(
-            _calibrate_criterion(criterion, answers, sitting) for criterion in rubric.judged
+            _calibrate_criterion(criterion, answers, sitting)
+            for criterion in rubric.judged_criteria
         ),
     )
 
 
 def _calibrate_criterion(
-    criterion: Criterion, answers: Sequence[Labelled], sitting: _Sitting
+    criterion: Criterion, answers: Sequence[LabelledAnswer], sitting: _JudgedAnswers
 ) -> CriterionCalibration:
     name = criterion.name
     levels = [level.name for level in criterion.levels]
@@ -251,14 +266,14 @@ def _calibrate_criterion(
     people: dict[str, Mapping[str, str]] = {}
     judged: dict[int, list[str]] = defaultdict(list)
     for index, answer in enumerate(answers):
-        given = answer.given(name)
+        given = answer.levels_by_rater(name)
         if not given:
             continue
         people[str(index)] = given
-        for verdicts in (sitting.first[index], *(again[index] for again in sitting.again)):
+        for verdicts in (sitting.first[index], *(again[index] for again in sitting.repeats)):
             if verdicts is not None:
                 judged[index].append(verdicts[name].level)
-        wanted, said = majority(given.values()), sitting.first[index]
+        wanted, said = find_majority(given.values()), sitting.first[index]
         divided += wanted is None
         unjudged += said is None
         if wanted is not None and said is not None:
@@ -274,14 +289,14 @@ def _calibrate_criterion(
 
 
 def _refuse_too_few(
-    rubric: Rubric, calibration: Calibration, sitting: _Sitting, answers: int
+    rubric: Rubric, calibration: Calibration, sitting: _JudgedAnswers, answers: int
 ) -> None:
     """Raise Undecidable where missing verdicts, not missing labels, leave nothing to go by."""
     wanted = rubric.require_calibration.labels if rubric.require_calibration else 1
     for found in calibration.criteria:
         judged = found.agreement.answers if found.agreement is not None else 0
         could = judged + found.unjudged
-        if found.unjudged and (judged < LEAST_JUDGED * could or judged < wanted <= could):
+        if found.unjudged and (judged < MIN_JUDGED_SHARE * could or judged < wanted <= could):
             reason = max(sitting.missing, key=lambda problem: sitting.missing[problem])
             raise Undecidable(
                 f"{found.criterion}: {judged} of {could} labelled answers got a verdict, too few to "
@@ -289,25 +304,25 @@ def _refuse_too_few(
             )
     if not any(found.agreement for found in calibration.criteria):
         raise Undecidable(
-            f"on none of {count_of(answers, 'answer')} do most people give one level. Nothing was stored."
+            f"on none of {format_count(answers, 'answer')} do most people give one level. Nothing was stored."
         )
 
 
 def _find_disagreements(
-    rubric: Rubric, answers: Sequence[Labelled], first: Sequence[Verdicts | None]
+    rubric: Rubric, answers: Sequence[LabelledAnswer], first: Sequence[VerdictsByCriterion | None]
 ) -> Iterator[Disagreement]:
     """Where people and judge differ, the furthest apart first, else in the order of the labels."""
     found = []
     for answer, verdicts in zip(answers, first, strict=True):
-        for criterion in rubric.judged if verdicts is not None else ():
-            wanted = majority(answer.given(criterion.name).values())
+        for criterion in rubric.judged_criteria if verdicts is not None else ():
+            wanted = find_majority(answer.levels_by_rater(criterion.name).values())
             said = verdicts[criterion.name] if verdicts is not None else None
             if wanted is None or said is None or said.level == wanted:
                 continue
             level = criterion.level(wanted)
             found.append(
                 Disagreement(
-                    label=_telling_label(answer, criterion.name, wanted),
+                    label=_pick_label(answer, criterion.name, wanted),
                     people=wanted,
                     judge=said.level,
                     distance=abs(said.value - level.value) if level else 0.0,
@@ -318,13 +333,13 @@ def _find_disagreements(
     yield from sorted(found, key=lambda each: -each.distance)
 
 
-def _telling_label(answer: Labelled, criterion: str, level: str) -> HumanLabel:
+def _pick_label(answer: LabelledAnswer, criterion: str, level: str) -> HumanLabel:
     """A label that says what most people say; one with a note, if there is one."""
     same = [each for each in answer.labels if each.criterion == criterion and each.level == level]
     return next((each for each in same if each.note), same[0])
 
 
-def _notes(specs: Sequence[JudgeSpec], trusts: Sequence[Trust]) -> Iterator[str]:
+def _notes(specs: Sequence[JudgeSpec], trusts: Sequence[JudgeTrust]) -> Iterator[str]:
     if specs[1:]:
         yield (
             f"The first of {len(specs)} judges was calibrated. Each of the others is another judge: name "

@@ -9,14 +9,14 @@ import time
 
 from evalkit.agents.conversation import converse
 from evalkit.agents.python import entrypoint, to_payload
-from evalkit.agents.replies import to_output
-from evalkit.errors import InvalidInput
-from evalkit.plan import Order, Plan, open_plan
-from evalkit.records import Output, Request
-from evalkit.runner import score_output, trial_seed
-from evalkit.worker.agent import AgentTarget
-from evalkit.worker.loading import LoadFailure, load_object
-from evalkit.world import World
+from evalkit.agents.reply import to_output
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput
+from evalkit.core.trial import Output, Request
+from evalkit.runner.plan import Plan, RunRequest, open_plan
+from evalkit.runner.scheduler import score_output, trial_seed
+from evalkit.worker.agent_target import AgentTarget
+from evalkit.worker.object_loader import LoadFailure, load_object
 
 
 class _DebuggedAgent:
@@ -37,7 +37,7 @@ class _DebuggedAgent:
         return to_output(self._target.to_json(value), time.monotonic() - start_s)
 
 
-def debug(order: Order, world: World) -> str:
+def debug(order: RunRequest, world: Context) -> str:
     """Run the one selected case under pdb, score it, and say what came out; stores nothing.
 
     Raises:
@@ -48,7 +48,7 @@ def debug(order: Order, world: World) -> str:
     return asyncio.run(_debug(order, world))
 
 
-async def _debug(order: Order, world: World) -> str:
+async def _debug(order: RunRequest, world: Context) -> str:
     async with open_plan(order, world.cwd, world.environ) as plan:
         if len(plan.cases) != 1:
             raise InvalidInput.single(f"--pdb runs one case, not {len(plan.cases)}. Add --case ID.")
@@ -73,7 +73,7 @@ async def _debug(order: Order, world: World) -> str:
 def _load_target(plan: Plan) -> AgentTarget:
     where = plan.surroundings
     try:
-        found, _ = load_object(entrypoint(plan.agent), where.base, where.root)
+        found, _ = load_object(entrypoint(plan.agent), where.set_folder, where.root)
         return AgentTarget(found)
     except LoadFailure as failure:
         raise InvalidInput.single(

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
-from evalkit.compare import compare
-from evalkit.errors import InvalidInput
-from evalkit.matrix import lay_out
-from evalkit.project import find_root
-from evalkit.reports.report import Diff, VersionMatrix
-from evalkit.versions import Side, find_side
-from evalkit.world import World
+from evalkit.compare.matrix import build_matrix
+from evalkit.compare.pairs import compare_runs
+from evalkit.compare.versions import ComparedSide, resolve_side
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput
+from evalkit.core.project import find_project_root
+from evalkit.report.model import Diff, VersionMatrix
 
 
 def diff(
-    refs: Sequence[str], texts_of: tuple[str, ...], tags: tuple[str, ...], world: World
+    refs: Sequence[str], texts_of: tuple[str, ...], tags: tuple[str, ...], world: Context
 ) -> Diff | VersionMatrix:
     """Compare stored runs or versions with the first of them: two as a diff, more as a matrix.
 
@@ -32,33 +32,35 @@ def diff(
     paths = dict.fromkeys(side.run.header.evalset_path for side in sides)
     said = [note for side in sides for note in side.notes]
     if len(paths) > 1:
-        said.insert(0, f"Runs of {_number(len(paths))} different sets: {' and '.join(paths)}.")
+        said.insert(
+            0, f"Runs of {_format_number(len(paths))} different sets: {' and '.join(paths)}."
+        )
     if len(sides) == 2:
         return _diff_two(sides[0], sides[1], texts_of, tags, said)
-    labels = _label(sides)
+    labels = _build_labels(sides)
     runs = tuple(side.run for side in sides)
     return VersionMatrix(
         runs=runs,
         run_ids=tuple(side.run_ids for side in sides),
         labels=labels,
-        matrix=lay_out(runs, labels, tags),
-        texts_of=texts_of,
+        matrix=build_matrix(runs, labels, tags),
+        detailed_case_ids=texts_of,
         notes=tuple(said),
     )
 
 
-def _find_sides(refs: Sequence[str], world: World) -> list[Side]:
+def _find_sides(refs: Sequence[str], world: Context) -> list[ComparedSide]:
     """The sides in the order asked for; a `baseline` is sought last, as the others say of which set."""
-    root = find_root(world.cwd, world.cwd)
-    found: dict[int, Side] = {}
+    root = find_project_root(world.cwd, world.cwd)
+    found: dict[int, ComparedSide] = {}
     beside = None
     for index in sorted(range(len(refs)), key=lambda index: refs[index] == "baseline"):
-        found[index] = find_side(refs[index], root=root, cwd=world.cwd, beside=beside)
+        found[index] = resolve_side(refs[index], root=root, cwd=world.cwd, beside=beside)
         beside = beside or found[index].run.header
     return [found[index] for index in range(len(refs))]
 
 
-def _refuse_unknown_tags(tags: Sequence[str], sides: Sequence[Side]) -> None:
+def _refuse_unknown_tags(tags: Sequence[str], sides: Sequence[ComparedSide]) -> None:
     known = {tag for side in sides for case in side.run.header.cases for tag in case.tags}
     for tag in tags:
         if tag not in known:
@@ -68,14 +70,18 @@ def _refuse_unknown_tags(tags: Sequence[str], sides: Sequence[Side]) -> None:
 
 
 def _diff_two(
-    base: Side, candidate: Side, texts_of: tuple[str, ...], tags: tuple[str, ...], said: list[str]
+    base: ComparedSide,
+    candidate: ComparedSide,
+    texts_of: tuple[str, ...],
+    tags: tuple[str, ...],
+    said: list[str],
 ) -> Diff:
-    comparison = compare(base.run, candidate.run)
+    comparison = compare_runs(base.run, candidate.run)
     return Diff(
         base=base.run,
         candidate=candidate.run,
         comparison=replace(comparison, notes=(*said, *comparison.notes)),
-        texts_of=texts_of,
+        detailed_case_ids=texts_of,
         tags=tags,
         base_runs=base.run_ids if base.pooled else (),
         candidate_runs=candidate.run_ids if candidate.pooled else (),
@@ -84,7 +90,7 @@ def _diff_two(
     )
 
 
-def _label(sides: Sequence[Side]) -> tuple[str, ...]:
+def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:
     """The versions; with their runs where two sides are of one version, or of none."""
     versions = Counter(side.run.header.agent_version for side in sides)
     return tuple(
@@ -95,5 +101,5 @@ def _label(sides: Sequence[Side]) -> tuple[str, ...]:
     )
 
 
-def _number(count: int) -> str:
+def _format_number(count: int) -> str:
     return {2: "two"}.get(count, str(count))

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import comb
 from pathlib import Path
 
-from evalkit.baseline import baseline_path, read_baseline
-from evalkit.errors import Undecidable
-from evalkit.files import exists
-from evalkit.findings import CaseHistory, Flakiness, RunHistory
-from evalkit.project import find_root
-from evalkit.records import Run, RunHeader
-from evalkit.refs import resolve_run
-from evalkit.samples import mean, tabulate
-from evalkit.store import read_run, runs_folder, runs_of
-from evalkit.world import World
+from evalkit.compare.scores import build_score_table, mean
+from evalkit.core.context import Context
+from evalkit.core.errors import Undecidable
+from evalkit.core.files import path_exists
+from evalkit.core.project import find_project_root
+from evalkit.core.run import Run, RunHeader
+from evalkit.report.flaky import CaseFlakiness, Flakiness, RunFlakiness
+from evalkit.store.baseline import baseline_path, read_baseline
+from evalkit.store.refs import resolve_run
+from evalkit.store.runs import list_set_runs, read_run, runs_folder
 
-MOST_RUNS = 20
+MAX_RUNS = 20
 """The newest runs that are read beside the baseline: more tell of an agent that is long gone."""
 
-SEVERAL = (2, 3, 5, 10)
+PASS_COUNTS = (2, 3, 5, 10)
 """The k of which it is said how often k trials all pass (pass^k of tau-bench, Yao et al. 2024)."""
 
 
@@ -30,8 +30,8 @@ def chance_all_pass(passed: int, trials: int, k: int) -> float:
     return comb(passed, k) / comb(trials, k)
 
 
-def _chances(passed: int, trials: int) -> dict[int, float]:
-    return {k: chance_all_pass(passed, trials, k) for k in SEVERAL if k <= trials}
+def _compute_chances(passed: int, trials: int) -> dict[int, float]:
+    return {k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials}
 
 
 def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
@@ -41,7 +41,7 @@ def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
     return sum(c * (m - c) for c, m in counted) / pairs if pairs else None
 
 
-def weigh_flakiness(ref: str, world: World) -> Flakiness:
+def compute_flakiness(ref: str, world: Context) -> Flakiness:
     """Count the passes of a run's cases in it, in the baseline and in the newest runs of the set.
 
     A trial counts where its case has the digest it has in the run, its metrics are the same, and it is
@@ -51,10 +51,10 @@ def weigh_flakiness(ref: str, world: World) -> Flakiness:
         InvalidInput, StoreError, ApprovalNeeded: no such run, or it cannot be read.
         Undecidable: not one trial of it is scored.
     """
-    root = find_root(world.cwd, world.cwd)
+    root = find_project_root(world.cwd, world.cwd)
     run = resolve_run(ref, root=root, cwd=world.cwd)
     stored, notes = _read_history(run, root)
-    counts = {one.header.id: count_passes(one, run.header) for one in stored}
+    counts = {one.header.id: count_case_passes(one, run.header) for one in stored}
     if not counts[run.header.id]:
         raise Undecidable(f"run {run.header.id} has no trial that is completely scored.")
     by_version: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
@@ -67,14 +67,14 @@ def weigh_flakiness(ref: str, world: World) -> Flakiness:
         run=run.header.id,
         evalset=run.header.evalset,
         cases=tuple(
-            _case_history(
+            _build_case_flakiness(
                 case.id,
                 [known[case.id] for known in by_version.values() if case.id in known],
             )
             for case in run.header.cases
         ),
         runs=tuple(
-            _run_history(one.header, counts[one.header.id])
+            _build_run_flakiness(one.header, counts[one.header.id])
             for one in stored
             if counts[one.header.id]
         ),
@@ -87,21 +87,21 @@ def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     header, notes = run.header, []
     found: dict[str, Run] = {}
     path = baseline_path(root / header.evalset_path, header.evalset)
-    if exists(path):
+    if path_exists(path):
         baseline = read_baseline(path)
         found[baseline.header.id] = baseline
     # A run that cannot be read keeps nobody from the others.
-    ids = [folder.name for folder in runs_of(root, header.evalset_path)][::-1]
-    for run_id in ids[-MOST_RUNS:]:
+    ids = [folder.name for folder in list_set_runs(root, header.evalset_path)][::-1]
+    for run_id in ids[-MAX_RUNS:]:
         found.setdefault(
             run_id, run if run_id == header.id else read_run(runs_folder(root) / run_id)
         )
     found.setdefault(header.id, run)
-    if ids[:-MOST_RUNS]:
-        notes.append(f"Only the newest {MOST_RUNS} of {len(ids)} runs are counted.")
+    if ids[:-MAX_RUNS]:
+        notes.append(f"Only the newest {MAX_RUNS} of {len(ids)} runs are counted.")
     same, other = [], 0
     for one in found.values():
-        if one is run or _is_scored_alike(one.header, header):
+        if one is run or _has_same_metrics(one.header, header):
             same.append(one)
         else:
             other += 1
@@ -110,7 +110,7 @@ def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     return same, notes
 
 
-def _is_scored_alike(one: RunHeader, other: RunHeader) -> bool:
+def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
     """Whether the metrics are the same; a part of the cases may be without some of them."""
     ours, theirs = ({info.name: info.digest for info in run.metrics} for run in (one, other))
     shared = ours.keys() & theirs.keys()
@@ -120,10 +120,10 @@ def _is_scored_alike(one: RunHeader, other: RunHeader) -> bool:
     )
 
 
-def count_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
+def count_case_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
     """Passes and trials of every case that is the same in another run."""
     digests = {case.id: case.digest for case in like.cases}
-    table = tabulate(run)
+    table = build_score_table(run)
     counts = {}
     for case in run.header.cases:
         if digests.get(case.id) == case.digest and (trials := table.scored_trials(case.id)):
@@ -138,21 +138,21 @@ def _version_key(header: RunHeader) -> str:
     return f"{header.agent_version}/{header.agent_digest}/{header.source_digest}"
 
 
-def _case_history(case_id: str, counts: Sequence[tuple[int, int]]) -> CaseHistory:
+def _build_case_flakiness(case_id: str, counts: Sequence[tuple[int, int]]) -> CaseFlakiness:
     passed, trials = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
-    return CaseHistory(
+    return CaseFlakiness(
         case_id=case_id,
         passed=passed,
         trials=trials,
         flip_rate=_flip_rate(counts),
-        all_pass=_chances(passed, trials),
+        all_pass=_compute_chances(passed, trials),
     )
 
 
-def _run_history(header: RunHeader, counts: Mapping[str, tuple[int, int]]) -> RunHistory:
+def _build_run_flakiness(header: RunHeader, counts: Mapping[str, tuple[int, int]]) -> RunFlakiness:
     fewest = min(trials for _, trials in counts.values())
     flips = [rate for one in counts.values() if (rate := _flip_rate([one])) is not None]
-    return RunHistory(
+    return RunFlakiness(
         run=header.id,
         agent_version=header.agent_version,
         created=header.created,
@@ -162,7 +162,7 @@ def _run_history(header: RunHeader, counts: Mapping[str, tuple[int, int]]) -> Ru
         flip_rate=mean(flips) if flips else None,
         all_pass={
             k: mean(chance_all_pass(passed, trials, k) for passed, trials in counts.values())
-            for k in SEVERAL
+            for k in PASS_COUNTS
             if k <= fewest
         },
     )

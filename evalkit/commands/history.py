@@ -8,19 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from evalkit.baseline import baseline_path, parse_baseline
-from evalkit.digest import canonical
-from evalkit.errors import EvalkitError, InvalidInput, NothingSelected
-from evalkit.files import exists, read_stored, write_whole
-from evalkit.git import read_git
-from evalkit.history import HistoryRow, sum_up
-from evalkit.loading.evalset import load_evalset
-from evalkit.packing import pack, unpack
-from evalkit.project import find_root, path_in
-from evalkit.store import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
-from evalkit.world import World
+from evalkit.compare.history import HistoryRow, build_history_row
+from evalkit.core.context import Context
+from evalkit.core.errors import EvalkitError, InvalidInput, NothingSelected
+from evalkit.core.files import path_exists, read_stored_file, write_atomically
+from evalkit.core.git import read_git
+from evalkit.core.project import find_project_root, relative_to_root
+from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
+from evalkit.evalset.loader import load_evalset
+from evalkit.store.baseline import baseline_path, parse_baseline
+from evalkit.store.runs import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
 
-MOST_BASELINES = 30
+MAX_BASELINES = 30
 """Versions of a baseline that are read from git."""
 
 
@@ -33,7 +32,7 @@ class History:
     notes: tuple[str, ...] = ()
 
 
-def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -> History:
+def read_history(evalset: Path, record: Path | None, limit: int, world: Context) -> History:
     """Read the newest `limit` rows of a set; with `record` also keep them in that file, one line a run.
 
     The file is only added to, and a run that is in it stays as it is, so that two branches' files merge
@@ -44,12 +43,12 @@ def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -
         NothingSelected: there is no row.
         StoreError: the file could not be written.
     """
-    root = find_root(evalset.parent, world.cwd)
+    root = find_project_root(evalset.parent, world.cwd)
     found, problems = load_evalset(evalset, root=root)
     if problems:
         raise InvalidInput(problems)
-    path, notes = path_in(root, evalset), list[str]()
-    recorded = list(_read_recorded(record)) if record is not None and exists(record) else []
+    path, notes = relative_to_root(root, evalset), list[str]()
+    recorded = list(_read_recorded(record)) if record is not None and path_exists(record) else []
     rows = {row.id: row for row in recorded if row.evalset_path == path}
     known = frozenset(rows)
     own = baseline_path(root / path, found.name)
@@ -59,8 +58,8 @@ def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
     if record is not None:
         fresh = [row for row in rows.values() if row.id not in known and not row.selection]
-        lines = (canonical(pack(row)) + "\n" for row in (*recorded, *fresh))
-        write_whole(record, "".join(lines))
+        lines = (canonical_json(to_json_value(row)) + "\n" for row in (*recorded, *fresh))
+        write_atomically(record, "".join(lines))
     # Stable, so that what was started within one second keeps its order.
     ordered = sorted(rows.values(), key=lambda row: row.created)
     return History(evalset=found.name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
@@ -69,11 +68,11 @@ def tell_history(evalset: Path, record: Path | None, limit: int, world: World) -
 def _read_recorded(path: Path) -> Iterator[HistoryRow]:
     """The rows of a history file; of equal ids, as after a merge, the first counts."""
     seen: set[str] = set()
-    for number, line in enumerate(read_stored(path).splitlines(), start=1):
+    for number, line in enumerate(read_stored_file(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            row = msgspec.convert(unpack(line), HistoryRow, strict=True)
+            row = msgspec.convert(parse_stored_json(line), HistoryRow, strict=True)
         except ValueError as error:
             raise InvalidInput.single(
                 f"{path}:{number}: not a row of a history: {error}. Remove the line."
@@ -83,11 +82,11 @@ def _read_recorded(path: Path) -> Iterator[HistoryRow]:
             yield row
 
 
-def _read_baselines(path: Path, world: World, notes: list[str]) -> Iterator[HistoryRow]:
+def _read_baselines(path: Path, world: Context, notes: list[str]) -> Iterator[HistoryRow]:
     """The baseline there is, and those that git has of the same file, the newest first."""
-    versions = [path.read_bytes()] if exists(path) else []
+    versions = [path.read_bytes()] if path_exists(path) else []
     commits = read_git(
-        path.parent, world.environ, "log", f"-{MOST_BASELINES}", "--format=%H", "--", path.name
+        path.parent, world.environ, "log", f"-{MAX_BASELINES}", "--format=%H", "--", path.name
     ).split()
     versions += [
         read_git(path.parent, world.environ, "show", f"{sha.decode()}:./{path.name}")
@@ -95,7 +94,7 @@ def _read_baselines(path: Path, world: World, notes: list[str]) -> Iterator[Hist
     ]
     for content in dict.fromkeys(filter(None, versions)):
         try:
-            yield sum_up(parse_baseline(path, content), "baseline")
+            yield build_history_row(parse_baseline(path, content), "baseline")
         except EvalkitError as error:
             notes.append(str(error))
 
@@ -105,10 +104,10 @@ def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[Hist
     for run_id in list_run_ids(root):
         folder = runs_folder(root) / run_id
         try:
-            row = _stored_row(folder)
+            row = _read_stored_row(folder)
             if row is None and read_header(folder).evalset_path == evalset_path:
                 run = read_run(folder)
-                row = sum_up(run) if run.finished else None
+                row = build_history_row(run) if run.finished else None
         except EvalkitError as error:
             notes.append(str(error))
             continue
@@ -116,12 +115,14 @@ def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[Hist
             yield row
 
 
-def _stored_row(folder: Path) -> HistoryRow | None:
+def _read_stored_row(folder: Path) -> HistoryRow | None:
     """The row a finished run left with its summary; a summary is derived, so what is odd is passed over."""
     path = folder / SUMMARY_FILE
-    if not exists(path):
+    if not path_exists(path):
         return None
     try:
-        return msgspec.convert(unpack(read_stored(path))["row"], HistoryRow, strict=True)
+        return msgspec.convert(
+            parse_stored_json(read_stored_file(path))["row"], HistoryRow, strict=True
+        )
     except (ValueError, KeyError, TypeError):
         return None

@@ -9,26 +9,27 @@ from importlib.resources import files
 from pathlib import Path
 
 from evalkit import __version__
-from evalkit.agents import check_agent
-from evalkit.errors import InvalidInput
-from evalkit.files import write_whole
-from evalkit.findings import Started
-from evalkit.loading.evalset import load_project_agent, load_project_judges
-from evalkit.project import find_root, read_git_remote
-from evalkit.records import Problem, Surroundings
-from evalkit.world import World
+from evalkit.agents.registry import check_agent
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput
+from evalkit.core.files import write_atomically
+from evalkit.core.location import Problem
+from evalkit.core.project import find_project_root, read_git_remote
+from evalkit.core.run import RunEnvironment
+from evalkit.evalset.loader import load_project_agent, load_project_judges
+from evalkit.report.init import InitResult
 
-SET = "evalsets/first.yaml"
-_AGENT = "evalsets/agent.py"
-_RUBRIC = "rubrics/agrees.yaml"
-_WORKFLOWS = ".github/workflows"
-_ACTION = ".github/actions/evalkit"
-_GITLAB = ".gitlab-ci.yml"
+SET_FILE = "evalsets/first.yaml"
+_AGENT_FILE = "evalsets/agent.py"
+_RUBRIC_FILE = "rubrics/agrees.yaml"
+_WORKFLOWS_FOLDER = ".github/workflows"
+_ACTION_FOLDER = ".github/actions/evalkit"
+_GITLAB_FILE = ".gitlab-ci.yml"
 
 _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
 
 
-def init(folder: Path, agent: str | None, *, forks: bool, world: World) -> Started:
+def init(folder: Path, agent: str | None, *, forks: bool, world: Context) -> InitResult:
     """Write a set that runs, into a folder that has none.
 
     Raises:
@@ -37,26 +38,28 @@ def init(folder: Path, agent: str | None, *, forks: bool, world: World) -> Start
     folder = world.cwd / folder
     problems: list[Problem] = []
     reference = _reference_from_set(agent, folder, world.cwd, problems) if agent else None
-    root = find_root(folder, folder)
-    shared = load_project_agent(folder / SET, root, problems) if reference is None else None
+    root = find_project_root(folder, folder)
+    shared = load_project_agent(folder / SET_FILE, root, problems) if reference is None else None
     if shared is not None and shared.kind == "python":
-        here = Surroundings(root=root, base=(folder / SET).parent, environ=world.environ)
+        here = RunEnvironment(
+            root=root, set_folder=(folder / SET_FILE).parent, environ=world.environ
+        )
         problems += check_agent(shared, (), here)
-    judged = bool(load_project_judges(folder / SET, root, []))
+    judged = bool(load_project_judges(folder / SET_FILE, root, []))
     host = read_git_remote(folder, world.environ)
     texts = {
-        SET: _set_text(reference, shared=bool(shared), judged=judged),
-        _RUBRIC: _read("agrees.yaml"),
+        SET_FILE: _set_text(reference, shared=bool(shared), judged=judged),
+        _RUBRIC_FILE: _read_template("agrees.yaml"),
     }
     if reference is None and not shared:
-        texts[_AGENT] = _read("agent.py")
-    texts |= _workflows(host, forks=forks)
+        texts[_AGENT_FILE] = _read_template("agent.py")
+    texts |= _build_workflows(host, forks=forks)
     problems += _find_clashes(folder, texts)
     if problems:
         raise InvalidInput(problems)
     for name, text in texts.items():
-        write_whole(folder / name, text)
-    return Started(
+        write_atomically(folder / name, text)
+    return InitResult(
         written=tuple(texts),
         commands=_next_commands(folder, world.cwd),
         notes=_notes(host, texts),
@@ -75,13 +78,13 @@ def _reference_from_set(agent: str, folder: Path, cwd: Path, problems: list[Prob
     file = cwd / match["file"]
     if not file.is_file():
         problems.append(Problem(message=f"--agent {agent!r}: there is no file {file}."))
-    relative = os.path.relpath(file.resolve(), (folder / SET).parent.resolve())
+    relative = os.path.relpath(file.resolve(), (folder / SET_FILE).parent.resolve())
     return f"{relative if relative.startswith('.') else f'./{relative}'}:{agent.rpartition(':')[2]}"
 
 
 def _set_text(reference: str | None, *, shared: bool, judged: bool) -> str:
     own = reference is not None or shared
-    text = _read("own.yaml" if own else "first.yaml")
+    text = _read_template("own.yaml" if own else "first.yaml")
     entrypoint = reference or "./agent.py:answer"
     agent = "# The agent is that of evalkit.yaml." if shared else _agent_text(entrypoint)
     judge = "# The judge is that of evalkit.yaml."
@@ -98,24 +101,27 @@ def _agent_text(entrypoint: str) -> str:
     return f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
 
 
-def _workflows(host: str, *, forks: bool) -> dict[str, str]:
+def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
     """The files of the forge that the repository is on; GitHub's where it is not known."""
     if "gitlab" in host:
-        return {_GITLAB: _read("gitlab.yml")}
+        return {_GITLAB_FILE: _read_template("gitlab.yml")}
     if host and "github" not in host:
         return {}
-    action = {f"{_ACTION}/{name}": _read(f"action/{name}") for name in ("action.yml", "run.py")}
+    action = {
+        f"{_ACTION_FOLDER}/{name}": _read_template(f"action/{name}")
+        for name in ("action.yml", "run.py")
+    }
     if forks:
         return {
-            f"{_WORKFLOWS}/evalkit-answers.yml": _read("answers.yml"),
-            f"{_WORKFLOWS}/evalkit-gate.yml": _read("gate.yml"),
+            f"{_WORKFLOWS_FOLDER}/evalkit-answers.yml": _read_template("answers.yml"),
+            f"{_WORKFLOWS_FOLDER}/evalkit-gate.yml": _read_template("gate.yml"),
             **action,
         }
-    return {f"{_WORKFLOWS}/evalkit.yml": _read("trusted.yml"), **action}
+    return {f"{_WORKFLOWS_FOLDER}/evalkit.yml": _read_template("trusted.yml"), **action}
 
 
-def _read(name: str) -> str:
-    text = files("evalkit.templates").joinpath(name).read_text(encoding="utf-8")
+def _read_template(name: str) -> str:
+    text = files("evalkit.ci.templates").joinpath(name).read_text(encoding="utf-8")
     return text.replace("{{version}}", __version__)
 
 
@@ -139,11 +145,11 @@ def _find_clashes(folder: Path, names: dict[str, str]) -> list[Problem]:
 
 
 def _next_commands(folder: Path, cwd: Path) -> tuple[str, ...]:
-    path = shlex.quote(os.path.relpath(folder.resolve() / SET, cwd.resolve()))
+    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, cwd.resolve()))
     return (f"evalkit baseline {path} && evalkit run {path}",)
 
 
 def _notes(host: str, texts: dict[str, str]) -> tuple[str, ...]:
-    if any(name.startswith((_WORKFLOWS, _GITLAB)) for name in texts):
+    if any(name.startswith((_WORKFLOWS_FOLDER, _GITLAB_FILE)) for name in texts):
         return ()
     return (f"No workflow for {host}: run the commands above in it, with --junit FILE.",)

@@ -9,30 +9,41 @@ from typing import Literal
 
 import numpy as np
 
-from evalkit.baseline import baseline_path, read_baseline
-from evalkit.commands.baseline import RECORDED_TRIALS
-from evalkit.commands.preview import estimate_cost
-from evalkit.commands.sights import MOST_TRIALS, need_to_prove, need_to_see, see, with_cases
-from evalkit.errors import InvalidInput, NothingSelected, Undecidable
-from evalkit.findings import BrokenPower, Power
-from evalkit.gating.broken import FRESH_TRIALS, find_blind_spot, watch_stable
-from evalkit.gating.looks import FEWEST_BASE_TRIALS, MOST_LOOKS
-from evalkit.gating.users import group_cases
-from evalkit.loading.evalset import load_evalset
-from evalkit.project import find_root
-from evalkit.records import Case, EvalSet, Rule, Run
-from evalkit.samples import CaseScores, ScoreTable, tabulate
-from evalkit.settings import Settings, layer
-from evalkit.spelling import count_of, name_rule
-from evalkit.statistics.power import Demand, Design
-from evalkit.world import World
+from evalkit.commands.baseline import DEFAULT_BASELINE_TRIALS
+from evalkit.commands.dry_run import estimate_cost
+from evalkit.commands.power_curves import (
+    MAX_CANDIDATE_TRIALS,
+    compute_detectable_drop,
+    find_size_to_certify,
+    find_size_to_detect,
+    with_cases,
+)
+from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput, NothingSelected, Undecidable
+from evalkit.core.eval_set import Case, EvalSet, Rule
+from evalkit.core.format import format_count, name_rule
+from evalkit.core.project import find_project_root
+from evalkit.core.run import Run
+from evalkit.core.settings import Settings, merge_settings
+from evalkit.evalset.loader import load_evalset
+from evalkit.gate.broken_cases import (
+    FRESH_TRIALS,
+    explain_undecidable_breaks,
+    find_detectable_breaks,
+)
+from evalkit.gate.population import group_by_cluster
+from evalkit.gate.sequential import MAX_LOOKS, MIN_BASE_TRIALS_FOR_LOOKS
+from evalkit.report.power import BrokenCasesPower, PowerAnalysis
+from evalkit.stats.power import Design, DropLimits
+from evalkit.store.baseline import baseline_path, read_baseline
 
-TRIALS = (1, 3, MOST_TRIALS)
+TRIAL_COUNTS = (1, 3, MAX_CANDIDATE_TRIALS)
 """Candidate trials a case that are worth comparing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Assumed:
+class PowerAssumptions:
     """What the user wants to be assumed in place of what set and baseline say."""
 
     metric: str | None = None
@@ -47,7 +58,7 @@ class Assumed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Known:
+class _ThresholdData:
     """A threshold and what is known of its metric: passes per case and trial, where good is 1."""
 
     rule: Rule
@@ -75,7 +86,7 @@ class _Known:
         return sum(0 < sum(row) < len(row) for row in self.rows) if self.rows else None
 
 
-def weigh_power(path: Path, assumed: Assumed, world: World) -> Power:
+def compute_power(path: Path, assumed: PowerAssumptions, world: Context) -> PowerAnalysis:
     """Say what the set can see with its primary, or first, threshold on a pass rate.
 
     Raises:
@@ -83,34 +94,34 @@ def weigh_power(path: Path, assumed: Assumed, world: World) -> Power:
         Undecidable: there is no baseline that tells the noise, and none is assumed.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
-    evalset, problems = load_evalset(path, root=find_root(path.parent, world.cwd))
+    evalset, problems = load_evalset(path, root=find_project_root(path.parent, world.cwd))
     if problems:
         raise InvalidInput(problems)
     if not evalset.cases:
         raise NothingSelected(f"{path}: the set has no cases.")
     stored = baseline_path(path, evalset.name)
     baseline = read_baseline(stored) if stored.exists() else None
-    table = tabulate(baseline) if baseline else None
+    table = build_score_table(baseline) if baseline else None
     known = choose_threshold(evalset, table, assumed.metric)
     tag = known.rule.tag
     in_set = [case for case in evalset.cases if tag is None or tag in case.tags]
-    mean, noise = _settle_noise(known, assumed, path)
+    mean, noise = _resolve_noise(known, assumed, path)
     cases = len(known.rows) or len(in_set)
     now = _with_trials(
         Design(
             cases=cases,
-            base_trials=known.base_trials or RECORDED_TRIALS,
+            base_trials=known.base_trials or DEFAULT_BASELINE_TRIALS,
             trials=1,
             mean=mean,
             noise=noise,
             clusters=_count_clusters(known.rule, in_set, cases),
         ),
-        layer(Settings(), evalset.settings).trials,
+        merge_settings(Settings(), evalset.settings).trials,
     )
     planned = now if assumed.cases is None else with_cases(now, assumed.cases)
     if assumed.base_trials is not None:
         planned = replace(planned, base_trials=assumed.base_trials)
-    trials = assumed.trials or layer(Settings(), evalset.settings).trials
+    trials = assumed.trials or merge_settings(Settings(), evalset.settings).trials
     designs = _Designs(
         now=now,
         planned=_with_trials(planned, trials),
@@ -119,7 +130,7 @@ def weigh_power(path: Path, assumed: Assumed, world: World) -> Power:
     )
     return replace(
         _tabulate_power(evalset, known, assumed, designs),
-        broken=_weigh_broken(evalset, table),
+        broken=_compute_broken_power(evalset, table),
         notes=_notes(known, len(in_set) - _count_shared(in_set, baseline), assumed),
     )
 
@@ -128,7 +139,7 @@ def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
     """The design with a fixed number of trials, or with looks where a run would take them."""
     if trials != "auto":
         return replace(design, trials=trials, looks=0)
-    looks = MOST_LOOKS if design.base_trials >= FEWEST_BASE_TRIALS else 0
+    looks = MAX_LOOKS if design.base_trials >= MIN_BASE_TRIALS_FOR_LOOKS else 0
     return replace(design, trials=looks or 1, looks=looks)
 
 
@@ -139,28 +150,28 @@ def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | 
     """
     if rule.estimand != "users":
         return None
-    sizes = [len(group) for group in group_cases(cases)]
+    sizes = [len(group) for group in group_by_cluster(cases)]
     return len(cases) ** 2 / sum(size**2 for size in sizes) * counted / len(cases)
 
 
-def _weigh_broken(evalset: EvalSet, base: ScoreTable | None) -> BrokenPower | None:
+def _compute_broken_power(evalset: EvalSet, base: ScoreTable | None) -> BrokenCasesPower | None:
     """What the set's rule on broken cases can prove; None without such a rule or a baseline."""
     rule = next((rule for rule in evalset.gate if rule.broken_cases is not None), None)
     if rule is None or base is None:
         return None
     known = base.cases
     ids = [c.id for c in evalset.cases if c.id in known and known[c.id].digest == c.digest]
-    watch = watch_stable(base, list(base.infos), rule.alpha, ids)
-    return BrokenPower(
+    watch = find_detectable_breaks(base, list(base.infos), rule.alpha, ids)
+    return BrokenCasesPower(
         name=name_rule(rule),
         allowed=rule.broken_cases or 0,
         cases=watch.cases,
-        watched=watch.watched,
+        eligible=watch.stable_cases,
         base_trials=watch.base_trials,
         fresh_trials=FRESH_TRIALS,
-        at_once=watch.at_once,
+        at_once=watch.max_detectable,
         chances=watch.chances,
-        problem=find_blind_spot(rule, watch),
+        problem=explain_undecidable_breaks(rule, watch),
     )
 
 
@@ -179,7 +190,9 @@ class _Designs:
     has_baseline: bool
 
 
-def choose_threshold(evalset: EvalSet, base: ScoreTable | None, metric: str | None) -> _Known:
+def choose_threshold(
+    evalset: EvalSet, base: ScoreTable | None, metric: str | None
+) -> _ThresholdData:
     """The primary threshold on a pass rate, else the first; on a named metric, an assumed one if needed.
 
     Raises:
@@ -198,7 +211,7 @@ def choose_threshold(evalset: EvalSet, base: ScoreTable | None, metric: str | No
     for rule in sorted(rules, key=lambda rule: not rule.primary):
         rows = read_passes(rule, evalset, base) if base else ()
         if rows or base is None:
-            return _Known(rule=rule, rows=rows)
+            return _ThresholdData(rule=rule, rows=rows)
     why = (
         "no threshold compares a pass rate with the baseline (max_drop or max_rise on a metric that "
         "passes or fails)"
@@ -236,7 +249,9 @@ def read_passes(rule: Rule, evalset: EvalSet, base: ScoreTable) -> tuple[tuple[f
     return tuple(tuple(1 - v if turned else v for v in row) for row in rows if row)
 
 
-def _settle_noise(known: _Known, assumed: Assumed, path: Path) -> tuple[float, float]:
+def _resolve_noise(
+    known: _ThresholdData, assumed: PowerAssumptions, path: Path
+) -> tuple[float, float]:
     """Mean and noise, what is assumed before what was seen."""
     mean = assumed.mean if assumed.mean is not None else known.mean
     noise = assumed.noise if assumed.noise is not None else known.noise
@@ -260,19 +275,21 @@ def _settle_noise(known: _Known, assumed: Assumed, path: Path) -> tuple[float, f
 
 def _tabulate_power(
     evalset: EvalSet,
-    known: _Known,
-    assumed: Assumed,
+    known: _ThresholdData,
+    assumed: PowerAssumptions,
     designs: _Designs,
-) -> Power:
+) -> PowerAnalysis:
     rule, planned = known.rule, designs.planned
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
     rules = assumed.rules or _count_sharing(rule, evalset.gate)
     max_drop = (rule.max_drop if rule.max_drop is not None else rule.max_rise) or 0.0
-    demand = Demand(alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin))
-    trials = sorted({*TRIALS, *(() if planned.looks else (round(planned.trials),))})
+    demand = DropLimits(
+        alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin)
+    )
+    trials = sorted({*TRIAL_COUNTS, *(() if planned.looks else (round(planned.trials),))})
     wanted = [designs.now, planned, *(_with_trials(planned, number) for number in trials)]
     seen = {
-        design: see(
+        design: compute_detectable_drop(
             design,
             demand,
             designs.cost_usd,
@@ -281,7 +298,7 @@ def _tabulate_power(
         for design in dict.fromkeys(wanted)
     }
     tolerances = {max_drop, demand.tolerated, assumed.drop or 0.0} - {0.0}
-    return Power(
+    return PowerAnalysis(
         evalset=evalset.name,
         name=name_rule(rule),
         noun="rise" if rule.max_rise is not None else "drop",
@@ -296,14 +313,14 @@ def _tabulate_power(
         max_drop=max_drop,
         tolerated=demand.tolerated,
         clusters=planned.clusters,
-        sights=tuple(
+        detectable_drops=tuple(
             sorted(
                 seen.values(),
                 key=lambda one: (one.cases, one.base_trials, not one.looks, one.trials),
             )
         ),
-        wanted=need_to_see(planned, demand, assumed.drop) if assumed.drop else None,
-        proofs=tuple(need_to_prove(planned, demand, one) for one in sorted(tolerances)),
+        wanted=find_size_to_detect(planned, demand, assumed.drop) if assumed.drop else None,
+        proofs=tuple(find_size_to_certify(planned, demand, one) for one in sorted(tolerances)),
         cost_per_run_usd=designs.cost_usd,
     )
 
@@ -316,15 +333,15 @@ def _count_sharing(rule: Rule, gate: Sequence[Rule]) -> int:
     return max(1, sum(not one.primary and one.test == "exact" for one in compared))
 
 
-def _notes(known: _Known, left_out: int, assumed: Assumed) -> tuple[str, ...]:
+def _notes(known: _ThresholdData, left_out: int, assumed: PowerAssumptions) -> tuple[str, ...]:
     notes = []
     if known.rows and left_out:
         notes.append(
-            f"{count_of(left_out, 'case')} of the set left out: not the same in the baseline."
+            f"{format_count(left_out, 'case')} of the set left out: not the same in the baseline."
         )
     if not known.rows and assumed.base_trials is None:
         notes.append(
-            f"There is no baseline yet; one of {RECORDED_TRIALS} trials a case is assumed, as "
+            f"There is no baseline yet; one of {DEFAULT_BASELINE_TRIALS} trials a case is assumed, as "
             f"evalkit baseline records it."
         )
     return tuple(notes)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from evalkit.project import find_root
-from evalkit.refs import find_run_folder
-from evalkit.store import TRIALS_FILE, repair_run
-from evalkit.world import World
+from evalkit.core.context import Context
+from evalkit.core.project import find_project_root
+from evalkit.store.refs import find_run_folder
+from evalkit.store.runs import TRIALS_FILE, repair_run
 
 
-def repair(ref: str, world: World) -> str:
+def repair(ref: str, world: Context) -> str:
     """Repair a run and say what was kept.
 
     Raises:
         InvalidInput: no such run.
         StoreError: even its header cannot be read.
     """
-    folder = find_run_folder(ref, find_root(world.cwd, world.cwd))
+    folder = find_run_folder(ref, find_project_root(world.cwd, world.cwd))
     kept, dropped = repair_run(folder)
     if not dropped:
         return f"run {folder.name}: nothing to repair, {kept} trials are readable\n"

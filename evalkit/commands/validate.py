@@ -7,22 +7,23 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit.agents import open_agent
-from evalkit.errors import InvalidInput, NothingSelected
-from evalkit.findings import CheckedRubric, CheckedSet
-from evalkit.loading.rubrics import MAX_RUBRIC_BYTES, is_rubric
-from evalkit.loading.yamlio import parse_yaml
-from evalkit.metrics import METRICS
-from evalkit.metrics.rubric_opening import check_rubric
-from evalkit.plan import Order, Plan, open_plan
-from evalkit.project import find_root
-from evalkit.records import Location, Problem, Surroundings
-from evalkit.sources import Unreadable, read_file
-from evalkit.world import World
+from evalkit.agents.registry import open_agent
+from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput, NothingSelected
+from evalkit.core.location import Location, Problem
+from evalkit.core.project import find_project_root
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import UnreadableFile, read_file
+from evalkit.evalset.rubrics import MAX_RUBRIC_BYTES, is_rubric
+from evalkit.evalset.yaml import parse_yaml
+from evalkit.metrics.open_rubric import check_rubric
+from evalkit.metrics.registry import METRICS
+from evalkit.report.validate import CheckedRubric, CheckedSet
+from evalkit.runner.plan import Plan, RunRequest, open_plan
 
 
 def validate(
-    paths: Sequence[Path], world: World
+    paths: Sequence[Path], world: Context
 ) -> tuple[tuple[CheckedSet, ...], tuple[CheckedRubric, ...]]:
     """Check every file, told apart by its keys, and report the problems of all of them at once.
 
@@ -36,10 +37,10 @@ def validate(
     empty: list[Problem] = []
     for path in paths:
         try:
-            if _holds_rubric(path):
+            if _is_rubric(path):
                 rubrics.append(_check_rubric(path, world))
             else:
-                sets.append(asyncio.run(_check(path, world)))
+                sets.append(asyncio.run(_check_set(path, world)))
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
         except NothingSelected as error:
@@ -51,17 +52,19 @@ def validate(
     return tuple(sets), tuple(rubrics)
 
 
-def _holds_rubric(path: Path) -> bool:
+def _is_rubric(path: Path) -> bool:
     try:
         return is_rubric(parse_yaml(read_file(path, MAX_RUBRIC_BYTES), str(path), []))
-    except Unreadable:
+    except UnreadableFile:
         # Reading it as a set will say why; or it is a set of a size that no rubric has.
         return False
 
 
-def _check_rubric(path: Path, world: World) -> CheckedRubric:
-    nearby = Surroundings(
-        root=find_root(path.parent, world.cwd), base=path.parent, environ=world.environ
+def _check_rubric(path: Path, world: Context) -> CheckedRubric:
+    nearby = RunEnvironment(
+        root=find_project_root(path.parent, world.cwd),
+        set_folder=path.parent,
+        environ=world.environ,
     )
     rubric, problems = check_rubric(path, nearby, METRICS)
     if rubric is None:
@@ -71,23 +74,23 @@ def _check_rubric(path: Path, world: World) -> CheckedRubric:
         path=str(path),
         name=rubric.name,
         criteria=len(rubric.criteria),
-        checks=len(rubric.criteria) - len(rubric.judged),
+        checks=len(rubric.criteria) - len(rubric.judged_criteria),
         examples=sum(len(criterion.examples) for criterion in rubric.criteria),
         good_controls=good,
         bad_controls=len(rubric.controls) - good,
     )
 
 
-async def _check(path: Path, world: World) -> CheckedSet:
+async def _check_set(path: Path, world: Context) -> CheckedSet:
     # The agent is opened too: an entrypoint that cannot be loaded is found without calling it.
     async with (
-        open_plan(Order(path=path), world.cwd, world.environ) as plan,
+        open_plan(RunRequest(path=path), world.cwd, world.environ) as plan,
         open_agent(plan.agent, plan.surroundings),
     ):
-        return describe(plan, path)
+        return describe_set(plan, path)
 
 
-def describe(plan: Plan, path: Path) -> CheckedSet:
+def describe_set(plan: Plan, path: Path) -> CheckedSet:
     """The numbers of a plan."""
     metrics = Counter(s.info.name for scorers in plan.scorers.values() for s in scorers)
     tags = Counter(tag for case in plan.cases for tag in case.tags)

@@ -10,11 +10,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evalkit.metrics.metric import BuiltIn, text_of
-from evalkit.metrics.words import kind_of
-from evalkit.plugins import suggest
-from evalkit.records import Json, MetricSpec, Problem, Surroundings
-from evalkit.sources import Unreadable, locate_inside
+from evalkit.core.eval_set import MetricSpec
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import UnreadableFile, resolve_inside
+from evalkit.metrics.builtin import BuiltIn, text_of
+from evalkit.metrics.entry_points import suggest_name
+from evalkit.metrics.explanations import describe_kind
 
 AnyBuiltIn = TypeVar("AnyBuiltIn", bound=BuiltIn)
 
@@ -22,7 +25,7 @@ SHORTHAND = ""
 """The key under which the loader puts a value that stands for the arguments: `- regex: '^a'`."""
 
 _UNIONS = (Union, UnionType)
-_PLAIN_WORDS = {
+_TYPE_WORDS = {
     str: "a text",
     bool: "true or false",
     float: "a finite number",
@@ -31,18 +34,21 @@ _PLAIN_WORDS = {
 }
 
 
-class Unfit(Exception):
+class InvalidArgument(Exception):
     """A value is not of the kind an argument takes; the text can follow the argument's name."""
 
     def __init__(self, value: Json, hint: object) -> None:
         options = [option for option in _options_in(hint) if isinstance(option, str)]
         near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
         advice = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"must be {_words_for(hint)}, not {kind_of(value)}.{advice}")
+        super().__init__(f"must be {_describe_type(hint)}, not {describe_kind(value)}.{advice}")
 
 
 def bind_arguments(
-    metric: type[AnyBuiltIn], spec: MetricSpec, surroundings: Surroundings, problems: list[Problem]
+    metric: type[AnyBuiltIn],
+    spec: MetricSpec,
+    surroundings: RunEnvironment,
+    problems: list[Problem],
 ) -> AnyBuiltIn | None:
     """Check a metric's arguments and make it; None when something was added to `problems`.
 
@@ -50,20 +56,20 @@ def bind_arguments(
     """
     found: list[str] = []
     hints = get_type_hints(metric)
-    known = [field.name for field in fields(metric) if hints[field.name] is not Surroundings]
+    known = [field.name for field in fields(metric) if hints[field.name] is not RunEnvironment]
     values: dict[str, Any] = {
-        name: surroundings for name, hint in hints.items() if hint is Surroundings
+        name: surroundings for name, hint in hints.items() if hint is RunEnvironment
     }
     given = _name_shorthand(metric, spec.args, found)
     for name, value in given.items():
         if name not in known:
-            found.append(f"there is no argument {name!r}. {suggest(name, known)}")
+            found.append(f"there is no argument {name!r}. {suggest_name(name, known)}")
             continue
         try:
-            values[name] = _fit(value, hints[name], surroundings)
-        except Unfit as unfit:
+            values[name] = _convert(value, hints[name], surroundings)
+        except InvalidArgument as unfit:
             found.append(f"{name} {unfit}")
-        except Unreadable as error:
+        except UnreadableFile as error:
             found.append(f"{name}: {value!r} {error}")
     required = [field.name for field in fields(metric) if field.default is MISSING]
     missing = [name for name in required if name not in given and name not in values]
@@ -83,57 +89,57 @@ def _name_shorthand(
     if SHORTHAND not in args:
         return args
     if not metric.shorthand:
-        found.append(f"it takes no value, and {kind_of(args[SHORTHAND])} was given.")
+        found.append(f"it takes no value, and {describe_kind(args[SHORTHAND])} was given.")
         return {}
     return {name or metric.shorthand: value for name, value in args.items()}
 
 
-def _fit(value: Json, hint: Any, surroundings: Surroundings) -> object:
+def _convert(value: Json, hint: Any, surroundings: RunEnvironment) -> object:
     """The value as the annotation wants it: lists as tuples, names of files as paths."""
     kind = get_origin(hint) or hint
     if kind in _UNIONS:
-        return _fit_one_of(value, hint, surroundings)
+        return _convert_union(value, hint, surroundings)
     if kind is tuple:
-        return _fit_members(value, hint, surroundings)
+        return _convert_items(value, hint, surroundings)
     if kind is str and (text := text_of(value)) is not None:
         return text
     if kind is float and (number := _finite(value)) is not None:
         return number
     if kind is Path and isinstance(value, str):
-        return locate_inside(value, surroundings.base, surroundings.root)
+        return resolve_inside(value, surroundings.set_folder, surroundings.root)
     # 1 == True, which is why types are compared too.
     if kind is Literal and any(value == o and type(value) is type(o) for o in get_args(hint)):
         return value
     if kind in (bool, Mapping) and isinstance(value, kind):
         return value
-    raise Unfit(value, hint)
+    raise InvalidArgument(value, hint)
 
 
-def _fit_one_of(value: Json, hint: Any, surroundings: Surroundings) -> object:
+def _convert_union(value: Json, hint: Any, surroundings: RunEnvironment) -> object:
     *others, last = (option for option in get_args(hint) if option is not NoneType)
     for option in others:
         try:
-            return _fit(value, option, surroundings)
-        except Unfit:
+            return _convert(value, option, surroundings)
+        except InvalidArgument:
             continue
     try:
-        return _fit(value, last, surroundings)
-    except Unfit as unfit:
+        return _convert(value, last, surroundings)
+    except InvalidArgument as unfit:
         # Of a single option the member at fault is known, of several only that none fits.
-        raise Unfit(value, hint) if others else unfit from None
+        raise InvalidArgument(value, hint) if others else unfit from None
 
 
-def _fit_members(value: Json, hint: Any, surroundings: Surroundings) -> tuple[object, ...]:
+def _convert_items(value: Json, hint: Any, surroundings: RunEnvironment) -> tuple[object, ...]:
     if isinstance(value, bool | Mapping):
-        raise Unfit(value, hint)
+        raise InvalidArgument(value, hint)
     # A single value stands for a list of one.
     members = value if isinstance(value, list | tuple) else [value]
     for member in members:
         try:
-            _fit(member, get_args(hint)[0], surroundings)
-        except Unfit:
-            raise Unfit(member, hint) from None
-    return tuple(_fit(member, get_args(hint)[0], surroundings) for member in members)
+            _convert(member, get_args(hint)[0], surroundings)
+        except InvalidArgument:
+            raise InvalidArgument(member, hint) from None
+    return tuple(_convert(member, get_args(hint)[0], surroundings) for member in members)
 
 
 def _finite(value: Json) -> float | None:
@@ -154,14 +160,14 @@ def _options_in(hint: Any) -> Iterator[object]:
             yield from _options_in(inner)
 
 
-def _words_for(hint: Any) -> str:
+def _describe_type(hint: Any) -> str:
     kind = get_origin(hint) or hint
     inner = [option for option in get_args(hint) if option not in (NoneType, ...)]
     if kind in _UNIONS:
-        return " or ".join(_words_for(option) for option in inner)
+        return " or ".join(_describe_type(option) for option in inner)
     if kind is tuple:
-        return "a list of texts" if inner == [str] else f"a list, each {_words_for(inner[0])}"
+        return "a list of texts" if inner == [str] else f"a list, each {_describe_type(inner[0])}"
     if kind is Literal:
         shown = [str(option).lower() for option in inner]
         return shown[0] if len(shown) == 1 else f"one of {', '.join(shown)}"
-    return _PLAIN_WORDS[kind]
+    return _TYPE_WORDS[kind]

@@ -8,24 +8,27 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from evalkit.agents.child import Ended
-from evalkit.confinement.files import Refused, copy_folder, list_files, put_files
-from evalkit.confinement.run import (
-    Limits,
+from evalkit.core.eval_set import Case
+from evalkit.core.literals import Json
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import UnreadableFile, resolve_inside
+from evalkit.core.trial import Output, Score
+from evalkit.metrics.answer_files import parse_files, read_answer_files
+from evalkit.metrics.builtin import PASSED, BuiltIn, check_pass_mark, failed_score
+from evalkit.metrics.paths import ABSENT, find_value
+from evalkit.metrics.test_results import TestCounts, read_junit, read_summary
+from evalkit.worker.child_command import CommandResult
+from evalkit.worker.limited_files import RejectedFiles, copy_folder, list_files, write_files
+from evalkit.worker.limited_run import (
+    CommandLimits,
     find_unshare,
-    open_folder,
+    open_work_folder,
     resolve_program,
-    run_confined,
+    run_limited,
 )
-from evalkit.metrics.handover import files_of, read_files
-from evalkit.metrics.metric import PASSED, BuiltIn, check_pass_mark, failed
-from evalkit.metrics.paths import ABSENT, find
-from evalkit.metrics.testcounts import TestCounts, read_junit, read_summary
-from evalkit.records import Case, Json, Output, Score, Surroundings
-from evalkit.sources import Unreadable, locate_inside
 
 FILE, FILES, SET = "{file}", "{files}", "{set}"
-LAST_WORDS = 400
+OUTPUT_TAIL_CHARACTERS = 400
 """Characters of what a command printed that explain a score: the end, where errors stand."""
 
 COMPILERS: Mapping[str, tuple[str, ...]] = {
@@ -60,7 +63,7 @@ class CodeMetric(BuiltIn):
         env: environment variables the commands get beside PATH.
     """
 
-    surroundings: Surroundings
+    surroundings: RunEnvironment
     of: str = "data.files"
     path: str = ""
     timeout_s: float = 10.0
@@ -88,9 +91,9 @@ class CodeMetric(BuiltIn):
         return "the agent's code is run with the network open: this system lets nobody shut it off"
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> CommandLimits:
         """What each command may take."""
-        return Limits(
+        return CommandLimits(
             timeout_s=self.timeout_s,
             memory_mb=int(self.memory_mb),
             processes=int(self.processes),
@@ -108,7 +111,9 @@ class CodeMetric(BuiltIn):
     def sources_in(self, words: Sequence[str]) -> tuple[Path, ...]:
         """The files of the set's folder that a command names."""
         named = (
-            Path(word.replace(SET, str(self.surroundings.base))) for word in words if SET in word
+            Path(word.replace(SET, str(self.surroundings.set_folder)))
+            for word in words
+            if SET in word
         )
         return tuple(path for path in named if path.is_file())
 
@@ -118,21 +123,23 @@ class CodeMetric(BuiltIn):
 
     async def _score(self, case: Case, output: Output) -> Score:
         try:
-            files = files_of(output, self.of, self.path)
-            async with open_folder(partial(self.fill, case, files)) as folder:
-                return await self.judge(files, folder)
-        except Refused as refused:
-            return failed(str(refused))
+            files = read_answer_files(output, self.of, self.path)
+            async with open_work_folder(partial(self.fill_folder, case, files)) as folder:
+                return await self.score_folder(files, folder)
+        except RejectedFiles as refused:
+            return failed_score(str(refused))
 
-    def fill(self, case: Case, files: Mapping[str, str], folder: Path) -> None:  # noqa: ARG002 - subclasses ask the case
+    def fill_folder(self, case: Case, files: Mapping[str, str], folder: Path) -> None:  # noqa: ARG002 - subclasses ask the case
         """Put what the commands need into a folder."""
-        put_files(files, folder)
+        write_files(files, folder)
 
-    async def judge(self, files: Mapping[str, str], folder: Path) -> Score:
+    async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the commands in the filled folder."""
         raise NotImplementedError
 
-    async def run(self, words: Sequence[str], folder: Path, files: Sequence[str]) -> Ended:
+    async def run_command(
+        self, words: Sequence[str], folder: Path, files: Sequence[str]
+    ) -> CommandResult:
         """Run one command on some of the files."""
         # A name that begins with a dash must not become an option.
         names = [f"./{name}" if name.startswith("-") else name for name in files]
@@ -141,33 +148,33 @@ class CodeMetric(BuiltIn):
             if word == FILES:
                 spelled += names
             else:
-                filled = word.replace(SET, str(self.surroundings.base))
+                filled = word.replace(SET, str(self.surroundings.set_folder))
                 spelled.append(filled.replace(FILE, names[0] if names else ""))
-        return await run_confined(spelled, folder, self.limits, self.surroundings.environ, self.env)
+        return await run_limited(spelled, folder, self.limits, self.surroundings.environ, self.env)
 
 
-def trouble_of(ended: Ended, limits: Limits) -> str:
+def explain_abnormal_end(ended: CommandResult, limits: CommandLimits) -> str:
     """Why a command did not come to its own end; empty when it did."""
-    if ended.how == "timeout":
+    if ended.exit_reason == "timeout":
         return f"took longer than {limits.timeout_s:g} s and was killed"
-    if ended.how == "output_too_large":
+    if ended.exit_reason == "output_too_large":
         return "printed too much and was killed"
-    if ended.how == "too_many_processes":
+    if ended.exit_reason == "too_many_processes":
         return f"started more than {limits.processes} processes and was killed"
     if ended.status is None or ended.status < 0:
         return f"was killed by signal {-(ended.status or 0)}"
     return ""
 
 
-def last_words(ended: Ended) -> str:
+def output_tail(ended: CommandResult) -> str:
     """The end of what a command printed, errors if there were some."""
     printed = ended.stderr_tail.strip() or ended.stdout.strip()
-    text = printed[-4 * LAST_WORDS :].decode(errors="replace").strip()
-    return f"…{text[-LAST_WORDS:]}" if len(text) > LAST_WORDS else text
+    text = printed[-4 * OUTPUT_TAIL_CHARACTERS :].decode(errors="replace").strip()
+    return f"…{text[-OUTPUT_TAIL_CHARACTERS:]}" if len(text) > OUTPUT_TAIL_CHARACTERS else text
 
 
-def _with_words(said: str, ended: Ended) -> str:
-    words = last_words(ended)
+def _append_output(said: str, ended: CommandResult) -> str:
+    words = output_tail(ended)
     return f"{said}: {words}" if words else said
 
 
@@ -204,24 +211,26 @@ class Compiles(CodeMetric):
         }
         return [(words, [name]) for name, words in chosen.items() if words]
 
-    async def judge(self, files: Mapping[str, str], folder: Path) -> Score:
+    async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Compile file by file."""
         planned = self._plan(files)
         if not planned:
-            return failed(f"no file is of a kind that can be compiled ({', '.join(COMPILERS)})")
+            return failed_score(
+                f"no file is of a kind that can be compiled ({', '.join(COMPILERS)})"
+            )
         wrong: list[str] = []
         for words, names in planned:
             # A compiler that is not there is the metric's trouble, not the agent's.
             self.check_command(words)
-            ended = await self.run(words, folder, names)
-            trouble = trouble_of(ended, self.limits)
+            ended = await self.run_command(words, folder, names)
+            trouble = explain_abnormal_end(ended, self.limits)
             if trouble or ended.status != 0:
                 said = (
                     f"{names[0]}: {words[0]} {trouble}"
                     if trouble
                     else f"{names[0]} does not compile"
                 )
-                wrong.append(_with_words(said, ended))
+                wrong.append(_append_output(said, ended))
         if not wrong:
             return PASSED
         share = 1 - len(wrong) / len(planned)
@@ -249,14 +258,16 @@ class LintClean(CodeMetric):
         """What the command names of the set's folder."""
         return self.sources_in(self.command)
 
-    async def judge(self, files: Mapping[str, str], folder: Path) -> Score:
+    async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the linter once."""
-        ended = await self.run(self.command, folder, list(files))
-        if trouble := trouble_of(ended, self.limits):
-            return failed(_with_words(f"{self.command[0]} {trouble}", ended))
+        ended = await self.run_command(self.command, folder, list(files))
+        if trouble := explain_abnormal_end(ended, self.limits):
+            return failed_score(_append_output(f"{self.command[0]} {trouble}", ended))
         if ended.status == 0:
             return PASSED
-        return failed(_with_words(f"{self.command[0]} exited with status {ended.status}", ended))
+        return failed_score(
+            _append_output(f"{self.command[0]} exited with status {ended.status}", ended)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,8 +312,8 @@ class TestsPassed(CodeMetric):
 
     def _locate(self, name: str) -> Path:
         try:
-            return locate_inside(name, self.surroundings.base, self.surroundings.root)
-        except Unreadable as error:
+            return resolve_inside(name, self.surroundings.set_folder, self.surroundings.root)
+        except UnreadableFile as error:
             raise ValueError(f"{name!r} {error}") from error
 
     def _folder_of(self, template: str, case: Case) -> Path:
@@ -316,7 +327,7 @@ class TestsPassed(CodeMetric):
         return (*self.sources_in(self.command), *copied)
 
     def _own_tests(self, case: Case) -> Json:
-        return find(case.expected, self.expected) if self.expected else ABSENT
+        return find_value(case.expected, self.expected) if self.expected else ABSENT
 
     def applies_to(self, case: Case) -> bool:
         """A case without any test is not for this metric."""
@@ -330,43 +341,45 @@ class TestsPassed(CodeMetric):
                     return f"there is no folder {template.replace('{id}', case.id)!r}. Make it."
             own = self._own_tests(case)
             if own is not ABSENT and own is not None:
-                read_files(own, f"expected.{self.expected}")
-        except (Refused, ValueError) as error:
+                parse_files(own, f"expected.{self.expected}")
+        except (RejectedFiles, ValueError) as error:
             return f"{error}."
         return None
 
-    def fill(self, case: Case, files: Mapping[str, str], folder: Path) -> None:
+    def fill_folder(self, case: Case, files: Mapping[str, str], folder: Path) -> None:
         """The case's folder, the agent's files over it, the hidden tests over these."""
         if self.folder:
             copy_folder(self._folder_of(self.folder, case), folder)
-        put_files(files, folder)
+        write_files(files, folder)
         if self.hidden:
             copy_folder(self._folder_of(self.hidden, case), folder)
         own = self._own_tests(case)
         if own is not ABSENT and own is not None:
-            put_files(own, folder)
+            write_files(own, folder)
 
-    async def judge(self, files: Mapping[str, str], folder: Path) -> Score:
+    async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the tests and count."""
-        ended = await self.run(self.command, folder, list(files))
-        if trouble := trouble_of(ended, self.limits):
-            return failed(_with_words(f"the test command {trouble}", ended))
+        ended = await self.run_command(self.command, folder, list(files))
+        if trouble := explain_abnormal_end(ended, self.limits):
+            return failed_score(_append_output(f"the test command {trouble}", ended))
         if not self.junit and not self._counts_summary:
             if ended.status == 0:
                 return PASSED
-            return failed(_with_words(f"the tests exited with status {ended.status}", ended))
+            return failed_score(
+                _append_output(f"the tests exited with status {ended.status}", ended)
+            )
         try:
             counts = self._count(ended, folder)
         except ValueError as error:
-            return failed(_with_words(f"{error} (exit status {ended.status})", ended))
-        return self._weigh(counts, ended)
+            return failed_score(_append_output(f"{error} (exit status {ended.status})", ended))
+        return self._score_counts(counts, ended)
 
     @property
     def _counts_summary(self) -> bool:
         named = any("pytest" in word for word in self.command)
         return self.counts == "pytest" or (self.counts is None and named)
 
-    def _count(self, ended: Ended, folder: Path) -> TestCounts:
+    def _count(self, ended: CommandResult, folder: Path) -> TestCounts:
         if not self.junit:
             counts = read_summary(ended.stdout[-20_000:].decode(errors="replace"))
             if counts is None:
@@ -380,12 +393,14 @@ class TestsPassed(CodeMetric):
         except ValueError as error:
             raise ValueError(f"the report {self.junit!r} cannot be read: {error}") from error
 
-    def _weigh(self, counts: TestCounts, ended: Ended) -> Score:
+    def _score_counts(self, counts: TestCounts, ended: CommandResult) -> Score:
         if not counts.total:
-            return failed(_with_words("not one test was run", ended))
+            return failed_score(_append_output("not one test was run", ended))
         share = counts.passed / counts.total
         said = f"{counts.passed} of {counts.total} tests passed"
         if counts.passed == counts.total and ended.status != 0:
-            return failed(_with_words(f"{said}, but the exit status is {ended.status}", ended))
-        explanation = _with_words(said, ended) if share < 1 else ""
+            return failed_score(
+                _append_output(f"{said}, but the exit status is {ended.status}", ended)
+            )
+        explanation = _append_output(said, ended) if share < 1 else ""
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)

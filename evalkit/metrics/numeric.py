@@ -9,12 +9,14 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import ClassVar, Literal
 
-from evalkit.metrics.metric import PASSED, AnswerMetric, failed
+from evalkit.core.eval_set import Case
+from evalkit.core.literals import Json
+from evalkit.core.trial import Output, Score
+from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
+from evalkit.metrics.explanations import describe_kind, quote_value
 from evalkit.metrics.paths import ABSENT
-from evalkit.metrics.words import kind_of, quote
-from evalkit.records import Case, Json, Output, Score
 
-MOST_DIGITS = 308
+MAX_NUMBER_DIGITS = 308
 """Before the decimal point, as in the largest float; more are no quantity anyone states."""
 
 # What may stand between groups of three digits: comma or point, apostrophes, and the no-break,
@@ -61,7 +63,7 @@ def find_numbers(
             number = Decimal(f"{sign}{whole or 0}{fraction}{match['exponent'] or ''}")
         except InvalidOperation:  # an exponent beyond what Decimal holds
             continue
-        if number.adjusted() <= MOST_DIGITS:
+        if number.adjusted() <= MAX_NUMBER_DIGITS:
             yield number / 100 if percent == "share" and match["percent"] else number
 
 
@@ -101,26 +103,28 @@ class Numeric(AnswerMetric):
         """A number, or a text with exactly one."""
         if len(self._numbers_in(label)) == 1:
             return None
-        return f"expected is {kind_of(label)}, and one number is needed."
+        return f"expected is {describe_kind(label)}, and one number is needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Compare the one number with the other."""
         answer = self.answer(output)
         if answer is ABSENT or answer is None:
-            return self.lacking(output)
+            return self.score_missing(output)
         numbers = self._numbers_in(answer)
         if not numbers:
-            return failed(f"there is no number in {quote(answer)}")
+            return failed_score(f"there is no number in {quote_value(answer)}")
         if self.pick == "only" and len(set(numbers)) > 1:
             several = ", ".join(_plain(number) for number in numbers[:5])
-            return failed(f"one number is wanted, and the answer gives {len(numbers)}: {several}")
+            return failed_score(
+                f"one number is wanted, and the answer gives {len(numbers)}: {several}"
+            )
         got = numbers[0] if self.pick == "first" else numbers[-1]
-        [wanted] = self._numbers_in(self.wanted(case))
+        [wanted] = self._numbers_in(self.expected_value(case))
         tolerance = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(wanted))
         if abs(got - wanted) <= tolerance:
             return PASSED
         slack = f" ± {_plain(tolerance)}" if tolerance else ""
-        return failed(f"expected {_plain(wanted)}{slack}, got {_plain(got)}")
+        return failed_score(f"expected {_plain(wanted)}{slack}, got {_plain(got)}")
 
     def _numbers_in(self, value: Json) -> list[Decimal]:
         if isinstance(value, str):

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.metrics.metric import AnswerMetric, BuiltIn, check_pass_mark, failed
-from evalkit.metrics.paths import ABSENT, find
-from evalkit.metrics.structure import same_json
-from evalkit.metrics.words import enumerate_values, kind_of, quote
-from evalkit.records import Case, Json, Output, Score
-from evalkit.seen import UNTOLD, calls_of
+from evalkit.core.eval_set import Case
+from evalkit.core.literals import Json
+from evalkit.core.trial import Output, Score
+from evalkit.metrics.builtin import AnswerMetric, BuiltIn, check_pass_mark, failed_score
+from evalkit.metrics.explanations import describe_kind, enumerate_values, quote_value
+from evalkit.metrics.json import is_same_json
+from evalkit.metrics.paths import ABSENT, find_value
+from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,32 +43,32 @@ class TaskCompletion(AnswerMetric):
         """A mapping with something in it."""
         if isinstance(label, Mapping) and label:
             return None
-        return f"expected is {kind_of(label)}. Write a mapping of paths to values."
+        return f"expected is {describe_kind(label)}. Write a mapping of paths to values."
 
     def score(self, case: Case, output: Output) -> Score:
         """Look at every path."""
         state = self.answer(output)
         if not isinstance(state, Mapping | list | tuple):
             if state is ABSENT or state is None:
-                return failed(f"the output has no {self.of}, where the final state should be")
-            return failed(f"the output's {self.of} is {kind_of(state)}, not a state")
-        wanted = self.wanted(case)
+                return failed_score(f"the output has no {self.of}, where the final state should be")
+            return failed_score(f"the output's {self.of} is {describe_kind(state)}, not a state")
+        wanted = self.expected_value(case)
         wrong = [path for path, value in wanted.items() if not _is_at(state, path, value)]
         share = 1 - len(wrong) / len(wanted)
         explanation = ""
         if wrong:
-            found = find(state, wrong[0])
-            got = "nothing" if found is ABSENT else quote(found)
+            found = find_value(state, wrong[0])
+            got = "nothing" if found is ABSENT else quote_value(found)
             explanation = (
                 f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
-                f"{wrong[0]}: expected {quote(wanted[wrong[0]])}, got {got}"
+                f"{wrong[0]}: expected {quote_value(wanted[wrong[0]])}, got {got}"
             )
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)
 
 
 def _is_at(state: Json, path: str, value: Json) -> bool:
-    found = find(state, path)
-    return found is ABSENT or found is None if value is None else same_json(value, found)
+    found = find_value(state, path)
+    return found is ABSENT or found is None if value is None else is_same_json(value, found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,9 @@ class RecoveredFromError(BuiltIn):
 
     def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - no label plays a part
         """Follow every failing tool to its last call."""
-        calls = calls_of(output)
+        calls = get_tool_calls(output)
         if calls is None:
-            return Score(state="skipped", explanation=UNTOLD)
+            return Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
         open_failures: dict[str, bool] = {}
         for call in calls:
             if call.error is not None:
@@ -107,7 +109,7 @@ class RecoveredFromError(BuiltIn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending(BuiltIn):
+class TaskOutcome(BuiltIn):
     """How a task ended, yes or no.
 
     Without `expected` it is a measurement: the share of trials that ended so. With it, a trial passes
@@ -124,53 +126,57 @@ class Ending(BuiltIn):
     expected: str = ""
 
     @property
-    def measures(self) -> bool:
+    def is_measurement(self) -> bool:
         """Unless it is held against a label."""
         return not self.expected
 
-    def ended_so(self, output: Output) -> bool | None:
+    def read_outcome(self, output: Output) -> bool | None:
         """Whether it ended so; None when nothing tells. ValueError when that is neither yes nor no."""
-        found = find(output, self.of)
+        found = find_value(output, self.of)
         if found is ABSENT or found is None:
             return None
         if not isinstance(found, bool):
-            raise ValueError(f"the output's {self.of} is {kind_of(found)}, not true or false")
+            raise ValueError(f"the output's {self.of} is {describe_kind(found)}, not true or false")
         return found
 
     def applies_to(self, case: Case) -> bool:
         """A case without the label is not for this metric, where there must be one."""
         if not self.expected:
             return True
-        return find(case.expected, self.expected) not in (ABSENT, None)
+        return find_value(case.expected, self.expected) not in (ABSENT, None)
 
     def problem_with(self, case: Case) -> str | None:
         """The label is true or false."""
-        label = find(case.expected, self.expected) if self.expected else True
+        label = find_value(case.expected, self.expected) if self.expected else True
         if isinstance(label, bool) or label is ABSENT or label is None:
             return None
-        return f"expected.{self.expected} is {kind_of(label)}, and true or false is needed."
+        return f"expected.{self.expected} is {describe_kind(label)}, and true or false is needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Yes or no, held against the label where there is one."""
-        wanted = find(case.expected, self.expected) if self.expected else None
+        wanted = find_value(case.expected, self.expected) if self.expected else None
         try:
-            ended_so = self.ended_so(output)
+            ended_so = self.read_outcome(output)
         except ValueError as wrong:
             if wanted is None:
                 raise
-            return failed(str(wrong))
+            return failed_score(str(wrong))
         if ended_so is None:
             untold = f"the output has no {self.of}"
-            return Score(state="skipped", explanation=untold) if wanted is None else failed(untold)
+            return (
+                Score(state="skipped", explanation=untold)
+                if wanted is None
+                else failed_score(untold)
+            )
         if wanted is None:
             return Score(value=float(ended_so))
         if ended_so is wanted:
             return Score(value=1.0, passed=True)
-        return failed(f"expected {str(wanted).lower()}, got {str(ended_so).lower()}")
+        return failed_score(f"expected {str(wanted).lower()}, got {str(ended_so).lower()}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolved(Ending):
+class Resolved(TaskOutcome):
     """Whether the request was resolved, by what the agent says in its output.
 
     Args:
@@ -182,7 +188,7 @@ class Resolved(Ending):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Escalated(Ending):
+class Escalated(TaskOutcome):
     """Whether the task was handed over to a human.
 
     Args:
@@ -199,11 +205,11 @@ class Escalated(Ending):
         """Handing over less is better, unless the label says when to."""
         return bool(self.expected)
 
-    def ended_so(self, output: Output) -> bool | None:
+    def read_outcome(self, output: Output) -> bool | None:
         """By the tools that hand over, else by what the output says."""
         if not self.tools:
-            return Ending.ended_so(self, output)
-        calls = calls_of(output)
+            return TaskOutcome.read_outcome(self, output)
+        calls = get_tool_calls(output)
         if calls is None:
             return None
         return any(call.name in self.tools and call.error is None for call in calls)

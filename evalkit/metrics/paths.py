@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Final
 
-from evalkit.records import Json
+from evalkit.core.literals import Json
 
 ABSENT: Final = object()
 """What `find` gives for a path that leads nowhere; distinct from a null that stands there."""
 
 
-def find(value: Json, path: str) -> Json:
+def find_value(value: Json, path: str) -> Json:
     """The value at `path`, or ABSENT; an empty path is the value itself.
 
     A step is a key, a field, or a list's index; `-1` is the last of a list.

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from evalkit.metrics.metric import BuiltIn
+from evalkit.metrics.builtin import BuiltIn
 
 _HOMES = {
-    "exact_match": "texts:ExactMatch",
-    "one_of": "texts:OneOf",
-    "contains": "texts:Contains",
-    "not_contains": "texts:NotContains",
-    "regex": "patterns:Regex",
+    "exact_match": "text_match:ExactMatch",
+    "one_of": "text_match:OneOf",
+    "contains": "text_match:Contains",
+    "not_contains": "text_match:NotContains",
+    "regex": "regex:Regex",
     "numeric": "numeric:Numeric",
-    "json": "structure:JsonMatch",
+    "json": "json:JsonMatch",
     "similarity": "similarity:Similarity",
-    "coverage": "facts:Coverage",
-    "latency_s": "measurements:LatencyS",
-    "cost_usd": "measurements:CostUsd",
-    "tokens": "measurements:Tokens",
-    "tool_calls": "tools:ToolCalls",
-    "tools_not_called": "tools:ToolsNotCalled",
+    "coverage": "coverage:Coverage",
+    "latency_s": "usage:LatencyS",
+    "cost_usd": "usage:CostUsd",
+    "tokens": "usage:Tokens",
+    "tool_calls": "tool_calls:ToolCalls",
+    "tools_not_called": "tool_calls:ToolsNotCalled",
     "tool_error_rate": "steps:ToolErrorRate",
     "tool_call_count": "steps:ToolCallCount",
     "model_calls": "steps:ModelCalls",

@@ -9,23 +9,26 @@ from typing import ClassVar
 
 import msgspec
 
-from evalkit.calibration import Calibration
-from evalkit.digest import canonical, digest
-from evalkit.judgement import CriterionVerdict, Reading
-from evalkit.judging.floor import find_floor, floor_reading
-from evalkit.judging.panel import Panel
-from evalkit.judging.question import Question
-from evalkit.judging.scoring import combine_votes, score_verdicts, to_judgement
-from evalkit.loading.calibrations import why_advisory
-from evalkit.metrics.metric import BuiltIn, check_output_path, text_of
-from evalkit.metrics.paths import ABSENT, find
-from evalkit.metrics.scorers import BuiltInScorer, metric_error, settle
-from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score
-from evalkit.rubric import Need, Rubric
+from evalkit.core.calibration import Calibration
+from evalkit.core.eval_set import Case, MetricSpec
+from evalkit.core.judgement import CriterionVerdict, JudgeVote
+from evalkit.core.literals import Json
+from evalkit.core.rubric import Rubric, RubricInput
+from evalkit.core.run import MetricInfo
+from evalkit.core.serialization import canonical_json, digest
+from evalkit.core.trial import Output, Score
+from evalkit.evalset.calibrations import explain_advisory
+from evalkit.judge.empty_answer import build_lowest_vote, find_empty_answer_reason
+from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.panel import Panel
+from evalkit.judge.scoring import build_judgement, combine_votes, score_verdicts
+from evalkit.metrics.builtin import BuiltIn, check_output_path, text_of
+from evalkit.metrics.paths import ABSENT, find_value
+from evalkit.metrics.scorers import BuiltInScorer, finalize_score, metric_error
 
 RUBRIC = "rubric"
 
-PARTS_OF_CASES = ("metadata", "expected", "input")
+CASE_PARTS = ("metadata", "expected", "input")
 
 ANSWER = "answer"
 """The member of `expected` that is the reference where it is a mapping and nothing else is said."""
@@ -61,10 +64,10 @@ class RubricArguments(BuiltIn):
             )
         if side == "output":
             check_output_path("context", path)
-        elif path.partition(".")[0] not in PARTS_OF_CASES:
+        elif path.partition(".")[0] not in CASE_PARTS:
             raise ValueError(
                 f"context: a case has no {path.partition('.')[0]!r} to judge by. It has "
-                f"{', '.join(PARTS_OF_CASES)}."
+                f"{', '.join(CASE_PARTS)}."
             )
 
 
@@ -84,13 +87,13 @@ class RubricScorer:
     of: str = "text"
     reference: str = ""
     context: str = "case.metadata.context"
-    shown: tuple[Need, ...] = ()
+    shown_needs: tuple[RubricInput, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
 
     @property
     def info(self) -> MetricInfo:
         """Comparable only with scores of the same rubric by the same judge."""
-        judge = self.panel.serving if self.rubric.judged else None
+        judge = self.panel.active_judge if self.rubric.judged_criteria else None
         checked = [(name, scorer.info.digest) for name, scorer in self.checks.items()]
         places = [self.of, self.reference, self.context]
         return MetricInfo(
@@ -99,11 +102,13 @@ class RubricScorer:
             digest=digest(["rubric", self.rubric.digest, checked, places]),
             judge=judge.name if judge else "",
             judge_digest=judge.digest if judge else "",
-            advisory=why_advisory(self.rubric, judge.digest, self.calibrations) if judge else "",
+            advisory=explain_advisory(self.rubric, judge.digest, self.calibrations)
+            if judge
+            else "",
         )
 
     @property
-    def measures(self) -> bool:
+    def is_measurement(self) -> bool:
         """A rubric has a pass mark."""
         return False
 
@@ -131,7 +136,7 @@ class RubricScorer:
     def applies_to(self, case: Case) -> bool:
         """A case that gives what the rubric needs."""
         if "reference" in self.rubric.needs and not self._reference(case):
-            return self._hides_reference(case)
+            return self._is_reference_ambiguous(case)
         in_case = self.context.startswith("case.")
         return "context" not in self.rubric.needs or not in_case or bool(self._context(case, None))
 
@@ -156,7 +161,7 @@ class RubricScorer:
         return replace(score, advisory=True) if self.info.advisory else score
 
     async def _score(self, case: Case, output: Output) -> Score:
-        question, missing = self.question(case, output)
+        question, missing = self.build_question(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
         found: dict[str, CriterionVerdict] = {}
@@ -166,7 +171,7 @@ class RubricScorer:
                 return metric_error(
                     self.info, f"check of {name!r}: {score.explanation or score.state}"
                 )
-            found[name] = _checked(name, score)
+            found[name] = _check_verdict(name, score)
         readings = await self._judge(question)
         lost = next((reading for reading in readings if reading.state != "scored"), None)
         if lost is not None:
@@ -174,34 +179,34 @@ class RubricScorer:
                 metric=self.spec.name,
                 state=lost.state,
                 explanation=lost.problem,
-                judgement=to_judgement((), readings),
+                judgement=build_judgement((), readings),
             )
         found |= {
             verdict.criterion: verdict for verdict in combine_votes(question.criteria, readings)
         }
         verdicts = [found[criterion.name] for criterion in self.rubric.criteria]
-        score = settle(score_verdicts(self.rubric, verdicts), self.info)
-        return replace(score, judgement=to_judgement(verdicts, readings))
+        score = finalize_score(score_verdicts(self.rubric, verdicts), self.info)
+        return replace(score, judgement=build_judgement(verdicts, readings))
 
-    async def _judge(self, question: Question) -> tuple[Reading, ...]:
+    async def _judge(self, question: JudgeRequest) -> tuple[JudgeVote, ...]:
         if not question.criteria:
             return ()
-        if reason := find_floor(question):
-            return (floor_reading(question, reason),)
-        return await self.panel.judge(self.spec.name, question)
+        if reason := find_empty_answer_reason(question):
+            return (build_lowest_vote(question, reason),)
+        return await self.panel.collect_votes(self.spec.name, question)
 
-    def question(self, case: Case, output: Output) -> tuple[Question, str]:
+    def build_question(self, case: Case, output: Output) -> tuple[JudgeRequest, str]:
         """What a judge is asked; or why it cannot be."""
-        answer = _as_text(find(output, self.of))
+        answer = _as_text(find_value(output, self.of))
         context = self._context(case, output)
         if "context" in self.rubric.needs and not context:
-            return Question(criteria=(), answer=""), f"there is no {self.context} to judge by"
-        question = Question(
-            criteria=self.rubric.judged,
+            return JudgeRequest(criteria=(), answer=""), f"there is no {self.context} to judge by"
+        question = JudgeRequest(
+            criteria=self.rubric.judged_criteria,
             answer=answer,
             input=input_of(case),
-            reference=self._reference(case) if "reference" in self.shown else "",
-            context=context if "context" in self.shown else "",
+            reference=self._reference(case) if "reference" in self.shown_needs else "",
+            context=context if "context" in self.shown_needs else "",
             description=self.rubric.description,
         )
         return question, ""
@@ -210,15 +215,15 @@ class RubricScorer:
         path = self.reference
         if not path and isinstance(case.expected, Mapping):
             path = ANSWER
-        return _as_text(find(case.expected, path))
+        return _as_text(find_value(case.expected, path))
 
-    def _hides_reference(self, case: Case) -> bool:
+    def _is_reference_ambiguous(self, case: Case) -> bool:
         """Whether the label is a mapping of which nothing says which part is the reference."""
         return not self.reference and bool(case.expected) and isinstance(case.expected, Mapping)
 
     def _context(self, case: Case, output: Output | None) -> str:
         side, _, path = self.context.partition(".")
-        return _as_text(find(case if side == "case" else output, path))
+        return _as_text(find_value(case if side == "case" else output, path))
 
 
 def input_of(case: Case) -> str:
@@ -232,10 +237,10 @@ def _as_text(value: Json) -> str:
     if value is ABSENT or value is None:
         return ""
     text = text_of(value)
-    return canonical(msgspec.to_builtins(value)) if text is None else text
+    return canonical_json(msgspec.to_builtins(value)) if text is None else text
 
 
-def _checked(name: str, score: Score) -> CriterionVerdict:
+def _check_verdict(name: str, score: Score) -> CriterionVerdict:
     value = score.value or 0.0
     word = "passed" if score.passed or (score.passed is None and value >= 1) else "failed"
     return CriterionVerdict(

@@ -10,16 +10,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
-from evalkit.digest import digest
-from evalkit.metrics.metric import BuiltIn
-from evalkit.records import Case, Json, MetricInfo, MetricSpec, Output, Score, Surroundings
-from evalkit.sources import read_file
+from evalkit.core.eval_set import Case, MetricSpec
+from evalkit.core.literals import Json
+from evalkit.core.run import MetricInfo, RunEnvironment
+from evalkit.core.serialization import digest
+from evalkit.core.source_files import read_file
+from evalkit.core.trial import Output, Score
+from evalkit.metrics.builtin import BuiltIn
 
-MAX_EXPLANATION = 2000
+MAX_EXPLANATION_CHARS = 2000
 """Characters of an explanation that are kept; a plugin may write any number."""
 
 
-INLINE_CHARACTERS = 100_000
+MAX_INLINE_CHARS = 100_000
 """Of an answer that is scored on the event loop, which takes a few milliseconds at most."""
 
 INLINE_STEPS = 100
@@ -37,7 +40,7 @@ class Scorer(Protocol):
         """What is stored about the metric with the run."""
 
     @property
-    def measures(self) -> bool:
+    def is_measurement(self) -> bool:
         """Whether it is a measurement such as latency, which nothing passes or fails."""
 
     @property
@@ -62,9 +65,9 @@ class Scorer(Protocol):
         """Score an output that is no error; trouble of the metric is a score of that state."""
 
 
-def settle(score: Score, info: MetricInfo) -> Score:
+def finalize_score(score: Score, info: MetricInfo) -> Score:
     """A metric's score under the metric's name; an error when its value may not enter a mean."""
-    explanation = score.explanation[:MAX_EXPLANATION]
+    explanation = score.explanation[:MAX_EXPLANATION_CHARS]
     if score.state != "scored":
         return Score(metric=info.name, state=score.state, explanation=explanation)
     value = score.value
@@ -77,12 +80,14 @@ def settle(score: Score, info: MetricInfo) -> Score:
 
 def metric_error(info: MetricInfo, explanation: str) -> Score:
     """The score of a trial on which the metric itself failed."""
-    return Score(metric=info.name, state="metric_error", explanation=explanation[:MAX_EXPLANATION])
+    return Score(
+        metric=info.name, state="metric_error", explanation=explanation[:MAX_EXPLANATION_CHARS]
+    )
 
 
 def _is_small(output: Output) -> bool:
     steps = len(output.tool_calls) + len(output.spans)
-    return len(output.text) <= INLINE_CHARACTERS and steps <= INLINE_STEPS
+    return len(output.text) <= MAX_INLINE_CHARS and steps <= INLINE_STEPS
 
 
 def _content_of(value: Json) -> Json:
@@ -106,7 +111,7 @@ class BuiltInScorer:
         args = {
             name: _content_of(value)
             for name, value in given.items()
-            if not isinstance(value, Surroundings)
+            if not isinstance(value, RunEnvironment)
         }
         sources = [[path.name, _content_of(path)] for path in metric.sources]
         info = MetricInfo(
@@ -118,9 +123,9 @@ class BuiltInScorer:
         return cls(info=info, metric=metric)
 
     @property
-    def measures(self) -> bool:
+    def is_measurement(self) -> bool:
         """As the metric says."""
-        return self.metric.measures
+        return self.metric.is_measurement
 
     @property
     def waits(self) -> bool:
@@ -155,7 +160,7 @@ class BuiltInScorer:
             )
             if inspect.isawaitable(score):
                 score = await score
-            return settle(score, self.info)
+            return finalize_score(score, self.info)
         except Exception as error:
             # Whatever it is, it costs this one score and not the run.
             return metric_error(self.info, f"{type(error).__name__}: {error}")

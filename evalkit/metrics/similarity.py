@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from evalkit.metrics.metric import AnswerMetric, check_pass_mark, texts_of
-from evalkit.metrics.normalise import Normalisation, normalise
-from evalkit.metrics.texts import problem_with_texts
-from evalkit.metrics.words import quote
-from evalkit.records import Case, Json, Output, Score
+from evalkit.core.eval_set import Case
+from evalkit.core.literals import Json
+from evalkit.core.trial import Output, Score
+from evalkit.metrics.builtin import AnswerMetric, check_pass_mark, texts_of
+from evalkit.metrics.explanations import quote_value
+from evalkit.metrics.normalize import Normalisation, normalise
+from evalkit.metrics.text_match import problem_with_texts
 
 Method = Literal["ratio", "partial", "token_sort", "token_set"]
 
-MOST_WORK: dict[Method, float] = {
+MAX_LENGTH_PRODUCT: dict[Method, float] = {
     "ratio": 2e9,
     "partial": 1e8,
     "token_sort": 2e9,
@@ -68,13 +70,13 @@ class Similarity(AnswerMetric):
         """Compare the answer with every reference."""
         answer = self.answer_text(output)
         if answer is None:
-            return self.lacking(output)
+            return self.score_missing(output)
         plain = normalise(answer, self.normalise)
         compare = ratio_by(self.method)
         value = 0.0
-        for reference in texts_of(self.wanted(case)) or ():
+        for reference in texts_of(self.expected_value(case)) or ():
             other = normalise(reference, self.normalise)
-            if len(plain) * len(other) > MOST_WORK[self.method]:
+            if len(plain) * len(other) > MAX_LENGTH_PRODUCT[self.method]:
                 raise ValueError(
                     f"an answer of {len(plain)} characters is too long to compare "
                     f"with one of {len(other)}."
@@ -82,6 +84,6 @@ class Similarity(AnswerMetric):
             value = max(value, compare(plain, other) / 100)
         passed = value >= self.pass_at
         explanation = (
-            "" if passed else f"{value:.2f} alike, {self.pass_at:g} needed: {quote(answer)}"
+            "" if passed else f"{value:.2f} alike, {self.pass_at:g} needed: {quote_value(answer)}"
         )
         return Score(value=value, passed=passed, explanation=explanation)

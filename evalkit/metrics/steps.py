@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from evalkit.metrics.measurements import Measurement
-from evalkit.metrics.structure import arguments_of
-from evalkit.records import Output
-from evalkit.seen import UNTOLD, calls_of, model_calls_of
-from evalkit.spans import ToolCall
+from evalkit.core.spans import ToolCall
+from evalkit.core.trial import Output
+from evalkit.metrics.json import arguments_of
+from evalkit.metrics.usage import Measurement
+from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
 
-UNSEEN = "no step of the agent was seen. Have it send spans"
+NO_STEPS = "no step of the agent was seen. Have it send spans"
 
 
-def _named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
+def _calls_named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
     return [call for call in calls if not tool or call.name == tool]
 
 
@@ -34,15 +34,15 @@ class ToolErrorRate(Measurement):
 
     def read(self, output: Output) -> float | None:
         """Over the calls, by what they say of errors."""
-        calls = _named(calls_of(output) or (), self.tool)
+        calls = _calls_named(get_tool_calls(output) or (), self.tool)
         if not calls:
             return None
         return sum(call.error is not None for call in calls) / len(calls)
 
-    def why_none(self, output: Output) -> str:
+    def explain_missing(self, output: Output) -> str:
         """No call, or none that is told of."""
-        if calls_of(output) is None:
-            return UNTOLD
+        if get_tool_calls(output) is None:
+            return NO_TOOL_CALL_DATA
         return "not called" if self.tool else "no tool was called"
 
 
@@ -61,12 +61,12 @@ class ToolCallCount(Measurement):
 
     def read(self, output: Output) -> float | None:
         """None when nothing tells whether there were any."""
-        calls = calls_of(output)
-        return None if calls is None else len(_named(calls, self.tool))
+        calls = get_tool_calls(output)
+        return None if calls is None else len(_calls_named(calls, self.tool))
 
-    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
         """Nothing tells."""
-        return UNTOLD
+        return NO_TOOL_CALL_DATA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,10 @@ class ModelCalls(Measurement):
 
     def read(self, output: Output) -> float | None:
         """None when no model's call was seen, which does not mean that none was made."""
-        calls = model_calls_of(output)
+        calls = get_model_calls(output)
         return sum(not self.model or c.model == self.model for c in calls) if calls else None
 
-    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
         """Nothing seen."""
         return "no call of a model was seen. Have the agent send spans"
 
@@ -102,9 +102,9 @@ class Steps(Measurement):
         """None without spans; tool calls alone are not all the steps."""
         return sum(span.kind != "agent" for span in output.spans) if output.spans else None
 
-    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
         """Nothing seen."""
-        return UNSEEN
+        return NO_STEPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,25 +132,25 @@ class StepLatency(Measurement):
 
     def read(self, output: Output) -> float | None:
         """None when no such step was timed."""
-        seconds = self._seconds(output)
+        seconds = self._durations_s(output)
         if not seconds:
             return None
         if self.pick == "longest":
             return max(seconds)
         return sum(seconds) / (len(seconds) if self.pick == "mean" else 1)
 
-    def _seconds(self, output: Output) -> list[float]:
+    def _durations_s(self, output: Output) -> list[float]:
         if self.model:
-            return [s.duration_s for s in model_calls_of(output) if s.model == self.model]
+            return [s.duration_s for s in get_model_calls(output) if s.model == self.model]
         if self.step:
             return [s.duration_s for s in output.spans if s.name == self.step]
-        calls = _named(calls_of(output) or (), self.tool)
+        calls = _calls_named(get_tool_calls(output) or (), self.tool)
         timed = [call.duration_s for call in calls if call.duration_s is not None]
         if self.tool:
             return timed
         return [s.duration_s for s in output.spans if s.kind != "agent"] or timed
 
-    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
         """No such step, or none that was timed."""
         which = self.tool or self.model or self.step
         return f"no step {which!r} was timed" if which else "no step was timed"
@@ -180,12 +180,12 @@ class Loops(Measurement):
 
     def read(self, output: Output) -> float | None:
         """None when nothing tells whether there were calls."""
-        calls = calls_of(output)
+        calls = get_tool_calls(output)
         if calls is None:
             return None
         failures: dict[str, int] = {}
         repeats = 0
-        for call in _named(calls, self.tool):
+        for call in _calls_named(calls, self.tool):
             key = json.dumps([call.name, arguments_of(call.arguments)], sort_keys=True)
             # Once it went well, or failed too often, any further one is a repeat.
             if key in failures and not 0 < failures[key] <= self.retries:
@@ -194,6 +194,6 @@ class Loops(Measurement):
             failures[key] = 0 if went_well else failures.get(key, 0) + 1
         return repeats
 
-    def why_none(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
+    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
         """Nothing tells."""
-        return UNTOLD
+        return NO_TOOL_CALL_DATA

@@ -10,7 +10,7 @@ Lines from the parent on a private pipe; the first is the target, as JSON, then:
 Lines to the parent:
 
     ready - 0 DESCRIPTION         failed - 0 {"reasons", "detail"}
-    spans ID 0 {"told", "start_ns", "dropped", "cut"}    before the answer to a call that told of steps
+    spans ID 0 {"spans", "start_ns", "dropped", "cut"}    before the answer to a call that told of steps
     value ID SECONDS JSON         error ID SECONDS {"kind", "message", "detail"}
     pong - 0 null
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from evalkit.worker.elsewhere import refuse_strangers, stand_in
-from evalkit.worker.loading import LoadFailure, load_object
+from evalkit.worker.call_spans import Recorder
+from evalkit.worker.import_guard import redirect_search_path, refuse_checkout_modules
+from evalkit.worker.object_loader import LoadFailure, load_object
 from evalkit.worker.pipe import Json, Pipe, Server, Target, decode, encode
-from evalkit.worker.threads import ThreadServer
-from evalkit.worker.tracing import Recorder
+from evalkit.worker.servers import ThreadServer
 
 
-class Reader:
+class PipeReader:
     """Hands the parent's lines to the server, from a thread that no call can block."""
 
     def __init__(self, lines: Iterator[bytes], recorder: Recorder) -> None:
@@ -55,17 +55,17 @@ def _load(setup: Json) -> Target:
     """
     base, root = Path(setup["base"]), Path(setup["root"])
     if setup["instead_of"]:
-        stand_in(root, Path(setup["instead_of"]))
+        redirect_search_path(root, Path(setup["instead_of"]))
     found, source_digest = load_object(setup["ref"], base, root)
     if setup["instead_of"]:
-        refuse_strangers(root, Path(setup["instead_of"]))
+        refuse_checkout_modules(root, Path(setup["instead_of"]))
     target: Target
     if setup["kind"] == "agent":
-        from evalkit.worker.agent import AgentTarget  # noqa: PLC0415 - only what is served is loaded
+        from evalkit.worker.agent_target import AgentTarget  # noqa: PLC0415 - only what is served is loaded
 
         target = AgentTarget(found)
     else:
-        from evalkit.worker.metric import MetricTarget  # noqa: PLC0415 - msgspec and records, too
+        from evalkit.worker.metric_target import MetricTarget  # noqa: PLC0415 - msgspec and records, too
 
         target = MetricTarget(found, setup["args"])
     target.description["source_digest"] = source_digest
@@ -75,7 +75,7 @@ def _load(setup: Json) -> Target:
 def _choose_server(target: Target, pipe: Pipe, recorder: Recorder, threads: int) -> Server:
     if not target.is_async:
         return ThreadServer(target, pipe, recorder, threads)
-    from evalkit.worker.tasks import TaskServer  # noqa: PLC0415 - 60 ms of asyncio
+    from evalkit.worker.servers import TaskServer  # noqa: PLC0415 - 60 ms of asyncio
 
     return TaskServer(target, pipe, recorder)
 
@@ -90,10 +90,10 @@ def main(descriptor: int) -> None:
     lines = pipe.read_lines()
     setup = decode(next(lines).decode("ascii"))
     recorder = Recorder(pipe)
-    reader = Reader(lines, recorder)
+    reader = PipeReader(lines, recorder)
     threading.Thread(target=reader.read, daemon=True).start()
     if setup["kind"] == "agent":
-        recorder.listen()
+        recorder.record_otel()
     try:
         target = _load(setup)
     except LoadFailure as failure:

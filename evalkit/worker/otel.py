@@ -16,32 +16,32 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from evalkit.recording import Recording, Told, current
+from evalkit.trace.recording import SpanPayload, SpanRecording, current_recording
 
-Fallback = Callable[[], "Recording | None"]
+RecordingFallback = Callable[[], "SpanRecording | None"]
 
 
-class SpanTap:
+class RecordingSpanProcessor:
     """An OpenTelemetry SpanProcessor that looks on.
 
     A span belongs to the call in whose context it was started; where a thread has lost that, to the
     call that another span of the same trace belongs to, else to the only call there is.
     """
 
-    def __init__(self, fallback: Fallback) -> None:
+    def __init__(self, fallback: RecordingFallback) -> None:
         self._fallback = fallback
-        self._by_trace: WeakValueDictionary[int, Recording] = WeakValueDictionary()
+        self._by_trace: WeakValueDictionary[int, SpanRecording] = WeakValueDictionary()
 
     def on_start(self, span: Any, parent_context: object = None) -> None:  # noqa: ARG002 - the SDK's interface
         """Find out which call a span belongs to."""
         context = span.context
-        recording = current.get()
+        recording = current_recording.get()
         if recording is None:
             recording = self._by_trace.get(context.trace_id) or self._fallback()
         if recording is None:
             return
         self._by_trace[context.trace_id] = recording
-        recording.open[f"{context.span_id:016x}"] = lambda: told_of(span)
+        recording.open_spans[f"{context.span_id:016x}"] = lambda: build_span_payload(span)
 
     def on_end(self, span: Any) -> None:
         """Record a span that has ended."""
@@ -61,7 +61,7 @@ class SpanTap:
         return True
 
 
-def told_of(span: Any) -> Told:
+def build_span_payload(span: Any) -> SpanPayload:
     """A span of the SDK, ended or not, as it tells of itself."""
     error_type, message = "", ""
     for event in span.events:
@@ -81,7 +81,7 @@ def told_of(span: Any) -> Told:
     }
 
 
-class _ImportWatch:
+class _ImportHook:
     """Acts on modules of OpenTelemetry at the moment they have been imported."""
 
     def __init__(self, actions: dict[str, Callable[[ModuleType], None]]) -> None:
@@ -108,7 +108,7 @@ class _ImportWatch:
         return spec
 
 
-def _tap_providers(module: Any, tap: SpanTap) -> None:
+def _add_span_processor(module: Any, tap: RecordingSpanProcessor) -> None:
     provider = module.TracerProvider
     make = provider.__init__
 
@@ -119,15 +119,15 @@ def _tap_providers(module: Any, tap: SpanTap) -> None:
     provider.__init__ = make_tapped
 
 
-def watch_imports(fallback: Fallback) -> None:
+def install_import_hook(fallback: RecordingFallback) -> None:
     """From now on record the spans of whatever imports OpenTelemetry."""
-    tap = SpanTap(fallback)
+    tap = RecordingSpanProcessor(fallback)
     actions: dict[str, Callable[[ModuleType], None]] = {
-        "opentelemetry.sdk.trace": lambda module: _tap_providers(module, tap),
+        "opentelemetry.sdk.trace": lambda module: _add_span_processor(module, tap),
         # While the agent is being loaded it may yet say where spans go.
-        "opentelemetry.trace": lambda _: ensure_provider() if current.get() else None,
+        "opentelemetry.trace": lambda _: ensure_provider() if current_recording.get() else None,
     }
-    sys.meta_path.insert(0, _ImportWatch(actions))
+    sys.meta_path.insert(0, _ImportHook(actions))
 
 
 def ensure_provider() -> None:

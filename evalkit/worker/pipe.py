@@ -10,8 +10,8 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
-from evalkit.caps import MAX_REPLY_BYTES
-from evalkit.worker.loading import BadReply, describe, short_traceback
+from evalkit.core.limits import MAX_REPLY_BYTES
+from evalkit.worker.object_loader import BadReply, describe_exception, format_user_traceback
 
 Json: TypeAlias = Any
 
@@ -89,7 +89,7 @@ class Pipe:
             os._exit(1)
 
 
-def _plain_number(value: object) -> object:
+def _to_python_number(value: object) -> object:
     """NumPy's scalars, which the JSON encoder does not know, as Python's numbers."""
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         return value.item()  # type: ignore[attr-defined]  # every NumPy scalar has it
@@ -97,8 +97,8 @@ def _plain_number(value: object) -> object:
 
 
 # Bound before any code of the target runs, which might patch the json module.
-encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain_number).encode
-encode_wide = json.JSONEncoder(ensure_ascii=False, default=_plain_number).encode
+encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_to_python_number).encode
+encode_wide = json.JSONEncoder(ensure_ascii=False, default=_to_python_number).encode
 decode = json.JSONDecoder().decode
 
 
@@ -118,35 +118,35 @@ def _to_text(value: Json) -> str:
     raise _TooLarge(f"the reply is over the limit of {MAX_REPLY_BYTES:,} bytes.")
 
 
-class Answers:
+class ReplySender:
     """What became of the calls to one target, sent."""
 
     def __init__(self, target: Target, pipe: Pipe) -> None:
         self._to_json = target.to_json
         self._send = pipe.send
 
-    def give(self, call_id: str, started: float, value: object) -> None:
+    def send_value(self, call_id: str, started: float, value: object) -> None:
         """Send what a call returned, or why that is no reply."""
         duration_s = perf_counter() - started
         try:
             text = _to_text(self._to_json(value))
         except _TooLarge as large:
-            self._give_error(call_id, duration_s, "output_too_large", str(large))
+            self._send_error(call_id, duration_s, "output_too_large", str(large))
         except BadReply as bad:
-            self._give_error(call_id, duration_s, "bad_reply", str(bad))
+            self._send_error(call_id, duration_s, "bad_reply", str(bad))
         except BaseException as error:
-            message = f"the reply cannot be written as JSON: {describe(error)}"
-            self._give_error(call_id, duration_s, "bad_reply", message)
+            message = f"the reply cannot be written as JSON: {describe_exception(error)}"
+            self._send_error(call_id, duration_s, "bad_reply", message)
         else:
             self._send("value", call_id, duration_s, text)
 
-    def give_exception(self, call_id: str, started: float, error: BaseException) -> None:
+    def send_exception(self, call_id: str, started: float, error: BaseException) -> None:
         """Send what a call raised, SystemExit and KeyboardInterrupt included."""
         duration_s = perf_counter() - started
-        detail = short_traceback(error)
-        self._give_error(call_id, duration_s, "exception", describe(error), detail)
+        detail = format_user_traceback(error)
+        self._send_error(call_id, duration_s, "exception", describe_exception(error), detail)
 
-    def _give_error(
+    def _send_error(
         self, call_id: str, duration_s: float, kind: str, message: str, detail: str = ""
     ) -> None:
         text = encode({"kind": kind, "message": message, "detail": detail})

@@ -15,21 +15,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from evalkit.environment import child_environment
-from evalkit.errors import InvalidInput
-from evalkit.processes import kill_marked
-from evalkit.records import AgentError, Json, Location, Problem, Surroundings
-from evalkit.worker.process import CannotStart, Launch, WorkerProcess
+from evalkit.core.errors import InvalidInput
+from evalkit.core.literals import Json
+from evalkit.core.location import Location, Problem
+from evalkit.core.run import RunEnvironment
+from evalkit.core.trial import AgentError
+from evalkit.worker.environment import build_child_environment
+from evalkit.worker.process import Launch, WorkerProcess, WorkerStartError
+from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import Reply
-
-__all__ = ["Reply", "Target", "WorkerPool", "open_pool"]
 
 LOAD_TIMEOUT_S = 120.0
 """How long importing a target may take; models are loaded at import."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
+class TargetSpec:
     """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
 
     `args` are the fields of a metric's class. `where` is the place in a user's file that names it.
@@ -76,7 +77,7 @@ class WorkerPool:
         try:
             await asyncio.gather(*(process.stop() for process in self._started))
         except BaseException:  # interrupted: there is no time for manners
-            kill_marked(self._launch.mark)
+            kill_marked_processes(self._launch.mark)
             raise
 
     async def call(self, payload: Json, timeout_s: float) -> Reply:
@@ -87,10 +88,10 @@ class WorkerPool:
         text = _encode(payload).encode("ascii")
         async with self._slots:
             try:
-                process = await self._take_process()
+                process = await self._acquire_process()
                 reply = await process.run(text, timeout_s)
                 return await self._call_alone(text, timeout_s) if reply is None else reply
-            except CannotStart as failure:
+            except WorkerStartError as failure:
                 message = f"no new process could be started: {' '.join(failure.reasons)}"
                 return _crashed(message, failure.detail)
 
@@ -104,7 +105,7 @@ class WorkerPool:
                 await process.stop()
         return reply or _crashed("its process ended before the call began.")
 
-    async def _take_process(self) -> WorkerProcess:
+    async def _acquire_process(self) -> WorkerProcess:
         """A new process while there are fewer than wanted, else the one with the fewest calls.
 
         While one call waits for a new process, the others go to those there are.
@@ -125,7 +126,7 @@ class WorkerPool:
 
     async def _start(self) -> WorkerProcess:
         if self._is_closed:
-            raise CannotStart("the run is ending.")
+            raise WorkerStartError("the run is ending.")
         self._start_count += 1
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
         process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
@@ -143,8 +144,8 @@ def _crashed(message: str, detail: str = "") -> Reply:
 
 @asynccontextmanager
 async def open_pool(
-    target: Target,
-    surroundings: Surroundings,
+    target: TargetSpec,
+    surroundings: RunEnvironment,
     *,
     env: Sequence[str] = (),
     processes: int = 1,
@@ -164,29 +165,29 @@ async def open_pool(
             "kind": target.kind,
             "ref": target.ref,
             "args": dict(target.args),
-            "base": str(surroundings.base.absolute()),
+            "base": str(surroundings.set_folder.absolute()),
             "root": str(surroundings.root.absolute()),
-            "instead_of": str(surroundings.instead_of.absolute())
-            if surroundings.instead_of
+            "instead_of": str(surroundings.replaced_checkout.absolute())
+            if surroundings.replaced_checkout
             else "",
             "threads": calls_at_once,
         },
         folder=surroundings.root,
-        environ=child_environment(surroundings.environ, env),
+        environ=build_child_environment(surroundings.environ, env),
         mark=f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}",
     )
     pool = WorkerPool(launch, processes, calls_at_once)
     try:
         try:
             await pool.open()
-        except CannotStart as failure:
+        except WorkerStartError as failure:
             raise InvalidInput(_find_problems(target, failure)) from failure
         yield pool
     finally:
         await pool.close()
 
 
-def _find_problems(target: Target, failure: CannotStart) -> list[Problem]:
+def _find_problems(target: TargetSpec, failure: WorkerStartError) -> list[Problem]:
     *reasons, last = failure.reasons
     return [
         Problem(message=f"{target.ref!r} cannot be loaded: {reason}", where=target.where)

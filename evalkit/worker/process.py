@@ -13,17 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import evalkit
-from evalkit.processes import MARK_VARIABLE, kill_marked, kill_tree
-from evalkit.records import AgentError, Json
-from evalkit.worker.streams import Lines, Reply, Watch, decode, describe_end, read_reply
+from evalkit.core.literals import Json
+from evalkit.core.trial import AgentError
+from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes, kill_process_tree
+from evalkit.worker.streams import (
+    ExitMonitor,
+    LineProtocol,
+    Reply,
+    decode,
+    decode_worker_reply,
+    describe_exit,
+)
 
-FROZEN_AFTER_S = 0.5
+PING_TIMEOUT_S = 0.5
 """How long a process may leave a ping unanswered; longer, and something holds its interpreter."""
 
 CANCEL_GRACE_S = 0.5
 """How long a cancelled async call may take to end."""
 
-LAST_WORDS_S = 0.2
+DRAIN_TIMEOUT_S = 0.2
 """How long the pipes of a dead process are read on, which a grandchild may hold open."""
 
 STOP_GRACE_S = 1.0
@@ -50,7 +58,7 @@ class Launch:
     mark: str
 
 
-class CannotStart(Exception):
+class WorkerStartError(Exception):
     """The process could not be started or could not load its target: all reasons, and a traceback."""
 
     def __init__(self, *reasons: str, detail: str = "") -> None:
@@ -62,12 +70,12 @@ class CannotStart(Exception):
 class _Call:
     """A call in flight, and the steps it told of; one whose answer is settled may still be running."""
 
-    __slots__ = ("answer", "started", "told")
+    __slots__ = ("answer", "span_payload", "started")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.answer: asyncio.Future[Reply | None] = loop.create_future()
         self.started = loop.time()
-        self.told: Json = None
+        self.span_payload: Json = None
 
     def settle(self, reply: Reply | None) -> None:
         """Give the answer, unless nobody waits for it any more."""
@@ -87,7 +95,7 @@ class WorkerProcess:
         self.description: Mapping[str, Json] = {}
         self.is_accepting = False
         self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[CannotStart | None] = self._loop.create_future()
+        self._ready: asyncio.Future[WorkerStartError | None] = self._loop.create_future()
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
@@ -102,7 +110,7 @@ class WorkerProcess:
     @property
     def has_ended(self) -> bool:
         """Whether nothing is left of it."""
-        return self._seeing_off.done()
+        return self._reaping.done()
 
     @classmethod
     async def start(cls, launch: Launch, load_timeout_s: float) -> WorkerProcess:
@@ -115,7 +123,7 @@ class WorkerProcess:
         try:
             await process._spawn()
         except OSError as error:
-            raise CannotStart(f"no process can be started: {error.strerror}.") from error
+            raise WorkerStartError(f"no process can be started: {error.strerror}.") from error
         try:
             failure = await process._wait_until_ready(load_timeout_s)
         except BaseException:
@@ -130,12 +138,12 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._pipe, self._lines = await self._loop.create_connection(
-                lambda: Lines(self._take_line), sock=ours
+                lambda: LineProtocol(self._receive_line), sock=ours
             )
             package = str(Path(evalkit.__file__).parent.parent)
             try:
-                self._transport, self._watch = await self._loop.subprocess_exec(
-                    Watch,
+                self._transport, self._exit_monitor = await self._loop.subprocess_exec(
+                    ExitMonitor,
                     sys.executable,
                     "-P",  # the folder it starts in must not shadow what it imports itself
                     "-c",
@@ -149,20 +157,20 @@ class WorkerProcess:
             except BaseException:
                 self._pipe.close()
                 raise
-        self._seeing_off = self._loop.create_task(self._see_off())
+        self._reaping = self._loop.create_task(self._reap())
         self._pipe.write(json.dumps(self._launch.setup).encode("ascii") + b"\n")
 
-    async def _wait_until_ready(self, load_timeout_s: float) -> CannotStart | None:
-        ends: set[asyncio.Future[Any]] = {self._ready, self._seeing_off}
+    async def _wait_until_ready(self, load_timeout_s: float) -> WorkerStartError | None:
+        ends: set[asyncio.Future[Any]] = {self._ready, self._reaping}
         await asyncio.wait(ends, timeout=load_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
-        if self._seeing_off.done():
-            end = describe_end(self._transport.get_returncode())
-            said = self._watch.last_words
-            return CannotStart(f"its process {end} while loading it.", detail=said)
+        if self._reaping.done():
+            end = describe_exit(self._transport.get_returncode())
+            said = self._exit_monitor.output_tail
+            return WorkerStartError(f"its process {end} while loading it.", detail=said)
         self.kill()
-        return CannotStart(f"it was not loaded within {load_timeout_s:g} s.")
+        return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
         """Make one call; None when the process ended and other calls may be to blame for it."""
@@ -182,7 +190,9 @@ class WorkerProcess:
             timer.cancel()
         if reply is _OVERDUE:
             reply = await self._end_overdue(call_id, timeout_s)
-        return replace(reply, told=call.told) if reply and call.told else reply
+        return (
+            replace(reply, span_payload=call.span_payload) if reply and call.span_payload else reply
+        )
 
     def _give_up(self, call_id: bytes) -> None:
         """Let a call end that nobody waits for: an async one is cancelled, else the process goes."""
@@ -216,8 +226,8 @@ class WorkerProcess:
         if not self._pipe.is_closing():
             self._pipe.write(b"ping\n")
         await asyncio.wait(
-            (pong, self._seeing_off),
-            timeout=FROZEN_AFTER_S,
+            (pong, self._reaping),
+            timeout=PING_TIMEOUT_S,
             return_when=asyncio.FIRST_COMPLETED,
         )
         return pong.done()
@@ -231,8 +241,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """Begin to kill the process with all that it started."""
         self.is_accepting = False
-        if self._killing is None and not self._seeing_off.done():
-            self._killing = self._loop.create_task(kill_tree(self._transport.get_pid()))
+        if self._killing is None and not self._reaping.done():
+            self._killing = self._loop.create_task(kill_process_tree(self._transport.get_pid()))
 
     async def stop(self) -> None:
         """Let the process finish, with its exit handlers; kill it where it does not."""
@@ -241,60 +251,62 @@ class WorkerProcess:
             self.kill()
         else:
             self._pipe.write(b"bye\n")
-        await asyncio.wait({self._seeing_off}, timeout=STOP_GRACE_S)
+        await asyncio.wait({self._reaping}, timeout=STOP_GRACE_S)
         self.kill()
-        await self._seeing_off
+        await self._reaping
 
-    def _take_line(self, line: bytes) -> None:
+    def _receive_line(self, line: bytes) -> None:
         try:
             kind, call_id, duration, text = line.split(b" ", 3)
             if kind in (b"value", b"error"):
-                self._take_reply(call_id, read_reply(kind, float(duration), text))
+                self._receive_reply(call_id, decode_worker_reply(kind, float(duration), text))
             elif kind == b"spans":
                 if call_id in self._calls:
-                    self._calls[call_id].told = decode(text.decode("ascii"))
+                    self._calls[call_id].span_payload = decode(text.decode("ascii"))
             elif kind == b"pong":
                 if not self._pong.done():  # one answer is enough for all who ask at the same time
                     self._pong.set_result(None)
             else:
-                self._take_readiness(kind, decode(text.decode("ascii")))
+                self._receive_readiness(kind, decode(text.decode("ascii")))
         except (ValueError, KeyError, TypeError, asyncio.InvalidStateError):
             self._pipe.close()  # somebody else has written there: nothing on it can be trusted
 
-    def _take_reply(self, call_id: bytes, reply: Reply) -> None:
+    def _receive_reply(self, call_id: bytes, reply: Reply) -> None:
         call = self._calls.pop(call_id, None)
         if call is not None:
             call.settle(reply)
             if not self.is_accepting:
                 self.retire()
 
-    def _take_readiness(self, kind: bytes, said: Json) -> None:
+    def _receive_readiness(self, kind: bytes, said: Json) -> None:
         if kind == b"ready":
             self.description = said
             self.is_accepting = True
             self._ready.set_result(None)
         else:
-            self._ready.set_result(CannotStart(*said["reasons"], detail=said["detail"]))
+            self._ready.set_result(WorkerStartError(*said["reasons"], detail=said["detail"]))
 
-    async def _see_off(self) -> None:
+    async def _reap(self) -> None:
         """Wait for the end of the process, however it comes about, and leave nothing of it."""
         try:
             await asyncio.wait(
-                {self._watch.exited, self._lines.lost}, return_when=asyncio.FIRST_COMPLETED
+                {self._exit_monitor.exited, self._lines.lost}, return_when=asyncio.FIRST_COMPLETED
             )
             self.is_accepting = False
-            await asyncio.wait({self._watch.closed, self._lines.lost}, timeout=LAST_WORDS_S)
-            message = f"its process {describe_end(self._transport.get_returncode())}."
-            self._end_calls(
-                AgentError(kind="crashed", message=message, detail=self._watch.last_words)
+            await asyncio.wait(
+                {self._exit_monitor.closed, self._lines.lost}, timeout=DRAIN_TIMEOUT_S
             )
-            await (self._killing or kill_tree(self._transport.get_pid(), grace_s=0))
-            kill_marked(self._launch.mark)
-            await self._watch.exited
+            message = f"its process {describe_exit(self._transport.get_returncode())}."
+            self._end_calls(
+                AgentError(kind="crashed", message=message, detail=self._exit_monitor.output_tail)
+            )
+            await (self._killing or kill_process_tree(self._transport.get_pid(), grace_s=0))
+            kill_marked_processes(self._launch.mark)
+            await self._exit_monitor.exited
         finally:
             self._pipe.close()
             self._transport.close()
-        await asyncio.wait({self._watch.closed, self._lines.lost})
+        await asyncio.wait({self._exit_monitor.closed, self._lines.lost})
 
     def _end_calls(self, error: AgentError) -> None:
         """Charge the one call in flight; of several any may be to blame, and none is charged yet."""

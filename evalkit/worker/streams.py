@@ -8,9 +8,10 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evalkit.caps import MAX_DETAIL, MAX_REPLY_BYTES
-from evalkit.records import AgentError, Json
-from evalkit.text import tail
+from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
+from evalkit.core.literals import Json
+from evalkit.core.safe_text import tail
+from evalkit.core.trial import AgentError
 
 MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
 """Of the pipe; a reply of the largest size, all escapes, takes six times its size there."""
@@ -26,7 +27,7 @@ class Reply:
     value: Json = None
     error: AgentError | None = None
     duration_s: float = 0.0
-    told: Json = None
+    span_payload: Json = None
 
 
 def _refuse_constant(name: str) -> Json:
@@ -36,7 +37,7 @@ def _refuse_constant(name: str) -> Json:
 decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
-def read_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
+def decode_worker_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
     """Read the last part of an answer's line.
 
     Raises:
@@ -49,17 +50,17 @@ def read_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
         return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
     if kind == b"value":
         return Reply(value=value, duration_s=duration_s)
-    detail = tail(value["detail"], MAX_DETAIL)
+    detail = tail(value["detail"], MAX_DETAIL_CHARS)
     trouble = AgentError(kind=value["kind"], message=value["message"], detail=detail)
     return Reply(error=trouble, duration_s=duration_s)
 
 
-class Lines(asyncio.Protocol):
+class LineProtocol(asyncio.Protocol):
     """The pipe to the process, split into lines."""
 
     def __init__(self, take_line: Callable[[bytes], None]) -> None:
         self.lost = asyncio.get_running_loop().create_future()
-        self._take_line = take_line
+        self._receive_line = take_line
         self._parts: list[bytes] = []
         self._size = 0
         self._transport: asyncio.BaseTransport | None = None
@@ -76,7 +77,7 @@ class Lines(asyncio.Protocol):
             *lines, rest = b"".join(self._parts).split(b"\n")
             self._parts, self._size = [rest], len(rest)
             for line in lines:
-                self._take_line(line)
+                self._receive_line(line)
         elif self._size > MAX_LINE_BYTES and self._transport is not None:
             self._transport.close()
 
@@ -85,7 +86,7 @@ class Lines(asyncio.Protocol):
         self.lost.set_result(None)
 
 
-class Watch(asyncio.SubprocessProtocol):
+class ExitMonitor(asyncio.SubprocessProtocol):
     """The end of the process, and of what it printed the end; the rest is thrown away as it comes."""
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class Watch(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, descriptor: int, data: bytes) -> None:
         """Keep the end of stdout and of stderr; a character takes at most four bytes."""
-        self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL :]
+        self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL_CHARS :]
 
     def process_exited(self) -> None:
         """Tell that the process has ended; others may hold its pipes open."""
@@ -107,13 +108,13 @@ class Watch(asyncio.SubprocessProtocol):
         self.closed.set_result(None)
 
     @property
-    def last_words(self) -> str:
+    def output_tail(self) -> str:
         """The end of stderr, or of stdout where stderr is empty."""
         said = self._tails[2].strip() or self._tails[1].strip()
-        return tail(said.decode("utf-8", "replace"), MAX_DETAIL)
+        return tail(said.decode("utf-8", "replace"), MAX_DETAIL_CHARS)
 
 
-def describe_end(status: int | None) -> str:
+def describe_exit(status: int | None) -> str:
     """How a process ended, in words that can follow its name; None while it still lives."""
     if status is None:
         return "closed its pipe to evalkit"

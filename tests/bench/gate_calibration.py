@@ -24,14 +24,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from evalkit.compare import PairedScores
-from evalkit.gating.evidence import judge_evidence
-from evalkit.gating.gate import at_one_look
-from evalkit.gating.looks import MOST_LOOKS
-from evalkit.gating.weighing import weigh_evidence
-from evalkit.records import Case, MetricInfo, Rule
-from evalkit.statistics.exchange import Floats, Ints, PassCounts, compare_passes
-from evalkit.statistics.power import z_of
+from evalkit.compare.pairs import PairedScores
+from evalkit.core.eval_set import Case, Rule
+from evalkit.core.run import MetricInfo
+from evalkit.gate.decide import adjust_rule_for_look
+from evalkit.gate.evidence import decide_paired
+from evalkit.gate.paired import measure_change
+from evalkit.gate.sequential import MAX_LOOKS
+from evalkit.stats.exchange_test import Floats, Ints, PassCounts, compare_passes
+from evalkit.stats.power import z_quantile
 from tests.bench.measuring import print_table
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
@@ -200,20 +201,20 @@ def run_fixed(trials: int) -> Schedule:
     """Run so many trials of every case and decide."""
 
     def decide(sampled: Sampled) -> Decided:
-        outcome = judge_evidence(weigh_evidence(RULE, sampled.pairs(trials)))
+        outcome = decide_paired(measure_change(RULE, sampled.pairs(trials)))
         return Decided(outcome=outcome, trials=trials)
 
     return decide
 
 
-LOOK_RULES = tuple(at_one_look(RULE, MOST_LOOKS, look) for look in range(1, MOST_LOOKS + 1))
+LOOK_RULES = tuple(adjust_rule_for_look(RULE, MAX_LOOKS, look) for look in range(1, MAX_LOOKS + 1))
 
 
 def run_looks(sampled: Sampled) -> Decided:
     """Run one trial of every case after the other while nothing is decided."""
     outcome = "inconclusive"
-    for trials in range(1, MOST_LOOKS + 1):
-        outcome = judge_evidence(weigh_evidence(LOOK_RULES[trials - 1], sampled.pairs(trials)))
+    for trials in range(1, MAX_LOOKS + 1):
+        outcome = decide_paired(measure_change(LOOK_RULES[trials - 1], sampled.pairs(trials)))
         if outcome != "inconclusive":
             break
     return Decided(outcome=outcome, trials=trials)
@@ -230,7 +231,7 @@ class Scheduled:
 SCHEDULES: Mapping[str, Scheduled] = {
     "1": Scheduled(decide=run_fixed(1), most_trials=1),
     "3": Scheduled(decide=run_fixed(3), most_trials=3),
-    "auto": Scheduled(decide=run_looks, most_trials=MOST_LOOKS),
+    "auto": Scheduled(decide=run_looks, most_trials=MAX_LOOKS),
 }
 MOST_TRIALS = 3
 
@@ -265,7 +266,7 @@ def unpaired_z(counts: PassCounts, _true_mean: float) -> bool:
     rate = (counts.base_passed.sum() + counts.passed.sum()) / sum(sizes)
     se = sqrt(rate * (1 - rate) * (1 / sizes[0] + 1 / sizes[1]))
     loss = counts.base_passed.sum() / sizes[0] - counts.passed.sum() / sizes[1]
-    return bool(loss > z_of(RULE.alpha) * se)
+    return bool(loss > z_quantile(RULE.alpha) * se)
 
 
 def mcnemar_on_majority(counts: PassCounts, _true_mean: float) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from evalkit.judging.controls import BUILT_IN, controls_of
+from evalkit.judge.controls import BUILT_IN_CONTROL_RUBRIC, list_controls
 from tests.bench.measuring import evalkit_command, measure, print_table, wants_quick
 
 TARGET = 1.05
@@ -119,7 +119,7 @@ def take_turn(agent: str, url: str, load: Load) -> Turn:
         plain_s=other.wall_s,
         cpu_s=own.cpu_s,
         plain_cpu_s=other.cpu_s,
-        judge_calls=asked["judge"] - len(controls_of(BUILT_IN)),
+        judge_calls=asked["judge"] - len(list_controls(BUILT_IN_CONTROL_RUBRIC)),
         again_calls=again["judge"],
     )
 

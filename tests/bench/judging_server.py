@@ -10,7 +10,7 @@ import asyncio
 import json
 
 from tests.bench.sleeping_server import SleepingServer, main
-from tests.stub_judges import completion, honest, read_asking
+from tests.support.stub_judges import completion, honest, read_asking
 
 AGENT_ANSWER = json.dumps({"output": "The capital is Paris."}).encode()
 

@@ -65,7 +65,7 @@ TIME_DECISIONS = """
 import time
 from statistics import median
 from evalkit.gating.gate import decide
-from tests.made_runs import large_decision
+from tests.support.run_samples import large_decision
 
 rules, candidate, base = large_decision()
 assert len(rules) == 5

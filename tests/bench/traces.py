@@ -26,13 +26,13 @@ from statistics import median
 import duckdb
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from evalkit.records import Output, Trial
-from evalkit.redaction import Redactor
-from evalkit.spanfile import SpanWriter
-from evalkit.tracing.collecting import Collector, Trace
-from evalkit.tracing.columns import SPAN_COLUMNS, quote
-from evalkit.tracing.folding import fold_spans
-from evalkit.tracing.otlp import read_export
+from evalkit.core.redaction import Redactor
+from evalkit.core.trial import Output, Trial
+from evalkit.store.span_file import SpanWriter
+from evalkit.trace.collector import SpanCollector, TrialTrace
+from evalkit.trace.otlp import read_export
+from evalkit.trace.tables import SPAN_TABLE_COLUMNS, quote_sql
+from evalkit.trace.totals import fill_from_spans
 from tests.bench.measuring import evalkit_command, measure, print_table, wants_quick
 
 SPANS = 10
@@ -98,7 +98,7 @@ def slope_ms(folder: Path, agent: str, sizes: tuple[int, int], turns: int) -> fl
     return 1000 * (large - small) / (sizes[1] - sizes[0])
 
 
-def export_of(trace: Trace) -> ExportTraceServiceRequest:
+def export_of(trace: TrialTrace) -> ExportTraceServiceRequest:
     """Ten spans as an SDK sends them."""
     export = ExportTraceServiceRequest()
     scope = export.resource_spans.add().scope_spans.add()
@@ -116,7 +116,7 @@ def export_of(trace: Trace) -> ExportTraceServiceRequest:
     return export
 
 
-def as_json(trace: Trace) -> bytes:
+def as_json(trace: TrialTrace) -> bytes:
     """The same in OTLP's JSON, zipped."""
     spans = [
         {
@@ -139,18 +139,18 @@ def as_json(trace: Trace) -> bytes:
 
 
 async def receiving_ms(
-    folder: Path, make_body: Callable[[Trace], bytes], headers: tuple[str, str], trials: int
+    folder: Path, make_body: Callable[[TrialTrace], bytes], headers: tuple[str, str], trials: int
 ) -> float:
     """CPU of one trial's export, from its bytes to the disk."""
-    collector, writer = Collector(), SpanWriter(folder)
+    collector, writer = SpanCollector(), SpanWriter(folder)
     redactor = Redactor({"MY_API_KEY": "0123456789abcdef"})
     spent_s = 0.0
     for number in range(trials):
-        with collector.trace() as trace:
+        with collector.open_trace() as trace:
             body = make_body(trace)
             start_s = time.process_time()
-            collector.take(read_export(body, *headers))
-            output = fold_spans(redactor.clean(trace.put_into(Output(text="x"))))
+            collector.receive(read_export(body, *headers))
+            output = fill_from_spans(redactor.redact_output(trace.add_to_output(Output(text="x"))))
             writer.append(Trial(case_id="c", number=number, output=output))
             spent_s += time.process_time() - start_s
     assert len(output.spans) == SPANS
@@ -205,7 +205,7 @@ from range({trials}) a(t), range({spans}) b(k)
 
 def store_runs(root: Path, runs: int, trials: int) -> None:
     """Runs as `evalkit run` leaves them; the spans by columns only, since nothing else is read."""
-    columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in SPAN_COLUMNS.items())
+    columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
     with duckdb.connect() as connection:
         for number in range(runs):
             run_id = f"20261126-{number:06d}-support-abcdef"
@@ -228,7 +228,7 @@ def store_runs(root: Path, runs: int, trials: int) -> None:
             sql = SPAN_ROWS.format(
                 run=run_id, version=number % 10, seed=number, trials=trials, spans=SPANS
             )
-            target = quote(str(folder / "spans.parquet"))
+            target = quote_sql(str(folder / "spans.parquet"))
             connection.execute(
                 f"copy (select {columns} from ({sql})) to {target} (format parquet, compression zstd)"
             )

@@ -1,0 +1,170 @@
+"""What an agent answered, whatever its kind, as text or a mapping, turned into an Output."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+
+from evalkit.core.limits import MAX_REPLY_DEPTH
+from evalkit.core.literals import Json
+from evalkit.core.spans import NO_TOOL_CALLS, ToolCall, Usage
+from evalkit.core.trial import AgentError, Output
+
+REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "metadata")
+TOOL_CALL_KEYS = ("name", "arguments", "result", "error", "duration_s")
+USAGE_KEYS = ("input_tokens", "output_tokens")
+
+
+class _BadReply(Exception):
+    """The reply breaks the rule its message names."""
+
+
+def to_output(value: Json, latency_s: float) -> Output:
+    """Turn an agent's reply into an Output; a reply that breaks a rule becomes its error `bad_reply`.
+
+    Text is the answer. A mapping gives the answer under `output` (text) or `data` (any JSON) or both,
+    and may add `tool_calls`, `usage`, `cost_usd` and `metadata`; any other key is refused, so that a
+    misspelt one is not scored as an empty answer. Numbers are finite, counts and costs not negative.
+    """
+    if isinstance(value, str):
+        return Output(text=value, latency_s=latency_s)
+    try:
+        return _read_reply(value, latency_s)
+    except _BadReply as broken:
+        return Output(
+            error=AgentError(kind="bad_reply", message=str(broken)),
+            latency_s=latency_s,
+        )
+
+
+def _read_reply(value: Json, latency_s: float) -> Output:
+    if not isinstance(value, Mapping):
+        raise _BadReply(
+            f"the agent returned {_type_name(value)}. Return text, or a mapping with `output`."
+        )
+    answers = "output" in value or "data" in value
+    advice = (
+        "Put your own values" if answers else "Give the answer as `output`, and your own values"
+    )
+    _refuse_unknown_keys(value, REPLY_KEYS, "the reply", f"{advice} under `metadata`.")
+    if not answers:
+        raise _BadReply(
+            "the reply has neither `output` nor `data`. Give the answer as one of them."
+        )
+    _refuse_unstorable(value)
+    usage = value.get("usage")
+    return Output(
+        text=_read_text(value, "output"),
+        data=value.get("data"),
+        tool_calls=tuple(map(_read_tool_call, _read_list(value, "tool_calls"))),
+        usage=None if usage is None else _read_usage(usage),
+        cost_usd=_read_amount(value, "cost_usd"),
+        metadata=_read_mapping(value, "metadata"),
+        latency_s=latency_s,
+        flags=(NO_TOOL_CALLS,) if value.get("tool_calls") == [] else (),
+    )
+
+
+def _read_tool_call(value: Json) -> ToolCall:
+    if not isinstance(value, Mapping):
+        raise _BadReply(f"an entry of `tool_calls` is {_type_name(value)}, not a mapping.")
+    _refuse_unknown_keys(value, TOOL_CALL_KEYS, "an entry of `tool_calls`")
+    if not value.get("name"):
+        raise _BadReply("an entry of `tool_calls` has no `name`.")
+    return ToolCall(
+        name=_read_text(value, "name"),
+        arguments=value.get("arguments"),
+        result=value.get("result"),
+        error=None if value.get("error") is None else _read_text(value, "error"),
+        duration_s=_read_amount(value, "duration_s"),
+    )
+
+
+def _read_usage(value: Json) -> Usage:
+    if not isinstance(value, Mapping):
+        raise _BadReply(f"`usage` is {_type_name(value)}, not a mapping.")
+    _refuse_unknown_keys(value, USAGE_KEYS, "`usage`")
+    for key, tokens in value.items():
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+            raise _BadReply(f"`usage.{key}` is {tokens!r}, not a count of tokens.")
+    return Usage(**value)
+
+
+def _read_text(value: Mapping[str, Json], key: str) -> str:
+    text = value.get(key, "")
+    if not isinstance(text, str):
+        raise _BadReply(f"`{key}` is {_type_name(text)}, not text.")
+    return text
+
+
+def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
+    amount = value.get(key)
+    if amount is None:
+        return None
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+        raise _BadReply(f"`{key}` is {_describe_value(amount)}, not a number of 0 or more.")
+    try:
+        return float(amount)
+    except OverflowError:
+        raise _BadReply(f"`{key}` is too large.") from None
+
+
+def _read_list(value: Mapping[str, Json], key: str) -> list[Json]:
+    items = value.get(key)
+    if items is not None and not isinstance(items, list):
+        raise _BadReply(f"`{key}` is {_type_name(items)}, not a list.")
+    return items or []
+
+
+def _read_mapping(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+    mapping = value.get(key)
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise _BadReply(f"`{key}` is {_type_name(mapping)}, not a mapping.")
+    return mapping or {}
+
+
+def _refuse_unknown_keys(
+    value: Mapping[str, Json], known: tuple[str, ...], place: str, remedy: str = ""
+) -> None:
+    for key in value:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else remedy or f"Known: {', '.join(known)}."
+            raise _BadReply(f"{place} has an unknown key {_describe_value(key)}. {hint}")
+
+
+def _refuse_unstorable(value: Json) -> None:
+    """Walk the value level by level; refuse what strict JSON or a later reader cannot hold."""
+    level: list[Json] = [value]
+    for _ in range(MAX_REPLY_DEPTH):
+        level = [child for item in level for child in _list_children(item)]
+        if not level:
+            return
+    raise _BadReply(f"the reply is nested deeper than {MAX_REPLY_DEPTH} levels.")
+
+
+def _list_children(value: Json) -> Iterable[Json]:
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise _BadReply(f"the reply has the key {_describe_value(key)}, which is not text.")
+        return value.values()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _BadReply(f"the reply holds {value!r}. Give a finite number, or null.")
+    if value is None or isinstance(value, str | bool | int | float):
+        return ()
+    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot.")
+
+
+def _type_name(value: object) -> str:
+    return (
+        "nothing (None)" if value is None else f"{_describe_value(value)} ({type(value).__name__})"
+    )
+
+
+def _describe_value(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,251 @@
+"""Two definitions of a gate into a list of what one edits in the other, each edit loosening or not.
+
+Whatever cannot be told to do nothing but tighten or add counts as loosening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import msgspec
+
+from evalkit.ci.gate_files import expand_name
+from evalkit.ci.rule_changes import find_rule_changes
+from evalkit.core.eval_set import Case, EvalSet, MetricSpec
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import GateChange
+from evalkit.core.literals import Json
+from evalkit.core.location import NO_LOCATION
+from evalkit.core.serialization import canonical_json
+from evalkit.core.settings import OPERATIONAL_SETTINGS, Settings
+from evalkit.runner.case_metrics import effective_metrics
+from evalkit.runner.plan import DEFAULT_GATE
+
+_MAX_NAMED_CASES = 5
+_KNOWN_FIELDS = frozenset(
+    {"name", "path", "description", "agent", "metrics", "gate", "cases", "settings", "digest"}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateDefinition:
+    """All that a gate is defined by: a set, the contents of the files it names, its baseline's.
+
+    `files` holds a digest by each word of the set that leads to a file; `baseline` is one of the whole
+    file, empty where there is none.
+    """
+
+    evalset: EvalSet
+    files: Mapping[str, str] = field(default_factory=dict)
+    baseline: str = ""
+
+
+def find_gate_changes(before: GateDefinition, now: GateDefinition) -> tuple[GateChange, ...]:
+    """What a change edits in the gate; empty when both define the same."""
+    old, new = before.evalset, now.evalset
+    return (
+        *find_rule_changes(old.gate or DEFAULT_GATE, new.gate or DEFAULT_GATE),
+        *_setting_changes(old.settings, new.settings),
+        *_case_changes(old, new),
+        *_metric_changes(before, now),
+        *_section_changes(before, now),
+        *_baseline_changes(before.baseline, now.baseline),
+        *_agent_changes(old, new),
+    )
+
+
+def _has_more_trials(before: Json, now: Json) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and now >= before
+
+
+STRICTNESS: Mapping[str, Callable[[Json, Json], bool]] = {
+    "max_errors": lambda before, now: now <= before,
+    "on_inconclusive": lambda _, now: now == "fail",
+    "trials": _has_more_trials,
+}
+"""Settings of which one value is at least as strict as another. Of the others, such as the seed, no
+value is, save for those that are about how a run is done."""
+
+
+def _setting_changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[GateChange]:
+    usual = msgspec.to_builtins(Settings())
+    old, new = {**usual, **before}, {**usual, **now}
+    for name in sorted(old.keys() | new.keys()):
+        was, becomes = old.get(name), new.get(name)
+        if was == becomes or name in OPERATIONAL_SETTINGS:
+            continue
+        is_as_strict = STRICTNESS.get(name, lambda *_: False)
+        yield GateChange(
+            kind="setting",
+            sentence=f"{name}: {was} -> {becomes}",
+            loosened=not is_as_strict(was, becomes),
+        )
+
+
+def _name_cases(cases: Sequence[Case]) -> str:
+    named = ", ".join(case.id for case in cases[:_MAX_NAMED_CASES])
+    return (
+        f"{named} and {len(cases) - _MAX_NAMED_CASES} more" if cases[_MAX_NAMED_CASES:] else named
+    )
+
+
+def _describe_case_changes(
+    what: str, cases: Sequence[Case], *, loosened: bool
+) -> Iterator[GateChange]:
+    if cases:
+        yield GateChange(
+            kind="case",
+            sentence=f"{format_count(len(cases), 'case')} {what}: {_name_cases(cases)}",
+            loosened=loosened,
+            case_ids=tuple(case.id for case in cases),
+            where=cases[0].where,
+        )
+
+
+def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
+    """Cases are told apart by id, which is what the baseline knows them by, and compared by content."""
+    old, new = ({case.id: case for case in one.cases} for one in (before, now))
+    shared = [(case, new[case.id]) for case in before.cases if case.id in new]
+    yield from _describe_case_changes(
+        "removed", [c for c in before.cases if c.id not in new], loosened=True
+    )
+    labelled = [now for was, now in shared if was.expected != now.expected]
+    yield from _describe_case_changes("relabelled", labelled, loosened=True)
+    edited = [
+        now for was, now in shared if was.digest != now.digest and was.expected == now.expected
+    ]
+    yield from _describe_case_changes("edited", edited, loosened=True)
+    meaningful = _find_gate_tags(before) | _find_gate_tags(now)
+    for matters in (True, False):
+        retagged = [
+            now
+            for was, now in shared
+            if (moved := set(was.tags) ^ set(now.tags)) and bool(moved & meaningful) is matters
+        ]
+        what = "tagged otherwise" if matters else "with other tags, which no threshold is about"
+        yield from _describe_case_changes(what, retagged, loosened=matters)
+    regrouped = [now for was, now in shared if was.cluster != now.cluster]
+    asks_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
+    yield from _describe_case_changes("in another cluster", regrouped, loosened=asks_users)
+    yield from _describe_case_changes(
+        "added", [c for c in now.cases if c.id not in old], loosened=False
+    )
+
+
+def _find_gate_tags(evalset: EvalSet) -> set[str]:
+    """The tags that decide which cases a threshold or a metric is about."""
+    of_rules = {tag for rule in evalset.gate for tag in (*(rule.must_pass or ()), rule.tag) if tag}
+    return of_rules | {tag for spec in evalset.metrics for tag in spec.tags}
+
+
+def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
+    """Metrics as they apply to the cases that both sets have, whatever way they came to apply."""
+    new_cases = {case.id: case for case in now.evalset.cases}
+    lost: dict[str, list[Case]] = {}
+    gained: dict[str, MetricSpec] = {}
+    altered: dict[str, tuple[MetricSpec, MetricSpec]] = {}
+    for case in before.evalset.cases:
+        after = new_cases.get(case.id)
+        if after is None or _specs_text(case.metrics) != _specs_text(after.metrics):
+            continue  # removed or edited, which is told already
+        old, new = (
+            {spec.name: spec for spec in effective_metrics(one.evalset, which)}
+            for one, which in ((before, case), (now, after))
+        )
+        for name in old.keys() - new.keys():
+            lost.setdefault(name, []).append(case)
+        gained |= {name: new[name] for name in new.keys() - old.keys()}
+        for name in old.keys() & new.keys():
+            if _build_signature(old[name], case, before.files) != _build_signature(
+                new[name], case, now.files
+            ):
+                altered[name] = (old[name], new[name])
+    for name, cases in sorted(lost.items()):
+        where = f"{format_count(len(cases), 'case')}: {_name_cases(cases)}"
+        yield GateChange(
+            kind="metric",
+            sentence=f"metric {name}: no longer scores {where}",
+            loosened=True,
+            case_ids=tuple(case.id for case in cases),
+        )
+    for name, (was, becomes) in sorted(altered.items()):
+        moved = [word for word in before.files if before.files[word] != now.files.get(word)]
+        yield _describe_metric(name, was, becomes, moved)
+    for name, spec in sorted(gained.items()):
+        sentence = f"metric {name}: added"
+        yield GateChange(kind="metric", sentence=sentence, loosened=False, where=spec.where)
+
+
+def _specs_text(specs: Iterable[MetricSpec]) -> str:
+    return canonical_json([[spec.name, spec.ref, msgspec.to_builtins(spec.args)] for spec in specs])
+
+
+def _build_signature(spec: MetricSpec, case: Case, files: Mapping[str, str]) -> Json:
+    """What a metric is for a case, with the contents of files in place of their names."""
+    return _inline_files([spec.ref, msgspec.to_builtins(spec.args)], files, case)
+
+
+def _inline_files(value: Json, files: Mapping[str, str], case: Case | None = None) -> Json:
+    if isinstance(value, str):
+        value = expand_name(case, value) if case is not None else value
+        # The attribute of `./file.py:attribute` says which of a file's objects is meant.
+        place = value.rpartition(":")[2] if ":" in value else ""
+        return [files[value], place] if value in files else value
+    if isinstance(value, Mapping):
+        places = {"where"} | ({"path", "line"} if {"path", "line"} <= value.keys() else set())
+        return {key: _inline_files(value[key], files, case) for key in value if key not in places}
+    if isinstance(value, list | tuple):
+        return [_inline_files(item, files, case) for item in value]
+    return value
+
+
+def _describe_metric(
+    name: str, was: MetricSpec, becomes: MetricSpec, moved: Sequence[str]
+) -> GateChange:
+    text = _specs_text([was])
+    if text == _specs_text([becomes]):
+        behind = next((word for word in moved if canonical_json(word) in text), becomes.ref)
+        sentence = f"metric {name}: {behind} was edited, or a file that it leads to"
+        return GateChange(kind="file", sentence=sentence, loosened=True, where=becomes.where)
+    what = f"{was.ref} -> {becomes.ref}" if was.ref != becomes.ref else "its arguments were edited"
+    return GateChange(
+        kind="metric", sentence=f"metric {name}: {what}", loosened=True, where=becomes.where
+    )
+
+
+def _section_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
+    """Whatever else a set says, such as by which judge: nothing is known of which is stricter."""
+    for one in fields(EvalSet):
+        if one.name in _KNOWN_FIELDS:
+            continue
+        old, new = (
+            _inline_files(msgspec.to_builtins(getattr(side.evalset, one.name)), side.files)
+            for side in (before, now)
+        )
+        if old != new:
+            yield GateChange(
+                kind="section",
+                sentence=f"{one.name}: edited, or files that it names",
+                loosened=True,
+            )
+
+
+def _baseline_changes(before: str, now: str) -> Iterator[GateChange]:
+    if before == now:
+        return
+    words = {(True, True): "replaced", (True, False): "removed", (False, True): "added"}
+    word = words[bool(before), bool(now)]
+    yield GateChange(kind="baseline", sentence=f"the baseline was {word}", loosened=bool(before))
+
+
+def _agent_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
+    """The agent is what is tested, so it may be any; answers that were written down are none."""
+    old, new = (one.agent.kind if one.agent else "none" for one in (before, now))
+    if new == "recorded" != old:
+        yield GateChange(
+            kind="agent",
+            sentence=f"agent: {old} -> {new}, answers that were written down",
+            loosened=True,
+            where=now.agent.where if now.agent else NO_LOCATION,
+        )

@@ -1,0 +1,190 @@
+"""The files that a set names, and those that they name in turn, as one digest for each name."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+
+from evalkit.core.eval_set import Case, EvalSet
+from evalkit.core.literals import Json
+from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
+from evalkit.evalset.calibrations import find_calibration_path
+from evalkit.evalset.nodes import to_plain_value
+from evalkit.evalset.yaml import parse_yaml
+from evalkit.worker.limited_files import list_files
+
+MAX_NAME_CHARS = 500
+MAX_GATE_FILES = 1_000
+"""That one name leads to; with more it is not a plugin's own code that is being read."""
+
+NON_GATE_FIELDS = frozenset({"name", "path", "description", "agent", "cases", "digest"})
+"""Fields of a set that name no file of the gate: the agent's are the candidate's own, and a case's
+prompt is no file. What cases name in their metrics is looked at."""
+
+
+FOLDER_ARGUMENTS = ("folder", "hidden")
+"""Arguments of metrics that name a folder, all of which counts: the tests that an answer has to pass."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchFolders:
+    """Where names are looked for: beside the set, then in the project's root and its `src`."""
+
+    base: Path
+    root: Path
+
+    def find(self, name: str, beside: Path | None = None) -> Path | None:
+        """The file of a name, if there is one inside of the project."""
+        if not 0 < len(name) < MAX_NAME_CHARS or not name.isprintable():
+            return None
+        for folder in (*([beside] if beside else []), self.base, self.root, self.root / "src"):
+            try:
+                path = resolve_inside(name, folder, self.root)
+                if path.is_file():
+                    return path
+            except (UnreadableFile, OSError):
+                continue
+        return None
+
+    def list(self, name: str) -> list[Path]:
+        """The files of a folder of the set."""
+        try:
+            return list_files(resolve_inside(name, self.base, self.root))
+        except (UnreadableFile, OSError):
+            return []
+
+
+def digest_files(evalset: EvalSet, folders: SearchFolders) -> Mapping[str, str]:
+    """By every word of a set that leads to a file: what is in it, and in the files it leads to.
+
+    Code leads to the modules it imports and to the files it names; a YAML file to those it names, and a
+    rubric to its calibrations, without which its thresholds decide nothing. Contents count, names do not,
+    so that moving a file changes nothing.
+    """
+    found = {}
+    for word in dict.fromkeys(list_gate_words(evalset)):
+        if start := find_named_files(word, folders):
+            found[word] = digest_closure(start, folders)
+    for word in dict.fromkeys(list_copied_folders(evalset)):
+        if start := folders.list(word):
+            found[word] = digest_closure(start, folders)
+    return found
+
+
+def list_gate_words(evalset: EvalSet) -> Iterator[str]:
+    """Every text of a set that may lead to a file of its gate."""
+    for field in fields(EvalSet):
+        if field.name not in NON_GATE_FIELDS:
+            yield from _list_texts(msgspec.to_builtins(getattr(evalset, field.name)))
+    for case in evalset.cases:
+        yield from _list_texts(msgspec.to_builtins(case.metrics))
+
+
+def list_copied_folders(evalset: EvalSet) -> Iterator[str]:
+    """Every folder that a metric copies tests from, for each case that has one of its own."""
+    for case in evalset.cases:
+        for spec in (*evalset.metrics, *case.metrics):
+            named = (spec.args.get(name) for name in FOLDER_ARGUMENTS)
+            yield from (expand_name(case, word) for word in named if isinstance(word, str))
+
+
+def expand_name(case: Case, word: str) -> str:
+    """A file or folder as it is named for one case."""
+    return word.replace("{id}", case.id)
+
+
+def _list_texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key != "where":
+                yield from _list_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _list_texts(item)
+
+
+def find_named_files(word: str, folders: SearchFolders) -> list[Path]:
+    """The files a word leads to: by name, as `./file.py:attribute`, or as `package.module:attribute`."""
+    word = word.removeprefix("{set}/")
+    place, colon, _ = word.rpartition(":")
+    if colon and not place.endswith(".py"):
+        return list(_find_module(place, folders, None))
+    path = folders.find(place if colon else word)
+    return [path] if path else []
+
+
+def digest_closure(start: Iterable[Path], folders: SearchFolders) -> str:
+    """The contents of some files and of all they lead to, in the order in which they are named."""
+    waiting, seen = list(start), dict[Path, str]()
+    while waiting and len(seen) < MAX_GATE_FILES:
+        path = waiting.pop(0)
+        if path in seen:
+            continue
+        try:
+            data = read_file(path)
+        except UnreadableFile as reason:
+            data = str(reason).encode()
+        seen[path] = hashlib.sha256(data).hexdigest()
+        waiting += _find_references(path, data, folders)
+    return hashlib.sha256("\n".join(seen.values()).encode()).hexdigest()[:16]
+
+
+def _find_references(path: Path, data: bytes, folders: SearchFolders) -> list[Path]:
+    if path.suffix == ".py":
+        return list(_find_code_references(path, data, folders))
+    if path.suffix in (".yaml", ".yml"):
+        node = parse_yaml(data, path.name, [])
+        words = _list_texts(to_plain_value(node)) if node is not None else ()
+        named = [file for word in words if (file := folders.find(word, path.parent))]
+        calibration = folders.find(find_calibration_path(path).name, path.parent)
+        return [*named, calibration] if calibration else named
+    return []
+
+
+def _find_code_references(path: Path, data: bytes, folders: SearchFolders) -> Iterator[Path]:
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # whoever loads it will say so
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _find_module(alias.name, folders, path.parent)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _find_import_references(node, path, folders)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named = folders.find(node.value, path.parent) if "." in node.value else None
+            yield from [named] if named else []
+
+
+def _find_import_references(
+    node: ast.ImportFrom, path: Path, folders: SearchFolders
+) -> Iterator[Path]:
+    beside, name = path.parent, node.module or ""
+    if node.level:
+        for _ in range(node.level - 1):
+            beside = beside.parent
+        folders = SearchFolders(base=beside, root=folders.root)
+    if name:
+        yield from _find_module(name, folders, beside)
+    for alias in node.names:
+        yield from _find_module(f"{name}.{alias.name}".lstrip("."), folders, beside)
+
+
+def _find_module(name: str, folders: SearchFolders, beside: Path | None) -> Iterator[Path]:
+    """The file of a module, after those of the packages it is in."""
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return
+    for count in range(1, len(parts) + 1):
+        place = "/".join(parts[:count])
+        for file in (f"{place}/__init__.py", f"{place}.py"):
+            if found := folders.find(file, beside):
+                yield found

@@ -1,0 +1,287 @@
+"""One comment of ours put on a GitHub pull request, or updated where it stands, by the REST API.
+
+Whatever is refused is told and nothing more: the verdict of a run never depends on its comment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from evalkit import __version__
+from evalkit.agents.network_errors import RETRYABLE_STATUSES, choose_proxy, get_host
+from evalkit.core.errors import InvalidInput
+from evalkit.core.files import read_stored_file
+from evalkit.core.literals import Json
+
+_API = "https://api.github.com"
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_SHA = re.compile(r"[0-9a-f]{40,64}")
+_PAGE = 100
+_MAX_PAGES = 50
+_TIMEOUT_S = 30
+_TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
+"""Who writes as a person, with a token of their own, and may be updated; anybody can copy a mark."""
+
+RETRY_DELAYS_S = (1.0, 4.0)
+"""Before a request is made a second and a third time."""
+
+PostOutcome: TypeAlias = Literal["created", "updated", "unchanged", "kept back", "refused"]
+
+
+class PullRequest(NamedTuple):
+    """A pull request as an event tells of it: its number or its branch (`owner:branch`), and its head."""
+
+    number: int = 0
+    branch: str = ""
+    sha: str = ""
+
+
+class GitHubRepository(NamedTuple):
+    """Where to ask: the API, the repository, and who asks."""
+
+    api: str
+    repository: str
+    token: str
+    proxy: str | None = None
+
+
+class CommitStatus(NamedTuple):
+    """What a commit is told to be: `context` names the check."""
+
+    state: Literal["success", "failure", "error"]
+    context: str
+    description: str
+
+
+class CommentDraft(NamedTuple):
+    """What to post: a text that begins with a mark; with `only_updates` no new comment is made of it."""
+
+    text: str
+    mark: str
+    only_updates: bool = False
+
+
+class PostResult(NamedTuple):
+    """What became of a comment, and why or where."""
+
+    outcome: PostOutcome
+    detail: str
+
+
+class _RequestRefused(Exception):
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(told)
+        self.status = status
+
+
+def find_github_repository(environ: Mapping[str, str]) -> GitHubRepository:
+    """The repository this workflow run is of, and its token.
+
+    Raises:
+        InvalidInput: this is no workflow run, or it was given no token.
+    """
+    repository = environ.get("GITHUB_REPOSITORY", "")
+    token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN", "")
+    if not _REPOSITORY.fullmatch(repository):
+        raise InvalidInput.single(
+            "GITHUB_REPOSITORY names no repository. Post from a workflow on GitHub, or set it to "
+            "owner/name."
+        )
+    if not token:
+        raise InvalidInput.single(
+            "GITHUB_TOKEN is not set. In the workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
+        )
+    api = environ.get("GITHUB_API_URL", _API).rstrip("/")
+    return GitHubRepository(api, repository, token, choose_proxy(urlsplit(api), environ))
+
+
+def find_pull_request(environ: Mapping[str, str], number: int | None) -> PullRequest | None:
+    """The pull request that the event of this workflow run is about; None when it is about none.
+
+    An event that follows another run names the branch and the commit of that run, which GitHub vouches
+    for; an artifact of that run could claim anything.
+
+    Raises:
+        InvalidInput: the event cannot be read.
+    """
+    path = environ.get("GITHUB_EVENT_PATH", "")
+    try:
+        event = json.loads(read_stored_file(Path(path))) if path else {}
+    except ValueError as error:
+        raise InvalidInput.single(f"{path}: not an event: {error}.") from error
+    request = _get_object(event, "pull_request") or _get_object(event, "issue")
+    run = _get_object(event, "workflow_run")
+    sha = _get_text(_get_object(request, "head"), "sha") or _get_text(run, "head_sha")
+    sha = sha if _SHA.fullmatch(sha) else ""
+    found = number or request.get("number")
+    if isinstance(found, int) and found > 0:
+        return PullRequest(number=found, sha=sha)
+    owner = _get_text(_get_object(_get_object(run, "head_repository"), "owner"), "login")
+    branch = _get_text(run, "head_branch")
+    return PullRequest(branch=f"{owner}:{branch}", sha=sha) if owner and branch and sha else None
+
+
+def _get_object(value: Json, name: str) -> dict[str, Json]:
+    part = value.get(name) if isinstance(value, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _get_text(value: Mapping[str, Json], name: str) -> str:
+    text = value.get(name)
+    return text if isinstance(text, str) else ""
+
+
+async def post_comment(
+    forge: GitHubRepository,
+    pull: PullRequest,
+    draft: CommentDraft,
+    *,
+    pauses_s: Sequence[float] = RETRY_DELAYS_S,
+) -> PostResult:
+    """Put a comment on a pull request, in the place of the one that begins with the same mark."""
+    async with _open_session(forge) as session:
+        api = _GitHubApi(forge, session, pauses_s)
+        try:
+            number = pull.number or await api.find_number(pull)
+            if not number:
+                return PostResult(
+                    "kept back", f"no open pull request of {pull.branch} at {pull.sha[:10]}"
+                )
+            found = await api.find_comment(number, draft.mark)
+            if found is None and draft.only_updates:
+                return PostResult("kept back", "nothing changed, and there is no comment to update")
+            if found is None:
+                made = await api.request("POST", f"issues/{number}/comments", {"body": draft.text})
+                return PostResult("created", _get_text(made, "html_url"))
+            if found.get("body") == draft.text:
+                return PostResult("unchanged", _get_text(found, "html_url"))
+            made = await api.request(
+                "PATCH", f"issues/comments/{found['id']}", {"body": draft.text}
+            )
+            return PostResult("updated", _get_text(made, "html_url"))
+        except _RequestRefused as refusal:
+            return PostResult("refused", _explain_refusal(refusal, "pull-requests: write"))
+
+
+async def set_status(
+    forge: GitHubRepository,
+    sha: str,
+    status: CommitStatus,
+    *,
+    pauses_s: Sequence[float] = RETRY_DELAYS_S,
+) -> PostResult:
+    """Tell a commit what its run came to, for a run that is not itself a check of it."""
+    async with _open_session(forge) as session:
+        try:
+            made = await _GitHubApi(forge, session, pauses_s).request(
+                "POST", f"statuses/{sha}", status._asdict()
+            )
+        except _RequestRefused as refusal:
+            return PostResult("refused", _explain_refusal(refusal, "statuses: write"))
+        return PostResult("created", _get_text(made, "url"))
+
+
+def _explain_refusal(refusal: _RequestRefused, permission: str) -> str:
+    if refusal.status not in (401, 403, 404):
+        return str(refusal)
+    return (
+        f"{refusal} The token may not. Add to the job, beside what it has:\n"
+        f"  permissions:\n    contents: read\n    {permission}\n"
+        f"In a pull request from a fork no token may; `evalkit init --forks` writes workflows for that."
+    )
+
+
+def _open_session(forge: GitHubRepository) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        headers={
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {forge.token}",
+            "User-Agent": f"evalkit/{__version__}",
+            "X-GitHub-Api-Version": "2022-11-28",
+        },
+        timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+    )
+
+
+class _GitHubApi:
+    """The few requests there are, made again when the server is in trouble."""
+
+    def __init__(
+        self, forge: GitHubRepository, session: aiohttp.ClientSession, pauses_s: Sequence[float]
+    ) -> None:
+        self._github = forge
+        self._session = session
+        self._retry_delays_s = pauses_s
+
+    async def find_number(self, pull: PullRequest) -> int:
+        """The open pull request of a branch whose head is a commit; 0 when there is none."""
+        found = await self.request("GET", f"pulls?state=open&head={quote(pull.branch, safe='')}")
+        for each in found if isinstance(found, list) else ():
+            if _get_text(_get_object(each, "head"), "sha") == pull.sha and isinstance(
+                each["number"], int
+            ):
+                return each["number"]
+        return 0
+
+    async def find_comment(self, number: int, mark: str) -> dict[str, Json] | None:
+        """Our comment with a mark, not one that somebody made look like it."""
+        for page in range(1, _MAX_PAGES + 1):
+            path = f"issues/{number}/comments?per_page={_PAGE}&page={page}"
+            comments = await self.request("GET", path)
+            if not isinstance(comments, list):
+                return None
+            for each in comments:
+                is_bot = _get_text(_get_object(each, "user"), "type") == "Bot"
+                is_ours = is_bot or _get_text(each, "author_association") in _TRUSTED_ASSOCIATIONS
+                if is_ours and _get_text(each, "body").startswith(mark):
+                    return dict(each)
+            if len(comments) < _PAGE:
+                return None
+        return None
+
+    async def request(self, method: str, path: str, body: Json = None) -> Json:
+        """One request, and its reply as JSON."""
+        url = f"{self._github.api}/repos/{self._github.repository}/{path}"
+        for pause_s in (*self._retry_delays_s, None):
+            try:
+                async with self._session.request(
+                    method, url, json=body, proxy=self._github.proxy
+                ) as reply:
+                    content = await reply.read()
+                    status = reply.status
+            except (aiohttp.ClientError, TimeoutError) as error:
+                # A comment that was made although the reply was lost must not be made twice.
+                if pause_s is None or method == "POST":
+                    told = f"{get_host(url)} could not be asked: {type(error).__name__}."
+                    raise _RequestRefused(0, told) from error
+            else:
+                if status < 300:
+                    return _parse(content, get_host(url))
+                if status not in RETRYABLE_STATUSES or pause_s is None:
+                    said = _get_text(_parse_quietly(content), "message")[:200]
+                    raise _RequestRefused(status, f"{get_host(url)} answered HTTP {status} {said}.")
+            await asyncio.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+
+def _parse(content: bytes, server: str) -> Json:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise _RequestRefused(0, f"{server} answered something else than JSON.") from error
+
+
+def _parse_quietly(content: bytes) -> dict[str, Json]:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,196 @@
+"""What people said of a run's answers, beside the mean of the judge who scored all of them.
+
+The labels are those in `labels/NAME.yaml` beside the eval set, where `evalkit review` puts them. An estimate
+may rest on answers drawn by lot for this very run alone: those looked at for a reason, or because they
+stayed the same since another run, are not like the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from evalkit.compare.scores import is_usable, mean
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import GateResult, HumanMean
+from evalkit.core.judgement import JudgeVote
+from evalkit.core.labels import HumanLabel, labels_path
+from evalkit.core.location import Problem
+from evalkit.core.rubric import Rubric
+from evalkit.core.run import Run, RunEnvironment
+from evalkit.core.serialization import digest
+from evalkit.core.source_files import display_path
+from evalkit.core.trial import Score
+from evalkit.evalset.labels import load_labels
+from evalkit.evalset.loader import load_evalset
+from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.lexical import LexicalJudge
+from evalkit.judge.panel import Panel
+from evalkit.metrics.open_metrics import spec_digest
+from evalkit.metrics.open_rubric import open_rubric
+from evalkit.metrics.registry import METRICS
+from evalkit.metrics.rubric import RUBRIC, RubricScorer
+from evalkit.runner.case_metrics import effective_metrics
+from evalkit.stats.ppi import MIN_LABELS, correct_mean
+from evalkit.store.cache import NoCache
+
+ScorersByMetric = Mapping[str, Mapping[str, RubricScorer]]
+"""By metric and then by case."""
+
+
+def add_human_means(verdict: GateResult, run: Run, root: Path) -> GateResult:
+    """The verdict with what people would have given beside every judged mean that has enough labels."""
+    evalset = root / run.header.evalset_path
+    path = labels_path(evalset, run.header.evalset)
+    if not any(info.judge for info in run.header.metrics) or not path.exists():
+        return verdict
+    problems: list[Problem] = []
+    scorers = _open_rubrics(run, evalset, root, problems)
+    rubrics = {each.rubric.name: each.rubric for row in scorers.values() for each in row.values()}
+    labels, found = load_labels(path, list(rubrics.values()))
+    problems += found
+    if problems:
+        note = f"{display_path(path)}: no mean is corrected by it: {problems[0]}"
+        return replace(verdict, notes=(*verdict.notes, note))
+    summaries, notes = [], []
+    for summary in verdict.summaries:
+        if summary.tag is None and summary.metric in scorers:
+            people, note = estimate_human_mean(run, summary.metric, scorers[summary.metric], labels)
+            summaries.append(replace(summary, people=people))
+            notes += [note] if note else []
+        else:
+            summaries.append(summary)
+    return replace(verdict, summaries=tuple(summaries), notes=(*verdict.notes, *notes))
+
+
+def _open_rubrics(run: Run, path: Path, root: Path, problems: list[Problem]) -> ScorersByMetric:
+    """The rubrics of a run's set that are still what the run was judged by."""
+    evalset, found = load_evalset(path, root=root)
+    if found:
+        problems += found
+        return {}
+    surroundings = RunEnvironment(root=root, set_folder=path.resolve().parent, environ={})
+    # A rubric is opened together with somebody to apply it; here nobody is going to be asked.
+    panel = Panel([LexicalJudge()], NoCache(JudgeVote), str, controls=False)
+    digests = {info.name: info.digest for info in run.header.metrics}
+    opened: dict[str, RubricScorer | None] = {}
+    scorers: dict[str, dict[str, RubricScorer]] = defaultdict(dict)
+    for case in run.header.cases:
+        for spec in effective_metrics(evalset, case):
+            if spec.ref != RUBRIC:
+                continue
+            key = spec_digest(spec)
+            if key not in opened:
+                opened[key] = open_rubric(spec, surroundings, panel, METRICS, problems)
+            scorer = opened[key]
+            if scorer is not None and digests.get(spec.name) in ("", scorer.info.digest):
+                scorers[spec.name][case.id] = scorer
+    return scorers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _LabelledScores:
+    """By case: people's values and the judge's of drawn answers, and the judge's of all answers.
+
+    `aside` are the cases of which answers were labelled that were not drawn.
+    """
+
+    human: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    judged: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    all_judged: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    not_drawn: set[str] = field(default_factory=set)
+
+
+def estimate_human_mean(
+    run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
+) -> tuple[HumanMean | None, str]:
+    """The mean people would have given by a metric, where enough of its answers were drawn and labelled.
+
+    Also a note, where there are enough labels and too few of them were drawn by lot for this run.
+    """
+    seen = _collect_scores(run, metric, scorers, labels)
+    drawn, others = len(seen.human), len(seen.not_drawn - seen.human.keys())
+    if drawn < MIN_LABELS:
+        note = (
+            f"{metric}: people labelled answers of {format_count(drawn + others, 'case')}, and {drawn} of "
+            f"them were drawn by lot for this run. From {MIN_LABELS} such on, the mean that people "
+            f"would give is estimated: evalkit review {run.header.id}"
+        )
+        return None, note if drawn + others >= MIN_LABELS else ""
+    rest = [
+        mean(values) for case_id, values in seen.all_judged.items() if case_id not in seen.human
+    ]
+    found = correct_mean(
+        np.array([mean(values) for values in seen.human.values()]),
+        np.array([mean(seen.judged[case_id]) for case_id in seen.human]),
+        np.array(rest),
+    )
+    people = HumanMean(
+        mean=min(max(found.value, 0.0), 1.0),
+        low=max(found.low, 0.0),
+        high=min(found.high, 1.0),
+        cases=drawn,
+        share=found.share,
+    )
+    return people, ""
+
+
+def _collect_scores(
+    run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
+) -> _LabelledScores:
+    drawn_of = {run.header.id, run.header.scored_from} - {""}
+    by_item: dict[tuple[str, str], list[HumanLabel]] = defaultdict(list)
+    for label in labels:
+        by_item[label.rubric, label.answer_id].append(label)
+    cases = {case.id: case for case in run.header.cases}
+    seen = _LabelledScores()
+    for trial in run.trials:
+        scorer = scorers.get(trial.case_id)
+        score = next((each for each in trial.scores if each.metric == metric), None)
+        if scorer is None or score is None or score.value is None or not is_usable(score):
+            continue
+        seen.all_judged[trial.case_id].append(score.value)
+        question, _ = scorer.build_question(cases[trial.case_id], trial.output)
+        said = by_item.get((scorer.rubric.name, _answer_id(question)), ())
+        value = score_from_labels(scorer.rubric, score, said)
+        if value is None:
+            continue
+        if any(drawn_of & set(label.drawn) for label in said):
+            seen.human[trial.case_id].append(value)
+            seen.judged[trial.case_id].append(score.value)
+        else:
+            seen.not_drawn.add(trial.case_id)
+    return seen
+
+
+def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]) -> float | None:
+    """What an answer scores by its labels, the mean of several people's; None without one for a criterion.
+
+    What a check decided, it decided for people as well.
+    """
+    checked = {
+        verdict.criterion: verdict.value
+        for verdict in (score.judgement.verdicts if score.judgement else ())
+        if verdict.by == "check"
+    }
+    total = weight = 0.0
+    for criterion in rubric.criteria:
+        levels = [
+            criterion.level(each.level) for each in labels if each.criterion == criterion.name
+        ]
+        values = [level.value for level in levels if level is not None]
+        if criterion.check is not None and criterion.name in checked:
+            values = [checked[criterion.name]]
+        if not values:
+            return None
+        total += criterion.weight * mean(values)
+        weight += criterion.weight
+    return total / weight if weight else None
+
+
+def _answer_id(question: JudgeRequest) -> str:
+    return digest([question.answer, question.input, question.reference, question.context])

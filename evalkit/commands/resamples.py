@@ -1,0 +1,126 @@
+"""A baseline's own trials, shared out anew, into the verdict on an agent that did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import GateResult
+from evalkit.core.run import Run
+from evalkit.core.settings import Settings
+from evalkit.core.trial import Trial
+from evalkit.gate import broken_cases as broken
+from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, count_looks, decide_stage
+from evalkit.store.runs import assemble_run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResamplingPlan:
+    """How many stored trials of a case are the candidate's: for its trials, or looks, and fresh ones.
+
+    `rules` are those that can be decided so.
+    """
+
+    rules: tuple[Rule, ...]
+    trials: int
+    looks: int = 0
+    fresh: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What is drawn, in words."""
+        candidate = f"up to {self.trials}" if self.looks else str(self.trials)
+        fresh = f", and {self.fresh} for cases that newly fail" if self.fresh else ""
+        return f"{candidate} as candidate{fresh}"
+
+
+def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> ResamplingPlan:
+    """Leave the baseline what looks and proof need of it; say what there are not trials enough for."""
+    stored, trials, looks = base.header.trials, settings.first_trials, 0
+    notes = []
+    wanted = count_looks(rules, base) if settings.trials == "auto" else 0
+    if wanted:
+        looks = min(wanted, stored - MIN_BASE_TRIALS_FOR_LOOKS)
+        trials = looks = max(looks, 1)
+        if looks < wanted:
+            notes.append(
+                f"A run may take {wanted} looks; of {format_count(stored, 'stored trial')} a case only "
+                f"{looks} can be drawn."
+            )
+    kept, fresh = tuple(rules), 0
+    if any(rule.broken_cases is not None for rule in rules):
+        needed = trials + broken.FRESH_TRIALS + broken.MIN_BASE_TRIALS
+        fresh = broken.FRESH_TRIALS
+        if stored < needed:
+            kept, fresh = tuple(rule for rule in rules if rule.broken_cases is None), 0
+            notes.append(
+                f"broken_cases is left out: its fresh trials take {needed} stored trials a case, and "
+                f"there are {stored}. With --run it is decided."
+            )
+    return ResamplingPlan(rules=kept, trials=trials, looks=looks, fresh=fresh, notes=tuple(notes))
+
+
+class ResampledResult(NamedTuple):
+    """The verdict on drawn trials, and how many of every case it took."""
+
+    verdict: GateResult
+    trials: int
+
+
+def evaluate_resample(
+    rest: Run, pool: Run, drawing: ResamplingPlan, settings: Settings
+) -> ResampledResult:
+    """Take trials of the pool, stage after stage, as a run would take them of the agent."""
+    header = replace(
+        pool.header,
+        trials=1 if drawing.looks else drawing.trials,
+        looks=drawing.looks,
+    )
+    while True:
+        taken = [
+            trial
+            for trial in pool.trials
+            if trial.number < header.trials + header.fresh.get(trial.case_id, 0)
+        ]
+        stage = decide_stage(
+            drawing.rules,
+            assemble_run(header, taken),
+            rest,
+            max_errors=settings.max_errors,
+            on_inconclusive=settings.on_inconclusive,
+        )
+        if stage.next_header is None:
+            return ResampledResult(stage.gate_result, header.trials)
+        header = stage.next_header
+
+
+def split_trials(run: Run, trials: int, rng: np.random.Generator) -> Iterator[tuple[Run, Run]]:
+    """A run's trials shared out at random, for ever: the rest as baseline, `trials` of each case."""
+    by_case: dict[str, list[Trial]] = {case.id: [] for case in run.header.cases}
+    for trial in run.trials:
+        by_case[trial.case_id].append(trial)
+    while True:
+        rest: list[Trial] = []
+        candidate: list[Trial] = []
+        for rows in by_case.values():
+            order = rng.permutation(len(rows)).tolist()
+            candidate += _renumber(rows[index] for index in order[:trials])
+            rest += _renumber(rows[index] for index in order[trials:])
+        yield (
+            _with_trials(run, rest, run.header.trials - trials),
+            _with_trials(run, candidate, trials),
+        )
+
+
+def _renumber(trials: Iterable[Trial]) -> list[Trial]:
+    return [replace(trial, number=number) for number, trial in enumerate(trials)]
+
+
+def _with_trials(run: Run, trials: Sequence[Trial], each: int) -> Run:
+    return replace(run, header=replace(run.header, trials=each), trials=tuple(trials))

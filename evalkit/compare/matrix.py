@@ -1,0 +1,230 @@
+"""Several versions of an agent side by side: every metric of each, and the cases they differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+
+from evalkit.compare.history import compute_mean_interval
+from evalkit.compare.pairs import compare_tables, passes_metrics, summarize_case_ids
+from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table, mean
+from evalkit.core.gate_result import Comparison, MetricChange
+from evalkit.core.run import MetricInfo, Run
+
+_NOT_COMPARABLE = (
+    "No metric that decides is measured alike in all versions, so no case is compared."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatrixCell:
+    """One metric of one version; `low` and `high` bound 90 % of where its mean is.
+
+    `change` is against the first version, over the cases that both scored; None where there is nothing
+    to compare. `scored` of `due` trials have a value.
+    """
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scored: int = 0
+    due: int = 0
+    change: MetricChange | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatrixRow:
+    """One metric, or one metric on the cases with `tag`, with a cell for every version."""
+
+    metric: str
+    tag: str | None = None
+    unit: str = ""
+    higher_is_better: bool = True
+    cells: tuple[MatrixCell, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatrixCase:
+    """One case that the versions differ in: for every version how many of its scored trials passed.
+
+    `passing` versions pass it, which is when more than half of their trials do.
+    """
+
+    case_id: str
+    passing: int
+    passed: tuple[int, ...]
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matrix:
+    """Versions side by side, over the `shared` cases that are the same in all of them."""
+
+    rows: tuple[MatrixRow, ...]
+    cases: tuple[MatrixCase, ...]
+    shared: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str] = ()) -> Matrix:
+    """Set runs against the first of them, with rows for these tags as well; `labels` name them in notes."""
+    shared = _shared_cases(runs)
+    tables = [build_score_table(_select_cases(run, frozenset(shared))) for run in runs]
+    comparisons = [compare_tables(tables[0], table) for table in tables[1:]]
+    infos: dict[str, MetricInfo] = {}
+    for table in tables:
+        for name, info in table.infos.items():
+            infos.setdefault(name, info)
+    rows = [
+        _build_row(info, tag, tables, comparisons)
+        for info in infos.values()
+        for tag in (None, *tags)
+    ]
+    alike = [
+        name for name, info in infos.items() if not info.advisory and _is_comparable(info, tables)
+    ]
+    return Matrix(
+        rows=tuple(row for row in rows if any(cell.due for cell in row.cells)),
+        cases=tuple(_find_differing_cases(shared, tables, comparisons, alike)),
+        shared=shared,
+        notes=(
+            *_describe_unshared(runs, shared),
+            *chain.from_iterable(map(partial(_notes, shared, infos), labels, tables)),
+            *([] if alike else [_NOT_COMPARABLE]),
+        ),
+    )
+
+
+def _shared_cases(runs: Sequence[Run]) -> tuple[str, ...]:
+    first, *others = ({case.id: case.digest for case in run.header.cases} for run in runs)
+    return tuple(
+        case_id
+        for case_id, digest in first.items()
+        if all(other.get(case_id) == digest for other in others)
+    )
+
+
+def _select_cases(run: Run, case_ids: frozenset[str]) -> Run:
+    kept = tuple(case for case in run.header.cases if case.id in case_ids)
+    return replace(run, header=replace(run.header, cases=kept))
+
+
+def _is_measured(info: MetricInfo, table: ScoreTable) -> bool:
+    """Whether a version measures a metric in the way of the first one that has it."""
+    return info.name in table.infos and table.infos[info.name].definition == info.definition
+
+
+def _is_comparable(info: MetricInfo, tables: Sequence[ScoreTable]) -> bool:
+    return all(_is_measured(info, table) for table in tables)
+
+
+def _build_row(
+    info: MetricInfo,
+    tag: str | None,
+    tables: Sequence[ScoreTable],
+    comparisons: Sequence[Comparison],
+) -> MatrixRow:
+    changes = [None, *(_find_change(each, info.name, tag) for each in comparisons)]
+    cells = (
+        replace(_build_cell(info, tag, table), change=change)
+        if _is_measured(info, table)
+        else MatrixCell()
+        for table, change in zip(tables, changes, strict=True)
+    )
+    return MatrixRow(
+        metric=info.name,
+        tag=tag,
+        unit=info.unit,
+        higher_is_better=info.higher_is_better,
+        cells=tuple(cells),
+    )
+
+
+def _find_change(comparison: Comparison, metric: str, tag: str | None) -> MetricChange | None:
+    return next(
+        (
+            change
+            for change in comparison.metrics
+            if (change.metric, change.tag) == (metric, tag) and not change.why_not
+        ),
+        None,
+    )
+
+
+def _build_cell(info: MetricInfo, tag: str | None, table: ScoreTable) -> MatrixCell:
+    cases = table.cases
+    scores: list[CaseScores] = [
+        scores
+        for case_id, scores in table.scores.get(info.name, {}).items()
+        if tag is None or tag in cases[case_id].tags
+    ]
+    low, high = compute_mean_interval(info.name, info.unit, scores)
+    values = [each.values for each in scores if each.values]
+    return MatrixCell(
+        mean=mean(map(mean, values)) if values else None,
+        low=low,
+        high=high,
+        scored=sum(map(len, values)),
+        due=sum(each.due for each in scores),
+    )
+
+
+def _find_differing_cases(
+    shared: Sequence[str],
+    tables: Sequence[ScoreTable],
+    comparisons: Sequence[Comparison],
+    alike: Sequence[str],
+) -> list[MatrixCase]:
+    """The cases that not all versions do alike, those that the fewest pass first."""
+    changed = {
+        change.case_id
+        for change in chain.from_iterable(comparison.cases for comparison in comparisons)
+        if change.status in ("regressed", "fixed", "changed")
+    }
+    found = []
+    for case_id in shared if alike else ():
+        trials = [table.scored_trials(case_id) for table in tables]
+        passed = [sum(passes_metrics(trial, alike) for trial in row) for row in trials]
+        passes = [2 * count > len(row) for count, row in zip(passed, trials, strict=True) if row]
+        if case_id in changed or len(set(passes)) > 1:
+            found.append(
+                MatrixCase(
+                    case_id=case_id,
+                    passing=sum(passes),
+                    passed=tuple(passed),
+                    trials=tuple(map(len, trials)),
+                )
+            )
+    return sorted(found, key=lambda case: case.passing)
+
+
+def _describe_unshared(runs: Sequence[Run], shared: Sequence[str]) -> Iterator[str]:
+    ids = dict.fromkeys(case.id for run in runs for case in run.header.cases)
+    others = [case_id for case_id in ids if case_id not in set(shared)]
+    if others:
+        yield f"Left out, not the same in all versions: {summarize_case_ids(others)}."
+
+
+def _notes(
+    shared: Sequence[str], infos: Mapping[str, MetricInfo], label: str, table: ScoreTable
+) -> Iterator[str]:
+    """What is left out of a version, so that nothing is skipped in silence."""
+    for info in infos.values():
+        if reason := _omission_reason(info, table):
+            yield f"{label}: {info.name} is left out: {reason}."
+    missing = [case_id for case_id in shared if not table.scored_trials(case_id)]
+    if missing:
+        yield f"{label}: without a complete trial: {summarize_case_ids(missing)}."
+
+
+def _omission_reason(info: MetricInfo, table: ScoreTable) -> str:
+    own = table.infos.get(info.name)
+    if own is None:
+        return "it is not in this version's runs"
+    if own.judge_digest != info.judge_digest:
+        return (
+            f"it was judged by {own.judge or 'no judge'}, elsewhere by {info.judge or 'no judge'}"
+        )
+    return "it was measured in another way" if own.digest != info.digest else ""

@@ -1,0 +1,89 @@
+"""A run into counts that always sum to the selection, and into one summary per metric and tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evalkit.compare.scores import (
+    CaseScores,
+    ScoreTable,
+    build_score_table,
+    mean,
+    quantile,
+    trial_state,
+)
+from evalkit.core.gate_result import MetricSummary, Tally
+from evalkit.core.literals import TRIAL_STATES
+from evalkit.core.run import MetricInfo, Run
+
+
+def tally(run: Run) -> Tally:
+    """Count every selected trial in exactly one state; the ones never run are counted as such."""
+    return tally_table(build_score_table(run))
+
+
+def tally_table(table: ScoreTable) -> Tally:
+    """Like `tally`, of a run that has been read already."""
+    counts = dict.fromkeys(TRIAL_STATES, 0)
+    for row in table.states.values():
+        for state in row:
+            counts[state] += 1
+    for again in table.fresh.values():
+        for trial in again:
+            counts[trial_state(trial)] += 1
+    return Tally(selected=sum(counts.values()), counts=counts)
+
+
+def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
+    """Trials that were due a value and have none, by reason."""
+    missing: dict[str, int] = {}
+    for case in cases:
+        for reason, count in case.missing.items():
+            missing[reason] = missing.get(reason, 0) + count
+    return missing
+
+
+def summarize_run(run: Run) -> tuple[MetricSummary, ...]:
+    """Every metric over the whole run, then over the cases of each tag that it applies to.
+
+    Mean and rate are means of the cases' own means, so that every case weighs the same however many
+    of its trials were scored; the quantiles are over all scored trials.
+    """
+    return summarize_table(build_score_table(run))
+
+
+def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
+    """Like `summarise`, of a run that has been read already."""
+    infos = table.infos
+    ids_by_tag: dict[str, list[str]] = {tag: [] for tag in table.tags}
+    for case in table.cases.values():
+        for tag in dict.fromkeys(case.tags):
+            ids_by_tag[tag].append(case.id)
+    summaries = []
+    for metric, by_case in table.scores.items():
+        info = infos.get(metric, MetricInfo(name=metric))
+        summaries.append(_summarize(info, None, list(by_case.values())))
+        for tag, case_ids in ids_by_tag.items():
+            tagged = [by_case[case_id] for case_id in case_ids if case_id in by_case]
+            if tagged:
+                summaries.append(_summarize(info, tag, tagged))
+    return tuple(summaries)
+
+
+def _summarize(info: MetricInfo, tag: str | None, cases: list[CaseScores]) -> MetricSummary:
+    values = sorted(value for case in cases for value in case.values)
+    flagged = [case.flags for case in cases if case.flags]
+    return MetricSummary(
+        metric=info.name,
+        tag=tag,
+        unit=info.unit,
+        higher_is_better=info.higher_is_better,
+        due=sum(case.due for case in cases),
+        scored=len(values),
+        missing=sum_missing(cases),
+        mean=mean(mean(case.values) for case in cases if case.values) if values else None,
+        rate=mean(mean(flags) for flags in flagged) if flagged else None,
+        p50=quantile(values, 0.50) if values else None,
+        p95=quantile(values, 0.95) if values else None,
+        p99=quantile(values, 0.99) if values else None,
+    )

@@ -1,1 +1,0 @@
-"""Commands run on what an agent wrote, within limits: no sandbox for code that means harm."""

@@ -1,0 +1,1 @@
+"""Define the records, errors and file access that every other package uses."""

@@ -1,0 +1,131 @@
+"""The records of an eval set: cases, metrics, thresholds, agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalkit.core.judgement import JudgeSpec
+from evalkit.core.literals import Json, Role, Stat
+from evalkit.core.location import NO_LOCATION, Location
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """A metric as the eval set asks for it: which one, under what name, with which arguments.
+
+    `ref` is a built-in's name, a plugin (`./file.py:name`, `package.module:name`) or an installed
+    plugin's name. `name` is what scores and thresholds call it. `tags` limits it to cases that have
+    one of them; empty means every case.
+    """
+
+    ref: str
+    name: str
+    args: Mapping[str, Json] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    where: Location = NO_LOCATION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One labelled prompt.
+
+    `input` is text or the turns of a conversation. `metrics` are this case's own: they replace the
+    set's metric of the same name, or come on top. `digest` covers everything that can change the
+    case's score; two cases are compared only when their digests are equal.
+    """
+
+    id: str
+    input: str | tuple[Turn, ...]
+    expected: Json = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    cluster: str | None = None
+    metrics: tuple[MetricSpec, ...] = ()
+    digest: str = ""
+    where: Location = NO_LOCATION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSpec:
+    """The agent as the eval set asks for it: `kind` is the plug point, `args` what stands under it."""
+
+    kind: str
+    args: Mapping[str, Json]
+    version: str | None = None
+    timeout_s: float = 60.0
+    attempts: int = 3
+    env: tuple[str, ...] = ()
+    where: Location = NO_LOCATION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One threshold of the gate.
+
+    Exactly one of the limits is set. `max_drop` and `max_rise` compare with the baseline: in points
+    (0..1) for metrics without a unit, as a share of the baseline for metrics with one. `max_regressed`
+    counts cases that passed in the baseline and fail now; `must_pass` wants every trial of the cases
+    with one of these tags to pass (an empty tuple: of every case). `broken_cases` counts cases that
+    newly fail and are proven broken by fresh trials. `and_at_least` is a change in the metric's unit
+    below which nothing fails, however large a share of the baseline it is. `tool` or `model` narrow the
+    metric to calls of one; once a set is read, `metric` names a metric of its own for them. `estimand` is what is
+    asked: whether these very cases got worse, or whether other cases like these would.
+    """
+
+    metric: str = ""
+    stat: Stat = "mean"
+    tag: str | None = None
+    tool: str | None = None
+    model: str | None = None
+    min: float | None = None
+    max: float | None = None
+    max_drop: float | None = None
+    max_rise: float | None = None
+    max_regressed: int | None = None
+    must_pass: tuple[str, ...] | None = None
+    broken_cases: int | None = None
+    margin: float = 0.05
+    alpha: float = 0.05
+    and_at_least: float | None = None
+    estimand: Literal["suite", "users"] = "suite"
+    test: Literal["exact", "point"] = "exact"
+    primary: bool = False
+    where: Location = NO_LOCATION
+
+    @property
+    def compares(self) -> bool:
+        """Whether the rule needs a baseline."""
+        limits = (self.max_drop, self.max_rise, self.max_regressed, self.broken_cases)
+        return any(limit is not None for limit in limits)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the rule fails by a p-value, which errs now and then."""
+        changes = self.max_drop is not None or self.max_rise is not None
+        return changes and self.test == "exact"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalSet:
+    """One eval-set file, read and checked; `settings` are the values it gives for fields of Settings."""
+
+    name: str
+    path: str
+    description: str = ""
+    agent: AgentSpec | None = None
+    metrics: tuple[MetricSpec, ...] = ()
+    gate: tuple[Rule, ...] = ()
+    cases: tuple[Case, ...] = ()
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    judges: tuple[JudgeSpec, ...] = ()
+    digest: str = ""

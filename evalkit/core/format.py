@@ -1,0 +1,101 @@
+"""Numbers into words: rates as percent, odds as "1 time in 20", never on the wrong side of a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import ceil, floor, isfinite, log10
+
+from evalkit.core.eval_set import Rule
+
+_MAX_EXTRA_DIGITS = 6
+_STATE_NOUNS = {
+    "agent_error": "agent error",
+    "judge_error": "judge error",
+    "metric_error": "metric error",
+}
+
+
+def format_count(number: int, noun: str) -> str:
+    """A number with its noun in the right form."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def name_rule(rule: Rule) -> str:
+    """What a threshold is about: the metric, its statistic and its tag."""
+    if rule.must_pass is not None:
+        return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
+    name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
+    if rule.max_regressed is not None:
+        name = "regressed cases"
+    if rule.broken_cases is not None:
+        name = "broken cases"
+    return name if rule.tag is None else f"{name} [{rule.tag}]"
+
+
+def format_value(value: float, unit: str, extra: int = 0) -> str:
+    """A value in its unit to three digits, a share as percent to one decimal; `extra` adds digits."""
+    if not unit:
+        return f"{100 * value:.{1 + extra}f}%"
+    decimals = extra
+    if value:
+        decimals += min(max(2 - floor(log10(abs(value))), 0), 6)
+    return f"${value:,.{max(decimals, 2)}f}" if unit == "usd" else f"{value:,.{decimals}f} {unit}"
+
+
+def format_change(change: float, unit: str, extra: int = 0) -> str:
+    """A signed change, in points of a share or in percent of a baseline; what reads 0 has no sign."""
+    number = f"{100 * change:+,.{1 + extra}f}"
+    if not number.strip("+-0.,"):
+        number = number.lstrip("+-")
+    return f"{number}{'%' if unit else ' pt'}"
+
+
+def format_limit(limit: float, unit: str) -> str:
+    """A limit on a change, as short as it was written."""
+    return f"{100 * limit:.10g}{'%' if unit else ' pt'}"
+
+
+def format_bound(bound: float, unit: str) -> str:
+    """A limit on a value, as short as it was written."""
+    if not unit:
+        return f"{100 * bound:.10g}%"
+    return f"${bound:.10g}" if unit == "usd" else f"{bound:.10g} {unit}"
+
+
+def format_odds(chance: float, alpha: float) -> str:
+    """How often something of this probability comes up, kept on the side of `alpha` where it is.
+
+    >>> odds_text(0.0025, 0.05), odds_text(0.0502, 0.05)
+    ('about 1 time in 400', 'about 1 time in 19')
+    """
+    if chance < 1e-6:
+        return "less than 1 time in a million"
+    if chance > 0.4:
+        return "about every other time" if chance < 0.6 else "more often than not"
+    times = 1 / chance
+    rounded = round(times, -max(floor(log10(times)) - 1, 0))
+    least_below = ceil(1 / alpha - 1e-9)
+    rounded = max(rounded, least_below) if chance <= alpha else min(rounded, least_below - 1)
+    return f"about 1 time in {rounded:,.0f}"
+
+
+def format_missing(missing: Mapping[str, int]) -> str:
+    """Why trials have no value, counted: `4 agent errors, 1 not run`."""
+    return ", ".join(
+        format_count(count, _STATE_NOUNS[state])
+        if state in _STATE_NOUNS
+        else f"{count:,} {state.replace('_', ' ')}"
+        for state, count in missing.items()
+        if count
+    )
+
+
+def find_distinct_digits(
+    pairs: Iterable[tuple[float, float]], spell: Callable[[float, int], str]
+) -> int:
+    """The fewest extra digits with which the two numbers of every unequal pair read differently."""
+    unequal = [(a, b) for a, b in pairs if a != b and isfinite(a) and isfinite(b)]
+    for extra in range(_MAX_EXTRA_DIGITS):
+        if all(spell(a, extra) != spell(b, extra) for a, b in unequal):
+            return extra
+    return _MAX_EXTRA_DIGITS

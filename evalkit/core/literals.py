@@ -1,0 +1,18 @@
+"""The nouns of evalkit as frozen records: what is asked, what came back, what it scored, what was decided."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+Json: TypeAlias = Any
+"""A value that strict JSON can hold: null, bool, finite number, text, list, object with text keys."""
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+ScoreState: TypeAlias = Literal["scored", "metric_error", "judge_error", "unscored", "skipped"]
+TrialState: TypeAlias = Literal[
+    "scored", "agent_error", "judge_error", "metric_error", "unscored", "skipped", "not_run"
+]
+Stat: TypeAlias = Literal["mean", "rate", "p50", "p95", "p99"]
+Outcome: TypeAlias = Literal["pass", "fail", "inconclusive", "undecided"]
+
+TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)

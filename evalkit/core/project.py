@@ -1,0 +1,87 @@
+"""Finds the folder that bounds a project, and what git knows about the code in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.core.git import read_git
+
+_REMOTE_HOST = re.compile(r"(?:\w+://)?(?:[^@/]*@)?([A-Za-z0-9.-]+)[:/]")
+
+PROJECT_MARKERS = ("evalkit.yaml", ".git", ".evalkit")
+
+
+def find_project_root(start: Path, cwd: Path) -> Path:
+    """The nearest folder at or above `start` that is marked as a project.
+
+    Unmarked, it is `cwd` for what lies below it, else `start` itself.
+    """
+    # Neither of these raises where a link leads to itself or access is denied.
+    start, cwd = Path(os.path.realpath(start)), Path(os.path.realpath(cwd))
+    for folder in (start, *start.parents):
+        if any(os.path.exists(folder / mark) for mark in PROJECT_MARKERS):  # noqa: PTH110
+            return folder
+    return cwd if start.is_relative_to(cwd) else start
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitState:
+    """The commit checked out, whether tracked files differ from it, and a digest of how."""
+
+    commit: str = ""
+    dirty: bool = False
+    diff_digest: str = ""
+
+    @property
+    def version(self) -> str:
+        """What an agent's version is when nobody names it."""
+        if not self.commit:
+            return "unversioned"
+        return self.commit[:10] + ("+dirty" if self.dirty else "")
+
+
+def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
+    """Ask git; a folder outside of any repository, or a machine without git, has an empty state."""
+    commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
+    if not commit:
+        return GitState()
+    difference = read_git(
+        folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary"
+    )
+    if not difference:
+        return GitState(commit=commit)
+    return GitState(
+        commit=commit, dirty=True, diff_digest=hashlib.sha256(difference).hexdigest()[:16]
+    )
+
+
+def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
+    """The name that commits made here would bear; empty when git knows none."""
+    return read_git(folder, environ, "config", "user.name").decode(errors="replace").strip()
+
+
+def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
+    """The host that the repository's remote is on; empty where there is none.
+
+    Both spellings are known: https://host/path, and user@host:path.
+    """
+    if not folder.is_dir():
+        return ""
+    names = read_git(folder, environ, "remote").decode(errors="replace").split()
+    if not names:
+        return ""
+    name = "origin" if "origin" in names else names[0]
+    url = read_git(folder, environ, "remote", "get-url", name).decode(errors="replace").strip()
+    match = _REMOTE_HOST.match(url)
+    return match[1].lower() if match else ""
+
+
+def relative_to_root(root: Path, path: Path) -> str:
+    """A path as it is stored: from the root when it is below it, so that clones agree."""
+    resolved = path.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(resolved)

@@ -1,0 +1,136 @@
+"""A rubric as records: the criteria a judge applies, and the answers by which the judge is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+RubricInput: TypeAlias = Literal["reference", "context"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """One answer a judge may give to a criterion; `value` is what it counts, in 0..1."""
+
+    name: str
+    value: float
+    description: str = ""
+
+
+YES_OR_NO = (Level(name="yes", value=1.0), Level(name="no", value=0.0))
+"""The levels of a criterion that names none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """An answer and the level that a person gave it, shown to the judge."""
+
+    answer: str
+    level: str
+    input: str = ""
+    reference: str = ""
+    context: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CriterionCheck:
+    """A built-in metric that decides a criterion without a judge; `line` is where its file names it."""
+
+    ref: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Criterion:
+    """One judged dimension: a question, and the levels that may answer it, or a check.
+
+    `otherwise` names the level of an answer in which nothing speaks for another one.
+    """
+
+    name: str
+    question: str = ""
+    levels: tuple[Level, ...] = YES_OR_NO
+    otherwise: str = ""
+    weight: float = 1.0
+    examples: tuple[Example, ...] = ()
+    check: CriterionCheck | None = None
+
+    @property
+    def lowest(self) -> Level:
+        """The level that counts least."""
+        return min(self.levels, key=lambda level: level.value)
+
+    def level(self, name: str) -> Level | None:
+        """The level of that name, if it is offered."""
+        return next((level for level in self.levels if level.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """An answer of which it is known whether a judge that can be trusted passes it."""
+
+    name: str
+    passes: bool
+    answer: str
+    input: str = ""
+    reference: str = ""
+    context: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationRequirement:
+    """How well a judge must agree with people before this rubric may fail a build."""
+
+    kappa: float = 0.0
+    labels: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rubric:
+    """One rubric file, read and checked.
+
+    The score of an answer is the mean of its criteria's values by weight. It passes at `pass_at` or
+    more; where `higher_is_better` is false, at `pass_at` or less. `needs` is what a case must give.
+    A judge is shown what is in `needs`, and of a case's reference and context nothing else.
+    `anchors` names a file of answers with human verdicts that are judged again in every run. `digest`
+    covers what a judge is asked and how its answers count.
+    """
+
+    name: str
+    path: str
+    description: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    needs: tuple[RubricInput, ...] = ()
+    pass_at: float = 1.0
+    higher_is_better: bool = True
+    controls: tuple[Control, ...] = ()
+    anchors: str = ""
+    require_calibration: CalibrationRequirement | None = None
+    digest: str = ""
+
+    @property
+    def judged_criteria(self) -> tuple[Criterion, ...]:
+        """The criteria that a judge is asked about."""
+        return tuple(criterion for criterion in self.criteria if criterion.check is None)
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """The lowest and the highest score that an answer can have."""
+        total = sum(criterion.weight for criterion in self.criteria)
+        if not total:
+            return 0.0, 1.0
+        counted = [(each.weight, [level.value for level in each.levels]) for each in self.criteria]
+        lowest = sum(weight * min(values) for weight, values in counted) / total
+        return lowest, sum(weight * max(values) for weight, values in counted) / total
+
+    def is_passed(self, value: float) -> bool:
+        """Whether a score is on the right side of the pass mark; rounding does not decide."""
+        slack = 1e-9
+        return (
+            value >= self.pass_at - slack
+            if self.higher_is_better
+            else value <= self.pass_at + slack
+        )

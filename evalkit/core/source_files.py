@@ -1,0 +1,140 @@
+"""Files a user names, turned into bytes and text, or into the reason why they are not read."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from pathlib import Path
+
+from evalkit.core.location import Location, Problem
+
+MAX_FILE_BYTES = 64 * 2**20
+"""Of one file; 100,000 cases of 400 bytes are 40 MB. Split what is larger over several files."""
+
+_KINDS = (
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a named pipe"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a device"),
+    (stat.S_ISBLK, "is a device"),
+)
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+class UnreadableFile(Exception):
+    """Why a file is not read, in words that can follow its name."""
+
+
+def display_path(path: Path) -> str:
+    """A path as the user would type it: relative to the current folder for what lies below it."""
+    try:
+        # Not resolved: a symbolic link is shown under the name it is known by.
+        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))  # noqa: PTH100
+    except (OSError, ValueError):
+        return str(path)
+
+
+def _read_error_reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def resolve_inside(name: str, folder: Path, root: Path) -> Path:
+    """The file that another file in `folder` calls `name`; symbolic links are followed.
+
+    Raises:
+        Unreadable: the name is absolute, or the file is outside of `root`. Nothing is opened.
+    """
+    if Path(name).is_absolute():
+        raise UnreadableFile("is an absolute path. Write it relative to the file that names it.")
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UnreadableFile(f"is no path: {_read_error_reason(error)}.") from error
+    if not path.is_relative_to(root.resolve()):
+        raise UnreadableFile(f"is outside of the project {str(root)!r}. Copy it there.")
+    return path
+
+
+def _suggest_path(path: Path) -> str:
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except (OSError, ValueError):
+        return "."
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _refuse_special(mode: int) -> None:
+    for is_kind, words in _KINDS:
+        if is_kind(mode):
+            raise UnreadableFile(f"{words}, not a file.")
+
+
+def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a regular file; of anything else nothing is read, and nothing waits.
+
+    Raises:
+        Unreadable: it is missing, no regular file, too large, or the system refuses.
+    """
+    try:
+        # A named pipe would keep an ordinary open waiting for a writer, a terminal would become ours.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            _refuse_special(os.fstat(descriptor).st_mode)
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                # One byte more than allowed tells a larger file, whatever size it claims to have.
+                data = stream.read(max_bytes + 1)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise UnreadableFile(f"does not exist{_suggest_path(path)}") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
+    if len(data) > max_bytes:
+        raise UnreadableFile(
+            f"is larger than {max_bytes // 2**20} MiB, the most one file may have."
+        )
+    return data
+
+
+def _guess_other_encoding(data: bytes) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding
+    start = data[:4]
+    if start.count(0) == 3:
+        return "UTF-32"
+    # The first two characters of whatever is written for us are ASCII, save in a quoted CSV cell.
+    if start.count(0) == 2 and not (any(start[0::2]) and any(start[1::2])):
+        return "UTF-16"
+    return ""
+
+
+def decode_utf8(data: bytes, path: str, problems: list[Problem]) -> str | None:
+    """UTF-8 with or without a byte order mark as text; of any other encoding a problem that names it."""
+    try:
+        # UTF-16 without a mark is mostly NULs when read as UTF-8, which is why the guess comes first.
+        encoding = _guess_other_encoding(data)
+        if not encoding:
+            return data.removeprefix(b"\xef\xbb\xbf").decode()
+        where, found = Location(path=path), f"is {encoding}"
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line_start = before.rfind(b"\n") + 1
+        where = Location(
+            path=path,
+            line=before.count(b"\n") + 1,
+            column=len(before[line_start:].decode(errors="replace")) + 1,
+        )
+        found = (
+            f"is not UTF-8: byte 0x{data[error.start]:02x} in column {where.column}; "
+            f"perhaps it is Latin-1 or Windows-1252"
+        )
+    problems.append(Problem(message=f"the file {found}. Save it as UTF-8.", where=where))
+    return None

@@ -1,0 +1,1 @@
+"""Load eval sets, rubrics and labels from YAML, CSV and JSONL."""

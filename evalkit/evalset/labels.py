@@ -1,0 +1,241 @@
+"""Labels files - YAML or CSV - turned into what people said of answers, checked against the rubrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.core.labels import HumanLabel
+from evalkit.core.location import Location, Problem
+from evalkit.core.rubric import Rubric
+from evalkit.core.safe_text import unescape_csv_formula
+from evalkit.core.source_files import UnreadableFile, display_path, read_file
+from evalkit.evalset.csv_table import CsvRow, read_csv_table
+from evalkit.evalset.fields import FieldReader, read_mapping, suggest_similar
+from evalkit.evalset.nodes import (
+    InvalidNode,
+    ListNode,
+    MappingNode,
+    Member,
+    Node,
+    Scalar,
+    is_null,
+    quote_short,
+)
+from evalkit.evalset.sections import drop_none
+from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
+
+LABEL_KEYS = (
+    "rubric",
+    "case",
+    "input",
+    "reference",
+    "context",
+    "answer",
+    "criterion",
+    "level",
+    "rater",
+    "note",
+    "drawn",
+)
+"""In the order in which they are written; also the columns of a CSV file."""
+
+HELP_COLUMNS = ("question", "levels")
+"""In a CSV file, for the person who fills it in; nothing is read from them."""
+
+RUN_SEPARATOR = ";"
+"""Between the runs in a cell of the column `drawn`."""
+
+
+def load_labels(
+    path: Path, rubrics: Sequence[Rubric]
+) -> tuple[tuple[HumanLabel, ...], list[Problem]]:
+    """Read a labels file, and everything that is wrong with it.
+
+    Labels name the rubric and criterion they are of; both are filled in where `rubrics` leave one choice.
+    Labels of rubrics that are not given are kept as they are.
+    """
+    placed, problems = load_labels_with_locations(path, rubrics)
+    return tuple(label for label, _ in placed), problems
+
+
+def load_labels_with_locations(
+    path: Path, rubrics: Sequence[Rubric], *, is_worksheet: bool = False
+) -> tuple[tuple[tuple[HumanLabel, Location], ...], list[Problem]]:
+    """Like `load_labels`, with where each label stands; rows of a worksheet may have no level yet."""
+    problems: list[Problem] = []
+    shown = display_path(path)
+    try:
+        data = read_file(path)
+    except UnreadableFile as trouble:
+        where = Location(path=shown)
+        return (), [Problem(message=f"the labels file {trouble}", where=where)]
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_yaml
+    first: dict[tuple[str, str, str], Location] = {}
+    labels = []
+    for node in read(data, shown, problems):
+        if is_worksheet and isinstance(node, MappingNode) and "level" not in node.members:
+            continue
+        label = _read_label(node, rubrics, problems)
+        if label is None:
+            continue
+        if _is_new(label, node.where, first, problems):
+            labels.append((label, node.where))
+        if len(problems) >= MAX_PROBLEMS:
+            problems.append(
+                Problem(message="too many problems to go on reading.", where=node.where)
+            )
+            break
+    if not labels and not problems:
+        where = Location(path=shown)
+        advice = "Fill in the column `level`." if read is _read_csv else "Add `labels:`."
+        problems.append(Problem(message=f"there is no label in it. {advice}", where=where))
+    return tuple(labels), problems
+
+
+def _read_yaml(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
+    node = parse_yaml(data, path, problems)
+    if node is None or is_null(node):
+        return
+    fields = read_mapping(node, "labels file", ("labels",), problems)
+    yield from (fields.items("labels") if fields else None) or ()
+
+
+def _read_csv(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
+    for row in read_csv_table(data, path, problems, _check_columns):
+        yield _row_node(row) if isinstance(row, CsvRow) else row
+
+
+def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
+    messages = []
+    for column in dict.fromkeys(columns):
+        if column not in (*LABEL_KEYS, *HELP_COLUMNS):
+            near = (
+                suggest_similar(column, LABEL_KEYS) or f". Known columns: {', '.join(LABEL_KEYS)}."
+            )
+            messages.append(f"unknown column {quote_short(column)}{near}")
+        if columns.count(column) > 1:
+            messages.append(f"column {quote_short(column)} is there more than once. Keep one.")
+    messages += [
+        f"no column {column!r} in the first line. Columns are split by commas."
+        for column in ("answer", "level")
+        if column not in columns
+    ]
+    problems.extend(Problem(message=message, where=where) for message in messages[:MAX_PROBLEMS])
+    return not messages
+
+
+def _row_node(row: CsvRow) -> MappingNode:
+    # An empty answer is one that can be labelled, and CSV has no other way to write it.
+    cells = {"answer": "", **row.cells}
+    members = {
+        column: Member(
+            row.where, Scalar(kind="text", text=unescape_csv_formula(cell), where=row.where)
+        )
+        for column, cell in cells.items()
+        if column not in HELP_COLUMNS
+    }
+    if "drawn" in members:
+        runs = tuple(
+            Scalar(kind="text", text=unescape_csv_formula(run.strip()), where=row.where)
+            for run in cells["drawn"].split(RUN_SEPARATOR)
+        )
+        members["drawn"] = Member(row.where, ListNode(items=runs, where=row.where))
+    return MappingNode(members=members, where=row.where)
+
+
+def _read_label(
+    node: Node, rubrics: Sequence[Rubric], problems: list[Problem]
+) -> HumanLabel | None:
+    if isinstance(node, InvalidNode):
+        return None
+    known = len(problems)
+    fields = read_mapping(node, "label", LABEL_KEYS, problems)
+    if fields is None:
+        return None
+    answer, level = fields.required_text("answer"), fields.required_text("level")
+    names = {key: fields.label(key) for key in ("rubric", "criterion", "rater", "case")}
+    texts = {key: fields.text(key) for key in ("input", "reference", "context", "note")}
+    drawn = fields.labels("drawn") or ()
+    if answer is None or level is None or len(problems) > known:
+        return None
+    label = HumanLabel(
+        answer=answer,
+        level=level,
+        criterion=names.pop("criterion") or "",
+        drawn=drawn,
+        **drop_none(names),
+        **drop_none(texts),
+    )
+    label = _resolve_rubric(label, rubrics, fields)
+    return None if len(problems) > known else label
+
+
+def _resolve_rubric(
+    label: HumanLabel, rubrics: Sequence[Rubric], fields: FieldReader
+) -> HumanLabel:
+    """The label with its rubric and criterion; or it is reported what of it is not in the rubric."""
+    names = [rubric.name for rubric in rubrics]
+    if label.rubric and label.rubric not in names:
+        near = suggest_similar(label.rubric, names)
+        if near:
+            fields.report_problem(
+                f"no rubric {quote_short(label.rubric)}{near}", fields.get("rubric")
+            )
+        return label
+    wanted = [each for each in rubrics if label.rubric in ("", each.name)]
+    if not label.rubric and len(wanted) > 1:
+        wanted = [each for each in wanted if _find_levels(each, label.criterion)]
+    if len(wanted) != 1:
+        if rubrics:
+            fields.report_problem(f"rubric is missing. Name one of {', '.join(names)}.")
+        return label
+    return _check_level(replace(label, rubric=wanted[0].name), wanted[0], fields)
+
+
+def _check_level(label: HumanLabel, rubric: Rubric, fields: FieldReader) -> HumanLabel:
+    criteria = [criterion.name for criterion in rubric.judged_criteria]
+    if not label.criterion and len(criteria) == 1:
+        label = replace(label, criterion=criteria[0])
+    if not label.criterion:
+        fields.report_problem(f"criterion is missing. Name one of {', '.join(criteria)}.")
+        return label
+    levels = _find_levels(rubric, label.criterion)
+    if not levels:
+        near = suggest_similar(label.criterion, criteria) or f". Judged: {', '.join(criteria)}."
+        fields.report_problem(
+            f"rubric {quote_short(rubric.name)} has no judged criterion {quote_short(label.criterion)}{near}",
+            fields.get("criterion"),
+        )
+    elif label.level not in levels:
+        near = suggest_similar(label.level, levels) or f". Levels: {', '.join(levels)}."
+        fields.report_problem(
+            f"criterion {quote_short(label.criterion)} has no level {quote_short(label.level)}{near}",
+            fields.get("level"),
+        )
+    return label
+
+
+def _find_levels(rubric: Rubric, criterion: str) -> tuple[str, ...]:
+    found = next((each for each in rubric.judged_criteria if each.name == criterion), None)
+    return tuple(level.name for level in found.levels) if found else ()
+
+
+def _is_new(
+    label: HumanLabel,
+    where: Location,
+    first: dict[tuple[str, str, str], Location],
+    problems: list[Problem],
+) -> bool:
+    """Whether nobody labelled the same thing twice; a second label would count as a second person's."""
+    earlier = first.setdefault((label.id, label.rater, label.case), where)
+    if earlier is where:
+        return True
+    by = f" by {quote_short(label.rater)}" if label.rater else ""
+    message = (
+        f"a second label{by} of this answer; the first is in line {earlier.line}. Keep one, or give "
+        "each person a `rater:`."
+    )
+    problems.append(Problem(message=message, where=where))
+    return False

@@ -1,0 +1,1 @@
+"""Decide thresholds and combine them into one gate result."""

@@ -1,1 +1,0 @@
-"""A run, its baseline and the thresholds, turned into one verdict."""

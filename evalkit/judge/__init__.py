@@ -1,0 +1,1 @@
+"""Apply rubrics with judges that are checked."""

@@ -1,1 +1,0 @@
-"""Eval-set files, turned into records and problems with their places."""

@@ -1,0 +1,101 @@
+"""Turns a JSON Schema into a validator that is checked whole, fetches nothing and cannot hang."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import regex
+from jsonschema import exceptions, validators
+from jsonschema.protocols import Validator
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from evalkit.core.literals import Json
+from evalkit.metrics.explanations import quote_value
+
+DEFAULT_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+PATTERN_DEADLINE_S = 0.2
+"""The longest one `pattern` may search one value; they are for short values and take microseconds."""
+
+_MAX_SHOWN_CHARS = 200
+
+
+def build_validator(schema: Json) -> Validator:
+    """Check a schema, its patterns and references too; it is of draft 2020-12 unless it says else.
+
+    Raises:
+        ValueError: what is wrong with it, and where.
+    """
+    named = schema.get("$schema", DEFAULT_DRAFT) if isinstance(schema, Mapping) else DEFAULT_DRAFT
+    draft = validators.validator_for(
+        {"$schema": named},
+        default=None,  # type: ignore[arg-type]  # the stub is narrower than the documentation
+    )
+    if draft is None:
+        raise ValueError(
+            f"$schema names no known draft: {quote_value(named)}. Use {DEFAULT_DRAFT!r}."
+        )
+    try:
+        draft.check_schema(schema)
+        resource = Resource.from_contents(schema, default_specification=DRAFT202012)
+        # A registry of one's own keeps jsonschema from fetching what a reference names.
+        registry = Registry[Any]().with_resource(resource.id() or "", resource)
+        _check_references(resource, registry.resolver_with_root(resource))
+    except exceptions.SchemaError as error:
+        raise ValueError(f"the schema is wrong {_describe(error)}.") from error
+    except Unresolvable as error:
+        raise ValueError(
+            f"the schema refers to {error.ref!r}, which is not in it. "
+            "Nothing outside of the schema is fetched: put it under $defs."
+        ) from error
+    bounded: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]  # no stub for it
+        draft, {"pattern": _check_pattern}
+    )
+    return bounded(schema, registry=registry)
+
+
+def first_violation(validator: Validator, value: Json) -> str | None:
+    """The violation that says most about why a value does not conform, or None."""
+    error = exceptions.best_match(validator.iter_errors(value))
+    return None if error is None else _describe(error)
+
+
+def _describe(error: exceptions._Error) -> str:
+    at = ".".join(map(str, error.absolute_path)) or "the top"
+    shown = error.message[:_MAX_SHOWN_CHARS] + (
+        "…" if len(error.message) > _MAX_SHOWN_CHARS else ""
+    )
+    return f"at {at}: {shown}"
+
+
+def _check_references(resource: Resource[Any], resolver: Any) -> None:
+    resolver = resolver.in_subresource(resource)
+    if isinstance(resource.contents, dict):
+        for keyword in ("$ref", "$dynamicRef"):
+            if keyword in resource.contents:
+                resolver.lookup(resource.contents[keyword])
+    for inner in resource.subresources():
+        _check_references(inner, resolver)
+
+
+def _check_pattern(
+    validator: Validator,
+    pattern: str,
+    value: Json,
+    schema: Json,  # noqa: ARG001 - jsonschema passes it by position
+) -> Iterator[exceptions.ValidationError]:
+    if validator.is_type(value, "string") and not _search(pattern, value):
+        yield exceptions.ValidationError(f"{quote_value(value)} does not match {pattern!r}")
+
+
+def _search(pattern: str, text: str) -> bool:
+    try:
+        return regex.search(pattern, text, timeout=PATTERN_DEADLINE_S) is not None
+    except TimeoutError:
+        raise TimeoutError(
+            f"the schema's pattern {pattern!r} took longer than {PATTERN_DEADLINE_S:g} s "
+            f"on {len(text)} characters. Rewrite it without nested repetition."
+        ) from None

@@ -1,0 +1,151 @@
+r"""Turns text into a form that can be compared, by normalisations the user names.
+
+| name          | what it does                                                               |
+| ------------- | -------------------------------------------------------------------------- |
+| `unicode`     | composes characters (NFC) and drops invisible ones: zero-width space, byte |
+|               | order mark, word joiner, soft hyphen, direction marks                      |
+| `case`        | folds case, beyond lower case (`STRASSE` = `straße`)                       |
+| `punctuation` | makes punctuation and backticks a space, then does `whitespace`; keeps it  |
+|               | in numbers (`3.5`, `10:30`, `-5`, `.5`) and always keeps                   |
+|               | `# % & @ / \`, which change what is said                                   |
+| `whitespace`  | makes every run of white space, no-break ones and line ends too, one space |
+|               | and trims both ends                                                        |
+
+They are applied in this order, whatever the order they are named in. Which pairs come out equal:
+
+| answer and expected            | none | `unicode` + `whitespace` | and `case` | and `punctuation` |
+| ------------------------------ | ---- | ------------------------ | ---------- | ----------------- |
+| `é` as one or two code points  | no   | yes                      | yes        | yes               |
+| zero-width space, soft hyphen  | no   | yes                      | yes        | yes               |
+| no-break space, space          | no   | yes                      | yes        | yes               |
+| trailing line end, none        | no   | yes                      | yes        | yes               |
+| `Yes`, `yes`                   | no   | no                       | yes        | yes               |
+| `Yes.`, `yes`                  | no   | no                       | no         | yes               |
+| `3.5`, `35`; `-5`, `5`         | no   | no                       | no         | no                |
+| zero-width joiner, none        | no   | no                       | no         | no                |
+| `①`, `1`; `é`, `e`             | no   | no                       | no         | no                |
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from typing import Literal, TypeAlias
+
+Normalisation: TypeAlias = Literal["unicode", "case", "punctuation", "whitespace"]
+
+VISUAL_NORMALISATIONS: tuple[Normalisation, ...] = ("unicode", "whitespace")
+"""What makes texts equal that look the same on screen."""
+
+WORD_NORMALISATIONS: tuple[Normalisation, ...] = ("unicode", "case", "punctuation", "whitespace")
+"""What makes texts equal that say the same words."""
+
+# The zero-width joiner and non-joiner stay: emoji and several scripts read differently without.
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
+
+# A mark says something between digits, as the sign and as the decimal point of a number.
+_NOT_IN_NUMBER = r"(?!(?<=\d.)\d|(?<=-)(?<!\w-)\.?\d|(?<=\.)(?<![\w.]\.)\d)"
+_ASCII_MARK = re.compile(rf"[-!\"'()*,.:;?\[\]_`{{}}]{_NOT_IN_NUMBER}")
+_ANY_MARK = re.compile(rf"(?:[^\w\s]|_){_NOT_IN_NUMBER}")
+_PRESERVED_MARKS = frozenset("#%&@/\\‰")
+_TICKS = frozenset("`´")
+
+
+def normalise(text: str, names: Collection[Normalisation]) -> str:
+    """Apply the named normalisations; doing it twice changes nothing more."""
+    # Plain ASCII, most of what is compared, is composed already and has nothing invisible.
+    exotic = not text.isascii()
+    if exotic and "unicode" in names:
+        text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
+    if "case" in names:
+        text = _fold_composed(text) if exotic and "unicode" in names else text.casefold()
+    if "punctuation" in names:
+        text = _ANY_MARK.sub(_strip_mark, text) if exotic else _ASCII_MARK.sub(" ", text)
+    if "whitespace" in names or "punctuation" in names:
+        text = " ".join(text.split())
+    return text
+
+
+def _fold_composed(text: str) -> str:
+    # Canonical caseless matching, The Unicode Standard, D145: fold between two normalisations.
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def _strip_mark(match: re.Match[str]) -> str:
+    mark = match[0]
+    if mark in _TICKS:
+        return " "
+    return mark if mark in _PRESERVED_MARKS or unicodedata.category(mark)[0] != "P" else " "
+
+
+# Scripts that put no space between words, and Hangul, which hangs particles on them: a phrase may
+# begin or end anywhere. Blocks of The Unicode Standard: Thai and Lao, Myanmar, Hangul Jamo, Khmer,
+# CJK marks to CJK ideographs and Hangul syllables, compatibility ideographs, the further planes.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1100, 0x11FF),
+    (0x1780, 0x17FF),
+    (0x3000, 0xD7FF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+_JOINERS = frozenset(".,:/'’-−‑–")
+
+
+def contains_phrase(text: str, phrase: str) -> bool:
+    """Whether the phrase stands in the text as whole words and whole numbers.
+
+    `no` is not in `know`, nor `5` in `15`, `1.5`, `2-5` or `-5`.
+    """
+    start = text.find(phrase)
+    while start >= 0:
+        end = start + len(phrase)
+        if not _runs_on_before(text, start) and not _runs_on_after(text, end):
+            return True
+        start = text.find(phrase, start + 1)
+    return False
+
+
+def _runs_on_before(text: str, start: int) -> bool:
+    if start == 0:
+        return False
+    first, before = text[start], text[start - 1]
+    if not first.isdecimal():
+        return _is_joined(before, first)
+    if before in "-−":
+        # A sign, unless it is a hyphen that hangs the number on a word.
+        return start == 1 or not text[start - 2].isalpha()
+    if before in _JOINERS:
+        return start > 1 and text[start - 2].isdecimal()
+    return _is_joined(before, first)
+
+
+def _runs_on_after(text: str, end: int) -> bool:
+    if end >= len(text):
+        return False
+    last, after = text[end - 1], text[end]
+    if last.isdecimal() and after in _JOINERS:
+        return end + 1 < len(text) and text[end + 1].isdecimal()
+    return _is_joined(last, after)
+
+
+def _is_joined(left: str, right: str) -> bool:
+    return (
+        _is_word_character(left)
+        and _is_word_character(right)
+        and not (_is_unspaced(left) or _is_unspaced(right))
+    )
+
+
+def _is_word_character(character: str) -> bool:
+    return (
+        character.isalnum() or character == "_" or unicodedata.category(character).startswith("M")
+    )
+
+
+def _is_unspaced(character: str) -> bool:
+    code = ord(character)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED)

@@ -1,0 +1,63 @@
+"""What a test command reports, as JUnit XML or as pytest prints it, turned into counts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_XML_BYTES = 5_000_000
+
+_COUNT_PATTERN = re.compile(r"\b(\d{1,9}) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+_MAX_SUMMARY_LINES = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestCounts:
+    """Tests by outcome; those that were skipped are in neither number."""
+
+    passed: int
+    total: int
+
+    __test__ = False  # no test class, whatever pytest makes of its name
+
+
+def read_junit(data: bytes) -> TestCounts:
+    """Count the test cases of a JUnit XML report.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - only sets with JUnit reports need it
+
+    if len(data) > MAX_XML_BYTES:
+        raise ValueError(f"it is larger than {MAX_XML_BYTES:,} bytes")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise ValueError("it declares entities, which no test report needs")
+    try:
+        root = ET.fromstring(data)  # noqa: S314 - without entities there is nothing to expand
+    except ET.ParseError as error:
+        raise ValueError(f"it is not XML: {error}") from error
+    if root.tag not in ("testsuites", "testsuite"):
+        raise ValueError(f"it begins with <{root.tag[:40]}>, not <testsuites>")
+    passed = total = 0
+    for case in root.iter("testcase"):
+        tags = {child.tag for child in case}
+        if "skipped" in tags:
+            continue
+        total += 1
+        passed += not tags & {"failure", "error"}
+    return TestCounts(passed=passed, total=total)
+
+
+def read_summary(printed: str) -> TestCounts | None:
+    """The counts in the last line that has some, as `3 passed, 1 failed in 0.1s`; None without one."""
+    for line in reversed(printed.splitlines()[-_MAX_SUMMARY_LINES:]):
+        counts = {
+            word.rstrip("s"): int(number) for number, word in _COUNT_PATTERN.findall(line[-500:])
+        }
+        if counts:
+            passed = counts.get("passed", 0) + counts.get("xpassed", 0)
+            return TestCounts(
+                passed=passed, total=passed + counts.get("failed", 0) + counts.get("error", 0)
+            )
+    return None

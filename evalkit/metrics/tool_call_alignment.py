@@ -1,0 +1,169 @@
+"""Two lists of tool calls, expected and made, into how many agree and where they first part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from evalkit.core.literals import Json
+from evalkit.core.spans import ToolCall
+from evalkit.metrics.explanations import quote_value
+from evalkit.metrics.json import arguments_of
+from evalkit.metrics.paths import ABSENT
+
+MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "superset"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedCall:
+    """A call that is expected; with `arguments` ABSENT any will do."""
+
+    name: str
+    arguments: Json = ABSENT
+
+
+CompareArguments: TypeAlias = Callable[[Json, Json], str]
+"""Expected and actual arguments into what differs; empty when they agree."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alignment:
+    """How the calls that were made agree with those expected: pairs of indexes, in order of the latter."""
+
+    expected: tuple[ExpectedCall, ...]
+    actual: tuple[ToolCall, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def precision(self) -> float:
+        """The share of the calls made that were expected."""
+        return _share_or_default(len(self.pairs), len(self.actual), len(self.expected))
+
+    @property
+    def recall(self) -> float:
+        """The share of the calls expected that were made."""
+        return _share_or_default(len(self.pairs), len(self.expected), len(self.actual))
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of the two; 1 where nothing was expected and nothing made."""
+        total = len(self.expected) + len(self.actual)
+        return 2 * len(self.pairs) / total if total else 1.0
+
+    def satisfies(self, mode: MatchMode) -> bool:
+        """Whether the calls are as the mode demands."""
+        nothing_missing = len(self.pairs) == len(self.expected)
+        nothing_more = len(self.pairs) == len(self.actual)
+        if mode in ("in_order", "superset"):
+            return nothing_missing
+        return nothing_more if mode == "subset" else nothing_missing and nothing_more
+
+
+def _share_or_default(part: int, whole: int, other: int) -> float:
+    if whole:
+        return part / whole
+    return 0.0 if other else 1.0
+
+
+def align_calls(
+    wanted: Sequence[ExpectedCall],
+    made: Sequence[ToolCall],
+    mode: MatchMode,
+    compare: CompareArguments,
+) -> Alignment:
+    """Pair as many calls as can be: in their order for `exact` and `in_order`, else whatever it is."""
+    agrees = [[_is_match(one, call, compare) for call in made] for one in wanted]
+    pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
+    pairs = pair(agrees, len(made))
+    return Alignment(expected=tuple(wanted), actual=tuple(made), pairs=tuple(sorted(pairs)))
+
+
+def _is_match(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
+    return wanted.name == call.name and not _describe_mismatch(wanted, call, compare)
+
+
+def _describe_mismatch(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:
+    if wanted.arguments is ABSENT:
+        return ""
+    return compare(arguments_of(wanted.arguments), arguments_of(call.arguments))
+
+
+def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
+    """The longest common subsequence."""
+    height = len(agrees)
+    longest = [[0] * (width + 1) for _ in range(height + 1)]
+    for i in reversed(range(height)):
+        for j in reversed(range(width)):
+            longest[i][j] = (
+                longest[i + 1][j + 1] + 1
+                if agrees[i][j]
+                else max(longest[i + 1][j], longest[i][j + 1])
+            )
+    pairs, i, j = [], 0, 0
+    while i < height and j < width:
+        if agrees[i][j]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif longest[i + 1][j] >= longest[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
+    """A largest matching, by augmenting paths (Kuhn 1955)."""
+    taken_by: dict[int, int] = {}
+
+    def place(i: int, tried: set[int]) -> bool:
+        for j in range(width):
+            if not agrees[i][j] or j in tried:
+                continue
+            tried.add(j)
+            if j not in taken_by or place(taken_by[j], tried):
+                taken_by[j] = i
+                return True
+        return False
+
+    for i in range(len(agrees)):
+        place(i, set())
+    return [(i, j) for j, i in taken_by.items()]
+
+
+def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArguments) -> str:
+    """Where the calls first part, in words; empty when they do not."""
+    paired = dict(alignment.pairs)
+    met = set(paired.values())
+    missing = next((i for i in range(len(alignment.expected)) if i not in paired), None)
+    extra = next((j for j in range(len(alignment.actual)) if j not in met), None)
+    if missing is not None and mode != "subset":
+        return _describe_missing(alignment, missing, met, compare)
+    if extra is not None and mode not in ("in_order", "superset"):
+        call = alignment.actual[extra]
+        return f"call {extra + 1} was not expected: {_call_text(call.name, call.arguments)}"
+    return ""
+
+
+def _describe_missing(
+    alignment: Alignment, index: int, met: set[int], compare: CompareArguments
+) -> str:
+    wanted = alignment.expected[index]
+    arguments = None if wanted.arguments is ABSENT else wanted.arguments
+    missing = f"{_call_text(wanted.name, arguments)} was not called"
+    named = [
+        j for j, call in enumerate(alignment.actual) if call.name == wanted.name and j not in met
+    ]
+    for j in named:
+        if difference := _describe_mismatch(wanted, alignment.actual[j], compare):
+            return f"{missing}; call {j + 1} of {wanted.name} differs: {difference}"
+    if named:
+        return f"{missing} in this order; it was call {named[0] + 1}"
+    return missing
+
+
+def _call_text(name: str, arguments: Json) -> str:
+    arguments = arguments_of(arguments)
+    if not isinstance(arguments, dict):
+        return f"{name}({quote_value(arguments)})"
+    return f"{name}({', '.join(f'{key}={quote_value(value)}' for key, value in arguments.items())})"

@@ -1,0 +1,233 @@
+"""A calibrated judge as text or as strict JSON: figures, tables, and where it differs from people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from evalkit.core.calibration import Agreement, Calibration, CriterionCalibration, Estimate
+from evalkit.core.format import format_count
+from evalkit.core.labels import HumanLabel
+from evalkit.core.safe_text import format_json
+from evalkit.report.numbers import NO_VALUE, value_cell
+from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+
+MAX_DISAGREEMENTS = 5
+"""Disagreements in full; the JSON holds all."""
+
+_MAX_TEXT_CHARS = 2000
+
+
+def calibration_text(found: CalibrationResult, screen: Screen) -> str:
+    """Render what calibrating showed for a terminal."""
+    calibration = found.calibration
+    return join_sections(
+        [
+            _summary_lines(found, screen),
+            *(_criterion_lines(criterion, screen) for criterion in calibration.criteria),
+            _disagreements(found.disagreements, screen),
+            _closing_lines(found, screen),
+        ]
+    )
+
+
+def calibration_json(found: CalibrationResult) -> str:
+    """The same for programs, `evalkit.calibrated/v1`."""
+    return format_json({"schema": "evalkit.calibrated/v1", **msgspec.to_builtins(found)})
+
+
+def _summary_lines(found: CalibrationResult, screen: Screen) -> list[str]:
+    calibration = found.calibration
+    raters = f" by {', '.join(calibration.raters)}" if calibration.raters else ""
+    facts = [f"{format_count(found.answers, 'answer')} labelled{raters} in {calibration.source}"]
+    if calibration.models:
+        facts.append(f"answering as {' and '.join(calibration.models)}")
+    if found.calls:
+        cost = "" if found.cost_usd is None else f", {value_cell(found.cost_usd, 'usd')}"
+        facts.append(f"{format_count(found.calls, 'call')}{cost}")
+    for rubric, count in found.passed_by.items():
+        facts.append(f"{format_count(count, 'label')} of {rubric} left out")
+    for reason, count in found.missing.items():
+        facts.append(f"{format_count(count, 'answer')} without a verdict: {reason}")
+    return [
+        heading(f"{calibration.judge} under {calibration.rubric}, against people", screen),
+        *(part for fact in facts for part in screen.fold(fact, indent="  ", hang="    ")),
+    ]
+
+
+def _criterion_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
+    lines = [heading(f"Criterion {found.criterion}", screen)]
+    agreement = found.agreement
+    if agreement is None:
+        return lines + screen.fold("no answer has a level from people and judge", indent="  ")
+    rows = [
+        ("kappa", *_estimate_texts(agreement.kappa), "beyond chance (Cohen); the headline"),
+        *(
+            [
+                (
+                    "weighted kappa",
+                    *_estimate_texts(agreement.weighted_kappa),
+                    "by distance of levels",
+                )
+            ]
+            if len(agreement.levels) > 2
+            else []
+        ),
+        ("AC1", *_estimate_texts(agreement.ac1), "the same after Gwet"),
+        ("accuracy", *_percents(agreement.accuracy), _constant_text(agreement)),
+    ]
+    lines += align_columns(
+        [tuple(map(Cell, row)) for row in rows],
+        screen,
+        titles=("", "value", "90% interval", ""),
+        shrinkable={3: 20},
+        right=frozenset({1}),
+    )
+    for line in _remarks(found):
+        lines += screen.fold(line, indent="  ", hang="    ")
+    return [*lines, "", *_confusion(agreement, screen), *_rater_lines(found, screen)]
+
+
+def _estimate_texts(estimate: Estimate | None) -> tuple[str, str]:
+    if estimate is None:
+        return NO_VALUE, "one level throughout"
+    return f"{estimate.value:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}"
+
+
+def _percents(estimate: Estimate) -> tuple[str, str]:
+    low, high = (value_cell(bound, "") for bound in (estimate.low, estimate.high))
+    return value_cell(estimate.value, ""), f"{low} to {high}"
+
+
+def _constant_text(agreement: Agreement) -> str:
+    level, share = agreement.best_constant_level
+    return f"answering {level} to all would reach {value_cell(share, '')}"
+
+
+def _remarks(found: CriterionCalibration) -> Iterator[str]:
+    if found.flip_rate is not None:
+        yield (
+            f"flips: two judgements of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
+        )
+    if found.divided:
+        yield f"{format_count(found.divided, 'answer')} left out, as people are evenly divided"
+    if found.unjudged:
+        yield f"{format_count(found.unjudged, 'answer')} left out, for want of a verdict"
+
+
+def _confusion(agreement: Agreement, screen: Screen) -> list[str]:
+    """People's levels down, the judge's across, with the base rate of each level."""
+    rows = [
+        (
+            Cell(f"people: {level}"),
+            *(Cell(f"{count:,}") for count in counts),
+            Cell(value_cell(rate, "")),
+        )
+        for level, counts, rate in zip(
+            agreement.levels, agreement.confusion, agreement.base_rates, strict=True
+        )
+    ]
+    size = len(agreement.levels)
+    titles = ("", *(f"judge: {level}" for level in agreement.levels), "base rate")
+    return align_columns(
+        rows, screen, titles=titles, shrinkable={0: 12}, right=frozenset(range(1, size + 2))
+    )
+
+
+def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
+    if not found.people:
+        return []
+    rows = [
+        (
+            Cell(each.rater or "(unnamed)"),
+            Cell("the others' majority" if each.is_against_majority else each.other),
+            *map(Cell, _estimate_texts(each.agreement.kappa)),
+            Cell(f"{each.agreement.ac1.value:.2f}"),
+            Cell(value_cell(each.agreement.accuracy.value, "")),
+            Cell(f"{each.agreement.answers:,}"),
+        )
+        for each in found.people
+    ]
+    titles = ("people", "and", "kappa", "90% interval", "AC1", "accuracy", "answers")
+    return [
+        "",
+        *align_columns(
+            rows,
+            screen,
+            titles=titles,
+            shrinkable={1: 8, 0: 8},
+            right=frozenset({2, 4, 5, 6}),
+        ),
+    ]
+
+
+def _disagreements(found: Sequence[Disagreement], screen: Screen) -> list[str]:
+    if not found:
+        return []
+    shown = found[:MAX_DISAGREEMENTS]
+    of = "" if len(shown) == len(found) else f", the worst {len(shown)}"
+    lines = [heading(f"{format_count(len(found), 'disagreement')}{of}", screen)]
+    for number, each in enumerate(shown, start=1):
+        label = each.label
+        place = f" (case {label.case})" if label.case else ""
+        title = f"{number}. {label.criterion}: people {each.people}, judge {each.judge}{place}"
+        lines += ["", *screen.fold(title, hang="   ")]
+        parts = (
+            ("input", label.input),
+            ("reference", label.reference),
+            ("answer", label.answer or "(empty)"),
+            ("judge's evidence", each.evidence),
+            ("judge's explanation", each.explanation),
+            (f"note of {label.rater or 'a person'}", label.note),
+        )
+        for name, text in parts:
+            if text:
+                lines += screen.fold(name, indent="  ")
+                lines += screen.quote(text, limit=_MAX_TEXT_CHARS)
+    return lines
+
+
+def _closing_lines(found: CalibrationResult, screen: Screen) -> list[str]:
+    sentences = [*found.notes]
+    if found.unmet:
+        sentences.append(
+            f"Not calibrated: {found.unmet}. Thresholds on this rubric stay advisory with this judge."
+        )
+    sentences.append(
+        f"Stored in {found.path}: review and commit it. It holds for this rubric and judge alone."
+    )
+    return [part for line in sentences for part in screen.fold(line, hang="  ")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disagreement:
+    """An answer on which a judge gave another level than people: how far apart, and what both said."""
+
+    label: HumanLabel
+    people: str
+    judge: str
+    distance: float
+    evidence: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationResult:
+    """What calibrating a judge showed.
+
+    `unmet` says which requirement of the rubric the judge misses; empty when it has none or meets it.
+    `path` is where the calibration is stored. `missing` are the reasons of the answers without verdict.
+    """
+
+    calibration: Calibration
+    answers: int
+    disagreements: tuple[Disagreement, ...]
+    path: str
+    unmet: str = ""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    passed_by: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
+    cost_usd: float | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,93 @@
+"""A judged run as workflow commands of GitHub, which mark the cases that broke at their lines.
+
+A step shows ten errors and ten warnings, the first that come: the worst come first, and no more are
+written. Data never forms a command: it stands after the `::` of one of ours, escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from evalkit.core.format import name_rule
+from evalkit.core.location import Location
+from evalkit.core.safe_text import escape_unsafe, head, one_line
+from evalkit.report.case_status import (
+    STATUS_TEXTS,
+    CaseResult,
+    answer_text,
+    case_results,
+    json_text,
+    passes_change,
+    reason_text,
+    representative_trial,
+    worst_first,
+)
+from evalkit.report.model import Report
+
+MAX_ANNOTATIONS = 10
+"""Of one level that a step shows (docs.github.com, workflow commands)."""
+
+_MAX_TITLE_CHARS = 120
+_MAX_QUOTE_CHARS = 600
+
+
+def render_github(report: Report) -> str:
+    """The commands, one a line; errors where the run is red, warnings where the gate lets it pass."""
+    level = "error" if report.gate_result.exit_code else "warning"
+    lines = [*_check_annotations(report, level), *_case_annotations(case_results(report), level)]
+    return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
+
+
+def _check_annotations(report: Report, level: str) -> Iterator[str]:
+    """Every threshold that failed, and every one that is undecided."""
+    header = report.run.header
+    red = [
+        check
+        for check in report.gate_result.checks
+        if check.outcome in ("fail", "undecided") and not check.advisory
+    ]
+    for check in red[: MAX_ANNOTATIONS // 2]:
+        title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
+        yield annotation(level, check.rule.where, title, check.sentence)
+    if report.gate_result.exit_code and not red:
+        whole = Location(path=header.evalset_path)
+        yield annotation(level, whole, header.evalset, report.gate_result.reason)
+
+
+def _case_annotations(results: Sequence[CaseResult], level: str) -> Iterator[str]:
+    for result in worst_first(results):
+        title = f"{result.case.id} {result.status} ({passes_change(result)})"
+        yield annotation(level, result.case.where, title, _message(result))
+
+
+def _message(result: CaseResult) -> str:
+    parts = [STATUS_TEXTS[result.status]]
+    if reason := reason_text(result):
+        parts.append(reason)
+    if result.case.expected is not None:
+        parts.append(f"expected: {head(json_text(result.case.expected), _MAX_QUOTE_CHARS)}")
+    trial = representative_trial(result.trials, passed=False)
+    if trial is not None and trial.output.error is None:
+        parts.append(f"got: {head(answer_text(trial.output), _MAX_QUOTE_CHARS)}")
+    return "\n".join(parts)
+
+
+def annotation(level: str, where: Location, title: str, message: str) -> str:
+    """One command; what it says is shown as text, whatever it holds."""
+    properties = {"title": one_line(title, _MAX_TITLE_CHARS)}
+    if where.path:
+        properties = {
+            "file": escape_unsafe(where.path),
+            "line": str(max(where.line, 1)),
+            **properties,
+        }
+    named = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
+    return f"::{level} {named}::{_escape(escape_unsafe(message, newlines=True))}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")

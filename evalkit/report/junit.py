@@ -1,0 +1,250 @@
+"""A judged run as JUnit XML, in the dialect that GitLab, Jenkins and the GitHub readers agree on.
+
+The file is red exactly when the exit code is not 0: what the gate allows is skipped, with the
+reason, because a reader that fails builds on this file must not contradict the gate. Everything
+that matters stands in the text of an element; some readers drop attributes, properties or all but
+the first of equal names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+from xml.etree import ElementTree as ET
+
+from evalkit.core.format import name_rule
+from evalkit.core.gate_result import Check, GateChange, GateResult, GateReview
+from evalkit.core.location import Location
+from evalkit.core.safe_text import escape_xml, head, one_line
+from evalkit.core.trial import Trial
+from evalkit.report.case_status import (
+    BROKEN_STATUSES,
+    STATUS_TEXTS,
+    CaseResult,
+    answer_text,
+    case_results,
+    input_text,
+    json_text,
+    passes_change,
+    reason_text,
+    representative_trial,
+)
+from evalkit.report.content import check_sentence
+from evalkit.report.model import Report
+
+IssueKind: TypeAlias = Literal["failure", "error", "skipped"]
+
+GATE_SUITE = "gates"
+_MAX_NAME_CHARS = 150
+_MAX_MESSAGE_CHARS = 300
+_MAX_TEXT_CHARS = 4000
+# GitLab takes 30 MB per file.
+_MAX_FILE_BYTES = 20_000_000
+
+
+class TestIssue(NamedTuple):
+    """What keeps a test case from being plainly passed."""
+
+    kind: IssueKind
+    type: str
+    message: str
+    text: str
+
+
+class ReportedTest(NamedTuple):
+    """A case or a threshold as a test: what it is called, where it stands, and what is wrong with it."""
+
+    name: str
+    classname: str
+    where: Location
+    time_s: float
+    issue: TestIssue | None
+    tags: tuple[str, ...] = ()
+    flaky: bool = False
+
+
+def _scores_text(trial: Trial) -> str:
+    lines = []
+    for score in trial.scores:
+        word = {True: "passed", False: "failed", None: score.state}[score.passed]
+        value = "" if score.value is None else f" {score.value:g}"
+        lines.append(f"{score.metric}: {word}{value} {score.explanation}".rstrip())
+    return "\n".join(lines)
+
+
+def _evidence(result: CaseResult, limit: int) -> str:
+    """What somebody needs to understand a case without opening anything else."""
+    share = limit // 5
+    parts = [f"{STATUS_TEXTS[result.status]}; passes: {passes_change(result)}"]
+    parts.append(f"input:\n{head(input_text(result.case), share)}")
+    if result.case.expected is not None:
+        parts.append(f"expected:\n{head(json_text(result.case.expected), share)}")
+    trial = representative_trial(result.trials, passed=False)
+    if trial is not None:
+        error = trial.output.error
+        if error is None:
+            parts.append(f"output:\n{head(answer_text(trial.output), share)}")
+            parts.append(f"scores:\n{head(_scores_text(trial), share)}")
+        else:
+            parts.append(head(f"{error.kind}: {error.message}\n{error.detail}", share))
+    return head("\n\n".join(parts), limit)
+
+
+def _case_issue(result: CaseResult, verdict: GateResult, limit: int) -> TestIssue | None:
+    standing = result.status
+    if standing in ("passed", "fixed"):
+        return None
+    reason = reason_text(result)
+    message = f"{STATUS_TEXTS[standing]}: {reason}" if reason else STATUS_TEXTS[standing]
+    text = _evidence(result, limit)
+    if standing == "not_run":
+        return TestIssue("error", standing, message, text)
+    if standing not in BROKEN_STATUSES:
+        return TestIssue("skipped", standing, message, text)
+    if verdict.exit_code == 0:
+        return TestIssue("skipped", standing, f"allowed by the gate; {message}", text)
+    return TestIssue("error" if standing == "error" else "failure", standing, message, text)
+
+
+def _check_issue(check: Check) -> TestIssue | None:
+    if check.outcome == "pass":
+        return None
+    if check.advisory:
+        text = f"{check_sentence(check)}\n{check.advisory}"
+        return TestIssue("skipped", "advisory", check.sentence, text)
+    kinds: dict[str, IssueKind] = {
+        "fail": "failure",
+        "undecided": "error",
+        "inconclusive": "skipped",
+    }
+    return TestIssue(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
+
+
+def _gate_issue(verdict: GateResult) -> TestIssue | None:
+    if verdict.exit_code == 0:
+        if verdict.outcome == "pass":
+            return None
+        return TestIssue("skipped", verdict.outcome, verdict.reason, verdict.reason)
+    kind: IssueKind = "failure" if verdict.outcome == "fail" else "error"
+    text = "\n".join((verdict.reason, *verdict.notes))
+    return TestIssue(kind, verdict.outcome, verdict.reason, text)
+
+
+def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
+    if not edit.loosened:
+        return None
+    kind: IssueKind = "skipped" if review.accepted else "failure"
+    why = "accepted" if review.accepted else "loosens the gate"
+    return TestIssue(kind, "gate_edit", f"{why}: {edit.sentence}", edit.sentence)
+
+
+def _list_edit_issues(verdict: GateResult) -> list[tuple[str, Location, TestIssue | None]]:
+    review = verdict.gate
+    if review is None:
+        return []
+    return [
+        (f"edit of the gate: {edit.sentence}", edit.where, _edit_issue(edit, review))
+        for edit in review.changes
+    ]
+
+
+def list_case_tests(report: Report) -> list[ReportedTest]:
+    """Every case as a test."""
+    results = case_results(report)
+    limit = max(400, min(_MAX_TEXT_CHARS, _MAX_FILE_BYTES // max(len(results), 1)))
+    suite = report.run.header.evalset
+    return [
+        ReportedTest(
+            name=result.case.id,
+            classname=f"{suite}.{result.case.tags[0]}" if result.case.tags else suite,
+            where=result.case.where,
+            time_s=sum(trial.output.latency_s for trial in result.trials),
+            issue=_case_issue(result, report.gate_result, limit),
+            tags=result.case.tags,
+            flaky=result.flaky,
+        )
+        for result in results
+    ]
+
+
+def list_gate_tests(report: Report) -> list[ReportedTest]:
+    """The verdict and every threshold as tests."""
+    header, verdict = report.run.header, report.gate_result
+    classname = f"{header.evalset}.{GATE_SUITE}"
+    whole = Location(path=header.evalset_path)
+    marks = [
+        ("verdict", whole, _gate_issue(verdict)),
+        *((name_rule(c.rule), c.rule.where, _check_issue(c)) for c in verdict.checks),
+        *_list_edit_issues(verdict),
+    ]
+    return [
+        ReportedTest(name=name, classname=classname, where=where, time_s=0.0, issue=mark)
+        for name, where, mark in marks
+    ]
+
+
+def _unique_names(names: Iterable[str]) -> list[str]:
+    """Short clean names, each once: GitLab keeps only the first of equal ones."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        short = one_line(name, _MAX_NAME_CHARS)
+        candidate, number = short, 1
+        while candidate in taken:
+            number += 1
+            candidate = f"{short} ({number})"
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _totals(cases: Sequence[ReportedTest]) -> dict[str, str]:
+    kinds = [case.issue.kind for case in cases if case.issue]
+    return {
+        "tests": str(len(cases)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+        "skipped": str(kinds.count("skipped")),
+        "time": f"{sum(case.time_s for case in cases):.3f}",
+    }
+
+
+def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str) -> None:
+    about = {"name": _attribute(name), "timestamp": _attribute(created), **_totals(cases)}
+    suite = ET.SubElement(root, "testsuite", about)
+    for case, unique in zip(cases, _unique_names(case.name for case in cases), strict=True):
+        attributes = {
+            "name": unique,
+            "classname": _attribute(case.classname),
+            "time": f"{case.time_s:.3f}",
+        }
+        if case.where.path:
+            attributes["file"] = _attribute(case.where.path)
+        if case.where.line:
+            attributes["line"] = str(case.where.line)
+        element = ET.SubElement(suite, "testcase", attributes)
+        if case.issue:
+            mark = ET.SubElement(
+                element,
+                case.issue.kind,
+                type=case.issue.type,
+                message=one_line(case.issue.message, _MAX_MESSAGE_CHARS),
+            )
+            mark.text = escape_xml(head(case.issue.text, _MAX_TEXT_CHARS))
+
+
+def _attribute(text: str) -> str:
+    return one_line(text, _MAX_NAME_CHARS)
+
+
+def render_junit(report: Report) -> str:
+    """Render a judged run as JUnit XML: a suite of its cases and a suite of its thresholds."""
+    header = report.run.header
+    cases, gates = list_case_tests(report), list_gate_tests(report)
+    about = {"name": "evalkit", "timestamp": _attribute(header.created)}
+    root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
+    _add_suite(root, header.evalset, cases, header.created)
+    _add_suite(root, GATE_SUITE, gates, header.created)
+    ET.indent(root)
+    body = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'

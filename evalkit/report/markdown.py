@@ -1,0 +1,295 @@
+"""A judged run as one screen of Markdown, for a step summary or a comment: details are folded.
+
+Data stands in code spans and fences, where nothing is markup, a link or a mention. The only HTML is
+the `<details>` written here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from evalkit.core.format import name_rule
+from evalkit.core.gate_result import GateResult
+from evalkit.core.safe_text import head, markdown_code, markdown_fence, markdown_text, one_line
+from evalkit.report.case_status import (
+    SECONDARY_STATUSES,
+    CaseResult,
+    answer_text,
+    case_results,
+    cases_with_passes,
+    input_text,
+    json_text,
+    passes_change,
+    reason_text,
+    representative_trial,
+    status_counts_text,
+    worst_first,
+)
+from evalkit.report.content import (
+    OUTCOME_WORDS,
+    check_sentence,
+    checks_by_urgency,
+    gate_rows,
+    metric_rows,
+    outcome_word,
+    run_rows,
+    tag_rows,
+    unit_of,
+    unreported_checks,
+    verdict_reason,
+)
+from evalkit.report.model import Report
+from evalkit.report.numbers import check_cells, limit_cell
+
+SUMMARY_LIMIT = 1_000_000
+"""GitHub drops a step summary of more than 1 MiB whole."""
+
+COMMENT_LIMIT = 65_536
+"""The longest comment GitHub takes."""
+
+_MAX_SHOWN_CASES = 5
+_MAX_LISTED_CASES = 50
+_MAX_ROWS = 20
+_MAX_METRICS = 4
+_MAX_NAME_CHARS = 80
+_MAX_QUOTE_CHARS = 160
+_MAX_SENTENCE_CHARS = 600
+_MAX_TEXT_CHARS = 1500
+
+# Our own words and numbers; no dot but in numbers, so that no address is among them.
+_PLAIN_CELL = re.compile(r"(?!.*\bGH-)([A-Za-z0-9 ,%$()+-]|(?<=\d)\.(?=\d))*")
+
+
+class Block(NamedTuple):
+    """A part of a document; the least `rank` is the last to be left out for want of room."""
+
+    rank: int
+    text: str
+
+
+def inline_code(text: str) -> str:
+    """A short piece of data as code, outside tables."""
+    return markdown_code(one_line(text, _MAX_NAME_CHARS))
+
+
+def sentence_text(text: str) -> str:
+    """A sentence that may hold data."""
+    return markdown_text(one_line(text, _MAX_SENTENCE_CHARS))
+
+
+def code_cell(text: str) -> str:
+    """A name as a cell of a table."""
+    return markdown_code(one_line(text, _MAX_NAME_CHARS), cell=True)
+
+
+def plain_cell(text: str) -> str:
+    """A number or words of ours as a cell of a table; as code if data made them anything else."""
+    return text if _PLAIN_CELL.fullmatch(text) else code_cell(text)
+
+
+def markdown_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]
+) -> str:
+    """Rendered cells as a table, with the columns of numbers to the right; empty without rows."""
+    rule = ["---:" if column in right else "---" for column in range(len(titles))]
+    lines = [" | ".join(row) for row in (titles, rule, *rows)]
+    return "\n".join(f"| {line} |" for line in lines) if rows else ""
+
+
+def details_block(title: str, blocks: Iterable[str]) -> str:
+    """Blocks under a title of ours that opens them; empty without any."""
+    inside = "\n\n".join(block for block in blocks if block)
+    return f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>" if inside else ""
+
+
+def left_out_text(left_out: int, report: Report) -> str:
+    """How many rows a table leaves out, and where they are; empty when it has them all."""
+    if left_out <= 0:
+        return ""
+    return f"and {left_out:,} more: {inline_code(f'evalkit show {report.run.header.id}')}"
+
+
+def _thresholds(report: Report) -> str:
+    rows = []
+    for check in checks_by_urgency(report.gate_result)[:_MAX_ROWS]:
+        unit = unit_of(report, check)
+        numbers = (*check_cells(check, unit), limit_cell(check.rule, unit))
+        name = code_cell(name_rule(check.rule))
+        rows.append((outcome_word(check), name, *map(plain_cell, numbers)))
+    titles = ("Result", "Threshold", "Baseline", "This run", "Change", "Allowed")
+    left_out = left_out_text(len(report.gate_result.checks) - _MAX_ROWS, report)
+    return "\n\n".join(
+        filter(None, (markdown_table(titles, rows, right=frozenset({2, 3, 4})), left_out))
+    )
+
+
+def gate_block(report: Report) -> str:
+    """What the change edits in the gate it is held to, loosening edits first."""
+    rows = gate_rows(report.gate_result)
+    if not rows:
+        return ""
+    lines = [f"- {word}: {sentence_text(text)}" for word, text in rows[:_MAX_ROWS]]
+    left_out = left_out_text(len(rows) - _MAX_ROWS, report)
+    return "\n\n".join(filter(None, ("**Edits of the gate:**", "\n".join(lines), left_out)))
+
+
+def _broken_item(result: CaseResult) -> str:
+    line = f"- {inline_code(result.case.id)} {result.status}, {passes_change(result)}"
+    if result.status == "error":
+        return f"{line}: {sentence_text(reason_text(result))}"
+    before = representative_trial(result.base, passed=True)
+    now = representative_trial(result.trials, passed=False)
+    lines = [line]
+    if before is not None:
+        lines.append(f"before: {_quote(answer_text(before.output))}")
+    elif result.case.expected is not None:
+        lines.append(f"expected: {_quote(json_text(result.case.expected))}")
+    if now is not None:
+        lines.append(f"now: {_quote(answer_text(now.output))}")
+    if reason_text(result):
+        lines.append(f"why: {sentence_text(one_line(reason_text(result), _MAX_QUOTE_CHARS))}")
+    return "\n  - ".join(lines)
+
+
+def _quote(text: str) -> str:
+    return markdown_code(one_line(text, _MAX_QUOTE_CHARS))
+
+
+def cases_block(report: Report, results: Sequence[CaseResult]) -> str:
+    """How many cases stand where, the worst of them with before and after, the others by name."""
+    broken = worst_first(results)
+    shown = broken[:_MAX_SHOWN_CASES]
+    parts = [
+        f"**Cases:** {status_counts_text(results)}",
+        "\n".join(map(_broken_item, shown)),
+        left_out_text(len(broken) - len(shown), report),
+    ]
+    for standing, title in SECONDARY_STATUSES.items():
+        aside = [result for result in results if result.status == standing]
+        if aside:
+            parts.append(f"{title}: {sentence_text(cases_with_passes(aside))}")
+    return "\n\n".join(filter(None, parts))
+
+
+def _case_list_text(results: Sequence[CaseResult]) -> str:
+    more = worst_first(results)[_MAX_SHOWN_CASES:_MAX_LISTED_CASES]
+    lines = [
+        f"- {inline_code(r.case.id)} {r.status}, {passes_change(r)}: {sentence_text(reason_text(r))}"
+        for r in more
+    ]
+    return details_block("More broken cases", ["\n".join(lines)])
+
+
+def _full_text(result: CaseResult) -> str:
+    before = representative_trial(result.base, passed=True)
+    now = representative_trial(result.trials, passed=False)
+    parts = [("asked", input_text(result.case))]
+    if result.case.expected is not None:
+        parts.append(("expected", json_text(result.case.expected)))
+    if before is not None:
+        parts.append(("before", answer_text(before.output)))
+    if now is not None:
+        error = now.output.error
+        parts.append(("now", answer_text(now.output) if error is None else error.detail))
+    blocks = [
+        f"{label}:\n\n{markdown_fence(head(text, _MAX_TEXT_CHARS))}"
+        for label, text in parts
+        if text
+    ]
+    return "\n\n".join([f"**{inline_code(result.case.id)}**", *blocks])
+
+
+def next_steps_block(report: Report) -> str:
+    """The commands that lead on from here."""
+    lines = [
+        f"- {sentence_text(hint.label)}: {markdown_code(one_line(hint.command, _MAX_SENTENCE_CHARS))}"
+        for hint in report.hints
+    ]
+    return "\n".join(["**Next:**", "", *lines]) if lines else ""
+
+
+def _metrics(report: Report) -> str:
+    rows = [
+        (code_cell(name), *map(plain_cell, rest)) for name, *rest in metric_rows(report.gate_result)
+    ]
+    return markdown_table(("Metric", "Mean", "", "Trials"), rows, right=frozenset({1}))
+
+
+def _tags(report: Report) -> str:
+    (_, cases, *metrics), rows = tag_rows(report, _MAX_METRICS)
+    titles = ("Tag", cases.capitalize(), *map(code_cell, metrics))
+    cells = [(code_cell(tag), *map(plain_cell, rest)) for tag, *rest in rows[:_MAX_ROWS]]
+    return markdown_table(titles, cells, right=frozenset(range(1, len(titles))))
+
+
+def details_blocks(report: Report, results: Sequence[CaseResult]) -> list[Block]:
+    """The details, each under a title that opens them."""
+    facts = [f"- {label}: {sentence_text(fact)}" for label, fact in run_rows(report)]
+    notes = [f"- {sentence_text(note)}" for note in report.gate_result.notes[:_MAX_ROWS]]
+    return [
+        Block(5, details_block("Metrics and tags", [_metrics(report), _tags(report)])),
+        Block(4, details_block("Run and notes", ["\n".join([*facts, *notes])])),
+        Block(6, _case_list_text(results)),
+        Block(
+            7,
+            details_block(
+                "Broken cases in full", map(_full_text, worst_first(results)[:_MAX_SHOWN_CASES])
+            ),
+        ),
+    ]
+
+
+def headline(report: Report) -> str:
+    """What the run came to, and of which set."""
+    return (
+        f"## {OUTCOME_WORDS[report.gate_result.outcome]}: {inline_code(report.run.header.evalset)}"
+    )
+
+
+def unreported_checks_block(verdict: GateResult) -> str:
+    """The sentences of thresholds that did not pass and that the reason leaves out."""
+    sentences = [
+        f"- {sentence_text(check_sentence(check))}" for check in unreported_checks(verdict)
+    ]
+    return "\n".join(sentences[:_MAX_SHOWN_CASES])
+
+
+def _blocks(report: Report) -> list[Block]:
+    """The parts in the order of reading."""
+    results = case_results(report)
+    return [
+        Block(0, headline(report)),
+        Block(0, sentence_text(verdict_reason(report.gate_result))),
+        Block(1, gate_block(report)),
+        Block(1, _thresholds(report)),
+        Block(3, unreported_checks_block(report.gate_result)),
+        Block(2, cases_block(report, results)),
+        Block(2, next_steps_block(report)),
+        *details_blocks(report, results),
+    ]
+
+
+def fit_blocks(blocks: Iterable[Block], max_bytes: int) -> str:
+    """Join blocks to a document of at most `max_bytes` in UTF-8, the least needed left out first.
+
+    Those of rank 0 always stay.
+    """
+    blocks = [block for block in blocks if block.text]
+    kept: list[int] = []
+    used = 0
+    for index in sorted(range(len(blocks)), key=lambda index: blocks[index].rank):
+        size = len(blocks[index].text.encode()) + 2
+        if blocks[index].rank == 0 or used + size <= max_bytes:
+            kept.append(index)
+            used += size
+    return "\n\n".join(blocks[index].text for index in sorted(kept)) + "\n"
+
+
+def render_markdown(report: Report, *, max_bytes: int = SUMMARY_LIMIT) -> str:
+    """Render a judged run as Markdown of at most `max_bytes` in UTF-8.
+
+    The title and the reason always stay; they take less than 4 kB.
+    """
+    return fit_blocks(_blocks(report), max_bytes)

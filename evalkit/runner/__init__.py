@@ -1,0 +1,1 @@
+"""Plan a run, call the agent, score its answers and store every trial."""

@@ -1,1 +1,0 @@
-"""Exact statistics on arrays of counts and values; numpy only, no random numbers but seeded ones."""

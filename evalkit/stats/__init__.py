@@ -1,0 +1,1 @@
+"""Compute exact tests and confidence intervals with numpy."""

@@ -1,0 +1,1 @@
+"""Read and write runs, baselines, spans and caches on disk."""

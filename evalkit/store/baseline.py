@@ -1,0 +1,184 @@
+"""A promoted run as one reviewable file: a header line, then one sorted line per case.
+
+The header holds a digest of all the rest, so that a score edited by hand is noticed; every
+trial's output is kept, so that a changed rubric or metric can be applied to both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from evalkit.core.errors import ApprovalNeeded, StoreError
+from evalkit.core.eval_set import Case
+from evalkit.core.files import path_exists, read_stored_file, write_atomically
+from evalkit.core.judgement import JudgeTrust
+from evalkit.core.literals import Json
+from evalkit.core.location import Location
+from evalkit.core.run import Run, RunHeader
+from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
+from evalkit.core.trial import Trial
+from evalkit.store.trimmed_trials import without_reasons
+
+BASELINE_SCHEMA = "evalkit.baseline/v1"
+
+RESCORED_BASELINE_FILE = "baseline.jsonl"
+"""In a run's folder: the baseline it was compared with, when that had to be scored again for it."""
+
+
+def baseline_path(evalset_path: Path, name: str) -> Path:
+    """Where the baseline of an eval set is: beside the set, under the set's name."""
+    return evalset_path.parent / "baselines" / f"{name}.jsonl"
+
+
+def write_rescored_baseline(baseline: Run, folder: Path) -> None:
+    """Keep, with a run, its baseline as it was scored again, so that it can be decided again alike.
+
+    Raises:
+        StoreError: it could not be saved.
+    """
+    if Path(baseline.path).suffix != ".jsonl":
+        return  # another run, which is scored again by name
+    source = digest_file(Path(baseline.path))
+    write_baseline(folder / RESCORED_BASELINE_FILE, baseline, renewed_from=source)
+
+
+def read_rescored_baseline(run: Run, recorded: Path) -> Run | None:
+    """The baseline kept with a run, unless there is none or the one it was made from is another now.
+
+    Raises:
+        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+    """
+    path = Path(run.path) / RESCORED_BASELINE_FILE
+    if not run.path or not path_exists(path):
+        return None
+    header = _parse_header(path, read_stored_file(path).partition(b"\n")[0])
+    if header.get("renewed_from") != digest_file(recorded):
+        return None
+    return replace(read_baseline(path), path=str(recorded), warnings=tuple(header["warnings"]))
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return hashlib.sha256(read_stored_file(path)).hexdigest()
+
+
+def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
+    """Store a complete run as the baseline; `renewed_from` is the digest of the file it was made from.
+
+    Raises:
+        StoreError: it could not be saved; the old baseline is unchanged.
+    """
+    cases = sorted(run.header.cases, key=lambda case: case.id)
+    trials: dict[str, list[Trial]] = {case.id: [] for case in cases}
+    for trial in run.trials:
+        trials[trial.case_id].append(trial)
+    body = "".join(_case_line(case, trials[case.id]) + "\n" for case in cases)
+    header = {
+        **to_json_value(replace(run.header, cases=(), fresh={}, schema=BASELINE_SCHEMA)),
+        "case_count": len(cases),
+    }
+    if run.trust is not None:
+        header["trust"] = to_json_value(run.trust)
+    if renewed_from:
+        header |= {"renewed_from": renewed_from, "warnings": run.warnings}
+    header["sha256"] = _compute_digest(header, body.encode())
+    write_atomically(path, canonical_json(header) + "\n" + body)
+
+
+def _compute_digest(header: dict[str, Json], body: bytes) -> str:
+    rest = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(rest).encode() + b"\n" + body).hexdigest()
+
+
+def _case_line(case: Case, trials: Sequence[Trial]) -> str:
+    # Where a case stands in its file is left out: moving it must not change the baseline.
+    nowhere = Location(path="")
+    metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
+    kept = replace(case, where=nowhere, metrics=metrics)
+    return canonical_json(
+        to_json_value({"case": kept, "trials": [without_reasons(each) for each in trials]})
+    )
+
+
+def read_baseline(path: Path) -> Run:
+    """Read a baseline back.
+
+    Raises:
+        StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
+        ApprovalNeeded: every line is readable, but they are not the lines that were recorded.
+    """
+    return parse_baseline(path, read_stored_file(path))
+
+
+def parse_baseline(path: Path, content: bytes) -> Run:
+    """The baseline in a file's content, which may be that of another commit.
+
+    Raises:
+        StoreError, ApprovalNeeded: as `read_baseline`.
+    """
+    first, _, body = content.partition(b"\n")
+    header = _parse_header(path, first)
+    cases, trials = [], []
+    for number, line in enumerate(body.splitlines(), start=2):
+        try:
+            row = parse_stored_json(line)
+            cases.append(msgspec.convert(row["case"], Case))
+            trials += msgspec.convert(row["trials"], list[Trial])
+        except (ValueError, KeyError, TypeError) as error:
+            _refuse(path, number, f"not a case ({error})")
+    if len(cases) != header["case_count"] or not body.endswith(b"\n"):
+        _refuse(path, len(cases) + 1, f"cut off after {len(cases)} of {header['case_count']} cases")
+    if _compute_digest(header, body) != header["sha256"]:
+        raise ApprovalNeeded(
+            f"{path}: edited since it was recorded: its lines do not match its digest. "
+            f"Restore it from git, or record it again with: evalkit baseline EVALSET"
+        )
+    try:
+        known = {name: header[name] for name in RunHeader.__slots__ if name in header}
+        record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
+        trust = msgspec.convert(header.get("trust"), JudgeTrust | None, strict=True)
+    except ValueError as error:
+        _refuse(path, 1, f"not a header ({error})")
+    return Run(
+        header=replace(record, cases=tuple(cases)),
+        trials=tuple(trials),
+        path=str(path),
+        trust=trust,
+    )
+
+
+def _parse_header(path: Path, line: bytes) -> dict[str, Json]:
+    try:
+        header = parse_stored_json(line)
+    except ValueError as error:
+        _refuse(path, 1, f"not a header ({error})")
+    if not isinstance(header, dict):
+        _refuse(path, 1, "not a header")
+    schema = header.get("schema")
+    if schema != BASELINE_SCHEMA:
+        made_by = header.get("evalkit_version", "a newer version")
+        _refuse(
+            path,
+            1,
+            f"schema {schema!r}, made by evalkit {made_by}; this one reads {BASELINE_SCHEMA!r}",
+        )
+    if not isinstance(header.get("case_count"), int) or "sha256" not in header:
+        _refuse(path, 1, "not a header (case_count or sha256 is missing)")
+    return header
+
+
+def _refuse(path: Path, line: int, reason: str) -> NoReturn:
+    raise StoreError(
+        f"{path}:{line}: baseline unreadable: {reason}. "
+        f"Restore it from git, or record it again with: evalkit baseline EVALSET"
+    )

@@ -1,0 +1,98 @@
+"""Answers that were paid for, kept on disk under everything that can change them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from evalkit.core.errors import StoreError
+from evalkit.core.files import os_error_reason, read_stored_file
+from evalkit.core.serialization import canonical_json, digest, parse_stored_json, to_json_value
+
+MAX_ENTRY_BYTES = 16 << 20
+
+Record = TypeVar("Record")
+
+
+class Cache(Generic[Record]):
+    """A folder of records of one type by key; trouble with it is a warning, for it only saves money.
+
+    `warnings` say what was found broken or could not be written, the first of each kind.
+    """
+
+    def __init__(self, folder: Path, record: type[Record]) -> None:
+        self.warnings: dict[str, str] = {}
+        self._folder = folder
+        self._record = record
+
+    def get(self, key: str) -> Record | None:
+        """What is kept under a key, unless it is missing or not what was written."""
+        path = self._path(key)
+        try:
+            if path.stat().st_size > MAX_ENTRY_BYTES:
+                raise ValueError("too large")
+            entry = parse_stored_json(read_stored_file(path))
+            if entry["key"] != key or entry["digest"] != digest(entry["record"]):
+                raise ValueError("changed since it was written")
+            return msgspec.convert(entry["record"], self._record, strict=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, StoreError, ValueError, KeyError, TypeError) as error:
+            why = f"{path}: what was kept is broken ({error}) and was asked for again."
+            self.warnings.setdefault("read", why)
+            return None
+
+    def put(self, key: str, record: Record) -> None:
+        """Keep a record."""
+        packed = to_json_value(record)
+        path = self._path(key)
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+        try:
+            text = canonical_json({"key": key, "record": packed, "digest": digest(packed)})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # No fsync: an entry torn by a crash is a miss.
+            temporary.write_text(text)
+            temporary.replace(path)
+        except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            reason = os_error_reason(error) if isinstance(error, OSError) else str(error)
+            self.warnings.setdefault("write", f"{path}: could not be kept: {reason}.")
+
+    def delete(self, key: str) -> None:
+        """Keep nothing under a key any more."""
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            why = f"{path}: could not be removed: {os_error_reason(error)}. Remove it by hand."
+            self.warnings.setdefault("forget", why)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.json"
+
+
+class NoCache(Cache[Record]):
+    """Keeps nothing, so that everything is asked afresh."""
+
+    def __init__(self, record: type[Record]) -> None:
+        super().__init__(Path(), record)
+
+    def get(self, key: str) -> Record | None:  # noqa: ARG002 - nothing is looked for
+        """Nothing is ever found."""
+        return None
+
+    def put(self, key: str, record: Record) -> None:
+        """Nothing is kept."""
+
+    def delete(self, key: str) -> None:
+        """Nothing is kept."""
+
+
+def cache_folder(root: Path, name: str) -> Path:
+    """Where one kind of kept answers is."""
+    return root / ".evalkit" / "cache" / name

@@ -1,0 +1,108 @@
+"""Stored runs as pandas DataFrames, for a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from evalkit.core.project import find_project_root
+from evalkit.core.run import Run
+from evalkit.core.spans import Span
+from evalkit.store.refs import resolve_run
+from evalkit.store.run_spans import read_run_spans
+
+SPAN_COLUMNS = ["run", "agent_version", "case", "trial", *Span.__slots__]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frames:
+    """A run as three tables, joined on `run`, `case` and `trial`.
+
+    `trials`: run, agent_version, case, trial, tags, state, passed, text, latency_s, cost_usd,
+    input_tokens, output_tokens, attempts, error. `scores`: run, agent_version, case, trial, metric,
+    state, value, passed, explanation. `spans`: run, agent_version, case, trial, and the fields of
+    `evalkit.Span`; empty where an agent tells of no steps.
+    """
+
+    trials: pd.DataFrame
+    scores: pd.DataFrame
+    spans: pd.DataFrame
+
+
+def load_run(ref: str, folder: str | Path = ".") -> Frames:
+    """One run, named as on the command line (`latest`, an id, a path, `baseline`...).
+
+    Raises:
+        InvalidInput: no run goes by that name.
+        StoreError: it cannot be read.
+    """
+    return load_runs([ref], folder)
+
+
+def load_runs(refs: list[str], folder: str | Path = ".") -> Frames:
+    """Several runs, one below the other."""
+    start = Path(folder)
+    root = find_project_root(start, start)
+    runs = [resolve_run(ref, root=root, cwd=start) for ref in refs]
+    return Frames(
+        trials=pd.DataFrame([row for run in runs for row in _trial_rows(run)]),
+        scores=pd.DataFrame([row for run in runs for row in _score_rows(run)]),
+        spans=pd.DataFrame([row for run in runs for row in _span_rows(run)], columns=SPAN_COLUMNS),
+    )
+
+
+def _trial_rows(run: Run) -> list[dict[str, object]]:
+    tags = {case.id: case.tags for case in run.header.cases}
+    return [
+        {
+            "run": run.header.id,
+            "agent_version": run.header.agent_version,
+            "case": trial.case_id,
+            "trial": trial.number,
+            "tags": tags[trial.case_id],
+            "state": trial.state,
+            "passed": trial.passed,
+            "text": trial.output.text,
+            "latency_s": trial.output.latency_s,
+            "cost_usd": trial.output.cost_usd,
+            "input_tokens": trial.output.usage.input_tokens if trial.output.usage else None,
+            "output_tokens": trial.output.usage.output_tokens if trial.output.usage else None,
+            "attempts": trial.attempts,
+            "error": trial.output.error.kind if trial.output.error else None,
+        }
+        for trial in run.trials
+    ]
+
+
+def _span_rows(run: Run) -> list[dict[str, object]]:
+    return [
+        {
+            "run": run.header.id,
+            "agent_version": run.header.agent_version,
+            "case": case_id,
+            "trial": number,
+            **{name: getattr(span, name) for name in Span.__slots__},
+        }
+        for (case_id, number), spans in read_run_spans(run).items()
+        for span in spans
+    ]
+
+
+def _score_rows(run: Run) -> list[dict[str, object]]:
+    return [
+        {
+            "run": run.header.id,
+            "agent_version": run.header.agent_version,
+            "case": trial.case_id,
+            "trial": trial.number,
+            "metric": score.metric,
+            "state": score.state,
+            "value": score.value,
+            "passed": score.passed,
+            "explanation": score.explanation,
+        }
+        for trial in run.trials
+        for score in trial.scores
+    ]

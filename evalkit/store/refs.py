@@ -1,0 +1,154 @@
+"""What a user calls a run - id, prefix, path, `latest`, `baseline`, agent version - as the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.core.errors import InvalidInput, StoreError
+from evalkit.core.files import path_exists
+from evalkit.core.run import Run, RunHeader
+from evalkit.store.baseline import baseline_path, read_baseline, read_rescored_baseline
+from evalkit.store.runs import (
+    HEADER_FILE,
+    list_run_ids,
+    list_set_runs,
+    read_header,
+    read_run,
+    runs_folder,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineChoice:
+    """Which baseline a run is compared with: the set's own unless `ref` names another run.
+
+    With `allow_missing`, thresholds that need a baseline are left out, loudly, when there is none.
+    """
+
+    ref: str | None = None
+    allow_missing: bool = False
+
+    @property
+    def uses_own(self) -> bool:
+        """Whether it is the set's own baseline."""
+        return self.ref is None or self.ref == "baseline"
+
+
+def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = None) -> Run:
+    """Find the run that `ref` names; `baseline` is the one of the eval set of `beside`.
+
+    Raises:
+        InvalidInput: no run, or more than one, goes by that name.
+        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+    """
+    path = cwd / ref
+    if path.suffix == ".jsonl" and path_exists(path):
+        return read_baseline(path)
+    if path_exists(path / HEADER_FILE):
+        return read_run(path)
+    if ref == "baseline":
+        return read_baseline(find_baseline_path(beside or read_newest_header(root), root))
+    return read_run(find_run_folder(ref, root))
+
+
+def find_run_folder(ref: str, root: Path) -> Path:
+    """The folder of a stored run, by id, unique prefix, `latest` or agent version (the newest).
+
+    Raises:
+        InvalidInput: no run, or more than one, goes by that name.
+    """
+    run_ids = list_run_ids(root)
+    if not run_ids:
+        raise InvalidInput.single(
+            f"{runs_folder(root)}: no stored runs. Make one with: evalkit run EVALSET"
+        )
+    if ref == "latest":
+        return runs_folder(root) / run_ids[-1]
+    found = [run_id for run_id in run_ids if run_id == ref] or [
+        run_id for run_id in run_ids if run_id.startswith(ref)
+    ]
+    if not found:
+        # A version may have been run many times; the newest run stands for it.
+        found = _find_version_runs(ref, run_ids, root)[-1:]
+    if len(found) == 1:
+        return runs_folder(root) / found[0]
+    if found:
+        raise InvalidInput.single(
+            f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more of it."
+        )
+    raise InvalidInput.single(
+        f"no run {ref!r}: it is no id, path or agent version. "
+        f"Newest runs: {', '.join(run_ids[-3:])}."
+    )
+
+
+def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
+    """The folders of all stored runs of an agent version, oldest first; none if `ref` names no version.
+
+    What is a path, an id or the start of one, `latest` or `baseline` is taken for that.
+    """
+    path = cwd / ref
+    if path_exists(path / HEADER_FILE) or (path.suffix == ".jsonl" and path_exists(path)):
+        return []
+    run_ids = list_run_ids(root)
+    if ref in ("latest", "baseline") or any(run_id.startswith(ref) for run_id in run_ids):
+        return []
+    return [runs_folder(root) / run_id for run_id in _find_version_runs(ref, run_ids, root)]
+
+
+def read_newest_header(root: Path) -> RunHeader:
+    """The header of the newest stored run."""
+    return read_header(find_run_folder("latest", root))
+
+
+def read_newest_run(evalset_path: str, root: Path) -> Run:
+    """The newest readable run of an eval set; InvalidInput when there is none."""
+    for folder in list_set_runs(root, evalset_path):
+        return read_run(folder)
+    raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
+
+
+def find_baseline_path(header: RunHeader, root: Path) -> Path:
+    """Where the baseline of a run's eval set is."""
+    return baseline_path(root / header.evalset_path, header.evalset)
+
+
+def read_baseline_for(
+    run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
+) -> Run | None:
+    """The baseline a stored run is compared with: as it was scored again for it, if it was.
+
+    Raises:
+        InvalidInput: the run that was named does not exist.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+    """
+    if choice.uses_own and path_exists(own):
+        renewed = read_rescored_baseline(run, own)
+        if renewed is not None:
+            return renewed
+    return read_chosen_baseline(choice, own, root=root, cwd=cwd)
+
+
+def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: Path) -> Run | None:
+    """The baseline a run will be compared with, the set's `own` file or another; None without one.
+
+    Raises:
+        InvalidInput: the run that was named does not exist.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+    """
+    if not choice.uses_own and choice.ref is not None:
+        return resolve_run(choice.ref, root=root, cwd=cwd)
+    return read_baseline(own) if path_exists(own) else None
+
+
+def _find_version_runs(version: str, run_ids: Sequence[str], root: Path) -> list[str]:
+    return [run_id for run_id in run_ids if _read_version(run_id, root) == version]
+
+
+def _read_version(run_id: str, root: Path) -> str:
+    try:
+        return read_header(runs_folder(root) / run_id).agent_version
+    except StoreError:
+        return ""  # a broken run has no version to be found by

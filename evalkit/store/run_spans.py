@@ -1,0 +1,63 @@
+"""The spans of a stored run, read apart from it and given back to its trials where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.core.errors import StoreError
+from evalkit.core.files import path_exists, read_stored_file
+from evalkit.core.run import Run
+from evalkit.core.serialization import parse_stored_json
+from evalkit.core.trial import Trial
+from evalkit.store.runs import HEADER_FILE, SUMMARY_FILE, describe_changed_files
+from evalkit.store.span_file import SPANS_FILE, SpansByTrial, load_spans
+
+
+def read_run_spans(run: Run) -> SpansByTrial:
+    """The spans of a stored run, by case id and number of trial; a baseline holds none.
+
+    Raises:
+        StoreError: they cannot be read, or are not those that the run wrote.
+    """
+    folder = Path(run.path)
+    if not run.path or not path_exists(folder / HEADER_FILE):
+        return {}
+    if not run.finished:
+        return load_spans(folder)
+    try:
+        written = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))["sha256"].get(
+            SPANS_FILE
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError(describe_changed_files(folder, [SUMMARY_FILE])) from None
+    return load_spans(folder, written)
+
+
+def with_spans(run: Run) -> Run:
+    """The run with the spans of its trials in their outputs, for whatever scores them again.
+
+    Raises:
+        StoreError: they cannot be read, or are not those that the run wrote.
+    """
+    return attach_spans(run, read_run_spans(run))
+
+
+def attach_spans(run: Run, spans: SpansByTrial) -> Run:
+    """The run with these spans in the outputs of its trials."""
+    if not spans:
+        return run
+    return replace(
+        run, trials=_attach_to_trials(run.trials, spans), fresh=_attach_to_trials(run.fresh, spans)
+    )
+
+
+def _attach_to_trials(trials: Iterable[Trial], spans: SpansByTrial) -> tuple[Trial, ...]:
+    return tuple(
+        replace(
+            trial,
+            output=replace(trial.output, spans=spans.get((trial.case_id, trial.number), ())),
+        )
+        for trial in trials
+    )

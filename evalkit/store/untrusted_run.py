@@ -1,0 +1,106 @@
+"""A run that came from a machine nobody vouches for, turned into what of it may be scored: the outputs.
+
+Whoever made such a run could write anything into its files: other thresholds, fewer cases, scores of
+their own. Nothing of that is believed. The set that is here says what was to be asked, and how it is
+decided; the run gives an output for every trial of every case, or it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evalkit.core.errors import Undecidable
+from evalkit.core.eval_set import Case, EvalSet
+from evalkit.core.run import Run, RunHeader
+from evalkit.core.trial import Trial
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+MAX_TRIALS = 100
+"""Of one case: each of them is scored, perhaps by a judge that costs something."""
+
+
+def import_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
+    """The run's outputs to the cases of a set, as a whole run of it without scores.
+
+    Cases that the set does not have are left out: they are decided once they are part of it.
+
+    Raises:
+        Undecidable: it is not whole, or not of this set as it is here; says everything that is wrong.
+    """
+    faults = list(_find_problems(run, evalset, path))
+    if faults:
+        raise Undecidable(
+            f"run {run.header.id} cannot stand for {path}: {'; '.join(faults)}. "
+            f"Make it on the same cases with: evalkit ask {path}"
+        )
+    wanted = {case.id for case in evalset.cases}
+    rows = [row for row in run.trials if row.case_id in wanted]
+    return Run(
+        header=_sanitize_header(run.header, evalset, path),
+        trials=tuple(
+            Trial(case_id=row.case_id, number=row.number, output=row.output) for row in rows
+        ),
+        path=run.path,
+        warnings=run.warnings,
+    )
+
+
+def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
+    header = run.header
+    if header.evalset_path != path:
+        yield f"it is of {header.evalset_path}"
+    if not run.finished:
+        yield "it is unfinished"
+    if header.shard or header.selection:
+        yield f"it is a part of a set ({header.shard or header.selection})"
+    if header.looks:
+        yield "how many trials it has was decided while it ran"
+    if not 1 <= header.trials <= MAX_TRIALS:
+        yield f"it has {header.trials:,} trials a case, not 1 to {MAX_TRIALS}"
+        return
+    asked = {case.id: case for case in header.cases}
+    other = [case.id for case in evalset.cases if not _has_same_input(asked.get(case.id), case)]
+    if other:
+        yield f"{len(other):,} cases are missing or asked otherwise than here ({_format_ids(other)})"
+    numbers: dict[str, list[int]] = {}
+    for row in run.trials:
+        numbers.setdefault(row.case_id, []).append(row.number)
+    due = list(range(header.trials))
+    uneven = [case.id for case in evalset.cases if sorted(numbers.get(case.id, [])) != due]
+    if uneven:
+        yield f"{len(uneven):,} cases have not {header.trials:,} trials each ({_format_ids(uneven)})"
+
+
+def _has_same_input(asked: Case | None, case: Case) -> bool:
+    return asked is not None and (asked.input, asked.metadata) == (case.input, case.metadata)
+
+
+def _format_ids(case_ids: list[str]) -> str:
+    return ", ".join(case_ids[:5]) + (", ..." if len(case_ids) > 5 else "")
+
+
+def _sanitize_header(header: RunHeader, evalset: EvalSet, path: str) -> RunHeader:
+    """A header that claims nothing but which agent it was, which is only shown."""
+    return RunHeader(
+        # An id becomes part of commands that are offered to be typed.
+        id=header.id if _PLAIN_ID.fullmatch(header.id) else "from-elsewhere",
+        evalset=evalset.name,
+        evalset_path=path,
+        evalset_digest="",
+        cases=evalset.cases,
+        metrics=(),
+        gate=(),
+        trials=header.trials,
+        agent_kind=header.agent_kind,
+        agent_entrypoint=header.agent_entrypoint,
+        agent_digest=header.agent_digest,
+        agent_version=header.agent_version,
+        settings={"trials": header.trials},
+        created=header.created,
+        evalkit_version=header.evalkit_version,
+        git_commit=header.git_commit,
+        git_dirty=header.git_dirty,
+        cases_in_set=len(evalset.cases),
+    )

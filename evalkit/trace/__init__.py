@@ -1,0 +1,1 @@
+"""Collect spans, normalize them and query them."""

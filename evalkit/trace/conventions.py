@@ -1,0 +1,161 @@
+"""The names under which agents tell of their steps, and the fields of a Span they are read into.
+
+Four vocabularies, of each also what it was called before: OpenTelemetry's GenAI conventions
+(semantic-conventions-genai 2026-06, and semconv 1.26 to 1.41), OpenInference, Vercel's AI SDK, and
+OpenLLMetry. A name that comes earlier wins; `evalkit.*` is what `evalkit.span` writes.
+"""
+
+from __future__ import annotations
+
+from evalkit.core.spans import SpanKind
+
+FIELD_ALIASES: dict[str, tuple[str, ...]] = {
+    "tool": (
+        "evalkit.tool",
+        "gen_ai.tool.name",
+        "ai.toolCall.name",
+        "tool_call.function.name",
+        "tool.name",
+    ),
+    "model": (
+        "evalkit.model",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "llm.model_name",
+        "embedding.model_name",
+        "ai.model.id",
+    ),
+    "prompt": (
+        "evalkit.prompt",
+        "gen_ai.prompt.name",
+        "llm.prompt_template.name",
+        "prompt.name",
+        "prompt.id",
+        "langfuse.observation.prompt.name",
+        "traceloop.prompt.key",
+    ),
+    "temperature": ("evalkit.temperature", "gen_ai.request.temperature", "ai.settings.temperature"),
+    "input_tokens": (
+        "evalkit.input_tokens",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.token_count.prompt",
+        "llm.usage.prompt_tokens",
+        "ai.usage.inputTokens",
+        "ai.usage.promptTokens",
+    ),
+    "output_tokens": (
+        "evalkit.output_tokens",
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+        "llm.usage.completion_tokens",
+        "ai.usage.outputTokens",
+        "ai.usage.completionTokens",
+    ),
+    "cost_usd": (
+        "evalkit.cost_usd",
+        "gen_ai.usage.cost",
+        "gen_ai.cost.total_cost",
+        "llm.cost.total",
+        "operation.cost",
+    ),
+    "arguments": (
+        "evalkit.arguments",
+        "gen_ai.tool.call.arguments",
+        "ai.toolCall.args",
+        "ai.toolCall.input",
+        "tool_call.function.arguments",
+        "tool_arguments",
+        "gen_ai.input.messages",
+        "gen_ai.retrieval.query.text",
+        "input.value",
+        "traceloop.entity.input",
+        "ai.prompt.messages",
+        "ai.prompt",
+        "tool.parameters",
+    ),
+    "result": (
+        "evalkit.result",
+        "gen_ai.tool.call.result",
+        "ai.toolCall.result",
+        "ai.toolCall.output",
+        "tool_response",
+        "gen_ai.output.messages",
+        "gen_ai.retrieval.documents",
+        "output.value",
+        "traceloop.entity.output",
+        "ai.response.text",
+    ),
+    "user_id": (
+        "evalkit.user_id",
+        "user.id",
+        "enduser.id",
+        "langfuse.user.id",
+        "ai.telemetry.metadata.userId",
+        "traceloop.association.properties.user_id",
+    ),
+    "session_id": (
+        "evalkit.session_id",
+        "session.id",
+        "gen_ai.conversation.id",
+        "langfuse.session.id",
+        "ai.telemetry.metadata.sessionId",
+        "traceloop.association.properties.session_id",
+    ),
+    "error_type": ("error.type", "exception.type"),
+}
+"""The fields of a Span, each with the names it may come under."""
+
+KIND_ATTRIBUTES = (
+    "evalkit.kind",
+    "gen_ai.operation.name",
+    "openinference.span.kind",
+    "traceloop.span.kind",
+    "ai.operationId",
+    "llm.request.type",
+)
+"""Where it may stand what kind of step a span is; the first that is known below decides."""
+
+KIND_ALIASES: dict[str, SpanKind] = {
+    "agent": "agent",
+    "model": "model",
+    "tool": "tool",
+    "retrieval": "retrieval",
+    "step": "step",
+    # gen_ai.operation.name
+    "chat": "model",
+    "generate_content": "model",
+    "text_completion": "model",
+    "completion": "model",
+    "embeddings": "model",
+    "response": "model",
+    "invoke_agent": "agent",
+    "create_agent": "agent",
+    "invoke_workflow": "agent",
+    "execute_tool": "tool",
+    "running tool": "tool",
+    # openinference.span.kind; agent, tool and chain are spelt as elsewhere
+    "llm": "model",
+    "embedding": "model",
+    "retriever": "retrieval",
+    "reranker": "retrieval",
+    "search_memory": "retrieval",
+    "chain": "step",
+    # traceloop.span.kind
+    "workflow": "agent",
+    "task": "step",
+    # ai.operationId
+    "ai.toolcall": "tool",
+    "ai.generatetext.dogenerate": "model",
+    "ai.streamtext.dostream": "model",
+    "ai.generateobject.dogenerate": "model",
+    "ai.streamobject.dostream": "model",
+    "ai.embed.doembed": "model",
+    "ai.embedmany.doembed": "model",
+    "ai.generatetext": "agent",
+    "ai.streamtext": "agent",
+    "ai.generateobject": "agent",
+    "ai.streamobject": "agent",
+}
+"""What such a value, in small letters, says."""

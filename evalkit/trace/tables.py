@@ -1,0 +1,195 @@
+"""Stored runs as tables that DuckDB can be asked about: runs, trials, scores, spans.
+
+Spans of a finished run are in a Parquet file of its own, with what is asked most about their trial
+beside each; 1,000 such files are searched in a third of a second, so there is no index to keep. The
+other tables are read from the runs' own JSON when a question names them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+RUNS_SQL = """
+select id as run, evalset, evalset_path, agent_kind, agent_entrypoint, agent_version,
+    coalesce(git_commit, '') as git_commit, coalesce(git_dirty, false) as git_dirty, created, trials, evalkit_version,
+    parse_dirpath(filename) as folder
+from read_json({files}, format = 'unstructured', filename = true, columns = {{
+    id: 'VARCHAR', evalset: 'VARCHAR', evalset_path: 'VARCHAR', agent_kind: 'VARCHAR',
+    agent_entrypoint: 'VARCHAR', agent_version: 'VARCHAR', git_commit: 'VARCHAR',
+    git_dirty: 'BOOLEAN', created: 'TIMESTAMP', trials: 'INTEGER', evalkit_version: 'VARCHAR'
+}}, maximum_object_size = 268435456)
+"""
+
+# What `records.Trial.state` and `samples.trial_state` say, in SQL; a test holds them together.
+TRIALS_SQL = """
+with told as (
+    select *, parse_dirpath(filename) as folder, row_number() over () as line
+    from read_json({files}, format = 'newline_delimited', ignore_errors = true, filename = true,
+        maximum_object_size = 134217728, columns = {{
+            case_id: 'VARCHAR', number: 'INTEGER', attempts: 'INTEGER',
+            output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
+                "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
+                error STRUCT(kind VARCHAR, message VARCHAR))',
+            scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR,
+                state VARCHAR)[]'
+        }})
+), latest as (
+    select *, list_transform(coalesce(scores, []), lambda s: case
+        when coalesce(s.state, 'scored') = 'scored' and coalesce(abs(s."value"), 1e300) > 1e100
+        then 'metric_error' else coalesce(s.state, 'scored') end) as states
+    from told where case_id is not null
+    qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
+), stated as (
+    select *, case
+        when output.error is not null then 'agent_error'
+        when list_contains(states, 'judge_error') then 'judge_error'
+        when list_contains(states, 'metric_error') then 'metric_error'
+        when list_contains(states, 'unscored') then 'unscored'
+        when list_contains(states, 'scored') then 'scored'
+        else 'skipped' end as state
+    from latest
+)
+select run, agent_version, evalset, case_id, number as trial, state,
+    state = 'scored' and not coalesce(
+        list_contains(list_transform(scores, lambda s: s.passed), false), false) as passed,
+    coalesce(output.text, '') as text, coalesce(output.latency_s, 0) as latency_s,
+    output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
+    output."usage".output_tokens as output_tokens, coalesce(attempts, 1) as attempts,
+    coalesce(output.error.kind, '') as error_type, coalesce(output.error.message, '') as error,
+    scores, folder
+from stated join ({runs}) using (folder)
+"""
+
+SCORES_SQL = """
+select run, agent_version, evalset, case_id, trial, s.metric as metric,
+    coalesce(s.state, 'scored') as state, s."value" as "value", s.passed as passed,
+    coalesce(s.explanation, '') as explanation
+from (select run, agent_version, evalset, case_id, trial, unnest(scores) as s from ({trials}))
+"""
+
+SPAN_TABLE_COLUMNS = {
+    "run": "VARCHAR",
+    "agent_version": "VARCHAR",
+    "evalset": "VARCHAR",
+    "case_id": "VARCHAR",
+    "trial": "INTEGER",
+    "state": "VARCHAR",
+    "passed": "BOOLEAN",
+    "trial_latency_s": "DOUBLE",
+    "trial_error_type": "VARCHAR",
+    "id": "VARCHAR",
+    "parent_id": "VARCHAR",
+    "name": "VARCHAR",
+    "kind": "VARCHAR",
+    "start_s": "DOUBLE",
+    "duration_s": "DOUBLE",
+    "error_type": "VARCHAR",
+    "error": "VARCHAR",
+    "tool": "VARCHAR",
+    "model": "VARCHAR",
+    "prompt": "VARCHAR",
+    "temperature": "DOUBLE",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "cost_usd": "DOUBLE",
+    "arguments": "JSON",
+    "result": "JSON",
+    "user_id": "VARCHAR",
+    "session_id": "VARCHAR",
+    "attributes": "JSON",
+}
+"""The columns of `spans`; those before `id` are the trial's."""
+
+_SPAN_ONLY_COLUMNS = list(SPAN_TABLE_COLUMNS)[list(SPAN_TABLE_COLUMNS).index("id") :]
+_EMPTY_VALUES = {"VARCHAR": "''", "DOUBLE": "0"}
+
+SPANS_SQL = """
+with told as (
+    select *, parse_dirpath(filename) as folder, row_number() over () as line
+    from read_json({files}, format = 'newline_delimited', ignore_errors = true, filename = true,
+        maximum_object_size = 134217728,
+        columns = {{case_id: 'VARCHAR', number: 'INTEGER', spans: 'STRUCT({fields})[]'}})
+), latest as (
+    select * from told where case_id is not null
+    qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
+), flat as (select folder, case_id, number as trial, unnest(spans) as s from latest)
+select t.run, t.agent_version, t.evalset, t.case_id, t.trial, t.state, t.passed,
+    t.latency_s as trial_latency_s, t.error_type as trial_error_type, {own}
+from flat join ({trials}) t using (folder, case_id, trial)
+"""
+
+
+def select_runs(folders: Sequence[Path]) -> str:
+    """What runs set out to do, one row each."""
+    return RUNS_SQL.format(files=_list_files_sql(folders, "run.json"))
+
+
+def select_trials(folders: Sequence[Path]) -> str:
+    """Every stored trial with the state it is counted in."""
+    return TRIALS_SQL.format(
+        files=_list_files_sql(folders, "trials.jsonl"), runs=select_runs(folders)
+    )
+
+
+def select_scores(folders: Sequence[Path]) -> str:
+    """Every score."""
+    return SCORES_SQL.format(trials=select_trials(folders))
+
+
+def select_jsonl_spans(folders: Sequence[Path]) -> str:
+    """Every span of some runs, read from what the runs wrote line by line."""
+    defaults = {"kind": "'step'", **dict.fromkeys(("input_tokens", "output_tokens"), "null")}
+    unknown = ("temperature", "cost_usd", "arguments", "result", "attributes")
+    defaults |= dict.fromkeys(unknown, "null")
+    own = ", ".join(
+        f"coalesce(s.{name}, {defaults.get(name) or _EMPTY_VALUES[SPAN_TABLE_COLUMNS[name]]}) as {name}"
+        for name in _SPAN_ONLY_COLUMNS
+    )
+    return SPANS_SQL.format(
+        files=_list_files_sql(folders, "spans.jsonl"),
+        fields=", ".join(f"{name} {SPAN_TABLE_COLUMNS[name]}" for name in _SPAN_ONLY_COLUMNS),
+        own=own,
+        trials=select_trials(folders),
+    )
+
+
+def select_parquet_spans(folders: Sequence[Path]) -> str:
+    """Every span of some finished runs, from their Parquet files."""
+    files = _list_files_sql(folders, "spans.parquet")
+    return f"select {', '.join(SPAN_TABLE_COLUMNS)} from read_parquet({files})"  # noqa: S608 - our own names
+
+
+def select_no_spans() -> str:
+    """No spans, in the columns that spans have."""
+    columns = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
+    return f"select {', '.join(columns)} where false"
+
+
+def write_parquet(folder: Path) -> None:
+    """Store the spans of a finished run by columns; without that they are read line by line."""
+    path = folder / "spans.parquet"
+    partial = folder / f".spans.parquet.{os.getpid()}"
+    with contextlib.suppress(duckdb.Error, OSError):
+        try:
+            with duckdb.connect() as connection:
+                connection.execute(
+                    f"copy ({select_jsonl_spans([folder])}) to {quote_sql(str(partial))} "
+                    f"(format parquet, compression zstd)"
+                )
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _list_files_sql(folders: Sequence[Path], name: str) -> str:
+    return f"[{', '.join(quote_sql(str(folder / name)) for folder in folders)}]"
+
+
+def quote_sql(text: str) -> str:
+    """A text as SQL spells it."""
+    return "'" + text.replace("'", "''") + "'"

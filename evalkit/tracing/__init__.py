@@ -1,1 +1,0 @@
-"""What agents tell of their steps, by whichever convention, collected and turned into spans."""

@@ -1,0 +1,96 @@
+"""A Python agent as the worker calls it: a request as JSON in, the function's own reply out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from evalkit.worker.object_loader import (
+    BadReply,
+    LoadFailure,
+    is_async,
+    read_signature,
+    run_user_code,
+)
+
+CallArguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+
+_CONTEXT_KEYS = ("case_id", "trial", "seed", "metadata", "messages")
+
+
+def _with_prompt(prompt: object, _context: object) -> CallArguments:
+    return (prompt,), {}
+
+
+def _with_named_context(prompt: object, context: object) -> CallArguments:
+    return (prompt,), {"context": context}
+
+
+def _with_both(prompt: object, context: object) -> CallArguments:
+    return (prompt, context), {}
+
+
+def _fits(signature: inspect.Signature, arguments: CallArguments) -> bool:
+    try:
+        signature.bind(*arguments[0], **arguments[1])
+    except TypeError:
+        return False
+    return True
+
+
+def _choose_layout(function: Callable[..., object]) -> Callable[..., CallArguments]:
+    """Prompt alone where that is enough; the context where a parameter asks for it."""
+    signature = read_signature(function)
+    if signature is None:
+        return _with_prompt
+    if "context" in signature.parameters and _fits(signature, _with_named_context("", {})):
+        return _with_named_context
+    for layout in (_with_prompt, _with_both):
+        if _fits(signature, layout("", {})):
+            return layout
+    raise LoadFailure(
+        f"it cannot be called as (prompt) or (prompt, context): its parameters are {signature}."
+    )
+
+
+class AgentTarget:
+    """An entrypoint and how it wants to be called.
+
+    The entrypoint is a function, an object with `__call__`, or a class of such objects, which is
+    instantiated once. It gets the prompt: text, or the list of messages of a conversation. A second
+    parameter without a default, or one called `context`, gets a mapping of case_id, trial, seed,
+    metadata and messages.
+    """
+
+    def __init__(self, found: object) -> None:
+        if inspect.isclass(found):
+            found = run_user_code(found)
+        if not callable(found):
+            raise LoadFailure(f"it is {type(found).__name__!r}, which cannot be called.")
+        self.function: Callable[..., object] = found
+        self.is_async = is_async(found)
+        self._lay_out = _choose_layout(found)
+        signature = read_signature(found)
+        self.description = {
+            "is_async": self.is_async,
+            "parameters": list(signature.parameters) if signature else [],
+        }
+
+    def read_payload(self, payload: Mapping[str, Any]) -> CallArguments:
+        """Lay out one request as the entrypoint's positional and named arguments."""
+        prompt = payload["messages"] if payload["is_conversation"] else payload["text"]
+        return self._lay_out(prompt, {key: payload[key] for key in _CONTEXT_KEYS})
+
+    def to_json(self, value: object) -> object:
+        """Refuse what is no reply at all; what a mapping holds is checked where it is read.
+
+        Raises:
+            BadReply: it is neither text nor a mapping.
+        """
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Mapping):
+            return dict(value)
+        kind = "None" if value is None else f"an object of type {type(value).__name__!r}"
+        raise BadReply(f"the agent returned {kind}. Return text, or a mapping with `output`.")

@@ -1,0 +1,58 @@
+"""Sets the limits given as NAME=VALUE before `--` on itself, then becomes the command behind it.
+
+Started by its path, so that it need not import evalkit.
+"""
+
+import contextlib
+import os
+import resource
+import sys
+
+BYTES_PER_MB = 2**20
+NOT_EXECUTABLE = 126
+
+
+def count_threads() -> int:
+    """The threads of this user's processes, which a limit on processes counts in."""
+    count = 0
+    for entry in os.scandir("/proc"):
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{entry.name}/task"))  # noqa: PTH208 - no pathlib here
+        except OSError:  # it ended meanwhile
+            continue
+    return count
+
+
+def set_limit(name: int, most: int) -> None:
+    """Set a limit, or leave the stricter one that there is."""
+    _, hard = resource.getrlimit(name)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(name, (most, most))
+
+
+def main(arguments: list[str]) -> None:
+    """Set the limits and become the command."""
+    split = arguments.index("--")
+    given = dict(pair.split("=", 1) for pair in arguments[:split])
+    set_limit(resource.RLIMIT_CORE, 0)
+    set_limit(resource.RLIMIT_CPU, int(given["cpu_s"]))
+    set_limit(resource.RLIMIT_FSIZE, int(given["file_mb"]) * BYTES_PER_MB)
+    # What is reserved and never used, as V8 does with gigabytes, is no data; elsewhere than on Linux
+    # only the address space as a whole can be limited, if that.
+    memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and refuses it
+        set_limit(memory, int(given["memory_mb"]) * BYTES_PER_MB)
+    if os.path.isdir("/proc/self/task"):  # noqa: PTH112 - no pathlib here
+        set_limit(resource.RLIMIT_NPROC, count_threads() + int(given["processes"]))
+    command = arguments[split + 1 :]
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        sys.exit(NOT_EXECUTABLE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

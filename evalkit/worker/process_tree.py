@@ -1,0 +1,102 @@
+"""Process ids and marks in, dead process trees out, whatever the processes did to get away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+MARK_VARIABLE = "EVALKIT_CALL"
+"""Set in the environment of every child; a daemonised grandchild is known by it."""
+
+POLL_INTERVAL_S = 0.02
+
+
+async def kill_process_tree(pid: int, *, grace_s: float = 0.5) -> None:
+    """Kill the process that leads session `pid`, its session and its descendants.
+
+    They get SIGTERM, then SIGKILL when `grace_s` is over or the waiting is cancelled. A descendant
+    that left the session with setsid is found through its parents, so call this while `pid` still
+    lives; what had daemonised before is found by `kill_marked` only. Waiting for `pid` (reaping it)
+    stays with whoever started it.
+    """
+    tree = list_process_tree(pid)
+    try:
+        if grace_s > 0:
+            _send_signal(tree, signal.SIGTERM)
+            for _ in range(round(grace_s / POLL_INTERVAL_S)):
+                if not any(map(_is_alive, tree)):
+                    break
+                await asyncio.sleep(POLL_INTERVAL_S)
+    finally:
+        # A process may have forked since it was listed.
+        _send_signal([*list_process_tree(pid), *tree], signal.SIGKILL)
+
+
+def kill_marked_processes(mark: str) -> int:
+    """SIGKILL every process started under `mark` or a part of it (`mark/...`); return how many.
+
+    The mark is read from the environment a process was started with, which forks, setsid and
+    daemonising keep. A process that was given a new environment on purpose escapes.
+    """
+    marked = []
+    for process in psutil.process_iter():
+        with _ignore_gone_process():
+            value = process.environ().get(MARK_VARIABLE, "")
+            if value == mark or value.startswith(f"{mark}/"):
+                marked.append(process)
+    others = [process for process in marked if process.pid != os.getpid() and _is_alive(process)]
+    _send_signal(others, signal.SIGKILL)
+    return len(others)
+
+
+def list_process_tree(pid: int) -> list[psutil.Process]:
+    """List the live processes of the session that `pid` leads, and all their descendants.
+
+    Nothing is listed when `pid` leads no session of its own (it ended and the id went to another
+    process), nor is this process itself.
+    """
+    if pid == os.getsid(0):
+        return []
+    found: dict[int, psutil.Process] = {}
+    for member_pid in psutil.pids():
+        with _ignore_gone_process():
+            if os.getsid(member_pid) == pid:
+                found[member_pid] = psutil.Process(member_pid)
+    for member in list(found.values()):
+        with _ignore_gone_process():
+            found.update((child.pid, child) for child in member.children(recursive=True))
+    return list(found.values())
+
+
+def count_session_processes(pid: int) -> int:
+    """How many processes are in the session that `pid` leads."""
+    count = 0
+    for member_pid in psutil.pids():
+        with _ignore_gone_process():
+            count += os.getsid(member_pid) == pid
+    return count
+
+
+def _send_signal(processes: list[psutil.Process], signal_number: signal.Signals) -> None:
+    for process in processes:
+        with _ignore_gone_process():
+            process.send_signal(signal_number)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+@contextmanager
+def _ignore_gone_process() -> Iterator[None]:
+    """Pass over a process that ended meanwhile, or that another user owns."""
+    with suppress(psutil.Error, ProcessLookupError, PermissionError):
+        yield

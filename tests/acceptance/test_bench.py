@@ -1,0 +1,102 @@
+"""Every benchmark runs to its end and prints a table of what it measured."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import TESTS
+
+BENCH = TESTS / "bench"
+
+TABLES = {
+    "startup": [["bare typer hello", "evalkit --version", "evalkit --help"]],
+    "overhead": [
+        ["200 cases, 10 and 3 trials, 5 thresholds"],
+        ["10", "20"],
+        ["10 to 20"],
+    ],
+    "judging": [["python agent", "http agent"]],
+    "traces": [
+        [
+            "evalkit.span",
+            "OpenTelemetry SDK, with its own cost",
+            "OTLP, protobuf",
+            "OTLP, JSON with gzip",
+        ],
+        [
+            "failing, version v3, tool refund_order",
+            "the same with error Timeout, slower than 1 s",
+            "one user's failing traces",
+            "SQL over all spans",
+            "SQL over all trials",
+        ],
+    ],
+    "latency": [
+        [
+            "plain aiohttp",
+            "evalkit, http agent",
+            "evalkit, python async agent",
+            "evalkit, python sync agent",
+        ]
+    ],
+}
+"""The rows of each table of each benchmark; plain scripts by other libraries may come on top."""
+
+
+CALIBRATION_COLUMNS = 14
+
+
+def read_tables(markdown: str) -> list[list[list[str]]]:
+    """The cells of every Markdown table in a text, without head and rule."""
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", markdown, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[2:]]
+        for block in blocks
+    ]
+
+
+def run_quickly(name: str, tmp_path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, BENCH / f"{name}.py", "--quick"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_benchmark_prints_its_table(name: str, tmp_path: Path) -> None:
+    tables = read_tables(run_quickly(name, tmp_path))
+    labels = [[row[0] for row in table if "httpx" not in row[0]] for table in tables]
+    assert labels == TABLES[name]
+    for table in tables:
+        for row in table:
+            assert re.fullmatch(r"-?\d[\d.]*", row[1]), row
+
+
+def test_the_calibration_of_the_gate_prints_one_table_of_every_kind_of_change(
+    tmp_path: Path,
+) -> None:
+    (table,) = read_tables(run_quickly("gate_calibration", tmp_path))
+    kinds = {re.sub(r".* K=(\S+) (\w+).*", r"\1 \2", row[0]) for row in table}
+    changes = ("unchanged", "diffuse", "concentrated", "churn")
+    assert kinds >= {f"{trials} {change}" for trials in (1, 3, "auto") for change in changes}
+    for row in table:
+        assert len(row) == CALIBRATION_COLUMNS
+        assert sum(map(float, row[2:5])) == pytest.approx(100), row
+
+
+def test_every_benchmark_is_tested() -> None:
+    scripts = {path.stem for path in BENCH.glob("*.py") if "wants_quick(" in path.read_text()}
+    assert scripts - {"measuring"} == set(TABLES)

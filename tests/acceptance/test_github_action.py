@@ -1,0 +1,262 @@
+"""The GitHub Action and the workflows that init writes: pinned, sparing of permissions, and true to the gate."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.acceptance.test_repository import (
+    PIN,
+    PINNED_ACTION,
+    ROOT,
+    WORKFLOWS,
+    steps_of,
+    write_program,
+)
+from tests.conftest import Project
+from tests.support.paths import ROOT
+
+TEMPLATES = ROOT / "evalkit" / "ci" / "templates"
+ACTION = ROOT / ".github" / "actions" / "evalkit"
+NAMES = ("trusted", "answers", "gate")
+
+every_template = pytest.mark.parametrize("name", NAMES)
+
+
+def read_template(name: str) -> dict[Any, Any]:
+    workflow = yaml.safe_load((TEMPLATES / f"{name}.yml").read_text())
+    assert isinstance(workflow, dict)
+    return workflow
+
+
+def action_steps() -> list[dict[str, Any]]:
+    steps = yaml.safe_load((ACTION / "action.yml").read_text())["runs"]["steps"]
+    assert isinstance(steps, list)
+    return steps
+
+
+def all_steps(name: str) -> list[dict[str, Any]]:
+    return action_steps() if name == "action" else list(steps_of(read_template(name)))
+
+
+def test_the_package_carries_the_action_as_it_is() -> None:
+    for path in ACTION.iterdir():
+        assert path.read_bytes() == (TEMPLATES / "action" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "action"])
+def test_whatever_is_used_is_pinned_and_no_input_reaches_a_shell(name: str) -> None:
+    steps = all_steps(name)
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert [each for each in used if not PINNED_ACTION.match(each)] in (
+        [],
+        ["./.github/actions/evalkit"],
+    )
+    assert [step["run"] for step in steps if "${{" in step.get("run", "")] == []
+
+
+def test_pins_are_those_of_our_own_workflows() -> None:
+    ours = {pin for path in WORKFLOWS for pin in PIN.findall(path.read_text())}
+    files = [TEMPLATES / f"{name}.yml" for name in NAMES] + [ACTION / "action.yml"]
+    pins = {pin for path in files for pin in PIN.findall(path.read_text())}
+    assert len(pins) == 5
+    versions: dict[str, set[tuple[str, str]]] = {}
+    for action, commit, version in ours | pins:
+        versions.setdefault(action, set()).add((commit, version))
+    assert all(len(each) == 1 for each in versions.values()), versions
+
+
+@every_template
+def test_a_template_gives_a_job_no_more_than_it_needs(name: str) -> None:
+    workflow = read_template(name)
+    assert workflow["permissions"] == {"contents": "read"}
+    [job] = workflow["jobs"].values()
+    may_write = {scope for scope, what in job.get("permissions", {}).items() if what == "write"}
+    assert (
+        may_write
+        == {
+            "trusted": {"pull-requests"},
+            "answers": set(),
+            "gate": {"pull-requests", "statuses"},
+        }[name]
+    )
+    assert "pull_request_target" not in workflow[True]
+    assert 0 < job["timeout-minutes"] <= 60
+    for step in job["steps"]:
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+            assert "ref" not in step["with"]
+
+
+def test_with_forks_whoever_runs_their_code_has_no_secret_and_whoever_has_one_runs_none() -> None:
+    answers, gate = (TEMPLATES / f"{name}.yml" for name in ("answers", "gate"))
+    assert "secrets." not in answers.read_text()
+    assert "github.token" not in answers.read_text()
+    workflow = read_template("gate")
+    assert set(workflow[True]) == {"workflow_run"}
+    assert workflow[True]["workflow_run"]["workflows"] == [read_template("answers")["name"]]
+    steps = all_steps("gate")
+    [upload] = [s for s in all_steps("answers") if "upload-artifact" in s.get("uses", "")]
+    [download] = [s for s in steps if "download-artifact" in s.get("uses", "")]
+    assert upload["with"]["name"] == download["with"]["name"]
+    # Unpacked outside of the checkout, where no file of it can stand in for one of ours.
+    assert download["with"]["path"].startswith("${{ runner.temp }}/")
+    assert steps[-1]["with"]["answers"] == download["with"]["path"]
+    assert not re.search(r"head_ref|head\.ref|head_branch", gate.read_text())
+
+
+def test_reports_are_kept_and_the_gate_decides_last_whatever_happened() -> None:
+    *_, keep, last = action_steps()
+    assert keep["if"].startswith("${{ !cancelled()")
+    assert keep["with"]["include-hidden-files"] is True
+    assert last["if"] == "${{ !cancelled() }}"
+    assert last["run"] == 'exit "$EXIT_CODE"'
+    assert last["env"] == {"EXIT_CODE": "${{ steps.run.outputs.exit-code }}"}
+    stopped = subprocess.run(["bash", "-ec", last["run"]], env={"EXIT_CODE": ""}, check=False)
+    assert stopped.returncode != 0
+
+
+def read_outputs(path: Path) -> dict[str, str]:
+    """As the runner reads them: name, delimiter, lines up to it."""
+    found = re.findall(r"^([\w-]+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.MULTILINE | re.DOTALL)
+    return {name: value for name, _, value in found}
+
+
+class Step:
+    """The step of the action that runs evalkit, in a project, with an `evalkit` on PATH."""
+
+    def __init__(self, project: Project, evalkit: str) -> None:
+        self.project = project
+        self.temporary = project.folder.parent
+        write_program(self.temporary / "bin" / "evalkit", evalkit)
+        self.output = self.temporary / "output"
+
+    def run(self, **inputs: str) -> subprocess.CompletedProcess[str]:
+        self.output.write_text("")
+        environ = self.project.environ(
+            {
+                **{f"EVALKIT_{name}": text for name, text in inputs.items()},
+                "GITHUB_OUTPUT": str(self.output),
+                "GITHUB_STEP_SUMMARY": str(self.temporary / "summary.md"),
+            }
+        )
+        environ["PATH"] = f"{self.temporary / 'bin'}:{environ['PATH']}"
+        return subprocess.run(
+            [sys.executable, str(ACTION / "run.py")],
+            cwd=self.project.folder,
+            env=environ,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [
+        ([0, 0], 0),
+        ([0, 1], 1),
+        ([3, 1], 1),
+        ([0, 3], 3),
+        ([4, 3], 4),
+        ([1, 2], 2),
+        ([2, 70], 70),
+        ([130, 1], 130),
+        ([5, 0], 5),
+        ([0, 9], 9),
+        ([], 2),
+    ],
+)
+def test_of_several_sets_the_worst_code_counts(
+    project: Project, codes: list[int], worst: int
+) -> None:
+    step = Step(project, 'exit "${2%.yaml}"')
+    done = step.run(SETS="\n".join(f"{code}.yaml" for code in codes))
+    assert done.returncode == 0, done.stderr
+    outputs = read_outputs(step.output)
+    assert (outputs["exit-code"], outputs["verdict"]) == (str(worst), "undecided")
+
+
+def test_only_the_comment_gets_the_token_that_may_write_and_all_decide_alike(
+    project: Project,
+) -> None:
+    log = project.folder / "log"
+    step = Step(
+        project,
+        f'echo "$1 ${{GITHUB_TOKEN-none}} ${{EVALKIT_COMMENT_TOKEN-none}} $*" >> {log}\n'
+        """[ "$1" = run ] && echo '{"run": {"id": "r1"}, "outcome": "pass"}'; exit 0""",
+    )
+    step.run(SETS="a.yaml", COMMENT="changed", COMMENT_TOKEN="secret", BASE="x y", ARGS="-k 'a b'")
+    lines = log.read_text().splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["run", "none", "none"],
+        ["gate", "none", "none"],
+        ["comment", "secret", "none"],
+    ]
+    assert all("--base=x y" in line for line in lines)
+    assert lines[0].endswith("-k a b")
+    assert "--only-changes" in lines[2]
+    log.unlink()
+    step.run(
+        SETS="a.yaml",
+        COMMENT="always",
+        COMMENT_TOKEN="secret",
+        ARGS="--trials 3 --baseline b.jsonl --allow-missing-baseline --base=main",
+    )
+    decided = "--baseline b.jsonl --allow-missing-baseline --base=main"
+    assert [line.endswith(decided) for line in log.read_text().splitlines()] == [True] * 3
+    log.unlink()
+    step.run(SETS="a.yaml", COMMENT="never", COMMENT_TOKEN="secret")
+    assert "secret" not in log.read_text()
+
+
+def test_a_value_cannot_end_its_own_output(project: Project) -> None:
+    step = Step(
+        project, """echo '{"outcome": "pass\\nend-\\nexit-code=0", "metrics": []}'; exit 1"""
+    )
+    step.run(SETS="a\n.yaml")
+    outputs = read_outputs(step.output)
+    assert set(outputs) == {"verdict", "exit-code", "report", "metrics"}
+    assert outputs["exit-code"] == "1"
+
+
+def test_the_step_runs_a_set_with_all_reports_and_fails_no_earlier_than_it_has_to(
+    project: Project,
+) -> None:
+    project.evalkit("baseline", "echo.yaml", "--trials", "3")
+    project.write(
+        "agent.py", "def answer(text):\n    return text.upper() if text != 'two' else '?'\n"
+    )
+    step = Step(project, f'exec {sys.executable} -m evalkit "$@"')
+    done = step.run(SETS="echo.yaml", ARGS="--trials 1", COMMENT="always", COMMENT_TOKEN="t")
+    assert done.returncode == 0, done.stderr
+    outputs = read_outputs(step.output)
+    assert (outputs["verdict"], outputs["exit-code"]) == ("fail", "1")
+    assert json.loads(outputs["metrics"])["echo.yaml"]["exact_match"] == pytest.approx(2 / 3)
+    assert "::error file=echo.yaml,line=6" in done.stdout
+    assert "FAIL" in (step.temporary / "summary.md").read_text()
+    reports = {path.name for path in (project.folder / outputs["report"] / "1-echo").iterdir()}
+    assert reports == {"junit.xml", "report.html", "cases.csv", "ctrf.json", "report.json"}
+    assert (
+        "GITHUB_REPOSITORY" in done.stderr
+    )  # the comment had nowhere to go, and nothing came of it
+
+
+def test_the_step_decides_on_answers_that_were_made_elsewhere(project: Project) -> None:
+    assert project.evalkit("ask", "echo.yaml", "--run-id", "answers").code == 0
+    elsewhere = (project.folder / ".evalkit/runs/answers").rename(project.folder.parent / "answers")
+    step = Step(project, f'exec {sys.executable} -m evalkit "$@"')
+    step.run(SETS="echo.yaml", ANSWERS=str(elsewhere))
+    outputs = read_outputs(step.output)
+    assert (outputs["verdict"], outputs["exit-code"]) == ("pass", "0")
+    (elsewhere / "summary.json").unlink()
+    step.run(SETS="echo.yaml", ANSWERS=str(elsewhere))
+    outputs = read_outputs(step.output)
+    assert (outputs["verdict"], outputs["exit-code"]) == ("undecided", "3")

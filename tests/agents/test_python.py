@@ -1,0 +1,245 @@
+"""Agents that are Python code, opened and asked as a run does it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from evalkit.agents.registry import check_agent, describe_entrypoint, open_agent
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec, Turn
+from evalkit.core.literals import Json
+from evalkit.core.location import Location
+from evalkit.core.run import RunEnvironment
+from evalkit.core.spans import ToolCall, Usage
+from evalkit.core.trial import Output, Request
+
+WHERE = Location(path="set.yaml", line=3)
+
+
+def spec_of(args: Json, **options: Any) -> AgentSpec:
+    given = args if isinstance(args, dict) else {"": args}
+    return AgentSpec(kind="python", args=given, where=WHERE, **options)
+
+
+def request_of(*turns: Turn, **options: Any) -> Request:
+    turns = turns or (Turn(role="user", content="How long?"),)
+    defaults: dict[str, Any] = {
+        "case_id": "refund",
+        "trial": 2,
+        "metadata": {"tier": "gold"},
+        "timeout_s": 10.0,
+        "seed": 11,
+    }
+    return Request(text=turns[-1].content, messages=turns, **{**defaults, **options})
+
+
+def surroundings_of(folder: Path) -> RunEnvironment:
+    return RunEnvironment(root=folder, set_folder=folder, environ=os.environ)
+
+
+def ask(
+    folder: Path,
+    source: str,
+    requests: Sequence[Request] | None = None,
+    args: Json = "./agent.py:answer",
+) -> list[Output]:
+    (folder / "agent.py").write_text(dedent(source))
+
+    async def run() -> list[Output]:
+        async with open_agent(spec_of(args), surroundings_of(folder)) as agent:
+            return [await agent.answer(request) for request in requests or [request_of()]]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def answer(text): return text.upper()",
+        "async def answer(text): return text.upper()",
+        "answer = str.upper",
+        "class answer:\n    def __call__(self, text): return text.upper()",
+        "class Bot:\n    async def __call__(self, text): return text.upper()\nanswer = Bot()",
+        "import functools\nanswer = functools.partial(lambda shout, text: text.upper(), True)",
+        "async def reply(text): return text.upper()\ndef answer(text): return reply(text)",
+        "def answer(*texts): return texts[0].upper()",
+        "def answer(text, retries=3): return text.upper() * (retries == 3)",
+        "def answer(text, **options): assert not options; return text.upper()",
+    ],
+    ids=[
+        "function", "async function", "builtin", "class", "async instance", "partial",
+        "function that returns a coroutine", "star", "default", "options",
+    ],
+)  # fmt: skip
+def test_an_entrypoint_may_be_anything_that_can_be_called(tmp_path: Path, source: str) -> None:
+    [output] = ask(tmp_path, source)
+    assert output.error is None
+    assert output.text == "HOW LONG?"
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "text, context",
+        "text, about",
+        "text, *, context",
+        "text, k=1, context=None",
+        "text, context={}",
+    ],
+)
+def test_an_entrypoint_that_asks_for_the_context_gets_it(tmp_path: Path, signature: str) -> None:
+    name = "about" if "about" in signature else "context"
+    [output] = ask(tmp_path, f"def answer({signature}): return {{'data': {name}}}")
+    assert output.data == {
+        "case_id": "refund",
+        "trial": 2,
+        "seed": 11,
+        "metadata": {"tier": "gold"},
+        "messages": [{"role": "user", "content": "How long?"}],
+    }
+
+
+def test_a_conversation_is_given_as_messages_from_its_first_turn_on(tmp_path: Path) -> None:
+    hello = Turn(role="user", content="hello")
+    turns = [hello, Turn(role="assistant", content="hi"), Turn(role="user", content="refund?")]
+    outputs = ask(
+        tmp_path,
+        "def answer(prompt): return {'data': prompt}",
+        [
+            request_of(hello),
+            request_of(hello, is_conversation=True),
+            request_of(*turns, is_conversation=True),
+        ],
+    )
+    assert [output.data for output in outputs] == [
+        "hello",
+        [{"role": "user", "content": "hello"}],
+        [{"role": turn.role, "content": turn.content} for turn in turns],
+    ]
+
+
+def test_a_mapping_gives_everything_an_output_can_hold(tmp_path: Path) -> None:
+    source = """
+        def answer(text):
+            return {
+                "output": "30 days",
+                "data": {"days": 30},
+                "tool_calls": [{"name": "look_up", "arguments": {"q": text}, "duration_s": 0.1}],
+                "usage": {"input_tokens": 12, "output_tokens": 3},
+                "cost_usd": 0.002,
+                "metadata": {"model": "small"},
+            }
+    """
+    [output] = ask(tmp_path, source)
+    assert output.latency_s >= 0
+    assert output == Output(
+        text="30 days",
+        data={"days": 30},
+        tool_calls=(ToolCall(name="look_up", arguments={"q": "How long?"}, duration_s=0.1),),
+        usage=Usage(input_tokens=12, output_tokens=3),
+        cost_usd=0.002,
+        metadata={"model": "small"},
+        latency_s=output.latency_s,
+    )
+
+
+def test_latency_is_the_functions_own_time(tmp_path: Path) -> None:
+    source = "import time\ndef answer(text):\n    time.sleep(0.2)\n    return text"
+    [output] = ask(tmp_path, source)
+    assert 0.2 <= output.latency_s < 1.0
+
+
+def test_an_empty_answer_is_an_answer(tmp_path: Path) -> None:
+    [output] = ask(tmp_path, "def answer(text): return ''")
+    assert output.error is None
+    assert output.text == ""
+
+
+def test_trouble_is_the_outputs_error(tmp_path: Path) -> None:
+    source = """
+        import os, time
+
+        def answer(text):
+            exec(text)
+    """
+    deeds = ["1 / 0", "os._exit(0)", "time.sleep(100)", "pass"]
+    requests = [request_of(Turn(role="user", content=deed), timeout_s=0.4) for deed in deeds]
+    outputs = ask(tmp_path, source, requests)
+    kinds = [output.error and output.error.kind for output in outputs]
+    assert kinds == ["exception", "crashed", "timeout", "bad_reply"]
+    assert not any(output.error.retryable for output in outputs if output.error)
+
+
+def test_variables_of_env_are_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(
+        "import os\ndef answer(text): return str([os.environ.get(n) for n in ('MINE', 'OTHER')])"
+    )
+
+    async def run() -> Output:
+        surroundings = RunEnvironment(
+            root=tmp_path, set_folder=tmp_path, environ={**os.environ, "MINE": "1", "OTHER": "2"}
+        )
+        spec = spec_of("./agent.py:answer", env=("MINE",))
+        async with open_agent(spec, surroundings) as agent:
+            return await agent.answer(request_of())
+
+    assert asyncio.run(run()).text == "['1', None]"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ("support_agent", "python: 'support_agent' does not say what to call."),
+        (":answer", "does not say what to call"),
+        ("support_agent:", "does not say what to call"),
+        ("support_agent:a-b", "does not say what to call"),
+        ("support-agent:answer", "'support-agent' is neither a module nor a Python file."),
+        ("./agnt.py:answer", "./agnt.py does not exist; did you mean 'agent.py'?"),
+        ("./folder.py:answer", "./folder.py is a folder"),
+        ("../outside.py:answer", "../outside.py is outside of the project"),
+        ("/etc/agent.py:answer", "/etc/agent.py is an absolute path"),
+        ({"entrypoint": "agent:answer", "processes": 0}, "'processes' is 0. Give 1 or more."),
+        ({"entrypoint": "agent:answer", "procesess": 2}, "Did you mean 'processes'?"),
+        ({"processes": 2}, "'entrypoint' is missing"),
+        ({"entrypoint": 3}, "'entrypoint' must be text"),
+    ],
+)
+def test_check_finds_what_is_wrong_without_importing(tmp_path: Path, args: Json, says: str) -> None:
+    root = tmp_path / "project"
+    (root / "folder.py").mkdir(parents=True)
+    (root / "agent.py").write_text("raise AssertionError('imported')")
+    (tmp_path / "outside.py").touch()
+    [problem] = check_agent(spec_of(args), (), surroundings_of(root))
+    assert says in problem.message
+    assert problem.where == WHERE
+
+
+def test_check_names_every_variable_that_is_unset(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").touch()
+    spec = spec_of("./agent.py:answer", env=("NOT_SET_1", "PATH", "EVALKIT_JUDGE_KEY"))
+    messages = [problem.message for problem in check_agent(spec, (), surroundings_of(tmp_path))]
+    assert len(messages) == 2
+    assert "'NOT_SET_1' is not set" in messages[0]
+    assert "'EVALKIT_JUDGE_KEY' is never passed on" in messages[1]
+
+
+def test_an_agent_that_cannot_be_imported_is_invalid_input_where_it_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ask(tmp_path, "def answr(text): pass")
+    [problem] = caught.value.problems
+    assert problem.where == WHERE
+    assert "Did you mean 'answr'?" in problem.message
+
+
+def test_the_entrypoint_is_shown_as_it_was_written() -> None:
+    assert describe_entrypoint(spec_of("support:answer")) == "support:answer"
+    assert describe_entrypoint(spec_of({"entrypoint": "./a.py:Bot"})) == "./a.py:Bot"

@@ -1,0 +1,237 @@
+"""Patience, money, room for calls: the budget of a judge by itself, and in a storm of rate limits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.prices import PriceList, TokenCounts
+from tests.judge.test_openai import By, ask, quick
+from tests.support.scripted_server import Asked, Play, reply
+from tests.support.stub_judges import honest, replying
+
+# How many calls at once
+
+
+def test_a_rate_limit_halves_the_room_once_an_episode() -> None:
+    async def live() -> list[int]:
+        limiter = AdaptiveLimit(16)
+        seen = []
+        async with limiter.slot() as first, limiter.slot() as second:
+            limiter.record_rate_limit(first)
+            seen.append(limiter.limit)
+            limiter.record_rate_limit(second)  # it had been sent before
+            seen.append(limiter.limit)
+        async with limiter.slot() as third:
+            limiter.record_rate_limit(third)
+            seen.append(limiter.limit)
+        return seen
+
+    assert asyncio.run(live()) == [8, 8, 4]
+
+
+def test_room_comes_back_call_by_call_up_to_the_ceiling() -> None:
+    async def live() -> list[int]:
+        limiter = AdaptiveLimit(4)
+        async with limiter.slot() as episode:
+            limiter.record_rate_limit(episode)
+        seen = [limiter.limit]
+        for _ in range(20):
+            limiter.record_success()
+            seen.append(limiter.limit)
+        return seen
+
+    seen = asyncio.run(live())
+    assert seen[:6] == [2, 2, 3, 3, 3, 4]
+    assert set(seen[6:]) == {4}
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.integers(1, 6), st.lists(st.sampled_from(["served", "limited", "cancelled"]), max_size=60)
+)
+def test_no_more_are_under_way_than_there_is_room_for_and_nobody_is_forgotten(
+    ceiling: int, fates: list[str]
+) -> None:
+    async def live() -> tuple[int, int]:
+        limiter = AdaptiveLimit(ceiling)
+        most = under_way = done = 0
+
+        async def call(fate: str) -> None:
+            nonlocal most, under_way, done
+            async with limiter.slot() as episode:
+                under_way += 1
+                most = max(most, under_way)
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    under_way -= 1
+                if fate == "limited":
+                    limiter.record_rate_limit(episode)
+                else:
+                    limiter.record_success()
+            done += 1
+
+        tasks = [asyncio.ensure_future(call(fate)) for fate in fates]
+        await asyncio.sleep(0)
+        for task, fate in zip(tasks, fates, strict=True):
+            if fate == "cancelled":
+                task.cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        return most, done
+
+    most, done = asyncio.run(live())
+    assert most <= ceiling
+    assert done >= sum(fate != "cancelled" for fate in fates)
+
+
+# Patience
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_trouble_of_several_calls_at_the_same_time_counts_once() -> None:
+    clock = Clock()
+    patience = RetryBudget(10.0, clock)
+    clock.now += 50  # without trouble nothing counts
+    assert patience.remaining_s == 10.0
+    with patience.count_time():
+        clock.now += 2
+        with patience.count_time():
+            clock.now += 3
+            assert patience.remaining_s == 5.0
+        clock.now += 1
+    clock.now += 50
+    assert patience.remaining_s == 4.0
+    with patience.count_time():
+        clock.now += 9
+        assert patience.remaining_s == 0.0
+
+
+def test_a_fuse_blows_after_enough_calls_lost_in_a_row_and_keeps_its_first_reason() -> None:
+    fuse = CircuitBreaker(most_lost=3)
+    for _ in range(5):
+        fuse.record_failure("a")
+        fuse.record_failure("b")
+        fuse.record_success()
+    assert fuse.trip_reason == ""
+    for reason in ("a", "b", "c"):
+        fuse.record_failure(reason)
+    assert fuse.trip_reason == "3 calls in a row were lost, the last because c"
+    fuse.trip("too late")
+    assert "too late" not in fuse.trip_reason
+
+
+def test_those_who_wait_are_woken_when_nobody_is_to_be_asked_any_more() -> None:
+    async def live() -> None:
+        fuse = CircuitBreaker()
+        waiting = asyncio.ensure_future(fuse.wait(60))
+        await asyncio.sleep(0)
+        fuse.trip("over")
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(live())
+
+
+# Money
+
+
+def test_a_purse_without_a_limit_is_never_empty() -> None:
+    purse = CostBudget(None)
+    purse.add_cost(1e9)
+    assert purse.exhausted_reason == ""
+
+
+def test_a_purse_is_empty_once_its_limit_is_reached() -> None:
+    purse = CostBudget(1.0)
+    purse.add_cost(None)
+    purse.add_cost(0.5)
+    assert purse.exhausted_reason == ""
+    purse.add_cost(0.5)
+    assert "max_cost_usd is 1 USD" in purse.exhausted_reason
+
+
+def prices(model: str, url: str = "https://api.openai.com/v1", **given: float) -> PriceList:
+    return PriceList(model=model, url=url, is_local="127." in url, set_prices=given)
+
+
+def test_prices_of_the_set_stand_above_all() -> None:
+    listed = prices("gpt-4o", input=1.0, output=2.0)
+    usage = TokenCounts(input_tokens=1_000_000, output_tokens=500_000)
+    assert listed.compute_cost_usd(usage, "gpt-4o") == pytest.approx(2.0)
+
+
+def test_known_models_have_their_prices_and_what_was_cached_costs_less() -> None:
+    listed = prices("gpt-4o")
+    plain = listed.compute_cost_usd(
+        TokenCounts(input_tokens=1000, output_tokens=100), "gpt-4o-2024-08-06"
+    )
+    cached = listed.compute_cost_usd(
+        TokenCounts(input_tokens=1000, output_tokens=100, cached_tokens=900), "gpt-4o-2024-08-06"
+    )
+    assert plain is not None
+    assert cached is not None
+    assert 0 < cached < plain
+    assert (
+        listed.compute_cost_usd(TokenCounts(input_tokens=1000, output_tokens=100), "its-own-name")
+        == plain
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("nonsense", "https://api.openai.com/v1"),
+        ("gpt-4o", "https://llm.example/v1"),
+        ("gpt-4o", "http://127.0.0.1:8000/v1"),
+    ],
+)
+def test_what_is_not_known_has_no_price(model: str, url: str) -> None:
+    listed = prices(model, url)
+    assert not listed.is_known
+    assert listed.compute_cost_usd(TokenCounts(input_tokens=10), model) is None
+
+
+# A storm
+
+RETRY_AFTERS = ["0", "1", "30", "3600", "garbage", "Wed, 21 Oct 2015 07:28:00 GMT"]
+
+
+def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.agents.retries.FIRST_WAIT_S", 0.02)
+    rng = random.Random(7)  # a storm that is the same every time
+    fine = replying(honest)
+    limited = []
+
+    def choose(asked: Asked) -> Play:
+        if rng.random() < 0.3:
+            limited.append(asked)
+            return reply("", status=429, headers={"Retry-After": rng.choice(RETRY_AFTERS)})
+        return fine(asked)
+
+    session = ask(By(choose), *quick(200), attempts=4, deadline_s=25.0, concurrency=20)
+    states = [reading.state for reading in session.readings]
+    lost = [reading for reading in session.readings if reading.state == "judge_error"]
+    assert session.took_s < 25, "a wait of 30 s was begun"
+    assert session.judge.down_reason == ""
+    assert states.count("scored") + len(lost) == 200
+    assert states.count("scored") >= 150
+    assert {reading.kind for reading in lost} == {"rate_limited"}
+    assert all("Given up" in reading.problem for reading in lost)
+    assert max(reading.calls for reading in session.readings) <= 4
+    # Whoever was not lost was asked once more for every limit it met, and nobody else was.
+    assert len(session.server.asked) == 200 + len(limited) - len(lost)
+    assert len(session.server.asked) == sum(reading.calls for reading in session.readings)
+    assert session.server.connections <= 20

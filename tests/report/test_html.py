@@ -1,0 +1,194 @@
+"""The HTML report: one file, no network, data that is never markup, usable by keyboard and at any width."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.core.spans import Span
+from evalkit.report.case_status import case_results
+from evalkit.report.html.markup import escape, tag, word_diff
+from evalkit.report.html.report import render_html
+from evalkit.report.html.waterfall import render_waterfall
+from evalkit.report.model import Report
+from tests.report.test_safety import HARMLESS, NAUGHTY, before_each, poison
+from tests.support.report_samples import failing_report
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VOID = frozenset({"br", "hr", "input", "meta", "line", "rect", "circle", "path"})
+
+
+class Tree(HTMLParser):
+    """The elements of a page as a browser sees them: names, attribute names, nesting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape: list[tuple[str, ...]] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.shape.append((*self.open, name, *sorted(key for key, _ in attrs)))
+        self.attributes += [(name, key, value or "") for key, value in attrs]
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name: str) -> None:
+        if name not in VOID:
+            assert self.open.pop() == name
+
+
+def tree_of(page: str) -> Tree:
+    tree = Tree()
+    tree.feed(page)
+    assert not tree.open
+    return tree
+
+
+@pytest.mark.parametrize("naughty", NAUGHTY.values(), ids=NAUGHTY.keys())
+def test_data_changes_no_element_of_the_page(naughty: str) -> None:
+    benign = tree_of(render_html(poison(failing_report(), before_each(HARMLESS))))
+    page = render_html(poison(failing_report(), before_each(naughty)))
+    tree = tree_of(page)
+    outside_pre = [path for path in tree.shape if not {"ins", "del"} & set(path)]
+    assert outside_pre == [path for path in benign.shape if not {"ins", "del"} & set(path)]
+    assert not [key for _, key, _ in tree.attributes if key.startswith("on") or key == "style"]
+    links = [value for name, key, value in tree.attributes if key in ("href", "src")]
+    assert all(link.startswith("#case-") for link in links)
+    assert page.count("<script") == 1
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+
+
+def test_what_is_not_built_here_is_text() -> None:
+    assert tag("p", "<b>", title='"x"') == '<p title="&quot;x&quot;">&lt;b&gt;</p>'
+    assert tag("p", tag("b", "1 & 2"), None) == "<p><b>1 &amp; 2</b></p>"
+    assert "<" not in escape("<script>")
+
+
+def test_a_difference_holds_both_texts() -> None:
+    for before, after in (("a b c", "a x c"), ("", "new"), ("old", ""), ("x " * 4000, "y")):
+        shown = word_diff(before, after)
+        kept_out = re.sub(r"<ins>.*?</ins>", "", shown, flags=re.DOTALL)
+        put_in = re.sub(r"<del>.*?</del>", "", shown, flags=re.DOTALL)
+        assert re.sub(r"</?del>", "", kept_out) == before
+        assert re.sub(r"</?ins>", "", put_in) == after
+
+
+def test_steps_are_drawn_however_deep_they_stand() -> None:
+    deep = [Span(id=f"d{n}", name=f"deep{n}", parent_id=f"d{n - 1}") for n in range(1_000)]
+    shown = str(render_waterfall(deep, 100, 1_000_000))
+    assert shown.count("deep") == 60
+    assert "940 more steps" in shown
+
+
+def large(report: Report) -> Report:
+    """Two hundred cases, each of which said a great deal."""
+    [trial, *_] = [trial for trial in report.run.trials if trial.output.error is None]
+    [case, *_] = report.run.header.cases
+    words = "<&\u202e> long words " * 20_000
+    cases = tuple(replace(case, id=f"case {n} & <b>", input=words) for n in range(200))
+    trials = tuple(
+        replace(trial, case_id=each.id, output=replace(trial.output, text=words)) for each in cases
+    )
+    header = replace(report.run.header, cases=cases)
+    return replace(report, run=replace(report.run, header=header, trials=trials))
+
+
+def test_two_hundred_cases_stay_under_a_megabyte() -> None:
+    assert len(render_html(large(failing_report())).encode()) < 1_000_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH to render the page in")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+def test_the_page_works_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    report = failing_report()
+    path = tmp_path / "report.html"
+    path.write_text(render_html(report))
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    results = case_results(report)
+    shown = page.locator(".case:visible")
+    assert shown.count() == len(results)
+    page.locator("button[data-standing=regressed]").click()
+    regressed = [result.case.id for result in results if result.status == "regressed"]
+    assert shown.count() == len(regressed)
+    assert f"{len(regressed)} of {len(results)} cases" in page.locator(".count").inner_text()
+    page.locator("button[data-standing='']").click()
+    page.keyboard.press("/")
+    page.keyboard.type("umlaut")
+    assert shown.count() == 1
+    page.keyboard.press("Escape")
+    assert shown.count() == len(results)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    assert page.locator(".case[open]").count() == 1
+    page.select_option("#tag", "shipping")
+    assert shown.count() == sum("shipping" in result.case.tags for result in results)
+    page.select_option("#tag", "")
+    page.select_option("#sort", "id")
+    ids = page.eval_on_selector_all(".case", "rows => rows.map(row => row.dataset.id)")
+    assert ids == sorted(result.case.id for result in results)
+    page.goto(f"{path.as_uri()}#case-{regressed[0]}")
+    page.reload()
+    assert page.locator(f"[id='case-{regressed[0]}'][open]").count() == 1
+    assert not said
+    assert {url.partition("#")[0] for url in asked} == {path.as_uri()}, "nothing else is loaded"
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1200, 768, 360])
+def test_nothing_is_wider_than_the_screen(browser: Any, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_html(large(failing_report())))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(path.as_uri())
+    page.locator(".case summary").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_a_script_in_the_data_does_not_run(browser: Any, tmp_path: Path) -> None:
+    poisoned = poison(
+        failing_report(),
+        before_each("<img src=x onerror='window.hit=1'><script>window.hit=1</script>"),
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_html(poisoned))
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img").count() == 0
+    page.close()
