@@ -286,10 +286,10 @@ def test_scrolling_shows_every_line_of_an_answer() -> None:
     assert {f"line {number}" for number in range(100)} <= seen
 
 
-README = Path(__file__).parent.parent / "README.md"
+REVIEW = Path(__file__).parent.parent / "evalkit" / "guide" / "review.md"
 
 
-def test_the_screen_in_the_readme_is_what_is_shown() -> None:
+def test_the_screen_in_the_guide_is_what_is_shown() -> None:
     rubric = Rubric(
         name="helpfulness",
         path="rubrics/helpfulness.yaml",
@@ -314,4 +314,4 @@ def test_the_screen_in_the_readme_is_what_is_shown() -> None:
     answer = replace(make_answer("wrong-pair", rubric=rubric), question=question)
     items = begin([Picked(answer=answer, is_drawn=True), *PICKED * 8][:30], (), RATER)
     shown = "\n".join(line.rstrip() for line in draw(items, Screen(), 17).lines)
-    assert f"```text\n{shown}\n```" in README.read_text(), shown
+    assert f"```text\n{shown}\n```" in REVIEW.read_text(), shown
