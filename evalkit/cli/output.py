@@ -9,7 +9,7 @@ import typer
 
 from evalkit.cli.console import detect_screen, emit, is_step_summary
 from evalkit.cli.options import ReportFormat, ReportPaths
-from evalkit.report.registry import RENDERERS
+from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
     from evalkit.report.model import Report
@@ -57,12 +57,9 @@ def write_reports(report: Report, targets: ReportPaths) -> None:
 
 def write_report(report: Report, name: str, path: Path) -> None:
     """Write one kind of report; to the summary of a workflow's step it is added."""
-    from importlib import import_module
-
     from evalkit.core.files import write_atomically
 
-    module, _, function = RENDERERS[name].partition(":")
-    text: str = getattr(import_module(module), function)(report)
+    text = FILE_FORMATS[name].load()(report)
     if is_step_summary(path):
         with path.open("a") as stream:  # other commands of the step write there too
             stream.write(text)

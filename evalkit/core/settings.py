@@ -38,6 +38,18 @@ class Settings:
         return 1 if self.trials == "auto" else self.trials
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingsOverrides:
+    """Settings given on the command line; None means not given."""
+
+    trials: int | Literal["auto"] | None = None
+    concurrency: int | None = None
+    max_errors: int | None = None
+    on_inconclusive: Literal["pass", "fail"] | None = None
+    on_judge_drift: Literal["warn", "fail"] | None = None
+    seed: int | None = None
+
+
 SETTING_NAMES = frozenset(field.name for field in fields(Settings))
 
 OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s"})
@@ -47,7 +59,7 @@ OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s"})
 def merge_settings(base: Settings, *layers: Mapping[str, Any]) -> Settings:
     """Lay values over the defaults, the last layer winning; None means not given.
 
-    >>> layer(Settings(), {"trials": 3}, {"trials": None}).trials
+    >>> merge_settings(Settings(), {"trials": 3}, {"trials": None}).trials
     3
     """
     for values in layers:

@@ -15,7 +15,7 @@ import evalkit
 from tests.conftest import Project
 from tests.support.paths import ROOT
 
-README = (ROOT / "README.md").read_text()
+TRACES = (ROOT / "evalkit" / "guide" / "traces.md").read_text()
 
 LANGGRAPH = """
     from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -101,9 +101,9 @@ def kinds(spans: Any) -> list[str]:
     return [kind for kind in spans["kind"] if kind in ("model", "tool")]
 
 
-def test_an_agent_of_pydantic_ai_as_the_readme_has_it(project: Project) -> None:
+def test_an_agent_of_pydantic_ai_as_the_guide_has_it(project: Project) -> None:
     pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed")
-    code = re.search(r"```python\n# orders.py\n(.*?)```", README, re.DOTALL)
+    code = re.search(r"```python\n# orders.py\n(.*?)```", TRACES, re.DOTALL)
     assert code
     spans = spans_of(project, code[1])
     assert kinds(spans) == ["model", "tool", "model"]

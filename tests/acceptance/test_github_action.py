@@ -15,7 +15,6 @@ import yaml
 from tests.acceptance.test_repository import (
     PIN,
     PINNED_ACTION,
-    ROOT,
     WORKFLOWS,
     steps_of,
     write_program,

@@ -300,7 +300,7 @@ def test_scrolling_shows_every_line_of_an_answer() -> None:
     assert {f"line {number}" for number in range(100)} <= seen
 
 
-README = ROOT / "README.md"
+REVIEW_GUIDE = ROOT / "evalkit" / "guide" / "review.md"
 
 
 def test_the_screen_in_the_readme_is_what_is_shown() -> None:
@@ -330,4 +330,4 @@ def test_the_screen_in_the_readme_is_what_is_shown() -> None:
         [SampledAnswer(answer=answer, is_drawn=True), *PICKED * 8][:30], (), RATER
     )
     shown = "\n".join(line.rstrip() for line in draw_screen(items, Screen(), 17).lines)
-    assert f"```text\n{shown}\n```" in README.read_text(), shown
+    assert f"```text\n{shown}\n```" in REVIEW_GUIDE.read_text(), shown

@@ -1,0 +1,1 @@
+"""The reference pages in Markdown that `evalkit help TOPIC` shows."""
