@@ -47,9 +47,9 @@ gate:
 COUNT_RECORDS = """
 import gc, sys, tracemalloc
 from pathlib import Path
-from evalkit.baseline import baseline_path, read_baseline
+from evalkit.store.baseline import baseline_path, read_baseline
 from evalkit.evalset.loader import load_evalset
-from evalkit.store import read_run
+from evalkit.store.runs import read_run
 
 path = Path(sys.argv[1]).resolve()
 tracemalloc.start()
