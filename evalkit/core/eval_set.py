@@ -10,6 +10,9 @@ from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json, Role, Stat
 from evalkit.core.location import NO_LOCATION, Location
 
+SHORTHAND = ""
+"""The name of an argument written in place of a mapping, as in `python: module:function`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:

@@ -1,4 +1,4 @@
-"""CSV bytes turned into rows that know their line, or into problems."""
+"""CSV bytes turned into rows with their line numbers, or into problems."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evalkit.evalset.nodes import MAX_TEXT, InvalidNode
 
 
 class CsvRow(NamedTuple):
-    """One row below the header: its cells by the header's columns, empty ones left out."""
+    """One row below the header: its nonempty cells by column."""
 
     cells: dict[str, str]
     where: Location
 
 
 def open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) -> Iterable[str]:
-    """The lines of UTF-8 text, none of another encoding; decoded anew one by one to save memory."""
+    """Return the lines of UTF-8 text, decoded one by one to save memory; none for other encodings."""
     if decode_utf8(data, path, problems) is None:
         return ()
     return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=newline)
@@ -32,11 +32,11 @@ def read_csv_table(
     problems: list[Problem],
     check_columns: Callable[[Sequence[str], Location, list[Problem]], bool],
 ) -> Iterator[CsvRow | InvalidNode]:
-    """The rows of a CSV file with a header; every value is text, and an empty cell is not given.
+    """Yield the rows of a CSV file with a header; every value is text, and empty cells are left out.
 
-    `check_columns` reports what is wrong with the header, and whether rows can be read under it.
+    `check_columns` reports problems of the header and returns whether rows can be read under it.
     """
-    # The limit belongs to the process and is 128 KiB at first, too little for a long prompt.
+    # The process-wide default of 128 KiB is too small for a long prompt.
     csv.field_size_limit(MAX_TEXT)
     reader = csv.reader(open_text(data, path, problems, newline=""), strict=True)
     columns: Sequence[str] = ()
@@ -51,10 +51,12 @@ def read_csv_table(
                 cells = {name: cell for name, cell in zip(columns, row, strict=True) if cell}
                 yield CsvRow(cells, where)
             elif row:
-                message = f"{len(row)} cells, and the first line has {len(columns)}. Quote commas."
+                message = f"{len(row)} cells, but the first line has {len(columns)}. Quote commas."
                 problems.append(Problem(message=message, where=where))
                 yield InvalidNode(where=where)
             where = Location(path=path, line=reader.line_num + 1, column=1)
     except csv.Error as error:
-        message = f"not valid CSV: {error}. Put cells that hold quotes in quotes, and double them."
+        message = (
+            f"not valid CSV: {error}. Quote cells that contain quotes, and double those quotes."
+        )
         problems.append(Problem(message=message, where=where))

@@ -1,4 +1,4 @@
-"""Labels as the text of a YAML or CSV file that a person can review: equal labels give equal bytes."""
+"""Labels turned into the text of a YAML or CSV file; equal labels give equal bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.core.rubric import Criterion, Level
 from evalkit.core.safe_text import escape_csv_formula
 from evalkit.evalset.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
 
-_HEADER = "# What people said of answers; `evalkit calibrate` compares judges with it.\nlabels:\n"
+_HEADER = "# People's labels of answers. `evalkit calibrate` compares judges with them.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")
 _REQUIRED_KEYS = ("answer", "criterion", "level")
 _PLAIN_SCALAR = re.compile(
@@ -26,20 +26,20 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def format_labels_yaml(labels: Iterable[HumanLabel]) -> str:
-    """A YAML file of one block a label, in an order that does not depend on who was asked first."""
+    """Format a YAML file with one block per label, sorted by content."""
     blocks = ("\n".join(_format_label(label)) for label in _sort_labels(labels))
     return _HEADER + "\n".join(f"{block}\n" for block in blocks)
 
 
 def format_labels_csv(labels: Iterable[HumanLabel]) -> str:
-    """A CSV file whose cells no spreadsheet takes for formulas."""
-    return _format_csv(LABEL_KEYS, (_to_cells(label) for label in _sort_labels(labels)))
+    """Format a CSV file in which no spreadsheet finds a formula."""
+    return _format_csv(tuple(LABEL_KEYS), (_to_cells(label) for label in _sort_labels(labels)))
 
 
 def format_worksheet(labels: Iterable[HumanLabel], criteria: Mapping[str, Criterion]) -> str:
-    """A CSV file of labels whose levels are to be filled in, with what is asked and the levels there are.
+    """Format a CSV file with an empty level per label, and with each question and its levels.
 
-    The labels stay in their order; `criteria` are those they are of.
+    The labels keep their order. `criteria` has the criterion of each label by name.
     """
     columns = tuple(key for key in LABEL_KEYS if key not in _TO_FILL_IN)
     rows = []
@@ -88,7 +88,7 @@ def _format_label(label: HumanLabel) -> Iterator[str]:
 
 
 def _format_scalar(text: str) -> str:
-    """A text in the most readable form that YAML reads back as it was."""
+    """Format a text in the most readable form that YAML reads back unchanged."""
     if _PLAIN_SCALAR.fullmatch(text):
         return text
     lines = text.removesuffix("\n").split("\n")
@@ -104,7 +104,7 @@ def _quote_scalar(text: str) -> str:
 
 
 def _is_block_scalar(lines: Sequence[str]) -> bool:
-    """Whether a block scalar keeps lines as they are: printable, none of blanks alone."""
+    """Return whether a block scalar preserves the lines: printable, and none of only spaces."""
     return (
         len(lines) > 1
         and lines[0][:1].strip() != ""
@@ -120,5 +120,5 @@ def _escape_char(char: str) -> str:
 
 
 def _replace_lone_surrogates(text: str) -> str:
-    # UTF-8 has no bytes for half a surrogate pair, which JSON of an agent may hold.
+    # UTF-8 cannot encode half a surrogate pair, which the JSON of an agent may contain.
     return _LONE_SURROGATE.sub("\ufffd", text)

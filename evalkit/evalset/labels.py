@@ -1,4 +1,4 @@
-"""Labels files - YAML or CSV - turned into what people said of answers, checked against the rubrics."""
+"""Labels files (YAML or CSV) turned into people's labels of answers, checked against the rubrics."""
 
 from __future__ import annotations
 
@@ -23,38 +23,40 @@ from evalkit.evalset.nodes import (
     is_null,
     quote_short,
 )
-from evalkit.evalset.sections import drop_none
+from evalkit.evalset.value_types import Keys, Label, Labels, SectionList, Text
 from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
 
-LABEL_KEYS = (
-    "rubric",
-    "case",
-    "input",
-    "reference",
-    "context",
-    "answer",
-    "criterion",
-    "level",
-    "rater",
-    "note",
-    "drawn",
-)
-"""In the order in which they are written; also the columns of a CSV file."""
+LABEL_KEYS: Keys = {
+    "rubric": Label(),
+    "case": Label(),
+    "input": Text(),
+    "reference": Text(),
+    "context": Text(),
+    "answer": Text(),
+    "criterion": Label(),
+    "level": Text(),
+    "rater": Label(),
+    "note": Text(),
+    "drawn": Labels(),
+}
+"""The keys of a label, in the order in which they are written; also the columns of a CSV file."""
+
+_FILE_KEYS: Keys = {"labels": SectionList(of="label")}
 
 HELP_COLUMNS = ("question", "levels")
-"""In a CSV file, for the person who fills it in; nothing is read from them."""
+"""Columns of a CSV file for the person who fills it in. They are ignored when it is read."""
 
 RUN_SEPARATOR = ";"
-"""Between the runs in a cell of the column `drawn`."""
+"""Separates the runs in a cell of the column `drawn`."""
 
 
 def load_labels(
     path: Path, rubrics: Sequence[Rubric]
 ) -> tuple[tuple[HumanLabel, ...], list[Problem]]:
-    """Read a labels file, and everything that is wrong with it.
+    """Read a labels file and find everything wrong with it.
 
-    Labels name the rubric and criterion they are of; both are filled in where `rubrics` leave one choice.
-    Labels of rubrics that are not given are kept as they are.
+    A label names its rubric and criterion; either may be left out where `rubrics` leave one choice.
+    Labels of rubrics that are not in `rubrics` are kept unchanged.
     """
     placed, problems = load_labels_with_locations(path, rubrics)
     return tuple(label for label, _ in placed), problems
@@ -63,7 +65,7 @@ def load_labels(
 def load_labels_with_locations(
     path: Path, rubrics: Sequence[Rubric], *, is_worksheet: bool = False
 ) -> tuple[tuple[tuple[HumanLabel, Location], ...], list[Problem]]:
-    """Like `load_labels`, with where each label stands; rows of a worksheet may have no level yet."""
+    """Load labels with their locations; rows of a worksheet may have no level yet."""
     problems: list[Problem] = []
     shown = display_path(path)
     try:
@@ -84,13 +86,13 @@ def load_labels_with_locations(
             labels.append((label, node.where))
         if len(problems) >= MAX_PROBLEMS:
             problems.append(
-                Problem(message="too many problems to go on reading.", where=node.where)
+                Problem(message="too many problems; the rest was not read.", where=node.where)
             )
             break
     if not labels and not problems:
         where = Location(path=shown)
         advice = "Fill in the column `level`." if read is _read_csv else "Add `labels:`."
-        problems.append(Problem(message=f"there is no label in it. {advice}", where=where))
+        problems.append(Problem(message=f"the file contains no label. {advice}", where=where))
     return tuple(labels), problems
 
 
@@ -98,7 +100,7 @@ def _read_yaml(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node
     node = parse_yaml(data, path, problems)
     if node is None or is_null(node):
         return
-    fields = read_mapping(node, "labels file", ("labels",), problems)
+    fields = read_mapping(node, "labels file", _FILE_KEYS, problems)
     yield from (fields.items("labels") if fields else None) or ()
 
 
@@ -116,9 +118,9 @@ def _check_columns(columns: Sequence[str], where: Location, problems: list[Probl
             )
             messages.append(f"unknown column {quote_short(column)}{near}")
         if columns.count(column) > 1:
-            messages.append(f"column {quote_short(column)} is there more than once. Keep one.")
+            messages.append(f"column {quote_short(column)} appears more than once. Keep one.")
     messages += [
-        f"no column {column!r} in the first line. Columns are split by commas."
+        f"no column {column!r} in the first line. Commas separate columns."
         for column in ("answer", "level")
         if column not in columns
     ]
@@ -127,7 +129,7 @@ def _check_columns(columns: Sequence[str], where: Location, problems: list[Probl
 
 
 def _row_node(row: CsvRow) -> MappingNode:
-    # An empty answer is one that can be labelled, and CSV has no other way to write it.
+    # People can label an empty answer, and CSV can only write it as an empty cell.
     cells = {"answer": "", **row.cells}
     members = {
         column: Member(
@@ -155,27 +157,17 @@ def _read_label(
     if fields is None:
         return None
     answer, level = fields.required_text("answer"), fields.required_text("level")
-    names = {key: fields.label(key) for key in ("rubric", "criterion", "rater", "case")}
-    texts = {key: fields.text(key) for key in ("input", "reference", "context", "note")}
-    drawn = fields.labels("drawn") or ()
+    given = {"criterion": "", **fields.read_all("answer", "level")}
     if answer is None or level is None or len(problems) > known:
         return None
-    label = HumanLabel(
-        answer=answer,
-        level=level,
-        criterion=names.pop("criterion") or "",
-        drawn=drawn,
-        **drop_none(names),
-        **drop_none(texts),
-    )
-    label = _resolve_rubric(label, rubrics, fields)
+    label = _resolve_rubric(HumanLabel(answer=answer, level=level, **given), rubrics, fields)
     return None if len(problems) > known else label
 
 
 def _resolve_rubric(
     label: HumanLabel, rubrics: Sequence[Rubric], fields: FieldReader
 ) -> HumanLabel:
-    """The label with its rubric and criterion; or it is reported what of it is not in the rubric."""
+    """Return the label with its rubric and criterion filled in; report what the rubric lacks."""
     names = [rubric.name for rubric in rubrics]
     if label.rubric and label.rubric not in names:
         near = suggest_similar(label.rubric, names)
@@ -228,7 +220,7 @@ def _is_new(
     first: dict[tuple[str, str, str], Location],
     problems: list[Problem],
 ) -> bool:
-    """Whether nobody labelled the same thing twice; a second label would count as a second person's."""
+    """Return whether a label is the first by its rater; a second would count as another person's."""
     earlier = first.setdefault((label.id, label.rater, label.case), where)
     if earlier is where:
         return True

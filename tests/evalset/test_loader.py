@@ -21,10 +21,10 @@ from evalkit.core.eval_set import AgentSpec, Case, EvalSet, MetricSpec, Rule, Tu
 from evalkit.core.location import Location, Problem
 from evalkit.evalset import loader as evalset_module
 from evalkit.evalset.case_files import read_csv_cases, read_jsonl_cases
-from evalkit.evalset.cases import CASE_KEYS, TURN_KEYS, read_case
-from evalkit.evalset.loader import SET_KEYS, load_evalset
+from evalkit.evalset.cases import read_case
+from evalkit.evalset.keys import AGENT_KEYS, CASE_KEYS, RULE_KEYS, SET_KEYS, TURN_KEYS
+from evalkit.evalset.loader import load_evalset
 from evalkit.evalset.nodes import MAX_TEXT
-from evalkit.evalset.sections import AGENT_KEYS, RULE_KEYS
 from evalkit.evalset.yaml import MAX_PROBLEMS
 from tests.support.paths import TESTS
 
@@ -707,7 +707,7 @@ JSON_VALUES = st.recursive(
 def read_one(data: bytes, reader: Callable[..., Any]) -> Case:
     problems: list[Problem] = []
     (node,) = reader(data, "x", problems)
-    case = read_case(node, problems)
+    case = read_case(node, problems, lambda fields: ())
     assert case is not None
     assert not problems
     return case
@@ -756,7 +756,7 @@ SHAPES = st.recursive(
 )
 
 
-@given(content=st.dictionaries(st.sampled_from(SET_KEYS), SHAPES))
+@given(content=st.dictionaries(st.sampled_from(list(SET_KEYS)), SHAPES))
 @settings(max_examples=60, deadline=None)
 def test_any_shape_at_all_gives_a_set_and_problems(scratch: Path, content: object) -> None:
     check_any(scratch, json.dumps(content, ensure_ascii=False).encode(errors="replace"))

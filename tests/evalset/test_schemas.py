@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import referencing
+from evalkit.evalset.sections import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
 
 import evalkit
 from evalkit.core.settings import SETTING_NAMES
@@ -25,7 +26,6 @@ from evalkit.evalset.rubrics import (
     NEEDS,
     RUBRIC_KEYS,
 )
-from evalkit.evalset.sections import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
 from evalkit.evalset.yaml import parse_yaml
 from tests.support.paths import ROOT, TESTS
 
