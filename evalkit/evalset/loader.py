@@ -262,7 +262,7 @@ def _normalize_id(case_id: str) -> str:
 
 def _describe_duplicate_id(case: Case, first: Case) -> str:
     if case.id == first.id:
-        return f"case {case.id!r}: {first.where} has this id already. Give it another."
+        return f"case {case.id!r}: the case at {first.where} has this id already. Give it another."
     return (
         f"case {case.id!a}: this id differs from {first.id!a} at {first.where} only in letter case or "
         f"Unicode form. Give it another."
