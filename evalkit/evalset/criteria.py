@@ -21,6 +21,7 @@ from evalkit.evalset.keys import (
     CRITERIA,
     CRITERION_KEYS,
     EXAMPLE_KEYS,
+    JUDGE_ONLY_KEYS,
     LEVEL_KEYS,
     MAX_CRITERIA,
     MAX_EXAMPLES,
@@ -35,9 +36,6 @@ from evalkit.evalset.nodes import (
     is_null,
     quote_short,
 )
-
-JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
-"""The keys of a criterion that have no meaning with a check."""
 
 
 def read_case_criteria(fields: FieldReader) -> MetricSpec | None:

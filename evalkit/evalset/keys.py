@@ -28,7 +28,9 @@ from evalkit.evalset.value_types import (
 CRITERIA = "criteria"
 """The key under which a case lists requirements of its own, and the name of the metric they become."""
 
-FORBIDDEN_IN_SET_NAME = r"/|^\."
+SET_NAME = r"[^./][^/]*"
+"""A set's name is part of file names, as in `baselines/NAME.jsonl`."""
+
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 MAX_COUNT = 1_000_000
@@ -192,7 +194,7 @@ PROJECT_KEYS: Keys = {
 SET_KEYS: Keys = {
     "evalset": Label(
         "The set's name, used in file names. Default: the name of this file.",
-        forbidden=FORBIDDEN_IN_SET_NAME,
+        pattern=SET_NAME,
     ),
     "description": Text("What the set covers."),
     "cases": Section("The cases, or the files (YAML, CSV, JSONL) that list them.", of="cases"),
@@ -244,8 +246,10 @@ CALIBRATION_KEYS: Keys = {
     "kappa": Share("The lowest acceptable kappa between judge and people."),
     "labels": Integer("The labels that the kappa must rest on.", at_least=1),
 }
-_CONTROL_LIST = SectionList(of="control", at_least=1, at_most=MAX_CONTROLS)
-CONTROLS_KEYS: Keys = {"good": _CONTROL_LIST, "bad": _CONTROL_LIST}
+CONTROLS_KEYS: Keys = {
+    "good": SectionList("Answers that pass.", of="control", at_least=1, at_most=MAX_CONTROLS),
+    "bad": SectionList("Answers that fail.", of="control", at_least=1, at_most=MAX_CONTROLS),
+}
 _ANSWERED_KEYS: Keys = {
     "input": Text("The question."),
     "reference": Text("The reference answer."),
@@ -275,6 +279,9 @@ CRITERION_KEYS: Keys = {
     "examples": SectionList("Labeled answers for the judge.", of="example", at_most=MAX_EXAMPLES),
     "check": Section("A built-in metric that decides instead of a judge.", of="check"),
 }
+JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
+"""The keys of a criterion that have no meaning with a check."""
+
 LEVEL_KEYS: Keys = {
     "name": Label("What the judge replies, literally."),
     "value": Share("The value in the score."),

@@ -26,9 +26,9 @@ from evalkit.evalset.gate import add_call_metrics, read_gate
 from evalkit.evalset.judges import read_judges
 from evalkit.evalset.keys import (
     CRITERIA,
-    FORBIDDEN_IN_SET_NAME,
     PROJECT_KEYS,
     SET_KEYS,
+    SET_NAME,
     SETTING_KEYS,
 )
 from evalkit.evalset.metrics import read_metrics
@@ -160,7 +160,7 @@ def _read_name(fields: FieldReader, path: Path) -> str:
     name = fields.label("evalset")
     if name is None:
         return path.stem
-    if re.search(FORBIDDEN_IN_SET_NAME, name) or len(name.encode()) > MAX_NAME_BYTES:
+    if not re.fullmatch(SET_NAME, name) or len(name.encode()) > MAX_NAME_BYTES:
         fields.report_problem(
             f"evalset {quote_short(name)} cannot be part of a file name, as in baselines/NAME.jsonl. "
             f"Write a shorter name without '/' that does not begin with a dot.",

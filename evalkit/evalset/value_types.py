@@ -27,10 +27,10 @@ class Text(ValueType):
 
 @dataclass(frozen=True, slots=True)
 class Label(ValueType):
-    """Text that names something. `forbidden` is a regular expression that no part of it may match."""
+    """Text that names something; all of it matches the regular expression `pattern`, if given."""
 
     _: KW_ONLY
-    forbidden: str = ""
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)
