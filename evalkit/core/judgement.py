@@ -58,21 +58,18 @@ class JudgeExchange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeVote:
-    """One vote of one judge: a verdict on every criterion, or the state and reason without one.
+class _Judged:
+    """The verdicts on one answer, with the judge and its calls.
 
-    `kind` is a stable word for the reason (`prose`, `wrong_nonce`, `rate_limited`, ...). `calls`, tokens,
-    and cost are those of the vote; if it `is_cached`, the calls were made in an earlier run.
+    `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
+    `calls`, tokens, and `cost_usd` are those of this answer. If it `is_cached`, no call was made now.
     """
 
-    verdicts: tuple[CriterionVerdict, ...] = ()
-    state: Literal["scored", "judge_error", "unscored"] = "scored"
-    kind: str = ""
-    problem: str = ""
     judge: str = ""
     digest: str = ""
     model: str = ""
     fingerprint: str = ""
+    verdicts: tuple[CriterionVerdict, ...] = ()
     exchanges: tuple[JudgeExchange, ...] = ()
     calls: int = 0
     input_tokens: int = 0
@@ -82,24 +79,20 @@ class JudgeVote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
-    """The judgement of one answer under one rubric.
+class JudgeVote(_Judged):
+    """One vote of one judge: a verdict on every criterion, or the state and reason without one.
 
-    `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
-    Tokens and `cost_usd` are those of the calls for this answer; there were none if it `is_cached`.
+    `kind` is a stable word for the reason (`prose`, `wrong_nonce`, `rate_limited`, ...).
     """
 
-    judge: str = ""
-    digest: str = ""
-    model: str = ""
-    fingerprint: str = ""
-    verdicts: tuple[CriterionVerdict, ...] = ()
-    exchanges: tuple[JudgeExchange, ...] = ()
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-    is_cached: bool = False
+    state: Literal["scored", "judge_error", "unscored"] = "scored"
+    kind: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement(_Judged):
+    """The judgement of one answer under one rubric, from one or more votes."""
 
     @property
     def is_split(self) -> bool:

@@ -49,9 +49,10 @@ def to_json_value(value: object) -> Json:
         return {key: to_json_value(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json_value(item) for item in value]
+    record: Any = type(value)
     return {
         name: to_json_value(item)
-        for name, default in _find_defaults(type(value))
+        for name, default in _find_defaults(record)
         if (item := getattr(value, name)) is not default and item != default
     }
 

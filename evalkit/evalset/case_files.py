@@ -11,8 +11,8 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
-from evalkit.evalset.csv_table import CsvRow, open_text, read_csv_table
-from evalkit.evalset.fields import read_mapping, suggest_similar
+from evalkit.evalset.csv_table import Columns, CsvRow, open_text, read_csv_table
+from evalkit.evalset.fields import read_mapping
 from evalkit.evalset.keys import CASE_FILE_KEYS
 from evalkit.evalset.nodes import (
     MAX_DEPTH,
@@ -32,14 +32,16 @@ from evalkit.evalset.yaml import parse_yaml
 CaseReader: TypeAlias = Callable[[bytes, str, list[Problem]], Iterator[Node]]
 """Takes a file's content, its name in locations, and the list that problems are added to."""
 
-CASE_COLUMNS = ("id", "input", "expected", "tags", "cluster")
 METADATA_PREFIX = "metadata."
 """A column `metadata.NAME` sets NAME in the case's metadata."""
 
-TAG_SEPARATOR = ";"
+COLUMNS = Columns(
+    known=("id", "input", "expected", "tags", "cluster"),
+    required=("id", "input"),
+    prefix=METADATA_PREFIX,
+)
 
-MAX_COLUMNS = 200
-"""Columns of one table. With more, it is a different kind of table."""
+TAG_SEPARATOR = ";"
 
 MAX_LINE_VALUES = 500_000
 """Values of one JSON line. Each takes about 300 bytes of memory until the line is read."""
@@ -159,31 +161,6 @@ def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterato
         yield node
 
 
-def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
-    """Return whether every column is known and given once, and none is missing."""
-    if len(columns) > MAX_COLUMNS:
-        message = f"{len(columns):,} columns; at most {MAX_COLUMNS} are allowed."
-        problems.append(Problem(message=message, where=where))
-        return False
-    messages = []
-    for column, count in Counter(columns).items():
-        known = column in CASE_COLUMNS or column.removeprefix(METADATA_PREFIX) not in ("", column)
-        if not known:
-            advice = f". Known columns: {', '.join(CASE_COLUMNS)}, {METADATA_PREFIX}NAME."
-            messages.append(
-                f"unknown column {quote_short(column)}{suggest_similar(column, CASE_COLUMNS) or advice}"
-            )
-        if count > 1:
-            messages.append(f"column {quote_short(column)} appears {count} times. Keep one.")
-    messages += [
-        f"no column {column!r} in the first line. Commas separate columns."
-        for column in ("id", "input")
-        if column not in columns
-    ]
-    problems.extend(Problem(message=message, where=where) for message in messages)
-    return not messages
-
-
 def _cell_node(column: str, cell: str, where: Location) -> Node:
     if column != "tags":
         return Scalar(kind="text", text=cell, where=where)
@@ -198,7 +175,7 @@ def _row_node(row: CsvRow) -> Node:
     members, metadata = {}, {}
     for column, cell in row.cells.items():
         member = Member(where, _cell_node(column, cell, where))
-        if column in CASE_COLUMNS:
+        if column in COLUMNS.known:
             members[column] = member
         else:
             metadata[column.removeprefix(METADATA_PREFIX)] = member
@@ -209,7 +186,7 @@ def _row_node(row: CsvRow) -> Node:
 
 def read_csv_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
     """Yield the cases of a CSV file."""
-    for row in read_csv_table(data, path, problems, _check_columns):
+    for row in read_csv_table(data, path, problems, COLUMNS):
         yield _row_node(row) if isinstance(row, CsvRow) else row
 
 

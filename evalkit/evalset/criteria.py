@@ -15,7 +15,6 @@ from evalkit.evalset.fields import (
     read_args,
     read_entries,
     read_mapping,
-    suggest_similar,
 )
 from evalkit.evalset.keys import (
     CRITERIA,
@@ -35,6 +34,7 @@ from evalkit.evalset.nodes import (
     Scalar,
     is_null,
     quote_short,
+    suggest_similar,
 )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evalkit.core.eval_set import SHORTHAND
@@ -19,6 +18,7 @@ from evalkit.evalset.nodes import (
     describe_node,
     is_null,
     quote_short,
+    suggest_similar,
     to_plain_value,
 )
 from evalkit.evalset.value_types import (
@@ -54,13 +54,6 @@ def find_label_problem(text: str) -> str | None:
             f"{quote_short(text)} contains a control character or half a surrogate pair. Remove it."
         )
     return None
-
-
-def suggest_similar(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that suggests the most similar known word; empty if none is."""
-    by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(word[:MAX_LABEL].casefold(), by_folded, n=1)
-    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
 
 
 def drop_none(given: Mapping[str, Json]) -> dict[str, Json]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Problem
-from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping, suggest_similar
+from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping
 from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, PRICE_KEYS
-from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short
+from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short, suggest_similar
 
 
 def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:

@@ -11,8 +11,8 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.rubric import Rubric
 from evalkit.core.safe_text import unescape_csv_formula
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
-from evalkit.evalset.csv_table import CsvRow, read_csv_table
-from evalkit.evalset.fields import FieldReader, read_mapping, suggest_similar
+from evalkit.evalset.csv_table import Columns, CsvRow, read_csv_table
+from evalkit.evalset.fields import FieldReader, read_mapping
 from evalkit.evalset.nodes import (
     InvalidNode,
     ListNode,
@@ -22,6 +22,7 @@ from evalkit.evalset.nodes import (
     Scalar,
     is_null,
     quote_short,
+    suggest_similar,
 )
 from evalkit.evalset.value_types import Keys, Label, Labels, SectionList, Text
 from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
@@ -45,6 +46,8 @@ _FILE_KEYS: Keys = {"labels": SectionList(of="label")}
 
 HELP_COLUMNS = ("question", "levels")
 """Columns of a CSV file for the person who fills it in. They are ignored when it is read."""
+
+COLUMNS = Columns(known=(*LABEL_KEYS, *HELP_COLUMNS), required=("answer", "level"))
 
 RUN_SEPARATOR = ";"
 """Separates the runs in a cell of the column `drawn`."""
@@ -105,27 +108,8 @@ def _read_yaml(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node
 
 
 def _read_csv(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    for row in read_csv_table(data, path, problems, _check_columns):
+    for row in read_csv_table(data, path, problems, COLUMNS):
         yield _row_node(row) if isinstance(row, CsvRow) else row
-
-
-def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
-    messages = []
-    for column in dict.fromkeys(columns):
-        if column not in (*LABEL_KEYS, *HELP_COLUMNS):
-            near = (
-                suggest_similar(column, LABEL_KEYS) or f". Known columns: {', '.join(LABEL_KEYS)}."
-            )
-            messages.append(f"unknown column {quote_short(column)}{near}")
-        if columns.count(column) > 1:
-            messages.append(f"column {quote_short(column)} appears more than once. Keep one.")
-    messages += [
-        f"no column {column!r} in the first line. Commas separate columns."
-        for column in ("answer", "level")
-        if column not in columns
-    ]
-    problems.extend(Problem(message=message, where=where) for message in messages[:MAX_PROBLEMS])
-    return not messages
 
 
 def _row_node(row: CsvRow) -> MappingNode:

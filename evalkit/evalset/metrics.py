@@ -8,7 +8,7 @@ from pathlib import Path
 from evalkit.core.eval_set import SHORTHAND, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
-from evalkit.evalset.fields import FieldReader, read_args, read_entries, suggest_similar
+from evalkit.evalset.fields import FieldReader, read_args, read_entries
 from evalkit.evalset.keys import CRITERIA, METRIC_KEYS
 from evalkit.evalset.nodes import (
     InvalidNode,
@@ -19,6 +19,7 @@ from evalkit.evalset.nodes import (
     describe_node,
     is_null,
     quote_short,
+    suggest_similar,
 )
 
 

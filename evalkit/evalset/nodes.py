@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -116,6 +117,13 @@ def describe_node(node: Node) -> str:
 def quote_short(text: str) -> str:
     """Return a text in quotes for a message, shortened if it is long."""
     return repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
+
+
+def suggest_similar(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the most similar known word; empty if none is."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word[:200].casefold(), by_folded, n=1)
+    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
 
 
 def find_number_problem(text: str) -> str | None:
