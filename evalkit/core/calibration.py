@@ -111,6 +111,7 @@ def find_unmet_requirement(calibration: Calibration, kappa: float, labels: int) 
         if answers < labels:
             return f"{found.criterion} has {answers} labeled answers, and {labels} are required"
         reached = agreement.kappa if agreement is not None else None
+        # Without variation, chance explains every agreement and kappa is undefined.
         if reached is None:
             return f"{found.criterion} has no kappa, because every answer has the same level"
         if reached.value < kappa:

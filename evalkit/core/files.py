@@ -35,6 +35,7 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
+            # On disk before the rename, so that a crash cannot leave an empty file under the name.
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp creates a private file; the result must be as readable as any other new file.
@@ -57,6 +58,7 @@ def open_for_append(path: Path) -> int:
     Raises:
         StoreError: The system refuses.
     """
+    # O_NONBLOCK, because opening a named pipe would otherwise wait for the other end.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags, 0o666)
@@ -76,6 +78,7 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         with contextlib.suppress(OSError):
+            # A partial line would corrupt the next one.
             os.ftruncate(descriptor, size)
         raise StoreError(
             f"{path}: could not save: {os_error_reason(error)}. "

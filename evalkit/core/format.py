@@ -40,6 +40,7 @@ def format_value(value: float, unit: str, extra: int = 0) -> str:
 def format_change(change: float, unit: str, extra: int = 0) -> str:
     """Format a signed change in points, or in percent of a baseline; a rounded 0 has no sign."""
     number = f"{100 * change:+,.{1 + extra}f}"
+    # "-0.0 pt" would claim a direction.
     if not number.strip("+-0.,"):
         number = number.lstrip("+-")
     return f"{number}{'%' if unit else ' pt'}"
@@ -65,10 +66,12 @@ def format_odds(chance: float, alpha: float) -> str:
     """
     if chance < 1e-6:
         return "less than 1 time in a million"
+    # "1 time in 2" is easily misread, so large probabilities have words.
     if chance > 0.4:
         return "about every other time" if chance < 0.6 else "more often than not"
     times = 1 / chance
     rounded = round(times, -max(floor(log10(times)) - 1, 0))
+    # The slack absorbs the rounding error of 1 / alpha: 1 / 0.05 must not become 21.
     least_below = ceil(1 / alpha - 1e-9)
     rounded = max(rounded, least_below) if chance <= alpha else min(rounded, least_below - 1)
     return f"about 1 time in {rounded:,.0f}"

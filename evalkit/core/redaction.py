@@ -49,6 +49,7 @@ def redact_by_key(value: Json, name: str = "") -> Json:
     if isinstance(value, str):
         if value and name and SECRET_KEY.search(name):
             return REPLACEMENT
+        # Instrumentations often store JSON as text; the test for `":` skips the search in other texts.
         return TEXT_IN_JSON.sub(_redact_if_secret, value) if '":' in value else value
     if isinstance(value, Mapping):
         return {key: redact_by_key(item, str(key)) for key, item in value.items()}

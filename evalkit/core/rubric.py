@@ -128,6 +128,7 @@ class Rubric:
 
     def is_passed(self, value: float) -> bool:
         """Return whether a score passes, allowing for rounding errors."""
+        # A weighted mean such as 0.1 + 0.2 may be off by a few units in the last place.
         slack = 1e-9
         return (
             value >= self.pass_at - slack

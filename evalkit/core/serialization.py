@@ -22,6 +22,7 @@ def parse_stored_json(data: bytes) -> Json:
     try:
         return json.loads(data, parse_constant=_refuse_constant, parse_float=_read_finite)
     except RecursionError:
+        # Not chained: the traceback has a thousand frames.
         raise ValueError("nested too deeply") from None
 
 
@@ -53,6 +54,7 @@ def to_json_value(value: object) -> Json:
     return {
         name: to_json_value(item)
         for name, default in _find_defaults(record)
+        # Identity first: it is cheaper than equality, and most values are the default itself.
         if (item := getattr(value, name)) is not default and item != default
     }
 

@@ -113,6 +113,7 @@ class Trial:
         """
         if self.output.error is not None:
             return "agent_error"
+        # The order of the loop is the precedence of the states.
         deciding = {score.state for score in self.scores if not score.advisory}
         states = deciding or {score.state for score in self.scores}
         for trouble in ("judge_error", "metric_error", "unscored"):

@@ -68,6 +68,7 @@ def load_calibrations(path: Path) -> tuple[tuple[Calibration, ...], list[Problem
             raise ValueError(
                 f"its schema is {document['schema']!r}; this evalkit reads {CALIBRATION_SCHEMA!r}"
             )
+        # msgspec ignores unknown fields, so the result is converted back and compared.
         found = msgspec.convert(document["calibrations"], tuple[Calibration, ...], strict=True)
         if to_json_value(found) != document["calibrations"]:
             raise ValueError("it has unknown fields")
@@ -146,6 +147,7 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
     entry = next((each for each in calibrations if each.judge_digest == judge_digest), None)
     if entry is None:
         return f"{wanted}, and this judge has not been calibrated"
+    # The digest covers the questions and levels, so an edit of either invalidates the calibration.
     if entry.rubric_digest != rubric.digest:
         return f"{wanted}, and it was calibrated before the rubric was edited"
     criteria = {criterion.name: criterion.levels for criterion in rubric.judged_criteria}

@@ -61,6 +61,7 @@ def _describe_case(node: Node) -> str:
 def _read_input(fields: FieldReader) -> str | tuple[Turn, ...]:
     member = fields.node.members.get("input")
     if member is None or not isinstance(member.node, ListNode | MappingNode):
+        # An empty text is a valid input: it tests how the agent handles it.
         return fields.required_text("input") or ""
     node = member.node
     if isinstance(node, MappingNode):

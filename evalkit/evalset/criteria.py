@@ -103,6 +103,7 @@ def _read_criterion(node: Node, number: int, above: FieldReader) -> Criterion | 
     if fields is None:
         return None
     name = fields.label("name") or default_name
+    # From here on, messages name the criterion.
     fields = replace(fields, owner=f"{above.owner}: criterion {quote_short(name)}")
     if "check" in fields.node.members:
         return _read_checked_criterion(name, fields)

@@ -124,6 +124,7 @@ class FieldReader:
     def read(self, key: str) -> Json:
         """Read a value as its type in `keys` requires; a section has a reader of its own."""
         node, kind = self.get(key), self.keys[key]
+        # A key without a value, as in `seed:`, is treated like a missing key, so the default applies.
         if node is None:
             return None
         match kind:
@@ -199,7 +200,7 @@ class FieldReader:
                 f"{key} must be a list of texts, not {describe_node(node)}.{example}", node
             )
             return None
-        found: dict[str, None] = {}
+        found: dict[str, None] = {}  # not a set, because it must keep the order
         for item in node.items:
             if isinstance(item, Scalar):
                 label = self.check_label(item.text, f"{key} item", item)
@@ -229,6 +230,7 @@ class FieldReader:
 
     def _number(self, key: str, node: Node, kind: Number | Share) -> float | None:
         if not (isinstance(node, Scalar) and node.kind in ("integer", "decimal")):
+            # YAML 1.1 reads `.inf` as a number; here it is text, and the message must say what is wrong.
             bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
             is_infinite = bare in ("nan", "inf", "infinity")
             wanted = "finite" if is_infinite else "a number such as 20 or 0.5"
@@ -273,6 +275,7 @@ class FieldReader:
 def read_mapping(node: Node, owner: str, keys: Keys, problems: list[Problem]) -> FieldReader | None:
     """Return a reader of a node that must be a mapping; report keys other than `keys`."""
     if not isinstance(node, MappingNode):
+        # The parser has already reported an invalid node.
         if not isinstance(node, InvalidNode):
             message = (
                 f"{owner} must be a mapping with {', '.join(keys)}; not {describe_node(node)}."

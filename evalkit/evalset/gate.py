@@ -74,6 +74,7 @@ def _check_limits(fields: FieldReader) -> bool:
     entry = fields.node.members[limit].node
     if fields.get(limit) is None and not isinstance(entry, InvalidNode):
         fields.report_problem(f"{limit} is empty. Give it a value.", entry)
+    # Problems that can occur together are all reported; only the number of limits ends the check.
     if limit in METRIC_LIMITS and fields.get("metric") is None:
         fields.report_problem(f"{limit} is the limit of a metric. Add `metric:`.")
     if limit in ("min", "max") and (extra := [key for key in COMPARISON_KEYS if key in keys]):

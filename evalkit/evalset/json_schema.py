@@ -17,6 +17,7 @@ from evalkit.core.rubric import CalibrationRequirement, Criterion, Rubric
 from evalkit.core.settings import Settings
 from evalkit.evalset import keys
 from evalkit.evalset.argument_schema import build_arguments_schema, iter_defaults
+from evalkit.evalset.fields import drop_none
 from evalkit.evalset.value_types import (
     MAX_LABEL,
     AnyMapping,
@@ -115,6 +116,7 @@ class _SchemaBuilder:
     def refer(self, name: str) -> dict[str, Json]:
         """Return a reference to a section, which is built when it is first needed."""
         if name not in self.definitions:
+            # The name is taken first, so that a section that contains itself does not recurse forever.
             self.definitions[name] = {}
             self.definitions[name] = self._sections[name]()
         return {"$ref": f"#/$defs/{name}"}
@@ -145,31 +147,20 @@ class _SchemaBuilder:
 
     def _value(self, kind: ValueType) -> dict[str, Json]:
         match kind:
-            case Label():
-                pattern = {"pattern": f"^(?:{kind.pattern})$"} if kind.pattern else {}
-                return {**self.refer("label"), **pattern}
+            case Label(pattern=pattern):
+                label = self.refer("label")
+                return {**label, "pattern": f"^(?:{pattern})$"} if pattern else label
             case Labels(words=words) if words:
                 return _list_of({"enum": list(words)})
+            case Labels(pattern=pattern) if pattern:
+                return _list_of({"type": "string", "pattern": f"^(?:{pattern})$"})
             case Labels():
-                pattern = {"pattern": f"^(?:{kind.pattern})$"} if kind.pattern else {}
-                return _list_of({**self.refer("label"), **pattern})
-            case Number():
-                return _number_schema(kind)
-            case Share():
-                return {"type": "number", "minimum": 0, "maximum": 1}
-            case Integer():
-                return _integer_schema(kind)
-            case Flag():
-                return {"type": "boolean"}
-            case Choice():
-                return {"enum": list(kind.words)}
-            case AnyMapping():
-                return {"type": "object"}
+                return _list_of(self.refer("label"))
             case Section():
                 return self.refer(kind.of)
             case SectionList():
                 return _list_of(self.refer(kind.of), kind.at_least, kind.at_most)
-        return dict(_TEXT)
+        return _scalar_schema(kind)
 
     def _agent(self) -> Json:
         one_kind = [{"required": [kind]} for kind in keys.AGENT_KINDS]
@@ -196,6 +187,7 @@ class _SchemaBuilder:
         return {
             "anyOf": [
                 {"enum": list(self.metrics)},
+                # Editors complete the names above; a plugin can have any other name.
                 {"description": plugin, **self.refer("label"), **_NOT_CRITERIA},
                 {
                     "type": "object",
@@ -262,18 +254,26 @@ def _list_of(item: Json, at_least: int = 0, at_most: int | None = None) -> dict[
     return schema if at_most is None else {**schema, "maxItems": at_most}
 
 
-def _number_schema(kind: Number) -> dict[str, Json]:
-    bounds = {
-        "exclusiveMinimum": kind.above,
-        "minimum": kind.at_least,
-        "maximum": kind.at_most,
-        "exclusiveMaximum": kind.below,
-    }
-    return {"type": "number"} | {key: value for key, value in bounds.items() if value is not None}
-
-
-def _integer_schema(kind: Integer) -> dict[str, Json]:
-    number: dict[str, Json] = {"type": "integer", "minimum": kind.at_least, "maximum": kind.at_most}
-    if kind.odd:
-        number["not"] = {"multipleOf": 2}
-    return {"anyOf": [{"const": kind.word}, number]} if kind.word else number
+def _scalar_schema(kind: ValueType) -> dict[str, Json]:
+    match kind:
+        case Number():
+            bounds = {
+                "exclusiveMinimum": kind.above,
+                "minimum": kind.at_least,
+                "maximum": kind.at_most,
+                "exclusiveMaximum": kind.below,
+            }
+            return {"type": "number", **drop_none(bounds)}
+        case Share():
+            return {"type": "number", "minimum": 0, "maximum": 1}
+        case Integer():
+            number = {"type": "integer", "minimum": kind.at_least, "maximum": kind.at_most}
+            odd = {"not": {"multipleOf": 2}} if kind.odd else {}
+            return {"anyOf": [{"const": kind.word}, number]} if kind.word else {**number, **odd}
+        case Flag():
+            return {"type": "boolean"}
+        case Choice():
+            return {"enum": list(kind.words)}
+        case AnyMapping():
+            return {"type": "object"}
+    return dict(_TEXT)

@@ -58,8 +58,8 @@ def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
 def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     if node.text == "lexical":
         return JudgeSpec(kind="lexical", path=node.where.path, line=node.where.line)
-    if node.text == "openai":
-        trouble = " needs a model. Write `judge: {openai: {model: gpt-4o-mini}}`."
+    if node.text in JUDGE_KINDS:
+        trouble = f" needs a model. Write `judge: {{{node.text}: {{model: gpt-4o-mini}}}}`."
     else:
         near = suggest_similar(node.text, JUDGE_KINDS)
         trouble = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"

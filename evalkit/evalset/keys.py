@@ -111,8 +111,10 @@ JUDGE_KINDS = {
 """Each kind of judge with its description. The kind is the module of that name in `evalkit.judge`."""
 
 JUDGE_KEYS: Keys = {
-    "openai": Section(JUDGE_KINDS["openai"], of="arguments"),
-    "lexical": Section(JUDGE_KINDS["lexical"], of="no_arguments"),
+    **{
+        kind: Section(doc, of="no_arguments" if kind == "lexical" else "arguments")
+        for kind, doc in JUDGE_KINDS.items()
+    },
     "votes": Integer(
         "Times each answer is judged, an odd number. The median counts.",
         at_least=1,
@@ -138,6 +140,7 @@ METRIC_KEYS: Keys = {
 }
 """The keys of a metric besides the one that says which metric it is."""
 
+# A rule has exactly one of these limits.
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
 CASE_LIMITS = ("max_regressed", "must_pass", "broken_cases")
 COMPARISON_KEYS = ("and_at_least", "estimand")

@@ -16,9 +16,11 @@ from evalkit.evalset.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
 _HEADER = "# People's labels of answers. `evalkit calibrate` compares judges with them.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")
 _REQUIRED_KEYS = ("answer", "criterion", "level")
+# Far narrower than YAML's plain scalars: only texts that no YAML reader takes for anything else.
 _PLAIN_SCALAR = re.compile(
     r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?"
 )
+# Characters that YAML readers reject, or read differently, unless escaped in double quotes.
 _UNPRINTABLE = re.compile(
     "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )

@@ -80,6 +80,7 @@ def load_labels_with_locations(
     first: dict[tuple[str, str, str], Location] = {}
     labels = []
     for node in read(data, shown, problems):
+        # A worksheet may be partly filled in; a labels file may not.
         if is_worksheet and isinstance(node, MappingNode) and "level" not in node.members:
             continue
         label = _read_label(node, rubrics, problems)
@@ -154,6 +155,7 @@ def _resolve_rubric(
     """Return the label with its rubric and criterion filled in; report what the rubric lacks."""
     names = [rubric.name for rubric in rubrics]
     if label.rubric and label.rubric not in names:
+        # A label of another rubric is kept, but a similar name is more likely a typo.
         near = suggest_similar(label.rubric, names)
         if near:
             fields.report_problem(

@@ -77,11 +77,13 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
     gate = (shared.gate if own.gate is None else own.gate) or ()
+    # After merging, because a rule of the set may narrow a metric of the project file.
     metrics, gate = add_call_metrics(metrics, gate, problems)
     evalset = EvalSet(
         name=_read_name(fields, path),
         path=display_path(path),
         description=fields.text("description") or "",
+        # An unreadable agent was reported; the shared one avoids a second problem, that there is none.
         agent=own.agent or shared.agent,
         metrics=metrics,
         gate=gate,
@@ -186,6 +188,7 @@ class _CaseFiles:
             path = resolve_inside(name.text, self.folder, self.root)
             if reader is None:
                 raise UnreadableFile(f"is not a file of cases. Use {', '.join(READERS)}.")
+            # The resolved path, so that two names of one file count as the same.
             if path in self._known:
                 raise UnreadableFile("is listed twice. Keep one.")
             self._known.add(path)
@@ -256,6 +259,7 @@ def _normalize_id(case_id: str) -> str:
     """Return the same text for ids that people or file systems may confuse."""
     if case_id.isascii():
         return case_id.lower()
+    # Canonical caseless matching, as in the Unicode Standard, section 3.13, D145.
     decomposed = unicodedata.normalize("NFD", case_id)
     return unicodedata.normalize("NFC", decomposed.casefold())
 
@@ -275,6 +279,7 @@ def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iter
         {
             "cases": [[case.id, case.digest, case.tags, case.cluster] for case in cases],
             "metrics": [[spec.name, spec.ref, spec.args, spec.tags] for spec in metrics],
+            # A rule that moves to another line is still the same rule.
             "gate": [{key: rule[key] for key in rule if key != "where"} for rule in rules],
         }
     )

@@ -43,6 +43,7 @@ def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[Metri
 def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec | None:
     where = node.where
     if isinstance(node, Scalar) and not is_null(node):
+        # `- latency_s` is short for `- latency_s:`.
         no_args = Scalar(kind="null", text="", where=where)
         node = MappingNode(members={node.text: Member(where, no_args)}, where=where)
     if not isinstance(node, MappingNode):

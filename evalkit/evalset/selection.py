@@ -85,6 +85,7 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
             f"Use at most {len(chosen)} shards."
         )
     if selection.shard:
+        # Every n-th case, so that slow cases that are listed together spread over all shards.
         chosen = chosen[selection.shard.index - 1 :: selection.shard.count]
     if selection.limit is not None:
         chosen = chosen[: selection.limit]
@@ -116,6 +117,7 @@ def parse_expression(text: str) -> Matcher:
     Raises:
         InvalidInput: The expression is invalid; the message says where.
     """
+    # Parentheses are symbols of their own; any other character may be part of a word, as ids have them.
     symbols = re.findall(r"\(|\)|[^\s()]+", text)
     if len(symbols) > MAX_SYMBOLS:
         raise InvalidInput.single(f"-k takes at most {MAX_SYMBOLS} words, not {len(symbols)}.")

@@ -202,6 +202,7 @@ class _TreeBuilder:
 
     def _add_member(self, mapping: _OpenMapping, key: Node, node: Node) -> None:
         if isinstance(key, Scalar):
+            # The first value wins, so that later readers report problems of one value only.
             first = mapping.members.setdefault(key.text, Member(key.where, node))
             if first.where is not key.where:
                 self._report(

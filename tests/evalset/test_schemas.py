@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,23 @@ import jsonschema
 import pytest
 
 import evalkit
+from evalkit.core.eval_set import AgentSpec, Case, Rule, Turn
+from evalkit.core.judgement import JudgeSpec
+from evalkit.core.labels import HumanLabel
+from evalkit.core.rubric import (
+    CalibrationRequirement,
+    Control,
+    Criterion,
+    Example,
+    Level,
+    Rubric,
+)
+from evalkit.core.settings import Settings
+from evalkit.evalset import keys
 from evalkit.evalset.json_schema import SCHEMA_NAMES, build_schema
+from evalkit.evalset.labels import LABEL_KEYS
 from evalkit.evalset.nodes import to_plain_value
+from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
 from evalkit.metrics.registry import METRICS
 from evalkit.metrics.rubric import RUBRIC, RubricArguments
@@ -111,6 +127,28 @@ def test_a_schema_is_valid_has_an_id_and_refers_to_nothing_outside(name: str) ->
     assert schema["$id"] == f"urn:evalkit:schema:{name}"
     references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema)))
     assert references <= {f"#/$defs/{key}" for key in schema["$defs"]}
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "other"),
+    [
+        (keys.SETTING_KEYS, Settings, ""),
+        (keys.AGENT_KEYS, AgentSpec, f"{' '.join(keys.AGENT_KINDS)} kind args where"),
+        (keys.JUDGE_KEYS, JudgeSpec, f"{' '.join(keys.JUDGE_KINDS)} kind args path line"),
+        (keys.RULE_KEYS, Rule, "where"),
+        (keys.CASE_KEYS, Case, "criteria digest where"),
+        (keys.TURN_KEYS, Turn, ""),
+        (keys.RUBRIC_KEYS, Rubric, "rubric name path digest"),
+        (keys.CALIBRATION_KEYS, CalibrationRequirement, ""),
+        (keys.CONTROL_KEYS, Control, "passes"),
+        (keys.CRITERION_KEYS, Criterion, ""),
+        (keys.LEVEL_KEYS, Level, ""),
+        (keys.EXAMPLE_KEYS, Example, ""),
+        (LABEL_KEYS, HumanLabel, ""),
+    ],
+)
+def test_every_key_fills_a_field_of_its_record(table: Keys, record: Any, other: str) -> None:
+    assert set(table) ^ {field.name for field in fields(record)} == set(other.split())
 
 
 def described(schema: Any, path: str = "") -> Iterator[tuple[str, str]]:
