@@ -67,7 +67,7 @@ def choose_against_trials(rules: Sequence[Rule]) -> int:
 
 
 def merge_sets(base: EvalSet, own: EvalSet) -> EvalSet:
-    """Return the base's set with the agent, the operational settings, and the new cases of the change."""
+    """Return the base's set with the agent, operational settings, and new cases of the change."""
     known = {case.id for case in base.cases}
     decisive = {
         name: value for name, value in base.settings.items() if name not in OPERATIONAL_SETTINGS

@@ -1,4 +1,4 @@
-"""One case of an eval set, turned from a node into a record with a digest of all that affects its scores."""
+"""One case of an eval set, turned from a node into a record with a digest."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def _read_turn(node: Node, fields: FieldReader) -> Turn | None:
         return Turn(role="user", content=node.text)
     if not isinstance(node, MappingNode):
         if not isinstance(node, InvalidNode):
-            message = f"a turn must be text or a mapping with role and content, not {describe_node(node)}."
-            fields.report_problem(message, node)
+            message = "a turn must be text or a mapping with role and content"
+            fields.report_problem(f"{message}, not {describe_node(node)}.", node)
         return None
     turn = read_mapping(node, f"{fields.owner}: turn", TURN_KEYS, fields.problems)
     if turn is None:

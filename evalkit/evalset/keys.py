@@ -53,8 +53,6 @@ MAX_CONTROLS = 50
 MAX_WEIGHT = 1000.0
 """Weights are proportions. A larger number is a typo."""
 
-_TOOL_OR_MODEL = "Count only calls of this {0}. For metrics that take an argument `{0}`."
-_AGAINST_BASELINE = "how far the value may {0} the baseline: in points for shares, relative for metrics with a unit."
 _OPENAI = "A chat model at any endpoint that speaks the OpenAI protocol."
 
 SETTING_KEYS: Keys = {
@@ -150,12 +148,18 @@ RULE_KEYS: Keys = {
     "metric": Label("The metric's name."),
     "min": Number("The lowest value that passes."),
     "max": Number("The highest value that passes."),
-    "max_drop": Number(f"Limits {_AGAINST_BASELINE.format('fall below')}", at_least=0),
-    "max_rise": Number(f"Limits {_AGAINST_BASELINE.format('rise above')}", at_least=0),
+    "max_drop": Number(
+        "The largest drop below the baseline: in points for shares, else as a share of it.",
+        at_least=0,
+    ),
+    "max_rise": Number(
+        "The largest rise above the baseline: in points for shares, else as a share of it.",
+        at_least=0,
+    ),
     "stat": Choice("The statistic that is compared with the limit.", words=get_args(Stat)),
     "tag": Label("Only cases with this tag."),
-    "tool": Label(_TOOL_OR_MODEL.format("tool")),
-    "model": Label(_TOOL_OR_MODEL.format("model")),
+    "tool": Label("Only calls of this tool, for metrics with the argument `tool`."),
+    "model": Label("Only calls of this model, for metrics with the argument `model`."),
     "and_at_least": Number(
         "A change smaller than this, in the metric's unit, never fails.", above=0
     ),

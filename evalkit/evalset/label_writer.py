@@ -86,7 +86,8 @@ def _format_label(label: HumanLabel) -> Iterator[str]:
             yield f"{mark}{key}: {_format_scalar(text)}"
             mark = "  "
     if label.drawn:
-        yield f"{mark}drawn: [{', '.join(_quote_scalar(_replace_lone_surrogates(run)) for run in label.drawn)}]"
+        runs = ", ".join(_quote_scalar(_replace_lone_surrogates(run)) for run in label.drawn)
+        yield f"{mark}drawn: [{runs}]"
 
 
 def _format_scalar(text: str) -> str:

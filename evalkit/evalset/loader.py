@@ -172,7 +172,7 @@ def _read_name(fields: FieldReader, path: Path) -> str:
 
 
 class _CaseFiles:
-    """The case files that a set in `folder` names, each read once; `empty` lists those without a case."""
+    """The case files that a set in `folder` names, each read once; `empty` has those without cases."""
 
     def __init__(self, folder: Path, root: Path, problems: list[Problem]) -> None:
         self.folder = folder

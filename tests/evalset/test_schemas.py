@@ -1,4 +1,4 @@
-"""The JSON Schemas that editors use hold and refuse the same as the loader, as far as a schema can see."""
+"""The JSON Schemas accept and reject what the loader does, as far as a schema can tell."""
 
 from __future__ import annotations
 
