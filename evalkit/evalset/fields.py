@@ -152,13 +152,12 @@ class FieldReader:
 
     def read_all(self, *skipped: str) -> dict[str, Json]:
         """Read every value that is given, except sections and the keys in `skipped`."""
-        return drop_none(
-            {
-                key: self.read(key)
-                for key, kind in self.keys.items()
-                if not isinstance(kind, Section | SectionList) and key not in skipped
-            }
-        )
+        given = {}
+        for key in self.node.members:
+            kind = self.keys.get(key)  # None for an unknown key, which was reported
+            if kind and key not in skipped and not isinstance(kind, Section | SectionList):
+                given[key] = self.read(key)
+        return drop_none(given)
 
     def text(self, key: str) -> str | None:
         """Read text as written, whatever type it would have elsewhere: `id: 12` is "12"."""
