@@ -38,6 +38,7 @@ class Tally:
     @property
     def errors(self) -> int:
         """The trials that should have a score and have none."""
+        # A skipped trial was due no score: no metric applies to its case.
         return self.selected - self.counts["scored"] - self.counts["skipped"]
 
 

@@ -28,6 +28,7 @@ def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
     if len(kinds) != 1:
         if kinds:
             fields.report_problem(f"has both {kinds[0]} and {kinds[1]}. Keep one.")
+        # An unknown key, which was reported, is probably a misspelled kind.
         elif set(fields.node.members) <= set(AGENT_KEYS):
             fields.report_problem(
                 f"nothing says how to reach it. Add one of {', '.join(AGENT_KINDS)}."

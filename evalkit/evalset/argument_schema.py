@@ -38,6 +38,7 @@ def build_arguments_schema(metric: Any) -> Json:
     required = [field.name for field in arguments if field.default is MISSING]
     properties = {}
     for field in arguments:
+        # An argument that may be None may be left out, but not be written as null.
         schema = _combine(_iter_hint_schemas(hints[field.name]))
         default = {"default": defaults[field.name]} if field.name in defaults else {}
         properties[field.name] = {"description": docs.get(field.name, ""), **schema, **default}
@@ -56,6 +57,7 @@ def build_arguments_schema(metric: Any) -> Json:
 def _read_argument_docs(metric: type[Any]) -> dict[str, str]:
     """Return the `Args:` sections of the docstrings of a metric and its bases."""
     docs = {}
+    # A subclass comes last, so that its description of an argument replaces an inherited one.
     for base in reversed(metric.__mro__):
         section = inspect.cleandoc(base.__doc__ or "").partition("Args:\n")[2]
         for name, text in _ARGUMENT_DOC.findall(section):

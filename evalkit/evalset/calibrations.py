@@ -131,6 +131,7 @@ def _compute_agreement(rows: Sequence[Sequence[int]]) -> tuple[float, float, flo
 def _is_estimate_of(stored: Estimate | None, computed: float | None) -> bool:
     if stored is None or computed is None:
         return stored is None and computed is None
+    # An interval need not contain its estimate exactly, because all three are rounded.
     is_equal = abs(stored.value - computed) <= _SLACK
     return is_equal and stored.low - _SLACK <= stored.value <= stored.high + _SLACK
 

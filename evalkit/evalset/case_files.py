@@ -106,6 +106,7 @@ def _check_json_size(line: str) -> None:
 
 def _object_node(pairs: Sequence[tuple[str, Json]], where: Location) -> Node:
     members = {key: Member(where, _json_node(value, where)) for key, value in pairs}
+    # Counting is slow, so it is done only when a key is missing.
     if len(members) < len(pairs):
         key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"duplicate key {quote_short(key)}. Keep one.")
@@ -135,6 +136,7 @@ def _json_node(value: Json, where: Location) -> Node:
 
 
 def _parse_json_line(line: str, where: Location) -> Node:
+    # Before decoding, because the decoder recurses and builds the whole value in memory.
     _check_json_size(line)
     try:
         value = _JSON.decode(line)

@@ -110,6 +110,7 @@ def _read_criterion(node: Node, number: int, above: FieldReader) -> Criterion | 
     question = fields.text("question")
     if fields.is_empty("question") or (question is not None and not question.strip()):
         fields.report_problem("question is missing. Write what the judge decides, or add `check:`.")
+    # Levels come first, because `otherwise` and the examples must name one of them.
     levels = _read_levels(fields)
     given = {
         "question": question,

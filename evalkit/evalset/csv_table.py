@@ -58,7 +58,7 @@ def read_csv_table(
             elif len(row) == len(header):
                 cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
                 yield CsvRow(cells, where)
-            elif row:
+            elif row:  # csv gives an empty row for a blank line
                 message = f"{len(row)} cells, but the first line has {len(header)}. Quote commas."
                 problems.append(Problem(message=message, where=where))
                 yield InvalidNode(where=where)

@@ -75,6 +75,7 @@ def _read_rubric(fields: FieldReader, path: Path) -> Rubric:
         require_calibration=_read_calibration(fields),
         **given,
     )
+    # With unsound criteria, the range of scores is unknown.
     if "pass_at" in given and are_sound:
         trouble = _find_useless_pass_mark(rubric.pass_at, rubric)
         if trouble:
@@ -106,7 +107,7 @@ def digest_rubric(rubric: Rubric) -> str:
 def _find_useless_pass_mark(mark: float, rubric: Rubric) -> str:
     """Return why every answer reaches a pass mark, or none does; empty if neither is so."""
     lowest, highest = rubric.score_range
-    slack = 1e-9
+    slack = 1e-9  # as in Rubric.is_passed
     if rubric.higher_is_better:
         found = f"pass_at is {mark:g}, and"
         too_strict, too_lax = mark > highest + slack, mark <= lowest + slack

@@ -121,7 +121,7 @@ def parse_expression(text: str) -> Matcher:
     symbols = re.findall(r"\(|\)|[^\s()]+", text)
     if len(symbols) > MAX_SYMBOLS:
         raise InvalidInput.single(f"-k takes at most {MAX_SYMBOLS} words, not {len(symbols)}.")
-    reader = iter([*symbols, ""])
+    reader = iter([*symbols, ""])  # "" marks the end
     matcher, rest = _read_or(next(reader), reader, text)
     if rest:
         _refuse(text, rest)
