@@ -35,7 +35,7 @@ class HumanLabel:
     @property
     def answer_id(self) -> str:
         """The digest of the answer and what it answers; several labels may share it."""
-        # Neither rubric nor rater, because one answer is drawn once for all its labels.
+        # Without rubric and rater, so that all labels of one answer share the id.
         return digest([self.answer, self.input, self.reference, self.context])
 
     @property
