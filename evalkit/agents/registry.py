@@ -13,15 +13,10 @@ from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
+from evalkit.evalset.keys import AGENT_KINDS
 
 # Names of modules, not modules: each brings heavy imports that only its own kind needs.
-AGENTS = {
-    "python": "evalkit.agents.python",
-    "command": "evalkit.agents.command",
-    "http": "evalkit.agents.http",
-    "openai": "evalkit.agents.openai",
-    "recorded": "evalkit.agents.recorded",
-}
+AGENTS = {kind: f"evalkit.agents.{kind}" for kind in AGENT_KINDS}
 """Every kind of agent, and the module that is an `AgentKind`."""
 
 

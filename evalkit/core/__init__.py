@@ -1,1 +1,27 @@
-"""Define the records, errors and file access that every other package uses."""
+"""Define the records, errors, and file access that every other package uses."""
+
+__all__ = [
+    "calibration",
+    "context",
+    "errors",
+    "eval_set",
+    "files",
+    "format",
+    "gate_result",
+    "git",
+    "judgement",
+    "labels",
+    "limits",
+    "literals",
+    "location",
+    "project",
+    "redaction",
+    "rubric",
+    "run",
+    "safe_text",
+    "serialization",
+    "settings",
+    "source_files",
+    "spans",
+    "trial",
+]

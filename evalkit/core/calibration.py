@@ -1,4 +1,4 @@
-"""How well a judge agrees with people, as records: estimates, tables, one entry per judge and rubric."""
+"""The records of a calibration: how well a judge agrees with people under a rubric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A number and the bounds of its 90 % interval."""
+    """A number with the bounds of its 90 % confidence interval."""
 
     value: float
     low: float
@@ -16,12 +16,13 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """Two readers' levels of the same answers: `confusion[i][j]` got level i from the first, j from the other.
+    """The agreement of two raters on the same answers.
 
-    The first are people where the other is a judge. `kappa` is Cohen's, the headline; `weighted_kappa`
-    counts a miss by how far apart the values of the levels are, and is kappa itself where there are
-    two. Both are None where one level alone was given by both, so that chance explains everything.
-    `ac1` is Gwet's, which a lopsided base rate sways less.
+    `confusion[i][j]` counts the answers with level i from the first rater and level j from the second.
+    When one of them is a judge, it is the second. `kappa` is Cohen's kappa. `weighted_kappa` weights a
+    disagreement by the difference between the values of the levels; with two levels it equals `kappa`.
+    Both are None when both raters gave one and the same level only, because chance then explains every
+    agreement. `ac1` is Gwet's AC1, which is less sensitive to an unbalanced base rate.
     """
 
     levels: tuple[str, ...]
@@ -33,24 +34,24 @@ class Agreement:
 
     @property
     def answers(self) -> int:
-        """How many were read by both."""
+        """The number of answers that both raters labeled."""
         return sum(map(sum, self.confusion))
 
     @property
     def base_rates(self) -> tuple[float, ...]:
-        """The share of the answers that the first reader gave each level."""
+        """The share of the answers to which the first rater gave each level."""
         return tuple(sum(row) / self.answers for row in self.confusion)
 
     @property
     def best_constant_level(self) -> tuple[str, float]:
-        """The level that, given to every answer, would agree most often, and how often it would."""
+        """The level that agrees most often if given to every answer, and its agreement."""
         rates = self.base_rates
         return self.levels[rates.index(max(rates))], max(rates)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RaterAgreement:
-    """How two people agree on the answers both labelled, or one with the majority of the others."""
+    """The agreement of two people, or of one with the majority of the others (`other` is empty)."""
 
     rater: str
     other: str
@@ -58,17 +59,17 @@ class RaterAgreement:
 
     @property
     def is_against_majority(self) -> bool:
-        """Whether the other is no single person."""
+        """Whether `agreement` is with the majority of the others."""
         return not self.other
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionCalibration:
-    """A judge and people on one criterion.
+    """The agreement of a judge with people on one criterion.
 
-    `agreement` is None when no answer has a level from both. `unjudged` labelled answers got no verdict;
-    on `divided` ones no level has most of the people's votes. `flip_rate` is the chance that two
-    judgements of one answer differ, None when each was judged once.
+    `agreement` is None when no answer has a level from both. `unjudged` counts labeled answers without a
+    verdict, `divided` those without a majority among the people. `flip_rate` is the probability that two
+    judgements of one answer differ; None when each answer was judged once.
     """
 
     criterion: str
@@ -81,10 +82,10 @@ class CriterionCalibration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """What one judge was found to be worth under one rubric.
+    """The calibration of one judge under one rubric.
 
-    It holds for the rubric and judge of these digests and for no other. `labels` is the digest of the
-    labels it rests on, `source` the file they were read from.
+    It is valid only for the rubric and the judge with these digests. `labels` is the digest of the labels
+    that it is based on, `source` the file that they were read from.
     """
 
     rubric: str
@@ -100,20 +101,19 @@ class Calibration:
 
 
 def find_unmet_requirement(calibration: Calibration, kappa: float, labels: int) -> str:
-    """Why a judge has not been shown to agree well enough with people; empty when it has.
+    """Return why a calibration does not meet a requirement; empty when it does.
 
-    Every criterion that is judged has to meet the kappa, on as many answers.
+    Every judged criterion must reach `kappa` on at least `labels` answers.
     """
     for found in calibration.criteria:
         agreement = found.agreement
         answers = agreement.answers if agreement is not None else 0
         if answers < labels:
-            return (
-                f"{found.criterion} rests on {answers} labelled answers, and {labels} are required"
-            )
+            return f"{found.criterion} has {answers} labeled answers, and {labels} are required"
         reached = agreement.kappa if agreement is not None else None
+        # Without variation, chance explains every agreement and kappa is undefined.
         if reached is None:
-            return f"{found.criterion} has no kappa, as one level was given throughout"
+            return f"{found.criterion} has no kappa, because every answer has the same level"
         if reached.value < kappa:
             return f"kappa of {found.criterion} is {reached.value:.2f}, and {kappa:g} is required"
     return "" if calibration.criteria else "no criterion was calibrated"

@@ -1,15 +1,15 @@
-"""The exceptions evalkit raises for trouble of usage or environment, each with its exit code.
+"""The exceptions that evalkit raises for problems of usage or environment, each with its exit code.
 
 EvalkitError
 ├── InvalidInput     2    a bad file, flag or environment; nothing was run
-├── Undecidable      3    what is stored or asked cannot be decided fairly
+├── Undecidable      3    the data does not allow a fair decision
 │   ├── StoreError        a run or baseline could not be read or saved
-│   └── NotComparable     two runs that share no ground
+│   └── NotComparable     two runs that cannot be compared
 ├── ApprovalNeeded   4    the gate's own definition changed
 ├── NothingSelected  5    no case to run
 └── Interrupted      130, 143
 
-Trouble of the agent, the judge or a metric is never an exception: it is a value in the result.
+A failure of the agent, the judge, or a metric is never an exception: it is a value in the result.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ EXIT_BUG = 70
 
 
 class EvalkitError(Exception):
-    """The root: one message for the user, one exit code."""
+    """The base class: one message for the user and one exit code."""
 
     exit_code: ClassVar[int] = EXIT_BUG
 
 
 class InvalidInput(EvalkitError):
-    """Every problem found in what the user gave, all at once."""
+    """All problems found in the user's input."""
 
     exit_code = 2
 
@@ -41,38 +41,38 @@ class InvalidInput(EvalkitError):
 
     @classmethod
     def single(cls, message: str, where: Location | None = None) -> InvalidInput:
-        """One problem, for callers that can only meet one."""
+        """Create the exception for one problem."""
         return cls([Problem(message=message, where=where)])
 
 
 class Undecidable(EvalkitError):
-    """The question cannot be answered fairly with what there is."""
+    """The available data does not allow a fair decision."""
 
     exit_code = 3
 
 
 class StoreError(Undecidable):
-    """A run or baseline could not be read, or could not be saved."""
+    """A run or baseline could not be read or saved."""
 
 
 class NotComparable(Undecidable):
-    """Two runs differ in what must be equal for a comparison."""
+    """Two runs differ in something that a comparison requires to be equal."""
 
 
 class ApprovalNeeded(EvalkitError):
-    """What defines the gate was changed by hand or by the change under test."""
+    """The definition of the gate was changed by hand or by the change under test."""
 
     exit_code = 4
 
 
 class NothingSelected(EvalkitError):
-    """The set is empty or the selection matches no case."""
+    """The set is empty, or the selection matches no case."""
 
     exit_code = 5
 
 
 class Interrupted(EvalkitError):
-    """Stopped by a signal; what had finished is stored."""
+    """The command was stopped by a signal; finished trials are stored."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -80,5 +80,5 @@ class Interrupted(EvalkitError):
 
     @property
     def code(self) -> int:
-        """The shell's convention: 128 and the signal's number."""
+        """The exit code by the convention of shells: 128 plus the signal number."""
         return 128 + self.signal_number

@@ -1,4 +1,4 @@
-"""The records of an eval set: cases, metrics, thresholds, agent."""
+"""The records of an eval set: cases, metrics, thresholds, and the agent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Literal
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json, Role, Stat
 from evalkit.core.location import NO_LOCATION, Location
+
+SHORTHAND = ""
+"""The name of an argument written in place of a mapping, as in `python: module:function`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,11 +24,11 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec:
-    """A metric as the eval set asks for it: which one, under what name, with which arguments.
+    """A metric as the eval set specifies it.
 
-    `ref` is a built-in's name, a plugin (`./file.py:name`, `package.module:name`) or an installed
-    plugin's name. `name` is what scores and thresholds call it. `tags` limits it to cases that have
-    one of them; empty means every case.
+    `ref` is the name of a built-in or of an installed plugin, or a plugin's location
+    (`./file.py:name`, `package.module:name`). `name` is the name in scores and thresholds. `tags`
+    limits the metric to cases with one of the tags; empty means every case.
     """
 
     ref: str
@@ -39,9 +42,9 @@ class MetricSpec:
 class Case:
     """One labelled prompt.
 
-    `input` is text or the turns of a conversation. `metrics` are this case's own: they replace the
-    set's metric of the same name, or come on top. `digest` covers everything that can change the
-    case's score; two cases are compared only when their digests are equal.
+    `input` is text or the turns of a conversation. `metrics` are the case's own: each replaces the
+    set's metric of the same name or is added to them. `digest` covers everything that can change the
+    case's scores; two cases are compared only when their digests are equal.
     """
 
     id: str
@@ -57,7 +60,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentSpec:
-    """The agent as the eval set asks for it: `kind` is the plug point, `args` what stands under it."""
+    """The agent as the eval set specifies it: a kind and the arguments of that kind."""
 
     kind: str
     args: Mapping[str, Json]
@@ -74,12 +77,13 @@ class Rule:
 
     Exactly one of the limits is set. `max_drop` and `max_rise` compare with the baseline: in points
     (0..1) for metrics without a unit, as a share of the baseline for metrics with one. `max_regressed`
-    counts cases that passed in the baseline and fail now; `must_pass` wants every trial of the cases
+    counts cases that passed in the baseline and fail now. `must_pass` requires every trial of the cases
     with one of these tags to pass (an empty tuple: of every case). `broken_cases` counts cases that
-    newly fail and are proven broken by fresh trials. `and_at_least` is a change in the metric's unit
-    below which nothing fails, however large a share of the baseline it is. `tool` or `model` narrow the
-    metric to calls of one; once a set is read, `metric` names a metric of its own for them. `estimand` is what is
-    asked: whether these very cases got worse, or whether other cases like these would.
+    newly fail and that fresh trials prove broken. `and_at_least` is a change in the metric's unit; no
+    smaller change fails, however large its share of the baseline. `tool` and `model` narrow the metric
+    to calls of one tool or model; the loader gives such a rule a metric of its own and puts its name in
+    `metric`. `estimand` is the question: whether these cases got worse, or whether other cases like
+    them would.
     """
 
     metric: str = ""
@@ -110,14 +114,14 @@ class Rule:
 
     @property
     def is_tested(self) -> bool:
-        """Whether the rule fails by a p-value, which errs now and then."""
+        """Whether a p-value decides the rule, so that it can raise a false alarm."""
         changes = self.max_drop is not None or self.max_rise is not None
         return changes and self.test == "exact"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSet:
-    """One eval-set file, read and checked; `settings` are the values it gives for fields of Settings."""
+    """One eval-set file, read and checked; `settings` has its values for fields of Settings."""
 
     name: str
     path: str

@@ -1,4 +1,4 @@
-"""Bytes to disk so that a reader finds the old file or the new one, never a mix."""
+"""File writes after which a reader finds the old file or the new one, never a mix."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from evalkit.core.errors import StoreError
 from evalkit.core.source_files import UnreadableFile, read_file
 
 MAX_STORED_BYTES = 4 << 30
-"""A run of a hundred thousand cases with long outputs fits; a device without end does not."""
+"""Size of one file. A run of 100,000 cases with long outputs fits; an endless device does not."""
 
 
 def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = None) -> None:
-    """Replace a file in one step; the folder is made if it is missing.
+    """Replace a file in one step, and create its folder if necessary.
 
-    A link is followed; a pipe or a device is written to, not replaced. With `time_ns` the file bears
-    that time, from the moment it is there.
+    Symbolic links are followed. A pipe or a device is written to instead of replaced. `time_ns` becomes
+    the file's modification time before the file appears.
 
     Raises:
-        StoreError: the disk is full, the folder read-only, the path a folder... Nothing is changed.
+        StoreError: The system refuses, for example because the disk is full. Nothing is changed.
     """
     data = content.encode() if isinstance(content, str) else content
     path = Path(os.path.realpath(path))
@@ -35,9 +35,10 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
+            # On disk before the rename, so that a crash cannot leave an empty file under the name.
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes the file private; what we write is as readable as any other file here.
+        # mkstemp creates a private file; the result must be as readable as any other new file.
         Path(temporary).chmod(0o666 & ~_umask())
         if time_ns is not None:
             os.utime(temporary, ns=(time_ns, time_ns))
@@ -47,16 +48,17 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
         raise StoreError(
-            f"{path}: could not save: {os_error_reason(error)}. Free space or choose another place."
+            f"{path}: could not save: {os_error_reason(error)}. Free disk space or choose another path."
         ) from error
 
 
 def open_for_append(path: Path) -> int:
-    """A descriptor of a file to which whole lines are added; made if it is missing.
+    """Open a file for appending whole lines, and create it if necessary; return its descriptor.
 
     Raises:
-        StoreError: the system refuses.
+        StoreError: The system refuses.
     """
+    # O_NONBLOCK, because opening a named pipe would otherwise wait for the other end.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags, 0o666)
@@ -65,10 +67,10 @@ def open_for_append(path: Path) -> int:
 
 
 def append_line(descriptor: int, path: Path, line: bytes) -> None:
-    """Add a line to a file that is open for that; when this returns, kill -9 cannot lose it.
+    """Append a line to an open file; once this returns, kill -9 cannot lose the line.
 
     Raises:
-        StoreError: the disk is full. Then nothing is added.
+        StoreError: The disk is full. Nothing is appended.
     """
     size = os.fstat(descriptor).st_size
     try:
@@ -76,33 +78,34 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         with contextlib.suppress(OSError):
+            # A partial line would corrupt the next one.
             os.ftruncate(descriptor, size)
         raise StoreError(
             f"{path}: could not save: {os_error_reason(error)}. "
-            f"What had finished is kept: free space and add --resume."
+            f"Finished trials are kept: free disk space and add --resume."
         ) from error
 
 
 def truncate_partial_line(descriptor: int, path: Path) -> bytes:
-    """Cut off the last line of a file if it has no end; gives what is left.
+    """Remove the last line of a file if it has no line end; return the remaining content.
 
     Raises:
-        StoreError: the file cannot be read or cut.
+        StoreError: The file cannot be read or truncated.
     """
     content = read_stored_file(path)
     whole = content[: content.rfind(b"\n") + 1]
     try:
         os.ftruncate(descriptor, len(whole))
     except OSError as error:
-        raise StoreError(f"{path}: could not be cut: {os_error_reason(error)}.") from error
+        raise StoreError(f"{path}: could not be truncated: {os_error_reason(error)}.") from error
     return whole
 
 
 def read_stored_file(path: Path) -> bytes:
-    """The content of a file that evalkit has written; of a pipe or a device nothing is read.
+    """Read a file that evalkit has written; nothing is read from a pipe or a device.
 
     Raises:
-        StoreError: it is missing, or no regular file, or the system refuses.
+        StoreError: The file is missing or not a regular file, or the system refuses.
     """
     try:
         return read_file(path, MAX_STORED_BYTES)
@@ -111,12 +114,12 @@ def read_stored_file(path: Path) -> bytes:
 
 
 def path_exists(path: Path) -> bool:
-    """Whether there is something; what cannot be looked at is taken for missing."""
+    """Return whether a path exists; an inaccessible one counts as missing."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises where access is denied
 
 
 def os_error_reason(error: OSError) -> str:
-    """The operating system's words for an error, without the path it repeats."""
+    """Return the operating system's message for an error, without the path in it."""
     return error.strerror or str(error)
 
 

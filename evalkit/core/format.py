@@ -1,4 +1,4 @@
-"""Numbers into words: rates as percent, odds as "1 time in 20", never on the wrong side of a limit."""
+"""Numbers formatted for people: rates as percent, odds as "1 time in 20"."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from math import ceil, floor, isfinite, log10
 from evalkit.core.eval_set import Rule
 
 _MAX_EXTRA_DIGITS = 6
-_STATE_NOUNS = {
-    "agent_error": "agent error",
-    "judge_error": "judge error",
-    "metric_error": "metric error",
-}
 
 
 def format_count(number: int, noun: str) -> str:
-    """A number with its noun in the right form."""
+    """Format a count with its noun in singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def name_rule(rule: Rule) -> str:
-    """What a threshold is about: the metric, its statistic and its tag."""
+    """Return the name of a threshold: the metric, its statistic, and its tag."""
     if rule.must_pass is not None:
         return f"must pass [{', '.join(rule.must_pass)}]" if rule.must_pass else "must pass"
     name = rule.metric if rule.stat == "mean" else f"{rule.metric} {rule.stat}"
@@ -33,7 +28,7 @@ def name_rule(rule: Rule) -> str:
 
 
 def format_value(value: float, unit: str, extra: int = 0) -> str:
-    """A value in its unit to three digits, a share as percent to one decimal; `extra` adds digits."""
+    """Format a value with its unit to three digits, or a share as percent; `extra` adds digits."""
     if not unit:
         return f"{100 * value:.{1 + extra}f}%"
     decimals = extra
@@ -43,59 +38,62 @@ def format_value(value: float, unit: str, extra: int = 0) -> str:
 
 
 def format_change(change: float, unit: str, extra: int = 0) -> str:
-    """A signed change, in points of a share or in percent of a baseline; what reads 0 has no sign."""
+    """Format a signed change in points, or in percent of a baseline; a rounded 0 has no sign."""
     number = f"{100 * change:+,.{1 + extra}f}"
+    # "-0.0 pt" would claim a direction.
     if not number.strip("+-0.,"):
         number = number.lstrip("+-")
     return f"{number}{'%' if unit else ' pt'}"
 
 
 def format_limit(limit: float, unit: str) -> str:
-    """A limit on a change, as short as it was written."""
+    """Format a limit on a change with no more digits than written."""
     return f"{100 * limit:.10g}{'%' if unit else ' pt'}"
 
 
 def format_bound(bound: float, unit: str) -> str:
-    """A limit on a value, as short as it was written."""
+    """Format a limit on a value with no more digits than written."""
     if not unit:
         return f"{100 * bound:.10g}%"
     return f"${bound:.10g}" if unit == "usd" else f"{bound:.10g} {unit}"
 
 
 def format_odds(chance: float, alpha: float) -> str:
-    """How often something of this probability comes up, kept on the side of `alpha` where it is.
+    """Format a probability as odds, rounded so that it remains on the same side of `alpha`.
 
-    >>> odds_text(0.0025, 0.05), odds_text(0.0502, 0.05)
+    >>> format_odds(0.0025, 0.05), format_odds(0.0502, 0.05)
     ('about 1 time in 400', 'about 1 time in 19')
     """
     if chance < 1e-6:
         return "less than 1 time in a million"
+    # "1 time in 2" is easily misread, so large probabilities have words.
     if chance > 0.4:
         return "about every other time" if chance < 0.6 else "more often than not"
     times = 1 / chance
     rounded = round(times, -max(floor(log10(times)) - 1, 0))
+    # The slack absorbs the rounding error of 1 / alpha: 1 / 0.05 must not become 21.
     least_below = ceil(1 / alpha - 1e-9)
     rounded = max(rounded, least_below) if chance <= alpha else min(rounded, least_below - 1)
     return f"about 1 time in {rounded:,.0f}"
 
 
 def format_missing(missing: Mapping[str, int]) -> str:
-    """Why trials have no value, counted: `4 agent errors, 1 not run`."""
-    return ", ".join(
-        format_count(count, _STATE_NOUNS[state])
-        if state in _STATE_NOUNS
-        else f"{count:,} {state.replace('_', ' ')}"
-        for state, count in missing.items()
-        if count
-    )
+    """Format the reasons why trials have no value: `4 agent errors, 1 not run`."""
+    parts = []
+    for state, count in missing.items():
+        words = state.replace("_", " ")
+        if count:
+            is_noun = state.endswith("_error")
+            parts.append(format_count(count, words) if is_noun else f"{count:,} {words}")
+    return ", ".join(parts)
 
 
 def find_distinct_digits(
-    pairs: Iterable[tuple[float, float]], spell: Callable[[float, int], str]
+    pairs: Iterable[tuple[float, float]], format_number: Callable[[float, int], str]
 ) -> int:
-    """The fewest extra digits with which the two numbers of every unequal pair read differently."""
+    """Return the fewest extra digits that show a difference in every pair of unequal numbers."""
     unequal = [(a, b) for a, b in pairs if a != b and isfinite(a) and isfinite(b)]
     for extra in range(_MAX_EXTRA_DIGITS):
-        if all(spell(a, extra) != spell(b, extra) for a, b in unequal):
+        if all(format_number(a, extra) != format_number(b, extra) for a, b in unequal):
             return extra
     return _MAX_EXTRA_DIGITS

@@ -1,4 +1,4 @@
-"""What a run came to, as records: counts, metric summaries, case changes, checks, one verdict."""
+"""The records of a gate decision: counts, metric summaries, case changes, checks, and one result."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ GateChangeKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """Where every selected trial ended up; the counts always sum to `selected`."""
+    """The number of trials per state; the counts always sum to `selected`."""
 
     selected: int
     counts: Mapping[TrialState, int]
 
     @property
     def errors(self) -> int:
-        """Trials that were due a score and have none."""
+        """The trials that should have a score and have none."""
+        # A skipped trial was due no score: no metric applies to its case.
         return self.selected - self.counts["scored"] - self.counts["skipped"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HumanMean:
-    """The mean people would have given, estimated from their labels of `cases` and the judge's of all.
+    """The estimated mean that people would give, from their labels of `cases` and the judge's of all.
 
-    `low` and `high` bound its 90 % interval; `share` is how much of it rests on the judge.
+    `low` and `high` bound the 90 % confidence interval. `share` is the judge's share in the estimate.
     """
 
     mean: float
@@ -59,9 +60,9 @@ class HumanMean:
 class MetricSummary:
     """One metric over the trials of a run, or over those of the cases with `tag`.
 
-    `scored` of `due` trials have a value; `missing` says why the others have none. The statistics
-    are over the scored ones, in the metric's unit; None when there are none. `rate` is the share
-    that passed, None for measurements. `people` is what people would have given in the judge's place.
+    `scored` of `due` trials have a value; `missing` counts the others by reason. The statistics are over
+    the scored trials, in the metric's unit; None when there are none. `rate` is the share that passed;
+    None for measurements. `people` estimates the mean that people would give instead of the judge.
     """
 
     metric: str
@@ -83,10 +84,10 @@ class MetricSummary:
 class CaseChange:
     """One case in baseline and candidate.
 
-    Passes are counted over fully scored trials; a case passes when more than half of them do.
-    `flaky` is set when its baseline trials disagree with one another. A case that other metrics keep
-    from passing regresses all the same when one of its metrics does: then `metric` names that one,
-    and the counts are its own.
+    Passes are counted over completely scored trials; a case passes when more than half of them do.
+    `flaky` is set when its baseline trials differ in whether they passed. A case that fails in both runs
+    because of other metrics still regresses when one of its metrics does; `metric` then names that
+    metric, and the counts are of that metric alone.
     """
 
     case_id: str
@@ -101,7 +102,7 @@ class CaseChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricChange:
-    """One metric (in one tag) on the shared cases of two runs; `why_not` is set when incomparable."""
+    """One metric (in one tag) on the shared cases of two runs; `why_not` says why it is incomparable."""
 
     metric: str
     tag: str | None = None
@@ -122,7 +123,7 @@ class MetricChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Two runs side by side, over the cases whose digests are equal in both."""
+    """The comparison of two runs over the cases whose digests are equal in both."""
 
     base: str
     candidate: str
@@ -133,7 +134,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseContribution:
-    """How one case did on one metric, for naming the cases that moved a check most."""
+    """One case's part in a check, for naming the cases that affected it most."""
 
     case_id: str
     base: float
@@ -146,9 +147,9 @@ class CaseContribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PopulationTest:
-    """Whether other cases like these would get worse: cases, or their clusters, taken as a sample.
+    """Whether other cases like these would get worse: cases, or their clusters, as a sample.
 
-    `low` and `high` bound the same interval of the same difference as the check's; None where unknown.
+    `low` and `high` bound a 90 % confidence interval of the check's difference; None if unknown.
     """
 
     clusters: int
@@ -159,14 +160,14 @@ class PopulationTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One threshold decided: the outcome, the sentence that says it, and the numbers behind it.
+    """The decision on one threshold: the outcome, a sentence about it, and its numbers.
 
-    `low` and `high` bound a 90 % interval of `difference` (for rules that compare) or of `candidate`
-    (for absolute ones). `p_value` is one-sided: how often a result this bad comes up when nothing
-    changed. An unchanged agent fails with probability `false_alarm` at most; a change of the size
-    `smallest_seen` (unsigned, like `difference`) fails 4 times in 5, None where none does. `users` is
-    the answer to the other question where the rule asks about these cases. `to_decide` says what would
-    settle an inconclusive check. `advisory` says why the check decides nothing, if it does not.
+    `low` and `high` bound a 90 % confidence interval of `difference` (for rules that compare) or of
+    `candidate` (for absolute ones). `p_value` is one-sided: the probability of a result this bad if
+    nothing changed. An unchanged agent fails with a probability of at most `false_alarm`. A change of
+    `smallest_detectable` (absolute value) fails 4 times in 5; None if no change does. `users` answers the
+    question about other cases when the rule is about these. `to_decide` says what would decide an
+    inconclusive check. `advisory` says why the check decides nothing; empty if it does.
     """
 
     rule: Rule
@@ -191,10 +192,10 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateChange:
-    """One thing that a change edits in the gate it is held to.
+    """One edit that a change makes to the gate it is checked against.
 
-    `loosened` is false only where the edit can do nothing but tighten or add. `case_ids` are the cases
-    it is about, if it is about some.
+    `loosened` is false only if the edit can do nothing but tighten or add. `case_ids` are the cases
+    that it affects, if any.
     """
 
     kind: GateChangeKind
@@ -206,10 +207,10 @@ class GateChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateReview:
-    """What a change does to its own gate, compared with the gate of `base`, which is at `commit`.
+    """The edits of a change to its own gate, compared with the gate of the ref `base` at `commit`.
 
-    With `accepted` the edits are approved, and the verdict is under the change's own rules; else it is
-    under those of the base. `notes` say what else is to be known of the base.
+    If `accepted`, the edits are approved and the change's own rules decide; otherwise those of the base
+    do. `notes` has further remarks about the base.
     """
 
     base: str
@@ -220,16 +221,16 @@ class GateReview:
 
     @property
     def loosening(self) -> tuple[GateChange, ...]:
-        """The edits that need approval."""
+        """The edits that require approval."""
         return tuple(change for change in self.changes if change.loosened)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
-    """The one object every report and the exit code are rendered from.
+    """The one object that every report and the exit code are made from.
 
-    `outcome` is `undecided` when the run is not complete enough to judge, or waits for approval;
-    `reason` is one sentence. `gate` is there where the gate's definition came from another commit.
+    `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
+    `reason` is one sentence. `gate` is set when the gate's definition came from another commit.
     """
 
     outcome: Outcome

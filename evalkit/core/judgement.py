@@ -1,4 +1,4 @@
-"""What judges said, as records: a verdict per criterion, what was asked and answered, who is trusted."""
+"""The records of judging: verdicts, exchanges with the judge, and results that show trust in it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DecidedBy: TypeAlias = Literal["judge", "check", "floor"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeSpec:
-    """A judge as the eval set asks for it: `kind` is the plug point, `args` what stands under it.
+    """A judge as the eval set specifies it: a kind, the arguments of that kind, and limits.
 
-    `votes` is how often each answer is judged; the middle vote counts. A call may take `timeout_s` and
-    `attempts`; all calls of a run together may wait and work `deadline_s` after trouble began, and cost
+    Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
+    and `attempts`, and all calls of a run by `deadline_s` after the first failure and by
     `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`).
     """
 
@@ -33,9 +33,9 @@ class JudgeSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionVerdict:
-    """A judge's answer to one criterion; `votes` are the levels of all votes when there were several.
+    """The verdict on one criterion; `votes` are the levels of all votes if there were several.
 
-    `is_quote` is false when the evidence stands nowhere in what the judge was shown.
+    `is_quote` is false when the evidence occurs nowhere in the texts that the judge was shown.
     """
 
     criterion: str
@@ -50,7 +50,7 @@ class CriterionVerdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeExchange:
-    """One question to a judge and its reply, as sent; `problem` says why the reply is no verdict."""
+    """One question to a judge and its reply; `problem` says why the reply is not a verdict."""
 
     asked: str
     answered: str = ""
@@ -58,21 +58,18 @@ class JudgeExchange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeVote:
-    """One vote of one judge: a verdict on every criterion, or the state and reason of having none.
+class _Judged:
+    """The verdicts on one answer, with the judge and its calls.
 
-    `kind` is a stable word for the reason (`prose`, `wrong_nonce`, `rate_limited`...). `calls`, tokens and
-    cost are of the calls this vote took, none of which were made when it `is_cached`.
+    `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
+    `calls`, tokens, and `cost_usd` are those of this answer. If it `is_cached`, no call was made now.
     """
 
-    verdicts: tuple[CriterionVerdict, ...] = ()
-    state: Literal["scored", "judge_error", "unscored"] = "scored"
-    kind: str = ""
-    problem: str = ""
     judge: str = ""
     digest: str = ""
     model: str = ""
     fingerprint: str = ""
+    verdicts: tuple[CriterionVerdict, ...] = ()
     exchanges: tuple[JudgeExchange, ...] = ()
     calls: int = 0
     input_tokens: int = 0
@@ -82,36 +79,32 @@ class JudgeVote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
-    """All that a judge said of one answer under one rubric.
+class JudgeVote(_Judged):
+    """One vote of one judge: a verdict on every criterion, or the state and reason without one.
 
-    `judge` and `digest` tell who judged; `model` and `fingerprint` are what the endpoint said of itself.
-    `tokens` and `cost_usd` are of the calls made for this answer, none when it `is_cached`.
+    `kind` is a stable word for the reason (`prose`, `wrong_nonce`, `rate_limited`, ...).
     """
 
-    judge: str = ""
-    digest: str = ""
-    model: str = ""
-    fingerprint: str = ""
-    verdicts: tuple[CriterionVerdict, ...] = ()
-    exchanges: tuple[JudgeExchange, ...] = ()
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-    is_cached: bool = False
+    state: Literal["scored", "judge_error", "unscored"] = "scored"
+    kind: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement(_Judged):
+    """The judgement of one answer under one rubric, from one or more votes."""
 
     @property
     def is_split(self) -> bool:
-        """Whether votes on some criterion differ."""
+        """Whether the votes on a criterion differ."""
         return any(len(set(verdict.votes)) > 1 for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlResult:
-    """What a judge made of an answer of which it is known whether it passes.
+    """The judge's result on a control: an answer that is known to pass or fail.
 
-    `held` is None when no verdict could be had, so that nothing is known of the judge.
+    `correct` is None when the judge gave no verdict.
     """
 
     metric: str
@@ -124,7 +117,7 @@ class ControlResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorResult:
-    """On which of a rubric's anchors a judge agreed with people, by id; `unjudged` had no verdict."""
+    """Whether a judge agreed with people on each anchor of a rubric; `unjudged` had no verdict."""
 
     metric: str
     agreed: Mapping[str, bool] = field(default_factory=dict)
@@ -135,7 +128,7 @@ class AnchorResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTrust:
-    """What a run showed of its judges, beside the scores: controls, anchors, who judged."""
+    """What a run shows about its judges besides scores: controls, anchors, and which judges judged."""
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -147,5 +140,5 @@ class JudgeTrust:
 
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
-        """The controls that a judge got wrong, or gave no verdict on."""
+        """The controls that a judge got wrong or gave no verdict on."""
         return tuple(result for result in self.controls if not result.correct)

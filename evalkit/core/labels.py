@@ -1,4 +1,4 @@
-"""What people said of answers, as records: one level, of one criterion, by one person, of one answer."""
+"""Labels: the levels that people gave to answers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evalkit.core.serialization import digest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HumanLabel:
-    """One level that a person gave an answer on one criterion of a rubric.
+    """The level that one person gave to one answer on one criterion of a rubric.
 
-    `input`, `reference` and `context` are what the person saw beside the answer, and what a judge is
-    shown. `case` names the case of an eval set that the answer was given to, if it was. `rater` tells
-    people apart; empty when there is one. `drawn` are the runs in which the answer was drawn by lot: what
-    is estimated of a run must rest on those labels alone, as others were chosen for a reason.
+    `input`, `reference`, and `context` are the texts that the person saw with the answer; a judge is
+    shown the same. `case` is the case that the answer belongs to, if any. `rater` distinguishes people;
+    empty when there is only one. `drawn` lists the runs in which the answer was drawn at random.
+    Estimates about a run must use only those labels, because the others are not a random sample.
     """
 
     criterion: str
@@ -34,17 +34,18 @@ class HumanLabel:
 
     @property
     def answer_id(self) -> str:
-        """Tells the labelled answer, with what it answers, from others; several labels may share it."""
+        """The digest of the answer and what it answers; several labels may share it."""
+        # Without rubric and rater, so that all labels of one answer share the id.
         return digest([self.answer, self.input, self.reference, self.context])
 
     @property
     def id(self) -> str:
-        """Tells what was decided from other decisions, whoever decided it and how."""
+        """The digest of what was labeled, regardless of the rater and the level."""
         return digest([self.rubric, self.criterion, self.answer_id])
 
     @property
     def sort_key(self) -> tuple[str, ...]:
-        """Where the label stands in a file, wherever it was added."""
+        """The sort key of the label in a file."""
         return (
             self.rubric,
             self.case,
@@ -58,17 +59,17 @@ class HumanLabel:
 
 
 def labels_path(evalset: Path, name: str) -> Path:
-    """Where the labels of answers to a set are."""
+    """Return the path of the labels file of a set."""
     return evalset.parent / "labels" / f"{name}.yaml"
 
 
 def filter_labels(labels: Iterable[HumanLabel], rubric: str) -> tuple[HumanLabel, ...]:
-    """The labels of one rubric."""
+    """Return the labels of one rubric."""
     return tuple(label for label in labels if label.rubric == rubric)
 
 
 def find_majority(levels: Iterable[str]) -> str | None:
-    """The level given most often; None when two share the first place, or nobody gave one."""
+    """Return the most frequent level; None if there is a tie or no level."""
     ranked = Counter(levels).most_common(2)
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return None

@@ -1,25 +1,25 @@
-"""How much of what an agent or a plugin gives is taken; a reply over these is an error, never cut."""
+"""Limits on the output of agents and plugins. A reply over a limit is an error and never cut."""
 
 MAX_REPLY_BYTES = 10_000_000
-"""One reply, counted in UTF-8."""
+"""Size of one reply in UTF-8."""
 
 MAX_REPLY_DEPTH = 100
-"""Levels of JSON in a reply: Python's own JSON reader gives up at about 1,000."""
+"""Nesting depth of JSON in a reply. Python's JSON parser fails at about 1,000."""
 
 MAX_DETAIL_CHARS = 2_000
-"""Characters kept of a traceback or of what was said on stderr: the end, where errors stand."""
+"""Characters kept of a traceback or of stderr: the end, which has the error."""
 
 MAX_SPANS = 1_000
-"""Steps kept of one trial. An agent that takes more is in a loop, and the first ones show it."""
+"""Steps kept of one trial. An agent with more is in a loop, and the first steps show it."""
 
 MAX_ATTRIBUTE_CHARS = 16_000
-"""Of one attribute of a step; what a model was sent may be longer, its beginning is kept."""
+"""Characters of one attribute of a step. A model's prompt may be longer; its beginning is kept."""
 
 MAX_ATTRIBUTES = 128
-"""Of one step; OpenTelemetry's own limit."""
+"""Attributes of one step. This is OpenTelemetry's default limit."""
 
 MAX_TRACE_CHARS = 4_000_000
-"""Of all texts in the steps of one trial."""
+"""Characters of all texts in the steps of one trial."""
 
 MAX_EXPORT_BYTES = 16_000_000
-"""One message with steps in it, as sent and once unpacked; senders send 512 at a time."""
+"""Size of one trace export, both as sent and decompressed. Exporters send 512 spans at a time."""

@@ -1,11 +1,11 @@
-"""The nouns of evalkit as frozen records: what is asked, what came back, what it scored, what was decided."""
+"""The type of JSON values, and the words that records use for roles, states, and outcomes."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias, get_args
 
 Json: TypeAlias = Any
-"""A value that strict JSON can hold: null, bool, finite number, text, list, object with text keys."""
+"""A value of strict JSON: null, bool, finite number, text, list, or object with text keys."""
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ScoreState: TypeAlias = Literal["scored", "metric_error", "judge_error", "unscored", "skipped"]

@@ -1,4 +1,4 @@
-"""A position in a file, and a problem found there."""
+"""A location in a file, and a problem found there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Location:
-    """A place in a user's file; `line` and `column` count from 1, 0 when the file as a whole is meant."""
+    """A place in a user's file; `line` and `column` count from 1, and 0 means the whole file."""
 
     path: str
     line: int = 0
@@ -18,12 +18,12 @@ class Location:
 
 
 NO_LOCATION = Location(path="")
-"""The location of what no file defines."""
+"""The location of something that no file defines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing wrong with what the user gave: where, what, and what to do about it."""
+    """One problem with the user's input: where it is, what is wrong, and what to do."""
 
     message: str
     where: Location | None = None

@@ -1,4 +1,4 @@
-"""Secrets of the environment kept out of everything an agent's output ends up in."""
+"""Redaction of secrets in the output of an agent, before it is stored or shown."""
 
 from __future__ import annotations
 
@@ -17,32 +17,39 @@ SECRET_NAME = re.compile(
 )
 PASSWORD_IN_URL = re.compile(r"\w://[^/@:\s]*:([^/@\s]+)@")
 MIN_SECRET_CHARS = 8
-"""Characters; replacing a shorter value would blank out ordinary words."""
+"""Length of the shortest secret. Replacing a shorter value would redact ordinary words."""
 
 REPLACEMENT = "***"
 REDACTED = "redacted"
+"""The flag of an output in which something was redacted."""
+
+_SPAN_TEXTS = (
+    *("name", "error", "error_type", "tool"),
+    *("model", "prompt", "user_id", "session_id"),
+)
 
 SECRET_KEY = re.compile(
     r"(^|[._-])(api[_-]?keys?|secret([_-]?key)?|password|passwd|authorization|set-cookie|cookie|"
     r"credentials?|private[_-]?key|(access|refresh|id|auth|bearer|session|csrf|api)[_-]?token|token)$",
     re.IGNORECASE,
 )
-"""Attributes whose text is a secret whatever it is. The end of the name decides, so that counts of
-tokens (`llm.token_count.prompt`, `gen_ai.usage.input_tokens`) and `max_tokens` are left alone."""
+"""Names of attributes with secret texts. Only the end of a name counts, so that token counts
+(`llm.token_count.prompt`, `gen_ai.usage.input_tokens`) and `max_tokens` remain."""
 
 TEXT_IN_JSON = re.compile(r'"([\w.-]{1,80})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*"')
-"""A key with a text under it, in JSON that an attribute holds as text."""
+"""A key with its text value, inside an attribute that is itself JSON text."""
 
 
 def redact_by_key(value: Json, name: str = "") -> Json:
-    """The value without texts that stand under the name of a secret; numbers there are counts.
+    """Return a value with the texts under names of secrets redacted; numbers there are counts.
 
-    >>> blank_by_name({"http.request.header.authorization": ["Bearer x"], "max_tokens": "9"})
+    >>> redact_by_key({"http.request.header.authorization": ["Bearer x"], "max_tokens": "9"})
     {'http.request.header.authorization': ['***'], 'max_tokens': '9'}
     """
     if isinstance(value, str):
         if value and name and SECRET_KEY.search(name):
             return REPLACEMENT
+        # Instrumentations often store JSON as text; the test for `":` skips the search in other texts.
         return TEXT_IN_JSON.sub(_redact_if_secret, value) if '":' in value else value
     if isinstance(value, Mapping):
         return {key: redact_by_key(item, str(key)) for key, item in value.items()}
@@ -52,9 +59,9 @@ def redact_by_key(value: Json, name: str = "") -> Json:
 
 
 class Redactor:
-    """Replaces the values of variables with telling names, and passwords in URLs, by `***`.
+    """Replaces the values of variables with secret names, and passwords in URLs, by `***`.
 
-    What is encoded in base64 as a whole is found too.
+    The base64 encoding of a whole secret is replaced as well.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -62,17 +69,17 @@ class Redactor:
         in_urls = [word for value in environ.values() for word in PASSWORD_IN_URL.findall(value)]
         secrets = {value for value in (*named, *in_urls) if len(value) >= MIN_SECRET_CHARS}
         encoded = {base64.b64encode(secret.encode(errors="replace")).decode() for secret in secrets}
-        # The longest first, so that a secret that holds another one goes as a whole.
+        # Longest first, so that a secret that contains another one is replaced as a whole.
         self._secrets = sorted(secrets | encoded, key=lambda secret: (-len(secret), secret))
 
     def redact_text(self, text: str) -> str:
-        """A text without secrets."""
+        """Return a text with its secrets redacted."""
         for secret in self._secrets:
             text = text.replace(secret, REPLACEMENT)
         return text
 
     def redact_output(self, output: Output) -> Output:
-        """The output without secrets, flagged when there were any."""
+        """Return the output with its secrets redacted, and flagged if there were any."""
         spans = tuple(map(self._redact_span, output.spans))
         if not self._secrets:
             return output if spans == output.spans else _flag_redacted(replace(output, spans=spans))
@@ -82,8 +89,8 @@ class Redactor:
             text=self._redact(output.text),
             data=self._redact(output.data),
             metadata=self._redact(output.metadata),
-            replies=tuple(self._redact(reply) for reply in output.replies),
-            tool_calls=tuple(self._redact_call(call) for call in output.tool_calls),
+            replies=tuple(map(self.redact_text, output.replies)),
+            tool_calls=tuple(map(self._redact_call, output.tool_calls)),
             error=output.error
             and replace(
                 output.error,
@@ -94,29 +101,20 @@ class Redactor:
         return cleaned if cleaned == output else _flag_redacted(cleaned)
 
     def _redact_span(self, span: Span) -> Span:
+        texts: dict[str, Json] = {
+            name: self.redact_text(getattr(span, name)) for name in _SPAN_TEXTS
+        }
         return replace(
             span,
-            name=self.redact_text(span.name),
-            error=self.redact_text(span.error),
-            error_type=self.redact_text(span.error_type),
-            tool=self.redact_text(span.tool),
-            model=self.redact_text(span.model),
-            prompt=self.redact_text(span.prompt),
-            user_id=self.redact_text(span.user_id),
-            session_id=self.redact_text(span.session_id),
+            **texts,
             arguments=self._redact(redact_by_key(span.arguments)),
             result=self._redact(redact_by_key(span.result)),
             attributes=self._redact(redact_by_key(span.attributes)),
         )
 
     def _redact_call(self, call: ToolCall) -> ToolCall:
-        return replace(
-            call,
-            name=self._redact(call.name),
-            arguments=self._redact(call.arguments),
-            result=self._redact(call.result),
-            error=self._redact(call.error),
-        )
+        fields = ("name", "arguments", "result", "error")
+        return replace(call, **{name: self._redact(getattr(call, name)) for name in fields})
 
     def _redact(self, value: Json) -> Json:
         if isinstance(value, str):

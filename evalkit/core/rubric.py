@@ -1,4 +1,4 @@
-"""A rubric as records: the criteria a judge applies, and the answers by which the judge is checked."""
+"""The records of a rubric: the criteria that a judge applies, and controls that check the judge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RubricInput: TypeAlias = Literal["reference", "context"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """One answer a judge may give to a criterion; `value` is what it counts, in 0..1."""
+    """One level that a judge may choose for a criterion; `value` is its score in 0..1."""
 
     name: str
     value: float
@@ -19,12 +19,12 @@ class Level:
 
 
 YES_OR_NO = (Level(name="yes", value=1.0), Level(name="no", value=0.0))
-"""The levels of a criterion that names none."""
+"""The default levels of a criterion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """An answer and the level that a person gave it, shown to the judge."""
+    """An answer with the level that a person gave it, shown to the judge."""
 
     answer: str
     level: str
@@ -36,7 +36,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionCheck:
-    """A built-in metric that decides a criterion without a judge; `line` is where its file names it."""
+    """A built-in metric that decides a criterion without a judge; `line` is its line in the file."""
 
     ref: str
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -45,9 +45,9 @@ class CriterionCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Criterion:
-    """One judged dimension: a question, and the levels that may answer it, or a check.
+    """One criterion: a question with levels to choose from, or a check.
 
-    `otherwise` names the level of an answer in which nothing speaks for another one.
+    `otherwise` is the level when nothing in the answer supports another one.
     """
 
     name: str
@@ -60,17 +60,17 @@ class Criterion:
 
     @property
     def lowest(self) -> Level:
-        """The level that counts least."""
+        """The level with the lowest value."""
         return min(self.levels, key=lambda level: level.value)
 
     def level(self, name: str) -> Level | None:
-        """The level of that name, if it is offered."""
+        """Return the level with a name, if there is one."""
         return next((level for level in self.levels if level.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
-    """An answer of which it is known whether a judge that can be trusted passes it."""
+    """An answer that a reliable judge is known to pass or fail."""
 
     name: str
     passes: bool
@@ -92,11 +92,11 @@ class CalibrationRequirement:
 class Rubric:
     """One rubric file, read and checked.
 
-    The score of an answer is the mean of its criteria's values by weight. It passes at `pass_at` or
-    more; where `higher_is_better` is false, at `pass_at` or less. `needs` is what a case must give.
-    A judge is shown what is in `needs`, and of a case's reference and context nothing else.
-    `anchors` names a file of answers with human verdicts that are judged again in every run. `digest`
-    covers what a judge is asked and how its answers count.
+    The score of an answer is the weighted mean of its criteria's values. It passes at `pass_at` or more;
+    if `higher_is_better` is false, at `pass_at` or less. `needs` lists what a case must provide; a judge
+    sees no other part of a case's reference and context. `anchors` is a file of answers with human
+    labels that are judged again in every run. `digest` covers what a judge is asked and how its answers
+    count.
     """
 
     name: str
@@ -113,12 +113,12 @@ class Rubric:
 
     @property
     def judged_criteria(self) -> tuple[Criterion, ...]:
-        """The criteria that a judge is asked about."""
+        """The criteria that a judge decides."""
         return tuple(criterion for criterion in self.criteria if criterion.check is None)
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """The lowest and the highest score that an answer can have."""
+        """The lowest and the highest possible score of an answer."""
         total = sum(criterion.weight for criterion in self.criteria)
         if not total:
             return 0.0, 1.0
@@ -127,7 +127,8 @@ class Rubric:
         return lowest, sum(weight * max(values) for weight, values in counted) / total
 
     def is_passed(self, value: float) -> bool:
-        """Whether a score is on the right side of the pass mark; rounding does not decide."""
+        """Return whether a score passes, allowing for rounding errors."""
+        # A weighted mean such as 0.1 + 0.2 may be off by a few units in the last place.
         slack = 1e-9
         return (
             value >= self.pass_at - slack

@@ -1,4 +1,4 @@
-"""The records of a run: its header, its trials, its environment."""
+"""The records of a run: its header, its trials, and its environment."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from evalkit.core.trial import Trial
 class MetricInfo:
     """A metric as a run used it. Scores of two runs are comparable only when `definition` is equal.
 
-    `unit` is empty for a share in 0..1, else `s`, `usd`, `tokens` or a plugin's own word. `judge` names
-    the judge of a rubric, `judge_digest` tells it from others. `advisory` says why no threshold on the metric may fail a build, if none may.
+    `unit` is empty for a share in 0..1, otherwise `s`, `usd`, `tokens`, or a plugin's own word. `judge`
+    is the name of a rubric's judge, and `judge_digest` identifies it. `advisory` says why no threshold
+    on the metric may fail a build; empty if they may.
     """
 
     name: str
@@ -30,23 +31,24 @@ class MetricInfo:
 
     @property
     def definition(self) -> tuple[str, str]:
-        """What has to be equal for two scores to be comparable: how it is measured, and by whom."""
+        """The digests of the metric and its judge; scores are comparable only if they are equal."""
         return self.digest, self.judge_digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunHeader:
-    """What a run set out to do, written before the first call.
+    """The plan of a run, written before the first call.
 
-    `cases` are the selected ones, whole, so that a stored run can be shown and decided again without
-    the eval set. `created` is ISO 8601 in UTC; it is for people, never for ordering within a run.
+    `cases` has the selected cases in full, so that a stored run can be shown and decided again without
+    the eval set. `created` is ISO 8601 in UTC. It is for people and never used for ordering.
 
-    `looks` is 0 when the number of trials was fixed beforehand. Otherwise `trials` is how many of every
-    case were called for so far, each further one because those before it left the gate undecided, and
-    `looks` is how many there could have been. `fresh` are the cases that newly failed, with how many
-    trials of each are run again, numbered on from `trials`. `scored_from` is the run whose outputs were
-    scored again, where no agent was asked. `base_commit` is where the gate came from, if not from the
-    candidate; `added` are then cases it lacks. `against` is the commit whose agent ran alongside.
+    `looks` is 0 when the number of trials was fixed in advance. Otherwise the run is group-sequential:
+    `trials` is the number of trials per case so far, where each further one was run because the gate was
+    undecided, and `looks` is the largest possible number. `fresh` maps each newly failing case to the
+    number of fresh trials, which are numbered from `trials` on. `scored_from` is the run whose outputs
+    were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
+    candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
+    baseline agent that ran in the same run.
     """
 
     id: str
@@ -83,10 +85,11 @@ class RunHeader:
 class Run:
     """A stored run or baseline: its header and the trials that finished, in order of case and number.
 
-    `fresh` are those that were run again because a case newly failed. They stand apart, because their
-    cases were chosen for having failed: pooled with the others they would bias every number.
-    `warnings` name what was repaired or left out while it was read (a torn last line). `trust` is what
-    the run showed of its judges, if it had any. `is_renewed` tells that it is not scored as it was stored.
+    `fresh` has the trials that were run again because a case newly failed. They are separate because
+    their cases were selected for having failed, so that pooling them would bias every statistic.
+    `warnings` lists what was repaired or skipped while reading, such as an incomplete last line. `trust`
+    has the results about the run's judges, if it had any. `is_rescored` is set when the scores are not
+    the stored ones.
     """
 
     header: RunHeader
@@ -101,11 +104,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnvironment:
-    """Where a run takes place, for whatever has to reach outside: agents and metric plugins.
+    """The environment of a run for agents and metric plugins.
 
-    `root` bounds the files a set may name; `base` is the set's folder, which relative paths start
-    from; `environ` is evalkit's own environment, of which children get an allow-listed part. `trials`
-    is how many of every case are going to be run. No code comes from the checkout `root` is `instead_of`.
+    `root` is the folder that all files of a set must be in. `set_folder` is the set's folder, which
+    relative paths start from. `environ` is evalkit's own environment; child processes get an allowlisted
+    part of it. `trials` is the number of trials per case. No code is imported from `replaced_checkout`,
+    the checkout that `root` replaces.
     """
 
     root: Path

@@ -1,8 +1,8 @@
-"""Any text into text that is safe to show: on a terminal, in a CI log, in XML, in Markdown.
+"""Any text turned into text that is safe to show: on a terminal, in a CI log, in XML, in Markdown.
 
-What an agent, a file or a plugin says is data. Shown as it is, it could move the cursor, reverse
-the reading order, hide itself, end a table or give a CI system a command. Whatever is shown to
-people passes through here; what is harmless stays as it is, the rest becomes a visible escape.
+Text from an agent, a file, or a plugin is data. Shown unchanged, it could move the cursor, reverse the
+reading order, hide itself, end a table, or give a CI system a command. Every text that is shown to
+people goes through this module: harmless characters stay, and the others become visible escapes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _UNSAFE = re.compile(f"[{_UNSAFE_CHARACTERS}]")
 _UNSAFE_BUT_NEWLINE = re.compile(f"(?!\n)[{_UNSAFE_CHARACTERS}]")
 _NAMED_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-# GitHub's runner takes `::name` after any leading blanks, and `##[name]` anywhere in a line, for
-# commands, and compares by culture, which skips variation selectors and our own colours
+# GitHub's runner reads `::name` after leading blanks, and `##[name]` anywhere in a line, as commands.
+# Its culture-sensitive comparison skips variation selectors and our own color codes
 # (actions/runner, ActionCommand.cs). Azure Pipelines and TeamCity read `##vso[` and `##teamcity[`.
 _VARIATION_SELECTORS = "[\ufe00-\ufe0f]*"
 _BEFORE_COMMAND = "(?:[^\\S\n]|[\ufe00-\ufe0f]|\x1b\\[[0-9;]*m)*"
@@ -40,10 +40,10 @@ _EMOJI_STYLE = "\ufe0f"
 _ELLIPSIS = "…"
 _CUT_BEFORE = "[...] "
 _BACKTICKS = re.compile("`+")
-# An underscore inside a word is no emphasis (CommonMark 6.2).
+# An underscore inside a word is not emphasis (CommonMark 6.2).
 _MARKDOWN_SPECIAL = re.compile(r"[\\`*\[\]<&|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _MARKDOWN_OPENING = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=:>]))")
-# What GitHub and GitLab turn into a mention, an issue, a link or an emoji wherever it stands.
+# GitHub and GitLab turn these into a mention, an issue, a link, or an emoji anywhere in a text.
 _MARKDOWN_REFERENCE = re.compile(r"[@#]|://|www\.|\bGH-\d|:\w+:", re.IGNORECASE)
 
 
@@ -58,12 +58,12 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def escape_unsafe(text: str, *, newlines: bool = False) -> str:
-    r"""Show every character that is invisible, reorders text or controls a terminal as an escape.
+    r"""Escape every character that is invisible, reorders text, or controls a terminal.
 
-    The result is one line; with `newlines` it is a block, in which line ends stay and tabs become
-    spaces. Printable characters are left alone, so cleaning twice changes nothing.
+    The result is one line; with `newlines` it is a block that keeps line ends and has spaces for tabs.
+    Printable characters stay, so that escaping twice changes nothing.
 
-    >>> clean("a\x1b[31m\nb")
+    >>> escape_unsafe("a\x1b[31m\nb")
     'a\\x1b[31m\\nb'
     """
     if newlines:
@@ -72,33 +72,33 @@ def escape_unsafe(text: str, *, newlines: bool = False) -> str:
 
 
 def escape_ci_commands(text: str) -> str:
-    """Break what a CI system reading the log would take for a command of its own.
+    """Break everything that a CI system would read as a command in its log.
 
-    To be laid over whole rendered lines, because wrapping may put any word first.
+    Apply it to whole rendered lines, because wrapping can put any word first.
     """
     return _HASH_COMMAND.sub(r"\\x23", _COLON_COMMAND.sub(r"\1\\x3a", text))
 
 
 def escape_non_ascii(text: str) -> str:
-    """Escape what an ASCII terminal cannot show."""
+    """Escape the characters that an ASCII terminal cannot show."""
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _char_cells(char: str) -> int:
     if char == _EMOJI_STYLE:
-        return 1  # it turns the symbol before it, one cell wide, into an emoji of two
+        return 1  # it turns the symbol before it from one cell into an emoji of two
     if unicodedata.category(char) in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":
-        return 0  # marks, and the vowels and finals of Hangul, join the character before them
+        return 0  # marks, and vowels and finals of Hangul, combine with the character before them
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def cell_width(text: str) -> int:
-    """The terminal cells that clean text takes on one line."""
+    """Return the number of terminal cells of escaped text on one line."""
     return len(text) if text.isascii() else sum(map(_char_cells, text))
 
 
 def _fit_cells(text: str, width: int) -> str:
-    """The longest beginning of clean text that fits into `width` cells."""
+    """Return the longest beginning of escaped text that fits into `width` cells."""
     if text.isascii():
         return text[:width]
     used = 0
@@ -110,14 +110,14 @@ def _fit_cells(text: str, width: int) -> str:
 
 
 def one_line(text: str, width: int, *, ellipsis: str = _ELLIPSIS) -> str:
-    """Clean a text and cut it, marked by an ellipsis, to one line of at most `width` cells."""
-    # A text of combining marks alone has no width at all: eight characters per cell are plenty.
+    """Escape a text and cut it to one line of at most `width` cells; an ellipsis marks the cut."""
+    # Combining marks have no width, so the length needs a bound of its own: 8 characters per cell.
     limit = 8 * width
     cleaned = escape_unsafe(text[:limit])
     if len(text) <= limit and cell_width(cleaned) <= width:
         return cleaned
-    room = width - cell_width(ellipsis)
-    return _fit_cells(cleaned, room).rstrip() + ellipsis if room > 0 else ellipsis[: max(width, 0)]
+    left = width - cell_width(ellipsis)
+    return _fit_cells(cleaned, left).rstrip() + ellipsis if left > 0 else ellipsis[: max(width, 0)]
 
 
 def _split_word(word: str, width: int) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _split_word(word: str, width: int) -> Iterator[str]:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Clean a text and fold it at spaces into lines of at most `width` cells; long words are cut."""
+    """Escape a text and wrap it at spaces into lines of at most `width` cells; long words are split."""
     lines: list[str] = []
     for word in escape_unsafe(text).split(" "):
         for piece in _split_word(word, width):
@@ -141,7 +141,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def head(text: str, limit: int) -> str:
-    """The beginning of a text as clean lines of at most `limit` characters, and what was left out."""
+    """Return the beginning of a text as escaped lines; a note replaces what exceeds `limit` characters."""
     cleaned = escape_unsafe(text[:limit], newlines=True)
     if len(text) <= limit and len(cleaned) <= limit:
         return cleaned
@@ -150,27 +150,27 @@ def head(text: str, limit: int) -> str:
 
 
 def tail(text: str, limit: int) -> str:
-    """The end of a text, where errors stand, as clean lines of at most `limit` characters."""
+    """Return the end of a text, which has the error, as escaped lines of at most `limit` characters."""
     cleaned = escape_unsafe(text[max(len(text) - limit, 0) :], newlines=True)
     if len(text) <= limit and len(cleaned) <= limit:
         return cleaned
-    room = max(limit - len(_CUT_BEFORE), 0)
-    return _CUT_BEFORE + cleaned[len(cleaned) - room :]
+    kept = max(limit - len(_CUT_BEFORE), 0)
+    return _CUT_BEFORE + cleaned[len(cleaned) - kept :]
 
 
 def format_json(document: Json) -> str:
-    """A document as stable, strict JSON in ASCII, indented, in which no CI system finds a command.
+    """Format a document as indented, sorted, strict ASCII JSON without commands for a CI system.
 
     Raises:
-        ValueError: it holds NaN or an infinity.
+        ValueError: It contains NaN or an infinity.
     """
     block = json.dumps(document, sort_keys=True, indent=2, allow_nan=False)
-    # Both can only stand in strings, where JSON may spell any character as an escape.
+    # Both can occur only in strings, where JSON allows an escape for any character.
     return _HASH_COMMAND.sub(r"\\u0023", block).replace("\x7f", r"\u007f") + "\n"
 
 
 def escape_xml(text: str) -> str:
-    """Show the characters XML 1.0 cannot hold as escapes; markup is the XML writer's to escape."""
+    """Escape the characters that XML 1.0 does not allow; the XML writer escapes markup."""
     return escape_unsafe(text, newlines=True)
 
 
@@ -179,10 +179,9 @@ def _longest_run(text: str) -> int:
 
 
 def markdown_code(text: str, *, cell: bool = False) -> str:
-    """One line of data as a code span, in which nothing is markup, a link or a mention.
+    r"""Format one line of data as a code span, so that nothing in it is markup, a link, or a mention.
 
-    In the `cell` of a table a bar would end the cell, escaped or not, depending on who reads it: it
-    is shown as an escape.
+    With `cell`, vertical bars are escaped, because some renderers end the table cell even at `\|`.
     """
     cleaned = escape_unsafe(text)
     if cell:
@@ -195,7 +194,7 @@ def markdown_code(text: str, *, cell: bool = False) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """A sentence that may hold data as one paragraph line; words that would become links are code."""
+    """Format a sentence with data as one Markdown line; words that would become links become code."""
     words = []
     for word in escape_unsafe(text).split():
         if _MARKDOWN_REFERENCE.search(word):
@@ -206,25 +205,25 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_fence(text: str, *, language: str = "text") -> str:
-    """Lines of data as a fenced block that no run of backticks inside can close."""
+    """Format lines of data as a fenced block that no backticks in the data can close."""
     cleaned = escape_unsafe(text, newlines=True)
     fence = "`" * max(3, _longest_run(cleaned) + 1)
     return f"{fence}{language}\n{cleaned}\n{fence}"
 
 
 _FORMULA = re.compile(r"[ ']*[=+\-@\t\r\n＝＋－＠]")
-"""How a cell begins that a spreadsheet would calculate, or that has been kept from it (OWASP)."""
+"""The beginning of a cell that a spreadsheet takes for a formula, escaped or not (OWASP)."""
 
 
 def escape_csv_formula(cell: str) -> str:
-    """A CSV cell that no spreadsheet takes for a formula: an apostrophe is put before it.
+    """Escape a CSV cell that a spreadsheet would take for a formula, by an apostrophe before it.
 
-    >>> guard("=1+1"), unguard(guard("=1+1")), guard("plain")
-    ("'=1+1", '=1+1', 'plain')
+    >>> escape_csv_formula("=1+1"), escape_csv_formula("plain")
+    ("'=1+1", 'plain')
     """
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def unescape_csv_formula(cell: str) -> str:
-    """What `guard` was given."""
+    """Return the text that `escape_csv_formula` was given."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell

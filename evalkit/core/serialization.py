@@ -1,4 +1,4 @@
-"""Records as JSON without what is only a default, which reading them back fills in again."""
+"""Records turned into JSON without their default values, which reading them fills in again."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import NoReturn
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, NoReturn
 
 from evalkit.core.literals import Json
 
 
 def parse_stored_json(data: bytes) -> Json:
-    """Read stored JSON: no NaN, no infinity, no depth that Python cannot follow.
+    """Parse stored JSON: no NaN, no infinity, and no nesting beyond Python's recursion limit.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: It is not such JSON.
     """
     try:
         return json.loads(data, parse_constant=_refuse_constant, parse_float=_read_finite)
     except RecursionError:
+        # Not chained: the traceback has a thousand frames.
         raise ValueError("nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _read_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 
 def to_json_value(value: object) -> Json:
-    """A record, or a sequence or mapping of records, as JSON; `msgspec.convert` is the way back.
+    """Convert a record, or a sequence or mapping of records, to JSON; `msgspec.convert` reverses it.
 
-    >>> from evalkit.records import Score
-    >>> pack(Score(metric="exact_match", value=1.0, passed=True))
+    >>> from evalkit.core.trial import Score
+    >>> to_json_value(Score(metric="exact_match", value=1.0, passed=True))
     {'metric': 'exact_match', 'value': 1.0, 'passed': True}
     """
     if value is None or isinstance(value, str | int | float):
@@ -48,33 +50,30 @@ def to_json_value(value: object) -> Json:
         return {key: to_json_value(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json_value(item) for item in value]
+    record: Any = type(value)
     return {
         name: to_json_value(item)
-        for name, default in _find_defaults(type(value))
+        for name, default in _find_defaults(record)
+        # Identity first: it is cheaper than equality, and most values are the default itself.
         if (item := getattr(value, name)) is not default and item != default
     }
 
 
-def _find_defaults(record: type) -> tuple[tuple[str, object], ...]:
-    if record not in _DEFAULTS:
-        if not is_dataclass(record):
-            raise TypeError(f"{record.__name__} is not a record")
-        _DEFAULTS[record] = tuple((field.name, _read_default(field)) for field in fields(record))
-    return _DEFAULTS[record]
-
-
-def _read_default(field: Field[object]) -> object:
-    return field.default if field.default_factory is MISSING else field.default_factory()
-
-
-_DEFAULTS: dict[type, tuple[tuple[str, object], ...]] = {}
+@cache
+def _find_defaults(record: Any) -> tuple[tuple[str, object], ...]:
+    if not is_dataclass(record):
+        raise TypeError(f"{record.__name__} is not a record")
+    return tuple(
+        (each.name, each.default if each.default_factory is MISSING else each.default_factory())
+        for each in fields(record)
+    )
 
 
 def canonical_json(value: Json) -> str:
-    """One line of strict JSON: keys sorted, no spaces, ASCII, no NaN (ValueError)."""
+    """Format one line of strict ASCII JSON with sorted keys and no spaces; raise ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Json) -> str:
-    """The first 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    """Return the first 16 hex digits of the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Files a user names, turned into bytes and text, or into the reason why they are not read."""
+"""Files that a user names, turned into bytes and text, or into the reason why they are not read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from evalkit.core.location import Location, Problem
 
 MAX_FILE_BYTES = 64 * 2**20
-"""Of one file; 100,000 cases of 400 bytes are 40 MB. Split what is larger over several files."""
+"""Size of one file. 100,000 cases of 400 bytes take 40 MB; a larger set needs several files."""
 
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
@@ -28,13 +28,13 @@ _BYTE_ORDER_MARKS = (
 
 
 class UnreadableFile(Exception):
-    """Why a file is not read, in words that can follow its name."""
+    """The reason why a file is not read; the message can follow the file's name."""
 
 
 def display_path(path: Path) -> str:
-    """A path as the user would type it: relative to the current folder for what lies below it."""
+    """Return a path as the user would type it: relative to the current folder if inside it."""
     try:
-        # Not resolved: a symbolic link is shown under the name it is known by.
+        # Not resolved, so that a symbolic link keeps the name that the user knows.
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))  # noqa: PTH100
     except (OSError, ValueError):
         return str(path)
@@ -45,17 +45,17 @@ def _read_error_reason(error: Exception) -> str:
 
 
 def resolve_inside(name: str, folder: Path, root: Path) -> Path:
-    """The file that another file in `folder` calls `name`; symbolic links are followed.
+    """Return the path of the file that another file in `folder` names; symbolic links are followed.
 
     Raises:
-        Unreadable: the name is absolute, or the file is outside of `root`. Nothing is opened.
+        UnreadableFile: The name is absolute, or the file is outside of `root`. Nothing is opened.
     """
     if Path(name).is_absolute():
         raise UnreadableFile("is an absolute path. Write it relative to the file that names it.")
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UnreadableFile(f"is no path: {_read_error_reason(error)}.") from error
+        raise UnreadableFile(f"is not a path: {_read_error_reason(error)}.") from error
     if not path.is_relative_to(root.resolve()):
         raise UnreadableFile(f"is outside of the project {str(root)!r}. Copy it there.")
     return path
@@ -77,18 +77,18 @@ def _refuse_special(mode: int) -> None:
 
 
 def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The content of a regular file; of anything else nothing is read, and nothing waits.
+    """Read a regular file; nothing else is read, and no call blocks.
 
     Raises:
-        Unreadable: it is missing, no regular file, too large, or the system refuses.
+        UnreadableFile: It is missing, too large, or not a regular file, or the system refuses.
     """
     try:
-        # A named pipe would keep an ordinary open waiting for a writer, a terminal would become ours.
+        # An ordinary open would block on a named pipe and take over a terminal.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             _refuse_special(os.fstat(descriptor).st_mode)
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                # One byte more than allowed tells a larger file, whatever size it claims to have.
+                # One byte over the limit reveals a larger file, whatever size it reports.
                 data = stream.read(max_bytes + 1)
         finally:
             os.close(descriptor)
@@ -110,16 +110,16 @@ def _guess_other_encoding(data: bytes) -> str:
     start = data[:4]
     if start.count(0) == 3:
         return "UTF-32"
-    # The first two characters of whatever is written for us are ASCII, save in a quoted CSV cell.
+    # The first two characters of every supported file are ASCII, except in a quoted CSV cell.
     if start.count(0) == 2 and not (any(start[0::2]) and any(start[1::2])):
         return "UTF-16"
     return ""
 
 
 def decode_utf8(data: bytes, path: str, problems: list[Problem]) -> str | None:
-    """UTF-8 with or without a byte order mark as text; of any other encoding a problem that names it."""
+    """Decode UTF-8 with or without a byte order mark; report any other encoding by its name."""
     try:
-        # UTF-16 without a mark is mostly NULs when read as UTF-8, which is why the guess comes first.
+        # The guess comes first, because UTF-16 without a mark is valid UTF-8 that is half NULs.
         encoding = _guess_other_encoding(data)
         if not encoding:
             return data.removeprefix(b"\xef\xbb\xbf").decode()

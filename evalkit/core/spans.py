@@ -1,4 +1,4 @@
-"""What is seen of how an answer came about: tool calls, tokens, and steps under stable names."""
+"""The records of how an answer was produced: spans, tool calls, and tokens, under stable names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SpanKind: TypeAlias = Literal["agent", "model", "tool", "retrieval", "step"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """One step: a call of a model, of a tool, or whatever the agent names.
+    """One step: a call of a model or of a tool, or a step that the agent names.
 
-    `start_s` counts from the start of the trial. `parent_id` is empty for what stands right below the
-    trial. `tool` and `model` name what was called, `prompt` the template the model was asked with;
-    `arguments` and `result` are what went into the step and what came out of it. `error_type` is a
-    short stable word (`Timeout`, `ValueError`), `error` the message; both are empty when all went well.
-    What is None is not known. `attributes` holds what was told under names evalkit has no field for.
+    `start_s` counts from the start of the trial. `parent_id` is empty at the top level. `tool` and
+    `model` are the names of what was called, and `prompt` is the name of the prompt template.
+    `arguments` and `result` are the step's input and output. `error_type` is a short stable word
+    (`Timeout`, `ValueError`) and `error` the message; both are empty if the step succeeded. None means
+    unknown. `attributes` has the attributes that evalkit has no field for.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCall:
-    """One tool call the agent says it made."""
+    """One tool call that the agent reports."""
 
     name: str
     arguments: Any = None
@@ -55,13 +55,14 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens the agent says it used."""
+    """The tokens that the agent reports."""
 
     input_tokens: int = 0
     output_tokens: int = 0
 
 
 NO_TOOL_CALLS = "no_tool_calls"
+"""The flag of an output whose agent reports that it called no tool."""
 
 CACHED = "cached"
-"""The flag of an output that was not asked for again; its latency is that of the call it came from."""
+"""The flag of an output from the cache; its latency is that of the original call."""

@@ -1,4 +1,4 @@
-"""The records of one trial: request, output, scores."""
+"""The records of one trial: request, output, and scores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from evalkit.core.spans import Span, ToolCall, Usage
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What an agent is asked in one call.
+    """One request to an agent.
 
     `messages` is the conversation so far, ending with the turn to answer; `text` is that turn. The
-    expected answer is never part of it. `seed` differs from trial to trial and is the same when a trial
-    is run again; an agent may use it or not. `is_conversation` tells an input given as turns, even a
-    single one, from an input that is one text.
+    expected answer is never part of it. `seed` differs between trials and stays the same when a trial
+    is run again; an agent may ignore it. `is_conversation` is set when the case's input is a list of
+    turns, even of a single one.
     """
 
     case_id: str
@@ -33,12 +33,12 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentError:
-    """Why an agent gave no output.
+    """The reason why an agent gave no output.
 
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
-    http_status, rate_limited, bad_reply...). `retryable` is true only for trouble of the
-    infrastructure, which another attempt may not meet. `detail` is the sanitised tail of what the
-    agent said on stderr, or a traceback; at most 2 kB.
+    http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
+    infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
+    traceback, at most 2 kB.
     """
 
     kind: str
@@ -50,12 +50,12 @@ class AgentError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
-    """What an agent gave for one trial: the answer and what is known of how it came about.
+    """The output of an agent for one trial: the answer, and how it was produced.
 
-    `replies` holds every reply of a conversation of several turns, the last of which is `text`; it is
-    empty otherwise. `flags` name what was done to the bytes (`decoded_with_replacement`), or that the
-    agent said it called no tool (`no_tool_calls`), which an agent that says nothing did not. `spans` are the
-    steps that were seen of how the answer came about, in order of their start.
+    `replies` has every reply of a conversation with several turns, ending with `text`; otherwise it is
+    empty. `flags` name modifications of the output (`decoded_with_replacement`), or that the agent
+    reports no tool calls (`no_tool_calls`), as opposed to reporting nothing about tools. `spans` are the
+    steps of the trial in order of their start.
     """
 
     text: str = ""
@@ -73,12 +73,12 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One metric on one trial, or the state that says why there is no value.
+    """The score of one metric on one trial, or the state that says why it has no value.
 
     A plugin returns `Score(value=0.7, passed=True, explanation="...")`; evalkit fills in `metric`.
     `value` is None exactly when `state` is not `scored`. `passed` is None for measurements such as
-    latency, which are neither right nor wrong. `judgement` is what a judge said, where one was asked. An
-    `advisory` one is shown and decides nothing: its judge has not been shown to agree with people.
+    latency, which are neither right nor wrong. `judgement` is the judge's, if there was one. An
+    `advisory` score is shown but decides nothing, because its judge is not calibrated as required.
     """
 
     metric: str = ""
@@ -91,13 +91,13 @@ class Score:
 
     @property
     def failed(self) -> bool:
-        """Whether it says that the trial failed, and counts."""
+        """Whether the score makes the trial fail; an advisory score does not."""
         return self.passed is False and not self.advisory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """One run of the agent on one case, scored. `number` counts from 0; `attempts` counts retries in."""
+    """One scored run of the agent on one case. `number` starts at 0; `attempts` includes retries."""
 
     case_id: str
     number: int
@@ -107,12 +107,13 @@ class Trial:
 
     @property
     def state(self) -> TrialState:
-        """The one state this trial is counted in: the first trouble met, else `scored`.
+        """The one state that the trial is counted in: the first failure, otherwise `scored`.
 
-        Trouble with an advisory score is told of its metric alone, unless there is no other score.
+        A failure of an advisory score affects only its metric, unless there is no other score.
         """
         if self.output.error is not None:
             return "agent_error"
+        # The order of the loop is the precedence of the states.
         deciding = {score.state for score in self.scores if not score.advisory}
         states = deciding or {score.state for score in self.scores}
         for trouble in ("judge_error", "metric_error", "unscored"):
@@ -122,5 +123,5 @@ class Trial:
 
     @property
     def passed(self) -> bool:
-        """Whether the trial is completely scored and no score says it failed."""
+        """Whether the trial is completely scored and no score makes it fail."""
         return self.state == "scored" and not any(score.failed for score in self.scores)

@@ -1,1 +1,17 @@
-"""Load eval sets, rubrics and labels from YAML, CSV and JSONL."""
+"""Load eval sets, rubrics, and labels from YAML, CSV, and JSONL."""
+
+__all__ = [
+    "base_version",
+    "calibrations",
+    "fields",
+    "json_schema",
+    "judges",
+    "keys",
+    "label_writer",
+    "labels",
+    "loader",
+    "nodes",
+    "rubrics",
+    "selection",
+    "yaml",
+]

@@ -1,4 +1,4 @@
-"""What a change is held to: the gate's side of its set from another commit, the candidate's side its own."""
+"""A set or an agent from another commit: the base of a change, and the baseline of a run."""
 
 from __future__ import annotations
 
@@ -13,66 +13,61 @@ from evalkit.core.settings import OPERATIONAL_SETTINGS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BaseVersion:
-    """A set as it is at another commit, which a run of the set as it is here is held to.
+class _AtCommit:
+    """Something from another commit.
 
-    Its files are in `folder`, in the project's `root` there; `commit` and `name` tell which they are.
-    `checkout` is what `root` stands in for.
+    `folder` has the set's files in that commit, `root` is its project root, and `checkout` is the folder
+    of the current checkout that `root` replaces.
     """
 
-    evalset: EvalSet
     folder: Path
     root: Path
     checkout: Path
     commit: str
-    name: str
 
     def adapt_environment(self, own: RunEnvironment) -> RunEnvironment:
-        """The surroundings of what comes from there."""
+        """Return the environment with the folders of that commit."""
         return replace(own, set_folder=self.folder, root=self.root, replaced_checkout=self.checkout)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BaselineAgent:
-    """The agent as it is at another commit, which runs alongside the one under test.
+class BaseVersion(_AtCommit):
+    """A set at the base commit, whose gate decides the run of the current set; `name` is the ref."""
 
-    Its files are in `folder`, in the project's `root` there, which stands in for `checkout`.
-    """
+    evalset: EvalSet
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineAgent(_AtCommit):
+    """The agent at another commit, which runs in the same run as the agent under test."""
 
     agent: AgentSpec
-    folder: Path
-    root: Path
-    checkout: Path
-    commit: str
-
-    def adapt_environment(self, own: RunEnvironment) -> RunEnvironment:
-        """The surroundings of what comes from there."""
-        return replace(own, set_folder=self.folder, root=self.root, replaced_checkout=self.checkout)
 
 
 def baseline_run_id(run_id: str) -> str:
-    """The id of the run that went alongside another one."""
+    """Return the id of the baseline run that belongs to a run with `--against`."""
     return f"{run_id}-base"
 
 
 MIN_TRIALS_FOR_EXACT_TEST = 3
-"""Trials of a case on either side from which on the exact test can tell stable cases from flaky ones."""
+"""Trials of a case in each run with which the exact test distinguishes stable from flaky cases."""
 
 MIN_BASE_TRIALS_FOR_BROKEN = 5
-"""Baseline trials of a case from which on fresh ones can prove it broken."""
+"""Baseline trials of a case with which fresh trials can prove it broken."""
 
 
 def choose_against_trials(rules: Sequence[Rule]) -> int:
-    """Trials of every case on both sides, where nobody says how many: as few as the rules can use.
+    """Return the default number of trials per case and agent: the fewest that the rules can use.
 
-    Looks save trials only where the baseline's were paid for before; here each costs two.
+    Group-sequential looks save nothing here, because every look runs the baseline agent as well.
     """
-    proves = any(rule.broken_cases is not None for rule in rules)
-    return MIN_BASE_TRIALS_FOR_BROKEN if proves else MIN_TRIALS_FOR_EXACT_TEST
+    counts_broken = any(rule.broken_cases is not None for rule in rules)
+    return MIN_BASE_TRIALS_FOR_BROKEN if counts_broken else MIN_TRIALS_FOR_EXACT_TEST
 
 
 def merge_sets(base: EvalSet, own: EvalSet) -> EvalSet:
-    """The set that a change is held to: all of the base's, run as the change says, with its new cases."""
+    """Return the base's set with the agent, operational settings, and new cases of the change."""
     known = {case.id for case in base.cases}
     decisive = {
         name: value for name, value in base.settings.items() if name not in OPERATIONAL_SETTINGS
@@ -87,7 +82,8 @@ def merge_sets(base: EvalSet, own: EvalSet) -> EvalSet:
         agent=own.agent,
         cases=(*base.cases, *(case for case in own.cases if case.id not in known)),
         settings={**decisive, **operational},
-        # Where nothing was judged, a judge that is added judges only what is added.
+        # A base without a judge has no judged metrics, so an added judge affects only added cases.
         judges=base.judges or own.judges,
+        # Both digests, so that a run is not resumed after either set has changed.
         digest=digest([base.digest, own.digest]),
     )

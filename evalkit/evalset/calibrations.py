@@ -1,7 +1,7 @@
-"""The file beside a rubric that holds what judges were found to be worth under it.
+"""The file next to a rubric with the calibrations of judges under it.
 
-Whoever may write it may let a judge fail builds, so it is read like anything from outside: every figure
-has to follow from the table of counts it claims to rest on.
+A calibration can allow a judge to fail builds, so the file is not trusted: every statistic in it must
+follow from its table of counts.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from evalkit.core.source_files import UnreadableFile, display_path, read_file
 CALIBRATION_SCHEMA = "evalkit.calibration/v1"
 MAX_CALIBRATION_BYTES = 4 << 20
 STORED_DIGITS = 4
-"""Of stored figures: more would change with the version of numpy."""
+"""Digits of stored statistics. Further digits change with the version of numpy."""
 
 _ROW = re.compile(r"\[\s+\d+(?:,\s+\d+)*\s+\]")
 _SLACK = 0.00006
-"""Between a stored figure and the counted one: rounding, and no more."""
+"""Difference allowed between a stored and a computed statistic: the rounding error."""
 
 
 def find_calibration_path(rubric: Path) -> Path:
-    """Where the calibrations of a rubric are: `helpfulness.calibration.json` beside `helpfulness.yaml`."""
+    """Return the path `helpfulness.calibration.json` next to a rubric `helpfulness.yaml`."""
     return rubric.with_name(f"{rubric.stem}.calibration.json")
 
 
 def format_calibrations(calibrations: Iterable[Calibration]) -> str:
-    """The file's text: one entry per judge, sorted, equal calibrations giving equal bytes."""
+    """Format the file: one entry per judge, sorted; equal calibrations give equal bytes."""
     by_judge = {each.judge_digest: each for each in calibrations}
     entries = sorted(by_judge.values(), key=lambda each: (each.judge, each.judge_digest))
     document = {"schema": CALIBRATION_SCHEMA, "calibrations": _round_floats(to_json_value(entries))}
     text = json.dumps(document, sort_keys=True, indent=2, allow_nan=False)
-    # A row of counts is one line, so that the table can be read and a change of it reviewed.
+    # One line per row of counts keeps the table readable and its changes reviewable.
     return _ROW.sub(lambda row: " ".join(row[0].split()), text) + "\n"
 
 
@@ -56,49 +56,36 @@ def _round_floats(value: Json) -> Json:
 
 
 def load_calibrations(path: Path) -> tuple[tuple[Calibration, ...], list[Problem]]:
-    """What is stored at a path, and everything that is wrong with it; nothing where there is no file."""
+    """Read a calibration file and find what is wrong with it; nothing if there is no file."""
     where = Location(path=display_path(path))
     if not path.exists():
         return (), []
     try:
         document = parse_stored_json(read_file(path, MAX_CALIBRATION_BYTES))
         if not isinstance(document, dict) or set(document) != {"schema", "calibrations"}:
-            raise ValueError("it is no object of `schema` and `calibrations`")
+            raise ValueError("it is not an object with `schema` and `calibrations`")
         if document["schema"] != CALIBRATION_SCHEMA:
             raise ValueError(
                 f"its schema is {document['schema']!r}; this evalkit reads {CALIBRATION_SCHEMA!r}"
             )
+        # msgspec ignores unknown fields, so the result is converted back and compared.
         found = msgspec.convert(document["calibrations"], tuple[Calibration, ...], strict=True)
-        if not _is_equal_json(to_json_value(found), document["calibrations"]):
-            raise ValueError("it says more than a calibration does")
+        if to_json_value(found) != document["calibrations"]:
+            raise ValueError("it has unknown fields")
         _check_entries(found)
     except (UnreadableFile, ValueError, KeyError, TypeError) as error:
         message = (
-            f"the calibration file cannot be believed: {str(error).rstrip('.')}. Restore it, or remove "
-            "it and calibrate again: evalkit calibrate RUBRIC LABELS"
+            f"the calibration file is invalid: {str(error).rstrip('.')}. Restore it, or remove it and "
+            "calibrate again: evalkit calibrate RUBRIC LABELS"
         )
         return (), [Problem(message=message, where=where)]
     return found, []
 
 
-def _is_equal_json(ours: Json, theirs: Json) -> bool:
-    """Whether nothing was left over; numbers may be written as 1 or 1.0."""
-    if isinstance(theirs, dict):
-        return (
-            isinstance(ours, dict)
-            and set(ours) == set(theirs)
-            and all(_is_equal_json(ours[key], theirs[key]) for key in theirs)
-        )
-    if isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(map(_is_equal_json, ours, theirs))
-    same: bool = ours == theirs
-    return same
-
-
 def _check_entries(found: Sequence[Calibration]) -> None:
     digests = [each.judge_digest for each in found]
     if len(set(digests)) < len(digests):
-        raise ValueError("it holds two calibrations of one judge")
+        raise ValueError("it has two calibrations of one judge")
     for entry in found:
         for criterion in entry.criteria:
             compared = [criterion.agreement, *(each.agreement for each in criterion.people)]
@@ -110,55 +97,58 @@ def _check_agreement(agreement: Agreement, what: str) -> None:
     size = len(agreement.levels)
     rows = agreement.confusion
     if size < 2 or len(rows) != size or any(len(row) != size for row in rows):
-        raise ValueError(f"{what}: its table is not one of {size} by {size} levels")
+        raise ValueError(f"{what}: its table is not {size} by {size} levels")
     if any(count < 0 for row in rows for count in row) or not agreement.answers:
-        raise ValueError(f"{what}: its table holds no counts")
-    figures = zip(
+        raise ValueError(f"{what}: its table has no counts")
+    statistics = zip(
         ("accuracy", "ac1", "kappa"),
         (agreement.accuracy, agreement.ac1, agreement.kappa),
         _compute_agreement(rows),
         strict=True,
     )
-    for name, stored, counted in figures:
-        if not _is_estimate_of(stored, counted):
+    for name, stored, computed in statistics:
+        if not _is_estimate_of(stored, computed):
             raise ValueError(f"{what}: its {name} does not follow from its table")
 
 
 def _compute_agreement(rows: Sequence[Sequence[int]]) -> tuple[float, float, float | None]:
-    """Accuracy, Gwet's AC1 and Cohen's kappa of one table; kappa is None where only one level was used.
+    """Return accuracy, Gwet's AC1, and Cohen's kappa of one table; kappa is None for a single level.
 
-    In plain Python, because every set with a rubric comes by here; `statistics.agreement` has them for
-    thousands of tables at once.
+    This is plain Python because every run with a rubric calls it, and importing numpy takes longer.
+    `evalkit.stats.agreement` computes them for thousands of tables at once.
     """
     total = sum(map(sum, rows))
     first = [sum(row) / total for row in rows]
     second = [sum(column) / total for column in zip(*rows, strict=True)]
-    seen = sum(row[index] for index, row in enumerate(rows)) / total
+    observed = sum(row[index] for index, row in enumerate(rows)) / total
     by_chance = sum(a * b for a, b in zip(first, second, strict=True))
     used = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
     by_gwet = sum(share * (1 - share) for share in used) / (len(rows) - 1)
-    kappa = (seen - by_chance) / (1 - by_chance) if by_chance < 1 else None
-    return seen, (seen - by_gwet) / (1 - by_gwet), kappa
+    kappa = (observed - by_chance) / (1 - by_chance) if by_chance < 1 else None
+    return observed, (observed - by_gwet) / (1 - by_gwet), kappa
 
 
-def _is_estimate_of(stored: Estimate | None, counted: float | None) -> bool:
-    if stored is None or counted is None:
-        return stored is None and counted is None
-    is_counted = abs(stored.value - counted) <= _SLACK
-    return is_counted and stored.low - _SLACK <= stored.value <= stored.high + _SLACK
+def _is_estimate_of(stored: Estimate | None, computed: float | None) -> bool:
+    if stored is None or computed is None:
+        return stored is None and computed is None
+    # An interval need not contain its estimate exactly, because all three are rounded.
+    is_equal = abs(stored.value - computed) <= _SLACK
+    return is_equal and stored.low - _SLACK <= stored.value <= stored.high + _SLACK
 
 
 def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[Calibration]) -> str:
-    """Why a rubric that requires a calibration may not fail a build by this judge; empty if it may."""
-    wish = rubric.require_calibration
-    if wish is None or not rubric.judged_criteria:
+    """Return why a rubric may not fail a build with this judge; empty if it may."""
+    required = rubric.require_calibration
+    if required is None or not rubric.judged_criteria:
         return ""
     wanted = (
-        f"the rubric requires a judge calibrated to kappa {wish.kappa:g} on {wish.labels} labels"
+        f"the rubric requires a judge calibrated to kappa {required.kappa:g} on "
+        f"{required.labels} labels"
     )
     entry = next((each for each in calibrations if each.judge_digest == judge_digest), None)
     if entry is None:
         return f"{wanted}, and this judge has not been calibrated"
+    # The digest covers the questions and levels, so an edit of either invalidates the calibration.
     if entry.rubric_digest != rubric.digest:
         return f"{wanted}, and it was calibrated before the rubric was edited"
     criteria = {criterion.name: criterion.levels for criterion in rubric.judged_criteria}
@@ -171,5 +161,5 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
         levels[name] != tuple(level.name for level in criteria[name]) for name in criteria
     ):
         return f"{wanted}, and its calibration leaves out a criterion or a level"
-    unmet = find_unmet_requirement(entry, wish.kappa, wish.labels)
+    unmet = find_unmet_requirement(entry, required.kappa, required.labels)
     return f"{wanted}, and {unmet}" if unmet else ""

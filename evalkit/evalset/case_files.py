@@ -1,4 +1,4 @@
-"""Files of cases - YAML, CSV, JSONL - turned into one node per case, as if it stood in the eval set."""
+"""Case files (YAML, CSV, JSONL) turned into one node per case, as if written in the eval set."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
-from evalkit.evalset.csv_table import CsvRow, open_text, read_csv_table
-from evalkit.evalset.fields import read_mapping, suggest_similar
+from evalkit.evalset.csv_table import Columns, CsvRow, open_text, read_csv_table
+from evalkit.evalset.fields import read_mapping
+from evalkit.evalset.keys import CASE_FILE_KEYS
 from evalkit.evalset.nodes import (
     MAX_DEPTH,
     MAX_TEXT,
@@ -29,41 +30,43 @@ from evalkit.evalset.nodes import (
 from evalkit.evalset.yaml import parse_yaml
 
 CaseReader: TypeAlias = Callable[[bytes, str, list[Problem]], Iterator[Node]]
-"""Takes a file's content, what to call it in locations, and where problems are added."""
+"""Takes a file's content, its name in locations, and the list that problems are added to."""
 
-CASE_COLUMNS = ("id", "input", "expected", "tags", "cluster")
 METADATA_PREFIX = "metadata."
-"""A column `metadata.NAME` gives NAME in the case's metadata."""
+"""A column `metadata.NAME` sets NAME in the case's metadata."""
+
+COLUMNS = Columns(
+    known=("id", "input", "expected", "tags", "cluster"),
+    required=("id", "input"),
+    prefix=METADATA_PREFIX,
+)
 
 TAG_SEPARATOR = ";"
 
-MAX_COLUMNS = 200
-"""With more it is another kind of table."""
-
 MAX_LINE_VALUES = 500_000
-"""Of one JSON line; each takes about 300 bytes of memory until the line is read."""
+"""Values of one JSON line. Each takes about 300 bytes of memory until the line is read."""
 
-# Possessive, and without need of a closing quote, so that no text makes it look twice.
+# Possessive and without a required closing quote, so that no text makes it backtrack.
 _JSON_TOKEN = re.compile(
     r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)'
 )
 
 
 class _Number(NamedTuple):
-    """A JSON number as it is written."""
+    """A JSON number as written."""
 
     kind: ScalarKind
     text: str
 
 
 class _Object(NamedTuple):
-    """A JSON object as it is written, duplicate keys and all."""
+    """A JSON object as written, including duplicate keys."""
 
     pairs: list[tuple[str, Json]]
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"numbers must be finite, and {name} is not. Use null or a text.")
+    raise ValueError(f"numbers must be finite, and {name} is not. Use null or text.")
 
 
 _JSON = json.JSONDecoder(
@@ -75,10 +78,10 @@ _JSON = json.JSONDecoder(
 
 
 def read_yaml_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    """The cases of a YAML file: a list, or a mapping with the one key `cases`."""
+    """Yield the cases of a YAML file: a list, or a mapping with the one key `cases`."""
     node = parse_yaml(data, path, problems)
     if isinstance(node, MappingNode):
-        fields = read_mapping(node, "case file", ("cases",), problems)
+        fields = read_mapping(node, "case file", CASE_FILE_KEYS, problems)
         yield from (fields.items("cases") if fields else None) or ()
     elif isinstance(node, ListNode):
         yield from node.items
@@ -88,7 +91,7 @@ def read_yaml_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator
 
 
 def _check_json_size(line: str) -> None:
-    """Refuse, before anything is built, what would take too much stack or memory."""
+    """Reject a line that would take too much stack or memory, before building anything (ValueError)."""
     if line.count("[") + line.count("{") <= MAX_DEPTH and line.count(",") < MAX_LINE_VALUES:
         return
     depth = commas = 0
@@ -98,11 +101,12 @@ def _check_json_size(line: str) -> None:
         if depth > MAX_DEPTH:
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep.")
         if commas >= MAX_LINE_VALUES:
-            raise ValueError(f"more than {MAX_LINE_VALUES:,} values in one line.")
+            raise ValueError(f"more than {MAX_LINE_VALUES:,} values on one line.")
 
 
 def _object_node(pairs: Sequence[tuple[str, Json]], where: Location) -> Node:
     members = {key: Member(where, _json_node(value, where)) for key, value in pairs}
+    # Counting is slow, so it is done only when a key is missing.
     if len(members) < len(pairs):
         key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"duplicate key {quote_short(key)}. Keep one.")
@@ -132,20 +136,21 @@ def _json_node(value: Json, where: Location) -> Node:
 
 
 def _parse_json_line(line: str, where: Location) -> Node:
+    # Before decoding, because the decoder recurses and builds the whole value in memory.
     _check_json_size(line)
     try:
         value = _JSON.decode(line)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"not valid JSON: {error.msg.removesuffix(' at')} in column {error.colno}. "
-            f"Write each case as one JSON object in one line."
+            f"Write each case as one JSON object on one line."
         ) from None
     return _json_node(value, where)
 
 
 def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    """The cases of a JSONL file: one JSON object in a line; empty lines are passed over."""
-    # Line ends are "\n" alone: the other ones of Unicode may stand in JSON strings.
+    """Yield the cases of a JSONL file: one JSON object per line; empty lines are skipped."""
+    # Only "\n" ends a line, because JSON strings may contain the other line breaks of Unicode.
     for number, line in enumerate(open_text(data, path, problems, newline="\n"), start=1):
         if not line.strip():
             continue
@@ -156,31 +161,6 @@ def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterato
             problems.append(Problem(message=str(error), where=where))
             node = InvalidNode(where=where)
         yield node
-
-
-def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
-    """Whether every column means something, once, and none is missing."""
-    if len(columns) > MAX_COLUMNS:
-        message = f"{len(columns):,} columns; at most {MAX_COLUMNS} are allowed."
-        problems.append(Problem(message=message, where=where))
-        return False
-    messages = []
-    for column, count in Counter(columns).items():
-        known = column in CASE_COLUMNS or column.removeprefix(METADATA_PREFIX) not in ("", column)
-        if not known:
-            advice = f". Known columns: {', '.join(CASE_COLUMNS)}, {METADATA_PREFIX}NAME."
-            messages.append(
-                f"unknown column {quote_short(column)}{suggest_similar(column, CASE_COLUMNS) or advice}"
-            )
-        if count > 1:
-            messages.append(f"column {quote_short(column)} is there {count} times. Keep one.")
-    messages += [
-        f"no column {column!r} in the first line. Columns are split by commas."
-        for column in ("id", "input")
-        if column not in columns
-    ]
-    problems.extend(Problem(message=message, where=where) for message in messages)
-    return not messages
 
 
 def _cell_node(column: str, cell: str, where: Location) -> Node:
@@ -197,7 +177,7 @@ def _row_node(row: CsvRow) -> Node:
     members, metadata = {}, {}
     for column, cell in row.cells.items():
         member = Member(where, _cell_node(column, cell, where))
-        if column in CASE_COLUMNS:
+        if column in COLUMNS.known:
             members[column] = member
         else:
             metadata[column.removeprefix(METADATA_PREFIX)] = member
@@ -207,8 +187,8 @@ def _row_node(row: CsvRow) -> Node:
 
 
 def read_csv_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    """The cases of a CSV file."""
-    for row in read_csv_table(data, path, problems, _check_columns):
+    """Yield the cases of a CSV file."""
+    for row in read_csv_table(data, path, problems, COLUMNS):
         yield _row_node(row) if isinstance(row, CsvRow) else row
 
 
@@ -221,5 +201,5 @@ READERS: Mapping[str, CaseReader] = {
 
 
 def find_reader(name: str) -> CaseReader | None:
-    """The reader for a file of that name, by its ending."""
+    """Return the reader for a file name, by its extension."""
     return READERS.get(PurePath(name).suffix.lower())

@@ -5,8 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
+from evalkit.core.eval_set import MetricSpec
 from evalkit.core.rubric import YES_OR_NO, Criterion, CriterionCheck, Example, Level
-from evalkit.evalset.fields import FieldReader, read_mapping, suggest_similar
+from evalkit.evalset.fields import (
+    FieldReader,
+    drop_none,
+    read_args,
+    read_entries,
+    read_mapping,
+)
+from evalkit.evalset.keys import (
+    CRITERIA,
+    CRITERION_KEYS,
+    EXAMPLE_KEYS,
+    JUDGE_ONLY_KEYS,
+    LEVEL_KEYS,
+    MAX_CRITERIA,
+    MAX_EXAMPLES,
+    MAX_LEVELS,
+)
 from evalkit.evalset.nodes import (
     InvalidNode,
     ListNode,
@@ -15,32 +34,42 @@ from evalkit.evalset.nodes import (
     Scalar,
     is_null,
     quote_short,
+    suggest_similar,
 )
-from evalkit.evalset.sections import drop_none, read_args, read_entries
-
-CRITERION_KEYS = ("name", "question", "levels", "otherwise", "weight", "examples", "check")
-LEVEL_KEYS = ("name", "value", "description")
-EXAMPLE_KEYS = ("answer", "level", "input", "reference", "context", "explanation")
-JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
-"""Keys of a criterion that mean nothing beside a check."""
-
-MAX_CRITERIA = 20
-"""Of one rubric: they are all asked in one call, and a longer list is answered carelessly."""
-MAX_LEVELS = 10
-MAX_EXAMPLES = 50
-MAX_WEIGHT = 1000.0
-"""Weights are proportions; what is more is a slip of the keyboard."""
 
 
-def read_criteria(fields: FieldReader, key: str) -> tuple[Criterion, ...]:
-    """The criteria under a key: at least one, of different names; a text alone is a question."""
-    member = fields.node.members.get(key)
-    node = fields.get(key)
-    entries = () if node is None else read_entries(key, node, fields.problems)
+def read_case_criteria(fields: FieldReader) -> MetricSpec | None:
+    """Read a case's own criteria as a metric that passes when all of them are met."""
+    criteria = read_criteria(fields)
+    place = fields.get(CRITERIA)
+    for criterion in criteria:
+        best = max(level.value for level in criterion.levels)
+        if criterion.weight and best < 1:
+            fields.report_problem(
+                f"criterion {quote_short(criterion.name)}: its best level counts {best:g}, and a "
+                f"case's own criteria pass only at levels that count 1.",
+                place,
+            )
+    if place is None or not criteria:
+        return None
+    # The arguments enter the case's digest, which must not change when a check moves to another line.
+    plain = (
+        replace(each, check=replace(each.check, line=0) if each.check else None)
+        for each in criteria
+    )
+    args = {CRITERIA: [msgspec.to_builtins(criterion) for criterion in plain]}
+    return MetricSpec(ref=CRITERIA, name=CRITERIA, args=args, where=place.where)
+
+
+def read_criteria(fields: FieldReader) -> tuple[Criterion, ...]:
+    """Read the criteria: at least one, with distinct names; a text alone is a question."""
+    node = fields.get(CRITERIA)
+    entries = () if node is None else read_entries(CRITERIA, node, fields.problems)
     if not entries:
-        is_told = member is not None and isinstance(member.node, InvalidNode)
-        if not is_told and (node is None or isinstance(node, ListNode)):
-            fields.report_problem(f"{key} is empty: nothing would be judged. Add a question.", node)
+        if isinstance(node, ListNode) or (node is None and fields.is_empty(CRITERIA)):
+            fields.report_problem(
+                f"{CRITERIA} is empty, so nothing is judged. Add a question.", node
+            )
         return ()
     if len(entries) > MAX_CRITERIA:
         fields.report_problem(
@@ -51,16 +80,13 @@ def read_criteria(fields: FieldReader, key: str) -> tuple[Criterion, ...]:
     criteria: dict[str, Criterion] = {}
     for number, item in enumerate(entries, start=1):
         criterion = _read_criterion(item, number, fields)
-        if criterion is None:
-            continue
-        first = criteria.setdefault(criterion.name.casefold(), criterion)
-        if first is not criterion:
+        if criterion and criteria.setdefault(criterion.name.casefold(), criterion) is not criterion:
             fields.report_problem(
                 f"a second criterion is called {quote_short(criterion.name)}. Give it another name.",
                 item,
             )
     if criteria and not any(criterion.weight for criterion in criteria.values()):
-        fields.report_problem("all weights are 0: nothing would count.", node)
+        fields.report_problem("all weights are 0, so nothing counts.", node)
     return tuple(criteria.values())
 
 
@@ -69,7 +95,7 @@ def _read_criterion(node: Node, number: int, above: FieldReader) -> Criterion | 
     if isinstance(node, Scalar) and not is_null(node):
         if not node.text.strip():
             above.report_problem(
-                f"criterion {quote_short(default_name)} is empty. Ask something.", node
+                f"criterion {quote_short(default_name)} is empty. Write a question.", node
             )
             return None
         return Criterion(name=default_name, question=node.text)
@@ -77,20 +103,18 @@ def _read_criterion(node: Node, number: int, above: FieldReader) -> Criterion | 
     if fields is None:
         return None
     name = fields.label("name") or default_name
+    # From here on, messages name the criterion.
     fields = replace(fields, owner=f"{above.owner}: criterion {quote_short(name)}")
     if "check" in fields.node.members:
         return _read_checked_criterion(name, fields)
     question = fields.text("question")
-    if question is None or not question.strip():
-        member = fields.node.members.get("question")
-        if member is None or is_null(member.node) or question is not None:
-            fields.report_problem(
-                "question is missing. Ask what the judge is to decide, or add `check:`."
-            )
+    if fields.is_empty("question") or (question is not None and not question.strip()):
+        fields.report_problem("question is missing. Write what the judge decides, or add `check:`.")
+    # Levels come first, because `otherwise` and the examples must name one of them.
     levels = _read_levels(fields)
     given = {
         "question": question,
-        "weight": _read_weight(fields),
+        "weight": fields.read("weight"),
         "otherwise": _read_level_name(fields, "otherwise", levels),
     }
     examples = _read_examples(fields, levels)
@@ -98,14 +122,14 @@ def _read_criterion(node: Node, number: int, above: FieldReader) -> Criterion | 
 
 
 def _read_checked_criterion(name: str, fields: FieldReader) -> Criterion:
-    """A criterion that a metric decides, so that whatever is for a judge has no place in it."""
+    """Read a criterion that a metric decides; keys for a judge are reported."""
     for key in JUDGE_ONLY_KEYS:
         if key in fields.node.members:
             fields.report_problem(
                 f"{key} is for a judge, and a check needs none. Remove one of them.",
                 fields.node.members[key].where,
             )
-    given = {"weight": _read_weight(fields), "check": _read_check(fields)}
+    given = {"weight": fields.read("weight"), "check": _read_check(fields)}
     return Criterion(name=name, **drop_none(given))
 
 
@@ -124,19 +148,8 @@ def _read_check(fields: FieldReader) -> CriterionCheck | None:
     return None
 
 
-def _read_weight(fields: FieldReader) -> float | None:
-    weight = fields.number("weight", at_least=0)
-    if weight is not None and weight > MAX_WEIGHT:
-        fields.report_problem(
-            f"weight must be at most {MAX_WEIGHT:g}, not {weight:g}. Weights are proportions.",
-            fields.get("weight"),
-        )
-        return None
-    return weight
-
-
 def _read_level_name(fields: FieldReader, key: str, levels: Sequence[Level]) -> str | None:
-    """The name of a level, which must be one that is offered."""
+    """Read the name of one of the levels."""
     name = fields.text(key)
     names = [level.name for level in levels]
     if name is None or name in names:
@@ -153,20 +166,18 @@ def _read_levels(fields: FieldReader) -> tuple[Level, ...]:
     known_problems = len(fields.problems)
     if len(entries) > MAX_LEVELS:
         fields.report_problem(
-            f"{len(entries)} levels; at most {MAX_LEVELS} can be told apart.",
+            f"{len(entries)} levels; a judge can distinguish at most {MAX_LEVELS}.",
             entries[MAX_LEVELS].where,
         )
     levels: dict[str, Level] = {}
     for item in entries[:MAX_LEVELS]:
         level = _read_level(item, fields)
-        if level is None:
-            continue
-        if levels.setdefault(level.name.casefold(), level) is not level:
+        if level and levels.setdefault(level.name.casefold(), level) is not level:
             fields.report_problem(f"a second level is called {quote_short(level.name)}.", item)
     is_sound = len(fields.problems) == known_problems
     if is_sound and len({level.value for level in levels.values()}) < 2:
         fields.report_problem(
-            "levels must be two or more of different value; else every answer counts the same.",
+            "levels must have two or more different values; otherwise every answer counts the same.",
             fields.get("levels"),
         )
     return tuple(levels.values()) or YES_OR_NO
@@ -175,34 +186,25 @@ def _read_levels(fields: FieldReader) -> tuple[Level, ...]:
 def _read_level(item: Node, above: FieldReader) -> Level | None:
     if isinstance(item, Scalar):
         above.report_problem(
-            f"a level is a name and what it counts, as in {{name: {item.text or 'good'}, value: 1}}.",
-            item,
+            f"a level is a name and a value, as in {{name: {item.text or 'good'}, value: 1}}.", item
         )
         return None
     level = read_mapping(item, f"{above.owner}: level", LEVEL_KEYS, above.problems)
     if level is None:
         return None
-    name, value = level.label("name"), level.number("value", at_least=0)
     for key in ("name", "value"):
-        member = level.node.members.get(key)
-        if member is None or is_null(member.node):
+        if level.is_empty(key):
             level.report_problem(f"{key} is missing. Write {{name: good, value: 1}}.")
-    if value is not None and value > 1:
-        percent = f" For {value:g} percent write {value / 100:g}." if value <= 100 else ""
-        level.report_problem(
-            f"value is a share in 0..1, not {value:g}.{percent}", level.get("value")
-        )
-    if name is None:
-        return None
-    # A level without its value is reported, and its name is known all the same.
-    return Level(name=name, value=value or 0.0, description=level.text("description") or "")
+    given = level.read_all()
+    # A level with a wrong value is reported; its name must still be known to examples.
+    return Level(**{"value": 0.0, **given}) if "name" in given else None
 
 
 def _read_examples(fields: FieldReader, levels: Sequence[Level]) -> tuple[Example, ...]:
     entries = fields.items("examples") or ()
     if len(entries) > MAX_EXAMPLES:
         fields.report_problem(
-            f"{len(entries)} examples; at most {MAX_EXAMPLES} are shown to a judge.",
+            f"{len(entries)} examples; a judge is shown at most {MAX_EXAMPLES}.",
             entries[MAX_EXAMPLES].where,
         )
     examples: dict[tuple[str, ...], Example] = {}
@@ -210,11 +212,11 @@ def _read_examples(fields: FieldReader, levels: Sequence[Level]) -> tuple[Exampl
         example = _read_example(item, fields, levels)
         if example is None:
             continue
-        told = (example.answer, example.input, example.reference, example.context)
-        first = examples.setdefault(told, example)
+        content = (example.answer, example.input, example.reference, example.context)
+        first = examples.setdefault(content, example)
         if first is not example:
-            says = "again" if first.level == example.level else f"as {quote_short(first.level)} too"
-            fields.report_problem(f"an example labels the same answer {says}. Keep one.", item)
+            how = "again" if first.level == example.level else f"as {quote_short(first.level)} too"
+            fields.report_problem(f"an example labels the same answer {how}. Keep one.", item)
     return tuple(examples.values())
 
 
@@ -226,7 +228,6 @@ def _read_example(item: Node, above: FieldReader, levels: Sequence[Level]) -> Ex
     if example.required_text("level") is None:
         return None
     level = _read_level_name(example, "level", levels)
-    given = {key: example.text(key) for key in EXAMPLE_KEYS[2:]}
     if answer is None or level is None:
         return None
-    return Example(answer=answer, level=level, **drop_none(given))
+    return Example(answer=answer, level=level, **example.read_all("answer", "level"))

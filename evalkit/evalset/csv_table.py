@@ -1,60 +1,89 @@
-"""CSV bytes turned into rows that know their line, or into problems."""
+"""CSV bytes turned into rows with their line numbers, or into problems."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import decode_utf8
-from evalkit.evalset.nodes import MAX_TEXT, InvalidNode
+from evalkit.evalset.nodes import MAX_TEXT, InvalidNode, quote_short, suggest_similar
+
+MAX_COLUMNS = 200
+"""Columns of one table. With more, it is a different kind of table."""
 
 
 class CsvRow(NamedTuple):
-    """One row below the header: its cells by the header's columns, empty ones left out."""
+    """One row below the header: its nonempty cells by column."""
 
     cells: dict[str, str]
     where: Location
 
 
+class Columns(NamedTuple):
+    """The columns that a table may and must have; any name with `prefix` is known, if given."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    prefix: str = ""
+
+
 def open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) -> Iterable[str]:
-    """The lines of UTF-8 text, none of another encoding; decoded anew one by one to save memory."""
+    """Return the lines of UTF-8 text, decoded one by one to save memory; none for other encodings."""
     if decode_utf8(data, path, problems) is None:
         return ()
     return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=newline)
 
 
 def read_csv_table(
-    data: bytes,
-    path: str,
-    problems: list[Problem],
-    check_columns: Callable[[Sequence[str], Location, list[Problem]], bool],
+    data: bytes, path: str, problems: list[Problem], columns: Columns
 ) -> Iterator[CsvRow | InvalidNode]:
-    """The rows of a CSV file with a header; every value is text, and an empty cell is not given.
-
-    `check_columns` reports what is wrong with the header, and whether rows can be read under it.
-    """
-    # The limit belongs to the process and is 128 KiB at first, too little for a long prompt.
+    """Yield the rows of a CSV file with a header; every value is text, and empty cells are left out."""
+    # The process-wide default of 128 KiB is too small for a long prompt.
     csv.field_size_limit(MAX_TEXT)
     reader = csv.reader(open_text(data, path, problems, newline=""), strict=True)
-    columns: Sequence[str] = ()
+    header: Sequence[str] = ()
     where = Location(path=path, line=1, column=1)
     try:
         for row in reader:
-            if not columns:
-                columns = row
-                if columns and not check_columns(columns, where, problems):
+            if not header:
+                header = row
+                found = _find_header_problems(header, columns) if header else []
+                if found:
+                    problems += [Problem(message=message, where=where) for message in found]
                     return
-            elif len(row) == len(columns):
-                cells = {name: cell for name, cell in zip(columns, row, strict=True) if cell}
+            elif len(row) == len(header):
+                cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
                 yield CsvRow(cells, where)
-            elif row:
-                message = f"{len(row)} cells, and the first line has {len(columns)}. Quote commas."
+            elif row:  # csv gives an empty row for a blank line
+                message = f"{len(row)} cells, but the first line has {len(header)}. Quote commas."
                 problems.append(Problem(message=message, where=where))
                 yield InvalidNode(where=where)
             where = Location(path=path, line=reader.line_num + 1, column=1)
     except csv.Error as error:
-        message = f"not valid CSV: {error}. Put cells that hold quotes in quotes, and double them."
+        message = (
+            f"not valid CSV: {error}. Quote cells that contain quotes, and double those quotes."
+        )
         problems.append(Problem(message=message, where=where))
+
+
+def _find_header_problems(header: Sequence[str], columns: Columns) -> list[str]:
+    """Return what is wrong with a header: unknown, repeated, and missing columns."""
+    if len(header) > MAX_COLUMNS:
+        return [f"{len(header):,} columns; at most {MAX_COLUMNS} are allowed."]
+    shown = [*columns.known, *([f"{columns.prefix}NAME"] if columns.prefix else [])]
+    found = []
+    for column, count in Counter(header).items():
+        has_prefix = column.removeprefix(columns.prefix) not in ("", column)
+        if column not in columns.known and not has_prefix:
+            near = suggest_similar(column, columns.known) or f". Known columns: {', '.join(shown)}."
+            found.append(f"unknown column {quote_short(column)}{near}")
+        if count > 1:
+            found.append(f"column {quote_short(column)} appears {count} times. Keep one.")
+    missing = [column for column in columns.required if column not in header]
+    return found + [
+        f"no column {column!r} in the first line. Commas separate columns." for column in missing
+    ]

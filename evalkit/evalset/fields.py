@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
+from evalkit.core.eval_set import SHORTHAND
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.evalset.nodes import (
@@ -19,88 +18,158 @@ from evalkit.evalset.nodes import (
     describe_node,
     is_null,
     quote_short,
+    suggest_similar,
     to_plain_value,
 )
+from evalkit.evalset.value_types import (
+    MAX_LABEL,
+    AnyMapping,
+    Choice,
+    Flag,
+    Integer,
+    Keys,
+    Label,
+    Labels,
+    Number,
+    Section,
+    SectionList,
+    Share,
+)
 
-MAX_LABEL = 200
-"""Characters of an id, name or tag: they go into tables, file names and JUnit reports."""
-
-MAX_INTEGER = 2**63 - 1
-"""What readers of JSON in other languages keep exactly."""
+MAX_ENTRIES = 1_000
+"""Metrics or rules in one list."""
 
 MAX_UNKNOWN_KEYS = 20
-"""That are named of one mapping; with more it is another kind of mapping."""
-
-Word = TypeVar("Word", bound=str)
+"""Unknown keys reported per mapping. With more, it is a different kind of mapping."""
 
 
 def find_label_problem(text: str) -> str | None:
-    """Why a text cannot be an id, name or tag, if so; every printable text can."""
+    """Return why a text cannot be an id, name, or tag; every printable text can."""
     if not text.strip():
         return "must not be empty."
     if len(text) > MAX_LABEL:
         return f"{quote_short(text)} has {len(text):,} characters; at most {MAX_LABEL} are allowed."
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        return f"{quote_short(text)} holds a control character or half a surrogate pair. Remove it."
+        return (
+            f"{quote_short(text)} contains a control character or half a surrogate pair. Remove it."
+        )
     return None
 
 
-def suggest_similar(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that offers the known word most like an unknown one; empty if none is."""
-    spellings = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(word[:MAX_LABEL].casefold(), spellings, n=1)
-    return f"; did you mean {spellings[near[0]]!r}?" if near else ""
+def drop_none(given: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the items that are not None, so that a record's defaults apply to the others."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _show_node(node: Node) -> str:
-    return (
-        quote_short(node.text)
-        if isinstance(node, Scalar) and node.kind == "text"
-        else describe_node(node)
-    )
+    if isinstance(node, Scalar) and node.kind == "text":
+        return quote_short(node.text)
+    return describe_node(node)
 
 
-def _is_infinite(node: Node) -> bool:
-    bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
-    return bare in ("nan", "inf", "infinity")
+def _find_bound_problem(value: float, text: str, bounds: Number) -> str:
+    """Return why a number is out of bounds; empty if it is not."""
+    if bounds.above is not None and value <= bounds.above:
+        found = f"must be more than {bounds.above:g}"
+    elif bounds.at_least is not None and value < bounds.at_least:
+        found = f"must be {bounds.at_least:g} or more"
+    elif bounds.at_most is not None and value > bounds.at_most:
+        found = f"must be at most {bounds.at_most:g}"
+    elif bounds.below is not None and value >= bounds.below:
+        found = f"must be less than {bounds.below:g}"
+    else:
+        return ""
+    return f"{found}, not {text}. {bounds.advice}".rstrip()
+
+
+def _find_share_problem(value: float, text: str) -> str:
+    if 0 <= value <= 1:
+        return ""
+    if value < 0:
+        return f"must be 0 or more, not {text}."
+    advice = f"For {value:g} percent write {value / 100:g}" if value <= 100 else "Write 0.7"
+    return f"is a share in 0..1, not {value:g}. {advice}."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldReader:
     """The members of one mapping, read by key and type.
 
-    A wrong value is reported and read as None, as one that is absent or null; `owner` is what the
-    mapping is called in messages.
+    A wrong value is reported and then read as None, like a missing or null one. `owner` is the name of
+    the mapping in messages. `keys` has the types of the values.
     """
 
     owner: str
     node: MappingNode
     problems: list[Problem]
+    keys: Keys
 
     def get(self, key: str) -> Node | None:
-        """What stands under a key; None when that is nothing, null, or reported already."""
+        """Return the node under a key; None if it is missing, null, or reported already."""
         member = self.node.members.get(key)
         if member is None or isinstance(member.node, InvalidNode) or is_null(member.node):
             return None
         return member.node
 
+    def is_empty(self, key: str) -> bool:
+        """Return whether a key is missing or null; a value that was reported is neither."""
+        member = self.node.members.get(key)
+        return member is None or is_null(member.node)
+
     def report_problem(self, message: str, place: Node | Location | None = None) -> None:
-        """Report what is wrong with the mapping, or with a place in it."""
+        """Report a problem with the mapping, or with a place in it."""
         where = place if isinstance(place, Location) else (place or self.node).where
         self.problems.append(Problem(message=f"{self.owner}: {message}", where=where))
 
-    def text(self, key: str) -> str | None:
-        """Text as it is written, whatever type it would have elsewhere: `id: 12` is "12"."""
-        node = self.get(key)
+    def read(self, key: str) -> Json:
+        """Read a value as its type in `keys` requires; a section has a reader of its own."""
+        node, kind = self.get(key), self.keys[key]
+        # A key without a value, as in `seed:`, is treated like a missing key, so the default applies.
         if node is None:
             return None
+        match kind:
+            case Label():
+                return self.label(key)
+            case Labels():
+                return self.labels(key)
+            case Number() | Share():
+                return self._number(key, node, kind)
+            case Integer():
+                return self._integer(key, node, kind)
+            case Flag():
+                if isinstance(node, Scalar) and node.kind == "boolean":
+                    return node.text == "true"
+                self.report_problem(f"{key} must be true or false, not {_show_node(node)}.", node)
+            case Choice():
+                return self._choice(key, node, kind)
+            case AnyMapping():
+                if isinstance(node, MappingNode):
+                    return to_plain_value(node)
+                self.report_problem(f"{key} must be a mapping, not {describe_node(node)}.", node)
+            case _:
+                return self.text(key)
+        return None
+
+    def read_all(self, *skipped: str) -> dict[str, Json]:
+        """Read every value that is given, except sections and the keys in `skipped`."""
+        given = {}
+        for key in self.node.members:
+            kind = self.keys.get(key)  # None for an unknown key, which was reported
+            if kind and key not in skipped and not isinstance(kind, Section | SectionList):
+                given[key] = self.read(key)
+        return drop_none(given)
+
+    def text(self, key: str) -> str | None:
+        """Read text as written, whatever type it would have elsewhere: `id: 12` is "12"."""
+        node = self.get(key)
         if isinstance(node, Scalar):
             return node.text
-        self.report_problem(f"{key} must be text, not {describe_node(node)}.", node)
+        if node is not None:
+            self.report_problem(f"{key} must be text, not {describe_node(node)}.", node)
         return None
 
     def required_text(self, key: str) -> str | None:
-        """Text that may not be left out; a written `null` or `~` is text here."""
+        """Read text that must be given; a written `null` or `~` is text here."""
         member = self.node.members.get(key)
         if member is None:
             self.report_problem(f"{key} is missing. Add `{key}:`.")
@@ -115,12 +184,12 @@ class FieldReader:
         return self.text(key)
 
     def label(self, key: str) -> str | None:
-        """Text that names something."""
+        """Read text that names something."""
         text = self.text(key)
         return None if text is None else self.check_label(text, key)
 
     def labels(self, key: str) -> tuple[str, ...] | None:
-        """A list of texts that name something, each once."""
+        """Read a list of labels, without duplicates."""
         node = self.get(key)
         if node is None:
             return None
@@ -130,120 +199,89 @@ class FieldReader:
                 f"{key} must be a list of texts, not {describe_node(node)}.{example}", node
             )
             return None
-        found: dict[str, None] = {}
+        found: dict[str, None] = {}  # not a set, because it must keep the order
         for item in node.items:
             if isinstance(item, Scalar):
                 label = self.check_label(item.text, f"{key} item", item)
                 found.update({} if label is None else {label: None})
             elif not isinstance(item, InvalidNode):
                 self.report_problem(
-                    f"{key} must be a list of texts; {describe_node(item)} is in it.", item
+                    f"{key} must be a list of texts; it contains {describe_node(item)}.", item
                 )
         return tuple(found)
 
-    def number(
-        self, key: str, *, above: float | None = None, at_least: float | None = None
-    ) -> float | None:
-        """A finite number."""
-        node = self.get(key)
-        if node is None:
-            return None
-        if not (isinstance(node, Scalar) and node.kind in ("integer", "decimal")):
-            wanted = "finite" if _is_infinite(node) else "a number such as 20 or 0.5"
-            self.report_problem(f"{key} must be {wanted}, not {_show_node(node)}.", node)
-            return None
-        value = float(node.text)
-        if above is not None and value <= above:
-            self.report_problem(f"{key} must be more than {above:g}, not {node.text}.", node)
-        elif at_least is not None and value < at_least:
-            self.report_problem(f"{key} must be {at_least:g} or more, not {node.text}.", node)
-        else:
-            return value
-        return None
-
-    def integer(
-        self, key: str, *, at_least: int = -MAX_INTEGER, at_most: int = MAX_INTEGER
-    ) -> int | None:
-        """A whole number."""
-        node = self.get(key)
-        if node is None:
-            return None
-        if not (isinstance(node, Scalar) and node.kind == "integer"):
-            self.report_problem(f"{key} must be a whole number, not {_show_node(node)}.", node)
-            return None
-        if not at_least <= int(node.text) <= at_most:
-            self.report_problem(
-                f"{key} must be from {at_least:,} to {at_most:,}, not {node.text}.", node
-            )
-            return None
-        return int(node.text)
-
-    def flag(self, key: str) -> bool | None:
-        """`true` or `false`."""
-        node = self.get(key)
-        if node is None:
-            return None
-        if isinstance(node, Scalar) and node.kind == "boolean":
-            return node.text == "true"
-        self.report_problem(f"{key} must be true or false, not {_show_node(node)}.", node)
-        return None
-
-    def choice(self, key: str, words: Sequence[Word]) -> Word | None:
-        """One of a few words."""
-        node = self.get(key)
-        if node is None:
-            return None
-        if isinstance(node, Scalar):
-            for word in words:
-                if word == node.text:
-                    return word
-        near = suggest_similar(node.text, words) if isinstance(node, Scalar) else ""
-        self.report_problem(
-            f"{key} must be {' or '.join(words)}, not {_show_node(node)}{near or '.'}", node
-        )
-        return None
-
     def items(self, key: str) -> tuple[Node, ...] | None:
-        """The nodes of a list."""
+        """Return the nodes of a list."""
         node = self.get(key)
-        if node is None:
-            return None
         if isinstance(node, ListNode):
             return node.items
-        self.report_problem(f"{key} must be a list, not {describe_node(node)}.", node)
-        return None
-
-    def mapping(self, key: str) -> dict[str, Json] | None:
-        """A mapping of any JSON values."""
-        node = self.get(key)
-        if node is None:
-            return None
-        if isinstance(node, MappingNode):
-            return {name: to_plain_value(member.node) for name, member in node.members.items()}
-        self.report_problem(f"{key} must be a mapping, not {describe_node(node)}.", node)
+        if node is not None:
+            self.report_problem(f"{key} must be a list, not {describe_node(node)}.", node)
         return None
 
     def check_label(self, text: str, key: str, node: Node | None = None) -> str | None:
-        """The text, unless it cannot name anything."""
+        """Return the text, or report why it cannot name anything."""
         trouble = find_label_problem(text)
         if trouble is None:
             return text
         self.report_problem(f"{key} {trouble}", node or self.get(key))
         return None
 
+    def _number(self, key: str, node: Node, kind: Number | Share) -> float | None:
+        if not (isinstance(node, Scalar) and node.kind in ("integer", "decimal")):
+            # YAML 1.1 reads `.inf` as a number; here it is text, and the message must say what is wrong.
+            bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
+            is_infinite = bare in ("nan", "inf", "infinity")
+            wanted = "finite" if is_infinite else "a number such as 20 or 0.5"
+            self.report_problem(f"{key} must be {wanted}, not {_show_node(node)}.", node)
+            return None
+        value = float(node.text)
+        trouble = (
+            _find_share_problem(value, node.text)
+            if isinstance(kind, Share)
+            else _find_bound_problem(value, node.text, kind)
+        )
+        if trouble:
+            self.report_problem(f"{key} {trouble}", node)
+        return None if trouble else value
 
-def read_mapping(
-    node: Node, owner: str, keys: Collection[str], problems: list[Problem]
-) -> FieldReader | None:
-    """The members of a node that must be a mapping; keys other than `keys` are reported."""
+    def _integer(self, key: str, node: Node, kind: Integer) -> int | str | None:
+        if kind.word and isinstance(node, Scalar) and node.text == kind.word:
+            return kind.word
+        if not (isinstance(node, Scalar) and node.kind == "integer"):
+            self.report_problem(f"{key} must be a whole number, not {_show_node(node)}.", node)
+            return None
+        value = int(node.text)
+        if not kind.at_least <= value <= kind.at_most:
+            bounds = f"from {kind.at_least:,} to {kind.at_most:,}"
+            self.report_problem(f"{key} must be {bounds}, not {node.text}.", node)
+            return None
+        if kind.odd and value % 2 == 0:
+            self.report_problem(f"{key} must be an odd number, not {node.text}.", node)
+            return None
+        return value
+
+    def _choice(self, key: str, node: Node, kind: Choice) -> str | None:
+        if isinstance(node, Scalar) and node.text in kind.words:
+            return node.text
+        near = suggest_similar(node.text, kind.words) if isinstance(node, Scalar) else ""
+        self.report_problem(
+            f"{key} must be {' or '.join(kind.words)}, not {_show_node(node)}{near or '.'}", node
+        )
+        return None
+
+
+def read_mapping(node: Node, owner: str, keys: Keys, problems: list[Problem]) -> FieldReader | None:
+    """Return a reader of a node that must be a mapping; report keys other than `keys`."""
     if not isinstance(node, MappingNode):
+        # The parser has already reported an invalid node.
         if not isinstance(node, InvalidNode):
             message = (
                 f"{owner} must be a mapping with {', '.join(keys)}; not {describe_node(node)}."
             )
             problems.append(Problem(message=message, where=node.where))
         return None
-    fields = FieldReader(owner=owner, node=node, problems=problems)
+    fields = FieldReader(owner=owner, node=node, problems=problems, keys=keys)
     unknown = [key for key in node.members if key not in keys]
     for key in unknown[:MAX_UNKNOWN_KEYS]:
         near = suggest_similar(key, keys) or f". Known keys: {', '.join(keys)}."
@@ -254,3 +292,23 @@ def read_mapping(
             f"{len(unknown) - MAX_UNKNOWN_KEYS:,} more unknown keys.", next_key.where
         )
     return fields
+
+
+def read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, ...]:
+    """Return the items of a list of metrics, rules, or criteria."""
+    if isinstance(node, ListNode) and len(node.items) <= MAX_ENTRIES:
+        return node.items
+    if isinstance(node, ListNode):
+        message = f"{key} has {len(node.items):,} items; at most {MAX_ENTRIES:,} are allowed."
+    else:
+        message = f"{key} must be a list, not {describe_node(node)}. Begin each item with '- '."
+    problems.append(Problem(message=message, where=node.where))
+    return ()
+
+
+def read_args(node: Node) -> dict[str, Json]:
+    """Return arguments as written; a value in place of a mapping is under SHORTHAND."""
+    if isinstance(node, MappingNode):
+        return {key: to_plain_value(member.node) for key, member in node.members.items()}
+    is_nothing = is_null(node) or isinstance(node, InvalidNode)
+    return {} if is_nothing else {SHORTHAND: to_plain_value(node)}

@@ -1,4 +1,4 @@
-"""Labels as the text of a YAML or CSV file that a person can review: equal labels give equal bytes."""
+"""Labels turned into the text of a YAML or CSV file; equal labels give equal bytes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from evalkit.core.rubric import Criterion, Level
 from evalkit.core.safe_text import escape_csv_formula
 from evalkit.evalset.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
 
-_HEADER = "# What people said of answers; `evalkit calibrate` compares judges with it.\nlabels:\n"
+_HEADER = "# People's labels of answers. `evalkit calibrate` compares judges with them.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")
 _REQUIRED_KEYS = ("answer", "criterion", "level")
+# Far narrower than YAML's plain scalars: only texts that no YAML reader takes for anything else.
 _PLAIN_SCALAR = re.compile(
     r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?"
 )
+# Characters that YAML readers reject, or read differently, unless escaped in double quotes.
 _UNPRINTABLE = re.compile(
     "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -26,20 +28,20 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def format_labels_yaml(labels: Iterable[HumanLabel]) -> str:
-    """A YAML file of one block a label, in an order that does not depend on who was asked first."""
+    """Format a YAML file with one block per label, sorted by content."""
     blocks = ("\n".join(_format_label(label)) for label in _sort_labels(labels))
     return _HEADER + "\n".join(f"{block}\n" for block in blocks)
 
 
 def format_labels_csv(labels: Iterable[HumanLabel]) -> str:
-    """A CSV file whose cells no spreadsheet takes for formulas."""
-    return _format_csv(LABEL_KEYS, (_to_cells(label) for label in _sort_labels(labels)))
+    """Format a CSV file in which no spreadsheet finds a formula."""
+    return _format_csv(tuple(LABEL_KEYS), (_to_cells(label) for label in _sort_labels(labels)))
 
 
 def format_worksheet(labels: Iterable[HumanLabel], criteria: Mapping[str, Criterion]) -> str:
-    """A CSV file of labels whose levels are to be filled in, with what is asked and the levels there are.
+    """Format a CSV file with an empty level per label, and with each question and its levels.
 
-    The labels stay in their order; `criteria` are those they are of.
+    The labels keep their order. `criteria` has the criterion of each label by name.
     """
     columns = tuple(key for key in LABEL_KEYS if key not in _TO_FILL_IN)
     rows = []
@@ -84,11 +86,12 @@ def _format_label(label: HumanLabel) -> Iterator[str]:
             yield f"{mark}{key}: {_format_scalar(text)}"
             mark = "  "
     if label.drawn:
-        yield f"{mark}drawn: [{', '.join(_quote_scalar(_replace_lone_surrogates(run)) for run in label.drawn)}]"
+        runs = ", ".join(_quote_scalar(_replace_lone_surrogates(run)) for run in label.drawn)
+        yield f"{mark}drawn: [{runs}]"
 
 
 def _format_scalar(text: str) -> str:
-    """A text in the most readable form that YAML reads back as it was."""
+    """Format a text in the most readable form that YAML reads back unchanged."""
     if _PLAIN_SCALAR.fullmatch(text):
         return text
     lines = text.removesuffix("\n").split("\n")
@@ -104,7 +107,7 @@ def _quote_scalar(text: str) -> str:
 
 
 def _is_block_scalar(lines: Sequence[str]) -> bool:
-    """Whether a block scalar keeps lines as they are: printable, none of blanks alone."""
+    """Return whether a block scalar preserves the lines: printable, and none of only spaces."""
     return (
         len(lines) > 1
         and lines[0][:1].strip() != ""
@@ -120,5 +123,5 @@ def _escape_char(char: str) -> str:
 
 
 def _replace_lone_surrogates(text: str) -> str:
-    # UTF-8 has no bytes for half a surrogate pair, which JSON of an agent may hold.
+    # UTF-8 cannot encode half a surrogate pair, which the JSON of an agent may contain.
     return _LONE_SURROGATE.sub("\ufffd", text)

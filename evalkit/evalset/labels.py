@@ -1,4 +1,4 @@
-"""Labels files - YAML or CSV - turned into what people said of answers, checked against the rubrics."""
+"""Labels files (YAML or CSV) turned into people's labels of answers, checked against the rubrics."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.rubric import Rubric
 from evalkit.core.safe_text import unescape_csv_formula
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
-from evalkit.evalset.csv_table import CsvRow, read_csv_table
-from evalkit.evalset.fields import FieldReader, read_mapping, suggest_similar
+from evalkit.evalset.csv_table import Columns, CsvRow, read_csv_table
+from evalkit.evalset.fields import FieldReader, read_mapping
 from evalkit.evalset.nodes import (
     InvalidNode,
     ListNode,
@@ -22,39 +22,44 @@ from evalkit.evalset.nodes import (
     Scalar,
     is_null,
     quote_short,
+    suggest_similar,
 )
-from evalkit.evalset.sections import drop_none
+from evalkit.evalset.value_types import Keys, Label, Labels, SectionList, Text
 from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
 
-LABEL_KEYS = (
-    "rubric",
-    "case",
-    "input",
-    "reference",
-    "context",
-    "answer",
-    "criterion",
-    "level",
-    "rater",
-    "note",
-    "drawn",
-)
-"""In the order in which they are written; also the columns of a CSV file."""
+LABEL_KEYS: Keys = {
+    "rubric": Label(),
+    "case": Label(),
+    "input": Text(),
+    "reference": Text(),
+    "context": Text(),
+    "answer": Text(),
+    "criterion": Label(),
+    "level": Text(),
+    "rater": Label(),
+    "note": Text(),
+    "drawn": Labels(),
+}
+"""The keys of a label, in the order in which they are written; also the columns of a CSV file."""
+
+_FILE_KEYS: Keys = {"labels": SectionList(of="label")}
 
 HELP_COLUMNS = ("question", "levels")
-"""In a CSV file, for the person who fills it in; nothing is read from them."""
+"""Columns of a CSV file for the person who fills it in. They are ignored when it is read."""
+
+COLUMNS = Columns(known=(*LABEL_KEYS, *HELP_COLUMNS), required=("answer", "level"))
 
 RUN_SEPARATOR = ";"
-"""Between the runs in a cell of the column `drawn`."""
+"""Separates the runs in a cell of the column `drawn`."""
 
 
 def load_labels(
     path: Path, rubrics: Sequence[Rubric]
 ) -> tuple[tuple[HumanLabel, ...], list[Problem]]:
-    """Read a labels file, and everything that is wrong with it.
+    """Read a labels file and find everything wrong with it.
 
-    Labels name the rubric and criterion they are of; both are filled in where `rubrics` leave one choice.
-    Labels of rubrics that are not given are kept as they are.
+    A label names its rubric and criterion; either may be left out where `rubrics` leave one choice.
+    Labels of rubrics that are not in `rubrics` are kept unchanged.
     """
     placed, problems = load_labels_with_locations(path, rubrics)
     return tuple(label for label, _ in placed), problems
@@ -63,7 +68,7 @@ def load_labels(
 def load_labels_with_locations(
     path: Path, rubrics: Sequence[Rubric], *, is_worksheet: bool = False
 ) -> tuple[tuple[tuple[HumanLabel, Location], ...], list[Problem]]:
-    """Like `load_labels`, with where each label stands; rows of a worksheet may have no level yet."""
+    """Load labels with their locations; rows of a worksheet may have no level yet."""
     problems: list[Problem] = []
     shown = display_path(path)
     try:
@@ -75,6 +80,7 @@ def load_labels_with_locations(
     first: dict[tuple[str, str, str], Location] = {}
     labels = []
     for node in read(data, shown, problems):
+        # A worksheet may be partly filled in; a labels file may not.
         if is_worksheet and isinstance(node, MappingNode) and "level" not in node.members:
             continue
         label = _read_label(node, rubrics, problems)
@@ -84,13 +90,13 @@ def load_labels_with_locations(
             labels.append((label, node.where))
         if len(problems) >= MAX_PROBLEMS:
             problems.append(
-                Problem(message="too many problems to go on reading.", where=node.where)
+                Problem(message="too many problems; the rest was not read.", where=node.where)
             )
             break
     if not labels and not problems:
         where = Location(path=shown)
         advice = "Fill in the column `level`." if read is _read_csv else "Add `labels:`."
-        problems.append(Problem(message=f"there is no label in it. {advice}", where=where))
+        problems.append(Problem(message=f"the file contains no label. {advice}", where=where))
     return tuple(labels), problems
 
 
@@ -98,36 +104,17 @@ def _read_yaml(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node
     node = parse_yaml(data, path, problems)
     if node is None or is_null(node):
         return
-    fields = read_mapping(node, "labels file", ("labels",), problems)
+    fields = read_mapping(node, "labels file", _FILE_KEYS, problems)
     yield from (fields.items("labels") if fields else None) or ()
 
 
 def _read_csv(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
-    for row in read_csv_table(data, path, problems, _check_columns):
+    for row in read_csv_table(data, path, problems, COLUMNS):
         yield _row_node(row) if isinstance(row, CsvRow) else row
 
 
-def _check_columns(columns: Sequence[str], where: Location, problems: list[Problem]) -> bool:
-    messages = []
-    for column in dict.fromkeys(columns):
-        if column not in (*LABEL_KEYS, *HELP_COLUMNS):
-            near = (
-                suggest_similar(column, LABEL_KEYS) or f". Known columns: {', '.join(LABEL_KEYS)}."
-            )
-            messages.append(f"unknown column {quote_short(column)}{near}")
-        if columns.count(column) > 1:
-            messages.append(f"column {quote_short(column)} is there more than once. Keep one.")
-    messages += [
-        f"no column {column!r} in the first line. Columns are split by commas."
-        for column in ("answer", "level")
-        if column not in columns
-    ]
-    problems.extend(Problem(message=message, where=where) for message in messages[:MAX_PROBLEMS])
-    return not messages
-
-
 def _row_node(row: CsvRow) -> MappingNode:
-    # An empty answer is one that can be labelled, and CSV has no other way to write it.
+    # People can label an empty answer, and CSV can only write it as an empty cell.
     cells = {"answer": "", **row.cells}
     members = {
         column: Member(
@@ -155,29 +142,20 @@ def _read_label(
     if fields is None:
         return None
     answer, level = fields.required_text("answer"), fields.required_text("level")
-    names = {key: fields.label(key) for key in ("rubric", "criterion", "rater", "case")}
-    texts = {key: fields.text(key) for key in ("input", "reference", "context", "note")}
-    drawn = fields.labels("drawn") or ()
+    given = {"criterion": "", **fields.read_all("answer", "level")}
     if answer is None or level is None or len(problems) > known:
         return None
-    label = HumanLabel(
-        answer=answer,
-        level=level,
-        criterion=names.pop("criterion") or "",
-        drawn=drawn,
-        **drop_none(names),
-        **drop_none(texts),
-    )
-    label = _resolve_rubric(label, rubrics, fields)
+    label = _resolve_rubric(HumanLabel(answer=answer, level=level, **given), rubrics, fields)
     return None if len(problems) > known else label
 
 
 def _resolve_rubric(
     label: HumanLabel, rubrics: Sequence[Rubric], fields: FieldReader
 ) -> HumanLabel:
-    """The label with its rubric and criterion; or it is reported what of it is not in the rubric."""
+    """Return the label with its rubric and criterion filled in; report what the rubric lacks."""
     names = [rubric.name for rubric in rubrics]
     if label.rubric and label.rubric not in names:
+        # A label of another rubric is kept, but a similar name is more likely a typo.
         near = suggest_similar(label.rubric, names)
         if near:
             fields.report_problem(
@@ -228,7 +206,7 @@ def _is_new(
     first: dict[tuple[str, str, str], Location],
     problems: list[Problem],
 ) -> bool:
-    """Whether nobody labelled the same thing twice; a second label would count as a second person's."""
+    """Return whether a label is the first by its rater; a second would count as another person's."""
     earlier = first.setdefault((label.id, label.rater, label.case), where)
     if earlier is where:
         return True

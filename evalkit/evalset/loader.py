@@ -1,10 +1,11 @@
-"""An eval-set file, with the project file above it and the case files it names, turned into an EvalSet."""
+"""An eval-set file, with its project file and its case files, turned into an EvalSet."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,22 @@ from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.serialization import digest
-from evalkit.core.settings import SETTING_NAMES
 from evalkit.core.source_files import UnreadableFile, display_path, read_file, resolve_inside
-from evalkit.evalset.call_metrics import add_call_metrics
+from evalkit.evalset.agent import read_agent
 from evalkit.evalset.case_files import READERS, find_reader
 from evalkit.evalset.cases import read_case
-from evalkit.evalset.fields import FieldReader, read_mapping
+from evalkit.evalset.criteria import read_case_criteria
+from evalkit.evalset.fields import FieldReader, drop_none, read_mapping
+from evalkit.evalset.gate import add_call_metrics, read_gate
 from evalkit.evalset.judges import read_judges
+from evalkit.evalset.keys import (
+    CRITERIA,
+    PROJECT_KEYS,
+    SET_KEYS,
+    SET_NAME,
+    SETTING_KEYS,
+)
+from evalkit.evalset.metrics import read_metrics
 from evalkit.evalset.nodes import (
     ListNode,
     MappingNode,
@@ -31,23 +41,21 @@ from evalkit.evalset.nodes import (
     is_null,
     quote_short,
 )
-from evalkit.evalset.sections import read_agent, read_gate, read_metrics, read_settings
+from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
 
 PROJECT_FILE = "evalkit.yaml"
-PROJECT_KEYS = ("agent", "judge", "metrics", "gate", *sorted(SETTING_NAMES))
-SET_KEYS = ("evalset", "description", "cases", *PROJECT_KEYS)
 
 MAX_CASES = 100_000
-"""Of one set, over all its files."""
+"""Cases of one set, over all its files."""
 
 MAX_NAME_BYTES = 200
-"""Of a set's name; file systems allow 255 bytes, and endings are added to it."""
+"""Length of a set's name. File systems allow 255 bytes, and file names add a suffix to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _SharedSections:
-    """What a set and a project file may both say; None where the file is silent."""
+    """The sections that both a set and a project file may have; None where the file has none."""
 
     agent: AgentSpec | None = None
     metrics: tuple[MetricSpec, ...] | None = None
@@ -56,173 +64,59 @@ class _SharedSections:
     settings: Mapping[str, Json] = field(default_factory=dict)
 
 
+def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
+    """Read an eval set as far as possible and find everything wrong with it.
+
+    The nearest `evalkit.yaml` above the set, but not above `root`, provides what the set leaves out.
+    Paths of case files start from the set's folder and must be inside `root`. Locations have paths as
+    the user would type them. A set without cases is not a problem here. No content raises an exception.
+    """
+    problems: list[Problem] = []
+    fields = _read_file(path, "eval set", SET_KEYS, problems)
+    own, shared = _read_shared_sections(fields), _read_project(path, root, problems)
+    cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
+    metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
+    gate = (shared.gate if own.gate is None else own.gate) or ()
+    # After merging, because a rule of the set may narrow a metric of the project file.
+    metrics, gate = add_call_metrics(metrics, gate, problems)
+    evalset = EvalSet(
+        name=_read_name(fields, path),
+        path=display_path(path),
+        description=fields.text("description") or "",
+        # An unreadable agent was reported; the shared one avoids a second problem, that there is none.
+        agent=own.agent or shared.agent,
+        metrics=metrics,
+        gate=gate,
+        cases=cases,
+        settings={**shared.settings, **own.settings},
+        judges=(shared.judges if own.judges is None else own.judges) or (),
+        digest=_digest_set(cases, metrics, gate),
+    )
+    return evalset, problems
+
+
+def load_project_judges(path: Path, root: Path, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
+    """Read the judges of the nearest `evalkit.yaml` above a file; empty when it names none."""
+    return _read_project(path, root, problems).judges or ()
+
+
+def load_project_agent(path: Path, root: Path, problems: list[Problem]) -> AgentSpec | None:
+    """Read the agent of the nearest `evalkit.yaml` above a file; None when it names none."""
+    return _read_project(path, root, problems).agent
+
+
 def find_project_file(path: Path, root: Path) -> Path | None:
-    """The `evalkit.yaml` nearest to an eval set, in its folder or above, not above `root`."""
+    """Return the `evalkit.yaml` nearest to an eval set, in its folder or above, not above `root`."""
     # Not Path.resolve(), which may raise where a link leads to itself.
     folder, root = Path(os.path.realpath(path.parent)), root.resolve()
     if folder.is_relative_to(root):
         for above in (folder, *folder.parents):
-            # A link that leads nowhere counts: it is reported, not passed over.
+            # A broken link counts, so that it is reported instead of skipped.
             if os.path.lexists(above / PROJECT_FILE):
                 return above / PROJECT_FILE
             if above == root:
                 break
     return None
-
-
-def _read_file(
-    path: Path,
-    owner: str,
-    keys: Sequence[str],
-    problems: list[Problem],
-    root: Path | None = None,
-) -> FieldReader:
-    """The fields of a YAML mapping, in `root` if given; none when it is empty or unreadable."""
-    nothing = MappingNode(members={}, where=Location(path=display_path(path)))
-    node: Node | None = None
-    try:
-        data = read_file(path if root is None else resolve_inside(path.name, path.parent, root))
-        node = parse_yaml(data, nothing.where.path, problems)
-    except UnreadableFile as trouble:
-        problems.append(Problem(message=f"the file {trouble}", where=nothing.where))
-    if node is None or is_null(node):
-        node = nothing
-    fields = read_mapping(node, owner, keys, problems)
-    return fields or FieldReader(owner=owner, node=nothing, problems=problems)
-
-
-def _read_shared_sections(fields: FieldReader) -> _SharedSections:
-    agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
-    judge = fields.get("judge")
-    problems = fields.problems
-    return _SharedSections(
-        agent=None if agent is None else read_agent(agent, problems),
-        metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
-        gate=None if gate is None else read_gate(gate, problems),
-        judges=None if judge is None else read_judges(judge, problems),
-        settings=read_settings(fields),
-    )
-
-
-def _read_name(fields: FieldReader, path: Path) -> str:
-    name = fields.label("evalset")
-    if name is None:
-        return path.stem
-    if "/" in name or name.startswith(".") or len(name.encode()) > MAX_NAME_BYTES:
-        fields.report_problem(
-            f"evalset {quote_short(name)} cannot be part of a file name, as in baselines/NAME.jsonl. "
-            f"Write a shorter name without '/' that does not begin with a dot.",
-            fields.get("evalset"),
-        )
-    return name
-
-
-class _CaseFiles:
-    """The case files that a set in `folder` names, each read once; `empty` are those without a case."""
-
-    def __init__(self, folder: Path, root: Path, problems: list[Problem]) -> None:
-        self.folder = folder
-        self.root = root
-        self.problems = problems
-        self.empty: list[Scalar] = []
-        self._seen: set[Path] = set()
-
-    def read(self, name: Scalar) -> Iterator[Node]:
-        """The cases of one file; why it cannot be read is a problem of the place that names it."""
-        reader = find_reader(name.text)
-        try:
-            path = resolve_inside(name.text, self.folder, self.root)
-            if reader is None:
-                raise UnreadableFile(f"is of no kind that holds cases. Use {', '.join(READERS)}.")
-            if path in self._seen:
-                raise UnreadableFile("is listed twice. Keep one.")
-            self._seen.add(path)
-            data = read_file(path)
-        except UnreadableFile as trouble:
-            message = f"case file {quote_short(name.text)} {trouble}"
-            self.problems.append(Problem(message=message, where=name.where))
-            return
-        known_problems, is_empty = len(self.problems), True
-        # Shown as the set names it, not where a symbolic link led.
-        for node in reader(data, display_path(self.folder / name.text), self.problems):
-            is_empty = False
-            yield node
-        if is_empty and len(self.problems) == known_problems:
-            self.empty.append(name)
-
-
-def _iter_case_nodes(fields: FieldReader, files: _CaseFiles) -> Iterator[Node]:
-    """Every case of a set in order, whether it stands there or in a file."""
-    node = fields.get("cases")
-    if isinstance(node, Scalar):
-        yield from files.read(node)
-    elif isinstance(node, ListNode):
-        for item in node.items:
-            if isinstance(item, Scalar) and not is_null(item):
-                yield from files.read(item)
-            else:
-                yield item
-    elif node is not None:
-        message = f"cases must be a list, not {describe_node(node)}. Begin each case with '- id:'."
-        fields.report_problem(message, node)
-
-
-def _normalize_id(case_id: str) -> str:
-    """What two ids that people or file systems may take for one have in common."""
-    if case_id.isascii():
-        return case_id.lower()
-    decomposed = unicodedata.normalize("NFD", case_id)
-    return unicodedata.normalize("NFC", decomposed.casefold())
-
-
-def _describe_duplicate_id(case: Case, first: Case) -> str:
-    if case.id == first.id:
-        return f"case {case.id!r}: this id is at {first.where} already. Give it another."
-    return (
-        f"case {case.id!a}: this id differs from {first.id!a} at {first.where} in letter case or "
-        f"Unicode form alone. Give it another."
-    )
-
-
-def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
-    problems = fields.problems
-    most_problems = len(problems) + MAX_PROBLEMS
-    cases: dict[str, Case] = {}
-    for node in _iter_case_nodes(fields, files):
-        trouble = None
-        if len(problems) >= most_problems:
-            trouble = "too many problems to go on; the cases from here on were not read."
-        elif len(cases) == MAX_CASES:
-            trouble = f"a set may have {MAX_CASES:,} cases; here is one more. Split the set."
-        if trouble:
-            problems.append(Problem(message=trouble, where=node.where))
-            break
-        case = read_case(node, problems)
-        if case is None:
-            continue
-        first = cases.setdefault(_normalize_id(case.id), case)
-        if first is not case:
-            problems.append(Problem(message=_describe_duplicate_id(case, first), where=case.where))
-    if cases:
-        # In a set that has cases an empty file is more likely lost content than meant.
-        problems += [
-            Problem(
-                message=f"case file {quote_short(name.text)} holds no cases. Fill it or remove it here.",
-                where=name.where,
-            )
-            for name in files.empty
-        ]
-    return tuple(cases.values())
-
-
-def load_project_judges(path: Path, root: Path, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
-    """The judges of the `evalkit.yaml` nearest above a file, if there is one and it names any."""
-    return _read_project(path, root, problems).judges or ()
-
-
-def load_project_agent(path: Path, root: Path, problems: list[Problem]) -> AgentSpec | None:
-    """The agent of the `evalkit.yaml` nearest above a file, if there is one and it names one."""
-    return _read_project(path, root, problems).agent
 
 
 def _read_project(path: Path, root: Path, problems: list[Problem]) -> _SharedSections:
@@ -234,41 +128,158 @@ def _read_project(path: Path, root: Path, problems: list[Problem]) -> _SharedSec
     )
 
 
+def _read_file(
+    path: Path, owner: str, keys: Keys, problems: list[Problem], root: Path | None = None
+) -> FieldReader:
+    """Read the fields of a YAML mapping, inside `root` if given; none if it is empty or unreadable."""
+    nothing = MappingNode(members={}, where=Location(path=display_path(path)))
+    node: Node | None = None
+    try:
+        data = read_file(path if root is None else resolve_inside(path.name, path.parent, root))
+        node = parse_yaml(data, nothing.where.path, problems)
+    except UnreadableFile as trouble:
+        problems.append(Problem(message=f"the file {trouble}", where=nothing.where))
+    if node is None or is_null(node):
+        node = nothing
+    fields = read_mapping(node, owner, keys, problems)
+    return fields or FieldReader(owner=owner, node=nothing, problems=problems, keys=keys)
+
+
+def _read_shared_sections(fields: FieldReader) -> _SharedSections:
+    agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
+    judge = fields.get("judge")
+    problems = fields.problems
+    return _SharedSections(
+        agent=None if agent is None else read_agent(agent, problems),
+        metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
+        gate=None if gate is None else read_gate(gate, problems),
+        judges=None if judge is None else read_judges(judge, problems),
+        settings=drop_none({key: fields.read(key) for key in SETTING_KEYS}),
+    )
+
+
+def _read_name(fields: FieldReader, path: Path) -> str:
+    name = fields.label("evalset")
+    if name is None:
+        return path.stem
+    if not re.fullmatch(SET_NAME, name) or len(name.encode()) > MAX_NAME_BYTES:
+        fields.report_problem(
+            f"evalset {quote_short(name)} cannot be part of a file name, as in baselines/NAME.jsonl. "
+            f"Write a shorter name without '/' that does not begin with a dot.",
+            fields.get("evalset"),
+        )
+    return name
+
+
+class _CaseFiles:
+    """The case files that a set in `folder` names, each read once; `empty` has those without cases."""
+
+    def __init__(self, folder: Path, root: Path, problems: list[Problem]) -> None:
+        self.folder = folder
+        self.root = root
+        self.problems = problems
+        self.empty: list[Scalar] = []
+        self._known: set[Path] = set()
+
+    def read(self, name: Scalar) -> Iterator[Node]:
+        """Yield the cases of one file; if it cannot be read, report it where the set names it."""
+        reader = find_reader(name.text)
+        try:
+            path = resolve_inside(name.text, self.folder, self.root)
+            if reader is None:
+                raise UnreadableFile(f"is not a file of cases. Use {', '.join(READERS)}.")
+            # The resolved path, so that two names of one file count as the same.
+            if path in self._known:
+                raise UnreadableFile("is listed twice. Keep one.")
+            self._known.add(path)
+            data = read_file(path)
+        except UnreadableFile as trouble:
+            message = f"case file {quote_short(name.text)} {trouble}"
+            self.problems.append(Problem(message=message, where=name.where))
+            return
+        known_problems, is_empty = len(self.problems), True
+        # Locations have the path that the set names, not the target of a symbolic link.
+        for node in reader(data, display_path(self.folder / name.text), self.problems):
+            is_empty = False
+            yield node
+        if is_empty and len(self.problems) == known_problems:
+            self.empty.append(name)
+
+
+def _iter_case_nodes(fields: FieldReader, files: _CaseFiles) -> Iterator[Node]:
+    """Yield every case of a set in order, from the set itself and from its files."""
+    node = fields.get("cases")
+    if isinstance(node, Scalar | ListNode):
+        for item in node.items if isinstance(node, ListNode) else (node,):
+            if isinstance(item, Scalar) and not is_null(item):
+                yield from files.read(item)
+            else:
+                yield item
+    elif node is not None:
+        message = f"cases must be a list, not {describe_node(node)}. Begin each case with '- id:'."
+        fields.report_problem(message, node)
+
+
+def _read_own_metrics(fields: FieldReader) -> tuple[MetricSpec, ...]:
+    """Read the metrics of one case, its criteria among them."""
+    node = fields.get("metrics")
+    metrics = () if node is None else read_metrics(node, fields.owner, fields.problems)
+    criteria = read_case_criteria(fields) if CRITERIA in fields.node.members else None
+    return metrics if criteria is None else (*metrics, criteria)
+
+
+def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
+    problems = fields.problems
+    most_problems = len(problems) + MAX_PROBLEMS
+    cases: dict[str, Case] = {}
+    for node in _iter_case_nodes(fields, files):
+        trouble = None
+        if len(problems) >= most_problems:
+            trouble = "too many problems; the cases from here on were not read."
+        elif len(cases) == MAX_CASES:
+            trouble = f"a set may have {MAX_CASES:,} cases; here is one more. Split the set."
+        if trouble:
+            problems.append(Problem(message=trouble, where=node.where))
+            break
+        case = read_case(node, problems, _read_own_metrics)
+        if case is None:
+            continue
+        first = cases.setdefault(_normalize_id(case.id), case)
+        if first is not case:
+            problems.append(Problem(message=_describe_duplicate_id(case, first), where=case.where))
+    if cases:
+        # In a set with cases, an empty file is more likely a mistake than intended.
+        for name in files.empty:
+            message = f"case file {quote_short(name.text)} has no cases. Fill it or remove it here."
+            problems.append(Problem(message=message, where=name.where))
+    return tuple(cases.values())
+
+
+def _normalize_id(case_id: str) -> str:
+    """Return the same text for ids that people or file systems may confuse."""
+    if case_id.isascii():
+        return case_id.lower()
+    # Canonical caseless matching, as in the Unicode Standard, section 3.13, D145.
+    decomposed = unicodedata.normalize("NFD", case_id)
+    return unicodedata.normalize("NFC", decomposed.casefold())
+
+
+def _describe_duplicate_id(case: Case, first: Case) -> str:
+    if case.id == first.id:
+        return f"case {case.id!r}: the case at {first.where} has this id already. Give it another."
+    return (
+        f"case {case.id!a}: this id differs from {first.id!a} at {first.where} only in letter case or "
+        f"Unicode form. Give it another."
+    )
+
+
 def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
     rules = [msgspec.to_builtins(rule) for rule in gate]
     return digest(
         {
             "cases": [[case.id, case.digest, case.tags, case.cluster] for case in cases],
             "metrics": [[spec.name, spec.ref, spec.args, spec.tags] for spec in metrics],
+            # A rule that moves to another line is still the same rule.
             "gate": [{key: rule[key] for key in rule if key != "where"} for rule in rules],
         }
     )
-
-
-def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
-    """Read an eval set as far as it can be read, and everything that is wrong with it.
-
-    The `evalkit.yaml` nearest above it, not above `root`, gives what the set does not say. Case files
-    are looked for from the set's folder and must be inside `root`. Locations are paths as the user
-    would type them. A set without cases is no problem here. Nothing is raised for any content.
-    """
-    problems: list[Problem] = []
-    fields = _read_file(path, "eval set", SET_KEYS, problems)
-    own, shared = _read_shared_sections(fields), _read_project(path, root, problems)
-    cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
-    metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
-    gate = (shared.gate if own.gate is None else own.gate) or ()
-    metrics, gate = add_call_metrics(metrics, gate, problems)
-    evalset = EvalSet(
-        name=_read_name(fields, path),
-        path=display_path(path),
-        description=fields.text("description") or "",
-        agent=own.agent or shared.agent,
-        metrics=metrics,
-        gate=gate,
-        cases=cases,
-        settings={**shared.settings, **own.settings},
-        judges=(shared.judges if own.judges is None else own.judges) or (),
-        digest=_digest_set(cases, metrics, gate),
-    )
-    return evalset, problems

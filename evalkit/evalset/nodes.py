@@ -1,9 +1,10 @@
-"""A user's file as a tree in which every value knows its line and how it is written."""
+"""A user's file as a tree in which every value knows its line and its notation."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -11,20 +12,20 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location
 
 MAX_DEPTH = 64
-"""Lists and mappings inside each other; Python's recursion would end at about 1,000."""
+"""Nesting depth of lists and mappings. Python's recursion ends at about 1,000."""
 
 MAX_TEXT = 8 * 2**20
-"""Characters of one text, so of one prompt: twice what a million tokens take."""
+"""Characters of one text, and so of one prompt: twice the size of a million tokens."""
 
 MAX_DIGITS = 100
-"""Of one number: far from 308, where whole numbers stop being convertible to decimals."""
+"""Digits of one number: far below 308, where integers stop being convertible to floats."""
 
 ScalarKind: TypeAlias = Literal["text", "integer", "decimal", "boolean", "null"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scalar:
-    """One value and the way it is written; `kind` is what it is taken for where any type may stand."""
+    """One value as written; `kind` is its type where a value of any type is allowed."""
 
     kind: ScalarKind
     text: str
@@ -41,7 +42,7 @@ class ListNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MappingNode:
-    """A mapping from text; keys are in the order of the file."""
+    """A mapping with text keys, in the order of the file."""
 
     members: Mapping[str, Member]
     where: Location
@@ -49,7 +50,7 @@ class MappingNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvalidNode:
-    """Something that a problem has been reported for already, so that readers pass it by."""
+    """A value with a reported problem, which readers skip."""
 
     where: Location
 
@@ -58,7 +59,7 @@ Node: TypeAlias = Scalar | ListNode | MappingNode | InvalidNode
 
 
 class Member(NamedTuple):
-    """What stands under a key, and where the key is."""
+    """The value under a key, and the location of the key."""
 
     where: Location
     node: Node
@@ -79,7 +80,7 @@ def _scalar_value(node: Scalar) -> Json:
 
 
 def to_plain_value(node: Node) -> Json:
-    """The plain JSON value of a node; None for what is broken."""
+    """Return the plain JSON value of a node; None for an invalid one."""
     match node:
         case Scalar():
             return _scalar_value(node)
@@ -92,12 +93,12 @@ def to_plain_value(node: Node) -> Json:
 
 
 def is_null(node: Node) -> bool:
-    """Whether a node is null or nothing at all."""
+    """Return whether a node is null or empty."""
     return isinstance(node, Scalar) and node.kind == "null"
 
 
 def describe_node(node: Node) -> str:
-    """What kind of thing a node is, in words."""
+    """Return a phrase for the kind of a node."""
     match node:
         case ListNode():
             return "a list"
@@ -114,17 +115,24 @@ def describe_node(node: Node) -> str:
 
 
 def quote_short(text: str) -> str:
-    """A text in quotes for a message, cut when it is long."""
+    """Return a text in quotes for a message, shortened if it is long."""
     return repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
 
 
+def suggest_similar(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the most similar known word; empty if none is."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word[:200].casefold(), by_folded, n=1)
+    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
+
+
 def find_number_problem(text: str) -> str | None:
-    """Why a number, as it is written, is not one to calculate with, if so."""
+    """Return why a number as written cannot be used in calculations; None if it can."""
     if len(text) > MAX_DIGITS:
         return (
             f"a number of {len(text):,} digits; at most {MAX_DIGITS} are allowed. "
-            f"Quote it to have it as text."
+            f"Quote it to make it text."
         )
     if not math.isfinite(float(text)):
-        return f"numbers must be finite, and {text} is too large. Quote it to have it as text."
+        return f"numbers must be finite, and {text} is too large. Quote it to make it text."
     return None

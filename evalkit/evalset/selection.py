@@ -1,4 +1,4 @@
-"""Which cases of a set are run: by id, tag, expression, shard, limit."""
+"""The cases of a set that are run: selected by id, tag, expression, shard, and limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalkit.core.eval_set import Case
 Matcher: TypeAlias = Callable[[Case], bool]
 
 MAX_SYMBOLS = 200
-"""Of a -k expression; what is longer is no expression, and would recurse too deep."""
+"""Symbols of a -k expression. A longer one would recurse too deep."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +30,9 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What the command line asks for; all of it must hold, and empty means every case.
+    """The selection on the command line; a case must meet every part, and no part selects every case.
 
-    `only` is a further list of ids that was computed, such as the cases that failed last time.
+    `only` has computed ids, such as the cases that failed last time.
     """
 
     case_ids: tuple[str, ...] = ()
@@ -46,21 +46,21 @@ class Selection:
         words = [f"--case {case_id}" for case_id in self.case_ids]
         words += [f"--tag {tag}" for tag in self.tags]
         words += [f"-k {self.expression!r}"] if self.expression is not None else []
-        words += ["--failed"] if self.only is not None else []
+        words += ["--last-failed"] if self.only is not None else []
         words += [f"--shard {self.shard}"] if self.shard else []
         words += [f"--limit {self.limit}"] if self.limit is not None else []
         return " ".join(words)
 
 
 def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...]:
-    """The selected cases in the order of the set.
+    """Return the selected cases in the order of the set.
 
     Raises:
-        InvalidInput: an id that no case has, or an expression that cannot be read.
-        NothingSelected: no case is left.
+        InvalidInput: No case has an id, or the expression is invalid.
+        NothingSelected: No case is selected.
     """
     if not cases:
-        raise NothingSelected("the eval set has no cases. Add some under `cases:`.")
+        raise NothingSelected("the eval set has no cases. Add cases under `cases:`.")
     known = {case.id for case in cases}
     unknown = [case_id for case_id in selection.case_ids if case_id not in known]
     if unknown:
@@ -82,9 +82,10 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
     if selection.shard and selection.shard.count > len(chosen) > 0:
         raise InvalidInput.single(
             f"--shard {selection.shard}: there are only {len(chosen)} cases. "
-            f"Use at most {len(chosen)} parts."
+            f"Use at most {len(chosen)} shards."
         )
     if selection.shard:
+        # Every n-th case, so that slow cases that are listed together spread over all shards.
         chosen = chosen[selection.shard.index - 1 :: selection.shard.count]
     if selection.limit is not None:
         chosen = chosen[: selection.limit]
@@ -101,25 +102,26 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
 
 
 def parse_shard(text: str) -> Shard:
-    """`2/8` as a Shard; InvalidInput when it is not one."""
+    """Parse a shard such as `2/8`; raise InvalidInput when it is not one."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if found:
         index, count = int(found[1]), int(found[2])
         if 1 <= index <= count:
             return Shard(index=index, count=count)
-    raise InvalidInput.single(f"--shard {text!r} is not a part such as 2/8.")
+    raise InvalidInput.single(f"--shard {text!r} is not a shard such as 2/8.")
 
 
 def parse_expression(text: str) -> Matcher:
-    """Read `refunds and not (german or typo)`: a word holds when it is in the id or is a tag.
+    """Parse `refunds and not (german or typo)`; a word matches part of an id, or a whole tag.
 
     Raises:
-        InvalidInput: what cannot be read, and where.
+        InvalidInput: The expression is invalid; the message says where.
     """
+    # Parentheses are symbols of their own; any other character may be part of a word, as ids have them.
     symbols = re.findall(r"\(|\)|[^\s()]+", text)
     if len(symbols) > MAX_SYMBOLS:
         raise InvalidInput.single(f"-k takes at most {MAX_SYMBOLS} words, not {len(symbols)}.")
-    reader = iter([*symbols, ""])
+    reader = iter([*symbols, ""])  # "" marks the end
     matcher, rest = _read_or(next(reader), reader, text)
     if rest:
         _refuse(text, rest)
@@ -130,7 +132,7 @@ def _read_or(symbol: str, rest: Iterator[str], text: str) -> tuple[Matcher, str]
     left, symbol = _read_and(symbol, rest, text)
     while symbol == "or":
         right, symbol = _read_and(next(rest), rest, text)
-        left = _either(left, right)
+        left = _match_any(left, right)
     return left, symbol
 
 
@@ -138,7 +140,7 @@ def _read_and(symbol: str, rest: Iterator[str], text: str) -> tuple[Matcher, str
     left, symbol = _read_not(symbol, rest, text)
     while symbol == "and":
         right, symbol = _read_not(next(rest), rest, text)
-        left = _both(left, right)
+        left = _match_all(left, right)
     return left, symbol
 
 
@@ -153,24 +155,26 @@ def _read_not(symbol: str, rest: Iterator[str], text: str) -> tuple[Matcher, str
         return inner, next(rest)
     if symbol in ("", ")", "and", "or"):
         _refuse(text, symbol)
-    word = symbol.casefold()
-    return (lambda case: word in case.id.casefold() or word in _folded(case.tags)), next(rest)
+    return _match_word(symbol), next(rest)
 
 
-def _either(left: Matcher, right: Matcher) -> Matcher:
+def _match_any(left: Matcher, right: Matcher) -> Matcher:
     return lambda case: left(case) or right(case)
 
 
-def _both(left: Matcher, right: Matcher) -> Matcher:
+def _match_all(left: Matcher, right: Matcher) -> Matcher:
     return lambda case: left(case) and right(case)
 
 
-def _folded(tags: Sequence[str]) -> set[str]:
-    return {tag.casefold() for tag in tags}
+def _match_word(word: str) -> Matcher:
+    folded = word.casefold()
+    return lambda case: (
+        folded in case.id.casefold() or any(folded == tag.casefold() for tag in case.tags)
+    )
 
 
 def _refuse(text: str, symbol: str) -> NoReturn:
     found = repr(symbol) if symbol else "its end"
     raise InvalidInput.single(
-        f"-k {text!r} cannot be read at {found}. Use words, and, or, not and brackets."
+        f"-k {text!r} is invalid at {found}. Use words, and, or, not, and parentheses."
     )

@@ -1,9 +1,9 @@
 """YAML bytes turned into a tree of nodes, or into problems that name the line.
 
-A strict part of YAML, the part that means the same to everyone who reads it: no anchors, aliases,
-merge keys or tags, no duplicate keys, one document. Plain scalars are what they look like: `true` and
-`false`, whole numbers, decimals and `null` (also `~` and nothing at all) are typed; everything else,
-such as `no`, `0123`, `1:30`, `1_000`, `1e3` or a date, is the text that is written.
+This is a strict subset of YAML that every reader understands the same way: one document without
+anchors, aliases, merge keys, tags, or duplicate keys. Of plain scalars, `true` and `false`, integers,
+decimals, and `null` (also `~` and empty) are typed. Everything else, such as `no`, `0123`, `1:30`,
+`1_000`, `1e3`, or a date, is text as written.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from evalkit.evalset.nodes import (
 )
 
 MAX_NODES = 2_000_000
-"""Of one file; a node takes about 200 bytes of memory. A case of the usual shape has ten."""
+"""Nodes of one file. A node takes about 200 bytes of memory; a typical case has ten."""
 
 MAX_PROBLEMS = 100
-"""Of one file; whoever has more has one mistake many times, or another kind of file."""
+"""Problems of one file. With more, one mistake is repeated or it is a different kind of file."""
 
 LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, eight times as fast, where PyYAML was built with it. Only its parser is used."""
+"""libyaml's loader, eight times as fast, if PyYAML was built with it. Only its parser is used."""
 
 _PLAIN_SCALAR = re.compile(
     r"(?P<integer>-?(?:0|[1-9][0-9]*))|(?P<decimal>-?(?:0|[1-9][0-9]*)\.[0-9]+)"
     r"|(?P<boolean>true|false)|(?P<null>|~|null)"
 )
-# YAML's c-printable without the line breaks that only YAML 1.1 knows: libyaml would fold them into a
-# space without a word, and other readers count lines differently.
+# YAML's c-printable without the line breaks that only YAML 1.1 knows: libyaml silently folds them into
+# a space, and other readers count lines differently.
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
@@ -60,7 +60,7 @@ _NO_CONTEXT = "while scanning for the next token"
 
 
 class _Mark(Protocol):
-    """What libyaml's and PyYAML's own marks have in common; they count from 0."""
+    """The common part of the marks of libyaml and PyYAML, which count from 0."""
 
     line: int
     column: int
@@ -68,7 +68,7 @@ class _Mark(Protocol):
 
 
 class _StopReading(Exception):
-    """The file breaks a rule so that the rest of it cannot be read."""
+    """The file breaks a rule in a way that makes the rest of it unreadable."""
 
     def __init__(self, message: str, where: Location) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ def _plain_kind(text: str) -> ScalarKind:
 
 
 class _OpenList:
-    """A list whose end has not been met."""
+    """A list whose end has not been read yet."""
 
     def __init__(self, where: Location) -> None:
         self.where = where
@@ -102,7 +102,7 @@ class _OpenList:
 
 
 class _OpenMapping:
-    """A mapping whose end has not been met; `key` waits for its value."""
+    """A mapping whose end has not been read yet; `key` is the key without a value so far."""
 
     def __init__(self, where: Location) -> None:
         self.where = where
@@ -114,7 +114,7 @@ class _OpenMapping:
 
 
 class _TreeBuilder:
-    """Grows a node tree from the parser's events, one by one, without recursion."""
+    """Builds a node tree from the parser's events, without recursion."""
 
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path = path
@@ -127,7 +127,7 @@ class _TreeBuilder:
         self._reported = 0
 
     def add_event(self, event: yaml.Event) -> None:
-        """Take the next event of the file."""
+        """Add the next event of the file."""
         match event:
             case yaml.ScalarEvent():
                 self._add(self._read_scalar(event))
@@ -145,7 +145,7 @@ class _TreeBuilder:
                 self._documents += 1
                 if self._documents > 1:
                     raise _StopReading(
-                        "a second document begins. Keep one document in a file.",
+                        "a second document begins. Keep one document per file.",
                         _locate(event.start_mark, self.path),
                     )
 
@@ -202,11 +202,12 @@ class _TreeBuilder:
 
     def _add_member(self, mapping: _OpenMapping, key: Node, node: Node) -> None:
         if isinstance(key, Scalar):
+            # The first value wins, so that later readers report problems of one value only.
             first = mapping.members.setdefault(key.text, Member(key.where, node))
             if first.where is not key.where:
                 self._report(
                     f"duplicate key {quote_short(key.text)} at {_position(key.where)}; "
-                    f"it is at {_position(first.where)} already. Keep one.",
+                    f"the first is at {_position(first.where)}. Keep one.",
                     key.where,
                 )
         elif not isinstance(key, InvalidNode):
@@ -221,17 +222,17 @@ class _TreeBuilder:
         self.problems.append(Problem(message=message, where=where))
         self._reported += 1
         if self._reported == MAX_PROBLEMS:
-            raise _StopReading("too many problems to go on reading here.", where)
+            raise _StopReading("too many problems; the rest was not read.", where)
 
 
 def _find_forbidden(text: str, path: str) -> list[Problem]:
-    """The first characters that YAML does not allow, each with the escape that it does."""
+    """Return a problem for each of the first characters that YAML does not allow unescaped."""
     problems = []
     for match in itertools.islice(_FORBIDDEN.finditer(text), MAX_PROBLEMS):
         start, code = match.start(), ord(match[0])
         escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
         message = (
-            f"the character U+{code:04X} may not stand in YAML as it is. "
+            f"YAML does not allow the character U+{code:04X} unescaped. "
             f'Write it as "{escape}" in double quotes.'
         )
         where = Location(
@@ -249,21 +250,21 @@ def _describe_syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) ->
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
         return Problem(message="a tab cannot indent YAML; use spaces.", where=where)
     words = error.problem or "it ends too early"
-    if "nesting depth" in words:  # newer libyaml has a limit of its own, and looks ahead
+    if "nesting depth" in words:  # newer libyaml reads ahead and has a limit of its own
         return Problem(message=f"nested more than {MAX_DEPTH} levels deep.", where=where)
     if error.context and error.context != _NO_CONTEXT:
         words += f", {error.context}"
     if begin is not None and begin.line + 1 != where.line:
         words += f" that begins in line {begin.line + 1}"
-    advice = next((advice for part, advice in _ADVICE if part in words), "Mend the syntax.")
+    advice = next((advice for part, advice in _ADVICE if part in words), "Fix the syntax.")
     return Problem(message=f"not valid YAML: {words}. {advice}", where=where)
 
 
 def parse_yaml(data: bytes, path: str, problems: list[Problem]) -> Node | None:
-    """The one document of a YAML file; None when there is none, or none that can be read.
+    """Return the one document of a YAML file; None if there is none or it is unreadable.
 
-    `path` is what the file is called in locations. What is wrong is added to `problems`, all of it
-    as far as the syntax lets one see. Memory and time are bounded by the size of `data`.
+    `path` is the file's name in locations. Every problem that the syntax reveals is added to `problems`.
+    The size of `data` bounds memory and time.
     """
     text = decode_utf8(data, path, problems)
     if text is None:

@@ -10,12 +10,10 @@ from typing import Protocol, cast
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
+from evalkit.evalset.keys import JUDGE_KINDS
 from evalkit.judge.judge import Judge
 
-JUDGES = {
-    "lexical": "evalkit.judge.lexical",
-    "openai": "evalkit.judge.openai",
-}
+JUDGES = {kind: f"evalkit.judge.{kind}" for kind in JUDGE_KINDS}
 """The module of each kind, imported when a set names it; it is a JudgeKind."""
 
 

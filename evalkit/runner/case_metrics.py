@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec
 from evalkit.core.run import MetricInfo
-from evalkit.evalset.sections import CRITERIA
+from evalkit.evalset.keys import CRITERIA
 from evalkit.metrics.open_metrics import spec_digest
 from evalkit.metrics.scorers import Scorer
 

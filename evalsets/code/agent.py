@@ -1,4 +1,4 @@
-"""A coding agent without a model: looks for functions it knows that do what the examples show."""
+"""A coding agent without a model: it searches known functions for one that matches the examples."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ STOP_WORDS = frozenset(
     ]
 )
 CONSIDERED = 6
-"""How many of the functions that sound most alike are looked at."""
+"""The number of most similar functions that are tried."""
 
 JITTER = 0.1
-"""How far a score strays from one answer to the next, as a model's choices do."""
+"""The random part of a score, which varies like a model's choices."""
 
 LARGEST_TRIED = 10_000
-"""Of a number that one function gives another; with more, some would run for ever."""
+"""The largest number passed from one function to another. With larger ones, some never end."""
 
 SIGNATURE = re.compile(r"`(\w+)\(([^)]*)\)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A known function: how it is called, what it is about, its source without the docstring."""
+    """A known function: its name, the words that describe it, and its source without the docstring."""
 
     name: str
     words: frozenset[str]
@@ -84,7 +84,7 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked for: the function's name and parameters, what it is about, and examples."""
+    """A requested function: its name and parameters, the words that describe it, and examples."""
 
     name: str
     parameters: tuple[str, ...]
@@ -94,20 +94,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A function that may do, and the code that hands it over."""
+    """A function that may solve the task, and the code to answer with."""
 
     call: Callable[..., Any]
     code: Callable[[Task], str]
 
 
 def words_in(text: str) -> frozenset[str]:
-    """The telling words of a text, without their endings."""
+    """Return the significant words of a text, without their endings."""
     found = WORD.findall(text.lower().replace("_", " "))
     return frozenset(re.sub(r"(ies|es|s|ed|ing)$", "", w)[:7] for w in found if w not in STOP_WORDS)
 
 
 def read_library() -> tuple[Snippet, ...]:
-    """Every function of the library."""
+    """Return every function of the library."""
     snippets = []
     for name, function in vars(library).items():
         if not inspect.isfunction(function):
@@ -125,7 +125,7 @@ SNIPPETS = read_library()
 
 
 def read_task(text: str) -> Task:
-    """The task that a prompt sets; its examples are lines of the form `name(...) == value`."""
+    """Parse the task in a prompt; its examples are lines of the form `name(...) == value`."""
     signature = SIGNATURE.search(text)
     name, parameters = (signature[1], signature[2]) if signature else ("solution", "x")
     examples = tuple(_read_examples(text))
@@ -149,16 +149,16 @@ def _read_examples(text: str) -> Iterator[tuple[tuple[Any, ...], Any]]:
 
 
 class CodingAgent:
-    """Searches its library, alone and by twos, for what agrees with the examples of a task.
+    """Searches its library for one or two functions that match the examples of a task.
 
-    With `tries_examples` false, the function that sounds most like the task is taken unseen.
+    If `tries_examples` is false, it takes the function most similar to the task without a try.
     """
 
     def __init__(self, *, tries_examples: bool = True) -> None:
         self.tries_examples = tries_examples
 
     def answer(self, asked: str, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer with a file; `context["seed"]` fixes the draws."""
+        """Answer with a file; `context["seed"]` is the seed of the random draws."""
         task = read_task(asked)
         seed = context.get("seed")
         ranked = rank(task, random.Random(0 if seed is None else f"{seed} {task.name}"))
@@ -174,7 +174,7 @@ class CodingAgent:
 
 
 def rank(task: Task, rng: random.Random) -> list[Snippet]:
-    """The functions by how much they sound like the task, and a little chance."""
+    """Rank the functions by their similarity to the task, with a little randomness."""
     scored = []
     for snippet in SNIPPETS:
         shared = len(task.words & snippet.words)
@@ -186,7 +186,7 @@ def rank(task: Task, rng: random.Random) -> list[Snippet]:
 
 
 def find_agreeing(task: Task, ranked: Sequence[Snippet]) -> Candidate | None:
-    """The first candidate that every example agrees with."""
+    """Return the first candidate that matches every example."""
     for candidate in candidates(task, ranked):
         if task.examples and all(agrees(candidate, *example) for example in task.examples):
             return candidate
@@ -194,7 +194,7 @@ def find_agreeing(task: Task, ranked: Sequence[Snippet]) -> Candidate | None:
 
 
 def agrees(candidate: Candidate, arguments: tuple[Any, ...], wanted: Any) -> bool:
-    """Whether a candidate gives what an example shows."""
+    """Return whether a candidate matches an example."""
     try:
         got = candidate.call(*(_copy(each) for each in arguments))
     except Exception:
@@ -207,7 +207,7 @@ def _copy(value: Any) -> Any:
 
 
 def candidates(task: Task, ranked: Sequence[Snippet]) -> Iterator[Candidate]:
-    """Single functions first, then one applied to what another gives."""
+    """Yield single functions first, then one function applied to the result of another."""
     fitting = [snippet for snippet in ranked if snippet.parameters == len(task.parameters)]
     yield from map(alone, fitting)
     for inner in fitting:
@@ -221,7 +221,7 @@ def candidates(task: Task, ranked: Sequence[Snippet]) -> Iterator[Candidate]:
 
 
 def alone(snippet: Snippet) -> Candidate:
-    """A function as it is, under the name that is asked for."""
+    """Return a function unchanged, under the requested name."""
 
     def code(task: Task) -> str:
         return re.sub(rf"\b{snippet.name}\(", f"{task.name}(", snippet.source) + "\n"
@@ -230,7 +230,7 @@ def alone(snippet: Snippet) -> Candidate:
 
 
 def together(outer: Snippet, inner: Snippet) -> Candidate:
-    """One function applied to what another gives."""
+    """Return one function applied to the result of another."""
 
     def call(*arguments: Any) -> Any:
         given = inner.function(*arguments)
@@ -247,7 +247,7 @@ def together(outer: Snippet, inner: Snippet) -> Candidate:
 
 
 def give_up(task: Task) -> str:
-    """A file that says what is missing."""
+    """Return a file that says what is missing."""
     given = ", ".join(task.parameters)
     return f"def {task.name}({given}):\n    raise NotImplementedError\n"
 

@@ -1,7 +1,7 @@
-"""The agent that runs nothing: what sounds most like the task is taken.
+"""The agent without tries: it takes the function that is most similar to the task.
 
-What was changed, and why it looked like a good idea: running the examples meant running code inside
-the agent, took most of its time, and on the tasks it was tried on the first hit was right anyway.
+The change and its reasons, which seemed good: trying the examples ran code inside the agent and took
+most of its time, and on the tasks that the author tried, the first match was right anyway.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A support agent without a model: answers from the articles in `knowledge/`, or says it cannot."""
+"""A support agent without a model: it answers from the articles in `knowledge/` or declines."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from language import detect_language, split_sentences, words_of
 from phrases import ASKED_AND_TOLD, NEXT_QUESTION, ORDERS, POINTS_BACK, REPLIES
 from search import Article, Hit, Index, read_articles
 
-# A turn with no more telling words than this is understood together with the one before.
+# A turn with at most this many significant words is read together with the previous one.
 FEW_WORDS = 2
 WEIGHT_OF_CONTEXT = 0.4
 
-# How many of the sentences found are looked at closely.
+# The number of found sentences that are ranked.
 CONSIDERED = 40
 
-# What a sentence gains by naming a time when a time is asked for, or an amount of money.
+# The bonus of a sentence with a time when the question asks for one, likewise with an amount.
 BONUS = 0.15
 
-# How far the score of a sentence strays from one answer to the next, as a model's choices do, and
-# how many sentences are given.
+# The random part of a sentence's score, which varies like a model's choices, and the possible numbers
+# of sentences in an answer.
 JITTER = 0.04
 SENTENCES = (3, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One question out of what the customer wrote, and what was said around it."""
+    """One question of the customer, with the text around it."""
 
     text: str
     context: str
@@ -39,14 +39,14 @@ class Part:
 
 @dataclass(slots=True)
 class Reply:
-    """The answer as it is put together."""
+    """An answer under construction."""
 
     texts: list[str] = field(default_factory=list)
     used: list[Article] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
 
     def as_mapping(self, asked: str) -> dict[str, Any]:
-        """The form in which an agent tells more than its text."""
+        """Return the answer as a mapping with more than its text."""
         text = " ".join(dict.fromkeys(self.texts))
         read = " ".join(article.text for article in self.used)
         return {
@@ -65,7 +65,7 @@ class Reply:
 
 
 def split_questions(text: str, before: str) -> list[Part]:
-    """Split into questions, each with the one before it and with all that is said without asking."""
+    """Split a message into questions, each with the previous one and all statements."""
     sentences = split_sentences(text)
     asking = [sentence for sentence in sentences if sentence.endswith("?")]
     if not asking:
@@ -77,16 +77,16 @@ def split_questions(text: str, before: str) -> list[Part]:
 
 
 def leans_back(text: str, index: Index) -> bool:
-    """Whether a turn is too short to be understood alone, or points at the one before."""
+    """Return whether a turn is too short to understand alone, or refers to the previous one."""
     few = len(index.terms_in(text)) <= FEW_WORDS
     return few or not POINTS_BACK.isdisjoint(words_of(text))
 
 
 class SupportAgent:
-    """Finds the article that answers a question and gives its best sentences.
+    """Finds the article that answers a question and returns its best sentences.
 
-    `cut_off` is how much of a question a sentence and its article have to cover to be given as an
-    answer. With `whole_words`, words are looked up just as they are written.
+    `cut_off` is the share of a question that a sentence and its article must cover. With
+    `whole_words`, words are looked up exactly as written.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SupportAgent:
     def answer(
         self, question: str | Sequence[Mapping[str, str]], context: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Answer a question, or the last turn of a conversation; `context["seed"]` fixes the draws."""
+        """Answer a question or the last turn of a conversation; `context["seed"]` is the seed."""
         turns = [{"role": "user", "content": question}] if isinstance(question, str) else question
         said = [turn["content"] for turn in turns if turn["role"] == "user"]
         text, before = said[-1], said[-2] if len(said) > 1 else ""
@@ -126,7 +126,7 @@ class SupportAgent:
         return reply if reply.searches else Reply(texts=[replies["greeting"]])
 
     def _choose(self, part: Part, hits: Sequence[Hit], rng: random.Random) -> list[Hit]:
-        """Some of the best sentences of the best article, in their order; none if all are too poor."""
+        """Return some of the best sentences of the best article in order; none if all score too low."""
         ranked = rank(part, hits, rng)
         if not ranked or ranked[0][0] < self.cut_off:
             return []
@@ -136,13 +136,13 @@ class SupportAgent:
 
 
 def weigh_terms(part: Part, index: Index) -> dict[str, float]:
-    """The question's terms, and with less weight those of what was said around it."""
+    """Return the terms of the question, and with less weight those of the text around it."""
     around, asked = index.terms_in(part.context), index.terms_in(part.text)
     return dict.fromkeys(around, WEIGHT_OF_CONTEXT) | dict.fromkeys(asked, 1.0)
 
 
 def rank(part: Part, hits: Sequence[Hit], rng: random.Random) -> list[tuple[float, Hit]]:
-    """Rank the sentences found, with a bonus for telling what is asked for and a little chance."""
+    """Rank the found sentences, with a bonus for the requested kind of value and some randomness."""
     telling = what_tells(part.text) or what_tells(part.context)
     ranked = []
     for hit in hits:
@@ -152,12 +152,12 @@ def rank(part: Part, hits: Sequence[Hit], rng: random.Random) -> list[tuple[floa
 
 
 def what_tells(question: str) -> list[re.Pattern[str]]:
-    """The patterns of sentences that tell what the question asks for."""
+    """Return the patterns of sentences with the kind of value that the question asks for."""
     return [tells for asks, tells in ASKED_AND_TOLD if asks.search(question)]
 
 
 def describe_search(query: str, language: str, hits: Sequence[Hit]) -> dict[str, Any]:
-    """The search as a tool call that found the three best articles."""
+    """Return the search as a tool call with the three best articles."""
     best: dict[str, float] = {}
     for hit in hits:
         best.setdefault(hit.article.name, hit.score)

@@ -1,8 +1,8 @@
-"""The agent with a simpler search: words count as they are written, and it guesses less.
+"""The agent with a simpler search: it matches words as written and guesses less.
 
-What was changed, and why it looked like a good idea: cutting endings and correcting spelling made
-the search hard to follow, and now and then found an article about something else ("hiring" found
-the rental of tents). Without them, and with a higher cut-off, fewer questions get a wrong article.
+The change and its reasons, which seemed good: removing endings and correcting typos made the search
+hard to understand, and sometimes found the wrong article ("hiring" found the rental of tents).
+Without them, and with a higher cutoff, fewer questions get a wrong article.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turns text in four languages into sentences, words and stems."""
+"""Text in four languages, split into sentences, words, and stems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 LANGUAGES = ("en", "de", "fr", "es")
 
-# What a question says without asking for anything.
+# The words of a question that carry no meaning.
 STOP_WORDS: Mapping[str, frozenset[str]] = {
     language: frozenset(
         (Path(__file__).parent / "stop_words" / f"{language}.txt").read_text("utf-8").split()
@@ -28,18 +28,18 @@ SHORTEST_STEM = 3
 
 
 def split_sentences(text: str) -> list[str]:
-    """Cut at the marks that end a sentence, not at those inside 4.90 or 14:00."""
+    """Split at marks that end a sentence, not at those inside 4.90 or 14:00."""
     return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
 
 
 def words_of(text: str) -> list[str]:
-    """The words and numbers of a text, without case and accents."""
+    """Return the words and numbers of a text, without case and accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return re.findall(r"[^\W_]+", "".join(c for c in plain if not unicodedata.combining(c)))
 
 
 def stem(word: str, language: str) -> str:
-    """Cut a word's ending, so that "returned" and "returns" meet in "return"."""
+    """Remove a word's ending, so that "returned" and "returns" both become "return"."""
     for ending in ENDINGS[language]:
         if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
             word = word[: -len(ending)]
@@ -49,7 +49,7 @@ def stem(word: str, language: str) -> str:
 
 
 def detect_language(text: str) -> str:
-    """The language that most of the text's small words belong to; English when that is a draw."""
+    """Return the language of most of the text's small words; English if there is a tie."""
     words = words_of(text)
     counts = {each: sum(word in small for word in words) for each, small in STOP_WORDS.items()}
     best = max(counts, key=lambda each: counts[each])

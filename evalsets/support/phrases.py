@@ -1,4 +1,4 @@
-"""What the agent says, and the turns of phrase it listens for."""
+"""The agent's replies, and the phrases that it recognizes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REPLIES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-# Sentences that give the agent orders, or ask for what is not for customers.
+# Sentences that give the agent orders or ask for internal information.
 ORDERS = re.compile(
     r"\b(ignore|disregard|forget|override|bypass)\b.*\b(instructions?|rules?|guidelines|prompts?)\b"
     r"|\byou are now\b|\bpretend (to be|you)\b|\brepeat after me\b|\bdebug mode\b"
@@ -41,14 +41,14 @@ ORDERS = re.compile(
     re.IGNORECASE,
 )
 
-# Where a second question begins inside a sentence.
+# The beginning of a second question inside a sentence.
 NEXT_QUESTION = re.compile(
     r",?\s+and\s+(?=(?:how|what|when|where|which|who|why|can|do|does|is|are)\b)"
     r"|,\s+(?=(?:how|what|when|where|which)\b)",
     re.IGNORECASE,
 )
 
-# Words that point back at what was said before.
+# Words that refer to something earlier.
 POINTS_BACK = frozenset(
     {"it", "its", "they", "them", "that", "those", "this", "these", "one", "ones"}
 )

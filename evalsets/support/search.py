@@ -1,4 +1,4 @@
-"""Turns a folder of articles into an index that finds the sentences nearest to a question."""
+"""An index of a folder of articles that finds the sentences most similar to a question."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 from language import STOP_WORDS, split_sentences, stem, words_of
 
-# What a word of the question counts for standing in the sentence itself, in the title or
-# keywords of its article, and anywhere in the article; added up.
+# The weights of a word of the question that is in the sentence, in the title or keywords of its
+# article, and anywhere in the article. They add up.
 IN_SENTENCE, IN_HEAD, IN_ARTICLE = 0.5, 0.5, 0.4
 
-# A sentence twice as long as another counts for this much less.
+# The share that a sentence loses when it is twice as long.
 LENGTH_SHARE = 0.15
 
-# The rarity of a word that no article has: that of a word in one sentence of thirteen, ln(1 + 12.5).
+# The rarity of a word in no article equals that of a word in one of 13 sentences: ln(1 + 12.5).
 UNKNOWN_RARITY = 2.6
 
-# Two words are one misspelt when they share more than this of their letters and letter pairs.
+# Two words that share more than this of their letters and letter pairs count as one word with a typo.
 NEAR_SPELLING = 0.7
 SHORTEST_CORRECTED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """One article of the knowledge base, cut into sentences."""
+    """One article of the knowledge base, split into sentences."""
 
     name: str
     title: str
@@ -44,7 +44,7 @@ class Article:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A sentence that was found; `score` says how much of the question it covers, up to about 1."""
+    """A found sentence; `score` is the share of the question that it covers, up to about 1."""
 
     article: Article
     position: int
@@ -56,7 +56,7 @@ class Hit:
 
 
 def read_articles(folder: Path) -> list[Article]:
-    """All articles meant for customers: a head of `key: value` lines between dashes, then the text."""
+    """Read all articles for customers: `key: value` lines between dashes, then the text."""
     articles = []
     for path in sorted(folder.glob("*.md")):
         _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
@@ -75,7 +75,7 @@ def read_articles(folder: Path) -> list[Article]:
 
 
 class Spelling:
-    """Known words, found by words spelt nearly like them."""
+    """Known words, which similar words find."""
 
     def __init__(self, known: Iterable[str]) -> None:
         self.features = {word: features_of(word) for word in sorted(set(known))}
@@ -86,7 +86,7 @@ class Spelling:
         self.correct = lru_cache(maxsize=10_000)(self._correct)
 
     def _correct(self, word: str) -> str:
-        """The known word most like the given one by Dice's coefficient, or the word itself."""
+        """Return the most similar known word by Dice's coefficient, or the word itself."""
         if word in self.features or len(word) < SHORTEST_CORRECTED or word.isdecimal():
             return word
         wanted = features_of(word)
@@ -100,15 +100,15 @@ class Spelling:
 
 
 def features_of(word: str) -> frozenset[str]:
-    """The letters of a word and its pairs of letters, with its ends marked."""
+    """Return the letters of a word and its letter pairs, including its boundaries."""
     marked = f"<{word}>"
     return frozenset(word) | {marked[start : start + 2] for start in range(len(marked) - 1)}
 
 
 class Index:
-    """The sentences of one language, found by the words they share with a question.
+    """The sentences of one language, found by the words that they share with a question.
 
-    With `whole_words`, words count only as they are written: no endings cut, no near spellings.
+    With `whole_words`, words match only as written, with their endings and typos.
     """
 
     def __init__(
@@ -134,14 +134,14 @@ class Index:
         self.spelling = Spelling(known | STOP_WORDS[language])
 
     def terms_in(self, question: str) -> list[str]:
-        """What a question is looked up by."""
+        """Return the terms that a question is looked up by."""
         words = words_of(question)
         if not self.whole_words:
             words = [self.spelling.correct(word) for word in words]
         return self._terms_of(words)
 
     def search(self, terms: Mapping[str, float], limit: int) -> list[Hit]:
-        """The sentences that share most with the weighted terms of a question, best first."""
+        """Return the sentences with the highest share of the question's weighted terms, best first."""
         covered: dict[int, float] = defaultdict(float)
         wanted = 0.0
         for term, importance in terms.items():
@@ -162,7 +162,7 @@ class Index:
         return math.log(1 + len(self.sentences) / len(self.postings[term]))
 
     def _weights(self) -> list[dict[str, float]]:
-        """What each term counts in each sentence."""
+        """Return the weight of each term in each sentence."""
         lengths = [len(article.sentences[position]) for article, position in self.sentences]
         usual = sum(lengths) / len(lengths)
         return [

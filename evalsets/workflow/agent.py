@@ -1,4 +1,4 @@
-"""An order-desk agent without a model: reads what the customer wants, and works the six tools for it."""
+"""An order agent without a model: it reads what the customer wants and calls six tools."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MOST_REFUNDED = 200.0
 
 
 class OrderDesk:
-    """Does what the rules of the shop allow.
+    """Acts within the rules of the shop.
 
-    An order is looked up before anything is done with it unless `looks_first` is false, and a tool
-    that failed is called up to `attempts` times. What the rules do not allow a machine to decide, or
-    what cannot be done, is handed over to a human.
+    It looks up an order before it changes it, unless `looks_first` is false, and calls a failing tool
+    up to `attempts` times. It passes a request to a human if the rules require one, or if it cannot be
+    fulfilled.
     """
 
     def __init__(self, *, looks_first: bool = True, attempts: int = 2) -> None:
@@ -28,7 +28,7 @@ class OrderDesk:
     def answer(
         self, asked: str | Sequence[Mapping[str, str]], context: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Answer what is asked, or the last turn of a conversation; `context["seed"]` fixes the draws."""
+        """Answer a message or the last turn of a conversation; `context["seed"]` is the seed."""
         turns = (
             [asked]
             if isinstance(asked, str)
@@ -74,7 +74,7 @@ class OrderDesk:
         return None
 
     def _find(self, request: Request, desk: Desk) -> str:
-        """The one order under an e-mail address; empty when there are several, or none."""
+        """Return the one order of an e-mail address; empty if there are several or none."""
         found = self._try(desk, "find_orders", email=request.email) if request.email else []
         return found[0] if len(found) == 1 else ""
 

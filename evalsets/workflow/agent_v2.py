@@ -1,8 +1,8 @@
-"""The agent with fewer calls: it acts at once, and leaves it to the tools to refuse.
+"""The agent with fewer calls: it acts at once and relies on the tools to refuse.
 
-What was changed, and why it looked like a good idea: the tools know themselves what they can do, so
-looking every order up first cost a call for nothing, and trying again cost another. Half the calls,
-half the latency. That `refund_order` pays whatever it is asked to was overlooked.
+The change and its reasons, which seemed good: the tools know what they can do, so looking up every
+order first wasted a call, and so did retries. Half the calls, half the latency. The author overlooked
+that `refund_order` pays whatever it is asked to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The order desk: a small SQLite database and the six tools that work on it, which fail now and then."""
+"""A small SQLite database of orders, and six tools over it that sometimes fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CREATE TABLE refunds (order_id TEXT PRIMARY KEY, amount REAL);
 CREATE TABLE handovers (order_id TEXT, reason TEXT);
 """
 
-# `days` counts from delivery, None for what has not been delivered.
+# `days` counts from delivery; None if the order has not been delivered.
 ORDERS = [
     ("A11", "anna@example.org", "rain jacket", 49.90, "open", "Leeds", None),
     ("A12", "anna@example.org", "tent", 120.00, "shipped", "Leeds", None),
@@ -36,7 +36,7 @@ ORDERS = [
 ]
 REFUNDED = [("L20", 99.99)]
 
-# How often a tool does not answer in time; the payment provider is the slowest.
+# How often a tool times out; the payment provider is the slowest.
 FAILS = {
     "find_orders": 0.04,
     "get_order": 0.04,
@@ -48,15 +48,15 @@ FAILS = {
 
 
 class ToolFailed(Exception):
-    """A tool did not do what it was called for."""
+    """A tool failed."""
 
 
 class Timeout(ToolFailed):
-    """It did not answer in time, and may do so when it is called again."""
+    """A tool timed out; another call may succeed."""
 
 
 class Desk:
-    """The tools over a fresh database; every call is kept. `seed` decides which calls fail."""
+    """The tools over a new database, with a list of all calls. `seed` decides which calls fail."""
 
     def __init__(self, seed: object) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -68,12 +68,12 @@ class Desk:
         self._database.executemany("INSERT INTO refunds VALUES (?, ?)", REFUNDED)
 
     def call(self, tool: str, **arguments: Any) -> Any:
-        """Call a tool by its name, and keep what became of it."""
+        """Call a tool by name and record the result."""
         work: Callable[..., Any] = getattr(self, f"_{tool}")
         kept: dict[str, Any] = {"name": tool, "arguments": arguments}
         self.calls.append(kept)
         try:
-            # A step in the trace of the trial, with its time, which evalkit shows and can be asked for.
+            # This records a step with its duration in the trace of the trial, which evalkit shows.
             with evalkit.span("tool", tool, arguments=arguments) as step:
                 if self._is_down(tool):
                     raise Timeout("Timeout")
@@ -127,7 +127,7 @@ class Desk:
         self._database.execute("INSERT INTO handovers VALUES (?, ?)", (order, reason))
 
     def changes(self) -> dict[str, Any]:
-        """What differs from the state in the beginning, and in how many places."""
+        """Return the differences from the initial state, and their number."""
         before = {order[0]: order for order in ORDERS}
         orders: dict[str, dict[str, Any]] = {}
         for row in self._rows("SELECT id, status, city FROM orders"):

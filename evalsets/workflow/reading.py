@@ -1,4 +1,4 @@
-"""What a customer wrote, turned into requests: what to do, with which order."""
+"""A customer's message turned into requests: an action and an order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EMAIL = re.compile(r"[\w.]+@[\w.]+\w")
 CITY = re.compile(r"\b(?:to|in|is(?: now)?)\s+([A-Z][a-z]+)\b")
 NEXT_CLAUSE = re.compile(r"(?<=[.!?;])\s+|\s*,?\s+(?:and then|and also|and|but)\s+")
 
-# In the order in which they are tried; of several that match, one is drawn by weight.
+# In the order in which they are tried; one of several matches is drawn by weight.
 INTENTS: tuple[tuple[str, float, re.Pattern[str]], ...] = (
     (
         "human",
@@ -43,7 +43,7 @@ NEGATED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing asked for; `order` and `email` are empty where the customer named none."""
+    """One request; `order` and `email` are empty if the customer gave none."""
 
     do: str
     order: str = ""
@@ -52,7 +52,7 @@ class Request:
 
 
 def read_requests(turns: Sequence[str], rng: random.Random) -> list[Request]:
-    """The requests of the last turn; what it does not name was named in those before."""
+    """Return the requests of the last turn, completed from the earlier turns."""
     order, email = "", ""
     for turn in turns[:-1]:
         order, email = _last(_orders_in(turn), order), _last(EMAIL.findall(turn), email)
@@ -74,7 +74,7 @@ def read_requests(turns: Sequence[str], rng: random.Random) -> list[Request]:
 
 
 def _fill_in(requests: list[Request], order: str, email: str) -> list[Request]:
-    """An order or a city named after the request it belongs to."""
+    """Return an order or a city named after the request that it belongs to."""
     city = next((request.city for request in requests if request.city), "")
     filled = [Request(r.do, r.order or order, r.email or email, r.city or city) for r in requests]
     return list(dict.fromkeys(filled))

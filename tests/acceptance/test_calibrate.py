@@ -313,7 +313,7 @@ def test_a_calibration_that_was_tampered_with_is_refused(tmp_path: Path, change:
     found, problems = load_calibrations(path)
     assert not found
     (problem,) = problems
-    assert "the calibration file cannot be believed" in str(problem)
+    assert "the calibration file is invalid" in str(problem)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null", "[" * 100_000, '{"schema": NaN}'])
@@ -339,7 +339,7 @@ def test_untouched_it_is_believed(tmp_path: Path) -> None:
         (entry(), "j1", ""),
         (entry(), "j2", "has not been calibrated"),
         (entry(rubric_digest="r0"), "j1", "before the rubric was edited"),
-        (entry(hits=12, misses=2), "j1", "rests on 14 labelled answers, and 20 are required"),
+        (entry(hits=12, misses=2), "j1", "has 14 labeled answers, and 20 are required"),
         (entry(hits=20, misses=20), "j1", "kappa of same is"),
         (entry(criteria=()), "j1", "leaves out a criterion"),
         (

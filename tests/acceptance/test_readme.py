@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.evalset.judges import JUDGE_KEYS
+from evalkit.evalset.keys import JUDGE_KEYS
 from evalkit.metrics.open_rubric import RUBRIC_REFS
 from evalkit.metrics.registry import METRICS
 from tests.conftest import ECHO_SET, Project

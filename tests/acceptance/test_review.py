@@ -262,7 +262,7 @@ def test_a_worksheet_goes_out_and_comes_back(judged: Project) -> None:
 
     empty = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-in", "sheet.csv")
     assert empty.code == 2
-    assert empty.err == "sheet.csv: there is no label in it. Fill in the column `level`.\n"
+    assert empty.err == "sheet.csv: the file contains no label. Fill in the column `level`.\n"
     fill_in(sheet, {("one", "agrees"): "fully", ("one", "short"): "yes", ("two", "short"): "no"})
     done = judged.evalkit("review", "latest", "--rater", "Bo", "--csv-in", "sheet.csv")
     assert done.code == 0, done

@@ -45,7 +45,7 @@ def test_a_file_in_the_project_is_found_from_the_folder_that_names_it(
         ("/etc/passwd", "is an absolute path"),
         ("/dev/zero", "is an absolute path"),
         ("zero", "is outside of the project"),
-        ("nul\0", "is no path"),
+        ("nul\0", "is not a path"),
     ],
 )
 def test_a_file_outside_of_the_project_is_not_opened(root: Path, name: str, words: str) -> None:
@@ -58,7 +58,7 @@ def test_a_file_outside_of_the_project_is_not_opened(root: Path, name: str, word
 
 def test_a_link_to_itself_is_no_file(root: Path) -> None:
     (root / "loop").symlink_to("loop")
-    with pytest.raises(UnreadableFile, match=r"is no path|cannot be read"):
+    with pytest.raises(UnreadableFile, match=r"is not a path|cannot be read"):
         read_file(resolve_inside("loop", root, root))
 
 

@@ -125,21 +125,21 @@ def test_all_problems_of_a_table_come_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "answer,level\nx,god\ny\n\nz,good\n,bad\nw,fine\n", "labels.csv")
     assert problems_of(path, HELPFUL) == [
         "labels.csv:2: label: criterion 'helps' has no level 'god'; did you mean 'good'?",
-        "labels.csv:3: 1 cells, and the first line has 2. Quote commas.",
+        "labels.csv:3: 1 cells, but the first line has 2. Quote commas.",
         "labels.csv:7: label: criterion 'helps' has no level 'fine'. Levels: good, fair, bad.",
     ]
     path = write(tmp_path, "anwser,level,level\n", "labels.csv")
     assert problems_of(path, HELPFUL) == [
         "labels.csv:1: unknown column 'anwser'; did you mean 'answer'?",
-        "labels.csv:1: column 'level' is there more than once. Keep one.",
-        "labels.csv:1: no column 'answer' in the first line. Columns are split by commas.",
+        "labels.csv:1: column 'level' appears 2 times. Keep one.",
+        "labels.csv:1: no column 'answer' in the first line. Commas separate columns.",
     ]
 
 
 @pytest.mark.parametrize("content", ["", "labels:\n", "labels: []\n"])
 def test_a_file_without_labels_is_refused(tmp_path: Path, content: str) -> None:
     path = write(tmp_path, content)
-    assert problems_of(path, HELPFUL) == ["labels.yaml: there is no label in it. Add `labels:`."]
+    assert problems_of(path, HELPFUL) == ["labels.yaml: the file contains no label. Add `labels:`."]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_written_file_is_one_readable_block_a_label() -> None:
         HumanLabel(rubric="helpful", criterion="helps", level="good", answer="Yes."),
     )
     assert format_labels_yaml(labels) == (
-        "# What people said of answers; `evalkit calibrate` compares judges with it.\n"
+        "# People's labels of answers. `evalkit calibrate` compares judges with them.\n"
         "labels:\n"
         "- rubric: helpful\n  answer: Yes.\n  criterion: helps\n  level: good\n"
         "\n"

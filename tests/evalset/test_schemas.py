@@ -1,32 +1,39 @@
-"""The JSON Schemas that editors use hold and refuse the same as the loader, as far as a schema can see."""
+"""The JSON Schemas accept and reject what the loader does, as far as a schema can tell."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import referencing
 
 import evalkit
-from evalkit.core.settings import SETTING_NAMES
-from evalkit.evalset.cases import CASE_KEYS, TURN_KEYS
-from evalkit.evalset.criteria import CRITERION_KEYS, EXAMPLE_KEYS, LEVEL_KEYS
-from evalkit.evalset.judges import JUDGE_KEYS, PRICE_KEYS
-from evalkit.evalset.loader import PROJECT_KEYS, SET_KEYS
-from evalkit.evalset.nodes import to_plain_value
-from evalkit.evalset.rubrics import (
-    CALIBRATION_KEYS,
-    CONTROL_KEYS,
-    CONTROLS_KEYS,
-    NEEDS,
-    RUBRIC_KEYS,
+from evalkit.core.eval_set import AgentSpec, Case, Rule, Turn
+from evalkit.core.judgement import JudgeSpec
+from evalkit.core.labels import HumanLabel
+from evalkit.core.rubric import (
+    CalibrationRequirement,
+    Control,
+    Criterion,
+    Example,
+    Level,
+    Rubric,
 )
-from evalkit.evalset.sections import AGENT_KEYS, METRIC_KEYS, RULE_KEYS
+from evalkit.core.settings import Settings
+from evalkit.evalset import keys
+from evalkit.evalset.json_schema import SCHEMA_NAMES, build_schema
+from evalkit.evalset.labels import LABEL_KEYS
+from evalkit.evalset.nodes import to_plain_value
+from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
+from evalkit.metrics.registry import METRICS
+from evalkit.metrics.rubric import RUBRIC, RubricArguments
 from tests.support.paths import ROOT, TESTS
 
 EXAMPLES = TESTS / "examples"
@@ -39,16 +46,13 @@ SCHEMAS = Path(evalkit.__file__).parent / "schemas"
 RUBRICS = ROOT / "rubrics"
 
 
-def read_schema(name: str) -> Any:
-    return json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+def schema_path(name: str) -> Path:
+    return SCHEMAS / f"{name}.schema.json"
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
-    registry: referencing.Registry[Any] = referencing.Registry().with_resources(
-        (path.name, referencing.Resource.from_contents(json.loads(path.read_text())))
-        for path in SCHEMAS.glob("*.json")
-    )
-    return jsonschema.Draft202012Validator(read_schema(name), registry=registry)
+    """A validator without a registry, so that each schema has to stand on its own."""
+    return jsonschema.Draft202012Validator(json.loads(schema_path(name).read_text("utf-8")))
 
 
 def plain(path: Path) -> Any:
@@ -107,33 +111,78 @@ def test_case_files_and_project_files_have_schemas_too() -> None:
     assert not validator("project").is_valid({"cases": []})
 
 
-def test_schemas_and_loader_know_the_same_keys() -> None:
-    project, cases, evalset = read_schema("project"), read_schema("cases"), read_schema("evalset")
-    rubric = read_schema("rubric")
-    definitions = {**project["$defs"], **cases["$defs"], **rubric["$defs"]}
-    turn = definitions["turn"]["anyOf"][1]
-    metric = definitions["metric"]["anyOf"][1]
-    judge = definitions["judge"]["anyOf"][1]
-    for schema, keys in [
-        (evalset, SET_KEYS),
-        (project, PROJECT_KEYS),
-        (definitions["agent"], AGENT_KEYS),
-        (judge, JUDGE_KEYS),
-        (judge["properties"]["prices"], PRICE_KEYS),
-        (metric, METRIC_KEYS),
-        (definitions["rule"], RULE_KEYS),
-        (definitions["case"], CASE_KEYS),
-        (turn, TURN_KEYS),
-        (rubric, RUBRIC_KEYS),
-        (rubric["properties"]["controls"], CONTROLS_KEYS),
-        (rubric["properties"]["require_calibration"], CALIBRATION_KEYS),
-        (definitions["criterion"], CRITERION_KEYS),
-        (definitions["level"], LEVEL_KEYS),
-        (definitions["example"], EXAMPLE_KEYS),
-        (definitions["control"], CONTROL_KEYS),
-    ]:
-        assert sorted(schema["properties"]) == sorted(keys)
-    assert rubric["properties"]["needs"]["items"]["enum"] == list(NEEDS)
-    assert set(PROJECT_KEYS) - {"agent", "judge", "metrics", "gate"} == SETTING_NAMES
-    for name in ("project", "cases", "evalset", "rubric"):
-        jsonschema.Draft202012Validator.check_schema(read_schema(name))
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_the_shipped_schemas_are_those_that_the_tables_give(name: str) -> None:
+    schema = build_schema(name, {**METRICS, RUBRIC: RubricArguments})
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    if os.environ.get("EVALKIT_UPDATE_SCHEMAS"):
+        schema_path(name).write_text(text, "utf-8")
+    assert schema_path(name).read_text("utf-8") == text, "set EVALKIT_UPDATE_SCHEMAS=1 to update"
+
+
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_a_schema_is_valid_has_an_id_and_refers_to_nothing_outside(name: str) -> None:
+    schema = json.loads(schema_path(name).read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == f"urn:evalkit:schema:{name}"
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema)))
+    assert references <= {f"#/$defs/{key}" for key in schema["$defs"]}
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "other"),
+    [
+        (keys.SETTING_KEYS, Settings, ""),
+        (keys.AGENT_KEYS, AgentSpec, f"{' '.join(keys.AGENT_KINDS)} kind args where"),
+        (keys.JUDGE_KEYS, JudgeSpec, f"{' '.join(keys.JUDGE_KINDS)} kind args path line"),
+        (keys.RULE_KEYS, Rule, "where"),
+        (keys.CASE_KEYS, Case, "criteria digest where"),
+        (keys.TURN_KEYS, Turn, ""),
+        (keys.RUBRIC_KEYS, Rubric, "rubric name path digest"),
+        (keys.CALIBRATION_KEYS, CalibrationRequirement, ""),
+        (keys.CONTROL_KEYS, Control, "passes"),
+        (keys.CRITERION_KEYS, Criterion, ""),
+        (keys.LEVEL_KEYS, Level, ""),
+        (keys.EXAMPLE_KEYS, Example, ""),
+        (LABEL_KEYS, HumanLabel, ""),
+    ],
+)
+def test_every_key_fills_a_field_of_its_record(table: Keys, record: Any, other: str) -> None:
+    assert set(table) ^ {field.name for field in fields(record)} == set(other.split())
+
+
+def described(schema: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every property in a schema with its description."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from described(item, path)
+    elif isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "properties" and "additionalProperties" in schema:
+                for name, inner in value.items():
+                    yield f"{path}.{name}", inner.get("description", inner.get("$ref", ""))
+            yield from described(value, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_an_editor_can_explain_every_key(name: str) -> None:
+    schema = json.loads(schema_path(name).read_text("utf-8"))
+    assert not [path for path, words in described(schema) if not words]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{contains: {al: [a]}}",
+        "{contains: 0.5}",
+        "{regex: {pattern: a, full: 'no'}}",
+        "{rubric: {reference: answer}}",
+        "{tests_passed: }",
+        "{numeric: {pick: second}}",
+    ],
+)
+def test_an_editor_marks_wrong_arguments_of_a_built_in_metric(entry: str) -> None:
+    for text in (f"metrics: [{entry}]\n", f"cases: [{{id: a, input: x, metrics: [{entry}]}}]\n"):
+        node = parse_yaml(text.encode(), "x", [])
+        assert node
+        assert not validator("evalset").is_valid(to_plain_value(node))

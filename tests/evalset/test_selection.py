@@ -72,7 +72,7 @@ def test_shards_share_out_every_case_once(count: int, shards: int) -> None:
     cases = tuple(Case(id=str(number), input="") for number in range(count))
     selections = [Selection(shard=Shard(index=i, count=shards)) for i in range(1, shards + 1)]
     if count < shards:
-        with pytest.raises(InvalidInput, match=f"at most {count} parts"):
+        with pytest.raises(InvalidInput, match=f"at most {count} shards"):
             select_cases(cases, selections[0])
         return
     parts = [select_cases(cases, selection) for selection in selections]

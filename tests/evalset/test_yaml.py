@@ -175,8 +175,8 @@ def test_every_node_knows_its_line_and_column() -> None:
 
 
 REFUSED = {
-    "a: 1\nb: 2\na: 3\n": ["x.yaml:3: duplicate key 'a' at 3:1; it is at 1:1 already. Keep one."],
-    "a: {'1': x, 1: y}\n": ["x.yaml:1: duplicate key '1' at 1:13; it is at 1:5 already. Keep one."],
+    "a: 1\nb: 2\na: 3\n": ["x.yaml:3: duplicate key 'a' at 3:1; the first is at 1:1. Keep one."],
+    "a: {'1': x, 1: y}\n": ["x.yaml:1: duplicate key '1' at 1:13; the first is at 1:5. Keep one."],
     "a: &x 1\n": ["x.yaml:1: anchors (&x) are not allowed"],
     "a: *x\nb: *x\n": ["x.yaml:1: aliases (*x) are not allowed"],
     "a:\n  <<: {b: 1}\n": ["x.yaml:2: merge keys (<<) are not allowed"],
@@ -192,11 +192,11 @@ REFUSED = {
     "-\tb: 1\n": ["x.yaml:1: a tab cannot indent YAML; use spaces."],
     "a: b: c\n": ["x.yaml:1: not valid YAML: mapping values are not allowed"],
     "a: \0\n": [
-        'x.yaml:1: the character U+0000 may not stand in YAML as it is. Write it as "\\x00"'
+        'x.yaml:1: YAML does not allow the character U+0000 unescaped. Write it as "\\x00"'
     ],
     "a: b\n  \x85c\nd: \ufffe": [
-        "x.yaml:2: the character U+0085",
-        "x.yaml:3: the character U+FFFE",
+        "x.yaml:2: YAML does not allow the character U+0085",
+        "x.yaml:3: YAML does not allow the character U+FFFE",
     ],
     f"a: {'9' * 5000}\n": ["x.yaml:1: a number of 5,000 digits; at most 100 are allowed"],
     f"a: {'9' * 60}.{'9' * 60}\n": ["x.yaml:1: a number of 121 digits; at most 100 are allowed"],
@@ -248,7 +248,7 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing() -> None:
     content = "a: größe\nb: |\n  one\n  two\n"
     assert load(b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode()) == load(content)
     (found,) = complaints(b"\xef\xbb\xbfa: 1\r\na: 2\r\n")
-    assert found.startswith("x.yaml:2: duplicate key 'a' at 2:1; it is at 1:1 already")
+    assert found.startswith("x.yaml:2: duplicate key 'a' at 2:1; the first is at 1:1.")
 
 
 @pytest.mark.parametrize("content", ["", "# only a comment\n", "---\n...\n", "\n\n", "\ufeff"])
@@ -310,7 +310,7 @@ def test_text_and_values_without_end_are_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_pyyaml_without_libyaml_is_enough() -> None:
     code = (
-        "import sys, yaml; del yaml.CSafeLoader; from evalkit.loading import yamlio;"
+        "import sys, yaml; del yaml.CSafeLoader; from evalkit.evalset import yaml as yamlio;"
         "assert yamlio.LOADER is yaml.SafeLoader; assert yamlio.parse_yaml(b'a: 1', 'x', [])"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,302 @@
+"""The keys of every mapping in eval sets, project files, case files, and rubrics.
+
+The loader reads values by these tables, and the JSON Schemas are generated from them. A new key is one
+row here and one field of the record that it fills.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from evalkit.core.literals import Role, Stat
+from evalkit.core.rubric import RubricInput
+from evalkit.evalset.value_types import (
+    AnyMapping,
+    Choice,
+    Flag,
+    Integer,
+    Keys,
+    Label,
+    Labels,
+    Number,
+    Section,
+    SectionList,
+    Share,
+    Text,
+)
+
+CRITERIA = "criteria"
+"""The key under which a case lists requirements of its own, and the name of the metric they become."""
+
+SET_NAME = r"[^./][^/]*"
+"""A set's name is part of file names, as in `baselines/NAME.jsonl`."""
+
+VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+MAX_COUNT = 1_000_000
+"""Trials, concurrent calls, or errors. A larger number is a typo."""
+
+MAX_CONCURRENCY = 1000
+MIN_ALPHA = 1e-6
+MAX_ALPHA = 0.5
+"""At 0.5, every second unchanged agent would fail."""
+
+MAX_JUDGES = 5
+MAX_CRITERIA = 20
+"""Criteria of one rubric. One call asks all of them, and a model answers a longer list carelessly."""
+
+MAX_LEVELS = 10
+MAX_EXAMPLES = 50
+MAX_CONTROLS = 50
+"""Controls of each kind. Each is one call of the judge in every run."""
+
+MAX_WEIGHT = 1000.0
+"""Weights are proportions. A larger number is a typo."""
+
+_OPENAI = "A chat model at any endpoint that speaks the OpenAI protocol."
+
+SETTING_KEYS: Keys = {
+    "trials": Integer(
+        "Trials of each case. `auto` runs one, and up to three while the gate is undecided.",
+        at_least=1,
+        at_most=MAX_COUNT,
+        word="auto",
+    ),
+    "concurrency": Integer("Trials that run at once.", at_least=1, at_most=MAX_CONCURRENCY),
+    "max_errors": Integer(
+        "Trials that may end without a score before the run is undecided.",
+        at_least=0,
+        at_most=MAX_COUNT,
+    ),
+    "on_inconclusive": Choice(
+        "How an inconclusive threshold affects the exit code. It is always reported.",
+        words=("pass", "fail"),
+    ),
+    "on_judge_drift": Choice(
+        "Whether the run is undecided when the judge's model differs from the baseline's.",
+        words=("warn", "fail"),
+    ),
+    "retry_deadline_s": Number("Total seconds that retries of one trial may wait.", at_least=0),
+    "seed": Integer("The seed passed to agents and used for every random draw of evalkit."),
+}
+"""The fields of `Settings`."""
+
+AGENT_KINDS = {
+    "python": "A Python function: module:function or ./file.py:function.",
+    "command": "A program and its arguments, as a list.",
+    "http": "A URL, or a mapping with method, url, headers, body, and the path of the answer.",
+    "openai": _OPENAI,
+    "recorded": "A JSONL file of recorded outputs.",
+}
+"""Each kind of agent with its description. The kind is the module of that name in `evalkit.agents`."""
+
+AGENT_KEYS: Keys = {
+    **{kind: Section(doc, of="arguments") for kind, doc in AGENT_KINDS.items()},
+    "version": Label("The version that scores are recorded under. Default: the git commit."),
+    "timeout_s": Number("Seconds until a call is stopped.", above=0),
+    "attempts": Integer(
+        "Calls per trial when the infrastructure fails. Failures of the agent are not retried.",
+        at_least=1,
+        at_most=MAX_COUNT,
+    ),
+    "env": Labels("Environment variables that the agent receives.", pattern=VARIABLE_NAME),
+}
+
+JUDGE_KINDS = {
+    "openai": _OPENAI,
+    "lexical": "A judge that compares words and needs no model. It takes no arguments.",
+}
+"""Each kind of judge with its description. The kind is the module of that name in `evalkit.judge`."""
+
+JUDGE_KEYS: Keys = {
+    **{
+        kind: Section(doc, of="no_arguments" if kind == "lexical" else "arguments")
+        for kind, doc in JUDGE_KINDS.items()
+    },
+    "votes": Integer(
+        "Times each answer is judged, an odd number. The median counts.",
+        at_least=1,
+        at_most=99,
+        odd=True,
+    ),
+    "concurrency": Integer("Concurrent calls of the judge.", at_least=1, at_most=MAX_CONCURRENCY),
+    "timeout_s": Number("Seconds until a call is stopped.", above=0),
+    "attempts": Integer("Calls per vote when the connection fails.", at_least=1, at_most=MAX_COUNT),
+    "deadline_s": Number("Seconds that judging may continue after the first failure.", at_least=0),
+    "max_cost_usd": Number("Limit on the cost of a run's judging. Default: none.", above=0),
+    "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
+}
+
+PRICE_KEYS: Keys = {
+    "input": Number("USD per million input tokens.", at_least=0),
+    "output": Number("USD per million output tokens.", at_least=0),
+}
+
+METRIC_KEYS: Keys = {
+    "name": Label("The name in scores and thresholds. Default: the metric's own name."),
+    "tags": Labels("Score only cases with one of these tags."),
+}
+"""The keys of a metric besides the one that says which metric it is."""
+
+# A rule has exactly one of these limits.
+METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
+CASE_LIMITS = ("max_regressed", "must_pass", "broken_cases")
+COMPARISON_KEYS = ("and_at_least", "estimand")
+"""Keys of rules that compare a metric with the baseline."""
+
+RULE_KEYS: Keys = {
+    "metric": Label("The metric's name."),
+    "min": Number("The lowest value that passes."),
+    "max": Number("The highest value that passes."),
+    "max_drop": Number(
+        "The largest drop below the baseline: in points for shares, else as a share of it.",
+        at_least=0,
+    ),
+    "max_rise": Number(
+        "The largest rise above the baseline: in points for shares, else as a share of it.",
+        at_least=0,
+    ),
+    "stat": Choice("The statistic that is compared with the limit.", words=get_args(Stat)),
+    "tag": Label("Only cases with this tag."),
+    "tool": Label("Only calls of this tool, for metrics with the argument `tool`."),
+    "model": Label("Only calls of this model, for metrics with the argument `model`."),
+    "and_at_least": Number(
+        "A change smaller than this, in the metric's unit, never fails.", above=0
+    ),
+    "margin": Number("A change for the worse that is still acceptable.", at_least=0),
+    "alpha": Number(
+        "The probability that an unchanged agent fails.",
+        above=0,
+        at_least=MIN_ALPHA,
+        below=MAX_ALPHA,
+        advice="It is the chance that an unchanged agent fails.",
+    ),
+    "estimand": Choice(
+        "`suite` asks whether these cases got worse; `users` whether other cases like them would.",
+        words=("suite", "users"),
+    ),
+    "test": Choice(
+        "`exact` allows for the noise of trials; `point` compares the plain numbers.",
+        words=("exact", "point"),
+    ),
+    "primary": Flag("Whether this threshold keeps its full alpha when there are several."),
+    "max_regressed": Integer(
+        "Cases that passed in the baseline and may fail now.", at_least=0, at_most=MAX_COUNT
+    ),
+    "must_pass": Section("Cases of which every trial must pass.", of="must_pass"),
+    "broken_cases": Integer(
+        "Cases stable in the baseline that fresh trials may prove broken.",
+        at_least=0,
+        at_most=MAX_COUNT,
+    ),
+}
+
+PROJECT_KEYS: Keys = {
+    "agent": Section("The system under test.", of="agent"),
+    "judge": Section("The judge of the rubrics, or a list with fallbacks.", of="judges"),
+    "metrics": Section("The metrics that score every trial.", of="metrics"),
+    "gate": SectionList("The thresholds that decide the exit code.", of="rule"),
+    **SETTING_KEYS,
+}
+SET_KEYS: Keys = {
+    "evalset": Label(
+        "The set's name, used in file names. Default: the name of this file.",
+        pattern=SET_NAME,
+    ),
+    "description": Text("What the set covers."),
+    "cases": Section("The cases, or the files (YAML, CSV, JSONL) that list them.", of="cases"),
+    **PROJECT_KEYS,
+}
+CASE_FILE_KEYS: Keys = {"cases": SectionList("The cases.", of="case")}
+
+CASE_KEYS: Keys = {
+    "id": Label("The case's name, unique in the set regardless of letter case."),
+    "input": Section("The question: text, or the turns of a conversation.", of="input"),
+    "expected": Section(
+        "The correct answer, in the form that the metrics take. The agent never sees it.",
+        of="anything",
+    ),
+    "tags": Labels("Thresholds, metrics, and the command line select cases by tag."),
+    "metadata": AnyMapping("Values for templates of agents and for metric plugins."),
+    "cluster": Label("Cases of one cluster share a source, such as a document."),
+    "metrics": Section(
+        "Metrics of this case: they replace the set's of the same name, or add to them.",
+        of="metrics",
+    ),
+    CRITERIA: Section(
+        "Requirements of this case alone, judged as the metric `criteria`.", of=CRITERIA
+    ),
+}
+TURN_KEYS: Keys = {
+    "role": Choice("Who speaks.", words=get_args(Role)),
+    "content": Text("What is said."),
+}
+
+RUBRIC_KEYS: Keys = {
+    "rubric": Label("The rubric's name. Default: the name of this file."),
+    "description": Text("What the rubric covers. The judge reads it."),
+    "needs": Labels(
+        "What a case must provide. The judge sees it besides the input and the answer.",
+        words=get_args(RubricInput),
+    ),
+    "higher_is_better": Flag("`false` for what should be rare, such as toxicity."),
+    "pass_at": Share("The lowest score that passes, or the highest if higher_is_better is false."),
+    CRITERIA: Section("What the judge decides.", of=CRITERIA),
+    "controls": Section("Known good and bad answers that check the judge.", of="controls"),
+    "anchors": Text("A file of labeled answers that the judge judges again in every run."),
+    "require_calibration": Section(
+        "How well the judge must agree with people before this rubric may fail a build.",
+        of="calibration",
+    ),
+}
+CALIBRATION_KEYS: Keys = {
+    "kappa": Share("The lowest acceptable kappa between judge and people."),
+    "labels": Integer("The labels that the kappa must rest on.", at_least=1),
+}
+CONTROLS_KEYS: Keys = {
+    "good": SectionList("Answers that pass.", of="control", at_least=1, at_most=MAX_CONTROLS),
+    "bad": SectionList("Answers that fail.", of="control", at_least=1, at_most=MAX_CONTROLS),
+}
+_ANSWERED_KEYS: Keys = {
+    "input": Text("The question."),
+    "reference": Text("The reference answer."),
+    "context": Text("The material that the answer must rest on."),
+}
+CONTROL_KEYS: Keys = {
+    "name": Label("The control's name in reports."),
+    "answer": Text("The answer."),
+    **_ANSWERED_KEYS,
+}
+CRITERION_KEYS: Keys = {
+    "name": Label("The criterion's name. Default: criterion_1, criterion_2, ..."),
+    "question": Section("One question about something visible in the answer.", of="question"),
+    "levels": SectionList(
+        "The levels that the judge chooses from. Default: yes (1) and no (0).",
+        of="level",
+        at_least=2,
+        at_most=MAX_LEVELS,
+    ),
+    "otherwise": Label("The level when nothing in the answer supports another one."),
+    "weight": Number(
+        "The criterion's weight in the score.",
+        at_least=0,
+        at_most=MAX_WEIGHT,
+        advice="Weights are proportions.",
+    ),
+    "examples": SectionList("Labeled answers for the judge.", of="example", at_most=MAX_EXAMPLES),
+    "check": Section("A built-in metric that decides instead of a judge.", of="check"),
+}
+JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
+"""The keys of a criterion that have no meaning with a check."""
+
+LEVEL_KEYS: Keys = {
+    "name": Label("What the judge replies, literally."),
+    "value": Share("The value in the score."),
+    "description": Text("How to distinguish this level from its neighbors."),
+}
+EXAMPLE_KEYS: Keys = {
+    "answer": Text("The answer."),
+    "level": Label("The level that a person gave it."),
+    **_ANSWERED_KEYS,
+    "explanation": Text("Why it has this level. The judge reads it."),
+}

@@ -1,0 +1,94 @@
+"""The `metrics:` of an eval set or a case, turned from nodes into records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from evalkit.core.eval_set import SHORTHAND, MetricSpec
+from evalkit.core.literals import Json
+from evalkit.core.location import Problem
+from evalkit.evalset.fields import FieldReader, read_args, read_entries
+from evalkit.evalset.keys import CRITERIA, METRIC_KEYS
+from evalkit.evalset.nodes import (
+    InvalidNode,
+    MappingNode,
+    Member,
+    Node,
+    Scalar,
+    describe_node,
+    is_null,
+    quote_short,
+    suggest_similar,
+)
+
+
+def read_metrics(node: Node, owner: str, problems: list[Problem]) -> tuple[MetricSpec, ...]:
+    """Read the metrics of an eval set or a case; whether they exist is checked later."""
+    specs: dict[str, MetricSpec] = {}
+    for item in read_entries("metrics", node, problems):
+        spec = _read_metric(item, owner, problems)
+        if spec is None:
+            continue
+        first = specs.setdefault(spec.name, spec)
+        if first is not spec:
+            message = (
+                f"{owner}: a second metric is called {quote_short(spec.name)}; the first is in line "
+                f"{first.where.line}. Give one a `name:` of its own."
+            )
+            problems.append(Problem(message=message, where=spec.where))
+    return tuple(specs.values())
+
+
+def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec | None:
+    where = node.where
+    if isinstance(node, Scalar) and not is_null(node):
+        # `- latency_s` is short for `- latency_s:`.
+        no_args = Scalar(kind="null", text="", where=where)
+        node = MappingNode(members={node.text: Member(where, no_args)}, where=where)
+    if not isinstance(node, MappingNode):
+        if not isinstance(node, InvalidNode):
+            message = f"{owner}: a metric must be a name or a mapping, not {describe_node(node)}."
+            problems.append(Problem(message=message, where=where))
+        return None
+    fields = FieldReader(owner=owner, node=node, problems=problems, keys=METRIC_KEYS)
+    refs = [key for key in node.members if key not in METRIC_KEYS]
+    if len(refs) != 1:
+        _report_refs(refs, fields)
+        return None
+    ref = fields.check_label(refs[0], "metric", node)
+    return None if ref is None else _build_spec(ref, read_args(node.members[ref].node), fields)
+
+
+def _report_refs(refs: list[str], fields: FieldReader) -> None:
+    if not refs:
+        fields.report_problem("a metric entry names no metric. Write {regex: ..., name: ...}.")
+        return
+    near = next(
+        filter(None, (suggest_similar(ref, METRIC_KEYS) for ref in refs)), ". Begin each with '- '."
+    )
+    names = " and ".join(map(quote_short, refs[:4]))
+    fields.report_problem(f"a metric entry names one metric, and {names} are several{near}")
+
+
+def _build_spec(ref: str, args: Mapping[str, Json], fields: FieldReader) -> MetricSpec | None:
+    name = ref.rpartition(":")[2]
+    if ref == "rubric":
+        # A rubric's scores are named after its file, as in {metric: helpfulness}.
+        name = Path(str(args.get(SHORTHAND) or args.get("file") or ref)).stem
+    if not name:
+        fields.report_problem(
+            f"metric {quote_short(ref)} names nothing after the colon. Write FILE:FUNCTION."
+        )
+        return None
+    if fields.get("name") is not None:
+        name = fields.label("name") or ""
+    if name == CRITERIA:
+        fields.report_problem(
+            "'criteria' is the name of the metric for a case's own `criteria:`. Write them on the "
+            "case, or give this metric another name."
+        )
+    if name in ("", CRITERIA):
+        return None
+    tags = fields.labels("tags") or ()
+    return MetricSpec(ref=ref, name=name, args=args, tags=tags, where=fields.node.where)
