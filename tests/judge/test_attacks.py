@@ -374,7 +374,7 @@ def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Pa
     class Failing(StubJudge):
         asked: int = 0
 
-        async def read(self, question: JudgeRequest) -> JudgeVote:
+        async def grade(self, question: JudgeRequest) -> JudgeVote:
             self.asked += 1
             if self.asked > 8:
                 self.down_reason = "the network is gone"

@@ -77,7 +77,7 @@ def test_it_gets_every_control_of_every_shipped_rubric_right(path: Path) -> None
     assert {"instruction", "forged verdict", "false end"} <= attacks
     for control, question in asked:
         reading = asyncio.run(LexicalJudge().grade(question))
-        result = check_control(rubric.name, rubric, control, [reading])
+        result = check_control(rubric.name, rubric, control, reading)
         assert result.correct, (control.name, result.answered)
         assert result.judge == "lexical"
 

@@ -227,7 +227,7 @@ def test_a_malformed_reply_leaves_the_answer_unscored_with_its_reason(name: str)
     reading, chat = judge(reply)
     assert (reading.state, reading.kind) == ("unscored", kind)
     assert reading.verdicts == ()
-    assert reading.problem.startswith("the judge's reply is no verdict: ")
+    assert reading.problem.startswith("the judge's reply is not a verdict: ")
     assert len(chat.asked) == len(reading.exchanges) == 2, "asked once more, and no more"
     assert all(exchange.problem for exchange in reading.exchanges)
 

@@ -21,7 +21,8 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.run import MetricInfo, RunEnvironment
 from evalkit.core.trial import Output, Score
-from evalkit.metrics.open_metrics import open_scorers, spec_digest
+from evalkit.metrics.scorers import spec_digest
+from evalkit.metrics.specs import open_scorers
 
 CASE = Case(id="a", input="May I return them?", expected="30 days", tags=("refunds",))
 OUTPUT = Output(text="Please return them within 30 days.", data={"n": 1}, latency_s=0.5)
@@ -455,10 +456,10 @@ REFUSED: list[tuple[str, dict[str, Json], str]] = [
     ("./folder.py:polite", {}, "is a folder, not a file"),
     ("/etc/passwd.py:polite", {}, "is an absolute path"),
     ("../../etc/passwd.py:polite", {}, "is outside of the project"),
-    ("./plugin.py:", {}, "'' is no name"),
-    ("./plugin.py:a b", {}, "'a b' is no name"),
-    ("./plugin.txt:polite", {}, "is no module"),
-    (":polite", {}, "is no module"),
+    ("./plugin.py:", {}, "'' is not a name"),
+    ("./plugin.py:a b", {}, "'a b' is not a name"),
+    ("./plugin.txt:polite", {}, "is not a module"),
+    (":polite", {}, "is not a module"),
     ("nowhere.at.all:polite", {}, "there is no module 'nowhere.at.all'"),
     ("./broken.py:polite", {}, "SyntaxError"),
     ("./raises.py:polite", {}, "RuntimeError: not today"),
@@ -523,7 +524,7 @@ def test_two_distributions_that_offer_one_name_are_both_named(
     [problem] = bench.problems(plugin("tone"))
     assert problem == (
         "set.yaml:7: metric 'tone': tone-a (tone_a:score) and tone-b (tone_b:score) both offer it. "
-        "Uninstall one, or write the one that is meant."
+        "Uninstall one, or write the reference."
     )
     [(_, score)] = bench.score(plugin("tone_b:score"))
     assert score.passed is False

@@ -435,7 +435,7 @@ def test_scores_of_steps_are_the_same_in_a_thread(monkeypatch: pytest.MonkeyPatc
 
     scorers = open_all(*map(metric_spec, ("steps", "tokens", "loops", "recovered_from_error")))
     inline = scores(scorers)
-    monkeypatch.setattr("evalkit.metrics.scorers.INLINE_STEPS", 0)
+    monkeypatch.setattr("evalkit.metrics.builtin_scorer.MAX_INLINE_STEPS", 0)
     assert scores(scorers) == inline
 
 
