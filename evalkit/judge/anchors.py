@@ -37,26 +37,13 @@ class LabelledAnswer:
 
 
 def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[LabelledAnswer, ...]:
-    """Return the distinct answers among labels of a rubric, in order, with all of its criteria.
-
-    A judge sees of each answer what it would see of it in a run.
-    """
+    """Return the distinct answers among labels of a rubric, in order, with all of its criteria."""
     by_answer: dict[str, list[HumanLabel]] = {}
     for label in labels:
         by_answer.setdefault(label.answer_id, []).append(label)
     return tuple(
-        LabelledAnswer(
-            question=JudgeRequest(
-                criteria=rubric.judged_criteria,
-                answer=first.answer,
-                input=first.input,
-                reference=first.reference if "reference" in rubric.needs else "",
-                context=first.context if "context" in rubric.needs else "",
-                description=rubric.description,
-            ),
-            labels=(first, *others),
-        )
-        for first, *others in by_answer.values()
+        LabelledAnswer(question=JudgeRequest.of(rubric, found[0]), labels=tuple(found))
+        for found in by_answer.values()
     )
 
 

@@ -53,20 +53,7 @@ def list_controls(rubric: Rubric) -> tuple[tuple[Control, JudgeRequest], ...]:
     first_bad = next((control for control in controls if not control.passes), None)
     if first_bad is not None:
         controls += _build_attack_controls(first_bad, rubric)
-    return tuple(
-        (
-            control,
-            JudgeRequest(
-                criteria=rubric.criteria,
-                answer=control.answer,
-                input=control.input,
-                reference=control.reference,
-                context=control.context,
-                description=rubric.description,
-            ),
-        )
-        for control in controls
-    )
+    return tuple((control, JudgeRequest.of(rubric, control)) for control in controls)
 
 
 def choose_control_rubric(rubric: Rubric) -> Rubric:

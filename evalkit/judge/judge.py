@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evalkit.core.judgement import JudgeVote
+from evalkit.core.labels import HumanLabel
 from evalkit.core.location import Problem
-from evalkit.core.rubric import Criterion, Example
+from evalkit.core.rubric import Control, Criterion, Example, Rubric
 from evalkit.core.serialization import digest
 
 _PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -25,6 +26,18 @@ class JudgeRequest:
     context: str = ""
     description: str = ""
     vote: int = 0
+
+    @classmethod
+    def of(cls, rubric: Rubric, shown: Control | HumanLabel) -> JudgeRequest:
+        """Make the request for an answer outside of a run, with what a judge would see in a run."""
+        return cls(
+            criteria=rubric.judged_criteria,
+            answer=shown.answer,
+            input=shown.input,
+            reference=shown.reference if "reference" in rubric.needs else "",
+            context=shown.context if "context" in rubric.needs else "",
+            description=rubric.description,
+        )
 
     @property
     def is_answer_first(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeVote
 from evalkit.core.location import Problem
@@ -52,13 +53,20 @@ MAX_EVIDENCE_CHARS = 200
 MAX_LISTED_WORDS = 4
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LexicalVerdict:
-    """The level of an answer, the words that show it, and the reason."""
+class LexicalVerdict(NamedTuple):
+    """The level of an answer, the reason, and the words of the answer that show it."""
 
     level: Level
-    evidence: str = ""
     reason: str
+    evidence: str = ""
+
+
+class _Agreement(NamedTuple):
+    """How far an answer agrees with a text, from 0 to 1, as LexicalVerdict."""
+
+    share: float
+    reason: str
+    evidence: str
 
 
 def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:  # noqa: ARG001 - every kind takes it
@@ -126,14 +134,15 @@ def choose_level(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
         return similar
     otherwise = criterion.level(criterion.otherwise)
     if otherwise is not None and not _has_example_for(request.reference, criterion):
-        return LexicalVerdict(
-            level=otherwise, reason="it is similar to no example of another level"
-        )
+        return LexicalVerdict(otherwise, "it is similar to no example of another level")
     if request.reference:
-        return _compare_with_reference(criterion, request)
-    if request.context:
-        return _compare_with_context(criterion, request)
-    return _compare_with_question(criterion, request)
+        agreement = _compare_with_reference(request)
+    elif request.context:
+        agreement = _compare_with_context(request)
+    else:
+        agreement = _compare_with_question(request)
+    level = _nearest_level(criterion, agreement.share)
+    return LexicalVerdict(level, agreement.reason, agreement.evidence)
 
 
 def _match_example(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict | None:
@@ -149,18 +158,16 @@ def _match_example(criterion: Criterion, request: JudgeRequest) -> LexicalVerdic
         if level is None or not _is_example_applicable(example, request):
             continue
         if split_words(example.answer) == plain:
-            because = f"it equals the example of level {level.name}, word for word"
-            return LexicalVerdict(
-                level=level, evidence=_first_sentence(request.answer), reason=because
-            )
+            reason = f"it equals the example of level {level.name}, word for word"
+            return LexicalVerdict(level, reason, _first_sentence(request.answer))
         if level.name == criterion.otherwise:
             continue
         found, where = find_similar(example.answer, request.answer)
         is_higher = best is not None and level.value >= best.level.value
         if found > similarity or (found == similarity and not is_higher):
             similarity = found
-            because = f"{found:.0%} of the words of an example of level {level.name} are in it"
-            best = LexicalVerdict(level=level, evidence=where, reason=because)
+            reason = f"{found:.0%} of the words of an example of level {level.name} are in it"
+            best = LexicalVerdict(level, reason, where)
     return best
 
 
@@ -178,35 +185,26 @@ def _is_example_applicable(example: Example, request: JudgeRequest) -> bool:
 
 
 def _has_example_for(reference: str, criterion: Criterion) -> bool:
-    own = {example.reference for example in criterion.examples if example.reference}
-    return bool(reference) and any(
-        find_similar(each, reference)[0] >= MIN_SIMILARITY for each in own
-    )
+    references = {example.reference for example in criterion.examples} - {""}
+    return any(find_similar(each, reference)[0] >= MIN_SIMILARITY for each in references)
 
 
-def _compare_with_reference(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
-    """Judge by the share of the reference, without the question's words, that is in the answer."""
+def _compare_with_reference(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the reference, without the question's words, that is in the answer."""
     wanted = split_words(request.reference)
     weights = weigh_words(wanted, known=split_words(request.input))
-    said = Lexicon(split_words(request.answer))
+    answer = Lexicon(split_words(request.answer))
     # A reference such as "No." has no words with a weight.
-    agreement = (
-        compute_found_share(weights, said) if weights else float(said.words.issuperset(wanted))
-    )
-    lacking = _find_missing_words(weights, said)
-    because = f"it has {agreement:.0%} of what the reference adds to the question"
-    if lacking:
-        because += f"; not {_join_words(lacking)}"
-    if any(map(is_number, lacking)):
-        agreement = min(agreement, MAX_AGREEMENT_WRONG_NUMBER)
+    share = compute_found_share(weights, answer) if weights else float(answer.words >= set(wanted))
+    missing = _find_missing_words(weights, answer)
+    reason = f"it has {share:.0%} of what the reference adds to the question{_list_words(missing)}"
+    if any(map(is_number, missing)):
+        share = min(share, MAX_AGREEMENT_WRONG_NUMBER)
     evidence = _best_sentence(weights, request.answer)
-    denied = _find_contradiction(request)
-    if denied:
-        agreement, evidence = min(agreement, MAX_AGREEMENT_NEGATED), denied
-        because += "; one negates what the other affirms"
-    return LexicalVerdict(
-        level=_nearest_level(criterion, agreement), evidence=evidence, reason=because
-    )
+    if denied := _find_contradiction(request):
+        share, evidence = min(share, MAX_AGREEMENT_NEGATED), denied
+        reason += "; one negates what the other affirms"
+    return _Agreement(share, reason, evidence)
 
 
 def _find_contradiction(request: JudgeRequest) -> str:
@@ -224,37 +222,27 @@ def _find_contradiction(request: JudgeRequest) -> str:
     return ""
 
 
-def _compare_with_context(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
-    """Judge by the share of the answer that is in the context or the request."""
+def _compare_with_context(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the answer that is in the context or the question."""
     given = Lexicon((*split_words(request.context), *split_words(request.input)))
     weights = weigh_words(split_words(request.answer))
-    support = compute_found_share(weights, given)
+    share = compute_found_share(weights, given)
     missing = _find_missing_words(weights, given)
-    because = f"{support:.0%} of what it says is in the context"
-    if missing:
-        because += f"; not {_join_words(missing)}"
+    reason = f"{share:.0%} of what it says is in the context{_list_words(missing)}"
     if any(map(is_number, missing)):
-        support = min(support, MAX_AGREEMENT_NEGATED)
-    answer = split_sentences(request.answer)
-    worst = min(
-        answer, key=lambda sentence: compute_found_share(sentence.weights, given), default=None
-    )
-    return LexicalVerdict(
-        level=_nearest_level(criterion, support),
-        evidence=worst.text if worst else "",
-        reason=because,
-    )
+        share = min(share, MAX_AGREEMENT_NEGATED)
+    sentences = split_sentences(request.answer)
+    worst = min(sentences, key=lambda each: compute_found_share(each.weights, given), default=None)
+    return _Agreement(share, reason, worst.text if worst else "")
 
 
-def _compare_with_question(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
-    """Judge by the share of the question that is in the answer."""
+def _compare_with_question(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the question that is in the answer."""
     weights = weigh_words(split_words(request.input))
     found = compute_found_share(weights, Lexicon(split_words(request.answer)))
-    return LexicalVerdict(
-        level=_nearest_level(criterion, min(1.0, found / FULL_QUESTION_OVERLAP)),
-        evidence=_best_sentence(weights, request.answer),
-        reason=f"it repeats {found:.0%} of the question's words",
-    )
+    reason = f"it repeats {found:.0%} of the question's words"
+    evidence = _best_sentence(weights, request.answer)
+    return _Agreement(min(1.0, found / FULL_QUESTION_OVERLAP), reason, evidence)
 
 
 def _nearest_level(criterion: Criterion, agreement: float) -> Level:
@@ -277,9 +265,11 @@ def _find_missing_words(weights: Mapping[str, float], lexicon: Lexicon) -> list[
     return sorted(lacking, key=lambda word: not is_number(word))
 
 
-def _join_words(words: Sequence[str]) -> str:
+def _list_words(words: Sequence[str]) -> str:
+    if not words:
+        return ""
     more = f" and {len(words) - MAX_LISTED_WORDS} more" if len(words) > MAX_LISTED_WORDS else ""
-    return ", ".join(words[:MAX_LISTED_WORDS]) + more
+    return f"; not {', '.join(words[:MAX_LISTED_WORDS])}{more}"
 
 
 def _first_sentence(answer: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -45,9 +45,10 @@ COMPILERS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class CodeMetric(BuiltIn):
-    """A metric that writes an agent's files into a folder and runs commands there.
+    """A metric that writes an agent's files into a folder and runs a command there.
 
     Args:
+        command: the command.
         of: the part of the output with the files, a mapping of paths to text.
         path: the name of the file for an answer without such a mapping; its content is the longest
             code block in Markdown fences, or all of the answer's text.
@@ -59,7 +60,10 @@ class CodeMetric(BuiltIn):
         env: environment variables that the commands get in addition to PATH.
     """
 
+    shorthand: ClassVar[str] = "command"
+
     environment: RunEnvironment
+    command: tuple[str, ...] | None = None
     of: str = "data.files"
     path: str = ""
     timeout_s: float = 10.0
@@ -73,6 +77,8 @@ class CodeMetric(BuiltIn):
         for name in ("timeout_s", "memory_mb", "processes", "file_mb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name):g} leaves nothing to run with.")
+        if self.command is not None:
+            self.check_command(self.command)
 
     @property
     def waits(self) -> bool:
@@ -104,9 +110,10 @@ class CodeMetric(BuiltIn):
         if SET not in words[0] and resolve_program(words[0], self.environment.environ) is None:
             raise ValueError(f"there is no program {words[0]!r} in PATH. Install it.")
 
-    def sources_in(self, words: Sequence[str]) -> tuple[Path, ...]:
-        """Return the files of the eval set's folder that a command names."""
-        named = (Path(self._fill_set(word)) for word in words if SET in word)
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Files of the eval set's folder that the command names."""
+        named = (Path(self._fill_set(word)) for word in self.command or () if SET in word)
         return tuple(path for path in named if path.is_file())
 
     def _fill_set(self, word: str) -> str:
@@ -176,20 +183,6 @@ class Compiles(CodeMetric):
             and files of other types are skipped.
     """
 
-    shorthand: ClassVar[str] = "command"
-
-    command: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.command is not None:
-            self.check_command(self.command)
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Files of the eval set's folder that the command names."""
-        return self.sources_in(self.command or ())
-
     def _plan(self, files: Mapping[str, str]) -> list[tuple[tuple[str, ...], list[str]]]:
         if self.command and FILES in self.command:
             return [(self.command, list(files))]
@@ -227,18 +220,7 @@ class LintClean(CodeMetric):
         command: the linter, as `[ruff, check, .]` or with `{files}` for the agent's files.
     """
 
-    shorthand: ClassVar[str] = "command"
-
-    command: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_command(self.command)
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Files of the eval set's folder that the command names."""
-        return self.sources_in(self.command)
+    command: tuple[str, ...] = field()
 
     async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the linter once."""

@@ -14,13 +14,9 @@ from evalkit.metrics.usage import Measurement
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
 
 
-def _calls_named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
-    return [call for call in calls if not tool or call.name == tool]
-
-
 @dataclass(frozen=True, kw_only=True)
-class ToolErrorRate(Measurement):
-    """The share of a trial's tool calls that ended in an error; skipped without a call.
+class ToolCallMeasurement(Measurement):
+    """A quantity of a trial's tool calls.
 
     Args:
         tool: only the calls of this tool.
@@ -31,18 +27,38 @@ class ToolErrorRate(Measurement):
     tool: str = ""
 
     def measure(self, output: Output) -> float | str:
-        """Divide the failed calls by all calls."""
-        made = get_tool_calls(output)
-        if made is None:
+        """Measure the calls, if the output says which tools were called."""
+        calls = get_tool_calls(output)
+        if calls is None:
             return NO_TOOL_CALL_DATA
-        calls = _calls_named(made, self.tool)
+        return self.measure_calls(_calls_named(calls, self.tool))
+
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
+        """Return the quantity, or as a text why it is unknown."""
+        raise NotImplementedError
+
+
+def _calls_named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
+    return [call for call in calls if not tool or call.name == tool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolErrorRate(ToolCallMeasurement):
+    """The share of a trial's tool calls that ended in an error; skipped without a call.
+
+    Args:
+        tool: only the calls of this tool.
+    """
+
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
+        """Divide the failed calls by all calls."""
         if not calls:
             return "not called" if self.tool else "no tool was called"
         return sum(call.error is not None for call in calls) / len(calls)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolCallCount(Measurement):
+class ToolCallCount(ToolCallMeasurement):
     """The number of tool calls.
 
     Args:
@@ -50,14 +66,10 @@ class ToolCallCount(Measurement):
     """
 
     unit: ClassVar[str] = "calls"
-    shorthand: ClassVar[str] = "tool"
 
-    tool: str = ""
-
-    def measure(self, output: Output) -> float | str:
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float:
         """Count the calls."""
-        calls = get_tool_calls(output)
-        return NO_TOOL_CALL_DATA if calls is None else len(_calls_named(calls, self.tool))
+        return len(calls)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +152,7 @@ class StepLatency(Measurement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loops(Measurement):
+class Loops(ToolCallMeasurement):
     """The number of tool calls that repeat an earlier one of the trial with equal arguments.
 
     Up to `retries` times, a call is not a repeat when the equal call before it failed: retrying a
@@ -155,20 +167,16 @@ class Loops(Measurement):
     shorthand: ClassVar[str] = "retries"
 
     retries: float = 2
-    tool: str = ""
 
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries:g} is negative.")
 
-    def measure(self, output: Output) -> float | str:
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float:
         """Count the repeats."""
-        calls = get_tool_calls(output)
-        if calls is None:
-            return NO_TOOL_CALL_DATA
         failures: dict[str, int] = {}
         repeats = 0
-        for call in _calls_named(calls, self.tool):
+        for call in calls:
             key = json.dumps([call.name, parse_call_arguments(call.arguments)], sort_keys=True)
             # After a success, or too many failures, every further equal call is a repeat.
             if key in failures and not 0 < failures[key] <= self.retries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -43,9 +43,7 @@ class TestsPassed(CodeMetric):
 
     __test__: ClassVar[bool] = False  # pytest would take it for a test class
 
-    shorthand: ClassVar[str] = "command"
-
-    command: tuple[str, ...]
+    command: tuple[str, ...] = field()
     folder: str = ""
     hidden: str = ""
     expected: str = "tests"
@@ -56,7 +54,6 @@ class TestsPassed(CodeMetric):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_pass_mark(self.pass_at)
-        self.check_command(self.command)
         for name in ("folder", "hidden"):
             template = getattr(self, name)
             if template and not self._fixed_folder(template).is_dir():
@@ -82,7 +79,7 @@ class TestsPassed(CodeMetric):
             self._fixed_folder(template) for template in (self.folder, self.hidden) if template
         ]
         copied = [path for folder in fixed for path in list_files(folder)]
-        return (*self.sources_in(self.command), *copied)
+        return (*super().sources, *copied)
 
     def _label_tests(self, case: Case) -> Json:
         tests = find_value(case.expected, self.expected) if self.expected else None
