@@ -80,6 +80,12 @@ def quote_value(value: Json) -> str:
     return text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…"
 
 
+def describe_mismatch(expected: Json, got: Json) -> str:
+    """Return two unequal values in words; `got` may be ABSENT."""
+    shown = "nothing" if got is ABSENT else quote_value(got)
+    return f"expected {quote_value(expected)}, got {shown}"
+
+
 def enumerate_values(values: Sequence[Json]) -> str:
     """Return values quoted and separated by commas; of many, only the first ones."""
     shown = ", ".join(quote_value(value) for value in values[:_MAX_LISTED])

@@ -41,7 +41,7 @@ class ChatModel(Protocol):
 
 
 async def ask_judge(chat: ChatModel, request: JudgeRequest, nonce: str) -> JudgeVote:
-    """Have a model judge one answer; after an invalid reply, tell it why and ask once more."""
+    """Have a model judge one answer; after an invalid reply, say why and ask once more."""
     messages = list(build_messages(request, nonce))
     schema = build_reply_schema(request)
     total = JudgeVote()

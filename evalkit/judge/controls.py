@@ -51,6 +51,7 @@ def list_controls(rubric: Rubric) -> tuple[tuple[Control, JudgeRequest], ...]:
     rubric = choose_control_rubric(rubric)
     controls = list(rubric.controls)
     first_bad = next((control for control in controls if not control.passes), None)
+    # One bad answer is enough: every attack takes a call.
     if first_bad is not None:
         controls += _build_attack_controls(first_bad, rubric)
     return tuple((control, JudgeRequest.of(rubric, control)) for control in controls)

@@ -57,6 +57,7 @@ def build_messages(request: JudgeRequest, nonce: str) -> tuple[Message, ...]:
     parts += [
         _describe_criterion(key, criterion) for key, criterion in key_criteria(request).items()
     ]
+    # JSON in ASCII also shows invisible characters, as escapes.
     material = json.dumps(_build_material(request), indent=1)
     fenced = f"BEGIN {nonce}\n{material}\nEND {nonce}"
     return (
@@ -96,30 +97,23 @@ def _describe_criterion(key: str, criterion: Criterion) -> str:
 
 def build_reply_schema(request: JudgeRequest) -> Json:
     """Return the JSON Schema of a reply, within the limits of strict structured output."""
+    text = {"type": "string"}
     verdicts = {
-        key: {
-            "type": "object",
-            "properties": {
-                "evidence": {"type": "string"},
-                "explanation": {"type": "string"},
-                "level": {"type": "string", "enum": [level.name for level in criterion.levels]},
-            },
-            "required": ["evidence", "explanation", "level"],
-            "additionalProperties": False,
-        }
+        key: _object_schema(
+            # In this order, so that the model looks for evidence before it decides.
+            evidence=text,
+            explanation=text,
+            level={"type": "string", "enum": [level.name for level in criterion.levels]},
+        )
         for key, criterion in key_criteria(request).items()
     }
+    return _object_schema(nonce=text, verdicts=_object_schema(**verdicts))
+
+
+def _object_schema(**properties: Json) -> Json:
     return {
         "type": "object",
-        "properties": {
-            "nonce": {"type": "string"},
-            "verdicts": {
-                "type": "object",
-                "properties": verdicts,
-                "required": list(verdicts),
-                "additionalProperties": False,
-            },
-        },
-        "required": ["nonce", "verdicts"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }

@@ -81,20 +81,16 @@ class VoteSource:
             vote,
             problem=redact(vote.problem),
             verdicts=tuple(
-                replace(
-                    verdict,
-                    evidence=redact(verdict.evidence),
-                    explanation=redact(verdict.explanation),
-                )
-                for verdict in vote.verdicts
+                replace(each, evidence=redact(each.evidence), explanation=redact(each.explanation))
+                for each in vote.verdicts
             ),
             exchanges=tuple(
                 JudgeExchange(
-                    asked=redact(exchange.asked),
-                    answered=redact(exchange.answered),
-                    problem=redact(exchange.problem),
+                    asked=redact(each.asked),
+                    answered=redact(each.answered),
+                    problem=redact(each.problem),
                 )
-                for exchange in vote.exchanges
+                for each in vote.exchanges
             ),
         )
 

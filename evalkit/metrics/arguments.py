@@ -116,17 +116,15 @@ def _convert(value: Json, hint: Any, environment: RunEnvironment) -> object:
 
 
 def _convert_union(value: Json, hint: Any, environment: RunEnvironment) -> object:
-    *others, last = (option for option in get_args(hint) if option is not NoneType)
-    for option in others:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    for option in options:
         try:
             return _convert(value, option, environment)
         except InvalidArgument:
-            continue
-    try:
-        return _convert(value, last, environment)
-    except InvalidArgument as invalid:
-        # With one option the item at fault is known; with several, only that none of them fits.
-        raise InvalidArgument(value, hint) if others else invalid from None
+            # With one option the item at fault is known; with several, only that none of them fits.
+            if len(options) == 1:
+                raise
+    raise InvalidArgument(value, hint)
 
 
 def _convert_items(value: Json, hint: Any, environment: RunEnvironment) -> tuple[object, ...]:

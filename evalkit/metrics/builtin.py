@@ -21,9 +21,9 @@ def failed_score(explanation: str) -> Score:
 
 
 def text_of(value: Json) -> str | None:
-    """Return the one text that a label stands for, or None.
+    """Return a label as one text, or None.
 
-    A decimal stands for none: YAML reads `1.50` as 1.5, so how it was written is unknown.
+    A decimal has no text: YAML reads `1.50` as 1.5, so how it was written is unknown.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -33,7 +33,7 @@ def text_of(value: Json) -> str | None:
 
 
 def texts_of(value: Json) -> tuple[str, ...] | None:
-    """Return the texts that a label or a list of labels stands for; None if one is not a text."""
+    """Return a label or a list of labels as texts; None if one is not a text."""
     values = value if isinstance(value, list | tuple) else (value,)
     texts = tuple(text for each in values if (text := text_of(each)) is not None)
     return texts if len(texts) == len(values) else None
@@ -164,6 +164,7 @@ class AnswerMetric(BuiltIn):
     def answer_text(self, output: Output) -> str | None:
         """Return the part of the output to score as text; None if it is absent, a list or a mapping."""
         value = self.answer(output)
+        # An output holds the float itself, so its repr is exact; YAML may have shortened a label.
         return repr(value) if isinstance(value, float) else text_of(value)
 
     def score_missing(self, output: Output) -> Score:

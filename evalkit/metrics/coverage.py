@@ -9,7 +9,7 @@ from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
 from evalkit.core.trial import Score
 from evalkit.core.values import enumerate_values
-from evalkit.metrics.builtin import TextMetric, check_pass_mark, texts_of
+from evalkit.metrics.builtin import PASSED, TextMetric, check_pass_mark, texts_of
 from evalkit.metrics.normalize import WORD_NORMALIZATIONS, Normalization, contains_phrase, normalize
 from evalkit.metrics.text_match import problem_with_texts
 
@@ -62,11 +62,9 @@ class Coverage(TextMetric):
             for texts in facts
             if not any(contains_phrase(plain, normalize(text, self.normalize)) for text in texts)
         ]
+        if not missing:
+            return PASSED
         stated = len(facts) - len(missing)
         share = stated / len(facts)
-        explanation = (
-            f"states {stated} of {len(facts)} facts; missing: {enumerate_values(missing)}"
-            if missing
-            else ""
-        )
+        explanation = f"states {stated} of {len(facts)} facts; missing: {enumerate_values(missing)}"
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)

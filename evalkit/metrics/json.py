@@ -15,7 +15,7 @@ from evalkit.core.literals import Json
 from evalkit.core.markdown_fence import read_single_block
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
 from evalkit.core.trial import Output, Score
-from evalkit.core.values import ABSENT, find_value, is_same_json, quote_value
+from evalkit.core.values import ABSENT, describe_mismatch, find_value, is_same_json, quote_value
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ class JsonMatch(AnswerMetric):
             wanted, got = find_value(label, path), find_value(value, path)
             if not is_same_json(wanted, got):
                 at = f"{path}: " if path else ""
-                found = "nothing" if got is ABSENT else quote_value(got)
-                return failed_score(f"{at}expected {quote_value(wanted)}, got {found}")
+                return failed_score(f"{at}{describe_mismatch(wanted, got)}")
         return PASSED
 
 

@@ -16,7 +16,7 @@ from evalkit.core.values import ABSENT, describe_kind, quote_value
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
 
 MAX_NUMBER_DIGITS = 308
-"""Digits before the decimal point, as in the largest float; nobody states a larger quantity."""
+"""Digits before the decimal point, as in the largest float; no answer states a larger quantity."""
 
 # What may separate groups of three digits: comma or point, apostrophes, and the no-break, narrow
 # no-break and thin spaces. A plain space may only where the comma is the decimal mark.
@@ -118,6 +118,7 @@ class Numeric(AnswerMetric):
                 f"one number is needed, and the answer has {len(numbers)}: {several}"
             )
         got = numbers[0] if self.pick == "first" else numbers[-1]
+        # `problem_with_label` has made sure that there is exactly one.
         [wanted] = self._numbers_in(self.expected_value(case))
         allowed = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(wanted))
         if abs(got - wanted) <= allowed:

@@ -12,10 +12,10 @@ from evalkit.core.trial import Output, Score
 from evalkit.core.values import (
     ABSENT,
     describe_kind,
+    describe_mismatch,
     enumerate_values,
     find_value,
     is_same_json,
-    quote_value,
 )
 from evalkit.metrics.builtin import PASSED, AnswerMetric, BuiltIn, check_pass_mark, failed_score
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
@@ -59,15 +59,13 @@ class TaskCompletion(AnswerMetric):
             return failed_score(f"the output's {self.of} is {describe_kind(state)}, not a state")
         wanted = self.expected_value(case)
         wrong = [path for path, value in wanted.items() if not _is_at(state, path, value)]
+        if not wrong:
+            return PASSED
         share = 1 - len(wrong) / len(wanted)
-        explanation = ""
-        if wrong:
-            found = find_value(state, wrong[0])
-            got = "nothing" if found is ABSENT else quote_value(found)
-            explanation = (
-                f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
-                f"{wrong[0]}: expected {quote_value(wanted[wrong[0]])}, got {got}"
-            )
+        explanation = (
+            f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
+            f"{wrong[0]}: {describe_mismatch(wanted[wrong[0]], find_value(state, wrong[0]))}"
+        )
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)
 
 

@@ -82,10 +82,8 @@ class RubricScorer(Scorer):
     spec: MetricSpec
     rubric: Rubric
     panel: JudgePanel
+    arguments: RubricArguments
     checks: Mapping[str, Scorer] = field(default_factory=dict)
-    of: str = "text"
-    reference: str = ""
-    context: str = "case.metadata.context"
     shown_needs: tuple[RubricInput, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
 
@@ -93,11 +91,13 @@ class RubricScorer(Scorer):
     def info(self) -> MetricInfo:
         """What a run stores; scores are comparable only for the same rubric and the same judge."""
         checked = [(name, scorer.info.digest) for name, scorer in self.checks.items()]
-        places = [self.of, self.reference, self.context]
+        where = self.arguments
         info = MetricInfo(
             name=self.spec.name,
             higher_is_better=self.rubric.higher_is_better,
-            digest=digest(["rubric", self.rubric.digest, checked, places]),
+            digest=digest(
+                ["rubric", self.rubric.digest, checked, [where.of, where.reference, where.context]]
+            ),
         )
         if not self.rubric.judged_criteria:
             return info
@@ -112,10 +112,11 @@ class RubricScorer(Scorer):
     @property
     def needs(self) -> str:
         """What the rubric needs, and where it was looked for."""
-        label = f"expected.{self.reference}" if self.reference else "expected"
+        reference = self.arguments.reference
+        label = f"expected.{reference}" if reference else "expected"
         places = {
             "reference": f"a reference, looked for in `{label}`",
-            "context": f"a context, looked for in `{self.context}`",
+            "context": f"a context, looked for in `{self.arguments.context}`",
         }
         wanted = " and ".join(places[need] for need in self.rubric.needs)
         return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
@@ -124,13 +125,11 @@ class RubricScorer(Scorer):
         """Return whether the case has what the rubric needs."""
         if self._lacks_reference(case):
             # A mapping may hold the reference; `problem_with` asks which part it is.
-            return not self.reference and isinstance(case.expected, Mapping) and bool(case.expected)
-        is_in_case = self.context.startswith("case.")
-        return (
-            "context" not in self.rubric.needs
-            or not is_in_case
-            or bool(self._find_context(case, None))
-        )
+            is_mapping = isinstance(case.expected, Mapping) and bool(case.expected)
+            return is_mapping and not self.arguments.reference
+        if "context" not in self.rubric.needs or self.arguments.context.startswith("output."):
+            return True
+        return bool(self._find_context(case, None))
 
     def problem_with(self, case: Case) -> str | None:
         """Return why the label has no reference, or why a check cannot use it."""
@@ -190,10 +189,12 @@ class RubricScorer(Scorer):
         """Return the request to a judge, and the reason if it cannot be judged, else an empty text."""
         context = self._find_context(case, output)
         if "context" in self.rubric.needs and not context:
-            return JudgeRequest(criteria=(), answer=""), f"there is no {self.context} to judge by"
+            return JudgeRequest(
+                criteria=(), answer=""
+            ), f"there is no {self.arguments.context} to judge by"
         request = JudgeRequest(
             criteria=self.rubric.judged_criteria,
-            answer=_as_text(find_value(output, self.of)),
+            answer=_as_text(find_value(output, self.arguments.of)),
             input=input_of(case),
             reference=self._find_reference(case) if "reference" in self.shown_needs else "",
             context=context if "context" in self.shown_needs else "",
@@ -202,7 +203,7 @@ class RubricScorer(Scorer):
         return request, ""
 
     def _find_reference(self, case: Case) -> str:
-        path = self.reference
+        path = self.arguments.reference
         if not path and isinstance(case.expected, Mapping):
             path = ANSWER
         return _as_text(find_value(case.expected, path))
@@ -211,7 +212,7 @@ class RubricScorer(Scorer):
         return "reference" in self.rubric.needs and not self._find_reference(case)
 
     def _find_context(self, case: Case, output: Output | None) -> str:
-        side, _, path = self.context.partition(".")
+        side, _, path = self.arguments.context.partition(".")
         return _as_text(find_value(case if side == "case" else output, path))
 
 

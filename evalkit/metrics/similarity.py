@@ -78,10 +78,7 @@ class Similarity(TextMetric):
                     f"with one of {len(other)}."
                 )
             value = max(value, compute_similarity(plain, other, self.method))
-        passed = value >= self.pass_at
-        explanation = (
-            ""
-            if passed
-            else f"similarity {value:.2f}, {self.pass_at:g} needed: {quote_value(answer)}"
-        )
-        return Score(value=value, passed=passed, explanation=explanation)
+        if value >= self.pass_at:
+            return Score(value=value, passed=True)
+        explanation = f"similarity {value:.2f}, {self.pass_at:g} needed: {quote_value(answer)}"
+        return Score(value=value, passed=False, explanation=explanation)

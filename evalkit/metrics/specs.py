@@ -88,25 +88,39 @@ def open_rubric(
 ) -> RubricScorer | None:
     """Open a rubric, or the criteria of a case; return None if something was added to `problems`."""
     known = len(problems)
-    open_kind = _open_criteria if spec.ref == CRITERIA else _open_file
-    scorer = open_kind(spec, environment, panel, problems)
-    if scorer is None:
+    source = _read_rubric(spec, environment, problems)
+    if source is None:
         return None
-    if scorer.rubric.judged_criteria and not panel.has_judge:
+    rubric, arguments = source
+    is_file = spec.ref == RUBRIC
+    scorer = RubricScorer(
+        spec=spec,
+        rubric=rubric,
+        panel=panel,
+        arguments=arguments,
+        checks=_open_checks(
+            rubric,
+            Location(path=rubric.path) if is_file else spec.where,
+            replace(environment, set_folder=arguments.file.parent) if is_file else environment,
+            problems,
+        ),
+        # Without a file to say what its criteria need, a case shows the judge all that it has.
+        shown_needs=rubric.needs if is_file else NEEDS,
+    )
+    if rubric.judged_criteria and not panel.has_judge:
         message = (
             f"{spec.name}: a rubric needs a judge, and the set names none. Add "
             "`judge: lexical` or `judge: {openai: {model: gpt-4o-mini}}` to the set."
         )
         problems.append(Problem(message=message, where=spec.where))
-    if scorer.rubric.require_calibration is not None:
-        path = find_calibration_path(Path(scorer.rubric.path))
-        calibrations, found = load_calibrations(path)
+    if rubric.require_calibration is not None:
+        calibrations, found = load_calibrations(find_calibration_path(Path(rubric.path)))
         problems += found
         scorer = replace(scorer, calibrations=calibrations)
-    anchors = _load_anchors(scorer.rubric, environment.root, problems)
+    anchors = _load_anchors(rubric, environment.root, problems)
     if len(problems) > known:
         return None
-    panel.register_rubric(spec.name, scorer.rubric, anchors)
+    panel.register_rubric(spec.name, rubric, anchors)
     return scorer
 
 
@@ -139,23 +153,14 @@ def _load_anchors(
     return group_labels(rubric, labels)
 
 
-def _open_criteria(
-    spec: MetricSpec, environment: RunEnvironment, panel: Panel, problems: list[Problem]
-) -> RubricScorer:
-    criteria = msgspec.convert(spec.args[CRITERIA], tuple[Criterion, ...])
-    rubric = Rubric(name=spec.name, path=spec.where.path, criteria=criteria)
-    return RubricScorer(
-        spec=spec,
-        rubric=replace(rubric, digest=digest_rubric(rubric)),
-        panel=panel,
-        shown_needs=NEEDS,
-        checks=_open_checks(rubric, spec.where, environment, problems),
-    )
-
-
-def _open_file(
-    spec: MetricSpec, environment: RunEnvironment, panel: Panel, problems: list[Problem]
-) -> RubricScorer | None:
+def _read_rubric(
+    spec: MetricSpec, environment: RunEnvironment, problems: list[Problem]
+) -> tuple[Rubric, RubricArguments] | None:
+    if spec.ref == CRITERIA:
+        criteria = msgspec.convert(spec.args[CRITERIA], tuple[Criterion, ...])
+        rubric = Rubric(name=spec.name, path=spec.where.path, criteria=criteria)
+        rubric = replace(rubric, digest=digest_rubric(rubric))
+        return rubric, RubricArguments(file=Path(rubric.path))
     if not spec.args:
         message = "rubric: it names no file. Write `- rubric: rubrics/helpfulness.yaml`."
         problems.append(Problem(message=message, where=spec.where))
@@ -163,23 +168,11 @@ def _open_file(
     arguments = bind_arguments(RubricArguments, spec, environment, problems)
     if arguments is None:
         return None
-    rubric, found = read_partial_rubric(arguments.file)
+    read, found = read_partial_rubric(arguments.file)
     located = (_locate_problem(problem, arguments.file, spec) for problem in found)
     # Several metrics may name one file, whose problems are reported once.
     problems += [problem for problem in located if problem not in problems]
-    if rubric is None:
-        return None
-    nearby = replace(environment, set_folder=arguments.file.parent)
-    return RubricScorer(
-        spec=spec,
-        rubric=rubric,
-        panel=panel,
-        checks=_open_checks(rubric, Location(path=rubric.path), nearby, problems),
-        of=arguments.of,
-        reference=arguments.reference,
-        context=arguments.context,
-        shown_needs=rubric.needs,
-    )
+    return None if read is None else (read, arguments)
 
 
 def _locate_problem(problem: Problem, file: Path, spec: MetricSpec) -> Problem:

@@ -32,6 +32,7 @@ def read_junit(data: bytes) -> TestCounts:
 
     if len(data) > MAX_XML_BYTES:
         raise ValueError(f"it is larger than {MAX_XML_BYTES:,} bytes")
+    # Nested entities of a few bytes can expand to gigabytes.
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise ValueError("it declares entities, which no test report needs")
     try:
@@ -53,9 +54,9 @@ def read_junit(data: bytes) -> TestCounts:
 def read_summary(printed: str) -> TestCounts | None:
     """Return the counts in the last line that has some, such as `3 passed, 1 failed in 0.1s`, or None."""
     for line in reversed(printed.splitlines()[-_MAX_SUMMARY_LINES:]):
-        counts = {
-            word.rstrip("s"): int(number) for number, word in _COUNT_PATTERN.findall(line[-500:])
-        }
+        # Summaries are short; the limit bounds the search in lines that are not.
+        found = _COUNT_PATTERN.findall(line[-500:])
+        counts = {word.rstrip("s"): int(number) for number, word in found}
         if counts:
             passed = counts.get("passed", 0) + counts.get("xpassed", 0)
             return TestCounts(

@@ -13,7 +13,13 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Score
-from evalkit.core.values import ABSENT, describe_kind, enumerate_values, is_same_json, quote_value
+from evalkit.core.values import (
+    ABSENT,
+    describe_kind,
+    describe_mismatch,
+    enumerate_values,
+    is_same_json,
+)
 from evalkit.metrics.arguments import SHORTHAND, bind_arguments
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score, texts_of
 from evalkit.metrics.entry_points import suggest_name
@@ -95,17 +101,12 @@ def _compare_by(metric: AnswerMetric, wanted: Json, made: Json) -> str:
             continue
         score = metric.score(case, Output(data=got))
         if isinstance(score, Score) and score.passed is not True:
-            return f"{key}: {score.explanation or _describe_mismatch(value, got)}"
+            return f"{key}: {score.explanation or describe_mismatch(value, got)}"
     return ""
 
 
 def _compare_value(key: str, wanted: Json, made: Json) -> str:
-    return "" if is_same_json(wanted, made) else f"{key}: {_describe_mismatch(wanted, made)}"
-
-
-def _describe_mismatch(wanted: Json, made: Json) -> str:
-    got = "nothing" if made is ABSENT else quote_value(made)
-    return f"expected {quote_value(wanted)}, got {got}"
+    return "" if is_same_json(wanted, made) else f"{key}: {describe_mismatch(wanted, made)}"
 
 
 PLAIN_COMPARERS: Mapping[str, CompareArguments] = {
