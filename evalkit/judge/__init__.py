@@ -2,7 +2,6 @@
 
 __all__ = [
     "anchors",
-    "controls",
     "empty_answer",
     "judge",
     "lexical",

@@ -1,4 +1,4 @@
-"""Judged runs through the command line: rubrics, checks, a case's criteria, controls, judges edited."""
+"""Judged runs on the command line: rubrics, checks, a case's criteria, controls, changed judges."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_judged_run_from_end_to_end(judged: Project) -> None:
     assert levels(whole) == {"states": "all", "brief": "passed"}
     by = {each["criterion"]: each.get("by", "judge") for each in whole["judgement"]["verdicts"]}
     assert by == {"states": "judge", "brief": "check"}
-    # The reference of a mapping is its `answer`: nothing of `topic` is asked for.
+    # The reference of a mapping is its `answer`; `topic` is not part of it.
     assert found["own", "right"]["value"] == 1.0
     assert levels(found["own", "criteria"]) == {"sorry": "yes", "names the days": "passed"}
     # Less is better, so that 0 passes.
@@ -221,7 +221,7 @@ def test_editing_a_rubric_has_the_baseline_judged_again_and_the_file_left_alone(
     assert again.code == 0, again
     assert "right: not judged like this in the baseline" in again.err
     assert path.read_text() == before
-    # What no judge is asked and no score counts, such as another control, is no reason.
+    # A change that no judge sees and no score counts, such as another control, is no reason.
     edit(judged, "rubrics/right.yaml", "value: 0.4", "value: 0.5")
     edit(judged, "rubrics/right.yaml", "It takes 9 weeks.", "It takes 8 weeks.")
     assert "judged again" not in judged.evalkit("run", "days.yaml").err

@@ -1,4 +1,4 @@
-"""The judge without a model reads numbers, no's and examples, holds every shipped control, and says so."""
+"""The lexical judge: numbers, negations, examples, and every shipped control."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def states(answer: str, reference: str, asked: str = "") -> str:
     ).level
 
 
-# Held to account as any judge is
+# Controls
 
 
 @pytest.mark.parametrize("path", RUBRICS, ids=lambda path: path.stem)
@@ -106,7 +106,7 @@ def test_it_takes_no_arguments() -> None:
     ]
 
 
-# What it can read
+# What it recognizes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Built-in metrics: what they pass and fail, what they refuse, and laws their scores obey."""
+"""Built-in metrics: what passes and fails, which arguments and labels are refused, laws of scores."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from evalkit.metrics.specs import open_scorers
 NOWHERE = Path("/nonexistent")
 
 NEEDED = {"lint_clean": {"command": ["python"]}, "tests_passed": {"command": ["python"]}}
-"""Arguments without which a metric is none."""
+"""The required arguments of metrics that have some."""
 
 law = settings(deadline=None)
-"""For property tests: how long one example takes is the machine's business."""
+"""Settings of property tests: a slow machine must not fail an example."""
 
 
 def metric_spec(ref: str, args: Mapping[str, Json] | None = None, **more: Any) -> MetricSpec:
@@ -51,7 +51,7 @@ def metric_spec(ref: str, args: Mapping[str, Json] | None = None, **more: Any) -
 
 
 def open_all(*specs: MetricSpec, folder: Path = NOWHERE) -> list[Scorer]:
-    """Built-in metrics hold nothing open, so that they can be used after they are closed."""
+    """Open scorers; built-in metrics need no closing, so they can be used after the context."""
 
     async def opened() -> list[Scorer]:
         surroundings = RunEnvironment(root=folder, set_folder=folder, environ={})
@@ -276,7 +276,7 @@ def test_similarity_is_one_minus_the_edits_per_letter() -> None:
     assert score("similarity", {}, "abcd", "abce").value == 1 - 2 / 8
 
 
-# --- normalisation ------------------------------------------------------------------------------
+# --- normalization ------------------------------------------------------------------------------
 
 COLUMNS: tuple[tuple[Normalization, ...], ...] = (
     (),
@@ -449,7 +449,7 @@ json_values = st.recursive(
 @law
 def test_json_values_are_the_same_when_their_canonical_text_is(one: Json, other: Json) -> None:
     def canonical(value: Json) -> str:
-        # One spelling for the one kind of number JSON has.
+        # JSON has one kind of number, so 1 and 1.0 are written alike here.
         text = json.dumps(value, sort_keys=True)
         return json.dumps(json.loads(text, parse_int=_as_number, parse_float=_as_number))
 
@@ -469,7 +469,7 @@ def _as_number(text: str) -> str:
 # --- trouble ------------------------------------------------------------------------------------
 
 ENDLESS = "(a|aa)+$"
-"""On 60 letters that something else follows, as many steps as the 60th Fibonacci number."""
+"""Takes as many steps on 60 letters and another character as the 60th Fibonacci number."""
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ ENDLESS = "(a|aa)+$"
 def test_a_pattern_that_never_ends_is_a_metric_error_within_a_second(
     pattern: str, text: str
 ) -> None:
-    # Of processor time, which the deadline is in too: a busy machine must not fail this.
+    # Processor time, as in the deadline: a busy machine must not fail this.
     started = time.process_time()
     scored = score("regex", {"": pattern}, None, text)
     assert time.process_time() - started < 1.5
@@ -747,7 +747,7 @@ def test_a_schema_may_stand_in_a_file_beside_the_set(tmp_path: Path) -> None:
     assert run_score(scorer, labelled(None), Output(text="{}")).passed is False
 
 
-# --- what a run keeps about a metric ------------------------------------------------------------
+# --- what a run stores about a metric ------------------------------------------------------------
 
 
 def test_a_digest_covers_what_can_change_a_score_and_nothing_else() -> None:

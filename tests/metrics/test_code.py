@@ -1,4 +1,4 @@
-"""Metrics that run commands on an agent's files: what they find, what bounds them, what they leave."""
+"""Metrics that run commands on an agent's files: scores, limits, and the files they leave behind."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ QUICK = {"": PYTEST, "env": ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]}
 
 @pytest.fixture(autouse=True)
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the metrics make is made here, so that what they leave is found."""
+    """Put temporary files of the metrics here, so that a test finds those left behind."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    # Pytest starts several times as fast without this project's plugins.
+    # Without this project's plugins pytest starts several times faster.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
@@ -80,7 +80,7 @@ def judge(
     return scored
 
 
-# --- what an agent hands over -------------------------------------------------------------------
+# --- what an agent returns -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Metric plugins by file, by module and by entry point, and everything they may do wrong."""
+"""Metric plugins by file, module and entry point, and everything they may do wrong."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Bench:
         return asyncio.run(scored())
 
     def score_source(self, source: str, args: Mapping[str, Json] | None = None) -> Score:
-        """One score by the plugin `metric` of a file with this source."""
+        """Score once with the plugin `metric` of a file with this source."""
         self.write("plugin.py", source)
         [(_, score)] = self.score(plugin("./plugin.py:metric", args))
         return score
 
     def score_bodies(self, bodies: Sequence[str]) -> list[Score]:
-        """What comes of each function body, all at once in one plugin."""
+        """Return the score of each function body, all called at once in one plugin."""
         self.write("plugin.py", OBEDIENT)
         spec = plugin("./plugin.py:metric")
 
@@ -93,7 +93,7 @@ def plugin(ref: str, args: Mapping[str, Json] | None = None, name: str = "") -> 
 
 
 def install(site: Path, distribution: str, entries: Sequence[str], source: str = "") -> None:
-    """Lay out a distribution as an installer would: a module of its name, and its metadata."""
+    """Write a distribution as an installer does: a module of its name, and its metadata."""
     module = distribution.replace("-", "_")
     site.mkdir(exist_ok=True)
     (site / f"{module}.py").write_text(dedent(source))
@@ -228,7 +228,7 @@ def test_the_digest_of_a_plugin_covers_its_code_and_arguments_and_not_where_it_i
     assert len(set(digests)) == 4
 
 
-# --- what comes of what a plugin returns --------------------------------------------------------
+# --- scores of what a plugin returns --------------------------------------------------------
 
 RETURNED = [
     ("True", 1.0, True),
@@ -283,7 +283,7 @@ OBEDIENT = """
         exec("def body():\\n    " + case.input, namespace)
         return namespace["body"]()
 """
-"""A plugin that does what the case says, so that one process serves a whole table."""
+"""A plugin that does what the case says, so that one process is enough for all parameters."""
 
 
 def test_what_a_plugin_returns_becomes_a_score_by_one_rule(bench: Bench) -> None:
