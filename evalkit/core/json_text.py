@@ -60,6 +60,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _refuse_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    # By default json keeps the last of several equal keys, without a warning.
     members = dict(pairs)
     if len(members) < len(pairs):
         keys = [key for key, _ in pairs]

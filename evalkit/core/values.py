@@ -50,6 +50,7 @@ def _take_step(value: Json, step: str) -> Json:
 
 def is_same_json(one: Json, other: Json) -> bool:
     """Return whether two values are equal as JSON: 1 and 1.0 are, true and 1 are not."""
+    # In Python True == 1.
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, Mapping) and isinstance(other, Mapping):

@@ -72,6 +72,7 @@ async def ask_judge(chat: ChatModel, request: JudgeRequest, nonce: str) -> Judge
                 exchanges=(*total.exchanges, exchange),
             )
             asked = RETRY_PROMPT.format(problem=reason, nonce=nonce)
+            # The model sees its own reply, so that it can correct it.
             messages += [
                 Message(role="assistant", content=answered),
                 Message(role="user", content=asked),

@@ -158,6 +158,7 @@ def _match_example(criterion: Criterion, request: JudgeRequest) -> LexicalVerdic
         if level is None or not _is_example_applicable(example, request):
             continue
         if split_words(example.answer) == plain:
+            # Nothing can be more similar, so the other examples do not matter.
             reason = f"it equals the example of level {level.name}, word for word"
             return LexicalVerdict(level, reason, _first_sentence(request.answer))
         if level.name == criterion.otherwise:
@@ -248,6 +249,7 @@ def _compare_with_question(request: JudgeRequest) -> _Agreement:
 def _nearest_level(criterion: Criterion, agreement: float) -> Level:
     """Return the level with the nearest value, of two the lower; 0 is the lowest level, 1 the highest."""
     values = [level.value for level in criterion.levels]
+    # Rounded below, so that floating-point noise does not decide between two levels.
     aim = min(values) + agreement * (max(values) - min(values))
     return min(criterion.levels, key=lambda level: (round(abs(level.value - aim), 9), level.value))
 

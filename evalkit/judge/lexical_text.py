@@ -112,6 +112,7 @@ def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str,
     lexicon = Lexicon(known)
     weights = {}
     for word in words:
+        # Negations are compared separately, by `is_negated`.
         if is_negation(word):
             continue
         if lexicon.has(word):
@@ -132,6 +133,7 @@ class Lexicon:
         self._by_start: dict[str, list[str]] = {}
         self._by_letter: dict[str, list[str]] = {}
         for word in self.words:
+            # Shorter words are too often similar by chance, and similar numbers are different numbers.
             if len(word) >= 4 and not is_number(word):
                 self._by_start.setdefault(word[:4], []).append(word)
                 self._by_letter.setdefault(word[0], []).append(word)

@@ -127,6 +127,7 @@ class Panel:
             )
             if not _is_lost_to_down_judge(judge, votes):
                 return tuple(votes)
+        # Every judge is down.
         return (_build_judge_down_vote(self.active_judge),)
 
     async def _get_vote(self, metric: str, position: int, request: JudgeRequest) -> JudgeVote:
@@ -144,6 +145,7 @@ class Panel:
 
         `stored` are the judgments made before the run was resumed; their judges are checked too.
         """
+        # Judgments made by checks alone have no digest.
         given = {each.digest: each for each in stored if each.digest}
         for position, judge in enumerate(self._judges):
             has_judged = self._votes.has_served(judge) or judge.digest in given

@@ -84,6 +84,7 @@ def _read_object(text: str) -> Mapping[str, Json]:
     body = block.content.strip() if block and is_json_block else text
     if not body.startswith("{"):
         begin = body[:_MAX_QUOTED_CHARS]
+        # Some endpoints report an error as the text of a reply.
         if is_context_length_error(body[:_MAX_ERROR_CHARS]):
             raise UnusableReply("context_length", f"it is an error about length: {begin!r}.")
         raise UnusableReply("prose", f"it is no JSON object but begins {begin!r}.")
@@ -138,4 +139,5 @@ def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> Cr
 
 
 def _normalize_text(text: str) -> str:
+    # Models often change blanks, quotation marks and case when they copy evidence.
     return _BLANKS.sub(" ", text).strip(" \"'“”‘’….").casefold()

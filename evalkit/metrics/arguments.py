@@ -55,6 +55,7 @@ def bind_arguments(
     A file that an argument names is relative to the eval set's folder and inside the project root.
     """
     found: list[str] = []
+    # Annotations are strings in modules with `from __future__ import annotations`.
     hints = get_type_hints(metric)
     known = [field.name for field in fields(metric) if hints[field.name] is not RunEnvironment]
     values: dict[str, Any] = {

@@ -81,6 +81,7 @@ class BuiltInScorer(Scorer):
     async def score(self, case: Case, output: Output) -> Score:
         """Score on the event loop, or in a thread if the output is large."""
         try:
+            # A large output would hold up the agents that share the event loop.
             score = (
                 self.metric.score(case, output)
                 if _is_small(output)

@@ -27,6 +27,7 @@ FILE, FILES, SET = "{file}", "{files}", "{set}"
 OUTPUT_TAIL_CHARS = 400
 """Characters of a command's output that explain a score: the end, where errors usually are."""
 
+# These commands only parse, where a language has such a command; `go build` would need a module.
 COMPILERS: Mapping[str, tuple[str, ...]] = {
     ".py": ("python", "-m", "py_compile", FILE),
     ".js": ("node", "--check", FILE),

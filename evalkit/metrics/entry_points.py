@@ -75,6 +75,7 @@ def _locate_installed(name: str, group: str, built_in: Iterable[str]) -> str:
         claims = " and ".join(f"{distribution} ({value})" for distribution, value in sorted(offers))
         raise PluginNotFound(f"{claims} both offer it. Uninstall one, or write the reference.")
     [(distribution, value)] = offers
+    # An entry point may end with extras: `module:attribute [extra]`.
     module, _, attribute = value.partition("[")[0].strip().partition(":")
     if not attribute:
         raise PluginNotFound(f"{distribution} offers the module {module!r}, not an object in it.")

@@ -11,7 +11,8 @@ r"""Normalize text for comparison, by the normalizations that the user names.
 | `whitespace`  | replaces every run of white space, including no-break spaces and line      |
 |               | ends, by one space and trims both ends                                     |
 
-They are applied in this order, not in the order of their names. These pairs become equal:
+They are applied in this order, not in the order of their names. This table shows which pairs become
+equal:
 
 | answer and expected            | none | `unicode` + `whitespace` | and `case` | and `punctuation` |
 | ------------------------------ | ---- | ------------------------ | ---------- | ----------------- |
@@ -41,27 +42,29 @@ VISUAL_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "whitespace")
 WORD_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "case", "punctuation", "whitespace")
 """Makes texts equal that consist of the same words."""
 
-# Without the zero-width joiner and non-joiner (left out here), emoji and several scripts read differently.
+# The zero-width joiner and non-joiner are not in it: they change emoji and words of several scripts.
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 
 # Between digits, as a sign, and as a decimal point, a mark belongs to a number.
 _NOT_IN_NUMBER = r"(?!(?<=\d.)\d|(?<=-)(?<!\w-)\.?\d|(?<=\.)(?<![\w.]\.)\d)"
 _ASCII_MARK = re.compile(rf"[-!\"'()*,.:;?\[\]_`{{}}]{_NOT_IN_NUMBER}")
 _ANY_MARK = re.compile(rf"(?:[^\w\s]|_){_NOT_IN_NUMBER}")
+# Without its mark, `C#`, `50%` or `R&D` is something else.
 _PRESERVED_MARKS = frozenset("#%&@/\\‰")
+# Unicode has them as symbols, but Markdown and people use them as quotation marks.
 _TICKS = frozenset("`´")
 
 
 def normalize(text: str, names: Collection[Normalization]) -> str:
     """Apply the named normalizations; applying them twice changes nothing more."""
-    # ASCII is composed and has no invisible characters; most compared texts are ASCII.
-    exotic = not text.isascii()
-    if exotic and "unicode" in names:
+    # A shortcut: most texts are ASCII, which is composed and has no invisible characters.
+    is_unicode = not text.isascii()
+    if is_unicode and "unicode" in names:
         text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
     if "case" in names:
-        text = _fold_composed(text) if exotic and "unicode" in names else text.casefold()
+        text = _fold_composed(text) if is_unicode and "unicode" in names else text.casefold()
     if "punctuation" in names:
-        text = _ANY_MARK.sub(_strip_mark, text) if exotic else _ASCII_MARK.sub(" ", text)
+        text = _ANY_MARK.sub(_strip_mark, text) if is_unicode else _ASCII_MARK.sub(" ", text)
     if "whitespace" in names or "punctuation" in names:
         text = " ".join(text.split())
     return text

@@ -101,6 +101,7 @@ class RubricScorer(Scorer):
         )
         if not self.rubric.judged_criteria:
             return info
+        # Read anew each time, because another judge takes over when one is down.
         judge = self.panel.active_judge
         return replace(
             info,
@@ -155,6 +156,7 @@ class RubricScorer(Scorer):
         request, missing = self.build_question(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
+        # Checks come first: when one fails to score, no judge has to be paid.
         found: dict[str, CriterionVerdict] = {}
         for name, scorer in self.checks.items():
             score = await scorer.score(case, output)

@@ -17,7 +17,7 @@ Method = Literal["ratio", "partial", "token_sort", "token_set"]
 
 MAX_LENGTH_PRODUCT: dict[Method, float] = {
     "ratio": 2e9,
-    "partial": 1e8,
+    "partial": 1e8,  # it tries every position in the longer text
     "token_sort": 2e9,
     "token_set": 2e9,
 }

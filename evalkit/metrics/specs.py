@@ -64,6 +64,7 @@ async def open_scorers(
             plugins[spec_digest(spec)] = plugin
     async with open_plugins(tuple(plugins.values()), environment, problems) as pools:
         if problems:
+            # Only now, so that problems of plugins are reported with all others.
             raise InvalidInput(problems)
         for key, plugin in plugins.items():
             scorers[key] = PluginScorer.of(plugin, pools[plugin.key])

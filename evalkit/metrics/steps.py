@@ -148,6 +148,7 @@ class StepLatency(Measurement):
         timed = [call.duration_s for call in calls if call.duration_s is not None]
         if self.tool:
             return timed
+        # Without spans, tool calls are the only steps with times.
         return [s.duration_s for s in output.spans if s.kind != "agent"] or timed
 
 

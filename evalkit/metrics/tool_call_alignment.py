@@ -91,6 +91,7 @@ def _describe_mismatch(wanted: ExpectedCall, call: ToolCall, compare: CompareArg
 def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
     """Return the pairs of a longest common subsequence."""
     height = len(agrees)
+    # longest[i][j] is the length for the expected calls from i on and the actual ones from j on.
     longest = [[0] * (width + 1) for _ in range(height + 1)]
     for i in reversed(range(height)):
         for j in reversed(range(width)):
