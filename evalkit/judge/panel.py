@@ -145,7 +145,7 @@ class Panel:
 
         `stored` are the judgments made before the run was resumed; their judges are checked too.
         """
-        # Judgments made by checks alone have no digest.
+        # Judgments without a judge, by checks alone or of empty answers, have no digest.
         given = {each.digest: each for each in stored if each.digest}
         for position, judge in enumerate(self._judges):
             has_judged = self._votes.has_served(judge) or judge.digest in given
