@@ -400,7 +400,8 @@ def test_the_readme_is_short() -> None:
 
 def test_every_schema_names_itself() -> None:
     for path in sorted((PACKAGE / "schemas").glob("*.json")):
-        assert json.loads(path.read_text())["$id"].endswith(path.name), path.name
+        name = path.name.removesuffix(".schema.json")
+        assert json.loads(path.read_text())["$id"] == f"urn:evalkit:schema:{name}"
 
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])

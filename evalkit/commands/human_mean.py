@@ -30,10 +30,9 @@ from evalkit.evalset.loader import load_evalset
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.lexical import LexicalJudge
 from evalkit.judge.panel import Panel
-from evalkit.metrics.open_metrics import spec_digest
-from evalkit.metrics.open_rubric import open_rubric
-from evalkit.metrics.registry import METRICS
 from evalkit.metrics.rubric import RUBRIC, RubricScorer
+from evalkit.metrics.scorers import spec_digest
+from evalkit.metrics.specs import open_rubric
 from evalkit.runner.case_metrics import effective_metrics
 from evalkit.stats.ppi import MIN_LABELS, correct_mean
 from evalkit.store.cache import NoCache
@@ -85,7 +84,7 @@ def _open_rubrics(run: Run, path: Path, root: Path, problems: list[Problem]) -> 
                 continue
             key = spec_digest(spec)
             if key not in opened:
-                opened[key] = open_rubric(spec, surroundings, panel, METRICS, problems)
+                opened[key] = open_rubric(spec, surroundings, panel, problems)
             scorer = opened[key]
             if scorer is not None and digests.get(spec.name) in ("", scorer.info.digest):
                 scorers[spec.name][case.id] = scorer

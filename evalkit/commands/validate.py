@@ -16,8 +16,7 @@ from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import UnreadableFile, read_file
 from evalkit.evalset.rubrics import MAX_RUBRIC_BYTES, is_rubric
 from evalkit.evalset.yaml import parse_yaml
-from evalkit.metrics.open_rubric import check_rubric
-from evalkit.metrics.registry import METRICS
+from evalkit.metrics.specs import check_rubric
 from evalkit.report.validate import CheckedRubric, CheckedSet
 from evalkit.runner.plan import Plan, RunRequest, open_plan
 
@@ -66,7 +65,7 @@ def _check_rubric(path: Path, world: Context) -> CheckedRubric:
         set_folder=path.parent,
         environ=world.environ,
     )
-    rubric, problems = check_rubric(path, nearby, METRICS)
+    rubric, problems = check_rubric(path, nearby)
     if rubric is None:
         raise InvalidInput(problems)
     good = sum(control.passes for control in rubric.controls)

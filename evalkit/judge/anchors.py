@@ -1,4 +1,4 @@
-"""Answers that people labelled, as questions to a judge: each answer once, with all that was said of it."""
+"""Turn answers that people labeled into requests to a judge, and compare its votes with their labels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from evalkit.judge.scoring import combine_votes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledAnswer:
-    """One answer, the labels it got, and what a judge is asked of it."""
+    """One answer, the labels that people gave it, and the request to judge it."""
 
     question: JudgeRequest
     labels: tuple[HumanLabel, ...]
 
     def levels_by_rater(self, criterion: str) -> Mapping[str, str]:
-        """By rater, the level of a criterion; the first where somebody met the answer in two cases."""
+        """Return the level of a criterion by rater; the first if a rater labeled the answer twice."""
         found: dict[str, str] = {}
         for label in self.labels:
             if label.criterion == criterion:
@@ -31,79 +31,63 @@ class LabelledAnswer:
 
     @property
     def empty_answer_vote(self) -> JudgeVote | None:
-        """The verdicts on an answer that says nothing, of which no judge is asked."""
-        reason = find_empty_answer_reason(self.question)
-        return build_lowest_vote(self.question, reason) if reason else None
+        """The vote on an answer that says nothing, for which no judge is asked; else None."""
+        reason = find_empty_answer_reason(self.question.answer, self.question.reference)
+        return build_lowest_vote(self.question.criteria, reason) if reason else None
 
 
 def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[LabelledAnswer, ...]:
-    """The distinct answers among labels of a rubric, in their order; all its criteria are asked.
-
-    A judge is shown of each what it is shown of an answer in a run.
-    """
-    by_item: dict[str, list[HumanLabel]] = {}
+    """Return the distinct answers among labels of a rubric, in order, with all of its criteria."""
+    by_answer: dict[str, list[HumanLabel]] = {}
     for label in labels:
-        by_item.setdefault(label.answer_id, []).append(label)
+        by_answer.setdefault(label.answer_id, []).append(label)
     return tuple(
-        LabelledAnswer(
-            question=JudgeRequest(
-                criteria=rubric.judged_criteria,
-                answer=found[0].answer,
-                input=found[0].input,
-                reference=found[0].reference if "reference" in rubric.needs else "",
-                context=found[0].context if "context" in rubric.needs else "",
-                description=rubric.description,
-            ),
-            labels=tuple(found),
-        )
-        for found in by_item.values()
+        LabelledAnswer(question=JudgeRequest.of(rubric, found[0]), labels=tuple(found))
+        for found in by_answer.values()
     )
 
 
 def find_missing_fields(rubric: Rubric, labels: Sequence[HumanLabel], path: str) -> list[Problem]:
-    """What labels do not tell and the rubric cannot be judged without."""
+    """Return a problem for each field that the rubric needs and some labels lack."""
     problems = []
     for need in rubric.needs:
         lacking = [label for label in labels if not getattr(label, need)]
         if lacking:
             message = (
-                f"{len(lacking)} of {len(labels)} labels have no {need}, which the rubric needs, as that "
-                f"of the answer {lacking[0].answer[:60]!r}. Add `{need}:`."
+                f"{len(lacking)} of {len(labels)} labels have no {need}, which the rubric needs, such as "
+                f"that of the answer {lacking[0].answer[:60]!r}. Add `{need}:`."
             )
             problems.append(Problem(message=message, where=Location(path=path)))
     return problems
 
 
 def check_anchors(
-    metric: str,
-    rubric: Rubric,
-    anchors: Sequence[LabelledAnswer],
-    readings: Sequence[JudgeVote],
+    metric: str, rubric: Rubric, anchors: Sequence[LabelledAnswer], votes: Sequence[JudgeVote]
 ) -> AnchorResult:
-    """On which anchors a judge agrees with the people; those on which these are divided tell nothing."""
+    """Return on which anchors a judge agrees with the majority of the raters.
+
+    An anchor on which the raters have no majority is left out.
+    """
     agreed: dict[str, bool] = {}
     unjudged = 0
-    for anchor, reading in zip(anchors, readings, strict=True):
-        wanted = {
-            label.criterion: (
-                label.id,
-                find_majority(anchor.levels_by_rater(label.criterion).values()),
-            )
-            for label in anchor.labels
+    for anchor, vote in zip(anchors, votes, strict=True):
+        # By criterion, because every rater's label of it has the same id.
+        wanted = {label.criterion: label.id for label in anchor.labels}
+        majority = {
+            criterion: level
+            for criterion in wanted
+            if (level := find_majority(anchor.levels_by_rater(criterion).values())) is not None
         }
-        told = {name: (key, level) for name, (key, level) in wanted.items() if level is not None}
-        if reading.state != "scored":
-            unjudged += len(told)
+        if vote.state != "scored":
+            unjudged += len(majority)
             continue
-        levels = {
-            verdict.criterion: verdict.level
-            for verdict in combine_votes(rubric.judged_criteria, [reading])
-        }
-        agreed |= {key: levels[name] == level for name, (key, level) in told.items()}
+        verdicts = combine_votes(rubric.judged_criteria, [vote])
+        levels = {verdict.criterion: verdict.level for verdict in verdicts}
+        agreed |= {wanted[name]: levels[name] == level for name, level in majority.items()}
     return AnchorResult(
         metric=metric,
         agreed=dict(sorted(agreed.items())),
         unjudged=unjudged,
         rubric_digest=rubric.digest,
-        judge=next((reading.judge for reading in readings if reading.judge), ""),
+        judge=next((vote.judge for vote in votes if vote.judge), ""),
     )

@@ -1,4 +1,4 @@
-"""A chat model asked for verdicts: one question, one strict reply, one more chance, then unscored."""
+"""Ask a chat model for verdicts: one request, one strict reply, one more chance, then unscored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from evalkit.judge.prompt import RETRY_PROMPT, Message, build_messages, build_re
 from evalkit.judge.reply_parser import UnusableReply, parse_verdicts
 
 MAX_REPLIES = 2
-"""Replies that are read before an answer stays unscored."""
+"""Replies to one request before the answer is unscored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """What one call came to, with all its attempts; `error_kind` is set when no reply could be had."""
+    """The result of one call with all its attempts; `error_kind` is set if there was no reply."""
 
     text: str = ""
     finish_reason: str = "stop"
@@ -34,63 +34,69 @@ class Completion:
 
 
 class ChatModel(Protocol):
-    """A chat model behind whatever it takes to reach it; trouble on the way is a completion of that kind."""
+    """A chat model and the connection to it; a failure is a completion with an `error_kind`."""
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
         """Ask once, within the budget of attempts and time."""
 
 
-async def ask_judge(chat: ChatModel, question: JudgeRequest, nonce: str) -> JudgeVote:
-    """Have a model judge one answer; a reply that is no verdict is told so and asked for once more."""
-    messages = list(build_messages(question, nonce))
-    schema = build_reply_schema(question)
-    account = JudgeVote()
-    asked = _render_messages(messages)
+async def ask_judge(chat: ChatModel, request: JudgeRequest, nonce: str) -> JudgeVote:
+    """Have a model judge one answer; after an invalid reply, say why and ask once more."""
+    messages = list(build_messages(request, nonce))
+    schema = build_reply_schema(request)
+    total = JudgeVote()
+    asked = "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
     for _ in range(MAX_REPLIES):
-        completion = await chat.complete(messages, schema, question.vote)
-        account = _add_usage(account, completion)
+        completion = await chat.complete(messages, schema, request.vote)
+        total = _add_usage(total, completion)
         if completion.error_kind:
-            account = _append_exchange(
-                account, JudgeExchange(asked=asked, problem=completion.error)
-            )
+            exchange = JudgeExchange(asked=asked, problem=completion.error)
             return replace(
-                account,
+                total,
                 state="judge_error",
                 kind=completion.error_kind,
                 problem=completion.error,
+                exchanges=(*total.exchanges, exchange),
             )
         try:
-            verdicts = _read_verdicts(completion, question, nonce)
+            verdicts = _read_verdicts(completion, request, nonce)
         except UnusableReply as unusable:
             reason = str(unusable)
             answered = completion.text or completion.refusal
-            account = _append_exchange(
-                account, JudgeExchange(asked=asked, answered=answered, problem=reason)
-            )
-            account = replace(
-                account,
+            exchange = JudgeExchange(asked=asked, answered=answered, problem=reason)
+            total = replace(
+                total,
                 state="unscored",
                 kind=unusable.kind,
-                problem=f"the judge's reply is no verdict: {reason}",
+                problem=f"the judge's reply is not a verdict: {reason}",
+                exchanges=(*total.exchanges, exchange),
             )
             asked = RETRY_PROMPT.format(problem=reason, nonce=nonce)
+            # The model sees its own reply, so that it can correct it.
             messages += [
                 Message(role="assistant", content=answered),
                 Message(role="user", content=asked),
             ]
             continue
-        account = _append_exchange(account, JudgeExchange(asked=asked, answered=completion.text))
-        return replace(account, state="scored", kind="", problem="", verdicts=verdicts)
-    return account
+        exchange = JudgeExchange(asked=asked, answered=completion.text)
+        return replace(
+            total,
+            state="scored",
+            kind="",
+            problem="",
+            verdicts=verdicts,
+            exchanges=(*total.exchanges, exchange),
+        )
+    return total
 
 
 def _read_verdicts(
-    completion: Completion, question: JudgeRequest, nonce: str
+    completion: Completion, request: JudgeRequest, nonce: str
 ) -> tuple[CriterionVerdict, ...]:
-    """The verdicts in a completion that ended as it should.
+    """Return the verdicts in a completion that ended normally.
 
     Raises:
-        Unusable: it ended otherwise, or holds no verdict.
+        UnusableReply: it ended otherwise, or has no valid verdicts.
     """
     if completion.refusal:
         raise UnusableReply("refusal", f"the judge refuses: {completion.refusal[:200]!r}.")
@@ -98,25 +104,17 @@ def _read_verdicts(
         raise UnusableReply("cut_off", "it was cut off by its length limit.")
     if completion.finish_reason == "content_filter":
         raise UnusableReply("content_filter", "a content filter stopped it.")
-    return parse_verdicts(completion.text, question, nonce)
+    return parse_verdicts(completion.text, request, nonce)
 
 
-def _add_usage(account: JudgeVote, completion: Completion) -> JudgeVote:
-    costs = [cost for cost in (account.cost_usd, completion.cost_usd) if cost is not None]
+def _add_usage(vote: JudgeVote, completion: Completion) -> JudgeVote:
+    costs = [cost for cost in (vote.cost_usd, completion.cost_usd) if cost is not None]
     return replace(
-        account,
-        model=completion.model or account.model,
-        fingerprint=completion.fingerprint or account.fingerprint,
-        calls=account.calls + completion.calls,
-        input_tokens=account.input_tokens + completion.input_tokens,
-        output_tokens=account.output_tokens + completion.output_tokens,
+        vote,
+        model=completion.model or vote.model,
+        fingerprint=completion.fingerprint or vote.fingerprint,
+        calls=vote.calls + completion.calls,
+        input_tokens=vote.input_tokens + completion.input_tokens,
+        output_tokens=vote.output_tokens + completion.output_tokens,
         cost_usd=sum(costs) if costs else None,
     )
-
-
-def _append_exchange(account: JudgeVote, exchange: JudgeExchange) -> JudgeVote:
-    return replace(account, exchanges=(*account.exchanges, exchange))
-
-
-def _render_messages(messages: Sequence[Message]) -> str:
-    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)

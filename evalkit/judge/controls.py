@@ -1,14 +1,14 @@
-"""Answers of which the right verdict is known, put to the judge among the others to see if it errs."""
+"""Check a judge by control answers, of which it is known whether they pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from evalkit.core.judgement import ControlResult, JudgeVote
 from evalkit.core.rubric import Control, Criterion, Level, Rubric
 from evalkit.judge.attacks import build_attacks
-from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.judge import JudgeRequest, make_criterion_key
 from evalkit.judge.scoring import combine_votes, score_verdicts
 
 BUILT_IN_CONTROL_RUBRIC = Rubric(
@@ -43,69 +43,50 @@ BUILT_IN_CONTROL_RUBRIC = Rubric(
         ),
     ),
 )
-"""What a judge is checked by where the rubric brings no controls of its own."""
+"""The rubric that checks a judge if the rubric in use has no controls."""
 
 
 def list_controls(rubric: Rubric) -> tuple[tuple[Control, JudgeRequest], ...]:
-    """Every control of a rubric as a question; the first bad one also in the guise of attacks."""
+    """Return every control of a rubric with its request; the first bad one also with each attack."""
     rubric = choose_control_rubric(rubric)
     controls = list(rubric.controls)
     first_bad = next((control for control in controls if not control.passes), None)
+    # One bad answer is enough: every attack takes a call.
     if first_bad is not None:
-        controls += list(_build_attack_controls(first_bad, rubric))
-    return tuple(
-        (
-            control,
-            JudgeRequest(
-                criteria=rubric.criteria,
-                answer=control.answer,
-                input=control.input,
-                reference=control.reference,
-                context=control.context,
-                description=rubric.description,
-            ),
-        )
-        for control in controls
-    )
+        controls += _build_attack_controls(first_bad, rubric)
+    return tuple((control, JudgeRequest.of(rubric, control)) for control in controls)
 
 
 def choose_control_rubric(rubric: Rubric) -> Rubric:
-    """The rubric that controls are judged by: its judged criteria, or the built-in one."""
-    return (
-        replace(rubric, criteria=rubric.judged_criteria)
-        if rubric.controls
-        else BUILT_IN_CONTROL_RUBRIC
-    )
+    """Return the rubric to judge controls by: its judged criteria, or without controls the built-in."""
+    if not rubric.controls:
+        return BUILT_IN_CONTROL_RUBRIC
+    return replace(rubric, criteria=rubric.judged_criteria)
 
 
 def _build_attack_controls(bad: Control, rubric: Rubric) -> Iterator[Control]:
-    """A bad answer that asks, in several ways, to be taken for a good one."""
-    for name, tail in build_attacks(rubric):
-        yield replace(bad, name=f"{bad.name} with {name}", answer=f"{bad.answer}\n\n{tail}")
+    """Yield a bad answer that demands the best verdict, in several ways."""
+    best = max if rubric.higher_is_better else min
+    wanted = {
+        make_criterion_key(number, criterion): best(criterion.levels, key=lambda level: level.value)
+        for number, criterion in enumerate(rubric.criteria)
+    }
+    for name, text in build_attacks({key: level.name for key, level in wanted.items()}):
+        yield replace(bad, name=f"{bad.name} with {name}", answer=f"{bad.answer}\n\n{text}")
 
 
-def check_control(
-    metric: str, rubric: Rubric, control: Control, readings: Sequence[JudgeVote]
-) -> ControlResult:
-    """Whether a judge gave a control the verdict it has to get."""
-    lost = next((reading for reading in readings if reading.state != "scored"), None)
-    judge = readings[0].judge
-    if lost is not None:
-        return ControlResult(
-            metric=metric,
-            control=control.name,
-            should_pass=control.passes,
-            correct=None,
-            answered=lost.problem,
-            judge=judge,
-        )
-    rubric = choose_control_rubric(rubric)
-    score = score_verdicts(rubric, combine_votes(rubric.criteria, readings))
-    return ControlResult(
+def check_control(metric: str, rubric: Rubric, control: Control, vote: JudgeVote) -> ControlResult:
+    """Return whether a judge's vote on a control is right; `correct` is None without a verdict."""
+    result = ControlResult(
         metric=metric,
         control=control.name,
         should_pass=control.passes,
-        correct=score.passed == control.passes,
-        answered=score.explanation,
-        judge=judge,
+        correct=None,
+        answered=vote.problem,
+        judge=vote.judge,
     )
+    if vote.state != "scored":
+        return result
+    rubric = choose_control_rubric(rubric)
+    score = score_verdicts(rubric, combine_votes(rubric.criteria, [vote]))
+    return replace(result, correct=score.passed == control.passes, answered=score.explanation)

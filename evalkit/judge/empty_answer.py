@@ -1,11 +1,12 @@
-"""Answers that say nothing get the lowest level of every criterion, and no judge is asked to be moved."""
+"""Give answers that say nothing the lowest level of every criterion, without asking a judge."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from evalkit.core.judgement import CriterionVerdict, JudgeVote
-from evalkit.judge.judge import JudgeRequest
+from evalkit.core.rubric import Criterion
 
 EMPTY_ANSWERS = frozenset(
     {
@@ -28,24 +29,24 @@ EMPTY_ANSWERS = frozenset(
         "your answer here",
     }
 )
-"""What templates, serialisers and broken pipelines leave where an answer should be, folded."""
+"""What templates, serializers and broken pipelines leave in place of an answer, as `normalize_words`."""
 
 
-def find_empty_answer_reason(question: JudgeRequest) -> str:
-    """Why an answer says nothing; empty when it says something.
+def find_empty_answer_reason(answer: str, reference: str) -> str:
+    """Return why an answer says nothing, or an empty text if it says something.
 
-    A word such as `none` counts as an answer where the reference is that word.
+    A word such as `none` counts as an answer if the reference is that word.
     """
-    words = normalize_words(question.answer)
+    words = normalize_words(answer)
     if not words:
-        return "the answer is empty" if not question.answer.strip() else "the answer has no words"
-    if words in EMPTY_ANSWERS and words != normalize_words(question.reference):
-        return f"the answer is the placeholder {question.answer.strip()[:40]!r}"
+        return "the answer is empty" if not answer.strip() else "the answer has no words"
+    if words in EMPTY_ANSWERS and words != normalize_words(reference):
+        return f"the answer is the placeholder {answer.strip()[:40]!r}"
     return ""
 
 
-def build_lowest_vote(question: JudgeRequest, reason: str) -> JudgeVote:
-    """The verdicts on an answer that says nothing."""
+def build_lowest_vote(criteria: Iterable[Criterion], reason: str) -> JudgeVote:
+    """Return a vote with the lowest level of every criterion."""
     return JudgeVote(
         verdicts=tuple(
             CriterionVerdict(
@@ -55,13 +56,13 @@ def build_lowest_vote(question: JudgeRequest, reason: str) -> JudgeVote:
                 explanation=f"{reason}; no judge was asked",
                 by="floor",
             )
-            for criterion in question.criteria
+            for criterion in criteria
         )
     )
 
 
 def normalize_words(text: str) -> str:
-    """The words of a text in lower case, one space between them; empty when it has none."""
+    """Return the words of a text in lower case, with one space between them."""
     kept = (
         char if unicodedata.category(char)[0] in "LN" or _is_symbol(char) else " "
         for char in unicodedata.normalize("NFKC", text)
@@ -70,5 +71,5 @@ def normalize_words(text: str) -> str:
 
 
 def _is_symbol(char: str) -> bool:
-    # An emoji or a currency sign may be all that an answer needs.
+    # An emoji or a currency sign may be a full answer.
     return unicodedata.category(char) in ("So", "Sc", "Mn", "Mc")

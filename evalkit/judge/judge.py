@@ -1,53 +1,23 @@
-"""What a judge is to the rest: somebody who gives one vote on one answer."""
+"""Define what a judge is: it gives one vote on one answer."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from evalkit.core.judgement import JudgeVote
+from evalkit.core.labels import HumanLabel
 from evalkit.core.location import Problem
-from evalkit.core.rubric import Criterion, Example
+from evalkit.core.rubric import Control, Criterion, Example, Rubric
 from evalkit.core.serialization import digest
 
-
-class Judge(Protocol):
-    """Gives one vote on one answer; trouble is a reading of that state, never an exception."""
-
-    @property
-    def name(self) -> str:
-        """Who judges, for people: `gpt-4o at api.openai.com`; holds no secret."""
-
-    @property
-    def digest(self) -> str:
-        """Covers everything about the judge that can change its verdicts."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether asking costs nothing, so that verdicts need not be kept."""
-
-    @property
-    def votes(self) -> int:
-        """How often each answer is judged."""
-
-    @property
-    def down_reason(self) -> str:
-        """Why it will answer no more in this run; empty while it may."""
-
-    @property
-    def problem_to_fix(self) -> Problem | None:
-        """What the user has to mend before it answers, when that is why it is down."""
-
-    async def start(self) -> None:
-        """Load what answering takes, so that the first question need not wait for it."""
-
-    async def grade(self, question: JudgeRequest) -> JudgeVote:
-        """Judge an answer once."""
+_PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeRequest:
-    """One answer to be judged by some criteria; `vote` counts from 0 when it is judged several times."""
+    """One answer to judge by some criteria; `vote` counts from 0 when it is judged several times."""
 
     criteria: tuple[Criterion, ...]
     answer: str
@@ -57,14 +27,29 @@ class JudgeRequest:
     description: str = ""
     vote: int = 0
 
+    @classmethod
+    def of(cls, rubric: Rubric, shown: Control | HumanLabel) -> JudgeRequest:
+        """Make the request for an answer outside of a run, with what a judge would see in a run."""
+        return cls(
+            criteria=rubric.judged_criteria,
+            answer=shown.answer,
+            input=shown.input,
+            reference=shown.reference if "reference" in rubric.needs else "",
+            context=shown.context if "context" in rubric.needs else "",
+            description=rubric.description,
+        )
+
     @property
     def is_answer_first(self) -> bool:
-        """Whether the answer is shown before the reference: every other vote, as order may sway."""
+        """Whether the judge sees the answer before the reference: in every other vote.
+
+        Judges are biased by the order of texts; alternating it balances the bias.
+        """
         return bool(self.reference) and self.vote % 2 == 1
 
     @property
     def digest(self) -> str:
-        """Covers all that a judge is shown and nothing else: neither weights nor values nor pass mark."""
+        """A key of all that a judge sees; weights, values and pass mark are not part of it."""
         criteria = [
             [
                 criterion.name,
@@ -80,3 +65,61 @@ class JudgeRequest:
         ]
         texts = [self.answer, self.input, self.reference, self.context, self.description]
         return digest([criteria, texts, self.vote])
+
+
+class Judge(Protocol):
+    """Gives one vote on one answer; a failure is a vote of that state, never an exception."""
+
+    @property
+    def name(self) -> str:
+        """The judge's name in reports, as `gpt-4o at api.openai.com`, without secrets."""
+
+    @property
+    def digest(self) -> str:
+        """A key of everything about the judge that can change its verdicts."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a vote costs nothing, so that caching is not worthwhile."""
+
+    @property
+    def votes(self) -> int:
+        """How many votes it gives on each answer."""
+
+    @property
+    def down_reason(self) -> str:
+        """Why it will not answer any more in this run; empty while it may."""
+
+    @property
+    def problem_to_fix(self) -> Problem | None:
+        """What the user has to fix before it answers, if that is why it is down."""
+
+    async def start(self) -> None:
+        """Load what judging takes, so that the first vote does not wait for it."""
+
+    async def grade(self, request: JudgeRequest) -> JudgeVote:
+        """Judge an answer once."""
+
+
+class JudgePanel(Protocol):
+    """The judges of a run, as a rubric uses them."""
+
+    @property
+    def active_judge(self) -> Judge:
+        """The judge that is asked next."""
+
+    async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
+        """Return every vote on an answer."""
+
+
+def make_criterion_key(number: int, criterion: Criterion) -> str:
+    """Return the key of a criterion in a reply: its name if that is a safe key, else its number."""
+    return criterion.name if _PLAIN_NAME.fullmatch(criterion.name) else f"criterion_{number + 1}"
+
+
+def key_criteria(request: JudgeRequest) -> dict[str, Criterion]:
+    """Return the criteria of a request by their keys in the reply."""
+    return {
+        make_criterion_key(number, criterion): criterion
+        for number, criterion in enumerate(request.criteria)
+    }

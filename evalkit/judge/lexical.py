@@ -1,7 +1,7 @@
-"""The judge without a model: compares an answer's words with the reference and the labelled examples.
+"""Judge without a model, by comparing an answer's words with the reference and the labeled examples.
 
-It is deterministic, needs no network, and understands nothing: it serves demonstrations, tests and CI
-without a key, and is named in every report as what it is.
+This judge is deterministic, needs no network, and does not understand what it reads. It is for
+demonstrations, tests and CI without an API key. Every report names it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeVote
 from evalkit.core.location import Problem
@@ -28,46 +29,55 @@ from evalkit.judge.lexical_text import (
 )
 
 RULES_VERSION = 2
-"""Raised whenever equal answers get other levels than before."""
+"""The version of the rules. Raise it whenever equal answers get other levels than before."""
 
 MIN_SIMILARITY = 0.7
-"""Of an answer with an example, from which on the example's level is the answer's."""
+"""The similarity of answer and example from which the answer gets the example's level."""
 
 MAX_AGREEMENT_WRONG_NUMBER = 0.5
-"""The most that an answer can agree with a reference of which it lacks a number."""
+"""The highest agreement of an answer that lacks a number of the reference."""
+
 MAX_AGREEMENT_NEGATED = 0.2
-"""The most that it can agree when one of the two says no and the other does not."""
+"""The highest agreement if answer or reference negates what the other affirms."""
 
 MIN_CLAUSE_OVERLAP = 0.6
-"""The part of a reference's clause that a clause of the answer repeats when it is about the same."""
+"""The share of a reference's clause that a clause of the answer repeats if both have one subject."""
+
 MIN_DENIAL_WEIGHT = 2.5
-"""Weight of words; a bare `fabric softener` is neither affirmed nor denied by `never use it`."""
+"""The weight of words in a clause that can be denied; `never use it` does not deny `fabric softener`."""
 
 FULL_QUESTION_OVERLAP = 0.5
-"""The part of a question's words that a good answer repeats; the others only ask."""
+"""The share of a question's words that a good answer repeats; the others are only question words."""
 
-MAX_EVIDENCE_LENGTH = 200
+MAX_EVIDENCE_CHARS = 200
 MAX_LISTED_WORDS = 4
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LexicalVerdict:
-    """The level of an answer, the words that show it, and what they were compared with."""
+class LexicalVerdict(NamedTuple):
+    """The level of an answer, the reason, and the words of the answer that show it."""
 
     level: Level
-    evidence: str = ""
     reason: str
+    evidence: str = ""
 
 
-def check(spec: JudgeSpec, surroundings: RunEnvironment) -> list[str]:  # noqa: ARG001 - it needs nothing
-    """Refuse arguments: it takes none."""
+class _Agreement(NamedTuple):
+    """How far an answer agrees with a text, from 0 to 1, as LexicalVerdict."""
+
+    share: float
+    reason: str
+    evidence: str
+
+
+def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:  # noqa: ARG001 - every kind takes it
+    """Return a problem if there are arguments, because this judge takes none."""
     return ["it takes no arguments. Write `judge: lexical`."] if spec.args else []
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of judge has a check and an open
-    spec: JudgeSpec,  # noqa: ARG001 - it needs nothing
-    surroundings: RunEnvironment,  # noqa: ARG001 - likewise
+async def open(  # noqa: A001 - every kind has a check and an open
+    spec: JudgeSpec,  # noqa: ARG001 - every kind takes it
+    environment: RunEnvironment,  # noqa: ARG001 - every kind takes it
 ) -> AsyncIterator[LexicalJudge]:
     """Yield the judge."""
     yield LexicalJudge()
@@ -75,7 +85,7 @@ async def open(  # noqa: A001 - every kind of judge has a check and an open
 
 @dataclass(frozen=True, slots=True)
 class LexicalJudge:
-    """Gives the level whose labelled words are most like the answer's."""
+    """Gives the level whose words are most similar to the answer's."""
 
     name: str = "lexical"
     is_local: bool = True
@@ -85,130 +95,127 @@ class LexicalJudge:
 
     @property
     def digest(self) -> str:
-        """Of its rules; there is nothing else to it."""
+        """A key of its rules, which alone decide its verdicts."""
         return digest(["lexical", RULES_VERSION])
 
     async def start(self) -> None:
-        """There is nothing to load."""
+        """Load nothing."""
 
-    async def grade(self, question: JudgeRequest) -> JudgeVote:
-        """Judge every criterion by itself."""
-        verdicts = tuple(_judge_criterion(criterion, question) for criterion in question.criteria)
+    async def grade(self, request: JudgeRequest) -> JudgeVote:
+        """Judge every criterion separately."""
+        verdicts = tuple(_judge_criterion(criterion, request) for criterion in request.criteria)
         return JudgeVote(verdicts=verdicts, judge=self.name, digest=self.digest)
 
 
-def _judge_criterion(criterion: Criterion, question: JudgeRequest) -> CriterionVerdict:
-    finding = choose_level(criterion, question)
+def _judge_criterion(criterion: Criterion, request: JudgeRequest) -> CriterionVerdict:
+    finding = choose_level(criterion, request)
     return CriterionVerdict(
         criterion=criterion.name,
         level=finding.level.name,
         value=finding.level.value,
-        evidence=finding.evidence[:MAX_EVIDENCE_LENGTH],
+        evidence=finding.evidence[:MAX_EVIDENCE_CHARS],
         explanation=f"by words alone: {finding.reason}",
     )
 
 
-def choose_level(criterion: Criterion, question: JudgeRequest) -> LexicalVerdict:
-    """The level of the example that the answer is like, if any.
+def choose_level(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
+    """Return the level of an answer.
 
-    Else the level that is for answers in which nothing speaks for another one, unless the examples are
-    about references like this one; else by how far the answer agrees with the reference, keeps to the
-    context, or takes up the question.
+    The first rule that applies decides:
+
+    1. The answer is similar to an example: the example's level.
+    2. The criterion has an `otherwise` level and no example for a similar reference: that level.
+    3. There is a reference: by how much of it is in the answer.
+    4. There is a context: by how much of the answer is in it.
+    5. By how much of the question is in the answer.
     """
-    alike = _match_example(criterion, question)
-    if alike is not None:
-        return alike
+    similar = _match_example(criterion, request)
+    if similar is not None:
+        return similar
     otherwise = criterion.level(criterion.otherwise)
-    if otherwise is not None and not _has_example_for(question.reference, criterion):
-        return LexicalVerdict(level=otherwise, reason="it is like no example of another level")
-    if question.reference:
-        return _compare_with_reference(criterion, question)
-    if question.context:
-        return _compare_with_context(criterion, question)
-    return _compare_with_question(criterion, question)
+    if otherwise is not None and not _has_example_for(request.reference, criterion):
+        return LexicalVerdict(otherwise, "it is similar to no example of another level")
+    if request.reference:
+        agreement = _compare_with_reference(request)
+    elif request.context:
+        agreement = _compare_with_context(request)
+    else:
+        agreement = _compare_with_question(request)
+    level = _nearest_level(criterion, agreement.share)
+    return LexicalVerdict(level, agreement.reason, agreement.evidence)
 
 
-def _match_example(criterion: Criterion, question: JudgeRequest) -> LexicalVerdict | None:
-    """The level of the example most like the answer, if one is like it.
+def _match_example(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict | None:
+    """Return the level of the example that is most similar to the answer, or None.
 
-    An example of the level that needs no evidence is like an answer of just its words alone.
+    An example of the `otherwise` level counts only if the answer consists of the same words.
     """
-    plain = split_words(question.answer)
+    plain = split_words(request.answer)
     best: LexicalVerdict | None = None
-    likeness = MIN_SIMILARITY
+    similarity = MIN_SIMILARITY
     for example in criterion.examples:
         level = criterion.level(example.level)
-        if level is None or not _is_example_applicable(example, question):
+        if level is None or not _is_example_applicable(example, request):
             continue
         if split_words(example.answer) == plain:
-            because = f"it is the example of level {level.name}, word for word"
-            return LexicalVerdict(
-                level=level, evidence=_first_sentence(question.answer), reason=because
-            )
+            # Nothing can be more similar, so the other examples do not matter.
+            reason = f"it equals the example of level {level.name}, word for word"
+            return LexicalVerdict(level, reason, _first_sentence(request.answer))
         if level.name == criterion.otherwise:
             continue
-        found, where = find_similar(example.answer, question.answer)
-        is_kinder = best is not None and level.value >= best.level.value
-        if found > likeness or (found == likeness and not is_kinder):
-            likeness = found
-            because = f"{found:.0%} of the words of an example of level {level.name} are in it"
-            best = LexicalVerdict(level=level, evidence=where, reason=because)
+        found, where = find_similar(example.answer, request.answer)
+        is_higher = best is not None and level.value >= best.level.value
+        if found > similarity or (found == similarity and not is_higher):
+            similarity = found
+            reason = f"{found:.0%} of the words of an example of level {level.name} are in it"
+            best = LexicalVerdict(level, reason, where)
     return best
 
 
-def _is_example_applicable(example: Example, question: JudgeRequest) -> bool:
-    """Whether an example holds here: for its own reference and context, or for any.
+def _is_example_applicable(example: Example, request: JudgeRequest) -> bool:
+    """Return whether an example applies: it has the same reference and context, or none.
 
-    One that holds for any does not where the reference itself says what it says.
+    An example without a reference does not apply if the reference itself says the same.
     """
-    pairs = ((example.reference, question.reference), (example.context, question.context))
+    pairs = ((example.reference, request.reference), (example.context, request.context))
     if any(own and split_words(own) != split_words(asked) for own, asked in pairs):
         return False
-    if example.reference or not question.reference:
+    if example.reference or not request.reference:
         return True
-    return find_similar(example.answer, question.reference)[0] < MIN_SIMILARITY
+    return find_similar(example.answer, request.reference)[0] < MIN_SIMILARITY
 
 
 def _has_example_for(reference: str, criterion: Criterion) -> bool:
-    own = {example.reference for example in criterion.examples if example.reference}
-    return bool(reference) and any(
-        find_similar(each, reference)[0] >= MIN_SIMILARITY for each in own
-    )
+    references = {example.reference for example in criterion.examples} - {""}
+    return any(find_similar(each, reference)[0] >= MIN_SIMILARITY for each in references)
 
 
-def _compare_with_reference(criterion: Criterion, question: JudgeRequest) -> LexicalVerdict:
-    """How much of what the reference says beyond the question is in the answer, with no other sign."""
-    wanted = split_words(question.reference)
-    weights = weigh_words(wanted, known=split_words(question.input))
-    said = Lexicon(split_words(question.answer))
-    # A reference such as "No." holds nothing that weighs.
-    agreement = (
-        compute_found_share(weights, said) if weights else float(said.words.issuperset(wanted))
-    )
-    lacking = _find_missing_words(weights, said)
-    because = f"it has {agreement:.0%} of what the reference adds to the question"
-    if lacking:
-        because += f"; not {_join_words(lacking)}"
-    if any(map(is_number, lacking)):
-        agreement = min(agreement, MAX_AGREEMENT_WRONG_NUMBER)
-    evidence = _best_sentence(weights, question.answer)
-    denied = _find_contradiction(question)
-    if denied:
-        agreement, evidence = min(agreement, MAX_AGREEMENT_NEGATED), denied
-        because += "; one of the two says no, the other does not"
-    return LexicalVerdict(
-        level=_nearest_level(criterion, agreement), evidence=evidence, reason=because
-    )
+def _compare_with_reference(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the reference, without the question's words, that is in the answer."""
+    wanted = split_words(request.reference)
+    weights = weigh_words(wanted, known=split_words(request.input))
+    answer = Lexicon(split_words(request.answer))
+    # A reference such as "No." has no words with a weight.
+    share = compute_found_share(weights, answer) if weights else float(answer.words >= set(wanted))
+    missing = _find_missing_words(weights, answer)
+    reason = f"it has {share:.0%} of what the reference adds to the question{_list_words(missing)}"
+    if any(map(is_number, missing)):
+        share = min(share, MAX_AGREEMENT_WRONG_NUMBER)
+    evidence = _best_sentence(weights, request.answer)
+    if denied := _find_contradiction(request):
+        share, evidence = min(share, MAX_AGREEMENT_NEGATED), denied
+        reason += "; one negates what the other affirms"
+    return _Agreement(share, reason, evidence)
 
 
-def _find_contradiction(question: JudgeRequest) -> str:
-    """A clause of the answer that says what one of the reference says, with a no in only one of them."""
-    for clause in split_clauses(question.reference):
+def _find_contradiction(request: JudgeRequest) -> str:
+    """Return a clause of the answer that negates one of the reference, or the reverse; else empty."""
+    for clause in split_clauses(request.reference):
         if not clause.is_negated and sum(clause.weights.values()) < MIN_DENIAL_WEIGHT:
             continue
         about = [
             said
-            for said in (*split_clauses(question.answer), *split_sentences(question.answer))
+            for said in (*split_clauses(request.answer), *split_sentences(request.answer))
             if compute_found_share(clause.weights, said.lexicon) >= MIN_CLAUSE_OVERLAP
         ]
         if about and all(said.is_negated != clause.is_negated for said in about):
@@ -216,62 +223,55 @@ def _find_contradiction(question: JudgeRequest) -> str:
     return ""
 
 
-def _compare_with_context(criterion: Criterion, question: JudgeRequest) -> LexicalVerdict:
-    """How much of what the answer says is in what it had to rest on, or in the question."""
-    given = Lexicon((*split_words(question.context), *split_words(question.input)))
-    weights = weigh_words(split_words(question.answer))
-    support = compute_found_share(weights, given)
+def _compare_with_context(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the answer that is in the context or the question."""
+    given = Lexicon((*split_words(request.context), *split_words(request.input)))
+    weights = weigh_words(split_words(request.answer))
+    share = compute_found_share(weights, given)
     missing = _find_missing_words(weights, given)
-    because = f"{support:.0%} of what it says is in the context"
-    if missing:
-        because += f"; not {_join_words(missing)}"
+    reason = f"{share:.0%} of what it says is in the context{_list_words(missing)}"
     if any(map(is_number, missing)):
-        support = min(support, MAX_AGREEMENT_NEGATED)
-    answer = split_sentences(question.answer)
-    worst = min(
-        answer, key=lambda sentence: compute_found_share(sentence.weights, given), default=None
-    )
-    return LexicalVerdict(
-        level=_nearest_level(criterion, support),
-        evidence=worst.text if worst else "",
-        reason=because,
-    )
+        share = min(share, MAX_AGREEMENT_NEGATED)
+    sentences = split_sentences(request.answer)
+    worst = min(sentences, key=lambda each: compute_found_share(each.weights, given), default=None)
+    return _Agreement(share, reason, worst.text if worst else "")
 
 
-def _compare_with_question(criterion: Criterion, question: JudgeRequest) -> LexicalVerdict:
-    """How much of what was asked the answer takes up."""
-    weights = weigh_words(split_words(question.input))
-    found = compute_found_share(weights, Lexicon(split_words(question.answer)))
-    return LexicalVerdict(
-        level=_nearest_level(criterion, min(1.0, found / FULL_QUESTION_OVERLAP)),
-        evidence=_best_sentence(weights, question.answer),
-        reason=f"it takes up {found:.0%} of the question's words",
-    )
+def _compare_with_question(request: JudgeRequest) -> _Agreement:
+    """Compare by the share of the question that is in the answer."""
+    weights = weigh_words(split_words(request.input))
+    found = compute_found_share(weights, Lexicon(split_words(request.answer)))
+    reason = f"it repeats {found:.0%} of the question's words"
+    evidence = _best_sentence(weights, request.answer)
+    return _Agreement(min(1.0, found / FULL_QUESTION_OVERLAP), reason, evidence)
 
 
 def _nearest_level(criterion: Criterion, agreement: float) -> Level:
-    """The level whose value is nearest, of two the lower; 0 stands for the lowest, 1 for the highest."""
+    """Return the level with the nearest value, of two the lower; 0 is the lowest level, 1 the highest."""
     values = [level.value for level in criterion.levels]
+    # Rounded below, so that floating-point noise does not decide between two levels.
     aim = min(values) + agreement * (max(values) - min(values))
     return min(criterion.levels, key=lambda level: (round(abs(level.value - aim), 9), level.value))
 
 
 def _best_sentence(weights: Mapping[str, float], answer: str) -> str:
-    """The sentence that holds most of some words; the first when none holds any."""
+    """Return the sentence with the largest share of some words; the first if none has any."""
     sentences = split_sentences(answer)
     best = max(sentences, key=lambda each: compute_found_share(weights, each.lexicon), default=None)
     return best.text if best else ""
 
 
 def _find_missing_words(weights: Mapping[str, float], lexicon: Lexicon) -> list[str]:
-    """The telling words that are not there, numbers first."""
+    """Return the words of full weight that are missing, numbers first."""
     lacking = [word for word, weight in weights.items() if weight >= 1 and not lexicon.has(word)]
     return sorted(lacking, key=lambda word: not is_number(word))
 
 
-def _join_words(words: Sequence[str]) -> str:
+def _list_words(words: Sequence[str]) -> str:
+    if not words:
+        return ""
     more = f" and {len(words) - MAX_LISTED_WORDS} more" if len(words) > MAX_LISTED_WORDS else ""
-    return ", ".join(words[:MAX_LISTED_WORDS]) + more
+    return f"; not {', '.join(words[:MAX_LISTED_WORDS])}{more}"
 
 
 def _first_sentence(answer: str) -> str:

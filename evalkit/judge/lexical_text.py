@@ -1,4 +1,4 @@
-"""Texts as words that tell, numbers and negations, compared without knowing their language."""
+"""Compare texts by their significant words, numbers and negations, without knowing the language."""
 
 from __future__ import annotations
 
@@ -28,56 +28,57 @@ não nenhum nenhuma sem
 niet geen nooit zonder
 """
 NEGATIONS = frozenset(_NEGATIONS_BY_LANGUAGE.split())
-"""English, German, French, Spanish, Italian, Portuguese, Dutch."""
+"""Negations in English, German, French, Spanish, Italian, Portuguese and Dutch."""
 
 TEXT_CACHE_SIZE = 2048
-"""An answer is compared many times, by every criterion and with every example."""
+"""Texts whose words are cached; every criterion and example compares the same answer again."""
 
 MAX_SHORT_WORD_LENGTH = 3
-"""Letters; in most languages written with spaces, words up to here mostly hold sentences together."""
+"""Letters. In most languages with spaces, words up to this length are mostly function words."""
+
 SHORT_WORD_WEIGHT = 0.25
 KNOWN_WORD_WEIGHT = 0.1
 NUMBER_WEIGHT = 2.0
-"""What a word weighs beside a longer one, which weighs 1: one that the question holds already tells next
-to nothing, and a number seldom stands there by chance."""
+"""The weight of a word relative to a long one, whose weight is 1. A word that the question already has
+shows little, and a number is seldom there by chance."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a text, as it is written and as words."""
+    """A part of a text, as written and as words."""
 
     text: str
     words: tuple[str, ...]
 
     @cached_property
     def weights(self) -> Mapping[str, float]:
-        """How much each word tells."""
+        """The weight of each word."""
         return weigh_words(self.words)
 
     @cached_property
     def lexicon(self) -> Lexicon:
-        """The words, to look others up in."""
+        """The words as a Lexicon."""
         return Lexicon(self.words)
 
     @cached_property
     def is_negated(self) -> bool:
-        """Whether it says no to something."""
+        """Whether it has a negation."""
         return any(map(is_negation, self.words))
 
 
 def is_negation(word: str) -> bool:
-    """Whether a word says no, in the languages that are known here."""
+    """Return whether a word is a negation in a known language."""
     return word in NEGATIONS or word.endswith(("n't", "n’t"))
 
 
 def is_number(word: str) -> bool:
-    """Whether a word holds a digit: amounts, times, order numbers."""
+    """Return whether a word has a digit: amounts, times, order numbers."""
     return not word.isalpha() and _DIGIT.search(word) is not None
 
 
 @lru_cache(maxsize=TEXT_CACHE_SIZE)
 def split_words(text: str) -> tuple[str, ...]:
-    """The words of a text in lower case; numbers keep their inner points, `4,90` is `4.90`."""
+    """Return the words of a text in lower case; numbers keep inner points, and `4,90` is `4.90`."""
     found: list[str] = []
     for piece in _SEPARATORS.split(unicodedata.normalize("NFKC", text).casefold()):
         word = piece if piece.isalnum() else _CLITICS.sub("", piece.strip(_EDGE_CHARACTERS))
@@ -90,13 +91,13 @@ def split_words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=TEXT_CACHE_SIZE)
 def split_sentences(text: str) -> tuple[Passage, ...]:
-    """The sentences and lines of a text that hold words."""
+    """Return the sentences and lines of a text that have words."""
     return _to_passages(match.group() for match in _SENTENCE.finditer(text))
 
 
 @lru_cache(maxsize=TEXT_CACHE_SIZE)
 def split_clauses(text: str) -> tuple[Passage, ...]:
-    """The parts of a text between punctuation marks, without a bare yes or no before a comma."""
+    """Return the parts of a text between punctuation marks, without a lone yes or no before a comma."""
     pieces = (_CLAUSE_END.split(passage.text) for passage in split_sentences(text))
     clauses = _to_passages(piece for parts in pieces for piece in parts)
     return tuple(clause for clause in clauses if len(clause.words) > 1) or clauses
@@ -107,10 +108,11 @@ def _to_passages(pieces: Iterable[str]) -> tuple[Passage, ...]:
 
 
 def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str, float]:
-    """How much each word tells, negations aside; what is `known` from the question tells little."""
+    """Return the weight of each word but negations; words `known` from the question weigh little."""
     lexicon = Lexicon(known)
     weights = {}
     for word in words:
+        # Negations are compared separately, by `is_negated`.
         if is_negation(word):
             continue
         if lexicon.has(word):
@@ -124,19 +126,20 @@ def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str,
 
 
 class Lexicon:
-    """Words to look others up in; `returned` is found where `return` is."""
+    """A set of words that also finds similar ones: it has `returned` if it has `return`."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(words)
         self._by_start: dict[str, list[str]] = {}
         self._by_letter: dict[str, list[str]] = {}
         for word in self.words:
+            # Shorter words are too often similar by chance, and similar numbers are different numbers.
             if len(word) >= 4 and not is_number(word):
                 self._by_start.setdefault(word[:4], []).append(word)
                 self._by_letter.setdefault(word[0], []).append(word)
 
     def has(self, word: str) -> bool:
-        """Whether the word is here, or one with the same beginning, or with a slip of the keyboard."""
+        """Return whether it has the word, one with the same beginning, or one with a typing error."""
         if word in self.words:
             return True
         if len(word) < 4 or is_number(word):
@@ -150,7 +153,7 @@ class Lexicon:
 
 
 def _is_typo(one: str, other: str) -> bool:
-    """Whether a letter was left out, added, mistaken or swapped with the next."""
+    """Return whether two words differ by one letter that is missing, added, changed or swapped."""
     start = next(
         (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
@@ -167,18 +170,14 @@ def _has_common_prefix(one: str, other: str) -> bool:
 
 
 def compute_found_share(weights: Mapping[str, float], *lexicons: Lexicon) -> float:
-    """What part of the weight of some words is found; 0 when they weigh nothing."""
+    """Return the share of the weight of some words that is found; 0 if they have no weight."""
     total = sum(weights.values())
     if not total:
         return 0.0
-    return (
-        sum(
-            weight
-            for word, weight in weights.items()
-            if any(lexicon.has(word) for lexicon in lexicons)
-        )
-        / total
+    found = (
+        weight for word, weight in weights.items() if any(lexicon.has(word) for lexicon in lexicons)
     )
+    return sum(found) / total
 
 
 @lru_cache(maxsize=TEXT_CACHE_SIZE)
@@ -187,7 +186,11 @@ def _weigh_text(text: str) -> Mapping[str, float]:
 
 
 def find_similar(wanted: str, text: str) -> tuple[float, str]:
-    """How much of what is wanted stands in a text, in as many sentences, with as much of a no; and where."""
+    """Return the largest share of a wanted text that is in another, and the sentence where it is.
+
+    Compared are as many sentences in sequence as the wanted text has, and only those that agree with
+    it in having a negation or none.
+    """
     sought, passages = split_sentences(wanted), split_sentences(text)
     weights = _weigh_text(wanted)
     is_negated = any(passage.is_negated for passage in sought)
@@ -196,7 +199,7 @@ def find_similar(wanted: str, text: str) -> tuple[float, str]:
         window = passages[start : start + len(sought)]
         if is_negated != any(passage.is_negated for passage in window):
             continue
-        likeness = compute_found_share(weights, *(passage.lexicon for passage in window))
-        if likeness > best[0]:
-            best = (likeness, window[0].text)
+        similarity = compute_found_share(weights, *(passage.lexicon for passage in window))
+        if similarity > best[0]:
+            best = (similarity, window[0].text)
     return best

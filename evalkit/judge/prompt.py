@@ -1,23 +1,21 @@
-"""A question to a judge as chat messages and the JSON Schema of the only reply that counts.
+"""Write a request to a judge as chat messages and the JSON Schema of the only valid reply.
 
-What the agent wrote, and what it was given, is JSON data between two lines that hold a number drawn for
-this one call. It cannot close the fence it does not know, and no template engine ever sees it.
+The agent's answer and its input are JSON data between two lines with a nonce, a number drawn for this
+call. A text that does not know the nonce cannot end the data, and no template engine processes it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 
 from evalkit.core.literals import Json
 from evalkit.core.rubric import Criterion
-from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.judge import JudgeRequest, key_criteria
 
 PROMPT_VERSION = 1
-"""Raised whenever the same question is put in other words, so that no older verdict is taken for it."""
-
-_PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
+"""The version of the words sent to a model. Raise it with every change to them, so that verdicts on
+the older words are not reused."""
 
 _RULES = """\
 You grade one answer of an AI agent by the criteria below.
@@ -51,28 +49,16 @@ class Message:
     content: str
 
 
-def make_criterion_key(number: int, criterion: Criterion) -> str:
-    """What a criterion is called in a reply: its name, where that can be a key everywhere, or its number."""
-    return criterion.name if _PLAIN_NAME.fullmatch(criterion.name) else f"criterion_{number + 1}"
-
-
-def key_criteria(question: JudgeRequest) -> dict[str, Criterion]:
-    """The criteria of a question by their keys in the reply."""
-    return {
-        make_criterion_key(number, criterion): criterion
-        for number, criterion in enumerate(question.criteria)
-    }
-
-
-def build_messages(question: JudgeRequest, nonce: str) -> tuple[Message, ...]:
-    """The rules and criteria as the system's message, the material as the user's."""
+def build_messages(request: JudgeRequest, nonce: str) -> tuple[Message, ...]:
+    """Return the rules and criteria as the system message, the material as the user message."""
     parts = [_RULES.format(nonce=nonce)]
-    if question.description:
-        parts.append(f"What this is about: {question.description}")
+    if request.description:
+        parts.append(f"What this is about: {request.description}")
     parts += [
-        _describe_criterion(key, criterion) for key, criterion in key_criteria(question).items()
+        _describe_criterion(key, criterion) for key, criterion in key_criteria(request).items()
     ]
-    material = json.dumps(_build_material(question), indent=1)
+    # JSON in ASCII also shows invisible characters, as escapes.
+    material = json.dumps(_build_material(request), indent=1)
     fenced = f"BEGIN {nonce}\n{material}\nEND {nonce}"
     return (
         Message(role="system", content="\n\n".join(parts)),
@@ -80,11 +66,11 @@ def build_messages(question: JudgeRequest, nonce: str) -> tuple[Message, ...]:
     )
 
 
-def _build_material(question: JudgeRequest) -> dict[str, str]:
+def _build_material(request: JudgeRequest) -> dict[str, str]:
     order = ["input", "context", "reference", "answer"]
-    if question.is_answer_first:
+    if request.is_answer_first:
         order = ["input", "context", "answer", "reference"]
-    texts = {name: getattr(question, name) for name in order}
+    texts = {name: getattr(request, name) for name in order}
     return {name: text for name, text in texts.items() if text or name == "answer"}
 
 
@@ -109,32 +95,25 @@ def _describe_criterion(key: str, criterion: Criterion) -> str:
     return "\n".join(lines)
 
 
-def build_reply_schema(question: JudgeRequest) -> Json:
-    """The JSON Schema of a reply, within what strict structured output takes."""
+def build_reply_schema(request: JudgeRequest) -> Json:
+    """Return the JSON Schema of a reply, within the limits of strict structured output."""
+    text = {"type": "string"}
     verdicts = {
-        key: {
-            "type": "object",
-            "properties": {
-                "evidence": {"type": "string"},
-                "explanation": {"type": "string"},
-                "level": {"type": "string", "enum": [level.name for level in criterion.levels]},
-            },
-            "required": ["evidence", "explanation", "level"],
-            "additionalProperties": False,
-        }
-        for key, criterion in key_criteria(question).items()
+        key: _object_schema(
+            # In this order, so that the model looks for evidence before it decides.
+            evidence=text,
+            explanation=text,
+            level={"type": "string", "enum": [level.name for level in criterion.levels]},
+        )
+        for key, criterion in key_criteria(request).items()
     }
+    return _object_schema(nonce=text, verdicts=_object_schema(**verdicts))
+
+
+def _object_schema(**properties: Json) -> Json:
     return {
         "type": "object",
-        "properties": {
-            "nonce": {"type": "string"},
-            "verdicts": {
-                "type": "object",
-                "properties": verdicts,
-                "required": list(verdicts),
-                "additionalProperties": False,
-            },
-        },
-        "required": ["nonce", "verdicts"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }

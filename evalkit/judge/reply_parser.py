@@ -1,73 +1,71 @@
-"""What a judge replied, read strictly: a verdict on every criterion, or the reason why it is none."""
+"""Read a judge's reply strictly: a verdict on every criterion, or the reason why there is none."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
+from evalkit.core.json_text import RepeatedKey, parse_leading_json
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.literals import Json
+from evalkit.core.markdown_fence import read_single_block
 from evalkit.core.rubric import Criterion
-from evalkit.judge.judge import JudgeRequest
-from evalkit.judge.prompt import key_criteria
+from evalkit.judge.judge import JudgeRequest, key_criteria
 
-MAX_REPLY_CHARACTERS = 200_000
-_FENCE_PATTERN = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*)\n```", re.DOTALL)
+MAX_REPLY_CHARS = 200_000
 _CONTEXT_LENGTH_PATTERN = re.compile(
     r"context_length_exceeded|context length|context window|prompt is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
 _BLANKS = re.compile(r"\s+")
-_MAX_QUOTED_LENGTH = 80
-_ERROR_LENGTH = 1000
+_MAX_QUOTED_CHARS = 80
+_MAX_ERROR_CHARS = 1000
 _VERDICT_KEYS = ("evidence", "explanation", "level")
 
 
 class UnusableReply(Exception):
-    """A reply that is no verdict; `kind` is a stable word for the reason, the text a sentence."""
+    """A reply without a valid verdict; `kind` is a stable word for the reason, the text a sentence.
+
+    The text is sent back to the judge, which gets one more chance.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
-class _DuplicateKey(ValueError):
-    """One key twice in an object."""
+def parse_verdicts(text: str, request: JudgeRequest, nonce: str) -> tuple[CriterionVerdict, ...]:
+    """Return the verdicts of a reply, in the order of the criteria.
 
-
-def parse_verdicts(text: str, question: JudgeRequest, nonce: str) -> tuple[CriterionVerdict, ...]:
-    """The verdicts of a reply, in the order of the criteria.
-
-    The whole reply has to be the one object that was asked for; it may stand in a Markdown fence.
+    The whole reply must be the one object that was asked for. It may be in a Markdown fence.
 
     Raises:
-        Unusable: it is anything else.
+        UnusableReply: it is anything else.
     """
     reply = _read_object(text)
     _check_keys(reply, ("nonce", "verdicts"), "the reply")
     if reply["nonce"] != nonce:
         raise UnusableReply("wrong_nonce", "it does not repeat the number it was given.")
-    criteria = key_criteria(question)
+    criteria = key_criteria(request)
     verdicts = reply["verdicts"]
     if not isinstance(verdicts, Mapping):
         raise UnusableReply("wrong_type", "verdicts is no object.")
     _check_keys(verdicts, tuple(criteria), "verdicts")
     shown = _normalize_text(
-        f"{question.answer} {question.input} {question.reference} {question.context}"
+        f"{request.answer} {request.input} {request.reference} {request.context}"
     )
     return tuple(
         _read_verdict(key, verdicts[key], criterion, shown) for key, criterion in criteria.items()
     )
 
 
-def is_context_length_error(said: str) -> bool:
-    """Whether an endpoint says that it was given more than its model can read."""
-    return bool(_CONTEXT_LENGTH_PATTERN.search(said))
+def is_context_length_error(message: str) -> bool:
+    """Return whether an endpoint says that the request is too long for its model."""
+    return bool(_CONTEXT_LENGTH_PATTERN.search(message))
 
 
 def is_json_object(text: str) -> bool:
-    """Whether a reply is a JSON object, be it a verdict or not."""
+    """Return whether a reply is a JSON object, whether or not it holds verdicts."""
     try:
         _read_object(text)
     except UnusableReply as unusable:
@@ -79,55 +77,35 @@ def _read_object(text: str) -> Mapping[str, Json]:
     text = text.strip()
     if not text:
         raise UnusableReply("empty", "it is empty.")
-    if len(text) > MAX_REPLY_CHARACTERS:
+    if len(text) > MAX_REPLY_CHARS:
         raise UnusableReply("too_long", f"it has {len(text):,} characters.")
-    fenced = _FENCE_PATTERN.fullmatch(text)
-    body = fenced[1].strip() if fenced else text
+    block = read_single_block(text)
+    is_json_block = block is not None and block.info.rstrip(" \t") in ("", "json", "JSON")
+    body = block.content.strip() if block and is_json_block else text
     if not body.startswith("{"):
-        if is_context_length_error(body[:_ERROR_LENGTH]):
-            raise UnusableReply(
-                "context_length", f"it is an error about length: {body[:_MAX_QUOTED_LENGTH]!r}."
-            )
-        raise UnusableReply(
-            "prose", f"it is no JSON object but begins {body[:_MAX_QUOTED_LENGTH]!r}."
-        )
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant
-    )
+        begin = body[:_MAX_QUOTED_CHARS]
+        # Some endpoints report an error as the text of a reply.
+        if is_context_length_error(body[:_MAX_ERROR_CHARS]):
+            raise UnusableReply("context_length", f"it is an error about length: {begin!r}.")
+        raise UnusableReply("prose", f"it is no JSON object but begins {begin!r}.")
     try:
-        value, end = decoder.raw_decode(body)
-    except _DuplicateKey as twice:
-        raise UnusableReply("contradiction", f"it says {str(twice)!r} twice.") from None
-    except RecursionError:
-        raise UnusableReply("not_json", "it is nested too deeply.") from None
+        value, rest = parse_leading_json(body)
+    except RepeatedKey as repeated:
+        raise UnusableReply("contradiction", f"it says {repeated.key!r} twice.") from None
     except ValueError as error:
         raise UnusableReply("not_json", f"it is no valid JSON: {error}.") from None
-    rest = body[end:].strip()
+    rest = rest.strip()
     if rest.startswith("{"):
         raise UnusableReply("several_objects", "it holds more than one JSON object.")
     if rest:
-        raise UnusableReply(
-            "prose", f"text follows the JSON object: {rest[:_MAX_QUOTED_LENGTH]!r}."
-        )
+        raise UnusableReply("prose", f"text follows the JSON object: {rest[:_MAX_QUOTED_CHARS]!r}.")
     found: Mapping[str, Json] = value
     return found
 
 
-def _refuse_duplicates(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _DuplicateKey(next(key for key in keys if keys.count(key) > 1))
-    return found
-
-
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(f"{name} is no number")
-
-
 def _check_keys(value: Mapping[str, Json], wanted: Sequence[str], what: str) -> None:
     missing = ", ".join(repr(key) for key in wanted if key not in value)
-    extra = ", ".join([repr(key[:_MAX_QUOTED_LENGTH]) for key in value if key not in wanted][:3])
+    extra = ", ".join([repr(key[:_MAX_QUOTED_CHARS]) for key in value if key not in wanted][:3])
     if missing:
         instead = f" and says {extra}" if extra else ""
         raise UnusableReply("incomplete", f"{what} lacks {missing}{instead}.")
@@ -147,7 +125,7 @@ def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> Cr
         offered = ", ".join(repr(each.name) for each in criterion.levels)
         raise UnusableReply(
             "level_not_offered",
-            f"the level of {key} is {value['level'][:_MAX_QUOTED_LENGTH]!r}, and offered are {offered}.",
+            f"the level of {key} is {value['level'][:_MAX_QUOTED_CHARS]!r}, and offered are {offered}.",
         )
     evidence = value["evidence"]
     return CriterionVerdict(
@@ -161,4 +139,5 @@ def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> Cr
 
 
 def _normalize_text(text: str) -> str:
+    # Models often change blanks, quotation marks and case when they copy evidence.
     return _BLANKS.sub(" ", text).strip(" \"'“”‘’….").casefold()

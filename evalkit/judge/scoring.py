@@ -1,4 +1,4 @@
-"""Votes and checks into one judgement, and a judgement into the score of a trial."""
+"""Combine votes and checks into one judgment, and a judgment into the score of a trial."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ from evalkit.core.trial import Score
 
 
 def combine_votes(
-    criteria: Sequence[Criterion], readings: Sequence[JudgeVote]
+    criteria: Sequence[Criterion], votes: Sequence[JudgeVote]
 ) -> tuple[CriterionVerdict, ...]:
-    """The middle vote on every criterion, by the value of its level; it keeps all votes beside it."""
+    """Return the median verdict on every criterion by the value of its level, with all votes."""
     verdicts = []
     for index in range(len(criteria)):
-        cast = sorted((reading.verdicts[index] for reading in readings), key=lambda v: v.value)
-        middle = cast[len(cast) // 2]
-        votes = tuple(reading.verdicts[index].level for reading in readings)
-        verdicts.append(replace(middle, votes=votes if len(votes) > 1 else ()))
+        cast = [vote.verdicts[index] for vote in votes]
+        # Of an even number of votes the higher middle one.
+        median = sorted(cast, key=lambda verdict: verdict.value)[len(cast) // 2]
+        levels = tuple(verdict.level for verdict in cast)
+        verdicts.append(replace(median, votes=levels if len(levels) > 1 else ()))
     return tuple(verdicts)
 
 
-def build_judgement(
-    verdicts: Sequence[CriterionVerdict], readings: Sequence[JudgeVote]
-) -> Judgement:
-    """What was said and what it took."""
-    costs = [reading.cost_usd for reading in readings if reading.cost_usd is not None]
-    first = readings[0] if readings else JudgeVote()
+def build_judgement(verdicts: Sequence[CriterionVerdict], votes: Sequence[JudgeVote]) -> Judgement:
+    """Return the verdicts with the exchanges that led to them and what they cost."""
+    costs = [vote.cost_usd for vote in votes if vote.cost_usd is not None]
+    first = votes[0] if votes else JudgeVote()
     return Judgement(
         judge=first.judge,
         digest=first.digest,
-        model=next((reading.model for reading in readings if reading.model), ""),
-        fingerprint=next((r.fingerprint for r in readings if r.fingerprint), ""),
+        model=next((vote.model for vote in votes if vote.model), ""),
+        fingerprint=next((vote.fingerprint for vote in votes if vote.fingerprint), ""),
         verdicts=tuple(verdicts),
-        exchanges=tuple(each for reading in readings for each in reading.exchanges),
-        calls=sum(reading.calls for reading in readings),
-        input_tokens=sum(reading.input_tokens for reading in readings),
-        output_tokens=sum(reading.output_tokens for reading in readings),
+        exchanges=tuple(exchange for vote in votes for exchange in vote.exchanges),
+        calls=sum(vote.calls for vote in votes),
+        input_tokens=sum(vote.input_tokens for vote in votes),
+        output_tokens=sum(vote.output_tokens for vote in votes),
         cost_usd=sum(costs) if costs else None,
-        is_cached=bool(readings) and all(reading.is_cached for reading in readings),
+        is_cached=bool(votes) and all(vote.is_cached for vote in votes),
     )
 
 
 def score_verdicts(rubric: Rubric, verdicts: Sequence[CriterionVerdict]) -> Score:
-    """The mean of the criteria's values by weight, held to the rubric's pass mark."""
+    """Return the weighted mean of the criteria's values, compared with the rubric's pass mark."""
     by_name = {verdict.criterion: verdict for verdict in verdicts}
     total = sum(criterion.weight for criterion in rubric.criteria)
     value = sum(each.weight * by_name[each.name].value for each in rubric.criteria) / total
-    value = min(1.0, max(0.0, value))
+    value = min(1.0, max(0.0, value))  # rounding can lead just beyond 0..1
     return Score(
         value=value, passed=rubric.is_passed(value), explanation=explain_verdicts(rubric, verdicts)
     )
 
 
 def explain_verdicts(rubric: Rubric, verdicts: Sequence[CriterionVerdict]) -> str:
-    """Every criterion's level, then why, where a level is not the best there is."""
+    """Return every criterion's level, then the reasons for up to two levels that are not the best."""
     best = 1.0 if rubric.higher_is_better else 0.0
     levels = "; ".join(f"{verdict.criterion}: {verdict.level}" for verdict in verdicts)
     reasons = [each.explanation for each in verdicts if each.value != best and each.explanation]

@@ -1,4 +1,4 @@
-"""Turns the YAML arguments of a built-in metric into the metric, or into every problem with them."""
+"""Turn the YAML arguments of a built-in metric into the metric, or into every problem with them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import UnreadableFile, resolve_inside
+from evalkit.core.values import describe_kind
 from evalkit.metrics.builtin import BuiltIn, text_of
 from evalkit.metrics.entry_points import suggest_name
-from evalkit.metrics.explanations import describe_kind
 
 AnyBuiltIn = TypeVar("AnyBuiltIn", bound=BuiltIn)
 
 SHORTHAND = ""
-"""The key under which the loader puts a value that stands for the arguments: `- regex: '^a'`."""
+"""The key under which the loader puts a bare value, as in `- regex: '^a'`."""
 
 _UNIONS = (Union, UnionType)
 _TYPE_WORDS = {
@@ -35,7 +35,7 @@ _TYPE_WORDS = {
 
 
 class InvalidArgument(Exception):
-    """A value is not of the kind an argument takes; the text can follow the argument's name."""
+    """A value does not have the type of its argument; the text continues the argument's name."""
 
     def __init__(self, value: Json, hint: object) -> None:
         options = [option for option in _options_in(hint) if isinstance(option, str)]
@@ -47,18 +47,19 @@ class InvalidArgument(Exception):
 def bind_arguments(
     metric: type[AnyBuiltIn],
     spec: MetricSpec,
-    surroundings: RunEnvironment,
+    environment: RunEnvironment,
     problems: list[Problem],
 ) -> AnyBuiltIn | None:
-    """Check a metric's arguments and make it; None when something was added to `problems`.
+    """Check the arguments of a metric and make it; return None if something was added to `problems`.
 
-    A file that an argument names is looked for from the eval set's folder, inside the root.
+    A file that an argument names is relative to the eval set's folder and inside the project root.
     """
     found: list[str] = []
+    # Annotations are strings in modules with `from __future__ import annotations`.
     hints = get_type_hints(metric)
     known = [field.name for field in fields(metric) if hints[field.name] is not RunEnvironment]
     values: dict[str, Any] = {
-        name: surroundings for name, hint in hints.items() if hint is RunEnvironment
+        name: environment for name, hint in hints.items() if hint is RunEnvironment
     }
     given = _name_shorthand(metric, spec.args, found)
     for name, value in given.items():
@@ -66,14 +67,14 @@ def bind_arguments(
             found.append(f"there is no argument {name!r}. {suggest_name(name, known)}")
             continue
         try:
-            values[name] = _convert(value, hints[name], surroundings)
-        except InvalidArgument as unfit:
-            found.append(f"{name} {unfit}")
+            values[name] = _convert(value, hints[name], environment)
+        except InvalidArgument as invalid:
+            found.append(f"{name} {invalid}")
         except UnreadableFile as error:
             found.append(f"{name}: {value!r} {error}")
     required = [field.name for field in fields(metric) if field.default is MISSING]
     missing = [name for name in required if name not in given and name not in values]
-    found += [f"{name} is missing. Give it." for name in missing]
+    found += [f"{name} is missing. Add it." for name in missing]
     if not found:
         try:
             return metric(**values)
@@ -94,20 +95,20 @@ def _name_shorthand(
     return {name or metric.shorthand: value for name, value in args.items()}
 
 
-def _convert(value: Json, hint: Any, surroundings: RunEnvironment) -> object:
-    """The value as the annotation wants it: lists as tuples, names of files as paths."""
+def _convert(value: Json, hint: Any, environment: RunEnvironment) -> object:
+    """Return the value as its annotation says: lists as tuples, names of files as paths."""
     kind = get_origin(hint) or hint
     if kind in _UNIONS:
-        return _convert_union(value, hint, surroundings)
+        return _convert_union(value, hint, environment)
     if kind is tuple:
-        return _convert_items(value, hint, surroundings)
+        return _convert_items(value, hint, environment)
     if kind is str and (text := text_of(value)) is not None:
         return text
-    if kind is float and (number := _finite(value)) is not None:
+    if kind is float and (number := _read_finite(value)) is not None:
         return number
     if kind is Path and isinstance(value, str):
-        return resolve_inside(value, surroundings.set_folder, surroundings.root)
-    # 1 == True, which is why types are compared too.
+        return resolve_inside(value, environment.set_folder, environment.root)
+    # Types are compared too, because 1 == True.
     if kind is Literal and any(value == o and type(value) is type(o) for o in get_args(hint)):
         return value
     if kind in (bool, Mapping) and isinstance(value, kind):
@@ -115,39 +116,38 @@ def _convert(value: Json, hint: Any, surroundings: RunEnvironment) -> object:
     raise InvalidArgument(value, hint)
 
 
-def _convert_union(value: Json, hint: Any, surroundings: RunEnvironment) -> object:
-    *others, last = (option for option in get_args(hint) if option is not NoneType)
-    for option in others:
+def _convert_union(value: Json, hint: Any, environment: RunEnvironment) -> object:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    for option in options:
         try:
-            return _convert(value, option, surroundings)
+            return _convert(value, option, environment)
         except InvalidArgument:
-            continue
-    try:
-        return _convert(value, last, surroundings)
-    except InvalidArgument as unfit:
-        # Of a single option the member at fault is known, of several only that none fits.
-        raise InvalidArgument(value, hint) if others else unfit from None
+            # With one option the item at fault is known; with several, only that none of them fits.
+            if len(options) == 1:
+                raise
+    raise InvalidArgument(value, hint)
 
 
-def _convert_items(value: Json, hint: Any, surroundings: RunEnvironment) -> tuple[object, ...]:
+def _convert_items(value: Json, hint: Any, environment: RunEnvironment) -> tuple[object, ...]:
     if isinstance(value, bool | Mapping):
         raise InvalidArgument(value, hint)
-    # A single value stands for a list of one.
-    members = value if isinstance(value, list | tuple) else [value]
-    for member in members:
+    # A single value counts as a list of one.
+    items = value if isinstance(value, list | tuple) else [value]
+    converted = []
+    for item in items:
         try:
-            _convert(member, get_args(hint)[0], surroundings)
+            converted.append(_convert(item, get_args(hint)[0], environment))
         except InvalidArgument:
-            raise InvalidArgument(member, hint) from None
-    return tuple(_convert(member, get_args(hint)[0], surroundings) for member in members)
+            raise InvalidArgument(item, hint) from None
+    return tuple(converted)
 
 
-def _finite(value: Json) -> float | None:
+def _read_finite(value: Json) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except OverflowError:  # an integer that no float can hold
         return None
     return number if math.isfinite(number) else None
 

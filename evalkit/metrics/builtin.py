@@ -10,21 +10,20 @@ from typing import ClassVar
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
 from evalkit.core.trial import Output, Score
-from evalkit.metrics.explanations import describe_kind
-from evalkit.metrics.paths import ABSENT, find_value
+from evalkit.core.values import ABSENT, describe_kind, find_value
 
 PASSED = Score(value=1.0, passed=True)
 
 
 def failed_score(explanation: str) -> Score:
-    """The score of an answer that is wrong, with the reason."""
+    """Return the score of a wrong answer, with the reason."""
     return Score(value=0.0, passed=False, explanation=explanation)
 
 
 def text_of(value: Json) -> str | None:
-    """The one text that a label stands for, or None.
+    """Return a label as one text, or None.
 
-    YAML keeps no more of a decimal than its value (`1.50` is 1.5), so that its spelling is unknown.
+    A decimal has no text: YAML reads `1.50` as 1.5, so how it was written is unknown.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -34,20 +33,20 @@ def text_of(value: Json) -> str | None:
 
 
 def texts_of(value: Json) -> tuple[str, ...] | None:
-    """The texts that a label, or a list of labels, stands for; None when there is anything else."""
+    """Return a label or a list of labels as texts; None if one is not a text."""
     values = value if isinstance(value, list | tuple) else (value,)
-    texts = tuple(text_of(each) for each in values)
-    return None if None in texts else tuple(text for text in texts if text is not None)
+    texts = tuple(text for each in values if (text := text_of(each)) is not None)
+    return texts if len(texts) == len(values) else None
 
 
 def check_pass_mark(pass_at: float) -> None:
-    """Refuse a mark that every answer would pass, or none (ValueError)."""
+    """Raise ValueError for a pass mark that every answer or no answer reaches."""
     if not 0 < pass_at <= 1:
         raise ValueError(f"pass_at: {pass_at!r} is not a share above 0 and at most 1, such as 0.8.")
 
 
 def check_output_path(name: str, path: str) -> None:
-    """Refuse a dotted path that leads nowhere in any output (ValueError)."""
+    """Raise ValueError for a dotted path that exists in no output."""
     root = path.partition(".")[0]
     if root not in Output.__dataclass_fields__ or root == "error":
         raise ValueError(
@@ -58,11 +57,12 @@ def check_output_path(name: str, path: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltIn:
-    """A metric that ships with evalkit; its fields are its arguments, but for one of type Surroundings.
+    """A metric that ships with evalkit.
 
-    The constructor raises ValueError for arguments that cannot be meant. `version` is raised
-    whenever equal arguments score differently than before, so that runs are not compared across it.
-    `shorthand` names the argument that a bare value in the eval set is for.
+    Its fields are its arguments in the eval set, except for a field of type RunEnvironment, which
+    evalkit fills in. The constructor raises ValueError for arguments that make no sense. Raise
+    `version` whenever equal arguments give other scores than before, so that runs across the change
+    are not compared. `shorthand` names the argument that a bare value in the eval set is for.
     """
 
     unit: ClassVar[str] = ""
@@ -71,45 +71,45 @@ class BuiltIn:
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it is a measurement, which nothing passes or fails."""
+        """Whether it only measures, so that no trial passes or fails it."""
         return False
 
     @property
     def higher_is_better(self) -> bool:
-        """Which way its value gets better."""
+        """Whether a higher value is better."""
         return True
 
     @property
     def waits(self) -> bool:
-        """Whether its score waits for other processes."""
+        """Whether scoring waits for other processes."""
         return False
 
     @property
     def caution(self) -> str:
-        """What a user should know before it scores; empty when there is nothing."""
+        """A warning for the user before anything is scored; empty if there is none."""
         return ""
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Files whose content decides its scores, beside those that are arguments."""
+        """Files that decide its scores, in addition to those that are arguments."""
         return ()
 
-    def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a default that subclasses narrow
-        """Whether the case has what the metric needs."""
+    def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a default for subclasses
+        """Return whether the case has what the metric needs."""
         return True
 
-    def problem_with(self, case: Case) -> str | None:  # noqa: ARG002 - likewise
-        """Why the case's label cannot be used, and what to do about it."""
+    def problem_with(self, case: Case) -> str | None:  # noqa: ARG002 - a default for subclasses
+        """Return why the case's label cannot be used and what to do about it, or None."""
         return None
 
     def score(self, case: Case, output: Output) -> Score | Awaitable[Score]:
-        """Score one output; whatever is raised becomes a metric error."""
+        """Score one output. Every exception becomes a metric error."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerMetric(BuiltIn):
-    """A metric that holds a part of the output against the case's label.
+    """A metric that compares a part of the output with the case's label.
 
     Args:
         of: the part of the output, as a dotted path: `text`, `data.topic`, `tool_calls.0.name`.
@@ -124,51 +124,68 @@ class AnswerMetric(BuiltIn):
 
     @property
     def needs_expected(self) -> bool:
-        """Whether the case must say what is expected; arguments may say it instead."""
+        """Whether the case needs a label; an argument may take its place."""
         return True
 
     def expected_value(self, case: Case) -> Json:
-        """The part of the label that is asked for; None when the case does not give it."""
+        """Return the part of the label to compare with, or None if the case has none."""
         value = find_value(case.expected, self.expected)
         return None if value is ABSENT else value
 
     def applies_to(self, case: Case) -> bool:
-        """A case without the label is not for this metric."""
+        """Return whether the case has the label, where one is needed."""
         return not self.needs_expected or self.expected_value(case) is not None
 
     def problem_with(self, case: Case) -> str | None:
-        """A label of a kind that the metric cannot use."""
+        """Return why the metric cannot use the case's label, or None."""
         if not self.needs_expected or case.expected is None:
             return None
-        wanted = self.expected_value(case)
-        return None if wanted is None else self.problem_with_label(wanted)
+        label = self.expected_value(case)
+        return None if label is None else self.problem_with_label(label)
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Why a label cannot be used; the default takes a text, an integer, true and false."""
+        """Return why a label cannot be used; the default accepts a text, an integer, true and false."""
         if text_of(label) is not None:
             return None
         if isinstance(label, float):
             return (
-                f"expected is {describe_kind(label)}. Put it in quotes to compare its spelling, "
+                f"expected is {describe_kind(label)}. Put it in quotes to compare its digits, "
                 "or use the metric numeric to compare its value."
             )
         return (
-            f"expected is {describe_kind(label)}, and one text is needed. Name the part that is meant, "
+            f"expected is {describe_kind(label)}, and one text is needed. Name the part to compare with, "
             "as in `expected: answer`, or use one_of for a list, json for a mapping."
         )
 
     def answer(self, output: Output) -> Json:
-        """The part of the output that is asked for, or ABSENT."""
+        """Return the part of the output to score, or ABSENT."""
         return output.text if self.of == "text" else find_value(output, self.of)
 
     def answer_text(self, output: Output) -> str | None:
-        """The same as text; None when there is none or it is a list or mapping."""
+        """Return the part of the output to score as text; None if it is absent, a list or a mapping."""
         value = self.answer(output)
+        # An output holds the float itself, so its repr is exact; YAML may have shortened a label.
         return repr(value) if isinstance(value, float) else text_of(value)
 
     def score_missing(self, output: Output) -> Score:
-        """The score of an output that does not have the part that is asked for, or not as text."""
+        """Return the score of an output without the part to score, or without a text there."""
         value = self.answer(output)
-        if value is ABSENT or value is None:
+        if value in (ABSENT, None):
             return failed_score(f"the output has no {self.of}")
         return failed_score(f"the output's {self.of} is {describe_kind(value)}, not a text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextMetric(AnswerMetric):
+    """A metric of a part of the output that must be a text; any other output fails."""
+
+    def score(self, case: Case, output: Output) -> Score:
+        """Score the text, or the lack of one."""
+        answer = self.answer_text(output)
+        if answer is None:
+            return self.score_missing(output)
+        return self.score_text(case, answer)
+
+    def score_text(self, case: Case, answer: str) -> Score:
+        """Score the text of an answer."""
+        raise NotImplementedError

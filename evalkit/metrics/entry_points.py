@@ -1,4 +1,4 @@
-"""Turns the name of a plugin into a reference that a worker can load, or into the reason why not."""
+"""Turn the name of a plugin into a reference that a worker can load, or into the reason why not."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
 
 
 class PluginNotFound(Exception):
-    """What a user wrote leads to no plugin; the message says why and what to do."""
+    """A name in the eval set leads to no plugin; the message says why and what to do."""
 
 
 def locate_plugin(
-    ref: str, surroundings: RunEnvironment, *, group: str, built_in: Iterable[str]
+    ref: str, environment: RunEnvironment, *, group: str, built_in: Iterable[str]
 ) -> str:
-    """The reference `./file.py:attribute` or `module:attribute` behind what a user wrote.
+    """Return the reference `./file.py:attribute` or `module:attribute` of a plugin.
 
-    What holds a colon is such a reference already; a file is looked for from the eval set's folder.
-    Anything else is the name under which an installed distribution offers a plugin in an entry-point
-    group. `built_in` are the names there are beside those, for the near spelling.
+    A name with a colon is such a reference already; a file is relative to the eval set's folder. Any
+    other name must be offered by an installed distribution in the entry-point group. `built_in` are
+    the names that evalkit offers itself, for the suggestion in the message. No module is imported.
 
     Raises:
-        NotFound: the reference is malformed, its file missing or outside of the project, or the name
-            offered by no distribution or by several. Modules are not imported to see.
+        PluginNotFound: the reference is malformed, its file is missing or outside of the project
+            root, or no distribution, or more than one, offers the name.
     """
     if ":" not in ref:
         return _locate_installed(ref, group, built_in)
     place, _, attribute = ref.rpartition(":")
     if not _is_dotted_name(attribute):
         raise PluginNotFound(
-            f"{attribute!r} is no name. Write file and name as in './metrics.py:polite'."
+            f"{attribute!r} is not a name. Write file and name as in './metrics.py:polite'."
         )
     if place.endswith(".py"):
         try:
-            read_file(resolve_inside(place, surroundings.set_folder, surroundings.root))
+            read_file(resolve_inside(place, environment.set_folder, environment.root))
         except UnreadableFile as error:
             raise PluginNotFound(f"{place} {error}") from None
     elif not _is_dotted_name(place):
         raise PluginNotFound(
-            f"{place!r} is no module. Write 'package.module', or './file.py' for a file."
+            f"{place!r} is not a module. Write 'package.module', or './file.py' for a file."
         )
     return ref
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """The nearest spelling among the names there are, or all of them."""
+    """Return a sentence with the known name most like a given one, or with all known names."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:
@@ -63,27 +63,23 @@ def _is_dotted_name(text: str) -> bool:
 
 
 def _locate_installed(name: str, group: str, built_in: Iterable[str]) -> str:
-    installed = _installed_plugins(group)
+    # Imported here because it takes 60 ms, which sets without plugins need not pay.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    installed = list(entry_points(group=group))
     offers = {(_find_distribution(entry), entry.value) for entry in installed if entry.name == name}
     if not offers:
         known = [*built_in, *sorted({entry.name for entry in installed})]
         raise PluginNotFound(f"there is none of this name. {suggest_name(name, known)}")
     if len(offers) > 1:
         claims = " and ".join(f"{distribution} ({value})" for distribution, value in sorted(offers))
-        raise PluginNotFound(
-            f"{claims} both offer it. Uninstall one, or write the one that is meant."
-        )
+        raise PluginNotFound(f"{claims} both offer it. Uninstall one, or write the reference.")
     [(distribution, value)] = offers
+    # An entry point may end with extras: `module:attribute [extra]`.
     module, _, attribute = value.partition("[")[0].strip().partition(":")
     if not attribute:
         raise PluginNotFound(f"{distribution} offers the module {module!r}, not an object in it.")
     return f"{module.strip()}:{attribute.strip()}"
-
-
-def _installed_plugins(group: str) -> list[EntryPoint]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 60 ms that built-ins do not pay
-
-    return list(entry_points(group=group))
 
 
 def _find_distribution(entry: EntryPoint) -> str:

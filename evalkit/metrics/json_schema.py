@@ -1,4 +1,4 @@
-"""Turns a JSON Schema into a validator that is checked whole, fetches nothing and cannot hang."""
+"""Turn a JSON Schema into a validator that is checked as a whole, fetches nothing and cannot hang."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from evalkit.core.literals import Json
-from evalkit.metrics.explanations import quote_value
+from evalkit.core.values import quote_value
 
 DEFAULT_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 PATTERN_DEADLINE_S = 0.2
-"""The longest one `pattern` may search one value; they are for short values and take microseconds."""
+"""The longest that one `pattern` may search one value. Most take microseconds."""
 
 _MAX_SHOWN_CHARS = 200
 
 
 def build_validator(schema: Json) -> Validator:
-    """Check a schema, its patterns and references too; it is of draft 2020-12 unless it says else.
+    """Check a schema with its patterns and references, and return its validator.
+
+    The schema is of draft 2020-12 unless it says otherwise.
 
     Raises:
         ValueError: what is wrong with it, and where.
@@ -41,15 +43,15 @@ def build_validator(schema: Json) -> Validator:
     try:
         draft.check_schema(schema)
         resource = Resource.from_contents(schema, default_specification=DRAFT202012)
-        # A registry of one's own keeps jsonschema from fetching what a reference names.
+        # Without a registry of our own, jsonschema fetches what a reference names.
         registry = Registry[Any]().with_resource(resource.id() or "", resource)
         _check_references(resource, registry.resolver_with_root(resource))
     except exceptions.SchemaError as error:
-        raise ValueError(f"the schema is wrong {_describe(error)}.") from error
+        raise ValueError(f"the schema is invalid {_describe(error)}.") from error
     except Unresolvable as error:
         raise ValueError(
             f"the schema refers to {error.ref!r}, which is not in it. "
-            "Nothing outside of the schema is fetched: put it under $defs."
+            "evalkit fetches nothing outside of the schema: put it under $defs."
         ) from error
     bounded: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]  # no stub for it
         draft, {"pattern": _check_pattern}
@@ -58,7 +60,7 @@ def build_validator(schema: Json) -> Validator:
 
 
 def first_violation(validator: Validator, value: Json) -> str | None:
-    """The violation that says most about why a value does not conform, or None."""
+    """Return the violation that best explains why a value does not conform, or None."""
     error = exceptions.best_match(validator.iter_errors(value))
     return None if error is None else _describe(error)
 
@@ -87,15 +89,14 @@ def _check_pattern(
     value: Json,
     schema: Json,  # noqa: ARG001 - jsonschema passes it by position
 ) -> Iterator[exceptions.ValidationError]:
-    if validator.is_type(value, "string") and not _search(pattern, value):
-        yield exceptions.ValidationError(f"{quote_value(value)} does not match {pattern!r}")
-
-
-def _search(pattern: str, text: str) -> bool:
+    if not validator.is_type(value, "string"):
+        return
     try:
-        return regex.search(pattern, text, timeout=PATTERN_DEADLINE_S) is not None
+        found = regex.search(pattern, value, timeout=PATTERN_DEADLINE_S)
     except TimeoutError:
         raise TimeoutError(
             f"the schema's pattern {pattern!r} took longer than {PATTERN_DEADLINE_S:g} s "
-            f"on {len(text)} characters. Rewrite it without nested repetition."
+            f"on {len(value)} characters. Rewrite it without nested repetition."
         ) from None
+    if not found:
+        yield exceptions.ValidationError(f"{quote_value(value)} does not match {pattern!r}")

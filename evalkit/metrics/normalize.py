@@ -1,17 +1,18 @@
-r"""Turns text into a form that can be compared, by normalisations the user names.
+r"""Normalize text for comparison, by the normalizations that the user names.
 
 | name          | what it does                                                               |
 | ------------- | -------------------------------------------------------------------------- |
 | `unicode`     | composes characters (NFC) and drops invisible ones: zero-width space, byte |
 |               | order mark, word joiner, soft hyphen, direction marks                      |
 | `case`        | folds case, beyond lower case (`STRASSE` = `straße`)                       |
-| `punctuation` | makes punctuation and backticks a space, then does `whitespace`; keeps it  |
-|               | in numbers (`3.5`, `10:30`, `-5`, `.5`) and always keeps                   |
-|               | `# % & @ / \`, which change what is said                                   |
-| `whitespace`  | makes every run of white space, no-break ones and line ends too, one space |
-|               | and trims both ends                                                        |
+| `punctuation` | replaces punctuation and backticks by a space, then does `whitespace`;     |
+|               | keeps punctuation in numbers (`3.5`, `10:30`, `-5`, `.5`) and the          |
+|               | characters `# % & @ / \`, which change the meaning                         |
+| `whitespace`  | replaces every run of white space, including no-break spaces and line      |
+|               | ends, by one space and trims both ends                                     |
 
-They are applied in this order, whatever the order they are named in. Which pairs come out equal:
+They are applied in this order, not in the order of their names. This table shows which pairs become
+equal:
 
 | answer and expected            | none | `unicode` + `whitespace` | and `case` | and `punctuation` |
 | ------------------------------ | ---- | ------------------------ | ---------- | ----------------- |
@@ -33,42 +34,44 @@ import unicodedata
 from collections.abc import Collection
 from typing import Literal, TypeAlias
 
-Normalisation: TypeAlias = Literal["unicode", "case", "punctuation", "whitespace"]
+Normalization: TypeAlias = Literal["unicode", "case", "punctuation", "whitespace"]
 
-VISUAL_NORMALISATIONS: tuple[Normalisation, ...] = ("unicode", "whitespace")
-"""What makes texts equal that look the same on screen."""
+VISUAL_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "whitespace")
+"""Makes texts equal that look the same on screen."""
 
-WORD_NORMALISATIONS: tuple[Normalisation, ...] = ("unicode", "case", "punctuation", "whitespace")
-"""What makes texts equal that say the same words."""
+WORD_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "case", "punctuation", "whitespace")
+"""Makes texts equal that consist of the same words."""
 
-# The zero-width joiner and non-joiner stay: emoji and several scripts read differently without.
+# The zero-width joiner and non-joiner are not in it: they change emoji and words of several scripts.
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 
-# A mark says something between digits, as the sign and as the decimal point of a number.
+# Between digits, as a sign, and as a decimal point, a mark belongs to a number.
 _NOT_IN_NUMBER = r"(?!(?<=\d.)\d|(?<=-)(?<!\w-)\.?\d|(?<=\.)(?<![\w.]\.)\d)"
 _ASCII_MARK = re.compile(rf"[-!\"'()*,.:;?\[\]_`{{}}]{_NOT_IN_NUMBER}")
 _ANY_MARK = re.compile(rf"(?:[^\w\s]|_){_NOT_IN_NUMBER}")
+# Without its mark, `C#`, `50%` or `R&D` is something else.
 _PRESERVED_MARKS = frozenset("#%&@/\\‰")
+# Unicode has them as symbols, but Markdown and people use them as quotation marks.
 _TICKS = frozenset("`´")
 
 
-def normalise(text: str, names: Collection[Normalisation]) -> str:
-    """Apply the named normalisations; doing it twice changes nothing more."""
-    # Plain ASCII, most of what is compared, is composed already and has nothing invisible.
-    exotic = not text.isascii()
-    if exotic and "unicode" in names:
+def normalize(text: str, names: Collection[Normalization]) -> str:
+    """Apply the named normalizations; applying them twice changes nothing more."""
+    # A shortcut: most texts are ASCII, which is composed and has no invisible characters.
+    is_unicode = not text.isascii()
+    if is_unicode and "unicode" in names:
         text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
     if "case" in names:
-        text = _fold_composed(text) if exotic and "unicode" in names else text.casefold()
+        text = _fold_composed(text) if is_unicode and "unicode" in names else text.casefold()
     if "punctuation" in names:
-        text = _ANY_MARK.sub(_strip_mark, text) if exotic else _ASCII_MARK.sub(" ", text)
+        text = _ANY_MARK.sub(_strip_mark, text) if is_unicode else _ASCII_MARK.sub(" ", text)
     if "whitespace" in names or "punctuation" in names:
         text = " ".join(text.split())
     return text
 
 
 def _fold_composed(text: str) -> str:
-    # Canonical caseless matching, The Unicode Standard, D145: fold between two normalisations.
+    # Canonical caseless matching, The Unicode Standard, D145: fold between two normalizations.
     folded = unicodedata.normalize("NFD", text).casefold()
     return unicodedata.normalize("NFC", folded)
 
@@ -80,7 +83,7 @@ def _strip_mark(match: re.Match[str]) -> str:
     return mark if mark in _PRESERVED_MARKS or unicodedata.category(mark)[0] != "P" else " "
 
 
-# Scripts that put no space between words, and Hangul, which hangs particles on them: a phrase may
+# Scripts without spaces between words, and Hangul, which attaches particles to words: a phrase may
 # begin or end anywhere. Blocks of The Unicode Standard: Thai and Lao, Myanmar, Hangul Jamo, Khmer,
 # CJK marks to CJK ideographs and Hangul syllables, compatibility ideographs, the further planes.
 _UNSPACED = (
@@ -96,34 +99,34 @@ _JOINERS = frozenset(".,:/'’-−‑–")
 
 
 def contains_phrase(text: str, phrase: str) -> bool:
-    """Whether the phrase stands in the text as whole words and whole numbers.
+    """Return whether a text contains a phrase as whole words and whole numbers.
 
     `no` is not in `know`, nor `5` in `15`, `1.5`, `2-5` or `-5`.
     """
     start = text.find(phrase)
     while start >= 0:
         end = start + len(phrase)
-        if not _runs_on_before(text, start) and not _runs_on_after(text, end):
+        if not _continues_before(text, start) and not _continues_after(text, end):
             return True
         start = text.find(phrase, start + 1)
     return False
 
 
-def _runs_on_before(text: str, start: int) -> bool:
+def _continues_before(text: str, start: int) -> bool:
     if start == 0:
         return False
     first, before = text[start], text[start - 1]
     if not first.isdecimal():
         return _is_joined(before, first)
     if before in "-−":
-        # A sign, unless it is a hyphen that hangs the number on a word.
+        # A sign, unless it is a hyphen that joins the number to a word.
         return start == 1 or not text[start - 2].isalpha()
     if before in _JOINERS:
         return start > 1 and text[start - 2].isdecimal()
     return _is_joined(before, first)
 
 
-def _runs_on_after(text: str, end: int) -> bool:
+def _continues_after(text: str, end: int) -> bool:
     if end >= len(text):
         return False
     last, after = text[end - 1], text[end]

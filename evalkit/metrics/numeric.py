@@ -1,4 +1,4 @@
-"""Scores answers by the number they give: numeric."""
+"""Score answers by the number they state: numeric."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from typing import ClassVar, Literal
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
 from evalkit.core.trial import Output, Score
+from evalkit.core.values import ABSENT, describe_kind, quote_value
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
-from evalkit.metrics.explanations import describe_kind, quote_value
-from evalkit.metrics.paths import ABSENT
 
 MAX_NUMBER_DIGITS = 308
-"""Before the decimal point, as in the largest float; more are no quantity anyone states."""
+"""Digits before the decimal point, as in the largest float; no answer states a larger quantity."""
 
-# What may stand between groups of three digits: comma or point, apostrophes, and the no-break,
-# narrow no-break and thin spaces. A plain space does so only where the comma is the decimal mark.
+# What may separate groups of three digits: comma or point, apostrophes, and the no-break, narrow
+# no-break and thin spaces. A plain space may only where the comma is the decimal mark.
 _GROUPING = {".": ",'’\u00a0\u202f\u2009", ",": ".'’\u00a0\u202f\u2009 "}
 
 
@@ -45,11 +44,11 @@ def _number_pattern(decimal: Literal[".", ","]) -> re.Pattern[str]:
 def find_numbers(
     text: str, *, decimal: Literal[".", ","] = ".", percent: Literal["number", "share"] = "number"
 ) -> Iterator[Decimal]:
-    """Every number that a text states, in order.
+    """Yield every number in a text, in order.
 
     A sign and a currency may precede it; thousands may be grouped by comma, apostrophe or a
     no-break or thin space; an exponent may follow. Digits inside a word (`B12`) or a code (`A-12`)
-    are none. With `decimal=","` comma and point change places and a plain space groups too.
+    do not count. With `decimal=","` comma and point change places, and a plain space groups too.
     `12.5 %` is 12.5, or 0.125 with `percent="share"`.
 
     >>> [str(number) for number in find_numbers("-1,234.50 of B12, in 2024")]
@@ -69,15 +68,15 @@ def find_numbers(
 
 @dataclass(frozen=True, kw_only=True)
 class Numeric(AnswerMetric):
-    """Passes an answer whose number is the label's, within a tolerance.
+    """Passes an answer whose number equals the label's, within `abs_tol` and `rel_tol`.
 
-    The label is a number, or a text with one number in it. A number in the output's data is taken as
-    it is; in a text it is looked for as `find_numbers` says. The answer is right when it is no
-    farther from the label than the larger of `abs_tol` and `rel_tol` times the label.
+    The label is a number, or a text with one number in it. A number in the output's data is used as
+    it is; in a text, `find_numbers` looks for it. The answer is right when it differs from the label
+    by no more than the larger of `abs_tol` and `rel_tol` times the label.
 
     Args:
-        abs_tol: tolerance in the label's unit.
-        rel_tol: tolerance as a share of the label.
+        abs_tol: the largest difference, in the label's unit.
+        rel_tol: the largest difference, as a share of the label.
         pick: which number of the answer counts; `only` fails answers that give several.
         decimal: the decimal mark of the answers.
         percent: `number` reads `12.5 %` as 12.5, `share` as 0.125.
@@ -100,15 +99,15 @@ class Numeric(AnswerMetric):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is negative.")
 
     def problem_with_label(self, label: Json) -> str | None:
-        """A number, or a text with exactly one."""
+        """Accept a number, or a text with exactly one."""
         if len(self._numbers_in(label)) == 1:
             return None
         return f"expected is {describe_kind(label)}, and one number is needed."
 
     def score(self, case: Case, output: Output) -> Score:
-        """Compare the one number with the other."""
+        """Compare the two numbers."""
         answer = self.answer(output)
-        if answer is ABSENT or answer is None:
+        if answer in (ABSENT, None):
             return self.score_missing(output)
         numbers = self._numbers_in(answer)
         if not numbers:
@@ -116,14 +115,15 @@ class Numeric(AnswerMetric):
         if self.pick == "only" and len(set(numbers)) > 1:
             several = ", ".join(_plain(number) for number in numbers[:5])
             return failed_score(
-                f"one number is wanted, and the answer gives {len(numbers)}: {several}"
+                f"one number is needed, and the answer has {len(numbers)}: {several}"
             )
         got = numbers[0] if self.pick == "first" else numbers[-1]
+        # `problem_with_label` has made sure that there is exactly one.
         [wanted] = self._numbers_in(self.expected_value(case))
-        tolerance = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(wanted))
-        if abs(got - wanted) <= tolerance:
+        allowed = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(wanted))
+        if abs(got - wanted) <= allowed:
             return PASSED
-        slack = f" ± {_plain(tolerance)}" if tolerance else ""
+        slack = f" ± {_plain(allowed)}" if allowed else ""
         return failed_score(f"expected {_plain(wanted)}{slack}, got {_plain(got)}")
 
     def _numbers_in(self, value: Json) -> list[Decimal]:

@@ -1,4 +1,4 @@
-"""Scores where a task ended: task_completion, recovered_from_error, escalated, resolved."""
+"""Score how a task ended: task_completion, recovered_from_error, escalated, resolved."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import ClassVar
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
 from evalkit.core.trial import Output, Score
-from evalkit.metrics.builtin import AnswerMetric, BuiltIn, check_pass_mark, failed_score
-from evalkit.metrics.explanations import describe_kind, enumerate_values, quote_value
-from evalkit.metrics.json import is_same_json
-from evalkit.metrics.paths import ABSENT, find_value
+from evalkit.core.values import (
+    ABSENT,
+    describe_kind,
+    describe_mismatch,
+    enumerate_values,
+    find_value,
+    is_same_json,
+)
+from evalkit.metrics.builtin import PASSED, AnswerMetric, BuiltIn, check_pass_mark, failed_score
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
 
 
@@ -20,8 +25,8 @@ from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
 class TaskCompletion(AnswerMetric):
     """The share of paths at which the final state is as the case expects.
 
-    The label is a mapping of dotted paths to values, as `orders.A17.status: refunded`; null expects
-    that nothing is there.
+    The label is a mapping of dotted paths to values, such as `orders.A17.status: refunded`; null
+    expects that nothing is there.
 
     Args:
         pass_at: the share at which a trial passes.
@@ -40,52 +45,50 @@ class TaskCompletion(AnswerMetric):
         check_pass_mark(self.pass_at)
 
     def problem_with_label(self, label: Json) -> str | None:
-        """A mapping with something in it."""
+        """Accept a mapping that is not empty."""
         if isinstance(label, Mapping) and label:
             return None
         return f"expected is {describe_kind(label)}. Write a mapping of paths to values."
 
     def score(self, case: Case, output: Output) -> Score:
-        """Look at every path."""
+        """Compare the state at every path."""
         state = self.answer(output)
+        if state in (ABSENT, None):
+            return failed_score(f"the output has no {self.of}, where the final state should be")
         if not isinstance(state, Mapping | list | tuple):
-            if state is ABSENT or state is None:
-                return failed_score(f"the output has no {self.of}, where the final state should be")
             return failed_score(f"the output's {self.of} is {describe_kind(state)}, not a state")
         wanted = self.expected_value(case)
         wrong = [path for path, value in wanted.items() if not _is_at(state, path, value)]
+        if not wrong:
+            return PASSED
         share = 1 - len(wrong) / len(wanted)
-        explanation = ""
-        if wrong:
-            found = find_value(state, wrong[0])
-            got = "nothing" if found is ABSENT else quote_value(found)
-            explanation = (
-                f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
-                f"{wrong[0]}: expected {quote_value(wanted[wrong[0]])}, got {got}"
-            )
+        explanation = (
+            f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
+            f"{wrong[0]}: {describe_mismatch(wanted[wrong[0]], find_value(state, wrong[0]))}"
+        )
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)
 
 
 def _is_at(state: Json, path: str, value: Json) -> bool:
     found = find_value(state, path)
-    return found is ABSENT or found is None if value is None else is_same_json(value, found)
+    return found in (ABSENT, None) if value is None else is_same_json(value, found)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveredFromError(BuiltIn):
-    """The share of the tools that failed in a trial which were called again later and went well.
+    """The share of the tools that failed in a trial and succeeded in a later call.
 
     Skipped where no tool failed, because there was nothing to recover from.
 
     Args:
-        by: tools whose success makes up for any failure before it, such as handing over to a human.
+        by: tools whose success makes up for any failure before it, such as escalating to a human.
     """
 
     shorthand: ClassVar[str] = "by"
 
     by: tuple[str, ...] = ()
 
-    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - no label plays a part
+    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
         """Follow every failing tool to its last call."""
         calls = get_tool_calls(output)
         if calls is None:
@@ -104,7 +107,7 @@ class RecoveredFromError(BuiltIn):
         return Score(
             value=1 - len(lost) / len(open_failures),
             passed=not lost,
-            explanation=f"never went well after an error: {enumerate_values(lost)}" if lost else "",
+            explanation=f"no success after an error: {enumerate_values(lost)}" if lost else "",
         )
 
 
@@ -117,7 +120,7 @@ class TaskOutcome(BuiltIn):
 
     Args:
         of: the part of the output that says so, true or false.
-        expected: the part of the label to hold it against.
+        expected: the part of the label to compare with.
     """
 
     shorthand: ClassVar[str] = "expected"
@@ -127,61 +130,64 @@ class TaskOutcome(BuiltIn):
 
     @property
     def is_measurement(self) -> bool:
-        """Unless it is held against a label."""
+        """Whether it is compared with no label."""
         return not self.expected
 
     def read_outcome(self, output: Output) -> bool | None:
-        """Whether it ended so; None when nothing tells. ValueError when that is neither yes nor no."""
+        """Return whether the task ended so, or None if that is unknown.
+
+        Raises:
+            ValueError: the output has something else than true or false there.
+        """
         found = find_value(output, self.of)
-        if found is ABSENT or found is None:
+        if found in (ABSENT, None):
             return None
         if not isinstance(found, bool):
             raise ValueError(f"the output's {self.of} is {describe_kind(found)}, not true or false")
         return found
 
+    def _label_of(self, case: Case) -> Json:
+        label = find_value(case.expected, self.expected) if self.expected else None
+        return None if label is ABSENT else label
+
     def applies_to(self, case: Case) -> bool:
-        """A case without the label is not for this metric, where there must be one."""
-        if not self.expected:
-            return True
-        return find_value(case.expected, self.expected) not in (ABSENT, None)
+        """Return whether the case has the label, where one is needed."""
+        return not self.expected or self._label_of(case) is not None
 
     def problem_with(self, case: Case) -> str | None:
-        """The label is true or false."""
-        label = find_value(case.expected, self.expected) if self.expected else True
-        if isinstance(label, bool) or label is ABSENT or label is None:
+        """Accept a label that is true or false."""
+        label = self._label_of(case)
+        if label is None or isinstance(label, bool):
             return None
         return f"expected.{self.expected} is {describe_kind(label)}, and true or false is needed."
 
     def score(self, case: Case, output: Output) -> Score:
-        """Yes or no, held against the label where there is one."""
-        wanted = find_value(case.expected, self.expected) if self.expected else None
+        """Return yes or no, compared with the label where there is one."""
+        wanted = self._label_of(case)
         try:
-            ended_so = self.read_outcome(output)
+            outcome = self.read_outcome(output)
         except ValueError as wrong:
             if wanted is None:
                 raise
             return failed_score(str(wrong))
-        if ended_so is None:
-            untold = f"the output has no {self.of}"
-            return (
-                Score(state="skipped", explanation=untold)
-                if wanted is None
-                else failed_score(untold)
-            )
+        if outcome is None:
+            missing = f"the output has no {self.of}"
+            skipped = Score(state="skipped", explanation=missing)
+            return skipped if wanted is None else failed_score(missing)
         if wanted is None:
-            return Score(value=float(ended_so))
-        if ended_so is wanted:
-            return Score(value=1.0, passed=True)
-        return failed_score(f"expected {str(wanted).lower()}, got {str(ended_so).lower()}")
+            return Score(value=float(outcome))
+        if outcome is wanted:
+            return PASSED
+        return failed_score(f"expected {str(wanted).lower()}, got {str(outcome).lower()}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved(TaskOutcome):
-    """Whether the request was resolved, by what the agent says in its output.
+    """Whether the request was resolved, as the agent says in its output.
 
     Args:
         of: the part of the output that says so, true or false.
-        expected: the part of the label to hold it against.
+        expected: the part of the label to compare with.
     """
 
     of: str = "data.resolved"
@@ -189,12 +195,12 @@ class Resolved(TaskOutcome):
 
 @dataclass(frozen=True, kw_only=True)
 class Escalated(TaskOutcome):
-    """Whether the task was handed over to a human.
+    """Whether the task was escalated to a human.
 
     Args:
-        tools: tools whose success hands it over; they are looked for in place of `of`.
+        tools: tools whose success escalates the task; they are looked for instead of `of`.
         of: the part of the output that says so, true or false.
-        expected: the part of the label to hold it against.
+        expected: the part of the label to compare with.
     """
 
     of: str = "data.escalated"
@@ -202,11 +208,11 @@ class Escalated(TaskOutcome):
 
     @property
     def higher_is_better(self) -> bool:
-        """Handing over less is better, unless the label says when to."""
+        """Whether it is compared with a label; without one, fewer escalations are better."""
         return bool(self.expected)
 
     def read_outcome(self, output: Output) -> bool | None:
-        """By the tools that hand over, else by what the output says."""
+        """Return whether a tool escalated the task, or without `tools` what the output says."""
         if not self.tools:
             return TaskOutcome.read_outcome(self, output)
         calls = get_tool_calls(output)

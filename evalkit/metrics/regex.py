@@ -1,4 +1,4 @@
-"""Scores answers by a regular expression, with a deadline that no pattern can outrun: regex."""
+"""Score answers by a regular expression, with a deadline that stops every pattern: regex."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from typing import TYPE_CHECKING, ClassVar
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
 from evalkit.core.trial import Output, Score
+from evalkit.core.values import describe_kind, quote_value
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
-from evalkit.metrics.explanations import describe_kind, quote_value
 
 if TYPE_CHECKING:
     from regex import Pattern
 
 
 DEADLINE_S = 1.0
-"""The longest one search may take. `(a+)+$` takes years on 50 letters without one."""
+"""The longest that one search may take. Without a deadline, `(a+)+$` takes years on 50 letters."""
 
 MAX_INLINE_S = 0.02
-"""What a search may take on the event loop before it is moved off it; nearly all take less."""
+"""The longest that a search may block the event loop before it moves to a thread."""
 
 
 def compile_pattern(pattern: str) -> Pattern[str]:
     """Compile a pattern of the PyPI package `regex`, a superset of the standard library's `re`.
 
     Raises:
-        ValueError: it is no regular expression, with the place where it stops being one.
+        ValueError: it is not a regular expression; the message has the position of the error.
     """
-    import regex  # noqa: PLC0415 - 40 ms that only sets with a pattern should pay
+    # Imported here because it takes 40 ms, which only sets with a pattern should pay.
+    import regex  # noqa: PLC0415
 
     try:
         return regex.compile(pattern)
     except regex.error as error:
         raise ValueError(
-            f"{quote_value(pattern)} is no regular expression: {error}. "
-            "Quote it in single quotes in YAML, and escape what is meant literally."
+            f"{quote_value(pattern)} is not a regular expression: {error}. "
+            "Put it in single quotes in YAML, and escape special characters."
         ) from error
 
 
@@ -46,7 +47,7 @@ class Regex(AnswerMetric):
     """Passes an answer that a regular expression matches.
 
     Args:
-        pattern: the expression; the case's label when there is none. Flags go inside, as `(?i)`.
+        pattern: the expression; by default the case's label. Flags go inside, as `(?i)`.
         full: match the whole answer instead of searching in it.
         of: the part of the output.
         expected: the part of the label.
@@ -64,11 +65,11 @@ class Regex(AnswerMetric):
 
     @property
     def needs_expected(self) -> bool:
-        """Only without a pattern of its own."""
+        """Whether there is no `pattern`."""
         return self.pattern is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """A text that is a regular expression."""
+        """Accept a text that is a regular expression."""
         if not isinstance(label, str):
             return f"expected is {describe_kind(label)}, and a regular expression is needed."
         try:
@@ -78,7 +79,7 @@ class Regex(AnswerMetric):
         return None
 
     def score(self, case: Case, output: Output) -> Score | Awaitable[Score]:
-        """Search the answer; a long search goes on in a thread, so that no agent waits for it."""
+        """Search the answer; a long search continues in a thread, so that no agent waits for it."""
         answer = self.answer_text(output)
         if answer is None:
             return self.score_missing(output)
@@ -99,7 +100,7 @@ class Regex(AnswerMetric):
 
     async def _search_in_thread(self, pattern: str, answer: str) -> Score:
         try:
-            # `concurrent` lets go of the interpreter while it searches.
+            # `concurrent` releases the interpreter lock during the search.
             return await asyncio.to_thread(
                 self._search, pattern, answer, timeout_s=DEADLINE_S, concurrent=True
             )

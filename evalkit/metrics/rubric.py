@@ -1,4 +1,4 @@
-"""Rubrics as metrics: checks, the floor and the judges' verdicts on one output into its score."""
+"""Score one output by a rubric: its checks, the rule for empty answers, and the votes of a judge."""
 
 from __future__ import annotations
 
@@ -17,33 +17,32 @@ from evalkit.core.rubric import Rubric, RubricInput
 from evalkit.core.run import MetricInfo
 from evalkit.core.serialization import canonical_json, digest
 from evalkit.core.trial import Output, Score
+from evalkit.core.values import ABSENT, find_value
 from evalkit.evalset.calibrations import explain_advisory
 from evalkit.judge.empty_answer import build_lowest_vote, find_empty_answer_reason
-from evalkit.judge.judge import JudgeRequest
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge import JudgePanel, JudgeRequest
 from evalkit.judge.scoring import build_judgement, combine_votes, score_verdicts
 from evalkit.metrics.builtin import BuiltIn, check_output_path, text_of
-from evalkit.metrics.paths import ABSENT, find_value
-from evalkit.metrics.scorers import BuiltInScorer, finalize_score, metric_error
+from evalkit.metrics.scorers import Scorer, finalize_score, metric_error
 
 RUBRIC = "rubric"
 
 CASE_PARTS = ("metadata", "expected", "input")
 
 ANSWER = "answer"
-"""The member of `expected` that is the reference where it is a mapping and nothing else is said."""
+"""The key of the reference in a label that is a mapping, unless `reference` names another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RubricArguments(BuiltIn):
-    """What stands under `rubric:` in an eval set; a file's name in its place is `file`.
+    """The arguments of `rubric:` in an eval set; a bare value is `file`.
 
     Args:
         file: the rubric.
-        of: the part of the output that is judged, as a dotted path.
-        reference: where in `expected` the reference is, as a dotted path; empty means its `answer` where
-            it is a mapping that has one, else all of it.
-        context: where what the answer had to rest on is: `case.metadata.context`, or in the output,
+        of: the part of the output to judge, as a dotted path.
+        reference: the reference, as a dotted path into `expected`; empty means its `answer` if it is
+            a mapping that has one, else all of it.
+        context: what the answer had to be based on: `case.metadata.context`, or in the output,
             `output.data.articles`.
     """
 
@@ -72,80 +71,73 @@ class RubricArguments(BuiltIn):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RubricScorer:
-    """One rubric of a run, and where in case and output to find what it judges.
+class RubricScorer(Scorer):
+    """One rubric of a run, and where to find what it judges in case and output.
 
-    `shown` is what a judge sees of a case beside its input: what the rubric needs, for a case's own
-    criteria whatever there is.
-    `calibrations` are what judges were found to be worth under it, where it requires to know.
+    `shown_needs` is what a judge sees of a case in addition to its input: what the rubric needs, or
+    for the criteria of a case everything there is. `calibrations` are the stored agreements of judges
+    with people, if the rubric requires one.
     """
 
     spec: MetricSpec
     rubric: Rubric
-    panel: Panel
-    checks: Mapping[str, BuiltInScorer] = field(default_factory=dict)
-    of: str = "text"
-    reference: str = ""
-    context: str = "case.metadata.context"
+    panel: JudgePanel
+    arguments: RubricArguments
+    checks: Mapping[str, Scorer] = field(default_factory=dict)
     shown_needs: tuple[RubricInput, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
 
     @property
     def info(self) -> MetricInfo:
-        """Comparable only with scores of the same rubric by the same judge."""
-        judge = self.panel.active_judge if self.rubric.judged_criteria else None
+        """What a run stores; scores are comparable only for the same rubric and the same judge."""
         checked = [(name, scorer.info.digest) for name, scorer in self.checks.items()]
-        places = [self.of, self.reference, self.context]
-        return MetricInfo(
+        where = self.arguments
+        info = MetricInfo(
             name=self.spec.name,
             higher_is_better=self.rubric.higher_is_better,
-            digest=digest(["rubric", self.rubric.digest, checked, places]),
-            judge=judge.name if judge else "",
-            judge_digest=judge.digest if judge else "",
-            advisory=explain_advisory(self.rubric, judge.digest, self.calibrations)
-            if judge
-            else "",
+            digest=digest(
+                ["rubric", self.rubric.digest, checked, [where.of, where.reference, where.context]]
+            ),
         )
-
-    @property
-    def is_measurement(self) -> bool:
-        """A rubric has a pass mark."""
-        return False
-
-    @property
-    def waits(self) -> bool:
-        """For the judge."""
-        return True
+        if not self.rubric.judged_criteria:
+            return info
+        # Read anew each time, because another judge takes over when one is down.
+        judge = self.panel.active_judge
+        return replace(
+            info,
+            judge=judge.name,
+            judge_digest=judge.digest,
+            advisory=explain_advisory(self.rubric, judge.digest, self.calibrations),
+        )
 
     @property
     def needs(self) -> str:
         """What the rubric needs, and where it was looked for."""
-        label = f"expected.{self.reference}" if self.reference else "expected"
+        reference = self.arguments.reference
+        label = f"expected.{reference}" if reference else "expected"
         places = {
             "reference": f"a reference, looked for in `{label}`",
-            "context": f"a context, looked for in `{self.context}`",
+            "context": f"a context, looked for in `{self.arguments.context}`",
         }
         wanted = " and ".join(places[need] for need in self.rubric.needs)
         return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
 
-    @property
-    def caution(self) -> str:
-        """None."""
-        return ""
-
     def applies_to(self, case: Case) -> bool:
-        """A case that gives what the rubric needs."""
-        if "reference" in self.rubric.needs and not self._reference(case):
-            return self._is_reference_ambiguous(case)
-        in_case = self.context.startswith("case.")
-        return "context" not in self.rubric.needs or not in_case or bool(self._context(case, None))
+        """Return whether the case has what the rubric needs."""
+        if self._lacks_reference(case):
+            # A mapping may hold the reference; `problem_with` asks which part it is.
+            is_mapping = isinstance(case.expected, Mapping) and bool(case.expected)
+            return is_mapping and not self.arguments.reference
+        if "context" not in self.rubric.needs or self.arguments.context.startswith("output."):
+            return True
+        return bool(self._find_context(case, None))
 
     def problem_with(self, case: Case) -> str | None:
-        """A label in which no reference can be told, or that a check cannot use."""
-        if "reference" in self.rubric.needs and not self._reference(case):
+        """Return why the label has no reference, or why a check cannot use it."""
+        if self._lacks_reference(case):
             return (
-                "expected is a mapping without `answer`, and the rubric needs a reference. Name the part "
-                "that is meant, as in {rubric: {file: ..., reference: summary}}."
+                "expected is a mapping without `answer`, and the rubric needs a reference. Name the "
+                "part to use, as in {rubric: {file: ..., reference: summary}}."
             )
         refs = {each.name: each.check.ref for each in self.rubric.criteria if each.check}
         for name, scorer in self.checks.items():
@@ -156,14 +148,15 @@ class RubricScorer:
         return None
 
     async def score(self, case: Case, output: Output) -> Score:
-        """Have the output judged; trouble of a judge is a score of that state."""
+        """Have the output judged; a failure of the judge is a score of that state."""
         score = await self._score(case, output)
         return replace(score, advisory=True) if self.info.advisory else score
 
     async def _score(self, case: Case, output: Output) -> Score:
-        question, missing = self.build_question(case, output)
+        request, missing = self.build_question(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
+        # Checks come first: when one fails to score, no judge has to be paid.
         found: dict[str, CriterionVerdict] = {}
         for name, scorer in self.checks.items():
             score = await scorer.score(case, output)
@@ -172,69 +165,68 @@ class RubricScorer:
                     self.info, f"check of {name!r}: {score.explanation or score.state}"
                 )
             found[name] = _check_verdict(name, score)
-        readings = await self._judge(question)
-        lost = next((reading for reading in readings if reading.state != "scored"), None)
+        votes = await self._judge(request)
+        lost = next((vote for vote in votes if vote.state != "scored"), None)
         if lost is not None:
             return Score(
                 metric=self.spec.name,
                 state=lost.state,
                 explanation=lost.problem,
-                judgement=build_judgement((), readings),
+                judgement=build_judgement((), votes),
             )
-        found |= {
-            verdict.criterion: verdict for verdict in combine_votes(question.criteria, readings)
-        }
+        found |= {verdict.criterion: verdict for verdict in combine_votes(request.criteria, votes)}
         verdicts = [found[criterion.name] for criterion in self.rubric.criteria]
         score = finalize_score(score_verdicts(self.rubric, verdicts), self.info)
-        return replace(score, judgement=build_judgement(verdicts, readings))
+        return replace(score, judgement=build_judgement(verdicts, votes))
 
-    async def _judge(self, question: JudgeRequest) -> tuple[JudgeVote, ...]:
-        if not question.criteria:
+    async def _judge(self, request: JudgeRequest) -> tuple[JudgeVote, ...]:
+        if not request.criteria:
             return ()
-        if reason := find_empty_answer_reason(question):
-            return (build_lowest_vote(question, reason),)
-        return await self.panel.collect_votes(self.spec.name, question)
+        # An empty answer could not move a judge, but would cost a call.
+        if reason := find_empty_answer_reason(request.answer, request.reference):
+            return (build_lowest_vote(request.criteria, reason),)
+        return await self.panel.collect_votes(self.spec.name, request)
 
     def build_question(self, case: Case, output: Output) -> tuple[JudgeRequest, str]:
-        """What a judge is asked; or why it cannot be."""
-        answer = _as_text(find_value(output, self.of))
-        context = self._context(case, output)
+        """Return the request to a judge, and the reason if it cannot be judged, else an empty text."""
+        context = self._find_context(case, output)
         if "context" in self.rubric.needs and not context:
-            return JudgeRequest(criteria=(), answer=""), f"there is no {self.context} to judge by"
-        question = JudgeRequest(
+            return JudgeRequest(
+                criteria=(), answer=""
+            ), f"there is no {self.arguments.context} to judge by"
+        request = JudgeRequest(
             criteria=self.rubric.judged_criteria,
-            answer=answer,
+            answer=_as_text(find_value(output, self.arguments.of)),
             input=input_of(case),
-            reference=self._reference(case) if "reference" in self.shown_needs else "",
+            reference=self._find_reference(case) if "reference" in self.shown_needs else "",
             context=context if "context" in self.shown_needs else "",
             description=self.rubric.description,
         )
-        return question, ""
+        return request, ""
 
-    def _reference(self, case: Case) -> str:
-        path = self.reference
+    def _find_reference(self, case: Case) -> str:
+        path = self.arguments.reference
         if not path and isinstance(case.expected, Mapping):
             path = ANSWER
         return _as_text(find_value(case.expected, path))
 
-    def _is_reference_ambiguous(self, case: Case) -> bool:
-        """Whether the label is a mapping of which nothing says which part is the reference."""
-        return not self.reference and bool(case.expected) and isinstance(case.expected, Mapping)
+    def _lacks_reference(self, case: Case) -> bool:
+        return "reference" in self.rubric.needs and not self._find_reference(case)
 
-    def _context(self, case: Case, output: Output | None) -> str:
-        side, _, path = self.context.partition(".")
+    def _find_context(self, case: Case, output: Output | None) -> str:
+        side, _, path = self.arguments.context.partition(".")
         return _as_text(find_value(case if side == "case" else output, path))
 
 
 def input_of(case: Case) -> str:
-    """The prompt as a judge is shown it: the text, or the turns of a conversation."""
+    """Return the prompt as a judge sees it: the text, or the turns of a conversation."""
     if isinstance(case.input, str):
         return case.input
     return "\n".join(f"{turn.role}: {turn.content}" for turn in case.input)
 
 
 def _as_text(value: Json) -> str:
-    if value is ABSENT or value is None:
+    if value in (ABSENT, None):
         return ""
     text = text_of(value)
     return canonical_json(msgspec.to_builtins(value)) if text is None else text

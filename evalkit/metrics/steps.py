@@ -1,4 +1,4 @@
-"""Measures the steps that led to an answer: how many, how long, how often in vain, how often again."""
+"""Measure the steps that led to an answer: how many, how long, how many failed or repeated."""
 
 from __future__ import annotations
 
@@ -7,13 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.spans import ToolCall
 from evalkit.core.trial import Output
-from evalkit.metrics.json import arguments_of
 from evalkit.metrics.usage import Measurement
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
 
-NO_STEPS = "no step of the agent was seen. Have it send spans"
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCallMeasurement(Measurement):
+    """A quantity of a trial's tool calls.
+
+    Args:
+        tool: only the calls of this tool.
+    """
+
+    shorthand: ClassVar[str] = "tool"
+
+    tool: str = ""
+
+    def measure(self, output: Output) -> float | str:
+        """Measure the calls, if the output says which tools were called."""
+        calls = get_tool_calls(output)
+        if calls is None:
+            return NO_TOOL_CALL_DATA
+        return self.measure_calls(_calls_named(calls, self.tool))
+
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
+        """Return the quantity, or as a text why it is unknown."""
+        raise NotImplementedError
 
 
 def _calls_named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
@@ -21,60 +43,41 @@ def _calls_named(calls: Sequence[ToolCall], tool: str) -> list[ToolCall]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolErrorRate(Measurement):
-    """The share of a trial's tool calls that ended in an error; none without a call.
+class ToolErrorRate(ToolCallMeasurement):
+    """The share of a trial's tool calls that ended in an error; skipped without a call.
 
     Args:
-        tool: look at the calls of this tool only.
+        tool: only the calls of this tool.
     """
 
-    shorthand: ClassVar[str] = "tool"
-
-    tool: str = ""
-
-    def read(self, output: Output) -> float | None:
-        """Over the calls, by what they say of errors."""
-        calls = _calls_named(get_tool_calls(output) or (), self.tool)
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
+        """Divide the failed calls by all calls."""
         if not calls:
-            return None
+            return "not called" if self.tool else "no tool was called"
         return sum(call.error is not None for call in calls) / len(calls)
-
-    def explain_missing(self, output: Output) -> str:
-        """No call, or none that is told of."""
-        if get_tool_calls(output) is None:
-            return NO_TOOL_CALL_DATA
-        return "not called" if self.tool else "no tool was called"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolCallCount(Measurement):
-    """Tool calls made.
+class ToolCallCount(ToolCallMeasurement):
+    """The number of tool calls.
 
     Args:
-        tool: count the calls of this tool only.
+        tool: only the calls of this tool.
     """
 
     unit: ClassVar[str] = "calls"
-    shorthand: ClassVar[str] = "tool"
 
-    tool: str = ""
-
-    def read(self, output: Output) -> float | None:
-        """None when nothing tells whether there were any."""
-        calls = get_tool_calls(output)
-        return None if calls is None else len(_calls_named(calls, self.tool))
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing tells."""
-        return NO_TOOL_CALL_DATA
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float:
+        """Count the calls."""
+        return len(calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCalls(Measurement):
-    """Calls of models.
+    """The number of model calls.
 
     Args:
-        model: count the calls of this model only.
+        model: only the calls of this model.
     """
 
     unit: ClassVar[str] = "calls"
@@ -82,29 +85,25 @@ class ModelCalls(Measurement):
 
     model: str = ""
 
-    def read(self, output: Output) -> float | None:
-        """None when no model's call was seen, which does not mean that none was made."""
+    def measure(self, output: Output) -> float | str:
+        """Count the calls; a trial without any in its spans may still have made some."""
         calls = get_model_calls(output)
-        return sum(not self.model or c.model == self.model for c in calls) if calls else None
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing seen."""
-        return "no call of a model was seen. Have the agent send spans"
+        if not calls:
+            return "the spans have no model call. Have the agent send spans"
+        return sum(not self.model or call.model == self.model for call in calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Measurement):
-    """Steps taken: every span below the agent's own."""
+    """The number of steps: every span below the agent's own."""
 
     unit: ClassVar[str] = "steps"
 
-    def read(self, output: Output) -> float | None:
-        """None without spans; tool calls alone are not all the steps."""
-        return sum(span.kind != "agent" for span in output.spans) if output.spans else None
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing seen."""
-        return NO_STEPS
+    def measure(self, output: Output) -> float | str:
+        """Count the spans; without them, the tool calls alone are not all steps."""
+        if not output.spans:
+            return "there are no spans of the agent's steps. Have it send spans"
+        return sum(span.kind != "agent" for span in output.spans)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,9 @@ class StepLatency(Measurement):
 
     Args:
         pick: of several such steps in a trial the `longest`, their `mean`, or their `total`.
-        tool: look at the calls of this tool only.
-        model: look at the calls of this model only.
-        step: look at the steps of this name only.
+        tool: only the calls of this tool.
+        model: only the calls of this model.
+        step: only the steps of this name.
     """
 
     unit: ClassVar[str] = "s"
@@ -130,11 +129,12 @@ class StepLatency(Measurement):
         if sum(map(bool, (self.tool, self.model, self.step))) > 1:
             raise ValueError("tool, model and step exclude each other. Keep one of them.")
 
-    def read(self, output: Output) -> float | None:
-        """None when no such step was timed."""
+    def measure(self, output: Output) -> float | str:
+        """Combine the seconds of the steps that have times."""
         seconds = self._durations_s(output)
         if not seconds:
-            return None
+            name = self.tool or self.model or self.step
+            return f"no step {name!r} was timed" if name else "no step was timed"
         if self.pick == "longest":
             return max(seconds)
         return sum(seconds) / (len(seconds) if self.pick == "mean" else 1)
@@ -148,52 +148,40 @@ class StepLatency(Measurement):
         timed = [call.duration_s for call in calls if call.duration_s is not None]
         if self.tool:
             return timed
+        # Without spans, tool calls are the only steps with times.
         return [s.duration_s for s in output.spans if s.kind != "agent"] or timed
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """No such step, or none that was timed."""
-        which = self.tool or self.model or self.step
-        return f"no step {which!r} was timed" if which else "no step was timed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loops(Measurement):
-    """Tool calls that repeat an earlier one of the trial with equal arguments.
+class Loops(ToolCallMeasurement):
+    """The number of tool calls that repeat an earlier one of the trial with equal arguments.
 
-    A call is no repeat when the equal call before it failed, up to `retries` times: to try again is
-    what one should do.
+    Up to `retries` times, a call is not a repeat when the equal call before it failed: retrying a
+    failed call is reasonable.
 
     Args:
-        retries: how often a failing call may be tried again.
-        tool: look at the calls of this tool only.
+        retries: how often a failing call may be retried.
+        tool: only the calls of this tool.
     """
 
     unit: ClassVar[str] = "calls"
     shorthand: ClassVar[str] = "retries"
 
     retries: float = 2
-    tool: str = ""
 
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries:g} is negative.")
 
-    def read(self, output: Output) -> float | None:
-        """None when nothing tells whether there were calls."""
-        calls = get_tool_calls(output)
-        if calls is None:
-            return None
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float:
+        """Count the repeats."""
         failures: dict[str, int] = {}
         repeats = 0
-        for call in _calls_named(calls, self.tool):
-            key = json.dumps([call.name, arguments_of(call.arguments)], sort_keys=True)
-            # Once it went well, or failed too often, any further one is a repeat.
+        for call in calls:
+            key = json.dumps([call.name, parse_call_arguments(call.arguments)], sort_keys=True)
+            # After a success, or too many failures, every further equal call is a repeat.
             if key in failures and not 0 < failures[key] <= self.retries:
                 repeats += 1
-            went_well = call.error is None or failures.get(key) == 0
-            failures[key] = 0 if went_well else failures.get(key, 0) + 1
+            has_succeeded = call.error is None or failures.get(key) == 0
+            failures[key] = 0 if has_succeeded else failures.get(key, 0) + 1
         return repeats
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing tells."""
-        return NO_TOOL_CALL_DATA

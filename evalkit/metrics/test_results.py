@@ -1,4 +1,4 @@
-"""What a test command reports, as JUnit XML or as pytest prints it, turned into counts."""
+"""Count the tests in what a test command reports: JUnit XML, or the last line that pytest prints."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ _MAX_SUMMARY_LINES = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TestCounts:
-    """Tests by outcome; those that were skipped are in neither number."""
+    """Tests by outcome, without those that were skipped."""
 
     passed: int
     total: int
 
-    __test__ = False  # no test class, whatever pytest makes of its name
+    __test__ = False  # pytest would take it for a test class
 
 
 def read_junit(data: bytes) -> TestCounts:
     """Count the test cases of a JUnit XML report.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a JUnit XML report, is too large, or declares entities.
     """
-    from xml.etree import ElementTree as ET  # noqa: PLC0415 - only sets with JUnit reports need it
+    # Imported here because only sets with JUnit reports need it.
+    from xml.etree import ElementTree as ET  # noqa: PLC0415
 
     if len(data) > MAX_XML_BYTES:
         raise ValueError(f"it is larger than {MAX_XML_BYTES:,} bytes")
+    # Nested entities of a few bytes can expand to gigabytes.
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise ValueError("it declares entities, which no test report needs")
     try:
@@ -50,11 +52,11 @@ def read_junit(data: bytes) -> TestCounts:
 
 
 def read_summary(printed: str) -> TestCounts | None:
-    """The counts in the last line that has some, as `3 passed, 1 failed in 0.1s`; None without one."""
+    """Return the counts in the last line that has some, such as `3 passed, 1 failed in 0.1s`, or None."""
     for line in reversed(printed.splitlines()[-_MAX_SUMMARY_LINES:]):
-        counts = {
-            word.rstrip("s"): int(number) for number, word in _COUNT_PATTERN.findall(line[-500:])
-        }
+        # Summaries are short; the limit bounds the search in lines that are not.
+        found = _COUNT_PATTERN.findall(line[-500:])
+        counts = {word.rstrip("s"): int(number) for number, word in found}
         if counts:
             passed = counts.get("passed", 0) + counts.get("xpassed", 0)
             return TestCounts(

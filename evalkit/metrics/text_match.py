@@ -1,4 +1,4 @@
-"""Scores answers by the texts they equal or contain: exact_match, one_of, contains, not_contains."""
+"""Score answers by the texts they equal or contain: exact_match, one_of, contains, not_contains."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from typing import ClassVar, Literal
 
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
-from evalkit.core.trial import Output, Score
-from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score, text_of, texts_of
-from evalkit.metrics.explanations import (
-    describe_difference,
-    describe_kind,
-    enumerate_values,
-    quote_value,
-)
+from evalkit.core.trial import Score
+from evalkit.core.values import describe_difference, describe_kind, enumerate_values, quote_value
+from evalkit.metrics.builtin import PASSED, TextMetric, failed_score, text_of, texts_of
 from evalkit.metrics.normalize import (
-    VISUAL_NORMALISATIONS,
-    Normalisation,
+    VISUAL_NORMALIZATIONS,
+    Normalization,
     contains_phrase,
-    normalise,
+    normalize,
 )
 
 
 def problem_with_texts(
-    value: Json, names: Sequence[Normalisation], subject: str = "expected"
+    value: Json, names: Sequence[Normalization], subject: str = "expected"
 ) -> str | None:
-    """Why a value cannot serve as the texts to look for."""
+    """Return why a value cannot serve as the texts to look for, or None."""
     texts = texts_of(value)
     if texts is None:
         return (
@@ -36,7 +31,7 @@ def problem_with_texts(
         )
     if not texts:
         return f"{subject} is an empty list, which says nothing about the answer. Fill it."
-    blank = [text for text in texts if not normalise(text, names)]
+    blank = [text for text in texts if not normalize(text, names)]
     if blank:
         return (
             f"{subject} has {quote_value(blank[0])}, which leaves nothing to look for. Remove it."
@@ -45,38 +40,35 @@ def problem_with_texts(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactMatch(AnswerMetric):
+class ExactMatch(TextMetric):
     """Passes an answer that equals the label.
 
     Args:
-        normalise: what is evened out first; the list replaces the default, an empty one compares
-            code point by code point.
+        normalize: what to normalize first; the list replaces the default, and with an empty one
+            texts are compared code point by code point.
         of: the part of the output.
         expected: the part of the label.
     """
 
-    shorthand: ClassVar[str] = "normalise"
+    shorthand: ClassVar[str] = "normalize"
 
-    normalise: tuple[Normalisation, ...] = VISUAL_NORMALISATIONS
+    normalize: tuple[Normalization, ...] = VISUAL_NORMALIZATIONS
 
-    def score(self, case: Case, output: Output) -> Score:
-        """Compare the one text with the other."""
-        answer = self.answer_text(output)
-        if answer is None:
-            return self.score_missing(output)
+    def score_text(self, case: Case, answer: str) -> Score:
+        """Compare the two texts."""
         wanted = str(text_of(self.expected_value(case)))
-        if normalise(answer, self.normalise) == normalise(wanted, self.normalise):
+        if normalize(answer, self.normalize) == normalize(wanted, self.normalize):
             return PASSED
         return failed_score(describe_difference(wanted, answer))
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneOf(AnswerMetric):
+class OneOf(TextMetric):
     """Passes an answer that equals one of several texts.
 
     Args:
-        choices: the texts, the same for every case; the case's label when there are none.
-        normalise: what is evened out first, as in exact_match.
+        choices: the texts, the same for every case; by default those of the case's label.
+        normalize: what to normalize first, as in exact_match.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -84,7 +76,7 @@ class OneOf(AnswerMetric):
     shorthand: ClassVar[str] = "choices"
 
     choices: tuple[str, ...] | None = None
-    normalise: tuple[Normalisation, ...] = VISUAL_NORMALISATIONS
+    normalize: tuple[Normalization, ...] = VISUAL_NORMALIZATIONS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,21 +86,18 @@ class OneOf(AnswerMetric):
 
     @property
     def needs_expected(self) -> bool:
-        """Only without choices of its own."""
+        """Whether there are no `choices`."""
         return self.choices is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """One text or a list of texts."""
+        """Accept one text or a list of texts."""
         return problem_with_texts(label, ())
 
-    def score(self, case: Case, output: Output) -> Score:
+    def score_text(self, case: Case, answer: str) -> Score:
         """Look for the answer among the texts."""
-        answer = self.answer_text(output)
-        if answer is None:
-            return self.score_missing(output)
         choices = self.choices or texts_of(self.expected_value(case)) or ()
-        plain = normalise(answer, self.normalise)
-        if any(plain == normalise(choice, self.normalise) for choice in choices):
+        plain = normalize(answer, self.normalize)
+        if any(plain == normalize(choice, self.normalize) for choice in choices):
             return PASSED
         return failed_score(
             f"expected one of {enumerate_values(choices)}, got {quote_value(answer)}"
@@ -116,14 +105,14 @@ class OneOf(AnswerMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contains(AnswerMetric):
-    """Passes an answer in which all of several texts stand, or any of them.
+class Contains(TextMetric):
+    """Passes an answer that contains all of several texts, or any of them.
 
     Args:
         all: the texts that must all be there; `true`, the default, means those of the label.
         any: the texts of which one must be there; `true` means those of the label.
-        whole_words: find `no` in `no, thanks` and not in `know`, 5 not in 1.5.
-        normalise: what is evened out first, as in exact_match.
+        whole_words: find `no` in `no, thanks` and not in `know`; do not find 5 in 1.5.
+        normalize: what to normalize first, as in exact_match.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -134,14 +123,15 @@ class Contains(AnswerMetric):
     all: Literal[True] | tuple[str, ...] | None = None
     any: Literal[True] | tuple[str, ...] | None = None
     whole_words: bool = False
-    normalise: tuple[Normalisation, ...] = VISUAL_NORMALISATIONS
+    normalize: tuple[Normalization, ...] = VISUAL_NORMALIZATIONS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.all is not None and self.any is not None:
             raise ValueError("all and any exclude each other. Give one of them.")
-        name, given = ("all", self.all) if self.any is None else ("any", self.any)
-        problem = isinstance(given, tuple) and problem_with_texts(given, self.normalise, name)
+        problem = self.own_texts is not None and problem_with_texts(
+            self.own_texts, self.normalize, self.mode
+        )
         if problem:
             raise ValueError(problem)
 
@@ -153,54 +143,49 @@ class Contains(AnswerMetric):
         return "any" if self.any is not None else self.default_mode
 
     @property
-    def own_texts(self) -> tuple[str, ...]:
-        """The texts given as arguments."""
+    def own_texts(self) -> tuple[str, ...] | None:
+        """The texts given as arguments; None if the label gives them."""
         given = self.all if self.any is None else self.any
-        return given if isinstance(given, tuple) else ()
+        return given if isinstance(given, tuple) else None
 
     @property
     def needs_expected(self) -> bool:
-        """Only without texts of its own."""
-        return not self.own_texts
+        """Whether no texts are given as arguments."""
+        return self.own_texts is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """One text or a list of texts, none of them blank."""
-        return problem_with_texts(label, self.normalise)
+        """Accept one text or a list of texts, none of them blank."""
+        return problem_with_texts(label, self.normalize)
 
     def split_found(self, case: Case, answer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The texts that are in the answer and those that are not."""
-        texts = self.own_texts or texts_of(self.expected_value(case)) or ()
-        plain = normalise(answer, self.normalise)
-        there: list[str] = []
+        """Return the texts that the answer contains and those that it does not."""
+        plain = normalize(answer, self.normalize)
+        found: list[str] = []
         missing: list[str] = []
-        for text in texts:
-            phrase = normalise(text, self.normalise)
-            found = contains_phrase(plain, phrase) if self.whole_words else phrase in plain
-            (there if found else missing).append(text)
-        return tuple(there), tuple(missing)
+        for text in self.own_texts or texts_of(self.expected_value(case)) or ():
+            phrase = normalize(text, self.normalize)
+            is_found = contains_phrase(plain, phrase) if self.whole_words else phrase in plain
+            (found if is_found else missing).append(text)
+        return tuple(found), tuple(missing)
 
-    def score(self, case: Case, output: Output) -> Score:
+    def score_text(self, case: Case, answer: str) -> Score:
         """Look for the texts in the answer."""
-        answer = self.answer_text(output)
-        if answer is None:
-            return self.score_missing(output)
-        there, missing = self.split_found(case, answer)
-        if not missing or (self.mode == "any" and there):
+        found, missing = self.split_found(case, answer)
+        if not missing or (self.mode == "any" and found):
             return PASSED
-        if self.mode == "any":
-            return failed_score(f"contains none of {enumerate_values(missing)}")
-        return failed_score(f"does not contain {enumerate_values(missing)}")
+        verb = "contains none of" if self.mode == "any" else "does not contain"
+        return failed_score(f"{verb} {enumerate_values(missing)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotContains(Contains):
-    """Passes an answer in which none of several texts stands, or not all of them together.
+    """Passes an answer that contains none of several texts, or not all of them.
 
     Args:
         any: the texts of which none may be there; `true`, the default, means those of the label.
         all: the texts that may not all be there; `true` means those of the label.
-        whole_words: find `no` in `no, thanks` and not in `know`, 5 not in 1.5.
-        normalise: what is evened out first, as in exact_match.
+        whole_words: find `no` in `no, thanks` and not in `know`; do not find 5 in 1.5.
+        normalize: what to normalize first, as in exact_match.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -208,12 +193,9 @@ class NotContains(Contains):
     shorthand: ClassVar[str] = "any"
     default_mode: ClassVar[str] = "any"
 
-    def score(self, case: Case, output: Output) -> Score:
-        """Look for the texts in the answer; finding them is what fails it."""
-        answer = self.answer_text(output)
-        if answer is None:
-            return self.score_missing(output)
-        there, missing = self.split_found(case, answer)
-        if not there or (self.mode == "all" and missing):
+    def score_text(self, case: Case, answer: str) -> Score:
+        """Look for the texts in the answer, which fails when they are found."""
+        found, missing = self.split_found(case, answer)
+        if not found or (self.mode == "all" and missing):
             return PASSED
-        return failed_score(f"contains {enumerate_values(there)}")
+        return failed_score(f"contains {enumerate_values(found)}")

@@ -1,4 +1,4 @@
-"""Two lists of tool calls, expected and made, into how many agree and where they first part."""
+"""Align the tool calls that were made with those expected: how many agree, where they first differ."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
-from evalkit.metrics.explanations import quote_value
-from evalkit.metrics.json import arguments_of
-from evalkit.metrics.paths import ABSENT
+from evalkit.core.values import ABSENT, quote_value
 
 MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "superset"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpectedCall:
-    """A call that is expected; with `arguments` ABSENT any will do."""
+    """A call that is expected; with `arguments` ABSENT any arguments are fine."""
 
     name: str
     arguments: Json = ABSENT
 
 
 CompareArguments: TypeAlias = Callable[[Json, Json], str]
-"""Expected and actual arguments into what differs; empty when they agree."""
+"""Compares expected with actual arguments; returns what differs, or an empty text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alignment:
-    """How the calls that were made agree with those expected: pairs of indexes, in order of the latter."""
+    """Which calls agree: pairs of an index into `expected` and one into `actual`, sorted."""
 
     expected: tuple[ExpectedCall, ...]
     actual: tuple[ToolCall, ...]
@@ -37,27 +36,27 @@ class Alignment:
 
     @property
     def precision(self) -> float:
-        """The share of the calls made that were expected."""
+        """The share of the actual calls that were expected."""
         return _share_or_default(len(self.pairs), len(self.actual), len(self.expected))
 
     @property
     def recall(self) -> float:
-        """The share of the calls expected that were made."""
+        """The share of the expected calls that were made."""
         return _share_or_default(len(self.pairs), len(self.expected), len(self.actual))
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of the two; 1 where nothing was expected and nothing made."""
+        """The harmonic mean of precision and recall; 1 if no call was expected and none was made."""
         total = len(self.expected) + len(self.actual)
         return 2 * len(self.pairs) / total if total else 1.0
 
     def satisfies(self, mode: MatchMode) -> bool:
-        """Whether the calls are as the mode demands."""
-        nothing_missing = len(self.pairs) == len(self.expected)
-        nothing_more = len(self.pairs) == len(self.actual)
+        """Return whether the calls are as the mode demands."""
+        none_missing = len(self.pairs) == len(self.expected)
+        none_extra = len(self.pairs) == len(self.actual)
         if mode in ("in_order", "superset"):
-            return nothing_missing
-        return nothing_more if mode == "subset" else nothing_missing and nothing_more
+            return none_missing
+        return none_extra if mode == "subset" else none_missing and none_extra
 
 
 def _share_or_default(part: int, whole: int, other: int) -> float:
@@ -72,7 +71,7 @@ def align_calls(
     mode: MatchMode,
     compare: CompareArguments,
 ) -> Alignment:
-    """Pair as many calls as can be: in their order for `exact` and `in_order`, else whatever it is."""
+    """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
     agrees = [[_is_match(one, call, compare) for call in made] for one in wanted]
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(made))
@@ -86,12 +85,13 @@ def _is_match(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -
 def _describe_mismatch(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:
     if wanted.arguments is ABSENT:
         return ""
-    return compare(arguments_of(wanted.arguments), arguments_of(call.arguments))
+    return compare(parse_call_arguments(wanted.arguments), parse_call_arguments(call.arguments))
 
 
 def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
-    """The longest common subsequence."""
+    """Return the pairs of a longest common subsequence."""
     height = len(agrees)
+    # longest[i][j] is the length for the expected calls from i on and the actual ones from j on.
     longest = [[0] * (width + 1) for _ in range(height + 1)]
     for i in reversed(range(height)):
         for j in reversed(range(width)):
@@ -113,7 +113,7 @@ def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[i
 
 
 def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
-    """A largest matching, by augmenting paths (Kuhn 1955)."""
+    """Return the pairs of a largest matching, found by augmenting paths (Kuhn 1955)."""
     taken_by: dict[int, int] = {}
 
     def place(i: int, tried: set[int]) -> bool:
@@ -132,13 +132,13 @@ def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int
 
 
 def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArguments) -> str:
-    """Where the calls first part, in words; empty when they do not."""
+    """Return in words where the calls first differ; empty if they agree."""
     paired = dict(alignment.pairs)
-    met = set(paired.values())
+    matched = set(paired.values())
     missing = next((i for i in range(len(alignment.expected)) if i not in paired), None)
-    extra = next((j for j in range(len(alignment.actual)) if j not in met), None)
+    extra = next((j for j in range(len(alignment.actual)) if j not in matched), None)
     if missing is not None and mode != "subset":
-        return _describe_missing(alignment, missing, met, compare)
+        return _describe_missing(alignment, missing, matched, compare)
     if extra is not None and mode not in ("in_order", "superset"):
         call = alignment.actual[extra]
         return f"call {extra + 1} was not expected: {_call_text(call.name, call.arguments)}"
@@ -146,24 +146,26 @@ def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArgu
 
 
 def _describe_missing(
-    alignment: Alignment, index: int, met: set[int], compare: CompareArguments
+    alignment: Alignment, index: int, matched: set[int], compare: CompareArguments
 ) -> str:
     wanted = alignment.expected[index]
     arguments = None if wanted.arguments is ABSENT else wanted.arguments
     missing = f"{_call_text(wanted.name, arguments)} was not called"
     named = [
-        j for j, call in enumerate(alignment.actual) if call.name == wanted.name and j not in met
+        j
+        for j, call in enumerate(alignment.actual)
+        if call.name == wanted.name and j not in matched
     ]
     for j in named:
         if difference := _describe_mismatch(wanted, alignment.actual[j], compare):
             return f"{missing}; call {j + 1} of {wanted.name} differs: {difference}"
     if named:
-        return f"{missing} in this order; it was call {named[0] + 1}"
+        return f"{missing} in this order; it is call {named[0] + 1}"
     return missing
 
 
 def _call_text(name: str, arguments: Json) -> str:
-    arguments = arguments_of(arguments)
+    arguments = parse_call_arguments(arguments)
     if not isinstance(arguments, dict):
         return f"{name}({quote_value(arguments)})"
     return f"{name}({', '.join(f'{key}={quote_value(value)}' for key, value in arguments.items())})"

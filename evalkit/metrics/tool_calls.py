@@ -1,4 +1,4 @@
-"""Scores which tools an agent called, against those it should or must not call: tool_calls, tools_not_called."""
+"""Score which tools an agent called: tool_calls, tools_not_called."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from evalkit.core.eval_set import Case, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Score
+from evalkit.core.values import (
+    ABSENT,
+    describe_kind,
+    describe_mismatch,
+    enumerate_values,
+    is_same_json,
+)
 from evalkit.metrics.arguments import SHORTHAND, bind_arguments
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score, texts_of
-from evalkit.metrics.coverage import Coverage
 from evalkit.metrics.entry_points import suggest_name
-from evalkit.metrics.explanations import describe_kind, enumerate_values, quote_value
-from evalkit.metrics.json import is_same_json
-from evalkit.metrics.numeric import Numeric
-from evalkit.metrics.paths import ABSENT
-from evalkit.metrics.similarity import Similarity
-from evalkit.metrics.text_match import Contains, ExactMatch, OneOf
+from evalkit.metrics.registry import load_metric
 from evalkit.metrics.tool_call_alignment import (
     CompareArguments,
     ExpectedCall,
@@ -33,29 +34,22 @@ from evalkit.metrics.tool_call_alignment import (
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
 
 MAX_CALLS = 5_000
-"""Calls made that are compared; an agent that makes more is lost."""
+"""Calls made that are compared. An agent that makes more is lost anyway."""
 
-MOST_EXPECTED = 200
-"""Calls a label may expect."""
+MAX_EXPECTED_CALLS = 200
+"""Calls that a label may expect."""
 
-COMPARERS: Mapping[str, type[AnswerMetric]] = {
-    "exact_match": ExactMatch,
-    "one_of": OneOf,
-    "contains": Contains,
-    "numeric": Numeric,
-    "similarity": Similarity,
-    "coverage": Coverage,
-}
-"""The metrics that arguments may be compared by, value for value."""
+ARGUMENT_METRICS = ("exact_match", "one_of", "contains", "numeric", "similarity", "coverage")
+"""The metrics that can compare arguments, each an AnswerMetric."""
 
 _CALL_KEYS = {"name", "arguments"}
 
 
 def read_expected_calls(label: Json) -> tuple[ExpectedCall, ...] | str:
-    """The calls a label expects, or what is wrong with it."""
+    """Return the calls that a label expects, or as a text what is wrong with the label."""
     calls = label if isinstance(label, list | tuple) else [label]
-    if len(calls) > MOST_EXPECTED:
-        return f"expected lists {len(calls)} calls; at most {MOST_EXPECTED} are compared."
+    if len(calls) > MAX_EXPECTED_CALLS:
+        return f"expected lists {len(calls)} calls; at most {MAX_EXPECTED_CALLS} are compared."
     wanted = []
     for call in calls:
         if isinstance(call, str):
@@ -73,53 +67,46 @@ def read_expected_calls(label: Json) -> tuple[ExpectedCall, ...] | str:
 
 
 def _compare_whole(wanted: Json, made: Json) -> str:
-    if isinstance(wanted, Mapping) and isinstance(made, Mapping):
-        for key in (*wanted, *(key for key in made if key not in wanted)):
-            if key not in wanted:
-                return f"{key} was not expected"
-            if not is_same_json(wanted[key], made.get(key, ABSENT)):
-                return _describe_argument_mismatch(key, wanted[key], made.get(key, ABSENT))
-        return ""
-    return (
-        ""
-        if is_same_json(wanted, made)
-        else _describe_argument_mismatch("the arguments", wanted, made)
-    )
+    if not (isinstance(wanted, Mapping) and isinstance(made, Mapping)):
+        return _compare_value("the arguments", wanted, made)
+    for key in (*wanted, *(key for key in made if key not in wanted)):
+        if key not in wanted:
+            return f"{key} was not expected"
+        if difference := _compare_value(key, wanted[key], made.get(key, ABSENT)):
+            return difference
+    return ""
 
 
 def _compare_subset(wanted: Json, made: Json, at: str = "the arguments") -> str:
-    """What is expected must be there; beside it, and beside the keys of mappings in it, may be more."""
+    """Compare what is expected; the call, and every mapping in it, may have more."""
     if not (isinstance(wanted, Mapping) and isinstance(made, Mapping)):
-        return "" if is_same_json(wanted, made) else _describe_argument_mismatch(at, wanted, made)
+        return _compare_value(at, wanted, made)
     differences = (_compare_subset(wanted[key], made.get(key, ABSENT), str(key)) for key in wanted)
     return next(filter(None, differences), "")
 
 
-def _compare_nothing(wanted: Json, made: Json) -> str:  # noqa: ARG001 - that is the point
+def _compare_nothing(wanted: Json, made: Json) -> str:  # noqa: ARG001 - it ignores both
     return ""
 
 
 def _compare_by(metric: AnswerMetric, wanted: Json, made: Json) -> str:
-    """Each expected argument by a metric; by equality where the metric cannot use its value."""
+    """Compare each expected argument by a metric; by equality if the metric cannot use its value."""
     if not (isinstance(wanted, Mapping) and isinstance(made, Mapping)):
         return _compare_whole(wanted, made)
     for key, value in wanted.items():
         case, got = Case(id=str(key), input="", expected=value), made.get(key, ABSENT)
         if got is ABSENT or not metric.applies_to(case) or metric.problem_with(case):
-            if not is_same_json(value, got):
-                return _describe_argument_mismatch(str(key), value, got)
+            if difference := _compare_value(str(key), value, got):
+                return difference
             continue
         score = metric.score(case, Output(data=got))
         if isinstance(score, Score) and score.passed is not True:
-            return (
-                f"{key}: {score.explanation or _describe_argument_mismatch(str(key), value, got)}"
-            )
+            return f"{key}: {score.explanation or describe_mismatch(value, got)}"
     return ""
 
 
-def _describe_argument_mismatch(key: str, wanted: Json, made: Json) -> str:
-    got = "nothing" if made is ABSENT else quote_value(made)
-    return f"{key}: expected {quote_value(wanted)}, got {got}"
+def _compare_value(key: str, wanted: Json, made: Json) -> str:
+    return "" if is_same_json(wanted, made) else f"{key}: {describe_mismatch(wanted, made)}"
 
 
 PLAIN_COMPARERS: Mapping[str, CompareArguments] = {
@@ -131,17 +118,17 @@ PLAIN_COMPARERS: Mapping[str, CompareArguments] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCalls(AnswerMetric):
-    """How well the tool calls that were made agree with those the case expects: their F1.
+    """The F1 of the tool calls that were made against those the case expects.
 
-    An expected call is a tool's name, with which any arguments go, or a mapping of `name` and
+    An expected call is a tool's name, which matches any arguments, or a mapping of `name` and
     `arguments`.
 
     Args:
-        mode: `exact` wants these calls in this order and no others, `any_order` these in whatever
-            order, `in_order` these in this order among whatever others, `superset` these at least,
-            `subset` none but these.
+        mode: `exact` wants these calls in this order and no others, `any_order` these in any order
+            and no others, `in_order` these in this order among others, `superset` at least these,
+            `subset` no others than these.
         arguments: `exact` wants equal arguments, `subset` the expected ones among others, `ignore`
-            looks at none; a metric's name, or `{similarity: 0.9}`, compares each expected one by it.
+            compares none; a metric's name, or `{similarity: 0.9}`, compares each expected one by it.
         expected: the part of the label.
     """
 
@@ -156,12 +143,16 @@ class ToolCalls(AnswerMetric):
         super().__post_init__()
         if self.of != "tool_calls":
             raise ValueError("of: tool_calls looks at tool_calls and nothing else. Leave it out.")
-        # Made now, so that a wrong metric is found before any call is made.
+        # Made now, so that a wrong metric is reported before the first call.
         _ = self.compare
 
     @cached_property
     def compare(self) -> CompareArguments:
-        """How arguments are compared; ValueError says what is wrong with `arguments`."""
+        """Make the function that compares arguments.
+
+        Raises:
+            ValueError: what is wrong with `arguments`.
+        """
         if isinstance(self.arguments, str) and self.arguments in PLAIN_COMPARERS:
             return PLAIN_COMPARERS[self.arguments]
         chosen = {self.arguments: None} if isinstance(self.arguments, str) else self.arguments
@@ -170,24 +161,24 @@ class ToolCalls(AnswerMetric):
                 "arguments: name one metric to compare them by, as in {similarity: 0.9}."
             )
         [(name, given)] = chosen.items()
-        if name not in COMPARERS:
-            known = (*PLAIN_COMPARERS, *COMPARERS)
+        if name not in ARGUMENT_METRICS:
+            known = (*PLAIN_COMPARERS, *ARGUMENT_METRICS)
             raise ValueError(
                 f"arguments cannot be compared by {name!r}. {suggest_name(name, known)}"
             )
-        args = dict(given) if isinstance(given, Mapping) else {}
-        if given is not None and not isinstance(given, Mapping):
-            args = {SHORTHAND: given}
+        args = given if isinstance(given, Mapping) else {SHORTHAND: given}
+        if given is None:
+            args = {}
         problems: list[Problem] = []
         spec = MetricSpec(ref=name, name=name, args={**args, "of": "data"})
         nowhere = RunEnvironment(root=Path(), set_folder=Path(), environ={})
-        metric = bind_arguments(COMPARERS[name], spec, nowhere, problems)
+        metric = bind_arguments(load_metric(name), spec, nowhere, problems)
         if metric is None:
             raise ValueError(f"arguments: {problems[0].message}")
-        return partial(_compare_by, metric)
+        return partial(_compare_by, cast("AnswerMetric", metric))
 
     def problem_with_label(self, label: Json) -> str | None:
-        """A list of calls, of which the mode can be broken."""
+        """Accept a list of calls that some answer can fail."""
         wanted = read_expected_calls(label)
         if isinstance(wanted, str):
             return wanted
@@ -199,17 +190,15 @@ class ToolCalls(AnswerMetric):
         return None
 
     def score(self, case: Case, output: Output) -> Score:
-        """Pair the calls and say where they first part."""
+        """Align the calls and explain the first difference."""
         wanted = read_expected_calls(self.expected_value(case))
-        assert not isinstance(wanted, str)  # noqa: S101 - problem_with_label told before
+        assert not isinstance(wanted, str)  # noqa: S101 - problem_with_label has checked it
         made = get_tool_calls(output)
         if made is None:
-            # With calls expected there should be something to see; without, nothing can be told.
-            return (
-                failed_score(NO_TOOL_CALL_DATA)
-                if wanted
-                else Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
-            )
+            # An agent that calls the expected tools has calls to report; without any expected,
+            # nothing is known.
+            skipped = Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
+            return failed_score(NO_TOOL_CALL_DATA) if wanted else skipped
         if len(made) > MAX_CALLS:
             return failed_score(
                 f"{len(made):,} calls were made; at most {MAX_CALLS:,} are compared"
@@ -230,7 +219,7 @@ class ToolsNotCalled(AnswerMetric):
     """Passes a trial in which none of some tools was called.
 
     Args:
-        tools: the tools, the same for every case; those of the case's label when there are none.
+        tools: the tools, the same for every case; by default those of the case's label.
         expected: the part of the label.
     """
 
@@ -249,11 +238,11 @@ class ToolsNotCalled(AnswerMetric):
 
     @property
     def needs_expected(self) -> bool:
-        """Only without tools of its own."""
+        """Whether there are no `tools`."""
         return self.tools is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """One name or a list of names."""
+        """Accept one name or a list of names."""
         if texts_of(label):
             return None
         return f"expected is {describe_kind(label)}, and the names of tools are needed."

@@ -1,4 +1,4 @@
-"""Measures what an answer took, which is neither right nor wrong: latency_s, cost_usd, tokens."""
+"""Measure what an answer used, which is neither right nor wrong: latency_s, cost_usd, tokens."""
 
 from __future__ import annotations
 
@@ -15,57 +15,49 @@ from evalkit.trace.calls import get_model_calls
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(BuiltIn):
-    """A quantity of which less is better, read off the output."""
+    """A quantity in the output of which less is better; no trial passes or fails it."""
 
     @property
     def is_measurement(self) -> bool:
-        """Nothing passes or fails it."""
+        """True."""
         return True
 
     @property
     def higher_is_better(self) -> bool:
-        """Less of it is better."""
+        """False."""
         return False
 
     def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
-        """The quantity; an agent that does not report it is skipped, never counted as 0."""
-        value = self.read(output)
-        if value is None:
-            return Score(state="skipped", explanation=self.explain_missing(output))
+        """Return the quantity; an agent that does not report it is skipped, never counted as 0."""
+        value = self.measure(output)
+        if isinstance(value, str):
+            return Score(state="skipped", explanation=value)
         if value < 0:
             raise ValueError(f"the agent reports {value!r}, less than nothing")
         return Score(value=value)
 
-    def explain_missing(self, output: Output) -> str:
-        """Why there is no quantity."""
-        raise NotImplementedError
-
-    def read(self, output: Output) -> float | None:
-        """The quantity, None when it is not known."""
+    def measure(self, output: Output) -> float | str:
+        """Return the quantity, or as a text why it is unknown."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyS(Measurement):
-    """Seconds from asking to the whole answer, over all turns of a conversation."""
+    """Seconds from the request to the whole answer, over all turns of a conversation."""
 
     unit: ClassVar[str] = "s"
 
-    def read(self, output: Output) -> float:
-        """Measured by evalkit, so always known."""
+    def measure(self, output: Output) -> float:
+        """Return the latency, which evalkit measures itself."""
         return output.latency_s
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - it never comes to that
-        """It is always known."""
-        return "no latency was measured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostUsd(Measurement):
-    """US dollars the answer cost, as the agent or its spans say.
+    """US dollars that the answer cost, as reported by the agent or its spans.
 
     Args:
-        model: the calls of this model only, of which spans tell.
+        model: only the calls of this model, which spans must report.
     """
 
     unit: ClassVar[str] = "usd"
@@ -73,24 +65,23 @@ class CostUsd(Measurement):
 
     model: str = ""
 
-    def read(self, output: Output) -> float | None:
-        """As reported; of one model, the sum over its calls if the cost of each is known."""
-        if not self.model:
-            return output.cost_usd
-        return _add_up([span.cost_usd for span in _calls_of_model(output, self.model)])
-
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing reported."""
-        return f"the agent reports no cost{f' of model {self.model!r}' if self.model else ''}"
+    def measure(self, output: Output) -> float | str:
+        """Return the reported cost; for one model, the sum if the cost of each call is known."""
+        if self.model:
+            costs = [span.cost_usd for span in _calls_of_model(output, self.model)]
+            cost = _sum_if_known(costs)
+        else:
+            cost = output.cost_usd
+        return f"the agent reports no cost{_of_model(self.model)}" if cost is None else cost
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens(Measurement):
-    """Tokens the answer used, as the agent or its spans say.
+    """Tokens that the answer used, as reported by the agent or its spans.
 
     Args:
-        count: those it read (`input`), those it wrote (`output`), or both (`total`).
-        model: the calls of this model only, of which spans tell.
+        count: the tokens that were read (`input`), those that were written (`output`), or both (`total`).
+        model: only the calls of this model, which spans must report.
     """
 
     unit: ClassVar[str] = "tokens"
@@ -99,32 +90,30 @@ class Tokens(Measurement):
     count: Literal["total", "input", "output"] = "total"
     model: str = ""
 
-    def read(self, output: Output) -> float | None:
-        """As reported; of one model, the sum over its calls if the tokens of each are known."""
-        usage = output.usage
-        if not self.model:
-            return self._select_count(usage.input_tokens, usage.output_tokens) if usage else None
-        return _add_up(
-            [
-                self._select_count(span.input_tokens, span.output_tokens)
-                for span in _calls_of_model(output, self.model)
-            ]
+    def measure(self, output: Output) -> float | str:
+        """Return the reported tokens; for one model, the sum if those of each call are known."""
+        usages = (
+            _calls_of_model(output, self.model)
+            if self.model
+            else [output.usage]
+            if output.usage
+            else []
         )
+        parts = [each.input_tokens for each in usages] if self.count != "output" else []
+        parts += [each.output_tokens for each in usages] if self.count != "input" else []
+        tokens = _sum_if_known(parts)
+        return f"the agent reports no usage{_of_model(self.model)}" if tokens is None else tokens
 
-    def _select_count(self, read: int | None, written: int | None) -> int | None:
-        counts = {"total": (read, written), "input": (read,), "output": (written,)}[self.count]
-        return None if None in counts else sum(filter(None, counts))
 
-    def explain_missing(self, output: Output) -> str:  # noqa: ARG002 - there is one reason
-        """Nothing reported."""
-        return f"the agent reports no usage{f' of model {self.model!r}' if self.model else ''}"
+def _of_model(model: str) -> str:
+    return f" of model {model!r}" if model else ""
 
 
 def _calls_of_model(output: Output, model: str) -> list[Span]:
     return [span for span in get_model_calls(output) if span.model == model]
 
 
-def _add_up(parts: Sequence[float | None]) -> float | None:
-    """The sum of parts that are all known; a sum of some would be taken for the whole."""
+def _sum_if_known(parts: Sequence[float | None]) -> float | None:
+    """Return the sum of parts that are all known; a partial sum would look like the whole."""
     known = [part for part in parts if part is not None]
     return sum(known) if parts and len(known) == len(parts) else None

@@ -8,8 +8,7 @@ from dataclasses import replace
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec
 from evalkit.core.run import MetricInfo
 from evalkit.evalset.keys import CRITERIA
-from evalkit.metrics.open_metrics import spec_digest
-from evalkit.metrics.scorers import Scorer
+from evalkit.metrics.scorers import Scorer, spec_digest
 
 DEFAULT_METRICS = (MetricSpec(ref="exact_match", name="exact_match"),)
 """What a set without `metrics:` is scored by."""

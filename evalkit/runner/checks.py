@@ -9,8 +9,7 @@ from evalkit.agents.registry import check_agent
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.metrics.open_metrics import spec_digest
-from evalkit.metrics.scorers import Scorer
+from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.runner.case_metrics import applicable_scorers
 
 

@@ -26,8 +26,8 @@ from evalkit.evalset.loader import load_evalset
 from evalkit.evalset.selection import Selection, select_cases
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import check_judges, open_judges
-from evalkit.metrics.open_metrics import open_scorers
 from evalkit.metrics.scorers import Scorer
+from evalkit.metrics.specs import open_scorers
 from evalkit.runner.case_metrics import (
     applicable_scorers,
     describe_metrics,

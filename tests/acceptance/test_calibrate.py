@@ -1,4 +1,4 @@
-"""`evalkit calibrate`, the file it keeps, and what a rubric that requires it may and may not do."""
+"""`evalkit calibrate`, its file, and rubrics that require a calibration."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_an_uncalibrated_rubric_decides_nothing_and_a_calibrated_one_does(judged
     assert "calibrated before the rubric was edited" in edited.json["checks"][0]["advisory"]
 
 
-# What the file says is not believed.
+# The numbers in the file are recomputed and checked.
 
 LEVELS, VALUES = ("yes", "no"), (1.0, 0.0)
 SAME = Rubric(

@@ -239,7 +239,7 @@ def test_an_emptied_file_is_no_traceback_and_no_green(project: Project, name: st
     ("change", "named"),
     [
         (("expected: TWO", "expected: ZWEI"), "two"),
-        (("[exact_match]", "[{exact_match: {normalise: [case]}}]"), "metrics"),
+        (("[exact_match]", "[{exact_match: {normalize: [case]}}]"), "metrics"),
         (("./agent.py:answer", "./agent.py:other"), "agent_entrypoint"),
         (("input: three", "input: drei"), "three"),
     ],

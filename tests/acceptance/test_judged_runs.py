@@ -1,4 +1,4 @@
-"""Judged runs through the command line: rubrics, checks, a case's criteria, controls, judges edited."""
+"""Judged runs on the command line: rubrics, checks, a case's criteria, controls, changed judges."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_judged_run_from_end_to_end(judged: Project) -> None:
     assert levels(whole) == {"states": "all", "brief": "passed"}
     by = {each["criterion"]: each.get("by", "judge") for each in whole["judgement"]["verdicts"]}
     assert by == {"states": "judge", "brief": "check"}
-    # The reference of a mapping is its `answer`: nothing of `topic` is asked for.
+    # The reference of a mapping is its `answer`; `topic` is not part of it.
     assert found["own", "right"]["value"] == 1.0
     assert levels(found["own", "criteria"]) == {"sorry": "yes", "names the days": "passed"}
     # Less is better, so that 0 passes.
@@ -221,7 +221,7 @@ def test_editing_a_rubric_has_the_baseline_judged_again_and_the_file_left_alone(
     assert again.code == 0, again
     assert "right: not judged like this in the baseline" in again.err
     assert path.read_text() == before
-    # What no judge is asked and no score counts, such as another control, is no reason.
+    # A change that no judge sees and no score counts, such as another control, is no reason.
     edit(judged, "rubrics/right.yaml", "value: 0.4", "value: 0.5")
     edit(judged, "rubrics/right.yaml", "It takes 9 weeks.", "It takes 8 weeks.")
     assert "judged again" not in judged.evalkit("run", "days.yaml").err
@@ -279,9 +279,9 @@ def test_validate_takes_rubrics_and_sets_and_tells_all_that_is_wrong(judged: Pro
         ("rubric: rubrics/rude.yaml", "rubric: {file: rubrics/rude.yaml, of: txt}", "days.yaml:6: rubric: of: an output has no 'txt'"),
         ("rubric: rubrics/rude.yaml", "rubric: {file: rubrics/rude.yaml, context: case.label}", "days.yaml:6: rubric: context: a case has no 'label'"),
         ("rubric: rubrics/rude.yaml", "rubric: rubrics/right.yaml", "a second metric is called 'right'; the first is in line 5"),
-        ("judge: lexical\n", "", "days.yaml:4: right: a rubric needs a judge, and none is named"),
+        ("judge: lexical\n", "", "days.yaml:4: right: a rubric needs a judge, and the set names none"),
         ("judge: lexical", "judge: {lexical: {model: x}}", "days.yaml:3: judge lexical: it takes no arguments"),
-        ("check: {regex: days}", "check: {regex: '('}", "days.yaml:16: criterion 'names the days': check: regex: '(' is no regular expression"),
+        ("check: {regex: days}", "check: {regex: '('}", "days.yaml:16: criterion 'names the days': check: regex: '(' is not a regular expression"),
         ("check: {regex: days}", "check: politeness", "days.yaml:16: criterion 'names the days': check: no built-in metric 'politeness'"),
         ("expected: {answer: It takes 6 days by post., topic: other}", "expected: {topic: other}", "case 'own': right: expected is a mapping without `answer`, and the rubric needs a reference"),
     ],
@@ -306,7 +306,7 @@ def test_one_name_is_one_rubric_in_all_cases(judged: Project) -> None:
     )
     done = judged.evalkit("validate", "days.yaml")
     assert done.code == 2
-    assert "right: another rubric goes by this name at days.yaml:" in done.err
+    assert "right: another rubric has this name, at days.yaml:" in done.err
 
 
 def test_a_check_that_needs_a_label_is_told_for_the_case_that_has_none(judged: Project) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.evalset.keys import JUDGE_KEYS
-from evalkit.metrics.open_rubric import RUBRIC_REFS
 from evalkit.metrics.registry import METRICS
+from evalkit.metrics.specs import RUBRIC_REFS
 from tests.conftest import ECHO_SET, Project
 from tests.support.paths import ROOT
 

@@ -16,7 +16,7 @@ from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.trial import Output
 from evalkit.evalset.loader import load_evalset
 from evalkit.metrics.coverage import Coverage, alternatives_of
-from evalkit.metrics.normalize import WORD_NORMALISATIONS, normalise
+from evalkit.metrics.normalize import WORD_NORMALIZATIONS, normalize
 from tests.support.paths import ROOT
 
 Message: TypeAlias = Mapping[str, str]
@@ -136,9 +136,9 @@ def test_every_fact_is_stated_by_the_articles_the_label_names(support: EvalSet) 
     handing_over = {"do not know", "colleague"}
     for case in support.cases:
         articles = case.expected.get("articles", [])
-        text = normalise(" ".join(map(article_text, articles)), WORD_NORMALISATIONS)
+        text = normalize(" ".join(map(article_text, articles)), WORD_NORMALIZATIONS)
         for spellings in alternatives_of(case.expected["facts"]) if articles else ():
-            stated = any(normalise(each, WORD_NORMALISATIONS) in text for each in spellings)
+            stated = any(normalize(each, WORD_NORMALIZATIONS) in text for each in spellings)
             assert stated or handing_over.intersection(spellings), (case.id, spellings)
 
 

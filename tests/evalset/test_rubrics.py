@@ -12,10 +12,9 @@ from evalkit.core.rubric import Criterion, CriterionCheck, Level, Rubric
 from evalkit.core.run import RunEnvironment
 from evalkit.evalset.rubrics import load_rubric
 from evalkit.judge.controls import list_controls
-from evalkit.judge.judge import JudgeRequest
-from evalkit.judge.prompt import build_messages, key_criteria
-from evalkit.metrics.open_rubric import check_rubric
-from evalkit.metrics.registry import METRICS
+from evalkit.judge.judge import JudgeRequest, key_criteria
+from evalkit.judge.prompt import build_messages
+from evalkit.metrics.specs import check_rubric
 from tests.support.paths import ROOT, TESTS
 
 EXAMPLES = TESTS / "examples" / "rubrics"
@@ -38,7 +37,7 @@ def listed(folder: Path) -> list[Path]:
 
 def check(path: Path) -> tuple[Rubric | None, list[str]]:
     here = RunEnvironment(root=EXAMPLES, set_folder=EXAMPLES, environ={})
-    rubric, problems = check_rubric(path, here, METRICS)
+    rubric, problems = check_rubric(path, here)
     return rubric, [str(problem) for problem in problems]
 
 

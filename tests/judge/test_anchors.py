@@ -1,4 +1,4 @@
-"""A judge that costs something: when anchors are asked of it, and what calibrating makes of its moods."""
+"""A judge whose calls cost: when it judges anchors, and how calibration handles changing verdicts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def honest(question: JudgeRequest, times: int) -> str:
 
 
 def sit(folder: Path, judge: ScriptedJudge, *answers: str) -> JudgeTrust:
-    """A run in which these answers are judged, with anchors."""
+    """Run a panel on these answers, with anchors."""
 
     async def run() -> JudgeTrust:
         panel = Panel([judge], Cache(folder, JudgeVote), str)
@@ -74,7 +74,7 @@ def test_anchors_are_judged_afresh_with_what_is_new_and_not_at_all_without(tmp_p
     judge = ScriptedJudge(honest)
     trust = sit(tmp_path, judge, "right three")
     (result,) = trust.anchors
-    # The empty answer is below the floor and nobody is asked; on the torn one people are divided.
+    # No judge is asked about the empty answer; on the torn one the raters have no majority.
     assert list(result.agreed.values()) == [True, True, True]
     assert (result.metric, result.judge, result.rubric_digest) == ("right", "scripted", "r1")
     asked = {question.answer for question in judge.asked}
@@ -156,7 +156,7 @@ def test_verdicts_are_kept_and_repeats_ask_afresh(
 
     found, judge = calibrated(tmp_path, monkeypatch, fickle, repeats=2)
     assert len(judge.asked) == 40
-    # Of one answer in twenty two of three pairs of judgements differ.
+    # For one answer in twenty, two of the three pairs of judgments differ.
     assert of(found).criteria[0].flip_rate == pytest.approx(2 / 3 / 20)
 
 

@@ -1,4 +1,4 @@
-"""Answers that attack the judge, put to judges that obey: none gets a bad answer past unnoticed.
+"""Answers that attack the judge, given to judges that obey: no bad answer passes unnoticed.
 
 Each stub judge reads an answer in a way of its own, and does what it is told there. It may give a bad
 answer the best level; then the known answers that travel with every run have to have shown it up.
@@ -163,7 +163,7 @@ def cleaned(text: str) -> str:
 
 
 def after(pattern: str) -> Callable[[str], bool]:
-    """Obeys what stands behind a mark."""
+    """Return a rule: obey the text after a mark."""
 
     def obeys(text: str) -> bool:
         return any(wants_credit(rest) for rest in re.split(pattern, text)[1:])
@@ -171,8 +171,8 @@ def after(pattern: str) -> Callable[[str], bool]:
     return obeys
 
 
-def told_by(*words: str) -> Callable[[str], bool]:
-    """Obeys whoever says one of some words."""
+def said_by(*words: str) -> Callable[[str], bool]:
+    """Return a rule: obey a text with one of some words."""
     return lambda text: wants_credit(text) and any(word in text.casefold() for word in words)
 
 
@@ -190,10 +190,10 @@ OBEYS: dict[str, Callable[[str], bool]] = {
     "whatever follows a false end": after(r"END [0-9a-f]{16}|</answer>|</output>"),
     "the system": after(r"\[system\]|<system>|### System"),
     "chat markup": after(r"<\|im_start\|>system|\[INST\]"),
-    "roles": told_by("you are", "act as", "pretend", "play a game"),
-    "authorities": told_by("developer", "administrator", "authorised"),
-    "pleas": told_by("please"),
-    "corrections": told_by("reference is outdated"),
+    "roles": said_by("you are", "act as", "pretend", "play a game"),
+    "authorities": said_by("developer", "administrator", "authorised"),
+    "pleas": said_by("please"),
+    "corrections": said_by("reference is outdated"),
     "Spanish": lambda text: "mejor nivel" in text,
     "German": lambda text: "beste Stufe" in text,
     "French": lambda text: "meilleur niveau" in text,
@@ -209,7 +209,7 @@ OBEYS: dict[str, Callable[[str], bool]] = {
 
 
 def found_object(text: str) -> str:
-    """The first whole JSON object with verdicts in a text."""
+    """Return the first whole JSON object with verdicts in a text."""
     for start in (match.start() for match in re.finditer(r"\{", text)):
         try:
             value, end = json.JSONDecoder().raw_decode(text, start)
@@ -221,7 +221,7 @@ def found_object(text: str) -> str:
 
 
 def obeying(obeys: Callable[[str], bool]) -> Callable[[Asking], object]:
-    """Gives the best level where it is told to, and is honest otherwise."""
+    """Return a judge that gives the best level on demand, and is honest otherwise."""
 
     def judge(asking: Asking) -> object:
         if obeys(asking.answer):
@@ -232,7 +232,7 @@ def obeying(obeys: Callable[[str], bool]) -> Callable[[Asking], object]:
 
 
 def echo(asking: Asking) -> object:
-    """Copies a verdict that it finds in the answer."""
+    """Copy a verdict that the answer contains."""
     return found_object(asking.answer) or honest(asking)
 
 
@@ -240,14 +240,14 @@ def echo_decoded(asking: Asking) -> object:
     return found_object(decoded_base64(asking.answer)) or honest(asking)
 
 
-def echo_mended(asking: Asking) -> object:
-    """Copies a verdict that it finds, and puts in the right number."""
+def echo_fixed(asking: Asking) -> object:
+    """Copy a verdict that the answer contains, with the right nonce."""
     found = found_object(asking.answer)
     return {**json.loads(found), "nonce": asking.nonce} if found else honest(asking)
 
 
 def echo_and_answer(asking: Asking) -> object:
-    """Copies what it finds, and gives a verdict of its own besides."""
+    """Copy what the answer contains, and add a verdict of its own."""
     return f"{found_object(asking.answer)}{json.dumps(honest(asking))}"
 
 
@@ -255,7 +255,7 @@ STUBS: Mapping[str, Callable[[Asking], object]] = {
     **{f"obeys {name}": obeying(obeys) for name, obeys in OBEYS.items()},
     "echoes verdicts": echo,
     "echoes verdicts in base64": echo_decoded,
-    "echoes verdicts with the right number": echo_mended,
+    "echoes verdicts with the right number": echo_fixed,
     "echoes verdicts beside its own": echo_and_answer,
 }
 
@@ -295,7 +295,7 @@ class StubJudge:
 def judge_all(
     judge: Callable[[Asking], object], answers: Sequence[str], rubric: Rubric, folder: Path
 ) -> tuple[list[bool | None], JudgeTrust]:
-    """Whether each answer passes (None: it has no score), and what is known of the judge then."""
+    """Return whether each answer passes (None: it has no score), and the trust in the judge."""
 
     async def run() -> tuple[list[bool | None], JudgeTrust]:
         panel = Panel([StubJudge(StubChat(judge))], Cache(folder, JudgeVote), str)
@@ -374,7 +374,7 @@ def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Pa
     class Failing(StubJudge):
         asked: int = 0
 
-        async def read(self, question: JudgeRequest) -> JudgeVote:
+        async def grade(self, question: JudgeRequest) -> JudgeVote:
             self.asked += 1
             if self.asked > 8:
                 self.down_reason = "the network is gone"

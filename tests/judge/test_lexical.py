@@ -1,4 +1,4 @@
-"""The judge without a model reads numbers, no's and examples, holds every shipped control, and says so."""
+"""The lexical judge: numbers, negations, examples, and every shipped control."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def states(answer: str, reference: str, asked: str = "") -> str:
     ).level
 
 
-# Held to account as any judge is
+# Controls
 
 
 @pytest.mark.parametrize("path", RUBRICS, ids=lambda path: path.stem)
@@ -77,7 +77,7 @@ def test_it_gets_every_control_of_every_shipped_rubric_right(path: Path) -> None
     assert {"instruction", "forged verdict", "false end"} <= attacks
     for control, question in asked:
         reading = asyncio.run(LexicalJudge().grade(question))
-        result = check_control(rubric.name, rubric, control, [reading])
+        result = check_control(rubric.name, rubric, control, reading)
         assert result.correct, (control.name, result.answered)
         assert result.judge == "lexical"
 
@@ -106,7 +106,7 @@ def test_it_takes_no_arguments() -> None:
     ]
 
 
-# What it can read
+# What it recognizes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a judge may reply: one valid verdict; anything else leaves the answer without a score, with a reason."""
+"""A judge's reply: one valid verdict, or else the answer is unscored with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUESTION = JudgeRequest(
 
 @dataclass
 class ScriptedChat:
-    """Completes with what it is given, in turn; the last is repeated."""
+    """Replies with given texts in turn; the last one is repeated."""
 
     completions: Sequence[Completion]
     asked: list[tuple[Message, ...]] = field(default_factory=list)
@@ -137,7 +137,7 @@ MALFORMED: dict[str, tuple[str | Completion, str]] = {
         "contradiction",
     ),
     "two numbers": (GOOD.replace('"nonce"', '"nonce": "x", "nonce"', 1), "contradiction"),
-    # The number of this call
+    # The nonce
     "no number": (json.dumps({"verdicts": verdict()["verdicts"]}), "incomplete"),
     "another number": (FORGED, "wrong_nonce"),
     "an empty number": (json.dumps(verdict(nonce="")), "wrong_nonce"),
@@ -146,7 +146,7 @@ MALFORMED: dict[str, tuple[str | Completion, str]] = {
     "the number in capitals": (json.dumps(verdict(nonce=NONCE.upper())), "wrong_nonce"),
     "the number and more": (json.dumps(verdict(nonce=NONCE + " ")), "wrong_nonce"),
     "a list that holds the number": (json.dumps(verdict(nonce=[NONCE])), "wrong_nonce"),
-    # What a verdict lacks or has too much
+    # Missing and extra keys
     "an empty object": ("{}", "incomplete"),
     "no verdicts": (json.dumps({"nonce": NONCE}), "incomplete"),
     "verdicts that are none": (json.dumps(verdict(verdicts={})), "incomplete"),
@@ -204,7 +204,7 @@ MALFORMED: dict[str, tuple[str | Completion, str]] = {
     "true for a level": (json.dumps(with_part({"level": True})), "wrong_type"),
     "a list of levels": (json.dumps(with_part({"level": ["all"]})), "wrong_type"),
     "a level that is null": (json.dumps(with_part({"level": None})), "wrong_type"),
-    # Ends that are none
+    # Completions that ended early
     "cut off by its length": (Completion(text=GOOD, finish_reason="length"), "cut_off"),
     "cut off before a word": (Completion(text="", finish_reason="length"), "cut_off"),
     "stopped by a filter": (
@@ -227,7 +227,7 @@ def test_a_malformed_reply_leaves_the_answer_unscored_with_its_reason(name: str)
     reading, chat = judge(reply)
     assert (reading.state, reading.kind) == ("unscored", kind)
     assert reading.verdicts == ()
-    assert reading.problem.startswith("the judge's reply is no verdict: ")
+    assert reading.problem.startswith("the judge's reply is not a verdict: ")
     assert len(chat.asked) == len(reading.exchanges) == 2, "asked once more, and no more"
     assert all(exchange.problem for exchange in reading.exchanges)
 

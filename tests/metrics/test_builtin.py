@@ -1,4 +1,4 @@
-"""Built-in metrics: what they pass and fail, what they refuse, and laws their scores obey."""
+"""Built-in metrics: what passes and fails, which arguments and labels are refused, laws of scores."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from evalkit.core.location import Location
 from evalkit.core.run import RunEnvironment
 from evalkit.core.spans import ToolCall, Usage
 from evalkit.core.trial import Output, Score
-from evalkit.metrics.json import is_same_json
+from evalkit.core.values import is_same_json
 from evalkit.metrics.normalize import (
-    VISUAL_NORMALISATIONS,
-    WORD_NORMALISATIONS,
-    Normalisation,
+    VISUAL_NORMALIZATIONS,
+    WORD_NORMALIZATIONS,
+    Normalization,
     contains_phrase,
-    normalise,
+    normalize,
 )
 from evalkit.metrics.numeric import find_numbers
-from evalkit.metrics.open_metrics import open_scorers, spec_digest
 from evalkit.metrics.registry import METRICS
-from evalkit.metrics.scorers import Scorer
+from evalkit.metrics.scorers import Scorer, spec_digest
+from evalkit.metrics.specs import open_scorers
 
 NOWHERE = Path("/nonexistent")
 
 NEEDED = {"lint_clean": {"command": ["python"]}, "tests_passed": {"command": ["python"]}}
-"""Arguments without which a metric is none."""
+"""The required arguments of metrics that have some."""
 
 law = settings(deadline=None)
-"""For property tests: how long one example takes is the machine's business."""
+"""Settings of property tests: a slow machine must not fail an example."""
 
 
 def metric_spec(ref: str, args: Mapping[str, Json] | None = None, **more: Any) -> MetricSpec:
@@ -51,7 +51,7 @@ def metric_spec(ref: str, args: Mapping[str, Json] | None = None, **more: Any) -
 
 
 def open_all(*specs: MetricSpec, folder: Path = NOWHERE) -> list[Scorer]:
-    """Built-in metrics hold nothing open, so that they can be used after they are closed."""
+    """Open scorers; built-in metrics need no closing, so they can be used after the context."""
 
     async def opened() -> list[Scorer]:
         surroundings = RunEnvironment(root=folder, set_folder=folder, environ={})
@@ -105,8 +105,8 @@ PASSES = [
     ("exact_match", {}, 30, "30"),
     ("exact_match", {}, True, "true"),
     ("exact_match", {"": ["case"]}, "YES", "yes"),
-    ("exact_match", {"normalise": "case"}, "STRASSE", "straße"),
-    ("exact_match", {"normalise": [*WORD_NORMALISATIONS]}, "30 days", "**30 Days!**"),
+    ("exact_match", {"normalize": "case"}, "STRASSE", "straße"),
+    ("exact_match", {"normalize": [*WORD_NORMALIZATIONS]}, "30 days", "**30 Days!**"),
     ("exact_match", {"expected": "answer"}, {"answer": "x", "facts": ["y"]}, "x"),
     ("exact_match", {"expected": "1.a"}, [0, {"a": "x"}], "x"),
     ("exact_match", {"of": "data.topic"}, "refunds", DATA),
@@ -184,9 +184,9 @@ FAILS = [
     ("exact_match", {}, "30 days", "30 Days"),
     ("exact_match", {}, "30 days", "30 days."),
     ("exact_match", {}, "30 days", ""),
-    ("exact_match", {"normalise": []}, "30 days", "30 days\n"),
-    ("exact_match", {"normalise": ["case"]}, "30 days", "30 days\n"),
-    ("exact_match", {"normalise": [*WORD_NORMALISATIONS]}, "3.5", "35"),
+    ("exact_match", {"normalize": []}, "30 days", "30 days\n"),
+    ("exact_match", {"normalize": ["case"]}, "30 days", "30 days\n"),
+    ("exact_match", {"normalize": [*WORD_NORMALIZATIONS]}, "3.5", "35"),
     ("exact_match", {"of": "data.topic"}, "shoes", DATA),
     ("exact_match", {"of": "data.nothing"}, "refunds", DATA),
     ("exact_match", {"of": "data.none"}, "null", DATA),
@@ -276,13 +276,13 @@ def test_similarity_is_one_minus_the_edits_per_letter() -> None:
     assert score("similarity", {}, "abcd", "abce").value == 1 - 2 / 8
 
 
-# --- normalisation ------------------------------------------------------------------------------
+# --- normalization ------------------------------------------------------------------------------
 
-COLUMNS: tuple[tuple[Normalisation, ...], ...] = (
+COLUMNS: tuple[tuple[Normalization, ...], ...] = (
     (),
-    VISUAL_NORMALISATIONS,
-    (*VISUAL_NORMALISATIONS, "case"),
-    WORD_NORMALISATIONS,
+    VISUAL_NORMALIZATIONS,
+    (*VISUAL_NORMALIZATIONS, "case"),
+    WORD_NORMALIZATIONS,
 )
 
 TABLE = [
@@ -336,18 +336,18 @@ def test_texts_come_out_equal_as_the_normalisation_table_says(
 ) -> None:
     for names, answer in zip(COLUMNS, equal.split(), strict=True):
         for expected, text in ((one, other), (other, one)):
-            passed = score("exact_match", {"normalise": list(names)}, expected, text).passed
+            passed = score("exact_match", {"normalize": list(names)}, expected, text).passed
             assert passed == (answer == "yes"), names
 
 
-names_of_normalisations = st.lists(st.sampled_from(WORD_NORMALISATIONS), unique=True)
+names_of_normalisations = st.lists(st.sampled_from(WORD_NORMALIZATIONS), unique=True)
 
 
 @given(st.text(), names_of_normalisations)
 @law
-def test_normalising_twice_changes_nothing_more(text: str, names: list[Normalisation]) -> None:
-    once = normalise(text, names)
-    assert normalise(once, names) == once
+def test_normalising_twice_changes_nothing_more(text: str, names: list[Normalization]) -> None:
+    once = normalize(text, names)
+    assert normalize(once, names) == once
 
 
 @given(st.text(), st.integers(0, 4), st.integers(0, 4))
@@ -356,17 +356,17 @@ def test_texts_that_are_equal_stay_equal_under_more_normalisation(
     text: str, few: int, more: int
 ) -> None:
     few, more = sorted((few, more))
-    once = normalise(text, WORD_NORMALISATIONS[:few])
-    assert normalise(once, WORD_NORMALISATIONS[:more]) == normalise(
-        text, WORD_NORMALISATIONS[:more]
+    once = normalize(text, WORD_NORMALIZATIONS[:few])
+    assert normalize(once, WORD_NORMALIZATIONS[:more]) == normalize(
+        text, WORD_NORMALIZATIONS[:more]
     )
 
 
 @given(st.text(alphabet="a5.-_'!#*, ", max_size=12))
 @law
-def test_plain_ascii_is_normalised_as_any_text_is(text: str) -> None:
-    beside_others = normalise(f"{text} é", WORD_NORMALISATIONS)
-    assert beside_others == f"{normalise(text, WORD_NORMALISATIONS)} é".lstrip()
+def test_plain_ascii_is_normalized_as_any_text_is(text: str) -> None:
+    beside_others = normalize(f"{text} é", WORD_NORMALIZATIONS)
+    assert beside_others == f"{normalize(text, WORD_NORMALIZATIONS)} é".lstrip()
 
 
 # --- laws ---------------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ json_values = st.recursive(
 @law
 def test_json_values_are_the_same_when_their_canonical_text_is(one: Json, other: Json) -> None:
     def canonical(value: Json) -> str:
-        # One spelling for the one kind of number JSON has.
+        # JSON has one kind of number, so 1 and 1.0 are written alike here.
         text = json.dumps(value, sort_keys=True)
         return json.dumps(json.loads(text, parse_int=_as_number, parse_float=_as_number))
 
@@ -469,7 +469,7 @@ def _as_number(text: str) -> str:
 # --- trouble ------------------------------------------------------------------------------------
 
 ENDLESS = "(a|aa)+$"
-"""On 60 letters that something else follows, as many steps as the 60th Fibonacci number."""
+"""Takes as many steps on 60 letters and another character as the 60th Fibonacci number."""
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ ENDLESS = "(a|aa)+$"
 def test_a_pattern_that_never_ends_is_a_metric_error_within_a_second(
     pattern: str, text: str
 ) -> None:
-    # Of processor time, which the deadline is in too: a busy machine must not fail this.
+    # Processor time, as in the deadline: a busy machine must not fail this.
     started = time.process_time()
     scored = score("regex", {"": pattern}, None, text)
     assert time.process_time() - started < 1.5
@@ -642,7 +642,7 @@ def test_a_metric_applies_to_the_cases_that_have_what_it_needs(
         ("contains", {}, [], "an empty list"),
         ("contains", {}, ["x", " "], "' ', which leaves nothing to look for"),
         ("not_contains", {}, "\u200b", "leaves nothing to look for"),
-        ("regex", {}, "(", "no regular expression: missing ) at position 1"),
+        ("regex", {}, "(", "not a regular expression: missing ) at position 1"),
         ("regex", {}, 5, "the number 5, and a regular expression is needed"),
         ("numeric", {}, "thirty", "'thirty', and one number is needed"),
         ("numeric", {}, "30 to 60", "one number is needed"),
@@ -669,10 +669,10 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
 @pytest.mark.parametrize(
     ("ref", "args", "said"),
     [
-        ("exact_match", {"normalize": ["case"]}, "no argument 'normalize'. Did you mean 'normalise'?"),
-        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, normalise."),
+        ("exact_match", {"normalise": ["case"]}, "no argument 'normalise'. Did you mean 'normalize'?"),
+        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, normalize."),
         ("exact_match", {"": ["cases"]}, "not the text 'cases'. Did you mean 'case'?"),
-        ("exact_match", {"normalise": True}, "normalise must be a list, each one of unicode, case"),
+        ("exact_match", {"normalize": True}, "normalize must be a list, each one of unicode, case"),
         ("exact_match", {"of": "txt"}, "an output has no 'txt'"),
         ("exact_match", {"of": ["text"]}, "of must be a text, not a list"),
         ("exact_match", {"of": "error.kind"}, "an output has no 'error'"),
@@ -683,7 +683,7 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
         ("contains", {"": ["x", ""]}, "all has '', which leaves nothing to look for"),
         ("contains", {"any": False}, "any must be true or a list of texts, not false"),
         ("contains", {"whole_words": "yes"}, "whole_words must be true or false, not the text 'yes'"),
-        ("regex", {"": "("}, "no regular expression: missing ) at position 1"),
+        ("regex", {"": "("}, "not a regular expression: missing ) at position 1"),
         ("regex", {"": None}, "pattern must be a text, not nothing"),
         ("numeric", {"": "0.5"}, "abs_tol must be a finite number, not the text '0.5'"),
         ("numeric", {"": math.nan}, "abs_tol must be a finite number, not the number nan"),
@@ -692,8 +692,8 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
         ("numeric", {"abs_tol": True}, "abs_tol must be a finite number, not true"),
         ("numeric", {"abs_tol": 10**400}, "abs_tol must be a finite number"),
         ("numeric", {"pick": "lst"}, "pick must be one of first, last, only, not the text 'lst'. Did you mean 'last'?"),
-        ("json", {"schema": {"type": "objekt"}}, "the schema is wrong at type"),
-        ("json", {"schema": {"pattern": "("}}, "the schema is wrong at pattern"),
+        ("json", {"schema": {"type": "objekt"}}, "the schema is invalid at type"),
+        ("json", {"schema": {"pattern": "("}}, "the schema is invalid at pattern"),
         ("json", {"schema": {"$schema": "http://example.org/own"}}, "$schema names no known draft"),
         ("json", {"schema": {"items": {"$ref": "http://127.0.0.1:9/x"}}}, "refers to 'http://127.0.0.1:9/x'"),
         ("json", {"schema": {"$ref": "#/$defs/x"}}, "which is not in it"),
@@ -718,7 +718,7 @@ def test_arguments_that_cannot_be_meant_are_refused_with_their_place(
 
 def test_every_problem_with_every_metric_is_reported_at_once() -> None:
     problems = problems_of(
-        metric_spec("exact_match", {"normalize": [], "of": 1.5}),
+        metric_spec("exact_match", {"normalise": [], "of": 1.5}),
         metric_spec("exact_mach"),
         metric_spec("numeric", {"abs_tol": "x", "pick": "x"}),
     )
@@ -729,7 +729,7 @@ def test_every_problem_with_every_metric_is_reported_at_once() -> None:
     ("content", "said"),
     [
         ("{", "is not JSON"),
-        ('{"type": "objekt"}', "the schema is wrong at type"),
+        ('{"type": "objekt"}', "the schema is invalid at type"),
         ("\udcff", "is not JSON"),
         ("[" * 100_000, "nested too deeply"),
     ],
@@ -747,7 +747,7 @@ def test_a_schema_may_stand_in_a_file_beside_the_set(tmp_path: Path) -> None:
     assert run_score(scorer, labelled(None), Output(text="{}")).passed is False
 
 
-# --- what a run keeps about a metric ------------------------------------------------------------
+# --- what a run stores about a metric ------------------------------------------------------------
 
 
 def test_a_digest_covers_what_can_change_a_score_and_nothing_else() -> None:
@@ -756,8 +756,8 @@ def test_a_digest_covers_what_can_change_a_score_and_nothing_else() -> None:
 
     plain = digest_of("exact_match", {})
     assert plain == digest_of("exact_match", {}, name="same", tags=("refunds",))
-    assert plain == digest_of("exact_match", {"normalise": ["unicode", "whitespace"]})
-    assert plain != digest_of("exact_match", {"normalise": ["unicode"]})
+    assert plain == digest_of("exact_match", {"normalize": ["unicode", "whitespace"]})
+    assert plain != digest_of("exact_match", {"normalize": ["unicode"]})
     assert plain != digest_of("one_of", {})
     assert digest_of("regex", {"": "x"}) == digest_of("regex", {"pattern": "x"})
 
@@ -782,7 +782,7 @@ def test_specs_differ_by_metric_name_and_arguments_but_not_by_tags_or_place() ->
 
 def test_metrics_load_nothing_heavy_until_one_needs_it() -> None:
     heavy = {"jsonschema", "rapidfuzz", "regex", "numpy", "pandas", "openai", "aiohttp", "rich"}
-    code = f"import sys, evalkit.metrics; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, evalkit.metrics.specs; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
@@ -790,8 +790,10 @@ def test_built_in_names_are_known_without_looking_at_what_is_installed() -> None
     code = """
 import asyncio, sys
 from pathlib import Path
-from evalkit.metrics import METRICS, open_scorers
-from evalkit.records import MetricSpec, Surroundings
+from evalkit.core.eval_set import MetricSpec
+from evalkit.core.run import RunEnvironment
+from evalkit.metrics.registry import METRICS
+from evalkit.metrics.specs import open_scorers
 
 async def main():
     args = {"command": ["python"]}
@@ -799,7 +801,7 @@ async def main():
         MetricSpec(ref=ref, name=ref, args=args if ref in ("lint_clean", "tests_passed") else {})
         for ref in METRICS
     ]
-    async with open_scorers(specs, Surroundings(root=Path(), base=Path(), environ={})) as scorers:
+    async with open_scorers(specs, RunEnvironment(root=Path(), set_folder=Path(), environ={})) as scorers:
         return len(scorers) == len(METRICS) and "importlib.metadata" not in sys.modules
 
 print(asyncio.run(main()))

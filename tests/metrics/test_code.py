@@ -1,4 +1,4 @@
-"""Metrics that run commands on an agent's files: what they find, what bounds them, what they leave."""
+"""Metrics that run commands on an agent's files: scores, limits, and the files they leave behind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from evalkit.core.literals import Json
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Score
 from evalkit.metrics.answer_files import extract_code
-from evalkit.metrics.open_metrics import open_scorers, spec_digest
-from evalkit.metrics.scorers import Scorer
+from evalkit.metrics.scorers import Scorer, spec_digest
+from evalkit.metrics.specs import open_scorers
 from evalkit.metrics.test_results import read_junit, read_summary
 from evalkit.worker.limited_files import MAX_FILES, RejectedFiles, check_path, write_files
 from evalkit.worker.limited_run import find_unshare
@@ -45,10 +45,10 @@ QUICK = {"": PYTEST, "env": ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]}
 
 @pytest.fixture(autouse=True)
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the metrics make is made here, so that what they leave is found."""
+    """Put temporary files of the metrics here, so that a test finds those left behind."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    # Pytest starts several times as fast without this project's plugins.
+    # Without this project's plugins pytest starts several times faster.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
@@ -80,7 +80,7 @@ def judge(
     return scored
 
 
-# --- what an agent hands over -------------------------------------------------------------------
+# --- what an agent returns -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_files_compile_by_the_ending_of_their_names(tmp_path: Path) -> None:
     assert "b.py does not compile" in broken.explanation
     assert "SyntaxError" in broken.explanation
     nothing = judge("compiles", {}, files(notes__md="x"), tmp_path)
-    assert "no file is of a kind" in nothing.explanation
+    assert "no file can be compiled" in nothing.explanation
     fenced = Output(text="```python\nx = (\n```")
     assert judge("compiles", {"path": "a.py"}, fenced, tmp_path).passed is False
 
@@ -264,7 +264,7 @@ def test_the_agents_files_go_over_the_folder_and_hidden_tests_over_the_agents(
     assert "no folder 'folder/b'" in (
         open_one("tests_passed", args, tmp_path).problem_with(other) or ""
     )
-    with pytest.raises(InvalidInput, match="is no folder of the set"):
+    with pytest.raises(InvalidInput, match="is not a folder of the set"):
         open_one("tests_passed", {**args, "hidden": "hiden/{id}"}, tmp_path)
 
 
@@ -427,7 +427,7 @@ def test_where_the_network_stays_open_a_run_says_so(project: Project, tmp_path: 
     )
     done = project.evalkit("run", "code.yaml", env={"PATH": str(tools)})
     assert done.code == 0, done
-    assert "warning: compiles: the agent's code is run with the network open" in done.err
+    assert "warning: compiles: the agent's code runs with the network open" in done.err
     quiet = project.evalkit("run", "code.yaml")
     assert ("network open" in quiet.err) is (not find_unshare())
 

@@ -1,4 +1,4 @@
-"""Metric plugins by file, by module and by entry point, and everything they may do wrong."""
+"""Metric plugins by file, module and entry point, and everything they may do wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.run import MetricInfo, RunEnvironment
 from evalkit.core.trial import Output, Score
-from evalkit.metrics.open_metrics import open_scorers, spec_digest
+from evalkit.metrics.scorers import spec_digest
+from evalkit.metrics.specs import open_scorers
 
 CASE = Case(id="a", input="May I return them?", expected="30 days", tags=("refunds",))
 OUTPUT = Output(text="Please return them within 30 days.", data={"n": 1}, latency_s=0.5)
@@ -55,13 +56,13 @@ class Bench:
         return asyncio.run(scored())
 
     def score_source(self, source: str, args: Mapping[str, Json] | None = None) -> Score:
-        """One score by the plugin `metric` of a file with this source."""
+        """Score once with the plugin `metric` of a file with this source."""
         self.write("plugin.py", source)
         [(_, score)] = self.score(plugin("./plugin.py:metric", args))
         return score
 
     def score_bodies(self, bodies: Sequence[str]) -> list[Score]:
-        """What comes of each function body, all at once in one plugin."""
+        """Return the score of each function body, all called at once in one plugin."""
         self.write("plugin.py", OBEDIENT)
         spec = plugin("./plugin.py:metric")
 
@@ -92,7 +93,7 @@ def plugin(ref: str, args: Mapping[str, Json] | None = None, name: str = "") -> 
 
 
 def install(site: Path, distribution: str, entries: Sequence[str], source: str = "") -> None:
-    """Lay out a distribution as an installer would: a module of its name, and its metadata."""
+    """Write a distribution as an installer does: a module of its name, and its metadata."""
     module = distribution.replace("-", "_")
     site.mkdir(exist_ok=True)
     (site / f"{module}.py").write_text(dedent(source))
@@ -227,7 +228,7 @@ def test_the_digest_of_a_plugin_covers_its_code_and_arguments_and_not_where_it_i
     assert len(set(digests)) == 4
 
 
-# --- what comes of what a plugin returns --------------------------------------------------------
+# --- scores of what a plugin returns --------------------------------------------------------
 
 RETURNED = [
     ("True", 1.0, True),
@@ -282,7 +283,7 @@ OBEDIENT = """
         exec("def body():\\n    " + case.input, namespace)
         return namespace["body"]()
 """
-"""A plugin that does what the case says, so that one process serves a whole table."""
+"""A plugin that does what the case says, so that one process is enough for all parameters."""
 
 
 def test_what_a_plugin_returns_becomes_a_score_by_one_rule(bench: Bench) -> None:
@@ -455,10 +456,10 @@ REFUSED: list[tuple[str, dict[str, Json], str]] = [
     ("./folder.py:polite", {}, "is a folder, not a file"),
     ("/etc/passwd.py:polite", {}, "is an absolute path"),
     ("../../etc/passwd.py:polite", {}, "is outside of the project"),
-    ("./plugin.py:", {}, "'' is no name"),
-    ("./plugin.py:a b", {}, "'a b' is no name"),
-    ("./plugin.txt:polite", {}, "is no module"),
-    (":polite", {}, "is no module"),
+    ("./plugin.py:", {}, "'' is not a name"),
+    ("./plugin.py:a b", {}, "'a b' is not a name"),
+    ("./plugin.txt:polite", {}, "is not a module"),
+    (":polite", {}, "is not a module"),
     ("nowhere.at.all:polite", {}, "there is no module 'nowhere.at.all'"),
     ("./broken.py:polite", {}, "SyntaxError"),
     ("./raises.py:polite", {}, "RuntimeError: not today"),
@@ -523,7 +524,7 @@ def test_two_distributions_that_offer_one_name_are_both_named(
     [problem] = bench.problems(plugin("tone"))
     assert problem == (
         "set.yaml:7: metric 'tone': tone-a (tone_a:score) and tone-b (tone_b:score) both offer it. "
-        "Uninstall one, or write the one that is meant."
+        "Uninstall one, or write the reference."
     )
     [(_, score)] = bench.score(plugin("tone_b:score"))
     assert score.passed is False

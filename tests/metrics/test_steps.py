@@ -1,4 +1,4 @@
-"""Metrics of what an agent did: its tool calls, steps and end, told by itself or by spans."""
+"""Metrics of what an agent did: its tool calls, steps and outcome, reported by itself or by spans."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def call(name: str, error: str | None = None, /, **arguments: Json) -> ToolCall:
 
 
 def made(*calls: ToolCall | str) -> Output:
-    """An output of an agent that tells which tools it called."""
+    """Return the output of an agent that reports its tool calls."""
     named = tuple(call(each) if isinstance(each, str) else each for each in calls)
     return Output(tool_calls=named, flags=() if named else (NO_TOOL_CALLS,))
 
@@ -435,7 +435,7 @@ def test_scores_of_steps_are_the_same_in_a_thread(monkeypatch: pytest.MonkeyPatc
 
     scorers = open_all(*map(metric_spec, ("steps", "tokens", "loops", "recovered_from_error")))
     inline = scores(scorers)
-    monkeypatch.setattr("evalkit.metrics.scorers.INLINE_STEPS", 0)
+    monkeypatch.setattr("evalkit.metrics.builtin_scorer.MAX_INLINE_STEPS", 0)
     assert scores(scorers) == inline
 
 

@@ -144,7 +144,7 @@ def test_a_metric_with_other_arguments_is_scored_again_on_the_baseline_s_outputs
     project.write("echo.yaml", text)
     project.evalkit("baseline", "echo.yaml", "--trials", "3")
     project.write(
-        "echo.yaml", text.replace("[exact_match]", "[{exact_match: {normalise: [case]}}]")
+        "echo.yaml", text.replace("[exact_match]", "[{exact_match: {normalize: [case]}}]")
     )
     before = (project.folder / "baselines" / "echo.jsonl").read_bytes()
     done = project.evalkit("run", "echo.yaml", "--format", "json")

@@ -14,10 +14,9 @@ from evalkit.evalset.loader import load_evalset
 from evalkit.judge.lexical import LexicalJudge
 from evalkit.judge.panel import Panel
 from evalkit.metrics.entry_points import suggest_name
-from evalkit.metrics.open_metrics import spec_digest
-from evalkit.metrics.open_rubric import RUBRIC_REFS, open_rubric
-from evalkit.metrics.registry import METRICS
 from evalkit.metrics.rubric import RubricScorer
+from evalkit.metrics.scorers import spec_digest
+from evalkit.metrics.specs import RUBRIC_REFS, open_rubric
 from evalkit.runner.case_metrics import effective_metrics
 from evalkit.store.cache import NoCache
 
@@ -86,7 +85,7 @@ def _open_scorers(specs: list[MetricSpec], surroundings: RunEnvironment) -> dict
     problems: list[Problem] = []
     opened = {}
     for spec in {spec_digest(spec): spec for spec in specs}.values():
-        scorer = open_rubric(spec, surroundings, panel, METRICS, problems)
+        scorer = open_rubric(spec, surroundings, panel, problems)
         if scorer is not None:
             opened[spec_digest(spec)] = scorer
     if problems:

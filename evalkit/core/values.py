@@ -1,0 +1,110 @@
+"""Find, compare and describe values such as JSON holds: parts of outputs, labels and arguments."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Final
+
+from evalkit.core.literals import Json
+
+ABSENT: Final = object()
+"""What `find_value` returns when there is nothing at a path; a null that is there is None."""
+
+MAX_QUOTED_CHARS = 80
+"""Characters of a value that an explanation shows. The whole value is stored with the trial."""
+
+_LEAD_CHARS = 20
+_MAX_LISTED = 5
+
+
+def find_value(value: Json, path: str) -> Json:
+    """Return the value at a dotted path, or ABSENT; an empty path is the value itself.
+
+    A step is a key, a field of a record, or the index of a list; `-1` is the last item.
+
+    >>> find_value({"items": [{"name": "shoe"}]}, "items.0.name")
+    'shoe'
+    """
+    for step in path.split(".") if path else ():
+        value = _take_step(value, step)
+        if value is ABSENT:
+            break
+    return value
+
+
+def _take_step(value: Json, step: str) -> Json:
+    if isinstance(value, Mapping):
+        return value.get(step, ABSENT)
+    if isinstance(value, list | tuple):
+        try:
+            return value[int(step)]
+        except (ValueError, IndexError):
+            return ABSENT
+    if is_dataclass(value) and step in value.__dataclass_fields__:
+        return getattr(value, step)
+    return ABSENT
+
+
+def is_same_json(one: Json, other: Json) -> bool:
+    """Return whether two values are equal as JSON: 1 and 1.0 are, true and 1 are not."""
+    # In Python True == 1.
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(is_same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(is_same_json, one, other))
+    return bool(one == other)
+
+
+def describe_kind(value: Json) -> str:
+    """Return what a value is, in words that the author of an eval set knows."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {quote_value(value)}"
+    if isinstance(value, str):
+        return f"the text {quote_value(value)}"
+    return "a mapping" if isinstance(value, Mapping) else "a list"
+
+
+def quote_value(value: Json) -> str:
+    """Return the repr of a value, cut to MAX_QUOTED_CHARS."""
+    if isinstance(value, str):
+        return f"{value[:MAX_QUOTED_CHARS]!r}{'…' if len(value) > MAX_QUOTED_CHARS else ''}"
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…"
+
+
+def describe_mismatch(expected: Json, got: Json) -> str:
+    """Return two unequal values in words; `got` may be ABSENT."""
+    shown = "nothing" if got is ABSENT else quote_value(got)
+    return f"expected {quote_value(expected)}, got {shown}"
+
+
+def enumerate_values(values: Sequence[Json]) -> str:
+    """Return values quoted and separated by commas; of many, only the first ones."""
+    shown = ", ".join(quote_value(value) for value in values[:_MAX_LISTED])
+    rest = len(values) - _MAX_LISTED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def describe_difference(expected: str, got: str) -> str:
+    """Return two unequal texts side by side, from shortly before the first difference."""
+    shorter = min(len(expected), len(got))
+    same = bisect_left(range(1, shorter + 1), True, key=lambda n: expected[:n] != got[:n])
+    start = same - _LEAD_CHARS if same > MAX_QUOTED_CHARS - _LEAD_CHARS else 0
+    # Texts that look the same differ only in their code points, so these are shown.
+    looks_same = unicodedata.normalize("NFC", expected) == unicodedata.normalize("NFC", got)
+    show = ascii if looks_same else repr
+    one, other = (
+        f"{'…' if start else ''}{show(text[start : start + MAX_QUOTED_CHARS])}"
+        f"{'…' if len(text) > start + MAX_QUOTED_CHARS else ''}"
+        for text in (expected, got)
+    )
+    return f"expected {one}, got {other}"

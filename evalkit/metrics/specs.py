@@ -1,0 +1,212 @@
+"""Open the metrics that an eval set asks for as scorers: built-ins, rubrics and plugins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import MetricSpec
+from evalkit.core.judgement import JudgeVote
+from evalkit.core.labels import filter_labels
+from evalkit.core.location import Location, Problem
+from evalkit.core.rubric import Criterion, Rubric
+from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import UnreadableFile, display_path, resolve_inside
+from evalkit.evalset.calibrations import find_calibration_path, load_calibrations
+from evalkit.evalset.labels import load_labels
+from evalkit.evalset.rubrics import NEEDS, digest_rubric, read_partial_rubric
+from evalkit.evalset.keys import CRITERIA
+from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
+from evalkit.judge.panel import Panel
+from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.builtin_scorer import BuiltInScorer
+from evalkit.metrics.entry_points import suggest_name
+from evalkit.metrics.plugins import Plugin, PluginScorer, find_plugin, open_plugins
+from evalkit.metrics.registry import METRICS, load_metric
+from evalkit.metrics.rubric import RUBRIC, RubricArguments, RubricScorer
+from evalkit.metrics.scorers import Scorer, spec_digest
+from evalkit.store.cache import Cache
+
+RUBRIC_REFS = (RUBRIC, CRITERIA)
+
+
+@asynccontextmanager
+async def open_scorers(
+    specs: Sequence[MetricSpec], environment: RunEnvironment, panel: Panel | None = None
+) -> AsyncIterator[Mapping[str, Scorer]]:
+    """Open the metrics of a run and yield their scorers by `spec_digest`.
+
+    Plugins are loaded in worker processes, which end with the context. The judges of `panel` apply
+    rubrics; without a panel there are none.
+
+    Raises:
+        InvalidInput: every problem with any of the metrics.
+    """
+    panel = panel or Panel((), Cache(environment.root, JudgeVote), str)
+    problems: list[Problem] = []
+    scorers: dict[str, Scorer] = {}
+    rubrics: dict[str, RubricScorer] = {}
+    plugins: dict[str, Plugin] = {}
+    for spec in specs:
+        if spec.ref in METRICS:
+            if metric := bind_arguments(load_metric(spec.ref), spec, environment, problems):
+                scorers[spec_digest(spec)] = BuiltInScorer.of(spec, metric)
+        elif spec.ref in RUBRIC_REFS:
+            if rubric := open_rubric(spec, environment, panel, problems):
+                scorers[spec_digest(spec)] = rubric
+                _refuse_duplicate(rubric, rubrics, problems)
+        elif plugin := find_plugin(spec, environment, problems, (*METRICS, *RUBRIC_REFS)):
+            plugins[spec_digest(spec)] = plugin
+    async with open_plugins(tuple(plugins.values()), environment, problems) as pools:
+        if problems:
+            # Only now, so that problems of plugins are reported with all others.
+            raise InvalidInput(problems)
+        for key, plugin in plugins.items():
+            scorers[key] = PluginScorer.of(plugin, pools[plugin.key])
+        yield scorers
+
+
+def _refuse_duplicate(
+    opened: RubricScorer, rubrics: dict[str, RubricScorer], problems: list[Problem]
+) -> None:
+    """Report a second rubric of one name, because results of controls are stored by that name."""
+    spec, first = opened.spec, rubrics.setdefault(opened.spec.name, opened)
+    if spec.ref == RUBRIC and first.rubric.digest != opened.rubric.digest:
+        message = (
+            f"{spec.name}: another rubric has this name, at {first.spec.where}. "
+            f"Give one of them a `name:` of its own."
+        )
+        problems.append(Problem(message=message, where=spec.where))
+
+
+def open_rubric(
+    spec: MetricSpec, environment: RunEnvironment, panel: Panel, problems: list[Problem]
+) -> RubricScorer | None:
+    """Open a rubric, or the criteria of a case; return None if something was added to `problems`."""
+    known = len(problems)
+    source = _read_rubric(spec, environment, problems)
+    if source is None:
+        return None
+    rubric, arguments = source
+    is_file = spec.ref == RUBRIC
+    scorer = RubricScorer(
+        spec=spec,
+        rubric=rubric,
+        panel=panel,
+        arguments=arguments,
+        checks=_open_checks(
+            rubric,
+            Location(path=rubric.path) if is_file else spec.where,
+            replace(environment, set_folder=arguments.file.parent) if is_file else environment,
+            problems,
+        ),
+        # Without a file to say what its criteria need, a case shows the judge all that it has.
+        shown_needs=rubric.needs if is_file else NEEDS,
+    )
+    if rubric.judged_criteria and not panel.has_judge:
+        message = (
+            f"{spec.name}: a rubric needs a judge, and the set names none. Add "
+            "`judge: lexical` or `judge: {openai: {model: gpt-4o-mini}}` to the set."
+        )
+        problems.append(Problem(message=message, where=spec.where))
+    if rubric.require_calibration is not None:
+        calibrations, found = load_calibrations(find_calibration_path(Path(rubric.path)))
+        problems += found
+        scorer = replace(scorer, calibrations=calibrations)
+    anchors = _load_anchors(rubric, environment.root, problems)
+    if len(problems) > known:
+        return None
+    panel.register_rubric(spec.name, rubric, anchors)
+    return scorer
+
+
+def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None, list[Problem]]:
+    """Read a rubric file and its checks; return the rubric, or None and everything that is wrong."""
+    rubric, problems = read_partial_rubric(path)
+    if rubric is not None:
+        nearby = replace(environment, set_folder=path.resolve().parent)
+        _open_checks(rubric, Location(path=rubric.path), nearby, problems)
+    return (None if problems else rubric), problems
+
+
+def _load_anchors(
+    rubric: Rubric, root: Path, problems: list[Problem]
+) -> tuple[LabelledAnswer, ...]:
+    if not rubric.anchors:
+        return ()
+    where = Location(path=rubric.path)
+    try:
+        file = resolve_inside(rubric.anchors, Path(rubric.path).parent, root)
+    except UnreadableFile as error:
+        problems.append(Problem(message=f"anchors: {rubric.anchors!r} {error}", where=where))
+        return ()
+    labels, found = load_labels(file, [rubric])
+    labels = filter_labels(labels, rubric.name)
+    problems += found or find_missing_fields(rubric, labels, display_path(file))
+    if not labels and not found:
+        message = f"anchors: {rubric.anchors!r} has no label of rubric {rubric.name!r}."
+        problems.append(Problem(message=message, where=where))
+    return group_labels(rubric, labels)
+
+
+def _read_rubric(
+    spec: MetricSpec, environment: RunEnvironment, problems: list[Problem]
+) -> tuple[Rubric, RubricArguments] | None:
+    if spec.ref == CRITERIA:
+        criteria = msgspec.convert(spec.args[CRITERIA], tuple[Criterion, ...])
+        rubric = Rubric(name=spec.name, path=spec.where.path, criteria=criteria)
+        rubric = replace(rubric, digest=digest_rubric(rubric))
+        return rubric, RubricArguments(file=Path(rubric.path))
+    if not spec.args:
+        message = "rubric: it names no file. Write `- rubric: rubrics/helpfulness.yaml`."
+        problems.append(Problem(message=message, where=spec.where))
+        return None
+    arguments = bind_arguments(RubricArguments, spec, environment, problems)
+    if arguments is None:
+        return None
+    read, found = read_partial_rubric(arguments.file)
+    located = (_locate_problem(problem, arguments.file, spec) for problem in found)
+    # Several metrics may name one file, whose problems are reported once.
+    problems += [problem for problem in located if problem not in problems]
+    return None if read is None else (read, arguments)
+
+
+def _locate_problem(problem: Problem, file: Path, spec: MetricSpec) -> Problem:
+    """Report a problem of a rubric's file as a whole at the metric that names the file."""
+    if problem.where and problem.where.line:
+        return problem
+    message = f"rubric {display_path(file)!r}: {problem.message}"
+    return Problem(message=message, where=spec.where)
+
+
+def _open_checks(
+    rubric: Rubric, where: Location, environment: RunEnvironment, problems: list[Problem]
+) -> dict[str, Scorer]:
+    """Return the scorers of a rubric's checks by criterion; a check without a line is at `where`."""
+    checks: dict[str, Scorer] = {}
+    for criterion in rubric.criteria:
+        if criterion.check is None:
+            continue
+        ref, line = criterion.check.ref, criterion.check.line
+        place = replace(where, line=line, column=0) if line else where
+        check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=place)
+        found: list[Problem] = []
+        if ref not in METRICS:
+            message = f"no built-in metric {ref!r}. {suggest_name(ref, METRICS)}"
+            found.append(Problem(message=message, where=place))
+        elif (metric := bind_arguments(load_metric(ref), check, environment, found)) is not None:
+            if metric.is_measurement:
+                message = f"{ref} is a measurement, which no answer passes or fails."
+                found.append(Problem(message=message, where=place))
+            else:
+                checks[criterion.name] = BuiltInScorer.of(check, metric)
+        problems += [
+            replace(each, message=f"criterion {criterion.name!r}: check: {each.message}")
+            for each in found
+        ]
+    return checks
