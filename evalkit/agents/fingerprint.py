@@ -1,4 +1,4 @@
-"""An agent's own files as one digest, by which a changed agent is told from the same one."""
+"""Compute the digest of an agent's own files, which changes when the agent changes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 
 MAX_FILE_NAME_LENGTH = 1000
-"""Characters; what is longer is an argument of a command, not the name of a file."""
+"""In characters; a longer text is an argument of a command, not the name of a file."""
 
 
 def digest_sources(spec: AgentSpec, surroundings: RunEnvironment) -> str:
-    """Digest the agent's files, as far as they are at hand.
+    """Return a digest of the agent's files that can be found.
 
-    Of a Python entrypoint these are the Python files in its folder, of a command the files it names.
-    What is imported from further away is not covered.
+    For a Python entrypoint these are the Python files in its folder, for a command the files that it
+    names. Files imported from elsewhere are not covered.
     """
     folders = (surroundings.set_folder, surroundings.root)
     named = [name for word in _iter_strings(spec.args) if (name := _file_name(spec.kind, word))]
     files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":
-        files = {beside for path in files for beside in path.parent.glob("*.py")}
+        files = {file for path in files for file in path.parent.glob("*.py")}
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)])
 
 
@@ -43,8 +43,8 @@ def _iter_strings(value: Json) -> Iterator[str]:
 
 def _file_name(kind: str, word: str) -> str:
     if kind == "python":
-        place = word.partition(":")[0]
-        word = place if place.endswith(".py") else f"{place.replace('.', '/')}.py"
+        module = word.partition(":")[0]
+        word = module if module.endswith(".py") else f"{module.replace('.', '/')}.py"
     return word if 0 < len(word) < MAX_FILE_NAME_LENGTH and "\0" not in word else ""
 
 

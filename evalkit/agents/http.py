@@ -1,4 +1,4 @@
-"""An agent behind a URL: each request is one HTTP exchange, the answer is in the reply's body."""
+"""The agent kind `http`: each request is one HTTP exchange, and the reply's body has the answer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ import aiohttp
 from multidict import CIMultiDict
 
 from evalkit import __version__
-from evalkit.agents.arguments import read_arguments
-from evalkit.agents.http_exchange import HttpAgent, HttpTarget, TracedHttpAgent
-from evalkit.agents.http_message import (
+from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
+from evalkit.agents.http_exchange import (
+    REPLY_PARTS,
+    HttpAgent,
+    HttpTarget,
     ReplyPaths,
+    TracedHttpAgent,
+)
+from evalkit.agents.http_headers import (
     expand_variables,
     find_header_problems,
     find_header_secrets,
     find_unset_variables,
     find_variables,
-    iter_texts,
     strip_variables,
 )
 from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, choose_proxy, get_host, split_url
-from evalkit.agents.placeholders import find_template_problems, parse_template
+from evalkit.agents.placeholders import find_template_problems, iter_texts, parse_template
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
@@ -40,12 +44,12 @@ USER_AGENT = f"evalkit/{__version__}"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpArguments:
-    """What stands under `http:`; a URL in its place is `url`.
+    """The arguments under `http:`; a URL in their place is `url`.
 
     `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
-    of `body` may hold placeholders. `output` and the fields after it are dotted paths into the JSON
-    reply; with `text` the whole body is the answer as it stands. `otlp_port` is the port of loopback
-    at which the agent's OpenTelemetry exporter will find evalkit; each answer waits for its spans.
+    of `body` may have placeholders. `output` and the fields after it are dotted paths into the JSON
+    reply; with `text` the whole body is the answer. `otlp_port` is the loopback port to which the
+    agent's OpenTelemetry exporter sends its spans; each answer waits for its spans.
     """
 
     url: str
@@ -67,16 +71,10 @@ class HttpArguments:
 
     @property
     def reply_paths(self) -> ReplyPaths | None:
-        """Where the parts of the reply are; None when it is plain text."""
+        """The paths of the parts of the reply; None when the reply is plain text."""
         if self.text:
             return None
-        return ReplyPaths(
-            output=self.output,
-            data=self.data,
-            tool_calls=self.tool_calls,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-        )
+        return ReplyPaths(**{name: getattr(self, name) for name in REPLY_PARTS})
 
     @property
     def display_url(self) -> str:
@@ -85,27 +83,22 @@ class HttpArguments:
 
     @property
     def server(self) -> str:
-        """The host, for messages: without user and password, variables not looked up."""
+        """The host, for messages: without user and password, variables not expanded."""
         return get_host(self.url)
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
-    """Find wrong arguments, unset variables, and cases that lack what URL or body ask for."""
-    try:
-        arguments = _read(spec)
-    except InvalidInput as invalid:
-        return list(invalid.problems)
-    messages = [
-        *find_unset_variables([arguments.url, *arguments.headers.values()], surroundings.environ),
-        *_find_url_problems(arguments, surroundings.environ),
-        *find_header_problems(arguments.headers, surroundings.environ),
+def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -> Iterator[Problem]:
+    """Yield wrong arguments, unset variables, and cases that lack a value for URL or body."""
+    arguments, environ = _read(spec), environment.environ
+    for message in (
+        *find_unset_variables([arguments.url, *arguments.headers.values()], environ),
+        *_find_url_problems(arguments, environ),
+        *find_header_problems(arguments.headers, environ),
         *_find_contradictions(arguments),
-    ]
-    return [
-        *(Problem(message=f"http: {message}", where=spec.where) for message in messages),
-        *find_template_problems([arguments.display_url], "url", spec, cases),
-        *find_template_problems([*iter_texts(arguments.body_template)], "body", spec, cases),
-    ]
+    ):
+        yield to_problem(spec, message)
+    yield from find_template_problems([arguments.display_url], "url", spec, cases)
+    yield from find_template_problems(iter_texts(arguments.body_template), "body", spec, cases)
 
 
 def _read(spec: AgentSpec) -> HttpArguments:
@@ -115,23 +108,19 @@ def _read(spec: AgentSpec) -> HttpArguments:
 def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
     if any(name not in environ for name in find_variables([arguments.url])):
         return
-    # A URL may hold a password, which is why it is not shown.
+    # The message shows the host only, because a URL may hold a password.
     if split_url(expand_variables(arguments.url, environ)) is None:
-        yield f"{arguments.server!r} is no HTTP address. Write url: https://host/path"
+        yield f"{arguments.server!r} is not an HTTP URL. Write url: https://host/path"
     elif "{" in strip_variables(arguments.server):
-        yield f"{arguments.server!r}: a placeholder may stand after the host only."
+        yield f"{arguments.server!r}: the host may not have a placeholder. Move it to the path."
 
 
 def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
-    given = [
-        name
-        for name in ("output", "data", "tool_calls", "usage", "cost_usd")
-        if getattr(arguments, name) is not None
-    ]
+    given = [name for name in REPLY_PARTS if getattr(arguments, name) is not None]
     if arguments.text and given:
-        yield f"with 'text: true' there is no JSON for {given[0]!r} to point into. Drop one."
+        yield f"'text: true' and {given[0]!r}, a path into JSON, exclude each other. Remove one."
     elif given and arguments.output is None:
-        yield f"{given[0]!r} needs 'output' beside it: the path of the answer in the reply."
+        yield f"{given[0]!r} needs 'output' as well: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
         yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
     templates = [arguments.display_url, *iter_texts(arguments.body_template)]
@@ -140,42 +129,40 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
 
 
 def _expand_url_template(url: str, environ: Mapping[str, str]) -> str:
-    """Put in environment variables so that braces in their values are no placeholders."""
+    """Expand environment variables so that braces in their values are not placeholders."""
     values = {name: environ.get(name, "") for name in find_variables([url])}
     escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
     return expand_variables(url, escaped)
 
 
 def entrypoint(spec: AgentSpec) -> str:
-    """Method and URL, without user, password, query or what variables stand for."""
+    """Return method and URL, without user, password, query and values of variables."""
     arguments = _read(spec)
     url = re.sub(r"//[^/]*@", "//", arguments.url.partition("?")[0])
     return f"{arguments.method} {url}"
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: RunEnvironment
+async def open(  # noqa: A001 - a function of AgentKind
+    spec: AgentSpec, environment: RunEnvironment
 ) -> AsyncIterator[HttpAgent | TracedHttpAgent]:
     """Yield the agent with one session for the whole run.
 
     Raises:
-        InvalidInput: what `check` would find.
+        InvalidInput: `check` finds a problem, or `otlp_port` is in use.
     """
-    problems = check(spec, (), surroundings)
-    if problems:
-        raise InvalidInput(problems)
+    raise_problems(check(spec, (), environment))
     arguments = _read(spec)
     headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
     for name, value in arguments.headers.items():
-        headers[name] = expand_variables(value, surroundings.environ)
+        headers[name] = expand_variables(value, environment.environ)
     async with aiohttp.ClientSession(
         headers=headers,
-        connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits
+        connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits the calls in flight
         cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
     ) as session:
-        agent = HttpAgent(_build_target(arguments, surroundings.environ), session)
+        agent = HttpAgent(_build_target(arguments, environment.environ), session)
         if arguments.otlp_port is None:
             yield agent
             return
@@ -190,8 +177,8 @@ async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[SpanReceiv
             receiver = await stack.enter_async_context(open_receiver(port))
         except OSError as error:
             raise InvalidInput.single(
-                f"http: 'otlp_port' {port} cannot be listened on: {error.strerror}. "
-                f"End what uses it, or choose another for evalkit and the agent.",
+                f"http: evalkit cannot listen on 'otlp_port' {port}: {error.strerror}. "
+                f"Stop the program that uses it, or choose another port for evalkit and the agent.",
                 spec.where,
             ) from error
         yield receiver

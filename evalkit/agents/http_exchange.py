@@ -1,4 +1,4 @@
-"""One HTTP exchange with an agent: a request into what is sent, what comes back into an Output."""
+"""Send a request to an HTTP agent, and turn its reply into an Output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from evalkit.agents.http_message import ReplyPaths, fill_body
+from evalkit.agents.completion import parse_tool_calls, parse_usage
 from evalkit.agents.network_errors import (
     connection_error,
     status_error,
     timeout_error,
     too_large_error,
 )
-from evalkit.agents.placeholders import Template, fill_text
+from evalkit.agents.placeholders import Template, fill_body, fill_text, get_at_path
+from evalkit.agents.reply import bad_reply_error, to_output
 from evalkit.agents.reply_text import (
     NotJson,
     ReplyTooLarge,
@@ -29,9 +30,7 @@ from evalkit.agents.reply_text import (
     read_json,
     redact,
 )
-from evalkit.core.limits import MAX_DETAIL_CHARS
 from evalkit.core.literals import Json
-from evalkit.core.safe_text import head
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.trace.collector import SpanCollector, TrialTrace
 from evalkit.trace.warnings import SPANS_PARTIAL
@@ -39,13 +38,76 @@ from evalkit.trace.warnings import SPANS_PARTIAL
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 
+REPLY_PARTS = ("output", "data", "tool_calls", "usage", "cost_usd")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyPaths:
+    """The dotted paths of the parts of an Output in a reply.
+
+    Without `output` the whole reply is text or the mapping that any agent may return.
+    """
+
+    output: str | None = None
+    data: str | None = None
+    tool_calls: str | None = None
+    usage: str | None = None
+    cost_usd: str | None = None
+
+    def extract(self, reply: Json) -> Json:
+        """Return the parts as the mapping that any agent may return.
+
+        `output` must be there. The last name of any other path may be missing, because servers leave
+        out what is empty; the value that should contain it must be there.
+
+        Raises:
+            LookupError: the part of a path that leads nowhere.
+        """
+        if self.output is None:
+            return reply
+        answer = get_at_path(reply, self.output)
+        if answer is None:
+            raise LookupError(self.output)
+        is_text = isinstance(answer, str)
+        parts = {
+            "output": answer if is_text else json.dumps(answer),
+            "data": None if is_text else answer,
+        }
+        for name in REPLY_PARTS[1:]:
+            path = getattr(self, name)
+            if path is not None:
+                parts[name] = _get_optional(reply, path)
+        parts["tool_calls"] = parse_tool_calls(parts.get("tool_calls"))
+        parts["usage"] = parse_usage(parts.get("usage"))
+        return parts
+
+    def parse_reply(self, reply: Json, latency_s: float) -> Output:
+        """Return the reply as an Output, with the error `bad_reply` if a path leads nowhere."""
+        try:
+            return to_output(self.extract(reply), latency_s)
+        except LookupError as missing:
+            message = (
+                f"the reply has nothing at {str(missing.args[0])!r}. Fix the path, or the agent."
+            )
+            error = bad_reply_error(message, json.dumps(reply, ensure_ascii=False))
+            return Output(error=error, latency_s=latency_s)
+
+
+def _get_optional(reply: Json, path: str) -> Json:
+    parent, _, name = path.rpartition(".")
+    container = get_at_path(reply, parent) if parent else reply
+    try:
+        return get_at_path(container, name)
+    except LookupError:
+        return None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpTarget:
-    """What every exchange with an agent has in common, variables looked up.
+    """What all exchanges with an agent have in common, with variables expanded.
 
-    `server` is what the agent's host is called in messages. `body` None sends none. With `paths` None
-    the whole reply is plain text. `secrets` are blanked out in what comes back.
+    `server` is the agent's host in messages. With `body` None no body is sent. With `reply_paths` None
+    the whole reply is plain text. `secrets` are removed from replies.
     """
 
     server: str
@@ -58,7 +120,7 @@ class HttpTarget:
 
 
 class _CallFailed(Exception):
-    """The exchange ends with an error of the agent that is known already."""
+    """The exchange ends with this error of the agent."""
 
     def __init__(self, error: AgentError) -> None:
         super().__init__(error.message)
@@ -74,30 +136,31 @@ class _HttpReply:
 
 
 class HttpAgent:
-    """Sends each request by one HTTP exchange, on a session that all share."""
+    """Sends each request by one HTTP exchange, in one session for all requests."""
 
-    def __init__(self, common: HttpTarget, session: aiohttp.ClientSession) -> None:
-        self._target = common
+    def __init__(self, target: HttpTarget, session: aiohttp.ClientSession) -> None:
+        self._target = target
         self._session = session
 
     async def answer(self, request: Request, headers: Mapping[str, str] | None = None) -> Output:
-        """Ask once; the deadline holds for the exchange as a whole, redirects included."""
+        """Send the request once; the deadline applies to the whole exchange, redirects included."""
         started = time.monotonic()
         server = self._target.server
         try:
             async with asyncio.timeout(request.timeout_s):
                 received = await self._send(request, headers)
             return self._to_output(received, time.monotonic() - started)
-        except _CallFailed as refused:
-            error = refused.error
+        except _CallFailed as failed:
+            error = failed.error
         except ReplyTooLarge:
             error = too_large_error(server)
-        except aiohttp.ClientError as trouble:
-            known = connection_error(trouble, server)
+        except aiohttp.ClientError as failure:
+            known = connection_error(failure, server)
             if known is None:
                 raise
             error = known
-        except TimeoutError:  # aiohttp's own for connecting is a ClientError as well
+        # Last, because aiohttp's own timeout for connecting is a ClientError as well.
+        except TimeoutError:
             error = timeout_error(request.timeout_s, server)
         return Output(error=error, latency_s=time.monotonic() - started)
 
@@ -109,7 +172,7 @@ class HttpAgent:
             async with self._session.request(
                 self._target.method,
                 url,
-                # A long body as plain bytes makes aiohttp warn.
+                # aiohttp warns about a long body as plain bytes.
                 data=io.BytesIO(data) if data else None,
                 headers=headers,
                 allow_redirects=False,
@@ -126,25 +189,21 @@ class HttpAgent:
         raise _CallFailed(self._redirect_error(f"more than {MAX_REDIRECTS} times"))
 
     def _redirect_url(self, response: aiohttp.ClientResponse) -> URL:
-        """Where a redirect leads, if the same question may be put there.
+        """Return the URL of a redirect, if the same request may be sent there.
 
-        Headers may hold a key that is meant for this host only; and after 301 to 303 a POST would
-        have to become a GET (RFC 9110, 15.4), which asks nothing.
+        Headers may hold a key that is meant for this host only. After 301 to 303 a POST would have to
+        become a GET (RFC 9110, 15.4), which has no body.
         """
         try:
             target = response.url.join(URL(response.headers["Location"]))
             origin = target.origin()
         except ValueError:
-            raise _CallFailed(self._redirect_error("to no HTTP address")) from None
+            raise _CallFailed(self._redirect_error("to something that is not a URL")) from None
         if origin != response.url.origin():
             raise _CallFailed(self._redirect_error(f"to another host, {str(origin)!r}"))
         if response.status not in (307, 308) and response.method != "GET":
-            path = target.path[:200]
-            raise _CallFailed(
-                self._redirect_error(
-                    f"with status {response.status} to {path!r}, which drops the body"
-                )
-            )
+            where = f"with status {response.status} to {target.path[:200]!r}, which drops the body"
+            raise _CallFailed(self._redirect_error(where))
         return target
 
     def _redirect_error(self, where: str) -> AgentError:
@@ -161,22 +220,12 @@ class HttpAgent:
         if self._target.reply_paths is None:
             output = Output(text=text, latency_s=latency_s)
         else:
-            output = self._parse_json(text, self._target.reply_paths, latency_s)
+            try:
+                output = self._target.reply_paths.parse_reply(read_json(text), latency_s)
+            except NotJson as wrong:
+                message = f"{self._target.server} sent {wrong}. If the answer is plain text, set text: true."
+                raise _CallFailed(bad_reply_error(message, text)) from None
         return replace(output, flags=(*output.flags, *redacted, *decoded))
-
-    def _parse_json(self, text: str, paths: ReplyPaths, latency_s: float) -> Output:
-        try:
-            reply = read_json(text)
-        except NotJson as wrong:
-            raise _CallFailed(
-                AgentError(
-                    kind="bad_reply",
-                    message=f"{self._target.server} sent {wrong}. If the answer is plain text, "
-                    f"set text: true.",
-                    detail=head(text, MAX_DETAIL_CHARS),
-                )
-            ) from None
-        return paths.parse_reply(reply, latency_s)
 
 
 def _quote(text: str) -> str:
@@ -184,15 +233,15 @@ def _quote(text: str) -> str:
 
 
 SPAN_WAIT_S = 6.0
-"""How long an answer's spans may be under way: exporters send every 5 s unless told otherwise
-(OpenTelemetry, OTEL_BSP_SCHEDULE_DELAY)."""
+"""How long to wait for the spans of an answer: exporters send every 5 s by default (OpenTelemetry,
+OTEL_BSP_SCHEDULE_DELAY)."""
 
 MAX_ANSWERS_WITHOUT_SPANS = 3
-"""Answers without any span, and none before them, after which no answer waits any more."""
+"""After this many answers, if no span has ever arrived, no answer waits any more."""
 
 
 class TracedHttpAgent:
-    """Gives every request a traceparent, and waits after the answer for the spans that bear it."""
+    """Sends a traceparent with every request, and waits after the answer for the spans of its trace."""
 
     def __init__(self, agent: HttpAgent, collector: SpanCollector) -> None:
         self._agent = agent
@@ -200,11 +249,11 @@ class TracedHttpAgent:
         self._answers_without_spans = 0
 
     async def answer(self, request: Request) -> Output:
-        """Ask once; waiting for spans counts in no latency."""
+        """Send the request once; the wait for spans does not count as latency."""
         with self._collector.open_trace() as trace:
             output = await self._agent.answer(request, {"traceparent": trace.traceparent})
             if output.error is not None and output.error.retryable:
-                return output  # it did not get there, or will be asked again
+                return output  # the request did not arrive, or will be repeated
             in_time = await self._wait_for_spans(trace)
             output = trace.add_to_output(output)
             return output if in_time else replace(output, flags=(*output.flags, SPANS_PARTIAL))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from evalkit.agents.error_body import is_context_length_error
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.literals import Json
 from evalkit.core.rubric import Criterion
@@ -14,10 +15,6 @@ from evalkit.judge.prompt import key_criteria
 
 MAX_REPLY_CHARACTERS = 200_000
 _FENCE_PATTERN = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*)\n```", re.DOTALL)
-_CONTEXT_LENGTH_PATTERN = re.compile(
-    r"context_length_exceeded|context length|context window|prompt is too long|too many (input )?tokens",
-    re.IGNORECASE,
-)
 _BLANKS = re.compile(r"\s+")
 _MAX_QUOTED_LENGTH = 80
 _ERROR_LENGTH = 1000
@@ -59,11 +56,6 @@ def parse_verdicts(text: str, question: JudgeRequest, nonce: str) -> tuple[Crite
     return tuple(
         _read_verdict(key, verdicts[key], criterion, shown) for key, criterion in criteria.items()
     )
-
-
-def is_context_length_error(said: str) -> bool:
-    """Whether an endpoint says that it was given more than its model can read."""
-    return bool(_CONTEXT_LENGTH_PATTERN.search(said))
 
 
 def is_json_object(text: str) -> bool:

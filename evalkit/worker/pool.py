@@ -116,8 +116,9 @@ class WorkerPool:
             async with self._starting:
                 # Check again: another call may have started one while this call waited.
                 if len(self._drop_ended()) < self._max_processes:
-                    self._serving.append(await self._start())
-                    return self._serving[-1]
+                    process = await self._start()
+                    self._serving.append(process)  # not before: the list may have been replaced
+                    return process
             serving = self._serving
         return min(serving, key=lambda process: process.load)
 

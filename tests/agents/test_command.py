@@ -290,7 +290,7 @@ def test_its_program_may_be_a_script_beside_the_set(bench: Bench) -> None:
         ({"argv": []}, ["'argv' is empty"]),
         ({"argv": [""]}, ["no program ''"]),
         ({"argv": ["echo"], "cwd": "nowhere"}, ["'nowhere'", "does not exist"]),
-        ({"argv": ["{input}"]}, ["names no program"]),
+        ({"argv": ["{input}"]}, ["is not a program"]),
         ({"argv": ["echo", "{inptu}"]}, ["'{inptu}'", "Did you mean '{input}'?"]),
         ({"argv": ["echo", '{"q": 1}']}, ["unknown placeholder", "'{{'"]),
         ({"": "python 'my agent.py' -v"}, ['Write: command: ["python", "my agent.py", "-v"]']),

@@ -276,11 +276,11 @@ def test_without_a_key_a_local_server_is_asked_all_the_same() -> None:
     ("args", "words"),
     [
         ({"model": ""}, ["'model' is empty"]),
-        ({"base_url": "localhost:8000"}, ["'base_url' is no HTTP address"]),
-        ({"base_url": "https://user:s3cret@host:99999/"}, ["'base_url' is no HTTP address"]),
+        ({"base_url": "localhost:8000"}, ["'base_url' is not an HTTP URL"]),
+        ({"base_url": "https://user:s3cret@host:99999/"}, ["'base_url' is not an HTTP URL"]),
         ({"extra": {"stream": True}}, ["'extra' may not hold 'stream'"]),
         ({"extra": {"n": 3}}, ["'extra' may not hold 'n'"]),
-        ({"extra": {"temperature": 1}}, ["'temperature': it is set beside 'extra'"]),
+        ({"extra": {"temperature": 1}}, ["'temperature': it is set as an argument of its own"]),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_any_call(
@@ -314,16 +314,16 @@ def test_what_cannot_be_asked_is_refused_before_any_call(
         (json_reply({**completion(), "choices": None}), "no message in 'choices'"),
         (json_reply({**completion(), "choices": []}), "no message in 'choices'"),
         (json_reply({**completion(), "choices": [{"message": None}]}), "no message in 'choices'"),
-        (json_reply({"error": {"message": "context too long"}}), "no message in 'choices'"),
+        (json_reply({"error": {"message": "context too long"}}), "an error in place of"),
         (json_reply(completion(None)), "without a word (finish_reason 'stop')"),
         (json_reply(completion(None, "length")), "without a word (finish_reason 'length')"),
         (json_reply(completion("", "length")), "finish_reason 'length'"),
         (json_reply(completion("", "content_filter")), "finish_reason 'content_filter'"),
         (json_reply(completion(["part"])), "not text"),
         (json_reply({**completion(), "usage": {"prompt_tokens": "many"}}), "tokens"),
-        (reply(b"abc", headers={"Content-Encoding": "gzip"}), "no valid HTTP"),
-        (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "no valid HTTP"),
-        (raw(CHUNKED + b"zz\r\nabc"), "no valid HTTP"),
+        (reply(b"abc", headers={"Content-Encoding": "gzip"}), "not valid HTTP"),
+        (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "not valid HTTP"),
+        (raw(CHUNKED + b"zz\r\nabc"), "not valid HTTP"),
     ],
 )
 def test_a_reply_without_an_answer_is_a_bad_reply_that_says_why(play: Play, words: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.agents.completion import TokenCounts
 from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
-from evalkit.judge.prices import PriceList, TokenCounts
+from evalkit.judge.prices import PriceList
 from tests.judge.test_openai import By, ask, quick
 from tests.support.scripted_server import Asked, Play, reply
 from tests.support.stub_judges import honest, replying
@@ -121,7 +122,7 @@ def test_trouble_of_several_calls_at_the_same_time_counts_once() -> None:
 
 
 def test_a_fuse_blows_after_enough_calls_lost_in_a_row_and_keeps_its_first_reason() -> None:
-    fuse = CircuitBreaker(most_lost=3)
+    fuse = CircuitBreaker(max_failures=3)
     for _ in range(5):
         fuse.record_failure("a")
         fuse.record_failure("b")
@@ -129,7 +130,7 @@ def test_a_fuse_blows_after_enough_calls_lost_in_a_row_and_keeps_its_first_reaso
     assert fuse.trip_reason == ""
     for reason in ("a", "b", "c"):
         fuse.record_failure(reason)
-    assert fuse.trip_reason == "3 calls in a row were lost, the last because c"
+    assert fuse.trip_reason == "3 calls in a row failed, the last because c"
     fuse.trip("too late")
     assert "too late" not in fuse.trip_reason
 
@@ -210,7 +211,7 @@ RETRY_AFTERS = ["0", "1", "30", "3600", "garbage", "Wed, 21 Oct 2015 07:28:00 GM
 
 
 def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.agents.retries.FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.02)
     rng = random.Random(7)  # a storm that is the same every time
     fine = replying(honest)
     limited = []
