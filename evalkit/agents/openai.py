@@ -100,13 +100,12 @@ async def open(  # noqa: A001 - a function of AgentKind
     """
     raise_problems(check(spec, (), environment))
     arguments = _read(spec)
-    endpoint = arguments.resolve_endpoint(environment.environ)
     try:
-        client = connect(endpoint, arguments.model)
+        client = connect(arguments.resolve_endpoint(environment.environ), arguments.model)
     except RuntimeError as missing:
         raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
     try:
-        yield OpenaiAgent(arguments, endpoint, client)
+        yield OpenaiAgent(arguments, client)
     finally:
         await client.close()
 
@@ -114,9 +113,8 @@ async def open(  # noqa: A001 - a function of AgentKind
 class OpenaiAgent:
     """Calls the model once for every request, with the system prompt before the conversation."""
 
-    def __init__(self, arguments: OpenaiArguments, endpoint: Endpoint, client: ChatClient) -> None:
+    def __init__(self, arguments: OpenaiArguments, client: ChatClient) -> None:
         self._arguments = arguments
-        self._server = endpoint.server
         self._client = client
 
     async def answer(self, request: Request) -> Output:
@@ -141,7 +139,7 @@ class OpenaiAgent:
         calls = parse_tool_calls(choice.tool_calls)
         if not calls and (text is None or (text == "" and reason in NO_ANSWER_REASONS)):
             message = (
-                f"{self._server} sent no answer: the model stopped without a word "
+                f"{self._client.server} sent no answer: the model stopped without a word "
                 f"(finish_reason {reason!r})."
             )
             return Output(error=bad_reply_error(message, completion.source), latency_s=latency_s)

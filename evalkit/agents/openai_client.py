@@ -167,8 +167,9 @@ class ChatClient:
     def __init__(
         self, client: AsyncOpenAI, endpoint: Endpoint, model: str, secrets: Sequence[str]
     ) -> None:
+        self.server = endpoint.server
+        self.key_variable = endpoint.key_variable
         self._client = client
-        self._endpoint = endpoint
         self._model = model
         self._secrets = [secret for secret in (endpoint.key, *secrets) if secret]
 
@@ -193,7 +194,7 @@ class ChatClient:
             completion = parse_completion(reply)
         except (NotJson, BadCompletion) as wrong:
             what = "an error in place of a completion" if find_error(reply) else wrong
-            error = bad_reply_error(f"{self._endpoint.server} sent {what}.", text)
+            error = bad_reply_error(f"{self.server} sent {what}.", text)
             raise BadReplyError(error, find_error_status(reply), reply) from None
         return replace(completion, source=text, flags=(*redacted, *decoded))
 
@@ -201,12 +202,11 @@ class ChatClient:
         self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
     ) -> bytes:
         """Return the bytes of a reply with status 2xx; raise ChatRequestError for any other."""
-        server = self._endpoint.server
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(messages, body)
         except TimeoutError:
-            raise ChatRequestError(timeout_error(timeout_s, server)) from None
+            raise ChatRequestError(timeout_error(timeout_s, self.server)) from None
         except UnicodeEncodeError:
             message = (
                 "the conversation holds half a character (a lone surrogate), which UTF-8 cannot."
@@ -238,19 +238,19 @@ class ChatClient:
                 case HttpStatusError():
                     return self._to_status_error(cause)
                 case ReplyTooLarge():
-                    return ChatRequestError(too_large_error(self._endpoint.server))
-        error = connection_error(failure, self._endpoint.server)
+                    return ChatRequestError(too_large_error(self.server))
+        error = connection_error(failure, self.server)
         return ChatRequestError(error) if error is not None else failure
 
     def _to_status_error(self, reply: HttpStatusError) -> ChatRequestError:
-        status, server = reply.status, self._endpoint.server
+        status, server = reply.status, self.server
         text, _ = decode_text(redact(reply.body, self._secrets)[0])
         error = status_error(status, reply.retry_after, server, text)
         if 300 <= status < 400:
             message = f"{server} redirects. Write the final URL as 'base_url'."
             error = replace(error, kind="redirect", message=message)
         elif status in (401, 403):
-            message = f"{server} refused the key in {self._endpoint.key_variable} (HTTP {status})."
+            message = f"{server} refused the key in {self.key_variable} (HTTP {status})."
             error = replace(error, kind="auth", message=message)
         elif status == 404:
             message = f"{server} knows no model {self._model!r} or no such path."

@@ -14,6 +14,7 @@ from evalkit.agents.conversation import find_agent_turns
 from evalkit.agents.reply import REPLY_KEYS, to_output
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.format import format_count
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
@@ -65,8 +66,8 @@ def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -
         replies = len(output.replies) or 1
         if output.error is None and wanted.get(case_id, 0) not in (0, replies):
             yield Problem(
-                message=f"case {case_id!r} needs {wanted[case_id]} replies, but this line has {replies}. "
-                "Give one for each turn under 'replies'.",
+                message=f"case {case_id!r} has {format_count(wanted[case_id], 'turn')} for the agent, "
+                f"but this line has {replies} of 'replies'. Give one for each turn under 'replies'.",
                 where=Location(path=recording.path, line=recording.lines[case_id, trial]),
             )
 

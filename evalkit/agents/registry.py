@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
 from evalkit.core.errors import InvalidInput
@@ -61,15 +61,13 @@ def check_agent(
     return problems
 
 
-@asynccontextmanager
-async def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AsyncIterator[Agent]:
-    """Start the agent for a run, and stop it afterwards.
+def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AbstractAsyncContextManager[Agent]:
+    """Return a context that starts the agent for a run, and stops it afterwards.
 
     Raises:
         InvalidInput: the agent cannot be started.
     """
-    async with _find_kind(spec).open(spec, environment) as agent:
-        yield agent
+    return _find_kind(spec).open(spec, environment)
 
 
 def describe_entrypoint(spec: AgentSpec) -> str:

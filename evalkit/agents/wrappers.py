@@ -103,5 +103,5 @@ class NoAgent:
 
     async def answer(self, request: Request) -> Output:
         """Return an error."""
-        message = f"no agent was to be asked about {request.case_id}."
+        message = f"stored outputs are scored, so no agent answers case {request.case_id!r}."
         return Output(error=AgentError(kind="no_agent", message=message))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -30,10 +28,10 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.budgets import CircuitBreaker
 from evalkit.judge.chat_vote import ask_judge
 from evalkit.judge.judge import JudgeRequest
-from evalkit.judge.openai_chat import JudgeResources, OpenaiChat
+from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList, load_prices
 from evalkit.judge.request_format import RequestFormat
 
@@ -143,19 +141,11 @@ class OpenaiJudge:
         self._starting: asyncio.Task[OpenaiChat | None] | None = None
         self.name = f"{arguments.model} at {self._endpoint.server}"
         self.votes = spec.votes
+        # Everything that can change a verdict; the key and the limits of the run cannot.
+        identity = ("model", "temperature", "seed", "max_tokens", "extra", "headers")
+        values = [getattr(arguments, name) for name in identity]
         self.digest = digest(
-            [
-                "openai",
-                prompt.PROMPT_VERSION,
-                self._endpoint.url,
-                arguments.model,
-                arguments.temperature,
-                arguments.seed,
-                arguments.max_tokens,
-                arguments.extra,
-                arguments.headers,
-                spec.votes,
-            ]
+            ["openai", prompt.PROMPT_VERSION, self._endpoint.url, *values, spec.votes]
         )
 
     @property
@@ -201,24 +191,19 @@ class OpenaiJudge:
             problem = Problem(message=f"judge openai: {MISSING_TRANSPORT_MESSAGE}", where=where)
             self._circuit_breaker.trip(MISSING_TRANSPORT_MESSAGE, problem)
             return None
-        arguments, spec = self._arguments, self._spec
-        resources = JudgeResources(
-            client=self._client,
-            request_format=RequestFormat(
-                {
-                    "temperature": arguments.temperature,
-                    "seed": arguments.seed,
-                    "max_tokens": arguments.max_tokens,
-                },
-                arguments.extra,
-            ),
-            concurrency_limit=AdaptiveLimit(spec.concurrency),
-            retry_budget=RetryBudget(spec.deadline_s, time.monotonic, self._circuit_breaker.wait),
-            circuit_breaker=self._circuit_breaker,
-            cost_budget=CostBudget(spec.max_cost_usd),
-            prices=arguments.build_price_list(spec, self._environ),
+        arguments = self._arguments
+        parameters = {
+            "temperature": arguments.temperature,
+            "seed": arguments.seed,
+            "max_tokens": arguments.max_tokens,
+        }
+        return OpenaiChat(
+            self._spec,
+            self._client,
+            RequestFormat(parameters, arguments.extra),
+            self._circuit_breaker,
+            arguments.build_price_list(self._spec, self._environ),
         )
-        return OpenaiChat(spec, self._endpoint, resources, random.Random())  # noqa: S311 - for waits
 
     def _load_client(self) -> ChatClient:
         arguments, environ = self._arguments, self._environ

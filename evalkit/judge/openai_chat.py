@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
 from evalkit.agents.error_body import find_error_message, is_context_length_error
-from evalkit.agents.openai_client import BadReplyError, ChatClient, ChatRequestError, Endpoint
+from evalkit.agents.openai_client import BadReplyError, ChatClient, ChatRequestError
 from evalkit.agents.retry import retry_call
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
@@ -41,19 +42,6 @@ _CONTENT_FILTER_PATTERN = re.compile(r"content_filter|content management policy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeResources:
-    """What all calls of a judge share during a run."""
-
-    client: ChatClient
-    request_format: RequestFormat
-    concurrency_limit: AdaptiveLimit
-    retry_budget: RetryBudget
-    circuit_breaker: CircuitBreaker
-    cost_budget: CostBudget
-    prices: PriceList
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
     messages: tuple[Mapping[str, str], ...]
     schema: Json
@@ -80,14 +68,22 @@ class OpenaiChat:
     """
 
     def __init__(
-        self, spec: JudgeSpec, endpoint: Endpoint, resources: JudgeResources, rng: random.Random
+        self,
+        spec: JudgeSpec,
+        client: ChatClient,
+        request_format: RequestFormat,
+        breaker: CircuitBreaker,
+        prices: PriceList,
     ) -> None:
         self._spec = spec
-        self._key_variable = endpoint.key_variable
-        self._resources = resources
-        self._format = resources.request_format
-        self._breaker = resources.circuit_breaker
-        self._rng = rng
+        self._client = client
+        self._format = request_format
+        self._breaker = breaker
+        self._prices = prices
+        self._limit = AdaptiveLimit(spec.concurrency)
+        self._retry_budget = RetryBudget(spec.deadline_s, time.monotonic, breaker.wait)
+        self._cost_budget = CostBudget(spec.max_cost_usd)
+        self._rng = random.Random()  # noqa: S311 - spreads the waits
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
         """Return a reply, or the error after which no further attempt is allowed or would help."""
@@ -125,9 +121,9 @@ class OpenaiChat:
             self._format.mode is None
             and self._format.is_probing
             and self._format.guesses_left > 0
-            and self._resources.concurrency_limit.has_capacity
-            # A wrong guess is paid for, which a limit on the cost forbids.
-            and not self._resources.cost_budget.is_limited
+            and self._limit.has_capacity
+            # A wrong guess costs money, so it is not worthwhile with a limit on the cost.
+            and not self._cost_budget.is_limited
         )
 
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
@@ -168,7 +164,7 @@ class OpenaiChat:
             nonlocal failed_requests
             timeout_s = self._spec.timeout_s
             if number > 1:
-                timeout_s = min(timeout_s, max(self._resources.retry_budget.remaining_s, 0.001))
+                timeout_s = min(timeout_s, max(self._retry_budget.remaining_s, 0.001))
             while True:
                 body = self._format.build_body(self._format.mode or mode, call.schema, call.vote)
                 try:
@@ -181,10 +177,7 @@ class OpenaiChat:
 
         try:
             retried = await retry_call(
-                attempt,
-                attempts=self._spec.attempts,
-                budget=self._resources.retry_budget,
-                rng=self._rng,
+                attempt, attempts=self._spec.attempts, budget=self._retry_budget, rng=self._rng
             )
         except _JudgeDown:
             reason = self._breaker.trip_reason
@@ -204,21 +197,20 @@ class OpenaiChat:
             ChatRequestError: there is no completion.
             _JudgeDown: no request may be sent any more.
         """
-        limit, cost_budget = self._resources.concurrency_limit, self._resources.cost_budget
         self._raise_if_down()
-        async with limit.slot() as episode:
-            if cost_budget.exhausted_reason:
-                self._breaker.trip(cost_budget.exhausted_reason)
+        async with self._limit.slot() as episode:
+            if self._cost_budget.exhausted_reason:
+                self._breaker.trip(self._cost_budget.exhausted_reason)
             self._raise_if_down()  # again: other calls may have tripped it while this one waited
             try:
-                reply = await self._resources.client.complete(call.messages, body, timeout_s)
+                reply = await self._client.complete(call.messages, body, timeout_s)
             except ChatRequestError as failed:
                 if failed.status in _OVERLOAD_STATUSES:
-                    limit.record_rate_limit(episode)
+                    self._limit.record_rate_limit(episode)
                 raise
-            limit.record_success()
-        completion = _to_completion(reply, self._resources.prices)
-        cost_budget.add_cost(completion.cost_usd)
+            self._limit.record_success()
+        completion = _to_completion(reply, self._prices)
+        self._cost_budget.add_cost(completion.cost_usd)
         return completion
 
     def _raise_if_down(self) -> None:
@@ -254,10 +246,11 @@ class OpenaiChat:
         return replace(error, retryable=error.retryable or is_transient)
 
     def _describe_user_fix(self, error: AgentError) -> Problem:
+        variable = self._client.key_variable
         remedy = {
             "redirect": "",
-            "not_found": f" Fix 'model' or 'base_url'; the key is the one in {self._key_variable}.",
-        }.get(error.kind, f" Set {self._key_variable} to a key that it accepts.")
+            "not_found": f" Fix 'model' or 'base_url'; the key is the one in {variable}.",
+        }.get(error.kind, f" Set {variable} to a key that it accepts.")
         where = Location(path=self._spec.path, line=self._spec.line) if self._spec.path else None
         return Problem(message=f"judge openai: {error.message}{remedy}", where=where)
 

@@ -147,7 +147,7 @@ def _crashed(message: str, detail: str = "") -> Reply:
 @asynccontextmanager
 async def open_pool(
     target: TargetSpec,
-    surroundings: RunEnvironment,
+    environment: RunEnvironment,
     *,
     env: Sequence[str] = (),
     processes: int = 1,
@@ -161,22 +161,22 @@ async def open_pool(
     Raises:
         InvalidInput: the target cannot be loaded; it lists every reason.
     """
-    calls_at_once = calls_at_once or surroundings.concurrency
+    calls_at_once = calls_at_once or environment.concurrency
     launch = Launch(
         setup={
             "kind": target.kind,
             "ref": target.ref,
             "args": dict(target.args),
-            "base": str(surroundings.set_folder.absolute()),
-            "root": str(surroundings.root.absolute()),
-            "instead_of": str(surroundings.replaced_checkout.absolute())
-            if surroundings.replaced_checkout
+            "base": str(environment.set_folder.absolute()),
+            "root": str(environment.root.absolute()),
+            "instead_of": str(environment.replaced_checkout.absolute())
+            if environment.replaced_checkout
             else "",
             "threads": calls_at_once,
         },
-        folder=surroundings.root,
-        environ=build_child_environment(surroundings.environ, env),
-        mark=f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}",
+        folder=environment.root,
+        environ=build_child_environment(environment.environ, env),
+        mark=f"{environment.run_id or 'run'}/{uuid.uuid4().hex}",
     )
     pool = WorkerPool(launch, processes, calls_at_once)
     try:

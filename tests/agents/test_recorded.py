@@ -238,5 +238,5 @@ def test_a_conversation_with_another_number_of_replies_is_refused(tape: Tape) ->
     tape.write({"case": "talk", "output": "only one"}, {"case": "a", "replies": ["1", "2"]})
     problems = tape.problems(case, A)
     assert len(problems) == 2
-    assert "tape.jsonl:1: case 'talk' needs 2 replies, but this line has 1" in problems[0]
-    assert "tape.jsonl:2: case 'a' asks for 1" in problems[1]
+    assert "tape.jsonl:1: case 'talk' has 2 turns for the agent, but this line has 1" in problems[0]
+    assert "tape.jsonl:2: case 'a' has 1 turn" in problems[1]
