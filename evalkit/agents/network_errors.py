@@ -69,9 +69,7 @@ def connection_error(error: BaseException, server: str) -> AgentError | None:
     }[kind]
     reason = next(filter(None, map(_describe_reason, chain)), type(error).__name__)
     return AgentError(
-        kind=kind,
-        message=f"{failure}: {reason}.",
-        retryable=kind in ("connect", "connection_lost"),
+        kind=kind, message=f"{failure}: {reason}.", retryable=kind in ("connect", "connection_lost")
     )
 
 

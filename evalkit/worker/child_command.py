@@ -70,11 +70,7 @@ class CommandResult:
 
 
 async def run_command(
-    command: Command,
-    stdin: bytes | None,
-    *,
-    timeout_s: float,
-    most_processes: int | None = None,
+    command: Command, stdin: bytes | None, *, timeout_s: float, most_processes: int | None = None
 ) -> CommandResult:
     """Run a command in a session of its own, and kill everything it started.
 

@@ -228,9 +228,7 @@ class WorkerProcess:
         if not self._pipe.is_closing():
             self._pipe.write(b"ping\n")
         await asyncio.wait(
-            (pong, self._reaping),
-            timeout=PING_TIMEOUT_S,
-            return_when=asyncio.FIRST_COMPLETED,
+            (pong, self._reaping), timeout=PING_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
         )
         return pong.done()
 
