@@ -16,13 +16,13 @@ MAX_FILE_NAME_LENGTH = 1000
 """In characters; a longer text is an argument of a command, not the name of a file."""
 
 
-def digest_sources(spec: AgentSpec, surroundings: RunEnvironment) -> str:
+def digest_sources(spec: AgentSpec, environment: RunEnvironment) -> str:
     """Return a digest of the agent's files that can be found.
 
     For a Python entrypoint these are the Python files in its folder, for a command the files that it
     names. Files imported from elsewhere are not covered.
     """
-    folders = (surroundings.set_folder, surroundings.root)
+    folders = (environment.set_folder, environment.root)
     named = [name for word in _iter_strings(spec.args) if (name := _file_name(spec.kind, word))]
     files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":

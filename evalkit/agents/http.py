@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,8 +15,7 @@ from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.http_exchange import (
     REPLY_PARTS,
     HttpAgent,
-    HttpTarget,
-    ReplyPaths,
+    HttpArguments,
     TracedHttpAgent,
 )
 from evalkit.agents.http_headers import (
@@ -29,62 +26,15 @@ from evalkit.agents.http_headers import (
     find_variables,
     strip_variables,
 )
-from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, choose_proxy, get_host, split_url
+from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, choose_proxy, split_url
 from evalkit.agents.placeholders import find_template_problems, iter_texts, parse_template
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
-from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.trace.receiver import SpanReceiver, open_receiver
 
-DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
 USER_AGENT = f"evalkit/{__version__}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpArguments:
-    """The arguments under `http:`; a URL in their place is `url`.
-
-    `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
-    of `body` may have placeholders. `output` and the fields after it are dotted paths into the JSON
-    reply; with `text` the whole body is the answer. `otlp_port` is the loopback port to which the
-    agent's OpenTelemetry exporter sends its spans; each answer waits for its spans.
-    """
-
-    url: str
-    method: Literal["POST", "GET", "PUT", "PATCH"] = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Json = None
-    text: bool = False
-    output: str | None = None
-    data: str | None = None
-    tool_calls: str | None = None
-    usage: str | None = None
-    cost_usd: str | None = None
-    otlp_port: int | None = None
-
-    @property
-    def body_template(self) -> Json:
-        """The body's template: the default one, except that GET has none."""
-        return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
-
-    @property
-    def reply_paths(self) -> ReplyPaths | None:
-        """The paths of the parts of the reply; None when the reply is plain text."""
-        if self.text:
-            return None
-        return ReplyPaths(**{name: getattr(self, name) for name in REPLY_PARTS})
-
-    @property
-    def display_url(self) -> str:
-        """The URL for messages: without user, password and variables."""
-        return strip_variables(re.sub(r"//[^/]*@", "//", self.url))
-
-    @property
-    def server(self) -> str:
-        """The host, for messages: without user and password, variables not expanded."""
-        return get_host(self.url)
 
 
 def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -> Iterator[Problem]:
@@ -97,12 +47,17 @@ def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -
         *_find_contradictions(arguments),
     ):
         yield to_problem(spec, message)
-    yield from find_template_problems([arguments.display_url], "url", spec, cases)
+    yield from find_template_problems([_strip_secrets(arguments.url)], "url", spec, cases)
     yield from find_template_problems(iter_texts(arguments.body_template), "body", spec, cases)
 
 
 def _read(spec: AgentSpec) -> HttpArguments:
     return read_arguments(spec, HttpArguments, shorthand="url")
+
+
+def _strip_secrets(url: str) -> str:
+    """Return a URL for messages: without user, password and variables."""
+    return strip_variables(re.sub(r"//[^/]*@", "//", url))
 
 
 def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
@@ -123,7 +78,7 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield f"{given[0]!r} needs 'output' as well: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
         yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
-    templates = [arguments.display_url, *iter_texts(arguments.body_template)]
+    templates = [_strip_secrets(arguments.url), *iter_texts(arguments.body_template)]
     if not any("{" in text for text in templates):
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
 
@@ -152,17 +107,23 @@ async def open(  # noqa: A001 - a function of AgentKind
         InvalidInput: `check` finds a problem, or `otlp_port` is in use.
     """
     raise_problems(check(spec, (), environment))
-    arguments = _read(spec)
+    arguments, environ = _read(spec), environment.environ
     headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
     for name, value in arguments.headers.items():
-        headers[name] = expand_variables(value, environment.environ)
+        headers[name] = expand_variables(value, environ)
     async with aiohttp.ClientSession(
         headers=headers,
         connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits the calls in flight
         cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
     ) as session:
-        agent = HttpAgent(_build_target(arguments, environment.environ), session)
+        agent = HttpAgent(
+            arguments,
+            session,
+            url=parse_template(_expand_url_template(arguments.url, environ)),
+            proxy=choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ),
+            secrets=find_header_secrets(arguments.headers, environ),
+        )
         if arguments.otlp_port is None:
             yield agent
             return
@@ -182,15 +143,3 @@ async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[SpanReceiv
                 spec.where,
             ) from error
         yield receiver
-
-
-def _build_target(arguments: HttpArguments, environ: Mapping[str, str]) -> HttpTarget:
-    return HttpTarget(
-        server=arguments.server,
-        method=arguments.method,
-        url=parse_template(_expand_url_template(arguments.url, environ)),
-        body=arguments.body_template,
-        reply_paths=arguments.reply_paths,
-        proxy=choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ),
-        secrets=find_header_secrets(arguments.headers, environ),
-    )

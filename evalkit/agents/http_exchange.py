@@ -7,7 +7,8 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +17,7 @@ from yarl import URL
 from evalkit.agents.completion import parse_tool_calls, parse_usage
 from evalkit.agents.network_errors import (
     connection_error,
+    get_host,
     status_error,
     timeout_error,
     too_large_error,
@@ -39,26 +41,47 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 
 REPLY_PARTS = ("output", "data", "tool_calls", "usage", "cost_usd")
+DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplyPaths:
-    """The dotted paths of the parts of an Output in a reply.
+class HttpArguments:
+    """The arguments under `http:`; a URL in their place is `url`.
 
-    Without `output` the whole reply is text or the mapping that any agent may return.
+    `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
+    of `body` may have placeholders. `output` and the fields after it are dotted paths into the JSON
+    reply; with `text` the whole body is the answer. `otlp_port` is the loopback port to which the
+    agent's OpenTelemetry exporter sends its spans; each answer waits for its spans.
     """
 
+    url: str
+    method: Literal["POST", "GET", "PUT", "PATCH"] = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Json = None
+    text: bool = False
     output: str | None = None
     data: str | None = None
     tool_calls: str | None = None
     usage: str | None = None
     cost_usd: str | None = None
+    otlp_port: int | None = None
+
+    @property
+    def body_template(self) -> Json:
+        """The template of the body: the default one, except that GET has none."""
+        return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
+
+    @property
+    def server(self) -> str:
+        """The host, for messages: without user and password, variables not expanded."""
+        return get_host(self.url)
 
     def extract(self, reply: Json) -> Json:
-        """Return the parts as the mapping that any agent may return.
+        """Return the parts at the paths as the mapping that any agent may return.
 
-        `output` must be there. The last name of any other path may be missing, because servers leave
-        out what is empty; the value that should contain it must be there.
+        Without `output` the whole reply is returned. With it, `output` must lead to a value. The last
+        name of any other path may be missing, because servers leave out what is empty; the value that
+        should contain it must be there.
 
         Raises:
             LookupError: the part of a path that leads nowhere.
@@ -81,17 +104,6 @@ class ReplyPaths:
         parts["usage"] = parse_usage(parts.get("usage"))
         return parts
 
-    def parse_reply(self, reply: Json, latency_s: float) -> Output:
-        """Return the reply as an Output, with the error `bad_reply` if a path leads nowhere."""
-        try:
-            return to_output(self.extract(reply), latency_s)
-        except LookupError as missing:
-            message = (
-                f"the reply has nothing at {str(missing.args[0])!r}. Fix the path, or the agent."
-            )
-            error = bad_reply_error(message, json.dumps(reply, ensure_ascii=False))
-            return Output(error=error, latency_s=latency_s)
-
 
 def _get_optional(reply: Json, path: str) -> Json:
     parent, _, name = path.rpartition(".")
@@ -100,23 +112,6 @@ def _get_optional(reply: Json, path: str) -> Json:
         return get_at_path(container, name)
     except LookupError:
         return None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpTarget:
-    """What all exchanges with an agent have in common, with variables expanded.
-
-    `server` is the agent's host in messages. With `body` None no body is sent. With `reply_paths` None
-    the whole reply is plain text. `secrets` are removed from replies.
-    """
-
-    server: str
-    method: str
-    url: Template
-    body: Json
-    reply_paths: ReplyPaths | None
-    proxy: str | None
-    secrets: Sequence[str]
 
 
 class _CallFailed(Exception):
@@ -136,16 +131,31 @@ class _HttpReply:
 
 
 class HttpAgent:
-    """Sends each request by one HTTP exchange, in one session for all requests."""
+    """Sends each request by one HTTP exchange, in one session for all requests.
 
-    def __init__(self, target: HttpTarget, session: aiohttp.ClientSession) -> None:
-        self._target = target
+    `url` is the template of the URL, with variables expanded. `secrets` are removed from replies.
+    """
+
+    def __init__(
+        self,
+        arguments: HttpArguments,
+        session: aiohttp.ClientSession,
+        *,
+        url: Template,
+        proxy: str | None,
+        secrets: Sequence[str],
+    ) -> None:
+        self._arguments = arguments
+        self._server = arguments.server
         self._session = session
+        self._url = url
+        self._proxy = proxy
+        self._secrets = secrets
 
     async def answer(self, request: Request, headers: Mapping[str, str] | None = None) -> Output:
         """Send the request once; the deadline applies to the whole exchange, redirects included."""
         started = time.monotonic()
-        server = self._target.server
+        server = self._server
         try:
             async with asyncio.timeout(request.timeout_s):
                 received = await self._send(request, headers)
@@ -165,18 +175,18 @@ class HttpAgent:
         return Output(error=error, latency_s=time.monotonic() - started)
 
     async def _send(self, request: Request, headers: Mapping[str, str] | None) -> _HttpReply:
-        url = URL(fill_text(self._target.url, request, _quote))
-        body = self._target.body
+        url = URL(fill_text(self._url, request, _quote))
+        body = self._arguments.body_template
         data = b"" if body is None else json.dumps(fill_body(body, request)).encode()
         for _ in range(MAX_REDIRECTS + 1):
             async with self._session.request(
-                self._target.method,
+                self._arguments.method,
                 url,
                 # aiohttp warns about a long body as plain bytes.
                 data=io.BytesIO(data) if data else None,
                 headers=headers,
                 allow_redirects=False,
-                proxy=self._target.proxy,
+                proxy=self._proxy,
             ) as response:
                 if response.status not in REDIRECTS or "Location" not in response.headers:
                     return _HttpReply(
@@ -207,25 +217,32 @@ class HttpAgent:
         return target
 
     def _redirect_error(self, where: str) -> AgentError:
-        message = f"{self._target.server} redirects {where}. Write the final address as 'url'."
+        message = f"{self._server} redirects {where}. Write the final URL as 'url'."
         return AgentError(kind="redirect", message=message)
 
     def _to_output(self, received: _HttpReply, latency_s: float) -> Output:
-        body, redacted = redact(received.body, self._target.secrets)
+        body, redacted = redact(received.body, self._secrets)
         text, decoded = decode_text(body, received.charset)
         if not 200 <= received.status < 300:
             raise _CallFailed(
-                status_error(received.status, received.retry_after, self._target.server, text)
+                status_error(received.status, received.retry_after, self._server, text)
             )
-        if self._target.reply_paths is None:
+        if self._arguments.text:
             output = Output(text=text, latency_s=latency_s)
         else:
-            try:
-                output = self._target.reply_paths.parse_reply(read_json(text), latency_s)
-            except NotJson as wrong:
-                message = f"{self._target.server} sent {wrong}. If the answer is plain text, set text: true."
-                raise _CallFailed(bad_reply_error(message, text)) from None
+            output = self._parse_json(text, latency_s)
         return replace(output, flags=(*output.flags, *redacted, *decoded))
+
+    def _parse_json(self, text: str, latency_s: float) -> Output:
+        try:
+            return to_output(self._arguments.extract(read_json(text)), latency_s)
+        except NotJson as wrong:
+            message = f"{self._server} sent {wrong}. If the answer is plain text, set text: true."
+            raise _CallFailed(bad_reply_error(message, text)) from None
+        except LookupError as missing:
+            path = str(missing.args[0])
+            message = f"the reply has nothing at {path!r}. Fix the path, or the agent."
+            return Output(error=bad_reply_error(message, text), latency_s=latency_s)
 
 
 def _quote(text: str) -> str:

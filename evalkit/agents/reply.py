@@ -61,10 +61,10 @@ def _read_reply(value: Json, latency_s: float) -> Output:
     return Output(
         text=_read_text(value, "output"),
         data=value.get("data"),
-        tool_calls=tuple(map(_read_tool_call, _read_list(value, "tool_calls"))),
+        tool_calls=tuple(map(_read_tool_call, _read_part(value, "tool_calls", list, "a list", []))),
         usage=None if usage is None else _read_usage(usage),
         cost_usd=_read_amount(value, "cost_usd"),
-        metadata=_read_mapping(value, "metadata"),
+        metadata=_read_part(value, "metadata", Mapping, "a mapping", {}),
         latency_s=latency_s,
         flags=(NO_TOOL_CALLS,) if value.get("tool_calls") == [] else (),
     )
@@ -96,10 +96,18 @@ def _read_usage(value: Json) -> Usage:
 
 
 def _read_text(value: Mapping[str, Json], key: str) -> str:
-    text = value.get(key, "")
-    if not isinstance(text, str):
-        raise _BadReply(f"`{key}` is {_type_name(text)}, not text.")
+    text: str = _read_part(value, key, str, "text", "")
     return text
+
+
+def _read_part(value: Mapping[str, Json], key: str, type_: type, name: str, default: Json) -> Json:
+    """Return a part of a type; the default if the part is missing, or null and not a text."""
+    part = value.get(key, default)
+    if part is None and type_ is not str:
+        return default
+    if not isinstance(part, type_):
+        raise _BadReply(f"`{key}` is {_type_name(part)}, not {name}.")
+    return part
 
 
 def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
@@ -112,20 +120,6 @@ def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
         return float(amount)
     except OverflowError:
         raise _BadReply(f"`{key}` is too large.") from None
-
-
-def _read_list(value: Mapping[str, Json], key: str) -> list[Json]:
-    items = value.get(key)
-    if items is not None and not isinstance(items, list):
-        raise _BadReply(f"`{key}` is {_type_name(items)}, not a list.")
-    return items or []
-
-
-def _read_mapping(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    mapping = value.get(key)
-    if mapping is not None and not isinstance(mapping, Mapping):
-        raise _BadReply(f"`{key}` is {_type_name(mapping)}, not a mapping.")
-    return mapping or {}
 
 
 def _refuse_unknown_keys(
