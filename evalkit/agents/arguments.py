@@ -67,6 +67,7 @@ def convert_arguments(
     for name, type_ in types.items():
         if name in given:
             try:
+                # Strict: YAML's `1` must not become the text "1", nor `yes` a number.
                 values[name] = msgspec.convert(given[name], type_, strict=True)
             except msgspec.ValidationError:
                 messages.append(_describe_type_error(name, type_, given[name]))
@@ -105,7 +106,7 @@ def _describe_type_error(name: str, type_: object, value: Json) -> str:
 def _describe_type(type_: object) -> str:
     origin, members = get_origin(type_), get_args(type_)
     if origin in (Union, UnionType):
-        return _describe_type(members[0])
+        return _describe_type(members[0])  # the others are None
     if origin is Literal:
         return f"one of {', '.join(map(repr, members))}"
     if origin is tuple:

@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from evalkit.trace.receiver import TraceEnvironment, open_receiver
 from evalkit.worker.child_command import Command, CommandResult, run_command
 from evalkit.worker.environment import build_child_environment, find_name_problems
 from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
+from evalkit.worker.streams import name_signal
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors of a start that may succeed later: no process, memory or file descriptor is left."""
@@ -98,6 +98,7 @@ async def open(  # noqa: A001 - a function of AgentKind
 
 def _read(spec: AgentSpec) -> CommandArguments:
     line = spec.args.get(SHORTHAND, spec.args.get("argv"))
+    # A string would need a shell. The generic message for a wrong type would not show the fix.
     if isinstance(line, str):
         message = f"command: {line!r} must be a list. Write: command: {_to_yaml_list(line)}"
         raise InvalidInput.single(message, spec.where)
@@ -131,6 +132,7 @@ def _find_program(arguments: CommandArguments, spec: AgentSpec, environment: Run
     elif "{" in name:
         message = f"{name!r} is not a program. The first of 'argv' may not have a placeholder."
     elif "/" not in name:
+        # The PATH of the child, which is evalkit's own PATH unless the environment lacks one.
         search = build_child_environment(environment.environ, spec.env).get("PATH", os.defpath)
         found = shutil.which(name, path=search)
         if found:
@@ -172,6 +174,7 @@ class CommandAgent:
                 "the request has a NUL character, which a command line cannot hold. Use stdin."
             )
             return Output(error=AgentError(kind="bad_request", message=message))
+        # A mark below the agent's: one call can be killed alone, or all calls together.
         mark = f"{self._command.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
         environ = {**self._command.environ, **variables, MARK_VARIABLE: mark}
         command = replace(self._command, argv=argv, environ=environ)
@@ -236,17 +239,10 @@ def _describe_failure(result: CommandResult, timeout_s: float) -> AgentError | N
     elif kind == "output_too_large":
         message = f"stdout went over {MAX_REPLY_BYTES:,} bytes; the command was killed."
     elif result.status is None or result.status < 0:
-        kind, message = "crashed", f"the command was killed by {_name_signal(result.status)}."
+        kind, message = "crashed", f"the command was killed by {name_signal(result.status)}."
     elif result.status > 0:
         kind, message = "exit_status", f"the command exited with status {result.status}."
     else:
         return None
     detail = tail(result.stderr_tail.decode(errors="replace"), MAX_DETAIL_CHARS)
     return AgentError(kind=kind, message=message, detail=detail)
-
-
-def _name_signal(status: int | None) -> str:
-    try:
-        return signal.Signals(-(status or 0)).name
-    except ValueError:
-        return f"signal {-(status or 0)}"

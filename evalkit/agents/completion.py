@@ -16,7 +16,7 @@ from evalkit.core.safe_text import one_line
 INPUT_TOKEN_KEYS = ("input_tokens", "prompt_tokens")
 OUTPUT_TOKEN_KEYS = ("output_tokens", "completion_tokens")
 MAX_NAME_LENGTH = 200
-MAX_TOKEN_COUNT = 1 << 40
+MAX_TOKEN_COUNT = 1 << 40  # far above any context window; larger counts are nonsense
 
 
 class BadCompletion(Exception):
@@ -91,6 +91,8 @@ def _read_content(content: Json) -> str | None:
     if content is None or isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else [content]
+    # A part without text (an image, a thinking part) makes the content unreadable as a whole: an answer
+    # without it would not be what the model said.
     texts = [
         part["text"]
         for part in parts
@@ -137,7 +139,7 @@ def count_tokens(usage: Json) -> TokenCounts:
 
 
 def _is_token_count(value: Json) -> bool:
-    return type(value) is int and 0 <= value < MAX_TOKEN_COUNT
+    return type(value) is int and 0 <= value < MAX_TOKEN_COUNT  # `type`, because True is an int
 
 
 def parse_tool_calls(value: Json) -> Json:

@@ -39,6 +39,7 @@ async def converse(
             is_conversation=not isinstance(case.input, str),
         )
         outputs.append(await agent.answer(request))
+        # Without an answer the next user turn makes no sense.
         if outputs[-1].error is not None:
             break
         messages.append(Turn(role="assistant", content=outputs[-1].text))
@@ -86,7 +87,9 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
         spans=tuple(
             replace(span, start_s=start_s + span.start_s)
-            for output, start_s in zip(outputs, starts, strict=False)
+            for output, start_s in zip(
+                outputs, starts, strict=False
+            )  # starts has one more, the end
             for span in output.spans
         ),
     )

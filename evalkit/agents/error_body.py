@@ -22,6 +22,7 @@ def find_error(body: Json) -> Mapping[str, Any]:
 
 def find_error_message(body: Json) -> str:
     """Return the message of an error, from any of the usual places; empty if there is none."""
+    # `error.message` is OpenAI's form, `message` Mistral's, `error` a text Ollama's, `detail` FastAPI's.
     message = find_error(body).get("message")
     if message is None and isinstance(body, Mapping):
         message = body.get("message") or body.get("error") or body.get("detail")

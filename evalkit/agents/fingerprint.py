@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from evalkit.agents.placeholders import iter_texts
 from evalkit.core.eval_set import AgentSpec
-from evalkit.core.literals import Json
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 
@@ -23,22 +23,12 @@ def digest_sources(spec: AgentSpec, environment: RunEnvironment) -> str:
     names. Files imported from elsewhere are not covered.
     """
     folders = (environment.set_folder, environment.root)
-    named = [name for word in _iter_strings(spec.args) if (name := _file_name(spec.kind, word))]
+    named = [name for word in iter_texts(spec.args) if (name := _file_name(spec.kind, word))]
     files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":
+        # The entrypoint may import any file next to it; which ones is only known at run time.
         files = {file for path in files for file in path.parent.glob("*.py")}
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)])
-
-
-def _iter_strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _iter_strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _iter_strings(item)
 
 
 def _file_name(kind: str, word: str) -> str:
@@ -50,4 +40,5 @@ def _file_name(kind: str, word: str) -> str:
 
 def _find_file(name: str, folders: Iterable[Path]) -> Path | None:
     paths = (folder / name for folder in folders)
-    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - never raises
+    # Path.is_file raises for some names that are words of a command, os.path.isfile never does.
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113

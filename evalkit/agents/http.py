@@ -61,6 +61,7 @@ def _strip_secrets(url: str) -> str:
 
 
 def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    # `find_unset_variables` reports these; the URL cannot be checked without them.
     if any(name not in environ for name in find_variables([arguments.url])):
         return
     # The message shows the host only, because a URL may hold a password.
@@ -78,6 +79,7 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield f"{given[0]!r} needs 'output' as well: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
         yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
+    # Without the variables, whose braces are not placeholders.
     templates = [_strip_secrets(arguments.url), *iter_texts(arguments.body_template)]
     if not any("{" in text for text in templates):
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."

@@ -182,10 +182,10 @@ class HttpAgent:
             async with self._session.request(
                 self._arguments.method,
                 url,
-                # aiohttp warns about a long body as plain bytes.
+                # BytesIO, because aiohttp warns about a long body as plain bytes.
                 data=io.BytesIO(data) if data else None,
                 headers=headers,
-                allow_redirects=False,
+                allow_redirects=False,  # `_redirect_url` decides which ones are safe
                 proxy=self._proxy,
             ) as response:
                 if response.status not in REDIRECTS or "Location" not in response.headers:
@@ -246,6 +246,7 @@ class HttpAgent:
 
 
 def _quote(text: str) -> str:
+    # `safe=""` quotes slashes as well, so that a value stays one segment of the path.
     return quote(text, safe="", errors="surrogatepass")
 
 

@@ -23,6 +23,7 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
+# Not 501: a method that is not implemented will not be.
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -96,6 +97,7 @@ def _classify_error(error: BaseException) -> str | None:
             return "bad_reply"
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return "bad_reply"
+        # The order matters: all classes above are subclasses of ClientError.
         case aiohttp.ClientError():
             return "connection_lost"
     # httpx decompresses replies itself. The name is compared because it has two module names.
@@ -178,6 +180,7 @@ def choose_proxy(url: SplitResult, environ: Mapping[str, str]) -> str | None:
     """Return the proxy that the usual variables name for a URL; None for this machine itself."""
     host = url.hostname or ""
     exempt = _get_variable(environ, "no_proxy").replace(" ", "").split(",")
+    # The rules of curl: `*` exempts every host, `example.org` and `.example.org` its subdomains too.
     if is_loopback(host) or any(
         entry == "*" or f".{host}".endswith(f".{entry.lstrip('.')}") for entry in exempt if entry
     ):

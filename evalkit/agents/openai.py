@@ -143,6 +143,7 @@ class OpenaiAgent:
                 f"(finish_reason {reason!r})."
             )
             return Output(error=bad_reply_error(message, completion.source), latency_s=latency_s)
+        # Not the reply's `id` or `created`, which would make equal answers differ.
         metadata = {
             "model": completion.model,
             "system_fingerprint": completion.fingerprint,

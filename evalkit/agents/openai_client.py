@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from evalkit.agents.completion import BadCompletion, ChatCompletion, parse_completion
 from evalkit.agents.error_body import find_error, find_error_status
@@ -140,17 +140,7 @@ class BadReplyError(ChatRequestError):
     """
 
 
-class _HttpResponse(Protocol):
-    status_code: int
-    headers: Mapping[str, str]
-
-    @property
-    def is_success(self) -> bool: ...
-
-    def aiter_bytes(self) -> AsyncIterator[bytes]: ...
-
-
-async def _raise_for_status(response: _HttpResponse) -> None:
+async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
     # The client itself would read the body of an error without a limit and, with httpx 0.28, leave the
     # connection open when the deadline ends the read. An exception from a hook closes it.
     if not response.is_success:

@@ -44,7 +44,7 @@ class Template:
         return self.placeholders[0] if self.literals == ("", "") else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # a body's texts are parsed again for every request
 def parse_template(text: str) -> Template:
     """Parse a text with placeholders; `{{` and `}}` are literal braces.
 
@@ -59,7 +59,7 @@ def parse_template(text: str) -> Template:
         if token[1] is not None:
             names.append(_check_placeholder(token[1]))
             literals.append("")
-        elif len(token[0]) == 2:
+        elif len(token[0]) == 2:  # an escaped brace
             literals[-1] += token[0][0]
         else:
             raise BadTemplate(
@@ -111,6 +111,7 @@ def resolve_placeholder(name: str, request: Request) -> Json:
             return request.trial
         case "seed":
             return request.seed
+    # `parse_template` lets only `metadata` and `metadata.NAME` get here.
     return get_at_path({"metadata": request.metadata}, name)
 
 
@@ -142,7 +143,7 @@ def iter_texts(body: Json) -> Iterator[str]:
     """Yield every text of a body, which may have placeholders; keys are not templates."""
     if isinstance(body, str):
         yield body
-    elif isinstance(body, Mapping | list):
+    elif isinstance(body, Mapping | list | tuple):
         for value in body.values() if isinstance(body, Mapping) else body:
             yield from iter_texts(value)
 

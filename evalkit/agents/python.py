@@ -45,6 +45,7 @@ class PythonAgent:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
             output = to_output(reply.value, reply.duration_s)
+        # After a failure too: the spans show how far the call got.
         return add_worker_spans(output, reply.span_payload)
 
 

@@ -107,6 +107,7 @@ class RecordedAgent:
             return Output(error=AgentError(kind="not_recorded", message=message))
         call = self._calls[key]
         self._calls[key] += 1
+        # Usage and cost of a recording are those of the whole conversation, so they count once.
         if call < len(output.replies) - 1:
             return Output(text=output.replies[call])
         return replace(output, replies=())
@@ -138,6 +139,7 @@ def parse_recording(data: bytes, path: str) -> RecordedOutputs:
     outputs: dict[tuple[str, int], Output] = {}
     lines: dict[tuple[str, int], int] = {}
     counted: Counter[str] = Counter()
+    # Not splitlines(): JSON text may contain U+2028 and other separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -181,7 +183,9 @@ def _read_line(line: str) -> tuple[str, int | None, Output]:
     case_id, trial = entry.get("case"), entry.get("trial")
     if not isinstance(case_id, str):
         raise _BadLine(f"'case' must be the text of a case's id, not {case_id!r}.")
-    if trial is not None and (type(trial) is not int or trial < 0):
+    if trial is not None and (
+        type(trial) is not int or trial < 0
+    ):  # `type`, because True is an int
         raise _BadLine(f"'trial' must be a whole number from 0, not {trial!r}.")
     return case_id, trial, _read_output(entry)
 

@@ -71,5 +71,6 @@ def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]
     """Replace secrets that a server sends back with `***`, and set a flag."""
     redacted = body
     for secret in secrets:
+        # On bytes, before decoding: a replaced character inside a secret would hide it.
         redacted = redacted.replace(secret.encode(), b"***")
     return redacted, (REDACTED_FLAG,) if redacted != body else ()

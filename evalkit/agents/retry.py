@@ -71,6 +71,7 @@ async def retry_call(
             result = await call(attempt)
             error, reason = result.error, ""
             if error is not None and error.retryable:
+                # The budget is for calls that fail: calls without a failed attempt do not use it.
                 if attempt == 1:
                     stack.enter_context(budget.count_time())
                 wait_s = compute_wait_s(error, attempt, rng)
@@ -95,6 +96,7 @@ def compute_wait_s(error: AgentError, attempt: int, rng: random.Random) -> float
     The wait grows exponentially. It is random, so that calls that failed together are not repeated
     together.
     """
-    doubled_s = INITIAL_WAIT_S * 2.0 ** min(attempt - 1, 30)
+    doubled_s = INITIAL_WAIT_S * 2.0 ** min(attempt - 1, 30)  # min, because a float can overflow
     backoff_s = min(doubled_s, MAX_WAIT_S) * rng.uniform(0.5, 1.0)
+    # A server's wait is a minimum, so it is only spread upward.
     return max(backoff_s, (error.retry_after_s or 0.0) * rng.uniform(1.0, 1.1))

@@ -87,6 +87,7 @@ class CachingAgent:
 
     async def answer(self, request: Request) -> Output:
         """Return the cached answer, or call the agent and cache its answer."""
+        # The agent's answer does not depend on them, so a renamed case finds its old answer.
         question = replace(request, timeout_s=0.0, case_id="")
         key = digest([self._key, msgspec.to_builtins(question)])
         cached = self._cache.get(key)

@@ -130,6 +130,7 @@ class AdaptiveLimit:
         self.limit = ceiling
         self._ceiling = ceiling
         self._in_flight = 0
+        # Grows with every rate limit that changes the limit.
         self._episode = 0
         self._since_change = 0
         self._waiting: deque[asyncio.Future[None]] = deque()

@@ -218,6 +218,7 @@ class OpenaiJudge:
             organization=arguments.organization,
             project=arguments.project,
         )
+        # Here, in the thread, so that the first reply does not wait for it.
         if not self._spec.prices and not self._endpoint.is_local:
             load_prices()
         return client

@@ -91,6 +91,7 @@ class OpenaiChat:
         completion = await self._ask_or_guess(call)
         if not completion.error_kind:
             self._breaker.record_success()
+        # A prompt that is too long says nothing about the judge's health.
         elif completion.error_kind not in ("context_length", "judge_down"):
             self._breaker.record_failure(completion.error)
         return completion
@@ -111,6 +112,7 @@ class OpenaiChat:
                 return await self._probe_modes(call, guess)
         if guess is None:
             return await self._ask(call, self._format.mode)
+        # The guess used the first mode: if that is the known mode, its result is final.
         if self._format.mode == JSON_MODES[0]:
             return guess
         completion = await self._ask(call, self._format.mode)
@@ -171,6 +173,7 @@ class OpenaiChat:
                     return _Attempt(completion=await self._send(call, body, timeout_s))
                 except ChatRequestError as failed:
                     failed_requests += 1
+                    # A dropped parameter is not sent again in this run, so this loop ends.
                     if not self._format.drop_refused_parameter(failed, body):
                         error = self._classify_error(failed)
                         return _Attempt(completion=Completion(), error=error)
@@ -220,6 +223,7 @@ class OpenaiChat:
     def _classify_error(self, failed: ChatRequestError) -> AgentError:
         """Return what a failed request means for this call; trip the breaker if it means it for all."""
         error, status = failed.error, failed.status
+        # The order matters: endpoints use the same status for several of these errors.
         if isinstance(failed, BadReplyError):
             # Gateways send such replies for a moment: another attempt may get a completion.
             kind = "rate_limited" if status == 429 else error.kind

@@ -74,11 +74,13 @@ class RequestFormat:
             await self._mode_changed.wait()
 
     def _notify(self) -> None:
+        # A new event, so that those who wait later wait for the next change.
         self._mode_changed.set()
         self._mode_changed = asyncio.Event()
 
     def build_body(self, mode: JsonMode, schema: Json, vote: int) -> dict[str, Json]:
         """Return a request without model and messages; every vote has a seed of its own."""
+        # The mode comes last: nothing may override the format that the parser expects.
         body = {**self._extra, **self._parameters, **_build_mode_fields(mode, schema)}
         if "seed" in body:
             body["seed"] += vote

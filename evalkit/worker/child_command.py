@@ -126,13 +126,13 @@ class _Child:
         self._process = subprocess.Popen(
             command.argv,
             executable=command.program,
-            bufsize=0,
+            bufsize=0,  # the pipes are read with os.read
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=command.folder,
             env=command.environ,
-            start_new_session=True,
+            start_new_session=True,  # the session is killed as a whole
         )
         self._stdin_writer = _PipeWriter(self._process.stdin, stdin or b"")
         self._output_readers = (

@@ -32,6 +32,7 @@ def refuse_checkout_modules(root: Path, checkout: Path) -> None:
         LoadFailure: one is.
     """
     for module in list(sys.modules.values()):
+        # evalkit itself may be a file of the checkout: when its own repository is evaluated.
         file = getattr(module, "__file__", None)
         if module.__name__.partition(".")[0] == "evalkit" or not isinstance(file, str):
             continue

@@ -48,6 +48,7 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # A file written earlier, or one of the task's own, may be a link to another folder.
             if path.is_symlink() or not path.parent.resolve().is_relative_to(inside):
                 raise RejectedFiles(f"{name!r} is a link that leads out of the folder")
             path.write_text(content, encoding="utf-8", errors="surrogatepass", newline="")

@@ -74,7 +74,7 @@ def _read_annotated_fields(plugin: type) -> PluginFields:
     types = {
         name: type_
         for name, type_ in types.items()
-        if name not in ATTRIBUTES and get_origin(type_) is not ClassVar
+        if name not in ATTRIBUTES and get_origin(type_) is not ClassVar  # not arguments
     }
     required = tuple(name for name in types if not hasattr(plugin, name))
     return PluginFields(names=tuple(types), required=required, types=types)
@@ -121,6 +121,7 @@ def _instantiate(plugin: type, args: Mapping[str, Json]) -> tuple[object, Plugin
     values = _read_args(fields, args)
     if _has_own_init(plugin):
         return run_user_code(lambda: plugin(**values)), fields
+    # A class without `__init__` has bare annotations as fields.
     made = run_user_code(plugin)
     for name, value in values.items():
         setattr(made, name, value)
@@ -151,7 +152,7 @@ def _read_attributes(found: object) -> dict[str, Json]:
     problems = [
         f"its `{name}` is {format_value(values[name])}, not {type(default).__name__}."
         for name, default in ATTRIBUTES.items()
-        if type(values[name]) is not type(default)
+        if type(values[name]) is not type(default)  # `type`, because True is an int
     ]
     if not problems and values["evalkit_api"] != PLUGIN_API:
         problems.append(

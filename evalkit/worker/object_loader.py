@@ -47,12 +47,14 @@ def _import_file(path: Path) -> ModuleType:
         raise LoadFailure(f"{path} is not Python source.")
     loader = spec.loader
     module = importlib.util.module_from_spec(spec)
+    # Before its code runs, as Python does: dataclasses and pickle look their module up.
     sys.modules[name] = module
     run_user_code(lambda: loader.exec_module(module))
     return module
 
 
 def _import_module(name: str, folders: list[Path]) -> ModuleType:
+    # Only the first part is searched: to find a submodule, Python would import the package.
     try:
         missing = importlib.util.find_spec(name.partition(".")[0]) is None
     except (ImportError, ValueError):

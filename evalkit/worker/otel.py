@@ -30,6 +30,7 @@ class RecordingSpanProcessor:
 
     def __init__(self, fallback: RecordingFallback) -> None:
         self._fallback = fallback
+        # Weak, so that the recordings of finished calls can be freed.
         self._by_trace: WeakValueDictionary[int, SpanRecording] = WeakValueDictionary()
 
     def on_start(self, span: Any, parent_context: object = None) -> None:  # noqa: ARG002 - the SDK's interface
@@ -94,6 +95,7 @@ class _ImportHook:
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Find a module as Python would, and run its action after its own code."""
+        # Removed first, because find_spec below asks this hook again.
         action = self._actions.pop(fullname, None)
         spec = importlib.util.find_spec(fullname) if action else None
         if action is None or spec is None or spec.loader is None:

@@ -61,6 +61,7 @@ class Pipe:
     def send(self, kind: str, call_id: str, duration_s: float, text: str) -> None:
         """Write one whole line, from any thread."""
         line = f"{kind} {call_id} {duration_s:.6f} {text}\n".encode("ascii")
+        # In a fork of the target: it has no parent to answer, and must not run on.
         if self._descriptor < 0:
             os._exit(1)
         try:

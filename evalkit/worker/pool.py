@@ -59,6 +59,7 @@ class WorkerPool:
         self._start_count = 0
         self._slots = asyncio.Semaphore(calls_at_once)
         self._starting = asyncio.Lock()
+        # Calls that are repeated alone start a process each: not more at once than usual.
         self._quarantine = asyncio.Semaphore(processes)
         self._is_closed = False
 
@@ -130,6 +131,7 @@ class WorkerPool:
         if self._is_closed:
             raise WorkerStartError("the run is ending.")
         self._start_count += 1
+        # A mark below the pool's: one process can be killed alone, or all together.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
         process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
         self._started = [known for known in self._started if not known.has_ended]

@@ -85,7 +85,7 @@ class _Call:
             self.answer.set_result(reply)
 
 
-_OVERDUE = Reply()
+_OVERDUE = Reply()  # compared by identity
 """Settles a call at its deadline."""
 
 
@@ -154,7 +154,7 @@ class WorkerProcess:
                     pass_fds=(child_end.fileno(),),
                     cwd=self._launch.folder,
                     env={**self._launch.environ, MARK_VARIABLE: self._launch.mark},
-                    start_new_session=True,
+                    start_new_session=True,  # the session is killed as a whole
                 )
             except BaseException:
                 self._pipe.close()
@@ -182,6 +182,7 @@ class WorkerProcess:
         call_id = b"%d" % self._count
         call = self._calls[call_id] = _Call(self._loop)
         self._pipe.write(b"call %b %b\n" % (call_id, payload))
+        # Not asyncio.timeout: an overdue call goes on until a ping has shown who is to blame.
         timer = self._loop.call_later(timeout_s, call.settle, _OVERDUE)
         try:
             reply = await call.answer
@@ -214,6 +215,7 @@ class WorkerProcess:
         """Return a timeout, unless the process is frozen and another call may be to blame."""
         error = AgentError(kind="timeout", message=f"no answer within {timeout_s:g} s.")
         overdue = Reply(error=error, duration_s=timeout_s)
+        # A process that answers is not frozen: only this call is slow.
         if await self._answers_ping() or call_id not in self._calls:
             self._give_up(call_id)
             return overdue

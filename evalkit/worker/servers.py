@@ -90,7 +90,7 @@ class TaskServer(_Server):
         super().__init__(target, pipe, record_spans)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
-        self._cancelled_error = asyncio.CancelledError
+        self._cancelled_error = asyncio.CancelledError  # for methods without the import
         self._stopped = False
 
     def serve(self) -> None:
@@ -135,7 +135,7 @@ class TaskServer(_Server):
         started = perf_counter()
         try:
             positional, named = self._read_payload(payload)
-            started = perf_counter()
+            started = perf_counter()  # again: reading the payload is not the target's time
             with self._record_spans(call_id):
                 value = await self._target.function(*positional, **named)
         except BaseException as error:
@@ -155,6 +155,7 @@ class ThreadServer(_Server):
 
     def serve(self) -> None:
         """Answer calls until `stop` is called."""
+        # Daemon threads, because a call that hangs must not prevent the process from ending.
         for _ in range(self._threads):
             threading.Thread(target=self._work, daemon=True).start()
         self._stopped.wait()

@@ -78,6 +78,7 @@ class LineProtocol(asyncio.Protocol):
             self._parts, self._size = [rest], len(rest)
             for line in lines:
                 self._receive_line(line)
+        # Only the target itself, writing to the pipe, can send such a line.
         elif self._size > MAX_LINE_BYTES and self._transport is not None:
             self._transport.close()
 
@@ -120,9 +121,14 @@ def describe_exit(status: int | None) -> str:
         return "closed its pipe to evalkit"
     if status >= 0:
         return f"ended with exit code {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
+    # The kernel ends processes with SIGKILL when memory runs out.
     hint = " (out of memory?)" if status == -signal.SIGKILL else ""
-    return f"was ended by {name}{hint}"
+    return f"was ended by {name_signal(status)}{hint}"
+
+
+def name_signal(status: int | None) -> str:
+    """Return the name of the signal that ended a process, from its negative exit status."""
+    try:
+        return signal.Signals(-(status or 0)).name
+    except ValueError:
+        return f"signal {-(status or 0)}"

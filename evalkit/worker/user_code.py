@@ -74,6 +74,7 @@ def _last_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None:
         frames.append(trace)
         trace = trace.tb_next
+    # More than MAX_FRAMES, because evalkit's own frames are left out later.
     return frames[-4 * MAX_FRAMES :][0] if frames else None
 
 
