@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
@@ -21,18 +20,17 @@ from evalkit.agents.http_exchange import (
 from evalkit.agents.http_headers import (
     expand_variables,
     find_header_problems,
-    find_header_secrets,
     find_unset_variables,
     find_variables,
     strip_variables,
 )
-from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, choose_proxy, split_url
-from evalkit.agents.placeholders import find_template_problems, iter_texts, parse_template
+from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, split_url
+from evalkit.agents.placeholders import find_template_problems, iter_texts
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.trace.receiver import SpanReceiver, open_receiver
+from evalkit.trace.receiver import open_receiver
 
 USER_AGENT = f"evalkit/{__version__}"
 
@@ -85,13 +83,6 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
 
 
-def _expand_url_template(url: str, environ: Mapping[str, str]) -> str:
-    """Expand environment variables so that braces in their values are not placeholders."""
-    values = {name: environ.get(name, "") for name in find_variables([url])}
-    escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
-    return expand_variables(url, escaped)
-
-
 def entrypoint(spec: AgentSpec) -> str:
     """Return method and URL, without user, password, query and values of variables."""
     arguments = _read(spec)
@@ -119,29 +110,17 @@ async def open(  # noqa: A001 - a function of AgentKind
         cookie_jar=aiohttp.DummyCookieJar(),  # trials are independent
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
     ) as session:
-        agent = HttpAgent(
-            arguments,
-            session,
-            url=parse_template(_expand_url_template(arguments.url, environ)),
-            proxy=choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ),
-            secrets=find_header_secrets(arguments.headers, environ),
-        )
+        agent = HttpAgent(arguments, environ, session)
         if arguments.otlp_port is None:
             yield agent
             return
-        async with _open_receiver(arguments.otlp_port, spec) as receiver:
+        async with AsyncExitStack() as stack:
+            try:
+                receiver = await stack.enter_async_context(open_receiver(arguments.otlp_port))
+            except OSError as error:
+                message = (
+                    f"evalkit cannot listen on 'otlp_port' {arguments.otlp_port}: {error.strerror}. "
+                    "Stop the program that uses it, or choose another port for evalkit and the agent."
+                )
+                raise InvalidInput([to_problem(spec, message)]) from error
             yield TracedHttpAgent(agent, receiver.collector)
-
-
-@asynccontextmanager
-async def _open_receiver(port: int, spec: AgentSpec) -> AsyncIterator[SpanReceiver]:
-    async with AsyncExitStack() as stack:
-        try:
-            receiver = await stack.enter_async_context(open_receiver(port))
-        except OSError as error:
-            raise InvalidInput.single(
-                f"http: evalkit cannot listen on 'otlp_port' {port}: {error.strerror}. "
-                f"Stop the program that uses it, or choose another port for evalkit and the agent.",
-                spec.where,
-            ) from error
-        yield receiver

@@ -6,23 +6,25 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from yarl import URL
 
 from evalkit.agents.completion import parse_tool_calls, parse_usage
+from evalkit.agents.http_headers import expand_variables, find_header_secrets, find_variables
 from evalkit.agents.network_errors import (
+    choose_proxy,
     connection_error,
     get_host,
     status_error,
     timeout_error,
     too_large_error,
 )
-from evalkit.agents.placeholders import Template, fill_body, fill_text, get_at_path
+from evalkit.agents.placeholders import fill_body, fill_text, get_at_path, parse_template
 from evalkit.agents.reply import bad_reply_error, to_output
 from evalkit.agents.reply_text import (
     NotJson,
@@ -131,26 +133,17 @@ class _HttpReply:
 
 
 class HttpAgent:
-    """Sends each request by one HTTP exchange, in one session for all requests.
-
-    `url` is the template of the URL, with variables expanded. `secrets` are removed from replies.
-    """
+    """Sends each request by one HTTP exchange, in one session for all requests."""
 
     def __init__(
-        self,
-        arguments: HttpArguments,
-        session: aiohttp.ClientSession,
-        *,
-        url: Template,
-        proxy: str | None,
-        secrets: Sequence[str],
+        self, arguments: HttpArguments, environ: Mapping[str, str], session: aiohttp.ClientSession
     ) -> None:
         self._arguments = arguments
         self._server = arguments.server
         self._session = session
-        self._url = url
-        self._proxy = proxy
-        self._secrets = secrets
+        self._url = parse_template(_expand_url_template(arguments.url, environ))
+        self._proxy = choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ)
+        self._secrets = find_header_secrets(arguments.headers, environ)
 
     async def answer(self, request: Request, headers: Mapping[str, str] | None = None) -> Output:
         """Send the request once; the deadline applies to the whole exchange, redirects included."""
@@ -243,6 +236,13 @@ class HttpAgent:
             path = str(missing.args[0])
             message = f"the reply has nothing at {path!r}. Fix the path, or the agent."
             return Output(error=bad_reply_error(message, text), latency_s=latency_s)
+
+
+def _expand_url_template(url: str, environ: Mapping[str, str]) -> str:
+    """Expand environment variables so that braces in their values are not placeholders."""
+    values = {name: environ.get(name, "") for name in find_variables([url])}
+    escaped = {name: value.replace("{", "{{").replace("}", "}}") for name, value in values.items()}
+    return expand_variables(url, escaped)
 
 
 def _quote(text: str) -> str:

@@ -172,7 +172,7 @@ def _read_line(line: str) -> tuple[str, int | None, Output]:
     except RecursionError:
         raise _BadLine("the line is nested too deeply to be read.") from None
     except ValueError as error:
-        raise _BadLine(f"no JSON: {error}") from None
+        raise _BadLine(f"invalid JSON: {error}") from None
     if not isinstance(entry, dict):
         raise _BadLine(f"a line must be a JSON object, not {line[:60]!r}.")
     for key in entry:

@@ -154,7 +154,7 @@ def _list_children(value: Json) -> Iterable[Json]:
         raise _BadReply(f"the reply holds {value!r}. Give a finite number, or null.")
     if value is None or isinstance(value, str | bool | int | float):
         return ()
-    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot.")
+    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot represent.")
 
 
 def _type_name(value: object) -> str:

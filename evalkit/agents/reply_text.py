@@ -64,7 +64,7 @@ def read_json(text: str) -> Json:
     except RecursionError:
         raise NotJson("JSON that is nested too deeply to be read") from None
     except ValueError as wrong:
-        raise NotJson(f"no JSON: {wrong}") from None
+        raise NotJson(f"invalid JSON: {wrong}") from None
 
 
 def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]:

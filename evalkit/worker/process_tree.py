@@ -56,7 +56,8 @@ def kill_marked_processes(mark: str) -> int:
 def list_process_tree(pid: int) -> list[psutil.Process]:
     """List the live processes of the session that `pid` leads, and all their descendants.
 
-    The list is empty when `pid` is in this process's own session, which must never be killed.
+    The list is empty when `pid` leads no session (it ended, and its id was reused), and when it leads
+    this process's own session.
     """
     if pid == os.getsid(0):
         return []

@@ -180,11 +180,11 @@ def test_a_mapping_on_stdout_is_read_when_asked_for(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("printed", "words"),
     [
-        ("hello", "no JSON"),
+        ("hello", "invalid JSON"),
         ("[1]", "list"),
         ('{"ouput": "x"}', "'output'"),
         ('{"output": NaN}', "finite"),
-        ('{"output": "a"} {"output": "b"}', "no JSON"),
+        ('{"output": "a"} {"output": "b"}', "invalid JSON"),
         ("[" * 100_000, "nested"),
         ("<html><body>Error</body></html>", "HTML"),
     ],

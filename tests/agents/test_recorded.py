@@ -140,7 +140,7 @@ def test_a_second_line_for_one_trial_is_refused_with_both_lines(tape: Tape) -> N
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "invalid JSON"),
         ("[1]", "JSON object"),
         ('"a"', "JSON object"),
         ("[" * 100_000, "nested"),

@@ -477,11 +477,14 @@ def without(key: str) -> dict[str, Any]:
 
 BAD_ENVELOPES: dict[str, tuple[Play, str]] = {
     "nothing": (reply(""), "nothing where JSON should be"),
-    "text": (reply("just text", kind="text/plain"), "no JSON"),
+    "text": (reply("just text", kind="text/plain"), "invalid JSON"),
     "HTML": (reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
-    "cut JSON": (reply('{"choices": [{"message": {"content": "cut'), "no JSON"),
+    "cut JSON": (reply('{"choices": [{"message": {"content": "cut'), "invalid JSON"),
     "deep JSON": (reply("[" * 100_000), "nested"),
-    "an event stream": (reply('data: {"choices": []}\n\n', kind="text/event-stream"), "no JSON"),
+    "an event stream": (
+        reply('data: {"choices": []}\n\n', kind="text/event-stream"),
+        "invalid JSON",
+    ),
     "an empty object": (json_reply({}), "no message in 'choices'"),
     "a list": (json_reply([]), "no message in 'choices'"),
     "no choices": (json_reply(without("choices")), "no message in 'choices'"),
