@@ -79,10 +79,18 @@ def _parse_choice(choice: Json) -> Choice:
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         raise BadCompletion("no chat completion: there is no message in 'choices'")
+    calls = message.get("tool_calls")
+    try:
+        text = _read_content(message.get("content"))
+    except BadCompletion:
+        # The call of a tool is a reply, whatever comes with it.
+        if not isinstance(calls, list) or not calls:
+            raise
+        text = None
     return Choice(
-        text=_read_content(message.get("content")),
+        text=text,
         refusal=_text_or_none(message.get("refusal")),
-        tool_calls=message.get("tool_calls"),
+        tool_calls=calls,
         finish_reason=_text_or_none(choice.get("finish_reason")),
     )
 

@@ -91,7 +91,8 @@ class CircuitBreaker:
     async def wait(self, wait_s: float) -> None:
         """Wait until the time is over or the circuit breaker has tripped."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tripped.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._tripped.wait()
 
 
 class CostBudget:

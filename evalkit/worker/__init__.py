@@ -9,5 +9,6 @@ __all__ = [
     "object_loader",
     "pool",
     "process_tree",
+    "streams",
     "user_code",
 ]
