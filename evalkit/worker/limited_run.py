@@ -108,16 +108,12 @@ async def run_limited(
     home = str(folder.parent / "home")
     passed = {name: environ[name] for name in (*PASSED_VARIABLES, *env) if name in environ}
     program = resolve_program(words[0], environ) or words[0]
-    launcher_limits = {
-        "cpu_s": int(limits.timeout_s) + 1,
-        "memory_mb": limits.memory_mb,
-        "processes": limits.processes,
-        "file_mb": limits.file_mb,
-    }
     argv = (
         *(() if limits.network else await asyncio.to_thread(find_unshare)),
         *(sys.executable, "-I", "-S", str(LAUNCHER)),
-        *(f"{name}={value}" for name, value in launcher_limits.items()),
+        # One second more than the deadline: the CPU limit is for a command that nothing else ends.
+        *(f"cpu_s={int(limits.timeout_s) + 1}", f"memory_mb={limits.memory_mb}"),
+        *(f"processes={limits.processes}", f"file_mb={limits.file_mb}"),
         *("--", program, *words[1:]),
     )
     command = Command(

@@ -595,7 +595,7 @@ def test_a_filter_that_answers_by_a_status_leaves_the_answer_unscored() -> None:
     assert (reading.state, reading.kind) == ("unscored", "content_filter")
 
 
-# What the user has to mend
+# What the user has to fix
 
 
 @pytest.mark.parametrize(
@@ -661,8 +661,8 @@ def test_passing_trouble_is_met_by_another_attempt(
 ) -> None:
     monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
     play, kind = TRANSIENT[name]
-    mended = ask([play, play, verdict_play()], attempts=3)
-    assert (mended.readings[0].state, len(mended.server.asked)) == ("unscored", 4)
+    retried = ask([play, play, verdict_play()], attempts=3)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 4)
     lost = ask(play, attempts=3)
     [reading] = lost.readings
     assert (reading.state, reading.kind, reading.calls) == ("judge_error", kind, 3)
