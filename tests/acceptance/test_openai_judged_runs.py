@@ -195,7 +195,7 @@ def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project
         write_set(project, server.url, max_cost_usd=1.0)
         done = run(project)
         assert (done.code, server.asked) == (2, [])
-    assert "set.yaml:3: judge openai: max_cost_usd is set, and no price of 'm1'" in done.err
+    assert "set.yaml:3: judge openai: max_cost_usd is set, but there is no price of 'm1'" in done.err
     assert agent_calls(project) == 0
 
 
