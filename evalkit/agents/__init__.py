@@ -1,1 +1,17 @@
 """Call the agent under test: Python functions, commands, HTTP services, chat models, recorded answers."""
+
+__all__ = [
+    "arguments",
+    "completion",
+    "conversation",
+    "error_body",
+    "fingerprint",
+    "http_headers",
+    "network_errors",
+    "openai_client",
+    "python",
+    "registry",
+    "reply",
+    "retry",
+    "wrappers",
+]

@@ -1,10 +1,10 @@
-"""What stands under an agent's kind in an eval set, turned into the record of what that kind takes."""
+"""Read the arguments under an agent's or judge's kind in an eval set into the record of that kind."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -17,7 +17,7 @@ from evalkit.core.location import Problem
 from evalkit.core.safe_text import one_line
 
 SHORTHAND = ""
-"""The key under which a spec keeps a value that was given in place of a mapping of arguments."""
+"""The key of a value that was given in place of a mapping of arguments."""
 
 SHOWN_WIDTH = 60
 
@@ -27,38 +27,58 @@ Arguments = TypeVar("Arguments")
 def read_arguments(
     spec: AgentSpec, shape: Callable[..., Arguments], *, shorthand: str
 ) -> Arguments:
-    """Make the record of a kind's arguments; a value given in place of a mapping is `shorthand`.
+    """Return the record of an agent's arguments; a value in place of a mapping is `shorthand`.
 
-    `shape` is a dataclass; a field without a default is an argument that must be given.
+    `shape` is a dataclass; a field without a default is a required argument.
 
     Raises:
-        InvalidInput: every key that is unknown, missing or of another type.
+        InvalidInput: keys are unknown, missing or of another type; it lists all of them.
     """
     arguments, messages = convert_arguments(spec.args, shape, shorthand=shorthand)
     if arguments is None:
-        raise InvalidInput(
-            [Problem(message=f"{spec.kind}: {message}", where=spec.where) for message in messages]
-        )
+        raise InvalidInput([to_problem(spec, message) for message in messages])
     return arguments
+
+
+def raise_problems(problems: Iterable[Problem]) -> None:
+    """Raise InvalidInput if the check of an agent yields a problem or raises InvalidInput itself."""
+    found: list[Problem] = []
+    try:
+        found.extend(problems)
+    except InvalidInput as invalid:
+        found += invalid.problems
+    if found:
+        raise InvalidInput(found)
+
+
+def to_problem(spec: AgentSpec, message: str) -> Problem:
+    """Return a problem at the place of the agent, with its kind before the message."""
+    return Problem(message=f"{spec.kind}: {message}", where=spec.where)
 
 
 def convert_arguments(
     given: Mapping[str, Json], shape: Callable[..., Arguments], *, shorthand: str
 ) -> tuple[Arguments | None, list[str]]:
-    """The record of some arguments, or None and what is wrong with them."""
+    """Return the record of some arguments, or None and what is wrong with them."""
     given = {shorthand if key == SHORTHAND else key: value for key, value in given.items()}
-    messages = list(_find_wrong_keys(given, shape))
+    types = get_type_hints(shape)
+    messages = list(_find_wrong_keys(given, shape, types))
     values: dict[str, Json] = {}
-    for name, wanted in get_type_hints(shape).items():
+    for name, type_ in types.items():
         if name in given:
             try:
-                values[name] = msgspec.convert(given[name], wanted, strict=True)
+                # Strict: YAML's `1` must not become the text "1", nor `yes` a number.
+                values[name] = msgspec.convert(given[name], type_, strict=True)
             except msgspec.ValidationError:
-                messages.append(_describe_type_error(name, wanted, given[name]))
+                messages.append(_describe_type_error(name, type_, given[name]))
     return (None, messages) if messages else (shape(**values), [])
 
 
-def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  # a dataclass
+def _find_wrong_keys(
+    given: Mapping[str, Json],
+    shape: Any,  # a dataclass
+    types: Mapping[str, object],
+) -> Iterator[str]:
     fields = {field.name: field for field in dataclasses.fields(shape)}
     for key in given:
         if key not in fields:
@@ -66,30 +86,27 @@ def _find_wrong_keys(given: Mapping[str, Json], shape: Any) -> Iterator[str]:  #
             advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(fields)}."
             yield f"unknown key {key!r}. {advice}"
     for name, field in fields.items():
-        optional = (
-            field.default is not dataclasses.MISSING
-            or field.default_factory is not dataclasses.MISSING
-        )
-        if not optional and name not in given:
-            yield f"{name!r} is missing. Give it as {_describe_type(get_type_hints(shape)[name])}."
+        is_required = field.default is field.default_factory is dataclasses.MISSING
+        if is_required and name not in given:
+            yield f"{name!r} is missing. Give it as {_describe_type(types[name])}."
 
 
-def _describe_type_error(name: str, wanted: object, value: Json) -> str:
-    shown = one_line(repr(value), SHOWN_WIDTH)
-    message = f"{name!r} must be {_describe_type(wanted)}, not {shown}."
+def _describe_type_error(name: str, type_: object, value: Json) -> str:
+    wanted = _describe_type(type_)
+    message = f"{name!r} must be {wanted}, not {one_line(repr(value), SHOWN_WIDTH)}."
     members = value.values() if isinstance(value, dict) else value
     if not isinstance(value, list | dict):
         members = [value]
     untyped = [member for member in members if isinstance(member, bool | int | float)]
-    if untyped and "text" in _describe_type(wanted):
+    if untyped and "text" in wanted:
         message += f' In quotes it is text: "{untyped[0]}".'
     return message
 
 
-def _describe_type(wanted: object) -> str:
-    origin, members = get_origin(wanted), get_args(wanted)
+def _describe_type(type_: object) -> str:
+    origin, members = get_origin(type_), get_args(type_)
     if origin in (Union, UnionType):
-        return _describe_type(members[0])
+        return _describe_type(members[0])  # the others are None
     if origin is Literal:
         return f"one of {', '.join(map(repr, members))}"
     if origin is tuple:
@@ -97,4 +114,4 @@ def _describe_type(wanted: object) -> str:
     if origin is Mapping:
         return "a mapping of texts" if members[1] is str else "a mapping"
     words: dict[object, str] = {str: "text", bool: "true or false", int: "a whole number"}
-    return words.get(wanted, "a number")
+    return words.get(type_, "a number")

@@ -1,4 +1,4 @@
-"""An agent that is a command: each request starts it anew, what it prints is the answer."""
+"""The agent kind `command`: each request starts the command, and its stdout is the answer."""
 
 from __future__ import annotations
 
@@ -7,48 +7,47 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from evalkit.agents.arguments import SHORTHAND, read_arguments
+from evalkit.agents.arguments import SHORTHAND, raise_problems, read_arguments
 from evalkit.agents.placeholders import (
-    Template,
     fill_text,
     find_template_problems,
     parse_template,
     to_messages,
 )
-from evalkit.agents.reply import to_output
+from evalkit.agents.reply import bad_reply_error, to_output
 from evalkit.agents.reply_text import NotJson, decode_text, read_json
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.core.safe_text import head, tail
+from evalkit.core.safe_text import tail
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.trace.receiver import TraceEnvironment, open_receiver
 from evalkit.worker.child_command import Command, CommandResult, run_command
 from evalkit.worker.environment import build_child_environment, find_name_problems
 from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
+from evalkit.worker.streams import name_signal
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Why a start fails that may succeed later: no process, memory or file descriptor left just now."""
+"""Errors of a start that may succeed later: no process, memory or file descriptor is left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandArguments:
-    """What stands under `command:`; a list in its place is `argv`.
+    """The arguments under `command:`; a list in their place is `argv`.
 
-    `argv` may hold placeholders; the value of one is always a part of one argument, whatever is in
-    it. `stdin` is `json` unless `argv` has a placeholder: then nothing is sent. Relative paths start
-    from `cwd`, and that from the eval set's folder.
+    `argv` may have placeholders; a value never becomes more than one argument. The default of `stdin`
+    is `json`, or `none` if `argv` has a placeholder. Relative paths start from `cwd`, and `cwd` starts
+    from the eval set's folder.
     """
 
     argv: tuple[str, ...]
@@ -57,60 +56,49 @@ class CommandArguments:
     cwd: str = "."
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
-    """Find wrong arguments, a program that is not there, and cases that lack what argv asks for."""
-    problems = [
-        Problem(message=message, where=spec.where)
-        for message in find_name_problems(spec.env, surroundings.environ)
-    ]
-    try:
-        arguments = _read(spec)
-    except InvalidInput as invalid:
-        return [*problems, *invalid.problems]
-    problems += find_template_problems(arguments.argv, "argv", spec, cases)
-    try:
-        _find_program(arguments, spec, surroundings)
-    except InvalidInput as invalid:
-        problems += invalid.problems
-    return problems
+def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -> Iterator[Problem]:
+    """Yield wrong arguments, a missing program, and cases that lack a value for argv."""
+    for message in find_name_problems(spec.env, environment.environ):
+        yield Problem(message=message, where=spec.where)
+    arguments = _read(spec)
+    yield from find_template_problems(arguments.argv, "argv", spec, cases)
+    _find_program(arguments, spec, environment)
 
 
 def entrypoint(spec: AgentSpec) -> str:
-    """The command as one would type it."""
+    """Return the command as it is typed in a shell."""
     return shlex.join(_read(spec).argv)
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: RunEnvironment
+async def open(  # noqa: A001 - a function of AgentKind
+    spec: AgentSpec, environment: RunEnvironment
 ) -> AsyncIterator[CommandAgent]:
-    """Yield the agent; afterwards nothing that it started is alive.
+    """Yield the agent; afterwards kill everything it started.
 
     Raises:
-        InvalidInput: what `check` would find.
+        InvalidInput: `check` finds a problem.
     """
-    problems = check(spec, (), surroundings)
-    if problems:
-        raise InvalidInput(problems)
+    raise_problems(check(spec, (), environment))
     arguments = _read(spec)
-    mark = f"{surroundings.run_id or uuid.uuid4().hex}/agent"
-    start = Command(
-        program=_find_program(arguments, spec, surroundings),
+    mark = f"{environment.run_id or uuid.uuid4().hex}/agent"
+    command = Command(
+        program=_find_program(arguments, spec, environment),
         argv=(),
-        folder=surroundings.set_folder / arguments.cwd,
-        environ=build_child_environment(surroundings.environ, spec.env, {MARK_VARIABLE: mark}),
+        folder=environment.set_folder / arguments.cwd,
+        environ=build_child_environment(environment.environ, spec.env, {MARK_VARIABLE: mark}),
     )
     async with open_receiver() as receiver:
+        tracing = TraceEnvironment.for_run(receiver, spec, environment)
         try:
-            yield CommandAgent(
-                arguments, start, TraceEnvironment.for_run(receiver, spec, surroundings)
-            )
+            yield CommandAgent(arguments, command, tracing)
         finally:
             kill_marked_processes(mark)
 
 
 def _read(spec: AgentSpec) -> CommandArguments:
     line = spec.args.get(SHORTHAND, spec.args.get("argv"))
+    # A string would need a shell. The generic message for a wrong type would not show the fix.
     if isinstance(line, str):
         message = f"command: {line!r} must be a list. Write: command: {_to_yaml_list(line)}"
         raise InvalidInput.single(message, spec.where)
@@ -125,28 +113,27 @@ def _read(spec: AgentSpec) -> CommandArguments:
 def _to_yaml_list(line: str) -> str:
     try:
         words = shlex.split(line)
-    except ValueError:  # quotes that do not match
+    except ValueError:  # a quote is not closed
         words = line.split()
     return json.dumps(words, ensure_ascii=False)
 
 
-def _find_program(
-    arguments: CommandArguments, spec: AgentSpec, surroundings: RunEnvironment
-) -> str:
-    """The path of the program.
+def _find_program(arguments: CommandArguments, spec: AgentSpec, environment: RunEnvironment) -> str:
+    """Return the path of the program.
 
     Raises:
-        InvalidInput: there is none, or it cannot be run.
+        InvalidInput: the program does not exist, or cannot be executed.
     """
     name = arguments.argv[0]
-    folder = surroundings.set_folder / arguments.cwd
+    folder = environment.set_folder / arguments.cwd
     path = folder / name
     if not folder.is_dir():
         message = f"the folder {arguments.cwd!r} ('cwd') does not exist."
     elif "{" in name:
-        message = f"{name!r} names no program. The first of 'argv' is never filled in."
+        message = f"{name!r} is not a program. The first of 'argv' may not have a placeholder."
     elif "/" not in name:
-        search = build_child_environment(surroundings.environ, spec.env).get("PATH", os.defpath)
+        # The PATH of the child, which is evalkit's own PATH unless the environment lacks one.
+        search = build_child_environment(environment.environ, spec.env).get("PATH", os.defpath)
         found = shutil.which(name, path=search)
         if found:
             return str(Path(found).absolute())
@@ -164,45 +151,42 @@ class CommandAgent:
     """Starts its command once for every request."""
 
     def __init__(
-        self, arguments: CommandArguments, start: Command, tracing: TraceEnvironment
+        self, arguments: CommandArguments, command: Command, tracing: TraceEnvironment
     ) -> None:
-        self._templates: list[Template] = [parse_template(text) for text in arguments.argv]
+        self._templates = [parse_template(text) for text in arguments.argv]
         has_placeholder = any(template.placeholders for template in self._templates)
         self._stdin = arguments.stdin or ("none" if has_placeholder else "json")
         self._stdout = arguments.stdout
-        self._base_command = start
-        self._trace_environment = tracing
+        self._command = command
+        self._tracing = tracing
 
     async def answer(self, request: Request) -> Output:
-        """Run the command once; it and everything it started is dead afterwards."""
-        with self._trace_environment.collector.open_trace() as trace:
-            output = await self._run(
-                request, self._trace_environment.trial_variables(trace, request)
-            )
-            # Exporters wait for an answer, so that what an ended command has sent is all here.
+        """Run the command once, and kill everything it started."""
+        with self._tracing.collector.open_trace() as trace:
+            output = await self._run(request, self._tracing.trial_variables(trace, request))
+            # Exporters wait for a reply, so all spans of an ended command have arrived.
             return trace.add_to_output(output)
 
     async def _run(self, request: Request, variables: Mapping[str, str]) -> Output:
         argv = tuple(_to_bytes(fill_text(template, request)) for template in self._templates)
         if any(b"\0" in argument for argument in argv):
-            message = "the request holds a NUL character, which no command line can. Use stdin."
-            return Output(error=AgentError(kind="bad_request", message=message))
-        mark = f"{self._base_command.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
-        command = replace(
-            self._base_command,
-            argv=argv,
-            environ={**self._base_command.environ, **variables, MARK_VARIABLE: mark},
-        )
-        try:
-            ended = await run_command(
-                command, self._build_stdin(request), timeout_s=request.timeout_s
+            message = (
+                "the request has a NUL character, which a command line cannot hold. Use stdin."
             )
+            return Output(error=AgentError(kind="bad_request", message=message))
+        # A mark below the agent's: one call can be killed alone, or all calls together.
+        mark = f"{self._command.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
+        environ = {**self._command.environ, **variables, MARK_VARIABLE: mark}
+        command = replace(self._command, argv=argv, environ=environ)
+        stdin = self._build_stdin(request)
+        try:
+            result = await run_command(command, stdin, timeout_s=request.timeout_s)
         except OSError as error:
             return Output(error=_describe_failed_start(error))
-        failure = _describe_failure(ended, request.timeout_s)
+        failure = _describe_failure(result, request.timeout_s)
         if failure is not None:
-            return Output(error=failure, latency_s=ended.latency_s)
-        return self._read_stdout(ended)
+            return Output(error=failure, latency_s=result.latency_s)
+        return self._read_stdout(result)
 
     def _build_stdin(self, request: Request) -> bytes | None:
         if self._stdin == "none":
@@ -219,26 +203,21 @@ class CommandAgent:
         }
         return json.dumps(question).encode()
 
-    def _read_stdout(self, ended: CommandResult) -> Output:
-        # The newline that print() and echo end with is no part of the answer.
-        printed = ended.stdout.removesuffix(b"\n").removesuffix(b"\r")
-        text, flags = decode_text(printed)
+    def _read_stdout(self, result: CommandResult) -> Output:
+        # The newline at the end of print() and echo is not part of the answer.
+        text, flags = decode_text(result.stdout.removesuffix(b"\n").removesuffix(b"\r"))
         if self._stdout == "text" or not text.strip():
-            return Output(text=text, latency_s=ended.latency_s, flags=flags)
+            return Output(text=text, latency_s=result.latency_s, flags=flags)
         try:
-            reply = read_json(text)
+            output = to_output(read_json(text), result.latency_s)
         except NotJson as wrong:
             message = f"stdout is {wrong}. Print one JSON value, or set stdout: text."
-            error = AgentError(
-                kind="bad_reply", message=message, detail=head(text, MAX_DETAIL_CHARS)
-            )
-            return Output(error=error, latency_s=ended.latency_s, flags=flags)
-        output = to_output(reply, ended.latency_s)
+            output = Output(error=bad_reply_error(message, text), latency_s=result.latency_s)
         return replace(output, flags=(*output.flags, *flags))
 
 
 def _to_bytes(text: str) -> bytes:
-    # YAML and JSON can hold lone surrogates, which UTF-8 proper has no bytes for.
+    # YAML and JSON can hold lone surrogates, which strict UTF-8 cannot encode.
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -253,25 +232,17 @@ def _describe_failed_start(error: OSError) -> AgentError:
     )
 
 
-def _describe_failure(ended: CommandResult, timeout_s: float) -> AgentError | None:
-    detail = tail(ended.stderr_tail.decode(errors="replace"), MAX_DETAIL_CHARS)
-    if ended.exit_reason == "timeout":
+def _describe_failure(result: CommandResult, timeout_s: float) -> AgentError | None:
+    kind: str = result.exit_reason
+    if kind == "timeout":
         message = f"no answer within {timeout_s:g} s; the command was killed."
-        return AgentError(kind="timeout", message=message, detail=detail)
-    if ended.exit_reason == "output_too_large":
+    elif kind == "output_too_large":
         message = f"stdout went over {MAX_REPLY_BYTES:,} bytes; the command was killed."
-        return AgentError(kind="output_too_large", message=message, detail=detail)
-    if ended.status is None or ended.status < 0:
-        message = f"the command was killed by {_name_signal(ended.status)}."
-        return AgentError(kind="crashed", message=message, detail=detail)
-    if ended.status > 0:
-        message = f"the command exited with status {ended.status}."
-        return AgentError(kind="exit_status", message=message, detail=detail)
-    return None
-
-
-def _name_signal(status: int | None) -> str:
-    try:
-        return signal.Signals(-(status or 0)).name
-    except ValueError:
-        return f"signal {-(status or 0)}"
+    elif result.status is None or result.status < 0:
+        kind, message = "crashed", f"the command was killed by {name_signal(result.status)}."
+    elif result.status > 0:
+        kind, message = "exit_status", f"the command exited with status {result.status}."
+    else:
+        return None
+    detail = tail(result.stderr_tail.decode(errors="replace"), MAX_DETAIL_CHARS)
+    return AgentError(kind=kind, message=message, detail=detail)

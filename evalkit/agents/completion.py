@@ -1,55 +1,128 @@
-"""Chat completions, with their spelling of usage and tool calls, turned into evalkit's own replies."""
+"""Read chat completions: the one reader of replies that the `openai` agent and judge share.
+
+Also read the names that chat models use for token counts and tool calls in the replies of other agents.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import one_line
 
 INPUT_TOKEN_KEYS = ("input_tokens", "prompt_tokens")
-NO_ANSWER_REASONS = ("length", "content_filter")
 OUTPUT_TOKEN_KEYS = ("output_tokens", "completion_tokens")
+MAX_NAME_LENGTH = 200
+MAX_TOKEN_COUNT = 1 << 40  # far above any context window; larger counts are nonsense
 
 
-class NoAnswer(Exception):
-    """A completion holds no answer; the message says what it holds instead."""
+class BadCompletion(Exception):
+    """The reply is not a chat completion; the message says what it is instead."""
 
 
-def read_completion(reply: Json) -> Json:
-    """The first choice of a chat completion as the mapping that any agent may return.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One choice of a completion. `tool_calls` is as the endpoint sent it, unchecked."""
 
-    A refusal is an answer, and so is a tool call. A model that was cut off before its first word has
-    given none.
+    text: str | None
+    refusal: str | None
+    tool_calls: Json
+    finish_reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatCompletion:
+    """A chat completion with at least one choice.
+
+    `model` and `fingerprint` are empty if the endpoint sent none. `usage` is as the endpoint sent it,
+    unchecked. `source` is the text of the whole reply, and `flags` say what was done to its bytes.
+    """
+
+    choices: tuple[Choice, ...]
+    model: str
+    fingerprint: str
+    usage: Json
+    source: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenCounts:
+    """The tokens of one call. `cached_tokens` are part of the input tokens, and may be cheaper."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+def parse_completion(reply: Json) -> ChatCompletion:
+    """Return the completion in the JSON of a reply.
 
     Raises:
-        NoAnswer: there is no choice, or nothing in it.
+        BadCompletion: the reply has no choice, a choice has no message, or a content is not text.
     """
     choices = reply.get("choices") if isinstance(reply, Mapping) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(reply, Mapping) or not isinstance(choices, list) or not choices:
+        raise BadCompletion("no chat completion: there is no message in 'choices'")
+    return ChatCompletion(
+        choices=tuple(map(_parse_choice, choices)),
+        model=_read_name(reply.get("model")),
+        fingerprint=_read_name(reply.get("system_fingerprint")),
+        usage=reply.get("usage"),
+    )
+
+
+def _parse_choice(choice: Json) -> Choice:
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
-        raise NoAnswer("no chat completion: there is no message in 'choices'")
-    finish_reason = choice.get("finish_reason")
-    text = _first_present(message, ("content", "refusal"))
-    calls = parse_tool_calls(message.get("tool_calls"))
-    if not calls and (text is None or (text == "" and finish_reason in NO_ANSWER_REASONS)):
-        raise NoAnswer(
-            f"no answer: the model stopped without a word (finish_reason {finish_reason!r})"
-        )
-    metadata = {key: reply.get(key) for key in ("model", "system_fingerprint")}
-    metadata["finish_reason"] = finish_reason
-    return {
-        "output": text or "",
-        "tool_calls": calls,
-        "usage": parse_usage(reply.get("usage")) or None,
-        "metadata": {key: value for key, value in metadata.items() if value is not None},
-    }
+        raise BadCompletion("no chat completion: there is no message in 'choices'")
+    calls = message.get("tool_calls")
+    try:
+        text = _read_content(message.get("content"))
+    except BadCompletion:
+        # The call of a tool is a reply, whatever comes with it.
+        if not isinstance(calls, list) or not calls:
+            raise
+        text = None
+    return Choice(
+        text=text,
+        refusal=_text_or_none(message.get("refusal")),
+        tool_calls=calls,
+        finish_reason=_text_or_none(choice.get("finish_reason")),
+    )
+
+
+def _read_content(content: Json) -> str | None:
+    if content is None or isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    # A part without text (an image, a thinking part) makes the content unreadable as a whole: an answer
+    # without it would not be what the model said.
+    texts = [
+        part["text"]
+        for part in parts
+        if isinstance(part, Mapping)
+        and part.get("type") == "text"
+        and isinstance(part.get("text"), str)
+    ]
+    if len(texts) < len(parts):
+        raise BadCompletion("a message whose content is not text")
+    return "".join(texts)
+
+
+def _text_or_none(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_name(value: Json) -> str:
+    return one_line(value, MAX_NAME_LENGTH) if isinstance(value, str) else ""
 
 
 def parse_usage(value: Json) -> Json:
-    """Tokens in and out, by the first name that is there; anything but a mapping stays as it is."""
+    """Return the input and output tokens under evalkit's names; anything but a mapping is unchanged."""
     if not isinstance(value, Mapping):
         return value
     tokens = {
@@ -63,18 +136,46 @@ def _first_present(value: Mapping[str, Json], keys: tuple[str, ...]) -> Json:
     return next((value[key] for key in keys if value.get(key) is not None), None)
 
 
+def count_tokens(usage: Json) -> TokenCounts:
+    """Return the tokens of a usage; a count that is missing or not plausible is 0."""
+    usage = usage if isinstance(usage, Mapping) else {}
+    tokens = {**parse_usage(usage)}
+    details = usage.get("prompt_tokens_details")
+    if isinstance(details, Mapping):
+        tokens["cached_tokens"] = details.get("cached_tokens")
+    return TokenCounts(**{key: count for key, count in tokens.items() if _is_token_count(count)})
+
+
+def _is_token_count(value: Json) -> bool:
+    return type(value) is int and 0 <= value < MAX_TOKEN_COUNT  # `type`, because True is an int
+
+
 def parse_tool_calls(value: Json) -> Json:
-    """Calls spelled `{"function": {"name", "arguments"}}`, with arguments as text, made plain."""
+    """Return calls of the form `{"function": {"name", "arguments"}}` as evalkit's own tool calls."""
     return [_parse_tool_call(call) for call in value] if isinstance(value, list) else value
 
 
 def _parse_tool_call(call: Json) -> Json:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping):
+    function = _get_function(call)
+    if function is None:
         return call
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        # The model wrote them: what is no JSON is kept as it stands.
+        # The model wrote the arguments: text that is not JSON is kept as it is.
         with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
     return {"name": function.get("name"), "arguments": arguments}
+
+
+def iter_tool_arguments(tool_calls: Json, name: str) -> Iterator[str]:
+    """Yield the arguments of each call of one tool, as the text that the model wrote."""
+    for call in tool_calls if isinstance(tool_calls, list) else ():
+        function = _get_function(call)
+        if function is not None and function.get("name") == name:
+            arguments = function.get("arguments")
+            yield arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _get_function(call: Json) -> Mapping[str, Json] | None:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return function if isinstance(function, Mapping) else None

@@ -1,4 +1,4 @@
-"""One trial of one case, of one turn or many, held with an agent: a case in, a single Output out."""
+"""Run one trial of one case, with one turn or many, and return a single Output."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from evalkit.core.trial import Output, Request
 async def converse(
     agent: Agent, case: Case, *, trial: int, timeout_s: float, seed: int = 0
 ) -> Output:
-    """Ask the agent at every user turn that no scripted assistant turn answers.
+    """Call the agent for every user turn that no scripted assistant turn answers.
 
-    Later calls see the agent's earlier replies. An error ends the conversation and is that of the
-    whole; what came before it still counts in latency, usage, cost and tool calls. `timeout_s` is
-    each call's own.
+    Later calls get the agent's earlier replies. An error ends the conversation and becomes the error of
+    the whole output; earlier calls still count in latency, usage, cost and tool calls. `timeout_s`
+    applies to each call.
     """
-    turns = list_turns(case)
     outputs: list[Output] = []
-    said: list[Turn] = []
-    to_answer = set(find_agent_turns(case))
-    for index, turn in enumerate(turns):
-        said.append(turn)
-        if index not in to_answer:
+    messages: list[Turn] = []
+    agent_turns = find_agent_turns(case)
+    for index, turn in enumerate(list_turns(case)):
+        messages.append(turn)
+        if index not in agent_turns:
             continue
         request = Request(
             case_id=case.id,
             trial=trial,
             text=turn.content,
-            messages=tuple(said),
+            messages=tuple(messages),
             metadata=case.metadata,
             timeout_s=timeout_s,
             seed=seed,
             is_conversation=not isinstance(case.input, str),
         )
         outputs.append(await agent.answer(request))
+        # Without an answer the next user turn makes no sense.
         if outputs[-1].error is not None:
             break
-        said.append(Turn(role="assistant", content=outputs[-1].text))
+        messages.append(Turn(role="assistant", content=outputs[-1].text))
     return join_outputs(outputs)
 
 
 def list_turns(case: Case) -> tuple[Turn, ...]:
-    """The turns of a case's input; plain text is one turn of the user's."""
+    """Return the turns of a case's input; plain text is one user turn."""
     if isinstance(case.input, str):
         return (Turn(role="user", content=case.input),)
     return case.input
 
 
 def find_agent_turns(case: Case) -> tuple[int, ...]:
-    """The indexes of the turns that the agent is asked to answer."""
+    """Return the indexes of the turns that the agent answers."""
     turns = list_turns(case)
     followers = [*(turn.role for turn in turns[1:]), None]
     return tuple(
@@ -65,7 +65,7 @@ def find_agent_turns(case: Case) -> tuple[int, ...]:
 
 
 def join_outputs(outputs: Sequence[Output]) -> Output:
-    """Add up the outputs of one conversation; its answer and its error are the last one's."""
+    """Return the sum of the outputs of one conversation, with the answer and error of the last one."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last
@@ -75,21 +75,21 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
     return replace(
         last,
         tool_calls=tuple(call for output in outputs for call in output.tool_calls),
-        usage=_add_usages(usages) if usages else None,
+        usage=Usage(
+            input_tokens=sum(usage.input_tokens for usage in usages),
+            output_tokens=sum(usage.output_tokens for usage in usages),
+        )
+        if usages
+        else None,
         cost_usd=sum(costs) if costs else None,
         latency_s=sum(output.latency_s for output in outputs),
         replies=tuple(output.text for output in outputs if output.error is None),
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
         spans=tuple(
             replace(span, start_s=start_s + span.start_s)
-            for output, start_s in zip(outputs, starts, strict=False)
+            for output, start_s in zip(
+                outputs, starts, strict=False
+            )  # starts has one more, the end
             for span in output.spans
         ),
-    )
-
-
-def _add_usages(usages: Sequence[Usage]) -> Usage:
-    return Usage(
-        input_tokens=sum(usage.input_tokens for usage in usages),
-        output_tokens=sum(usage.output_tokens for usage in usages),
     )

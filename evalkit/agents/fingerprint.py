@@ -1,53 +1,44 @@
-"""An agent's own files as one digest, by which a changed agent is told from the same one."""
+"""Compute the digest of an agent's own files, which changes when the agent changes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from evalkit.agents.placeholders import iter_texts
 from evalkit.core.eval_set import AgentSpec
-from evalkit.core.literals import Json
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 
 MAX_FILE_NAME_LENGTH = 1000
-"""Characters; what is longer is an argument of a command, not the name of a file."""
+"""In characters; a longer text is an argument of a command, not the name of a file."""
 
 
-def digest_sources(spec: AgentSpec, surroundings: RunEnvironment) -> str:
-    """Digest the agent's files, as far as they are at hand.
+def digest_sources(spec: AgentSpec, environment: RunEnvironment) -> str:
+    """Return a digest of the agent's files that can be found.
 
-    Of a Python entrypoint these are the Python files in its folder, of a command the files it names.
-    What is imported from further away is not covered.
+    For a Python entrypoint these are the Python files in its folder, for a command the files that it
+    names. Files imported from elsewhere are not covered.
     """
-    folders = (surroundings.set_folder, surroundings.root)
-    named = [name for word in _iter_strings(spec.args) if (name := _file_name(spec.kind, word))]
+    folders = (environment.set_folder, environment.root)
+    named = [name for word in iter_texts(spec.args) if (name := _file_name(spec.kind, word))]
     files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":
-        files = {beside for path in files for beside in path.parent.glob("*.py")}
+        # The entrypoint may import any file next to it; which ones is only known at run time.
+        files = {file for path in files for file in path.parent.glob("*.py")}
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)])
-
-
-def _iter_strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _iter_strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _iter_strings(item)
 
 
 def _file_name(kind: str, word: str) -> str:
     if kind == "python":
-        place = word.partition(":")[0]
-        word = place if place.endswith(".py") else f"{place.replace('.', '/')}.py"
+        module = word.partition(":")[0]
+        word = module if module.endswith(".py") else f"{module.replace('.', '/')}.py"
     return word if 0 < len(word) < MAX_FILE_NAME_LENGTH and "\0" not in word else ""
 
 
 def _find_file(name: str, folders: Iterable[Path]) -> Path | None:
     paths = (folder / name for folder in folders)
-    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - never raises
+    # Path.is_file raises for some names that are words of a command, os.path.isfile never does.
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113

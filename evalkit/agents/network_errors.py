@@ -1,20 +1,21 @@
-"""What goes wrong between here and a server, turned into the errors of an agent."""
+"""Turn failures of the network and of HTTP servers into the errors of an agent."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from evalkit.agents.wrappers import parse_retry_after
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
 from evalkit.core.safe_text import head
 from evalkit.core.trial import AgentError
@@ -22,24 +23,25 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
+# Not 501: a method that is not implemented will not be.
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
 def timeout_error(timeout_s: float, server: str) -> AgentError:
-    """The error of a call that was not answered, to the last byte, before its deadline."""
+    """Return the error of a call without a whole reply before its deadline."""
     return AgentError(
         kind="timeout", message=f"no whole reply from {server} within {timeout_s:g} s."
     )
 
 
 def too_large_error(server: str) -> AgentError:
-    """The error of a reply that goes over the cap."""
+    """Return the error of a reply that is over the size limit."""
     message = f"the reply of {server} went over {MAX_REPLY_BYTES:,} bytes; the rest was not read."
     return AgentError(kind="output_too_large", message=message)
 
 
 def status_error(status: int, retry_after: str | None, server: str, body: str) -> AgentError:
-    """The error of a reply whose status is not one of success."""
+    """Return the error of a reply with a status other than 2xx."""
     return AgentError(
         kind="rate_limited" if status == 429 else "http_status",
         message=f"{server} answered HTTP {status}.",
@@ -50,32 +52,30 @@ def status_error(status: int, retry_after: str | None, server: str, body: str) -
 
 
 def connection_error(error: BaseException, server: str) -> AgentError | None:
-    """The error that an exception of an HTTP client stands for; None if it is no trouble of the network.
+    """Return the error for an exception of an HTTP client; None if it is not a failure of the network.
 
-    Clients wrap each other's exceptions, sometimes under a wrong name (httpx-aiohttp calls every
-    lost connection a timeout), so that the causes count as well.
+    The causes of the exception count as well, because clients wrap each other's exceptions, sometimes
+    under a wrong name (httpx-aiohttp calls every lost connection a timeout).
     """
     chain = tuple(iter_causes(error))
     kind = next(filter(None, map(_classify_error, chain)), None)
     if kind is None:
         return None
-    what = {
+    failure = {
         "tls": f"no secure connection to {server}",
         "connect": f"no connection to {server}",
         "connection_lost": f"the connection to {server} was lost",
-        "bad_reply": f"what {server} sent is no valid HTTP",
-        "bad_request": f"{server} cannot be asked at this URL",
+        "bad_reply": f"the reply of {server} is not valid HTTP",
+        "bad_request": f"{server} cannot be called at this URL",
     }[kind]
     reason = next(filter(None, map(_describe_reason, chain)), type(error).__name__)
     return AgentError(
-        kind=kind,
-        message=f"{what}: {reason}.",
-        retryable=kind in ("connect", "connection_lost"),
+        kind=kind, message=f"{failure}: {reason}.", retryable=kind in ("connect", "connection_lost")
     )
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what led to it, the nearest first."""
+    """Yield an exception, then its cause, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -97,9 +97,10 @@ def _classify_error(error: BaseException) -> str | None:
             return "bad_reply"
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return "bad_reply"
+        # The order matters: all classes above are subclasses of ClientError.
         case aiohttp.ClientError():
             return "connection_lost"
-    # httpx undoes compression itself; it goes by two module names.
+    # httpx decompresses replies itself. The name is compared because it has two module names.
     return "bad_reply" if type(error).__name__ == "DecodingError" else None
 
 
@@ -112,11 +113,11 @@ def _describe_reason(error: BaseException) -> str | None:
         case socket.gaierror():
             return error.strerror
         case aiohttp.ConnectionTimeoutError():
-            return f"nothing within {CONNECT_TIMEOUT_S:g} s"
+            return f"no answer within {CONNECT_TIMEOUT_S:g} s"
         case aiohttp.ServerDisconnectedError():
-            return "the server hung up without a reply"
+            return "the server closed the connection without a reply"
         case aiohttp.ClientPayloadError():
-            return "the reply cannot be read to its end"
+            return "the reply ends too early"
         case aiohttp.ClientResponseError():
             return error.message.partition("\n")[0].rstrip(":. ")
         case OSError() if not isinstance(error, aiohttp.ClientError) and error.errno:
@@ -124,10 +125,31 @@ def _describe_reason(error: BaseException) -> str | None:
     return None
 
 
-def get_host(url: str) -> str:
-    """Host and port of what may be a URL, without user and password, for messages.
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Read an HTTP Retry-After (RFC 9110, 10.2.3), seconds or a date, as seconds from `now`.
 
-    >>> host_of("https://ann:s3cret@example.org:8443/ask")
+    Return 0 for a date in the past, and None for anything else.
+
+    >>> parse_retry_after("30", datetime(2026, 1, 1, tzinfo=UTC))
+    30.0
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
+    try:
+        date = parsedate_to_datetime(text)
+        # A date with an unknown zone (-0000) has no tzinfo; HTTP dates are always UTC.
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max((date - now).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def get_host(url: str) -> str:
+    """Return host and port of a text that may be a URL, without user and password, for messages.
+
+    >>> get_host("https://ann:s3cret@example.org:8443/ask")
     'example.org:8443'
     """
     rest = url.partition("://")[2] or url
@@ -135,10 +157,10 @@ def get_host(url: str) -> str:
 
 
 def split_url(url: str) -> SplitResult | None:
-    """The parts of an HTTP address that a client can ask; None if it is none."""
+    """Return the parts of an HTTP URL that a client can call; None if it is not one."""
     try:
         parts = urlsplit(url)
-        # Clients fail on a host that has no form for DNS, each with an exception of its own.
+        # Clients fail on a host that DNS cannot encode, each with an exception of its own.
         host = (parts.hostname or "").encode("idna")
         is_good = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
@@ -147,7 +169,7 @@ def split_url(url: str) -> SplitResult | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -155,9 +177,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def choose_proxy(url: SplitResult, environ: Mapping[str, str]) -> str | None:
-    """The proxy that the usual variables name for a URL; none for this machine itself."""
+    """Return the proxy that the usual variables name for a URL; None for this machine itself."""
     host = url.hostname or ""
     exempt = _get_variable(environ, "no_proxy").replace(" ", "").split(",")
+    # The rules of curl: `*` exempts every host, `example.org` and `.example.org` its subdomains too.
     if is_loopback(host) or any(
         entry == "*" or f".{host}".endswith(f".{entry.lstrip('.')}") for entry in exempt if entry
     ):

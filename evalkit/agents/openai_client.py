@@ -1,12 +1,14 @@
-"""A chat endpoint reached through the openai client: bodies in, bytes out, trouble as an error of its kind."""
+"""Call a chat endpoint through the openai client: messages in, a ChatCompletion or an error out."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from evalkit.agents.completion import BadCompletion, ChatCompletion, parse_completion
+from evalkit.agents.error_body import find_error, find_error_status
 from evalkit.agents.network_errors import (
     CONNECT_TIMEOUT_S,
     connection_error,
@@ -18,6 +20,7 @@ from evalkit.agents.network_errors import (
     timeout_error,
     too_large_error,
 )
+from evalkit.agents.reply import bad_reply_error
 from evalkit.agents.reply_text import (
     NotJson,
     ReplyTooLarge,
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 PLACEHOLDER_KEY = "none"
-"""What the client sends, since it must send something, to a server on this machine."""
+"""The key for a server on this machine; the client must send one."""
 
 MISSING_TRANSPORT_MESSAGE = (
     "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
@@ -45,10 +48,10 @@ MISSING_TRANSPORT_MESSAGE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """Where a model is, and the key to it.
+    """The address of a model, and the key for it.
 
-    `key_name` is the environment variable that holds the key; it has to be there if it `is_named`, or
-    the endpoint is not on this machine.
+    `key_variable` is the environment variable that holds the key. It must be set if the eval set names
+    it (`is_key_named`), or if the endpoint is not on this machine.
     """
 
     url: str
@@ -60,12 +63,12 @@ class Endpoint:
     def resolve(
         cls, base_url: str | None, api_key_env: str | None, environ: Mapping[str, str]
     ) -> Endpoint:
-        """The endpoint that a set names, or the usual one."""
-        key_name = api_key_env or DEFAULT_KEY_VARIABLE
+        """Return the endpoint that an eval set names, or the default one."""
+        variable = api_key_env or DEFAULT_KEY_VARIABLE
         return cls(
             url=base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL,
-            key_variable=key_name,
-            key=environ.get(key_name, ""),
+            key_variable=variable,
+            key=environ.get(variable, ""),
             is_key_named=bool(api_key_env),
         )
 
@@ -76,19 +79,19 @@ class Endpoint:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine."""
+        """Whether the endpoint is on this machine."""
         url = split_url(self.url)
         return url is not None and is_loopback(url.hostname)
 
     def find_problems(self) -> Iterator[str]:
-        """A message for what would keep anybody from being asked."""
+        """Yield a message for everything that would prevent a call."""
         url = split_url(self.url)
         if url is None or not url.netloc.isascii():
-            yield "'base_url' is no HTTP address. Write base_url: https://host/v1"
+            yield "'base_url' is not an HTTP URL. Write base_url: https://host/v1"
         elif "@" in url.netloc:
             yield (
-                "'base_url' may not hold a user or a password: it is stored with the set. Name the "
-                "variable that holds the key with 'api_key_env', or add a header by ${NAME}."
+                "'base_url' may not hold a user or a password, because it is stored with the run. Give "
+                "the key's variable as 'api_key_env', or add a header with ${NAME}."
             )
         elif not self.key and (self.is_key_named or not self.is_local):
             yield (
@@ -97,8 +100,21 @@ class Endpoint:
             )
 
 
+def find_body_problems(
+    model: str, extra: Mapping[str, Json], reserved: Sequence[str]
+) -> Iterator[str]:
+    """Yield a message for an empty model, and for each key that `extra` may not have."""
+    if not model:
+        yield "'model' is empty. Give the model's name."
+    arguments = ("model", "temperature", "seed", "max_tokens")
+    for key in extra:
+        if key in reserved:
+            place = "as an argument of its own" if key in arguments else "by evalkit"
+            yield f"'extra' may not hold {key!r}: it is set {place}."
+
+
 class HttpStatusError(Exception):
-    """A reply whose status is not one of success."""
+    """A reply with a status other than 2xx."""
 
     def __init__(self, status: int, retry_after: str | None, body: bytes) -> None:
         super().__init__(f"HTTP {status}")
@@ -108,7 +124,7 @@ class HttpStatusError(Exception):
 
 
 class ChatRequestError(Exception):
-    """No reply of success could be had; `status` and `body` are those of the one that came, if one did."""
+    """A call that got no completion; `status` and `body` are those of the reply, if there was one."""
 
     def __init__(self, error: AgentError, status: int = 0, body: Json = None) -> None:
         super().__init__(error.message)
@@ -117,73 +133,86 @@ class ChatRequestError(Exception):
         self.body = body
 
 
-class _HttpResponse(Protocol):
-    status_code: int
-    headers: Mapping[str, str]
+class BadReplyError(ChatRequestError):
+    """A reply with status 2xx that is not a completion.
 
-    @property
-    def is_success(self) -> bool: ...
-
-    def aiter_bytes(self) -> AsyncIterator[bytes]: ...
+    `status` is the one inside the error object that some gateways send instead, or 0.
+    """
 
 
-async def _raise_for_status(response: _HttpResponse) -> None:
-    # Left to itself the client reads the body of an error without a cap, and with httpx 0.28 leaves the
-    # connection open when the deadline cuts that short. A hook that raises closes it.
+async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
+    # The client itself would read the body of an error without a limit and, with httpx 0.28, leave the
+    # connection open when the deadline ends the read. An exception from a hook closes it.
     if not response.is_success:
         body = await read_capped(response.aiter_bytes())
         raise HttpStatusError(response.status_code, response.headers.get("retry-after"), body)
 
 
 class ChatClient:
-    """One client for a whole run; it asks once for every post, and follows no redirect.
+    """Calls one model, with one client for the whole run; never retries and follows no redirect.
 
-    `secrets` are blanked out of what comes back.
+    `secrets` are removed from replies.
     """
 
     def __init__(
         self, client: AsyncOpenAI, endpoint: Endpoint, model: str, secrets: Sequence[str]
     ) -> None:
+        self.server = endpoint.server
+        self.key_variable = endpoint.key_variable
         self._client = client
-        self._endpoint = endpoint
         self._model = model
         self._secrets = [secret for secret in (endpoint.key, *secrets) if secret]
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._client.close()
 
-    async def post(
+    async def complete(
         self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
-    ) -> tuple[bytes, tuple[str, ...]]:
-        """Ask for a completion; gives the reply's bytes and the flags of what was done to them.
+    ) -> ChatCompletion:
+        """Request a completion once; `body` is added to model and messages.
 
         Raises:
-            Trouble: none came, to its last byte, before the deadline.
+            ChatRequestError: there was no whole reply before the deadline, or it has an error status.
+            BadReplyError: the reply is not a completion.
         """
-        server = self._endpoint.server
+        received, redacted = redact(await self._post(messages, body, timeout_s), self._secrets)
+        text, decoded = decode_text(received)
+        reply: Json = None
+        try:
+            reply = read_json(text)
+            completion = parse_completion(reply)
+        except (NotJson, BadCompletion) as wrong:
+            what = "an error in place of a completion" if find_error(reply) else wrong
+            error = bad_reply_error(f"{self.server} sent {what}.", text)
+            raise BadReplyError(error, find_error_status(reply), reply) from None
+        return replace(completion, source=text, flags=(*redacted, *decoded))
+
+    async def _post(
+        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
+    ) -> bytes:
+        """Return the bytes of a reply with status 2xx; raise ChatRequestError for any other."""
         try:
             async with asyncio.timeout(timeout_s):
-                received = await self._send(messages, body)
+                return await self._send(messages, body)
         except TimeoutError:
-            raise ChatRequestError(timeout_error(timeout_s, server)) from None
+            raise ChatRequestError(timeout_error(timeout_s, self.server)) from None
         except UnicodeEncodeError:
             message = (
                 "the conversation holds half a character (a lone surrogate), which UTF-8 cannot."
             )
             raise ChatRequestError(AgentError(kind="bad_request", message=message)) from None
-        except Exception as trouble:
-            # Which of the exceptions of openai, httpx, httpx2 and aiohttp comes through depends on
-            # the client's version and on how far the reply had come.
-            raise self._to_chat_error(trouble) from trouble
-        return redact(received, self._secrets)
+        except Exception as failure:
+            # It may be an exception of openai, httpx, httpx2 or aiohttp, depending on the client's
+            # version and on how much of the reply had arrived.
+            raise self._to_chat_error(failure) from failure
 
     async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
         import openai  # noqa: PLC0415 - loaded by `connect`
 
-        # The body as it came: the client takes HTML for text, checks no types, and lets
-        # JSONDecodeError through. What goes in as `extra_body` it leaves alone; messages it would walk
-        # through, which takes as long as all the rest of a call.
+        # The raw body, because the client returns HTML as text, checks no types, and raises
+        # JSONDecodeError. Messages go into `extra_body`, because the client would walk through
+        # `messages`, which takes as long as the rest of a call.
         async with self._client.chat.completions.with_streaming_response.create(
             model=self._model,
             messages=(),
@@ -192,45 +221,38 @@ class ChatClient:
         ) as response:
             return await read_capped(response.iter_bytes())
 
-    def _to_chat_error(self, trouble: Exception) -> Exception:
-        """The trouble by its right name; an exception that is none of the network's stays what it is."""
-        for cause in iter_causes(trouble):
+    def _to_chat_error(self, failure: Exception) -> Exception:
+        """Return the ChatRequestError for a failure; return the exception itself if it is a bug."""
+        for cause in iter_causes(failure):
             match cause:
                 case HttpStatusError():
                     return self._to_status_error(cause)
                 case ReplyTooLarge():
-                    return ChatRequestError(too_large_error(self._endpoint.server))
-        error = connection_error(trouble, self._endpoint.server)
-        return ChatRequestError(error) if error is not None else trouble
+                    return ChatRequestError(too_large_error(self.server))
+        error = connection_error(failure, self.server)
+        return ChatRequestError(error) if error is not None else failure
 
-    def _to_status_error(self, refused: HttpStatusError) -> ChatRequestError:
-        status, server = refused.status, self._endpoint.server
-        body, _ = redact(refused.body, self._secrets)
-        text = decode_text(body)[0]
-        error = status_error(status, refused.retry_after, server, text)
+    def _to_status_error(self, reply: HttpStatusError) -> ChatRequestError:
+        status, server = reply.status, self.server
+        text, _ = decode_text(redact(reply.body, self._secrets)[0])
+        error = status_error(status, reply.retry_after, server, text)
         if 300 <= status < 400:
-            message = f"{server} redirects. Write the final address as 'base_url'."
+            message = f"{server} redirects. Write the final URL as 'base_url'."
             error = replace(error, kind="redirect", message=message)
         elif status in (401, 403):
-            message = f"{server} refused the key in {self._endpoint.key_variable} (HTTP {status})."
+            message = f"{server} refused the key in {self.key_variable} (HTTP {status})."
             error = replace(error, kind="auth", message=message)
         elif status == 404:
             message = f"{server} knows no model {self._model!r} or no such path."
             error = replace(error, kind="not_found", message=message)
         try:
-            said = read_json(text)
+            body = read_json(text)
         except NotJson:
             return ChatRequestError(error, status, text)
-        # An empty account is told by the status of too many requests, but waiting does not fill it.
-        if find_error(said).get("code") == "insufficient_quota":
+        # An account without credit gets the status of too many requests, but waiting does not help.
+        if find_error(body).get("code") == "insufficient_quota":
             error = replace(error, retryable=False)
-        return ChatRequestError(error, status, said)
-
-
-def find_error(body: Json) -> Mapping[str, Any]:
-    """What the usual place in a reply says of an error; empty when it says nothing."""
-    error = body.get("error") if isinstance(body, Mapping) else None
-    return error if isinstance(error, Mapping) else {}
+        return ChatRequestError(error, status, body)
 
 
 def connect(  # noqa: PLR0913 - each is a header of every request
@@ -242,27 +264,27 @@ def connect(  # noqa: PLR0913 - each is a header of every request
     organization: str | None = None,
     project: str | None = None,
 ) -> ChatClient:
-    """Load the client, which takes a second and may be done in a thread, and get one ready.
+    """Load the openai client, which takes a second and may be done in a thread, and create one.
 
     Raises:
-        RuntimeError: it was installed without its aiohttp transport.
+        RuntimeError: the client was installed without its aiohttp transport.
     """
     import openai  # noqa: PLC0415 - takes a second, which checking a set does not need
 
-    # A quarter to a third less CPU per call than the default transport at 20 calls in flight, and less
-    # than half of it at 200, where the default one's pool is quadratic.
+    # This transport takes a quarter to a third less CPU per call than the default one with 20 calls in
+    # flight, and less than half with 200, where the default one's pool is quadratic.
     transport = openai.DefaultAioHttpClient(
         follow_redirects=False, event_hooks={"response": [_raise_for_status]}
     )
     client = openai.AsyncOpenAI(
         api_key=endpoint.key or PLACEHOLDER_KEY,
         base_url=endpoint.url,
-        max_retries=0,  # evalkit retries, within its own budget
+        max_retries=0,  # evalkit itself retries, within its own budget
         http_client=transport,
         default_headers=headers,
         organization=organization,
         project=project,
     )
-    # The client imports half of itself when a resource is first touched: not in the first call.
+    # The client imports half of itself when a resource is first used: do that now, not in a call.
     _ = client.chat.completions
     return ChatClient(client, endpoint, model, secrets)

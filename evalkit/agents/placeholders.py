@@ -1,6 +1,6 @@
-"""Text with placeholders, `{input}` or `{metadata.user.name}`, filled in with what an agent is asked.
+"""Fill placeholders such as `{input}` or `{metadata.user.name}` with the values of a request.
 
-What is put in is data: it is never read for placeholders again.
+Values are data: a placeholder inside a value is never filled.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,35 +21,35 @@ from evalkit.core.trial import Request
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 PLACEHOLDERS = ("input", "messages", "metadata", "case.id", "trial", "seed")
-"""What every request has; `metadata.NAME`, to any depth, is what a case gives."""
+"""The placeholders that every request has; `metadata.NAME`, to any depth, comes from the case."""
 
 SHOWN_CASES = 5
 SHOWN_WIDTH = 60
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be read; the message says why and what to write instead."""
+    """A template that is not valid; the message says why and what to write instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
-    """A text in pieces: literal text, and between two pieces of it the name of a placeholder."""
+    """A parsed text: pieces of literal text, with the name of a placeholder between each two."""
 
     literals: tuple[str, ...]
     placeholders: tuple[str, ...]
 
     @property
     def sole_placeholder(self) -> str | None:
-        """The name of the placeholder that is the whole text, if one is."""
+        """The name of the placeholder that is the whole text, or None."""
         return self.placeholders[0] if self.literals == ("", "") else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # a body's texts are parsed again for every request
 def parse_template(text: str) -> Template:
-    """Read a text with placeholders; `{{` and `}}` are literal braces.
+    """Parse a text with placeholders; `{{` and `}}` are literal braces.
 
     Raises:
-        BadTemplate: a brace that stands alone, or a placeholder there is none of.
+        BadTemplate: the text has a single brace, or an unknown placeholder.
     """
     literals, names = [""], []
     position = 0
@@ -59,7 +59,7 @@ def parse_template(text: str) -> Template:
         if token[1] is not None:
             names.append(_check_placeholder(token[1]))
             literals.append("")
-        elif len(token[0]) == 2:
+        elif len(token[0]) == 2:  # an escaped brace
             literals[-1] += token[0][0]
         else:
             raise BadTemplate(
@@ -77,7 +77,7 @@ def _check_placeholder(name: str) -> str:
     advice = f"Did you mean '{{{near[0]}}}'?" if near else "Write '{{' for a literal brace."
     known = ", ".join(f"{{{known}}}" for known in (*PLACEHOLDERS, "metadata.NAME"))
     raise BadTemplate(
-        f"unknown placeholder '{{{one_line(name, SHOWN_WIDTH)}}}'. {advice} There are {known}."
+        f"unknown placeholder '{{{one_line(name, SHOWN_WIDTH)}}}'. {advice} Known: {known}."
     )
 
 
@@ -85,7 +85,7 @@ def get_at_path(value: Json, path: str) -> Json:
     """Follow a dotted path through mappings and, by index, lists: `choices.0.message.content`.
 
     Raises:
-        LookupError: there is no such place; its text is the first part of the path that is missing.
+        LookupError: there is no such value; its text is the path up to the first missing part.
     """
     parts = path.split(".")
     for depth, part in enumerate(parts, start=1):
@@ -99,7 +99,7 @@ def get_at_path(value: Json, path: str) -> Json:
 
 
 def resolve_placeholder(name: str, request: Request) -> Json:
-    """The JSON value that a placeholder stands for in one request."""
+    """Return the JSON value of a placeholder in one request."""
     match name:
         case "input":
             return request.text
@@ -111,18 +111,19 @@ def resolve_placeholder(name: str, request: Request) -> Json:
             return request.trial
         case "seed":
             return request.seed
+    # `parse_template` lets only `metadata` and `metadata.NAME` get here.
     return get_at_path({"metadata": request.metadata}, name)
 
 
 def to_messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    """Turns in the spelling that chat models made common."""
+    """Return turns in the format of chat models."""
     return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
 def fill_text(
     template: Template, request: Request, quote: Callable[[str], str] | None = None
 ) -> str:
-    """Fill in text as it is and any other value as JSON, each passed through `quote` if given."""
+    """Return the filled text: text values as they are, others as JSON, each through `quote` if given."""
     filled = [template.literals[0]]
     for name, literal in zip(template.placeholders, template.literals[1:], strict=True):
         value = resolve_placeholder(name, request)
@@ -132,16 +133,36 @@ def fill_text(
 
 
 def fill_value(template: Template, request: Request) -> Json:
-    """Like `fill_text`, but a placeholder that is the whole text keeps its JSON type."""
+    """Return the filled text, or the JSON value of the placeholder that is the whole text."""
     if template.sole_placeholder is not None:
         return resolve_placeholder(template.sole_placeholder, request)
     return fill_text(template, request)
 
 
+def iter_texts(body: Json) -> Iterator[str]:
+    """Yield every text of a body, which may have placeholders; keys are not templates."""
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, Mapping | list | tuple):
+        for value in body.values() if isinstance(body, Mapping) else body:
+            yield from iter_texts(value)
+
+
+def fill_body(body: Json, request: Request) -> Json:
+    """Return a body with every text filled; a text that is one placeholder becomes its JSON value."""
+    if isinstance(body, str):
+        return fill_value(parse_template(body), request)
+    if isinstance(body, Mapping):
+        return {key: fill_body(value, request) for key, value in body.items()}
+    if isinstance(body, list):
+        return [fill_body(value, request) for value in body]
+    return body
+
+
 def find_template_problems(
-    texts: Sequence[str], place: str, spec: AgentSpec, cases: Sequence[Case]
+    texts: Iterable[str], place: str, spec: AgentSpec, cases: Sequence[Case]
 ) -> Iterator[Problem]:
-    """Everything wrong with templates that stand at `place`, or with the cases that are to fill them."""
+    """Yield what is wrong with the templates of an argument, or with the cases that must fill them."""
     names: dict[str, None] = {}
     for text in texts:
         try:
@@ -156,8 +177,8 @@ def find_template_problems(
             shown = ", ".join(repr(case.id) for case in lacking[:SHOWN_CASES])
             more = f" and {len(lacking) - SHOWN_CASES} more" if len(lacking) > SHOWN_CASES else ""
             yield Problem(
-                message=f"{spec.kind}: {place} asks for '{{{name}}}', which is missing in case "
-                f"{shown}{more}. Give it there, or take the placeholder out.",
+                message=f"{spec.kind}: {place} needs '{{{name}}}', which is missing in case "
+                f"{shown}{more}. Add it there, or remove the placeholder.",
                 where=spec.where,
             )
 

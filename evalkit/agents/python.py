@@ -1,14 +1,13 @@
-"""An agent that is Python code: a function of the user's, called in worker processes."""
+"""The agent kind `python`: a function of the user's, called in worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from evalkit.agents.arguments import read_arguments
+from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.reply import to_output
-from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
@@ -22,11 +21,11 @@ from evalkit.worker.pool import TargetSpec, WorkerPool, open_pool
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PythonArguments:
-    """What stands under `python:`; text in its place is `entrypoint`.
+    """The arguments under `python:`; text in their place is `entrypoint`.
 
-    `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. It
-    may be an async function, an object with `__call__` or a class of such objects. More than one
-    process pays only for code that computes for long itself: calls that wait need no process each.
+    `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. The
+    function may be an async function, an object with `__call__` or a class of such objects. More than
+    one of the `processes` helps only for code that computes itself: calls that wait share a process.
     """
 
     entrypoint: str
@@ -34,63 +33,61 @@ class PythonArguments:
 
 
 class PythonAgent:
-    """The function, in its worker processes."""
+    """Calls the function in its worker processes."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
     async def answer(self, request: Request) -> Output:
-        """Call the function once; what it raises, or does to its process, is the output's error."""
+        """Call the function once; what it raises, or does to its process, becomes the output's error."""
         reply = await self._pool.call(to_payload(request), request.timeout_s)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
             output = to_output(reply.value, reply.duration_s)
+        # After a failure too: the spans show how far the call got.
         return add_worker_spans(output, reply.span_payload)
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:  # noqa: ARG001 - every case suits a function
-    """Find wrong arguments and a file that is not there; nothing is imported to see."""
-    messages = find_name_problems(spec.env, surroundings.environ)
-    problems = [Problem(message=message, where=spec.where) for message in messages]
-    try:
-        arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
-    except InvalidInput as invalid:
-        return [*problems, *invalid.problems]
-    message = _find_reference_problem(arguments.entrypoint, surroundings)
+def check(
+    spec: AgentSpec,
+    cases: Sequence[Case],  # noqa: ARG001 - a function accepts every case
+    environment: RunEnvironment,
+) -> Iterator[Problem]:
+    """Yield wrong arguments and a missing file; import nothing."""
+    for message in find_name_problems(spec.env, environment.environ):
+        yield Problem(message=message, where=spec.where)
+    arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
+    message = _find_reference_problem(arguments.entrypoint, environment)
     if message:
-        problems.append(Problem(message=f"python: {message}", where=spec.where))
+        yield to_problem(spec, message)
     if arguments.processes < 1:
-        message = f"python: 'processes' is {arguments.processes}. Give 1 or more."
-        problems.append(Problem(message=message, where=spec.where))
-    return problems
+        yield to_problem(spec, f"'processes' is {arguments.processes}. Give 1 or more.")
 
 
 def entrypoint(spec: AgentSpec) -> str:
-    """The reference as the user wrote it: `support_agent:answer`."""
+    """Return the reference as the user wrote it: `support_agent:answer`."""
     return read_arguments(spec, PythonArguments, shorthand="entrypoint").entrypoint
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: RunEnvironment
+async def open(  # noqa: A001 - a function of AgentKind
+    spec: AgentSpec, environment: RunEnvironment
 ) -> AsyncIterator[PythonAgent]:
-    """Load the function and yield the agent; afterwards nothing that it started is alive.
+    """Load the function and yield the agent; afterwards kill everything it started.
 
     Raises:
-        InvalidInput: what `check` would find, or the function cannot be imported or called.
+        InvalidInput: `check` finds a problem, or the function cannot be imported or called.
     """
-    problems = check(spec, (), surroundings)
-    if problems:
-        raise InvalidInput(problems)
+    raise_problems(check(spec, (), environment))
     arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
     target = TargetSpec(kind="agent", ref=arguments.entrypoint, where=spec.where)
-    async with open_pool(target, surroundings, env=spec.env, processes=arguments.processes) as pool:
+    async with open_pool(target, environment, env=spec.env, processes=arguments.processes) as pool:
         yield PythonAgent(pool)
 
 
-def _find_reference_problem(ref: str, surroundings: RunEnvironment) -> str:
-    """Why a reference cannot lead to a function, as far as can be told without importing."""
+def _find_reference_problem(ref: str, environment: RunEnvironment) -> str:
+    """Return why a reference cannot lead to a function, without an import; empty if it may."""
     place, _, attribute = ref.rpartition(":")
     if not place or not _is_dotted_name(attribute):
         return (
@@ -98,7 +95,7 @@ def _find_reference_problem(ref: str, surroundings: RunEnvironment) -> str:
         )
     if place.endswith(".py"):
         try:
-            read_file(resolve_inside(place, surroundings.set_folder, surroundings.root))
+            read_file(resolve_inside(place, environment.set_folder, environment.root))
         except UnreadableFile as error:
             return f"{place} {error}"
     elif not _is_dotted_name(place):
@@ -111,7 +108,7 @@ def _is_dotted_name(text: str) -> bool:
 
 
 def to_payload(request: Request) -> Json:
-    """A request as the worker reads it."""
+    """Return a request in the form that the worker reads."""
     return {
         "text": request.text,
         "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],

@@ -1,11 +1,11 @@
-"""An agent that already ran: the outputs in a JSONL file, given back as if it were asked now."""
+"""The agent kind `recorded`: returns the outputs in a JSONL file instead of calling an agent."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ from evalkit.agents.conversation import find_agent_turns
 from evalkit.agents.reply import REPLY_KEYS, to_output
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
+from evalkit.core.format import format_count
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
@@ -29,86 +30,74 @@ from evalkit.core.trial import AgentError, Output, Request
 LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
 
 MAX_RECORDING_BYTES = 2**30
-"""More than an eval set may have: a line holds a whole output."""
+"""Larger than the limit of an eval set, because a line holds a whole output."""
 
 MAX_LATENCY_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedArguments:
-    """What stands under `recorded:`; a file name in its place is `file`, from the set's folder."""
+    """The arguments under `recorded:`; a file name in their place is `file`, from the set's folder."""
 
     file: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedOutputs:
-    """What a file holds: by case id and trial, the output and the line it stands in."""
+    """The content of a recording: by case id and trial, the output and its line number."""
 
     path: str
     outputs: Mapping[tuple[str, int], Output]
     lines: Mapping[tuple[str, int], int]
 
 
-def check(spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment) -> list[Problem]:
-    """Find a missing file, every line of it that is wrong, and cases it has no output for."""
-    try:
-        recording = read_recording(spec, surroundings)
-    except InvalidInput as invalid:
-        return list(invalid.problems)
-    problems = [
-        Problem(
-            message=f"{recording.path} has no trial {trial} of case {case.id!r}. Record it, with "
-            f'"case" and "trial" in its line.',
-            where=case.where,
-        )
-        for case in cases
-        for trial in range(surroundings.trials)
-        if (case.id, trial) not in recording.outputs
-    ]
-    return [*problems, *_find_missing_replies(recording, cases)]
-
-
-def _find_missing_replies(recording: RecordedOutputs, cases: Sequence[Case]) -> list[Problem]:
-    """Find lines with another number of replies than their case asks the agent for."""
+def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -> Iterator[Problem]:
+    """Yield a missing file, every wrong line, and cases or turns without an output."""
+    recording = _read_recording(spec, environment)
+    for case in cases:
+        for trial in range(environment.trials):
+            if (case.id, trial) not in recording.outputs:
+                message = f"{recording.path} has no trial {trial} of case {case.id!r}. Record it, "
+                yield Problem(
+                    message=f'{message}with "case" and "trial" in its line.', where=case.where
+                )
     wanted = {case.id: len(find_agent_turns(case)) for case in cases}
-    return [
-        Problem(
-            message=f"case {case_id!r} asks for {wanted[case_id]} replies, here are "
-            f"{len(output.replies) or 1}. Give one for each under 'replies'.",
-            where=Location(path=recording.path, line=recording.lines[case_id, trial]),
-        )
-        for (case_id, trial), output in recording.outputs.items()
-        if output.error is None and wanted.get(case_id, 0) not in (0, len(output.replies) or 1)
-    ]
+    for (case_id, trial), output in recording.outputs.items():
+        replies = len(output.replies) or 1
+        if output.error is None and wanted.get(case_id, 0) not in (0, replies):
+            yield Problem(
+                message=f"case {case_id!r} has {format_count(wanted[case_id], 'turn')} for the agent, "
+                f"but this line has {replies} of 'replies'. Give one for each turn under 'replies'.",
+                where=Location(path=recording.path, line=recording.lines[case_id, trial]),
+            )
 
 
 def entrypoint(spec: AgentSpec) -> str:
-    """The file's name."""
+    """Return the file's name."""
     return read_arguments(spec, RecordedArguments, shorthand="file").file
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of agent has a check, an open and an entrypoint
-    spec: AgentSpec, surroundings: RunEnvironment
+async def open(  # noqa: A001 - a function of AgentKind
+    spec: AgentSpec, environment: RunEnvironment
 ) -> AsyncIterator[RecordedAgent]:
     """Yield the agent with the whole file in memory.
 
     Raises:
-        InvalidInput: everything that is wrong with the file.
+        InvalidInput: the file is missing, or has wrong lines; it lists all of them.
     """
-    yield RecordedAgent(read_recording(spec, surroundings))
+    yield RecordedAgent(_read_recording(spec, environment))
 
 
 class RecordedAgent:
-    """Answers from a recording; the calls of one trial get its replies one after the other."""
+    """Answers from a recording; the calls of one trial get its replies in order."""
 
     def __init__(self, recording: RecordedOutputs) -> None:
         self._recording = recording
         self._calls: Counter[tuple[str, int]] = Counter()
 
     async def answer(self, request: Request) -> Output:
-        """Look the output up; usage, cost, latency and the rest come with the last reply."""
+        """Return the recorded output; usage, cost, latency and the rest come with the last reply."""
         key = (request.case_id, request.trial)
         output = self._recording.outputs.get(key)
         if output is None:
@@ -118,20 +107,21 @@ class RecordedAgent:
             return Output(error=AgentError(kind="not_recorded", message=message))
         call = self._calls[key]
         self._calls[key] += 1
+        # Usage and cost of a recording are those of the whole conversation, so they count once.
         if call < len(output.replies) - 1:
             return Output(text=output.replies[call])
         return replace(output, replies=())
 
 
-def read_recording(spec: AgentSpec, surroundings: RunEnvironment) -> RecordedOutputs:
-    """Read the file a spec names.
+def _read_recording(spec: AgentSpec, environment: RunEnvironment) -> RecordedOutputs:
+    """Read the file that a spec names.
 
     Raises:
-        InvalidInput: it cannot be read, or every line of it that breaks a rule.
+        InvalidInput: the file cannot be read, or has lines that break a rule.
     """
     arguments = read_arguments(spec, RecordedArguments, shorthand="file")
     try:
-        path = resolve_inside(arguments.file, surroundings.set_folder, surroundings.root)
+        path = resolve_inside(arguments.file, environment.set_folder, environment.root)
         data = read_file(path, MAX_RECORDING_BYTES)
     except UnreadableFile as error:
         raise InvalidInput.single(f"recorded: {arguments.file!r} {error}", spec.where) from None
@@ -139,16 +129,17 @@ def read_recording(spec: AgentSpec, surroundings: RunEnvironment) -> RecordedOut
 
 
 def parse_recording(data: bytes, path: str) -> RecordedOutputs:
-    """Read the lines of a recording; one without `trial` is the next trial of its case.
+    """Parse the lines of a recording; a line without `trial` is the next trial of its case.
 
     Raises:
-        InvalidInput: every line that breaks a rule.
+        InvalidInput: lines break a rule; it lists all of them.
     """
     problems: list[Problem] = []
     text = decode_utf8(data, path, problems) or ""
     outputs: dict[tuple[str, int], Output] = {}
     lines: dict[tuple[str, int], int] = {}
     counted: Counter[str] = Counter()
+    # Not splitlines(): JSON text may contain U+2028 and other separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -161,7 +152,7 @@ def parse_recording(data: bytes, path: str) -> RecordedOutputs:
         key = (case_id, counted[case_id] if trial is None else trial)
         counted[case_id] += 1
         if key in lines:
-            message = f"trial {key[1]} of case {case_id!r} stands in line {lines[key]} already."
+            message = f"trial {key[1]} of case {case_id!r} is already in line {lines[key]}."
             problems.append(Problem(message=f"{message} Keep one.", where=where))
         outputs[key] = output
         lines[key] = number
@@ -175,13 +166,13 @@ class _BadLine(Exception):
 
 
 def _read_line(line: str) -> tuple[str, int | None, Output]:
-    """The case, the trial if it is given, and the output."""
+    """Return the case id, the trial if the line has one, and the output."""
     try:
         entry = json.loads(line, object_pairs_hook=_refuse_duplicates)
     except RecursionError:
         raise _BadLine("the line is nested too deeply to be read.") from None
     except ValueError as error:
-        raise _BadLine(f"no JSON: {error}") from None
+        raise _BadLine(f"invalid JSON: {error}") from None
     if not isinstance(entry, dict):
         raise _BadLine(f"a line must be a JSON object, not {line[:60]!r}.")
     for key in entry:
@@ -192,7 +183,9 @@ def _read_line(line: str) -> tuple[str, int | None, Output]:
     case_id, trial = entry.get("case"), entry.get("trial")
     if not isinstance(case_id, str):
         raise _BadLine(f"'case' must be the text of a case's id, not {case_id!r}.")
-    if trial is not None and (type(trial) is not int or trial < 0):
+    if trial is not None and (
+        type(trial) is not int or trial < 0
+    ):  # `type`, because True is an int
         raise _BadLine(f"'trial' must be a whole number from 0, not {trial!r}.")
     return case_id, trial, _read_output(entry)
 
@@ -212,7 +205,7 @@ def _read_output(entry: Mapping[str, Json]) -> Output:
     reply = {key: value for key, value in entry.items() if key in REPLY_KEYS}
     if "error" in entry:
         if not isinstance(entry["error"], str) or reply or "replies" in entry:
-            raise _BadLine("'error' must be text, and stand without an output.")
+            raise _BadLine("'error' must be text, and the line may have no output.")
         error = AgentError(kind="recorded_error", message=entry["error"])
         return Output(error=error, latency_s=float(latency_s))
     replies = _read_replies(entry)
@@ -222,7 +215,7 @@ def _read_output(entry: Mapping[str, Json]) -> Output:
     if output.error is not None:
         raise _BadLine(output.error.message)
     if replies and output.text != replies[-1]:
-        raise _BadLine("'output' must be the last of 'replies', or be left out.")
+        raise _BadLine("'output' must be the last of 'replies', or missing.")
     return replace(output, replies=replies)
 
 

@@ -1,11 +1,11 @@
-"""What an agent is to evalkit, and the kinds of agents there are: a spec in, an agent to ask out."""
+"""The kinds of agents, and how to check, open and describe the agent of an eval set."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
 from evalkit.core.errors import InvalidInput
@@ -21,65 +21,62 @@ AGENTS = {kind: f"evalkit.agents.{kind}" for kind in AGENT_KINDS}
 
 
 class Agent(Protocol):
-    """The system under test, ready to be asked; many calls may be under way at once."""
+    """The system under test, ready for calls; many calls may be in flight at once."""
 
     async def answer(self, request: Request) -> Output:
-        """Ask once. Trouble of the agent is the output's `error`, never an exception."""
+        """Answer one request. A failure of the agent is the output's `error`, never an exception."""
 
 
 class AgentKind(Protocol):
-    """What the module of a kind offers."""
+    """The functions that the module of a kind defines."""
 
     def check(
-        self, spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment
-    ) -> list[Problem]:
-        """Find everything that would keep the agent from being asked about one of the cases."""
+        self, spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
+    ) -> Iterable[Problem]:
+        """Yield everything that would prevent a call with one of the cases; may raise InvalidInput."""
 
     def open(
-        self, spec: AgentSpec, surroundings: RunEnvironment
+        self, spec: AgentSpec, environment: RunEnvironment
     ) -> AbstractAsyncContextManager[Agent]:
-        """Start the agent, and stop it afterwards with all that it started; may raise InvalidInput."""
+        """Start the agent, and later stop it with everything it started; may raise InvalidInput."""
 
     def entrypoint(self, spec: AgentSpec) -> str:
-        """Say in a few words how the agent is reached; holds no secret."""
+        """Describe in a few words how the agent is called, without any secret."""
 
 
 def check_agent(
-    spec: AgentSpec, cases: Sequence[Case], surroundings: RunEnvironment
+    spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
 ) -> list[Problem]:
-    """Find what is wrong with a spec, or with a case for this agent, without asking the agent."""
-    if spec.kind not in AGENTS:
-        return [_unknown_kind(spec)]
-    return _find_kind(spec).check(spec, cases, surroundings)
+    """Return what is wrong with a spec, or with a case for this agent, without calling the agent."""
+    problems: list[Problem] = []
+    try:
+        problems.extend(_find_kind(spec).check(spec, cases, environment))
+    except InvalidInput as invalid:
+        problems += invalid.problems
+    return problems
 
 
-@asynccontextmanager
-async def open_agent(spec: AgentSpec, surroundings: RunEnvironment) -> AsyncIterator[Agent]:
-    """Start the agent for the length of a run.
+def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AbstractAsyncContextManager[Agent]:
+    """Return a context that starts the agent for a run, and stops it afterwards.
 
     Raises:
-        InvalidInput: it cannot be started.
+        InvalidInput: the agent cannot be started.
     """
-    async with _find_kind(spec).open(spec, surroundings) as agent:
-        yield agent
+    return _find_kind(spec).open(spec, environment)
 
 
 def describe_entrypoint(spec: AgentSpec) -> str:
-    """How the agent is reached, for people: `support_agent:answer`.
+    """Return how the agent is called, for people: `support_agent:answer`.
 
     Raises:
-        InvalidInput: the spec is not one that `check_agent` finds no problem in.
+        InvalidInput: `check_agent` would find a problem in the spec.
     """
     return _find_kind(spec).entrypoint(spec)
 
 
 def _find_kind(spec: AgentSpec) -> AgentKind:
     if spec.kind not in AGENTS:
-        raise InvalidInput([_unknown_kind(spec)])
+        near = difflib.get_close_matches(spec.kind, AGENTS, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"Kinds: {', '.join(AGENTS)}."
+        raise InvalidInput.single(f"unknown kind of agent {spec.kind!r}. {advice}", spec.where)
     return cast("AgentKind", importlib.import_module(AGENTS[spec.kind]))
-
-
-def _unknown_kind(spec: AgentSpec) -> Problem:
-    near = difflib.get_close_matches(spec.kind, AGENTS, n=1)
-    advice = f"Did you mean {near[0]!r}?" if near else f"Kinds: {', '.join(AGENTS)}."
-    return Problem(message=f"unknown kind of agent {spec.kind!r}. {advice}", where=spec.where)

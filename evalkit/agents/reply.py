@@ -1,4 +1,4 @@
-"""What an agent answered, whatever its kind, as text or a mapping, turned into an Output."""
+"""Turn the reply of an agent of any kind, which is text or a mapping, into an Output."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 
-from evalkit.core.limits import MAX_REPLY_DEPTH
+from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_DEPTH
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import head
 from evalkit.core.spans import NO_TOOL_CALLS, ToolCall, Usage
 from evalkit.core.trial import AgentError, Output
 
@@ -21,21 +22,24 @@ class _BadReply(Exception):
 
 
 def to_output(value: Json, latency_s: float) -> Output:
-    """Turn an agent's reply into an Output; a reply that breaks a rule becomes its error `bad_reply`.
+    """Return an agent's reply as an Output; a reply that breaks a rule becomes the error `bad_reply`.
 
-    Text is the answer. A mapping gives the answer under `output` (text) or `data` (any JSON) or both,
-    and may add `tool_calls`, `usage`, `cost_usd` and `metadata`; any other key is refused, so that a
-    misspelt one is not scored as an empty answer. Numbers are finite, counts and costs not negative.
+    Text is the answer. A mapping has the answer under `output` (text) or `data` (any JSON) or both, and
+    may have `tool_calls`, `usage`, `cost_usd` and `metadata`. Any other key is an error, so that a
+    misspelled one is not scored as an empty answer. Numbers are finite; counts and costs are not
+    negative.
     """
     if isinstance(value, str):
         return Output(text=value, latency_s=latency_s)
     try:
         return _read_reply(value, latency_s)
-    except _BadReply as broken:
-        return Output(
-            error=AgentError(kind="bad_reply", message=str(broken)),
-            latency_s=latency_s,
-        )
+    except _BadReply as bad:
+        return Output(error=bad_reply_error(str(bad)), latency_s=latency_s)
+
+
+def bad_reply_error(message: str, reply: str = "") -> AgentError:
+    """Return the error of a reply that breaks a rule, with the beginning of the reply as its detail."""
+    return AgentError(kind="bad_reply", message=message, detail=head(reply, MAX_DETAIL_CHARS))
 
 
 def _read_reply(value: Json, latency_s: float) -> Output:
@@ -57,10 +61,10 @@ def _read_reply(value: Json, latency_s: float) -> Output:
     return Output(
         text=_read_text(value, "output"),
         data=value.get("data"),
-        tool_calls=tuple(map(_read_tool_call, _read_list(value, "tool_calls"))),
+        tool_calls=tuple(map(_read_tool_call, _read_part(value, "tool_calls", list, "a list", []))),
         usage=None if usage is None else _read_usage(usage),
         cost_usd=_read_amount(value, "cost_usd"),
-        metadata=_read_mapping(value, "metadata"),
+        metadata=_read_part(value, "metadata", Mapping, "a mapping", {}),
         latency_s=latency_s,
         flags=(NO_TOOL_CALLS,) if value.get("tool_calls") == [] else (),
     )
@@ -92,10 +96,18 @@ def _read_usage(value: Json) -> Usage:
 
 
 def _read_text(value: Mapping[str, Json], key: str) -> str:
-    text = value.get(key, "")
-    if not isinstance(text, str):
-        raise _BadReply(f"`{key}` is {_type_name(text)}, not text.")
+    text: str = _read_part(value, key, str, "text", "")
     return text
+
+
+def _read_part(value: Mapping[str, Json], key: str, type_: type, name: str, default: Json) -> Json:
+    """Return a part of a type; the default if the part is missing, or null and not a text."""
+    part = value.get(key, default)
+    if part is None and type_ is not str:
+        return default
+    if not isinstance(part, type_):
+        raise _BadReply(f"`{key}` is {_type_name(part)}, not {name}.")
+    return part
 
 
 def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
@@ -110,20 +122,6 @@ def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
         raise _BadReply(f"`{key}` is too large.") from None
 
 
-def _read_list(value: Mapping[str, Json], key: str) -> list[Json]:
-    items = value.get(key)
-    if items is not None and not isinstance(items, list):
-        raise _BadReply(f"`{key}` is {_type_name(items)}, not a list.")
-    return items or []
-
-
-def _read_mapping(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    mapping = value.get(key)
-    if mapping is not None and not isinstance(mapping, Mapping):
-        raise _BadReply(f"`{key}` is {_type_name(mapping)}, not a mapping.")
-    return mapping or {}
-
-
 def _refuse_unknown_keys(
     value: Mapping[str, Json], known: tuple[str, ...], place: str, remedy: str = ""
 ) -> None:
@@ -135,7 +133,7 @@ def _refuse_unknown_keys(
 
 
 def _refuse_unstorable(value: Json) -> None:
-    """Walk the value level by level; refuse what strict JSON or a later reader cannot hold."""
+    """Raise _BadReply for values that strict JSON cannot hold, and for too many levels."""
     level: list[Json] = [value]
     for _ in range(MAX_REPLY_DEPTH):
         level = [child for item in level for child in _list_children(item)]
@@ -156,7 +154,7 @@ def _list_children(value: Json) -> Iterable[Json]:
         raise _BadReply(f"the reply holds {value!r}. Give a finite number, or null.")
     if value is None or isinstance(value, str | bool | int | float):
         return ()
-    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot.")
+    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot represent.")
 
 
 def _type_name(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Bytes an agent sent, turned into text or JSON, with a flag for what had to be done to them."""
+"""Decode the bytes of a reply as text or JSON, and report in flags what was changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|[a-z]+[\s>])", re.IGNORECASE)
 
 
 class ReplyTooLarge(Exception):
-    """A reply went over MAX_REPLY_BYTES."""
+    """A reply is larger than MAX_REPLY_BYTES."""
 
 
 class NotJson(Exception):
@@ -24,10 +24,10 @@ class NotJson(Exception):
 
 
 async def read_capped(chunks: AsyncIterator[bytes]) -> bytes:
-    """Collect a body.
+    """Return a body.
 
     Raises:
-        TooLarge: it goes over MAX_REPLY_BYTES; no more is read.
+        ReplyTooLarge: it is larger than MAX_REPLY_BYTES; the rest is not read.
     """
     body = bytearray()
     async for chunk in chunks:
@@ -38,7 +38,7 @@ async def read_capped(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def decode_text(body: bytes, charset: str = "utf-8") -> tuple[str, tuple[str, ...]]:
-    """Decode bytes; those that mean nothing become U+FFFD, which a flag tells."""
+    """Return the text and flags of bytes; replace invalid bytes with U+FFFD and set a flag."""
     try:
         return body.decode(charset), ()
     except LookupError:  # a charset that Python does not know
@@ -48,10 +48,12 @@ def decode_text(body: bytes, charset: str = "utf-8") -> tuple[str, tuple[str, ..
 
 
 def read_json(text: str) -> Json:
-    """Read one JSON value that is the whole text.
+    """Return the JSON value that is the whole text.
+
+    Constants such as `NaN` are accepted here; `to_output` rejects them.
 
     Raises:
-        NotJson: it is something else; `NaN` and the like are found when the reply is looked into.
+        NotJson: the text is something else.
     """
     if not text.strip():
         raise NotJson("nothing where JSON should be")
@@ -61,13 +63,14 @@ def read_json(text: str) -> Json:
         return json.loads(text)
     except RecursionError:
         raise NotJson("JSON that is nested too deeply to be read") from None
-    except ValueError as broken:
-        raise NotJson(f"no JSON: {broken}") from None
+    except ValueError as wrong:
+        raise NotJson(f"invalid JSON: {wrong}") from None
 
 
 def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]:
-    """Blank out secrets that an agent sends back, which a flag tells."""
+    """Replace secrets that a server sends back with `***`, and set a flag."""
     redacted = body
     for secret in secrets:
+        # On bytes, before decoding: a replaced character inside a secret would hide it.
         redacted = redacted.replace(secret.encode(), b"***")
     return redacted, (REDACTED_FLAG,) if redacted != body else ()

@@ -16,7 +16,8 @@ from evalkit.core.trial import Output, Request
 from evalkit.runner.plan import Plan, RunRequest, open_plan
 from evalkit.runner.scheduler import score_output, trial_seed
 from evalkit.worker.agent_target import AgentTarget
-from evalkit.worker.object_loader import LoadFailure, load_object
+from evalkit.worker.object_loader import load_object
+from evalkit.worker.user_code import LoadFailure
 
 
 class _DebuggedAgent:

@@ -1,137 +1,149 @@
-"""What a run allows a judge: patience after trouble, money, and calls lost in a row."""
+"""The limits of a judge in a run: retry time, failed calls in a row, cost, and calls in flight."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from evalkit.core.location import Problem
 
 MAX_CONSECUTIVE_FAILURES = 5
-"""Calls lost one after the other, each with all its attempts, after which a judge is down for good."""
+"""Failed calls in a row, each with all its attempts, after which a judge is down for the run."""
 
 
 class RetryBudget:
-    """The time that a run allows for calls that met trouble.
+    """The time of a run for calls with a failed attempt; a `TimeBudget`.
 
-    Time counts while at least one call is in trouble: from its first failed attempt until it has a reply
-    or is lost. Several calls in trouble at the same time count once. A wait that does not fit into what
-    is left is not begun, and no further attempt outlasts it; first attempts are not affected.
+    Time counts while at least one call has a failed attempt, until that call has a reply or is lost.
+    Several such calls at the same time count once. A wait that does not fit into the rest of the budget
+    is not started, and no further attempt exceeds the rest. First attempts are not limited.
     """
 
-    def __init__(self, deadline_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        deadline_s: float,
+        clock: Callable[[], float],
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._wait = wait
         self._deadline_s = deadline_s
         self._clock = clock
         self._spent_s = 0.0
-        self._calls_in_trouble = 0
+        self._failing_calls = 0
         self._since = 0.0
 
     @property
     def remaining_s(self) -> float:
-        """Seconds that are left."""
-        running_s = self._clock() - self._since if self._calls_in_trouble else 0.0
+        """The seconds that are left."""
+        running_s = self._clock() - self._since if self._failing_calls else 0.0
         return max(0.0, self._deadline_s - self._spent_s - running_s)
+
+    async def wait(self, wait_s: float) -> None:
+        """Wait before the next attempt."""
+        await self._wait(wait_s)
 
     @contextmanager
     def count_time(self) -> Iterator[None]:
-        """Hold this open while one call is in trouble."""
-        if not self._calls_in_trouble:
+        """Count the time while this context of a call with a failed attempt is open."""
+        if not self._failing_calls:
             self._since = self._clock()
-        self._calls_in_trouble += 1
+        self._failing_calls += 1
         try:
             yield
         finally:
-            self._calls_in_trouble -= 1
-            if not self._calls_in_trouble:
+            self._failing_calls -= 1
+            if not self._failing_calls:
                 self._spent_s += self._clock() - self._since
 
 
 class CircuitBreaker:
-    """Tells when a judge will answer no more in this run: `blown` says why, `refused` what to mend."""
+    """Stops all calls of a judge for the rest of the run once it has tripped.
 
-    def __init__(self, most_lost: int = MAX_CONSECUTIVE_FAILURES) -> None:
+    `trip_reason` is empty until then. `problem_to_fix` is set if the user can fix the reason.
+    """
+
+    def __init__(self, max_failures: int = MAX_CONSECUTIVE_FAILURES) -> None:
         self.trip_reason = ""
         self.problem_to_fix: Problem | None = None
-        self._max_failures = most_lost
+        self._max_failures = max_failures
         self._failures = 0
         self._tripped = asyncio.Event()
 
-    def trip(self, reason: str, refused: Problem | None = None) -> None:
-        """Be down for good; the first reason stays."""
+    def trip(self, reason: str, problem_to_fix: Problem | None = None) -> None:
+        """Stop all calls; keep the first reason."""
         if not self.trip_reason:
             self.trip_reason = reason
-            self.problem_to_fix = refused
+            self.problem_to_fix = problem_to_fix
             self._tripped.set()
 
     def record_success(self) -> None:
-        """A call had a reply."""
+        """Record that a call had a reply."""
         self._failures = 0
 
     def record_failure(self, reason: str) -> None:
-        """A call was lost, with all its attempts."""
+        """Record that a call was lost, with all its attempts."""
         self._failures += 1
         if self._failures >= self._max_failures:
-            self.trip(f"{self._failures} calls in a row were lost, the last because {reason}")
+            self.trip(f"{self._failures} calls in a row failed, the last because {reason}")
 
     async def wait(self, wait_s: float) -> None:
-        """Wait, but no longer than until it is blown."""
-        try:
+        """Wait until the time is over or the circuit breaker has tripped."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._tripped.wait()
-        except TimeoutError:
-            return
 
 
 class CostBudget:
-    """What a judge may cost in a run. Calls under way when it is empty are paid all the same."""
+    """The most that a judge may cost in a run. Calls in flight when it is exhausted are still paid."""
 
-    def __init__(self, most_usd: float | None) -> None:
+    def __init__(self, max_usd: float | None) -> None:
         self.spent_usd = 0.0
-        self._max_usd = most_usd
+        self._max_usd = max_usd
 
     def add_cost(self, cost_usd: float | None) -> None:
-        """Count the cost of a call; one of unknown price counts nothing."""
+        """Add the cost of a call; a call without a known price adds nothing."""
         self.spent_usd += cost_usd or 0.0
 
     @property
     def is_limited(self) -> bool:
-        """Whether it can be empty."""
+        """Whether there is a limit."""
         return self._max_usd is not None
 
     @property
     def exhausted_reason(self) -> str:
-        """Why nothing more is to be spent; empty while something may be."""
+        """Why no further call may be made; empty while one may."""
         if self._max_usd is None or self.spent_usd < self._max_usd:
             return ""
         return f"max_cost_usd is {self._max_usd:g} USD, and its calls have cost {self.spent_usd:.4g} USD"
 
 
 class AdaptiveLimit:
-    """Additive increase, multiplicative decrease, once per episode.
+    """The limit of calls in flight: additive increase, multiplicative decrease (as in TCP).
 
-    A rate limit halves the number. Those that come to calls which had been sent before belong to the same
-    episode and change nothing. Each run of as many calls without one as may be under way adds one again,
-    up to the ceiling.
+    A rate limit halves the limit, once per episode: rate limits of calls that were sent before the last
+    change belong to the same episode and change nothing. As many successes in a row as the limit raise
+    it by one, up to the ceiling.
     """
 
     def __init__(self, ceiling: int) -> None:
         self.limit = ceiling
         self._ceiling = ceiling
         self._in_flight = 0
+        # Grows with every rate limit that changes the limit.
         self._episode = 0
         self._since_change = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def has_capacity(self) -> bool:
-        """Whether a call that asks for it now need not wait."""
+        """Whether a call could start now without a wait."""
         return self._in_flight < self.limit and not self._waiting
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
-        """Wait for room, first come, first served; yields the episode in which the call begins."""
+        """Wait for a slot, first come, first served; yield the episode in which the call starts."""
         if self.has_capacity:
             self._in_flight += 1
         else:
@@ -143,14 +155,14 @@ class AdaptiveLimit:
             self._admit_waiting()
 
     def record_rate_limit(self, episode: int) -> None:
-        """A call that began in that episode was told to slow down."""
+        """Record that a call which started in this episode met a rate limit."""
         if episode == self._episode:
             self._episode += 1
             self._since_change = 0
             self.limit = max(1, self.limit // 2)
 
     def record_success(self) -> None:
-        """A call was answered."""
+        """Record that a call was answered."""
         self._since_change += 1
         if self._since_change >= self.limit and self.limit < self._ceiling:
             self._since_change = 0
@@ -164,7 +176,7 @@ class AdaptiveLimit:
             await ticket
         except asyncio.CancelledError:
             if ticket.done() and not ticket.cancelled():
-                # The room it was given goes to the next.
+                # The slot that it got meanwhile goes to the next call.
                 self._in_flight -= 1
                 self._admit_waiting()
             raise

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from evalkit.core.judgement import CriterionVerdict, JudgeExchange, JudgeVote
 from evalkit.core.literals import Json
+from evalkit.judge.completion import Completion
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.prompt import RETRY_PROMPT, Message, build_messages, build_reply_schema
 from evalkit.judge.reply_parser import UnusableReply, parse_verdicts
 
 MAX_REPLIES = 2
 """Replies to one request before the answer is unscored."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Completion:
-    """The result of one call with all its attempts; `error_kind` is set if there was no reply."""
-
-    text: str = ""
-    finish_reason: str = "stop"
-    refusal: str = ""
-    model: str = ""
-    fingerprint: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-    calls: int = 1
-    error_kind: str = ""
-    error: str = ""
 
 
 class ChatModel(Protocol):

@@ -1,33 +1,37 @@
-"""A judge that is a chat model behind any OpenAI-compatible endpoint, asked through the openai client."""
+"""The judge kind `openai`: a chat model at any OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from evalkit.agents.arguments import convert_arguments
-from evalkit.agents.http_message import (
+from evalkit.agents.http_headers import (
     expand_variables,
     find_header_problems,
     find_header_secrets,
     find_unset_variables,
 )
-from evalkit.agents.openai_client import MISSING_TRANSPORT_MESSAGE, ChatClient, Endpoint, connect
+from evalkit.agents.openai_client import (
+    MISSING_TRANSPORT_MESSAGE,
+    ChatClient,
+    Endpoint,
+    connect,
+    find_body_problems,
+)
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.budgets import CircuitBreaker
 from evalkit.judge.chat_vote import ask_judge
 from evalkit.judge.judge import JudgeRequest
-from evalkit.judge.openai_chat import JudgeResources, OpenaiChat
+from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList, load_prices
 from evalkit.judge.request_format import RequestFormat
 
@@ -43,16 +47,16 @@ RESERVED_JUDGE_KEYS = (
     "tools",
     "tool_choice",
 )
-"""What `extra` may not hold: it is said elsewhere, or is what the judge's replies hang on."""
+"""Keys that `extra` may not have: another argument sets them, or the judge's replies depend on them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenaiJudgeArguments:
-    """What stands under `openai:` of a judge; a model's name in its place is `model`.
+    """The arguments under `openai:` of a judge; a model's name in their place is `model`.
 
     `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one.
-    `temperature`, `seed` and `max_tokens` are left out of requests once the endpoint refuses them, and
-    where they are null. `extra` goes into the body of each request as it is.
+    `temperature`, `seed` and `max_tokens` are left out of requests if they are null, and once the
+    endpoint refuses them. `extra` is added to the body of each request.
     """
 
     model: str
@@ -67,25 +71,25 @@ class OpenaiJudgeArguments:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
-        """Where the model is."""
+        """Return the address of the model and the key for it."""
         return Endpoint.resolve(self.base_url, self.api_key_env, environ)
 
     def build_price_list(self, spec: JudgeSpec, environ: Mapping[str, str]) -> PriceList:
-        """What its calls cost."""
+        """Return the prices of its calls."""
         endpoint = self.resolve_endpoint(environ)
         return PriceList(
             model=self.model, url=endpoint.url, is_local=endpoint.is_local, set_prices=spec.prices
         )
 
 
-def check(spec: JudgeSpec, surroundings: RunEnvironment) -> list[str]:
-    """Find wrong arguments, a missing key, and a limit of cost on what has no price."""
+def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:
+    """Return wrong arguments, a missing key, and a limit on the cost of a model without a price."""
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         return wrong
-    environ = surroundings.environ
+    environ = environment.environ
     return [
-        *_find_argument_problems(arguments),
+        *find_body_problems(arguments.model, arguments.extra, RESERVED_JUDGE_KEYS),
         *arguments.resolve_endpoint(environ).find_problems(),
         *find_unset_variables(arguments.headers.values(), environ),
         *find_header_problems(arguments.headers, environ),
@@ -93,38 +97,27 @@ def check(spec: JudgeSpec, surroundings: RunEnvironment) -> list[str]:
     ]
 
 
-def _find_argument_problems(arguments: OpenaiJudgeArguments) -> Iterator[str]:
-    if not arguments.model:
-        yield "'model' is empty. Give the model's name."
-    for key in arguments.extra:
-        if key in RESERVED_JUDGE_KEYS:
-            is_argument = key in ("model", "temperature", "seed", "max_tokens")
-            place = "beside 'extra'" if is_argument else "by evalkit"
-            yield f"'extra' may not hold {key!r}: it is set {place}."
-
-
 def _find_price_problems(
     arguments: OpenaiJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
 ) -> Iterator[str]:
-    if spec.max_cost_usd is None:
-        return
-    if not arguments.build_price_list(spec, environ).is_known:
+    # The prices are only looked up if they are needed: loading them is slow.
+    if spec.max_cost_usd is not None and not arguments.build_price_list(spec, environ).is_known:
         yield (
-            f"max_cost_usd is set, and no price of {arguments.model!r} at "
-            f"{arguments.resolve_endpoint(environ).server} is known. Add prices: {{input: ..., output: ...}} "
-            "in USD per million tokens, or take max_cost_usd out."
+            f"max_cost_usd is set, but there is no price of {arguments.model!r} at "
+            f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
+            "in USD per million tokens, or remove max_cost_usd."
         )
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - every kind of judge has a check and an open
-    spec: JudgeSpec, surroundings: RunEnvironment
+async def open(  # noqa: A001 - a function of JudgeKind
+    spec: JudgeSpec, environment: RunEnvironment
 ) -> AsyncIterator[OpenaiJudge]:
-    """Yield the judge, who loads the client when it is started or first asked."""
+    """Yield the judge, which loads the client when it is started or first used."""
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         raise ValueError(wrong[0])  # `check` comes first
-    judge = OpenaiJudge(arguments, spec, surroundings.environ)
+    judge = OpenaiJudge(arguments, spec, environment.environ)
     try:
         yield judge
     finally:
@@ -132,7 +125,7 @@ async def open(  # noqa: A001 - every kind of judge has a check and an open
 
 
 class OpenaiJudge:
-    """Asks for verdicts, with one client for the whole run."""
+    """Gives votes, with one client for the whole run."""
 
     is_local = False
 
@@ -148,56 +141,49 @@ class OpenaiJudge:
         self._starting: asyncio.Task[OpenaiChat | None] | None = None
         self.name = f"{arguments.model} at {self._endpoint.server}"
         self.votes = spec.votes
+        # Everything that can change a verdict; the key and the limits of the run cannot.
+        identity = ("model", "temperature", "seed", "max_tokens", "extra", "headers")
+        values = [getattr(arguments, name) for name in identity]
         self.digest = digest(
-            [
-                "openai",
-                prompt.PROMPT_VERSION,
-                self._endpoint.url,
-                arguments.model,
-                arguments.temperature,
-                arguments.seed,
-                arguments.max_tokens,
-                arguments.extra,
-                arguments.headers,
-                spec.votes,
-            ]
+            ["openai", prompt.PROMPT_VERSION, self._endpoint.url, *values, spec.votes]
         )
 
     @property
     def down_reason(self) -> str:
-        """Why it will answer no more in this run."""
+        """Why the judge will give no more votes in this run; empty while it may."""
         return self._circuit_breaker.trip_reason
 
     @property
     def problem_to_fix(self) -> Problem | None:
-        """What is to be mended before it answers."""
+        """The problem that the user must fix before the judge can vote, if there is one."""
         return self._circuit_breaker.problem_to_fix
 
     async def start(self) -> None:
-        """Load the client, in a thread: the agents are at work meanwhile."""
+        """Load the client in a thread, because agents run meanwhile."""
         await self._wait_until_started()
 
-    async def grade(self, question: JudgeRequest) -> JudgeVote:
+    async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
         chat = await self._wait_until_started()
         if chat is None:
-            reading = JudgeVote(state="judge_error", kind="judge_down", problem=self.down_reason)
+            vote = JudgeVote(state="judge_error", kind="judge_down", problem=self.down_reason)
         else:
-            reading = await ask_judge(chat, question, secrets.token_hex(8))
-        return replace(reading, judge=self.name, digest=self.digest)
+            vote = await ask_judge(chat, request, secrets.token_hex(8))
+        return replace(vote, judge=self.name, digest=self.digest)
 
     async def close(self) -> None:
-        """Let go of the client."""
+        """Close the client."""
         if self._client is not None:
             await self._client.close()
 
     async def _wait_until_started(self) -> OpenaiChat | None:
         if self._starting is None:
             self._starting = asyncio.ensure_future(self._connect())
+        # Shielded, because other calls wait for the same start.
         return await asyncio.shield(self._starting)
 
     async def _connect(self) -> OpenaiChat | None:
-        """Get ready; None, and down, where the client cannot be loaded."""
+        """Load the client; return None and trip the circuit breaker if it cannot be loaded."""
         try:
             self._client = await asyncio.to_thread(self._load_client)
         except RuntimeError:
@@ -205,24 +191,19 @@ class OpenaiJudge:
             problem = Problem(message=f"judge openai: {MISSING_TRANSPORT_MESSAGE}", where=where)
             self._circuit_breaker.trip(MISSING_TRANSPORT_MESSAGE, problem)
             return None
-        arguments, spec = self._arguments, self._spec
-        means = JudgeResources(
-            client=self._client,
-            request_format=RequestFormat(
-                {
-                    "temperature": arguments.temperature,
-                    "seed": arguments.seed,
-                    "max_tokens": arguments.max_tokens,
-                },
-                arguments.extra,
-            ),
-            concurrency_limit=AdaptiveLimit(spec.concurrency),
-            retry_budget=RetryBudget(spec.deadline_s, time.monotonic),
-            circuit_breaker=self._circuit_breaker,
-            cost_budget=CostBudget(spec.max_cost_usd),
-            prices=arguments.build_price_list(spec, self._environ),
+        arguments = self._arguments
+        parameters = {
+            "temperature": arguments.temperature,
+            "seed": arguments.seed,
+            "max_tokens": arguments.max_tokens,
+        }
+        return OpenaiChat(
+            self._spec,
+            self._client,
+            RequestFormat(parameters, arguments.extra),
+            self._circuit_breaker,
+            arguments.build_price_list(self._spec, self._environ),
         )
-        return OpenaiChat(spec, self._endpoint, means, random.Random())  # noqa: S311 - spreads retries
 
     def _load_client(self) -> ChatClient:
         arguments, environ = self._arguments, self._environ
@@ -237,6 +218,7 @@ class OpenaiJudge:
             organization=arguments.organization,
             project=arguments.project,
         )
+        # Here, in the thread, so that the first reply does not wait for it.
         if not self._spec.prices and not self._endpoint.is_local:
             load_prices()
         return client

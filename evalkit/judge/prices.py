@@ -1,29 +1,22 @@
-"""What tokens cost: by the prices of the set, or else by those that are known of a model at its provider."""
+"""Compute the cost of tokens from the eval set's prices, or else from the provider's known prices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evalkit.agents.completion import TokenCounts
+
 USD_PER_MILLION = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TokenCounts:
-    """Tokens of one call; `cached_tokens` are among those that went in, and may be cheaper."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PriceList:
-    """The prices of one model at one address.
+    """The prices of one model at one URL.
 
-    `given` are USD per million tokens of `input` and `output`, and stand above everything. Without them
-    a model on this machine has no known price, whatever it is called, and nor has one at an address that
-    no known provider has.
+    `set_prices` are USD per million tokens of `input` and `output`, and override all other prices.
+    Without them, a model on this machine or at the URL of an unknown provider has no known price,
+    whatever its name is.
     """
 
     model: str
@@ -33,37 +26,31 @@ class PriceList:
 
     @property
     def is_known(self) -> bool:
-        """Whether calls have a price."""
+        """Whether calls have a known price."""
         return self.compute_cost_usd(TokenCounts(input_tokens=1), self.model) is not None
 
-    def compute_cost_usd(self, usage: TokenCounts, served: str) -> float | None:
-        """USD of one call; `served` is the model that the endpoint says it was."""
+    def compute_cost_usd(self, usage: TokenCounts, served_model: str) -> float | None:
+        """Return the cost of one call in USD; `served_model` is the model named in the reply."""
         if self.set_prices:
-            priced = (
-                self.set_prices["input"] * usage.input_tokens,
-                self.set_prices["output"] * usage.output_tokens,
-            )
-            return USD_PER_MILLION * sum(priced)
+            input_cost = self.set_prices["input"] * usage.input_tokens
+            output_cost = self.set_prices["output"] * usage.output_tokens
+            return USD_PER_MILLION * (input_cost + output_cost)
         if self.is_local:
             return None
-        return next(
-            (
-                cost
-                for model in dict.fromkeys((served, self.model))
-                if model and (cost := _look_up_cost_usd(model, usage, self.url)) is not None
-            ),
-            None,
-        )
+        # The served name first: it is a dated snapshot, which may have a price of its own.
+        models = filter(None, dict.fromkeys((served_model, self.model)))
+        costs = (_look_up_cost_usd(model, usage, self.url) for model in models)
+        return next((cost for cost in costs if cost is not None), None)
 
 
 def load_prices() -> None:
-    """Load the list of known prices, which takes a while the first time."""
+    """Load the list of known prices, which is slow the first time."""
     _look_up_cost_usd("gpt-4o", TokenCounts(input_tokens=1), "https://api.openai.com/v1")
 
 
 def _look_up_cost_usd(model: str, usage: TokenCounts, url: str) -> float | None:
-    # It ships its list and asks nobody; it brings pydantic, which the openai client has loaded.
-    import genai_prices  # noqa: PLC0415 - only a judge that is paid needs it
+    # The package contains its list and makes no request. It imports pydantic, as the openai client does.
+    import genai_prices  # noqa: PLC0415 - only a judge with a price needs it
 
     tokens = genai_prices.Usage(
         input_tokens=usage.input_tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from evalkit.agents.error_body import is_context_length_error
 from evalkit.core.json_text import RepeatedKey, parse_leading_json
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.literals import Json
@@ -13,10 +14,6 @@ from evalkit.core.rubric import Criterion
 from evalkit.judge.judge import JudgeRequest, key_criteria
 
 MAX_REPLY_CHARS = 200_000
-_CONTEXT_LENGTH_PATTERN = re.compile(
-    r"context_length_exceeded|context length|context window|prompt is too long|too many (input )?tokens",
-    re.IGNORECASE,
-)
 _BLANKS = re.compile(r"\s+")
 _MAX_QUOTED_CHARS = 80
 _MAX_ERROR_CHARS = 1000
@@ -57,11 +54,6 @@ def parse_verdicts(text: str, request: JudgeRequest, nonce: str) -> tuple[Criter
     return tuple(
         _read_verdict(key, verdicts[key], criterion, shown) for key, criterion in criteria.items()
     )
-
-
-def is_context_length_error(message: str) -> bool:
-    """Return whether an endpoint says that the request is too long for its model."""
-    return bool(_CONTEXT_LENGTH_PATTERN.search(message))
 
 
 def is_json_object(text: str) -> bool:

@@ -1,42 +1,46 @@
-"""How an endpoint wants to be asked for JSON, learned from what it refuses and remembered for a run."""
+"""Learn in which mode an endpoint returns JSON and which parameters it refuses; remember both for a run."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from evalkit.agents.openai_client import ChatRequestError, find_error
+from evalkit.agents.completion import ChatCompletion, iter_tool_arguments
+from evalkit.agents.error_body import (
+    find_error_message,
+    find_refused_fields,
+    is_context_length_error,
+)
+from evalkit.agents.openai_client import ChatRequestError
 from evalkit.core.literals import Json
-from evalkit.judge.completion import VERDICT_TOOL
-from evalkit.judge.reply_parser import is_context_length_error
+
+VERDICT_TOOL = "give_verdict"
 
 JsonMode: TypeAlias = Literal["json_schema", "tool", "json_object", "text"]
 JSON_MODES: tuple[JsonMode, ...] = get_args(JsonMode)
-"""The strictest first: a JSON Schema that the endpoint enforces; a tool whose arguments have that schema;
-JSON without a schema; and nothing but the words of the prompt."""
+"""From strict to loose: a JSON Schema that the endpoint enforces; a tool whose arguments have that
+schema; JSON without a schema; and only the words of the prompt."""
 
 REFUSAL_STATUSES = (400, 422)
-"""What an endpoint answers to a body that it does not take."""
-
+"""The statuses with which an endpoint refuses a request body."""
 
 OPTIONAL_PARAMETERS = ("temperature", "seed", "max_tokens", "max_completion_tokens")
-"""What a verdict can be had without."""
+"""Parameters that are left out if the endpoint refuses them."""
 
 MAX_GUESSES = 7
-"""How many questions at most need not wait for the mode, but are asked in the likeliest one meanwhile.
+"""The most questions that use the most likely mode at once, instead of waiting for the known one.
 
-A judge's controls, then, are under way at once, and a key that is refused is not refused to everybody.
+It is high enough for a judge's controls to start at once, and so low that a bad key is not tried by all.
 """
 
 
 class RequestFormat:
     """The mode and the parameters of requests.
 
-    `mode` is None until it is known; `is_sought` while one question finds it out, for whose turn to do
-    that the others wait.
+    `mode` is None until it is known. While `is_probing`, one question tries the modes and others wait.
     """
 
     def __init__(
@@ -50,13 +54,13 @@ class RequestFormat:
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
 
     def settle_mode(self, mode: JsonMode) -> None:
-        """Ask in this mode for the rest of the run, unless another was found before."""
+        """Use this mode for the rest of the run, unless another one is known already."""
         self.mode = self.mode or mode
         self._notify()
 
     @contextmanager
     def probe_mode(self) -> Iterator[None]:
-        """Find the mode out, while others wait."""
+        """Let other questions wait while this context is open."""
         self.is_probing = True
         try:
             yield
@@ -65,32 +69,42 @@ class RequestFormat:
             self._notify()
 
     async def wait_for_mode(self) -> None:
-        """Wait until the mode is known, or nobody seeks it any more."""
+        """Wait until the mode is known, or no question probes it any more."""
         while self.mode is None and self.is_probing:
             await self._mode_changed.wait()
 
     def _notify(self) -> None:
+        # A new event, so that those who wait later wait for the next change.
         self._mode_changed.set()
         self._mode_changed = asyncio.Event()
 
     def build_body(self, mode: JsonMode, schema: Json, vote: int) -> dict[str, Json]:
-        """What a request holds beside model and messages; every vote has a seed of its own."""
+        """Return a request without model and messages; every vote has a seed of its own."""
+        # The mode comes last: nothing may override the format that the parser expects.
         body = {**self._extra, **self._parameters, **_build_mode_fields(mode, schema)}
         if "seed" in body:
             body["seed"] += vote
         return body
 
-    def drop_refused_parameter(self, trouble: ChatRequestError, sent: Mapping[str, Json]) -> bool:
-        """Drop the parameter that a refusal names; whether asking again is asking otherwise."""
-        if trouble.status not in REFUSAL_STATUSES or is_context_length_error(trouble.error.detail):
+    def drop_refused_parameter(self, refused: ChatRequestError, sent: Mapping[str, Json]) -> bool:
+        """Drop the parameter that a refusal names; return whether another request would differ."""
+        if refused.status not in REFUSAL_STATUSES or is_context_length_error(refused.error.detail):
             return False
-        said = find_error_message(trouble.body)
-        ours = [name for name in OPTIONAL_PARAMETERS if name in sent and name not in self._extra]
-        name = _find_refused_parameter(trouble.body, said, ours)
-        if name is None:
+        message, fields = find_error_message(refused.body), find_refused_fields(refused.body)
+        # `extra` stays as the user wrote it. The message counts only if no field names the parameter.
+        sent_by_us = [
+            name for name in OPTIONAL_PARAMETERS if name in sent and name not in self._extra
+        ]
+        refused_names = [
+            name
+            for name in sent_by_us
+            if (name in fields if fields else re.search(rf"\b{name}\b", message))
+        ]
+        if not refused_names:
             return False
+        name = refused_names[0]
         value = self._parameters.pop(name, None)
-        if name == "max_tokens" and "max_completion_tokens" in said and value is not None:
+        if name == "max_tokens" and "max_completion_tokens" in message and value is not None:
             self._parameters["max_completion_tokens"] = value
         return True
 
@@ -112,27 +126,11 @@ def _build_mode_fields(mode: JsonMode, schema: Json) -> dict[str, Json]:
     return {}
 
 
-def _find_refused_parameter(body: Json, said: str, candidates: Sequence[str]) -> str | None:
-    """The one of some parameters that a refusal is about."""
-    telling = [find_error(body).get("param"), *_iter_error_locations(body)]
-    if any(telling):
-        return next((name for name in candidates if name in telling), None)
-    return next((name for name in candidates if re.search(rf"\b{name}\b", said)), None)
-
-
-def _iter_error_locations(body: Json) -> Iterator[Any]:
-    """Where in the request FastAPI and its kin found trouble."""
-    details = body.get("detail") if isinstance(body, Mapping) else None
-    for detail in details if isinstance(details, list) else ():
-        where = detail.get("loc") if isinstance(detail, Mapping) else None
-        yield from where if isinstance(where, list) else ()
-
-
-def find_error_message(body: Json) -> str:
-    """The message of an error, wherever it stands."""
-    message = find_error(body).get("message")
-    if message is None and isinstance(body, Mapping):
-        message = body.get("message") or body.get("error") or body.get("detail")
-    if message is None:
-        message = body
-    return message if isinstance(message, str) else ""
+def iter_reply_texts(reply: ChatCompletion) -> Iterator[str]:
+    """Yield the arguments of every call of the verdict tool, or else the text, of each choice."""
+    for choice in reply.choices:
+        arguments = [*iter_tool_arguments(choice.tool_calls, VERDICT_TOOL)]
+        if arguments or choice.text is None:
+            yield from arguments
+        else:
+            yield choice.text

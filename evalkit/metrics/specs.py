@@ -18,9 +18,9 @@ from evalkit.core.rubric import Criterion, Rubric
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import UnreadableFile, display_path, resolve_inside
 from evalkit.evalset.calibrations import find_calibration_path, load_calibrations
+from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.labels import load_labels
 from evalkit.evalset.rubrics import NEEDS, digest_rubric, read_partial_rubric
-from evalkit.evalset.keys import CRITERIA
 from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
 from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments

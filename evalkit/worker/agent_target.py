@@ -1,20 +1,20 @@
-"""A Python agent as the worker calls it: a request as JSON in, the function's own reply out."""
+"""Call a Python agent in the worker: a request as JSON in, the function's own reply out."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-from evalkit.worker.object_loader import (
+from evalkit.worker.user_code import (
     BadReply,
+    CallArguments,
     LoadFailure,
+    accepts,
     is_async,
     read_signature,
     run_user_code,
 )
-
-CallArguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 _CONTEXT_KEYS = ("case_id", "trial", "seed", "metadata", "messages")
 
@@ -31,23 +31,17 @@ def _with_both(prompt: object, context: object) -> CallArguments:
     return (prompt, context), {}
 
 
-def _fits(signature: inspect.Signature, arguments: CallArguments) -> bool:
-    try:
-        signature.bind(*arguments[0], **arguments[1])
-    except TypeError:
-        return False
-    return True
-
-
 def _choose_layout(function: Callable[..., object]) -> Callable[..., CallArguments]:
-    """Prompt alone where that is enough; the context where a parameter asks for it."""
+    """Choose the prompt alone if that is enough, and the context if a parameter asks for it."""
     signature = read_signature(function)
     if signature is None:
         return _with_prompt
-    if "context" in signature.parameters and _fits(signature, _with_named_context("", {})):
-        return _with_named_context
-    for layout in (_with_prompt, _with_both):
-        if _fits(signature, layout("", {})):
+    # A `context` with a default is asked for by its name, so this layout comes first.
+    layouts: list[Callable[..., CallArguments]] = [_with_prompt, _with_both]
+    if "context" in signature.parameters:
+        layouts.insert(0, _with_named_context)
+    for layout in layouts:
+        if accepts(signature, layout("", {})):
             return layout
     raise LoadFailure(
         f"it cannot be called as (prompt) or (prompt, context): its parameters are {signature}."
@@ -55,7 +49,7 @@ def _choose_layout(function: Callable[..., object]) -> Callable[..., CallArgumen
 
 
 class AgentTarget:
-    """An entrypoint and how it wants to be called.
+    """An entrypoint and the arguments it is called with.
 
     The entrypoint is a function, an object with `__call__`, or a class of such objects, which is
     instantiated once. It gets the prompt: text, or the list of messages of a conversation. A second
@@ -78,15 +72,15 @@ class AgentTarget:
         }
 
     def read_payload(self, payload: Mapping[str, Any]) -> CallArguments:
-        """Lay out one request as the entrypoint's positional and named arguments."""
+        """Return one request as the entrypoint's positional and named arguments."""
         prompt = payload["messages"] if payload["is_conversation"] else payload["text"]
         return self._lay_out(prompt, {key: payload[key] for key in _CONTEXT_KEYS})
 
     def to_json(self, value: object) -> object:
-        """Refuse what is no reply at all; what a mapping holds is checked where it is read.
+        """Return text or a mapping as it is; the parent checks the content of a mapping.
 
         Raises:
-            BadReply: it is neither text nor a mapping.
+            BadReply: the value is neither text nor a mapping.
         """
         if isinstance(value, str):
             return value

@@ -1,35 +1,35 @@
-"""The calls under way in a worker process, each with the steps that are told of it."""
+"""Record the spans of the calls in flight in a worker process, and send them to the parent."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from evalkit.trace.recording import SpanRecording, current_recording
-from evalkit.worker.pipe import Pipe, encode
 
 
-class Recorder:
-    """Opens a recording for every call, and sends it before the call is answered."""
+class CallSpans:
+    """Opens a recording for every call, and sends it before the result of the call."""
 
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
+    def __init__(self, send: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self._send_spans = send
         self._open: dict[str, SpanRecording] = {}
         self._lock = threading.Lock()
         self._records_otel = False
 
     def record_otel(self) -> None:
-        """Record the spans of OpenTelemetry as well, from its import on."""
+        """Record the spans of OpenTelemetry as well, from the moment it is imported."""
         from evalkit.worker.otel import install_import_hook  # noqa: PLC0415 - agents only
 
         self._records_otel = True
         install_import_hook(self._find_only_recording)
 
     @contextmanager
-    def call(self, call_id: str) -> Iterator[None]:
-        """Record what is told while the call runs, in its context."""
+    def record(self, call_id: str) -> Iterator[None]:
+        """Record the spans of one call while this context is open."""
         if self._records_otel and "opentelemetry.trace" in sys.modules:
             from evalkit.worker.otel import ensure_provider  # noqa: PLC0415 - loaded already
 
@@ -40,12 +40,13 @@ class Recorder:
             yield
         finally:
             current_recording.reset(token)
+            # The lock keeps `send_open` from sending this call again after its last spans.
             with self._lock:
                 del self._open[call_id]
                 self._send(call_id, recording)
 
     def send_open(self) -> None:
-        """Send what is known of the calls under way: one of them may be about to be ended."""
+        """Send the spans of the calls in flight, because one of them may be killed next."""
         with self._lock:
             for call_id, recording in self._open.items():
                 self._send(call_id, recording.snapshot())
@@ -53,10 +54,9 @@ class Recorder:
     def _send(self, call_id: str, recording: SpanRecording) -> None:
         if recording.spans or recording.dropped:
             names = ("spans", "start_ns", "dropped", "cut")
-            sent = {name: getattr(recording, name) for name in names}
-            self._pipe.send("spans", call_id, 0, encode(sent))
+            self._send_spans(call_id, {name: getattr(recording, name) for name in names})
 
     def _find_only_recording(self) -> SpanRecording | None:
-        """The recording of the one call under way; of several nobody can tell which is meant."""
+        """Return the recording of the only call in flight; with several, the call is unknown."""
         found = list(self._open.values())
         return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""A command to start, turned into what it printed and how it ended, within a deadline and a size."""
+"""Run a command within a deadline and an output limit; return its output and how it ended."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from evalkit.worker.process_tree import (
 )
 
 MAX_STDERR_BYTES = 4 * MAX_DETAIL_CHARS
-"""Of what a command says on stderr the end is kept, where errors stand; UTF-8 takes 4 bytes at most."""
+"""How much of the end of stderr is kept, because errors are there; UTF-8 takes 4 bytes at most."""
 
 CHUNK_BYTES = 65_536
-"""What a pipe holds on Linux (pipe(7))."""
+"""The capacity of a pipe on Linux (pipe(7))."""
 
 KILL_GRACE_S = 0.5
-"""Between SIGTERM and SIGKILL for a command that is over its deadline."""
+"""The time between SIGTERM and SIGKILL for a command that is over its deadline."""
 
 DRAIN_S = 0.25
-"""How long a pipe that others still hold may stay open once the command itself has exited."""
+"""How long a pipe that other processes hold open is read after the command itself has exited."""
 
 PROCESS_COUNT_INTERVAL_S = 0.25
-"""Between two counts of a command's processes, where there is a limit to them."""
+"""The time between two counts of a command's processes, if they are limited."""
 
 EXIT_POLL_S = 0.01
 REAP_S = 1.0
@@ -42,7 +42,7 @@ REAP_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What is started: a program with its arguments, in a folder, with an environment that marks it."""
+    """A program with its arguments, its folder, and an environment that contains its mark."""
 
     program: str
     argv: tuple[bytes, ...]
@@ -51,7 +51,7 @@ class Command:
 
     @property
     def mark(self) -> str:
-        """What tells the processes of this one call from all others."""
+        """The text that identifies the processes of this call."""
         return self.environ[MARK_VARIABLE]
 
 
@@ -60,7 +60,7 @@ ExitReason: TypeAlias = Literal["exited", "timeout", "output_too_large", "too_ma
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandResult:
-    """How a command ended; `status` is negative for a signal, None if it could not be reaped."""
+    """How a command ended. `status` is negative for a signal, and None if it could not be reaped."""
 
     exit_reason: ExitReason
     status: int | None
@@ -70,36 +70,33 @@ class CommandResult:
 
 
 async def run_command(
-    command: Command,
-    stdin: bytes | None,
-    *,
-    timeout_s: float,
-    most_processes: int | None = None,
+    command: Command, stdin: bytes | None, *, timeout_s: float, most_processes: int | None = None
 ) -> CommandResult:
-    """Run a command in a session of its own; what it started is killed before this returns.
+    """Run a command in a session of its own, and kill everything it started.
 
-    Only what left the session and closed its pipes outlives a command that exited by itself; it
-    still carries the mark. `stdin` None stands for an empty one. A session that is found to have more
-    than `most_processes`, where that is given, is killed as well.
+    After a command that exited by itself, only a process that left the session and closed its pipes
+    survives; it still carries the mark. With `stdin` None the command gets an empty stdin. A session
+    with more than `most_processes` is killed.
 
     Raises:
-        OSError: it could not be started.
+        OSError: the command could not be started.
     """
     child = _Child(command, stdin, most_processes)
-    how: ExitReason = "exited"
+    reason: ExitReason = "exited"
     try:
         in_time = await child.wait_until_settled(timeout_s)
         latency_s = time.monotonic() - child.started
         if not in_time:
-            how = "timeout"
+            reason = "timeout"
             await child.kill(grace_s=KILL_GRACE_S)
         elif child.has_too_many_processes:
-            how = "too_many_processes"
+            reason = "too_many_processes"
             await child.kill(grace_s=0)
         elif not child.is_over_limit:
             await child.kill_leftovers()
+        # Not `elif`: killing the leftovers reads what is still in the pipes.
         if in_time and child.is_over_limit:
-            how = "output_too_large"
+            reason = "output_too_large"
             await child.kill(grace_s=0)
     except BaseException:
         await child.kill(grace_s=0)
@@ -107,7 +104,7 @@ async def run_command(
     finally:
         child.close()
     return CommandResult(
-        exit_reason=how,
+        exit_reason=reason,
         status=child.status,
         stdout=bytes(child.stdout),
         stderr_tail=bytes(child.stderr_tail),
@@ -116,7 +113,7 @@ async def run_command(
 
 
 class _Child:
-    """A running command; settled once it has exited or has printed too much."""
+    """A running command. It is settled once it has exited or has broken a limit."""
 
     def __init__(self, command: Command, stdin: bytes | None, most_processes: int | None) -> None:
         self.started = time.monotonic()
@@ -129,25 +126,22 @@ class _Child:
         self._process = subprocess.Popen(
             command.argv,
             executable=command.program,
-            bufsize=0,
+            bufsize=0,  # the pipes are read with os.read
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=command.folder,
             env=command.environ,
-            start_new_session=True,
+            start_new_session=True,  # the session is killed as a whole
         )
         self._stdin_writer = _PipeWriter(self._process.stdin, stdin or b"")
         self._output_readers = (
             _PipeReader(self._process.stdout, self._take_stdout),
             _PipeReader(self._process.stderr, self._take_stderr),
         )
-        self._exit = asyncio.ensure_future(self._watch_exit())
-        self._process_count = (
-            None
-            if most_processes is None
-            else asyncio.ensure_future(self._watch_process_count(most_processes))
-        )
+        self._watchers = [asyncio.ensure_future(self._watch_exit())]
+        if most_processes is not None:
+            self._watchers.append(asyncio.ensure_future(self._watch_process_count(most_processes)))
 
     @property
     def status(self) -> int | None:
@@ -164,12 +158,12 @@ class _Child:
         self.stderr_tail = (self.stderr_tail + chunk)[-MAX_STDERR_BYTES:]
 
     async def _watch_exit(self) -> None:
-        # Not by asyncio's subprocesses: they take twice the time, before Python 3.12 a thread each,
-        # and they reap at once, after which the id of the group to be killed may be another's.
+        # asyncio's subprocesses take twice the time and, before Python 3.12, a thread each. They also
+        # reap at once, after which the group to be killed may have its id reused.
         try:
             descriptor = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):  # not Linux, an old one, or no descriptor left
-            while self._process.poll() is None:  # noqa: ASYNC110 - nothing would set an event
+        except (AttributeError, OSError):  # not Linux, an old kernel, or no descriptor left
+            while self._process.poll() is None:  # noqa: ASYNC110 - no event is available
                 await asyncio.sleep(EXIT_POLL_S)
         else:
             loop, exited = asyncio.get_running_loop(), asyncio.Event()
@@ -198,14 +192,14 @@ class _Child:
         return True
 
     async def kill(self, *, grace_s: float) -> None:
-        """Kill the command and everything it started, wherever that went."""
+        """Kill the command and everything it started, in any session."""
         try:
             await kill_process_tree(self._process.pid, grace_s=grace_s)
         finally:
             kill_marked_processes(self._mark)
 
     async def kill_leftovers(self) -> None:
-        """Read what is still in the pipes of a command that exited, and kill what it left behind."""
+        """Read the rest of the pipes of a command that exited, and kill what it left behind."""
         drained = await self._drain()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -216,29 +210,28 @@ class _Child:
     async def _drain(self) -> bool:
         try:
             async with asyncio.timeout(DRAIN_S):
-                for inflow in self._output_readers:
-                    await inflow.ended.wait()
+                for reader in self._output_readers:
+                    await reader.ended.wait()
         except TimeoutError:
             return False
         return True
 
     def close(self) -> None:
         """Close the pipes and reap the process, which is dead or dying."""
-        self._exit.cancel()
-        if self._process_count is not None:
-            self._process_count.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
         self._stdin_writer.close()
-        for inflow in self._output_readers:
-            inflow.close()
+        for reader in self._output_readers:
+            reader.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REAP_S)
 
 
 class _PipeReader:
-    """Hands on what comes through a pipe, until its other end is closed everywhere."""
+    """Passes on what comes through a pipe, until every process has closed the other end."""
 
     def __init__(self, pipe: IO[bytes] | None, take: Callable[[bytes], None]) -> None:
-        assert pipe is not None  # noqa: S101 - it was asked for with PIPE
+        assert pipe is not None  # noqa: S101 - Popen got PIPE
         self._pipe = pipe
         self._take = take
         self.ended = asyncio.Event()
@@ -263,7 +256,7 @@ class _PipeReader:
 
 
 class _PipeWriter:
-    """Writes data into a pipe as fast as the other end reads, and closes it; not read is fine."""
+    """Writes data into a pipe as fast as the other end reads it; the other end may stop reading."""
 
     def __init__(self, pipe: IO[bytes] | None, data: bytes) -> None:
         self._pipe = pipe

@@ -1,42 +1,43 @@
-"""Keeps code of a checkout from being loaded where its files at another commit stand in for it."""
+"""Prevent the import of modules from the checkout when another commit of it is evaluated."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from evalkit.worker.object_loader import LoadFailure
+from evalkit.worker.user_code import LoadFailure
 
 
 def _find_replacement(path: str, root: Path, checkout: Path) -> Path | None:
-    """What stands in for a file or folder of the checkout, if anything does."""
-    place = Path(path)
-    if not place.is_relative_to(checkout):
-        return None  # a library, or the other commit's own
-    other = root / place.relative_to(checkout)
-    return other if other.exists() else None
+    """Return the other commit's version of a file or folder of the checkout, if there is one."""
+    original = Path(path)
+    if not original.is_relative_to(checkout):
+        return None  # a library, or a file of the other commit
+    replacement = root / original.relative_to(checkout)
+    return replacement if replacement.exists() else None
 
 
 def redirect_search_path(root: Path, checkout: Path) -> None:
-    """Let every folder that Python searches give way to what stands in for it.
+    """Replace every folder in `sys.path` that belongs to the checkout by the other commit's version.
 
-    An installation in editable mode is such a folder: it would lead to the checkout's code.
+    An editable installation puts such a folder there, which would lead to the checkout's code.
     """
     sys.path[:] = [str(_find_replacement(path, root, checkout) or path) for path in sys.path]
 
 
 def refuse_checkout_modules(root: Path, checkout: Path) -> None:
-    """Make sure that no module came from the checkout that has a counterpart at the other commit.
+    """Check that no loaded module is a file of the checkout that also exists at the other commit.
 
     Raises:
-        LoadFailure: one did.
+        LoadFailure: one is.
     """
     for module in list(sys.modules.values()):
+        # evalkit itself may be a file of the checkout: when its own repository is evaluated.
         file = getattr(module, "__file__", None)
         if module.__name__.partition(".")[0] == "evalkit" or not isinstance(file, str):
             continue
         if _find_replacement(file, root, checkout):
             raise LoadFailure(
-                f"{file} was loaded, which is of the checkout, not of the commit compared with. Keep "
-                f"what a set names beside it, in the project's root or in src."
+                f"{file} was loaded from the checkout, not from the commit it is compared with. Keep "
+                f"the files that an eval set names in its folder, in the project's root or in src."
             )

@@ -1,4 +1,4 @@
-"""Files by relative paths, put into a folder and nowhere else."""
+"""Write files by relative paths into a folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ MAX_PATH_CHARS = 200
 
 
 class RejectedFiles(Exception):
-    """Why files are not put into a folder, in words for whoever wrote them."""
+    """Files cannot be written into a folder; the message is for the author of the files."""
 
 
 def check_path(name: str) -> None:
-    """Refuse a path that is not a plain relative one (Refused)."""
+    """Raise RejectedFiles for a path that is not a plain relative one."""
     parts = name.split("/")
     plain = name.isprintable() and "\\" not in name and not PurePosixPath(name).is_absolute()
     if not plain or not name or any(part in ("", ".", "..") for part in parts):
-        raise RejectedFiles(f"{name[:80]!r} is no path inside of the folder, such as src/main.py")
+        raise RejectedFiles(f"{name[:80]!r} is not a path inside the folder, such as src/main.py")
     if len(name.encode()) > MAX_PATH_CHARS:
         raise RejectedFiles(f"the path {name[:80]!r}… is longer than {MAX_PATH_CHARS} bytes")
 
 
 def check_files(files: Mapping[str, str]) -> None:
-    """Refuse paths that lead elsewhere, and more than is reasonable (Refused)."""
+    """Raise RejectedFiles for paths that leave the folder, and for too many or too large files."""
     if len(files) > MAX_FILES:
-        raise RejectedFiles(f"{len(files):,} files; at most {MAX_FILES:,} are taken")
+        raise RejectedFiles(f"{len(files):,} files; at most {MAX_FILES:,} are allowed")
     for name in files:
         check_path(name)
     if sum(map(len, files.values())) > MAX_BYTES:
@@ -37,13 +37,18 @@ def check_files(files: Mapping[str, str]) -> None:
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> None:
-    """Write files into a folder, over those that are there; links in it are not followed out (Refused)."""
+    """Write files into a folder and overwrite existing ones.
+
+    Raises:
+        RejectedFiles: a path leaves the folder, directly or through a link, or cannot be written.
+    """
     check_files(files)
     inside = folder.resolve()
     for name, content in files.items():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # A file written earlier, or one of the task's own, may be a link to another folder.
             if path.is_symlink() or not path.parent.resolve().is_relative_to(inside):
                 raise RejectedFiles(f"{name!r} is a link that leads out of the folder")
             path.write_text(content, encoding="utf-8", errors="surrogatepass", newline="")
@@ -53,7 +58,7 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy a folder into another; links stay links, and what is no file or folder is left out."""
+    """Copy a folder into another; copy links as links, and skip sockets, devices and pipes."""
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=_list_special_files)
 
 
@@ -65,7 +70,7 @@ def _list_special_files(folder: str, names: list[str]) -> list[str]:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Every file below a folder that `copy_folder` would copy, in order."""
+    """Return every file below a folder that `copy_folder` would copy, sorted."""
     return sorted(
         Path(parent, name)
         for parent, folders, names in os.walk(folder)

@@ -1,6 +1,6 @@
-"""Sets the limits given as NAME=VALUE before `--` on itself, then becomes the command behind it.
+"""Set the limits given as NAME=VALUE before `--`, then execute the command after it.
 
-Started by its path, so that it need not import evalkit.
+This file is started by its path, so that it does not import evalkit.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ NOT_EXECUTABLE = 126
 
 
 def count_threads() -> int:
-    """The threads of this user's processes, which a limit on processes counts in."""
+    """Count the threads of this user's processes, all of which RLIMIT_NPROC includes."""
     count = 0
     for entry in os.scandir("/proc"):
         try:
@@ -25,7 +25,7 @@ def count_threads() -> int:
 
 
 def set_limit(name: int, most: int) -> None:
-    """Set a limit, or leave the stricter one that there is."""
+    """Set a limit, or keep a stricter one."""
     _, hard = resource.getrlimit(name)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
@@ -33,14 +33,14 @@ def set_limit(name: int, most: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Set the limits and become the command."""
+    """Set the limits and execute the command."""
     split = arguments.index("--")
     given = dict(pair.split("=", 1) for pair in arguments[:split])
     set_limit(resource.RLIMIT_CORE, 0)
     set_limit(resource.RLIMIT_CPU, int(given["cpu_s"]))
     set_limit(resource.RLIMIT_FSIZE, int(given["file_mb"]) * BYTES_PER_MB)
-    # What is reserved and never used, as V8 does with gigabytes, is no data; elsewhere than on Linux
-    # only the address space as a whole can be limited, if that.
+    # RLIMIT_DATA does not count memory that is reserved and never used, as V8 does with gigabytes.
+    # Other systems than Linux can limit the whole address space at most.
     memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
     with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and refuses it
         set_limit(memory, int(given["memory_mb"]) * BYTES_PER_MB)
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         set_limit(resource.RLIMIT_NPROC, count_threads() + int(given["processes"]))
     command = arguments[split + 1 :]
     try:
-        os.execvp(command[0], command)  # noqa: S606 - that is what it is for
+        os.execvp(command[0], command)  # noqa: S606 - the purpose of this program
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         sys.exit(NOT_EXECUTABLE)

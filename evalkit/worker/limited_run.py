@@ -1,4 +1,4 @@
-"""A command and the files it is about, run in a folder of their own that is gone afterwards."""
+"""Run a command on files in a temporary folder, with limits on time, memory, processes and network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from evalkit.worker.process_tree import MARK_VARIABLE
 
 LAUNCHER = Path(__file__).with_name("limited_launcher.py")
 PASSED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Without which programs may not be found, or not start."""
+"""Without these, programs may not be found or may not start."""
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandLimits:
-    """What a command may take; `processes` counts threads too where the system limits them."""
+    """The limits of a command; `processes` includes threads where the system counts them."""
 
     timeout_s: float = 10.0
     memory_mb: int = 512
@@ -38,7 +38,7 @@ class CommandLimits:
 
 
 def resolve_program(name: str, environ: Mapping[str, str]) -> str | None:
-    """The program a command's first word names; `python` is the one evalkit runs in."""
+    """Return the path of the program that the first word names; `python` is evalkit's own Python."""
     if name == "python":
         return sys.executable
     return shutil.which(name, path=environ.get("PATH", os.defpath))
@@ -46,9 +46,9 @@ def resolve_program(name: str, environ: Mapping[str, str]) -> str | None:
 
 @cache
 def find_unshare() -> tuple[str, ...]:
-    """The words that start a command without network; none where the system does not allow it."""
+    """Return the words that start a command without network; empty if the system cannot do it."""
     program = shutil.which("unshare")
-    # As root a namespace of the network is enough, else one of users has to be around it.
+    # Root needs a network namespace only; other users need a user namespace around it.
     for words in ((program, "-n"), (program, "-rn")) if program else ():
         tried = [*map(str, words), "true"]
         try:
@@ -61,7 +61,7 @@ def find_unshare() -> tuple[str, ...]:
 
 
 def _get_slot() -> asyncio.Semaphore:
-    """One place for each processor, shared by all that runs on this event loop."""
+    """Return the semaphore of this event loop, which has one slot per processor."""
     loop = asyncio.get_running_loop()
     if loop not in _slots:
         _slots[loop] = asyncio.Semaphore(os.cpu_count() or 1)
@@ -70,7 +70,7 @@ def _get_slot() -> asyncio.Semaphore:
 
 @asynccontextmanager
 async def open_work_folder(fill: Callable[[Path], None]) -> AsyncIterator[Path]:
-    """A folder made and filled for one answer, with room for a home beside it; `fill` may block."""
+    """Create and fill a folder for one answer, next to an empty home folder; `fill` may block."""
     async with _get_slot():
         top = await asyncio.to_thread(_make_folder, fill)
         try:
@@ -98,26 +98,22 @@ async def run_limited(
     environ: Mapping[str, str],
     env: Sequence[str] = (),
 ) -> CommandResult:
-    """Run a command in a folder that `open_folder` made; what it started is dead afterwards.
+    """Run a command in a folder from `open_work_folder`, and kill everything it started.
 
-    Of the environment it gets PATH and the variables named in `env`.
+    The command gets PATH and the variables named in `env`.
 
     Raises:
-        OSError: it could not be started.
+        OSError: the command could not be started.
     """
     home = str(folder.parent / "home")
-    kept = {name: environ[name] for name in (*PASSED_VARIABLES, *env) if name in environ}
+    passed = {name: environ[name] for name in (*PASSED_VARIABLES, *env) if name in environ}
     program = resolve_program(words[0], environ) or words[0]
-    given = {
-        "cpu_s": int(limits.timeout_s) + 1,
-        "memory_mb": limits.memory_mb,
-        "processes": limits.processes,
-        "file_mb": limits.file_mb,
-    }
     argv = (
         *(() if limits.network else await asyncio.to_thread(find_unshare)),
         *(sys.executable, "-I", "-S", str(LAUNCHER)),
-        *(f"{name}={value}" for name, value in given.items()),
+        # One second more than the deadline: the CPU limit is for a command that nothing else ends.
+        *(f"cpu_s={int(limits.timeout_s) + 1}", f"memory_mb={limits.memory_mb}"),
+        *(f"processes={limits.processes}", f"file_mb={limits.file_mb}"),
         *("--", program, *words[1:]),
     )
     command = Command(
@@ -128,7 +124,7 @@ async def run_limited(
             "HOME": home,
             "TMPDIR": home,
             "LANG": "C.UTF-8",
-            **kept,
+            **passed,
             MARK_VARIABLE: f"{uuid.uuid4().hex}/metric",
         },
     )

@@ -1,4 +1,4 @@
-"""The way of a worker process: read what to load, load it, serve it, end with the parent."""
+"""Run a worker process: load the target that the parent names, serve calls, end with the parent."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from evalkit.worker.call_spans import Recorder
+from evalkit.worker.call_spans import CallSpans
 from evalkit.worker.import_guard import redirect_search_path, refuse_checkout_modules
-from evalkit.worker.object_loader import LoadFailure, load_object
-from evalkit.worker.pipe import Json, Pipe, Server, Target, decode, encode
-from evalkit.worker.servers import ThreadServer
+from evalkit.worker.object_loader import load_object
+from evalkit.worker.pipe import Json, Pipe, decode, encode
+from evalkit.worker.servers import Target, TaskServer, ThreadServer
+from evalkit.worker.user_code import LoadFailure
 
 
 class PipeReader:
-    """Hands the parent's lines to the server, from a thread that no call can block."""
+    """Passes the parent's lines to the server, in a thread that no call can block."""
 
-    def __init__(self, lines: Iterator[bytes], recorder: Recorder) -> None:
+    def __init__(self, lines: Iterator[bytes], spans: CallSpans) -> None:
         self._lines = lines
-        self._recorder = recorder
-        self.server: Server | None = None
+        self._spans = spans
+        self.server: TaskServer | ThreadServer | None = None
 
     def read(self) -> None:
-        """Read until the parent ends, and end with it."""
+        """Read until the parent ends, then end this process."""
         for line in self._lines:
             verb, _, rest = line.partition(b" ")
-            if self.server is None:  # only `bye` can come before `ready` was said
+            if self.server is None:  # only `bye` can come before `ready` was sent
                 os._exit(0)
             elif verb == b"call":
                 call_id, _, payload = rest.partition(b" ")
                 self.server.start_call(call_id.decode("ascii"), payload)
             elif verb == b"cancel":
                 self.server.cancel_call(rest.decode("ascii"))
-            elif verb == b"ping":  # asked when a call is overdue
-                with suppress(Exception):  # whatever the agent's own objects do when asked
-                    self._recorder.send_open()
+            elif verb == b"ping":  # sent when a call is overdue
+                with suppress(Exception):  # whatever the agent's own span values do when read
+                    self._spans.send_open()
                 self.server.answer_ping()
             else:
                 self.server.stop()
         if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)  # takes along what the target has started
+            os.killpg(0, signal.SIGKILL)  # what the target started ends too
         os._exit(1)
 
 
 def _load(setup: Json) -> Target:
-    """Load the target and fit it to its kind.
+    """Load the target and adapt it to its kind.
 
     Raises:
-        LoadFailure: it cannot be loaded, or cannot be called the way its kind is.
+        LoadFailure: the target cannot be loaded, or cannot be called as its kind requires.
     """
     base, root = Path(setup["base"]), Path(setup["root"])
     if setup["instead_of"]:
@@ -61,44 +62,40 @@ def _load(setup: Json) -> Target:
         refuse_checkout_modules(root, Path(setup["instead_of"]))
     target: Target
     if setup["kind"] == "agent":
-        from evalkit.worker.agent_target import AgentTarget  # noqa: PLC0415 - only what is served is loaded
+        from evalkit.worker.agent_target import AgentTarget  # noqa: PLC0415 - load one kind only
 
         target = AgentTarget(found)
     else:
-        from evalkit.worker.metric_target import MetricTarget  # noqa: PLC0415 - msgspec and records, too
+        from evalkit.worker.metric_target import MetricTarget  # noqa: PLC0415 - imports msgspec
 
         target = MetricTarget(found, setup["args"])
     target.description["source_digest"] = source_digest
     return target
 
 
-def _choose_server(target: Target, pipe: Pipe, recorder: Recorder, threads: int) -> Server:
-    if not target.is_async:
-        return ThreadServer(target, pipe, recorder, threads)
-    from evalkit.worker.servers import TaskServer  # noqa: PLC0415 - 60 ms of asyncio
-
-    return TaskServer(target, pipe, recorder)
-
-
 def main(descriptor: int) -> None:
-    """Load what the first line says and serve it; return when told to."""
+    """Load the target of the first line and serve it until the parent says `bye`."""
     faulthandler.enable()
-    # The parent decides when this process ends. Programs that the target starts do not inherit a
-    # handler, as they would SIG_IGN.
+    # The parent decides when this process ends. A handler instead of SIG_IGN, because programs that
+    # the target starts would inherit SIG_IGN.
     signal.signal(signal.SIGINT, lambda *_: None)
     pipe = Pipe(descriptor)
     lines = pipe.read_lines()
     setup = decode(next(lines).decode("ascii"))
-    recorder = Recorder(pipe)
-    reader = PipeReader(lines, recorder)
+    spans = CallSpans(lambda call_id, sent: pipe.send("spans", call_id, 0, encode(sent)))
+    reader = PipeReader(lines, spans)
     threading.Thread(target=reader.read, daemon=True).start()
     if setup["kind"] == "agent":
-        recorder.record_otel()
+        spans.record_otel()
     try:
         target = _load(setup)
     except LoadFailure as failure:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))
         return
-    reader.server = _choose_server(target, pipe, recorder, setup["threads"])
+    reader.server = (
+        TaskServer(target, pipe, spans.record)
+        if target.is_async
+        else ThreadServer(target, pipe, spans.record, setup["threads"])
+    )
     pipe.send("ready", "-", 0, encode(target.description))
     reader.server.serve()

@@ -1,4 +1,4 @@
-"""A metric plugin as the worker calls it: case and output as JSON in, one normalised score out."""
+"""Call a metric plugin in the worker: case and output as JSON in, one normalized score out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import msgspec
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json, ScoreState
 from evalkit.core.trial import Output, Score
-from evalkit.worker.agent_target import CallArguments
-from evalkit.worker.object_loader import (
+from evalkit.worker.user_code import (
     BadReply,
+    CallArguments,
     LoadFailure,
+    accepts,
+    format_value,
     is_async,
     read_signature,
     run_user_code,
@@ -25,17 +27,17 @@ from evalkit.worker.object_loader import (
 
 PLUGIN_API = 1
 SHORTHAND = ""
-"""The key under which an argument stands that was given without a name; it is the first field's."""
+"""The key of an argument that was given without a name; it is the value of the first field."""
 
 ATTRIBUTES = {"unit": "", "higher_is_better": True, "evalkit_api": PLUGIN_API}
-"""What a plugin may say of itself, and what is taken when it does not."""
+"""The attributes that a plugin may set, and their defaults."""
 
 _NAMED_PARAMETER_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluginFields:
-    """What a plugin class can be given: their names, which it must be given, and their types."""
+    """The arguments of a plugin class: their names, which of them are required, and their types."""
 
     names: tuple[str, ...]
     required: tuple[str, ...]
@@ -48,12 +50,12 @@ def _has_own_init(plugin: type) -> bool:
 
 
 def _read_fields(plugin: type) -> PluginFields:
-    """The parameters of `__init__` (a dataclass has one), or the annotations of a class without."""
+    """Read the parameters of `__init__` (a dataclass has one), or else the class's annotations."""
     if not _has_own_init(plugin):
         return _read_annotated_fields(plugin)
     try:
         signature = inspect.signature(plugin, eval_str=True)
-    except Exception:  # the annotations cannot be evaluated: names are checked, types are not
+    except Exception:  # the annotations cannot be evaluated, so only names are checked
         signature = read_signature(plugin) or inspect.Signature()
     named = [item for item in signature.parameters.values() if item.kind in _NAMED_PARAMETER_KINDS]
     return PluginFields(
@@ -72,17 +74,17 @@ def _read_annotated_fields(plugin: type) -> PluginFields:
     types = {
         name: type_
         for name, type_ in types.items()
-        if name not in ATTRIBUTES and get_origin(type_) is not ClassVar
+        if name not in ATTRIBUTES and get_origin(type_) is not ClassVar  # not arguments
     }
     required = tuple(name for name in types if not hasattr(plugin, name))
     return PluginFields(names=tuple(types), required=required, types=types)
 
 
 def _read_args(fields: PluginFields, args: Mapping[str, Json]) -> dict[str, object]:
-    """Check the arguments against the fields and give each the type of its field.
+    """Check the arguments against the fields and convert each to the type of its field.
 
     Raises:
-        LoadFailure: some are unknown, missing, or of another type; all of them named.
+        LoadFailure: arguments are unknown, missing, or of another type; it names all of them.
     """
     problems = []
     values: dict[str, object] = {}
@@ -99,7 +101,7 @@ def _read_args(fields: PluginFields, args: Mapping[str, Json]) -> dict[str, obje
             try:
                 values[name] = _convert(value, fields.types.get(name, Any))
             except msgspec.ValidationError as error:
-                problems.append(f"argument {name!r} is {_format_value(value)}: {error}.")
+                problems.append(f"argument {name!r} is {format_value(value)}: {error}.")
     given = {*values, *args}
     problems += [f"argument {name!r} is missing." for name in fields.required if name not in given]
     if problems:
@@ -110,7 +112,7 @@ def _read_args(fields: PluginFields, args: Mapping[str, Json]) -> dict[str, obje
 def _convert(value: Json, type_: object) -> object:
     try:
         return msgspec.convert(value, type_)
-    except TypeError:  # a type that only the plugin understands
+    except TypeError:  # a type that msgspec does not support
         return value
 
 
@@ -119,6 +121,7 @@ def _instantiate(plugin: type, args: Mapping[str, Json]) -> tuple[object, Plugin
     values = _read_args(fields, args)
     if _has_own_init(plugin):
         return run_user_code(lambda: plugin(**values)), fields
+    # A class without `__init__` has bare annotations as fields.
     made = run_user_code(plugin)
     for name, value in values.items():
         setattr(made, name, value)
@@ -126,7 +129,7 @@ def _instantiate(plugin: type, args: Mapping[str, Json]) -> tuple[object, Plugin
 
 
 def _scoring_function(found: object) -> Callable[..., object]:
-    """The method `score`, or the function itself, when it can be called with case and output."""
+    """Return the method `score`, or the function itself, if it can be called with case and output."""
     function = getattr(found, "score", found)
     if not callable(function):
         raise LoadFailure(
@@ -134,44 +137,38 @@ def _scoring_function(found: object) -> Callable[..., object]:
             "nor a class with a method score(case, output)."
         )
     signature = read_signature(function)
-    if signature is not None:
-        try:
-            signature.bind(None, None)
-        except TypeError:
-            raise LoadFailure(
-                f"it cannot be called as (case, output): its parameters are {signature}."
-            ) from None
+    if signature is not None and not accepts(signature, ((None, None), {})):
+        raise LoadFailure(f"it cannot be called as (case, output): its parameters are {signature}.")
     return function
 
 
 def _read_attributes(found: object) -> dict[str, Json]:
-    """What the plugin says of itself, checked."""
-    said = {name: getattr(found, name, default) for name, default in ATTRIBUTES.items()}
+    """Return the attributes that the plugin sets, or their defaults.
+
+    Raises:
+        LoadFailure: an attribute has another type, or the plugin needs another plugin interface.
+    """
+    values = {name: getattr(found, name, default) for name, default in ATTRIBUTES.items()}
     problems = [
-        f"its `{name}` is {_format_value(said[name])}, not {type(default).__name__}."
+        f"its `{name}` is {format_value(values[name])}, not {type(default).__name__}."
         for name, default in ATTRIBUTES.items()
-        if type(said[name]) is not type(default)
+        if type(values[name]) is not type(default)  # `type`, because True is an int
     ]
-    if not problems and said["evalkit_api"] != PLUGIN_API:
+    if not problems and values["evalkit_api"] != PLUGIN_API:
         problems.append(
-            f"it is written for version {said['evalkit_api']} of the plugin interface; "
+            f"it is written for version {values['evalkit_api']} of the plugin interface; "
             f"this evalkit has version {PLUGIN_API}."
         )
     if problems:
         raise LoadFailure(*problems)
-    return said
+    return values
 
 
 def _to_python(value: object) -> object:
-    """A NumPy (or torch) scalar as the Python number it holds; anything else as it is."""
+    """Return the Python number in a NumPy (or torch) scalar, and anything else as it is."""
     if getattr(value, "shape", None) == () and callable(item := getattr(value, "item", None)):
         return item()
     return value
-
-
-def _format_value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class MetricTarget:
@@ -203,19 +200,19 @@ class MetricTarget:
         }
 
     def read_payload(self, payload: Mapping[str, Json]) -> CallArguments:
-        """Build the records that the plugin is called with."""
+        """Return the records that the plugin is called with."""
         case = msgspec.convert(payload["case"], Case)
         return (case, msgspec.convert(payload["output"], Output)), {}
 
     def to_json(self, value: object) -> Json:
-        """Turn what the plugin returned into value, passed, explanation and state.
+        """Return value, passed, explanation and state of what the plugin returned.
 
         A bool is 1 or 0, and passed or not. A finite number, NumPy's included, is the value; without
-        a unit it is a share in 0..1. A Score may have `passed` without a value, or another state than
-        `scored`; else the same rules hold for its value.
+        a unit it is a share in 0..1. A Score may have `passed` without a value, or a state other than
+        `scored`; otherwise the same rules apply to its value.
 
         Raises:
-            BadReply: it is anything else.
+            BadReply: it returned anything else.
         """
         if not isinstance(value, Score):
             number = _to_python(value)
@@ -225,12 +222,7 @@ class MetricTarget:
         if not isinstance(value.explanation, str):
             raise BadReply(f"the explanation is {value.explanation!r}, not text.")
         if value.state != "scored":
-            return {
-                "value": None,
-                "passed": None,
-                "explanation": value.explanation,
-                "state": value.state,
-            }
+            return _to_score(None, None, value.explanation, value.state)
         passed = _to_python(value.passed)
         if passed is not None and not isinstance(passed, bool):
             raise BadReply(f"the metric returned passed={passed!r}. Give True, False or None.")
@@ -238,22 +230,19 @@ class MetricTarget:
         return self._scored(number, passed, value.explanation)
 
     def _scored(self, number: object, passed: bool | None, explanation: str) -> Json:
+        shown = f"the metric returned {format_value(number)}"
         if not isinstance(number, bool | int | float):
-            raise BadReply(
-                f"the metric returned {_format_value(number)}. Return True, False, a number or a Score."
-            )
+            raise BadReply(f"{shown}. Return True, False, a number or a Score.")
         if not -sys.float_info.max <= number <= sys.float_info.max:  # NaN compares false
-            raise BadReply(
-                f"the metric returned {_format_value(number)}, which is not a finite number."
-            )
+            raise BadReply(f"{shown}, which is not a finite number.")
         if self._is_share and not 0 <= number <= 1:
             raise BadReply(
-                f"the metric returned {number!r}, which is not in 0..1. "
-                "Return a share, or give the metric a `unit`."
+                f"{shown}, which is not in 0..1. Return a share, or give the metric a `unit`."
             )
-        return {
-            "value": float(number),
-            "passed": passed,
-            "explanation": explanation,
-            "state": "scored",
-        }
+        return _to_score(float(number), passed, explanation, "scored")
+
+
+def _to_score(
+    value: float | None, passed: bool | None, explanation: str, state: ScoreState
+) -> Json:
+    return {"value": value, "passed": passed, "explanation": explanation, "state": state}

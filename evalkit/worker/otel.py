@@ -1,7 +1,7 @@
-"""Spans of the OpenTelemetry SDK in an agent's process, put into the recording of the call they are of.
+"""Record the spans of the OpenTelemetry SDK in an agent's process, each for the call it belongs to.
 
-Every provider of the process tells, whether the agent made it global or kept it to itself. The SDK is
-only loaded when the agent uses OpenTelemetry.
+The spans of every provider are recorded, global or not. The SDK is only loaded when the agent uses
+OpenTelemetry.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ RecordingFallback = Callable[[], "SpanRecording | None"]
 
 
 class RecordingSpanProcessor:
-    """An OpenTelemetry SpanProcessor that looks on.
+    """An OpenTelemetry SpanProcessor that records spans and changes nothing.
 
-    A span belongs to the call in whose context it was started; where a thread has lost that, to the
-    call that another span of the same trace belongs to, else to the only call there is.
+    A span belongs to the call in whose context it was started. If its thread has lost that context, it
+    belongs to the call of another span of the same trace, or else to the only call in flight.
     """
 
     def __init__(self, fallback: RecordingFallback) -> None:
         self._fallback = fallback
+        # Weak, so that the recordings of finished calls can be freed.
         self._by_trace: WeakValueDictionary[int, SpanRecording] = WeakValueDictionary()
 
     def on_start(self, span: Any, parent_context: object = None) -> None:  # noqa: ARG002 - the SDK's interface
-        """Find out which call a span belongs to."""
+        """Find the call that a span belongs to."""
         context = span.context
         recording = current_recording.get()
         if recording is None:
@@ -47,22 +48,22 @@ class RecordingSpanProcessor:
         """Record a span that has ended."""
         recording = self._by_trace.get(span.context.trace_id)
         if recording is not None:
-            # What is given here is a copy without a way to change it: the same span, ended.
+            # The SDK passes a read-only copy here; the recording has the span itself.
             recording.end(f"{span.context.span_id:016x}")
 
     def _on_ending(self, span: object) -> None:
-        """Nothing; some versions of the SDK call it."""
+        """Do nothing; some versions of the SDK call it."""
 
     def shutdown(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no span is buffered."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's interface
-        """Nothing is kept back."""
+        """Return at once: no span is buffered."""
         return True
 
 
 def build_span_payload(span: Any) -> SpanPayload:
-    """A span of the SDK, ended or not, as it tells of itself."""
+    """Return the payload of a span of the SDK, ended or not."""
     error_type, message = "", ""
     for event in span.events:
         if event.name == "exception" and event.attributes:
@@ -82,7 +83,7 @@ def build_span_payload(span: Any) -> SpanPayload:
 
 
 class _ImportHook:
-    """Acts on modules of OpenTelemetry at the moment they have been imported."""
+    """Runs an action on modules of OpenTelemetry as soon as they have been imported."""
 
     def __init__(self, actions: dict[str, Callable[[ModuleType], None]]) -> None:
         self._actions = actions
@@ -93,7 +94,8 @@ class _ImportHook:
         path: object = None,  # noqa: ARG002 - Python's interface
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        """Find a module as Python would, and do our part once it has been run."""
+        """Find a module as Python would, and run its action after its own code."""
+        # Removed first, because find_spec below asks this hook again.
         action = self._actions.pop(fullname, None)
         spec = importlib.util.find_spec(fullname) if action else None
         if action is None or spec is None or spec.loader is None:
@@ -108,43 +110,43 @@ class _ImportHook:
         return spec
 
 
-def _add_span_processor(module: Any, tap: RecordingSpanProcessor) -> None:
+def _add_span_processor(module: Any, processor: RecordingSpanProcessor) -> None:
     provider = module.TracerProvider
-    make = provider.__init__
+    init = provider.__init__
 
-    def make_tapped(self: Any, *args: Any, **kwargs: Any) -> None:
-        make(self, *args, **kwargs)
-        self.add_span_processor(tap)
+    def init_and_record(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.add_span_processor(processor)
 
-    provider.__init__ = make_tapped
+    provider.__init__ = init_and_record
 
 
 def install_import_hook(fallback: RecordingFallback) -> None:
-    """From now on record the spans of whatever imports OpenTelemetry."""
-    tap = RecordingSpanProcessor(fallback)
+    """Record the spans of all code that imports OpenTelemetry from now on."""
+    processor = RecordingSpanProcessor(fallback)
     actions: dict[str, Callable[[ModuleType], None]] = {
-        "opentelemetry.sdk.trace": lambda module: _add_span_processor(module, tap),
-        # While the agent is being loaded it may yet say where spans go.
+        "opentelemetry.sdk.trace": lambda module: _add_span_processor(module, processor),
+        # Not while the agent is being loaded: it may still set a provider of its own.
         "opentelemetry.trace": lambda _: ensure_provider() if current_recording.get() else None,
     }
     sys.meta_path.insert(0, _ImportHook(actions))
 
 
 def ensure_provider() -> None:
-    """Where OpenTelemetry is used and nobody has said where spans go, let there be a provider."""
+    """Set a tracer provider if the agent uses OpenTelemetry and has set none."""
     global _is_ensured  # noqa: PLW0603 - once a process
     if _is_ensured:
         return
     _is_ensured = True
     from opentelemetry import trace  # noqa: PLC0415 - the agent has it loaded
 
-    named = os.environ.get("OTEL_PYTHON_TRACER_PROVIDER")
-    if named or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    chosen = os.environ.get("OTEL_PYTHON_TRACER_PROVIDER")
+    if chosen or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - 100 ms
     except ImportError:
-        return  # the agent could not have used it either
+        return  # without the SDK the agent records no spans either
     trace.set_tracer_provider(TracerProvider())
 
 

@@ -1,8 +1,8 @@
-"""Python code of the user's, called in worker processes: payloads in, replies out, whatever the code does.
+"""Call Python code of the user's in worker processes that may freeze or die.
 
-A worker makes many calls at once. A call is charged with what it did itself and nothing else: when
-a process freezes or dies with several calls in flight, each of them is made again, alone in a process
-of its own. No call that has been answered is made again.
+A worker runs many calls at once. A call is only blamed for what it did itself: when a process freezes
+or dies with several calls in flight, each of them is repeated alone in a process of its own. A call
+that has been answered is never repeated.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import Reply
 
 LOAD_TIMEOUT_S = 120.0
-"""How long importing a target may take; models are loaded at import."""
+"""How long importing a target may take; some targets load a model at import."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetSpec:
     """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
 
-    `args` are the fields of a metric's class. `where` is the place in a user's file that names it.
+    `args` are the fields of a metric's class. `where` is the line of a user's file that names it.
     """
 
     kind: Literal["agent", "metric"]
@@ -43,47 +43,49 @@ class TargetSpec:
 
 
 class WorkerPool:
-    """Worker processes of one target. `description` is what a worker says of the object it loaded.
+    """The worker processes of one target.
 
-    It has `is_async` and `source_digest` (of the file that defines the object), for an agent
-    `parameters`, for a metric `unit`, `higher_is_better`, `evalkit_api`, `is_class` and `fields`.
+    `description` is what a worker reports of the object it loaded: `is_async` and `source_digest` (of
+    the file that defines the object), for an agent `parameters`, and for a metric `unit`,
+    `higher_is_better`, `evalkit_api`, `is_class` and `fields`.
     """
 
     def __init__(self, launch: Launch, processes: int, calls_at_once: int) -> None:
         self.description: Mapping[str, Json] = {}
         self._launch = launch
-        self._wanted = processes
+        self._max_processes = processes
         self._serving: list[WorkerProcess] = []
         self._started: list[WorkerProcess] = []
         self._start_count = 0
         self._slots = asyncio.Semaphore(calls_at_once)
         self._starting = asyncio.Lock()
+        # Calls that are repeated alone start a process each: not more at once than usual.
         self._quarantine = asyncio.Semaphore(processes)
         self._is_closed = False
 
     async def open(self) -> None:
-        """Start the first process; the others follow when there are calls for them.
+        """Start the first process; the others are started when there are calls for them.
 
         Raises:
-            CannotStart: it could not load the target.
+            WorkerStartError: the process could not load the target.
         """
         first = await self._start()
         self.description = first.description
         self._serving.append(first)
 
     async def close(self) -> None:
-        """End every process, and what the target's calls have left running."""
+        """End every process, and kill what the target's calls have left running."""
         self._is_closed = True
         try:
             await asyncio.gather(*(process.stop() for process in self._started))
-        except BaseException:  # interrupted: there is no time for manners
+        except BaseException:  # interrupted: kill at once
             kill_marked_processes(self._launch.mark)
             raise
 
     async def call(self, payload: Json, timeout_s: float) -> Reply:
-        """Call the target once. Trouble of the target is the reply's `error`, never an exception.
+        """Call the target once; a failure of the target is the reply's `error`, never an exception.
 
-        The time for an answer begins when a process takes the call.
+        `timeout_s` counts from the moment a process gets the call.
         """
         text = _encode(payload).encode("ascii")
         async with self._slots:
@@ -96,7 +98,7 @@ class WorkerPool:
                 return _crashed(message, failure.detail)
 
     async def _call_alone(self, text: bytes, timeout_s: float) -> Reply:
-        """Make a call where only it can be to blame."""
+        """Repeat a call in a process of its own, where no other call can be to blame."""
         async with self._quarantine:
             process = await self._start()
             try:
@@ -106,28 +108,30 @@ class WorkerPool:
         return reply or _crashed("its process ended before the call began.")
 
     async def _acquire_process(self) -> WorkerProcess:
-        """A new process while there are fewer than wanted, else the one with the fewest calls.
+        """Start a process while there are too few, or else return the one with the fewest calls.
 
-        While one call waits for a new process, the others go to those there are.
+        While one call waits for a new process, the other calls go to the existing ones.
         """
         serving = self._drop_ended()
-        if not serving or (len(serving) < self._wanted and not self._starting.locked()):
+        if not serving or (len(serving) < self._max_processes and not self._starting.locked()):
             async with self._starting:
-                if len(self._drop_ended()) < self._wanted:
-                    self._serving.append(await self._start())
-                    return self._serving[-1]
+                # Check again: another call may have started one while this call waited.
+                if len(self._drop_ended()) < self._max_processes:
+                    process = await self._start()
+                    self._serving.append(process)  # not before: the list may have been replaced
+                    return process
             serving = self._serving
-        return serving[0] if len(serving) == 1 else min(serving, key=lambda process: process.load)
+        return min(serving, key=lambda process: process.load)
 
     def _drop_ended(self) -> list[WorkerProcess]:
-        if not all(process.is_accepting for process in self._serving):
-            self._serving = [process for process in self._serving if process.is_accepting]
+        self._serving = [process for process in self._serving if process.is_accepting]
         return self._serving
 
     async def _start(self) -> WorkerProcess:
         if self._is_closed:
             raise WorkerStartError("the run is ending.")
         self._start_count += 1
+        # A mark below the pool's: one process can be killed alone, or all together.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
         process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
         self._started = [known for known in self._started if not known.has_ended]
@@ -145,36 +149,36 @@ def _crashed(message: str, detail: str = "") -> Reply:
 @asynccontextmanager
 async def open_pool(
     target: TargetSpec,
-    surroundings: RunEnvironment,
+    environment: RunEnvironment,
     *,
     env: Sequence[str] = (),
     processes: int = 1,
     calls_at_once: int | None = None,
 ) -> AsyncIterator[WorkerPool]:
-    """Load the target in worker processes; afterwards none of them is left, nor what they started.
+    """Load the target in worker processes; afterwards kill them and everything they started.
 
-    `env` names the variables of evalkit's environment that they get on top of the allow list.
-    `calls_at_once` is as many as trials at once, unless given; further calls wait.
+    `env` names the variables of evalkit's environment that they get in addition to the allow list.
+    `calls_at_once` limits the calls in flight; the default is the run's concurrency.
 
     Raises:
-        InvalidInput: the target cannot be loaded; every reason.
+        InvalidInput: the target cannot be loaded; it lists every reason.
     """
-    calls_at_once = calls_at_once or surroundings.concurrency
+    calls_at_once = calls_at_once or environment.concurrency
     launch = Launch(
         setup={
             "kind": target.kind,
             "ref": target.ref,
             "args": dict(target.args),
-            "base": str(surroundings.set_folder.absolute()),
-            "root": str(surroundings.root.absolute()),
-            "instead_of": str(surroundings.replaced_checkout.absolute())
-            if surroundings.replaced_checkout
+            "base": str(environment.set_folder.absolute()),
+            "root": str(environment.root.absolute()),
+            "instead_of": str(environment.replaced_checkout.absolute())
+            if environment.replaced_checkout
             else "",
             "threads": calls_at_once,
         },
-        folder=surroundings.root,
-        environ=build_child_environment(surroundings.environ, env),
-        mark=f"{surroundings.run_id or 'run'}/{uuid.uuid4().hex}",
+        folder=environment.root,
+        environ=build_child_environment(environment.environ, env),
+        mark=f"{environment.run_id or 'run'}/{uuid.uuid4().hex}",
     )
     pool = WorkerPool(launch, processes, calls_at_once)
     try:

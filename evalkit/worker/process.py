@@ -1,4 +1,4 @@
-"""One worker process: started, asked over its pipe, watched, and killed with all that it started."""
+"""Start a worker process, send it calls over its pipe, watch it, and kill it with all it started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import evalkit
 from evalkit.core.literals import Json
 from evalkit.core.trial import AgentError
 from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes, kill_process_tree
@@ -26,16 +25,19 @@ from evalkit.worker.streams import (
 )
 
 PING_TIMEOUT_S = 0.5
-"""How long a process may leave a ping unanswered; longer, and something holds its interpreter."""
+"""How long a process may take to answer a ping; after that, something blocks its interpreter."""
 
 CANCEL_GRACE_S = 0.5
 """How long a cancelled async call may take to end."""
 
 DRAIN_TIMEOUT_S = 0.2
-"""How long the pipes of a dead process are read on, which a grandchild may hold open."""
+"""How long the pipes of a dead process are read, because a grandchild may hold them open."""
 
 STOP_GRACE_S = 1.0
-"""How long a process that was told to finish may take, for its own exit handlers."""
+"""How long a process may take to finish after `bye`, for its own exit handlers."""
+
+IMPORT_FOLDER = str(Path(__file__).parents[2])
+"""The folder that holds the package evalkit."""
 
 PROGRAM = """\
 import sys
@@ -45,12 +47,12 @@ del sys.path[0]
 from evalkit.worker.main import main
 main({descriptor})
 """
-"""Finds this very evalkit, however this process found it, and leaves the search path as it was."""
+"""Import this installation of evalkit, however this process found it, and restore the search path."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """How a worker process is started: `setup` is what it is told to load, `mark` is its alone."""
+    """How a worker process is started: `setup` is what it loads, `mark` identifies this process only."""
 
     setup: Mapping[str, Json]
     folder: Path
@@ -59,7 +61,7 @@ class Launch:
 
 
 class WorkerStartError(Exception):
-    """The process could not be started or could not load its target: all reasons, and a traceback."""
+    """The process could not be started or could not load its target: every reason, and a traceback."""
 
     def __init__(self, *reasons: str, detail: str = "") -> None:
         super().__init__(*reasons)
@@ -68,7 +70,7 @@ class WorkerStartError(Exception):
 
 
 class _Call:
-    """A call in flight, and the steps it told of; one whose answer is settled may still be running."""
+    """A call in flight and its spans; a call with a settled answer may still be running."""
 
     __slots__ = ("answer", "span_payload", "started")
 
@@ -78,17 +80,17 @@ class _Call:
         self.span_payload: Json = None
 
     def settle(self, reply: Reply | None) -> None:
-        """Give the answer, unless nobody waits for it any more."""
+        """Set the answer, unless the call has one already."""
         if not self.answer.done():
             self.answer.set_result(reply)
 
 
-_OVERDUE = Reply()
+_OVERDUE = Reply()  # compared by identity
 """Settles a call at its deadline."""
 
 
 class WorkerProcess:
-    """A process that serves calls to its target. It accepts none once it is retired or broken."""
+    """A process that serves calls to its target. It accepts no more calls once it is retired or broken."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -99,17 +101,18 @@ class WorkerProcess:
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
+        # None until the process breaks; then whether exactly one call was in flight.
         self._one_is_to_blame: bool | None = None
         self._killing: asyncio.Task[None] | None = None
 
     @property
     def load(self) -> int:
-        """How many calls are in flight."""
+        """The number of calls in flight."""
         return len(self._calls)
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left of it."""
+        """Whether the process and everything it started are gone."""
         return self._reaping.done()
 
     @classmethod
@@ -117,7 +120,7 @@ class WorkerProcess:
         """Start a process and wait until it has loaded its target.
 
         Raises:
-            CannotStart: it has not.
+            WorkerStartError: it has not loaded its target in time, or failed.
         """
         process = cls(launch)
         try:
@@ -135,24 +138,23 @@ class WorkerProcess:
         return process
 
     async def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        parent_end, child_end = socket.socketpair()
+        with child_end:
             self._pipe, self._lines = await self._loop.create_connection(
-                lambda: LineProtocol(self._receive_line), sock=ours
+                lambda: LineProtocol(self._receive_line), sock=parent_end
             )
-            package = str(Path(evalkit.__file__).parent.parent)
             try:
                 self._transport, self._exit_monitor = await self._loop.subprocess_exec(
                     ExitMonitor,
                     sys.executable,
-                    "-P",  # the folder it starts in must not shadow what it imports itself
+                    "-P",  # files in its working folder must not shadow what it imports itself
                     "-c",
-                    PROGRAM.format(package=package, descriptor=theirs.fileno()),
+                    PROGRAM.format(package=IMPORT_FOLDER, descriptor=child_end.fileno()),
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(child_end.fileno(),),
                     cwd=self._launch.folder,
                     env={**self._launch.environ, MARK_VARIABLE: self._launch.mark},
-                    start_new_session=True,
+                    start_new_session=True,  # the session is killed as a whole
                 )
             except BaseException:
                 self._pipe.close()
@@ -167,19 +169,20 @@ class WorkerProcess:
             return self._ready.result()
         if self._reaping.done():
             end = describe_exit(self._transport.get_returncode())
-            said = self._exit_monitor.output_tail
-            return WorkerStartError(f"its process {end} while loading it.", detail=said)
+            output = self._exit_monitor.output_tail
+            return WorkerStartError(f"its process {end} while loading it.", detail=output)
         self.kill()
         return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
-        """Make one call; None when the process ended and other calls may be to blame for it."""
+        """Make one call; return None when the process ended and another call may be to blame."""
         if not self.is_accepting:
             return None
         self._count += 1
         call_id = b"%d" % self._count
         call = self._calls[call_id] = _Call(self._loop)
         self._pipe.write(b"call %b %b\n" % (call_id, payload))
+        # Not asyncio.timeout: an overdue call goes on until a ping has shown who is to blame.
         timer = self._loop.call_later(timeout_s, call.settle, _OVERDUE)
         try:
             reply = await call.answer
@@ -195,7 +198,7 @@ class WorkerProcess:
         )
 
     def _give_up(self, call_id: bytes) -> None:
-        """Let a call end that nobody waits for: an async one is cancelled, else the process goes."""
+        """Cancel an async call whose answer is no longer needed, or else retire the process."""
         if call_id not in self._calls or self._pipe.is_closing():
             return
         if self.description.get("is_async"):
@@ -209,9 +212,10 @@ class WorkerProcess:
             self.retire()
 
     async def _end_overdue(self, call_id: bytes, timeout_s: float) -> Reply | None:
-        """Charge a call with its deadline, unless the process is frozen and any call may be why."""
+        """Return a timeout, unless the process is frozen and another call may be to blame."""
         error = AgentError(kind="timeout", message=f"no answer within {timeout_s:g} s.")
         overdue = Reply(error=error, duration_s=timeout_s)
+        # A process that answers is not frozen: only this call is slow.
         if await self._answers_ping() or call_id not in self._calls:
             self._give_up(call_id)
             return overdue
@@ -226,9 +230,7 @@ class WorkerProcess:
         if not self._pipe.is_closing():
             self._pipe.write(b"ping\n")
         await asyncio.wait(
-            (pong, self._reaping),
-            timeout=PING_TIMEOUT_S,
-            return_when=asyncio.FIRST_COMPLETED,
+            (pong, self._reaping), timeout=PING_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
         )
         return pong.done()
 
@@ -239,13 +241,13 @@ class WorkerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Begin to kill the process with all that it started."""
+        """Start to kill the process with everything it started."""
         self.is_accepting = False
         if self._killing is None and not self._reaping.done():
             self._killing = self._loop.create_task(kill_process_tree(self._transport.get_pid()))
 
     async def stop(self) -> None:
-        """Let the process finish, with its exit handlers; kill it where it does not."""
+        """Let the process finish and run its exit handlers; kill it if it does not finish in time."""
         self.is_accepting = False
         if self._calls or self._pipe.is_closing():
             self.kill()
@@ -264,12 +266,12 @@ class WorkerProcess:
                 if call_id in self._calls:
                     self._calls[call_id].span_payload = decode(text.decode("ascii"))
             elif kind == b"pong":
-                if not self._pong.done():  # one answer is enough for all who ask at the same time
+                if not self._pong.done():  # one pong answers all pings sent at the same time
                     self._pong.set_result(None)
             else:
                 self._receive_readiness(kind, decode(text.decode("ascii")))
         except (ValueError, KeyError, TypeError, asyncio.InvalidStateError):
-            self._pipe.close()  # somebody else has written there: nothing on it can be trusted
+            self._pipe.close()  # the target has written to the pipe: no line can be trusted
 
     def _receive_reply(self, call_id: bytes, reply: Reply) -> None:
         call = self._calls.pop(call_id, None)
@@ -278,16 +280,16 @@ class WorkerProcess:
             if not self.is_accepting:
                 self.retire()
 
-    def _receive_readiness(self, kind: bytes, said: Json) -> None:
+    def _receive_readiness(self, kind: bytes, content: Json) -> None:
         if kind == b"ready":
-            self.description = said
+            self.description = content
             self.is_accepting = True
             self._ready.set_result(None)
         else:
-            self._ready.set_result(WorkerStartError(*said["reasons"], detail=said["detail"]))
+            self._ready.set_result(WorkerStartError(*content["reasons"], detail=content["detail"]))
 
     async def _reap(self) -> None:
-        """Wait for the end of the process, however it comes about, and leave nothing of it."""
+        """Wait for the end of the process, for any reason, and kill what it left behind."""
         try:
             await asyncio.wait(
                 {self._exit_monitor.exited, self._lines.lost}, return_when=asyncio.FIRST_COMPLETED
@@ -309,11 +311,10 @@ class WorkerProcess:
         await asyncio.wait({self._exit_monitor.closed, self._lines.lost})
 
     def _end_calls(self, error: AgentError) -> None:
-        """Charge the one call in flight; of several any may be to blame, and none is charged yet."""
+        """Settle the only call in flight with the error; several calls get None and are repeated."""
         if self._one_is_to_blame is not None:
             return
         self._one_is_to_blame = len(self._calls) == 1
         for call in self._calls.values():
-            duration_s = self._loop.time() - call.started
-            charged = Reply(error=error, duration_s=duration_s)
-            call.settle(charged if self._one_is_to_blame else None)
+            reply = Reply(error=error, duration_s=self._loop.time() - call.started)
+            call.settle(reply if self._one_is_to_blame else None)

@@ -1,4 +1,4 @@
-"""Process ids and marks in, dead process trees out, whatever the processes did to get away."""
+"""Kill process trees by process id and by mark, even if the processes try to escape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import psutil
 
 MARK_VARIABLE = "EVALKIT_CALL"
-"""Set in the environment of every child; a daemonised grandchild is known by it."""
+"""Set in the environment of every child; it identifies a daemonized grandchild."""
 
 POLL_INTERVAL_S = 0.02
 
@@ -19,10 +19,9 @@ POLL_INTERVAL_S = 0.02
 async def kill_process_tree(pid: int, *, grace_s: float = 0.5) -> None:
     """Kill the process that leads session `pid`, its session and its descendants.
 
-    They get SIGTERM, then SIGKILL when `grace_s` is over or the waiting is cancelled. A descendant
-    that left the session with setsid is found through its parents, so call this while `pid` still
-    lives; what had daemonised before is found by `kill_marked` only. Waiting for `pid` (reaping it)
-    stays with whoever started it.
+    They get SIGTERM, then SIGKILL when `grace_s` is over or this call is cancelled. A descendant that
+    left the session with setsid is found through its parents, so call this while `pid` still lives;
+    only `kill_marked_processes` finds a process that daemonized before. The caller reaps `pid`.
     """
     tree = list_process_tree(pid)
     try:
@@ -33,15 +32,15 @@ async def kill_process_tree(pid: int, *, grace_s: float = 0.5) -> None:
                     break
                 await asyncio.sleep(POLL_INTERVAL_S)
     finally:
-        # A process may have forked since it was listed.
+        # List again: a process may have forked since the first list.
         _send_signal([*list_process_tree(pid), *tree], signal.SIGKILL)
 
 
 def kill_marked_processes(mark: str) -> int:
     """SIGKILL every process started under `mark` or a part of it (`mark/...`); return how many.
 
-    The mark is read from the environment a process was started with, which forks, setsid and
-    daemonising keep. A process that was given a new environment on purpose escapes.
+    The mark is read from the environment that a process was started with, which survives forks, setsid
+    and daemonizing. A process that was deliberately started with a new environment escapes.
     """
     marked = []
     for process in psutil.process_iter():
@@ -57,8 +56,8 @@ def kill_marked_processes(mark: str) -> int:
 def list_process_tree(pid: int) -> list[psutil.Process]:
     """List the live processes of the session that `pid` leads, and all their descendants.
 
-    Nothing is listed when `pid` leads no session of its own (it ended and the id went to another
-    process), nor is this process itself.
+    The list is empty when `pid` leads no session (it ended, and its id was reused), and when it leads
+    this process's own session.
     """
     if pid == os.getsid(0):
         return []
@@ -74,7 +73,7 @@ def list_process_tree(pid: int) -> list[psutil.Process]:
 
 
 def count_session_processes(pid: int) -> int:
-    """How many processes are in the session that `pid` leads."""
+    """Count the processes in the session that `pid` leads."""
     count = 0
     for member_pid in psutil.pids():
         with _ignore_gone_process():
@@ -97,6 +96,6 @@ def _is_alive(process: psutil.Process) -> bool:
 
 @contextmanager
 def _ignore_gone_process() -> Iterator[None]:
-    """Pass over a process that ended meanwhile, or that another user owns."""
+    """Skip a process that has ended meanwhile, or that another user owns."""
     with suppress(psutil.Error, ProcessLookupError, PermissionError):
         yield

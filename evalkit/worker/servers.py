@@ -1,48 +1,116 @@
-"""Serves an async function: every call is a task of one event loop."""
+"""Run the calls to a target: sync functions in threads, async functions as tasks of one event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from evalkit.worker.call_spans import Recorder
-from evalkit.worker.pipe import Pipe, ReplySender, Target, decode
+from evalkit.worker.pipe import Json, Pipe, ReplyTooLong, decode, encode, encode_reply
+from evalkit.worker.user_code import (
+    BadReply,
+    CallArguments,
+    describe_exception,
+    format_user_traceback,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+
+SpanContext: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""Records the spans of the call with this id while the context is open."""
 
 
-class TaskServer:
-    """Calls as tasks."""
+class Target(Protocol):
+    """The object that is called: its function, its arguments, and its return value as JSON."""
 
-    def __init__(self, target: Target, pipe: Pipe, recorder: Recorder) -> None:
+    function: Callable[..., Any]
+    is_async: bool
+    description: dict[str, Json]
+
+    def read_payload(self, payload: Json) -> CallArguments:
+        """Return a payload as positional and named arguments."""
+
+    def to_json(self, value: object) -> Json:
+        """Return what a call returned as JSON; raise BadReply if it may not return that."""
+
+
+class _Server:
+    """What both servers share: reading the payload, and sending the result of a call."""
+
+    def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext) -> None:
         self._target = target
-        self._pipe = pipe
-        self._answers = ReplySender(target, pipe)
-        self._recorder = recorder
+        self._record_spans = record_spans
+        self._send = pipe.send
+
+    def _read_payload(self, payload: bytes) -> CallArguments:
+        return self._target.read_payload(decode(payload.decode("ascii")))
+
+    def answer_ping(self) -> None:
+        """Show that calls can run."""
+        self._send("pong", "-", 0, "null")
+
+    def _send_value(self, call_id: str, started: float, value: object) -> None:
+        """Send what a call returned, or why that is not a valid reply."""
+        duration_s = perf_counter() - started
+        try:
+            text = encode_reply(self._target.to_json(value))
+        except ReplyTooLong as large:
+            self._send_error(call_id, duration_s, "output_too_large", str(large))
+        except BadReply as bad:
+            self._send_error(call_id, duration_s, "bad_reply", str(bad))
+        except BaseException as error:
+            message = f"the reply cannot be written as JSON: {describe_exception(error)}"
+            self._send_error(call_id, duration_s, "bad_reply", message)
+        else:
+            self._send("value", call_id, duration_s, text)
+
+    def _send_exception(self, call_id: str, started: float, error: BaseException) -> None:
+        """Send what a call raised, SystemExit and KeyboardInterrupt included."""
+        duration_s = perf_counter() - started
+        detail = format_user_traceback(error)
+        self._send_error(call_id, duration_s, "exception", describe_exception(error), detail)
+
+    def _send_error(
+        self, call_id: str, duration_s: float, kind: str, message: str, detail: str = ""
+    ) -> None:
+        text = encode({"kind": kind, "message": message, "detail": detail})
+        self._send("error", call_id, duration_s, text)
+
+
+class TaskServer(_Server):
+    """Run calls of an async function as tasks. Every method but `serve` runs in the reading thread."""
+
+    def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext) -> None:
+        import asyncio  # noqa: PLC0415 - 60 ms that a sync target does not need
+
+        super().__init__(target, pipe, record_spans)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
+        self._cancelled_error = asyncio.CancelledError  # for methods without the import
         self._stopped = False
 
     def serve(self) -> None:
-        """Answer calls until told to stop."""
+        """Answer calls until `stop` is called."""
         while not self._stopped:
             # A task that the target started on its own ends the loop when it raises SystemExit.
             with suppress(BaseException):
                 self._loop.run_forever()
 
     def start_call(self, call_id: str, payload: bytes) -> None:
-        """Begin a task."""
+        """Start a task."""
         self._loop.call_soon_threadsafe(self._start_task, call_id, payload)
 
     def cancel_call(self, call_id: str) -> None:
-        """Cancel a task, which answers when it has ended."""
+        """Cancel a task, which sends its result when it has ended."""
         self._loop.call_soon_threadsafe(self._cancel_task, call_id)
 
     def answer_ping(self) -> None:
-        """Answer from the loop, so that a blocked one is known by its silence."""
-        self._loop.call_soon_threadsafe(self._pipe.send, "pong", "-", 0, "null")
+        """Answer from the event loop, so that a blocked loop does not answer."""
+        self._loop.call_soon_threadsafe(super().answer_ping)
 
     def stop(self) -> None:
         """Let `serve` return."""
@@ -60,46 +128,34 @@ class TaskServer:
 
     def _end_task(self, call_id: str, task: asyncio.Task[None]) -> None:
         del self._tasks[call_id]
-        if task.cancelled():  # before it had begun, so that it could not say so itself
-            self._answers.send_exception(call_id, perf_counter(), asyncio.CancelledError())
+        if task.cancelled():  # before it began, so that `_answer` could not send anything
+            self._send_exception(call_id, perf_counter(), self._cancelled_error())
 
     async def _answer(self, call_id: str, payload: bytes) -> None:
         started = perf_counter()
         try:
-            positional, named = self._target.read_payload(decode(payload.decode("ascii")))
-            started = perf_counter()
-            with self._recorder.call(call_id):
+            positional, named = self._read_payload(payload)
+            started = perf_counter()  # again: reading the payload is not the target's time
+            with self._record_spans(call_id):
                 value = await self._target.function(*positional, **named)
         except BaseException as error:
-            self._answers.send_exception(call_id, started, error)
+            self._send_exception(call_id, started, error)
         else:
-            self._answers.send_value(call_id, started, value)
+            self._send_value(call_id, started, value)
 
 
-def _wait_for(awaitable: Awaitable[object]) -> object:
-    """Run what a plain function returned to be awaited (a wrapped async function, say)."""
-    import asyncio  # noqa: PLC0415 - 60 ms that hardly any target of this kind needs
+class ThreadServer(_Server):
+    """Run calls of a sync function in threads. Every method but `serve` runs in the reading thread."""
 
-    async def wait() -> object:
-        return await awaitable
-
-    return asyncio.run(wait())
-
-
-class ThreadServer:
-    """Calls in threads."""
-
-    def __init__(self, target: Target, pipe: Pipe, recorder: Recorder, threads: int) -> None:
-        self._target = target
-        self._pipe = pipe
-        self._answers = ReplySender(target, pipe)
-        self._recorder = recorder
+    def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext, threads: int) -> None:
+        super().__init__(target, pipe, record_spans)
         self._calls: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._threads = threads
 
     def serve(self) -> None:
-        """Answer calls until told to stop."""
+        """Answer calls until `stop` is called."""
+        # Daemon threads, because a call that hangs must not prevent the process from ending.
         for _ in range(self._threads):
             threading.Thread(target=self._work, daemon=True).start()
         self._stopped.wait()
@@ -111,10 +167,6 @@ class ThreadServer:
     def cancel_call(self, call_id: str) -> None:
         """Do nothing: a thread cannot be stopped, so the parent will kill this process."""
 
-    def answer_ping(self) -> None:
-        """Answer from the reading thread, which is silent while a call holds the interpreter."""
-        self._pipe.send("pong", "-", 0, "null")
-
     def stop(self) -> None:
         """Let `serve` return."""
         self._stopped.set()
@@ -124,13 +176,23 @@ class ThreadServer:
             call_id, payload = self._calls.get()
             started = perf_counter()
             try:
-                positional, named = self._target.read_payload(decode(payload.decode("ascii")))
+                positional, named = self._read_payload(payload)
                 started = perf_counter()
-                with self._recorder.call(call_id):
+                with self._record_spans(call_id):
                     value = self._target.function(*positional, **named)
                     if hasattr(value, "__await__"):
                         value = _wait_for(value)
             except BaseException as error:
-                self._answers.send_exception(call_id, started, error)
+                self._send_exception(call_id, started, error)
             else:
-                self._answers.send_value(call_id, started, value)
+                self._send_value(call_id, started, value)
+
+
+def _wait_for(awaitable: Awaitable[object]) -> object:
+    """Run what a sync function returned to be awaited, such as a wrapped async function."""
+    import asyncio  # noqa: PLC0415 - 60 ms that hardly any sync target needs
+
+    async def wait() -> object:
+        return await awaitable
+
+    return asyncio.run(wait())

@@ -1,4 +1,4 @@
-"""What comes back from a worker process: lines on its pipe, the end of what it prints, its own end."""
+"""Receive what a worker process sends: lines on its pipe, the end of its output, and its exit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evalkit.core.safe_text import tail
 from evalkit.core.trial import AgentError
 
 MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
-"""Of the pipe; a reply of the largest size, all escapes, takes six times its size there."""
+"""The longest line on the pipe; the largest reply, all escapes, takes six times its size there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What became of one call; `duration_s` is the call's own time, without the way there and back.
+    """The result of one call. `duration_s` is the time in the target, without the time on the pipe.
 
-    `told` are the steps the call told of, as the worker sends them; None when there were none.
+    `span_payload` holds the spans of the call as the worker sends them; None if there were none.
     """
 
     value: Json = None
@@ -38,25 +38,25 @@ decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def decode_worker_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
-    """Read the last part of an answer's line.
+    """Return the reply in the last part of a `value` or `error` line.
 
     Raises:
-        KeyError, TypeError: it is no answer of a worker's.
+        KeyError, TypeError: the line does not come from a worker.
     """
     try:
         value = decode(text.decode("ascii"))
-    except (ValueError, RecursionError) as error:
-        message = f"the reply cannot be read as JSON: {error}."
+    except (ValueError, RecursionError) as wrong:
+        message = f"the reply cannot be read as JSON: {wrong}."
         return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
     if kind == b"value":
         return Reply(value=value, duration_s=duration_s)
     detail = tail(value["detail"], MAX_DETAIL_CHARS)
-    trouble = AgentError(kind=value["kind"], message=value["message"], detail=detail)
-    return Reply(error=trouble, duration_s=duration_s)
+    error = AgentError(kind=value["kind"], message=value["message"], detail=detail)
+    return Reply(error=error, duration_s=duration_s)
 
 
 class LineProtocol(asyncio.Protocol):
-    """The pipe to the process, split into lines."""
+    """Splits what the process sends on the pipe into lines."""
 
     def __init__(self, take_line: Callable[[bytes], None]) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -66,11 +66,11 @@ class LineProtocol(asyncio.Protocol):
         self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport, to close it on a line without end."""
+        """Keep the transport, to close it if a line is too long."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; lines may come in pieces or many at once."""
+        """Pass on complete lines; data may hold a part of a line or many lines."""
         self._parts.append(data)
         self._size += len(data)
         if b"\n" in data:
@@ -78,16 +78,17 @@ class LineProtocol(asyncio.Protocol):
             self._parts, self._size = [rest], len(rest)
             for line in lines:
                 self._receive_line(line)
+        # Only the target itself, writing to the pipe, can send such a line.
         elif self._size > MAX_LINE_BYTES and self._transport is not None:
             self._transport.close()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Tell that nothing more will come."""
+        """Report that the pipe is closed."""
         self.lost.set_result(None)
 
 
 class ExitMonitor(asyncio.SubprocessProtocol):
-    """The end of the process, and of what it printed the end; the rest is thrown away as it comes."""
+    """Watches for the exit of the process and keeps only the end of its output."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -100,29 +101,34 @@ class ExitMonitor(asyncio.SubprocessProtocol):
         self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL_CHARS :]
 
     def process_exited(self) -> None:
-        """Tell that the process has ended; others may hold its pipes open."""
+        """Report that the process has ended; other processes may still hold its pipes open."""
         self.exited.set_result(None)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Tell that the process has ended and its pipes are closed."""
+        """Report that the process has ended and its pipes are closed."""
         self.closed.set_result(None)
 
     @property
     def output_tail(self) -> str:
-        """The end of stderr, or of stdout where stderr is empty."""
-        said = self._tails[2].strip() or self._tails[1].strip()
-        return tail(said.decode("utf-8", "replace"), MAX_DETAIL_CHARS)
+        """The end of stderr, or of stdout if stderr is empty."""
+        output = self._tails[2].strip() or self._tails[1].strip()
+        return tail(output.decode("utf-8", "replace"), MAX_DETAIL_CHARS)
 
 
 def describe_exit(status: int | None) -> str:
-    """How a process ended, in words that can follow its name; None while it still lives."""
+    """Return how a process ended as a verb phrase; `status` None means that it still lives."""
     if status is None:
         return "closed its pipe to evalkit"
     if status >= 0:
         return f"ended with exit code {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
+    # The kernel ends processes with SIGKILL when memory runs out.
     hint = " (out of memory?)" if status == -signal.SIGKILL else ""
-    return f"was ended by {name}{hint}"
+    return f"was ended by {name_signal(status)}{hint}"
+
+
+def name_signal(status: int | None) -> str:
+    """Return the name of the signal that ended a process, from its negative exit status."""
+    try:
+        return signal.Signals(-(status or 0)).name
+    except ValueError:
+        return f"signal {-(status or 0)}"

@@ -156,7 +156,7 @@ def test_an_endpoint_that_is_down_ends_the_run_undecided(project: Project) -> No
         done = run(project)
     assert done.code == 3, done.out + done.err
     said = " ".join(done.out.split())
-    assert "no judge answers any more (5 calls in a row were lost" in said
+    assert "no judge answers any more (5 calls in a row failed" in said
     assert said.count("--resume") == said.count("--retry-errors") == 2
     assert agent_calls(project) < 40
     assert set(states(project)) == {"judge_error"}
@@ -195,7 +195,9 @@ def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project
         write_set(project, server.url, max_cost_usd=1.0)
         done = run(project)
         assert (done.code, server.asked) == (2, [])
-    assert "set.yaml:3: judge openai: max_cost_usd is set, and no price of 'm1'" in done.err
+    assert (
+        "set.yaml:3: judge openai: max_cost_usd is set, but there is no price of 'm1'" in done.err
+    )
     assert agent_calls(project) == 0
 
 

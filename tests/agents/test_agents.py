@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.agents.conversation import converse
+from evalkit.agents.network_errors import parse_retry_after
 from evalkit.agents.placeholders import (
     BadTemplate,
     fill_text,
@@ -24,7 +25,7 @@ from evalkit.agents.placeholders import (
     parse_template,
 )
 from evalkit.agents.registry import AGENTS, check_agent, describe_entrypoint, open_agent
-from evalkit.agents.wrappers import RetryingAgent, parse_retry_after
+from evalkit.agents.wrappers import RetryingAgent
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case, Turn
 from evalkit.core.location import Location

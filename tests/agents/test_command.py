@@ -180,11 +180,11 @@ def test_a_mapping_on_stdout_is_read_when_asked_for(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("printed", "words"),
     [
-        ("hello", "no JSON"),
+        ("hello", "invalid JSON"),
         ("[1]", "list"),
         ('{"ouput": "x"}', "'output'"),
         ('{"output": NaN}', "finite"),
-        ('{"output": "a"} {"output": "b"}', "no JSON"),
+        ('{"output": "a"} {"output": "b"}', "invalid JSON"),
         ("[" * 100_000, "nested"),
         ("<html><body>Error</body></html>", "HTML"),
     ],
@@ -290,7 +290,7 @@ def test_its_program_may_be_a_script_beside_the_set(bench: Bench) -> None:
         ({"argv": []}, ["'argv' is empty"]),
         ({"argv": [""]}, ["no program ''"]),
         ({"argv": ["echo"], "cwd": "nowhere"}, ["'nowhere'", "does not exist"]),
-        ({"argv": ["{input}"]}, ["names no program"]),
+        ({"argv": ["{input}"]}, ["is not a program"]),
         ({"argv": ["echo", "{inptu}"]}, ["'{inptu}'", "Did you mean '{input}'?"]),
         ({"argv": ["echo", '{"q": 1}']}, ["unknown placeholder", "'{{'"]),
         ({"": "python 'my agent.py' -v"}, ['Write: command: ["python", "my agent.py", "-v"]']),

@@ -134,13 +134,13 @@ def test_a_second_line_for_one_trial_is_refused_with_both_lines(tape: Tape) -> N
         {"case": "a", "output": "z"},
     )
     [problem] = tape.problems(A)
-    assert "tape.jsonl:2: trial 1 of case 'a' stands in line 1 already" in problem
+    assert "tape.jsonl:2: trial 1 of case 'a' is already in line 1" in problem
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "invalid JSON"),
         ("[1]", "JSON object"),
         ('"a"', "JSON object"),
         ("[" * 100_000, "nested"),
@@ -155,7 +155,7 @@ def test_a_second_line_for_one_trial_is_refused_with_both_lines(tape: Tape) -> N
         ({"case": "a", "trial": 0.0, "output": "x"}, "'trial' must be"),
         ({"case": "a"}, "neither `output` nor `data`"),
         ({"case": "a", "output": 5}, "not text"),
-        ({"case": "a", "output": "x", "error": "y"}, "without an output"),
+        ({"case": "a", "output": "x", "error": "y"}, "may have no output"),
         ({"case": "a", "error": {"kind": "x"}}, "'error' must be text"),
         ({"case": "a", "output": "x", "latency_s": -1}, "'latency_s' must be"),
         ({"case": "a", "output": "x", "latency_s": "1"}, "'latency_s' must be"),
@@ -238,5 +238,5 @@ def test_a_conversation_with_another_number_of_replies_is_refused(tape: Tape) ->
     tape.write({"case": "talk", "output": "only one"}, {"case": "a", "replies": ["1", "2"]})
     problems = tape.problems(case, A)
     assert len(problems) == 2
-    assert "tape.jsonl:1: case 'talk' asks for 2 replies, here are 1" in problems[0]
-    assert "tape.jsonl:2: case 'a' asks for 1" in problems[1]
+    assert "tape.jsonl:1: case 'talk' has 2 turns for the agent, but this line has 1" in problems[0]
+    assert "tape.jsonl:2: case 'a' has 1 turn" in problems[1]

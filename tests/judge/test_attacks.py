@@ -24,7 +24,8 @@ from evalkit.core.judgement import JudgeTrust, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.rubric import Control, Criterion, Level, Rubric
-from evalkit.judge.chat_vote import Completion, ask_judge
+from evalkit.judge.chat_vote import ask_judge
+from evalkit.judge.completion import Completion
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.panel import Panel
 from evalkit.judge.prompt import Message

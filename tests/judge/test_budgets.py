@@ -1,4 +1,4 @@
-"""Patience, money, room for calls: the budget of a judge by itself, and in a storm of rate limits."""
+"""The limits of a judge by themselves, and in a storm of rate limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.agents.completion import TokenCounts
 from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
-from evalkit.judge.prices import PriceList, TokenCounts
+from evalkit.judge.prices import PriceList
 from tests.judge.test_openai import By, ask, quick
 from tests.support.scripted_server import Asked, Play, reply
 from tests.support.stub_judges import honest, replying
@@ -19,7 +20,7 @@ from tests.support.stub_judges import honest, replying
 # How many calls at once
 
 
-def test_a_rate_limit_halves_the_room_once_an_episode() -> None:
+def test_a_rate_limit_halves_the_limit_once_an_episode() -> None:
     async def live() -> list[int]:
         limiter = AdaptiveLimit(16)
         seen = []
@@ -36,7 +37,7 @@ def test_a_rate_limit_halves_the_room_once_an_episode() -> None:
     assert asyncio.run(live()) == [8, 8, 4]
 
 
-def test_room_comes_back_call_by_call_up_to_the_ceiling() -> None:
+def test_the_limit_grows_call_by_call_up_to_the_ceiling() -> None:
     async def live() -> list[int]:
         limiter = AdaptiveLimit(4)
         async with limiter.slot() as episode:
@@ -56,22 +57,22 @@ def test_room_comes_back_call_by_call_up_to_the_ceiling() -> None:
 @given(
     st.integers(1, 6), st.lists(st.sampled_from(["served", "limited", "cancelled"]), max_size=60)
 )
-def test_no_more_are_under_way_than_there_is_room_for_and_nobody_is_forgotten(
+def test_no_more_calls_are_in_flight_than_allowed_and_none_is_forgotten(
     ceiling: int, fates: list[str]
 ) -> None:
     async def live() -> tuple[int, int]:
         limiter = AdaptiveLimit(ceiling)
-        most = under_way = done = 0
+        most = in_flight = done = 0
 
         async def call(fate: str) -> None:
-            nonlocal most, under_way, done
+            nonlocal most, in_flight, done
             async with limiter.slot() as episode:
-                under_way += 1
-                most = max(most, under_way)
+                in_flight += 1
+                most = max(most, in_flight)
                 try:
                     await asyncio.sleep(0)
                 finally:
-                    under_way -= 1
+                    in_flight -= 1
                 if fate == "limited":
                     limiter.record_rate_limit(episode)
                 else:
@@ -91,7 +92,7 @@ def test_no_more_are_under_way_than_there_is_room_for_and_nobody_is_forgotten(
     assert done >= sum(fate != "cancelled" for fate in fates)
 
 
-# Patience
+# Retry budget
 
 
 @dataclass
@@ -102,44 +103,44 @@ class Clock:
         return self.now
 
 
-def test_trouble_of_several_calls_at_the_same_time_counts_once() -> None:
+def test_failing_calls_at_the_same_time_count_once() -> None:
     clock = Clock()
-    patience = RetryBudget(10.0, clock)
-    clock.now += 50  # without trouble nothing counts
-    assert patience.remaining_s == 10.0
-    with patience.count_time():
+    budget = RetryBudget(10.0, clock)
+    clock.now += 50  # without a failing call nothing counts
+    assert budget.remaining_s == 10.0
+    with budget.count_time():
         clock.now += 2
-        with patience.count_time():
+        with budget.count_time():
             clock.now += 3
-            assert patience.remaining_s == 5.0
+            assert budget.remaining_s == 5.0
         clock.now += 1
     clock.now += 50
-    assert patience.remaining_s == 4.0
-    with patience.count_time():
+    assert budget.remaining_s == 4.0
+    with budget.count_time():
         clock.now += 9
-        assert patience.remaining_s == 0.0
+        assert budget.remaining_s == 0.0
 
 
-def test_a_fuse_blows_after_enough_calls_lost_in_a_row_and_keeps_its_first_reason() -> None:
-    fuse = CircuitBreaker(most_lost=3)
+def test_a_circuit_breaker_trips_after_failures_in_a_row_and_keeps_its_first_reason() -> None:
+    breaker = CircuitBreaker(max_failures=3)
     for _ in range(5):
-        fuse.record_failure("a")
-        fuse.record_failure("b")
-        fuse.record_success()
-    assert fuse.trip_reason == ""
+        breaker.record_failure("a")
+        breaker.record_failure("b")
+        breaker.record_success()
+    assert breaker.trip_reason == ""
     for reason in ("a", "b", "c"):
-        fuse.record_failure(reason)
-    assert fuse.trip_reason == "3 calls in a row were lost, the last because c"
-    fuse.trip("too late")
-    assert "too late" not in fuse.trip_reason
+        breaker.record_failure(reason)
+    assert breaker.trip_reason == "3 calls in a row failed, the last because c"
+    breaker.trip("too late")
+    assert "too late" not in breaker.trip_reason
 
 
-def test_those_who_wait_are_woken_when_nobody_is_to_be_asked_any_more() -> None:
+def test_waits_end_when_the_circuit_breaker_trips() -> None:
     async def live() -> None:
-        fuse = CircuitBreaker()
-        waiting = asyncio.ensure_future(fuse.wait(60))
+        breaker = CircuitBreaker()
+        waiting = asyncio.ensure_future(breaker.wait(60))
         await asyncio.sleep(0)
-        fuse.trip("over")
+        breaker.trip("over")
         await asyncio.wait_for(waiting, 1)
 
     asyncio.run(live())
@@ -148,26 +149,26 @@ def test_those_who_wait_are_woken_when_nobody_is_to_be_asked_any_more() -> None:
 # Money
 
 
-def test_a_purse_without_a_limit_is_never_empty() -> None:
-    purse = CostBudget(None)
-    purse.add_cost(1e9)
-    assert purse.exhausted_reason == ""
+def test_a_cost_budget_without_a_limit_is_never_exhausted() -> None:
+    budget = CostBudget(None)
+    budget.add_cost(1e9)
+    assert budget.exhausted_reason == ""
 
 
-def test_a_purse_is_empty_once_its_limit_is_reached() -> None:
-    purse = CostBudget(1.0)
-    purse.add_cost(None)
-    purse.add_cost(0.5)
-    assert purse.exhausted_reason == ""
-    purse.add_cost(0.5)
-    assert "max_cost_usd is 1 USD" in purse.exhausted_reason
+def test_a_cost_budget_is_exhausted_once_its_limit_is_reached() -> None:
+    budget = CostBudget(1.0)
+    budget.add_cost(None)
+    budget.add_cost(0.5)
+    assert budget.exhausted_reason == ""
+    budget.add_cost(0.5)
+    assert "max_cost_usd is 1 USD" in budget.exhausted_reason
 
 
 def prices(model: str, url: str = "https://api.openai.com/v1", **given: float) -> PriceList:
     return PriceList(model=model, url=url, is_local="127." in url, set_prices=given)
 
 
-def test_prices_of_the_set_stand_above_all() -> None:
+def test_prices_of_the_set_override_all_others() -> None:
     listed = prices("gpt-4o", input=1.0, output=2.0)
     usage = TokenCounts(input_tokens=1_000_000, output_tokens=500_000)
     assert listed.compute_cost_usd(usage, "gpt-4o") == pytest.approx(2.0)
@@ -210,7 +211,7 @@ RETRY_AFTERS = ["0", "1", "30", "3600", "garbage", "Wed, 21 Oct 2015 07:28:00 GM
 
 
 def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.agents.retries.FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.02)
     rng = random.Random(7)  # a storm that is the same every time
     fine = replying(honest)
     limited = []
@@ -224,14 +225,14 @@ def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.Monke
     session = ask(By(choose), *quick(200), attempts=4, deadline_s=25.0, concurrency=20)
     states = [reading.state for reading in session.readings]
     lost = [reading for reading in session.readings if reading.state == "judge_error"]
-    assert session.took_s < 25, "a wait of 30 s was begun"
+    assert session.took_s < 25, "a wait of 30 s was started"
     assert session.judge.down_reason == ""
     assert states.count("scored") + len(lost) == 200
     assert states.count("scored") >= 150
     assert {reading.kind for reading in lost} == {"rate_limited"}
     assert all("Given up" in reading.problem for reading in lost)
     assert max(reading.calls for reading in session.readings) <= 4
-    # Whoever was not lost was asked once more for every limit it met, and nobody else was.
+    # Each call that was not lost sent one more request for every limit it met, and no other did.
     assert len(session.server.asked) == 200 + len(limited) - len(lost)
     assert len(session.server.asked) == sum(reading.calls for reading in session.readings)
     assert session.server.connections <= 20

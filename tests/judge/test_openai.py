@@ -477,24 +477,27 @@ def without(key: str) -> dict[str, Any]:
 
 BAD_ENVELOPES: dict[str, tuple[Play, str]] = {
     "nothing": (reply(""), "nothing where JSON should be"),
-    "text": (reply("just text", kind="text/plain"), "no JSON"),
+    "text": (reply("just text", kind="text/plain"), "invalid JSON"),
     "HTML": (reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
-    "cut JSON": (reply('{"choices": [{"message": {"content": "cut'), "no JSON"),
+    "cut JSON": (reply('{"choices": [{"message": {"content": "cut'), "invalid JSON"),
     "deep JSON": (reply("[" * 100_000), "nested"),
-    "an event stream": (reply('data: {"choices": []}\n\n', kind="text/event-stream"), "no JSON"),
-    "an empty object": (json_reply({}), "nothing in 'choices'"),
-    "a list": (json_reply([]), "nothing in 'choices'"),
-    "no choices": (json_reply(without("choices")), "nothing in 'choices'"),
-    "choices null": (json_reply({**completion("x"), "choices": None}), "nothing in 'choices'"),
-    "choices empty": (json_reply({**completion("x"), "choices": []}), "nothing in 'choices'"),
+    "an event stream": (
+        reply('data: {"choices": []}\n\n', kind="text/event-stream"),
+        "invalid JSON",
+    ),
+    "an empty object": (json_reply({}), "no message in 'choices'"),
+    "a list": (json_reply([]), "no message in 'choices'"),
+    "no choices": (json_reply(without("choices")), "no message in 'choices'"),
+    "choices null": (json_reply({**completion("x"), "choices": None}), "no message in 'choices'"),
+    "choices empty": (json_reply({**completion("x"), "choices": []}), "no message in 'choices'"),
     "a choice that is null": (json_reply({**completion("x"), "choices": [None]}), "no message"),
     "no message": (json_reply({**completion("x"), "choices": [{"index": 0}]}), "no message"),
     "message null": (json_reply({**completion("x"), "choices": [{"message": None}]}), "no message"),
-    "content a number": (json_reply(completion(7)), "no text"),
-    "content a list": (json_reply(completion(["x"])), "no text"),
+    "content a number": (json_reply(completion(7)), "not text"),
+    "content a list": (json_reply(completion(["x"])), "not text"),
     "an error in place of it": (json_reply({"error": {"message": "overloaded"}}), "overloaded"),
-    "broken gzip": (reply(b"abc", headers={"Content-Encoding": "gzip"}), "no valid HTTP"),
-    "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "no valid HTTP"),
+    "broken gzip": (reply(b"abc", headers={"Content-Encoding": "gzip"}), "not valid HTTP"),
+    "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "not valid HTTP"),
 }
 
 
@@ -592,7 +595,7 @@ def test_a_filter_that_answers_by_a_status_leaves_the_answer_unscored() -> None:
     assert (reading.state, reading.kind) == ("unscored", "content_filter")
 
 
-# What the user has to mend
+# What the user has to fix
 
 
 @pytest.mark.parametrize(
@@ -656,10 +659,10 @@ TRANSIENT: dict[str, tuple[Play, str]] = {
 def test_passing_trouble_is_met_by_another_attempt(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.agents.retries.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
     play, kind = TRANSIENT[name]
-    mended = ask([play, play, verdict_play()], attempts=3)
-    assert (mended.readings[0].state, len(mended.server.asked)) == ("unscored", 4)
+    retried = ask([play, play, verdict_play()], attempts=3)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 4)
     lost = ask(play, attempts=3)
     [reading] = lost.readings
     assert (reading.state, reading.kind, reading.calls) == ("judge_error", kind, 3)
@@ -690,7 +693,7 @@ def test_a_reply_that_does_not_come_to_its_end_ends_at_the_deadline(play: Play) 
 
 
 def test_a_judge_that_is_slow_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.agents.retries.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
     session = ask([slow(reply("{}"), 30), verdict_play()], timeout_s=0.3)
     assert (session.readings[0].kind, len(session.server.asked)) == ("wrong_nonce", 3)
 
@@ -728,7 +731,7 @@ def test_a_wait_that_the_server_asks_for_is_kept() -> None:
 
 def test_after_enough_calls_lost_in_a_row_nobody_is_asked_any_more() -> None:
     session = ask(reply("", status=500), *quick(40), attempts=1, concurrency=4)
-    assert session.judge.down_reason.startswith("5 calls in a row were lost")
+    assert session.judge.down_reason.startswith("5 calls in a row failed")
     assert session.judge.problem_to_fix is None
     assert len(session.server.asked) <= 5 + 4
     assert {reading.state for reading in session.readings} == {"judge_error"}
@@ -790,15 +793,15 @@ def problems(
         ({"model": ""}, {}, "'model' is empty"),
         ({"modl": "x"}, {}, "unknown key 'modl'. Did you mean 'model'?"),
         ({"temperature": "hot"}, {}, "'temperature' must be a number"),
-        ({"base_url": "localhost:8000"}, {}, "'base_url' is no HTTP address"),
-        ({"base_url": "http://a..b/v1"}, {}, "'base_url' is no HTTP address"),
-        ({"base_url": "http://host/v1\t"}, {}, "'base_url' is no HTTP address"),
-        ({"base_url": "http://\u2603/v1"}, {}, "'base_url' is no HTTP address"),
+        ({"base_url": "localhost:8000"}, {}, "'base_url' is not an HTTP URL"),
+        ({"base_url": "http://a..b/v1"}, {}, "'base_url' is not an HTTP URL"),
+        ({"base_url": "http://host/v1\t"}, {}, "'base_url' is not an HTTP URL"),
+        ({"base_url": "http://\u2603/v1"}, {}, "'base_url' is not an HTTP URL"),
         ({"base_url": "http://bob:pw@host/v1"}, {}, "'base_url' may not hold a user or a password"),
         ({"extra": {"response_format": {}}}, {}, "'extra' may not hold 'response_format'"),
-        ({"extra": {"seed": 1}}, {}, "'seed': it is set beside 'extra'"),
+        ({"extra": {"seed": 1}}, {}, "'seed': it is set as an argument of its own"),
         ({"headers": {"X": "${NOT_SET}"}}, {}, "environment variable 'NOT_SET' is not set"),
-        ({"headers": {"X Y": "z"}}, {}, "'X Y' is no name of a header"),
+        ({"headers": {"X Y": "z"}}, {}, "'X Y' is not the name of a header"),
         ({"headers": {"X": "a\nb"}}, {}, "line break"),
         ({"api_key_env": "MY_KEY"}, {}, "environment variable 'MY_KEY'"),
         ({"model": "nonsense"}, {"max_cost_usd": 1.0}, "no price of 'nonsense' at api.openai.com"),

@@ -13,7 +13,8 @@ import pytest
 from evalkit.core.judgement import JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.rubric import Criterion, Level
-from evalkit.judge.chat_vote import Completion, ask_judge
+from evalkit.judge.chat_vote import ask_judge
+from evalkit.judge.completion import Completion
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.prompt import Message
 

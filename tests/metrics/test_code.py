@@ -126,7 +126,7 @@ def test_a_link_in_a_folder_leads_no_file_out_of_it(tmp_path: Path) -> None:
         (Output(data={"files": {}}), "not a mapping of paths to text"),
         (Output(data={"files": ["x"]}), "not a mapping of paths to text"),
         (Output(data={"files": {"a.py": 5}}), "not text"),
-        (Output(data={"files": {"../a.py": ""}}), "no path inside"),
+        (Output(data={"files": {"../a.py": ""}}), "not a path inside"),
         (Output(data={"files": {f"{n}.py": "" for n in range(MAX_FILES + 1)}}), "files; at most"),
         (Output(data={"files": {"a.py": "x" * 10_000_001}}), "larger than"),
         (Output(data={"files": {"a": "", "a/b.py": ""}}), "cannot be written"),
@@ -286,7 +286,7 @@ def test_a_case_without_tests_is_not_for_it(tmp_path: Path) -> None:
     scorer = open_one("tests_passed", {"": PYTEST}, tmp_path)
     assert not scorer.applies_to(Case(id="a", input="", expected={"other": 1}))
     wrong = Case(id="a", input="", expected={"tests": {"../x": ""}})
-    assert "no path inside" in (scorer.problem_with(wrong) or "")
+    assert "not a path inside" in (scorer.problem_with(wrong) or "")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def returned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Reply]:
     expressions = [*SCORES, *NO_SCORES]
     source = f"""
         import numpy
-        from evalkit.records import Score
+        from evalkit import Score
 
         expressions = iter({expressions!r})
 
@@ -147,7 +147,7 @@ def test_what_is_no_score_is_an_error_that_says_so(
 
 def test_a_plugin_may_say_that_it_cannot_score(tmp_path: Path) -> None:
     source = """
-        from evalkit.records import Score
+        from evalkit import Score
 
         def metric(case, output):
             return Score(state="skipped", explanation="no expected answer")
@@ -176,7 +176,9 @@ def test_a_metric_with_a_unit_may_have_any_finite_value(tmp_path: Path) -> None:
 
 def test_a_plugin_gets_the_records_whole(tmp_path: Path) -> None:
     source = f"""
-        from evalkit.records import *
+        from evalkit.core.eval_set import *
+        from evalkit.core.spans import *
+        from evalkit.core.trial import *
 
         def metric(case, output):
             assert case == {CASE!r}, case

@@ -657,10 +657,10 @@ def test_a_worker_ends_with_its_parent_even_while_a_call_hangs(tmp_path: Path) -
 import asyncio, os
 from pathlib import Path
 from tests.worker.test_pool import payload, surroundings_of
-from evalkit.worker.pool import Target, open_pool
+from evalkit.worker.pool import TargetSpec, open_pool
 async def run():
     folder = Path({str(tmp_path)!r})
-    target = Target(kind="agent", ref="agent:answer")
+    target = TargetSpec(kind="agent", ref="agent:answer")
     async with open_pool(target, surroundings_of(folder)) as pool:
         await pool.call(payload("x"), 100)
 asyncio.run(run())

@@ -1,0 +1,114 @@
+"""Call code of the user's safely: describe what it raises, and how its functions can be called."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+CallArguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments."""
+
+WORKER_FOLDER = str(Path(__file__).parent)
+MAX_FRAMES = 8
+MAX_MESSAGE_CHARS = 500
+MAX_SHOWN_CHARS = 60
+
+
+class LoadFailure(Exception):
+    """The object cannot be loaded or used: every reason, and the last lines of its traceback."""
+
+    def __init__(self, *reasons: str, detail: str = "") -> None:
+        super().__init__(*reasons)
+        self.reasons = reasons
+        self.detail = detail
+
+
+class BadReply(Exception):
+    """A call returned something that it may not return; the message says what is allowed."""
+
+
+def suggest_near_name(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean ...?` with the nearest known name, or an empty text."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def format_value(value: object) -> str:
+    """Return the `repr` of a value, shortened for a message."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 3]}..."
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return `TypeName: text` of an exception; never raise, whatever its `__str__` does."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # a broken __str__ must not end the worker
+        text = "(its text cannot be shown)"
+    return f"{name}: {text[:MAX_MESSAGE_CHARS]}" if text else name
+
+
+def format_user_traceback(error: BaseException) -> str:
+    """Return the user's own last frames of an exception, without evalkit's and the import system's."""
+    if isinstance(error, SyntaxError):
+        return "".join(traceback.format_exception_only(error)).rstrip()
+    frames = [
+        frame
+        for frame in traceback.extract_tb(_last_frames(error.__traceback__))
+        if not frame.filename.startswith((WORKER_FOLDER, "<frozen importlib"))
+    ]
+    return "".join(traceback.format_list(frames[-MAX_FRAMES:])).rstrip()
+
+
+def _last_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Skip the beginning of a long traceback: a RecursionError has a thousand frames."""
+    frames = []
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    # More than MAX_FRAMES, because evalkit's own frames are left out later.
+    return frames[-4 * MAX_FRAMES :][0] if frames else None
+
+
+def run_user_code(load: Callable[[], T]) -> T:
+    """Run the code of a module or class, which may do anything, before the first call.
+
+    Raises:
+        LoadFailure: the code raised an exception, SystemExit included.
+    """
+    try:
+        return load()
+    except BaseException as error:
+        raise LoadFailure(describe_exception(error), detail=format_user_traceback(error)) from error
+
+
+def is_async(function: Callable[..., object]) -> bool:
+    """Return whether a call returns a coroutine: an async function, or an object with async `__call__`."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is needed
+    )
+
+
+def read_signature(function: Callable[..., object]) -> inspect.Signature | None:
+    """Return the signature, or None for C code that has none."""
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+
+
+def accepts(signature: inspect.Signature, arguments: CallArguments) -> bool:
+    """Return whether a function with this signature can be called with these arguments."""
+    try:
+        signature.bind(*arguments[0], **arguments[1])
+    except TypeError:
+        return False
+    return True
