@@ -57,6 +57,7 @@ HEAVY = {
     "asyncio",
     "duckdb",
     "genai_prices",
+    "jinja2",
     "jsonschema",
     "msgspec",
     "numpy",

@@ -1,7 +1,7 @@
-"""A judged run as workflow commands of GitHub, which mark the cases that broke at their lines.
+"""Render a judged run as GitHub workflow commands that annotate broken cases at their lines.
 
-A step shows ten errors and ten warnings, the first that come: the worst come first, and no more are
-written. Data never forms a command: it stands after the `::` of one of ours, escaped.
+A step shows the first ten errors and the first ten warnings. The worst come first, and no more than
+ten are written. Data never forms a command: it follows the `::` of one of ours, escaped.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from evalkit.report.case_status import (
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
-"""Of one level that a step shows (docs.github.com, workflow commands)."""
+"""Annotations of one level that a step shows (docs.github.com, workflow commands)."""
 
 _MAX_TITLE_CHARS = 120
 _MAX_QUOTE_CHARS = 600
 
 
 def render_github(report: Report) -> str:
-    """The commands, one a line; errors where the run is red, warnings where the gate lets it pass."""
+    """Render one command per line: errors if the run failed, warnings if the gate lets it pass."""
     level = "error" if report.gate_result.exit_code else "warning"
-    lines = [*_check_annotations(report, level), *_case_annotations(case_results(report), level)]
+    results = case_results(report.run, report.gate_result, report.baseline)
+    lines = [*_check_annotations(report, level), *_case_annotations(results, level)]
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
 
 def _check_annotations(report: Report, level: str) -> Iterator[str]:
-    """Every threshold that failed, and every one that is undecided."""
+    """Yield an annotation for every threshold that failed or is undecided."""
     header = report.run.header
     red = [
         check
@@ -48,16 +49,16 @@ def _check_annotations(report: Report, level: str) -> Iterator[str]:
     ]
     for check in red[: MAX_ANNOTATIONS // 2]:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
-        yield annotation(level, check.rule.where, title, check.sentence)
+        yield _annotation(level, check.rule.where, title, check.sentence)
     if report.gate_result.exit_code and not red:
         whole = Location(path=header.evalset_path)
-        yield annotation(level, whole, header.evalset, report.gate_result.reason)
+        yield _annotation(level, whole, header.evalset, report.gate_result.reason)
 
 
 def _case_annotations(results: Sequence[CaseResult], level: str) -> Iterator[str]:
     for result in worst_first(results):
         title = f"{result.case.id} {result.status} ({passes_change(result)})"
-        yield annotation(level, result.case.where, title, _message(result))
+        yield _annotation(level, result.case.where, title, _message(result))
 
 
 def _message(result: CaseResult) -> str:
@@ -72,8 +73,8 @@ def _message(result: CaseResult) -> str:
     return "\n".join(parts)
 
 
-def annotation(level: str, where: Location, title: str, message: str) -> str:
-    """One command; what it says is shown as text, whatever it holds."""
+def _annotation(level: str, where: Location, title: str, message: str) -> str:
+    """Return one command whose data is shown as text."""
     properties = {"title": one_line(title, _MAX_TITLE_CHARS)}
     if where.path:
         properties = {

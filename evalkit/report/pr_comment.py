@@ -1,13 +1,13 @@
-"""A judged run as the comment of a pull request: the verdict, what broke, what to do; details folded.
+"""Render a judged run as a pull request comment: verdict, broken cases, next steps, folded details.
 
-The first line is a mark that readers do not see and by which the comment of a set is found again. Data
-stands in it as a digest only.
+The first line is a marker that readers do not see and by which the comment of a set is found again. It
+contains data as a digest only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,7 +17,16 @@ from evalkit.core.run import Run
 from evalkit.core.serialization import digest
 from evalkit.core.trial import Trial
 from evalkit.report.case_status import BROKEN_STATUSES, CaseResult, case_results
-from evalkit.report.content import checks_by_urgency, outcome_word, unit_of, verdict_reason
+from evalkit.report.content import (
+    change_cell,
+    check_cells,
+    checks_by_urgency,
+    limit_cell,
+    outcome_word,
+    unit_of,
+    value_cell,
+    verdict_reason,
+)
 from evalkit.report.markdown import (
     COMMENT_LIMIT,
     Block,
@@ -29,6 +38,7 @@ from evalkit.report.markdown import (
     gate_block,
     headline,
     inline_code,
+    join_blocks,
     left_out_text,
     markdown_table,
     next_steps_block,
@@ -37,7 +47,6 @@ from evalkit.report.markdown import (
     unreported_checks_block,
 )
 from evalkit.report.model import Report
-from evalkit.report.numbers import change_cell, check_cells, limit_cell, value_cell
 
 _MAX_THRESHOLDS = 10
 _OLD_BASELINE_DAYS = 60
@@ -45,7 +54,7 @@ _URL = re.compile(r"https?://[A-Za-z0-9.:/_-]{1,300}")
 
 
 class PullRequestComment(NamedTuple):
-    """A comment: its text, the mark it begins with, and whether it tells of any change."""
+    """A comment: its text, the marker it begins with, and whether it reports any change."""
 
     text: str
     marker: str
@@ -53,31 +62,32 @@ class PullRequestComment(NamedTuple):
 
 
 def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
-    """The comment on a judged run; `details` is the address of the run that made it."""
-    results = case_results(report)
-    mark = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    """Render the comment on a judged run; `details` is the address of the workflow run."""
+    results = case_results(report.run, report.gate_result, report.baseline)
+    marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    text = fit_blocks(_blocks(report, results, details), COMMENT_LIMIT - len(marker) - 1)
     return PullRequestComment(
-        text=f"{mark}\n{fit_blocks(_blocks(report, results, details), COMMENT_LIMIT - len(mark) - 1)}",
-        marker=mark,
+        text=f"{marker}\n{text}",
+        marker=marker,
         has_changes=_has_changes(report, results),
     )
 
 
 def comment_marker(path: str, name: str) -> str:
-    """The line by which the comment of a set is found again."""
+    """Return the line by which the comment of a set is found again."""
     return f"<!-- evalkit:{digest([path, name])} -->"
 
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
-    """Whether somebody wants to know: the gate did not pass or was edited, or a case changed."""
-    told = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
+    """Return whether the gate did not pass or was edited, or a case changed."""
+    changed = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
     verdict = report.gate_result
     edited = verdict.gate is not None and bool(verdict.gate.changes)
-    return verdict.outcome != "pass" or edited or any(r.status in told for r in results)
+    return verdict.outcome != "pass" or edited or any(r.status in changed for r in results)
 
 
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[Block]:
-    """The parts in the order of reading."""
+    """Return the parts in reading order."""
     url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
     return [
         Block(0, headline(report)),
@@ -96,7 +106,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
 def _thresholds(report: Report) -> str:
     rows = []
     for check in checks_by_urgency(report.gate_result)[:_MAX_THRESHOLDS]:
-        unit = unit_of(report, check)
+        unit = unit_of(report.run.header, check)
         baseline, now, change = check_cells(check, unit)
         interval = _interval_text(check, unit)
         if check.difference is None:
@@ -107,13 +117,11 @@ def _thresholds(report: Report) -> str:
         rows.append((outcome_word(check), code_cell(name_rule(check.rule)), *cells))
     titles = ("Result", "Threshold", "Baseline", "This change", "Difference", "Allowed")
     left_out = left_out_text(len(report.gate_result.checks) - _MAX_THRESHOLDS, report)
-    return "\n\n".join(
-        filter(None, (markdown_table(titles, rows, right=frozenset({2, 3, 4})), left_out))
-    )
+    return join_blocks((markdown_table(titles, rows, right=(2, 3, 4)), left_out))
 
 
 def _interval_text(check: Check, unit: str) -> str:
-    """The interval of what a threshold decides on: the difference, or the value where none is taken."""
+    """Return the interval of the difference, or of the value if the threshold takes no difference."""
     if check.low is None or check.high is None:
         return ""
     if check.difference is None:
@@ -125,15 +133,12 @@ def _interval_text(check: Check, unit: str) -> str:
     return f" ({low} to {high})"
 
 
-def _run_details(report: Report) -> Iterable[str]:
-    """Of which version this is told, what it cost, how long answers took, and how old the baseline is."""
+def _run_details(report: Report) -> Iterator[str]:
+    """Yield the version, cost, and latency of the run, and the age of the baseline."""
     run, base = report.run, report.baseline
     size = f"{format_count(len(run.header.cases), 'case')} x {format_count(run.header.trials, 'trial')}"
     parts = [f"version {inline_code(run.header.agent_version or 'unversioned')}, {size}"]
-    if (cost := _cost_text(run, base)) is not None:
-        parts.append(cost)
-    if (time := _time_text(run, base)) is not None:
-        parts.append(time)
+    parts += [text for text in (_cost_text(run, base), _time_text(run, base)) if text]
     yield f"**This change:** {'; '.join(parts)}."
     if base is None:
         yield "**Baseline:** none."
@@ -152,10 +157,10 @@ def _run_details(report: Report) -> Iterable[str]:
     )
 
 
-def _cost_text(run: Run, base: Run | None) -> str | None:
+def _cost_text(run: Run, base: Run | None) -> str:
     now, before = _costs(run.trials), _costs(base.trials if base else ())
     if not now:
-        return None
+        return ""
     each = value_cell(sum(now) / len(now), "usd")
     was = f", {value_cell(sum(before) / len(before), 'usd')} in the baseline" if before else ""
     return f"cost {value_cell(sum(now), 'usd')} ({each} a trial{was})"
@@ -165,10 +170,10 @@ def _costs(trials: Iterable[Trial]) -> list[float]:
     return [trial.output.cost_usd for trial in trials if trial.output.cost_usd is not None]
 
 
-def _time_text(run: Run, base: Run | None) -> str | None:
+def _time_text(run: Run, base: Run | None) -> str:
     now, before = _median_latency_s(run.trials), _median_latency_s(base.trials if base else ())
     if now is None:
-        return None
+        return ""
     was = f" ({value_cell(before, 's')} in the baseline)" if before is not None else ""
     return f"half of the answers within {value_cell(now, 's')}{was}"
 
@@ -179,7 +184,7 @@ def _median_latency_s(trials: Iterable[Trial]) -> float | None:
 
 
 def age_in_days(then: str, now: str) -> int | None:
-    """Whole days between two stored times; None where one of them is no time.
+    """Return the whole days between two stored times, or None if one of them is not valid.
 
     >>> age_in_days("2026-11-01T12:00:00Z", "2026-11-22T16:54:01Z")
     21

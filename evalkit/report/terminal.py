@@ -1,4 +1,4 @@
-"""A judged run as a terminal shows it: the verdict and its reason first, then what is behind it."""
+"""Render a judged run for a terminal: the verdict and its reason first, then the details."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from evalkit.report.content import (
     CALL_TITLES,
     OUTCOME_WORDS,
     call_rows,
+    check_cells,
     check_sentence,
     checks_by_urgency,
     gate_rows,
+    limit_cell,
     metric_rows,
     outcome_word,
     run_rows,
@@ -36,7 +38,6 @@ from evalkit.report.content import (
     verdict_reason,
 )
 from evalkit.report.model import Report
-from evalkit.report.numbers import check_cells, limit_cell
 from evalkit.report.screen import (
     OUTCOME_STYLES,
     Cell,
@@ -67,12 +68,12 @@ def _headline(report: Report, screen: Screen) -> list[str]:
 
 
 def _run_lines(report: Report, screen: Screen) -> list[str]:
-    facts = run_rows(report)
-    longest = max(len(label) for label, _ in facts)
+    rows = run_rows(report.run, report.gate_result, report.baseline)
+    longest = max(len(label) for label, _ in rows)
     lines = []
-    for label, fact in facts:
+    for label, text in rows:
         padded = f"  {label.ljust(longest)}  "
-        folded = screen.fold(fact, indent=padded, hang=" " * len(padded))
+        folded = screen.fold(text, indent=padded, hang=" " * len(padded))
         lines += screen.paint_start(folded, padded, "dim")
     return lines
 
@@ -84,7 +85,7 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
     compares = any(check.baseline is not None for check in checks)
     rows = []
     for check in checks[:most]:
-        unit = unit_of(report, check)
+        unit = unit_of(report.run.header, check)
         baseline, candidate, change = check_cells(check, unit)
         rows.append(
             (
@@ -101,9 +102,7 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
     compared = ("baseline", "this run", "change") if compares else ("", "this run", "")
     titles = ("", "", *compared, "allowed")
     lines = [heading("Thresholds", screen)]
-    lines += align_columns(
-        rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=frozenset({2, 3, 4})
-    )
+    lines += align_columns(rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=(2, 3, 4))
     lines += _left_out_lines(report, len(checks) - most, screen)
     for check in unreported_checks(report.gate_result)[:_MAX_SENTENCES]:
         lines += ["", *_sentence(check, screen)]
@@ -138,18 +137,19 @@ def _cases(report: Report, results: Sequence[CaseResult], screen: Screen, most: 
     ]
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _left_out_lines(report, len(broken) - most, screen)
-    lines += _commonest_error(broken, lines, screen)
-    for standing, title in SECONDARY_STATUSES.items():
-        aside = [result for result in results if result.status == standing]
-        if aside:
-            lines += screen.fold(f"{title}: {cases_with_passes(aside)}", indent="  ", hang="    ")
+    lines += _most_common_error(broken, lines, screen)
+    for status, title in SECONDARY_STATUSES.items():
+        of_status = [result for result in results if result.status == status]
+        if of_status:
+            names = cases_with_passes(of_status)
+            lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
     return lines
 
 
-def _commonest_error(
+def _most_common_error(
     broken: Sequence[CaseResult], shown: Sequence[str], screen: Screen
 ) -> list[str]:
-    """What kept most cases from being scored, whole, where no row had the room to say what to do."""
+    """Return the error of most cases in full, unless a row already shows it in full."""
     reasons = Counter(reason_text(result) for result in broken if result.status == "error")
     if not reasons:
         return []
@@ -167,7 +167,7 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
         return []
     return [
         heading("Metrics", screen),
-        *align_columns(rows, screen, shrinkable={0: 12}, right=frozenset({1})),
+        *align_columns(rows, screen, shrinkable={0: 12}, right=(1,)),
     ]
 
 
@@ -183,7 +183,7 @@ def _calls(report: Report, screen: Screen, most: int) -> list[str]:
             screen,
             titles=CALL_TITLES,
             shrinkable={6: 12, 0: 12},
-            right=frozenset({1, 2, 3, 4, 5}),
+            right=range(1, 6),
         ),
         *_left_out_lines(report, len(found) - most, screen),
     ]
@@ -191,12 +191,12 @@ def _calls(report: Report, screen: Screen, most: int) -> list[str]:
 
 def _tags(report: Report, screen: Screen, most: int) -> list[str]:
     columns = max((screen.columns - 26) // 18, 1)
-    titles, rows = tag_rows(report, columns)
+    titles, rows = tag_rows(report.run.header, report.gate_result, columns)
     if not rows:
         return []
     table = [tuple(map(Cell, row)) for row in rows[:most]]
     shrinkable = {0: 12, **dict.fromkeys(range(2, len(titles)), 14)}
-    right = frozenset(range(1, len(titles)))
+    right = range(1, len(titles))
     return [
         heading("Tags", screen),
         *align_columns(table, screen, titles=titles, shrinkable=shrinkable, right=right),
@@ -222,8 +222,7 @@ def _notes(report: Report, screen: Screen, most: int) -> list[str]:
     if not notes:
         return []
     lines = [heading("Notes", screen)]
-    for note in notes[:most]:
-        lines += screen.fold(note, indent="  - ", hang="    ")
+    lines += screen.fold_all(notes[:most], indent="  - ", hang="    ")
     return lines + _left_out_lines(report, len(notes) - most, screen)
 
 
@@ -234,16 +233,17 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
     rows = [(Cell(hint.label, "dim"), Cell(hint.command)) for hint in report.hints]
     if all(len(label.text) + len(command.text) + 4 <= screen.columns for label, command in rows):
         return lines + align_columns(rows, screen, shrinkable={})
-    for hint in report.hints:  # a command cut or folded could not be copied
+    # A command that is cut or folded could not be copied.
+    for hint in report.hints:
         lines += screen.fold(f"{hint.label}:", indent="  ", hang="  ")
         lines.append(f"    {screen.show(hint.command, _MAX_COMMAND_CHARS)}")
     return lines
 
 
 def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TABLE_ROWS) -> str:
-    """Render a judged run for a screen, with at most so many rows to a table; None for all of them."""
+    """Render a judged run for a screen with at most `rows` rows per table, None for all rows."""
     most = sys.maxsize if rows is None else rows
-    results = case_results(report)
+    results = case_results(report.run, report.gate_result, report.baseline)
     return join_sections(
         [
             _headline(report, screen),
@@ -261,7 +261,7 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TA
 
 
 def written_reports_text(report: Report, paths: Sequence[Path], screen: Screen) -> str:
-    """Where the reports on a run were written, and what it came to."""
+    """Render the paths of the reports on a run, with its outcome."""
     word = OUTCOME_WORDS[report.gate_result.outcome]
     lines = [f"{path}: {word}, run {report.run.header.id}" for path in paths]
-    return join_sections([[part for line in lines for part in screen.fold(line, hang="  ")]])
+    return join_sections([screen.fold_all(lines, hang="  ")])

@@ -1,248 +1,173 @@
-"""Every case of a judged run as a row that opens: what was asked, expected, answered then and now."""
+"""Turn the cases of a judged run into what `case.html.j2` shows of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from evalkit.core.judgement import CriterionVerdict
+from markupsafe import Markup
+
 from evalkit.core.safe_text import head
-from evalkit.core.trial import Score, Trial
+from evalkit.core.trial import Score
 from evalkit.report.case_status import (
     STATUS_TEXTS,
     CaseResult,
     answer_text,
-    case_results,
     count_statuses,
+    error_text,
     input_text,
     json_text,
     passes_change,
     reason_text,
     representative_trial,
 )
-from evalkit.report.html.markup import Html, join, tag, word_diff
-from evalkit.report.html.waterfall import render_waterfall
-from evalkit.report.model import Report
-from evalkit.report.numbers import value_cell
-from evalkit.store.span_file import SpansByTrial
+from evalkit.report.content import value_cell
+from evalkit.report.html.views import DiffPart, TextBlock, word_diff
 
-_MAX_PAGE_CHARS = 500_000
-"""Of all cases' texts together, so that the page stays under a megabyte."""
-
-_MAX_WATERFALL_BYTES = 420_000
-"""Of all waterfalls together, for the same reason."""
-
-_MIN_TEXT_CHARS = 200
-_MAX_TEXT_CHARS = 4000
+_MAX_REASON_CHARS = 300
 
 
-def case_list(report: Report) -> Html:
-    """The cases with their filters; broken ones stand first, the others in the order of the run."""
-    results = case_results(report)
+class VerdictView(NamedTuple):
+    """A judge's verdict on one criterion."""
+
+    level: str
+    explanation: str
+    evidence: str
+
+
+class ScoreView(NamedTuple):
+    """One score of the shown trial; `word` says its result and is its style."""
+
+    word: str
+    metric: str
+    value: str
+    explanation: str
+    verdicts: list[VerdictView]
+    judge: str
+
+
+class CaseView(NamedTuple):
+    """One case as a row that opens. `sides` and `difference` are empty unless answers differ."""
+
+    id: str
+    status: str
+    mark: str
+    is_flaky: bool
+    tags: str
+    change: str
+    latency: str
+    passes: str
+    reason: str
+    about: str
+    blocks: list[TextBlock]
+    sides: tuple[TextBlock, ...]
+    difference: tuple[DiffPart, ...]
+    is_run: bool
+    steps: Markup | None
+    scores: list[ScoreView]
+
+
+class FilterView(NamedTuple):
+    """One button that filters the cases by status; an empty status means all cases."""
+
+    status: str
+    label: str
+    title: str
+
+
+def rank_cases(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """Return the cases by status, worst first, then in the order of the run."""
     order = list(STATUS_TEXTS)
-    ranked = sorted(results, key=lambda result: order.index(result.status))
-    limit = max(
-        _MIN_TEXT_CHARS, min(_MAX_TEXT_CHARS, _MAX_PAGE_CHARS // (6 * max(len(results), 1)))
-    )
-    units = {info.name: info.unit for info in report.run.header.metrics}
-    steps = _steps(ranked, report.spans, limit)
-    rows = [
-        _case(number, result, units, limit, steps.get(result.case.id))
-        for number, result in enumerate(ranked)
-    ]
-    return tag(
-        "section",
-        tag("h2", "Cases"),
-        _filters(results),
-        tag("p", "", class_="count", role="status", aria_live="polite"),
-        tag("div", join(rows), class_="cases", id="case-list"),
-        id="cases",
-    )
+    return sorted(results, key=lambda result: order.index(result.status))
 
 
-def _steps(ranked: Sequence[CaseResult], spans: SpansByTrial, limit: int) -> dict[str, Html | None]:
-    """The waterfalls of the trials that are shown; what the first ones need not is left to the others."""
-    found = {}
-    for result in ranked:
-        trial = representative_trial(result.trials, passed=False)
-        if trial is not None:
-            stored = spans.get((trial.case_id, trial.number), ())
-            found[result.case.id] = stored or trial.output.spans
-    with_steps = {case_id: steps for case_id, steps in found.items() if steps}
-    drawn: dict[str, Html | None] = {}
-    room = _MAX_WATERFALL_BYTES
-    for number, (case_id, steps) in enumerate(with_steps.items()):
-        drawn[case_id] = render_waterfall(steps, limit, room // (len(with_steps) - number))
-        room = max(0, room - len((drawn[case_id] or "").encode()))
-    return drawn
+def filter_views(results: Sequence[CaseResult]) -> Iterator[FilterView]:
+    """Yield the status filters, with the number of cases of each."""
+    yield FilterView("", f"all {len(results):,}", "")
+    for status, count in count_statuses(results).items():
+        yield FilterView(status, f"{status.replace('_', ' ')} {count:,}", STATUS_TEXTS[status])
 
 
-def _filters(results: Sequence[CaseResult]) -> Html:
-    counts = count_statuses(results)
-    buttons = [
-        tag("button", f"all {len(results):,}", type="button", data_standing="", aria_pressed="true")
-    ]
-    buttons += [
-        tag(
-            "button",
-            f"{standing.replace('_', ' ')} {count:,}",
-            type="button",
-            data_standing=standing,
-            aria_pressed="false",
-            title=STATUS_TEXTS[standing],
-        )
-        for standing, count in counts.items()
-    ]
-    tags = sorted({name for result in results for name in result.case.tags})
-    options = [
-        tag("option", "every tag", value=""),
-        *(tag("option", name, value=name) for name in tags),
-    ]
-    sorts = [
-        tag("option", label, value=value)
-        for value, label in (
-            ("rank", "worst first"),
-            ("id", "by id"),
-            ("change", "by change"),
-            ("latency", "slowest first"),
-        )
-    ]
-    return tag(
-        "div",
-        tag(
-            "div", join(buttons), class_="standings", role="group", aria_label="filter by standing"
-        ),
-        tag(
-            "input",
-            type="search",
-            id="search",
-            placeholder="filter cases (press /)",
-            aria_label="filter cases",
-        ),
-        tag("select", join(options), id="tag", aria_label="filter by tag"),
-        tag("select", join(sorts), id="sort", aria_label="sort cases"),
-        class_="filters",
-    )
-
-
-def _case(
-    rank: int, result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
-) -> Html:
+def case_view(
+    result: CaseResult, units: Mapping[str, str], limit: int, steps: Markup | None
+) -> CaseView:
+    """Return what a page shows of a case, with no text longer than `limit`."""
     case = result.case
     before = result.base_passed / result.base_trials if result.base_trials else None
     now = result.passed / result.scored if result.scored else 0.0
-    latency = max((trial.output.latency_s for trial in result.trials), default=0.0)
-    marks = [result.status.replace("_", " ")]
-    if result.flaky and result.status != "flaky":
-        marks.append("flaky")
-    summary = tag(
-        "summary",
-        tag("span", ", ".join(marks), class_=f"mark {result.status}"),
-        tag("span", case.id, class_="name"),
-        tag("span", passes_change(result), class_="passes"),
-        tag("span", reason_text(result)[:300], class_="because"),
-    )
-    return tag(
-        "details",
-        summary,
-        tag("div", join(_details(result, units, limit, steps)), class_="detail"),
-        class_="case",
-        id=f"case-{case.id}",
-        data_id=case.id,
-        data_rank=str(rank),
-        data_standing=result.status,
-        data_flaky="1" if result.flaky else None,
-        data_tags=" ".join(f"[{name}]" for name in case.tags),
-        data_change=f"{now - before if before is not None else 0.0:.4f}",
-        data_latency=f"{latency:.6f}",
+    mark = result.status.replace("_", " ")
+    about = [STATUS_TEXTS[result.status]]
+    if case.tags:
+        about.append(f"tags: {', '.join(case.tags)}")
+    if case.where.path:
+        about.append(f"{case.where}")
+    trial = representative_trial(result.trials, passed=False)
+    blocks, sides = _answer_views(result, limit)
+    return CaseView(
+        id=case.id,
+        status=result.status,
+        mark=f"{mark}, flaky" if result.flaky and result.status != "flaky" else mark,
+        is_flaky=result.flaky,
+        tags=" ".join(f"[{name}]" for name in case.tags),
+        change=f"{now - before if before is not None else 0.0:.4f}",
+        latency=f"{max((trial.output.latency_s for trial in result.trials), default=0.0):.6f}",
+        passes=passes_change(result),
+        reason=reason_text(result)[:_MAX_REASON_CHARS],
+        about="; ".join(filter(None, (about[0], ", ".join(about[1:])))),
+        blocks=blocks,
+        sides=sides,
+        difference=word_diff(sides[0].text, sides[1].text) if sides else (),
+        is_run=trial is not None,
+        steps=steps,
+        scores=[_score_view(score, units.get(score.metric, ""), limit) for score in trial.scores]
+        if trial
+        else [],
     )
 
 
-def _details(
-    result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
-) -> Iterator[Html]:
+def _answer_views(result: CaseResult, limit: int) -> tuple[list[TextBlock], tuple[TextBlock, ...]]:
+    """Return the texts of a case, and both answers if the answer changed."""
     case = result.case
-    place = f"{case.where}" if case.where.path else ""
-    about = ", ".join(filter(None, (f"tags: {', '.join(case.tags)}" if case.tags else "", place)))
-    yield tag(
-        "p",
-        STATUS_TEXTS[result.status],
-        f"; {about}" if about else "",
-        " ",
-        tag("a", "link", href=f"#case-{case.id}", class_="link"),
-        class_="about",
-    )
-    yield _block("asked", head(input_text(case), limit))
+    blocks = [TextBlock("asked", head(input_text(case), limit))]
     if case.expected is not None:
-        yield _block("expected", head(json_text(case.expected), limit))
+        blocks.append(TextBlock("expected", head(json_text(case.expected), limit)))
     now = representative_trial(result.trials, passed=False)
-    before = representative_trial(result.base, passed=True)
-    yield from _answers(before, now, limit)
-    if now is not None:
-        if steps is not None:
-            yield steps
-        yield from (_score(score, units.get(score.metric, ""), limit) for score in now.scores)
-
-
-def _answers(before: Trial | None, now: Trial | None, limit: int) -> Iterator[Html]:
     if now is None:
-        yield tag("p", "not run", class_="about")
-        return
-    error = now.output.error
+        return blocks, ()
+    if now.output.error is not None:
+        text = f"{error_text(now.output)}\n{now.output.error.detail}"
+        return [*blocks, TextBlock("error", head(text, limit))], ()
     text = head(answer_text(now.output), limit)
-    if error is not None:
-        yield _block("error", head(f"{error.kind}: {error.message}\n{error.detail}", limit))
-    elif before is None or before.output.error is not None:
-        yield _block("answered", text or "(empty)")
-    else:
-        then = head(answer_text(before.output), limit)
-        if then == text:
-            yield _block("answered, the same as in the baseline", text or "(empty)")
-            return
-        yield tag(
-            "div",
-            _block("in the baseline", then or "(empty)"),
-            _block("now", text or "(empty)"),
-            class_="sides",
-        )
-        yield tag("h4", "difference")
-        yield tag("pre", word_diff(then, text), class_="difference")
+    before = representative_trial(result.base, passed=True)
+    if before is None or before.output.error is not None:
+        return [*blocks, TextBlock("answered", text)], ()
+    earlier = head(answer_text(before.output), limit)
+    if earlier == text:
+        return [*blocks, TextBlock("answered, the same as in the baseline", text)], ()
+    return blocks, (TextBlock("in the baseline", earlier), TextBlock("now", text))
 
 
-def _block(title: str, text: str) -> Html:
-    return tag("div", tag("h4", title), tag("pre", text), class_="block")
-
-
-def _score(score: Score, unit: str, limit: int) -> Html:
-    words = {
-        True: "pass",
-        False: "fail",
-        None: score.state if score.state != "scored" else "measured",
-    }
-    word = words[score.passed]
-    value = "" if score.value is None else value_cell(score.value, unit)
-    verdicts = score.judgement.verdicts if score.judgement is not None else ()
-    judge = score.judgement.judge if score.judgement is not None else ""
-    return tag(
-        "div",
-        tag("span", word.replace("_", " "), class_=f"mark {word}"),
-        " ",
-        tag("b", score.metric),
-        f" {value} ",
-        tag("span", score.explanation[:limit], class_="because"),
-        tag("ul", join(_verdict_item(verdict, limit) for verdict in verdicts))
-        if verdicts
-        else None,
-        tag("p", f"judged by {judge}", class_="about") if judge else None,
-        class_="score",
+def _score_view(score: Score, unit: str, limit: int) -> ScoreView:
+    word = score.state if score.state != "scored" else "measured"
+    if score.passed is not None:
+        word = "pass" if score.passed else "fail"
+    judgement = score.judgement
+    return ScoreView(
+        word=word,
+        metric=score.metric,
+        value="" if score.value is None else value_cell(score.value, unit),
+        explanation=score.explanation[:limit],
+        verdicts=[
+            VerdictView(
+                level=f"{verdict.criterion} = {verdict.level}",
+                explanation=f"{_votes_text(verdict.votes)} {verdict.explanation[:limit]}",
+                evidence=f"evidence: {verdict.evidence[:limit]}" if verdict.evidence else "",
+            )
+            for verdict in (judgement.verdicts if judgement else ())
+        ],
+        judge=judgement.judge if judgement else "",
     )
 
 
-def _verdict_item(verdict: CriterionVerdict, limit: int) -> Html:
-    evidence = f" evidence: {verdict.evidence[:limit]}" if verdict.evidence else ""
-    votes = f" (votes: {', '.join(verdict.votes)})" if verdict.votes else ""
-    return tag(
-        "li",
-        tag("b", f"{verdict.criterion} = {verdict.level}"),
-        f"{votes} {verdict.explanation[:limit]}",
-        tag("q", evidence.strip()) if evidence else None,
-    )
+def _votes_text(votes: Sequence[str]) -> str:
+    return f" (votes: {', '.join(votes)})" if votes else ""
