@@ -10,7 +10,7 @@ from evalkit.core.format import format_count
 from evalkit.core.labels import HumanLabel
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import render_record
-from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 MAX_DISAGREEMENTS = 5
 """Disagreements that are shown in full; the JSON has all of them."""
@@ -104,7 +104,7 @@ def _criterion_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
         # Two levels have one distance, so the weighted kappa equals the plain one.
         del rows[1]
     lines += align_columns(
-        [tuple(map(Cell, row)) for row in rows],
+        rows,
         screen,
         titles=("", "value", "90% interval", ""),
         shrinkable={3: 20},
@@ -145,9 +145,9 @@ def _confusion(agreement: Agreement, screen: Screen) -> list[str]:
     """Return a table with people's levels as rows and the judge's as columns, and base rates."""
     rows = [
         (
-            Cell(f"people: {level}"),
-            *(Cell(f"{count:,}") for count in counts),
-            Cell(value_cell(rate, "")),
+            f"people: {level}",
+            *(f"{count:,}" for count in counts),
+            value_cell(rate, ""),
         )
         for level, counts, rate in zip(
             agreement.levels, agreement.confusion, agreement.base_rates, strict=True
@@ -163,12 +163,12 @@ def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
         return []
     rows = [
         (
-            Cell(each.rater or "(unnamed)"),
-            Cell("the others' majority" if each.is_against_majority else each.other),
-            *map(Cell, _estimate_texts(each.agreement.kappa)),
-            Cell(f"{each.agreement.ac1.value:.2f}"),
-            Cell(value_cell(each.agreement.accuracy.value, "")),
-            Cell(f"{each.agreement.answers:,}"),
+            each.rater or "(unnamed)",
+            ("the others' majority" if each.is_against_majority else each.other),
+            *_estimate_texts(each.agreement.kappa),
+            f"{each.agreement.ac1.value:.2f}",
+            value_cell(each.agreement.accuracy.value, ""),
+            f"{each.agreement.answers:,}",
         )
         for each in found.people
     ]

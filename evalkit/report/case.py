@@ -13,17 +13,7 @@ from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement
 from evalkit.core.safe_text import format_json
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output, Score, Trial
-from evalkit.report.case_status import (
-    answer_text,
-    error_text,
-    input_text,
-    is_passed,
-    is_scored,
-    json_text,
-    passes_text,
-    representative_trial,
-    trials_of,
-)
+from evalkit.report import case_status
 from evalkit.report.content import value_cell
 from evalkit.report.documents import CaseDocument
 from evalkit.report.json import run_document, trial_document, trial_documents
@@ -43,7 +33,7 @@ def case_text(shown: CaseDetails, screen: Screen) -> str:
     """Render every trial of a case, and the baseline's representative one, for a terminal."""
     case, header = shown.case, shown.run.header
     units = {metric.name: metric.unit for metric in header.metrics}
-    trials = trials_of(shown.run, case.id)
+    trials = case_status.trials_of(shown.run, case.id)
     tags = f", tags {', '.join(case.tags)}" if case.tags else ""
     intro = screen.fold(
         f"{case.id}: {_passes_summary(trials)} in run {header.id}{tags}, {case.where}", hang="  "
@@ -61,8 +51,10 @@ def case_text(shown: CaseDetails, screen: Screen) -> str:
     return join_sections(
         [
             screen.paint_start(intro, screen.show(case.id, screen.columns), "bold"),
-            _quoted("Input", input_text(case), screen),
-            [] if case.expected is None else _quoted("Expected", json_text(case.expected), screen),
+            _quoted("Input", case_status.input_text(case), screen),
+            []
+            if case.expected is None
+            else _quoted("Expected", case_status.json_text(case.expected), screen),
             *(sections or [["No trial was run."]]),
             _baseline_lines(shown, units, screen),
         ]
@@ -74,14 +66,14 @@ def _quoted(title: str, text: str, screen: Screen) -> list[str]:
 
 
 def _passes_summary(trials: Sequence[Trial]) -> str:
-    scored = sum(map(is_scored, trials))
-    passes = passes_text(sum(map(is_passed, trials)), scored)
+    scored = sum(map(case_status.is_scored, trials))
+    passes = case_status.passes_text(sum(map(case_status.is_passed, trials)), scored)
     return f"{passes} passed" if scored else "no trial scored"
 
 
 def _baseline_lines(shown: CaseDetails, units: dict[str, str], screen: Screen) -> list[str]:
-    trials = trials_of(shown.baseline, shown.case.id)
-    trial = representative_trial(trials, passed=True)
+    trials = case_status.trials_of(shown.baseline, shown.case.id)
+    trial = case_status.representative_trial(trials, passed=True)
     if shown.baseline is None or trial is None:
         return []
     version = shown.baseline.header.agent_version or "no version"
@@ -96,8 +88,8 @@ def _trial_lines(
     screen: Screen,
     spans: Sequence[Span] = (),
 ) -> Iterator[str]:
-    word = "passed" if is_passed(trial) else "failed"
-    state = word if is_scored(trial) else trial_state(trial).replace("_", " ")
+    word = "passed" if case_status.is_passed(trial) else "failed"
+    state = word if case_status.is_scored(trial) else trial_state(trial).replace("_", " ")
     attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
     about = ", ".join(filter(None, (state, _usage_text(trial.output))))
     for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
@@ -121,9 +113,9 @@ def _output_lines(output: Output, screen: Screen) -> Iterator[str]:
         yield from screen.quote(reply, limit=_MAX_TEXT_CHARS)
         yield ""
     if output.error is None:
-        yield from screen.quote(answer_text(output) or "(empty)", limit=_MAX_TEXT_CHARS)
+        yield from screen.quote(case_status.answer_text(output) or "(empty)", limit=_MAX_TEXT_CHARS)
     else:
-        yield from screen.fold(error_text(output), indent="  ", hang="  ")
+        yield from screen.fold(case_status.error_text(output), indent="  ", hang="  ")
         if output.error.detail:
             yield from screen.quote(output.error.detail, limit=_MAX_DETAIL_CHARS)
 
@@ -152,8 +144,10 @@ def _score_line(score: Score, unit: str) -> tuple[str, Style, str]:
 
 
 def _tool_text(call: ToolCall) -> str:
-    arguments = "" if call.arguments is None else json_text(call.arguments)
-    outcome = f"error: {call.error}" if call.error is not None else json_text(call.result)
+    arguments = "" if call.arguments is None else case_status.json_text(call.arguments)
+    outcome = (
+        f"error: {call.error}" if call.error is not None else case_status.json_text(call.result)
+    )
     took = "" if call.duration_s is None else f" ({value_cell(call.duration_s, 's')})"
     return (
         f"{call.name}({arguments[:_MAX_ARGUMENT_CHARS]}) -> {outcome[:_MAX_ARGUMENT_CHARS]}{took}"
@@ -233,7 +227,7 @@ def case_json(shown: CaseDetails) -> str:
             "line": case.where.line,
         },
         "trials": trial_documents(
-            [_attach_spans(shown, trial) for trial in trials_of(run, case.id)],
+            [_attach_spans(shown, trial) for trial in case_status.trials_of(run, case.id)],
             run.header.trials,
         ),
         "fresh_trials": [
@@ -241,6 +235,8 @@ def case_json(shown: CaseDetails) -> str:
             for trial in run.fresh
             if trial.case_id == case.id
         ],
-        "baseline_trials": [trial_document(trial) for trial in trials_of(baseline, case.id)],
+        "baseline_trials": [
+            trial_document(trial) for trial in case_status.trials_of(baseline, case.id)
+        ],
     }
     return format_json(document)

@@ -16,16 +16,7 @@ from evalkit.compare.history import HistoryMetric, HistoryRow
 from evalkit.compare.scores import is_usable, mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.core.trial import Trial
-from evalkit.report.case_status import (
-    CaseResult,
-    answer_text,
-    case_results,
-    error_text,
-    input_text,
-    json_text,
-    reason_text,
-    representative_trial,
-)
+from evalkit.report import case_status
 from evalkit.report.model import Report
 
 COLUMNS = (
@@ -83,7 +74,7 @@ def render_csv(report: Report) -> str:
     metrics = [info.name for info in report.run.header.metrics]
     rows = (
         [*_case_row(result), *_means(result.trials, metrics)]
-        for result in case_results(report.run, report.gate_result, report.baseline)
+        for result in case_status.case_results(report.run, report.gate_result, report.baseline)
     )
     return _write([_safe_cell(name) for name in (*COLUMNS, *metrics)], rows)
 
@@ -102,8 +93,8 @@ def _write(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     return stream.getvalue()
 
 
-def _case_row(result: CaseResult) -> Iterator[str]:
-    trial = representative_trial(result.trials, passed=False)
+def _case_row(result: case_status.CaseResult) -> Iterator[str]:
+    trial = case_status.representative_trial(result.trials, passed=False)
     output = trial.output if trial else None
     costs = [t.output.cost_usd for t in result.trials if t.output.cost_usd is not None]
     latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
@@ -113,11 +104,11 @@ def _case_row(result: CaseResult) -> Iterator[str]:
     yield _mean_cell(latencies)
     yield f"{sum(costs):g}" if costs else ""
     texts = (
-        reason_text(result),
-        input_text(result.case),
-        "" if result.case.expected is None else json_text(result.case.expected),
-        answer_text(output) if output else "",
-        error_text(output) if output else "",
+        case_status.reason_text(result),
+        case_status.input_text(result.case),
+        "" if result.case.expected is None else case_status.json_text(result.case.expected),
+        case_status.answer_text(output) if output else "",
+        case_status.error_text(output) if output else "",
     )
     yield from map(_safe_cell, texts)
 

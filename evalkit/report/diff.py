@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from evalkit.core.gate_result import CaseStatus
 from evalkit.core.safe_text import format_json, markdown_fence
+from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text, representative_pair
-from evalkit.report.diff_content import (
-    case_counts_text,
-    changed_cases,
-    diff_notes,
-    metric_change_row,
-    metric_changes,
-    passes_change_text,
-    side_names,
-    unified_text_diff,
-)
 from evalkit.report.documents import DiffDocument, DiffTextDocument, to_document
 from evalkit.report.json import run_document
-from evalkit.report.markdown import (
-    code_cell,
-    inline_code,
-    join_blocks,
-    markdown_table,
-    plain_cell,
-    sentence_text,
-)
 from evalkit.report.model import Diff
 from evalkit.report.screen import Cell, Screen, Style, align_columns, heading, join_sections
 from evalkit.report.span_lines import render_side_by_side
@@ -40,7 +23,9 @@ _LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
 
 def _text_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
     lines = [heading(f"Outputs of {case_id}", screen)]
-    for line in unified_text_diff(*representative_pair(diff.base, diff.candidate, case_id)):
+    for line in diff_content.unified_text_diff(
+        *representative_pair(diff.base, diff.candidate, case_id)
+    ):
         style = _LINE_STYLES.get(line[:1], "")
         lines += [screen.paint(part, style) for part in screen.fold(line, indent="  ", hang="    ")]
     return lines
@@ -65,7 +50,9 @@ def _steps_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
 
 def diff_text(diff: Diff, screen: Screen) -> str:
     """Render a comparison of two runs for a terminal."""
-    metrics = [tuple(map(Cell, metric_change_row(change))) for change in metric_changes(diff)]
+    metrics = [
+        diff_content.metric_change_row(change) for change in diff_content.metric_changes(diff)
+    ]
     table = align_columns(
         metrics,
         screen,
@@ -76,14 +63,14 @@ def diff_text(diff: Diff, screen: Screen) -> str:
     cases = [
         (
             Cell(change.status.replace("_", " "), _STATUS_STYLES.get(change.status, "")),
-            Cell(change.case_id),
-            Cell(passes_change_text(change)),
+            change.case_id,
+            diff_content.passes_change_text(change),
             Cell("flaky" if change.flaky else "", "dim"),
         )
-        for change in changed_cases(diff)
+        for change in diff_content.changed_cases(diff)
     ]
-    counts = screen.fold(f"Cases: {case_counts_text(diff)}", hang="  ")
-    notes = screen.fold_all(diff_notes(diff), indent="  - ", hang="    ")
+    counts = screen.fold(f"Cases: {diff_content.case_counts_text(diff)}", hang="  ")
+    notes = screen.fold_all(diff_content.diff_notes(diff), indent="  - ", hang="    ")
     details = [
         section(diff, case_id, screen)
         for case_id in diff.detailed_case_ids
@@ -91,7 +78,7 @@ def diff_text(diff: Diff, screen: Screen) -> str:
     ]
     return join_sections(
         [
-            screen.fold(" -> ".join(side_names(diff)), hang="  "),
+            screen.fold(" -> ".join(diff_content.side_names(diff)), hang="  "),
             [heading("Metrics", screen), *table] if metrics else [],
             [
                 *screen.paint_start(counts, "Cases", "bold"),
@@ -105,37 +92,39 @@ def diff_text(diff: Diff, screen: Screen) -> str:
 
 def diff_markdown(diff: Diff) -> str:
     """Render a comparison of two runs as Markdown."""
-    before, now = side_names(diff)
+    before, now = diff_content.side_names(diff)
     blocks = [
-        f"## {inline_code(diff.base.header.evalset)}: {inline_code(before)} -> {inline_code(now)}",
-        markdown_table(
+        f"## {markdown.inline_code(diff.base.header.evalset)}: {markdown.inline_code(before)} -> {markdown.inline_code(now)}",
+        markdown.markdown_table(
             ("Metric", "Before", "Now", "Change", "Over"),
             [
-                (code_cell(name.strip()), *map(plain_cell, rest))
-                for name, *rest in map(metric_change_row, metric_changes(diff))
+                (markdown.code_cell(name.strip()), *map(markdown.plain_cell, rest))
+                for name, *rest in map(
+                    diff_content.metric_change_row, diff_content.metric_changes(diff)
+                )
             ],
             right=(1, 2, 3),
         ),
-        f"**Cases:** {case_counts_text(diff)}",
+        f"**Cases:** {diff_content.case_counts_text(diff)}",
         "\n".join(
-            f"- {inline_code(change.case_id)} {change.status.replace('_', ' ')}, "
-            f"{passes_change_text(change)}{', flaky' if change.flaky else ''}"
-            for change in changed_cases(diff)
+            f"- {markdown.inline_code(change.case_id)} {change.status.replace('_', ' ')}, "
+            f"{diff_content.passes_change_text(change)}{', flaky' if change.flaky else ''}"
+            for change in diff_content.changed_cases(diff)
         ),
         *(_text_block(diff, case_id) for case_id in diff.detailed_case_ids),
-        "\n".join(f"- {sentence_text(note)}" for note in diff_notes(diff)),
+        "\n".join(f"- {markdown.sentence_text(note)}" for note in diff_content.diff_notes(diff)),
     ]
-    return join_blocks(blocks) + "\n"
+    return markdown.join_blocks(blocks) + "\n"
 
 
 def _text_block(diff: Diff, case_id: str) -> str:
     base, candidate = representative_pair(diff.base, diff.candidate, case_id)
-    lines = "\n".join(unified_text_diff(base, candidate))
-    words = "".join(f"\n- {sentence_text(text)}" for text in tool_call_diff_lines(diff, case_id))
-    steps = f"\n\nSteps:\n{words}" if words else ""
-    return (
-        f"### Outputs of {inline_code(case_id)}\n\n{markdown_fence(lines, language='diff')}{steps}"
+    lines = "\n".join(diff_content.unified_text_diff(base, candidate))
+    words = "".join(
+        f"\n- {markdown.sentence_text(text)}" for text in tool_call_diff_lines(diff, case_id)
     )
+    steps = f"\n\nSteps:\n{words}" if words else ""
+    return f"### Outputs of {markdown.inline_code(case_id)}\n\n{markdown_fence(lines, language='diff')}{steps}"
 
 
 def diff_json(diff: Diff) -> str:

@@ -29,7 +29,7 @@ RUN_PROPERTIES: PropertyTable = {MetricChange: ("difference",), CallStats: ("err
 def to_document(value: Any, properties: PropertyTable = RUN_PROPERTIES) -> Json:
     """Encode a record, and the records in it, with its fields and the listed properties as keys."""
     if is_dataclass(value):
-        kind = type(value)
+        kind: type[Any] = type(value)
         names = [*(field.name for field in fields(kind)), *properties.get(kind, ())]
         return {name: to_document(getattr(value, name), properties) for name in names}
     if isinstance(value, Mapping):
@@ -39,9 +39,7 @@ def to_document(value: Any, properties: PropertyTable = RUN_PROPERTIES) -> Json:
     return value
 
 
-def render_record(
-    schema: str, record: Any, properties: PropertyTable = RUN_PROPERTIES
-) -> str:
+def render_record(schema: str, record: Any, properties: PropertyTable = RUN_PROPERTIES) -> str:
     """Render a record as a JSON document that starts with the name of its schema."""
     return format_json({"schema": schema, **to_document(record, properties)})
 

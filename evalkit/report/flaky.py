@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalkit.core.format import format_count
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import PropertyTable, render_record
-from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,27 +66,27 @@ class Flakiness:
 JSON_PROPERTIES: PropertyTable = {CaseFlakiness: ("flaky", "pass_rate")}
 
 
-def _chance_cells(chances: Mapping[int, float], ks: Sequence[int]) -> list[Cell]:
-    return [Cell(value_cell(chances.get(k), "")) for k in ks]
+def _chance_cells(chances: Mapping[int, float], ks: Sequence[int]) -> list[str]:
+    return [value_cell(chances.get(k), "") for k in ks]
 
 
-def _case_row(case: CaseFlakiness, ks: Sequence[int]) -> list[Cell]:
+def _case_row(case: CaseFlakiness, ks: Sequence[int]) -> list[str]:
     return [
-        Cell(case.case_id),
-        Cell(f"{case.passed}/{case.trials}"),
-        Cell(value_cell(case.pass_rate, "")),
-        Cell(value_cell(case.flip_rate, "")),
+        case.case_id,
+        f"{case.passed}/{case.trials}",
+        value_cell(case.pass_rate, ""),
+        value_cell(case.flip_rate, ""),
         *_chance_cells(case.all_pass, ks),
     ]
 
 
-def _run_row(run: RunFlakiness, ks: Sequence[int]) -> list[Cell]:
+def _run_row(run: RunFlakiness, ks: Sequence[int]) -> list[str]:
     return [
-        Cell(run.run),
-        Cell(run.agent_version or NO_VALUE),
-        Cell(f"{run.cases} x {run.trials}"),
-        Cell(value_cell(run.pass_rate, "")),
-        Cell(value_cell(run.flip_rate, "")),
+        run.run,
+        run.agent_version or NO_VALUE,
+        f"{run.cases} x {run.trials}",
+        value_cell(run.pass_rate, ""),
+        value_cell(run.flip_rate, ""),
         *_chance_cells(run.all_pass, ks),
     ]
 

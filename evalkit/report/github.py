@@ -11,17 +11,7 @@ from collections.abc import Iterator, Sequence
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
-from evalkit.report.case_status import (
-    STATUS_TEXTS,
-    CaseResult,
-    answer_text,
-    case_results,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-    worst_first,
-)
+from evalkit.report import case_status
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
@@ -34,7 +24,7 @@ _MAX_QUOTE_CHARS = 600
 def render_github(report: Report) -> str:
     """Render one command per line: errors if the run failed, warnings if the gate lets it pass."""
     level = "error" if report.gate_result.exit_code else "warning"
-    results = case_results(report.run, report.gate_result, report.baseline)
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
     lines = [*_check_annotations(report, level), *_case_annotations(results, level)]
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
@@ -55,21 +45,23 @@ def _check_annotations(report: Report, level: str) -> Iterator[str]:
         yield _annotation(level, whole, header.evalset, report.gate_result.reason)
 
 
-def _case_annotations(results: Sequence[CaseResult], level: str) -> Iterator[str]:
-    for result in worst_first(results):
-        title = f"{result.case.id} {result.status} ({passes_change(result)})"
+def _case_annotations(results: Sequence[case_status.CaseResult], level: str) -> Iterator[str]:
+    for result in case_status.worst_first(results):
+        title = f"{result.case.id} {result.status} ({case_status.passes_change(result)})"
         yield _annotation(level, result.case.where, title, _message(result))
 
 
-def _message(result: CaseResult) -> str:
-    parts = [STATUS_TEXTS[result.status]]
-    if reason := reason_text(result):
+def _message(result: case_status.CaseResult) -> str:
+    parts = [case_status.STATUS_TEXTS[result.status]]
+    if reason := case_status.reason_text(result):
         parts.append(reason)
     if result.case.expected is not None:
-        parts.append(f"expected: {head(json_text(result.case.expected), _MAX_QUOTE_CHARS)}")
-    trial = representative_trial(result.trials, passed=False)
+        parts.append(
+            f"expected: {head(case_status.json_text(result.case.expected), _MAX_QUOTE_CHARS)}"
+        )
+    trial = case_status.representative_trial(result.trials, passed=False)
     if trial is not None and trial.output.error is None:
-        parts.append(f"got: {head(answer_text(trial.output), _MAX_QUOTE_CHARS)}")
+        parts.append(f"got: {head(case_status.answer_text(trial.output), _MAX_QUOTE_CHARS)}")
     return "\n".join(parts)
 
 

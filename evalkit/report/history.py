@@ -11,7 +11,7 @@ from evalkit.core.format import format_count
 from evalkit.core.safe_text import format_json
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import to_document
-from evalkit.report.screen import Cell, Screen, align_columns, join_sections
+from evalkit.report.screen import Screen, align_columns, join_sections
 
 _MAX_METRICS = 4
 
@@ -106,7 +106,7 @@ def _table(rows: Sequence[HistoryRow], metrics: Sequence[str], screen: Screen) -
     ]
     shown = [(title, cells) for title, cells in columns if any(cells)]
     right = [n for n, (title, _) in enumerate(shown) if title in (*metrics, "p95", "cost")]
-    table = [[Cell(cells[number]) for _, cells in shown] for number in range(len(rows))]
+    table = [[cells[number] for _, cells in shown] for number in range(len(rows))]
     titles = [title for title, _ in shown]
     shrinkable = {titles.index("version"): 8} | {
         titles.index(title): 8 for title in ("errors", "now with") if title in titles

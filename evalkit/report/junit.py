@@ -17,19 +17,7 @@ from evalkit.core.gate_result import Check, GateChange, GateResult, GateReview
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
-from evalkit.report.case_status import (
-    BROKEN_STATUSES,
-    STATUS_TEXTS,
-    CaseResult,
-    answer_text,
-    case_results,
-    error_text,
-    input_text,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-)
+from evalkit.report import case_status
 from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
 
@@ -73,35 +61,45 @@ def _scores_text(trial: Trial) -> str:
     return "\n".join(lines)
 
 
-def _evidence(result: CaseResult, limit: int) -> str:
+def _evidence(result: case_status.CaseResult, limit: int) -> str:
     """Return what a reader needs to understand a case without opening anything else."""
     share = limit // 5
-    parts = [f"{STATUS_TEXTS[result.status]}; passes: {passes_change(result)}"]
-    parts.append(f"input:\n{head(input_text(result.case), share)}")
+    parts = [
+        f"{case_status.STATUS_TEXTS[result.status]}; passes: {case_status.passes_change(result)}"
+    ]
+    parts.append(f"input:\n{head(case_status.input_text(result.case), share)}")
     if result.case.expected is not None:
-        parts.append(f"expected:\n{head(json_text(result.case.expected), share)}")
-    trial = representative_trial(result.trials, passed=False)
+        parts.append(f"expected:\n{head(case_status.json_text(result.case.expected), share)}")
+    trial = case_status.representative_trial(result.trials, passed=False)
     if trial is not None:
         if trial.output.error is None:
-            parts.append(f"output:\n{head(answer_text(trial.output), share)}")
+            parts.append(f"output:\n{head(case_status.answer_text(trial.output), share)}")
             parts.append(f"scores:\n{head(_scores_text(trial), share)}")
         else:
-            parts.append(head(f"{error_text(trial.output)}\n{trial.output.error.detail}", share))
+            parts.append(
+                head(f"{case_status.error_text(trial.output)}\n{trial.output.error.detail}", share)
+            )
     return head("\n\n".join(parts), limit)
 
 
-def _case_issue(result: CaseResult, verdict: GateResult, limit: int) -> TestIssue | None:
+def _case_issue(
+    result: case_status.CaseResult, verdict: GateResult, limit: int
+) -> TestIssue | None:
     status = result.status
     if status in ("passed", "fixed"):
         return None
-    reason = reason_text(result)
-    message = f"{STATUS_TEXTS[status]}: {reason}" if reason else STATUS_TEXTS[status]
+    reason = case_status.reason_text(result)
+    message = (
+        f"{case_status.STATUS_TEXTS[status]}: {reason}"
+        if reason
+        else case_status.STATUS_TEXTS[status]
+    )
     kind: IssueKind = "failure"
     if status in ("not_run", "error"):
         kind = "error"
-    if status in BROKEN_STATUSES and verdict.exit_code == 0:
+    if status in case_status.BROKEN_STATUSES and verdict.exit_code == 0:
         kind, message = "skipped", f"allowed by the gate; {message}"
-    elif status not in (*BROKEN_STATUSES, "not_run"):
+    elif status not in (*case_status.BROKEN_STATUSES, "not_run"):
         kind = "skipped"
     return TestIssue(kind, status, message, _evidence(result, limit))
 
@@ -140,7 +138,7 @@ def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
 
 def list_case_tests(report: Report) -> list[ReportedTest]:
     """Return every case as a test."""
-    results = case_results(report.run, report.gate_result, report.baseline)
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
     limit = max(400, min(_MAX_TEXT_CHARS, _MAX_FILE_BYTES // max(len(results), 1)))
     suite = report.run.header.evalset
     return [

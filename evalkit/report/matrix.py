@@ -7,53 +7,30 @@ from itertools import chain
 
 from evalkit.compare.matrix import MatrixCell, MatrixRow
 from evalkit.core.safe_text import format_json, markdown_fence
+from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text
-from evalkit.report.diff_content import (
-    MAX_LISTED_CASES,
-    case_row,
-    cases_title,
-    cell_change_text,
-    cell_interval_text,
-    matrix_intro,
-    matrix_notes,
-    mean_text,
-    mean_with_interval,
-    representative_trials,
-    row_name,
-    unified_text_diff,
-    version_rows,
-)
 from evalkit.report.documents import MatrixCellDocument, MatrixDocument, to_document
 from evalkit.report.json import run_document
-from evalkit.report.markdown import (
-    code_cell,
-    inline_code,
-    join_blocks,
-    markdown_table,
-    plain_cell,
-    sentence_text,
-)
 from evalkit.report.model import VersionMatrix
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
 
 
 def matrix_text(shown: VersionMatrix, screen: Screen) -> str:
     """Render a comparison of several versions for a terminal."""
-    versions = [tuple(map(Cell, row)) for row in version_rows(shown)]
     cases = [
-        tuple(map(Cell, (case.case_id, *case_row(case))))
-        for case in shown.matrix.cases[:MAX_LISTED_CASES]
+        (case.case_id, *diff_content.case_row(case))
+        for case in shown.matrix.cases[: diff_content.MAX_LISTED_CASES]
     ]
-    notes = screen.fold_all(matrix_notes(shown), indent="  - ", hang="    ")
+    notes = screen.fold_all(diff_content.matrix_notes(shown), indent="  - ", hang="    ")
     return join_sections(
         [
             [
-                *screen.fold(matrix_intro(shown), hang="  "),
-                *align_columns(versions, screen, shrinkable={0: 12}),
+                *screen.fold(diff_content.matrix_intro(shown), hang="  "),
+                *align_columns(diff_content.version_rows(shown), screen, shrinkable={0: 12}),
             ],
             _metric_section(shown, screen),
             [
-                heading(cases_title(shown), screen),
+                heading(diff_content.cases_title(shown), screen),
                 *align_columns(
                     cases,
                     screen,
@@ -83,21 +60,24 @@ def _metric_section(shown: VersionMatrix, screen: Screen) -> list[str]:
     return lines
 
 
-def _metric_lines(row: MatrixRow) -> Iterator[tuple[Cell, ...]]:
+def _metric_lines(row: MatrixRow) -> Iterator[tuple[Cell | str, ...]]:
     """Yield a line of means, one of their intervals, and one of changes."""
-    yield (Cell(row_name(row)), *(Cell(mean_text(cell, row.unit)) for cell in row.cells))
-    bounds = [cell_interval_text(cell, row.unit) for cell in row.cells]
+    yield (
+        diff_content.row_name(row),
+        *(diff_content.mean_text(cell, row.unit) for cell in row.cells),
+    )
+    bounds = [diff_content.cell_interval_text(cell, row.unit) for cell in row.cells]
     if any(bounds):
         yield (Cell("  90% interval", "dim"), *(Cell(text, "dim") for text in bounds))
-    changes = [cell_change_text(cell) for cell in row.cells[1:]]
-    yield (Cell("  change", "dim"), Cell(""), *map(Cell, changes))
+    changes = (diff_content.cell_change_text(cell) for cell in row.cells[1:])
+    yield (Cell("  change", "dim"), "", *changes)
 
 
 def _text_diffs(shown: VersionMatrix, case_id: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the label of each later version and how its output of a case differs from the first."""
-    first, *others = representative_trials(shown, case_id)
+    first, *others = diff_content.representative_trials(shown, case_id)
     for label, trial in zip(shown.labels[1:], others, strict=True):
-        yield label, list(unified_text_diff(first, trial))
+        yield label, list(diff_content.unified_text_diff(first, trial))
 
 
 def _text_section(shown: VersionMatrix, case_id: str, screen: Screen) -> list[str]:
@@ -110,48 +90,57 @@ def _text_section(shown: VersionMatrix, case_id: str, screen: Screen) -> list[st
 
 def matrix_markdown(shown: VersionMatrix) -> str:
     """Render a comparison of several versions as Markdown."""
-    labels = [code_cell(label) for label in shown.labels]
+    labels = [markdown.code_cell(label) for label in shown.labels]
     metrics = [
         (
-            code_cell(row_name(row)),
+            markdown.code_cell(diff_content.row_name(row)),
             *(
-                plain_cell(_with_change(cell, row.unit, index))
+                markdown.plain_cell(_with_change(cell, row.unit, index))
                 for index, cell in enumerate(row.cells)
             ),
         )
         for row in shown.matrix.rows
     ]
     cases = [
-        (code_cell(case.case_id), *map(plain_cell, case_row(case)))
-        for case in shown.matrix.cases[:MAX_LISTED_CASES]
+        (markdown.code_cell(case.case_id), *map(markdown.plain_cell, diff_content.case_row(case)))
+        for case in shown.matrix.cases[: diff_content.MAX_LISTED_CASES]
     ]
     versions = [
-        f"- {inline_code(label)}: {sentence_text(text)}" for label, text in version_rows(shown)
+        f"- {markdown.inline_code(label)}: {markdown.sentence_text(text)}"
+        for label, text in diff_content.version_rows(shown)
     ]
     blocks = [
-        f"## {inline_code(shown.runs[0].header.evalset)}: {len(shown.runs)} versions",
+        f"## {markdown.inline_code(shown.runs[0].header.evalset)}: {len(shown.runs)} versions",
         "\n".join(versions),
-        markdown_table(("Metric", *labels), metrics, right=range(1, len(labels) + 1)),
-        f"**{cases_title(shown)}**",
-        markdown_table(("Case", "Pass in", *labels), cases, right=range(1, len(labels) + 2)),
+        markdown.markdown_table(("Metric", *labels), metrics, right=range(1, len(labels) + 1)),
+        f"**{diff_content.cases_title(shown)}**",
+        markdown.markdown_table(
+            ("Case", "Pass in", *labels), cases, right=range(1, len(labels) + 2)
+        ),
         *(_text_block(shown, case_id) for case_id in shown.detailed_case_ids),
-        "\n".join(f"- {sentence_text(note)}" for note in matrix_notes(shown)),
+        "\n".join(f"- {markdown.sentence_text(note)}" for note in diff_content.matrix_notes(shown)),
     ]
-    return join_blocks(blocks) + "\n"
+    return markdown.join_blocks(blocks) + "\n"
 
 
 def _with_change(cell: MatrixCell, unit: str, index: int) -> str:
-    text = mean_with_interval(cell, unit)
-    return f"{text}, {cell_change_text(cell)}" if index and cell.change is not None else text
+    text = diff_content.mean_with_interval(cell, unit)
+    return (
+        f"{text}, {diff_content.cell_change_text(cell)}"
+        if index and cell.change is not None
+        else text
+    )
 
 
 def _text_block(shown: VersionMatrix, case_id: str) -> str:
-    title = f"### Outputs of {inline_code(case_id)}: {inline_code(shown.labels[0])}"
+    title = (
+        f"### Outputs of {markdown.inline_code(case_id)}: {markdown.inline_code(shown.labels[0])}"
+    )
     blocks = []
     for label, texts in _text_diffs(shown, case_id):
         fence = markdown_fence("\n".join(texts), language="diff")
-        blocks.append(f"{title} -> {inline_code(label)}\n\n{fence}")
-    return join_blocks(blocks)
+        blocks.append(f"{title} -> {markdown.inline_code(label)}\n\n{fence}")
+    return markdown.join_blocks(blocks)
 
 
 def matrix_json(shown: VersionMatrix) -> str:
@@ -180,12 +169,12 @@ def matrix_json(shown: VersionMatrix) -> str:
                 "case_id": case_id,
                 "versions": [
                     answer_text(trial.output) if trial else None
-                    for trial in representative_trials(shown, case_id)
+                    for trial in diff_content.representative_trials(shown, case_id)
                 ],
             }
             for case_id in shown.detailed_case_ids
         ],
-        "notes": matrix_notes(shown),
+        "notes": diff_content.matrix_notes(shown),
     }
     return format_json(document)
 

@@ -137,17 +137,17 @@ def _chance_text(chance: float) -> str:
     return f"{min(max(int(100 * chance + 1e-9), 0), 99)}%"
 
 
-def _row(design: DetectableDrop) -> list[Cell]:
+def _row(design: DetectableDrop) -> list[Cell | str]:
     marks = (("now", design.now), ("looks", design.looks), ("simulated", design.simulated))
     mark = ", ".join(word for word, is_set in marks if is_set)
     return [
-        Cell(f"{design.cases:,}"),
-        Cell(f"{design.base_trials:.3g}"),
-        Cell(_trials_text(design)),
-        Cell("none" if design.smallest_drop is None else f"{100 * design.smallest_drop:.1f} pt"),
-        Cell(_chance_text(design.pass_chance)),
-        Cell(f"{design.runs:,}"),
-        Cell("" if design.cost_usd is None else value_cell(design.cost_usd, "usd")),
+        f"{design.cases:,}",
+        f"{design.base_trials:.3g}",
+        _trials_text(design),
+        ("none" if design.smallest_drop is None else f"{100 * design.smallest_drop:.1f} pt"),
+        _chance_text(design.pass_chance),
+        f"{design.runs:,}",
+        ("" if design.cost_usd is None else value_cell(design.cost_usd, "usd")),
         Cell(mark, "dim"),
     ]
 

@@ -42,7 +42,7 @@ _COLUMN_GAP = "  "
 
 
 class Cell(NamedTuple):
-    """One field of a row: its text and its style."""
+    """One field of a row with a style; a field without one is just its text."""
 
     text: str
     style: Style = ""
@@ -128,8 +128,13 @@ def _fit_widths(
     return widths if sum(widths) <= total else None
 
 
+def _show_cell(field: Cell | str, screen: Screen) -> Cell:
+    text, style = field if isinstance(field, Cell) else Cell(field)
+    return Cell(screen.show(text, screen.columns), style)
+
+
 def align_columns(
-    rows: Iterable[Sequence[Cell]],
+    rows: Iterable[Sequence[Cell | str]],
     screen: Screen,
     *,
     titles: Sequence[str] = (),
@@ -141,9 +146,7 @@ def align_columns(
     `shrinkable` maps each column that may be cut to its minimum width, in the order in which columns
     shrink. `right` are the right-aligned columns. A column without any text is left out.
     """
-    table = [
-        [Cell(screen.show(text, screen.columns), style) for text, style in row] for row in rows
-    ]
+    table = [[_show_cell(field, screen) for field in row] for row in rows]
     if not table:
         return []
     shown_titles = [Cell(screen.show(title, screen.columns), "dim") for title in titles]

@@ -58,17 +58,17 @@ def traces_text(query: TraceQuery, answer: QueryResult, runs: int, screen: Scree
     return join_sections(sections)
 
 
-def _cells(row: Mapping[str, Json]) -> tuple[Cell, ...]:
+def _cells(row: Mapping[str, Json]) -> tuple[Cell | str, ...]:
     state = ("passed" if row["passed"] else "failed") if row["state"] == "scored" else row["state"]
     return (
-        Cell(row["run"]),
-        Cell(row["case_id"]),
-        Cell(f"{row['trial'] + 1}"),
-        Cell(row["agent_version"] or ""),
+        row["run"],
+        row["case_id"],
+        f"{row['trial'] + 1}",
+        row["agent_version"] or "",
         Cell(state.replace("_", " "), "good" if row["passed"] else "bad"),
-        Cell(value_cell(row["latency_s"], "s")),
-        Cell(f"{row['steps']:,}"),
-        Cell(_step_text(row["step"])),
+        value_cell(row["latency_s"], "s"),
+        f"{row['steps']:,}",
+        _step_text(row["step"]),
     )
 
 
@@ -93,7 +93,7 @@ def traces_json(answer: QueryResult) -> str:
 
 def table_text(answer: QueryResult, screen: Screen) -> str:
     """Render the result of SQL unchanged."""
-    rows = [[Cell(_field_text(value)) for value in row] for row in answer.rows]
+    rows = [[_field_text(value) for value in row] for row in answer.rows]
     columns = range(len(answer.columns))
     numbers = [
         column

@@ -62,7 +62,9 @@ def validation_text(
             f"{format_count(rubric.examples, 'example')}, {controls}"
         )
     for found in sets:
-        sizes = f"{format_count(found.cases, 'case')}, {format_count(found.thresholds, 'threshold')}"
+        sizes = (
+            f"{format_count(found.cases, 'case')}, {format_count(found.thresholds, 'threshold')}"
+        )
         lines.append(f"{found.path}: OK, {sizes}")
         lines += _counts("scored by", found.scored_by, found.cases)
         lines += _counts("tags", found.tags, found.cases)

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from markupsafe import Markup
+from typing import Any
 
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange
 from evalkit.core.safe_text import head, one_line
 from evalkit.core.trial import Trial
+from evalkit.report import diff_content
 from evalkit.report.case_status import (
     answer_text,
     error_text,
     input_text,
     json_text,
     representative_pair,
-)
-from evalkit.report.diff_content import (
-    MAX_LISTED_CASES,
-    case_counts_text,
-    case_row,
-    cases_title,
-    cell_change_text,
-    changed_cases,
-    diff_notes,
-    matrix_intro,
-    matrix_notes,
-    mean_with_interval,
-    metric_change_row,
-    metric_changes,
-    passes_change_text,
-    representative_trials,
-    row_name,
-    side_names,
-    version_rows,
 )
 from evalkit.report.html.page import render_page
 from evalkit.report.html.views import TableCell, TextBlock, limit_texts, word_diff
@@ -52,30 +32,19 @@ _MAX_WATERFALL_BYTES = 40_000
 _MAX_LABEL_CHARS = 60
 
 
-class ChangedCaseView(NamedTuple):
-    """One case that differs; steps are shown for a case that was named, which is also open."""
-
-    id: str
-    status: str
-    passes: str
-    is_flaky: bool
-    is_open: bool
-    blocks: list[TextBlock]
-    step_sentences: list[str]
-    steps: list[tuple[str, Markup]]
-
-
 def render_diff(diff: Diff) -> str:
     """Render a comparison of two runs as one self-contained page."""
-    before, now = side_names(diff)
+    before, now = diff_content.side_names(diff)
     metrics = []
-    for change in metric_changes(diff)[:_MAX_ROWS]:
-        name, *cells = metric_change_row(change)
+    for change in diff_content.metric_changes(diff)[:_MAX_ROWS]:
+        name, *cells = diff_content.metric_change_row(change)
         metrics.append([TableCell(name, bold=change.tag is None), *map(TableCell, cells)])
     changes = {change.case_id: change for change in diff.comparison.cases}
     detailed = [changes[case_id] for case_id in diff.detailed_case_ids if case_id in changes]
     others = [
-        change for change in changed_cases(diff) if change.case_id not in diff.detailed_case_ids
+        change
+        for change in diff_content.changed_cases(diff)
+        if change.case_id not in diff.detailed_case_ids
     ]
     shown = [*detailed, *others][:_MAX_CASES]
     limit = limit_texts(_TEXTS_PER_CASE * len(shown), _MAX_PAGE_CHARS)
@@ -87,14 +56,14 @@ def render_diff(diff: Diff) -> str:
         before=before,
         now=now,
         metrics=metrics,
-        case_counts=case_counts_text(diff),
+        case_counts=diff_content.case_counts_text(diff),
         cases=[_case_view(diff, change, cases.get(change.case_id), limit) for change in shown],
         left_out=len(detailed) + len(others) - len(shown),
-        notes=diff_notes(diff),
+        notes=diff_content.diff_notes(diff),
     )
 
 
-def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) -> ChangedCaseView:
+def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) -> dict[str, Any]:
     base, candidate = representative_pair(diff.base, diff.candidate, change.case_id)
     blocks = []
     if case is not None:
@@ -110,16 +79,16 @@ def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) ->
             drawn = render_waterfall(spans, limit, max_bytes)
             if drawn is not None:
                 steps.append((side, drawn))
-    return ChangedCaseView(
-        id=change.case_id,
-        status=change.status,
-        passes=passes_change_text(change),
-        is_flaky=change.flaky,
-        is_open=is_open,
-        blocks=[*blocks, _compare_answers(base, candidate, limit)],
-        step_sentences=sentences,
-        steps=steps,
-    )
+    return {
+        "id": change.case_id,
+        "status": change.status,
+        "passes": diff_content.passes_change_text(change),
+        "is_flaky": change.flaky,
+        "is_open": is_open,
+        "blocks": [*blocks, _compare_answers(base, candidate, limit)],
+        "step_sentences": sentences,
+        "steps": steps,
+    }
 
 
 def _compare_answers(base: Trial | None, candidate: Trial | None, limit: int) -> TextBlock:
@@ -145,27 +114,27 @@ def render_matrix(shown: VersionMatrix) -> str:
     for row in shown.matrix.rows[:_MAX_ROWS]:
         cells = [
             TableCell(
-                mean_with_interval(cell, row.unit),
-                note=cell_change_text(cell) if cell.change is not None else "",
+                diff_content.mean_with_interval(cell, row.unit),
+                note=diff_content.cell_change_text(cell) if cell.change is not None else "",
             )
             for cell in row.cells
         ]
-        metrics.append([TableCell(row_name(row), bold=True), *cells])
+        metrics.append([TableCell(diff_content.row_name(row), bold=True), *cells])
     return render_page(
         "matrix.html.j2",
         title=f"{evalset}: {len(shown.runs)} versions",
         evalset=evalset,
-        intro=matrix_intro(shown),
-        versions=list(version_rows(shown)),
+        intro=diff_content.matrix_intro(shown),
+        versions=list(diff_content.version_rows(shown)),
         labels=[one_line(label, _MAX_LABEL_CHARS) for label in shown.labels],
         metrics=metrics,
-        cases_title=cases_title(shown),
+        cases_title=diff_content.cases_title(shown),
         cases=[
-            [TableCell(case.case_id, bold=True), *map(TableCell, case_row(case))]
-            for case in shown.matrix.cases[:MAX_LISTED_CASES]
+            [TableCell(case.case_id, bold=True), *map(TableCell, diff_content.case_row(case))]
+            for case in shown.matrix.cases[: diff_content.MAX_LISTED_CASES]
         ],
         texts=_version_texts(shown),
-        notes=matrix_notes(shown),
+        notes=diff_content.matrix_notes(shown),
     )
 
 
@@ -174,7 +143,7 @@ def _version_texts(shown: VersionMatrix) -> list[tuple[str, list[tuple[str, Text
     limit = limit_texts(2 * len(shown.detailed_case_ids) * len(shown.runs), _MAX_PAGE_CHARS)
     texts = []
     for case_id in shown.detailed_case_ids:
-        first, *others = representative_trials(shown, case_id)
+        first, *others = diff_content.representative_trials(shown, case_id)
         versions = [
             (f"{shown.labels[0]} → {label}", _compare_answers(first, trial, limit))
             for label, trial in zip(shown.labels[1:], others, strict=True)

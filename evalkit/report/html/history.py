@@ -11,7 +11,7 @@ from evalkit.core.format import format_count
 from evalkit.report.content import value_cell
 from evalkit.report.history import interval_text, list_definition_changes, metric_names
 from evalkit.report.html.page import render_page
-from evalkit.report.html.svg import LinePlot, Point, line_plot
+from evalkit.report.html.svg import Plot, Point, line_plot
 from evalkit.report.html.views import TableCell
 
 _MAX_METRICS = 8
@@ -40,16 +40,13 @@ def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) 
     )
 
 
-def _charts(rows: Sequence[HistoryRow]) -> Iterator[tuple[str, LinePlot]]:
+def _charts(rows: Sequence[HistoryRow]) -> Iterator[tuple[str, Plot]]:
     """Yield the title and the plot of each chart."""
     for metric in metric_names(rows)[:_MAX_CHARTS]:
         found = [row.find(metric) for row in rows]
         unit = next((each.unit for each in found if each is not None), "")
         points = [
-            Point(label="", value=each.mean, low=each.low, high=each.high)
-            if each is not None
-            else Point(label="", value=None)
-            for each in found
+            Point("", each.mean, each.low, each.high) if each else Point("", None) for each in found
         ]
         yield _chart(metric, rows, points, unit, is_share=not unit)
     for name in _PERCENTILES:
@@ -84,7 +81,7 @@ def _find_calls(row: HistoryRow, name: str) -> CallStats | None:
 
 
 def _points(values: Sequence[float | None]) -> list[Point]:
-    return [Point(label="", value=value) for value in values]
+    return [Point("", value) for value in values]
 
 
 def _chart(
@@ -94,20 +91,15 @@ def _chart(
     unit: str,
     *,
     is_share: bool = False,
-) -> tuple[str, LinePlot]:
+) -> tuple[str, Plot]:
     """Return a chart's title, with the newest value, and its plot, with every point labelled."""
     show = partial(value_cell, unit=unit)
-    labelled = [
-        Point(
-            label=f"{row.version} {row.created[:10]} "
-            f"{show(point.value) if point.value is not None else 'none'}",
-            value=point.value,
-            low=point.low,
-            high=point.high,
-            mark=f"another {changed}" if changed else "",
-        )
-        for row, point, changed in zip(rows, points, list_definition_changes(rows), strict=True)
-    ]
+    labelled = []
+    for row, point, changed in zip(rows, points, list_definition_changes(rows), strict=True):
+        value = show(point.value) if point.value is not None else "none"
+        text = f"{row.version} {row.created[:10]} {value}"
+        mark = f"another {changed}" if changed else ""
+        labelled.append(point._replace(label=text, mark=mark))
     known = [point.value for point in points if point.value is not None]
     label = f"{title} over {len(rows)} runs"
     plot = line_plot(label, labelled, is_share=is_share, show=show)

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from evalkit.compare.scores import is_usable
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check
-from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
+from evalkit.report import content
 from evalkit.report.case_status import CaseResult, case_results, representative_trial
-from evalkit.report.content import (
-    OUTCOME_WORDS,
-    check_cells,
-    check_sentence,
-    checks_by_urgency,
-    limit_cell,
-    metric_rows,
-    run_rows,
-    tag_rows,
-    unit_of,
-    value_cell,
-    verdict_reason,
-)
-from evalkit.report.html.cases import CaseView, case_view, filter_views, rank_cases
+from evalkit.report.html.cases import case_view, filter_views, rank_cases
 from evalkit.report.html.page import render_page
-from evalkit.report.html.svg import IntervalPlot, StripsPlot, interval_plot, strips_plot
+from evalkit.report.html.svg import Plot, interval_plot, strips_plot
 from evalkit.report.html.views import TableCell, limit_texts
 from evalkit.report.html.waterfall import render_waterfalls
 from evalkit.report.model import Report
@@ -42,42 +29,23 @@ _MAX_WATERFALL_BYTES = 420_000
 _TEXTS_PER_CASE = 6
 
 
-class CheckView(NamedTuple):
-    """One threshold; `cells` are baseline, this run, change, and limit."""
-
-    outcome: Outcome
-    word: str
-    name: str
-    sentence: str
-    cells: tuple[str, ...]
-    plot: IntervalPlot | None
-
-
-class MetricView(NamedTuple):
-    """One metric with its distribution; `cells` are mean, spread, and scored trials."""
-
-    name: str
-    cells: tuple[str, str, str]
-    plot: StripsPlot | None
-    low: str
-    high: str
-
-
 def render_html(report: Report) -> str:
     """Render a judged run as one self-contained page."""
     run, verdict = report.run, report.gate_result
     results = case_results(run, verdict, report.baseline)
-    tag_titles, tags = tag_rows(run.header, verdict, _MAX_TAG_METRICS)
-    word = OUTCOME_WORDS[verdict.outcome]
+    tag_titles, tags = content.tag_rows(run.header, verdict, _MAX_TAG_METRICS)
+    word = content.OUTCOME_WORDS[verdict.outcome]
     return render_page(
         "report.html.j2",
         title=f"{word} {run.header.evalset}",
         evalset=run.header.evalset,
         outcome=verdict.outcome,
         outcome_word=word,
-        reason=verdict_reason(verdict),
-        run_rows=run_rows(run, verdict, report.baseline),
-        checks=[_check_view(report, check) for check in checks_by_urgency(verdict)[:_MAX_CHECKS]],
+        reason=content.verdict_reason(verdict),
+        run_rows=content.run_rows(run, verdict, report.baseline),
+        checks=[
+            _check_view(report, check) for check in content.checks_by_urgency(verdict)[:_MAX_CHECKS]
+        ],
         metrics=list(_metric_views(report)),
         filters=list(filter_views(results)),
         case_tags=sorted({name for result in results for name in result.case.tags}),
@@ -89,19 +57,20 @@ def render_html(report: Report) -> str:
     )
 
 
-def _check_view(report: Report, check: Check) -> CheckView:
-    unit = unit_of(report.run.header, check)
-    return CheckView(
-        outcome=check.outcome,
-        word=OUTCOME_WORDS[check.outcome],
-        name=name_rule(check.rule),
-        sentence=check_sentence(check),
-        cells=(*check_cells(check, unit), limit_cell(check.rule, unit)),
-        plot=_check_plot(check),
-    )
+def _check_view(report: Report, check: Check) -> dict[str, Any]:
+    unit = content.unit_of(report.run.header, check)
+    return {
+        "outcome": check.outcome,
+        "word": content.OUTCOME_WORDS[check.outcome],
+        "name": name_rule(check.rule),
+        "sentence": content.check_sentence(check),
+        # Baseline, this run, change, and limit.
+        "cells": (*content.check_cells(check, unit), content.limit_cell(check.rule, unit)),
+        "plot": _check_plot(check),
+    }
 
 
-def _check_plot(check: Check) -> IntervalPlot | None:
+def _check_plot(check: Check) -> Plot | None:
     """Return the plot of the change or the value that a threshold limits."""
     rule = check.rule
     is_change = rule.max_drop is not None or rule.max_rise is not None
@@ -132,36 +101,32 @@ def _latencies(run: Run | None) -> list[float]:
     return [trial.output.latency_s for trial in trials if trial.output.error is None]
 
 
-def _metric_views(report: Report) -> Iterator[MetricView]:
-    cells = {
-        name: (mean, spread, scored)
-        for name, mean, spread, scored in metric_rows(report.gate_result)
-    }
+def _metric_views(report: Report) -> Iterator[dict[str, Any]]:
+    cells = {name: rest for name, *rest in content.metric_rows(report.gate_result)}
+    no_cells = ["", "", ""]
     metrics = report.run.header.metrics
     for info in metrics[:_MAX_METRICS]:
-        before, now = _values(report.baseline, info.name), _values(report.run, info.name)
-        yield _metric_view(info.name, cells.get(info.name, ("", "", "")), info.unit, before, now)
-    before, now = _latencies(report.baseline), _latencies(report.run)
+        sides = [_values(run, info.name) for run in (report.baseline, report.run)]
+        yield _metric_view(info.name, cells.get(info.name, no_cells), info.unit, *sides)
+    before, now = (_latencies(run) for run in (report.baseline, report.run))
     if now and all(info.name != "latency_s" for info in metrics):
-        yield _metric_view("latency", ("", "", ""), "s", before, now)
+        yield _metric_view("latency", no_cells, "s", before, now)
 
 
 def _metric_view(
-    name: str,
-    cells: tuple[str, str, str],
-    unit: str,
-    before: Sequence[float],
-    now: Sequence[float],
-) -> MetricView:
+    name: str, cells: Sequence[str], unit: str, before: Sequence[float], now: Sequence[float]
+) -> dict[str, Any]:
+    view: dict[str, Any] = {"name": name, "cells": cells, "plot": None}
     sides = [(side, values) for side, values in (("base", before), ("now", now)) if values]
-    if not sides:
-        return MetricView(name, cells, None, "", "")
-    is_log = unit == "s" and min(min(values) for _, values in sides) > 0
-    plot = strips_plot(f"distribution of {name}", sides, is_log=is_log)
-    return MetricView(name, cells, plot, value_cell(plot.low, unit), value_cell(plot.high, unit))
+    if sides:
+        is_log = unit == "s" and min(min(values) for _, values in sides) > 0
+        plot = strips_plot(f"distribution of {name}", sides, is_log=is_log)
+        ends = [content.value_cell(end, unit) for end in (plot["low"], plot["high"])]
+        view.update(plot=plot, low=ends[0], high=ends[1])
+    return view
 
 
-def _case_views(report: Report, results: Sequence[CaseResult]) -> list[CaseView]:
+def _case_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str, Any]]:
     ranked = rank_cases(results)
     limit = limit_texts(_TEXTS_PER_CASE * len(ranked), _MAX_PAGE_CHARS)
     units = {info.name: info.unit for info in report.run.header.metrics}

@@ -22,7 +22,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, log10
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+Plot: TypeAlias = dict[str, Any]
+"""The view of a plot, with every position in pixels."""
 
 _WIDTH = 220.0
 _LINE_WIDTH, _LINE_HEIGHT = 560.0, 120.0
@@ -47,16 +50,6 @@ class _Axis:
         return log10(max(value, 1e-9)) if self.is_log else value
 
 
-class IntervalPlot(NamedTuple):
-    """A value with its interval, its limit, and zero; what is unknown is None."""
-
-    label: str
-    value: float
-    interval: tuple[float, float] | None
-    limit: float | None
-    zero: float | None
-
-
 def interval_plot(
     label: str,
     value: float,
@@ -64,51 +57,23 @@ def interval_plot(
     limit: float | None,
     *,
     has_zero: bool,
-) -> IntervalPlot:
+) -> Plot:
     """Place a value and its interval on an axis that includes its limit and, if wanted, zero."""
     known = [bound for bound in bounds if bound is not None and isfinite(bound)]
     marks = [value, *known, *([limit] if limit is not None else []), *([0.0] if has_zero else [])]
     reach = (max(marks) - min(marks)) or abs(value) or 1.0
     axis = _Axis(low=min(marks) - reach * 0.08, high=max(marks) + reach * 0.08)
-    ends = [axis.position_px(bound) for bound in known]
-    return IntervalPlot(
-        label=label,
-        value=axis.position_px(value),
-        interval=(ends[0], ends[1]) if len(ends) == 2 else None,
-        limit=None if limit is None else axis.position_px(limit),
-        zero=axis.position_px(0.0) if has_zero else None,
-    )
+    return {
+        "label": label,
+        "value": axis.position_px(value),
+        # One bound alone is not an interval.
+        "interval": [axis.position_px(bound) for bound in known] if len(known) == 2 else None,
+        "limit": None if limit is None else axis.position_px(limit),
+        "zero": axis.position_px(0.0) if has_zero else None,
+    }
 
 
-class Bar(NamedTuple):
-    """A bar of a strip, in pixels."""
-
-    x: float
-    y: float
-    height: float
-
-
-class Strip(NamedTuple):
-    """The distribution of one side's values, with its median at `x`."""
-
-    side: str
-    bars: tuple[Bar, ...]
-    median: float
-    top: int
-
-
-class StripsPlot(NamedTuple):
-    """The distributions of up to two sides on one axis, which runs from `low` to `high`."""
-
-    label: str
-    strips: tuple[Strip, ...]
-    low: float
-    high: float
-
-
-def strips_plot(
-    label: str, sides: Sequence[tuple[str, Sequence[float]]], *, is_log: bool
-) -> StripsPlot:
+def strips_plot(label: str, sides: Sequence[tuple[str, Sequence[float]]], *, is_log: bool) -> Plot:
     """Place the values of each side as a strip of bars, one strip below the other."""
     values = [value for _, side in sides for value in side]
     axis = _Axis(low=min(values), high=max(values), is_log=is_log)
@@ -116,18 +81,19 @@ def strips_plot(
     for row, (name, side) in enumerate(sides):
         top = 4 + 18 * row
         counts = Counter(4.0 * int(axis.position_px(value) // 4) for value in side)
-        most = max(counts.values(), default=1)
-        bars = tuple(
-            Bar(x, top + 14 - 14 * count / most, 14 * count / most)
-            for x, count in sorted(counts.items())
+        heights = {x: 14 * count / max(counts.values()) for x, count in sorted(counts.items())}
+        strips.append(
+            {
+                "side": name,
+                "bars": [(x, top + 14 - height, height) for x, height in heights.items()],
+                "median": axis.position_px(sorted(side)[len(side) // 2]),
+                "top": top,
+            }
         )
-        median = axis.position_px(sorted(side)[len(side) // 2])
-        strips.append(Strip(side=name, bars=bars, median=median, top=top))
-    return StripsPlot(label=label, strips=tuple(strips), low=axis.low, high=axis.high)
+    return {"label": label, "strips": strips, "low": axis.low, "high": axis.high}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One value of a series with its interval; `mark` says how it differs from the one before."""
 
     label: str
@@ -137,31 +103,10 @@ class Point:
     mark: str = ""
 
 
-class Segment(NamedTuple):
-    """A line, in pixels."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-class LinePlot(NamedTuple):
-    """A series: labels of the scale, marked positions, intervals, connecting lines, and points."""
-
-    label: str
-    top: str
-    bottom: str
-    marks: tuple[float, ...]
-    spreads: tuple[Segment, ...]
-    lines: tuple[Segment, ...]
-    dots: tuple[tuple[str, float, float], ...]
-
-
 def line_plot(
     label: str, points: Sequence[Point], *, is_share: bool, show: Callable[[float], str]
-) -> LinePlot:
-    """Place values in order over the band of their intervals; an unknown value leaves a gap."""
+) -> Plot:
+    """Place values in order over the bars of their intervals; an unknown value leaves a gap."""
     known = [
         value
         for point in points
@@ -176,24 +121,24 @@ def line_plot(
         return round(_LINE_HEIGHT - _PAD - share * (_LINE_HEIGHT - 2 * _PAD), 2)
 
     placed = [(_PAD + index * step, point) for index, point in enumerate(points)]
-    return LinePlot(
-        label=label,
-        top=show(high),
-        bottom=show(low),
-        marks=tuple(x for x, point in placed if point.mark),
-        spreads=tuple(
-            Segment(x, y_of(point.low), x, y_of(point.high))
+    return {
+        "label": label,
+        "top": show(high),
+        "bottom": show(low),
+        "marks": [x for x, point in placed if point.mark],
+        "spreads": [
+            (x, y_of(point.low), x, y_of(point.high))
             for x, point in placed
             if point.low is not None and point.high is not None
-        ),
-        lines=tuple(
-            Segment(x1, y_of(one.value), x2, y_of(other.value))
+        ],
+        "lines": [
+            (x1, y_of(one.value), x2, y_of(other.value))
             for (x1, one), (x2, other) in pairwise(placed)
             if one.value is not None and other.value is not None
-        ),
-        dots=tuple(
+        ],
+        "dots": [
             (f"{point.label} {point.mark}".strip(), x, y_of(point.value))
             for x, point in placed
             if point.value is not None
-        ),
-    )
+        ],
+    }

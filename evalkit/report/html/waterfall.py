@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
@@ -19,18 +19,6 @@ _WIDTH = 300.0
 _MAX_NAME_CHARS = 60
 _TEXT_LIMITS = (160, 40, 0)
 """Shorter limits to try if a waterfall is too large; at 0 a row has a name, a time, and a bar."""
-
-
-class StepView(NamedTuple):
-    """One row of a waterfall; `bar` is the path of its bar, `texts` its input and output."""
-
-    name: str
-    depth: int
-    kind: str
-    bar: str
-    took: str
-    about: str
-    texts: str
 
 
 def render_waterfalls(
@@ -73,7 +61,7 @@ def _render_rows(rows: Sequence[TreeNode], most: int, limit: int) -> Markup:
     return render_macro("waterfall", steps, f"{_WIDTH:g}", len(rows) - len(steps))
 
 
-def _step(span: Span, depth: int, end_s: float, limit: int) -> StepView:
+def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
     about = [span.tool or span.model]
     if span.error_type or span.error:
         about.append(f"error: {span.error_type} {span.error}")
@@ -84,13 +72,13 @@ def _step(span: Span, depth: int, end_s: float, limit: int) -> StepView:
         for name, value in (("arguments", span.arguments), ("result", span.result))
         if value is not None and limit
     ]
-    return StepView(
-        name=span.name[:_MAX_NAME_CHARS],
-        depth=depth,
-        kind=f"{span.kind}{' broken' if span.error_type else ''}",
-        bar=f"M{x:.4g} 6h{width:.4g}",
-        took=value_cell(span.duration_s, "s"),
+    return {
+        "name": span.name[:_MAX_NAME_CHARS],
+        "depth": depth,
+        "kind": f"{span.kind}{' broken' if span.error_type else ''}",
+        "bar": f"M{x:.4g} 6h{width:.4g}",
+        "took": value_cell(span.duration_s, "s"),
         # A name is worth its bytes even if there is no space for texts.
-        about=" ".join(filter(None, about))[: max(limit, _TEXT_LIMITS[-2])],
-        texts="\n".join(texts),
-    )
+        "about": " ".join(filter(None, about))[: max(limit, _TEXT_LIMITS[-2])],
+        "texts": "\n".join(texts),
+    }
