@@ -126,6 +126,7 @@ def _percents(estimate: Estimate) -> tuple[str, str]:
 
 
 def _constant_text(agreement: Agreement) -> str:
+    # A judge that ignores the answer would reach this accuracy.
     level, share = agreement.best_constant_level
     return f"answering {level} to all would reach {value_cell(share, '')}"
 

@@ -95,6 +95,7 @@ def _trial_lines(
     for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
         yield screen.paint(line, "bold")
     yield from _output_lines(trial.output, screen)
+    # The tree includes tool calls, so these are listed only without spans.
     if spans:
         yield from tree_lines(spans, trial.output.latency_s, screen)
     else:

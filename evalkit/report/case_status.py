@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evalkit.compare.scores import trial_state
+from evalkit.compare.scores import is_usable, trial_state
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange, GateResult
 from evalkit.core.literals import CaseResultStatus, Json, TrialState
@@ -108,6 +108,7 @@ def _decide_status(
     blamed: _FailedThresholdCases,
 ) -> CaseResultStatus:
     scored, passed = sum(map(is_scored, trials)), sum(map(is_passed, trials))
+    # A tie fails, as in the gate: a case passes when more than half of its trials do.
     fails = scored > 0 and 2 * passed <= scored
     excused = change is not None and change.flaky and case_id not in blamed.named
     # A regression outranks an error: a case that failed is news even if another trial was lost.
@@ -214,6 +215,16 @@ def cases_with_passes(results: Sequence[CaseResult]) -> str:
 def trials_of(run: Run | None, case_id: str) -> tuple[Trial, ...]:
     """Return the trials of one case, none if there is no run."""
     return tuple(trial for trial in run.trials if trial.case_id == case_id) if run else ()
+
+
+def metric_values(trials: Iterable[Trial], metric: str) -> list[float]:
+    """Return the usable values of a metric."""
+    return [
+        score.value
+        for trial in trials
+        for score in trial.scores
+        if score.metric == metric and is_usable(score) and score.value is not None
+    ]
 
 
 def json_text(value: Json) -> str:

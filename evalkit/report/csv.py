@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from evalkit.compare.history import HistoryMetric, HistoryRow
-from evalkit.compare.scores import is_usable, mean
+from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
-from evalkit.core.trial import Trial
 from evalkit.report import case_status
 from evalkit.report.model import Report
 
@@ -73,7 +72,10 @@ def render_csv(report: Report) -> str:
     """Render the cases of a judged run, one row each."""
     metrics = [info.name for info in report.run.header.metrics]
     rows = (
-        [*_case_row(result), *_means(result.trials, metrics)]
+        [
+            *_case_row(result),
+            *(_mean_cell(case_status.metric_values(result.trials, name)) for name in metrics),
+        ]
         for result in case_status.case_results(report.run, report.gate_result, report.baseline)
     )
     return _write([_safe_cell(name) for name in (*COLUMNS, *metrics)], rows)
@@ -100,6 +102,7 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
     yield from map(_safe_cell, (result.case.id, " ".join(result.case.tags), result.status))
     counts = (result.flaky, result.passed, result.scored, len(result.trials))
+    # A flag is 0 or 1, because spreadsheets translate TRUE and FALSE.
     yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
     yield _mean_cell(latencies)
     yield f"{sum(costs):g}" if costs else ""
@@ -111,18 +114,6 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
         case_status.error_text(output) if output else "",
     )
     yield from map(_safe_cell, texts)
-
-
-def _means(trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[str]:
-    for metric in metrics:
-        yield _mean_cell(
-            [
-                score.value
-                for trial in trials
-                for score in trial.scores
-                if score.metric == metric and is_usable(score) and score.value is not None
-            ]
-        )
 
 
 def _history_row(row: HistoryRow, metric: HistoryMetric) -> Iterator[str]:

@@ -75,6 +75,7 @@ def metric_changes(diff: Diff) -> list[MetricChange]:
         for change in diff.comparison.metrics
         if not change.why_not and (change.tag is None or not diff.tags or change.tag in diff.tags)
     ]
+    # Metrics keep their order, so that a diff lists them like a report.
     names = list(dict.fromkeys(change.metric for change in changes))
     return sorted(changes, key=lambda change: (names.index(change.metric), change.tag is not None))
 

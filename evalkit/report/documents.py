@@ -33,6 +33,7 @@ def to_document(value: Any, properties: PropertyTable = RUN_PROPERTIES) -> Json:
         names = [*(field.name for field in fields(kind)), *properties.get(kind, ())]
         return {name: to_document(getattr(value, name), properties) for name in names}
     if isinstance(value, Mapping):
+        # JSON keys are text, and `all_pass` maps numbers.
         return {str(key): to_document(item, properties) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_document(item, properties) for item in value]

@@ -37,9 +37,11 @@ def _check_annotations(report: Report, level: str) -> Iterator[str]:
         for check in report.gate_result.checks
         if check.outcome in ("fail", "undecided") and not check.advisory
     ]
+    # Half of the annotations stay for cases, which show what to fix.
     for check in red[: MAX_ANNOTATIONS // 2]:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
         yield _annotation(level, check.rule.where, title, check.sentence)
+    # A run can fail without a threshold, for example with too many errors.
     if report.gate_result.exit_code and not red:
         whole = Location(path=header.evalset_path)
         yield _annotation(level, whole, header.evalset, report.gate_result.reason)

@@ -100,6 +100,7 @@ def _table(rows: Sequence[HistoryRow], metrics: Sequence[str], screen: Screen) -
         ("cost", [value_cell(row.cost_usd, "usd") if row.cost_usd else "" for row in rows]),
         ("errors", [_errors_text(row) for row in rows]),
         (
+            # A change of the set or the judge explains a jump that the agent did not cause.
             "now with",
             [f"another {changed}" if changed else "" for changed in list_definition_changes(rows)],
         ),

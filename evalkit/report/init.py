@@ -36,6 +36,7 @@ def stored_answers_text(run: Run, screen: Screen) -> str:
         f"{format_count(answers, 'answer')} to {format_count(cases, 'case')} stored in "
         f"{run.path}{lost}. Nothing is scored."
     )
+    # The command is not folded, so that it can be copied.
     command = (
         f"  evalkit score {shlex.quote(run.path)} --set {shlex.quote(run.header.evalset_path)}"
     )

@@ -62,7 +62,8 @@ def _scores_text(trial: Trial) -> str:
 
 
 def _evidence(result: case_status.CaseResult, limit: int) -> str:
-    """Return what a reader needs to understand a case without opening anything else."""
+    """Return what a reader needs to understand a case without another file."""
+    # Input, expected answer, output, scores, and the rest share the space.
     share = limit // 5
     parts = [
         f"{case_status.STATUS_TEXTS[result.status]}; passes: {case_status.passes_change(result)}"
@@ -159,6 +160,7 @@ def list_gate_tests(report: Report) -> list[ReportedTest]:
     """Return the verdict, every threshold, and every edit of the gate as tests."""
     header, verdict = report.run.header, report.gate_result
     classname = f"{header.evalset}.{GATE_SUITE}"
+    # The verdict belongs to no line, so readers link to the file of the set.
     whole = Location(path=header.evalset_path)
     issues = [
         ("verdict", whole, _gate_issue(verdict)),
@@ -210,6 +212,7 @@ def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], creat
             "classname": _attribute(case.classname),
             "time": f"{case.time_s:.3f}",
         }
+        # `file` and `line` are not part of the xUnit schema, but GitHub readers link to them.
         if case.where.path:
             attributes["file"] = _attribute(case.where.path)
         if case.where.line:

@@ -252,6 +252,7 @@ def _blocks(report: Report) -> list[Block]:
     """Return the parts in reading order."""
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return [
+        # The verdict and its reason always stay; the rest is ordered by what a reader misses most.
         Block(0, headline(report)),
         Block(0, sentence_text(content.verdict_reason(report.gate_result))),
         Block(1, gate_block(report)),

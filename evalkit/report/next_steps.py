@@ -44,6 +44,7 @@ class CommandHints:
             return f"evalkit score {run.header.scored_from}"
         again = " --retry-errors" if retry_errors else ""
         if run.header.against:
+            # Ten digits identify a commit and keep the command short.
             again = f" --against {run.header.against[:10]}{again}"
         return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}{again}"
 

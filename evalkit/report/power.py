@@ -134,6 +134,7 @@ JSON_PROPERTIES: PropertyTable = {DetectableDrop: ("runs",), PowerAnalysis: ("se
 
 def _chance_text(chance: float) -> str:
     """Return a chance in whole percent, rounded down so that it never reads as 80% or certainty."""
+    # 1e-9 keeps 100 * 0.29 at 29.
     return f"{min(max(int(100 * chance + 1e-9), 0), 99)}%"
 
 

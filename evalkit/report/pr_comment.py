@@ -23,6 +23,7 @@ from evalkit.report.model import Report
 _TITLES = ("Baseline", "This change", "Difference")
 _MAX_THRESHOLDS = 10
 _OLD_BASELINE_DAYS = 60
+# The address comes from the environment, so only plain characters may become a link.
 _URL = re.compile(r"https?://[A-Za-z0-9.:/_-]{1,300}")
 
 
@@ -38,6 +39,7 @@ def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
     """Render the comment on a judged run; `details` is the address of the workflow run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    # One byte is for the line end after the marker.
     text = markdown.fit_blocks(
         _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
     )

@@ -36,6 +36,7 @@ OUTCOME_STYLES: dict[Outcome, Style] = {
 MIN_COLUMNS = 32
 """The smallest width to lay out for; the terminal itself wraps better below it."""
 
+# Longer lines are hard to read, however wide the terminal is.
 _MAX_SENTENCE_COLUMNS = 100
 _MAX_SENTENCE_CHARS = 1500
 _COLUMN_GAP = "  "
@@ -97,6 +98,7 @@ class Screen:
         self, lines: Sequence[str], start: str, style: Style, *, indent: str = ""
     ) -> list[str]:
         """Color the word or label that folded lines start with."""
+        # The start is missing if it was cut or folded.
         if not lines[0].startswith(indent + start):
             return list(lines)
         rest = lines[0][len(indent + start) :]
@@ -188,6 +190,7 @@ def _fold_row(row: Sequence[Cell], titles: Sequence[Cell], screen: Screen) -> li
 
 def join_sections(sections: Iterable[Sequence[str]]) -> str:
     """Join sections with an empty line between them, as the text to print."""
+    # On whole lines, because folding may put any word at the start of a line.
     return escape_ci_commands(
         "\n\n".join("\n".join(section) for section in sections if section) + "\n"
     )

@@ -103,6 +103,7 @@ def render_side_by_side(
     cells = (screen.columns - 7) // 2
     yield screen.paint(_join_sides(titles[0], " ", titles[1], cells, screen), "dim")
     keys = [[(depth, step_name(span)) for span, depth in side] for side in (left, right)]
+    # With autojunk, a step that is repeated often is not matched.
     matcher = difflib.SequenceMatcher(None, keys[0], keys[1], autojunk=False)
     pairs: list[tuple[TreeNode | None, str, TreeNode | None]] = []
     for what, start, stop, other_start, other_stop in matcher.get_opcodes():

@@ -56,6 +56,7 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
     checks = content.checks_by_urgency(report.gate_result)
     if not checks:
         return []
+    # Without a baseline, empty columns would suggest that something is missing.
     compares = any(check.baseline is not None for check in checks)
     rows = []
     for check in checks[:most]:
@@ -160,6 +161,7 @@ def _calls(report: Report, screen: Screen, most: int) -> list[str]:
 
 
 def _tags(report: Report, screen: Screen, most: int) -> list[str]:
+    # 26 cells for the tag and its cases, 18 for each mean with its change.
     columns = max((screen.columns - 26) // 18, 1)
     titles, rows = content.tag_rows(report.run.header, report.gate_result, columns)
     shrinkable = {0: 12, **dict.fromkeys(range(2, len(titles)), 14)}

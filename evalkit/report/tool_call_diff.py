@@ -53,6 +53,7 @@ def _call_counts_diff(
     tools = dict.fromkeys(call.name for call in (*now, *before))
     different = [tool for tool in tools if counted[0][tool] != counted[1][tool]]
     if different:
+        # The newer version comes first, because it is the one that changed.
         sides = (_calls_text(names[side], counted[side], different) for side in (1, 0))
         yield f"{'; '.join(sides)}."
 

@@ -95,6 +95,7 @@ def table_text(answer: QueryResult, screen: Screen) -> str:
     """Render the result of SQL unchanged."""
     rows = [[_field_text(value) for value in row] for row in answer.rows]
     columns = range(len(answer.columns))
+    # Columns of numbers are aligned to the right, whatever they are called.
     numbers = [
         column
         for column in columns

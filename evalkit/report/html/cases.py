@@ -92,6 +92,7 @@ def _answer_views(
     if before is None or before.output.error is not None:
         return [*blocks, TextBlock("answered", text)], ()
     earlier = head(case_status.answer_text(before.output), limit)
+    # Equal answers are shown once, which halves the page of a stable agent.
     if earlier == text:
         return [*blocks, TextBlock("answered, the same as in the baseline", text)], ()
     return blocks, (TextBlock("in the baseline", earlier), TextBlock("now", text))

@@ -112,6 +112,7 @@ def _version_table(rows: Sequence[HistoryRow]) -> tuple[list[str], list[list[Tab
     titles = ["date", "version", "what", *metrics, "latency p50 / p95 / p99", "cost", "errors"]
     titles.append("changed")
     table = []
+    # The plots run from old to new, but in a table readers look for the newest row.
     for row, changed in zip(reversed(rows), reversed(list_definition_changes(rows)), strict=True):
         latency = " / ".join(value_cell(row.latency_s.get(name), "s") for name in _PERCENTILES)
         texts = [

@@ -42,6 +42,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_load_template),
         autoescape=True,
+        # A misspelled name is an error instead of an empty cell.
         undefined=StrictUndefined,
         finalize=_show_unsafe,
         trim_blocks=True,

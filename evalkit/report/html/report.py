@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evalkit.compare.scores import is_usable
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
 from evalkit.report import content
-from evalkit.report.case_status import CaseResult, case_results, representative_trial
+from evalkit.report.case_status import (
+    CaseResult,
+    case_results,
+    metric_values,
+    representative_trial,
+)
 from evalkit.report.html.cases import case_view, filter_views, rank_cases
 from evalkit.report.html.page import render_page
 from evalkit.report.html.svg import Plot, interval_plot, strips_plot
@@ -87,15 +91,6 @@ def _check_plot(check: Check) -> Plot | None:
     )
 
 
-def _values(run: Run | None, metric: str) -> list[float]:
-    return [
-        score.value
-        for trial in (run.trials if run else ())
-        for score in trial.scores
-        if score.metric == metric and is_usable(score) and score.value is not None
-    ]
-
-
 def _latencies(run: Run | None) -> list[float]:
     trials = run.trials if run else ()
     return [trial.output.latency_s for trial in trials if trial.output.error is None]
@@ -106,9 +101,13 @@ def _metric_views(report: Report) -> Iterator[dict[str, Any]]:
     no_cells = ["", "", ""]
     metrics = report.run.header.metrics
     for info in metrics[:_MAX_METRICS]:
-        sides = [_values(run, info.name) for run in (report.baseline, report.run)]
+        sides = [
+            metric_values(run.trials if run else (), info.name)
+            for run in (report.baseline, report.run)
+        ]
         yield _metric_view(info.name, cells.get(info.name, no_cells), info.unit, *sides)
     before, now = (_latencies(run) for run in (report.baseline, report.run))
+    # Latencies are known even if the set does not score them.
     if now and all(info.name != "latency_s" for info in metrics):
         yield _metric_view("latency", no_cells, "s", before, now)
 
@@ -119,6 +118,7 @@ def _metric_view(
     view: dict[str, Any] = {"name": name, "cells": cells, "plot": None}
     sides = [(side, values) for side, values in (("base", before), ("now", now)) if values]
     if sides:
+        # Durations spread over orders of magnitude, but 0 has no logarithm.
         is_log = unit == "s" and min(min(values) for _, values in sides) > 0
         plot = strips_plot(f"distribution of {name}", sides, is_log=is_log)
         ends = [content.value_cell(end, unit) for end in (plot["low"], plot["high"])]
@@ -134,6 +134,7 @@ def _case_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str,
     for result in ranked:
         trial = representative_trial(result.trials, passed=False)
         if trial is not None:
+            # Spans of stored runs are kept apart from the trials.
             stored = report.spans.get((trial.case_id, trial.number), ())
             spans[result.case.id] = stored or trial.output.spans
     steps = render_waterfalls(spans, limit, _MAX_WATERFALL_BYTES)

@@ -62,6 +62,7 @@ def interval_plot(
     known = [bound for bound in bounds if bound is not None and isfinite(bound)]
     marks = [value, *known, *([limit] if limit is not None else []), *([0.0] if has_zero else [])]
     reach = (max(marks) - min(marks)) or abs(value) or 1.0
+    # A margin, so that marks at the ends are drawn in full.
     axis = _Axis(low=min(marks) - reach * 0.08, high=max(marks) + reach * 0.08)
     return {
         "label": label,
@@ -80,6 +81,7 @@ def strips_plot(label: str, sides: Sequence[tuple[str, Sequence[float]]], *, is_
     strips = []
     for row, (name, side) in enumerate(sides):
         top = 4 + 18 * row
+        # Bars are 3 pixels wide with a gap of 1 pixel.
         counts = Counter(4.0 * int(axis.position_px(value) // 4) for value in side)
         heights = {x: 14 * count / max(counts.values()) for x, count in sorted(counts.items())}
         strips.append(

@@ -48,6 +48,7 @@ def word_diff(before: str, after: str) -> tuple[DiffPart, ...]:
     if max(len(left), len(right)) > _MAX_TOKENS:
         return (DiffPart("del", before), DiffPart("ins", after))
     parts: list[DiffPart] = []
+    # With autojunk, spaces count as noise in a long text and are not matched.
     for kind, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if kind == "equal":
             parts.append(DiffPart("same", "".join(left[a:b])))

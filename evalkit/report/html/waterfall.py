@@ -48,6 +48,7 @@ def render_waterfall(spans: Sequence[Span], limit: int, max_bytes: int) -> Marku
         drawn = _render_rows(rows, _MAX_SPANS, cut)
         if len(drawn.encode()) <= max_bytes:
             return drawn
+    # Halving needs few renderings and leaves at least half of what would fit.
     most = min(_MAX_SPANS, len(rows))
     while most > 1 and len(drawn.encode()) > max_bytes:
         most //= 2
@@ -66,6 +67,7 @@ def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
     if span.error_type or span.error:
         about.append(f"error: {span.error_type} {span.error}")
     x = _WIDTH * min(1.0, max(0.0, span.start_s / end_s))
+    # Even the shortest step is visible.
     width = max(1.5, min(_WIDTH - x, _WIDTH * span.duration_s / end_s))
     texts = [
         f"{name}: {json_text(value)[:limit]}"
