@@ -34,7 +34,7 @@ class Disagreement:
 class CalibrationResult:
     """The calibration of a judge.
 
-    `answers` labelled answers were used, each counted once. `disagreements` are sorted by distance.
+    `answers` labeled answers were used, each counted once. `disagreements` are sorted by distance.
     `unmet` is the requirement of the rubric that the judge misses, empty if there is none. `path` is
     where the calibration is stored. `missing` counts answers without a verdict by reason, `passed_by`
     the labels of other rubrics in the file.
@@ -73,7 +73,7 @@ def calibration_json(found: CalibrationResult) -> str:
 def _summary_lines(found: CalibrationResult, screen: Screen) -> list[str]:
     calibration = found.calibration
     raters = f" by {', '.join(calibration.raters)}" if calibration.raters else ""
-    lines = [f"{format_count(found.answers, 'answer')} labelled{raters} in {calibration.source}"]
+    lines = [f"{format_count(found.answers, 'answer')} labeled{raters} in {calibration.source}"]
     if calibration.models:
         lines.append(f"answering as {' and '.join(calibration.models)}")
     if found.calls:
@@ -134,7 +134,7 @@ def _constant_text(agreement: Agreement) -> str:
 def _remarks(found: CriterionCalibration) -> Iterator[str]:
     if found.flip_rate is not None:
         yield (
-            f"flips: two judgements of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
+            f"flips: two judgments of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
         )
     if found.divided:
         yield f"{format_count(found.divided, 'answer')} left out, as people are evenly divided"

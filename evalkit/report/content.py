@@ -239,7 +239,7 @@ def _spread_text(summary: MetricSummary) -> str:
     if people := summary.people:
         low, high = value_cell(people.low, ""), value_cell(people.high, "")
         mean = value_cell(people.mean, "")
-        parts.append(f"people {mean} ({low} to {high}, {people.cases} labelled)")
+        parts.append(f"people {mean} ({low} to {high}, {people.cases} labeled)")
     return ", ".join(parts)
 
 

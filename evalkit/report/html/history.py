@@ -92,17 +92,17 @@ def _chart(
     *,
     is_share: bool = False,
 ) -> tuple[str, Plot]:
-    """Return a chart's title, with the newest value, and its plot, with every point labelled."""
+    """Return a chart's title, with the newest value, and its plot, with every point labeled."""
     show = partial(value_cell, unit=unit)
-    labelled = []
+    labeled = []
     for row, point, changed in zip(rows, points, list_definition_changes(rows), strict=True):
         value = show(point.value) if point.value is not None else "none"
         text = f"{row.version} {row.created[:10]} {value}"
         mark = f"another {changed}" if changed else ""
-        labelled.append(point._replace(label=text, mark=mark))
+        labeled.append(point._replace(label=text, mark=mark))
     known = [point.value for point in points if point.value is not None]
     label = f"{title} over {len(rows)} runs"
-    plot = line_plot(label, labelled, is_share=is_share, show=show)
+    plot = line_plot(label, labeled, is_share=is_share, show=show)
     return f"{title}: {show(known[-1])}" if known else title, plot
 
 
