@@ -65,7 +65,8 @@ def _sentences(reviewed: ReviewSummary) -> Iterator[str]:
     else:
         yield f"Nothing was decided, and {reviewed.file} has no label of {reviewed.rubric}."
     if reviewed.open_decisions:
-        yield f"{format_count(reviewed.open_decisions, 'requested level')} not given yet."
+        levels = format_count(reviewed.open_decisions, "level")
+        yield f"{levels} that you were asked for are still missing."
     sampled = format_count(reviewed.sampled_cases, "case")
     drawn = f"Drawn at random in run {reviewed.run} and decided: {sampled}"
     if reviewed.sampled_cases >= reviewed.needed_cases:
