@@ -37,7 +37,8 @@ def history(
     """Show versions, scores and dates of a set's runs."""
     from evalkit.commands.history import read_history
     from evalkit.core.files import write_atomically
-    from evalkit.report.history import history_csv, history_json, history_text
+    from evalkit.report.csv import history_csv
+    from evalkit.report.history import history_json, history_text
 
     told = read_history(evalset, record, limit, create_context())
     if html:

@@ -58,7 +58,7 @@ def build_redacted_comment(report: Report, world: Context) -> PullRequestComment
 def _suggest_commands(report: Report, place: CommandHints) -> Iterator[Hint]:
     """The commands for somebody who has a checkout, and the artifact of the run if they like."""
     run = report.run
-    broken = worst_first(case_results(report))
+    broken = worst_first(case_results(report.run, report.gate_result, report.baseline))
     if broken:
         case_id = broken[0].case.id
         yield Hint(

@@ -36,7 +36,7 @@ async def _plan_dry_run(order: RunRequest, world: Context) -> DryRun:
         return DryRun(
             evalset=plan.evalset.name,
             agent=f"{plan.agent.kind} {describe_entrypoint(plan.agent)}",
-            case_ids=tuple(case.id for case in plan.cases),
+            cases=tuple(case.id for case in plan.cases),
             cases_in_set=len(plan.evalset.cases),
             trials=trials,
             most_trials=count_planned_looks(plan, baseline) or trials,

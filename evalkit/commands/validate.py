@@ -75,8 +75,7 @@ def _check_rubric(path: Path, world: Context) -> CheckedRubric:
         criteria=len(rubric.criteria),
         checks=len(rubric.criteria) - len(rubric.judged_criteria),
         examples=sum(len(criterion.examples) for criterion in rubric.criteria),
-        good_controls=good,
-        bad_controls=len(rubric.controls) - good,
+        controls={"good": good, "bad": len(rubric.controls) - good},
     )
 
 
@@ -97,7 +96,7 @@ def describe_set(plan: Plan, path: Path) -> CheckedSet:
         path=str(path),
         name=plan.evalset.name,
         cases=len(plan.cases),
-        rules=len(plan.gate),
-        scored_by=tuple(metrics.items()),
-        tags=tuple(sorted(tags.items())),
+        thresholds=len(plan.gate),
+        scored_by=metrics,
+        tags=dict(sorted(tags.items())),
     )

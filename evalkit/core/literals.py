@@ -14,5 +14,16 @@ TrialState: TypeAlias = Literal[
 ]
 Stat: TypeAlias = Literal["mean", "rate", "p50", "p95", "p99"]
 Outcome: TypeAlias = Literal["pass", "fail", "inconclusive", "undecided"]
+CaseResultStatus: TypeAlias = Literal[
+    "regressed",
+    "failing",
+    "error",
+    "flaky",
+    "still_failing",
+    "not_run",
+    "fixed",
+    "passed",
+    "not_scored",
+]
 
 TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)

@@ -1,1 +1,29 @@
-"""Render records as terminal text, JSON, JUnit XML, Markdown, HTML, CSV and CTRF."""
+"""Render records as terminal text, JSON, JUnit XML, Markdown, HTML, CSV, CTRF, and annotations."""
+
+__all__ = [
+    "baseline",
+    "calibration",
+    "case",
+    "case_status",
+    "content",
+    "csv",
+    "diff",
+    "dry_run",
+    "false_alarms",
+    "flaky",
+    "history",
+    "html",
+    "init",
+    "json_schema",
+    "matrix",
+    "model",
+    "next_steps",
+    "power",
+    "pr_comment",
+    "registry",
+    "review",
+    "screen",
+    "terminal",
+    "traces",
+    "validate",
+]

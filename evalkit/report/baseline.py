@@ -1,22 +1,23 @@
-"""Render the result of `evalkit baseline`."""
+"""Render a recorded baseline as terminal text and as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import MetricSummary, Tally
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
-from evalkit.report.numbers import value_cell
-from evalkit.report.screen import Screen
-from evalkit.report.validate import _join_folded
+from evalkit.report.content import value_cell
+from evalkit.report.screen import Screen, join_folded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedBaseline:
-    """The baseline that was written, what it holds, and how many trials a case the old one had."""
+    """The baseline that was written, and how many trials per case the replaced one had."""
 
     path: Path
     run: Run
@@ -25,8 +26,25 @@ class RecordedBaseline:
     replaced_trials: int = 0
 
 
+class RecordedDocument(TypedDict):
+    """A recorded baseline. `baseline` prints it.
+
+    Attributes:
+        metrics: The mean of each metric.
+    """
+
+    schema: Literal["evalkit.recorded/v1"]
+    path: str
+    run: str
+    evalset: str
+    agent_version: str
+    cases: int
+    trials: int
+    metrics: Mapping[str, float | None]
+
+
 def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
-    """What a baseline holds and what to do with it."""
+    """Render the content of a baseline and what to do with it."""
     header = recorded.run.header
     size = f"{format_count(len(header.cases), 'case')}, {format_count(header.trials, 'trial')} each"
     lines = [
@@ -41,27 +59,25 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
     ]
     if recorded.replaced_trials > header.trials:
         lines.append(
-            f"The old one had {recorded.replaced_trials} trials of each case and saw smaller drops. "
-            f"To record as many again: evalkit baseline without --from."
+            f"The old one had {recorded.replaced_trials} trials of each case and detected smaller "
+            f"drops. To record as many again: evalkit baseline without --from."
         )
-    return _join_folded(lines, screen)
+    return join_folded(lines, screen)
 
 
 def baseline_json(recorded: RecordedBaseline) -> str:
-    """The same for programs."""
-    return format_json(
-        {
-            "schema": "evalkit.recorded/v1",
-            "path": str(recorded.path),
-            "run": recorded.run.header.id,
-            "evalset": recorded.run.header.evalset,
-            "agent_version": recorded.run.header.agent_version,
-            "cases": len(recorded.run.header.cases),
-            "trials": recorded.run.header.trials,
-            "metrics": {
-                summary.metric: summary.mean
-                for summary in recorded.summaries
-                if summary.tag is None
-            },
-        }
-    )
+    """Render a recorded baseline as an `evalkit.recorded/v1` document."""
+    header = recorded.run.header
+    document: RecordedDocument = {
+        "schema": "evalkit.recorded/v1",
+        "path": str(recorded.path),
+        "run": header.id,
+        "evalset": header.evalset,
+        "agent_version": header.agent_version,
+        "cases": len(header.cases),
+        "trials": header.trials,
+        "metrics": {
+            summary.metric: summary.mean for summary in recorded.summaries if summary.tag is None
+        },
+    }
+    return format_json(document)

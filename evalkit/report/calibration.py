@@ -1,27 +1,59 @@
-"""A calibrated judge as text or as strict JSON: figures, tables, and where it differs from people."""
+"""Render the calibration of a judge as terminal text and as JSON: agreement, confusion, examples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from evalkit.core.calibration import Agreement, Calibration, CriterionCalibration, Estimate
 from evalkit.core.format import format_count
 from evalkit.core.labels import HumanLabel
-from evalkit.core.safe_text import format_json
-from evalkit.report.numbers import NO_VALUE, value_cell
-from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.documents import render_record
+from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 MAX_DISAGREEMENTS = 5
-"""Disagreements in full; the JSON holds all."""
+"""Disagreements that are shown in full; the JSON has all of them."""
 
 _MAX_TEXT_CHARS = 2000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disagreement:
+    """An answer to which judge and people gave different levels, and the distance of the levels."""
+
+    label: HumanLabel
+    people: str
+    judge: str
+    distance: float
+    evidence: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationResult:
+    """The calibration of a judge.
+
+    `answers` labeled answers were used, each counted once. `disagreements` are sorted by distance.
+    `unmet` is the requirement of the rubric that the judge misses, empty if there is none. `path` is
+    where the calibration is stored. `missing` counts answers without a verdict by reason, `passed_by`
+    the labels of other rubrics in the file.
+    """
+
+    calibration: Calibration
+    answers: int
+    disagreements: tuple[Disagreement, ...]
+    path: str
+    unmet: str = ""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    passed_by: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
+    cost_usd: float | None = None
+    notes: tuple[str, ...] = ()
+
+
 def calibration_text(found: CalibrationResult, screen: Screen) -> str:
-    """Render what calibrating showed for a terminal."""
+    """Render a calibration for a terminal."""
     calibration = found.calibration
     return join_sections(
         [
@@ -34,26 +66,26 @@ def calibration_text(found: CalibrationResult, screen: Screen) -> str:
 
 
 def calibration_json(found: CalibrationResult) -> str:
-    """The same for programs, `evalkit.calibrated/v1`."""
-    return format_json({"schema": "evalkit.calibrated/v1", **msgspec.to_builtins(found)})
+    """Render a calibration as an `evalkit.calibrated/v1` document."""
+    return render_record("evalkit.calibrated/v1", found)
 
 
 def _summary_lines(found: CalibrationResult, screen: Screen) -> list[str]:
     calibration = found.calibration
     raters = f" by {', '.join(calibration.raters)}" if calibration.raters else ""
-    facts = [f"{format_count(found.answers, 'answer')} labelled{raters} in {calibration.source}"]
+    lines = [f"{format_count(found.answers, 'answer')} labeled{raters} in {calibration.source}"]
     if calibration.models:
-        facts.append(f"answering as {' and '.join(calibration.models)}")
+        lines.append(f"answering as {' and '.join(calibration.models)}")
     if found.calls:
         cost = "" if found.cost_usd is None else f", {value_cell(found.cost_usd, 'usd')}"
-        facts.append(f"{format_count(found.calls, 'call')}{cost}")
+        lines.append(f"{format_count(found.calls, 'call')}{cost}")
     for rubric, count in found.passed_by.items():
-        facts.append(f"{format_count(count, 'label')} of {rubric} left out")
+        lines.append(f"{format_count(count, 'label')} of {rubric} left out")
     for reason, count in found.missing.items():
-        facts.append(f"{format_count(count, 'answer')} without a verdict: {reason}")
+        lines.append(f"{format_count(count, 'answer')} without a verdict: {reason}")
     return [
         heading(f"{calibration.judge} under {calibration.rubric}, against people", screen),
-        *(part for fact in facts for part in screen.fold(fact, indent="  ", hang="    ")),
+        *screen.fold_all(lines, indent="  ", hang="    "),
     ]
 
 
@@ -61,32 +93,24 @@ def _criterion_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
     lines = [heading(f"Criterion {found.criterion}", screen)]
     agreement = found.agreement
     if agreement is None:
-        return lines + screen.fold("no answer has a level from people and judge", indent="  ")
+        return lines + screen.fold("no answer has a level from both people and judge", indent="  ")
     rows = [
         ("kappa", *_estimate_texts(agreement.kappa), "beyond chance (Cohen); the headline"),
-        *(
-            [
-                (
-                    "weighted kappa",
-                    *_estimate_texts(agreement.weighted_kappa),
-                    "by distance of levels",
-                )
-            ]
-            if len(agreement.levels) > 2
-            else []
-        ),
+        ("weighted kappa", *_estimate_texts(agreement.weighted_kappa), "by distance of levels"),
         ("AC1", *_estimate_texts(agreement.ac1), "the same after Gwet"),
         ("accuracy", *_percents(agreement.accuracy), _constant_text(agreement)),
     ]
+    if len(agreement.levels) <= 2:
+        # Two levels have one distance, so the weighted kappa equals the plain one.
+        del rows[1]
     lines += align_columns(
-        [tuple(map(Cell, row)) for row in rows],
+        rows,
         screen,
         titles=("", "value", "90% interval", ""),
         shrinkable={3: 20},
-        right=frozenset({1}),
+        right=(1,),
     )
-    for line in _remarks(found):
-        lines += screen.fold(line, indent="  ", hang="    ")
+    lines += screen.fold_all(_remarks(found), indent="  ", hang="    ")
     return [*lines, "", *_confusion(agreement, screen), *_rater_lines(found, screen)]
 
 
@@ -102,6 +126,7 @@ def _percents(estimate: Estimate) -> tuple[str, str]:
 
 
 def _constant_text(agreement: Agreement) -> str:
+    # A judge that ignores the answer would reach this accuracy.
     level, share = agreement.best_constant_level
     return f"answering {level} to all would reach {value_cell(share, '')}"
 
@@ -109,21 +134,21 @@ def _constant_text(agreement: Agreement) -> str:
 def _remarks(found: CriterionCalibration) -> Iterator[str]:
     if found.flip_rate is not None:
         yield (
-            f"flips: two judgements of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
+            f"flips: two judgments of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
         )
     if found.divided:
         yield f"{format_count(found.divided, 'answer')} left out, as people are evenly divided"
     if found.unjudged:
-        yield f"{format_count(found.unjudged, 'answer')} left out, for want of a verdict"
+        yield f"{format_count(found.unjudged, 'answer')} left out, as there is no verdict"
 
 
 def _confusion(agreement: Agreement, screen: Screen) -> list[str]:
-    """People's levels down, the judge's across, with the base rate of each level."""
+    """Return a table with people's levels as rows and the judge's as columns, and base rates."""
     rows = [
         (
-            Cell(f"people: {level}"),
-            *(Cell(f"{count:,}") for count in counts),
-            Cell(value_cell(rate, "")),
+            f"people: {level}",
+            *(f"{count:,}" for count in counts),
+            value_cell(rate, ""),
         )
         for level, counts, rate in zip(
             agreement.levels, agreement.confusion, agreement.base_rates, strict=True
@@ -131,9 +156,7 @@ def _confusion(agreement: Agreement, screen: Screen) -> list[str]:
     ]
     size = len(agreement.levels)
     titles = ("", *(f"judge: {level}" for level in agreement.levels), "base rate")
-    return align_columns(
-        rows, screen, titles=titles, shrinkable={0: 12}, right=frozenset(range(1, size + 2))
-    )
+    return align_columns(rows, screen, titles=titles, shrinkable={0: 12}, right=range(1, size + 2))
 
 
 def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
@@ -141,12 +164,12 @@ def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
         return []
     rows = [
         (
-            Cell(each.rater or "(unnamed)"),
-            Cell("the others' majority" if each.is_against_majority else each.other),
-            *map(Cell, _estimate_texts(each.agreement.kappa)),
-            Cell(f"{each.agreement.ac1.value:.2f}"),
-            Cell(value_cell(each.agreement.accuracy.value, "")),
-            Cell(f"{each.agreement.answers:,}"),
+            each.rater or "(unnamed)",
+            ("the others' majority" if each.is_against_majority else each.other),
+            *_estimate_texts(each.agreement.kappa),
+            f"{each.agreement.ac1.value:.2f}",
+            value_cell(each.agreement.accuracy.value, ""),
+            f"{each.agreement.answers:,}",
         )
         for each in found.people
     ]
@@ -158,7 +181,7 @@ def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
             screen,
             titles=titles,
             shrinkable={1: 8, 0: 8},
-            right=frozenset({2, 4, 5, 6}),
+            right=(2, 4, 5, 6),
         ),
     ]
 
@@ -196,38 +219,6 @@ def _closing_lines(found: CalibrationResult, screen: Screen) -> list[str]:
             f"Not calibrated: {found.unmet}. Thresholds on this rubric stay advisory with this judge."
         )
     sentences.append(
-        f"Stored in {found.path}: review and commit it. It holds for this rubric and judge alone."
+        f"Stored in {found.path}: review and commit it. It is valid for this rubric and judge only."
     )
-    return [part for line in sentences for part in screen.fold(line, hang="  ")]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disagreement:
-    """An answer on which a judge gave another level than people: how far apart, and what both said."""
-
-    label: HumanLabel
-    people: str
-    judge: str
-    distance: float
-    evidence: str = ""
-    explanation: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationResult:
-    """What calibrating a judge showed.
-
-    `unmet` says which requirement of the rubric the judge misses; empty when it has none or meets it.
-    `path` is where the calibration is stored. `missing` are the reasons of the answers without verdict.
-    """
-
-    calibration: Calibration
-    answers: int
-    disagreements: tuple[Disagreement, ...]
-    path: str
-    unmet: str = ""
-    missing: Mapping[str, int] = field(default_factory=dict)
-    passed_by: Mapping[str, int] = field(default_factory=dict)
-    calls: int = 0
-    cost_usd: float | None = None
-    notes: tuple[str, ...] = ()
+    return screen.fold_all(sentences, hang="  ")

@@ -1,4 +1,4 @@
-"""One case of a run in full, as text for a terminal and as JSON: asked, expected, answered, scored."""
+"""Render one case of a run in full as terminal text and JSON: input, answers, steps, scores."""
 
 from __future__ import annotations
 
@@ -8,33 +8,117 @@ from dataclasses import replace
 import msgspec
 
 from evalkit.compare.scores import trial_state
+from evalkit.core.format import format_count
 from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement
 from evalkit.core.safe_text import format_json
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output, Score, Trial
-from evalkit.report.case_status import (
-    answer_text,
-    input_text,
-    is_passed,
-    is_scored,
-    json_text,
-    passes_text,
-    representative_trial,
-    trials_of,
-)
+from evalkit.report import case_status
+from evalkit.report.content import value_cell
+from evalkit.report.documents import CaseDocument
 from evalkit.report.json import run_document, trial_document, trial_documents
 from evalkit.report.model import CaseDetails
-from evalkit.report.numbers import value_cell
 from evalkit.report.screen import Screen, Style, heading, join_sections
-from evalkit.report.span_tree import tree_lines
+from evalkit.report.span_lines import tree_lines
 
 _MAX_TEXT_CHARS = 4000
 _MAX_DETAIL_CHARS = 2000
 _MAX_ARGUMENT_CHARS = 400
+_MAX_EVIDENCE_CHARS = 400
+_MAX_MESSAGE_CHARS = 8000
+_JUDGE_INDENT, _JUDGE_HANG = " " * 7, " " * 9
+
+
+def case_text(shown: CaseDetails, screen: Screen) -> str:
+    """Render every trial of a case, and the baseline's representative one, for a terminal."""
+    case, header = shown.case, shown.run.header
+    units = {metric.name: metric.unit for metric in header.metrics}
+    trials = case_status.trials_of(shown.run, case.id)
+    tags = f", tags {', '.join(case.tags)}" if case.tags else ""
+    intro = screen.fold(
+        f"{case.id}: {_passes_summary(trials)} in run {header.id}{tags}, {case.where}", hang="  "
+    )
+    titled = [(f"Trial {trial.number + 1} of {header.trials}", trial) for trial in trials]
+    titled += [
+        (f"Fresh trial {trial.number - header.trials + 1}", trial)
+        for trial in shown.run.fresh
+        if trial.case_id == case.id
+    ]
+    sections = [
+        list(_trial_lines(trial, title, units, screen, _spans_of(shown, trial)))
+        for title, trial in titled
+    ]
+    return join_sections(
+        [
+            screen.paint_start(intro, screen.show(case.id, screen.columns), "bold"),
+            _quoted("Input", case_status.input_text(case), screen),
+            []
+            if case.expected is None
+            else _quoted("Expected", case_status.json_text(case.expected), screen),
+            *(sections or [["No trial was run."]]),
+            _baseline_lines(shown, units, screen),
+        ]
+    )
 
 
 def _quoted(title: str, text: str, screen: Screen) -> list[str]:
     return [heading(title, screen), *screen.quote(text or "(empty)", limit=_MAX_TEXT_CHARS)]
+
+
+def _passes_summary(trials: Sequence[Trial]) -> str:
+    scored = sum(map(case_status.is_scored, trials))
+    passes = case_status.passes_text(sum(map(case_status.is_passed, trials)), scored)
+    return f"{passes} passed" if scored else "no trial scored"
+
+
+def _baseline_lines(shown: CaseDetails, units: dict[str, str], screen: Screen) -> list[str]:
+    trials = case_status.trials_of(shown.baseline, shown.case.id)
+    trial = case_status.representative_trial(trials, passed=True)
+    if shown.baseline is None or trial is None:
+        return []
+    version = shown.baseline.header.agent_version or "no version"
+    title = f"Baseline {version}, {_passes_summary(trials)}, trial {trial.number + 1}"
+    return list(_trial_lines(trial, title, units, screen))
+
+
+def _trial_lines(
+    trial: Trial,
+    title: str,
+    units: dict[str, str],
+    screen: Screen,
+    spans: Sequence[Span] = (),
+) -> Iterator[str]:
+    word = "passed" if case_status.is_passed(trial) else "failed"
+    state = word if case_status.is_scored(trial) else trial_state(trial).replace("_", " ")
+    attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
+    about = ", ".join(filter(None, (state, _usage_text(trial.output))))
+    for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
+        yield screen.paint(line, "bold")
+    yield from _output_lines(trial.output, screen)
+    # The tree includes tool calls, so these are listed only without spans.
+    if spans:
+        yield from tree_lines(spans, trial.output.latency_s, screen)
+    else:
+        calls = (f"tool {_tool_text(call)}" for call in trial.output.tool_calls)
+        yield from screen.fold_all(calls, indent="  ", hang="    ")
+    for score in trial.scores:
+        start, style, rest = _score_line(score, units.get(score.metric, ""))
+        lines = screen.fold(rest, indent=f"  {start} ", hang=" " * (len(start) + 3))
+        yield from screen.paint_start(lines, start, style, indent="  ")
+        if score.judgement is not None:
+            yield from _judgement_lines(score.judgement, screen)
+
+
+def _output_lines(output: Output, screen: Screen) -> Iterator[str]:
+    for reply in output.replies[:-1]:
+        yield from screen.quote(reply, limit=_MAX_TEXT_CHARS)
+        yield ""
+    if output.error is None:
+        yield from screen.quote(case_status.answer_text(output) or "(empty)", limit=_MAX_TEXT_CHARS)
+    else:
+        yield from screen.fold(case_status.error_text(output), indent="  ", hang="  ")
+        if output.error.detail:
+            yield from screen.quote(output.error.detail, limit=_MAX_DETAIL_CHARS)
 
 
 def _usage_text(output: Output) -> str:
@@ -47,7 +131,7 @@ def _usage_text(output: Output) -> str:
 
 
 def _score_line(score: Score, unit: str) -> tuple[str, Style, str]:
-    """The word a score starts with, its style, and the rest."""
+    """Return the first word of a score's line, its style, and the rest of the line."""
     if score.state != "scored":
         word = score.state.replace("_", " ")
         return word, "warn", f"{score.metric}: {score.explanation or 'no value'}"
@@ -61,65 +145,60 @@ def _score_line(score: Score, unit: str) -> tuple[str, Style, str]:
 
 
 def _tool_text(call: ToolCall) -> str:
-    arguments = "" if call.arguments is None else json_text(call.arguments)
-    outcome = f"error: {call.error}" if call.error is not None else json_text(call.result)
+    arguments = "" if call.arguments is None else case_status.json_text(call.arguments)
+    outcome = (
+        f"error: {call.error}" if call.error is not None else case_status.json_text(call.result)
+    )
     took = "" if call.duration_s is None else f" ({value_cell(call.duration_s, 's')})"
     return (
         f"{call.name}({arguments[:_MAX_ARGUMENT_CHARS]}) -> {outcome[:_MAX_ARGUMENT_CHARS]}{took}"
     )
 
 
-def _trial_lines(
-    trial: Trial,
-    title: str,
-    units: dict[str, str],
-    screen: Screen,
-    spans: Sequence[Span] = (),
-) -> Iterator[str]:
-    word = "passed" if is_passed(trial) else "failed"
-    state = word if is_scored(trial) else trial_state(trial).replace("_", " ")
-    attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
-    about = ", ".join(filter(None, (state, _usage_text(trial.output))))
-    for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
-        yield screen.paint(line, "bold")
-    output = trial.output
-    for reply in output.replies[:-1]:
-        yield from screen.quote(reply, limit=_MAX_TEXT_CHARS)
-        yield ""
-    if output.error is None:
-        yield from screen.quote(answer_text(output) or "(empty)", limit=_MAX_TEXT_CHARS)
-    else:
-        yield from screen.fold(
-            f"{output.error.kind}: {output.error.message}", indent="  ", hang="  "
-        )
-        if output.error.detail:
-            yield from screen.quote(output.error.detail, limit=_MAX_DETAIL_CHARS)
-    if spans:
-        yield from tree_lines(spans, output.latency_s, screen)
-    for call in () if spans else output.tool_calls:
-        yield from screen.fold(f"tool {_tool_text(call)}", indent="  ", hang="    ")
-    for score in trial.scores:
-        start, style, rest = _score_line(score, units.get(score.metric, ""))
-        lines = screen.fold(rest, indent=f"  {start} ", hang=" " * (len(start) + 3))
-        yield from screen.paint_start(lines, start, style, indent="  ")
-        if score.judgement is not None:
-            yield from judgement_lines(score.judgement, screen)
+def _judgement_lines(judgement: Judgement, screen: Screen) -> Iterator[str]:
+    """Yield every criterion with its evidence, the judge, and the conversation with it."""
+    for verdict in judgement.verdicts:
+        yield from _verdict_lines(verdict, screen)
+    if judgement.judge:
+        yield from screen.fold(_judge_line(judgement), indent=_JUDGE_INDENT, hang=_JUDGE_HANG)
+    for exchange in judgement.exchanges:
+        yield from _exchange_lines(exchange, screen)
 
 
-def _passes_summary(trials: Sequence[Trial]) -> str:
-    scored = sum(map(is_scored, trials))
-    passes = passes_text(sum(map(is_passed, trials)), scored)
-    return f"{passes} passed" if scored else "no trial scored"
+def _verdict_lines(verdict: CriterionVerdict, screen: Screen) -> Iterator[str]:
+    by = "" if verdict.by == "judge" else f" (by {verdict.by})"
+    votes = f", votes {', '.join(verdict.votes)}" if verdict.votes else ""
+    why = f": {verdict.explanation}" if verdict.explanation else ""
+    line = f"{verdict.criterion} = {verdict.level}{votes}{by}{why}"
+    yield from screen.fold(line, indent=_JUDGE_INDENT, hang=_JUDGE_HANG)
+    if verdict.evidence:
+        found = "" if verdict.is_quote else " (not found in the judged text)"
+        quoted = f"evidence: {verdict.evidence[:_MAX_EVIDENCE_CHARS]}{found}"
+        yield from screen.fold(quoted, indent=_JUDGE_HANG, hang=f"{_JUDGE_HANG}  ")
 
 
-def _baseline_lines(shown: CaseDetails, units: dict[str, str], screen: Screen) -> list[str]:
-    trials = trials_of(shown.baseline, shown.case.id)
-    telling = representative_trial(trials, passed=True)
-    if shown.baseline is None or telling is None:
-        return []
-    version = shown.baseline.header.agent_version or "no version"
-    title = f"Baseline {version}, {_passes_summary(trials)}, trial {telling.number + 1}"
-    return list(_trial_lines(telling, title, units, screen))
+def _judge_line(judgement: Judgement) -> str:
+    parts = [f"judged by {judgement.judge}"]
+    if judgement.model:
+        parts.append(f"answering as {judgement.model} {judgement.fingerprint}".rstrip())
+    if judgement.is_cached:
+        parts.append("a cached verdict")
+    elif judgement.calls:
+        tokens = judgement.input_tokens + judgement.output_tokens
+        parts += [format_count(judgement.calls, "call"), f"{tokens:,} tokens"]
+    if judgement.cost_usd is not None:
+        parts.append(value_cell(judgement.cost_usd, "usd"))
+    return ", ".join(parts)
+
+
+def _exchange_lines(exchange: JudgeExchange, screen: Screen) -> Iterator[str]:
+    yield f"{_JUDGE_INDENT}asked"
+    yield from screen.quote(exchange.asked, limit=_MAX_MESSAGE_CHARS)
+    yield f"{_JUDGE_INDENT}answered"
+    yield from screen.quote(exchange.answered or "(nothing)", limit=_MAX_MESSAGE_CHARS)
+    if exchange.problem:
+        problem = f"no verdict: {exchange.problem}"
+        yield from screen.fold(problem, indent=_JUDGE_INDENT, hang=_JUDGE_HANG)
 
 
 def _spans_of(shown: CaseDetails, trial: Trial) -> tuple[Span, ...]:
@@ -130,118 +209,35 @@ def _attach_spans(shown: CaseDetails, trial: Trial) -> Trial:
     return replace(trial, output=replace(trial.output, spans=_spans_of(shown, trial)))
 
 
-def case_text(shown: CaseDetails, screen: Screen) -> str:
-    """Render one case of a run for a terminal: every trial, then the baseline's most telling one."""
-    case, header = shown.case, shown.run.header
-    units = {metric.name: metric.unit for metric in header.metrics}
-    trials = trials_of(shown.run, case.id)
-    tags = f", tags {', '.join(case.tags)}" if case.tags else ""
-    facts = f"{_passes_summary(trials)} in run {header.id}{tags}, {case.where}"
-    opening = screen.fold(f"{case.id}: {facts}", hang="  ")
-    expected = (
-        [] if case.expected is None else _quoted("Expected", json_text(case.expected), screen)
-    )
-    titled = [(f"Trial {trial.number + 1} of {header.trials}", trial) for trial in trials]
-    titled += [
-        (f"Fresh trial {trial.number - header.trials + 1}", trial)
-        for trial in shown.run.fresh
-        if trial.case_id == case.id
-    ]
-    every = [
-        list(_trial_lines(trial, title, units, screen, _spans_of(shown, trial)))
-        for title, trial in titled
-    ]
-    return join_sections(
-        [
-            screen.paint_start(opening, screen.show(case.id, screen.columns), "bold"),
-            _quoted("Input", input_text(case), screen),
-            expected,
-            *(every or [["No trial was run."]]),
-            _baseline_lines(shown, units, screen),
-        ]
-    )
-
-
 def case_json(shown: CaseDetails) -> str:
-    """Render one case of a run with all its trials as one document, `evalkit.case/v1`."""
+    """Render one case of a run with all its trials as an `evalkit.case/v1` document."""
     case, run, baseline = shown.case, shown.run, shown.baseline
-    return format_json(
-        {
-            "schema": "evalkit.case/v1",
-            "run": run_document(run),
-            "baseline": run_document(baseline) if baseline else None,
-            "case": {
-                "id": case.id,
-                "input": msgspec.to_builtins(case.input),
-                "expected": case.expected,
-                "tags": case.tags,
-                "metadata": case.metadata,
-                "cluster": case.cluster,
-                "digest": case.digest,
-                "path": case.where.path,
-                "line": case.where.line,
-            },
-            "trials": trial_documents(
-                [_attach_spans(shown, trial) for trial in trials_of(run, case.id)],
-                run.header.trials,
-            ),
-            "fresh_trials": [
-                trial_document(_attach_spans(shown, trial))
-                for trial in run.fresh
-                if trial.case_id == case.id
-            ],
-            "baseline_trials": [trial_document(trial) for trial in trials_of(baseline, case.id)],
-        }
-    )
-
-
-_MAX_EVIDENCE_CHARS = 400
-_MAX_MESSAGE_CHARS = 8000
-
-
-def judgement_lines(judgement: Judgement, screen: Screen) -> Iterator[str]:
-    """Who judged, every criterion with its evidence, and the conversation with the judge."""
-    for verdict in judgement.verdicts:
-        yield from _verdict_lines(verdict, screen)
-    if judgement.judge:
-        yield from screen.fold(_judge_line(judgement), indent="       ", hang="         ")
-    for exchange in judgement.exchanges:
-        yield from _exchange_lines(exchange, screen)
-
-
-def _verdict_lines(verdict: CriterionVerdict, screen: Screen) -> Iterator[str]:
-    by = "" if verdict.by == "judge" else f" (by {verdict.by})"
-    votes = f", votes {', '.join(verdict.votes)}" if verdict.votes else ""
-    why = f": {verdict.explanation}" if verdict.explanation else ""
-    line = f"{verdict.criterion} = {verdict.level}{votes}{by}{why}"
-    yield from screen.fold(line, indent="       ", hang="         ")
-    if verdict.evidence:
-        found = "" if verdict.is_quote else " (which stands nowhere in what was judged)"
-        quoted = f"evidence: {verdict.evidence[:_MAX_EVIDENCE_CHARS]}{found}"
-        yield from screen.fold(quoted, indent="         ", hang="           ")
-
-
-def _judge_line(judgement: Judgement) -> str:
-    parts = [f"judged by {judgement.judge}"]
-    if judgement.model:
-        parts.append(f"answering as {judgement.model} {judgement.fingerprint}".rstrip())
-    if judgement.is_cached:
-        parts.append("a verdict kept from before")
-    elif judgement.calls:
-        tokens = judgement.input_tokens + judgement.output_tokens
-        parts.append(f"{judgement.calls} {'call' if judgement.calls == 1 else 'calls'}")
-        parts.append(f"{tokens:,} tokens")
-    if judgement.cost_usd is not None:
-        parts.append(value_cell(judgement.cost_usd, "usd"))
-    return ", ".join(parts)
-
-
-def _exchange_lines(exchange: JudgeExchange, screen: Screen) -> Iterator[str]:
-    yield "       asked"
-    yield from screen.quote(exchange.asked, limit=_MAX_MESSAGE_CHARS)
-    yield "       answered"
-    yield from screen.quote(exchange.answered or "(nothing)", limit=_MAX_MESSAGE_CHARS)
-    if exchange.problem:
-        yield from screen.fold(
-            f"no verdict: {exchange.problem}", indent="       ", hang="         "
-        )
+    document: CaseDocument = {
+        "schema": "evalkit.case/v1",
+        "run": run_document(run),
+        "baseline": run_document(baseline) if baseline else None,
+        "case": {
+            "id": case.id,
+            "input": msgspec.to_builtins(case.input),
+            "expected": case.expected,
+            "tags": case.tags,
+            "metadata": case.metadata,
+            "cluster": case.cluster,
+            "digest": case.digest,
+            "path": case.where.path,
+            "line": case.where.line,
+        },
+        "trials": trial_documents(
+            [_attach_spans(shown, trial) for trial in case_status.trials_of(run, case.id)],
+            run.header.trials,
+        ),
+        "fresh_trials": [
+            trial_document(_attach_spans(shown, trial))
+            for trial in run.fresh
+            if trial.case_id == case.id
+        ],
+        "baseline_trials": [
+            trial_document(trial) for trial in case_status.trials_of(baseline, case.id)
+        ],
+    }
+    return format_json(document)

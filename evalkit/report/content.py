@@ -1,4 +1,4 @@
-"""What every report says of a judged run, as plain words and rows, whatever it is rendered to."""
+"""Turn a judged run into the numbers, words, and rows that every report shares."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from collections import Counter
 from collections.abc import Iterable
 
 from evalkit.compare.call_stats import CallStats
-from evalkit.core.format import format_count, format_missing
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import (
+    find_distinct_digits,
+    format_bound,
+    format_change,
+    format_count,
+    format_limit,
+    format_missing,
+    format_value,
+)
 from evalkit.core.gate_result import Check, GateResult, GateReview, MetricChange, MetricSummary
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import Outcome
-from evalkit.core.run import RunHeader
+from evalkit.core.run import Run, RunHeader
 from evalkit.core.spans import CACHED
-from evalkit.report.model import Report
-from evalkit.report.numbers import NO_VALUE, change_cell, value_cell
 
-_URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
-
+NO_VALUE = "-"
+CALL_TITLES = ("", "calls", "failed", "p50", "p95", "p99", "used")
 
 OUTCOME_WORDS: dict[Outcome, str] = {
     "pass": "PASS",
@@ -25,20 +32,85 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "undecided": "UNDECIDED",
 }
 
+_URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
+
+
+def value_cell(value: float | None, unit: str, *, limits: Iterable[float] = ()) -> str:
+    """Return a metric's value in its unit, with enough digits to differ from every limit.
+
+    A share is a percentage. It reads 0% or 100% only when it is exactly 0 or 1.
+
+    >>> value_cell(0.8996, "", limits=[0.9]), value_cell(0.9999, ""), value_cell(1.3081, "s")
+    ('89.96%', '99.99%', '1.31 s')
+    """
+    if value is None:
+        return NO_VALUE
+    extra = find_distinct_digits(
+        [(value, limit) for limit in (limits if unit else (0.0, 1.0, *limits))],
+        lambda number, digits: format_value(number, unit, digits),
+    )
+    return format_value(value, unit, extra)
+
+
+def change_cell(change: float | None, unit: str, *, limits: Iterable[float] = ()) -> str:
+    """Return a signed change: in points of a share, or in percent of a metric that has a unit.
+
+    >>> change_cell(-0.054, ""), change_cell(0.0919, "s")
+    ('-5.4 pt', '+9.2%')
+    """
+    if change is None:
+        return NO_VALUE
+    extra = find_distinct_digits(
+        [(change, limit) for limit in limits],
+        lambda number, digits: format_change(number, unit, digits),
+    )
+    return format_change(change, unit, extra)
+
+
+def limit_cell(rule: Rule, unit: str) -> str:
+    """Return a threshold's limit as it was written."""
+    if rule.max_regressed is not None:
+        return f"max {rule.max_regressed:,}"
+    if rule.broken_cases is not None:
+        return f"max {rule.broken_cases:,}"
+    if rule.must_pass is not None:
+        return "every trial"
+    for word, bound in (("min", rule.min), ("max", rule.max)):
+        if bound is not None:
+            return f"{word} {format_bound(bound, unit)}"
+    for word, change in (("drop", rule.max_drop), ("rise", rule.max_rise)):
+        if change is not None:
+            return f"max {word} {format_limit(change, unit)}"
+    return NO_VALUE
+
+
+def check_cells(check: Check, unit: str) -> tuple[str, str, str]:
+    """Return the baseline, this run, and the change of a decided threshold."""
+    rule = check.rule
+    if not rule.metric:
+        counted = NO_VALUE if check.candidate is None else f"{check.candidate:,.0f}"
+        return NO_VALUE, f"{counted} of {check.cases:,}", NO_VALUE
+    bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
+    baseline = value_cell(check.baseline, unit, limits=bounds)
+    candidate = value_cell(check.candidate, unit, limits=bounds)
+    signed = ((rule.max_drop, -1), (rule.max_rise, 1))
+    limits = [sign * limit for limit, sign in signed if limit is not None]
+    return baseline, candidate, change_cell(check.difference, unit, limits=limits)
+
 
 def verdict_reason(verdict: GateResult) -> str:
-    """The verdict's reason without the outcome's word, which every report puts before it."""
+    """Return the verdict's reason without the outcome word, which every report puts before it."""
     return verdict.reason.removeprefix(f"{OUTCOME_WORDS[verdict.outcome]} ")
 
 
 def outcome_word(check: Check) -> str:
-    """What a threshold came to, and whether that decides anything."""
+    """Return a threshold's outcome, marked if the threshold is advisory."""
     word = OUTCOME_WORDS[check.outcome]
     return f"{word} (advisory)" if check.advisory else word
 
 
 def checks_by_urgency(verdict: GateResult) -> list[Check]:
-    """The thresholds, failed ones first and advisory ones last, else in the order of the gate."""
+    """Return the thresholds, failed ones first and advisory ones last, else in gate order."""
     return sorted(
         verdict.checks,
         key=lambda check: (bool(check.advisory), _URGENCY.index(check.outcome)),
@@ -46,7 +118,7 @@ def checks_by_urgency(verdict: GateResult) -> list[Check]:
 
 
 def unreported_checks(verdict: GateResult) -> list[Check]:
-    """The thresholds that did not pass, unless the verdict's reason says their sentence already."""
+    """Return the thresholds that did not pass and whose sentence is not part of the reason."""
     return [
         check
         for check in checks_by_urgency(verdict)
@@ -55,67 +127,69 @@ def unreported_checks(verdict: GateResult) -> list[Check]:
 
 
 def check_sentence(check: Check) -> str:
-    """What a threshold came to, and what would settle it if it is not settled."""
+    """Return the result of a threshold and, if it is not settled, what would settle it."""
     sentence = check.sentence
     if check.to_decide and check.to_decide not in sentence:
         sentence = f"{sentence} {check.to_decide}"
     return f"{sentence} Advisory, it decides nothing." if check.advisory else sentence
 
 
-def unit_of(report: Report, check: Check) -> str:
-    """The unit of a threshold's numbers: the metric's, but none for the share that passed."""
+def unit_of(header: RunHeader, check: Check) -> str:
+    """Return the unit of a threshold's numbers; a pass rate has none."""
     if check.rule.stat == "rate":
         return ""
-    units = {metric.name: metric.unit for metric in report.run.header.metrics}
-    return units.get(check.rule.metric, "")
+    return {metric.name: metric.unit for metric in header.metrics}.get(check.rule.metric, "")
 
 
 def _version(header: RunHeader) -> str:
     return f"version {header.agent_version}" if header.agent_version else "no version"
 
 
-def run_rows(report: Report) -> list[tuple[str, str]]:
-    """Label and text: which agent ran, what it is compared with, how much was run, at what cost."""
-    header = report.run.header
-    facts = [("agent", f"{header.agent_entrypoint}, {_version(header)}")]
-    if report.baseline is not None:
-        base = report.baseline.header
+def run_rows(run: Run, verdict: GateResult, baseline: Run | None) -> list[tuple[str, str]]:
+    """Return label and text of each fact about a run: agent, baseline, gate, size, cost."""
+    header = run.header
+    rows = [("agent", f"{header.agent_entrypoint}, {_version(header)}")]
+    if baseline is not None:
+        base = baseline.header
         trials = format_count(base.trials, "trial")
-        facts.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
-    if report.gate_result.gate is not None:
-        facts.append(("gate", _gate_row_text(report.gate_result.gate)))
-    scope = f"{format_count(len(header.cases), 'case')} x {format_count(header.trials, 'trial')}"
-    if header.fresh:
-        again = format_count(sum(header.fresh.values()), "fresh trial")
-        scope += f" and {again} of {format_count(len(header.fresh), 'case')}"
-    if header.selection or len(header.cases) < header.cases_in_set:
-        scope += (
-            f" of a set of {format_count(header.cases_in_set, 'case')} {header.selection}".rstrip()
-        )
-    facts.append(("run", f"{header.id}, {scope}"))
+        rows.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
+    if verdict.gate is not None:
+        rows.append(("gate", _gate_row_text(verdict.gate)))
+    rows.append(("run", f"{header.id}, {_scope_text(header)}"))
     if header.scored_from:
-        facts.append(("outputs", f"of run {header.scored_from}, scored again"))
-    every = (*report.run.trials, *report.run.fresh)
-    cached = sum(CACHED in trial.output.flags for trial in every)
+        rows.append(("outputs", f"of run {header.scored_from}, scored again"))
+    trials_run = (*run.trials, *run.fresh)
+    cached = sum(CACHED in trial.output.flags for trial in trials_run)
     if cached:
-        facts.append(
-            ("cache", f"{cached:,} of {format_count(len(every), 'answer')} kept from earlier runs")
-        )
-    if report.run.trust is not None:
-        facts.append(("judge", judge_text(report.run.trust)))
-    counts = {str(state): count for state, count in report.gate_result.tally.counts.items()}
+        answers = format_count(len(trials_run), "answer")
+        rows.append(("cache", f"{cached:,} of {answers} kept from earlier runs"))
+    if run.trust is not None:
+        rows.append(("judge", _judge_text(run.trust)))
+    counts = {str(state): count for state, count in verdict.tally.counts.items()}
     parts = [format_missing(counts) or "no trials"]
-    costs = [t.output.cost_usd for t in every if t.output.cost_usd is not None]
+    costs = [t.output.cost_usd for t in trials_run if t.output.cost_usd is not None]
     if costs:
         parts.append(value_cell(sum(costs), "usd"))
-    if not report.run.finished:
+    if not run.finished:
         parts.append("unfinished")
-    facts.append(("result", f"{', '.join(parts)}; exit code {report.gate_result.exit_code}"))
-    return facts
+    rows.append(("result", f"{', '.join(parts)}; exit code {verdict.exit_code}"))
+    return rows
 
 
-def judge_text(trust: JudgeTrust) -> str:
-    """Who judged, what it took, and how many known answers were judged right."""
+def _scope_text(header: RunHeader) -> str:
+    """Return how many cases and trials a run has, and of which part of the set."""
+    scope = f"{format_count(len(header.cases), 'case')} x {format_count(header.trials, 'trial')}"
+    if header.fresh:
+        fresh = format_count(sum(header.fresh.values()), "fresh trial")
+        scope += f" and {fresh} of {format_count(len(header.fresh), 'case')}"
+    if header.selection or len(header.cases) < header.cases_in_set:
+        whole = format_count(header.cases_in_set, "case")
+        scope += f" of a set of {whole} {header.selection}".rstrip()
+    return scope
+
+
+def _judge_text(trust: JudgeTrust) -> str:
+    """Return who judged, the calls and cost, and how many known answers were judged right."""
     parts = [", then ".join(trust.judges) or "nobody was asked"]
     if trust.models:
         parts.append(f"answering as {' and '.join(trust.models)}")
@@ -128,14 +202,13 @@ def judge_text(trust: JudgeTrust) -> str:
         parts.append(f"{held} of {format_count(len(trust.controls), 'control')} held")
     anchors = [agreed for result in trust.anchors for agreed in result.agreed.values()]
     if anchors:
-        parts.append(
-            f"agreed with people on {sum(anchors)} of {format_count(len(anchors), 'anchor')}"
-        )
+        total = format_count(len(anchors), "anchor")
+        parts.append(f"agreed with people on {sum(anchors)} of {total}")
     return ", ".join(parts)
 
 
 def _gate_row_text(review: GateReview) -> str:
-    """Whose rules decided, and how much of them the change edits."""
+    """Return whose gate definition decided, and how many edits the change makes to it."""
     edits = format_count(len(review.changes), "edit") if review.changes else "no edits"
     loosening = f", {len(review.loosening):,} of them loosening" if review.loosening else ""
     whose = "this change's own, compared with" if review.accepted else "as at"
@@ -143,7 +216,7 @@ def _gate_row_text(review: GateReview) -> str:
 
 
 def gate_rows(verdict: GateResult) -> list[tuple[str, str]]:
-    """What a change edits in its gate, loosening edits first: what that means, and what was edited."""
+    """Return the consequence and the sentence of each edit of the gate, loosening edits first."""
     review = verdict.gate
     if review is None:
         return []
@@ -153,32 +226,31 @@ def gate_rows(verdict: GateResult) -> list[tuple[str, str]]:
 
 
 def _spread_text(summary: MetricSummary) -> str:
-    if not summary.unit:
-        differs = summary.rate is not None and summary.rate != summary.mean
-        passed = f"{value_cell(summary.rate, '')} passed" if differs else ""
-        return ", ".join(filter(None, (passed, _human_mean_text(summary))))
-    points = (("p50", summary.p50), ("p95", summary.p95))
-    return ", ".join(
-        f"{name} {value_cell(value, summary.unit)}" for name, value in points if value is not None
-    )
-
-
-def _human_mean_text(summary: MetricSummary) -> str:
-    people = summary.people
-    if people is None:
-        return ""
-    low, high = value_cell(people.low, ""), value_cell(people.high, "")
-    return f"people {value_cell(people.mean, '')} ({low} to {high}, {people.cases} labelled)"
+    if summary.unit:
+        points = (("p50", summary.p50), ("p95", summary.p95))
+        return ", ".join(
+            f"{name} {value_cell(value, summary.unit)}"
+            for name, value in points
+            if value is not None
+        )
+    parts = []
+    if summary.rate is not None and summary.rate != summary.mean:
+        parts.append(f"{value_cell(summary.rate, '')} passed")
+    if people := summary.people:
+        low, high = value_cell(people.low, ""), value_cell(people.high, "")
+        mean = value_cell(people.mean, "")
+        parts.append(f"people {mean} ({low} to {high}, {people.cases} labeled)")
+    return ", ".join(parts)
 
 
 def _scored_text(summary: MetricSummary) -> str:
-    """How many of the trials that were due have a value, and why the others have none."""
+    """Return how many of the due trials have a value, and why the others have none."""
     missing = format_missing(summary.missing)
     return f"{summary.scored:,} of {summary.due:,} scored{', ' if missing else ''}{missing}"
 
 
 def metric_rows(verdict: GateResult) -> list[tuple[str, str, str, str]]:
-    """Per metric: name, mean, spread, accounting."""
+    """Return name, mean, spread, and number of scored trials of each metric."""
     return [
         (
             summary.metric,
@@ -191,11 +263,8 @@ def metric_rows(verdict: GateResult) -> list[tuple[str, str, str, str]]:
     ]
 
 
-CALL_TITLES = ("", "calls", "failed", "p50", "p95", "p99", "used")
-
-
 def call_rows(summaries: Iterable[CallStats]) -> list[tuple[str, ...]]:
-    """Per tool and per model what stands under the titles: seconds, and for models tokens and cost."""
+    """Return a row under `CALL_TITLES` for each tool and model."""
     rows = []
     for calls in summaries:
         used = []
@@ -203,14 +272,12 @@ def call_rows(summaries: Iterable[CallStats]) -> list[tuple[str, ...]]:
             used.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
         if calls.cost_usd is not None:
             used.append(value_cell(calls.cost_usd, "usd"))
-        failed = value_cell(calls.error_rate, "")
-        took = (value_cell(value, "s") for value in (calls.p50_s, calls.p95_s, calls.p99_s))
         rows.append(
             (
                 f"{calls.kind} {calls.name}",
                 f"{calls.calls:,}",
-                failed,
-                *took,
+                value_cell(calls.error_rate, ""),
+                *(value_cell(value, "s") for value in (calls.p50_s, calls.p95_s, calls.p99_s)),
                 ", ".join(used) or NO_VALUE,
             )
         )
@@ -223,36 +290,31 @@ def _change_severity(change: MetricChange | None) -> float:
     return -change.difference if change.higher_is_better else change.difference
 
 
-def tag_rows(report: Report, most_metrics: int) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows, the largest drop first: tag, cases, and the mean of each share with its change."""
-    verdict = report.gate_result
-    tagged: dict[tuple[str | None, str], MetricSummary] = {
-        (s.tag, s.metric): s for s in verdict.summaries if s.tag is not None and not s.unit
-    }
-    metrics = list(dict.fromkeys(metric for _, metric in tagged))[:most_metrics]
-    tags = list(dict.fromkeys(tag for tag, _ in tagged))
+def tag_rows(
+    header: RunHeader, verdict: GateResult, max_metrics: int
+) -> tuple[list[str], list[list[str]]]:
+    """Return titles and rows, largest drop first: tag, cases, and each mean with its change."""
+    tagged = {(s.tag, s.metric): s for s in verdict.summaries if s.tag is not None and not s.unit}
+    metrics = list(dict.fromkeys(metric for _, metric in tagged))[:max_metrics]
     compared = verdict.comparison.metrics if verdict.comparison else ()
     changes = {(change.tag, change.metric): change for change in compared}
 
-    def drop(tag: str | None) -> float:
+    def drop(tag: str) -> float:
         return max(_change_severity(changes.get((tag, metric))) for metric in metrics)
 
-    def cell(tag: str | None, metric: str) -> str:
-        summary = tagged.get((tag, metric))
-        change = changes.get((tag, metric))
+    def cell(tag: str, metric: str) -> str:
+        summary, change = tagged.get((tag, metric)), changes.get((tag, metric))
         if summary is None or summary.mean is None:
             return NO_VALUE
+        mean = value_cell(summary.mean, "")
         if change is None or not change.difference:
-            return value_cell(summary.mean, "")
-        return f"{value_cell(summary.mean, '')} ({change_cell(change.difference, '')})"
+            return mean
+        return f"{mean} ({change_cell(change.difference, '')})"
 
-    sizes = _cases_by_tag(report)
+    sizes = Counter(tag for case in header.cases for tag in case.tags)
+    tags = dict.fromkeys(str(tag) for tag, _ in tagged)
     rows = [
-        [str(tag), f"{sizes[str(tag)]:,}", *(cell(tag, metric) for metric in metrics)]
+        [tag, f"{sizes[tag]:,}", *(cell(tag, metric) for metric in metrics)]
         for tag in sorted(tags, key=drop, reverse=True)
     ]
     return ["", "cases", *metrics], rows
-
-
-def _cases_by_tag(report: Report) -> Counter[str]:
-    return Counter(tag for case in report.run.header.cases for tag in case.tags)

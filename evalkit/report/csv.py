@@ -1,33 +1,27 @@
-"""A judged run as CSV for a spreadsheet: a row a case, in which no cell is a formula.
+"""Render a judged run, or the history of a set, as CSV in which no cell is a formula.
 
-A cell that begins like one has an apostrophe before it, which readers may take off again. What a
-spreadsheet cannot hold is shown as an escape.
+A cell that a spreadsheet would take for a formula starts with an apostrophe, which readers may
+remove. Characters that a spreadsheet cannot hold are shown as escapes.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from evalkit.compare.scores import is_usable, mean
+import msgspec
+
+from evalkit.compare.history import HistoryMetric, HistoryRow
+from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
-from evalkit.core.trial import Trial
-from evalkit.report.case_status import (
-    CaseResult,
-    answer_text,
-    case_results,
-    input_text,
-    json_text,
-    reason_text,
-    representative_trial,
-)
+from evalkit.report import case_status
 from evalkit.report.model import Report
 
 COLUMNS = (
     "case",
     "tags",
-    "standing",
+    "status",
     "flaky",
     "passed",
     "scored",
@@ -42,58 +36,101 @@ COLUMNS = (
     "output",
     "error",
 )
-"""Before one column a metric, which holds the mean of its values."""
+"""The columns of a report. A column with the mean of each metric follows."""
 
+HISTORY_COLUMNS = (
+    "created",
+    "kind",
+    "id",
+    "version",
+    "commit",
+    "judge",
+    "cases",
+    "trials",
+    "metric",
+    "tag",
+    "unit",
+    "mean",
+    "low",
+    "high",
+    "rate",
+    "p50",
+    "p95",
+    "p99",
+    "scored",
+    "due",
+    "errors",
+    "cost_usd",
+    "judge_cost_usd",
+)
+
+# A spreadsheet cell holds 32,767 characters (Excel specifications and limits).
 _MAX_CELL_CHARS = 32_000
-"""Characters; a spreadsheet's cell holds 32,767."""
 
 
 def render_csv(report: Report) -> str:
-    """Render a judged run's cases."""
+    """Render the cases of a judged run, one row each."""
     metrics = [info.name for info in report.run.header.metrics]
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([safe_cell(name) for name in (*COLUMNS, *metrics)])
-    for result in case_results(report):
-        writer.writerow([*_row(result), *_means(result.trials, metrics)])
-    return stream.getvalue()
+    rows = (
+        [
+            *_case_row(result),
+            *(_mean_cell(case_status.metric_values(result.trials, name)) for name in metrics),
+        ]
+        for result in case_status.case_results(report.run, report.gate_result, report.baseline)
+    )
+    return _write([_safe_cell(name) for name in (*COLUMNS, *metrics)], rows)
 
 
-def _row(result: CaseResult) -> Iterator[str]:
-    trial = representative_trial(result.trials, passed=False)
-    output = trial.output if trial else None
-    costs = [t.output.cost_usd for t in result.trials if t.output.cost_usd is not None]
-    latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
-    texts = (result.case.id, " ".join(result.case.tags), result.status)
-    yield from map(safe_cell, texts)
-    counts = (result.flaky, result.passed, result.scored, len(result.trials))
-    yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
-    yield _number(latencies)
-    yield f"{sum(costs):g}" if costs else ""
-    expected = "" if result.case.expected is None else json_text(result.case.expected)
-    answer = answer_text(output) if output else ""
-    error = f"{output.error.kind}: {output.error.message}" if output and output.error else ""
-    yield from map(
-        safe_cell, (reason_text(result), input_text(result.case), expected, answer, error)
+def history_csv(rows: Sequence[HistoryRow]) -> str:
+    """Render the history of a set, one row for each metric and tag of each run."""
+    return _write(
+        HISTORY_COLUMNS, (_history_row(row, metric) for row in rows for metric in row.metrics)
     )
 
 
-def _means(trials: Sequence[Trial], metrics: Sequence[str]) -> Iterator[str]:
-    for metric in metrics:
-        yield _number(
-            [
-                score.value
-                for trial in trials
-                for score in trial.scores
-                if score.metric == metric and is_usable(score) and score.value is not None
-            ]
-        )
+def _write(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([titles, *rows])
+    return stream.getvalue()
 
 
-def _number(values: Sequence[float]) -> str:
+def _case_row(result: case_status.CaseResult) -> Iterator[str]:
+    trial = case_status.representative_trial(result.trials, passed=False)
+    output = trial.output if trial else None
+    costs = [t.output.cost_usd for t in result.trials if t.output.cost_usd is not None]
+    latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
+    yield from map(_safe_cell, (result.case.id, " ".join(result.case.tags), result.status))
+    counts = (result.flaky, result.passed, result.scored, len(result.trials))
+    # A flag is 0 or 1, because spreadsheets translate TRUE and FALSE.
+    yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
+    yield _mean_cell(latencies)
+    yield f"{sum(costs):g}" if costs else ""
+    texts = (
+        case_status.reason_text(result),
+        case_status.input_text(result.case),
+        "" if result.case.expected is None else case_status.json_text(result.case.expected),
+        case_status.answer_text(output) if output else "",
+        case_status.error_text(output) if output else "",
+    )
+    yield from map(_safe_cell, texts)
+
+
+def _history_row(row: HistoryRow, metric: HistoryMetric) -> Iterator[str]:
+    values = {**msgspec.to_builtins(row), **msgspec.to_builtins(metric)}
+    values["errors"] = sum(row.errors.values())
+    for name in HISTORY_COLUMNS:
+        value = values[name]
+        if value is None:
+            yield ""
+        else:
+            yield _safe_cell(value) if isinstance(value, str) else f"{value:.9g}"
+
+
+def _mean_cell(values: Sequence[float]) -> str:
     return f"{mean(values):.9g}" if values else ""
 
 
-def safe_cell(text: str) -> str:
-    """A text as a cell that no spreadsheet takes for a formula."""
+def _safe_cell(text: str) -> str:
+    """Return a text as a cell that no spreadsheet takes for a formula."""
     return escape_csv_formula(escape_unsafe(text, newlines=True)[:_MAX_CELL_CHARS])

@@ -1,7 +1,7 @@
-"""A judged run in the Common Test Report Format (ctrf.io), one test a case and one a threshold.
+"""Render a judged run in the Common Test Report Format (ctrf.io), one test per case and threshold.
 
-As in JUnit, a test has failed only where the exit code is not 0: what the gate allows is skipped, with
-the reason.
+As in JUnit, a test fails only if the exit code is not 0. What the gate allows is skipped, with the
+reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STATUSES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 def render_ctrf(report: Report) -> str:
     """Render a judged run as one CTRF document."""
     header = report.run.header
-    tests = [_test_entry(marked) for marked in (*list_case_tests(report), *list_gate_tests(report))]
+    tests = [_test_entry(test) for test in (*list_case_tests(report), *list_gate_tests(report))]
     counts = dict.fromkeys(("passed", "failed", "skipped", "pending", "other"), 0)
     for test in tests:
         counts[test["status"]] += 1
@@ -59,28 +59,28 @@ def render_ctrf(report: Report) -> str:
 
 
 def _milliseconds(created: str) -> int:
-    """Since 1970; 0 for a stored time that is none."""
+    """Return a stored time as milliseconds since 1970, or 0 if it is not a valid time."""
     try:
         return round(datetime.fromisoformat(created).timestamp() * 1000)
     except ValueError:
         return 0
 
 
-def _test_entry(marked: ReportedTest) -> dict[str, Json]:
-    test: dict[str, Json] = {
-        "name": marked.name,
-        "status": _STATUSES[marked.issue.kind] if marked.issue else "passed",
-        "duration": round(marked.time_s * 1000),
-        "suite": [marked.classname],
-        "tags": list(marked.tags),
-        "flaky": marked.flaky,
+def _test_entry(test: ReportedTest) -> dict[str, Json]:
+    entry: dict[str, Json] = {
+        "name": test.name,
+        "status": _STATUSES[test.issue.kind] if test.issue else "passed",
+        "duration": round(test.time_s * 1000),
+        "suite": [test.classname],
+        "tags": list(test.tags),
+        "flaky": test.flaky,
     }
-    if marked.where.path:
-        test["filePath"] = marked.where.path
-    if marked.where.line:
-        test["line"] = marked.where.line
-    if marked.issue:
-        test["rawStatus"] = marked.issue.type
-        test["message"] = marked.issue.message
-        test["trace"] = marked.issue.text
-    return test
+    if test.where.path:
+        entry["filePath"] = test.where.path
+    if test.where.line:
+        entry["line"] = test.where.line
+    if test.issue:
+        entry["rawStatus"] = test.issue.type
+        entry["message"] = test.issue.message
+        entry["trace"] = test.issue.text
+    return entry

@@ -1,27 +1,27 @@
-"""Render the result of `evalkit run --dry-run`."""
+"""Render the size and cost of a planned run as terminal text and as JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from evalkit.core.format import format_count
-from evalkit.core.safe_text import format_json
-from evalkit.report.numbers import value_cell
-from evalkit.report.screen import Screen
-from evalkit.report.validate import _join_folded
+from evalkit.report.content import value_cell
+from evalkit.report.documents import render_record
+from evalkit.report.screen import Screen, join_folded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """The size of a run; costs are None where no stored trial tells what one costs.
+    """The size of a planned run; the cost is None if no stored trial has one.
 
-    `most_trials` may be run of each case if those before them decide nothing; calls and cost are those
-    of the first `trials`. `judge_calls` are at most so many: a verdict that is kept takes none.
+    Each case may take up to `most_trials` if the first `trials` are not enough to decide; calls and
+    cost are those of the first `trials`. `judge_calls` is an upper bound: a cached verdict takes none.
+    `warnings` name the thresholds that this run cannot decide.
     """
 
     evalset: str
     agent: str
-    case_ids: tuple[str, ...]
+    cases: tuple[str, ...]
     cases_in_set: int
     trials: int
     most_trials: int
@@ -35,13 +35,13 @@ class DryRun:
 
 
 def dry_run_text(preview: DryRun, screen: Screen) -> str:
-    """What would run; nothing has."""
+    """Render what would run."""
     cost = "unknown (no stored trial says)"
     if preview.cost_usd is not None:
         cost = f"about {value_cell(preview.cost_usd, 'usd')}, as in the baseline"
-    against = "none yet"
+    baseline = "none yet"
     if preview.baseline_trials:
-        against = f"{format_count(preview.baseline_trials, 'trial')} a case"
+        baseline = f"{format_count(preview.baseline_trials, 'trial')} a case"
     calls = format_count(preview.agent_calls, "agent call")
     judged = "no calls"
     if preview.judge_calls:
@@ -49,38 +49,22 @@ def dry_run_text(preview: DryRun, screen: Screen) -> str:
     more = ""
     if preview.most_trials > preview.trials:
         more = f"; up to {preview.most_trials} of each case while the gate is undecided"
+    in_set = format_count(preview.cases_in_set, "case")
     lines = [
-        f"Would run {len(preview.case_ids)} of {format_count(preview.cases_in_set, 'case')} of {preview.evalset}",
+        f"Would run {len(preview.cases)} of {in_set} of {preview.evalset}",
         f"  agent: {preview.agent}",
         f"  trials: {preview.trials} of each case, {calls} in all{more}",
         f"  cost of the agent: {cost}",
         f"  scored by: {', '.join(preview.metrics)}",
         *([f"  judge: {preview.judge}, {judged}"] if preview.judge else []),
-        f"  baseline: {against}",
-        f"  cases: {', '.join(preview.case_ids)}",
+        f"  baseline: {baseline}",
+        f"  cases: {', '.join(preview.cases)}",
         *(f"  warning: {warning}" for warning in preview.warnings),
         "Nothing was run.",
     ]
-    return _join_folded(lines, screen)
+    return join_folded(lines, screen)
 
 
 def dry_run_json(preview: DryRun) -> str:
-    """The same for programs."""
-    return format_json(
-        {
-            "schema": "evalkit.preview/v1",
-            "evalset": preview.evalset,
-            "agent": preview.agent,
-            "cases": list(preview.case_ids),
-            "cases_in_set": preview.cases_in_set,
-            "trials": preview.trials,
-            "most_trials": preview.most_trials,
-            "agent_calls": preview.agent_calls,
-            "cost_usd": preview.cost_usd,
-            "metrics": list(preview.metrics),
-            "baseline_trials": preview.baseline_trials,
-            "judge": preview.judge,
-            "judge_calls": preview.judge_calls,
-            "warnings": list(preview.warnings),
-        }
-    )
+    """Render a planned run as an `evalkit.preview/v1` document."""
+    return render_record("evalkit.preview/v1", preview)

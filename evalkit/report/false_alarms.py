@@ -1,48 +1,102 @@
-"""The false alarms of a gate as a table with what follows from it, or as strict JSON."""
+"""Render the false alarms of a gate as a terminal table with conclusions, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from evalkit.core.format import format_count
-from evalkit.core.literals import Json, Outcome
-from evalkit.core.safe_text import format_json
+from evalkit.core.literals import Outcome
+from evalkit.report.documents import PropertyTable, render_record
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
 
 _TITLES = ("", "failed", "90% interval", "inconclusive", "undecided", "passed")
 _UNDECIDED_COLUMN = 4
 ACCEPTED_FALSE_ALARM_RATE = 0.05
-"""What a gate that nobody learns to ignore may fail an unchanged agent: 1 time in 20."""
+"""The rate at which a gate may fail an unchanged agent before people ignore it: 1 time in 20."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FalseAlarmCount:
+    """The outcomes of one threshold, or of the whole gate, for an unchanged agent.
+
+    `low` and `high` are the 90 % Wilson interval of the share that failed. `level` is the largest
+    failure rate that a threshold of this kind promises, None if it promises none.
+    """
+
+    name: str
+    outcomes: Mapping[Outcome, int]
+    low: float
+    high: float
+    level: float | None = None
+
+    @property
+    def repeats(self) -> int:
+        """The number of decisions."""
+        return sum(self.outcomes.values())
+
+    @property
+    def fail_rate(self) -> float:
+        """The share that failed."""
+        return self.outcomes["fail"] / self.repeats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FalseAlarms:
+    """The false alarms of a set's own gate, from resampled stored trials or from fresh runs.
+
+    `trials` is the largest number that a candidate may have of each case, `mean_trials` the mean over
+    all repeats.
+    """
+
+    evalset: str
+    from_runs: bool
+    cases: int
+    base_trials: int
+    trials: int
+    mean_trials: float
+    seed: int
+    gate: FalseAlarmCount
+    rules: tuple[FalseAlarmCount, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        """The conclusions about the gate, and about the thresholds that fail too often."""
+        return list(_sentences(self))
+
+
+JSON_PROPERTIES: PropertyTable = {
+    FalseAlarmCount: ("repeats", "fail_rate"),
+    FalseAlarms: ("sentences",),
+}
 
 
 def _share_text(rate: float) -> str:
     return f"{100 * rate:.1f}%"
 
 
-def _row(count: FalseAlarmCount) -> list[Cell]:
+def _row(count: FalseAlarmCount) -> list[Cell | str]:
     shares = {outcome: number / count.repeats for outcome, number in count.outcomes.items()}
     undecided = shares["undecided"]
     return [
         Cell(count.name, "bold" if count.level is None else ""),
-        Cell(_share_text(count.fail_rate), "bad" if fails_too_often(count) else ""),
-        Cell(f"{_share_text(count.low)} to {_share_text(count.high)}"),
-        Cell(_share_text(shares["inconclusive"])),
-        Cell(_share_text(undecided) if undecided else ""),
-        Cell(_share_text(shares["pass"])),
+        Cell(_share_text(count.fail_rate), "bad" if _fails_too_often(count) else ""),
+        f"{_share_text(count.low)} to {_share_text(count.high)}",
+        _share_text(shares["inconclusive"]),
+        (_share_text(undecided) if undecided else ""),
+        _share_text(shares["pass"]),
     ]
 
 
-def fails_too_often(count: FalseAlarmCount) -> bool:
-    """Whether it surely fails an unchanged agent more often than it may."""
+def _fails_too_often(count: FalseAlarmCount) -> bool:
+    """Return whether the interval shows more failures of an unchanged agent than are acceptable."""
     level = ACCEPTED_FALSE_ALARM_RATE if count.level is None else count.level
     return count.low > level
 
 
-def false_alarm_sentences(alarms: FalseAlarms) -> Iterator[str]:
-    """What the counts say of the gate as a whole and of the thresholds that are too loud."""
+def _sentences(alarms: FalseAlarms) -> Iterator[str]:
+    """Yield conclusions about the gate and about the thresholds that fail too often."""
     gate = alarms.gate
     failed = gate.outcomes["fail"]
     yield (
@@ -51,11 +105,11 @@ def false_alarm_sentences(alarms: FalseAlarms) -> Iterator[str]:
         f"{_share_text(gate.high)})."
     )
     for count in alarms.rules:
-        if fails_too_often(count):
+        if _fails_too_often(count):
             level = ACCEPTED_FALSE_ALARM_RATE if count.level is None else count.level
             yield (
-                f"{count.name} fails it more often than 1 time in {round(1 / level)}: give it room, "
-                f"more cases or more trials."
+                f"{count.name} fails it more often than 1 time in {round(1 / level)}: relax the limit, or "
+                f"use more cases or more trials."
             )
     if undecided := gate.outcomes["undecided"]:
         yield (
@@ -80,19 +134,15 @@ def false_alarms_text(alarms: FalseAlarms, screen: Screen) -> str:
         f"{gate.repeats:,} {source}: {format_count(alarms.cases, 'case')}, {alarms.base_trials} baseline "
         f"and {trials}, seed {alarms.seed}"
     )
-    rows = [*map(_row, alarms.rules), _row(gate)]
-    undecided = any(row[_UNDECIDED_COLUMN].text for row in rows)
+    counts = [*alarms.rules, gate]
+    titles = list(_TITLES)
+    if not any(count.outcomes["undecided"] for count in counts):
+        # Without a title and without texts the column is left out.
+        titles[_UNDECIDED_COLUMN] = ""
     table = align_columns(
-        rows,
-        screen,
-        titles=[
-            title if number != _UNDECIDED_COLUMN or undecided else ""
-            for number, title in enumerate(_TITLES)
-        ],
-        shrinkable={0: 16},
-        right=frozenset(range(1, 6)),
+        map(_row, counts), screen, titles=titles, shrinkable={0: 16}, right=range(1, 6)
     )
-    sentences = [*false_alarm_sentences(alarms), *alarms.notes]
+    sentences = [*alarms.sentences, *alarms.notes]
     return join_sections(
         [
             [
@@ -100,67 +150,11 @@ def false_alarms_text(alarms: FalseAlarms, screen: Screen) -> str:
                 *screen.fold(sizes, indent="  ", hang="  "),
             ],
             table,
-            [part for line in sentences for part in screen.fold(line, hang="  ")],
+            screen.fold_all(sentences, hang="  "),
         ]
     )
 
 
-def _count_document(count: FalseAlarmCount) -> Json:
-    return {**msgspec.to_builtins(count), "repeats": count.repeats, "fail_rate": count.fail_rate}
-
-
 def false_alarms_json(alarms: FalseAlarms) -> str:
-    """The same for programs, `evalkit.aa/v1`."""
-    return format_json(
-        {
-            "schema": "evalkit.aa/v1",
-            **msgspec.to_builtins(alarms),
-            "gate": _count_document(alarms.gate),
-            "rules": [_count_document(count) for count in alarms.rules],
-            "sentences": list(false_alarm_sentences(alarms)),
-        }
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FalseAlarmCount:
-    """How often one threshold, or the whole gate, came out which way for an unchanged agent.
-
-    `low` and `high` bound the share that failed by a 90 % Wilson interval. `level` is the most a
-    threshold of this kind promises to fail, None where it promises nothing.
-    """
-
-    name: str
-    outcomes: Mapping[Outcome, int]
-    low: float
-    high: float
-    level: float | None = None
-
-    @property
-    def repeats(self) -> int:
-        """How often it was decided."""
-        return sum(self.outcomes.values())
-
-    @property
-    def fail_rate(self) -> float:
-        """The share that failed."""
-        return self.outcomes["fail"] / self.repeats
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FalseAlarms:
-    """The false alarms of a set's own gate, from stored trials shared out anew or from fresh runs.
-
-    `trials` are the most that a candidate may have had of every case, `mean_trials` what they took.
-    """
-
-    evalset: str
-    from_runs: bool
-    cases: int
-    base_trials: int
-    trials: int
-    mean_trials: float
-    seed: int
-    gate: FalseAlarmCount
-    rules: tuple[FalseAlarmCount, ...]
-    notes: tuple[str, ...] = ()
+    """Render a gate's false alarms as an `evalkit.aa/v1` document."""
+    return render_record("evalkit.aa/v1", alarms, JSON_PROPERTIES)

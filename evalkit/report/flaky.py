@@ -1,56 +1,109 @@
-"""How steadily cases pass, as tables or as strict JSON."""
+"""Render how consistently cases pass as terminal tables and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from evalkit.core.format import format_count
-from evalkit.core.safe_text import format_json
-from evalkit.report.numbers import NO_VALUE, value_cell
-from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.documents import PropertyTable, render_record
+from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 
-def _chance_cells(chances: Mapping[int, float], ks: Sequence[int]) -> list[Cell]:
-    return [Cell(value_cell(chances.get(k), "")) for k in ks]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseFlakiness:
+    """How consistently one case passes, over its stored trials.
+
+    `flip_rate` is the unbiased chance that two trials of one agent version disagree, None if no
+    version has two. `all_pass` maps k to the unbiased chance that k trials all pass (pass^k).
+    """
+
+    case_id: str
+    passed: int
+    trials: int
+    flip_rate: float | None
+    all_pass: Mapping[int, float]
+
+    @property
+    def flaky(self) -> bool:
+        """Whether trials of one version disagree, or any trials if no version has two."""
+        if self.flip_rate is not None:
+            return self.flip_rate > 0
+        return 0 < self.passed < self.trials
+
+    @property
+    def pass_rate(self) -> float | None:
+        """The share of trials that passed, None without trials."""
+        return self.passed / self.trials if self.trials else None
 
 
-def _case_row(case: CaseFlakiness, ks: Sequence[int]) -> list[Cell]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFlakiness:
+    """How consistently the cases of one stored run or of the baseline pass, as means over cases."""
+
+    run: str
+    agent_version: str
+    created: str
+    trials: int
+    cases: int
+    pass_rate: float
+    flip_rate: float | None
+    all_pass: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flakiness:
+    """The cases of a run over all their stored trials, and the runs of those trials."""
+
+    run: str
+    evalset: str
+    cases: tuple[CaseFlakiness, ...]
+    runs: tuple[RunFlakiness, ...]
+    notes: tuple[str, ...] = ()
+
+
+JSON_PROPERTIES: PropertyTable = {CaseFlakiness: ("flaky", "pass_rate")}
+
+
+def _chance_cells(chances: Mapping[int, float], ks: Sequence[int]) -> list[str]:
+    return [value_cell(chances.get(k), "") for k in ks]
+
+
+def _case_row(case: CaseFlakiness, ks: Sequence[int]) -> list[str]:
     return [
-        Cell(case.case_id),
-        Cell(f"{case.passed}/{case.trials}"),
-        Cell(value_cell(case.passed / case.trials, "")),
-        Cell(value_cell(case.flip_rate, "")),
+        case.case_id,
+        f"{case.passed}/{case.trials}",
+        value_cell(case.pass_rate, ""),
+        value_cell(case.flip_rate, ""),
         *_chance_cells(case.all_pass, ks),
     ]
 
 
-def _run_row(run: RunFlakiness, ks: Sequence[int]) -> list[Cell]:
+def _run_row(run: RunFlakiness, ks: Sequence[int]) -> list[str]:
     return [
-        Cell(run.run),
-        Cell(run.agent_version or NO_VALUE),
-        Cell(f"{run.cases} x {run.trials}"),
-        Cell(value_cell(run.pass_rate, "")),
-        Cell(value_cell(run.flip_rate, "")),
+        run.run,
+        run.agent_version or NO_VALUE,
+        f"{run.cases} x {run.trials}",
+        value_cell(run.pass_rate, ""),
+        value_cell(run.flip_rate, ""),
         *_chance_cells(run.all_pass, ks),
     ]
 
 
 def _shown_ks(chances: Sequence[Mapping[int, float]], most: int) -> list[int]:
-    """The k that any row has, the first few."""
+    """Return the first values of k that any row has."""
     return sorted({k for row in chances for k in row})[:most]
 
 
 def flaky_text(found: Flakiness, screen: Screen) -> str:
-    """Render the cases whose trials disagree, the least steady first, then every run."""
+    """Render the cases whose trials disagree, most flaky first, then every run."""
     flaky = sorted(
         (case for case in found.cases if case.flaky),
         key=lambda case: (-(case.flip_rate or 0.0), case.case_id),
     )
     total = sum(case.trials for case in found.cases)
-    opening = (
+    intro = (
         f"{len(flaky)} of {format_count(len(found.cases), 'case')} flaky, over {total:,} trials in "
         f"{format_count(len(found.runs), 'stored run')}"
     )
@@ -65,100 +118,31 @@ def flaky_text(found: Flakiness, screen: Screen) -> str:
         screen,
         titles=["case", "passed", "rate", "flips", *(f"all of {k}" for k in case_ks)],
         shrinkable={0: 16},
-        right=frozenset(range(1, 4 + len(case_ks))),
+        right=range(1, 4 + len(case_ks)),
     )
     runs = align_columns(
         [_run_row(run, run_ks) for run in found.runs],
         screen,
         titles=["run", "agent", "trials", "rate", "flips", *(f"all of {k}" for k in run_ks)],
         shrinkable={1: 7, 0: 14},
-        right=frozenset(range(2, 5 + len(run_ks))),
+        right=range(2, 5 + len(run_ks)),
     )
     return join_sections(
         [
             [
-                heading(f"How steadily the cases of {found.evalset} pass", screen),
-                *screen.fold(opening, indent="  ", hang="  "),
+                heading(f"How consistently the cases of {found.evalset} pass", screen),
+                *screen.fold(intro, indent="  ", hang="  "),
             ],
             cases,
             runs,
             [
                 *screen.fold(legend, indent="  ", hang="    "),
-                *(part for note in found.notes for part in screen.fold(note, hang="  ")),
+                *screen.fold_all(found.notes, hang="  "),
             ],
         ]
     )
 
 
-def _string_keys(chances: Mapping[int, float]) -> dict[str, float]:
-    return {str(k): chance for k, chance in chances.items()}
-
-
 def flaky_json(found: Flakiness) -> str:
-    """The same for programs, every case in it, as `evalkit.flaky/v1`."""
-    return format_json(
-        {
-            "schema": "evalkit.flaky/v1",
-            **msgspec.to_builtins(found),
-            "cases": [
-                {
-                    **msgspec.to_builtins(case),
-                    "all_pass": _string_keys(case.all_pass),
-                    "pass_rate": case.passed / case.trials if case.trials else None,
-                    "flaky": case.flaky,
-                }
-                for case in found.cases
-            ],
-            "runs": [
-                {**msgspec.to_builtins(run), "all_pass": _string_keys(run.all_pass)}
-                for run in found.runs
-            ],
-        }
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaseFlakiness:
-    """How steadily one case passes, over the stored trials of it.
-
-    `flip_rate` is the unbiased chance that two trials of one agent version disagree, None where no
-    version has two. `all_pass` maps k to the unbiased chance that k trials all pass.
-    """
-
-    case_id: str
-    passed: int
-    trials: int
-    flip_rate: float | None
-    all_pass: Mapping[int, float]
-
-    @property
-    def flaky(self) -> bool:
-        """Whether trials of one version disagree; where no version has two, whether any do."""
-        if self.flip_rate is not None:
-            return self.flip_rate > 0
-        return 0 < self.passed < self.trials
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunFlakiness:
-    """How steadily the cases of one stored run, or of the baseline, pass: means over its cases."""
-
-    run: str
-    agent_version: str
-    created: str
-    trials: int
-    cases: int
-    pass_rate: float
-    flip_rate: float | None
-    all_pass: Mapping[int, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Flakiness:
-    """A run's cases over all stored trials of them, and the runs those trials are from."""
-
-    run: str
-    evalset: str
-    cases: tuple[CaseFlakiness, ...]
-    runs: tuple[RunFlakiness, ...]
-    notes: tuple[str, ...] = ()
+    """Render every case and run as an `evalkit.flaky/v1` document."""
+    return render_record("evalkit.flaky/v1", found, JSON_PROPERTIES)

@@ -1,7 +1,7 @@
-"""A judged run as workflow commands of GitHub, which mark the cases that broke at their lines.
+"""Render a judged run as GitHub workflow commands that annotate broken cases at their lines.
 
-A step shows ten errors and ten warnings, the first that come: the worst come first, and no more are
-written. Data never forms a command: it stands after the `::` of one of ours, escaped.
+A step shows the first ten errors and the first ten warnings. The worst come first, and no more than
+ten are written. Data never forms a command: it follows the `::` of one of ours, escaped.
 """
 
 from __future__ import annotations
@@ -11,69 +11,64 @@ from collections.abc import Iterator, Sequence
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
-from evalkit.report.case_status import (
-    STATUS_TEXTS,
-    CaseResult,
-    answer_text,
-    case_results,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-    worst_first,
-)
+from evalkit.report import case_status
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
-"""Of one level that a step shows (docs.github.com, workflow commands)."""
+"""Annotations of one level that a step shows (docs.github.com, workflow commands)."""
 
 _MAX_TITLE_CHARS = 120
 _MAX_QUOTE_CHARS = 600
 
 
 def render_github(report: Report) -> str:
-    """The commands, one a line; errors where the run is red, warnings where the gate lets it pass."""
+    """Render one command per line: errors if the run failed, warnings if the gate lets it pass."""
     level = "error" if report.gate_result.exit_code else "warning"
-    lines = [*_check_annotations(report, level), *_case_annotations(case_results(report), level)]
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
+    lines = [*_check_annotations(report, level), *_case_annotations(results, level)]
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
 
 def _check_annotations(report: Report, level: str) -> Iterator[str]:
-    """Every threshold that failed, and every one that is undecided."""
+    """Yield an annotation for every threshold that failed or is undecided."""
     header = report.run.header
     red = [
         check
         for check in report.gate_result.checks
         if check.outcome in ("fail", "undecided") and not check.advisory
     ]
+    # Half of the annotations stay for cases, which show what to fix.
     for check in red[: MAX_ANNOTATIONS // 2]:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
-        yield annotation(level, check.rule.where, title, check.sentence)
+        yield _annotation(level, check.rule.where, title, check.sentence)
+    # A run can fail without a threshold, for example with too many errors.
     if report.gate_result.exit_code and not red:
         whole = Location(path=header.evalset_path)
-        yield annotation(level, whole, header.evalset, report.gate_result.reason)
+        yield _annotation(level, whole, header.evalset, report.gate_result.reason)
 
 
-def _case_annotations(results: Sequence[CaseResult], level: str) -> Iterator[str]:
-    for result in worst_first(results):
-        title = f"{result.case.id} {result.status} ({passes_change(result)})"
-        yield annotation(level, result.case.where, title, _message(result))
+def _case_annotations(results: Sequence[case_status.CaseResult], level: str) -> Iterator[str]:
+    for result in case_status.worst_first(results):
+        title = f"{result.case.id} {result.status} ({case_status.passes_change(result)})"
+        yield _annotation(level, result.case.where, title, _message(result))
 
 
-def _message(result: CaseResult) -> str:
-    parts = [STATUS_TEXTS[result.status]]
-    if reason := reason_text(result):
+def _message(result: case_status.CaseResult) -> str:
+    parts = [case_status.STATUS_TEXTS[result.status]]
+    if reason := case_status.reason_text(result):
         parts.append(reason)
     if result.case.expected is not None:
-        parts.append(f"expected: {head(json_text(result.case.expected), _MAX_QUOTE_CHARS)}")
-    trial = representative_trial(result.trials, passed=False)
+        parts.append(
+            f"expected: {head(case_status.json_text(result.case.expected), _MAX_QUOTE_CHARS)}"
+        )
+    trial = case_status.representative_trial(result.trials, passed=False)
     if trial is not None and trial.output.error is None:
-        parts.append(f"got: {head(answer_text(trial.output), _MAX_QUOTE_CHARS)}")
+        parts.append(f"got: {head(case_status.answer_text(trial.output), _MAX_QUOTE_CHARS)}")
     return "\n".join(parts)
 
 
-def annotation(level: str, where: Location, title: str, message: str) -> str:
-    """One command; what it says is shown as text, whatever it holds."""
+def _annotation(level: str, where: Location, title: str, message: str) -> str:
+    """Return one command whose data is shown as text."""
     properties = {"title": one_line(title, _MAX_TITLE_CHARS)}
     if where.path:
         properties = {

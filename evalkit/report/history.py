@@ -1,70 +1,62 @@
-"""The history of a set as a table, as strict JSON and as CSV."""
+"""Render the history of a set as a terminal table and as JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-
-import msgspec
+from typing import Literal, TypedDict
 
 from evalkit.compare.history import HistoryMetric, HistoryRow
 from evalkit.core.format import format_count
 from evalkit.core.safe_text import format_json
-from evalkit.report.csv import safe_cell
-from evalkit.report.numbers import NO_VALUE, value_cell
-from evalkit.report.screen import Cell, Screen, align_columns, join_sections
+from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.documents import to_document
+from evalkit.report.screen import Screen, align_columns, join_sections
 
 _MAX_METRICS = 4
-CSV_COLUMNS = (
-    "created",
-    "kind",
-    "id",
-    "version",
-    "commit",
-    "judge",
-    "cases",
-    "trials",
-    "metric",
-    "tag",
-    "unit",
-    "mean",
-    "low",
-    "high",
-    "rate",
-    "p50",
-    "p95",
-    "p99",
-    "scored",
-    "due",
-    "errors",
-    "cost_usd",
-    "judge_cost_usd",
-)
+
+
+class HistoryRowDocument(TypedDict):
+    """One run or baseline; its other keys are those of the record.
+
+    Attributes:
+        changed: What was measured differently from the row before: set, judge, or both.
+    """
+
+    changed: str
+
+
+class HistoryDocument(TypedDict):
+    """The runs and baselines of a set, oldest first. `history` prints it."""
+
+    schema: Literal["evalkit.history/v1"]
+    evalset: str
+    rows: list[HistoryRowDocument]
+    notes: list[str]
 
 
 def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
-    """For every row what was measured otherwise than in the row before: the set, the judge or nothing."""
-    marks = [""]
+    """Return what each row measured differently from the row before: set, judge, or nothing."""
+    changes = [""]
     for before, after in pairwise(rows):
         changed = [
             word
             for word, name in (("set", "definition"), ("judge", "judge"))
             if getattr(before, name) != getattr(after, name)
         ]
-        marks.append(" and ".join(changed))
-    return tuple(marks[: len(rows)])
+        changes.append(" and ".join(changed))
+    # Without any row there is no first row to start with.
+    return tuple(changes[: len(rows)])
 
 
 def metric_names(rows: Sequence[HistoryRow]) -> list[str]:
-    """Every metric of any row, those of the newest first."""
+    """Return the metrics of all rows, those of the newest row first."""
     found = (each.metric for row in reversed(rows) for each in row.metrics if each.tag is None)
     return list(dict.fromkeys(found))
 
 
 def interval_text(metric: HistoryMetric | None) -> str:
-    """A mean, and what it may be on other cases like these."""
+    """Return a mean with the interval that it has over other cases like these."""
     if metric is None or metric.mean is None:
         return NO_VALUE
     mean = value_cell(metric.mean, metric.unit)
@@ -77,22 +69,23 @@ def interval_text(metric: HistoryMetric | None) -> str:
 def history_text(
     name: str, rows: Sequence[HistoryRow], notes: Sequence[str], screen: Screen
 ) -> str:
-    """Render the rows, newest last, with as many of the metrics as the screen has room for."""
+    """Render the rows, newest last, with as many metrics as fit on the screen."""
     names = metric_names(rows)
-    for most in range(min(_MAX_METRICS, len(names)), 0, -1):
+    most = min(_MAX_METRICS, len(names))
+    folded = lines = _table(rows, names[:most], screen)
+    while most > 1 and len(lines) != len(rows) + 1:
+        most -= 1
         lines = _table(rows, names[:most], screen)
-        if len(lines) == len(rows) + 1:
-            break
-    else:  # rows that are folded have room for all
-        most = min(_MAX_METRICS, len(names))
-        lines = _table(rows, names[:most], screen)
+    # If not even one metric fits, the rows are folded as paragraphs, which have space for all.
+    if len(lines) != len(rows) + 1:
+        most, lines = min(_MAX_METRICS, len(names)), folded
     left_out = names[most:]
-    more = f"Not shown for want of room: {', '.join(left_out)}." if left_out else ""
+    more = f"Not shown because the screen is too narrow: {', '.join(left_out)}." if left_out else ""
     return join_sections(
         [
             [f"{name}: {format_count(len(rows), 'run')}"],
             lines,
-            [line for text in filter(None, (more, *notes)) for line in screen.fold(text)],
+            screen.fold_all(filter(None, (more, *notes))),
         ]
     )
 
@@ -107,13 +100,14 @@ def _table(rows: Sequence[HistoryRow], metrics: Sequence[str], screen: Screen) -
         ("cost", [value_cell(row.cost_usd, "usd") if row.cost_usd else "" for row in rows]),
         ("errors", [_errors_text(row) for row in rows]),
         (
+            # A change of the set or the judge explains a jump that the agent did not cause.
             "now with",
             [f"another {changed}" if changed else "" for changed in list_definition_changes(rows)],
         ),
     ]
     shown = [(title, cells) for title, cells in columns if any(cells)]
-    right = frozenset(n for n, (title, _) in enumerate(shown) if title in (*metrics, "p95", "cost"))
-    table = [[Cell(cells[number]) for _, cells in shown] for number in range(len(rows))]
+    right = [n for n, (title, _) in enumerate(shown) if title in (*metrics, "p95", "cost")]
+    table = [[cells[number] for _, cells in shown] for number in range(len(rows))]
     titles = [title for title, _ in shown]
     shrinkable = {titles.index("version"): 8} | {
         titles.index(title): 8 for title in ("errors", "now with") if title in titles
@@ -134,35 +128,14 @@ def _latency_text(row: HistoryRow) -> str:
 
 
 def history_json(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) -> str:
-    """The same for programs, with every metric and tag."""
-    return format_json(
-        {
-            "schema": "evalkit.history/v1",
-            "evalset": name,
-            "rows": [
-                {**msgspec.to_builtins(row), "changed": changed}
-                for row, changed in zip(rows, list_definition_changes(rows), strict=True)
-            ],
-            "notes": list(notes),
-        }
-    )
-
-
-def history_csv(rows: Sequence[HistoryRow]) -> str:
-    """The same for a spreadsheet: a line for each metric and tag of each row."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for row in rows:
-        for metric in row.metrics:
-            writer.writerow(_csv_row(row, metric))
-    return stream.getvalue()
-
-
-def _csv_row(row: HistoryRow, metric: HistoryMetric) -> Iterator[str]:
-    of_row, of_metric = msgspec.to_builtins(row), msgspec.to_builtins(metric)
-    for name in CSV_COLUMNS:
-        value = sum(row.errors.values()) if name == "errors" else {**of_row, **of_metric}[name]
-        yield (
-            "" if value is None else safe_cell(value) if isinstance(value, str) else f"{value:.9g}"
-        )
+    """Render the rows with every metric and tag as an `evalkit.history/v1` document."""
+    document: HistoryDocument = {
+        "schema": "evalkit.history/v1",
+        "evalset": name,
+        "rows": [
+            {"changed": changed, **to_document(row, {})}
+            for row, changed in zip(rows, list_definition_changes(rows), strict=True)
+        ],
+        "notes": list(notes),
+    }
+    return format_json(document)

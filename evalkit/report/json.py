@@ -1,7 +1,7 @@
-"""A judged run as one strict JSON document, and the parts that other documents share with it.
+"""Render a judged run as one strict JSON document, and build the parts that other documents share.
 
-Data stands in it as it is: only the spelling in JSON keeps it from doing harm in a log. Every
-document is described by `evalkit/schemas/report.schema.json`.
+Data stays as it is: escaping by JSON alone keeps it harmless in a log. `evalkit.report.documents`
+has the key tables of every document.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import msgspec
 
 from evalkit.compare.scores import trial_state
 from evalkit.core.format import name_rule
-from evalkit.core.gate_result import Check, Comparison
-from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Trial
@@ -24,12 +22,19 @@ from evalkit.report.case_status import (
     count_statuses,
     is_passed,
 )
+from evalkit.report.documents import (
+    CaseResultDocument,
+    ReportDocument,
+    RunDocument,
+    TrialDocument,
+    to_document,
+)
 from evalkit.report.model import Report
 from evalkit.store.trimmed_trials import without_exchanges
 
 
-def run_document(run: Run) -> Json:
-    """What a run set out to do and under which circumstances."""
+def run_document(run: Run) -> RunDocument:
+    """Return the plan of a run and the circumstances under which it ran."""
     header = run.header
     return {
         "id": header.id,
@@ -48,7 +53,7 @@ def run_document(run: Run) -> Json:
         },
         "git_commit": header.git_commit,
         "git_dirty": header.git_dirty,
-        "metrics": msgspec.to_builtins(header.metrics),
+        "metrics": to_document(header.metrics),
         "settings": header.settings,
         "trials": header.trials,
         "selection": header.selection,
@@ -56,92 +61,83 @@ def run_document(run: Run) -> Json:
         "cases": len(header.cases),
         "cases_in_set": header.cases_in_set,
         "scored_from": header.scored_from,
-        "judges": msgspec.to_builtins(run.trust) if run.trust is not None else None,
+        "judges": to_document(run.trust),
         "warnings": run.warnings,
     }
 
 
-def trial_document(trial: Trial) -> Json:
-    """One trial, with the state it is counted in."""
+def trial_document(trial: Trial) -> TrialDocument:
+    """Return one trial with its state."""
     return {
         "number": trial.number,
         "state": trial_state(trial),
         "passed": is_passed(trial),
         "attempts": trial.attempts,
+        # msgspec is much faster than to_document, and most of a document is trials.
         "output": msgspec.to_builtins(trial.output),
         "scores": msgspec.to_builtins(trial.scores),
     }
 
 
-def trial_documents(trials: Iterable[Trial], due: int) -> list[Json]:
-    """Every trial that was due, those that were not run as well, so that they add up."""
+def trial_documents(trials: Iterable[Trial], due: int) -> list[TrialDocument]:
+    """Return every planned trial, also those that were not run, so that the counts add up."""
     by_number = {trial.number: trial for trial in trials}
-    missing = {"state": "not_run", "passed": False, "attempts": 0, "output": None, "scores": []}
     return [
-        trial_document(by_number[number]) if number in by_number else {"number": number, **missing}
+        trial_document(by_number[number])
+        if number in by_number
+        else {
+            "number": number,
+            "state": "not_run",
+            "passed": False,
+            "attempts": 0,
+            "output": None,
+            "scores": (),
+        }
         for number in range(due)
     ]
 
 
-def _case(result: CaseResult) -> Json:
-    compared = result.base_trials > 0
+def _case_document(result: CaseResult) -> CaseResultDocument:
     return {
         "id": result.case.id,
         "tags": result.case.tags,
         "path": result.case.where.path,
         "line": result.case.where.line,
-        "standing": result.status,
+        "status": result.status,
         "flaky": result.flaky,
         "passed": result.passed,
         "scored": result.scored,
         "baseline": {"passed": result.base_passed, "scored": result.base_trials}
-        if compared
+        if result.base_trials
         else None,
         "trials": trial_documents(map(without_exchanges, result.trials), result.due),
     }
 
 
-def _check(check: Check) -> Json:
-    return {"name": name_rule(check.rule), **msgspec.to_builtins(check)}
-
-
-def comparison_document(comparison: Comparison) -> Json:
-    """Two runs side by side, in numbers."""
-    return {
-        **msgspec.to_builtins(comparison),
-        "metrics": [
-            {**msgspec.to_builtins(change), "difference": change.difference}
-            for change in comparison.metrics
-        ],
-    }
-
-
 def render_json(report: Report) -> str:
-    """Render a judged run as one document, `evalkit.report/v1`."""
+    """Render a judged run as an `evalkit.report/v1` document."""
     verdict = report.gate_result
-    results = case_results(report)
+    results = case_results(report.run, verdict, report.baseline)
     counts = count_statuses(results)
     tally = verdict.tally
-    return format_json(
-        {
-            "schema": "evalkit.report/v1",
-            "outcome": verdict.outcome,
-            "exit_code": verdict.exit_code,
-            "reason": verdict.reason,
-            "run": run_document(report.run),
-            "baseline": run_document(report.baseline) if report.baseline else None,
-            "tally": {"selected": tally.selected, "errors": tally.errors, "counts": tally.counts},
-            "standings": {standing: counts.get(standing, 0) for standing in STATUS_TEXTS},
-            "checks": [_check(check) for check in verdict.checks],
-            "metrics": msgspec.to_builtins(verdict.summaries),
-            "calls": [
-                {**msgspec.to_builtins(calls), "error_rate": calls.error_rate}
-                for calls in report.calls
-            ],
-            "cases": [_case(result) for result in results],
-            "comparison": comparison_document(verdict.comparison) if verdict.comparison else None,
-            "gate": msgspec.to_builtins(verdict.gate) if verdict.gate else None,
-            "notes": verdict.notes,
-            "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
-        }
-    )
+    document: ReportDocument = {
+        "schema": "evalkit.report/v1",
+        "outcome": verdict.outcome,
+        "exit_code": verdict.exit_code,
+        "reason": verdict.reason,
+        "run": run_document(report.run),
+        "baseline": run_document(report.baseline) if report.baseline else None,
+        "tally": {"selected": tally.selected, "errors": tally.errors, "counts": tally.counts},
+        "statuses": {status: counts.get(status, 0) for status in STATUS_TEXTS},
+        "checks": [
+            {"name": name_rule(check.rule), **to_document(check)} for check in verdict.checks
+        ],
+        "metrics": to_document(verdict.summaries),
+        "calls": to_document(report.calls),
+        "cases": [_case_document(result) for result in results],
+        "comparison": to_document(verdict.comparison),
+        "gate": to_document(verdict.gate),
+        "notes": verdict.notes,
+        "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
+    }
+    return format_json(document)

@@ -1,9 +1,9 @@
-"""A judged run as JUnit XML, in the dialect that GitLab, Jenkins and the GitHub readers agree on.
+"""Render a judged run as JUnit XML that GitLab, Jenkins, and the GitHub readers agree on.
 
-The file is red exactly when the exit code is not 0: what the gate allows is skipped, with the
-reason, because a reader that fails builds on this file must not contradict the gate. Everything
-that matters stands in the text of an element; some readers drop attributes, properties or all but
-the first of equal names.
+The file is red exactly when the exit code is not 0. What the gate allows is skipped, with the reason,
+because a reader that fails builds on this file must not contradict the gate. Everything important is
+in the text of an element, since some readers drop attributes, properties, or all but the first of
+equal names.
 """
 
 from __future__ import annotations
@@ -17,18 +17,7 @@ from evalkit.core.gate_result import Check, GateChange, GateResult, GateReview
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
-from evalkit.report.case_status import (
-    BROKEN_STATUSES,
-    STATUS_TEXTS,
-    CaseResult,
-    answer_text,
-    case_results,
-    input_text,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-)
+from evalkit.report import case_status
 from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
 
@@ -43,7 +32,7 @@ _MAX_FILE_BYTES = 20_000_000
 
 
 class TestIssue(NamedTuple):
-    """What keeps a test case from being plainly passed."""
+    """Why a test case is not simply passed."""
 
     kind: IssueKind
     type: str
@@ -52,7 +41,7 @@ class TestIssue(NamedTuple):
 
 
 class ReportedTest(NamedTuple):
-    """A case or a threshold as a test: what it is called, where it stands, and what is wrong with it."""
+    """A case or a threshold as a test: its name, its location, and its issue if it has one."""
 
     name: str
     classname: str
@@ -72,38 +61,48 @@ def _scores_text(trial: Trial) -> str:
     return "\n".join(lines)
 
 
-def _evidence(result: CaseResult, limit: int) -> str:
-    """What somebody needs to understand a case without opening anything else."""
+def _evidence(result: case_status.CaseResult, limit: int) -> str:
+    """Return what a reader needs to understand a case without another file."""
+    # Input, expected answer, output, scores, and the rest share the space.
     share = limit // 5
-    parts = [f"{STATUS_TEXTS[result.status]}; passes: {passes_change(result)}"]
-    parts.append(f"input:\n{head(input_text(result.case), share)}")
+    parts = [
+        f"{case_status.STATUS_TEXTS[result.status]}; passes: {case_status.passes_change(result)}"
+    ]
+    parts.append(f"input:\n{head(case_status.input_text(result.case), share)}")
     if result.case.expected is not None:
-        parts.append(f"expected:\n{head(json_text(result.case.expected), share)}")
-    trial = representative_trial(result.trials, passed=False)
+        parts.append(f"expected:\n{head(case_status.json_text(result.case.expected), share)}")
+    trial = case_status.representative_trial(result.trials, passed=False)
     if trial is not None:
-        error = trial.output.error
-        if error is None:
-            parts.append(f"output:\n{head(answer_text(trial.output), share)}")
+        if trial.output.error is None:
+            parts.append(f"output:\n{head(case_status.answer_text(trial.output), share)}")
             parts.append(f"scores:\n{head(_scores_text(trial), share)}")
         else:
-            parts.append(head(f"{error.kind}: {error.message}\n{error.detail}", share))
+            parts.append(
+                head(f"{case_status.error_text(trial.output)}\n{trial.output.error.detail}", share)
+            )
     return head("\n\n".join(parts), limit)
 
 
-def _case_issue(result: CaseResult, verdict: GateResult, limit: int) -> TestIssue | None:
-    standing = result.status
-    if standing in ("passed", "fixed"):
+def _case_issue(
+    result: case_status.CaseResult, verdict: GateResult, limit: int
+) -> TestIssue | None:
+    status = result.status
+    if status in ("passed", "fixed"):
         return None
-    reason = reason_text(result)
-    message = f"{STATUS_TEXTS[standing]}: {reason}" if reason else STATUS_TEXTS[standing]
-    text = _evidence(result, limit)
-    if standing == "not_run":
-        return TestIssue("error", standing, message, text)
-    if standing not in BROKEN_STATUSES:
-        return TestIssue("skipped", standing, message, text)
-    if verdict.exit_code == 0:
-        return TestIssue("skipped", standing, f"allowed by the gate; {message}", text)
-    return TestIssue("error" if standing == "error" else "failure", standing, message, text)
+    reason = case_status.reason_text(result)
+    message = (
+        f"{case_status.STATUS_TEXTS[status]}: {reason}"
+        if reason
+        else case_status.STATUS_TEXTS[status]
+    )
+    kind: IssueKind = "failure"
+    if status in ("not_run", "error"):
+        kind = "error"
+    if status in case_status.BROKEN_STATUSES and verdict.exit_code == 0:
+        kind, message = "skipped", f"allowed by the gate; {message}"
+    elif status not in (*case_status.BROKEN_STATUSES, "not_run"):
+        kind = "skipped"
+    return TestIssue(kind, status, message, _evidence(result, limit))
 
 
 def _check_issue(check: Check) -> TestIssue | None:
@@ -138,19 +137,9 @@ def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
     return TestIssue(kind, "gate_edit", f"{why}: {edit.sentence}", edit.sentence)
 
 
-def _list_edit_issues(verdict: GateResult) -> list[tuple[str, Location, TestIssue | None]]:
-    review = verdict.gate
-    if review is None:
-        return []
-    return [
-        (f"edit of the gate: {edit.sentence}", edit.where, _edit_issue(edit, review))
-        for edit in review.changes
-    ]
-
-
 def list_case_tests(report: Report) -> list[ReportedTest]:
-    """Every case as a test."""
-    results = case_results(report)
+    """Return every case as a test."""
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
     limit = max(400, min(_MAX_TEXT_CHARS, _MAX_FILE_BYTES // max(len(results), 1)))
     suite = report.run.header.evalset
     return [
@@ -168,23 +157,28 @@ def list_case_tests(report: Report) -> list[ReportedTest]:
 
 
 def list_gate_tests(report: Report) -> list[ReportedTest]:
-    """The verdict and every threshold as tests."""
+    """Return the verdict, every threshold, and every edit of the gate as tests."""
     header, verdict = report.run.header, report.gate_result
     classname = f"{header.evalset}.{GATE_SUITE}"
+    # The verdict belongs to no line, so readers link to the file of the set.
     whole = Location(path=header.evalset_path)
-    marks = [
+    issues = [
         ("verdict", whole, _gate_issue(verdict)),
         *((name_rule(c.rule), c.rule.where, _check_issue(c)) for c in verdict.checks),
-        *_list_edit_issues(verdict),
     ]
+    if review := verdict.gate:
+        issues += [
+            (f"edit of the gate: {edit.sentence}", edit.where, _edit_issue(edit, review))
+            for edit in review.changes
+        ]
     return [
-        ReportedTest(name=name, classname=classname, where=where, time_s=0.0, issue=mark)
-        for name, where, mark in marks
+        ReportedTest(name=name, classname=classname, where=where, time_s=0.0, issue=issue)
+        for name, where, issue in issues
     ]
 
 
 def _unique_names(names: Iterable[str]) -> list[str]:
-    """Short clean names, each once: GitLab keeps only the first of equal ones."""
+    """Return short safe names without duplicates: GitLab keeps only the first of equal names."""
     taken: set[str] = set()
     unique = []
     for name in names:
@@ -218,19 +212,20 @@ def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], creat
             "classname": _attribute(case.classname),
             "time": f"{case.time_s:.3f}",
         }
+        # `file` and `line` are not part of the xUnit schema, but GitHub readers link to them.
         if case.where.path:
             attributes["file"] = _attribute(case.where.path)
         if case.where.line:
             attributes["line"] = str(case.where.line)
         element = ET.SubElement(suite, "testcase", attributes)
         if case.issue:
-            mark = ET.SubElement(
+            issue = ET.SubElement(
                 element,
                 case.issue.kind,
                 type=case.issue.type,
                 message=one_line(case.issue.message, _MAX_MESSAGE_CHARS),
             )
-            mark.text = escape_xml(head(case.issue.text, _MAX_TEXT_CHARS))
+            issue.text = escape_xml(head(case.issue.text, _MAX_TEXT_CHARS))
 
 
 def _attribute(text: str) -> str:
@@ -238,7 +233,7 @@ def _attribute(text: str) -> str:
 
 
 def render_junit(report: Report) -> str:
-    """Render a judged run as JUnit XML: a suite of its cases and a suite of its thresholds."""
+    """Render a judged run as JUnit XML with one suite of cases and one suite of thresholds."""
     header = report.run.header
     cases, gates = list_case_tests(report), list_gate_tests(report)
     about = {"name": "evalkit", "timestamp": _attribute(header.created)}

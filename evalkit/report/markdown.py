@@ -1,54 +1,28 @@
-"""A judged run as one screen of Markdown, for a step summary or a comment: details are folded.
+"""Render a judged run as one screen of Markdown for a step summary, with the details folded.
 
-Data stands in code spans and fences, where nothing is markup, a link or a mention. The only HTML is
-the `<details>` written here.
+Data is in code spans and fences, where nothing is markup, a link, or a mention. The only HTML is the
+`<details>` written here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from evalkit.core.format import name_rule
-from evalkit.core.gate_result import GateResult
+from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.safe_text import head, markdown_code, markdown_fence, markdown_text, one_line
-from evalkit.report.case_status import (
-    SECONDARY_STATUSES,
-    CaseResult,
-    answer_text,
-    case_results,
-    cases_with_passes,
-    input_text,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-    status_counts_text,
-    worst_first,
-)
-from evalkit.report.content import (
-    OUTCOME_WORDS,
-    check_sentence,
-    checks_by_urgency,
-    gate_rows,
-    metric_rows,
-    outcome_word,
-    run_rows,
-    tag_rows,
-    unit_of,
-    unreported_checks,
-    verdict_reason,
-)
+from evalkit.report import case_status, content
 from evalkit.report.model import Report
-from evalkit.report.numbers import check_cells, limit_cell
 
 SUMMARY_LIMIT = 1_000_000
-"""GitHub drops a step summary of more than 1 MiB whole."""
+"""The longest step summary in bytes. GitHub drops one of more than 1 MiB completely."""
 
 COMMENT_LIMIT = 65_536
-"""The longest comment GitHub takes."""
+"""The longest comment that GitHub accepts."""
 
+_TITLES = ("Baseline", "This run", "Change")
 _MAX_SHOWN_CASES = 5
 _MAX_LISTED_CASES = 50
 _MAX_ROWS = 20
@@ -58,98 +32,110 @@ _MAX_QUOTE_CHARS = 160
 _MAX_SENTENCE_CHARS = 600
 _MAX_TEXT_CHARS = 1500
 
-# Our own words and numbers; no dot but in numbers, so that no address is among them.
+# Our own words and numbers. A dot is allowed in numbers only, so that no address matches.
 _PLAIN_CELL = re.compile(r"(?!.*\bGH-)([A-Za-z0-9 ,%$()+-]|(?<=\d)\.(?=\d))*")
 
 
 class Block(NamedTuple):
-    """A part of a document; the least `rank` is the last to be left out for want of room."""
+    """A part of a document. Blocks with a high `rank` are left out first if space is short."""
 
     rank: int
     text: str
 
 
 def inline_code(text: str) -> str:
-    """A short piece of data as code, outside tables."""
+    """Return a short piece of data as code, for use outside tables."""
     return markdown_code(one_line(text, _MAX_NAME_CHARS))
 
 
 def sentence_text(text: str) -> str:
-    """A sentence that may hold data."""
+    """Return a sentence, which may contain data, as safe text."""
     return markdown_text(one_line(text, _MAX_SENTENCE_CHARS))
 
 
 def code_cell(text: str) -> str:
-    """A name as a cell of a table."""
+    """Return a name as a table cell."""
     return markdown_code(one_line(text, _MAX_NAME_CHARS), cell=True)
 
 
 def plain_cell(text: str) -> str:
-    """A number or words of ours as a cell of a table; as code if data made them anything else."""
+    """Return a number or our own words as a table cell, or as code if they contain data."""
     return text if _PLAIN_CELL.fullmatch(text) else code_cell(text)
 
 
 def markdown_table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int]
 ) -> str:
-    """Rendered cells as a table, with the columns of numbers to the right; empty without rows."""
-    rule = ["---:" if column in right else "---" for column in range(len(titles))]
+    """Return rendered cells as a table with right-aligned number columns; empty without rows."""
+    right_columns = frozenset(right)
+    rule = ["---:" if column in right_columns else "---" for column in range(len(titles))]
     lines = [" | ".join(row) for row in (titles, rule, *rows)]
     return "\n".join(f"| {line} |" for line in lines) if rows else ""
 
 
+def join_blocks(blocks: Iterable[str]) -> str:
+    """Return blocks with an empty line between them, without those that are empty."""
+    return "\n\n".join(block for block in blocks if block)
+
+
 def details_block(title: str, blocks: Iterable[str]) -> str:
-    """Blocks under a title of ours that opens them; empty without any."""
-    inside = "\n\n".join(block for block in blocks if block)
+    """Return blocks folded under one of our titles; empty without any block."""
+    inside = join_blocks(blocks)
     return f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>" if inside else ""
 
 
 def left_out_text(left_out: int, report: Report) -> str:
-    """How many rows a table leaves out, and where they are; empty when it has them all."""
+    """Return how many rows a table leaves out and where to find them; empty if it has all."""
     if left_out <= 0:
         return ""
     return f"and {left_out:,} more: {inline_code(f'evalkit show {report.run.header.id}')}"
 
 
-def _thresholds(report: Report) -> str:
+def thresholds_block(
+    report: Report,
+    titles: Sequence[str],
+    max_rows: int,
+    cells_of: Callable[[Check, str], Sequence[str]],
+) -> str:
+    """Return the thresholds as a table with outcome, name, and the given cells of each."""
     rows = []
-    for check in checks_by_urgency(report.gate_result)[:_MAX_ROWS]:
-        unit = unit_of(report, check)
-        numbers = (*check_cells(check, unit), limit_cell(check.rule, unit))
+    for check in content.checks_by_urgency(report.gate_result)[:max_rows]:
+        unit = content.unit_of(report.run.header, check)
+        numbers = (*cells_of(check, unit), content.limit_cell(check.rule, unit))
         name = code_cell(name_rule(check.rule))
-        rows.append((outcome_word(check), name, *map(plain_cell, numbers)))
-    titles = ("Result", "Threshold", "Baseline", "This run", "Change", "Allowed")
-    left_out = left_out_text(len(report.gate_result.checks) - _MAX_ROWS, report)
-    return "\n\n".join(
-        filter(None, (markdown_table(titles, rows, right=frozenset({2, 3, 4})), left_out))
-    )
+        rows.append((content.outcome_word(check), name, *map(plain_cell, numbers)))
+    left_out = left_out_text(len(report.gate_result.checks) - max_rows, report)
+    table = markdown_table(("Result", "Threshold", *titles, "Allowed"), rows, right=(2, 3, 4))
+    return join_blocks((table, left_out))
 
 
 def gate_block(report: Report) -> str:
-    """What the change edits in the gate it is held to, loosening edits first."""
-    rows = gate_rows(report.gate_result)
+    """Return the edits that a change makes to its gate, loosening edits first."""
+    rows = content.gate_rows(report.gate_result)
     if not rows:
         return ""
     lines = [f"- {word}: {sentence_text(text)}" for word, text in rows[:_MAX_ROWS]]
     left_out = left_out_text(len(rows) - _MAX_ROWS, report)
-    return "\n\n".join(filter(None, ("**Edits of the gate:**", "\n".join(lines), left_out)))
+    return join_blocks(("**Edits of the gate:**", "\n".join(lines), left_out))
 
 
-def _broken_item(result: CaseResult) -> str:
-    line = f"- {inline_code(result.case.id)} {result.status}, {passes_change(result)}"
+def _broken_item(result: case_status.CaseResult) -> str:
+    line = f"- {inline_code(result.case.id)} {result.status}, {case_status.passes_change(result)}"
     if result.status == "error":
-        return f"{line}: {sentence_text(reason_text(result))}"
-    before = representative_trial(result.base, passed=True)
-    now = representative_trial(result.trials, passed=False)
+        return f"{line}: {sentence_text(case_status.reason_text(result))}"
+    before = case_status.representative_trial(result.base, passed=True)
+    now = case_status.representative_trial(result.trials, passed=False)
     lines = [line]
     if before is not None:
-        lines.append(f"before: {_quote(answer_text(before.output))}")
+        lines.append(f"before: {_quote(case_status.answer_text(before.output))}")
     elif result.case.expected is not None:
-        lines.append(f"expected: {_quote(json_text(result.case.expected))}")
+        lines.append(f"expected: {_quote(case_status.json_text(result.case.expected))}")
     if now is not None:
-        lines.append(f"now: {_quote(answer_text(now.output))}")
-    if reason_text(result):
-        lines.append(f"why: {sentence_text(one_line(reason_text(result), _MAX_QUOTE_CHARS))}")
+        lines.append(f"now: {_quote(case_status.answer_text(now.output))}")
+    if case_status.reason_text(result):
+        lines.append(
+            f"why: {sentence_text(one_line(case_status.reason_text(result), _MAX_QUOTE_CHARS))}"
+        )
     return "\n  - ".join(lines)
 
 
@@ -157,42 +143,44 @@ def _quote(text: str) -> str:
     return markdown_code(one_line(text, _MAX_QUOTE_CHARS))
 
 
-def cases_block(report: Report, results: Sequence[CaseResult]) -> str:
-    """How many cases stand where, the worst of them with before and after, the others by name."""
-    broken = worst_first(results)
+def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> str:
+    """Return cases by status: the worst ones with before and after, the others by name."""
+    broken = case_status.worst_first(results)
     shown = broken[:_MAX_SHOWN_CASES]
     parts = [
-        f"**Cases:** {status_counts_text(results)}",
+        f"**Cases:** {case_status.status_counts_text(results)}",
         "\n".join(map(_broken_item, shown)),
         left_out_text(len(broken) - len(shown), report),
     ]
-    for standing, title in SECONDARY_STATUSES.items():
-        aside = [result for result in results if result.status == standing]
-        if aside:
-            parts.append(f"{title}: {sentence_text(cases_with_passes(aside))}")
-    return "\n\n".join(filter(None, parts))
+    for status, title in case_status.SECONDARY_STATUSES.items():
+        of_status = [result for result in results if result.status == status]
+        if of_status:
+            parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
+    return join_blocks(parts)
 
 
-def _case_list_text(results: Sequence[CaseResult]) -> str:
-    more = worst_first(results)[_MAX_SHOWN_CASES:_MAX_LISTED_CASES]
+def _case_list_text(results: Sequence[case_status.CaseResult]) -> str:
+    more = case_status.worst_first(results)[_MAX_SHOWN_CASES:_MAX_LISTED_CASES]
     lines = [
-        f"- {inline_code(r.case.id)} {r.status}, {passes_change(r)}: {sentence_text(reason_text(r))}"
+        f"- {inline_code(r.case.id)} {r.status}, {case_status.passes_change(r)}: {sentence_text(case_status.reason_text(r))}"
         for r in more
     ]
     return details_block("More broken cases", ["\n".join(lines)])
 
 
-def _full_text(result: CaseResult) -> str:
-    before = representative_trial(result.base, passed=True)
-    now = representative_trial(result.trials, passed=False)
-    parts = [("asked", input_text(result.case))]
+def _full_text(result: case_status.CaseResult) -> str:
+    before = case_status.representative_trial(result.base, passed=True)
+    now = case_status.representative_trial(result.trials, passed=False)
+    parts = [("asked", case_status.input_text(result.case))]
     if result.case.expected is not None:
-        parts.append(("expected", json_text(result.case.expected)))
+        parts.append(("expected", case_status.json_text(result.case.expected)))
     if before is not None:
-        parts.append(("before", answer_text(before.output)))
+        parts.append(("before", case_status.answer_text(before.output)))
     if now is not None:
         error = now.output.error
-        parts.append(("now", answer_text(now.output) if error is None else error.detail))
+        parts.append(
+            ("now", case_status.answer_text(now.output) if error is None else error.detail)
+        )
     blocks = [
         f"{label}:\n\n{markdown_fence(head(text, _MAX_TEXT_CHARS))}"
         for label, text in parts
@@ -202,7 +190,7 @@ def _full_text(result: CaseResult) -> str:
 
 
 def next_steps_block(report: Report) -> str:
-    """The commands that lead on from here."""
+    """Return the commands to type next."""
     lines = [
         f"- {sentence_text(hint.label)}: {markdown_code(one_line(hint.command, _MAX_SENTENCE_CHARS))}"
         for hint in report.hints
@@ -212,58 +200,63 @@ def next_steps_block(report: Report) -> str:
 
 def _metrics(report: Report) -> str:
     rows = [
-        (code_cell(name), *map(plain_cell, rest)) for name, *rest in metric_rows(report.gate_result)
+        (code_cell(name), *map(plain_cell, rest))
+        for name, *rest in content.metric_rows(report.gate_result)
     ]
-    return markdown_table(("Metric", "Mean", "", "Trials"), rows, right=frozenset({1}))
+    return markdown_table(("Metric", "Mean", "", "Trials"), rows, right=(1,))
 
 
 def _tags(report: Report) -> str:
-    (_, cases, *metrics), rows = tag_rows(report, _MAX_METRICS)
+    (_, cases, *metrics), rows = content.tag_rows(
+        report.run.header, report.gate_result, _MAX_METRICS
+    )
     titles = ("Tag", cases.capitalize(), *map(code_cell, metrics))
     cells = [(code_cell(tag), *map(plain_cell, rest)) for tag, *rest in rows[:_MAX_ROWS]]
-    return markdown_table(titles, cells, right=frozenset(range(1, len(titles))))
+    return markdown_table(titles, cells, right=range(1, len(titles)))
 
 
-def details_blocks(report: Report, results: Sequence[CaseResult]) -> list[Block]:
-    """The details, each under a title that opens them."""
-    facts = [f"- {label}: {sentence_text(fact)}" for label, fact in run_rows(report)]
+def details_blocks(report: Report, results: Sequence[case_status.CaseResult]) -> list[Block]:
+    """Return the details, each folded under its title."""
+    rows = content.run_rows(report.run, report.gate_result, report.baseline)
+    lines = [f"- {label}: {sentence_text(fact)}" for label, fact in rows]
     notes = [f"- {sentence_text(note)}" for note in report.gate_result.notes[:_MAX_ROWS]]
     return [
         Block(5, details_block("Metrics and tags", [_metrics(report), _tags(report)])),
-        Block(4, details_block("Run and notes", ["\n".join([*facts, *notes])])),
+        Block(4, details_block("Run and notes", ["\n".join([*lines, *notes])])),
         Block(6, _case_list_text(results)),
         Block(
             7,
             details_block(
-                "Broken cases in full", map(_full_text, worst_first(results)[:_MAX_SHOWN_CASES])
+                "Broken cases in full",
+                map(_full_text, case_status.worst_first(results)[:_MAX_SHOWN_CASES]),
             ),
         ),
     ]
 
 
 def headline(report: Report) -> str:
-    """What the run came to, and of which set."""
-    return (
-        f"## {OUTCOME_WORDS[report.gate_result.outcome]}: {inline_code(report.run.header.evalset)}"
-    )
+    """Return the outcome and the name of the set."""
+    return f"## {content.OUTCOME_WORDS[report.gate_result.outcome]}: {inline_code(report.run.header.evalset)}"
 
 
 def unreported_checks_block(verdict: GateResult) -> str:
-    """The sentences of thresholds that did not pass and that the reason leaves out."""
+    """Return the sentences of thresholds that did not pass and that the reason leaves out."""
     sentences = [
-        f"- {sentence_text(check_sentence(check))}" for check in unreported_checks(verdict)
+        f"- {sentence_text(content.check_sentence(check))}"
+        for check in content.unreported_checks(verdict)
     ]
     return "\n".join(sentences[:_MAX_SHOWN_CASES])
 
 
 def _blocks(report: Report) -> list[Block]:
-    """The parts in the order of reading."""
-    results = case_results(report)
+    """Return the parts in reading order."""
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return [
+        # The verdict and its reason always stay; the rest is ordered by what a reader misses most.
         Block(0, headline(report)),
-        Block(0, sentence_text(verdict_reason(report.gate_result))),
+        Block(0, sentence_text(content.verdict_reason(report.gate_result))),
         Block(1, gate_block(report)),
-        Block(1, _thresholds(report)),
+        Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),
         Block(3, unreported_checks_block(report.gate_result)),
         Block(2, cases_block(report, results)),
         Block(2, next_steps_block(report)),
@@ -272,9 +265,9 @@ def _blocks(report: Report) -> list[Block]:
 
 
 def fit_blocks(blocks: Iterable[Block], max_bytes: int) -> str:
-    """Join blocks to a document of at most `max_bytes` in UTF-8, the least needed left out first.
+    """Join blocks to a document of at most `max_bytes` in UTF-8, leaving out the highest ranks first.
 
-    Those of rank 0 always stay.
+    Blocks of rank 0 always stay.
     """
     blocks = [block for block in blocks if block.text]
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""The records a renderer takes: a judged run, two runs side by side, one case of a run."""
+"""The records that renderers take: a judged run, two runs, several versions, one case."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from evalkit.compare.matrix import Matrix
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import Comparison, GateResult
 from evalkit.core.run import Run
+from evalkit.core.spans import Span
+from evalkit.core.trial import Trial
 from evalkit.store.span_file import SpansByTrial
 
 
 class Hint(NamedTuple):
-    """A command worth typing next, and what for."""
+    """A command to type next, and what it is for."""
 
     label: str
     command: str
@@ -22,10 +24,10 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything that is shown of one judged run; `baseline` is what it was compared with.
+    """A judged run with everything that reports show of it.
 
-    `calls` sums up what its trials called, by tool and by model; `spans` are their steps, which are
-    stored apart from the trials.
+    `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and
+    by model. `spans` are the steps of its trials, which are stored apart from the trials.
     """
 
     run: Run
@@ -38,10 +40,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diff:
-    """Two runs side by side; of the cases in `texts_of` outputs and steps are shown as well.
+    """Two runs and their comparison.
 
-    A side made of several runs of a version has their ids in `base_runs` or `candidate_runs`. With `tags`
-    only these are shown of all tags.
+    Outputs and steps are shown for the cases in `detailed_case_ids` only. `base_runs` and
+    `candidate_runs` are the ids of the pooled runs where a side is made of several runs of one
+    version. If `tags` is not empty, metrics are shown for these tags only.
     """
 
     comparison: Comparison
@@ -54,10 +57,21 @@ class Diff:
     base_spans: SpansByTrial = field(default_factory=dict)
     candidate_spans: SpansByTrial = field(default_factory=dict)
 
+    def find_spans(
+        self, base: Trial | None, candidate: Trial | None
+    ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Return the spans of a base trial and of a candidate trial."""
+        return (
+            self.base_spans.get((base.case_id, base.number), ()) if base else (),
+            self.candidate_spans.get((candidate.case_id, candidate.number), ())
+            if candidate
+            else (),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionMatrix:
-    """Three runs or more side by side; `run_ids` are, for each, the runs its trials are from."""
+    """Three or more runs and their comparison; `run_ids` lists the stored runs behind each."""
 
     runs: tuple[Run, ...]
     run_ids: tuple[tuple[str, ...], ...]
@@ -69,7 +83,7 @@ class VersionMatrix:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseDetails:
-    """One case of a run with the spans of its trials, and the baseline's side of it if there is one."""
+    """One case of a run with the spans of its trials, and the baseline run if there is one."""
 
     run: Run
     case: Case

@@ -1,4 +1,4 @@
-"""The commands that lead on from a run, spelt so that they work where the user stands."""
+"""Build the commands to type after a run, so that they work in the user's current folder."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from evalkit.evalset.base_version import baseline_run_id
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandHints:
-    """The project's root, and the folder the user types commands in."""
+    """The project's root, and the folder in which the user types commands."""
 
     root: Path
     cwd: Path
 
     def name_set(self, run: Run) -> str:
-        """The run's eval set, as a word of a command."""
+        """Return the run's eval set as an argument of a command."""
         return shlex.quote(os.path.relpath(self.root / run.header.evalset_path, self.cwd.resolve()))
 
     def name_run(self, run: Run) -> str:
-        """The run, as a word of a command: its id where that is found, else its path."""
+        """Return the run as an argument: its id if the id is found from here, else its path."""
         if find_project_root(self.cwd, self.cwd) == self.root or not run.path:
             return run.header.id
         return shlex.quote(os.path.relpath(run.path, self.cwd.resolve()))
 
     def show(self, run: Run, case_id: str) -> str:
-        """Look at one case."""
+        """Return the command that shows one case."""
         return f"evalkit show {self.name_run(run)} {shlex.quote(case_id)}"
 
     def diff(self, run: Run) -> str:
-        """See all changes since the baseline."""
+        """Return the command that shows all changes since the baseline."""
         base = baseline_run_id(run.header.id) if run.header.against else "baseline"
         return f"evalkit diff {base} {self.name_run(run)}"
 
     def resume(self, run: Run, *, retry_errors: bool = False) -> str:
-        """Go on with an unfinished run, or do a scoring of stored outputs again."""
+        """Return the command that resumes an unfinished run, or scores its stored outputs again."""
         if run.header.scored_from:
             return f"evalkit score {run.header.scored_from}"
         again = " --retry-errors" if retry_errors else ""
         if run.header.against:
+            # Ten digits identify a commit and keep the command short.
             again = f" --against {run.header.against[:10]}{again}"
         return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}{again}"
 
     def promote(self, run: Run) -> str:
-        """Make the run the baseline."""
+        """Return the command that makes the run the baseline."""
         return f"evalkit baseline {self.name_set(run)} --from {self.name_run(run)}"
 
     def record(self, run: Run) -> str:
-        """Record a baseline of several trials a case."""
+        """Return the command that records a baseline of several trials per case."""
         return f"evalkit baseline {self.name_set(run)}"
 
     def accept(self, run: Run) -> str:
-        """Hold a change to its own edited gate."""
+        """Return the command that accepts a change's edits of its gate."""
         base = run.header.base_commit[:10]
         return f"evalkit run {self.name_set(run)} --base {base} --accept-gate-changes"

@@ -1,51 +1,34 @@
-"""A judged run as the comment of a pull request: the verdict, what broke, what to do; details folded.
+"""Render a judged run as a pull request comment: verdict, broken cases, next steps, folded details.
 
-The first line is a mark that readers do not see and by which the comment of a set is found again. Data
-stands in it as a digest only.
+The first line is a marker that readers do not see and by which the comment of a set is found again. It
+contains data as a digest only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from evalkit.core.format import format_count, name_rule
+from evalkit.core.format import format_count
 from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
 from evalkit.core.serialization import digest
 from evalkit.core.trial import Trial
+from evalkit.report import content, markdown
 from evalkit.report.case_status import BROKEN_STATUSES, CaseResult, case_results
-from evalkit.report.content import checks_by_urgency, outcome_word, unit_of, verdict_reason
-from evalkit.report.markdown import (
-    COMMENT_LIMIT,
-    Block,
-    cases_block,
-    code_cell,
-    details_block,
-    details_blocks,
-    fit_blocks,
-    gate_block,
-    headline,
-    inline_code,
-    left_out_text,
-    markdown_table,
-    next_steps_block,
-    plain_cell,
-    sentence_text,
-    unreported_checks_block,
-)
 from evalkit.report.model import Report
-from evalkit.report.numbers import change_cell, check_cells, limit_cell, value_cell
 
+_TITLES = ("Baseline", "This change", "Difference")
 _MAX_THRESHOLDS = 10
 _OLD_BASELINE_DAYS = 60
+# The address comes from the environment, so only plain characters may become a link.
 _URL = re.compile(r"https?://[A-Za-z0-9.:/_-]{1,300}")
 
 
 class PullRequestComment(NamedTuple):
-    """A comment: its text, the mark it begins with, and whether it tells of any change."""
+    """A comment: its text, the marker it begins with, and whether it reports any change."""
 
     text: str
     marker: str
@@ -53,87 +36,86 @@ class PullRequestComment(NamedTuple):
 
 
 def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
-    """The comment on a judged run; `details` is the address of the run that made it."""
-    results = case_results(report)
-    mark = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    """Render the comment on a judged run; `details` is the address of the workflow run."""
+    results = case_results(report.run, report.gate_result, report.baseline)
+    marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    # One byte is for the line end after the marker.
+    text = markdown.fit_blocks(
+        _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
+    )
     return PullRequestComment(
-        text=f"{mark}\n{fit_blocks(_blocks(report, results, details), COMMENT_LIMIT - len(mark) - 1)}",
-        marker=mark,
+        text=f"{marker}\n{text}",
+        marker=marker,
         has_changes=_has_changes(report, results),
     )
 
 
 def comment_marker(path: str, name: str) -> str:
-    """The line by which the comment of a set is found again."""
+    """Return the line by which the comment of a set is found again."""
     return f"<!-- evalkit:{digest([path, name])} -->"
 
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
-    """Whether somebody wants to know: the gate did not pass or was edited, or a case changed."""
-    told = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
+    """Return whether the gate did not pass or was edited, or a case changed."""
+    changed = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
     verdict = report.gate_result
     edited = verdict.gate is not None and bool(verdict.gate.changes)
-    return verdict.outcome != "pass" or edited or any(r.status in told for r in results)
+    return verdict.outcome != "pass" or edited or any(r.status in changed for r in results)
 
 
-def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[Block]:
-    """The parts in the order of reading."""
+def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
+    """Return the parts in reading order."""
     url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
     return [
-        Block(0, headline(report)),
-        Block(0, sentence_text(verdict_reason(report.gate_result))),
-        Block(1, gate_block(report)),
-        Block(1, _thresholds(report)),
-        Block(2, cases_block(report, results)),
-        Block(1, "\n".join(_run_details(report))),
-        Block(2, next_steps_block(report)),
-        Block(1, url),
-        Block(3, details_block("Other thresholds", [unreported_checks_block(report.gate_result)])),
-        *details_blocks(report, results),
+        markdown.Block(0, markdown.headline(report)),
+        markdown.Block(0, markdown.sentence_text(content.verdict_reason(report.gate_result))),
+        markdown.Block(1, markdown.gate_block(report)),
+        markdown.Block(
+            1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)
+        ),
+        markdown.Block(2, markdown.cases_block(report, results)),
+        markdown.Block(1, "\n".join(_run_details(report))),
+        markdown.Block(2, markdown.next_steps_block(report)),
+        markdown.Block(1, url),
+        markdown.Block(
+            3,
+            markdown.details_block(
+                "Other thresholds", [markdown.unreported_checks_block(report.gate_result)]
+            ),
+        ),
+        *markdown.details_blocks(report, results),
     ]
 
 
-def _thresholds(report: Report) -> str:
-    rows = []
-    for check in checks_by_urgency(report.gate_result)[:_MAX_THRESHOLDS]:
-        unit = unit_of(report, check)
-        baseline, now, change = check_cells(check, unit)
-        interval = _interval_text(check, unit)
-        if check.difference is None:
-            now += interval
-        else:
-            change += interval
-        cells = map(plain_cell, (baseline, now, change, limit_cell(check.rule, unit)))
-        rows.append((outcome_word(check), code_cell(name_rule(check.rule)), *cells))
-    titles = ("Result", "Threshold", "Baseline", "This change", "Difference", "Allowed")
-    left_out = left_out_text(len(report.gate_result.checks) - _MAX_THRESHOLDS, report)
-    return "\n\n".join(
-        filter(None, (markdown_table(titles, rows, right=frozenset({2, 3, 4})), left_out))
-    )
+def _check_cells(check: Check, unit: str) -> tuple[str, str, str]:
+    """Return the cells of a threshold, with the interval in the cell that it is about."""
+    baseline, now, change = content.check_cells(check, unit)
+    interval = _interval_text(check, unit)
+    if check.difference is None:
+        return baseline, f"{now}{interval}", change
+    return baseline, now, f"{change}{interval}"
 
 
 def _interval_text(check: Check, unit: str) -> str:
-    """The interval of what a threshold decides on: the difference, or the value where none is taken."""
+    """Return the interval of the difference, or of the value if the threshold takes no difference."""
     if check.low is None or check.high is None:
         return ""
     if check.difference is None:
-        low, high = value_cell(check.low, unit), value_cell(check.high, unit)
+        low, high = content.value_cell(check.low, unit), content.value_cell(check.high, unit)
     else:
         low, high = (
-            change_cell(bound, unit).removesuffix(" pt") for bound in (check.low, check.high)
+            content.change_cell(bound, unit).removesuffix(" pt")
+            for bound in (check.low, check.high)
         )
     return f" ({low} to {high})"
 
 
-def _run_details(report: Report) -> Iterable[str]:
-    """Of which version this is told, what it cost, how long answers took, and how old the baseline is."""
+def _run_details(report: Report) -> Iterator[str]:
+    """Yield the version, cost, and latency of the run, and the age of the baseline."""
     run, base = report.run, report.baseline
     size = f"{format_count(len(run.header.cases), 'case')} x {format_count(run.header.trials, 'trial')}"
-    parts = [f"version {inline_code(run.header.agent_version or 'unversioned')}, {size}"]
-    if (cost := _cost_text(run, base)) is not None:
-        parts.append(cost)
-    if (time := _time_text(run, base)) is not None:
-        parts.append(time)
+    parts = [f"version {markdown.inline_code(run.header.agent_version or 'unversioned')}, {size}"]
+    parts += [text for text in (_cost_text(run, base), _time_text(run, base)) if text]
     yield f"**This change:** {'; '.join(parts)}."
     if base is None:
         yield "**Baseline:** none."
@@ -147,30 +129,34 @@ def _run_details(report: Report) -> Iterable[str]:
     )
     trials = format_count(base.header.trials, "trial")
     yield (
-        f"**Baseline:** version {inline_code(base.header.agent_version or 'unversioned')}, "
+        f"**Baseline:** version {markdown.inline_code(base.header.agent_version or 'unversioned')}, "
         f"{trials} a case{words}.{stale}"
     )
 
 
-def _cost_text(run: Run, base: Run | None) -> str | None:
+def _cost_text(run: Run, base: Run | None) -> str:
     now, before = _costs(run.trials), _costs(base.trials if base else ())
     if not now:
-        return None
-    each = value_cell(sum(now) / len(now), "usd")
-    was = f", {value_cell(sum(before) / len(before), 'usd')} in the baseline" if before else ""
-    return f"cost {value_cell(sum(now), 'usd')} ({each} a trial{was})"
+        return ""
+    each = content.value_cell(sum(now) / len(now), "usd")
+    was = (
+        f", {content.value_cell(sum(before) / len(before), 'usd')} in the baseline"
+        if before
+        else ""
+    )
+    return f"cost {content.value_cell(sum(now), 'usd')} ({each} a trial{was})"
 
 
 def _costs(trials: Iterable[Trial]) -> list[float]:
     return [trial.output.cost_usd for trial in trials if trial.output.cost_usd is not None]
 
 
-def _time_text(run: Run, base: Run | None) -> str | None:
+def _time_text(run: Run, base: Run | None) -> str:
     now, before = _median_latency_s(run.trials), _median_latency_s(base.trials if base else ())
     if now is None:
-        return None
-    was = f" ({value_cell(before, 's')} in the baseline)" if before is not None else ""
-    return f"half of the answers within {value_cell(now, 's')}{was}"
+        return ""
+    was = f" ({content.value_cell(before, 's')} in the baseline)" if before is not None else ""
+    return f"half of the answers within {content.value_cell(now, 's')}{was}"
 
 
 def _median_latency_s(trials: Iterable[Trial]) -> float | None:
@@ -179,7 +165,7 @@ def _median_latency_s(trials: Iterable[Trial]) -> float | None:
 
 
 def age_in_days(then: str, now: str) -> int | None:
-    """Whole days between two stored times; None where one of them is no time.
+    """Return the whole days between two stored times, or None if one of them is not valid.
 
     >>> age_in_days("2026-11-01T12:00:00Z", "2026-11-22T16:54:01Z")
     21

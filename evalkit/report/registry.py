@@ -1,4 +1,4 @@
-"""The report formats: one row each, with the function that renders it."""
+"""The report formats, one row each. A new format is one renderer module and one row here."""
 
 from __future__ import annotations
 
@@ -11,49 +11,42 @@ if TYPE_CHECKING:
     from evalkit.report.model import Report
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FileFormat:
-    """One format; `renderer` is `module:function` of a function from `Report` to text."""
+    """One report format; `renderer` is the `module:function` that turns a `Report` into text."""
 
     name: str
     description: str
     renderer: str
 
     def load(self) -> Callable[[Report], str]:
-        """Import the renderer. A renderer may need a heavy library, so no other format loads it."""
+        """Import the renderer. Only the format that is used loads its libraries."""
         module, _, function = self.renderer.partition(":")
         render: Callable[[Report], str] = getattr(import_module(module), function)
         return render
 
 
-FILE_FORMATS = {
-    row.name: row
-    for row in (
-        FileFormat(
-            name="junit",
-            description="JUnit XML",
-            renderer="evalkit.report.junit:render_junit",
-        ),
-        FileFormat(
-            name="markdown",
-            description="a Markdown summary",
-            renderer="evalkit.report.markdown:render_markdown",
-        ),
-        FileFormat(
-            name="html",
-            description="an HTML report",
-            renderer="evalkit.report.html.report:render_html",
-        ),
-        FileFormat(
-            name="csv",
-            description="the cases as CSV",
-            renderer="evalkit.report.csv:render_csv",
-        ),
-        FileFormat(
-            name="ctrf",
-            description="CTRF JSON",
-            renderer="evalkit.report.ctrf:render_ctrf",
-        ),
-    )
-}
+@dataclass(frozen=True, slots=True)
+class PrintedFormat(FileFormat):
+    """One value of `--format`, printed after the terminal report or instead of it."""
+
+    follows_table: bool
+
+
+_FILES = (
+    FileFormat("junit", "JUnit XML", "evalkit.report.junit:render_junit"),
+    FileFormat("markdown", "a Markdown summary", "evalkit.report.markdown:render_markdown"),
+    FileFormat("html", "an HTML report", "evalkit.report.html.report:render_html"),
+    FileFormat("csv", "the cases as CSV", "evalkit.report.csv:render_csv"),
+    FileFormat("ctrf", "CTRF JSON", "evalkit.report.ctrf:render_ctrf"),
+)
+_PRINTED = (
+    PrintedFormat("json", "one JSON document", "evalkit.report.json:render_json", False),
+    PrintedFormat("github", "GitHub annotations", "evalkit.report.github:render_github", True),
+)
+
+FILE_FORMATS = {row.name: row for row in _FILES}
 """The formats that are written to a file, by the name of their option, as in `--junit FILE`."""
+
+PRINTED_FORMATS = {row.name: row for row in _PRINTED}
+"""The values of `--format` besides `table`, which is `evalkit.report.terminal`."""

@@ -1,4 +1,4 @@
-"""What a review came to, as text: the labels there are, and what they are good for."""
+"""Render the result of a review as terminal text: the labels, and what they are good for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from evalkit.report.screen import Screen, join_sections
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewSummary:
-    """What there is after a review.
+    """The labels after a review.
 
-    `given` levels are new, `labels` are in the file of this rubric, by `raters`; `left` were picked and
-    are undecided. `drawn` of the run's scored `cases` were drawn by lot and are decided, of `wanted`. `go_on`,
-    `draw_more`, `calibrate` and `show` are the commands that lead on, empty where there is nothing to do.
+    `new_labels` were given in this session. `file` has `labels` of this rubric by `raters` people.
+    `open_decisions` were selected and are undecided. Of the `scored_cases` of the run,
+    `sampled_cases` were drawn at random and are decided; a human mean takes `needed_cases`. The
+    commands are empty if there is nothing to do.
     """
 
     run: str
@@ -37,57 +38,57 @@ class ReviewSummary:
 
 
 def review_text(reviewed: ReviewSummary, screen: Screen) -> str:
-    """Render it for a terminal: sentences, then commands."""
-    sentences = [line for each in _sentences(reviewed) for line in screen.fold(each)]
+    """Render sentences, then commands."""
     commands = [
         line for label, command in _commands(reviewed) for line in (f"  {label}:", f"    {command}")
     ]
-    return join_sections([sentences, commands])
+    return join_sections([screen.fold_all(_sentences(reviewed)), commands])
 
 
 def worksheet_text(path: Path, rows: int, command: str, screen: Screen) -> str:
-    """What to do with a worksheet."""
+    """Render how to fill in a worksheet."""
     if not rows:
         return join_sections([screen.fold(f"{path}: nothing is left to decide; it has no rows.")])
     text = (
-        f"{path}: {format_count(rows, 'level')} to fill in, in the column `level`, with one of the words in "
-        "the column `levels`; `note` may say why. Rows left empty are passed by. Then:"
+        f"{path}: {format_count(rows, 'level')} to fill in. Put one of the words in the column "
+        "`levels` into the column `level`; `note` may say why. Empty rows are skipped. Then:"
     )
     return join_sections([screen.fold(text), [f"  {command}"]])
 
 
 def _sentences(reviewed: ReviewSummary) -> Iterator[str]:
-    by = f" by {format_count(reviewed.raters, 'rater')}" if reviewed.raters > 1 else ""
-    new = f"{format_count(reviewed.new_labels, 'new level')} by {reviewed.rater}"
-    yield (
-        f"{new}; {reviewed.file} holds {format_count(reviewed.labels, 'label')} of "
-        f"{reviewed.rubric}{by}."
-        if reviewed.labels
-        else f"Nothing was decided, and {reviewed.file} holds no label of {reviewed.rubric}."
-    )
+    if reviewed.labels:
+        by = f" by {format_count(reviewed.raters, 'rater')}" if reviewed.raters > 1 else ""
+        new = f"{format_count(reviewed.new_labels, 'new level')} by {reviewed.rater}"
+        total = format_count(reviewed.labels, "label")
+        yield f"{new}; {reviewed.file} has {total} of {reviewed.rubric}{by}."
+    else:
+        yield f"Nothing was decided, and {reviewed.file} has no label of {reviewed.rubric}."
     if reviewed.open_decisions:
-        yield f"{format_count(reviewed.open_decisions, 'level')} that you were asked for still to give."
-    drawn = f"Drawn by lot in run {reviewed.run} and decided: {format_count(reviewed.sampled_cases, 'case')}"
+        levels = format_count(reviewed.open_decisions, "level")
+        yield f"{levels} that you were asked for are still missing."
+    sampled = format_count(reviewed.sampled_cases, "case")
+    drawn = f"Drawn at random in run {reviewed.run} and decided: {sampled}"
     if reviewed.sampled_cases >= reviewed.needed_cases:
-        yield f"{drawn}, enough for the mean that people would have given."
+        yield f"{drawn}, enough for an estimate of the human mean."
     elif reviewed.scored_cases < reviewed.needed_cases:
         yield (
-            f"{drawn}. The mean that people would have given takes {reviewed.needed_cases}, and the run has "
+            f"{drawn}. An estimate of the human mean needs {reviewed.needed_cases}, and the run has "
             f"{reviewed.scored_cases}."
         )
     else:
+        missing = reviewed.needed_cases - reviewed.sampled_cases
         yield (
-            f"{drawn}; the mean that people would have given takes {reviewed.needed_cases}, "
-            f"{reviewed.needed_cases - reviewed.sampled_cases} more."
+            f"{drawn}; an estimate of the human mean needs {reviewed.needed_cases}, {missing} more."
         )
 
 
 def _commands(reviewed: ReviewSummary) -> Iterator[tuple[str, str]]:
     if reviewed.resume_command:
-        yield "go on", reviewed.resume_command
+        yield "continue", reviewed.resume_command
     if reviewed.sample_command:
-        yield f"{reviewed.needed_cases} drawn by lot", reviewed.sample_command
+        yield f"{reviewed.needed_cases} drawn at random", reviewed.sample_command
     if reviewed.calibrate_command:
-        yield "hold the judge to them", reviewed.calibrate_command
+        yield "calibrate the judge with them", reviewed.calibrate_command
     if reviewed.show_command:
-        yield "see that mean", reviewed.show_command
+        yield "show the human mean", reviewed.show_command

@@ -1,8 +1,8 @@
-"""Rows and sentences into terminal lines that fit, line up and hold nothing but what is clean.
+"""Lay out rows and sentences as terminal lines that fit, line up, and contain only safe characters.
 
-Plain strings instead of rich: a report is a few aligned tables and folded sentences, rich passes
-control characters of data through to the terminal, and it takes longer to import than all the rest
-of a report takes.
+This module uses plain strings instead of rich. A report needs aligned tables and folded sentences
+only, rich passes control characters in data through to the terminal, and importing rich takes longer
+than the rest of a report.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ OUTCOME_STYLES: dict[Outcome, Style] = {
 }
 
 MIN_COLUMNS = 32
-"""Below this many cells the terminal's own wrapping does better."""
+"""The smallest width to lay out for; the terminal itself wraps better below it."""
 
+# Longer lines are hard to read, however wide the terminal is.
 _MAX_SENTENCE_COLUMNS = 100
 _MAX_SENTENCE_CHARS = 1500
 _COLUMN_GAP = "  "
 
 
 class Cell(NamedTuple):
-    """One field of a row: data, and how to show it."""
+    """One field of a row with a style; a field without one is just its text."""
 
     text: str
     style: Style = ""
 
 
 def _fold_line(line: str, width: int) -> list[str]:
-    """Fold one clean line, keeping its indentation unless that leaves no room."""
+    """Fold one safe line and keep its indentation, up to half of the width."""
     if cell_width(line) <= width:
         return [line]
     stripped = line.lstrip(" ")
@@ -59,7 +60,7 @@ def _fold_line(line: str, width: int) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Screen:
-    """Where lines will be shown: cells per line, whether colour is wanted, what the encoding takes."""
+    """The terminal that lines are laid out for: width in cells, color, and Unicode support."""
 
     width: int = 80
     color: bool = False
@@ -67,21 +68,21 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        """The width laid out for."""
+        """The width that lines are laid out for."""
         return max(self.width, MIN_COLUMNS)
 
     def paint(self, text: str, style: Style) -> str:
-        """Colour clean text, if this screen has colour."""
+        """Color safe text if this screen has color."""
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.color and style and text else text
 
     def show(self, text: str, width: int) -> str:
-        """Data as one clean line of at most `width` cells."""
+        """Return data as one safe line of at most `width` cells."""
         if self.unicode:
             return one_line(text, width)
         return one_line(escape_non_ascii(text[: 8 * width + 1]), width, ellipsis="...")
 
     def fold(self, text: str, *, indent: str = "", hang: str = "") -> list[str]:
-        """A sentence that may hold data as clean lines; those after the first start with `hang`."""
+        """Fold a sentence, which may contain data, into safe lines; `hang` indents all but the first."""
         bounded = self.show(text, _MAX_SENTENCE_CHARS)
         sentence = bounded.lstrip(" ")
         indent += " " * min(len(bounded) - len(sentence), 4)
@@ -89,17 +90,22 @@ class Screen:
         lines = [sentence] if cell_width(sentence) <= width else wrap(sentence, width)
         return [f"{hang if number else indent}{line}" for number, line in enumerate(lines)]
 
+    def fold_all(self, texts: Iterable[str], *, indent: str = "", hang: str = "") -> list[str]:
+        """Fold each of several sentences."""
+        return [line for text in texts for line in self.fold(text, indent=indent, hang=hang)]
+
     def paint_start(
         self, lines: Sequence[str], start: str, style: Style, *, indent: str = ""
     ) -> list[str]:
-        """Folded lines with the word or label they start with coloured."""
+        """Color the word or label that folded lines start with."""
+        # The start is missing if it was cut or folded.
         if not lines[0].startswith(indent + start):
             return list(lines)
         rest = lines[0][len(indent + start) :]
         return [f"{indent}{self.paint(start, style)}{rest}", *lines[1:]]
 
     def quote(self, text: str, *, limit: int) -> list[str]:
-        """Lines of data behind a bar that shows they are quoted, bounded to `limit` characters."""
+        """Return at most `limit` characters of data as lines behind a bar that marks a quotation."""
         bar = "│ " if self.unicode else "| "
         width = self.columns - len(_COLUMN_GAP) - len(bar)
         block = head(text, limit) if self.unicode else escape_non_ascii(head(text, limit))
@@ -108,38 +114,41 @@ class Screen:
 
 
 def heading(text: str, screen: Screen) -> str:
-    """The title of a section."""
+    """Return the title of a section."""
     return screen.paint(screen.show(text, screen.columns), "bold")
 
 
 def _fit_widths(
-    natural: Sequence[int], room: int, shrinkable: Mapping[int, int]
+    natural: Sequence[int], total: int, shrinkable: Mapping[int, int]
 ) -> list[int] | None:
-    """Column widths that add up to `room`, shrinking in the order given; None when they cannot."""
+    """Shrink columns in the given order until their widths sum to `total`; None if they cannot."""
     widths = list(natural)
     for column, least in shrinkable.items():
-        excess = sum(widths) - room
+        excess = sum(widths) - total
         if excess > 0:
             widths[column] = max(widths[column] - excess, min(least, widths[column]))
-    return widths if sum(widths) <= room else None
+    return widths if sum(widths) <= total else None
+
+
+def _show_cell(field: Cell | str, screen: Screen) -> Cell:
+    text, style = field if isinstance(field, Cell) else Cell(field)
+    return Cell(screen.show(text, screen.columns), style)
 
 
 def align_columns(
-    rows: Iterable[Sequence[Cell]],
+    rows: Iterable[Sequence[Cell | str]],
     screen: Screen,
     *,
     titles: Sequence[str] = (),
     shrinkable: Mapping[int, int],
-    right: frozenset[int] = frozenset(),
+    right: Iterable[int] = (),
 ) -> list[str]:
-    """Rows as aligned columns, one line each; where they do not fit, each row as a folded paragraph.
+    """Align rows in columns, one line each; if they do not fit, fold each row as a paragraph.
 
-    `shrinkable` maps the columns that may be cut to the least width each keeps, the first to give way
-    first; `right` are the columns of numbers. A column that is empty throughout is left out.
+    `shrinkable` maps each column that may be cut to its minimum width, in the order in which columns
+    shrink. `right` are the right-aligned columns. A column without any text is left out.
     """
-    table = [
-        [Cell(screen.show(text, screen.columns), style) for text, style in row] for row in rows
-    ]
+    table = [[_show_cell(field, screen) for field in row] for row in rows]
     if not table:
         return []
     shown_titles = [Cell(screen.show(title, screen.columns), "dim") for title in titles]
@@ -147,11 +156,12 @@ def align_columns(
     natural = [
         max(cell_width(row[column].text) for row in lines) for column in range(len(table[0]))
     ]
-    room = screen.columns - len(_COLUMN_GAP) * sum(width > 0 for width in natural)
-    widths = _fit_widths(natural, room, shrinkable)
+    total = screen.columns - len(_COLUMN_GAP) * sum(width > 0 for width in natural)
+    widths = _fit_widths(natural, total, shrinkable)
     if widths is None:
         return [line for row in table for line in _fold_row(row, shown_titles, screen)]
-    return [_line(row, widths, screen, right) for row in lines]
+    right_columns = frozenset(right)
+    return [_line(row, widths, screen, right_columns) for row in lines]
 
 
 def _line(row: Sequence[Cell], widths: Sequence[int], screen: Screen, right: frozenset[int]) -> str:
@@ -172,14 +182,20 @@ def _fold_row(row: Sequence[Cell], titles: Sequence[Cell], screen: Screen) -> li
         f"{name} {cell.text}".strip() if cell.text else ""
         for name, cell in zip(names, row, strict=True)
     ]
-    opening = " ".join(field for field in fields[:2] if field)
-    text = ", ".join(field for field in (opening, *fields[2:]) if field)
+    start = " ".join(field for field in fields[:2] if field)
+    text = ", ".join(field for field in (start, *fields[2:]) if field)
     lines = screen.fold(text, indent=_COLUMN_GAP, hang=_COLUMN_GAP * 2)
     return screen.paint_start(lines, row[0].text, row[0].style, indent=_COLUMN_GAP)
 
 
 def join_sections(sections: Iterable[Sequence[str]]) -> str:
-    """Sections with an empty line between them, as the text to print."""
+    """Join sections with an empty line between them, as the text to print."""
+    # On whole lines, because folding may put any word at the start of a line.
     return escape_ci_commands(
         "\n\n".join("\n".join(section) for section in sections if section) + "\n"
     )
+
+
+def join_folded(texts: Iterable[str], screen: Screen) -> str:
+    """Fold sentences, with the rest of each indented, as the text to print."""
+    return join_sections([screen.fold_all(texts, hang="    ")])

@@ -1,4 +1,4 @@
-"""A judged run as a terminal shows it: the verdict and its reason first, then what is behind it."""
+"""Render a judged run for a terminal: the verdict and its reason first, then the details."""
 
 from __future__ import annotations
 
@@ -9,34 +9,9 @@ from pathlib import Path
 
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import Check
-from evalkit.report.case_status import (
-    SECONDARY_STATUSES,
-    CaseResult,
-    CaseResultStatus,
-    case_results,
-    cases_with_passes,
-    passes_change,
-    reason_text,
-    status_counts_text,
-    worst_first,
-)
-from evalkit.report.content import (
-    CALL_TITLES,
-    OUTCOME_WORDS,
-    call_rows,
-    check_sentence,
-    checks_by_urgency,
-    gate_rows,
-    metric_rows,
-    outcome_word,
-    run_rows,
-    tag_rows,
-    unit_of,
-    unreported_checks,
-    verdict_reason,
-)
+from evalkit.core.literals import CaseResultStatus
+from evalkit.report import case_status, content
 from evalkit.report.model import Report
-from evalkit.report.numbers import check_cells, limit_cell
 from evalkit.report.screen import (
     OUTCOME_STYLES,
     Cell,
@@ -60,59 +35,59 @@ _STATUS_STYLES: dict[CaseResultStatus, Style] = {
 
 def _headline(report: Report, screen: Screen) -> list[str]:
     verdict = report.gate_result
-    word = OUTCOME_WORDS[verdict.outcome]
-    sentence = f"{report.run.header.evalset}: {verdict_reason(verdict)}"
+    word = content.OUTCOME_WORDS[verdict.outcome]
+    sentence = f"{report.run.header.evalset}: {content.verdict_reason(verdict)}"
     lines = screen.fold(sentence, indent=f"{word}  ", hang=" " * (len(word) + 2))
     return screen.paint_start(lines, word, OUTCOME_STYLES[verdict.outcome])
 
 
 def _run_lines(report: Report, screen: Screen) -> list[str]:
-    facts = run_rows(report)
-    longest = max(len(label) for label, _ in facts)
+    rows = content.run_rows(report.run, report.gate_result, report.baseline)
+    longest = max(len(label) for label, _ in rows)
     lines = []
-    for label, fact in facts:
+    for label, text in rows:
         padded = f"  {label.ljust(longest)}  "
-        folded = screen.fold(fact, indent=padded, hang=" " * len(padded))
+        folded = screen.fold(text, indent=padded, hang=" " * len(padded))
         lines += screen.paint_start(folded, padded, "dim")
     return lines
 
 
 def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
-    checks = checks_by_urgency(report.gate_result)
+    checks = content.checks_by_urgency(report.gate_result)
     if not checks:
         return []
+    # Without a baseline, empty columns would suggest that something is missing.
     compares = any(check.baseline is not None for check in checks)
     rows = []
     for check in checks[:most]:
-        unit = unit_of(report, check)
-        baseline, candidate, change = check_cells(check, unit)
+        unit = content.unit_of(report.run.header, check)
+        baseline, candidate, change = content.check_cells(check, unit)
         rows.append(
             (
                 Cell(
-                    outcome_word(check), "dim" if check.advisory else OUTCOME_STYLES[check.outcome]
+                    content.outcome_word(check),
+                    "dim" if check.advisory else OUTCOME_STYLES[check.outcome],
                 ),
-                Cell(name_rule(check.rule)),
-                Cell(baseline if compares else ""),
-                Cell(candidate),
-                Cell(change if compares else ""),
-                Cell(limit_cell(check.rule, unit)),
+                name_rule(check.rule),
+                (baseline if compares else ""),
+                candidate,
+                (change if compares else ""),
+                content.limit_cell(check.rule, unit),
             )
         )
     compared = ("baseline", "this run", "change") if compares else ("", "this run", "")
     titles = ("", "", *compared, "allowed")
     lines = [heading("Thresholds", screen)]
-    lines += align_columns(
-        rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=frozenset({2, 3, 4})
-    )
+    lines += align_columns(rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=(2, 3, 4))
     lines += _left_out_lines(report, len(checks) - most, screen)
-    for check in unreported_checks(report.gate_result)[:_MAX_SENTENCES]:
+    for check in content.unreported_checks(report.gate_result)[:_MAX_SENTENCES]:
         lines += ["", *_sentence(check, screen)]
     return lines
 
 
 def _sentence(check: Check, screen: Screen) -> list[str]:
-    word, style = OUTCOME_WORDS[check.outcome], OUTCOME_STYLES[check.outcome]
-    lines = screen.fold(check_sentence(check), indent="  ", hang="  ")
+    word, style = content.OUTCOME_WORDS[check.outcome], OUTCOME_STYLES[check.outcome]
+    lines = screen.fold(content.check_sentence(check), indent="  ", hang="  ")
     return screen.paint_start(lines, word, style, indent="  ")
 
 
@@ -123,34 +98,39 @@ def _left_out_lines(report: Report, left_out: int, screen: Screen) -> list[str]:
     return screen.fold(f"and {left_out:,} more: {command}", indent="  ", hang="    ")
 
 
-def _cases(report: Report, results: Sequence[CaseResult], screen: Screen, most: int) -> list[str]:
-    lines = screen.fold(f"Cases: {status_counts_text(results)}", hang="  ")
+def _cases(
+    report: Report, results: Sequence[case_status.CaseResult], screen: Screen, most: int
+) -> list[str]:
+    lines = screen.fold(f"Cases: {case_status.status_counts_text(results)}", hang="  ")
     lines = screen.paint_start(lines, "Cases", "bold")
-    broken = worst_first(results)
+    broken = case_status.worst_first(results)
     rows = [
         (
             Cell(result.status, _STATUS_STYLES[result.status]),
-            Cell(result.case.id),
-            Cell(passes_change(result)),
-            Cell(reason_text(result)),
+            result.case.id,
+            case_status.passes_change(result),
+            case_status.reason_text(result),
         )
         for result in broken[:most]
     ]
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _left_out_lines(report, len(broken) - most, screen)
-    lines += _commonest_error(broken, lines, screen)
-    for standing, title in SECONDARY_STATUSES.items():
-        aside = [result for result in results if result.status == standing]
-        if aside:
-            lines += screen.fold(f"{title}: {cases_with_passes(aside)}", indent="  ", hang="    ")
+    lines += _most_common_error(broken, lines, screen)
+    for status, title in case_status.SECONDARY_STATUSES.items():
+        of_status = [result for result in results if result.status == status]
+        if of_status:
+            names = case_status.cases_with_passes(of_status)
+            lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
     return lines
 
 
-def _commonest_error(
-    broken: Sequence[CaseResult], shown: Sequence[str], screen: Screen
+def _most_common_error(
+    broken: Sequence[case_status.CaseResult], shown: Sequence[str], screen: Screen
 ) -> list[str]:
-    """What kept most cases from being scored, whole, where no row had the room to say what to do."""
-    reasons = Counter(reason_text(result) for result in broken if result.status == "error")
+    """Return the error of most cases in full, unless a row already shows it in full."""
+    reasons = Counter(
+        case_status.reason_text(result) for result in broken if result.status == "error"
+    )
     if not reasons:
         return []
     reason, cases = reasons.most_common(1)[0]
@@ -162,50 +142,37 @@ def _commonest_error(
 
 
 def _metrics(report: Report, screen: Screen) -> list[str]:
-    rows = [tuple(map(Cell, row)) for row in metric_rows(report.gate_result)]
-    if not rows:
-        return []
-    return [
-        heading("Metrics", screen),
-        *align_columns(rows, screen, shrinkable={0: 12}, right=frozenset({1})),
-    ]
+    rows = content.metric_rows(report.gate_result)
+    lines = align_columns(rows, screen, shrinkable={0: 12}, right=(1,))
+    return [heading("Metrics", screen), *lines] if rows else []
 
 
 def _calls(report: Report, screen: Screen, most: int) -> list[str]:
-    found = call_rows(report.calls)
-    if not found:
-        return []
-    rows = [tuple(map(Cell, row)) for row in found[:most]]
-    return [
-        heading("Calls", screen),
-        *align_columns(
-            rows,
-            screen,
-            titles=CALL_TITLES,
-            shrinkable={6: 12, 0: 12},
-            right=frozenset({1, 2, 3, 4, 5}),
-        ),
-        *_left_out_lines(report, len(found) - most, screen),
-    ]
+    rows = content.call_rows(report.calls)
+    lines = align_columns(
+        rows[:most],
+        screen,
+        titles=content.CALL_TITLES,
+        shrinkable={6: 12, 0: 12},
+        right=range(1, 6),
+    )
+    lines += _left_out_lines(report, len(rows) - most, screen)
+    return [heading("Calls", screen), *lines] if rows else []
 
 
 def _tags(report: Report, screen: Screen, most: int) -> list[str]:
+    # 26 cells for the tag and its cases, 18 for each mean with its change.
     columns = max((screen.columns - 26) // 18, 1)
-    titles, rows = tag_rows(report, columns)
-    if not rows:
-        return []
-    table = [tuple(map(Cell, row)) for row in rows[:most]]
+    titles, rows = content.tag_rows(report.run.header, report.gate_result, columns)
     shrinkable = {0: 12, **dict.fromkeys(range(2, len(titles)), 14)}
-    right = frozenset(range(1, len(titles)))
-    return [
-        heading("Tags", screen),
-        *align_columns(table, screen, titles=titles, shrinkable=shrinkable, right=right),
-        *_left_out_lines(report, len(rows) - most, screen),
-    ]
+    right = range(1, len(titles))
+    lines = align_columns(rows[:most], screen, titles=titles, shrinkable=shrinkable, right=right)
+    lines += _left_out_lines(report, len(rows) - most, screen)
+    return [heading("Tags", screen), *lines] if rows else []
 
 
 def _gate_edits(report: Report, screen: Screen, most: int) -> list[str]:
-    rows = gate_rows(report.gate_result)
+    rows = content.gate_rows(report.gate_result)
     if not rows:
         return []
     lines = [heading("Edits of the gate", screen)]
@@ -222,8 +189,7 @@ def _notes(report: Report, screen: Screen, most: int) -> list[str]:
     if not notes:
         return []
     lines = [heading("Notes", screen)]
-    for note in notes[:most]:
-        lines += screen.fold(note, indent="  - ", hang="    ")
+    lines += screen.fold_all(notes[:most], indent="  - ", hang="    ")
     return lines + _left_out_lines(report, len(notes) - most, screen)
 
 
@@ -231,19 +197,20 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
     if not report.hints:
         return []
     lines = [heading("Next", screen)]
-    rows = [(Cell(hint.label, "dim"), Cell(hint.command)) for hint in report.hints]
-    if all(len(label.text) + len(command.text) + 4 <= screen.columns for label, command in rows):
+    rows = [(Cell(hint.label, "dim"), hint.command) for hint in report.hints]
+    if all(len(label) + len(command) + 4 <= screen.columns for label, command in report.hints):
         return lines + align_columns(rows, screen, shrinkable={})
-    for hint in report.hints:  # a command cut or folded could not be copied
+    # A command that is cut or folded could not be copied.
+    for hint in report.hints:
         lines += screen.fold(f"{hint.label}:", indent="  ", hang="  ")
         lines.append(f"    {screen.show(hint.command, _MAX_COMMAND_CHARS)}")
     return lines
 
 
 def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TABLE_ROWS) -> str:
-    """Render a judged run for a screen, with at most so many rows to a table; None for all of them."""
+    """Render a judged run for a screen with at most `rows` rows per table, None for all rows."""
     most = sys.maxsize if rows is None else rows
-    results = case_results(report)
+    results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return join_sections(
         [
             _headline(report, screen),
@@ -261,7 +228,7 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TA
 
 
 def written_reports_text(report: Report, paths: Sequence[Path], screen: Screen) -> str:
-    """Where the reports on a run were written, and what it came to."""
-    word = OUTCOME_WORDS[report.gate_result.outcome]
+    """Render the paths of the reports on a run, with its outcome."""
+    word = content.OUTCOME_WORDS[report.gate_result.outcome]
     lines = [f"{path}: {word}, run {report.run.header.id}" for path in paths]
-    return join_sections([[part for line in lines for part in screen.fold(line, hang="  ")]])
+    return join_sections([screen.fold_all(lines, hang="  ")])

@@ -1,4 +1,4 @@
-"""The tool calls of two trials into words that say where they part."""
+"""Describe in sentences how the tool calls of two trials differ."""
 
 from __future__ import annotations
 
@@ -7,15 +7,30 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
-from evalkit.report.case_status import json_text
+from evalkit.report.case_status import json_text, representative_pair
+from evalkit.report.model import Diff
 
 _MAX_VALUE_CHARS = 80
+
+
+def tool_call_diff_lines(diff: Diff, case_id: str) -> list[str]:
+    """Return how the tool calls of a case's two trials differ; empty if no steps are known."""
+    base, candidate = representative_pair(diff.base, diff.candidate, case_id)
+    if base is None or candidate is None:
+        return []
+    before, now = base.output.tool_calls, candidate.output.tool_calls
+    if not any((*before, *now, *diff.find_spans(base, candidate))):
+        return []
+    names = (diff.base.header.agent_version, diff.candidate.header.agent_version)
+    if names[0] == names[1] or not all(names):
+        names = ("the first", "the second")
+    return describe_tool_call_diff(before, now, names)
 
 
 def describe_tool_call_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> list[str]:
-    """Sentences on what differs between the calls of two trials, called by `names`."""
+    """Return sentences on what differs between the calls of two trials, which `names` label."""
     if not before and not now:
         return ["Neither calls a tool."]
     sentences = [
@@ -33,13 +48,14 @@ def _times(count: int) -> str:
 def _call_counts_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> Iterator[str]:
-    """Such as: v4 calls search twice and never lookup_order; v3 calls search once and ..."""
+    """Yield such as: v4 calls search twice and never lookup_order; v3 calls search once and ..."""
     counted = [Counter(call.name for call in calls) for calls in (before, now)]
     tools = dict.fromkeys(call.name for call in (*now, *before))
     different = [tool for tool in tools if counted[0][tool] != counted[1][tool]]
     if different:
-        told = (_calls_text(names[side], counted[side], different) for side in (1, 0))
-        yield f"{'; '.join(told)}."
+        # The newer version comes first, because it is the one that changed.
+        sides = (_calls_text(names[side], counted[side], different) for side in (1, 0))
+        yield f"{'; '.join(sides)}."
 
 
 def _calls_text(name: str, counts: Mapping[str, int], tools: Sequence[str]) -> str:
@@ -58,12 +74,13 @@ def _first_difference(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> Iterator[str]:
     for number, (one, other) in enumerate(zip(before, now, strict=False), start=1):
+        differ = f"They differ at call {number}"
         if one.name != other.name:
-            yield f"They part at call {number}: {names[0]} calls {one.name}, {names[1]} {other.name}."
+            yield f"{differ}: {names[0]} calls {one.name}, {names[1]} {other.name}."
             return
         if one.arguments != other.arguments:
             yield (
-                f"They part at call {number}, {one.name}: {names[0]} gives "
+                f"{differ}, {one.name}: {names[0]} gives "
                 f"{_arguments_diff(one.arguments, other.arguments)}, {names[1]} "
                 f"{_arguments_diff(other.arguments, one.arguments)}."
             )
@@ -71,11 +88,11 @@ def _first_difference(
     if len(before) != len(now):
         longer, name = (before, names[0]) if len(before) > len(now) else (now, names[1])
         number = min(len(before), len(now)) + 1
-        yield f"They part at call {number}, which only {name} makes: {longer[number - 1].name}."
+        yield f"They differ at call {number}, which only {name} makes: {longer[number - 1].name}."
 
 
 def _arguments_diff(arguments: Json, others: Json) -> str:
-    """What of some arguments is not the same in the others."""
+    """Return the arguments that are missing from the others or differ there."""
     if isinstance(arguments, Mapping) and isinstance(others, Mapping):
         own = {
             key: value
@@ -90,6 +107,7 @@ def _arguments_diff(arguments: Json, others: Json) -> str:
 def _call_errors_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> Iterator[str]:
+    # Reversed, so that the first error of a tool is the one that stays in the mapping.
     failed = [
         {call.name: call.error or "" for call in reversed(calls) if call.error is not None}
         for calls in (before, now)
@@ -97,5 +115,5 @@ def _call_errors_diff(
     for side in (1, 0):
         for tool, error in failed[side].items():
             if tool not in failed[1 - side]:
-                said = f": {error[:_MAX_VALUE_CHARS]}" if error else ""
-                yield f"{tool} fails in {names[side]}{said}."
+                message = f": {error[:_MAX_VALUE_CHARS]}" if error else ""
+                yield f"{tool} fails in {names[side]}{message}."

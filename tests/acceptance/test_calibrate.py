@@ -127,7 +127,7 @@ def test_the_table_shows_the_figures_the_worst_misses_and_people_for_scale(
     done = calibrate(judged)
     for words in (
         "lexical under shout, against people",
-        "10 answers labelled by ann, bob, cleo in labels.csv",
+        "10 answers labeled by ann, bob, cleo in labels.csv",
         "0.77",
         "answering no to all would reach 55.6%",
         "1 answer left out, as people are evenly divided",
@@ -193,7 +193,7 @@ def test_an_uncalibrated_rubric_decides_nothing_and_a_calibrated_one_does(judged
     checks = {check["name"]: check for check in advisory.json["checks"] if check["rule"]["min"]}
     assert checks["shout"]["outcome"] == "fail"
     assert "has not been calibrated" in checks["shout"]["advisory"]
-    assert advisory.json["standings"]["passed"] == 2, "no case fails by an advisory score"
+    assert advisory.json["statuses"]["passed"] == 2, "no case fails by an advisory score"
     assert any(note.startswith("ADVISORY: shout:") for note in advisory.json["notes"])
     assert 'type="advisory"' in (judged.folder / "j.xml").read_text()
     assert "FAIL (advisory)" in (judged.folder / "m.md").read_text()
@@ -207,7 +207,7 @@ def test_an_uncalibrated_rubric_decides_nothing_and_a_calibrated_one_does(judged
     deciding = judged.evalkit("run", "echo.yaml", "--format", "json")
     assert deciding.code == 1
     assert all(not check["advisory"] for check in deciding.json["checks"])
-    assert deciding.json["standings"]["passed"] == 0
+    assert deciding.json["statuses"]["passed"] == 0
     (anchors,) = deciding.json["run"]["judges"]["anchors"]
     assert sorted(anchors["agreed"].values()) == [False, True]
 

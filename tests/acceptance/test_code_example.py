@@ -214,7 +214,7 @@ def test_the_shipped_agent_passes_and_the_worse_version_fails_by_name(shipped: P
     assert done.code == 1, done.err
     failed = {check["name"] for check in done.json["checks"] if check["outcome"] == "fail"}
     assert {"tests rate", "examples_run"} <= failed
-    regressed = {case["id"] for case in done.json["cases"] if case["standing"] == "regressed"}
+    regressed = {case["id"] for case in done.json["cases"] if case["status"] == "regressed"}
     assert {"count-primes", "fibonacci-is-prime"} <= regressed
 
 

@@ -64,7 +64,7 @@ def test_a_flaky_case_has_its_rates_and_a_steady_one_is_left_out(flaky: Project)
     text = flaky.evalkit("show", "baseline", "--flaky").out
     assert "two" in text
     assert "1 of 3 cases flaky" in text
-    assert "one " not in text.split("run  ", maxsplit=1)[0].replace("How steadily", "")
+    assert "one " not in text.split("run  ", maxsplit=1)[0].replace("How consistently", "")
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -64,7 +64,7 @@ def test_a_stored_run_is_rendered_again_with_its_steps_whatever_it_came_to(
     page = (project.folder / "evalkit-report.html").read_text()
     names = Counter(re.findall(r"<b class=\"depth0\">(.*?)</b>", page))
     assert names["find_order"] == 3
-    assert page.count("&quot;status&quot;: &quot;late&quot;") == 3
+    assert page.count("&#34;status&#34;: &#34;late&#34;") == 3
     ran_page = (project.folder / "run.html").read_text()
     assert tree_of(ran_page).shape == tree_of(page).shape, "run --html shows what report shows"
 

@@ -43,7 +43,7 @@ def judged(project: Project) -> tuple[Any, dict[str, str], str]:
 def test_all_reports_agree(judged: tuple[Any, dict[str, str], str]) -> None:
     report, written, terminal = judged
     assert report["outcome"] == "fail"
-    cases = {case["id"]: case["standing"] for case in report["cases"]}
+    cases = {case["id"]: case["status"] for case in report["cases"]}
     assert cases == {"one": "passed", "two": "regressed", "three": "passed"}
     rate = re.search(r"66\.7%", terminal)
     assert rate
@@ -59,7 +59,7 @@ def test_all_reports_agree(judged: tuple[Any, dict[str, str], str]) -> None:
         assert check["name"] in page
 
     rows = list(csv.DictReader(io.StringIO(written["csv"])))
-    assert {row["case"]: row["standing"] for row in rows} == cases
+    assert {row["case"]: row["status"] for row in rows} == cases
     assert sum(float(row["exact_match"]) for row in rows) / 3 == pytest.approx(2 / 3)
 
     suite = ET.fromstring(written["junit"])

@@ -41,7 +41,7 @@ def test_the_worse_version_fails_and_the_cases_that_broke_are_named(shipped: Pro
         "json",
     )
     assert done.code == 1, done.err
-    regressed = {c["id"] for c in done.json["cases"] if c["standing"] == "regressed"}
+    regressed = {c["id"] for c in done.json["cases"] if c["status"] == "regressed"}
     typos = {c["id"] for c in done.json["cases"] if "typo" in c["tags"]}
     assert len(regressed & typos) >= 8
     assert done.json["checks"][0]["outcome"] == "fail"
@@ -55,7 +55,7 @@ def test_breaking_one_topic_of_the_agent_turns_the_build_red_and_names_that_topi
             article.unlink()
     done = shipped.evalkit("run", "evalsets/support.yaml", "--format", "json")
     assert done.code == 1, done.err
-    broken = [c for c in done.json["cases"] if c["standing"] == "regressed"]
+    broken = [c for c in done.json["cases"] if c["status"] == "regressed"]
     of_topic = [c for c in broken if {"refunds", "warranty"} & set(c["tags"])]
     assert len(of_topic) > 10
     assert len(of_topic) / len(broken) > 0.8

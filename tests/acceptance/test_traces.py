@@ -252,7 +252,7 @@ def test_diff_puts_two_trees_side_by_side_and_says_where_they_part(desk: Project
         "v4 calls search twice, cancel once and never refund_order; "
         "v3 calls search once, refund_order once and never cancel." in said
     )
-    assert "They part at call 2: v3 calls refund_order, v4 search." in said
+    assert "They differ at call 2: v3 calls refund_order, v4 search." in said
     assert any(
         "tool refund_order" in line and " < " in line + " " for line in done.out.splitlines()
     )
@@ -261,7 +261,7 @@ def test_diff_puts_two_trees_side_by_side_and_says_where_they_part(desk: Project
     )
     document = desk.evalkit("diff", "v3", "v4", "--case", "one", "--format", "json").json
     jsonschema.validate(document, SCHEMA)
-    assert document["texts"][0]["steps"][1].startswith("They part at call 2")
+    assert document["texts"][0]["steps"][1].startswith("They differ at call 2")
 
 
 def test_a_notebook_gets_the_spans_as_a_table(desk: Project) -> None:

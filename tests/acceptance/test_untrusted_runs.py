@@ -62,7 +62,7 @@ def decide(project: Project, answers: Path) -> Any:
 
 def test_honest_answers_are_scored_and_decided_here(project: Project, answers: Path) -> None:
     report = decide(project, answers)
-    assert (report["exit_code"], report["standings"]["passed"]) == (0, 2)
+    assert (report["exit_code"], report["statuses"]["passed"]) == (0, 2)
     assert report["run"]["scored_from"] == "theirs"
     assert report["run"]["trials"] == 2
 
@@ -94,7 +94,7 @@ def test_whatever_a_run_says_of_itself_a_wrong_answer_fails(
     forge(answers, header, wrong_answer)
     report = decide(project, answers)
     assert report["exit_code"] == 1
-    assert report["standings"]["failing"] == 1
+    assert report["statuses"]["failing"] == 1
     assert report["run"]["evalset"] == "echo"
     assert "rm -rf" not in json.dumps(report)
 

@@ -225,7 +225,7 @@ def test_the_shipped_agent_passes_and_the_worse_version_fails_by_name(shipped: P
     assert done.code == 1, done.err
     failed = {check["name"] for check in done.json["checks"] if check["outcome"] == "fail"}
     assert {"task rate", "allowed"} <= failed
-    regressed = {case["id"] for case in done.json["cases"] if case["standing"] == "regressed"}
+    regressed = {case["id"] for case in done.json["cases"] if case["status"] == "regressed"}
     assert {"refund-too-late", "refund-dear"} <= regressed
 
 
@@ -236,7 +236,7 @@ def test_a_tool_that_breaks_is_seen_by_its_own_threshold(shipped: Project) -> No
     assert done.code == 1, done.err
     checks = {check["name"]: check["outcome"] for check in done.json["checks"]}
     assert checks["tool_error_rate[refund_order]"] == "fail"
-    regressed = [case for case in done.json["cases"] if case["standing"] == "regressed"]
+    regressed = [case for case in done.json["cases"] if case["status"] == "regressed"]
     assert len(regressed) >= 5
     assert all({"refund"} & set(case["tags"]) for case in regressed)
 

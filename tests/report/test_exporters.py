@@ -47,13 +47,13 @@ def test_ctrf_is_valid_by_its_schema(naughty: str) -> None:
 def test_ctrf_counts_what_the_json_report_counts() -> None:
     report = failing_report()
     document = json.loads(render_ctrf(report))["results"]
-    standings = json.loads(render_json(report))["standings"]
+    statuses = json.loads(render_json(report))["statuses"]
     tests = document["tests"]
     broken = {"regressed", "failing", "error"}
-    failed = sum(standings[name] for name in broken) + standings["not_run"]
+    failed = sum(statuses[name] for name in broken) + statuses["not_run"]
     gates = [test for test in tests if test["suite"][0].endswith(".gates")]
     cases = [test for test in tests if test not in gates]
-    assert len(cases) == sum(standings.values())
+    assert len(cases) == sum(statuses.values())
     assert sum(test["status"] == "failed" for test in cases) == failed
     assert document["summary"]["tests"] == len(tests)
     assert document["summary"]["failed"] == sum(test["status"] == "failed" for test in tests)
@@ -79,7 +79,7 @@ def test_a_csv_holds_a_row_a_case_and_a_column_a_metric() -> None:
     rows = table(render_csv(report))
     document = json.loads(render_json(report))
     assert [row["case"] for row in rows] == [case["id"] for case in document["cases"]]
-    assert [row["standing"] for row in rows] == [case["standing"] for case in document["cases"]]
+    assert [row["status"] for row in rows] == [case["status"] for case in document["cases"]]
     assert {metric["name"] for metric in document["run"]["metrics"]} <= rows[0].keys()
     assert all(
         int(row["passed"]) == case["passed"]
@@ -102,7 +102,7 @@ def test_annotations_mark_the_worst_cases_at_their_lines() -> None:
     lines = render_github(report).splitlines()
     assert len(lines) <= MAX_ANNOTATIONS
     regressed = [
-        case for case in json.loads(render_json(report))["cases"] if case["standing"] == "regressed"
+        case for case in json.loads(render_json(report))["cases"] if case["status"] == "regressed"
     ]
     for case in regressed:
         [line] = [line for line in lines if f"title={case['id']} regressed" in line]

@@ -14,8 +14,9 @@ import pytest
 
 from evalkit.core.spans import Span
 from evalkit.report.case_status import case_results
-from evalkit.report.html.markup import escape, tag, word_diff
+from evalkit.report.html.page import render_macro
 from evalkit.report.html.report import render_html
+from evalkit.report.html.views import TableCell, TextBlock, word_diff
 from evalkit.report.html.waterfall import render_waterfall
 from evalkit.report.model import Report
 from tests.report.test_safety import HARMLESS, NAUGHTY, before_each, poison
@@ -77,15 +78,19 @@ def test_data_changes_no_element_of_the_page(naughty: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
 
 
-def test_what_is_not_built_here_is_text() -> None:
-    assert tag("p", "<b>", title='"x"') == '<p title="&quot;x&quot;">&lt;b&gt;</p>'
-    assert tag("p", tag("b", "1 & 2"), None) == "<p><b>1 &amp; 2</b></p>"
-    assert "<" not in escape("<script>")
+def test_data_is_text_in_elements_and_in_attributes() -> None:
+    table = str(render_macro("table", ['"x"'], [[TableCell("<b>", note="1 & 2")]], "t"))
+    assert '<td data-label="&#34;x&#34;">&lt;b&gt;<p class="why">1 &amp; 2</p></td>' in table
+    bold = str(render_macro("table", [""], [[TableCell("\u202e\x1b<script>", bold=True)]], "t"))
+    assert r"<b>\u202e\x1b&lt;script&gt;</b>" in bold
 
 
 def test_a_difference_holds_both_texts() -> None:
     for before, after in (("a b c", "a x c"), ("", "new"), ("old", ""), ("x " * 4000, "y")):
-        shown = word_diff(before, after)
+        page = str(render_macro("text_block", TextBlock("", "", word_diff(before, after))))
+        _, _, rest = page.partition('<pre class="difference">')
+        shown, _, after_it = rest.partition("</pre>")
+        assert "pre" not in after_it
         kept_out = re.sub(r"<ins>.*?</ins>", "", shown, flags=re.DOTALL)
         put_in = re.sub(r"<del>.*?</del>", "", shown, flags=re.DOTALL)
         assert re.sub(r"</?del>", "", kept_out) == before
@@ -138,14 +143,14 @@ def test_the_page_works_in_a_browser(browser: Any, tmp_path: Path) -> None:
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
-    results = case_results(report)
+    results = case_results(report.run, report.gate_result, report.baseline)
     shown = page.locator(".case:visible")
     assert shown.count() == len(results)
-    page.locator("button[data-standing=regressed]").click()
+    page.locator("button[data-status=regressed]").click()
     regressed = [result.case.id for result in results if result.status == "regressed"]
     assert shown.count() == len(regressed)
     assert f"{len(regressed)} of {len(results)} cases" in page.locator(".count").inner_text()
-    page.locator("button[data-standing='']").click()
+    page.locator("button[data-status='']").click()
     page.keyboard.press("/")
     page.keyboard.type("umlaut")
     assert shown.count() == 1

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import jsonschema
@@ -20,21 +20,20 @@ from hypothesis import strategies as st
 import evalkit
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.gate_result import CaseChange, Check, Comparison, GateResult, MetricSummary
-from evalkit.core.literals import Outcome
+from evalkit.core.literals import CaseResultStatus, Outcome
 from evalkit.core.run import Run
 from evalkit.core.safe_text import cell_width
 from evalkit.core.trial import Output, Score, Trial
 from evalkit.gate.decide import OnInconclusive, decide_gate
 from evalkit.report.case import case_json, case_text
-from evalkit.report.case_status import STATUS_TEXTS, CaseResultStatus, case_results
-from evalkit.report.content import OUTCOME_WORDS
+from evalkit.report.case_status import STATUS_TEXTS, case_results
+from evalkit.report.content import OUTCOME_WORDS, check_cells, limit_cell, value_cell
 from evalkit.report.diff import diff_json, diff_markdown, diff_text
 from evalkit.report.json import render_json
 from evalkit.report.junit import render_junit
 from evalkit.report.markdown import COMMENT_LIMIT, render_markdown
 from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
 from evalkit.report.model import Diff, Hint, Report
-from evalkit.report.numbers import check_cells, limit_cell, value_cell
 from evalkit.report.screen import Cell, Screen, align_columns
 from evalkit.report.terminal import render_terminal
 from tests.support.paths import TESTS
@@ -149,7 +148,7 @@ def test_all_reports_tell_the_same(gate: str, compared: bool) -> None:
 
     (terminal_cases,) = re.findall(r"^Cases: (.*)$", terminal, re.MULTILINE)
     (markdown_cases,) = re.findall(r"^\*\*Cases:\*\* (.*)$", markdown, re.MULTILINE)
-    assert counted_in(terminal_cases) == nonzero(document["standings"])
+    assert counted_in(terminal_cases) == nonzero(document["statuses"])
     assert markdown_cases == terminal_cases
 
     checks = [(check["name"], OUTCOME_WORDS[check["outcome"]]) for check in document["checks"]]
@@ -172,14 +171,14 @@ def test_every_trial_is_in_one_state_and_the_states_add_up(gate: str) -> None:
     states = Counter(trial["state"] for case in document["cases"] for trial in case["trials"])
     assert states == nonzero(document["tally"]["counts"])
     assert sum(states.values()) == document["tally"]["selected"]
-    standings = Counter(case["standing"] for case in document["cases"])
-    assert standings == nonzero(document["standings"])
+    statuses = Counter(case["status"] for case in document["cases"])
+    assert statuses == nonzero(document["statuses"])
 
 
-# Where a case stands.
+# The status of a case.
 
 
-def standing_of(
+def status_of(
     trials: list[bool | None],
     change: CaseChange | None,
     *,
@@ -207,9 +206,7 @@ def standing_of(
         checks=checks,
         comparison=Comparison(base="a", candidate="b", cases=(change,)) if change else None,
     )
-    (result,) = case_results(
-        Report(run=replace(base, header=header, trials=tuple(broken)), gate_result=verdict)
-    )
+    (result,) = case_results(replace(base, header=header, trials=tuple(broken)), verdict)
     return result.status
 
 
@@ -230,7 +227,7 @@ EVERY = Rule(must_pass=())
 
 
 @pytest.mark.parametrize(
-    ("trials", "change", "due", "blamed_by", "standing"),
+    ("trials", "change", "due", "blamed_by", "status"),
     [
         ([True], None, 0, None, "passed"),
         ([False], None, 0, None, "failing"),
@@ -255,14 +252,14 @@ EVERY = Rule(must_pass=())
         ([True], was("unchanged", 2, 3, flaky=True), 0, None, "passed"),
     ],
 )
-def test_where_a_case_stands(
+def test_a_case_has_one_status(
     trials: list[bool | None],
     change: CaseChange | None,
     due: int,
     blamed_by: Rule | None,
-    standing: CaseResultStatus,
+    status: CaseResultStatus,
 ) -> None:
-    assert standing_of(trials, change, due=due, blamed_by=blamed_by) == standing
+    assert status_of(trials, change, due=due, blamed_by=blamed_by) == status
 
 
 def test_a_case_that_nothing_scored_is_neither_passed_nor_broken() -> None:
@@ -275,12 +272,14 @@ def test_a_case_that_nothing_scored_is_neither_passed_nor_broken() -> None:
     )
     run = replace(run, header=replace(run.header, cases=CASES[:1]), trials=(skipped,))
     verdict = replace(failing_report().gate_result, comparison=None, checks=())
-    (result,) = case_results(Report(run=run, gate_result=verdict))
+    (result,) = case_results(run, verdict)
     assert result.status == "not_scored"
 
 
-def test_every_standing_is_described_and_in_the_schema() -> None:
-    assert set(SCHEMA["$defs"]["case"]["properties"]["standing"]["enum"]) == set(STATUS_TEXTS)
+def test_every_status_is_described_and_in_the_schema() -> None:
+    properties = SCHEMA["$defs"]["CaseResultDocument"]["properties"]
+    assert set(properties["status"]["enum"]) == set(STATUS_TEXTS)
+    assert set(get_args(CaseResultStatus)) == set(STATUS_TEXTS)
 
 
 # Numbers.

@@ -17,7 +17,8 @@ from evalkit.core.safe_text import cell_width
 from evalkit.core.spans import Span, ToolCall, Usage
 from evalkit.core.trial import Output
 from evalkit.report.screen import Screen
-from evalkit.report.span_tree import build_tree, tree_lines
+from evalkit.report.span_lines import tree_lines
+from evalkit.report.span_tree import build_tree
 from evalkit.report.tool_call_diff import describe_tool_call_diff
 from evalkit.trace.normalizer import normalize_spans
 from evalkit.trace.otlp import InvalidExport, read_export
@@ -427,7 +428,7 @@ def calls(*names: str, **changes: Any) -> list[ToolCall]:
             calls("search", "search"),
             [
                 "v4 calls search twice and never lookup_order; v3 calls search once and lookup_order once.",
-                "They part at call 2: v3 calls lookup_order, v4 search.",
+                "They differ at call 2: v3 calls lookup_order, v4 search.",
             ],
         ),
         (
@@ -435,14 +436,14 @@ def calls(*names: str, **changes: Any) -> list[ToolCall]:
             calls("search", "refund"),
             [
                 "v4 calls refund once; v3 never calls refund.",
-                "They part at call 2, which only v4 makes: refund.",
+                "They differ at call 2, which only v4 makes: refund.",
             ],
         ),
         (
             [ToolCall(name="refund", arguments={"id": 7, "why": "x"})],
             [ToolCall(name="refund", arguments={"id": 8, "why": "x"}, error="Timeout")],
             [
-                'They part at call 1, refund: v3 gives {"id": 7}, v4 {"id": 8}.',
+                'They differ at call 1, refund: v3 gives {"id": 7}, v4 {"id": 8}.',
                 "refund fails in v4: Timeout.",
             ],
         ),

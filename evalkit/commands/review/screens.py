@@ -10,7 +10,7 @@ from evalkit.commands.review.session import ReviewItem, ReviewSession, Viewport,
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.rubric import Criterion
 from evalkit.core.safe_text import cell_width
-from evalkit.report.numbers import value_cell
+from evalkit.report.content import value_cell
 from evalkit.report.screen import Screen, heading
 
 MAX_TEXT_CHARS = 20_000

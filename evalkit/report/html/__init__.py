@@ -1,1 +1,3 @@
-"""Reports as HTML pages that stand alone: no network, a strict policy, data that is never markup."""
+"""HTML pages that need no network, run under a strict policy, and never treat data as markup."""
+
+__all__ = ["diff", "history", "report"]

@@ -1,248 +1,123 @@
-"""Every case of a judged run as a row that opens: what was asked, expected, answered then and now."""
+"""Turn the cases of a judged run into what `case.html.j2` shows of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.safe_text import head
-from evalkit.core.trial import Score, Trial
-from evalkit.report.case_status import (
-    STATUS_TEXTS,
-    CaseResult,
-    answer_text,
-    case_results,
-    count_statuses,
-    input_text,
-    json_text,
-    passes_change,
-    reason_text,
-    representative_trial,
-)
-from evalkit.report.html.markup import Html, join, tag, word_diff
-from evalkit.report.html.waterfall import render_waterfall
-from evalkit.report.model import Report
-from evalkit.report.numbers import value_cell
-from evalkit.store.span_file import SpansByTrial
+from evalkit.core.trial import Score
+from evalkit.report import case_status
+from evalkit.report.content import value_cell
+from evalkit.report.html.views import TextBlock, word_diff
 
-_MAX_PAGE_CHARS = 500_000
-"""Of all cases' texts together, so that the page stays under a megabyte."""
-
-_MAX_WATERFALL_BYTES = 420_000
-"""Of all waterfalls together, for the same reason."""
-
-_MIN_TEXT_CHARS = 200
-_MAX_TEXT_CHARS = 4000
+_MAX_REASON_CHARS = 300
 
 
-def case_list(report: Report) -> Html:
-    """The cases with their filters; broken ones stand first, the others in the order of the run."""
-    results = case_results(report)
-    order = list(STATUS_TEXTS)
-    ranked = sorted(results, key=lambda result: order.index(result.status))
-    limit = max(
-        _MIN_TEXT_CHARS, min(_MAX_TEXT_CHARS, _MAX_PAGE_CHARS // (6 * max(len(results), 1)))
-    )
-    units = {info.name: info.unit for info in report.run.header.metrics}
-    steps = _steps(ranked, report.spans, limit)
-    rows = [
-        _case(number, result, units, limit, steps.get(result.case.id))
-        for number, result in enumerate(ranked)
-    ]
-    return tag(
-        "section",
-        tag("h2", "Cases"),
-        _filters(results),
-        tag("p", "", class_="count", role="status", aria_live="polite"),
-        tag("div", join(rows), class_="cases", id="case-list"),
-        id="cases",
-    )
+def rank_cases(results: Sequence[case_status.CaseResult]) -> list[case_status.CaseResult]:
+    """Return the cases by status, worst first, then in the order of the run."""
+    order = list(case_status.STATUS_TEXTS)
+    return sorted(results, key=lambda result: order.index(result.status))
 
 
-def _steps(ranked: Sequence[CaseResult], spans: SpansByTrial, limit: int) -> dict[str, Html | None]:
-    """The waterfalls of the trials that are shown; what the first ones need not is left to the others."""
-    found = {}
-    for result in ranked:
-        trial = representative_trial(result.trials, passed=False)
-        if trial is not None:
-            stored = spans.get((trial.case_id, trial.number), ())
-            found[result.case.id] = stored or trial.output.spans
-    with_steps = {case_id: steps for case_id, steps in found.items() if steps}
-    drawn: dict[str, Html | None] = {}
-    room = _MAX_WATERFALL_BYTES
-    for number, (case_id, steps) in enumerate(with_steps.items()):
-        drawn[case_id] = render_waterfall(steps, limit, room // (len(with_steps) - number))
-        room = max(0, room - len((drawn[case_id] or "").encode()))
-    return drawn
-
-
-def _filters(results: Sequence[CaseResult]) -> Html:
-    counts = count_statuses(results)
-    buttons = [
-        tag("button", f"all {len(results):,}", type="button", data_standing="", aria_pressed="true")
-    ]
-    buttons += [
-        tag(
-            "button",
-            f"{standing.replace('_', ' ')} {count:,}",
-            type="button",
-            data_standing=standing,
-            aria_pressed="false",
-            title=STATUS_TEXTS[standing],
+def filter_views(results: Sequence[case_status.CaseResult]) -> list[dict[str, str]]:
+    """Return a filter for all cases and one for each status, with the number of cases."""
+    filters = [{"status": "", "label": f"all {len(results):,}", "title": ""}]
+    for status, count in case_status.count_statuses(results).items():
+        label = f"{status.replace('_', ' ')} {count:,}"
+        filters.append(
+            {"status": status, "label": label, "title": case_status.STATUS_TEXTS[status]}
         )
-        for standing, count in counts.items()
-    ]
-    tags = sorted({name for result in results for name in result.case.tags})
-    options = [
-        tag("option", "every tag", value=""),
-        *(tag("option", name, value=name) for name in tags),
-    ]
-    sorts = [
-        tag("option", label, value=value)
-        for value, label in (
-            ("rank", "worst first"),
-            ("id", "by id"),
-            ("change", "by change"),
-            ("latency", "slowest first"),
-        )
-    ]
-    return tag(
-        "div",
-        tag(
-            "div", join(buttons), class_="standings", role="group", aria_label="filter by standing"
-        ),
-        tag(
-            "input",
-            type="search",
-            id="search",
-            placeholder="filter cases (press /)",
-            aria_label="filter cases",
-        ),
-        tag("select", join(options), id="tag", aria_label="filter by tag"),
-        tag("select", join(sorts), id="sort", aria_label="sort cases"),
-        class_="filters",
-    )
+    return filters
 
 
-def _case(
-    rank: int, result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
-) -> Html:
+def case_view(
+    result: case_status.CaseResult, units: Mapping[str, str], limit: int, steps: Markup | None
+) -> dict[str, Any]:
+    """Return what a page shows of a case, with no text longer than `limit`.
+
+    `sides` and `difference` are empty unless the answer changed.
+    """
     case = result.case
     before = result.base_passed / result.base_trials if result.base_trials else None
     now = result.passed / result.scored if result.scored else 0.0
-    latency = max((trial.output.latency_s for trial in result.trials), default=0.0)
-    marks = [result.status.replace("_", " ")]
-    if result.flaky and result.status != "flaky":
-        marks.append("flaky")
-    summary = tag(
-        "summary",
-        tag("span", ", ".join(marks), class_=f"mark {result.status}"),
-        tag("span", case.id, class_="name"),
-        tag("span", passes_change(result), class_="passes"),
-        tag("span", reason_text(result)[:300], class_="because"),
-    )
-    return tag(
-        "details",
-        summary,
-        tag("div", join(_details(result, units, limit, steps)), class_="detail"),
-        class_="case",
-        id=f"case-{case.id}",
-        data_id=case.id,
-        data_rank=str(rank),
-        data_standing=result.status,
-        data_flaky="1" if result.flaky else None,
-        data_tags=" ".join(f"[{name}]" for name in case.tags),
-        data_change=f"{now - before if before is not None else 0.0:.4f}",
-        data_latency=f"{latency:.6f}",
-    )
-
-
-def _details(
-    result: CaseResult, units: dict[str, str], limit: int, steps: Html | None
-) -> Iterator[Html]:
-    case = result.case
-    place = f"{case.where}" if case.where.path else ""
-    about = ", ".join(filter(None, (f"tags: {', '.join(case.tags)}" if case.tags else "", place)))
-    yield tag(
-        "p",
-        STATUS_TEXTS[result.status],
-        f"; {about}" if about else "",
-        " ",
-        tag("a", "link", href=f"#case-{case.id}", class_="link"),
-        class_="about",
-    )
-    yield _block("asked", head(input_text(case), limit))
-    if case.expected is not None:
-        yield _block("expected", head(json_text(case.expected), limit))
-    now = representative_trial(result.trials, passed=False)
-    before = representative_trial(result.base, passed=True)
-    yield from _answers(before, now, limit)
-    if now is not None:
-        if steps is not None:
-            yield steps
-        yield from (_score(score, units.get(score.metric, ""), limit) for score in now.scores)
-
-
-def _answers(before: Trial | None, now: Trial | None, limit: int) -> Iterator[Html]:
-    if now is None:
-        yield tag("p", "not run", class_="about")
-        return
-    error = now.output.error
-    text = head(answer_text(now.output), limit)
-    if error is not None:
-        yield _block("error", head(f"{error.kind}: {error.message}\n{error.detail}", limit))
-    elif before is None or before.output.error is not None:
-        yield _block("answered", text or "(empty)")
-    else:
-        then = head(answer_text(before.output), limit)
-        if then == text:
-            yield _block("answered, the same as in the baseline", text or "(empty)")
-            return
-        yield tag(
-            "div",
-            _block("in the baseline", then or "(empty)"),
-            _block("now", text or "(empty)"),
-            class_="sides",
-        )
-        yield tag("h4", "difference")
-        yield tag("pre", word_diff(then, text), class_="difference")
-
-
-def _block(title: str, text: str) -> Html:
-    return tag("div", tag("h4", title), tag("pre", text), class_="block")
-
-
-def _score(score: Score, unit: str, limit: int) -> Html:
-    words = {
-        True: "pass",
-        False: "fail",
-        None: score.state if score.state != "scored" else "measured",
+    mark = result.status.replace("_", " ")
+    about = [f"tags: {', '.join(case.tags)}"] if case.tags else []
+    if case.where.path:
+        about.append(f"{case.where}")
+    trial = case_status.representative_trial(result.trials, passed=False)
+    scores = trial.scores if trial else ()
+    blocks, sides = _answer_views(result, limit)
+    return {
+        "id": case.id,
+        "status": result.status,
+        "mark": f"{mark}, flaky" if result.flaky and result.status != "flaky" else mark,
+        "is_flaky": result.flaky,
+        "tags": " ".join(f"[{name}]" for name in case.tags),
+        "change": f"{now - before if before is not None else 0.0:.4f}",
+        "latency": f"{max((t.output.latency_s for t in result.trials), default=0.0):.6f}",
+        "passes": case_status.passes_change(result),
+        "reason": case_status.reason_text(result)[:_MAX_REASON_CHARS],
+        "about": "; ".join(
+            filter(None, (case_status.STATUS_TEXTS[result.status], ", ".join(about)))
+        ),
+        "blocks": blocks,
+        "sides": sides,
+        "difference": word_diff(sides[0].text, sides[1].text) if sides else (),
+        "is_run": trial is not None,
+        "steps": steps,
+        "scores": [_score_view(score, units.get(score.metric, ""), limit) for score in scores],
     }
-    word = words[score.passed]
-    value = "" if score.value is None else value_cell(score.value, unit)
-    verdicts = score.judgement.verdicts if score.judgement is not None else ()
-    judge = score.judgement.judge if score.judgement is not None else ""
-    return tag(
-        "div",
-        tag("span", word.replace("_", " "), class_=f"mark {word}"),
-        " ",
-        tag("b", score.metric),
-        f" {value} ",
-        tag("span", score.explanation[:limit], class_="because"),
-        tag("ul", join(_verdict_item(verdict, limit) for verdict in verdicts))
-        if verdicts
-        else None,
-        tag("p", f"judged by {judge}", class_="about") if judge else None,
-        class_="score",
-    )
 
 
-def _verdict_item(verdict: CriterionVerdict, limit: int) -> Html:
-    evidence = f" evidence: {verdict.evidence[:limit]}" if verdict.evidence else ""
+def _answer_views(
+    result: case_status.CaseResult, limit: int
+) -> tuple[list[TextBlock], tuple[TextBlock, ...]]:
+    """Return the texts of a case, and both answers if the answer changed."""
+    case = result.case
+    blocks = [TextBlock("asked", head(case_status.input_text(case), limit))]
+    if case.expected is not None:
+        blocks.append(TextBlock("expected", head(case_status.json_text(case.expected), limit)))
+    now = case_status.representative_trial(result.trials, passed=False)
+    if now is None:
+        return blocks, ()
+    if now.output.error is not None:
+        text = f"{case_status.error_text(now.output)}\n{now.output.error.detail}"
+        return [*blocks, TextBlock("error", head(text, limit))], ()
+    text = head(case_status.answer_text(now.output), limit)
+    before = case_status.representative_trial(result.base, passed=True)
+    if before is None or before.output.error is not None:
+        return [*blocks, TextBlock("answered", text)], ()
+    earlier = head(case_status.answer_text(before.output), limit)
+    # Equal answers are shown once, which halves the page of a stable agent.
+    if earlier == text:
+        return [*blocks, TextBlock("answered, the same as in the baseline", text)], ()
+    return blocks, (TextBlock("in the baseline", earlier), TextBlock("now", text))
+
+
+def _score_view(score: Score, unit: str, limit: int) -> dict[str, Any]:
+    word: str = score.state if score.state != "scored" else "measured"
+    if score.passed is not None:
+        word = "pass" if score.passed else "fail"
+    judgement = score.judgement
+    verdicts = judgement.verdicts if judgement else ()
+    return {
+        "word": word,
+        "metric": score.metric,
+        "value": "" if score.value is None else value_cell(score.value, unit),
+        "explanation": score.explanation[:limit],
+        "verdicts": [_verdict_view(verdict, limit) for verdict in verdicts],
+        "judge": judgement.judge if judgement else "",
+    }
+
+
+def _verdict_view(verdict: CriterionVerdict, limit: int) -> dict[str, str]:
     votes = f" (votes: {', '.join(verdict.votes)})" if verdict.votes else ""
-    return tag(
-        "li",
-        tag("b", f"{verdict.criterion} = {verdict.level}"),
-        f"{votes} {verdict.explanation[:limit]}",
-        tag("q", evidence.strip()) if evidence else None,
-    )
+    return {
+        "level": f"{verdict.criterion} = {verdict.level}",
+        "explanation": f"{votes} {verdict.explanation[:limit]}",
+        "evidence": f"evidence: {verdict.evidence[:limit]}" if verdict.evidence else "",
+    }

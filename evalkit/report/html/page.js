@@ -7,16 +7,16 @@
   const tag = document.getElementById("tag");
   const sort = document.getElementById("sort");
   const count = document.querySelector(".count");
-  const buttons = [...document.querySelectorAll(".standings button")];
+  const buttons = [...document.querySelectorAll(".statuses button")];
   const texts = new Map(cases.map((one) => [one, one.textContent.toLowerCase()]));
-  let standing = "";
+  let status = "";
 
   const apply = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const one of cases) {
       const fits =
-        (!standing || one.dataset.standing === standing || (standing === "flaky" && one.dataset.flaky)) &&
+        (!status || one.dataset.status === status || (status === "flaky" && one.dataset.flaky)) &&
         (!tag.value || one.dataset.tags.includes(`[${tag.value}]`)) &&
         words.every((word) => texts.get(one).includes(word));
       one.hidden = !fits;
@@ -52,7 +52,7 @@
 
   for (const button of buttons) {
     button.addEventListener("click", () => {
-      standing = button.dataset.standing;
+      status = button.dataset.status;
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
       apply();
     });

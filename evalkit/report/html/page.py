@@ -1,44 +1,74 @@
-"""The shell of a page: one file with its style and script in it, and a policy that allows no other."""
+"""Render templates as self-contained pages: style and script inside, a policy that allows no others."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from evalkit.report.html.markup import Html, join, tag
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
-HERE = Path(__file__).parent
+from evalkit.core.safe_text import escape_unsafe
+
+_FOLDER = Path(__file__).parent
+_INDENTATION = re.compile(r"^[ ]+", re.MULTILINE)
+
+
+def render_page(template: str, **view: Any) -> str:
+    """Render a page from plain data. Its policy allows only our own style and script, by digest."""
+    style, script = _read("page.css"), _read("page.js")
+    policy = (
+        f"default-src 'none'; style-src {_source_digest(style)}; "
+        f"script-src {_source_digest(script)}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    # The digests are of these exact characters, so style and script must not be escaped.
+    assets = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - our own files
+    return _environment().get_template(template).render(policy=policy, **assets, **view)
+
+
+def render_macro(name: str, *arguments: Any) -> Markup:
+    """Render one macro of `macros.html.j2`, for a part whose size has to be known."""
+    macros = vars(_environment().get_template("macros.html.j2").module)
+    markup: Markup = macros[name](*arguments)
+    return markup
 
 
 @cache
-def _asset(name: str) -> str:
-    return (HERE / name).read_text()
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_load_template),
+        autoescape=True,
+        # A misspelled name is an error instead of an empty cell.
+        undefined=StrictUndefined,
+        finalize=_show_unsafe,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["g"] = "{:g}".format
+    return environment
 
 
-def _hash_source(text: str) -> str:
+def _load_template(name: str) -> str:
+    # Pages hold thousands of rows, and the indentation of a template would be part of each.
+    return _INDENTATION.sub("", _read(f"templates/{name}"))
+
+
+def _show_unsafe(value: Any) -> Any:
+    """Show invisible and reordering characters of data as escapes; Jinja2 then escapes markup."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return escape_unsafe(value, newlines=True)
+    return value
+
+
+@cache
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _source_digest(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
-
-
-def render_page(title: str, body: Html) -> str:
-    """A whole document. Its policy lets only our own style and script in, by their digests."""
-    style, script = _asset("page.css"), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src {_hash_source(style)}; script-src {_hash_source(script)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    head = join(
-        [
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=policy),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("meta", name="referrer", content="no-referrer"),
-            tag("title", title),
-            Html(f"<style>{style}</style>"),
-        ]
-    )
-    main = tag("body", body, Html(f"<script>{script}</script>"))
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>{main}</html>\n'

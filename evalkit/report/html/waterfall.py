@@ -1,13 +1,16 @@
-"""The steps of a trial as a waterfall: a row a step, a bar for when it ran and how long."""
+"""Draw the steps of a trial as a waterfall: one row per step, with a bar for its time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from evalkit.core.spans import Span
 from evalkit.report.case_status import json_text
-from evalkit.report.html.markup import Html, join, tag
-from evalkit.report.numbers import value_cell
+from evalkit.report.content import value_cell
+from evalkit.report.html.page import render_macro
 from evalkit.report.span_tree import TreeNode, build_tree
 
 _MAX_SPANS = 60
@@ -15,60 +18,69 @@ _MAX_DEPTH = 8
 _WIDTH = 300.0
 _MAX_NAME_CHARS = 60
 _TEXT_LIMITS = (160, 40, 0)
-"""How long texts may be where there is little room; at 0 a row says no more than what ran and when."""
+"""Shorter limits to try if a waterfall is too large; at 0 a row has a name, a time, and a bar."""
 
 
-def render_waterfall(spans: Sequence[Span], limit: int, room: int) -> Html | None:
-    """The steps below each other as they were nested; None where none was seen.
+def render_waterfalls(
+    steps: Mapping[str, Sequence[Span]], limit: int, max_bytes: int
+) -> dict[str, Markup]:
+    """Draw the waterfalls of several cases; each leaves the bytes it does not need to the next."""
+    with_steps = {case_id: spans for case_id, spans in steps.items() if spans}
+    drawn: dict[str, Markup] = {}
+    for number, (case_id, spans) in enumerate(with_steps.items()):
+        markup = render_waterfall(spans, limit, max_bytes // (len(with_steps) - number))
+        if markup is not None:
+            drawn[case_id] = markup
+            max_bytes = max(0, max_bytes - len(markup.encode()))
+    return drawn
 
-    No text is longer than `limit`, and the whole takes at most `room` bytes, or a row if that is more:
-    first texts are cut for it, then steps are left out.
+
+def render_waterfall(spans: Sequence[Span], limit: int, max_bytes: int) -> Markup | None:
+    """Draw nested steps below each other, or return None if there are no steps.
+
+    No text is longer than `limit`. The whole takes at most `max_bytes`, but has at least one row. To
+    fit, texts are cut first, then steps are left out.
     """
     if not spans:
         return None
     rows = build_tree(sorted(spans, key=lambda span: (span.start_s, span.id)))
     for cut in (limit, *(cut for cut in _TEXT_LIMITS if cut < limit)):
         drawn = _render_rows(rows, _MAX_SPANS, cut)
-        if len(drawn.encode()) <= room:
+        if len(drawn.encode()) <= max_bytes:
             return drawn
+    # Halving needs few renderings and leaves at least half of what would fit.
     most = min(_MAX_SPANS, len(rows))
-    while most > 1 and len(drawn.encode()) > room:
+    while most > 1 and len(drawn.encode()) > max_bytes:
         most //= 2
         drawn = _render_rows(rows, most, 0)
     return drawn
 
 
-def _render_rows(rows: Sequence[TreeNode], most: int, limit: int) -> Html:
-    end = max(row.span.start_s + row.span.duration_s for row in rows) or 1e-9
-    shown = [_row(row.span, min(row.depth - 1, _MAX_DEPTH), end, limit) for row in rows[:most]]
-    left_out = len(rows) - len(shown)
-    more = tag("p", f"{left_out:,} more steps", class_="about") if left_out > 0 else None
-    return tag("div", tag("h4", "steps"), join(shown), more, class_="waterfall")
+def _render_rows(rows: Sequence[TreeNode], most: int, limit: int) -> Markup:
+    end_s = max(span.start_s + span.duration_s for span, _ in rows) or 1e-9
+    steps = [_step(span, min(depth - 1, _MAX_DEPTH), end_s, limit) for span, depth in rows[:most]]
+    return render_macro("waterfall", steps, f"{_WIDTH:g}", len(rows) - len(steps))
 
 
-def _row(span: Span, depth: int, end: float, limit: int) -> Html:
-    """One step. A page may hold thousands, so what all of them share is left to the style."""
-    words = [
-        span.tool or span.model,
-        *([f"error: {span.error_type} {span.error}"] if span.error_type or span.error else []),
-    ]
-    x = _WIDTH * min(1.0, max(0.0, span.start_s / end))
-    width = max(1.5, min(_WIDTH - x, _WIDTH * span.duration_s / end))
-    kind = f"{span.kind}{' broken' if span.error_type else ''}"
-    bar = tag("path", d=f"M{x:.4g} 6h{width:.4g}", class_=kind)
-    head = (
-        tag("b", span.name[:_MAX_NAME_CHARS], class_=f"depth{depth}"),
-        tag("svg", bar, viewBox=f"0 0 {_WIDTH:g} 12"),
-        tag("i", value_cell(span.duration_s, "s")),
-        tag(
-            "span", " ".join(filter(None, words))[: max(limit, _TEXT_LIMITS[-2])], class_="because"
-        ),
-    )
-    inside = [
+def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
+    about = [span.tool or span.model]
+    if span.error_type or span.error:
+        about.append(f"error: {span.error_type} {span.error}")
+    x = _WIDTH * min(1.0, max(0.0, span.start_s / end_s))
+    # Even the shortest step is visible.
+    width = max(1.5, min(_WIDTH - x, _WIDTH * span.duration_s / end_s))
+    texts = [
         f"{name}: {json_text(value)[:limit]}"
         for name, value in (("arguments", span.arguments), ("result", span.result))
         if value is not None and limit
     ]
-    if not inside:
-        return tag("div", *head, class_="step")
-    return tag("details", tag("summary", *head), tag("pre", "\n".join(inside)), class_="step")
+    return {
+        "name": span.name[:_MAX_NAME_CHARS],
+        "depth": depth,
+        "kind": f"{span.kind}{' broken' if span.error_type else ''}",
+        "bar": f"M{x:.4g} 6h{width:.4g}",
+        "took": value_cell(span.duration_s, "s"),
+        # A name is worth its bytes even if there is no space for texts.
+        "about": " ".join(filter(None, about))[: max(limit, _TEXT_LIMITS[-2])],
+        "texts": "\n".join(texts),
+    }

@@ -1,0 +1,203 @@
+"""Turn a comparison of runs into the words and rows that every rendering of it shares."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from evalkit.compare.matrix import MatrixCase, MatrixCell, MatrixRow
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import CaseChange, CaseStatus, MetricChange
+from evalkit.core.run import RunHeader
+from evalkit.core.safe_text import head
+from evalkit.core.trial import Trial
+from evalkit.report.case_status import answer_text, passes_text, representative_trial, trials_of
+from evalkit.report.content import NO_VALUE, change_cell, value_cell
+from evalkit.report.model import Diff, VersionMatrix
+
+CASE_STATUSES: tuple[CaseStatus, ...] = (
+    "regressed",
+    "fixed",
+    "changed",
+    "not_scored",
+    "edited",
+    "added",
+    "removed",
+    "unchanged",
+)
+"""Every way in which a case can differ, most interesting first."""
+
+MAX_LISTED_CASES = 200
+"""Cases of a matrix that are listed for people; the JSON has all of them."""
+
+_MAX_TEXT_CHARS = 20_000
+_MAX_LINES = 200
+
+
+def side_names(diff: Diff) -> tuple[str, str]:
+    """Return the version of both sides with the run id, or the number of pooled runs."""
+    return (
+        _side_name(diff.base.header, diff.base_runs),
+        _side_name(diff.candidate.header, diff.candidate_runs),
+    )
+
+
+def _side_name(header: RunHeader, run_ids: Sequence[str]) -> str:
+    of_runs = format_count(len(run_ids), "run") if run_ids else header.id
+    return f"{header.agent_version or 'no version'} ({of_runs})"
+
+
+def metric_change_text(change: MetricChange) -> str:
+    """Return a change in points of a share, or in percent of a metric that has a unit."""
+    if change.difference is None or not change.unit:
+        return change_cell(change.difference, change.unit)
+    return (
+        change_cell(change.difference / abs(change.base), change.unit) if change.base else NO_VALUE
+    )
+
+
+def metric_change_row(change: MetricChange) -> tuple[str, str, str, str, str]:
+    """Return name, before, now, change, and the number of cases behind them."""
+    return (
+        f"  in {change.tag}" if change.tag is not None else change.metric,
+        value_cell(change.base, change.unit),
+        value_cell(change.candidate, change.unit),
+        metric_change_text(change),
+        format_count(change.cases, "case"),
+    )
+
+
+def metric_changes(diff: Diff) -> list[MetricChange]:
+    """Return the comparable metrics, each followed by its tags."""
+    changes = [
+        change
+        for change in diff.comparison.metrics
+        if not change.why_not and (change.tag is None or not diff.tags or change.tag in diff.tags)
+    ]
+    # Metrics keep their order, so that a diff lists them like a report.
+    names = list(dict.fromkeys(change.metric for change in changes))
+    return sorted(changes, key=lambda change: (names.index(change.metric), change.tag is not None))
+
+
+def diff_notes(diff: Diff) -> list[str]:
+    """Return why metrics are not compared, then the notes of the comparison."""
+    incomparable = [
+        f"{change.metric} is not comparable: {change.why_not}"
+        for change in diff.comparison.metrics
+        if change.why_not and change.tag is None
+    ]
+    return [*incomparable, *diff.comparison.notes]
+
+
+def case_counts_text(diff: Diff) -> str:
+    """Return the number of cases of each status as words."""
+    counts = Counter(change.status for change in diff.comparison.cases)
+    words = [f"{counts[status]:,} {status}" for status in CASE_STATUSES if counts[status]]
+    return ", ".join(words).replace("_", " ") or "none in common"
+
+
+def changed_cases(diff: Diff) -> list[CaseChange]:
+    """Return the cases that differ, most interesting first."""
+    changed = [change for change in diff.comparison.cases if change.status != "unchanged"]
+    return sorted(changed, key=lambda change: CASE_STATUSES.index(change.status))
+
+
+def passes_change_text(change: CaseChange) -> str:
+    """Return passes out of scored trials, before and now."""
+    before = passes_text(change.base_passed, change.base_trials)
+    return f"{before} -> {passes_text(change.passed, change.trials)}"
+
+
+def _answer_lines(trial: Trial | None) -> list[str]:
+    return head(answer_text(trial.output), _MAX_TEXT_CHARS).split("\n") if trial else []
+
+
+def unified_text_diff(base: Trial | None, candidate: Trial | None) -> Iterator[str]:
+    """Yield the lines in which two outputs differ, like `diff -u`, up to a limit."""
+    before, after = _answer_lines(base), _answer_lines(candidate)
+    if before == after:
+        yield "the same text" if base and candidate else "in neither run"
+    for number, line in enumerate(difflib.unified_diff(before, after, lineterm="")):
+        if number >= _MAX_LINES:
+            yield "[... more lines differ]"
+            return
+        # The first two lines name files, which outputs do not have.
+        if number >= 2:
+            yield line
+
+
+def row_name(row: MatrixRow) -> str:
+    """Return the metric of a matrix row with its tag."""
+    return row.metric if row.tag is None else f"{row.metric} [{row.tag}]"
+
+
+def mean_text(cell: MatrixCell, unit: str) -> str:
+    """Return a mean and, if trials are missing, how many were scored."""
+    text = value_cell(cell.mean, unit)
+    return f"{text}, {cell.scored:,} of {cell.due:,} scored" if cell.scored < cell.due else text
+
+
+def mean_with_interval(cell: MatrixCell, unit: str) -> str:
+    """Return a mean with its interval."""
+    text, bounds = mean_text(cell, unit), cell_interval_text(cell, unit)
+    return f"{text} ({bounds})" if bounds else text
+
+
+def cell_interval_text(cell: MatrixCell, unit: str) -> str:
+    """Return the interval of a mean, empty if there is none."""
+    if cell.mean is None or cell.low is None or cell.high is None:
+        return ""
+    return f"{value_cell(cell.low, unit)} to {value_cell(cell.high, unit)}"
+
+
+def cell_change_text(cell: MatrixCell) -> str:
+    """Return the change from the first version."""
+    return metric_change_text(cell.change) if cell.change is not None else NO_VALUE
+
+
+def matrix_intro(shown: VersionMatrix) -> str:
+    """Return what is compared, and over how many cases."""
+    header = shown.runs[0].header
+    return (
+        f"{header.evalset}: {len(shown.runs)} versions over "
+        f"{format_count(len(shown.matrix.shared), 'case')} that are the same in all; "
+        f"changes are against {shown.labels[0]}, over the cases that both scored"
+    )
+
+
+def version_rows(shown: VersionMatrix) -> Iterator[tuple[str, str]]:
+    """Yield the label of each version and the runs its trials are from."""
+    for label, run, run_ids in zip(shown.labels, shown.runs, shown.run_ids, strict=True):
+        where = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs"
+        yield label, f"{where}, {format_count(run.header.trials, 'trial')} of every case"
+
+
+def case_row(case: MatrixCase) -> tuple[str, ...]:
+    """Return how many versions pass a case, and the passes of each version."""
+    return (
+        f"{case.passing} of {len(case.trials)}",
+        *map(passes_text, case.passed, case.trials),
+    )
+
+
+def cases_title(shown: VersionMatrix) -> str:
+    """Return how many cases differ, and how many of them are listed."""
+    count = len(shown.matrix.cases)
+    if not count:
+        return "No case differs"
+    which = f"; the first {MAX_LISTED_CASES}" if count > MAX_LISTED_CASES else ""
+    return f"{format_count(count, 'case')} not alike in all versions{which}"
+
+
+def matrix_notes(shown: VersionMatrix) -> tuple[str, ...]:
+    """Return notes on what was pooled and what was left out."""
+    return (*shown.notes, *shown.matrix.notes)
+
+
+def representative_trials(shown: VersionMatrix, case_id: str) -> list[Trial | None]:
+    """Return a passing trial of the first version and a failing trial of every other version."""
+    return [
+        representative_trial(trials_of(run, case_id), passed=index == 0)
+        for index, run in enumerate(shown.runs)
+    ]

@@ -1,0 +1,317 @@
+"""The JSON documents that evalkit prints, as key tables, and the encoder of the records in them.
+
+`json_schema` generates `evalkit/schemas/report.schema.json` from these tables and the records, so a
+key is declared once. An `Attributes:` section describes keys whose name does not say enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from evalkit.compare.call_stats import CallStats
+from evalkit.compare.matrix import MatrixCase
+from evalkit.core.eval_set import Turn
+from evalkit.core.gate_result import Comparison, GateReview, MetricChange, MetricSummary
+from evalkit.core.judgement import JudgeTrust
+from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
+from evalkit.core.run import MetricInfo
+from evalkit.core.safe_text import format_json
+from evalkit.core.trial import Output, Score
+
+PropertyTable: TypeAlias = Mapping[type[Any], tuple[str, ...]]
+
+RUN_PROPERTIES: PropertyTable = {MetricChange: ("difference",), CallStats: ("error_rate",)}
+"""The computed properties that documents show of a record besides its fields."""
+
+
+def to_document(value: Any, properties: PropertyTable = RUN_PROPERTIES) -> Json:
+    """Encode a record, and the records in it, with its fields and the listed properties as keys."""
+    if is_dataclass(value):
+        kind: type[Any] = type(value)
+        names = [*(field.name for field in fields(kind)), *properties.get(kind, ())]
+        return {name: to_document(getattr(value, name), properties) for name in names}
+    if isinstance(value, Mapping):
+        # JSON keys are text, and `all_pass` maps numbers.
+        return {str(key): to_document(item, properties) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_document(item, properties) for item in value]
+    return value
+
+
+def render_record(schema: str, record: Any, properties: PropertyTable = RUN_PROPERTIES) -> str:
+    """Render a record as a JSON document that starts with the name of its schema."""
+    return format_json({"schema": schema, **to_document(record, properties)})
+
+
+class AgentDocument(TypedDict):
+    """The agent under test.
+
+    Attributes:
+        version: The label by which scores are compared.
+    """
+
+    kind: str
+    entrypoint: str
+    version: str
+    digest: str
+
+
+class RunDocument(TypedDict):
+    """The plan of a run and the circumstances under which it ran.
+
+    Attributes:
+        path: The folder or file the run was read from.
+        finished: False if the run was stopped and trials are missing.
+        created: ISO 8601, UTC.
+        evalset_digest: Equal when everything that can change a score is equal.
+        settings: Every setting of the run by name.
+        trials: Planned trials of each case; in a group-sequential run, those planned so far.
+        selection: The options that selected a part of the set; empty for the whole set.
+        cases: Selected cases.
+        scored_from: The run whose outputs were scored again; empty if an agent was called.
+        judges: Controls, anchors, and costs of the judges; null without a judge.
+        warnings: Entries that were repaired or skipped while the run was read.
+    """
+
+    id: str
+    path: str
+    finished: bool
+    created: str
+    evalkit_version: str
+    evalset: str
+    evalset_path: str
+    evalset_digest: str
+    agent: AgentDocument
+    git_commit: str
+    git_dirty: bool
+    metrics: tuple[MetricInfo, ...]
+    settings: Mapping[str, Json]
+    trials: int
+    selection: str
+    shard: str
+    cases: int
+    cases_in_set: int
+    scored_from: str
+    judges: JudgeTrust | None
+    warnings: tuple[str, ...]
+
+
+class TrialDocument(TypedDict):
+    """One run of the agent on a case.
+
+    Attributes:
+        number: Counts from 0.
+        state: Every planned trial is in exactly one state.
+        passed: Completely scored, and no score failed.
+        attempts: Calls of the agent including retries; 0 if the trial was not run.
+        output: Null if the trial was not run.
+    """
+
+    number: int
+    state: TrialState
+    passed: bool
+    attempts: int
+    output: Output | None
+    scores: tuple[Score, ...]
+
+
+class CaseResultDocument(TypedDict):
+    """One selected case with its result.
+
+    Attributes:
+        status: `regressed` passed in the baseline and fails now. `failing` fails, and either the case
+            or a metric is new or a failed threshold names the case. `error` is not completely
+            scored. `flaky` fails now, and its baseline trials disagreed. `still_failing` fails as in
+            the baseline. `not_run` was not reached before the run ended.
+        flaky: Whether its baseline trials disagree.
+        passed: Scored trials that passed.
+        scored: Trials that are completely scored.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    path: str
+    line: int
+    status: CaseResultStatus
+    flaky: bool
+    passed: int
+    scored: int
+    baseline: Mapping[Literal["passed", "scored"], int] | None
+    trials: list[TrialDocument]
+
+
+class TallyDocument(TypedDict):
+    """The state of every selected trial.
+
+    Attributes:
+        errors: Trials that were due a score and have none.
+        counts: Sums to `selected`.
+    """
+
+    selected: int
+    errors: int
+    counts: Mapping[TrialState, int]
+
+
+class CheckDocument(TypedDict):
+    """One decided threshold; its other keys are those of the record.
+
+    Attributes:
+        name: The metric with its statistic and tag.
+    """
+
+    name: str
+
+
+class ReportDocument(TypedDict):
+    """A judged run. `run`, `gate`, `score`, `merge`, and `show` print it.
+
+    Attributes:
+        exit_code: 0 passed, 1 failed, 3 could not be decided, 4 needs approval, 128 + signal if
+            interrupted.
+        reason: One sentence.
+        statuses: Cases by status; sums to the number of cases.
+        checks: The thresholds in the order of the gate.
+        calls: Every tool by name, then every model.
+        cases: In the order of the eval set.
+        gate: The edits that a change makes to its gate; null if no gate was compared.
+        next: Commands to type next, each with a label.
+    """
+
+    schema: Literal["evalkit.report/v1"]
+    outcome: Outcome
+    exit_code: int
+    reason: str
+    run: RunDocument
+    baseline: RunDocument | None
+    tally: TallyDocument
+    statuses: Mapping[CaseResultStatus, int]
+    checks: list[CheckDocument]
+    metrics: tuple[MetricSummary, ...]
+    calls: tuple[CallStats, ...]
+    cases: list[CaseResultDocument]
+    comparison: Comparison | None
+    gate: GateReview | None
+    notes: tuple[str, ...]
+    next: list[Mapping[Literal["label", "command"], str]]
+
+
+class CaseInputDocument(TypedDict):
+    """A case as the eval set defines it."""
+
+    id: str
+    input: str | tuple[Turn, ...]
+    expected: Json
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Json]
+    cluster: str | None
+    digest: str
+    path: str
+    line: int
+
+
+class CaseDocument(TypedDict):
+    """One case of a run. `show RUN CASE` prints it.
+
+    Attributes:
+        fresh_trials: Trials that were run again because the case newly failed.
+    """
+
+    schema: Literal["evalkit.case/v1"]
+    run: RunDocument
+    baseline: RunDocument | None
+    case: CaseInputDocument
+    trials: list[TrialDocument]
+    fresh_trials: list[TrialDocument]
+    baseline_trials: list[TrialDocument]
+
+
+class DiffTextDocument(TypedDict):
+    """The outputs of a case named by `--case`; null if a run has none.
+
+    Attributes:
+        steps: Sentences on how the steps of the two trials differ; empty if no steps are known.
+    """
+
+    case_id: str
+    base: str | None
+    candidate: str | None
+    steps: list[str]
+
+
+class DiffDocument(TypedDict):
+    """Two runs compared. `diff` prints it.
+
+    Attributes:
+        runs: The ids of the runs behind each side; several if runs of a version are pooled.
+    """
+
+    schema: Literal["evalkit.diff/v1"]
+    base: RunDocument
+    candidate: RunDocument
+    comparison: Comparison
+    runs: Mapping[Literal["base", "candidate"], tuple[str, ...]]
+    texts: list[DiffTextDocument]
+
+
+class VersionDocument(TypedDict):
+    """One version of a matrix, with the ids of the runs that are pooled in it."""
+
+    label: str
+    run: RunDocument
+    runs: tuple[str, ...]
+
+
+class MatrixCellDocument(TypedDict):
+    """One metric of one version; a value that is unknown or not comparable is null.
+
+    Attributes:
+        low: Lower end of the 90% interval of the mean.
+        high: Upper end of the same interval.
+        difference: Change from the first version, over the cases that both scored.
+        cases: The number of cases behind the difference.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    scored: int
+    due: int
+    difference: float | None
+    cases: int
+
+
+class MatrixMetricDocument(TypedDict):
+    """One metric of every version, in the order of `versions`."""
+
+    metric: str
+    tag: str | None
+    unit: str
+    higher_is_better: bool
+    versions: list[MatrixCellDocument]
+
+
+class MatrixTextDocument(TypedDict):
+    """The output of each version for a case named by `--case`; null if a version has none."""
+
+    case_id: str
+    versions: list[str | None]
+
+
+class MatrixDocument(TypedDict):
+    """Three or more versions compared with the first. `diff` prints it.
+
+    Attributes:
+        shared_cases: The cases that are equal in all versions; all results are about these.
+        cases: The cases whose result differs, those that the fewest versions pass first.
+    """
+
+    schema: Literal["evalkit.matrix/v1"]
+    versions: list[VersionDocument]
+    shared_cases: tuple[str, ...]
+    metrics: list[MatrixMetricDocument]
+    cases: tuple[MatrixCase, ...]
+    texts: list[MatrixTextDocument]
+    notes: tuple[str, ...]
