@@ -234,7 +234,10 @@ def test_a_rule_about_other_cases_counts_clusters_as_draws(project: Project) -> 
     project.write("set.yaml", text.replace(", estimand: users", ""))
     suite = held(project.evalkit(*arguments, "--format", "json")).json
     assert suite["clusters"] is None
-    assert suite["detectable_drops"][0]["smallest_drop"] < found["detectable_drops"][0]["smallest_drop"]
+    assert (
+        suite["detectable_drops"][0]["smallest_drop"]
+        < found["detectable_drops"][0]["smallest_drop"]
+    )
 
 
 def test_what_broken_cases_can_be_proven_is_said(project: Project) -> None:
@@ -271,7 +274,10 @@ def test_thresholds_that_share_alpha_see_less(project: Project) -> None:
         held(project.evalkit(*arguments, *more)).json for more in ((), ("--rules", "5"))
     )
     assert shared["level"] == pytest.approx(0.01)
-    assert shared["detectable_drops"][0]["smallest_drop"] > alone["detectable_drops"][0]["smallest_drop"]
+    assert (
+        shared["detectable_drops"][0]["smallest_drop"]
+        > alone["detectable_drops"][0]["smallest_drop"]
+    )
 
 
 def test_a_metric_that_neither_passes_nor_fails_is_refused(project: Project) -> None:
