@@ -46,7 +46,7 @@ class Selection:
         words = [f"--case {case_id}" for case_id in self.case_ids]
         words += [f"--tag {tag}" for tag in self.tags]
         words += [f"-k {self.expression!r}"] if self.expression is not None else []
-        words += ["--failed"] if self.only is not None else []
+        words += ["--last-failed"] if self.only is not None else []
         words += [f"--shard {self.shard}"] if self.shard else []
         words += [f"--limit {self.limit}"] if self.limit is not None else []
         return " ".join(words)
