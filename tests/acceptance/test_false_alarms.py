@@ -43,7 +43,7 @@ def wavering(project: Project) -> Project:
 
 def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Project) -> None:
     runs = wavering.runs()
-    done = wavering.evalkit("aa", "set.yaml", "--format", "json")
+    done = wavering.evalkit("false-alarms", "set.yaml", "--format", "json")
     assert done.code == 0, done.err
     jsonschema.validate(done.json, SCHEMA)
     assert wavering.runs() == runs, "something was run"
@@ -63,7 +63,7 @@ def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Pro
 
 def test_the_same_seed_draws_the_same_and_another_does_not(wavering: Project) -> None:
     def drawn(seed: str) -> str:
-        done = wavering.evalkit("aa", "set.yaml", "--repeats", "40", "--seed", seed)
+        done = wavering.evalkit("false-alarms", "set.yaml", "--repeats", "40", "--seed", seed)
         assert done.code == 0
         assert max(map(len, done.out.splitlines())) <= 80
         return done.out
@@ -138,7 +138,7 @@ def test_runs_of_the_agent_are_stored_and_never_repeat_the_baselines_draws(
     wavering: Project,
 ) -> None:
     before = len(wavering.runs())
-    done = wavering.evalkit("aa", "set.yaml", "--run", "--repeats", "3", "--format", "json")
+    done = wavering.evalkit("false-alarms", "set.yaml", "--run", "--repeats", "3", "--format", "json")
     assert done.code == 0, done.err
     jsonschema.validate(done.json, SCHEMA)
     made = wavering.runs()[before:]
@@ -153,11 +153,11 @@ def test_runs_of_the_agent_are_stored_and_never_repeat_the_baselines_draws(
 
 
 def test_too_few_stored_trials_are_refused_with_a_way_out(wavering: Project) -> None:
-    done = wavering.evalkit("aa", "set.yaml", "--trials", "10")
+    done = wavering.evalkit("false-alarms", "set.yaml", "--trials", "10")
     assert done.code == 3
     assert "--run" in done.err
     (wavering.folder / "baselines" / "set.jsonl").unlink()
-    done = wavering.evalkit("aa", "set.yaml")
+    done = wavering.evalkit("false-alarms", "set.yaml")
     assert done.code == 3
     assert "evalkit baseline set.yaml" in done.err
 
@@ -178,5 +178,5 @@ def test_runs_are_compared_with_the_baseline_as_it_is_scored_today(project: Proj
     write_set("contains: {all: true}")
     assert project.evalkit("baseline", "set.yaml", "--trials", "3").code == 0
     write_set("exact_match: {}")
-    done = project.evalkit("aa", "set.yaml", "--run", "--repeats", "1", "--format", "json")
+    done = project.evalkit("false-alarms", "set.yaml", "--run", "--repeats", "1", "--format", "json")
     assert done.json["gate"]["outcomes"]["undecided"] == 0, done.out
