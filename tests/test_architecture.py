@@ -94,7 +94,7 @@ def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
 def loaded_by(*arguments: str) -> set[str]:
     """The top-level packages in memory after a command has run."""
     code = (
-        "import sys\nfrom evalkit.cli.app import main\n"
+        "import sys\nfrom evalkit.cli import main\n"
         f"try:\n    main({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
         "sys.stderr.write(' '.join({name.split('.')[0] for name in sys.modules}))"
     )
