@@ -38,9 +38,7 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
         raise Interrupted(
             f"interrupted; what is done is stored. Continue with: {command}", execution.stopped_by
         )
-    return promote_run(
-        execution.run, request.path, execution.plan.settings.max_errors, project
-    )
+    return promote_run(execution.run, request.path, execution.plan.settings.max_errors, project)
 
 
 def promote_stored_run(request: RunRequest, ref: str, context: Context) -> RecordedBaseline:

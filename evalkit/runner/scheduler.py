@@ -21,7 +21,7 @@ from evalkit.core.errors import EvalkitError
 from evalkit.core.eval_set import Case
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunHeader
-from evalkit.core.trial import Output, Score, Trial
+from evalkit.core.trial import Score, Trial
 from evalkit.metrics.scorers import Scorer
 from evalkit.runner.output_scores import score_output
 from evalkit.runner.signals import StopRequest

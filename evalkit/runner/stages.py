@@ -117,9 +117,7 @@ def _build_limits(plan: Plan, spec: AgentSpec) -> RunLimits:
 
 def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
     """Yield the trials that a side has yet to run; without an agent, those that need scores only."""
-    for task in list_pending_trials(
-        side.header, plan.scorers, side.sink.done, side.sink.answered
-    ):
+    for task in list_pending_trials(side.header, plan.scorers, side.sink.done, side.sink.answered):
         if side.agent is not None or task.answered is not None:
             yield task
 
