@@ -134,11 +134,10 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
             f"{before.broken.replace(str(base.tree) + os.sep, '')}"
         )
     evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
+    changes = find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
     if before.broken:
         sentence = "the set could not be read at the base, so nothing can be compared"
         changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
-    else:
-        changes = find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
     review = replace(review, changes=(*changes, *_find_store_changes(base)))
     if accept:
         return BaseGate(review=review)

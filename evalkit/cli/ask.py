@@ -23,15 +23,15 @@ def ask(
 ) -> None:
     """Ask the agent only; score and decide nothing."""
     from evalkit.commands.ask import ask as collect
+    from evalkit.core.settings import SettingsOverrides
     from evalkit.report.init import stored_answers_text
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.runner.records import RunOptions, RunRequest
 
     order = RunRequest(
         path=evalset,
         entrypoint=agent,
         needs_scores=False,
-        overrides={"trials": trials, "concurrency": concurrency},
+        overrides=SettingsOverrides(trials=trials, concurrency=concurrency),
     )
     run = collect(order, RunOptions(agent_version=agent_version, run_id=run_id), create_context())
     emit(stored_answers_text(run, detect_screen()))

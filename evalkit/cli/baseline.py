@@ -24,7 +24,6 @@ from evalkit.cli.options import (
 from evalkit.cli.output import refuse_conflicting_options
 
 if TYPE_CHECKING:
-    from evalkit.core.literals import Json
     from evalkit.report.baseline import RecordedBaseline
 
 
@@ -48,8 +47,8 @@ def baseline(
 ) -> None:
     """Record or promote the baseline."""
     from evalkit.commands import baseline as command
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.core.settings import SettingsOverrides
+    from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_conflicting_options(
         ("--retry-errors goes with --resume", retry_errors and not resume),
@@ -58,12 +57,9 @@ def baseline(
         ("--from is empty", source == ""),
     )
     world = create_context()
-    overrides: dict[str, Json] = {
-        "trials": trials,
-        "concurrency": concurrency,
-        "max_errors": max_errors,
-        "seed": seed,
-    }
+    overrides = SettingsOverrides(
+        trials=trials, concurrency=concurrency, max_errors=max_errors, seed=seed
+    )
     order = RunRequest(path=evalset, entrypoint=agent, overrides=overrides)
     if source is None:
         choices = RunOptions(

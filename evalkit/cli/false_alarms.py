@@ -25,10 +25,11 @@ def false_alarms(
 ) -> None:
     """Say how often the gate fails an unchanged agent."""
     from evalkit.commands.false_alarms import rerun_false_alarms, resample_false_alarms
+    from evalkit.core.settings import SettingsOverrides
     from evalkit.report.false_alarms import false_alarms_json, false_alarms_text
-    from evalkit.runner.plan import RunRequest
+    from evalkit.runner.records import RunRequest
 
-    order = RunRequest(path=evalset, overrides={"trials": trials, "seed": seed})
+    order = RunRequest(path=evalset, overrides=SettingsOverrides(trials=trials, seed=seed))
     found = (rerun_false_alarms if run else resample_false_alarms)(order, repeats, create_context())
     emit(
         false_alarms_json(found)

@@ -30,4 +30,4 @@ def init(
     from evalkit.report.init import init_text
 
     refuse_conflicting_options(("--agent is empty", agent == ""))
-    emit(init_text(start(folder, agent, forks=forks, world=create_context()), detect_screen()))
+    emit(init_text(start(folder, agent, forks=forks, context=create_context()), detect_screen()))

@@ -45,7 +45,7 @@ from evalkit.cli.output import check_report_paths, deliver_and_exit, refuse_conf
 
 if TYPE_CHECKING:
     from evalkit.core.context import Context
-    from evalkit.runner.plan import RunRequest
+    from evalkit.runner.records import RunRequest
 
 
 def run(
@@ -90,9 +90,9 @@ def run(
 ) -> None:
     """Run, score, compare with the baseline, gate."""
     from evalkit.commands import run as command
+    from evalkit.core.settings import SettingsOverrides
     from evalkit.evalset.selection import Selection, parse_shard
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_conflicting_options(
         ("--retry-errors goes with --resume", retry_errors and not resume),
@@ -121,14 +121,14 @@ def run(
             shard=parse_shard(shard) if shard is not None else None,
             limit=limit,
         ),
-        overrides={
-            "trials": parse_trials(trials),
-            "concurrency": concurrency,
-            "max_errors": max_errors,
-            "on_inconclusive": on_inconclusive.value if on_inconclusive else None,
-            "on_judge_drift": on_judge_drift.value if on_judge_drift else None,
-            "seed": seed,
-        },
+        overrides=SettingsOverrides(
+            trials=parse_trials(trials),
+            concurrency=concurrency,
+            max_errors=max_errors,
+            on_inconclusive=on_inconclusive.value if on_inconclusive else None,
+            on_judge_drift=on_judge_drift.value if on_judge_drift else None,
+            seed=seed,
+        ),
     )
     if failed:
         order = command.narrow_to_failed(order, world)

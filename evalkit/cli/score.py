@@ -54,6 +54,7 @@ def score(
     """Score stored outputs again, asking no agent."""
     from evalkit.commands.score import ScoreSource
     from evalkit.commands.score import score as score_again
+    from evalkit.core.settings import SettingsOverrides
     from evalkit.report.model import Report
 
     targets = ReportPaths(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
@@ -62,7 +63,7 @@ def score(
     choice = build_gate_choice(base, accept_gate_changes)
     scored = score_again(
         ScoreSource(ref=ref, evalset=evalset),
-        {"concurrency": concurrency},
+        SettingsOverrides(concurrency=concurrency),
         against,
         choice,
         create_context(),

@@ -150,16 +150,16 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
     settings = merge_settings(evalset.settings, request.overrides)
     rules = evalset.gate or DEFAULT_GATE
     recorded = base.header.settings.get("seed")
-    policy = GatePolicy(
-        max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive
-    )
+    policy = GatePolicy(max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive)
     hints = CommandHints.of(project)
     seeds = (seed for seed in count(settings.seed) if seed != recorded)
     made: list[Run] = []
 
     def run_each() -> Iterator[GateResult]:
         for seed in islice(seeds, repeats or DEFAULT_RERUNS):
-            execution = _run_again(request, seed, base, len(made), project, context)
+            again = replace(request, overrides=replace(request.overrides, seed=seed))
+            execution = execute(again, RunOptions(), project, context, lambda _: base)
+            _refuse_early_end(execution, len(made))
             made.append(execution.run)
             yield evaluate_gate(execution.run, rules, execution.baseline, policy, hints)
 
@@ -184,11 +184,7 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
     )
 
 
-def _run_again(
-    request: RunRequest, seed: int, base: Run, done: int, project: Project, context: Context
-) -> Execution:
-    again = replace(request, overrides=replace(request.overrides, seed=seed))
-    execution = execute(again, RunOptions(), project, context, lambda _: base)
+def _refuse_early_end(execution: Execution, done: int) -> None:
     if execution.stopped_by is not None:
         raise Interrupted(
             f"interrupted after {format_count(done, 'run')}; what is done is stored.",
@@ -202,7 +198,6 @@ def _run_again(
         raise Undecidable(
             f"given up after {format_count(done, 'run')}: no judge answers any more ({execution.judge_down})."
         )
-    return execution
 
 
 class _FalseAlarmCounts(TypedDict):

@@ -59,8 +59,8 @@ def _simulate_unchanged(design: Design, demand: DropLimits) -> _UnchangedAgent:
         simulated = simulate_gate(design, demand, 0.0, seed=SIMULATION_SEED)
         return _UnchangedAgent(passed=simulated.passed, trials=simulated.trials)
     if design.looks:
-        simulated = simulate_looks(design, demand, 0.0)
-        return _UnchangedAgent(passed=simulated.passed, trials=simulated.trials)
+        looked = simulate_looks(design, demand, 0.0)
+        return _UnchangedAgent(passed=looked.passed, trials=looked.trials)
     return _UnchangedAgent(passed=chance_to_pass(design, demand), trials=design.trials)
 
 

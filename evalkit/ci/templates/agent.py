@@ -1,4 +1,4 @@
-"""A stand-in for your agent: answers from a list. Put a call to your own in place of it."""
+"""A stand-in for your agent, which answers from a list. Replace it by a call to your own agent."""
 
 ANSWERS = {
     "monday": "On Monday we open at 9 am.",
