@@ -1,4 +1,4 @@
-"""The report shows what people would have given, where enough answers were drawn by lot and labelled."""
+"""The report shows what people would have given, where enough answers were drawn at random and labelled."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def test_the_mean_people_would_give_stands_beside_the_judges(labelled: Project) 
     labelled.write("labels/echo.yaml", format_labels_yaml(aside))
     people, notes = people_of(labelled)
     assert people is None
-    assert any("of 40 cases, and 20 of them were drawn by lot for this run" in n for n in notes)
+    assert any("of 40 cases, and 20 of them were drawn at random for this run" in n for n in notes)
 
     labelled.write("labels/echo.yaml", "labels:\n- {answer: x, level: maybe}\n")
     people, notes = people_of(labelled)
     assert people is None
-    assert any("no mean is corrected by it: " in note and "maybe" in note for note in notes)
+    assert any("not used to estimate human means: " in note and "maybe" in note for note in notes)
 
 
 GRADED = (
