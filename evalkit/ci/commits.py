@@ -192,7 +192,7 @@ def _missing_commit_error(repository: Repository, ref: BaseRef, reason: str) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkout:
-    """The files of a commit in a temporary folder `tree`, which stands in for the repository's top."""
+    """The files of a commit in a temporary folder `tree`, which replaces the repository's top."""
 
     repository: Repository
     commit: Commit

@@ -91,47 +91,43 @@ def _name_cases(cases: Sequence[Case]) -> str:
     )
 
 
-def _describe_case_changes(
-    what: str, cases: Sequence[Case], *, loosened: bool
-) -> Iterator[GateChange]:
-    if cases:
-        yield GateChange(
-            kind="case",
-            sentence=f"{format_count(len(cases), 'case')} {what}: {_name_cases(cases)}",
-            loosened=loosened,
-            case_ids=tuple(case.id for case in cases),
-            where=cases[0].where,
-        )
-
-
 def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
     """Yield changed cases, matched by id as in the baseline, and compared by content."""
     old, new = ({case.id: case for case in one.cases} for one in (before, now))
     shared = [(case, new[case.id]) for case in before.cases if case.id in new]
-    yield from _describe_case_changes(
-        "removed", [c for c in before.cases if c.id not in new], loosened=True
-    )
-    labelled = [now for was, now in shared if was.expected != now.expected]
-    yield from _describe_case_changes("relabelled", labelled, loosened=True)
-    edited = [
-        now for was, now in shared if was.digest != now.digest and was.expected == now.expected
-    ]
-    yield from _describe_case_changes("edited", edited, loosened=True)
-    meaningful = _find_gate_tags(before) | _find_gate_tags(now)
-    for matters in (True, False):
-        retagged = [
-            now
-            for was, now in shared
-            if (moved := set(was.tags) ^ set(now.tags)) and bool(moved & meaningful) is matters
-        ]
-        what = "tagged otherwise" if matters else "with other tags, which no threshold is about"
-        yield from _describe_case_changes(what, retagged, loosened=matters)
-    regrouped = [now for was, now in shared if was.cluster != now.cluster]
+    gate_tags = _find_gate_tags(before) | _find_gate_tags(now)
+    moved = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
     asks_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
-    yield from _describe_case_changes("in another cluster", regrouped, loosened=asks_users)
-    yield from _describe_case_changes(
-        "added", [c for c in now.cases if c.id not in old], loosened=False
+    groups = (
+        ("removed", True, [case for case in before.cases if case.id not in new]),
+        ("relabelled", True, [case for was, case in shared if was.expected != case.expected]),
+        (
+            "edited",
+            True,
+            [c for was, c in shared if was.digest != c.digest and was.expected == c.expected],
+        ),
+        ("tagged otherwise", True, [case for tags, case in moved if tags & gate_tags]),
+        (
+            "with other tags, which no threshold is about",
+            False,
+            [case for tags, case in moved if tags and not tags & gate_tags],
+        ),
+        (
+            "in another cluster",
+            asks_users,
+            [case for was, case in shared if was.cluster != case.cluster],
+        ),
+        ("added", False, [case for case in now.cases if case.id not in old]),
     )
+    for what, loosened, cases in groups:
+        if cases:
+            yield GateChange(
+                kind="case",
+                sentence=f"{format_count(len(cases), 'case')} {what}: {_name_cases(cases)}",
+                loosened=loosened,
+                case_ids=tuple(case.id for case in cases),
+                where=cases[0].where,
+            )
 
 
 def _find_gate_tags(evalset: EvalSet) -> set[str]:

@@ -7,11 +7,7 @@ from dataclasses import replace
 from evalkit.commands.promotion import format_retry_command, promote_run
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
-from evalkit.core.settings import (
-    DEFAULT_BASELINE_SEED,
-    DEFAULT_BASELINE_TRIALS,
-    SettingsOverrides,
-)
+from evalkit.core.settings import DEFAULT_BASELINE_SEED, DEFAULT_BASELINE_TRIALS, SettingsOverrides
 from evalkit.evalset.project import Project
 from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.next_steps import CommandHints

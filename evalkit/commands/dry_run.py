@@ -26,10 +26,7 @@ def plan_dry_run(request: RunRequest, context: Context) -> DryRun:
 
 
 async def _plan_dry_run(request: RunRequest, project: Project) -> DryRun:
-    async with (
-        open_plan(request, project) as plan,
-        open_agent(plan.agent, plan.environment),
-    ):
+    async with open_plan(request, project) as plan, open_agent(plan.agent, plan.environment):
         path = baseline_path(request.path, plan.evalset.name)
         baseline = read_baseline(path) if path.exists() else None
         trials = plan.settings.first_trials

@@ -40,6 +40,7 @@ def evaluate_stored_run(
     """
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
+    # The baseline of a run with --against is the base's run, stored next to it.
     if run.header.against and against.ref is None:
         against = replace(against, ref=baseline_run_id(run.header.id))
     with open_base_gate(path, choice, project, context) as base_gate:
@@ -124,6 +125,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     """Return the result with a reason that starts with what ended the run early, if anything did."""
     run, tally = execution.run, result.tally
     done = f"{tally.selected - tally.counts['not_run']} of {tally.selected} trials"
+    again = hints.resume(run, retry_errors=True)
     if execution.stopped_by is not None:
         unscored = execution.unscored_answers
         more = f", and {format_count(unscored, 'answer')} more" if unscored else ""
@@ -136,25 +138,20 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
         )
     if execution.unreachable:
         last = run.trials[-1].output.error
-        return replace(
-            result,
-            reason=f"given up after {done}, because the agent could not "
-            f"be reached ({last.message if last else 'no answer'}). "
-            f"When it is back: {hints.resume(run, retry_errors=True)}",
+        reason = (
+            f"given up after {done}, because the agent could not be reached "
+            f"({last.message if last else 'no answer'}). When it is back: {again}"
         )
-    if execution.judge_down:
-        return replace(
-            result,
-            reason=f"given up after {done}, because no judge answers any more "
-            f"({execution.judge_down}). "
-            f"When one does: {hints.resume(run, retry_errors=True)}",
+    elif execution.judge_down:
+        reason = (
+            f"given up after {done}, because no judge answers any more "
+            f"({execution.judge_down}). When one does: {again}"
         )
-    if execution.stopped_at_failure:
-        return replace(
-            result,
-            reason=f"stopped at the first failure, after {done} (--exitfirst). {result.reason}",
-        )
-    return result
+    elif execution.stopped_at_failure:
+        reason = f"stopped at the first failure, after {done} (--exitfirst). {result.reason}"
+    else:
+        return result
+    return replace(result, reason=reason)
 
 
 def _build_report(
@@ -166,6 +163,7 @@ def _build_report(
         StoreError: the stored spans are not those that the run wrote.
     """
     spans = read_run_spans(run)
+    # After the decision: labels inform the reader and never change a result.
     result = add_human_means(result, run, project)
     return Report(
         run=run,
@@ -199,7 +197,7 @@ def _suggest_commands(
         and not result.tally.errors
         and not explain_failed_controls(run)
     ):
-        # A baseline of more trials detects more, so record anew instead of promoting this run.
+        # A baseline of more trials detects more, so record a new one instead of promoting this run.
         has_more = baseline is not None and baseline.header.trials > run.header.trials
         command = hints.record(run) if has_more else hints.promote(run)
         found.append(Hint(label="accept as baseline", command=command))

@@ -33,10 +33,6 @@ def chance_all_pass(passed: int, trials: int, k: int) -> float:
     return comb(passed, k) / comb(trials, k)
 
 
-def _compute_chances(passed: int, trials: int) -> dict[int, float]:
-    return {k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials}
-
-
 def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
     """Return the share of pairs of trials, within a version, of which exactly one passed."""
     counted = list(counts)
@@ -71,8 +67,7 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
         evalset=run.header.evalset,
         cases=tuple(
             _build_case_flakiness(
-                case.id,
-                [known[case.id] for known in by_version.values() if case.id in known],
+                case.id, [known[case.id] for known in by_version.values() if case.id in known]
             )
             for case in run.header.cases
         ),
@@ -102,13 +97,8 @@ def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     found.setdefault(header.id, run)
     if ids[:-MAX_RUNS]:
         notes.append(f"Only the newest {MAX_RUNS} of {len(ids)} runs are counted.")
-    same, other = [], 0
-    for one in found.values():
-        if one is run or _has_same_metrics(one.header, header):
-            same.append(one)
-        else:
-            other += 1
-    if other:
+    same = [one for one in found.values() if one is run or _has_same_metrics(one.header, header)]
+    if other := len(found) - len(same):
         notes.append(f"{other} stored runs are left out: they are scored by other metrics.")
     return same, notes
 
@@ -148,7 +138,7 @@ def _build_case_flakiness(case_id: str, counts: Sequence[tuple[int, int]]) -> Ca
         passed=passed,
         trials=trials,
         flip_rate=_flip_rate(counts),
-        all_pass=_compute_chances(passed, trials),
+        all_pass={k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials},
     )
 
 

@@ -27,6 +27,8 @@ _WORKFLOWS_FOLDER = ".github/workflows"
 _ACTION_FOLDER = ".github/actions/evalkit"
 _GITLAB_FILE = ".gitlab-ci.yml"
 
+_RUN_ELSEWHERE = "run the commands above in your CI system, with --junit FILE."
+
 _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
 
 
@@ -55,16 +57,18 @@ def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> I
     }
     if reference is None and not shared:
         texts[_AGENT_FILE] = _read_template("agent.py")
-    texts |= _build_workflows(host, forks=forks)
+    workflows = _build_workflows(host, forks=forks)
+    texts |= workflows
     problems += _find_clashes(folder, texts)
     if problems:
         raise InvalidInput(problems)
     for name, text in texts.items():
         write_atomically(folder / name, text)
+    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, context.cwd.resolve()))
     return InitResult(
         written=tuple(texts),
-        commands=_next_commands(folder, context.cwd),
-        notes=_notes(host, texts),
+        commands=(f"evalkit baseline {path} && evalkit run {path}",),
+        notes=() if workflows else (f"No workflow for {host}: {_RUN_ELSEWHERE}",),
     )
 
 
@@ -88,7 +92,10 @@ def _set_text(reference: str | None, *, shared: bool, judged: bool) -> str:
     own = reference is not None or shared
     text = _read_template("own.yaml" if own else "first.yaml")
     entrypoint = reference or "./agent.py:answer"
-    agent = "# The agent is the one in evalkit.yaml." if shared else _agent_text(entrypoint)
+    agent = "# The agent is the one in evalkit.yaml."
+    if not shared:
+        quoted = entrypoint.replace("'", "''")
+        agent = f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
     judge = "# The judge is the one in evalkit.yaml."
     if not judged:
         judge = (
@@ -96,11 +103,6 @@ def _set_text(reference: str | None, *, shared: bool, judged: bool) -> str:
             "judge: lexical"
         )
     return text.replace("{{agent}}", agent).replace("{{judge}}", judge)
-
-
-def _agent_text(entrypoint: str) -> str:
-    quoted = entrypoint.replace("'", "''")
-    return f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
 
 
 def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
@@ -144,14 +146,3 @@ def _find_clashes(folder: Path, names: dict[str, str]) -> list[Problem]:
             if os.path.lexists(part) and not part.is_dir()
         ]
     return [Problem(message=message) for message in dict.fromkeys(messages)]
-
-
-def _next_commands(folder: Path, cwd: Path) -> tuple[str, ...]:
-    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, cwd.resolve()))
-    return (f"evalkit baseline {path} && evalkit run {path}",)
-
-
-def _notes(host: str, texts: dict[str, str]) -> tuple[str, ...]:
-    if any(name.startswith((_WORKFLOWS_FOLDER, _GITLAB_FILE)) for name in texts):
-        return ()
-    return (f"No workflow for {host}: run the commands above in it, with --junit FILE.",)

@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.ci.base import (
-    GateChoice,
-    apply_base_gate,
-    load_comparison_baseline,
-    open_base_gate,
-)
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
 from evalkit.commands.evaluation import evaluate_with_base
 from evalkit.compare.history import build_summary
 from evalkit.core.context import Context

@@ -181,10 +181,7 @@ def _resolve_noise(
 
 
 def _tabulate_power(
-    evalset: EvalSet,
-    known: ThresholdData,
-    assumed: PowerAssumptions,
-    designs: _Designs,
+    evalset: EvalSet, known: ThresholdData, assumed: PowerAssumptions, designs: _Designs
 ) -> PowerAnalysis:
     rule, planned = known.rule, designs.planned
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
@@ -197,10 +194,7 @@ def _tabulate_power(
     wanted = [designs.now, planned, *(_with_trials(planned, number) for number in trials)]
     drops = {
         design: compute_detectable_drop(
-            design,
-            demand,
-            designs.cost_usd,
-            now=designs.has_baseline and design == designs.now,
+            design, demand, designs.cost_usd, now=designs.has_baseline and design == designs.now
         )
         for design in dict.fromkeys(wanted)
     }

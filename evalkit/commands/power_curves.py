@@ -7,7 +7,7 @@ simulated runs where there are too few cases for either.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evalkit.core.errors import InvalidInput
 from evalkit.gate.simulation import MIN_CASES_FOR_FORMULA, simulate_detectable_drop, simulate_gate
@@ -46,22 +46,15 @@ def compute_detection_chance(design: Design, demand: DropLimits, drop: float) ->
     return chance_to_fail(design, demand, drop)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _UnchangedAgent:
-    """How often an unchanged agent passes, and how many trials of a case that takes."""
-
-    passed: float
-    trials: float
-
-
-def _simulate_unchanged(design: Design, demand: DropLimits) -> _UnchangedAgent:
+def _simulate_unchanged(design: Design, demand: DropLimits) -> tuple[float, float]:
+    """Return how often an unchanged agent passes, and how many trials of a case that takes."""
     if is_small(design):
         simulated = simulate_gate(design, demand, 0.0, seed=SIMULATION_SEED)
-        return _UnchangedAgent(passed=simulated.passed, trials=simulated.trials)
+        return simulated.passed, simulated.trials
     if design.looks:
         looked = simulate_looks(design, demand, 0.0)
-        return _UnchangedAgent(passed=looked.passed, trials=looked.trials)
-    return _UnchangedAgent(passed=chance_to_pass(design, demand), trials=design.trials)
+        return looked.passed, looked.trials
+    return chance_to_pass(design, demand), design.trials
 
 
 def compute_detectable_drop(
@@ -69,7 +62,7 @@ def compute_detectable_drop(
 ) -> DetectableDrop:
     """Return what one design detects; `now` if it is what the set has."""
     small = is_small(design)
-    unchanged = _simulate_unchanged(design, demand)
+    pass_chance, mean_trials = _simulate_unchanged(design, demand)
     return DetectableDrop(
         cases=design.cases,
         base_trials=design.base_trials,
@@ -77,12 +70,12 @@ def compute_detectable_drop(
         smallest_drop=simulate_detectable_drop(design, demand, seed=SIMULATION_SEED)
         if small
         else find_detectable_drop(design, demand, chance=compute_detection_chance),
-        pass_chance=unchanged.passed,
+        pass_chance=pass_chance,
         cost_usd=None
         if cost_per_run_usd is None
-        else cost_per_run_usd * design.cases * unchanged.trials,
+        else cost_per_run_usd * design.cases * mean_trials,
         looks=design.looks,
-        mean_trials=unchanged.trials,
+        mean_trials=mean_trials,
         now=now,
         simulated=small,
     )
@@ -147,7 +140,7 @@ def find_size_to_detect(design: Design, demand: DropLimits, drop: float) -> Requ
 
 def find_size_to_certify(design: Design, demand: DropLimits, tolerated: float) -> RequiredSize:
     """Return what it takes to prove, 4 times in 5, that an unchanged agent is within a tolerated drop."""
-    asked = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
+    limits = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
     return _find_required_size(
-        design, tolerated, lambda other: _simulate_unchanged(other, asked).passed
+        design, tolerated, lambda other: _simulate_unchanged(other, limits)[0]
     )

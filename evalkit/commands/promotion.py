@@ -51,11 +51,7 @@ def promote_run(
     replaced = _count_trials(path)
     write_baseline(path, run)
     return RecordedBaseline(
-        path=path,
-        run=run,
-        tally=counted,
-        summaries=summarize_run(run),
-        replaced_trials=replaced,
+        path=path, run=run, tally=counted, summaries=summarize_run(run), replaced_trials=replaced
     )
 
 

@@ -78,9 +78,7 @@ def evaluate_resample(
 ) -> ResampledResult:
     """Take trials of the pool, stage after stage, as a run would take them from the agent."""
     header = replace(
-        pool.header,
-        trials=1 if resampling.looks else resampling.trials,
-        looks=resampling.looks,
+        pool.header, trials=1 if resampling.looks else resampling.trials, looks=resampling.looks
     )
     while True:
         taken = [

@@ -6,12 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ci.against import open_baseline_agent
-from evalkit.ci.base import (
-    GateChoice,
-    apply_base_gate,
-    load_comparison_baseline,
-    open_base_gate,
-)
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
 from evalkit.core.run import Run

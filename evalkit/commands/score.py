@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.ci.base import (
-    GateChoice,
-    apply_base_gate,
-    load_comparison_baseline,
-    open_base_gate,
-)
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
 from evalkit.commands.evaluation import evaluate_execution
 from evalkit.commands.promotion import promote_run
 from evalkit.core.context import Context

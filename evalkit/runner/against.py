@@ -44,6 +44,7 @@ async def open_baseline_run(
     if problems := check_agent(version.agent, plan.cases, environment):
         raise InvalidInput(problems)
     planned = build_baseline_run_header(header, version, plan)
+    # The base's run is stored with the candidate's, not in the temporary checkout.
     root = plan.environment.root
     folder = runs_folder(root) / run_id
     earlier = read_run(folder) if options.resume and folder.exists() else None

@@ -89,10 +89,7 @@ def _unknown_name_problem(noun: str, name: str, known: Sequence[str], where: Loc
 
 
 def find_agent_problems(
-    evalset: EvalSet,
-    cases: Sequence[Case],
-    environment: RunEnvironment,
-    found: Sequence[Problem],
+    evalset: EvalSet, cases: Sequence[Case], environment: RunEnvironment, found: Sequence[Problem]
 ) -> list[Problem]:
     """Return what makes the agent unusable, as far as that shows without calling it."""
     if evalset.agent is not None:

@@ -77,11 +77,10 @@ async def _execute(
     earlier = find_resumable_run(request, options, project) if options.resume else None
     if earlier:
         request = adopt_stored_settings(request, earlier.header)
-        version = options.agent_version
-        if version is None:
-            version = earlier.header.agent_version
-        options = replace(options, agent_version=version)
+        if options.agent_version is None:
+            options = replace(options, agent_version=earlier.header.agent_version)
     async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
+        # Before the first call of the agent: a broken baseline must not cost a whole run.
         baseline = await _read_current_baseline(read_baseline, plan, context)
         header = build_run_header(plan, request, options, project, context)
         if earlier:
@@ -98,6 +97,7 @@ async def _execute(
             open_agent(plan.agent, environment) as agent,
         ):
             cache = Cache(cache_folder(project.root, "outputs"), Output)
+            # The key covers the agent's code, so that an edit of it misses the cache.
             key = compute_agent_key(plan.agent, header.source_digest, project.environ)
             with open_writer(project.root, header, earlier) as writer:
                 candidate = RunSide(
@@ -189,6 +189,7 @@ async def _score_stored_run(
         answered = [row for row in rows if row.output.error is None]
         with RunWriter.create(project.root, header) as writer:
             sink = TrialSink(writer, (), answered, context.open_progress)
+            # Failed calls are kept as they are: there is nothing to score.
             for row in rows:
                 if row.output.error is not None:
                     sink.save(row)

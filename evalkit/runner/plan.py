@@ -57,6 +57,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         problems += scoring.problems
         if base is not None and not problems:
             scoring = await open_base_scoring(base, scoring, environment, panel, stack)
+        # With problems the selection could fail for reasons that the problems already explain.
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
         if request.needs_agent:
             problems += find_agent_problems(merged, cases, environment, problems)

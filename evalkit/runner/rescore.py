@@ -107,6 +107,7 @@ def list_current_metrics(plan: Plan) -> tuple[MetricInfo, ...]:
     if not plan.panel.has_judge:
         return plan.metrics
     judge = plan.panel.active_judge
+    # Cases share scorers, and `info` of a rubric is computed on each access.
     scorers = {id(each): each for per_case in plan.scorers.values() for each in per_case}
     advisory: dict[str, str] = {}
     for info in (scorer.info for scorer in scorers.values()):

@@ -69,6 +69,7 @@ def find_resumable_run(request: RunRequest, options: RunOptions, project: Projec
 def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
     """Return a request with a stored run's settings and cases, where the command line says nothing."""
     selection = request.selection
+    # By id, because an expression or a limit could select other cases today.
     if stored.selection and not str(selection):
         selection = Selection(only=frozenset(case.id for case in stored.cases))
     overrides = request.overrides.or_else(SettingsOverrides.from_stored(stored.settings))

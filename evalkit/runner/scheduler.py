@@ -1,6 +1,6 @@
 """Call the agent and score its outputs, many trials at once: tasks -> stored trials.
 
-Each trial is one asyncio task: first the agent, then the metrics, so that scoring goes on while other
+Each trial is one asyncio task: first the agent, then the metrics, so that scoring continues while other
 agents still work. Each trial is saved as soon as it finishes, whatever the order.
 """
 
@@ -58,29 +58,21 @@ def trial_seed(seed: int, case_id: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4])
 
 
-class InFlightLimit:
+class InFlightLimit(asyncio.Semaphore):
     """Limits the trials in flight: to a few until the first one is scored, then to more.
 
     A problem that keeps trials from being scored thus shows before many agents are called.
     """
 
     def __init__(self, first: int, most: int) -> None:
-        self._free = asyncio.Semaphore(first)
+        super().__init__(first)
         self._reserve = most - first
-
-    async def acquire(self) -> None:
-        """Wait for a free slot, in order of arrival."""
-        await self._free.acquire()
-
-    def release(self) -> None:
-        """Free a slot."""
-        self._free.release()
 
     def widen(self) -> None:
         """Raise the limit to its maximum."""
         while self._reserve > 0:
             self._reserve -= 1
-            self._free.release()
+            self.release()
 
 
 class TrialStore(Protocol):
@@ -119,6 +111,7 @@ class Runner:
         self._halted = halted
         self._exit_first = exit_first
         self._slots = asyncio.Semaphore(limits.concurrency)
+        # Twice the concurrency: as many trials are being scored as agents are at work.
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
         self._any_answer = False
@@ -137,12 +130,7 @@ class Runner:
     def share_limits(self, agent: Agent, limits: RunLimits, store: TrialStore) -> Runner:
         """Return a runner of another agent; both together stay within this runner's limits."""
         other = Runner(
-            agent,
-            limits,
-            store,
-            seed=self._seed,
-            redactor=self._redactor,
-            halted=self._halted,
+            agent, limits, store, seed=self._seed, redactor=self._redactor, halted=self._halted
         )
         other._slots, other.in_flight = self._slots, self.in_flight
         return other
@@ -178,12 +166,9 @@ class Runner:
             rng=random.Random(seed),  # noqa: S311 - spreads retries over time
         )
         output = await converse(
-            agent,
-            task.case,
-            trial=task.number,
-            timeout_s=self._limits.timeout_s,
-            seed=seed,
+            agent, task.case, trial=task.number, timeout_s=self._limits.timeout_s, seed=seed
         )
+        # An error of the agent itself shows that it can be reached.
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
@@ -210,6 +195,7 @@ async def run_all(work: Iterable[Work], stop: StopRequest) -> None:
     try:
         await asyncio.wait({working, at_once}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        # Cancelling `working` cancels all trials in flight; when it is done, this has no effect.
         at_once.cancel()
         working.cancel()
         await asyncio.gather(at_once, working, return_exceptions=True)
@@ -222,10 +208,12 @@ async def _start_all(work: Iterable[Work], stop: StopRequest) -> None:
         async with asyncio.TaskGroup() as group:
             for runner, task in work:
                 await runner.in_flight.acquire()
+                # Checked after the wait, in which a signal may arrive or a trial may fail.
                 if stop.requested.is_set() or runner.is_stopped:
                     break
                 group.create_task(runner.run_one(task))
     except* EvalkitError as errors:
+        # A full disk fails many trials at once; one of these errors says it all.
         raise errors.exceptions[0] from None
 
 

@@ -58,6 +58,7 @@ async def run_stages(
             with candidate.sink.report_progress(following):
                 await run_all(work, stop)
             unreachable = runner.unreachable or bool(other and other.unreachable)
+            # If no trial is left, the failure ended nothing.
             cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
             complete = not (signals or unreachable or panel.down_reason or cut_short)
             if complete:
@@ -69,7 +70,9 @@ async def run_stages(
             if complete and baseline is not None and candidate.agent is not None:
                 following = _find_next_stage(plan, run, baseline)
             if following is not None:
+                # Before its first trial, so that a killed run resumes with this stage.
                 candidate.sink.writer.rewrite_header(following)
+        # Still under the signal handlers: the last controls of the judges may take a while.
         await loading
         trust = await _store_trust(panel, run, candidate.sink) if complete else None
     if complete:
@@ -146,6 +149,7 @@ def _finish_runs(
     """Store the summaries that mark both runs as finished, the candidate's last."""
     from evalkit.compare.history import build_summary  # noqa: PLC0415 - see _import_gate
 
+    # The candidate's summary is last: a run with a summary is never resumed, and neither is its base.
     if against:
         summary = build_summary(with_spans(replace(against.run, finished=False)))
         against.sink.writer.finish(summary)

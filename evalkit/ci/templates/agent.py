@@ -7,7 +7,7 @@ ANSWERS = {
     "keep a book": "You may keep a book for 4 weeks.",
     "renew": "Yes, you can renew it twice.",
     "late return": "A late return costs 20 cents a day.",
-    "get a library card": "You get one at the front desk.",
+    "get a library card": "You get one at the front counter.",
     "lost my card": "Tell us; a new one costs 5 euros.",
     "print": "Yes, on the first floor.",
 }
