@@ -116,6 +116,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     commit = base.commit
     own = _read_set_version(path, project)
     there = _find_set_at_base(path, own.definition.evalset, base)
+    # git writes no files of submodules, so edits there go unnoticed.
     notes: tuple[str, ...] = ()
     if paths := base.list_submodules():
         notes = (f"The files of submodules were not compared: {paths}.",)
@@ -201,6 +202,7 @@ def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
     best, most = None, -1
     digests = {(case.id, case.digest) for case in own.cases}
     for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
+        # A file that still exists is another set, not the moved one.
         is_still_there = (base.repository.top / file.relative_to(base.tree)).exists()
         if is_still_there or not _has_cases(file):
             continue
@@ -258,6 +260,7 @@ def load_comparison_baseline(
         InvalidInput: the run that was named does not exist.
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
+    # A run that the user names is compared with as it is, whatever the base says.
     from_base = base_gate.baseline_file if base_gate and choice.uses_own else None
     file = from_base or own
     try:

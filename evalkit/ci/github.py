@@ -22,6 +22,7 @@ from evalkit.core.files import read_stored_file
 from evalkit.core.literals import Json
 
 _API = "https://api.github.com"
+# What the environment says becomes part of a URL, so it must match in full.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 _PAGE = 100
@@ -161,6 +162,7 @@ async def post_comment(
             if found is None:
                 made = await api.request("POST", f"issues/{number}/comments", {"body": draft.text})
                 return PostResult("created", _get_text(made, "html_url"))
+            # An edit without a change would still notify the subscribers.
             if found.get("body") == draft.text:
                 return PostResult("unchanged", _get_text(found, "html_url"))
             made = await api.request(
@@ -236,6 +238,7 @@ class _GitHubApi:
 
     async def find_comment(self, number: int, mark: str) -> dict[str, Json] | None:
         """Return our comment with a marker, unless somebody else imitated it."""
+        # The comments have no search, so read page after page.
         for page in range(1, _MAX_PAGES + 1):
             path = f"issues/{number}/comments?per_page={_PAGE}&page={page}"
             comments = await self.request("GET", path)
@@ -266,10 +269,13 @@ class _GitHubApi:
                     message = f"{get_host(url)} could not be reached: {type(error).__name__}."
                     raise _RequestRefused(0, message) from error
             else:
+                parsed = _parse(content)
+                if status < 300 and parsed is None:
+                    raise _RequestRefused(0, f"{get_host(url)} did not answer in JSON.")
                 if status < 300:
-                    return _parse(content, get_host(url))
+                    return parsed
                 if status not in RETRYABLE_STATUSES or pause_s is None:
-                    reason = _get_text(_parse_quietly(content), "message")[:200]
+                    reason = _get_text(_get_object({"": parsed}, ""), "message")[:200]
                     raise _RequestRefused(
                         status, f"{get_host(url)} answered HTTP {status} {reason}."
                     )
@@ -277,15 +283,9 @@ class _GitHubApi:
         raise AssertionError("the last attempt returns or raises")
 
 
-def _parse(content: bytes, server: str) -> Json:
+def _parse(content: bytes) -> Json:
+    """Return a reply; None if it is not JSON."""
     try:
         return json.loads(content)
-    except ValueError as error:
-        raise _RequestRefused(0, f"{server} did not answer in JSON.") from error
-
-
-def _parse_quietly(content: bytes) -> dict[str, Json]:
-    try:
-        return _get_object({"": json.loads(content)}, "")
     except ValueError:
-        return {}
+        return None

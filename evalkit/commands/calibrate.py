@@ -81,8 +81,9 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
     judged = asyncio.run(judge_answers(specs[0], environment, answers, request.repeats))
     calibration = _build_calibration(request, rubric, labels, answers, judged)
     _refuse_too_few(rubric, calibration, judged, len(answers))
-    kept = [each for each in earlier if each.judge_digest != calibration.judge_digest]
-    write_atomically(stored_at, format_calibrations([*kept, calibration]))
+    # One calibration per judge: a new one replaces that of the same judge.
+    others = [each for each in earlier if each.judge_digest != calibration.judge_digest]
+    write_atomically(stored_at, format_calibrations([*others, calibration]))
     required = rubric.require_calibration
     costs = [trust.cost_usd for trust in judged.trusts if trust.cost_usd is not None]
     return CalibrationResult(
@@ -189,11 +190,11 @@ def _calibrate_criterion(
         for verdicts in (judged.first[index], *(again[index] for again in judged.repeats)):
             if verdicts is not None:
                 levels_given[index].append(verdicts[name].level)
-        wanted, said = find_majority(given.values()), judged.first[index]
+        wanted, first = find_majority(given.values()), judged.first[index]
         divided += wanted is None
-        unjudged += said is None
-        if wanted is not None and said is not None:
-            pairs.append((wanted, said[name].level))
+        unjudged += first is None
+        if wanted is not None and first is not None:
+            pairs.append((wanted, first[name].level))
     return CriterionCalibration(
         criterion=name,
         agreement=measure_agreement(pairs, levels, values) if pairs else None,
@@ -231,20 +232,22 @@ def _find_disagreements(
     """Yield where people and judge differ, the furthest apart first, else in the order of the labels."""
     found = []
     for answer, verdicts in zip(answers, first, strict=True):
-        for criterion in rubric.judged_criteria if verdicts is not None else ():
+        if verdicts is None:
+            continue
+        for criterion in rubric.judged_criteria:
             wanted = find_majority(answer.levels_by_rater(criterion.name).values())
-            said = verdicts[criterion.name] if verdicts is not None else None
-            if wanted is None or said is None or said.level == wanted:
+            verdict = verdicts[criterion.name]
+            if wanted is None or verdict.level == wanted:
                 continue
             level = criterion.level(wanted)
             found.append(
                 Disagreement(
                     label=_pick_label(answer, criterion.name, wanted),
                     people=wanted,
-                    judge=said.level,
-                    distance=abs(said.value - level.value) if level else 0.0,
-                    evidence=said.evidence,
-                    explanation=said.explanation,
+                    judge=verdict.level,
+                    distance=abs(verdict.value - level.value) if level else 0.0,
+                    evidence=verdict.evidence,
+                    explanation=verdict.explanation,
                 )
             )
     yield from sorted(found, key=lambda each: -each.distance)

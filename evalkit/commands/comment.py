@@ -51,6 +51,7 @@ def evaluate_for_comment(
 
 def build_redacted_comment(report: Report, context: Context) -> PullRequestComment:
     """Return the comment on a report, without the secrets of this environment."""
+    # Agents may print secrets, and a comment can be public.
     comment = render_comment(report, details=_build_details_url(context.environ))
     return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
 

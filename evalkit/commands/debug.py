@@ -46,6 +46,7 @@ def debug(request: RunRequest, context: Context) -> str:
     Raises:
         InvalidInput: not exactly one case, not a Python agent, or no terminal to debug on.
     """
+    # Without a terminal pdb would read commands from whatever stdin is.
     if not (sys.stdin and sys.stdin.isatty()):
         raise InvalidInput.single("--pdb needs a terminal. Run it from one, not in CI.")
     return asyncio.run(_debug(request, Project.open(context, request.path)))

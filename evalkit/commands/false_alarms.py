@@ -152,6 +152,7 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
     recorded = base.header.settings.get("seed")
     policy = GatePolicy(max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive)
     hints = CommandHints.of(project)
+    # The baseline's own seed would repeat its random draws.
     seeds = (seed for seed in count(settings.seed) if seed != recorded)
     made: list[Run] = []
 

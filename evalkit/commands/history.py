@@ -89,6 +89,7 @@ def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[
         read_git(path.parent, project.environ, "show", f"{sha.decode()}:./{path.name}")
         for sha in commits
     ]
+    # The file and its last commit are usually equal, hence the removal of duplicates.
     for content in dict.fromkeys(filter(None, versions)):
         try:
             yield build_history_row(parse_baseline(path, content), "baseline")

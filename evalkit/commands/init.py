@@ -27,8 +27,6 @@ _WORKFLOWS_FOLDER = ".github/workflows"
 _ACTION_FOLDER = ".github/actions/evalkit"
 _GITLAB_FILE = ".gitlab-ci.yml"
 
-_RUN_ELSEWHERE = "run the commands above in your CI system, with --junit FILE."
-
 _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
 
 
@@ -62,13 +60,16 @@ def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> I
     problems += _find_clashes(folder, texts)
     if problems:
         raise InvalidInput(problems)
+    # Written last, when nothing can fail any more but the disk.
     for name, text in texts.items():
         write_atomically(folder / name, text)
     path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, context.cwd.resolve()))
     return InitResult(
         written=tuple(texts),
         commands=(f"evalkit baseline {path} && evalkit run {path}",),
-        notes=() if workflows else (f"No workflow for {host}: {_RUN_ELSEWHERE}",),
+        notes=()
+        if workflows
+        else (f"No workflow for {host}: run the commands above in it, with --junit FILE.",),
     )
 
 

@@ -56,8 +56,13 @@ async def judge_answers(
             verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers)
             again.append(verdicts)
             trusts.append(trust)
+        if judge.problem_to_fix is not None:
+            raise InvalidInput([judge.problem_to_fix])
         if judge.down_reason:
-            raise _unreachable_error(judge)
+            raise Undecidable(
+                f"the judge {judge.name} stopped answering ({judge.down_reason}). "
+                f"Its verdicts are kept; try again later."
+            )
         return JudgedAnswers(
             judge=judge.name,
             digest=judge.digest,
@@ -66,14 +71,6 @@ async def judge_answers(
             missing=missing,
             trusts=tuple(trusts),
         )
-
-
-def _unreachable_error(judge: Judge) -> InvalidInput | Undecidable:
-    if judge.problem_to_fix is not None:
-        return InvalidInput([judge.problem_to_fix])
-    return Undecidable(
-        f"the judge {judge.name} stopped answering ({judge.down_reason}). Its verdicts are kept; try again later."
-    )
 
 
 async def _judge_all(

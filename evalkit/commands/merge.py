@@ -57,6 +57,7 @@ def merge(
     parts = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
     run_id = new_run_id(context.now(), parts[0].header.evalset, context.token())
     whole = _merge_parts(parts, run_id)
+    # No shard scored the baseline again, so this is done here, once for all of them.
     path = root / whole.header.evalset_path
     with open_base_gate(path, choice, project, context) as base_gate:
         own = baseline_path(path, whole.header.evalset)
@@ -93,6 +94,7 @@ def _merge_parts(parts: Sequence[Run], run_id: str) -> Run:
         raise InvalidInput(problems)
     ordered = sorted(parts, key=lambda part: parse_shard(part.header.shard).index)
     # A shard contains every n-th case, so the whole takes one case of each shard in turn.
+    # The first shard is never shorter than the others.
     longest = len(ordered[0].header.cases)
     cases = tuple(
         part.header.cases[row]

@@ -85,6 +85,7 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
         ),
         trials,
     )
+    # Assumptions change what is planned, and never what the set has now.
     planned = now if assumed.cases is None else with_cases(now, assumed.cases)
     if assumed.base_trials is not None:
         planned = replace(planned, base_trials=assumed.base_trials)

@@ -48,6 +48,7 @@ def promote_run(
             f"judge or the rubric, and judge the stored answers again: evalkit score {hints.name_run(run)}"
         )
     path = baseline_path(evalset_path, run.header.evalset)
+    # Read before it is overwritten.
     replaced = _count_trials(path)
     write_baseline(path, run)
     return RecordedBaseline(

@@ -53,6 +53,7 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
                 f"A run may take {wanted} looks; of {format_count(stored, 'stored trial')} a case only "
                 f"{looks} can be drawn."
             )
+    # Fresh trials need a baseline of their own size after the candidate took its part.
     kept, fresh = tuple(rules), 0
     if any(rule.broken_cases is not None for rule in rules):
         needed = trials + broken.FRESH_TRIALS + broken.MIN_BASE_TRIALS

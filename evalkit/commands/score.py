@@ -44,6 +44,7 @@ def score(
     """
     project = Project.open(context)
     run = resolve_run(source.ref, root=project.root, cwd=project.cwd)
+    # A run from elsewhere could claim any scores, metrics or thresholds.
     if source.evalset is not None:
         evalset = project.load_valid(source.evalset)
         run = import_outputs(run, evalset, project.relative(source.evalset))

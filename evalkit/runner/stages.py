@@ -149,7 +149,7 @@ def _finish_runs(
     """Store the summaries that mark both runs as finished, the candidate's last."""
     from evalkit.compare.history import build_summary  # noqa: PLC0415 - see _import_gate
 
-    # The candidate's summary is last: a run with a summary is never resumed, and neither is its base.
+    # The candidate's summary is last: a kill in between then leaves a run that can be resumed.
     if against:
         summary = build_summary(with_spans(replace(against.run, finished=False)))
         against.sink.writer.finish(summary)
