@@ -1,4 +1,4 @@
-"""A change is held to the gate as it was where its branch began, and cannot lower it unseen."""
+"""The gate of a change comes from its base, and no loosening of it goes unnoticed."""
 
 from __future__ import annotations
 

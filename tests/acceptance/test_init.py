@@ -92,7 +92,7 @@ def test_another_folder_is_named_in_the_command(empty: Project) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_nothing_is_overwritten_and_all_clashes_are_told_at_once(empty: Project) -> None:
+def test_nothing_is_overwritten_and_all_clashes_are_reported_at_once(empty: Project) -> None:
     empty.write("evalsets/first.yaml", "mine")
     empty.write("rubrics", "mine")
     (empty.folder / ".github").mkdir()

@@ -1,4 +1,4 @@
-"""Outputs that were paid for are scored again by today's set, and answered again from the cache."""
+"""`evalkit score` scores stored outputs by today's set, and `--cache` reuses outputs."""
 
 from __future__ import annotations
 
