@@ -1,1 +1,3 @@
-"""Read the base commit of a change, find its edits to the gate, and publish results on a pull request."""
+"""Compare a change with its base commit, find its edits to the gate, and post on pull requests."""
+
+__all__ = ["against", "base", "github"]

@@ -1,4 +1,4 @@
-"""A commit into the version of the agent that is run alongside the one under test."""
+"""Find the version of the agent to compare with, at another commit (`--against`)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evalkit.ci.base import BaseCheckout, find_git_folder, path_in_checkout
-from evalkit.ci.commits import BaseRef, check_out, find_merge_base, list_submodules, open_repository
+from evalkit.ci.commits import BaseRef, Checkout, checkout
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
-from evalkit.core.eval_set import AgentSpec
-from evalkit.core.project import find_project_root
 from evalkit.evalset.base_version import BaselineAgent
-from evalkit.evalset.loader import load_evalset
+from evalkit.evalset.project import Project
 
 
 @contextmanager
 def open_baseline_agent(
-    path: Path, name: str | None, world: Context
+    path: Path, name: str | None, project: Project, context: Context
 ) -> Iterator[BaselineAgent | None]:
-    """The agent of a set as it is at the merge base with `name`, while its files are at hand.
+    """Yield the agent of a set at the merge base with `name`, while its files exist.
 
     Raises:
         InvalidInput: there is no such commit, or no agent in it.
@@ -28,33 +25,27 @@ def open_baseline_agent(
     if name is None:
         yield None
         return
-    ref = BaseRef(name=name, found_in="--against")
-    repository = open_repository(find_git_folder(path, world), world.environ, ref)
-    commit = find_merge_base(repository, ref, world.say)
-    world.say(f"running {commit} alongside")
-    if paths := list_submodules(repository, commit.sha):
-        world.say(f"warning: what is in submodules is missing there: {', '.join(paths[:5])}")
-    with check_out(repository, commit.sha) as tree:
-        yield find_baseline_agent(path, BaseCheckout(repository, commit, tree), world)
+    with checkout(BaseRef(name=name, found_in="--against"), path, context) as base:
+        context.say(f"running the agent of {base.commit} as the baseline")
+        if paths := base.list_submodules():
+            context.say(f"warning: the files of submodules are missing there: {paths}")
+        yield _find_baseline_agent(path, base, project)
 
 
-def find_baseline_agent(path: Path, at: BaseCheckout, world: Context) -> BaselineAgent:
-    """The agent that the set names at the base; where there is no such set, that it names today."""
-    there = at.tree / path_in_checkout(at.top, path)
-    source = there if there.exists() else path
-    root = find_project_root(there.parent, at.tree) if there.parent.is_dir() else at.tree
-    evalset, _ = load_evalset(
-        source, root=root if source == there else find_project_root(path.parent, world.cwd)
-    )
-    agent: AgentSpec | None = evalset.agent
-    if agent is None:
+def _find_baseline_agent(path: Path, base: Checkout, project: Project) -> BaselineAgent:
+    """Return the agent that the set names at the base; without such a set, the one it names today."""
+    there = base.locate(path)
+    start = there.parent if there.parent.is_dir() else base.tree
+    place = Project(start, base.tree, project.environ)
+    evalset, _ = place.load(there) if there.exists() else project.load(path)
+    if evalset.agent is None:
         raise InvalidInput.single(
-            f"--against: the set has no agent at {at.commit} that could be read. Name another commit."
+            f"--against: the set has no readable agent at {base.commit}. Name another commit."
         )
     return BaselineAgent(
-        agent=agent,
+        agent=evalset.agent,
         folder=there.parent,
-        root=root,
-        checkout=at.top,
-        commit=at.commit.sha,
+        root=place.root,
+        checkout=base.repository.top,
+        commit=base.commit.sha,
     )

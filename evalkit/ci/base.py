@@ -1,4 +1,4 @@
-"""A set and the base of the change it is in, turned into what the set is held to and what was edited."""
+"""Compare a set with the base of the change it is in: which gate applies, and what was edited in it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from evalkit.ci.commits import (
-    BaseRef,
-    Commit,
-    Repository,
-    check_out,
-    find_base_ref,
-    find_merge_base,
-    list_submodules,
-    open_repository,
-)
+from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
 from evalkit.core.context import Context
@@ -29,13 +19,12 @@ from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.gate_result import GateChange, GateReview
 from evalkit.core.location import Location
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
 from evalkit.evalset.base_version import BaseVersion
-from evalkit.evalset.loader import load_evalset
+from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
-from evalkit.runner.plan import RunRequest
+from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_baseline_for, read_chosen_baseline
 
@@ -44,9 +33,9 @@ _CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateChoice:
-    """Where the gate's definition comes from: `base`, else the base of the pull request if there is one.
+    """Where the gate's definition comes from: `base`, else the base of the pull request, if any.
 
-    With `accept`, what the change edits in it is approved.
+    With `accept`, the change's edits of the gate are approved.
     """
 
     base: str | None = None
@@ -55,10 +44,10 @@ class GateChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseGate:
-    """What a run is held to. `source` is None where the set's own rules decide.
+    """The base's gate, which decides on a change, and a review of the change's edits to it.
 
-    `baseline_file` is the baseline they compare with, None where there is but the set's own; it is told
-    of as `shown_as`.
+    Without `base_version`, the set's own rules decide. `baseline_file` is the base's baseline, None where
+    only the set's own exists; messages call it `display_path`.
     """
 
     review: GateReview
@@ -66,139 +55,114 @@ class BaseGate:
     baseline_file: Path | None = None
     display_path: Path | None = None
 
-    def apply_to(self, order: RunRequest) -> RunRequest:
-        """The order, held to this."""
-        return replace(order, base_version=self.base_version)
-
     def relocate_baseline(self, baseline: Run | None) -> Run | None:
-        """A baseline under the place at which a reader finds it: the base's folder is about to go."""
-        if baseline is None or self.baseline_file is None or self.display_path is None:
+        """Return a baseline with a path that outlives the base's temporary folder."""
+        if baseline is None or self.display_path is None:
             return baseline
         is_from_base = baseline.path == str(self.baseline_file)
         return replace(baseline, path=str(self.display_path)) if is_from_base else baseline
 
     def build_review(self, selection: Selection) -> GateReview:
-        """The review, with what the command line leaves out."""
+        """Return the review, with what the command line's selection leaves out."""
         if not str(selection) or selection.shard:
             return self.review
         change = GateChange(
             kind="selection",
             sentence=f"only a part of the cases was run: {selection}",
-            # What a tag or an expression picks somebody has chosen; a limit cuts at random.
+            # Somebody chose what a tag or an expression selects; a limit cuts arbitrarily.
             loosened=selection.limit is not None,
         )
         return replace(self.review, changes=(*self.review.changes, change))
 
 
-class BaseCheckout(NamedTuple):
-    """The base: its commit, of which repository, and the folder that its files are in."""
-
-    repository: Repository
-    commit: Commit
-    tree: Path
-
-    @property
-    def top(self) -> Path:
-        """The checkout's top, where `tree` is for the base."""
-        return self.repository.top
+def apply_base_gate(request: RunRequest, base_gate: BaseGate | None) -> RunRequest:
+    """Return a request whose gate is the base's, if there is one."""
+    return replace(request, base_version=base_gate.base_version) if base_gate else request
 
 
-class _SetVersion(NamedTuple):
-    """One version of a set: what it defines, and where its files are."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SetVersion:
+    """One version of a set: its definition, the root of its files, and why it cannot be read."""
 
     definition: GateDefinition
-    path: Path
     root: Path
     broken: str = ""
 
 
 @contextmanager
 def open_base_gate(
-    path: Path, choice: GateChoice | None, world: Context
+    path: Path, choice: GateChoice | None, project: Project, context: Context
 ) -> Iterator[BaseGate | None]:
-    """What a set is held to while the base's files are at hand; None where there is no base, or no choice.
+    """Yield the base's gate while the base's files exist; None without a base or without a choice.
 
     Raises:
         InvalidInput: the base is not here and cannot be fetched.
-        ApprovalNeeded: the set as it was at the base cannot be read any more.
+        ApprovalNeeded: the set at the base can no longer be read.
     """
-    ref = choose_base_ref(choice, world) if choice else None
+    ref = None
+    if choice is not None and choice.base is not None:
+        ref = BaseRef(name=choice.base, found_in="--base")
+    elif choice is not None:
+        ref = find_base_ref(context.environ)
     if choice is None or ref is None:
         yield None
         return
-    repository = open_repository(find_git_folder(path, world), world.environ, ref)
-    commit = find_merge_base(repository, ref, world.say)
-    with check_out(repository, commit.sha) as tree:
-        yield compare_with_base(path, BaseCheckout(repository, commit, tree), choice, world)
+    with checkout(ref, path, context) as base:
+        yield compare_with_base(path, base, project, accept=choice.accept)
 
 
-def choose_base_ref(choice: GateChoice, world: Context) -> BaseRef | None:
-    """The base asked for, else the one that the CI system tells of."""
-    if choice.base is not None:
-        return BaseRef(name=choice.base, found_in="--base")
-    return find_base_ref(world.environ)
-
-
-def find_git_folder(path: Path, world: Context) -> Path:
-    """Where git is asked about a set: its folder, if there is one."""
-    folder = (world.cwd / path).parent
-    return folder if folder.is_dir() else world.cwd
-
-
-def compare_with_base(path: Path, at: BaseCheckout, choice: GateChoice, world: Context) -> BaseGate:
-    """Hold a set against the same set in the files of another commit."""
-    commit, tree = at.commit, at.tree
-    own = _read_set_version(path, find_project_root(path.parent, world.cwd))
-    there = find_set_at_base(path, own, at)
-    notes = _submodule_notes(at)
-    review = GateReview(base=str(commit), commit=commit.sha, accepted=choice.accept, notes=notes)
+def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: bool) -> BaseGate:
+    """Compare a set with the same set at the base, and return the gate that applies."""
+    commit = base.commit
+    own = _read_set_version(path, project)
+    there = _find_set_at_base(path, own.definition.evalset, base)
+    # git writes no files of submodules, so edits there go unnoticed.
+    notes: tuple[str, ...] = ()
+    if paths := base.list_submodules():
+        notes = (f"The files of submodules were not compared: {paths}.",)
+    review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
     if there is None:
         note = (
             f"{display_path(path)} does not exist at {commit}: there is no gate yet that could be "
             f"loosened, and its own rules decide."
         )
         return BaseGate(review=replace(review, notes=(note, *notes)))
-    base = _read_set_version(there, find_project_root(there.parent, tree))
-    if base.broken and not choice.accept:
+    before = _read_set_version(there, Project(there.parent, base.tree, project.environ))
+    if before.broken and not accept:
         raise ApprovalNeeded(
-            f"{display_path(path)} as it is at {commit} cannot be read any more. If the change means to "
-            f"mend that, approve it with --accept-gate-changes. There:\n"
-            f"{base.broken.replace(str(tree) + os.sep, '')}"
+            f"{display_path(path)} at {commit} can no longer be read. If this change is meant to "
+            f"fix that, approve it with --accept-gate-changes. Problems there:\n"
+            f"{before.broken.replace(str(base.tree) + os.sep, '')}"
         )
-    base = relocate_to_worktree(base, own, at)
-    changes = _broken_change(base) or find_gate_changes(base.definition, own.definition)
-    changes += _store_changes(at)
-    review = replace(review, changes=changes)
-    if choice.accept:
+    evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
+    changes = find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
+    if before.broken:
+        sentence = "the set could not be read at the base, so nothing can be compared"
+        changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
+    review = replace(review, changes=(*changes, *_find_store_changes(base)))
+    if accept:
         return BaseGate(review=review)
-    file = baseline_path(there, base.definition.evalset.name)
+    file = baseline_path(there, evalset.name)
     return BaseGate(
         review=review,
         base_version=BaseVersion(
-            evalset=base.definition.evalset,
+            evalset=evalset,
             folder=there.parent,
-            root=base.root,
-            checkout=at.top,
+            root=before.root,
+            checkout=base.repository.top,
             commit=commit.sha,
             name=str(commit),
         ),
         # A first baseline replaces none, and is the only one that the change can be compared with.
         baseline_file=file if path_exists(file) else None,
-        display_path=baseline_path(path, base.definition.evalset.name),
+        display_path=baseline_path(path, evalset.name),
     )
 
 
-def _broken_change(base: _SetVersion) -> tuple[GateChange, ...]:
-    if not base.broken:
-        return ()
-    sentence = "the set could not be read at the base, so that nothing can be compared"
-    return (GateChange(kind="set", sentence=sentence, loosened=True),)
-
-
-def _store_changes(at: BaseCheckout) -> tuple[GateChange, ...]:
-    """Runs and verdicts are evalkit's own to keep: what a change commits there could be made up."""
-    placed = at.repository.query(
-        "diff", "--no-ext-diff", "--name-only", at.commit.sha, "--", ":(top,glob)**/.evalkit/**"
+def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
+    """Return committed files among evalkit's own runs and verdicts, which could be made up."""
+    placed = base.repository.query(
+        "diff", "--no-ext-diff", "--name-only", base.commit.sha, "--", ":(top,glob)**/.evalkit/**"
     ).splitlines()
     if not placed:
         return ()
@@ -206,22 +170,17 @@ def _store_changes(at: BaseCheckout) -> tuple[GateChange, ...]:
     return (GateChange(kind="file", sentence=sentence, loosened=True),)
 
 
-def _submodule_notes(at: BaseCheckout) -> tuple[str, ...]:
-    paths = list_submodules(at.repository, at.commit.sha)
-    if not paths:
-        return ()
-    return (f"What is in submodules was not compared: {', '.join(paths[:5])}.",)
-
-
-def _read_set_version(path: Path, root: Path) -> _SetVersion:
-    evalset, problems = load_evalset(path, root=root)
-    folders = SearchFolders(base=Path(os.path.realpath(path.parent)), root=root)
+def _read_set_version(path: Path, project: Project) -> _SetVersion:
+    evalset, problems = project.load(path)
+    folders = SearchFolders(base=Path(os.path.realpath(path.parent)), root=project.root)
     definition = GateDefinition(
         evalset=evalset,
         files=digest_files(evalset, folders),
         baseline=_digest_file(baseline_path(path, evalset.name)),
     )
-    return _SetVersion(definition, path, root, "\n".join(map(str, problems)))
+    return _SetVersion(
+        definition=definition, root=project.root, broken="\n".join(map(str, problems))
+    )
 
 
 def _digest_file(path: Path) -> str:
@@ -233,23 +192,23 @@ def _digest_file(path: Path) -> str:
         return str(reason)
 
 
-def find_set_at_base(path: Path, own: _SetVersion, at: BaseCheckout) -> Path | None:
-    """The set in the files of the base: at the same place, else one that is gone from where it was.
+def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
+    """Return the set at the base: in the same place, else one that the change moved away.
 
-    A set that was moved or renamed is the same one as long as its name or any of its cases is the same.
+    A set that was moved or renamed counts as the same one if its name or any of its cases is the same.
     """
-    tree, place = at.tree, path_in_checkout(at.top, path)
-    if (tree / place).exists():
-        return tree / place
+    if (there := base.locate(path)).exists():
+        return there
     best, most = None, -1
-    mine = own.definition.evalset
-    digests = {(case.id, case.digest) for case in mine.cases}
-    for file in sorted((*tree.rglob("*.yaml"), *tree.rglob("*.yml"))):
-        if (at.top / file.relative_to(tree)).exists() or not _has_cases(file):
+    digests = {(case.id, case.digest) for case in own.cases}
+    for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
+        # A file that still exists is another set, not the moved one.
+        is_still_there = (base.repository.top / file.relative_to(base.tree)).exists()
+        if is_still_there or not _has_cases(file):
             continue
-        evalset, _ = load_evalset(file, root=find_project_root(file.parent, tree))
+        evalset, _ = Project(file.parent, base.tree, {}).load(file)
         shared = len({(case.id, case.digest) for case in evalset.cases} & digests)
-        if (shared or evalset.name == mine.name) and shared > most:
+        if (shared or evalset.name == own.name) and shared > most:
             best, most = file, shared
     return best
 
@@ -261,59 +220,55 @@ def _has_cases(file: Path) -> bool:
         return False
 
 
-def path_in_checkout(top: Path, path: Path) -> Path:
-    """Where a file is in the checkout, by the name it is asked for, not by where a link leads."""
-    absolute = Path(os.path.realpath(path.parent)) / path.name
-    lexical = Path(os.path.abspath(path))  # noqa: PTH100 - links are not to be followed
-    place = lexical if lexical.is_relative_to(top) else absolute
-    return place.relative_to(top) if place.is_relative_to(top) else Path(path.name)
+def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> EvalSet:
+    """Return the base's set with locations in the working tree, where the reader can open them."""
+    here = {case.id: case.where for case in own.cases}
 
-
-def relocate_to_worktree(base: _SetVersion, own: _SetVersion, at: BaseCheckout) -> _SetVersion:
-    """The base's side, told of in the places of the working tree, where its reader can look."""
-    here = {case.id: case for case in own.definition.evalset.cases}
-
-    def moved(where: Location) -> Location:
-        path = Path(os.path.abspath(where.path))  # noqa: PTH100 - as it was shown
-        if not where.path or not path.is_relative_to(at.tree):
+    def move(where: Location) -> Location:
+        path = Path(os.path.abspath(where.path))  # noqa: PTH100 - as it was displayed
+        if not where.path or not path.is_relative_to(base.tree):
             return where
-        return replace(where, path=display_path(at.top / path.relative_to(at.tree)))
+        moved = base.repository.top / path.relative_to(base.tree)
+        return replace(where, path=display_path(moved))
 
-    def place(case: Case) -> Case:
-        same = here.get(case.id)
-        specs = tuple(replace(spec, where=moved(spec.where)) for spec in case.metrics)
-        return replace(case, where=same.where if same else moved(case.where), metrics=specs)
+    def move_case(case: Case) -> Case:
+        specs = tuple(replace(spec, where=move(spec.where)) for spec in case.metrics)
+        return replace(case, where=here.get(case.id) or move(case.where), metrics=specs)
 
-    evalset: EvalSet = base.definition.evalset
-    evalset = replace(
+    return replace(
         evalset,
-        cases=tuple(map(place, evalset.cases)),
-        gate=tuple(replace(rule, where=moved(rule.where)) for rule in evalset.gate),
-        metrics=tuple(replace(spec, where=moved(spec.where)) for spec in evalset.metrics),
+        cases=tuple(map(move_case, evalset.cases)),
+        gate=tuple(replace(rule, where=move(rule.where)) for rule in evalset.gate),
+        metrics=tuple(replace(spec, where=move(spec.where)) for spec in evalset.metrics),
     )
-    return base._replace(definition=replace(base.definition, evalset=evalset))
 
 
 def load_comparison_baseline(
-    choice: BaselineChoice, own: Path, basis: BaseGate | None, *, run: Run | None, world: Context
+    choice: BaselineChoice,
+    own: Path,
+    base_gate: BaseGate | None,
+    project: Project,
+    *,
+    run: Run | None = None,
 ) -> Run | None:
-    """What a run is compared with: the run that was named, else the baseline of its gate.
+    """Return the run to compare with: the one that `choice` names, else the baseline of the gate.
 
-    The set's `own` one is that unless the gate comes from another commit. With a stored `run` it is as it
-    was scored again for that run.
+    That is the set's `own` baseline, unless the gate comes from another commit. For a stored `run`, its
+    scores are those that were made again for that run.
 
     Raises:
         InvalidInput: the run that was named does not exist.
-        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
-    file = basis.baseline_file if basis and basis.baseline_file and choice.uses_own else own
-    root = find_project_root(own.parent.parent, world.cwd)
+    # A run that the user names is compared with as it is, whatever the base says.
+    from_base = base_gate.baseline_file if base_gate and choice.uses_own else None
+    file = from_base or own
     try:
         if run is not None:
-            return read_baseline_for(run, choice, file, root=root, cwd=world.cwd)
-        return read_chosen_baseline(choice, file, root=root, cwd=world.cwd)
+            return read_baseline_for(run, choice, file, root=project.root, cwd=project.cwd)
+        return read_chosen_baseline(choice, file, root=project.root, cwd=project.cwd)
     except (StoreError, ApprovalNeeded) as error:
-        if basis is None or file == own:
+        if base_gate is None or from_base is None:
             raise
-        told = str(error).replace(str(file), f"{own} at {basis.review.base}")
-        raise type(error)(told) from error
+        message = str(error).replace(str(file), f"{own} at {base_gate.review.base}")
+        raise type(error)(message) from error

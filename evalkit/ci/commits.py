@@ -1,4 +1,4 @@
-"""What a change is compared with: the base found in the environment, its commit, its files in a folder."""
+"""Find the base commit of a change and write its files into a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput, StoreError
 from evalkit.core.git import FETCH_TIMEOUT_S, read_git, run_git
 
 DEEPEN_OPTIONS = ("--deepen=1", "--deepen=50", "--deepen=1000", "--unshallow")
-"""How a shallow clone is given more history, until the two sides meet. One step is enough where a merge
-of both is checked out, as GitHub does."""
+"""Options that fetch more history into a shallow clone, until both sides meet.
+
+One step is enough where a merge of both is checked out, as GitHub does.
+"""
 
 BRANCH_VARIABLES = (
     "GITHUB_BASE_REF",
@@ -26,16 +29,18 @@ BRANCH_VARIABLES = (
     "BITBUCKET_PR_DESTINATION_BRANCH",
     "SYSTEM_PULLREQUEST_TARGETBRANCH",
 )
-"""Where GitHub, Jenkins, Buildkite, Bitbucket and Azure say which branch a pull request goes to."""
+"""Where GitHub, Jenkins, Buildkite, Bitbucket and Azure name the target branch of a pull request."""
 
 COMMIT_VARIABLES = ("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
-"""Where GitLab says which commit a merge request is compared with; the first is there when it tests the
-result of merging."""
+"""Where GitLab names the commit that a merge request is compared with.
+
+The first one is set when GitLab tests the merged result.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseRef:
-    """A name of the base, and where it was found: an option, or a variable of the environment."""
+    """A name of the base, and where it was found: an option or an environment variable."""
 
     name: str
     found_in: str
@@ -43,30 +48,30 @@ class BaseRef:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repository:
-    """A checkout: its top folder, and how git is asked about it."""
+    """A working tree: its top folder, and the environment for calls of git."""
 
     top: Path
     environ: Mapping[str, str]
 
     def query(self, *arguments: str) -> str:
-        """What git says in one line; empty where it fails."""
+        """Return git's output, stripped; empty where it fails."""
         return read_git(self.top, self.environ, *arguments).decode(errors="replace").strip()
 
     def resolve_commit(self, name: str) -> str:
-        """The commit a name leads to; empty where there is none here."""
+        """Return the commit that a name refers to; empty where there is none here."""
         return self.query(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
 
     @property
     def is_shallow(self) -> bool:
-        """Whether history was left out when it was cloned."""
+        """Whether the clone lacks a part of the history."""
         return self.query("rev-parse", "--is-shallow-repository") == "true"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """The commit compared with, and what it was asked for by."""
+    """The base commit, and the name it was asked for by."""
 
     ref: BaseRef
     sha: str
@@ -78,7 +83,7 @@ class Commit:
 
 
 def find_base_ref(environ: Mapping[str, str]) -> BaseRef | None:
-    """What the CI system says a pull or merge request goes to; None outside of one.
+    """Return the target of the pull or merge request that CI runs for; None outside of one.
 
     >>> find_base_ref({"GITHUB_BASE_REF": "main"})
     BaseRef(name='origin/main', found_in='GITHUB_BASE_REF')
@@ -93,16 +98,16 @@ def find_base_ref(environ: Mapping[str, str]) -> BaseRef | None:
 
 
 def open_repository(folder: Path, environ: Mapping[str, str], ref: BaseRef) -> Repository:
-    """The checkout a folder is in.
+    """Return the repository that contains a folder.
 
     Raises:
-        InvalidInput: it is in none, or nothing is committed.
+        InvalidInput: there is none, or nothing is committed in it.
     """
     top = read_git(folder, environ, "rev-parse", "--show-toplevel").decode(errors="replace").strip()
     if not top:
         raise InvalidInput.single(
-            f"{ref.found_in} {ref.name!r}: {folder} is in no git checkout, so there is no base to "
-            f"read. Check it out with git."
+            f"{ref.found_in} {ref.name!r}: {folder} is not in a git repository, so there is no base. "
+            f"Clone it with git."
         )
     repository = Repository(top=Path(top), environ=environ)
     if not repository.resolve_commit("HEAD"):
@@ -113,17 +118,17 @@ def open_repository(folder: Path, environ: Mapping[str, str], ref: BaseRef) -> R
 
 
 def find_merge_base(repository: Repository, ref: BaseRef, say: Callable[[str], None]) -> Commit:
-    """Where the checkout's history leaves that of the base: the merge base, fetched if need be.
+    """Return the merge base of HEAD and `ref`, fetched if need be.
 
-    The tip of a base that moved on would show what others did there as edits of this change.
+    The tip of `ref` would not do: what others committed there meanwhile would show as edits of this change.
 
     Raises:
-        InvalidInput: it is not here and cannot be fetched; says what to fetch.
+        InvalidInput: it is not here and cannot be fetched; the message says what to fetch.
     """
     if ref.name.startswith("-") or not ref.name.strip():
         raise InvalidInput.single(f"{ref.found_in} {ref.name!r} cannot name a commit.")
     tip = repository.resolve_commit(ref.name)
-    # A branch that the environment names may have moved since a lasting clone last heard of it.
+    # In a clone that is kept between builds, the branch may have moved since the last fetch.
     if not tip or ref.found_in in BRANCH_VARIABLES:
         _fetch(repository, ref, ["--depth=1"] if repository.is_shallow and not tip else [], say)
         tip = repository.resolve_commit(ref.name) or repository.resolve_commit(f"origin/{ref.name}")
@@ -142,12 +147,12 @@ def find_merge_base(repository: Repository, ref: BaseRef, say: Callable[[str], N
 def _fetch(
     repository: Repository, ref: BaseRef, how: list[str], say: Callable[[str], None]
 ) -> None:
-    """Fetch the base, and more of HEAD's history with it; what cannot be had is found missing later."""
+    """Fetch the base, and more of HEAD's history with it; the caller notices what is still missing."""
     remote, sources = _find_remote_refs(repository, ref)
     if remote not in repository.query("remote").split():
         return
     head = repository.resolve_commit("HEAD")
-    # Not every server gives out a commit by its id, and not every HEAD is on the server.
+    # Some servers refuse to send a commit by its id, and HEAD may exist only here.
     attempts = [[*sources, head], sources] if how and how != ["--depth=1"] else [sources]
     say(f"fetching {' '.join((*how, remote, *sources))}")
     for wanted in attempts:
@@ -155,15 +160,8 @@ def _fetch(
             done = run_git(
                 repository.top,
                 repository.environ,
-                *(
-                    "fetch",
-                    "--quiet",
-                    "--no-tags",
-                    "--no-recurse-submodules",
-                    *how,
-                    remote,
-                    *wanted,
-                ),
+                *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules"),
+                *(*how, remote, *wanted),
                 timeout_s=FETCH_TIMEOUT_S,
             )
         except (OSError, subprocess.TimeoutExpired):
@@ -173,7 +171,7 @@ def _fetch(
 
 
 def _find_remote_refs(repository: Repository, ref: BaseRef) -> tuple[str, list[str]]:
-    """The remote that has the base, and what it is called there."""
+    """Return the remote that has the base, and the refspecs to fetch it by."""
     if len(ref.name) >= 40 and all(char in "0123456789abcdef" for char in ref.name):
         return "origin", [ref.name]
     remote, _, branch = ref.name.partition("/")
@@ -192,46 +190,75 @@ def _missing_commit_error(repository: Repository, ref: BaseRef, reason: str) -> 
     )
 
 
-@contextmanager
-def check_out(repository: Repository, sha: str) -> Iterator[Path]:
-    """The files of a commit in a temporary folder, gone afterwards; the checkout is left as it is.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkout:
+    """The files of a commit in a temporary folder `tree`, which replaces the repository's top."""
 
-    No hook runs, and git keeps no note of the folder. What is in submodules is missing.
+    repository: Repository
+    commit: Commit
+    tree: Path
+
+    def locate(self, path: Path) -> Path:
+        """Return where a file of the working tree is in this checkout, whether or not it exists."""
+        top = self.repository.top
+        absolute = Path(os.path.realpath(path.parent)) / path.name
+        # The name as the user wrote it comes first: a link must not lead to another file's history.
+        lexical = Path(os.path.abspath(path))  # noqa: PTH100 - links are not to be followed
+        place = lexical if lexical.is_relative_to(top) else absolute
+        return self.tree / (place.relative_to(top) if place.is_relative_to(top) else path.name)
+
+    def list_submodules(self) -> str:
+        """Return the first paths at which the commit has submodules, whose files are missing here."""
+        rows = self.repository.query("ls-tree", "-r", "--full-tree", self.commit.sha).splitlines()
+        paths = [row.partition("\t")[2] for row in rows if row.startswith("160000 ")]
+        return ", ".join(paths[:5])
+
+
+@contextmanager
+def checkout(ref: BaseRef, path: Path, context: Context) -> Iterator[Checkout]:
+    """Yield the files of the merge base of HEAD and `ref`, in the repository of an eval set.
+
+    The files are deleted afterwards, and the working tree is untouched. No hook runs, and git does
+    not record the folder.
 
     Raises:
+        InvalidInput: there is no repository, or the base is not here and cannot be fetched.
         StoreError: the files cannot be written.
     """
+    folder = (context.cwd / path).parent
+    repository = open_repository(folder if folder.is_dir() else context.cwd, context.environ, ref)
+    commit = find_merge_base(repository, ref, context.say)
     with (
         _interrupt_on_signals(),
         tempfile.TemporaryDirectory(prefix="evalkit-base-", ignore_cleanup_errors=True) as made,
     ):
         temporary = Path(os.path.realpath(made))
         tree = temporary / "tree"
-        # The mark keeps what is above the folder from being taken for the project's root.
+        # The marker keeps folders above this one from being found as the project's root.
         (tree / ".evalkit").mkdir(parents=True)
         environ = {**repository.environ, "GIT_INDEX_FILE": str(temporary / "index")}
         git_folder = repository.query("rev-parse", "--absolute-git-dir")
-        for command in (("read-tree", sha), ("checkout-index", "--all", "--quiet", "--force")):
+        # Plumbing commands: `git worktree` would leave a record in the repository and run hooks.
+        for command in (
+            ("read-tree", commit.sha),
+            ("checkout-index", "--all", "--quiet", "--force"),
+        ):
             done = run_git(
                 tree, environ, f"--git-dir={git_folder}", f"--work-tree={tree}", *command
             )
             if done.returncode != 0:
-                said = done.stderr.decode(errors="replace").strip()
-                raise StoreError(f"the files of commit {sha[:10]} could not be written: {said}")
-        yield tree
-
-
-def list_submodules(repository: Repository, sha: str) -> tuple[str, ...]:
-    """The paths at which a commit has submodules."""
-    rows = repository.query("ls-tree", "-r", "--full-tree", sha).splitlines()
-    return tuple(row.partition("\t")[2] for row in rows if row.startswith("160000 "))
+                reason = done.stderr.decode(errors="replace").strip()
+                raise StoreError(
+                    f"the files of commit {commit.sha[:10]} could not be written: {reason}"
+                )
+        yield Checkout(repository=repository, commit=commit, tree=tree)
 
 
 @contextmanager
 def _interrupt_on_signals() -> Iterator[None]:
-    """Let a CI system's cancel end what is under way in order, so that nothing is left behind.
+    """Turn a CI system's cancel into an exception, so that the temporary folder is deleted.
 
-    A run has its own way to obey signals, and leaves the default one behind.
+    A run handles signals itself and restores the default handlers afterwards, hence the restore here.
     """
 
     def unwind(number: int, _: object) -> None:

@@ -1,6 +1,6 @@
-"""Two definitions of a gate into a list of what one edits in the other, each edit loosening or not.
+"""List what one definition of a gate edits in another, and whether each edit loosens the gate.
 
-Whatever cannot be told to do nothing but tighten or add counts as loosening.
+An edit counts as loosening unless it can only tighten or add.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import NO_LOCATION
 from evalkit.core.serialization import canonical_json
 from evalkit.core.settings import OPERATIONAL_SETTINGS, Settings
-from evalkit.runner.case_metrics import effective_metrics
-from evalkit.runner.plan import DEFAULT_GATE
+from evalkit.runner.case_metrics import DEFAULT_GATE, effective_metrics
 
 _MAX_NAMED_CASES = 5
 _KNOWN_FIELDS = frozenset(
@@ -30,9 +29,9 @@ _KNOWN_FIELDS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateDefinition:
-    """All that a gate is defined by: a set, the contents of the files it names, its baseline's.
+    """Everything that defines a gate: a set, digests of the files that it names, and of its baseline.
 
-    `files` holds a digest by each word of the set that leads to a file; `baseline` is one of the whole
+    `files` maps each string of the set that leads to a file to a digest; `baseline` is the digest of the whole
     file, empty where there is none.
     """
 
@@ -42,7 +41,7 @@ class GateDefinition:
 
 
 def find_gate_changes(before: GateDefinition, now: GateDefinition) -> tuple[GateChange, ...]:
-    """What a change edits in the gate; empty when both define the same."""
+    """Return what a change edits in the gate; empty if both definitions are the same."""
     old, new = before.evalset, now.evalset
     return (
         *find_rule_changes(old.gate or DEFAULT_GATE, new.gate or DEFAULT_GATE),
@@ -64,8 +63,10 @@ STRICTNESS: Mapping[str, Callable[[Json, Json], bool]] = {
     "on_inconclusive": lambda _, now: now == "fail",
     "trials": _has_more_trials,
 }
-"""Settings of which one value is at least as strict as another. Of the others, such as the seed, no
-value is, save for those that are about how a run is done."""
+"""Settings of which one value is at least as strict as another.
+
+Other settings, such as the seed, have no stricter value, apart from those in OPERATIONAL_SETTINGS.
+"""
 
 
 def _setting_changes(before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[GateChange]:
@@ -90,57 +91,53 @@ def _name_cases(cases: Sequence[Case]) -> str:
     )
 
 
-def _describe_case_changes(
-    what: str, cases: Sequence[Case], *, loosened: bool
-) -> Iterator[GateChange]:
-    if cases:
-        yield GateChange(
-            kind="case",
-            sentence=f"{format_count(len(cases), 'case')} {what}: {_name_cases(cases)}",
-            loosened=loosened,
-            case_ids=tuple(case.id for case in cases),
-            where=cases[0].where,
-        )
-
-
 def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
-    """Cases are told apart by id, which is what the baseline knows them by, and compared by content."""
+    """Yield changed cases, matched by id as in the baseline, and compared by content."""
     old, new = ({case.id: case for case in one.cases} for one in (before, now))
     shared = [(case, new[case.id]) for case in before.cases if case.id in new]
-    yield from _describe_case_changes(
-        "removed", [c for c in before.cases if c.id not in new], loosened=True
-    )
-    labelled = [now for was, now in shared if was.expected != now.expected]
-    yield from _describe_case_changes("relabelled", labelled, loosened=True)
-    edited = [
-        now for was, now in shared if was.digest != now.digest and was.expected == now.expected
-    ]
-    yield from _describe_case_changes("edited", edited, loosened=True)
-    meaningful = _find_gate_tags(before) | _find_gate_tags(now)
-    for matters in (True, False):
-        retagged = [
-            now
-            for was, now in shared
-            if (moved := set(was.tags) ^ set(now.tags)) and bool(moved & meaningful) is matters
-        ]
-        what = "tagged otherwise" if matters else "with other tags, which no threshold is about"
-        yield from _describe_case_changes(what, retagged, loosened=matters)
-    regrouped = [now for was, now in shared if was.cluster != now.cluster]
+    gate_tags = _find_gate_tags(before) | _find_gate_tags(now)
+    moved = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
     asks_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
-    yield from _describe_case_changes("in another cluster", regrouped, loosened=asks_users)
-    yield from _describe_case_changes(
-        "added", [c for c in now.cases if c.id not in old], loosened=False
+    groups = (
+        ("removed", True, [case for case in before.cases if case.id not in new]),
+        ("relabelled", True, [case for was, case in shared if was.expected != case.expected]),
+        (
+            "edited",
+            True,
+            [c for was, c in shared if was.digest != c.digest and was.expected == c.expected],
+        ),
+        ("tagged otherwise", True, [case for tags, case in moved if tags & gate_tags]),
+        (
+            "with other tags, which no threshold is about",
+            False,
+            [case for tags, case in moved if tags and not tags & gate_tags],
+        ),
+        (
+            "in another cluster",
+            asks_users,
+            [case for was, case in shared if was.cluster != case.cluster],
+        ),
+        ("added", False, [case for case in now.cases if case.id not in old]),
     )
+    for what, loosened, cases in groups:
+        if cases:
+            yield GateChange(
+                kind="case",
+                sentence=f"{format_count(len(cases), 'case')} {what}: {_name_cases(cases)}",
+                loosened=loosened,
+                case_ids=tuple(case.id for case in cases),
+                where=cases[0].where,
+            )
 
 
 def _find_gate_tags(evalset: EvalSet) -> set[str]:
-    """The tags that decide which cases a threshold or a metric is about."""
+    """Return the tags that select cases for a threshold or a metric."""
     of_rules = {tag for rule in evalset.gate for tag in (*(rule.must_pass or ()), rule.tag) if tag}
     return of_rules | {tag for spec in evalset.metrics for tag in spec.tags}
 
 
 def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
-    """Metrics as they apply to the cases that both sets have, whatever way they came to apply."""
+    """Yield changed metrics, as they apply to the cases of both sets, wherever they are defined."""
     new_cases = {case.id: case for case in now.evalset.cases}
     lost: dict[str, list[Case]] = {}
     gained: dict[str, MetricSpec] = {}
@@ -148,7 +145,7 @@ def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[Gat
     for case in before.evalset.cases:
         after = new_cases.get(case.id)
         if after is None or _specs_text(case.metrics) != _specs_text(after.metrics):
-            continue  # removed or edited, which is told already
+            continue  # removed or edited, which _case_changes reports
         old, new = (
             {spec.name: spec for spec in effective_metrics(one.evalset, which)}
             for one, which in ((before, case), (now, after))
@@ -182,14 +179,14 @@ def _specs_text(specs: Iterable[MetricSpec]) -> str:
 
 
 def _build_signature(spec: MetricSpec, case: Case, files: Mapping[str, str]) -> Json:
-    """What a metric is for a case, with the contents of files in place of their names."""
+    """Return what defines a metric for a case, with the contents of files in place of their names."""
     return _inline_files([spec.ref, msgspec.to_builtins(spec.args)], files, case)
 
 
 def _inline_files(value: Json, files: Mapping[str, str], case: Case | None = None) -> Json:
     if isinstance(value, str):
         value = expand_name(case, value) if case is not None else value
-        # The attribute of `./file.py:attribute` says which of a file's objects is meant.
+        # In `./file.py:attribute` the attribute selects one object of the file, so it counts too.
         place = value.rpartition(":")[2] if ":" in value else ""
         return [files[value], place] if value in files else value
     if isinstance(value, Mapping):
@@ -215,7 +212,7 @@ def _describe_metric(
 
 
 def _section_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
-    """Whatever else a set says, such as by which judge: nothing is known of which is stricter."""
+    """Yield changes of any other section, such as the judges, of which no version is stricter."""
     for one in fields(EvalSet):
         if one.name in _KNOWN_FIELDS:
             continue
@@ -240,12 +237,12 @@ def _baseline_changes(before: str, now: str) -> Iterator[GateChange]:
 
 
 def _agent_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
-    """The agent is what is tested, so it may be any; answers that were written down are none."""
+    """Yield a change to recorded outputs. The agent is under test and may change; a recording tests none."""
     old, new = (one.agent.kind if one.agent else "none" for one in (before, now))
     if new == "recorded" != old:
         yield GateChange(
             kind="agent",
-            sentence=f"agent: {old} -> {new}, answers that were written down",
+            sentence=f"agent: {old} -> {new}, which only replays recorded outputs",
             loosened=True,
             where=now.agent.where if now.agent else NO_LOCATION,
         )

@@ -1,4 +1,4 @@
-"""The files that a set names, and those that they name in turn, as one digest for each name."""
+"""Digest the files that a set names, and the files that those name in turn, as one digest for each name."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ from evalkit.worker.limited_files import list_files
 
 MAX_NAME_CHARS = 500
 MAX_GATE_FILES = 1_000
-"""That one name leads to; with more it is not a plugin's own code that is being read."""
+"""Files that one name may lead to. Beyond that, the walk has left the plugin's own code."""
 
 NON_GATE_FIELDS = frozenset({"name", "path", "description", "agent", "cases", "digest"})
-"""Fields of a set that name no file of the gate: the agent's are the candidate's own, and a case's
-prompt is no file. What cases name in their metrics is looked at."""
+"""Fields of a set that name no file of the gate.
+
+The agent is under test, and the texts of cases name no files; metrics of cases are read separately.
+"""
 
 
 FOLDER_ARGUMENTS = ("folder", "hidden")
-"""Arguments of metrics that name a folder, all of which counts: the tests that an answer has to pass."""
+"""Arguments of metrics that name a whole folder: the tests that an output has to pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchFolders:
-    """Where names are looked for: beside the set, then in the project's root and its `src`."""
+    """Where names are looked up: the set's folder, then the project's root and its `src`."""
 
     base: Path
     root: Path
 
-    def find(self, name: str, beside: Path | None = None) -> Path | None:
-        """The file of a name, if there is one inside of the project."""
+    def find(self, name: str, near: Path | None = None) -> Path | None:
+        """Return the file of a name, if it exists inside the project; `near` is searched first."""
         if not 0 < len(name) < MAX_NAME_CHARS or not name.isprintable():
             return None
-        for folder in (*([beside] if beside else []), self.base, self.root, self.root / "src"):
+        for folder in (*([near] if near else []), self.base, self.root, self.root / "src"):
             try:
                 path = resolve_inside(name, folder, self.root)
                 if path.is_file():
@@ -52,7 +54,7 @@ class SearchFolders:
         return None
 
     def list(self, name: str) -> list[Path]:
-        """The files of a folder of the set."""
+        """Return the files of a folder of the set."""
         try:
             return list_files(resolve_inside(name, self.base, self.root))
         except (UnreadableFile, OSError):
@@ -60,24 +62,24 @@ class SearchFolders:
 
 
 def digest_files(evalset: EvalSet, folders: SearchFolders) -> Mapping[str, str]:
-    """By every word of a set that leads to a file: what is in it, and in the files it leads to.
+    """Return a digest for every string of a set that leads to a file: of that file and all it leads to.
 
-    Code leads to the modules it imports and to the files it names; a YAML file to those it names, and a
-    rubric to its calibrations, without which its thresholds decide nothing. Contents count, names do not,
-    so that moving a file changes nothing.
+    Code leads to the modules that it imports and the files that it names. A YAML file leads to the files that
+    it names, and a rubric to its calibration, without which its thresholds decide nothing. Only contents
+    count, so moving a file changes no digest.
     """
     found = {}
-    for word in dict.fromkeys(list_gate_words(evalset)):
-        if start := find_named_files(word, folders):
-            found[word] = digest_closure(start, folders)
-    for word in dict.fromkeys(list_copied_folders(evalset)):
+    for word in dict.fromkeys(_list_gate_words(evalset)):
+        if start := _find_named_files(word, folders):
+            found[word] = _digest_closure(start, folders)
+    for word in dict.fromkeys(_list_copied_folders(evalset)):
         if start := folders.list(word):
-            found[word] = digest_closure(start, folders)
+            found[word] = _digest_closure(start, folders)
     return found
 
 
-def list_gate_words(evalset: EvalSet) -> Iterator[str]:
-    """Every text of a set that may lead to a file of its gate."""
+def _list_gate_words(evalset: EvalSet) -> Iterator[str]:
+    """Yield every string of a set that may lead to a file of its gate."""
     for field in fields(EvalSet):
         if field.name not in NON_GATE_FIELDS:
             yield from _list_texts(msgspec.to_builtins(getattr(evalset, field.name)))
@@ -85,8 +87,8 @@ def list_gate_words(evalset: EvalSet) -> Iterator[str]:
         yield from _list_texts(msgspec.to_builtins(case.metrics))
 
 
-def list_copied_folders(evalset: EvalSet) -> Iterator[str]:
-    """Every folder that a metric copies tests from, for each case that has one of its own."""
+def _list_copied_folders(evalset: EvalSet) -> Iterator[str]:
+    """Yield every folder that a metric copies tests from, for each case."""
     for case in evalset.cases:
         for spec in (*evalset.metrics, *case.metrics):
             named = (spec.args.get(name) for name in FOLDER_ARGUMENTS)
@@ -94,7 +96,7 @@ def list_copied_folders(evalset: EvalSet) -> Iterator[str]:
 
 
 def expand_name(case: Case, word: str) -> str:
-    """A file or folder as it is named for one case."""
+    """Return the name of a file or folder for one case."""
     return word.replace("{id}", case.id)
 
 
@@ -110,8 +112,8 @@ def _list_texts(value: Json) -> Iterator[str]:
             yield from _list_texts(item)
 
 
-def find_named_files(word: str, folders: SearchFolders) -> list[Path]:
-    """The files a word leads to: by name, as `./file.py:attribute`, or as `package.module:attribute`."""
+def _find_named_files(word: str, folders: SearchFolders) -> list[Path]:
+    """Return the files of a name, a `./file.py:attribute`, or a `package.module:attribute`."""
     word = word.removeprefix("{set}/")
     place, colon, _ = word.rpartition(":")
     if colon and not place.endswith(".py"):
@@ -120,20 +122,20 @@ def find_named_files(word: str, folders: SearchFolders) -> list[Path]:
     return [path] if path else []
 
 
-def digest_closure(start: Iterable[Path], folders: SearchFolders) -> str:
-    """The contents of some files and of all they lead to, in the order in which they are named."""
-    waiting, seen = list(start), dict[Path, str]()
-    while waiting and len(seen) < MAX_GATE_FILES:
-        path = waiting.pop(0)
-        if path in seen:
+def _digest_closure(start: Iterable[Path], folders: SearchFolders) -> str:
+    """Return a digest of files and of all they lead to, in the order in which they are named."""
+    pending, digests = list(start), dict[Path, str]()
+    while pending and len(digests) < MAX_GATE_FILES:
+        path = pending.pop(0)
+        if path in digests:
             continue
         try:
             data = read_file(path)
         except UnreadableFile as reason:
             data = str(reason).encode()
-        seen[path] = hashlib.sha256(data).hexdigest()
-        waiting += _find_references(path, data, folders)
-    return hashlib.sha256("\n".join(seen.values()).encode()).hexdigest()[:16]
+        digests[path] = hashlib.sha256(data).hexdigest()
+        pending += _find_references(path, data, folders)
+    return hashlib.sha256("\n".join(digests.values()).encode()).hexdigest()[:16]
 
 
 def _find_references(path: Path, data: bytes, folders: SearchFolders) -> list[Path]:
@@ -152,7 +154,7 @@ def _find_code_references(path: Path, data: bytes, folders: SearchFolders) -> It
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return  # whoever loads it will say so
+        return  # the metric that loads it reports the error
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -167,24 +169,24 @@ def _find_code_references(path: Path, data: bytes, folders: SearchFolders) -> It
 def _find_import_references(
     node: ast.ImportFrom, path: Path, folders: SearchFolders
 ) -> Iterator[Path]:
-    beside, name = path.parent, node.module or ""
+    near, name = path.parent, node.module or ""
     if node.level:
         for _ in range(node.level - 1):
-            beside = beside.parent
-        folders = SearchFolders(base=beside, root=folders.root)
+            near = near.parent
+        folders = SearchFolders(base=near, root=folders.root)
     if name:
-        yield from _find_module(name, folders, beside)
+        yield from _find_module(name, folders, near)
     for alias in node.names:
-        yield from _find_module(f"{name}.{alias.name}".lstrip("."), folders, beside)
+        yield from _find_module(f"{name}.{alias.name}".lstrip("."), folders, near)
 
 
-def _find_module(name: str, folders: SearchFolders, beside: Path | None) -> Iterator[Path]:
-    """The file of a module, after those of the packages it is in."""
+def _find_module(name: str, folders: SearchFolders, near: Path | None) -> Iterator[Path]:
+    """Yield the file of a module, after those of its packages."""
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         return
     for count in range(1, len(parts) + 1):
         place = "/".join(parts[:count])
         for file in (f"{place}/__init__.py", f"{place}.py"):
-            if found := folders.find(file, beside):
+            if found := folders.find(file, near):
                 yield found

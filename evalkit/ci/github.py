@@ -1,6 +1,6 @@
-"""One comment of ours put on a GitHub pull request, or updated where it stands, by the REST API.
+"""Put one comment on a GitHub pull request, or update it, by the REST API.
 
-Whatever is refused is told and nothing more: the verdict of a run never depends on its comment.
+A refused request is reported and nothing more: the result of a run never depends on its comment.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from evalkit.core.files import read_stored_file
 from evalkit.core.literals import Json
 
 _API = "https://api.github.com"
+# What the environment says becomes part of a URL, so it must match in full.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 _PAGE = 100
 _MAX_PAGES = 50
 _TIMEOUT_S = 30
 _TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
-"""Who writes as a person, with a token of their own, and may be updated; anybody can copy a mark."""
+"""Authors, besides bots, whose comment is updated; anybody else could copy the marker."""
 
 RETRY_DELAYS_S = (1.0, 4.0)
-"""Before a request is made a second and a third time."""
+"""Seconds before the second and the third attempt of a request."""
 
 PostOutcome: TypeAlias = Literal["created", "updated", "unchanged", "kept back", "refused"]
 
 
 class PullRequest(NamedTuple):
-    """A pull request as an event tells of it: its number or its branch (`owner:branch`), and its head."""
+    """A pull request as an event describes it: its number or its branch (`owner:branch`), and its head."""
 
     number: int = 0
     branch: str = ""
@@ -45,7 +46,7 @@ class PullRequest(NamedTuple):
 
 
 class GitHubRepository(NamedTuple):
-    """Where to ask: the API, the repository, and who asks."""
+    """The API, the repository, and the token to call it with."""
 
     api: str
     repository: str
@@ -54,7 +55,7 @@ class GitHubRepository(NamedTuple):
 
 
 class CommitStatus(NamedTuple):
-    """What a commit is told to be: `context` names the check."""
+    """The status of a commit; `context` names the check."""
 
     state: Literal["success", "failure", "error"]
     context: str
@@ -62,7 +63,7 @@ class CommitStatus(NamedTuple):
 
 
 class CommentDraft(NamedTuple):
-    """What to post: a text that begins with a mark; with `only_updates` no new comment is made of it."""
+    """A text that begins with a marker; with `only_updates` no new comment is made of it."""
 
     text: str
     mark: str
@@ -70,27 +71,27 @@ class CommentDraft(NamedTuple):
 
 
 class PostResult(NamedTuple):
-    """What became of a comment, and why or where."""
+    """What happened to a comment, and why or where."""
 
     outcome: PostOutcome
     detail: str
 
 
 class _RequestRefused(Exception):
-    def __init__(self, status: int, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
 def find_github_repository(environ: Mapping[str, str]) -> GitHubRepository:
-    """The repository this workflow run is of, and its token.
+    """Return the repository of this workflow run, and its token.
 
     Raises:
-        InvalidInput: this is no workflow run, or it was given no token.
+        InvalidInput: this is no workflow run, or it has no token.
     """
-    repository = environ.get("GITHUB_REPOSITORY", "")
+    name = environ.get("GITHUB_REPOSITORY", "")
     token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN", "")
-    if not _REPOSITORY.fullmatch(repository):
+    if not _REPOSITORY.fullmatch(name):
         raise InvalidInput.single(
             "GITHUB_REPOSITORY names no repository. Post from a workflow on GitHub, or set it to "
             "owner/name."
@@ -100,14 +101,14 @@ def find_github_repository(environ: Mapping[str, str]) -> GitHubRepository:
             "GITHUB_TOKEN is not set. In the workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
         )
     api = environ.get("GITHUB_API_URL", _API).rstrip("/")
-    return GitHubRepository(api, repository, token, choose_proxy(urlsplit(api), environ))
+    return GitHubRepository(api, name, token, choose_proxy(urlsplit(api), environ))
 
 
 def find_pull_request(environ: Mapping[str, str], number: int | None) -> PullRequest | None:
-    """The pull request that the event of this workflow run is about; None when it is about none.
+    """Return the pull request of this workflow run's event; None if it has none.
 
-    An event that follows another run names the branch and the commit of that run, which GitHub vouches
-    for; an artifact of that run could claim anything.
+    An event that follows another run names the branch and the commit of that run. GitHub vouches for these; an
+    artifact of that run could claim anything.
 
     Raises:
         InvalidInput: the event cannot be read.
@@ -140,15 +141,15 @@ def _get_text(value: Mapping[str, Json], name: str) -> str:
 
 
 async def post_comment(
-    forge: GitHubRepository,
+    repository: GitHubRepository,
     pull: PullRequest,
     draft: CommentDraft,
     *,
     pauses_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> PostResult:
-    """Put a comment on a pull request, in the place of the one that begins with the same mark."""
-    async with _open_session(forge) as session:
-        api = _GitHubApi(forge, session, pauses_s)
+    """Put a comment on a pull request, in place of the one that begins with the same marker."""
+    async with _open_session(repository) as session:
+        api = _GitHubApi(repository, session, pauses_s)
         try:
             number = pull.number or await api.find_number(pull)
             if not number:
@@ -161,6 +162,7 @@ async def post_comment(
             if found is None:
                 made = await api.request("POST", f"issues/{number}/comments", {"body": draft.text})
                 return PostResult("created", _get_text(made, "html_url"))
+            # An edit without a change would still notify the subscribers.
             if found.get("body") == draft.text:
                 return PostResult("unchanged", _get_text(found, "html_url"))
             made = await api.request(
@@ -172,16 +174,16 @@ async def post_comment(
 
 
 async def set_status(
-    forge: GitHubRepository,
+    repository: GitHubRepository,
     sha: str,
     status: CommitStatus,
     *,
     pauses_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> PostResult:
-    """Tell a commit what its run came to, for a run that is not itself a check of it."""
-    async with _open_session(forge) as session:
+    """Set the status of a commit, for a run that is not itself a check of it."""
+    async with _open_session(repository) as session:
         try:
-            made = await _GitHubApi(forge, session, pauses_s).request(
+            made = await _GitHubApi(repository, session, pauses_s).request(
                 "POST", f"statuses/{sha}", status._asdict()
             )
         except _RequestRefused as refusal:
@@ -193,17 +195,17 @@ def _explain_refusal(refusal: _RequestRefused, permission: str) -> str:
     if refusal.status not in (401, 403, 404):
         return str(refusal)
     return (
-        f"{refusal} The token may not. Add to the job, beside what it has:\n"
+        f"{refusal} The token lacks permission. Add to the job's permissions:\n"
         f"  permissions:\n    contents: read\n    {permission}\n"
-        f"In a pull request from a fork no token may; `evalkit init --forks` writes workflows for that."
+        f"In a pull request from a fork no token has it; `evalkit init --forks` writes workflows for that."
     )
 
 
-def _open_session(forge: GitHubRepository) -> aiohttp.ClientSession:
+def _open_session(repository: GitHubRepository) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers={
             "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {forge.token}",
+            "Authorization": f"Bearer {repository.token}",
             "User-Agent": f"evalkit/{__version__}",
             "X-GitHub-Api-Version": "2022-11-28",
         },
@@ -212,17 +214,20 @@ def _open_session(forge: GitHubRepository) -> aiohttp.ClientSession:
 
 
 class _GitHubApi:
-    """The few requests there are, made again when the server is in trouble."""
+    """The few requests that are needed, repeated when the server is in trouble."""
 
     def __init__(
-        self, forge: GitHubRepository, session: aiohttp.ClientSession, pauses_s: Sequence[float]
+        self,
+        repository: GitHubRepository,
+        session: aiohttp.ClientSession,
+        pauses_s: Sequence[float],
     ) -> None:
-        self._github = forge
+        self._github = repository
         self._session = session
         self._retry_delays_s = pauses_s
 
     async def find_number(self, pull: PullRequest) -> int:
-        """The open pull request of a branch whose head is a commit; 0 when there is none."""
+        """Return the open pull request of a branch whose head is a commit; 0 if there is none."""
         found = await self.request("GET", f"pulls?state=open&head={quote(pull.branch, safe='')}")
         for each in found if isinstance(found, list) else ():
             if _get_text(_get_object(each, "head"), "sha") == pull.sha and isinstance(
@@ -232,7 +237,8 @@ class _GitHubApi:
         return 0
 
     async def find_comment(self, number: int, mark: str) -> dict[str, Json] | None:
-        """Our comment with a mark, not one that somebody made look like it."""
+        """Return our comment with a marker, unless somebody else imitated it."""
+        # The comments have no search, so read page after page.
         for page in range(1, _MAX_PAGES + 1):
             path = f"issues/{number}/comments?per_page={_PAGE}&page={page}"
             comments = await self.request("GET", path)
@@ -248,7 +254,7 @@ class _GitHubApi:
         return None
 
     async def request(self, method: str, path: str, body: Json = None) -> Json:
-        """One request, and its reply as JSON."""
+        """Send one request and return its reply as JSON."""
         url = f"{self._github.api}/repos/{self._github.repository}/{path}"
         for pause_s in (*self._retry_delays_s, None):
             try:
@@ -258,30 +264,28 @@ class _GitHubApi:
                     content = await reply.read()
                     status = reply.status
             except (aiohttp.ClientError, TimeoutError) as error:
-                # A comment that was made although the reply was lost must not be made twice.
+                # The comment may exist even if the reply was lost, and must not be made twice.
                 if pause_s is None or method == "POST":
-                    told = f"{get_host(url)} could not be asked: {type(error).__name__}."
-                    raise _RequestRefused(0, told) from error
+                    message = f"{get_host(url)} could not be reached: {type(error).__name__}."
+                    raise _RequestRefused(0, message) from error
             else:
+                parsed = _parse(content)
+                if status < 300 and parsed is None:
+                    raise _RequestRefused(0, f"{get_host(url)} did not answer in JSON.")
                 if status < 300:
-                    return _parse(content, get_host(url))
+                    return parsed
                 if status not in RETRYABLE_STATUSES or pause_s is None:
-                    said = _get_text(_parse_quietly(content), "message")[:200]
-                    raise _RequestRefused(status, f"{get_host(url)} answered HTTP {status} {said}.")
+                    reason = _get_text(_get_object({"": parsed}, ""), "message")[:200]
+                    raise _RequestRefused(
+                        status, f"{get_host(url)} answered HTTP {status} {reason}."
+                    )
             await asyncio.sleep(pause_s)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
-def _parse(content: bytes, server: str) -> Json:
+def _parse(content: bytes) -> Json:
+    """Return a reply; None if it is not JSON."""
     try:
         return json.loads(content)
-    except ValueError as error:
-        raise _RequestRefused(0, f"{server} answered something else than JSON.") from error
-
-
-def _parse_quietly(content: bytes) -> dict[str, Json]:
-    try:
-        value = json.loads(content)
     except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None

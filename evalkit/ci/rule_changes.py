@@ -1,4 +1,4 @@
-"""Two lists of thresholds into what became looser, what tighter, what was added: a partial order."""
+"""List what became looser or tighter between two lists of thresholds, and what was added: a partial order."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STRICTER_LIMITS: Mapping[str, IsStricter] = {
     "max_regressed": _LOWER,
     "broken_cases": _LOWER,
 }
-"""Every limit that is a number, and whether one value of it is at least as strict as another."""
+"""Every numeric limit, with a function that says whether one value is at least as strict as another."""
 
 COMPARED_FIELDS = ("alpha", "test", "estimand")
-"""What moves both the chance to fail and the chance to be proven to pass: no way of it is stricter."""
+"""Fields that change both the chance to fail and the chance to be proven: neither value is stricter."""
 
 
 class _RuleSubject(NamedTuple):
-    """What a threshold is about; only thresholds about the same thing can be held side by side."""
+    """What a threshold is about; only thresholds about the same thing can be compared."""
 
     limit: str
     metric: str
@@ -44,13 +44,13 @@ def _find_subject(rule: Rule) -> _RuleSubject:
 
 
 def is_as_strict(before: Rule, now: Rule) -> bool:
-    """Whether whatever `before` would not have let through, `now` does not let through either."""
+    """Return whether `now` lets nothing through that `before` would not have let through."""
     if _find_subject(before) != _find_subject(now):
         return False
     if any(getattr(before, name) != getattr(now, name) for name in COMPARED_FIELDS):
         return False
     if before.primary and not now.primary:
-        return False  # it would have to share its alpha
+        return False  # without `primary` it shares its alpha with others
     limit = _find_subject(before).limit
     if limit == "must_pass":
         return _covers(now.must_pass or (), before.must_pass or ())
@@ -62,12 +62,12 @@ def is_as_strict(before: Rule, now: Rule) -> bool:
 
 
 def _covers(tags: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether the cases with one of these tags are among them; no tag at all means every case."""
+    """Return whether cases with one of `others` all have one of `tags`; no tag at all means every case."""
     return not tags or (bool(others) and set(others) <= set(tags))
 
 
 def _is_floor_as_strict(before: float | None, now: float | None) -> bool:
-    # Left out, it is a floor of its own for latencies and none for other metrics: incomparable.
+    # The default depends on the metric (latencies have a floor, others none), so None is incomparable.
     if before is None or now is None:
         return before == now
     return now <= before
@@ -78,7 +78,7 @@ def _is_same(before: Rule, now: Rule) -> bool:
 
 
 def find_rule_changes(before: Sequence[Rule], now: Sequence[Rule]) -> Iterator[GateChange]:
-    """What was edited in the thresholds: those that were there before, then those that are new."""
+    """Yield the edits of thresholds that were there before, then the new thresholds."""
     left, edited = list(now), []
     for rule in before:
         same = next((one for one in left if _is_same(rule, one)), None)
@@ -105,7 +105,7 @@ def find_rule_changes(before: Sequence[Rule], now: Sequence[Rule]) -> Iterator[G
 
 
 def _find_alpha_dilution(before: Sequence[Rule], now: Sequence[Rule]) -> Iterator[GateChange]:
-    """Thresholds that compare by a test share their alpha: one more leaves less for each of the others."""
+    """Yield a change if more thresholds share alpha than before, which leaves less for each."""
     shared, sharing = (
         sum(rule.is_tested and not rule.primary for rule in rules) for rules in (before, now)
     )
@@ -133,7 +133,7 @@ def _describe_edit(before: Rule, now: Rule | None, *, loosened: bool) -> GateCha
 
 
 def _describe_rule(rule: Rule) -> str:
-    """A threshold's limit, and what of it is not the default."""
+    """Return a threshold's limit, and its other fields that differ from the default."""
     usual = Rule()
     limit = _find_subject(rule).limit
     value = getattr(rule, limit)

@@ -23,8 +23,7 @@ def ask(
     from evalkit.commands.ask import ask as command
     from evalkit.core.settings import SettingsOverrides
     from evalkit.report.init import stored_answers_text
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.runner.records import RunOptions, RunRequest
 
     request = RunRequest(
         path=evalset,

@@ -47,8 +47,7 @@ def baseline(
     """
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_conflicting_options(
         ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),

@@ -33,7 +33,7 @@ def false_alarms(
     from evalkit.commands.false_alarms import rerun_false_alarms, resample_false_alarms
     from evalkit.core.settings import SettingsOverrides
     from evalkit.report.false_alarms import false_alarms_json, false_alarms_text
-    from evalkit.runner.plan import RunRequest
+    from evalkit.runner.records import RunRequest
 
     request = RunRequest(path=evalset, overrides=SettingsOverrides(trials=trials, seed=seed))
     measure = rerun_false_alarms if run else resample_false_alarms

@@ -31,5 +31,5 @@ def init(
     from evalkit.commands.init import init as command
     from evalkit.report.init import init_text
 
-    started = command(folder, agent, forks=forks, world=create_context())
+    started = command(folder, agent, forks=forks, context=create_context())
     emit(init_text(started, detect_screen()))

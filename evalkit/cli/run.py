@@ -20,7 +20,7 @@ from evalkit.cli.output import deliver_and_exit, print_result, refuse_conflictin
 
 if TYPE_CHECKING:
     from evalkit.core.context import Context
-    from evalkit.runner.plan import RunRequest
+    from evalkit.runner.records import RunRequest
 
 
 def run(
@@ -36,8 +36,7 @@ def run(
 ) -> None:
     """Run a set, score, compare with the baseline, and gate."""
     from evalkit.commands import run as command
-    from evalkit.runner.plan import RunRequest
-    from evalkit.runner.resume import RunOptions
+    from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_unfit_options(selection, comparison, resume, execution)
     context = create_context(quiet=printed.quiet)

@@ -1,1 +1,25 @@
 """Implement each command as a function of records."""
+
+__all__ = [
+    "ask",
+    "baseline",
+    "calibrate",
+    "comment",
+    "debug",
+    "diff",
+    "dry_run",
+    "false_alarms",
+    "flaky",
+    "gate",
+    "history",
+    "init",
+    "merge",
+    "power",
+    "repair",
+    "review",
+    "run",
+    "score",
+    "show",
+    "traces",
+    "validate",
+]

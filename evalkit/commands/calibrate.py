@@ -1,24 +1,23 @@
-"""`evalkit calibrate`: a judge held against what people said of the same answers, and the result kept."""
+"""`evalkit calibrate`: compare a judge with the labels that people gave the same answers, and store the result."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.commands.judged_answers import JudgedAnswers, VerdictsByCriterion, judge_answers
 from evalkit.core.calibration import Calibration, CriterionCalibration, find_unmet_requirement
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, Undecidable
 from evalkit.core.files import write_atomically
 from evalkit.core.format import format_count
-from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
+from evalkit.core.judgement import JudgeSpec, JudgeTrust
 from evalkit.core.labels import HumanLabel, filter_labels, find_majority
 from evalkit.core.location import Problem
-from evalkit.core.project import find_project_root
-from evalkit.core.redaction import Redactor
 from evalkit.core.rubric import Criterion, Rubric
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
@@ -30,33 +29,24 @@ from evalkit.evalset.calibrations import (
 )
 from evalkit.evalset.judges import read_judges
 from evalkit.evalset.labels import load_labels
-from evalkit.evalset.loader import load_evalset, load_project_judges
+from evalkit.evalset.loader import load_project_judges
+from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import load_rubric
 from evalkit.evalset.yaml import parse_yaml
 from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
-from evalkit.judge.judge import Judge
-from evalkit.judge.panel import Panel
-from evalkit.judge.registry import check_judges, open_judges
-from evalkit.judge.scoring import combine_votes
+from evalkit.judge.registry import check_judges
 from evalkit.report.calibration import CalibrationResult, Disagreement
 from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
-from evalkit.store.cache import Cache, NoCache, cache_folder
-
-CONCURRENCY = 64
-"""Answers put to the judge, which has a limit of its own."""
 
 MIN_JUDGED_SHARE = 0.5
-"""Of the labelled answers: with fewer, what is missing says more than what is there."""
-
-VerdictsByCriterion = Mapping[str, CriterionVerdict]
-"""By criterion."""
+"""Of the labeled answers. With fewer verdicts, the missing ones could change the result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRequest:
-    """What is to be calibrated: a judge under a rubric, by labels.
+    """A judge to calibrate under a rubric, and the labels to compare it with.
 
-    `judge` is written as under `judge:` of a set; empty means that of `evalset`, or of the evalkit.yaml
+    `judge` is written as under `judge:` of a set; empty means the judge of `evalset`, or of the evalkit.yaml
     above the rubric. Every answer is judged again `repeats` times by fresh calls.
     """
 
@@ -67,63 +57,68 @@ class CalibrationRequest:
     repeats: int = 0
 
 
-def calibrate(order: CalibrationRequest, world: Context) -> CalibrationResult:
-    """Judge every labelled answer, compare, and store what was found beside the rubric.
+def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResult:
+    """Judge every labeled answer, compare, and store the result next to the rubric.
 
     Raises:
         InvalidInput: every problem of rubric, labels and judge.
         Undecidable: too few answers got a verdict.
         StoreError: the result could not be saved.
     """
-    root = find_project_root(order.rubric.parent, world.cwd)
-    rubric, labels, passed_by = _read_labels(order)
-    surroundings = RunEnvironment(
-        root=root, set_folder=order.rubric.resolve().parent, environ=world.environ
+    project = Project.open(context, request.rubric)
+    rubric, labels, other_labels = _read_labels(request)
+    environment = RunEnvironment(
+        root=project.root, set_folder=request.rubric.resolve().parent, environ=context.environ
     )
-    specs = _find_judge(order, root)
-    if problems := check_judges(specs, surroundings):
+    specs = _find_judge(request, project)
+    if problems := check_judges(specs, environment):
         raise InvalidInput(problems)
-    stored_at = find_calibration_path(order.rubric)
+    stored_at = find_calibration_path(request.rubric)
     earlier, problems = load_calibrations(stored_at)
     if problems:
         raise InvalidInput(problems)
     answers = group_labels(rubric, labels)
-    sitting = asyncio.run(_judge_answers(specs[0], surroundings, answers, order.repeats))
-    calibration = _build_calibration(order, rubric, labels, answers, sitting)
-    _refuse_too_few(rubric, calibration, sitting, len(answers))
-    kept = [each for each in earlier if each.judge_digest != calibration.judge_digest]
-    write_atomically(stored_at, format_calibrations([*kept, calibration]))
-    wish = rubric.require_calibration
-    costs = [trust.cost_usd for trust in sitting.trusts if trust.cost_usd is not None]
+    judged = asyncio.run(judge_answers(specs[0], environment, answers, request.repeats))
+    calibration = _build_calibration(request, rubric, labels, answers, judged)
+    _refuse_too_few(rubric, calibration, judged, len(answers))
+    # One calibration per judge: a new one replaces that of the same judge.
+    others = [each for each in earlier if each.judge_digest != calibration.judge_digest]
+    write_atomically(stored_at, format_calibrations([*others, calibration]))
+    required = rubric.require_calibration
+    costs = [trust.cost_usd for trust in judged.trusts if trust.cost_usd is not None]
     return CalibrationResult(
         calibration=calibration,
         answers=len(answers),
-        disagreements=tuple(_find_disagreements(rubric, answers, sitting.first)),
+        disagreements=tuple(_find_disagreements(rubric, answers, judged.first)),
         path=display_path(stored_at),
-        unmet=find_unmet_requirement(calibration, wish.kappa, wish.labels) if wish else "",
-        missing=sitting.missing,
-        passed_by=passed_by,
-        calls=sum(trust.calls for trust in sitting.trusts),
+        unmet=(
+            find_unmet_requirement(calibration, required.kappa, required.labels) if required else ""
+        ),
+        missing=judged.missing,
+        passed_by=other_labels,
+        calls=sum(trust.calls for trust in judged.trusts),
         cost_usd=sum(costs) if costs else None,
-        notes=tuple(_notes(specs, sitting.trusts)),
+        notes=tuple(_notes(specs, judged.trusts)),
     )
 
 
 def _read_labels(
-    order: CalibrationRequest,
+    request: CalibrationRequest,
 ) -> tuple[Rubric, tuple[HumanLabel, ...], Mapping[str, int]]:
-    rubric, problems = load_rubric(order.rubric)
+    rubric, problems = load_rubric(request.rubric)
     if rubric is None:
         raise InvalidInput(problems)
     if not rubric.judged_criteria:
-        raise InvalidInput.single(f"{rubric.path}: its checks decide alone, and no judge is asked.")
-    every, problems = load_labels(order.labels, [rubric])
+        raise InvalidInput.single(
+            f"{rubric.path}: its checks decide alone, without a judge. There is nothing to calibrate."
+        )
+    every, problems = load_labels(request.labels, [rubric])
     labels = filter_labels(every, rubric.name)
-    path = display_path(order.labels)
+    path = display_path(request.labels)
     problems = problems or find_missing_fields(rubric, labels, path)
     if not labels and not problems:
         names = ", ".join(sorted({label.rubric for label in every}))
-        message = f"{path}: no label is of rubric {rubric.name!r}; they are of {names}."
+        message = f"{path}: no label is for rubric {rubric.name!r}. The labels are for {names}."
         problems = [Problem(message=message)]
     if problems:
         raise InvalidInput(problems)
@@ -131,19 +126,19 @@ def _read_labels(
     return rubric, labels, dict(sorted(others.items()))
 
 
-def _find_judge(order: CalibrationRequest, root: Path) -> tuple[JudgeSpec, ...]:
+def _find_judge(request: CalibrationRequest, project: Project) -> tuple[JudgeSpec, ...]:
     problems: list[Problem] = []
     specs: tuple[JudgeSpec, ...] = ()
-    if order.judge:
-        node = parse_yaml(order.judge.encode("utf-8", "replace"), "--judge", problems)
+    if request.judge:
+        node = parse_yaml(request.judge.encode("utf-8", "replace"), "--judge", problems)
         specs = read_judges(node, problems) if node is not None else ()
-    elif order.evalset is not None:
-        evalset, problems = load_evalset(
-            order.evalset, root=find_project_root(order.evalset.parent, root)
-        )
+    elif request.evalset is not None:
+        # The set may belong to another project than the rubric.
+        place = Project(request.evalset.parent, project.root, project.environ)
+        evalset, problems = place.load(request.evalset)
         specs = evalset.judges
     else:
-        specs = load_project_judges(order.rubric, root, problems)
+        specs = load_project_judges(request.rubric, project.root, problems)
     if not specs and not problems:
         message = (
             "no judge is named. Add --judge lexical, --judge '{openai: {model: gpt-4o-mini}}', --set with "
@@ -155,186 +150,111 @@ def _find_judge(order: CalibrationRequest, root: Path) -> tuple[JudgeSpec, ...]:
     return specs
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _JudgedAnswers:
-    """What a judge said of every answer, in their order, at first and again; None is no verdict."""
-
-    judge: str
-    digest: str
-    first: tuple[VerdictsByCriterion | None, ...]
-    repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
-    missing: Mapping[str, int]
-    trusts: tuple[JudgeTrust, ...]
-
-
-async def _judge_answers(
-    spec: JudgeSpec, surroundings: RunEnvironment, answers: Sequence[LabelledAnswer], repeats: int
-) -> _JudgedAnswers:
-    clean = Redactor(surroundings.environ).redact_text
-    async with open_judges([spec], surroundings) as judges:
-        (judge,) = judges
-        await judge.start()
-        kept = Cache(cache_folder(surroundings.root, "verdicts"), JudgeVote)
-        first, missing, trust = await _judge_all(judge, kept, clean, answers)
-        again, trusts = [], [trust]
-        for _ in range(repeats):
-            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), clean, answers)
-            again.append(verdicts)
-            trusts.append(trust)
-        if judge.down_reason:
-            raise _unreachable_error(judge)
-        return _JudgedAnswers(
-            judge=judge.name,
-            digest=judge.digest,
-            first=first,
-            repeats=tuple(again),
-            missing=missing,
-            trusts=tuple(trusts),
-        )
-
-
-def _unreachable_error(judge: Judge) -> InvalidInput | Undecidable:
-    if judge.problem_to_fix is not None:
-        return InvalidInput([judge.problem_to_fix])
-    return Undecidable(
-        f"the judge {judge.name} answers no more ({judge.down_reason}). What it said is kept; try again later."
-    )
-
-
-async def _judge_all(
-    judge: Judge,
-    cache: Cache[JudgeVote],
-    clean: Callable[[str], str],
-    answers: Sequence[LabelledAnswer],
-) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
-    panel = Panel([judge], cache, clean, controls=False)
-    room = asyncio.Semaphore(CONCURRENCY)
-    missing: Counter[str] = Counter()
-
-    async def ask(answer: LabelledAnswer) -> VerdictsByCriterion | None:
-        async with room:
-            readings = (
-                (answer.empty_answer_vote,)
-                if answer.empty_answer_vote
-                else await panel.collect_votes("", answer.question)
-            )
-        lost = next((reading for reading in readings if reading.state != "scored"), None)
-        if lost is not None:
-            missing[lost.problem] += 1
-            return None
-        verdicts = combine_votes(answer.question.criteria, readings)
-        return {verdict.criterion: verdict for verdict in verdicts}
-
-    try:
-        verdicts = await asyncio.gather(*map(ask, answers))
-        return tuple(verdicts), dict(missing), await panel.finish()
-    finally:
-        panel.cancel()
-
-
 def _build_calibration(
-    order: CalibrationRequest,
+    request: CalibrationRequest,
     rubric: Rubric,
     labels: Sequence[HumanLabel],
     answers: Sequence[LabelledAnswer],
-    sitting: _JudgedAnswers,
+    judged: JudgedAnswers,
 ) -> Calibration:
     return Calibration(
         rubric=rubric.name,
         rubric_digest=rubric.digest,
-        judge=sitting.judge,
-        judge_digest=sitting.digest,
+        judge=judged.judge,
+        judge_digest=judged.digest,
         labels=digest(sorted([label.id, label.rater, label.level] for label in labels)),
-        source=os.path.relpath(order.labels, order.rubric.parent),
+        source=os.path.relpath(request.labels, request.rubric.parent),
         raters=tuple(sorted({label.rater for label in labels if label.rater})),
-        models=tuple(sorted({model for trust in sitting.trusts for model in trust.models})),
-        repeats=order.repeats,
+        models=tuple(sorted({model for trust in judged.trusts for model in trust.models})),
+        repeats=request.repeats,
         criteria=tuple(
-            _calibrate_criterion(criterion, answers, sitting)
-            for criterion in rubric.judged_criteria
+            _calibrate_criterion(criterion, answers, judged) for criterion in rubric.judged_criteria
         ),
     )
 
 
 def _calibrate_criterion(
-    criterion: Criterion, answers: Sequence[LabelledAnswer], sitting: _JudgedAnswers
+    criterion: Criterion, answers: Sequence[LabelledAnswer], judged: JudgedAnswers
 ) -> CriterionCalibration:
     name = criterion.name
     levels = [level.name for level in criterion.levels]
     values = [level.value for level in criterion.levels]
     pairs, unjudged, divided = [], 0, 0
     people: dict[str, Mapping[str, str]] = {}
-    judged: dict[int, list[str]] = defaultdict(list)
+    levels_given: dict[int, list[str]] = defaultdict(list)
     for index, answer in enumerate(answers):
         given = answer.levels_by_rater(name)
         if not given:
             continue
         people[str(index)] = given
-        for verdicts in (sitting.first[index], *(again[index] for again in sitting.repeats)):
+        for verdicts in (judged.first[index], *(again[index] for again in judged.repeats)):
             if verdicts is not None:
-                judged[index].append(verdicts[name].level)
-        wanted, said = find_majority(given.values()), sitting.first[index]
+                levels_given[index].append(verdicts[name].level)
+        wanted, first = find_majority(given.values()), judged.first[index]
         divided += wanted is None
-        unjudged += said is None
-        if wanted is not None and said is not None:
-            pairs.append((wanted, said[name].level))
+        unjudged += first is None
+        if wanted is not None and first is not None:
+            pairs.append((wanted, first[name].level))
     return CriterionCalibration(
         criterion=name,
         agreement=measure_agreement(pairs, levels, values) if pairs else None,
         unjudged=unjudged,
         divided=divided,
-        flip_rate=flip_rate(judged.values()),
+        flip_rate=flip_rate(levels_given.values()),
         people=compare_raters(people, levels, values),
     )
 
 
 def _refuse_too_few(
-    rubric: Rubric, calibration: Calibration, sitting: _JudgedAnswers, answers: int
+    rubric: Rubric, calibration: Calibration, verdicts: JudgedAnswers, answers: int
 ) -> None:
-    """Raise Undecidable where missing verdicts, not missing labels, leave nothing to go by."""
+    """Raise Undecidable if missing verdicts, rather than missing labels, leave too little evidence."""
     wanted = rubric.require_calibration.labels if rubric.require_calibration else 1
     for found in calibration.criteria:
         judged = found.agreement.answers if found.agreement is not None else 0
         could = judged + found.unjudged
         if found.unjudged and (judged < MIN_JUDGED_SHARE * could or judged < wanted <= could):
-            reason = max(sitting.missing, key=lambda problem: sitting.missing[problem])
+            reason = max(verdicts.missing, key=lambda problem: verdicts.missing[problem])
             raise Undecidable(
-                f"{found.criterion}: {judged} of {could} labelled answers got a verdict, too few to "
+                f"{found.criterion}: {judged} of {could} labeled answers got a verdict, too few to "
                 f"calibrate by ({reason}). Nothing was stored; verdicts are kept. Try again."
             )
     if not any(found.agreement for found in calibration.criteria):
         raise Undecidable(
-            f"on none of {format_count(answers, 'answer')} do most people give one level. Nothing was stored."
+            f"most people agree on a level for none of {format_count(answers, 'answer')}. Nothing was stored."
+            " Add labels."
         )
 
 
 def _find_disagreements(
     rubric: Rubric, answers: Sequence[LabelledAnswer], first: Sequence[VerdictsByCriterion | None]
 ) -> Iterator[Disagreement]:
-    """Where people and judge differ, the furthest apart first, else in the order of the labels."""
+    """Yield where people and judge differ, the furthest apart first, else in the order of the labels."""
     found = []
     for answer, verdicts in zip(answers, first, strict=True):
-        for criterion in rubric.judged_criteria if verdicts is not None else ():
+        if verdicts is None:
+            continue
+        for criterion in rubric.judged_criteria:
             wanted = find_majority(answer.levels_by_rater(criterion.name).values())
-            said = verdicts[criterion.name] if verdicts is not None else None
-            if wanted is None or said is None or said.level == wanted:
+            verdict = verdicts[criterion.name]
+            if wanted is None or verdict.level == wanted:
                 continue
             level = criterion.level(wanted)
             found.append(
                 Disagreement(
                     label=_pick_label(answer, criterion.name, wanted),
                     people=wanted,
-                    judge=said.level,
-                    distance=abs(said.value - level.value) if level else 0.0,
-                    evidence=said.evidence,
-                    explanation=said.explanation,
+                    judge=verdict.level,
+                    distance=abs(verdict.value - level.value) if level else 0.0,
+                    evidence=verdict.evidence,
+                    explanation=verdict.explanation,
                 )
             )
     yield from sorted(found, key=lambda each: -each.distance)
 
 
 def _pick_label(answer: LabelledAnswer, criterion: str, level: str) -> HumanLabel:
-    """A label that says what most people say; one with a note, if there is one."""
+    """Return a label with the level that most people gave, preferably one with a note."""
     same = [each for each in answer.labels if each.criterion == criterion and each.level == level]
     return next((each for each in same if each.note), same[0])
 
@@ -342,7 +262,7 @@ def _pick_label(answer: LabelledAnswer, criterion: str, level: str) -> HumanLabe
 def _notes(specs: Sequence[JudgeSpec], trusts: Sequence[JudgeTrust]) -> Iterator[str]:
     if specs[1:]:
         yield (
-            f"The first of {len(specs)} judges was calibrated. Each of the others is another judge: name "
-            "it with --judge."
+            f"Only the first of {len(specs)} judges was calibrated. To calibrate another one, name it "
+            "with --judge."
         )
     yield from dict.fromkeys(warning for trust in trusts for warning in trust.warnings)

@@ -1,4 +1,4 @@
-"""`evalkit run --pdb`: one case in this process, under the debugger."""
+"""`evalkit run --pdb`: run one case in this process, under the debugger."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from evalkit.agents.reply import to_output
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.trial import Output, Request
-from evalkit.runner.plan import Plan, RunRequest, open_plan
-from evalkit.runner.scheduler import score_output, trial_seed
+from evalkit.evalset.project import Project
+from evalkit.runner.output_scores import score_output
+from evalkit.runner.plan import open_plan
+from evalkit.runner.records import Plan, RunRequest
+from evalkit.runner.scheduler import trial_seed
 from evalkit.worker.agent_target import AgentTarget
 from evalkit.worker.object_loader import LoadFailure, load_object
 
 
 class _DebuggedAgent:
-    """A Python entrypoint called right here, with the debugger at its first line."""
+    """A Python entrypoint called in this process, with the debugger at its first line."""
 
     def __init__(self, target: AgentTarget) -> None:
         self._target = target
@@ -37,19 +40,20 @@ class _DebuggedAgent:
         return to_output(self._target.to_json(value), time.monotonic() - start_s)
 
 
-def debug(order: RunRequest, world: Context) -> str:
-    """Run the one selected case under pdb, score it, and say what came out; stores nothing.
+def debug(request: RunRequest, context: Context) -> str:
+    """Run the one selected case under pdb, score it, and return the outcome in words; stores nothing.
 
     Raises:
         InvalidInput: not exactly one case, not a Python agent, or no terminal to debug on.
     """
+    # Without a terminal pdb would read commands from whatever stdin is.
     if not (sys.stdin and sys.stdin.isatty()):
         raise InvalidInput.single("--pdb needs a terminal. Run it from one, not in CI.")
-    return asyncio.run(_debug(order, world))
+    return asyncio.run(_debug(request, Project.open(context, request.path)))
 
 
-async def _debug(order: RunRequest, world: Context) -> str:
-    async with open_plan(order, world.cwd, world.environ) as plan:
+async def _debug(request: RunRequest, project: Project) -> str:
+    async with open_plan(request, project) as plan:
         if len(plan.cases) != 1:
             raise InvalidInput.single(f"--pdb runs one case, not {len(plan.cases)}. Add --case ID.")
         if plan.agent.kind != "python":
@@ -71,7 +75,7 @@ async def _debug(order: RunRequest, world: Context) -> str:
 
 
 def _load_target(plan: Plan) -> AgentTarget:
-    where = plan.surroundings
+    where = plan.environment
     try:
         found, _ = load_object(entrypoint(plan.agent), where.set_folder, where.root)
         return AgentTarget(found)

@@ -1,4 +1,4 @@
-"""`evalkit diff`: what changed between runs, versions or baselines; informs, decides nothing."""
+"""`evalkit diff`: show what changed between runs, versions or baselines; decides nothing."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from evalkit.compare.pairs import compare_runs
 from evalkit.compare.versions import ComparedSide, resolve_side
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
-from evalkit.core.project import find_project_root
+from evalkit.evalset.project import Project
 from evalkit.report.model import Diff, VersionMatrix
 
 
 def diff(
-    refs: Sequence[str], texts_of: tuple[str, ...], tags: tuple[str, ...], world: Context
+    refs: Sequence[str], texts_of: tuple[str, ...], tags: tuple[str, ...], context: Context
 ) -> Diff | VersionMatrix:
     """Compare stored runs or versions with the first of them: two as a diff, more as a matrix.
 
-    `baseline` stands for the baseline of the others' eval set.
+    `baseline` means the baseline of the others' eval set.
 
     Raises:
         InvalidInput: no such run, or no such tag.
         StoreError: one of them cannot be read.
     """
-    sides = _find_sides(refs, world)
+    sides = _find_sides(refs, context)
     _refuse_unknown_tags(tags, sides)
     paths = dict.fromkeys(side.run.header.evalset_path for side in sides)
-    said = [note for side in sides for note in side.notes]
+    notes = [note for side in sides for note in side.notes]
     if len(paths) > 1:
-        said.insert(
-            0, f"Runs of {_format_number(len(paths))} different sets: {' and '.join(paths)}."
-        )
+        number = "two" if len(paths) == 2 else len(paths)
+        notes.insert(0, f"Runs of {number} different sets: {' and '.join(paths)}.")
     if len(sides) == 2:
-        return _diff_two(sides[0], sides[1], texts_of, tags, said)
+        return _diff_two(sides[0], sides[1], texts_of, tags, notes)
     labels = _build_labels(sides)
     runs = tuple(side.run for side in sides)
     return VersionMatrix(
@@ -45,18 +44,18 @@ def diff(
         labels=labels,
         matrix=build_matrix(runs, labels, tags),
         detailed_case_ids=texts_of,
-        notes=tuple(said),
+        notes=tuple(notes),
     )
 
 
-def _find_sides(refs: Sequence[str], world: Context) -> list[ComparedSide]:
-    """The sides in the order asked for; a `baseline` is sought last, as the others say of which set."""
-    root = find_project_root(world.cwd, world.cwd)
+def _find_sides(refs: Sequence[str], context: Context) -> list[ComparedSide]:
+    """Return the sides in the order of `refs`; `baseline` is resolved last, as the others name its set."""
+    project = Project.open(context)
     found: dict[int, ComparedSide] = {}
-    beside = None
+    first = None
     for index in sorted(range(len(refs)), key=lambda index: refs[index] == "baseline"):
-        found[index] = resolve_side(refs[index], root=root, cwd=world.cwd, beside=beside)
-        beside = beside or found[index].run.header
+        found[index] = resolve_side(refs[index], root=project.root, cwd=project.cwd, beside=first)
+        first = first or found[index].run.header
     return [found[index] for index in range(len(refs))]
 
 
@@ -74,13 +73,13 @@ def _diff_two(
     candidate: ComparedSide,
     texts_of: tuple[str, ...],
     tags: tuple[str, ...],
-    said: list[str],
+    notes: list[str],
 ) -> Diff:
     comparison = compare_runs(base.run, candidate.run)
     return Diff(
         base=base.run,
         candidate=candidate.run,
-        comparison=replace(comparison, notes=(*said, *comparison.notes)),
+        comparison=replace(comparison, notes=(*notes, *comparison.notes)),
         detailed_case_ids=texts_of,
         tags=tags,
         base_runs=base.run_ids if base.pooled else (),
@@ -91,7 +90,7 @@ def _diff_two(
 
 
 def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:
-    """The versions; with their runs where two sides are of one version, or of none."""
+    """Return the versions, with run ids where two sides have the same version or none."""
     versions = Counter(side.run.header.agent_version for side in sides)
     return tuple(
         version
@@ -99,7 +98,3 @@ def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:
         else f"{version} {side.run.header.id}".strip()
         for side in sides
     )
-
-
-def _format_number(count: int) -> str:
-    return {2: "two"}.get(count, str(count))

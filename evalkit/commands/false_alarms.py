@@ -1,4 +1,4 @@
-"""`evalkit aa`: how often a set's own gate fails an agent that did not change."""
+"""`evalkit false-alarms`: how often a set's own gate fails an agent that did not change."""
 
 from __future__ import annotations
 
@@ -13,113 +13,112 @@ import numpy as np
 from evalkit.commands.gate_result import GatePolicy, evaluate_gate
 from evalkit.commands.resamples import evaluate_resample, plan_resampling, split_trials
 from evalkit.core.context import Context
-from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
+from evalkit.core.errors import Interrupted, Undecidable
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import GateResult
 from evalkit.core.literals import Outcome
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run
-from evalkit.core.settings import Settings, merge_settings
-from evalkit.evalset.loader import load_evalset
+from evalkit.core.settings import merge_settings
+from evalkit.evalset.project import Project
 from evalkit.report.false_alarms import FalseAlarmCount, FalseAlarms
 from evalkit.report.next_steps import CommandHints
-from evalkit.runner.execute import Execution, execute
-from evalkit.runner.plan import DEFAULT_GATE, RunRequest
-from evalkit.runner.resume import RunOptions
+from evalkit.runner.case_metrics import DEFAULT_GATE
+from evalkit.runner.execute import execute
+from evalkit.runner.records import Execution, RunOptions, RunRequest
 from evalkit.stats.intervals import wilson_interval
 from evalkit.store.baseline import baseline_path, read_baseline
 
 DEFAULT_RESAMPLES = 200
-"""Decisions on redrawn trials: a rate of 5 % is then known to about 2.5 points."""
+"""Decisions on resampled trials. A rate of 5 % is then known to about 2.5 points."""
 
 DEFAULT_RERUNS = 10
-"""Runs of the agent, which cost what runs cost: enough to notice a gate that fails half of them."""
+"""Runs of the agent, each at full cost: enough to notice a gate that fails half of them."""
 
 _OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "inconclusive", "undecided")
 _TAIL = 0.05
 
 
-def resample_false_alarms(order: RunRequest, repeats: int | None, world: Context) -> FalseAlarms:
-    """Share the baseline's trials out anew between baseline and candidate, and decide, over and over.
+def resample_false_alarms(
+    request: RunRequest, repeats: int | None, context: Context
+) -> FalseAlarms:
+    """Split the baseline's trials into baseline and candidate at random, and decide, many times over.
 
-    Nothing is run: each time, trials of every case are drawn without replacement to be the candidate,
-    and what is left is its baseline. It looks, and takes fresh trials of cases that newly fail, as a run
-    would, where there are trials enough for that.
+    Nothing is run. Each time, trials of every case are drawn without replacement to be the candidate's, and
+    the rest are its baseline. The candidate takes looks, and fresh trials of cases that newly fail, as a run
+    would, where there are enough trials.
 
     Raises:
         InvalidInput: the set is broken.
         Undecidable: there is no baseline, or it has too few trials to leave any to compare with.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
-    evalset, problems = load_evalset(
-        order.path, root=find_project_root(order.path.parent, world.cwd)
-    )
-    if problems:
-        raise InvalidInput(problems)
-    settings = merge_settings(Settings(), evalset.settings, order.overrides)
+    evalset = Project.open(context, request.path).load_valid(request.path)
+    settings = merge_settings(evalset.settings, request.overrides)
     rules = evalset.gate or DEFAULT_GATE
-    whole = _read_own_baseline(order, evalset.name)
-    base = _select_cases(whole, evalset.cases, rules)
-    drawing = plan_resampling(settings, rules, base)
+    stored_run = _read_own_baseline(request, evalset.name)
+    base = _select_cases(stored_run, evalset.cases, rules)
+    resampling = plan_resampling(settings, rules, base)
     stored = base.header.trials
-    if drawing.trials >= stored:
+    if resampling.trials >= stored:
         raise Undecidable(
-            f"{order.path}: the baseline has {format_count(stored, 'trial')} a case; {drawing.trials} for the "
-            f"candidate leave none to compare with. Record more (evalkit baseline {order.path}), "
+            f"{request.path}: the baseline has {format_count(stored, 'trial')} a case; {resampling.trials} for the "
+            f"candidate leave none to compare with. Record more (evalkit baseline {request.path}), "
             f"draw fewer (--trials), or run the agent itself (--run)."
         )
     rng = np.random.default_rng(settings.seed)
-    draws = split_trials(base, drawing.trials + drawing.fresh, rng)
+    draws = split_trials(base, resampling.trials + resampling.fresh, rng)
     decided = [
-        evaluate_resample(rest, pool, drawing, settings)
+        evaluate_resample(rest, pool, resampling, settings)
         for rest, pool in islice(draws, repeats or DEFAULT_RESAMPLES)
     ]
-    rest_trials = stored - drawing.trials - drawing.fresh
-    left = len(evalset.cases) - len(base.header.cases)
-    shared = f"{rest_trials} as baseline and {drawing.description}"
+    rest_trials = stored - resampling.trials - resampling.fresh
+    left_out = len(evalset.cases) - len(base.header.cases)
+    shared = f"{rest_trials} as baseline and {resampling.description}"
     notes = [
-        f"The {stored} stored trials of each case were shared out anew each time, {shared}.",
-        *drawing.notes,
-        "The interval is that of drawing: other stored trials would give other numbers.",
+        f"The {stored} stored trials of each case were split at random each time, {shared}.",
+        *resampling.notes,
+        "The interval covers only the random split: other stored trials would give other numbers.",
     ]
-    if left:
+    if left_out:
         notes.append(
-            f"{format_count(left, 'case')} of the set left out: not the same in the baseline."
+            f"{format_count(left_out, 'case')} of the set left out: not the same in the baseline."
         )
     return FalseAlarms(
         evalset=evalset.name,
         from_runs=False,
         cases=len(base.header.cases),
         base_trials=rest_trials,
-        trials=drawing.trials,
+        trials=resampling.trials,
         mean_trials=sum(one.trials for one in decided) / len(decided),
         seed=settings.seed,
-        **_count_false_alarms((one.verdict for one in decided), drawing.rules),
+        **_count_false_alarms((one.verdict for one in decided), resampling.rules),
         notes=tuple(notes),
     )
 
 
-def _read_own_baseline(order: RunRequest, name: str) -> Run:
-    path = baseline_path(order.path, name)
+def _read_own_baseline(request: RunRequest, name: str) -> Run:
+    path = baseline_path(request.path, name)
     if not path.exists():
         raise Undecidable(
-            f"{order.path}: there is no baseline, so nothing an unchanged agent could be compared "
-            f"with. Record one of 10 trials a case: evalkit baseline {order.path}"
+            f"{request.path}: there is no baseline to compare an unchanged agent with. "
+            f"Record one of 10 trials a case: evalkit baseline {request.path}"
         )
     return read_baseline(path)
 
 
 def _select_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Run:
-    """The baseline on the cases that the set still has, in the set's order.
+    """Return the baseline on the cases that the set still contains, in the set's order.
 
-    Of the tags only those stay that a threshold is about: no decision depends on the others, and what
-    is summed up by tag takes most of the time.
+    Only tags that a threshold is about are kept: no decision depends on the others, and summaries by tag
+    take most of the time.
     """
     known = {case.id: case.digest for case in base.header.cases}
-    asked = {rule.tag for rule in rules} | {tag for rule in rules for tag in rule.must_pass or ()}
+    gate_tags = {rule.tag for rule in rules} | {
+        tag for rule in rules for tag in rule.must_pass or ()
+    }
     kept = tuple(
-        replace(case, tags=tuple(tag for tag in case.tags if tag in asked))
+        replace(case, tags=tuple(tag for tag in case.tags if tag in gate_tags))
         for case in cases
         if known.get(case.id) == case.digest
     )
@@ -135,51 +134,43 @@ def _select_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Ru
     )
 
 
-def rerun_false_alarms(order: RunRequest, repeats: int | None, world: Context) -> FalseAlarms:
-    """Run the agent as it is against its baseline, again and again, as `evalkit run` would.
+def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Context) -> FalseAlarms:
+    """Run the unchanged agent against its baseline several times, as `evalkit run` would.
 
-    Every run is stored like any other and has a seed of its own, none of them the baseline's.
+    Every run is stored like any other and has its own seed, which differs from the baseline's.
 
     Raises:
-        Interrupted: by a signal; the runs that were made are stored.
+        Interrupted: by a signal; the finished runs are stored.
         Undecidable: there is no baseline, or agent or judge could not be reached.
         EvalkitError: as a run.
     """
-    evalset, problems = load_evalset(
-        order.path, root=find_project_root(order.path.parent, world.cwd)
-    )
-    if problems:
-        raise InvalidInput(problems)
-    base = _read_own_baseline(order, evalset.name)
-    settings = merge_settings(Settings(), evalset.settings, order.overrides)
+    project = Project.open(context, request.path)
+    evalset = project.load_valid(request.path)
+    base = _read_own_baseline(request, evalset.name)
+    settings = merge_settings(evalset.settings, request.overrides)
     rules = evalset.gate or DEFAULT_GATE
     recorded = base.header.settings.get("seed")
-    place = CommandHints(root=find_project_root(order.path.parent, world.cwd), cwd=world.cwd)
+    policy = GatePolicy(max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive)
+    hints = CommandHints.of(project)
+    # The baseline's own seed would repeat its random draws.
     seeds = (seed for seed in count(settings.seed) if seed != recorded)
     made: list[Run] = []
 
     def run_each() -> Iterator[GateResult]:
         for seed in islice(seeds, repeats or DEFAULT_RERUNS):
-            execution = _run_again(order, seed, base, len(made), world)
+            again = replace(request, overrides=replace(request.overrides, seed=seed))
+            execution = execute(again, RunOptions(), project, context, lambda _: base)
+            _refuse_early_end(execution, len(made))
             made.append(execution.run)
-            yield evaluate_gate(
-                execution.run,
-                rules,
-                execution.baseline,
-                GatePolicy(
-                    max_errors=settings.max_errors, on_inconclusive=settings.on_inconclusive
-                ),
-                place,
-                allow_missing=False,
-            )
+            yield evaluate_gate(execution.run, rules, execution.baseline, policy, hints)
 
     counted = _count_false_alarms(run_each(), rules)
     notes = [f"{format_count(len(made), 'run')} stored, {made[0].header.id} the first."]
     before, now = base.header.agent_version, made[0].header.agent_version
     if before != now:
         notes.append(
-            f"The baseline is of version {before!r}, these runs are of {now!r}: where the agent "
-            f"differs, what failed is no false alarm."
+            f"The baseline is of version {before!r}, these runs are of {now!r}: where the agents "
+            f"differ, a failure is no false alarm."
         )
     return FalseAlarms(
         evalset=evalset.name,
@@ -194,9 +185,7 @@ def rerun_false_alarms(order: RunRequest, repeats: int | None, world: Context) -
     )
 
 
-def _run_again(order: RunRequest, seed: int, base: Run, done: int, world: Context) -> Execution:
-    again = replace(order, overrides={**order.overrides, "seed": seed})
-    execution = execute(again, RunOptions(), world, lambda _: base)
+def _refuse_early_end(execution: Execution, done: int) -> None:
     if execution.stopped_by is not None:
         raise Interrupted(
             f"interrupted after {format_count(done, 'run')}; what is done is stored.",
@@ -210,7 +199,6 @@ def _run_again(order: RunRequest, seed: int, base: Run, done: int, world: Contex
         raise Undecidable(
             f"given up after {format_count(done, 'run')}: no judge answers any more ({execution.judge_down})."
         )
-    return execution
 
 
 class _FalseAlarmCounts(TypedDict):
@@ -219,15 +207,15 @@ class _FalseAlarmCounts(TypedDict):
 
 
 def _count_false_alarms(verdicts: Iterable[GateResult], rules: Sequence[Rule]) -> _FalseAlarmCounts:
-    """Add up how every threshold, and the gate, came out."""
-    whole: Counter[Outcome] = Counter()
+    """Count the outcomes of the gate and of each threshold."""
+    gate: Counter[Outcome] = Counter()
     single: list[Counter[Outcome]] = [Counter() for _ in rules]
     for verdict in verdicts:
-        whole[verdict.outcome] += 1
+        gate[verdict.outcome] += 1
         for counter, check in zip(single, verdict.checks, strict=True):
             counter[check.outcome] += 1
     return {
-        "gate": _build_false_alarm_count("the gate", whole, None),
+        "gate": _build_false_alarm_count("the gate", gate, None),
         "rules": tuple(
             _build_false_alarm_count(name_rule(rule), counter, rule)
             for rule, counter in zip(rules, single, strict=True)
@@ -251,5 +239,5 @@ def _build_false_alarm_count(
 
 
 def _is_tested(rule: Rule) -> bool:
-    """Whether a rule compares with the baseline by a test that holds its level."""
+    """Return whether a rule compares with the baseline by a test with a guaranteed level."""
     return rule.max_drop is not None or rule.max_rise is not None

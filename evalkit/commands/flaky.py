@@ -1,4 +1,4 @@
-"""`evalkit show --flaky`: how steadily the cases of a run pass, over all stored trials of them."""
+"""`evalkit show --flaky`: how reliably the cases of a run pass, over all stored trials of them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,48 @@ from evalkit.compare.scores import build_score_table, mean
 from evalkit.core.context import Context
 from evalkit.core.errors import Undecidable
 from evalkit.core.files import path_exists
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run, RunHeader
+from evalkit.evalset.project import Project
 from evalkit.report.flaky import CaseFlakiness, Flakiness, RunFlakiness
 from evalkit.store.baseline import baseline_path, read_baseline
 from evalkit.store.refs import resolve_run
 from evalkit.store.runs import list_set_runs, read_run, runs_folder
 
 MAX_RUNS = 20
-"""The newest runs that are read beside the baseline: more tell of an agent that is long gone."""
+"""The newest runs that are read besides the baseline; older ones describe an agent of the past."""
 
 PASS_COUNTS = (2, 3, 5, 10)
-"""The k of which it is said how often k trials all pass (pass^k of tau-bench, Yao et al. 2024)."""
+"""The values of k for which pass^k is reported (tau-bench, Yao et al. 2024)."""
 
 
 def chance_all_pass(passed: int, trials: int, k: int) -> float:
-    """The unbiased chance that k trials of a case all pass, C(c, k) / C(m, k), for k <= trials."""
+    """Return the unbiased estimate of the chance that k trials of a case all pass, for k <= trials.
+
+    It is C(passed, k) / C(trials, k), the estimator of tau-bench.
+    """
     return comb(passed, k) / comb(trials, k)
 
 
-def _compute_chances(passed: int, trials: int) -> dict[int, float]:
-    return {k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials}
-
-
 def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
-    """The share of pairs of trials, of one version each, of which one passed and one did not."""
+    """Return the share of pairs of trials, within a version, of which exactly one passed."""
     counted = list(counts)
     pairs = sum(comb(trials, 2) for _, trials in counted)
     return sum(c * (m - c) for c, m in counted) / pairs if pairs else None
 
 
-def compute_flakiness(ref: str, world: Context) -> Flakiness:
+def compute_flakiness(ref: str, context: Context) -> Flakiness:
     """Count the passes of a run's cases in it, in the baseline and in the newest runs of the set.
 
-    A trial counts where its case has the digest it has in the run, its metrics are the same, and it is
+    A trial counts if its case has the same digest and the same metrics as in the run, and it is
     completely scored.
 
     Raises:
         InvalidInput, StoreError, ApprovalNeeded: no such run, or it cannot be read.
-        Undecidable: not one trial of it is scored.
+        Undecidable: none of its trials is scored.
     """
-    root = find_project_root(world.cwd, world.cwd)
-    run = resolve_run(ref, root=root, cwd=world.cwd)
-    stored, notes = _read_history(run, root)
+    project = Project.open(context)
+    run = resolve_run(ref, root=project.root, cwd=project.cwd)
+    stored, notes = _read_history(run, project.root)
     counts = {one.header.id: count_case_passes(one, run.header) for one in stored}
     if not counts[run.header.id]:
         raise Undecidable(f"run {run.header.id} has no trial that is completely scored.")
@@ -68,8 +67,7 @@ def compute_flakiness(ref: str, world: Context) -> Flakiness:
         evalset=run.header.evalset,
         cases=tuple(
             _build_case_flakiness(
-                case.id,
-                [known[case.id] for known in by_version.values() if case.id in known],
+                case.id, [known[case.id] for known in by_version.values() if case.id in known]
             )
             for case in run.header.cases
         ),
@@ -83,14 +81,14 @@ def compute_flakiness(ref: str, world: Context) -> Flakiness:
 
 
 def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
-    """The runs of the run's set that can be added up with it, oldest first, the baseline before them."""
+    """Return the runs to count together with a run: the baseline, then the set's runs, oldest first."""
     header, notes = run.header, []
     found: dict[str, Run] = {}
     path = baseline_path(root / header.evalset_path, header.evalset)
     if path_exists(path):
         baseline = read_baseline(path)
         found[baseline.header.id] = baseline
-    # A run that cannot be read keeps nobody from the others.
+    # list_set_runs leaves out runs that cannot be read.
     ids = [folder.name for folder in list_set_runs(root, header.evalset_path)][::-1]
     for run_id in ids[-MAX_RUNS:]:
         found.setdefault(
@@ -99,29 +97,24 @@ def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     found.setdefault(header.id, run)
     if ids[:-MAX_RUNS]:
         notes.append(f"Only the newest {MAX_RUNS} of {len(ids)} runs are counted.")
-    same, other = [], 0
-    for one in found.values():
-        if one is run or _has_same_metrics(one.header, header):
-            same.append(one)
-        else:
-            other += 1
-    if other:
+    same = [one for one in found.values() if one is run or _has_same_metrics(one.header, header)]
+    if other := len(found) - len(same):
         notes.append(f"{other} stored runs are left out: they are scored by other metrics.")
     return same, notes
 
 
 def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
-    """Whether the metrics are the same; a part of the cases may be without some of them."""
-    ours, theirs = ({info.name: info.digest for info in run.metrics} for run in (one, other))
-    shared = ours.keys() & theirs.keys()
+    """Return whether the metrics are the same; a run of a part of the cases may lack some of them."""
+    first, second = ({info.name: info.digest for info in run.metrics} for run in (one, other))
+    shared = first.keys() & second.keys()
     is_part = any(run.selection or run.shard for run in (one, other))
-    return (ours.keys() == theirs.keys() or is_part) and all(
-        ours[name] == theirs[name] for name in shared
+    return (first.keys() == second.keys() or is_part) and all(
+        first[name] == second[name] for name in shared
     )
 
 
 def count_case_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
-    """Passes and trials of every case that is the same in another run."""
+    """Return passes and trials of every case that is the same in another run, by case id."""
     digests = {case.id: case.digest for case in like.cases}
     table = build_score_table(run)
     counts = {}
@@ -132,7 +125,7 @@ def count_case_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
 
 
 def _version_key(header: RunHeader) -> str:
-    """What trials of one and the same agent share; without a commit every run is its own."""
+    """Return what trials of the same agent share; without a commit every run is its own version."""
     if not header.git_commit:
         return header.id
     return f"{header.agent_version}/{header.agent_digest}/{header.source_digest}"
@@ -145,7 +138,7 @@ def _build_case_flakiness(case_id: str, counts: Sequence[tuple[int, int]]) -> Ca
         passed=passed,
         trials=trials,
         flip_rate=_flip_rate(counts),
-        all_pass=_compute_chances(passed, trials),
+        all_pass={k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials},
     )
 
 

@@ -13,14 +13,13 @@ from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput, NothingSelected
 from evalkit.core.files import path_exists, read_stored_file, write_atomically
 from evalkit.core.git import read_git
-from evalkit.core.project import find_project_root, relative_to_root
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
-from evalkit.evalset.loader import load_evalset
+from evalkit.evalset.project import Project
 from evalkit.store.baseline import baseline_path, parse_baseline
 from evalkit.store.runs import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
 
 MAX_BASELINES = 30
-"""Versions of a baseline that are read from git."""
+"""Versions of the baseline that are read from git."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,27 +31,25 @@ class History:
     notes: tuple[str, ...] = ()
 
 
-def read_history(evalset: Path, record: Path | None, limit: int, world: Context) -> History:
-    """Read the newest `limit` rows of a set; with `record` also keep them in that file, one line a run.
+def read_history(evalset: Path, record: Path | None, limit: int, context: Context) -> History:
+    """Read the newest `limit` rows of a set; with `record`, also add them to that file, one line a run.
 
-    The file is only added to, and a run that is in it stays as it is, so that two branches' files merge
-    by taking the lines of both.
+    Lines are only added to the file, and a run that is in it keeps its line, so that the files of two
+    branches merge by taking the lines of both.
 
     Raises:
         InvalidInput: the set or the file is broken.
         NothingSelected: there is no row.
         StoreError: the file could not be written.
     """
-    root = find_project_root(evalset.parent, world.cwd)
-    found, problems = load_evalset(evalset, root=root)
-    if problems:
-        raise InvalidInput(problems)
-    path, notes = relative_to_root(root, evalset), list[str]()
+    project = Project.open(context, evalset)
+    name = project.load_valid(evalset).name
+    path, notes = project.relative(evalset), list[str]()
     recorded = list(_read_recorded(record)) if record is not None and path_exists(record) else []
     rows = {row.id: row for row in recorded if row.evalset_path == path}
     known = frozenset(rows)
-    own = baseline_path(root / path, found.name)
-    for row in (*_read_baselines(own, world, notes), *_read_runs(root, path, notes)):
+    own = baseline_path(project.root / path, name)
+    for row in (*_read_baselines(own, project, notes), *_read_runs(project.root, path, notes)):
         rows.setdefault(row.id, row)
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
@@ -60,14 +57,14 @@ def read_history(evalset: Path, record: Path | None, limit: int, world: Context)
         fresh = [row for row in rows.values() if row.id not in known and not row.selection]
         lines = (canonical_json(to_json_value(row)) + "\n" for row in (*recorded, *fresh))
         write_atomically(record, "".join(lines))
-    # Stable, so that what was started within one second keeps its order.
+    # The sort is stable: runs of the same second keep their order.
     ordered = sorted(rows.values(), key=lambda row: row.created)
-    return History(evalset=found.name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
+    return History(evalset=name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
 
 
 def _read_recorded(path: Path) -> Iterator[HistoryRow]:
-    """The rows of a history file; of equal ids, as after a merge, the first counts."""
-    seen: set[str] = set()
+    """Yield the rows of a history file; of equal ids, as after a merge, only the first."""
+    known_ids: set[str] = set()
     for number, line in enumerate(read_stored_file(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -77,21 +74,22 @@ def _read_recorded(path: Path) -> Iterator[HistoryRow]:
             raise InvalidInput.single(
                 f"{path}:{number}: not a row of a history: {error}. Remove the line."
             ) from error
-        if row.id not in seen:
-            seen.add(row.id)
+        if row.id not in known_ids:
+            known_ids.add(row.id)
             yield row
 
 
-def _read_baselines(path: Path, world: Context, notes: list[str]) -> Iterator[HistoryRow]:
-    """The baseline there is, and those that git has of the same file, the newest first."""
+def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[HistoryRow]:
+    """Yield a row for the current baseline, then for its versions in git, the newest first."""
     versions = [path.read_bytes()] if path_exists(path) else []
     commits = read_git(
-        path.parent, world.environ, "log", f"-{MAX_BASELINES}", "--format=%H", "--", path.name
+        path.parent, project.environ, "log", f"-{MAX_BASELINES}", "--format=%H", "--", path.name
     ).split()
     versions += [
-        read_git(path.parent, world.environ, "show", f"{sha.decode()}:./{path.name}")
+        read_git(path.parent, project.environ, "show", f"{sha.decode()}:./{path.name}")
         for sha in commits
     ]
+    # The file and its last commit are usually equal, hence the removal of duplicates.
     for content in dict.fromkeys(filter(None, versions)):
         try:
             yield build_history_row(parse_baseline(path, content), "baseline")
@@ -100,7 +98,7 @@ def _read_baselines(path: Path, world: Context, notes: list[str]) -> Iterator[Hi
 
 
 def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[HistoryRow]:
-    """The row of every finished run of the set; a run without one is read whole."""
+    """Yield the row of every finished run of the set; a run without a stored row is read whole."""
     for run_id in list_run_ids(root):
         folder = runs_folder(root) / run_id
         try:
@@ -116,7 +114,7 @@ def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[Hist
 
 
 def _read_stored_row(folder: Path) -> HistoryRow | None:
-    """The row a finished run left with its summary; a summary is derived, so what is odd is passed over."""
+    """Return the row in a finished run's summary; None if it is unusable, as it can be derived again."""
     path = folder / SUMMARY_FILE
     if not path_exists(path):
         return None

@@ -1,8 +1,8 @@
-"""What people said of a run's answers, beside the mean of the judge who scored all of them.
+"""Estimate the mean that people would have given a run's answers, from labels and the judge's scores.
 
-The labels are those in `labels/NAME.yaml` beside the eval set, where `evalkit review` puts them. An estimate
-may rest on answers drawn by lot for this very run alone: those looked at for a reason, or because they
-stayed the same since another run, are not like the others.
+The labels are in `labels/NAME.yaml` next to the eval set, where `evalkit review` writes them. An estimate uses
+only answers that were drawn at random for this very run: answers that somebody picked for a reason, or that
+are unchanged since another run, differ from the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evalkit.core.serialization import digest
 from evalkit.core.source_files import display_path
 from evalkit.core.trial import Score
 from evalkit.evalset.labels import load_labels
-from evalkit.evalset.loader import load_evalset
+from evalkit.evalset.project import Project
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.lexical import LexicalJudge
 from evalkit.judge.panel import Panel
@@ -39,42 +39,44 @@ from evalkit.stats.ppi import MIN_LABELS, correct_mean
 from evalkit.store.cache import NoCache
 
 ScorersByMetric = Mapping[str, Mapping[str, RubricScorer]]
-"""By metric and then by case."""
+"""By metric name, then by case id."""
 
 
-def add_human_means(verdict: GateResult, run: Run, root: Path) -> GateResult:
-    """The verdict with what people would have given beside every judged mean that has enough labels."""
-    evalset = root / run.header.evalset_path
+def add_human_means(result: GateResult, run: Run, project: Project) -> GateResult:
+    """Return the result, with an estimated human mean for every judged metric with enough labels."""
+    evalset = project.root / run.header.evalset_path
     path = labels_path(evalset, run.header.evalset)
     if not any(info.judge for info in run.header.metrics) or not path.exists():
-        return verdict
+        return result
     problems: list[Problem] = []
-    scorers = _open_rubrics(run, evalset, root, problems)
+    scorers = _open_rubrics(run, evalset, project, problems)
     rubrics = {each.rubric.name: each.rubric for row in scorers.values() for each in row.values()}
     labels, found = load_labels(path, list(rubrics.values()))
     problems += found
     if problems:
-        note = f"{display_path(path)}: no mean is corrected by it: {problems[0]}"
-        return replace(verdict, notes=(*verdict.notes, note))
+        note = f"{display_path(path)}: not used to estimate human means: {problems[0]}"
+        return replace(result, notes=(*result.notes, note))
     summaries, notes = [], []
-    for summary in verdict.summaries:
+    for summary in result.summaries:
         if summary.tag is None and summary.metric in scorers:
             people, note = estimate_human_mean(run, summary.metric, scorers[summary.metric], labels)
             summaries.append(replace(summary, people=people))
             notes += [note] if note else []
         else:
             summaries.append(summary)
-    return replace(verdict, summaries=tuple(summaries), notes=(*verdict.notes, *notes))
+    return replace(result, summaries=tuple(summaries), notes=(*result.notes, *notes))
 
 
-def _open_rubrics(run: Run, path: Path, root: Path, problems: list[Problem]) -> ScorersByMetric:
-    """The rubrics of a run's set that are still what the run was judged by."""
-    evalset, found = load_evalset(path, root=root)
+def _open_rubrics(
+    run: Run, path: Path, project: Project, problems: list[Problem]
+) -> ScorersByMetric:
+    """Return the rubrics of a run's set that are still those the run was judged by."""
+    evalset, found = project.load(path)
     if found:
         problems += found
         return {}
-    surroundings = RunEnvironment(root=root, set_folder=path.resolve().parent, environ={})
-    # A rubric is opened together with somebody to apply it; here nobody is going to be asked.
+    environment = RunEnvironment(root=project.root, set_folder=path.resolve().parent, environ={})
+    # Opening a rubric takes a panel; this one is never called.
     panel = Panel([LexicalJudge()], NoCache(JudgeVote), str, controls=False)
     digests = {info.name: info.digest for info in run.header.metrics}
     opened: dict[str, RubricScorer | None] = {}
@@ -85,7 +87,7 @@ def _open_rubrics(run: Run, path: Path, root: Path, problems: list[Problem]) -> 
                 continue
             key = spec_digest(spec)
             if key not in opened:
-                opened[key] = open_rubric(spec, surroundings, panel, METRICS, problems)
+                opened[key] = open_rubric(spec, environment, panel, METRICS, problems)
             scorer = opened[key]
             if scorer is not None and digests.get(spec.name) in ("", scorer.info.digest):
                 scorers[spec.name][case.id] = scorer
@@ -94,9 +96,9 @@ def _open_rubrics(run: Run, path: Path, root: Path, problems: list[Problem]) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _LabelledScores:
-    """By case: people's values and the judge's of drawn answers, and the judge's of all answers.
+    """Scores by case id: people's and the judge's of drawn answers, and the judge's of all answers.
 
-    `aside` are the cases of which answers were labelled that were not drawn.
+    `not_drawn` are the cases with labels of answers that were not drawn at random.
     """
 
     human: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -108,25 +110,28 @@ class _LabelledScores:
 def estimate_human_mean(
     run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
 ) -> tuple[HumanMean | None, str]:
-    """The mean people would have given by a metric, where enough of its answers were drawn and labelled.
+    """Return the estimated human mean of a metric, where enough of its answers were drawn and labeled.
 
-    Also a note, where there are enough labels and too few of them were drawn by lot for this run.
+    Also return a note, where there are enough labels but too few of them were drawn at random for this
+    run.
     """
-    seen = _collect_scores(run, metric, scorers, labels)
-    drawn, others = len(seen.human), len(seen.not_drawn - seen.human.keys())
+    labelled = _collect_scores(run, metric, scorers, labels)
+    drawn, others = len(labelled.human), len(labelled.not_drawn - labelled.human.keys())
     if drawn < MIN_LABELS:
         note = (
-            f"{metric}: people labelled answers of {format_count(drawn + others, 'case')}, and {drawn} of "
-            f"them were drawn by lot for this run. From {MIN_LABELS} such on, the mean that people "
+            f"{metric}: people labeled answers of {format_count(drawn + others, 'case')}, and {drawn} of "
+            f"them were drawn at random for this run. With {MIN_LABELS} of those, the mean that people "
             f"would give is estimated: evalkit review {run.header.id}"
         )
         return None, note if drawn + others >= MIN_LABELS else ""
     rest = [
-        mean(values) for case_id, values in seen.all_judged.items() if case_id not in seen.human
+        mean(values)
+        for case_id, values in labelled.all_judged.items()
+        if case_id not in labelled.human
     ]
     found = correct_mean(
-        np.array([mean(values) for values in seen.human.values()]),
-        np.array([mean(seen.judged[case_id]) for case_id in seen.human]),
+        np.array([mean(values) for values in labelled.human.values()]),
+        np.array([mean(labelled.judged[case_id]) for case_id in labelled.human]),
         np.array(rest),
     )
     people = HumanMean(
@@ -142,35 +147,35 @@ def estimate_human_mean(
 def _collect_scores(
     run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
 ) -> _LabelledScores:
-    drawn_of = {run.header.id, run.header.scored_from} - {""}
+    run_ids = {run.header.id, run.header.scored_from} - {""}
     by_item: dict[tuple[str, str], list[HumanLabel]] = defaultdict(list)
     for label in labels:
         by_item[label.rubric, label.answer_id].append(label)
     cases = {case.id: case for case in run.header.cases}
-    seen = _LabelledScores()
+    labelled = _LabelledScores()
     for trial in run.trials:
         scorer = scorers.get(trial.case_id)
         score = next((each for each in trial.scores if each.metric == metric), None)
         if scorer is None or score is None or score.value is None or not is_usable(score):
             continue
-        seen.all_judged[trial.case_id].append(score.value)
+        labelled.all_judged[trial.case_id].append(score.value)
         question, _ = scorer.build_question(cases[trial.case_id], trial.output)
-        said = by_item.get((scorer.rubric.name, _answer_id(question)), ())
-        value = score_from_labels(scorer.rubric, score, said)
+        given = by_item.get((scorer.rubric.name, _answer_id(question)), ())
+        value = score_from_labels(scorer.rubric, score, given)
         if value is None:
             continue
-        if any(drawn_of & set(label.drawn) for label in said):
-            seen.human[trial.case_id].append(value)
-            seen.judged[trial.case_id].append(score.value)
+        if any(run_ids & set(label.drawn) for label in given):
+            labelled.human[trial.case_id].append(value)
+            labelled.judged[trial.case_id].append(score.value)
         else:
-            seen.not_drawn.add(trial.case_id)
-    return seen
+            labelled.not_drawn.add(trial.case_id)
+    return labelled
 
 
 def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]) -> float | None:
-    """What an answer scores by its labels, the mean of several people's; None without one for a criterion.
+    """Return the score of an answer by its labels, averaged over people; None if a criterion has no label.
 
-    What a check decided, it decided for people as well.
+    Criteria that a check decided keep the check's value.
     """
     checked = {
         verdict.criterion: verdict.value

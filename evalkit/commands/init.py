@@ -1,4 +1,4 @@
-"""`evalkit init`: what a repository already tells, turned into a set, a rubric and workflows that run."""
+"""`evalkit init`: write a first set, a rubric and CI workflows that run in this repository."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import write_atomically
 from evalkit.core.location import Problem
-from evalkit.core.project import find_project_root, read_git_remote
+from evalkit.core.project import read_git_remote
 from evalkit.core.run import RunEnvironment
 from evalkit.evalset.loader import load_project_agent, load_project_judges
+from evalkit.evalset.project import Project
 from evalkit.report.init import InitResult
 
 SET_FILE = "evalsets/first.yaml"
@@ -29,45 +30,51 @@ _GITLAB_FILE = ".gitlab-ci.yml"
 _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
 
 
-def init(folder: Path, agent: str | None, *, forks: bool, world: Context) -> InitResult:
+def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> InitResult:
     """Write a set that runs, into a folder that has none.
 
     Raises:
-        InvalidInput: a file is there already, or the agent is not; says all of it, and writes nothing.
+        InvalidInput: a file exists already, or the agent does not; reports everything and writes nothing.
     """
-    folder = world.cwd / folder
+    folder = context.cwd / folder
     problems: list[Problem] = []
-    reference = _reference_from_set(agent, folder, world.cwd, problems) if agent else None
-    root = find_project_root(folder, folder)
+    reference = _reference_from_set(agent, folder, context.cwd, problems) if agent else None
+    # A marker above the folder counts, but the current folder does not bound a new project.
+    root = Project(folder, folder, context.environ).root
     shared = load_project_agent(folder / SET_FILE, root, problems) if reference is None else None
     if shared is not None and shared.kind == "python":
-        here = RunEnvironment(
-            root=root, set_folder=(folder / SET_FILE).parent, environ=world.environ
+        environment = RunEnvironment(
+            root=root, set_folder=(folder / SET_FILE).parent, environ=context.environ
         )
-        problems += check_agent(shared, (), here)
+        problems += check_agent(shared, (), environment)
     judged = bool(load_project_judges(folder / SET_FILE, root, []))
-    host = read_git_remote(folder, world.environ)
+    host = read_git_remote(folder, context.environ)
     texts = {
         SET_FILE: _set_text(reference, shared=bool(shared), judged=judged),
         _RUBRIC_FILE: _read_template("agrees.yaml"),
     }
     if reference is None and not shared:
         texts[_AGENT_FILE] = _read_template("agent.py")
-    texts |= _build_workflows(host, forks=forks)
+    workflows = _build_workflows(host, forks=forks)
+    texts |= workflows
     problems += _find_clashes(folder, texts)
     if problems:
         raise InvalidInput(problems)
+    # Written last, when nothing can fail any more but the disk.
     for name, text in texts.items():
         write_atomically(folder / name, text)
+    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, context.cwd.resolve()))
     return InitResult(
         written=tuple(texts),
-        commands=_next_commands(folder, world.cwd),
-        notes=_notes(host, texts),
+        commands=(f"evalkit baseline {path} && evalkit run {path}",),
+        notes=()
+        if workflows
+        else (f"No workflow for {host}: run the commands above in it, with --junit FILE.",),
     )
 
 
 def _reference_from_set(agent: str, folder: Path, cwd: Path, problems: list[Problem]) -> str:
-    """The user's entrypoint, a path in it as the set spells it: from the set's folder."""
+    """Return the user's entrypoint with a path that starts from the set's folder."""
     match = _ENTRYPOINT.fullmatch(agent)
     if match is None:
         message = f"--agent {agent!r} is no entrypoint. Write ./file.py:function or package.module:function."
@@ -86,23 +93,21 @@ def _set_text(reference: str | None, *, shared: bool, judged: bool) -> str:
     own = reference is not None or shared
     text = _read_template("own.yaml" if own else "first.yaml")
     entrypoint = reference or "./agent.py:answer"
-    agent = "# The agent is that of evalkit.yaml." if shared else _agent_text(entrypoint)
-    judge = "# The judge is that of evalkit.yaml."
+    agent = "# The agent is the one in evalkit.yaml."
+    if not shared:
+        quoted = entrypoint.replace("'", "''")
+        agent = f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
+    judge = "# The judge is the one in evalkit.yaml."
     if not judged:
         judge = (
-            "# Compares words and understands nothing, but needs no key; a model: {openai: {model: ...}}\n"
+            "# Compares words and needs no key, but understands nothing. A model: {openai: {model: ...}}\n"
             "judge: lexical"
         )
     return text.replace("{{agent}}", agent).replace("{{judge}}", judge)
 
 
-def _agent_text(entrypoint: str) -> str:
-    quoted = entrypoint.replace("'", "''")
-    return f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
-
-
 def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
-    """The files of the forge that the repository is on; GitHub's where it is not known."""
+    """Return the files for the repository's host by name; those of GitHub where it is unknown."""
     if "gitlab" in host:
         return {_GITLAB_FILE: _read_template("gitlab.yml")}
     if host and "github" not in host:
@@ -111,13 +116,13 @@ def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
         f"{_ACTION_FOLDER}/{name}": _read_template(f"action/{name}")
         for name in ("action.yml", "run.py")
     }
+    workflows = {"evalkit.yml": "trusted.yml"}
     if forks:
-        return {
-            f"{_WORKFLOWS_FOLDER}/evalkit-answers.yml": _read_template("answers.yml"),
-            f"{_WORKFLOWS_FOLDER}/evalkit-gate.yml": _read_template("gate.yml"),
-            **action,
-        }
-    return {f"{_WORKFLOWS_FOLDER}/evalkit.yml": _read_template("trusted.yml"), **action}
+        workflows = {"evalkit-answers.yml": "answers.yml", "evalkit-gate.yml": "gate.yml"}
+    return {
+        **{f"{_WORKFLOWS_FOLDER}/{name}": _read_template(workflows[name]) for name in workflows},
+        **action,
+    }
 
 
 def _read_template(name: str) -> str:
@@ -126,30 +131,19 @@ def _read_template(name: str) -> str:
 
 
 def _find_clashes(folder: Path, names: dict[str, str]) -> list[Problem]:
-    """Every file that is there already, and every place where no file can be."""
+    """Return every file that exists already, and every place where no file can be written."""
     messages = []
     if os.path.lexists(folder) and not folder.is_dir():
-        return [Problem(message=f"{folder} is no folder. Name one to start in.")]
+        return [Problem(message=f"{folder} is not a folder. Name one to start in.")]
     for name in names:
         path = folder / name
         if os.path.lexists(path):
-            messages.append(f"{path} is there already. Nothing is overwritten; move it away.")
+            messages.append(f"{path} exists already. Nothing is overwritten; move it away.")
             continue
         above = [folder / part for part in Path(name).parents if part != Path()]
         messages += [
-            f"{part} is no folder, and {name} belongs into it. Move it away."
+            f"{part} is not a folder, and {name} belongs into it. Move it away."
             for part in above
             if os.path.lexists(part) and not part.is_dir()
         ]
     return [Problem(message=message) for message in dict.fromkeys(messages)]
-
-
-def _next_commands(folder: Path, cwd: Path) -> tuple[str, ...]:
-    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, cwd.resolve()))
-    return (f"evalkit baseline {path} && evalkit run {path}",)
-
-
-def _notes(host: str, texts: dict[str, str]) -> tuple[str, ...]:
-    if any(name.startswith((_WORKFLOWS_FOLDER, _GITLAB_FILE)) for name in texts):
-        return ()
-    return (f"No workflow for {host}: run the commands above in it, with --junit FILE.",)

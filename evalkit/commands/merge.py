@@ -1,4 +1,4 @@
-"""`evalkit merge`: the parts of a sharded run, joined into one run equal to the whole."""
+"""`evalkit merge`: join the shards of a run into one run, equal to the unsharded one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.ci.base import GateChoice, load_comparison_baseline, open_base_gate
-from evalkit.commands.gate import evaluate_with_base
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.commands.evaluation import evaluate_with_base
 from evalkit.compare.history import build_summary
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.location import Problem
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run, RunHeader
+from evalkit.evalset.project import Project
 from evalkit.evalset.selection import parse_shard
 from evalkit.report.model import Report
-from evalkit.report.next_steps import CommandHints
-from evalkit.runner.plan import RunRequest
-from evalkit.runner.score_stored import rescore_baseline_for
+from evalkit.runner.execute import rescore_baseline_for
+from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path, write_rescored_baseline
 from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.run_spans import with_spans
@@ -41,36 +40,36 @@ MERGE_FIELDS = (
     "settings",
     "base_commit",
 )
-"""Fields of the headers that must be equal for parts to be parts of one run."""
+"""Header fields that must be equal for shards to be parts of one run."""
 
 
 def merge(
-    refs: Sequence[str], against: BaselineChoice, choice: GateChoice, world: Context
+    refs: Sequence[str], against: BaselineChoice, choice: GateChoice, context: Context
 ) -> Report:
-    """Join parts, store the whole as a new run and decide it.
+    """Join shards, store the whole as a new run and decide on it.
 
     Raises:
-        InvalidInput: the parts are not all the parts of one run.
-        StoreError: a part cannot be read, or the whole not be stored.
+        InvalidInput: the shards are not all the shards of one run.
+        StoreError: a shard cannot be read, or the whole cannot be stored.
     """
-    root = find_project_root(world.cwd, world.cwd)
-    parts = [with_spans(resolve_run(ref, root=root, cwd=world.cwd)) for ref in refs]
-    run_id = new_run_id(world.now(), parts[0].header.evalset, world.token())
-    whole = merge_parts(parts, run_id)
+    project = Project.open(context)
+    root = project.root
+    parts = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
+    run_id = new_run_id(context.now(), parts[0].header.evalset, context.token())
+    whole = _merge_parts(parts, run_id)
+    # No shard scored the baseline again, so this is done here, once for all of them.
     path = root / whole.header.evalset_path
-    with open_base_gate(path, choice, world) as basis:
+    with open_base_gate(path, choice, project, context) as base_gate:
         own = baseline_path(path, whole.header.evalset)
-        baseline = load_comparison_baseline(against, own, basis, run=None, world=world)
-        order = RunRequest(path=path, needs_agent=False)
-        held = basis.apply_to(order) if basis else order
-        baseline = rescore_baseline_for(whole, baseline, held, world)
-        whole = store_merged_run(whole, baseline, root)
-        place = CommandHints(root=root, cwd=world.cwd)
-        return evaluate_with_base(whole, baseline, basis, against, place)
+        baseline = load_comparison_baseline(against, own, base_gate, project)
+        request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
+        baseline = rescore_baseline_for(whole, baseline, request, project, context)
+        whole = _store_merged_run(whole, baseline, root)
+        return evaluate_with_base(whole, baseline, base_gate, against, project)
 
 
-def store_merged_run(whole: Run, baseline: Run | None, root: Path) -> Run:
-    """Store a joined run, and with it its baseline where that was scored again."""
+def _store_merged_run(whole: Run, baseline: Run | None, root: Path) -> Run:
+    """Store a joined run, together with its baseline if that was scored again."""
     with RunWriter.create(root, whole.header) as writer:
         for trial in (*whole.trials, *whole.fresh):
             writer.append(trial)
@@ -83,36 +82,19 @@ def store_merged_run(whole: Run, baseline: Run | None, root: Path) -> Run:
         return replace(whole, path=str(writer.folder))
 
 
-def merge_parts(parts: Sequence[Run], run_id: str) -> Run:
-    """The run that all parts are parts of, its cases in the order of the set.
+def _merge_parts(parts: Sequence[Run], run_id: str) -> Run:
+    """Return the run that all shards are parts of, its cases in the order of the set.
 
     Raises:
-        InvalidInput: everything that keeps them from being one.
+        InvalidInput: every reason why they are not one run.
     """
-    problems = find_header_differences([part.header for part in parts])
-    shards = [parse_shard(part.header.shard) for part in parts if part.header.shard]
-    counts = {shard.count for shard in shards}
-    if len(shards) < len(parts) or len(counts) > 1:
-        names = ", ".join(part.header.shard or f"{part.header.id} (whole)" for part in parts)
-        problems.append(Problem(message=f"not parts of one run: {names}. Merge 1/N to N/N."))
-    else:
-        there = sorted(shard.index for shard in shards)
-        wanted = list(range(1, shards[0].count + 1))
-        if there != wanted:
-            given = ", ".join(f"{index}/{shards[0].count}" for index in there)
-            problems.append(
-                Problem(
-                    message=f"parts given: {given}. Name the runs of all {shards[0].count}, each once."
-                )
-            )
-    counted = Counter(case.id for part in parts for case in part.header.cases)
-    doubled = [case_id for case_id, count in counted.items() if count > 1]
-    if doubled and not problems:
-        problems.append(Problem(message=f"cases in more than one part: {', '.join(doubled[:5])}."))
+    problems = _find_header_differences([part.header for part in parts])
+    problems += _find_shard_problems(parts)
     if problems:
         raise InvalidInput(problems)
     ordered = sorted(parts, key=lambda part: parse_shard(part.header.shard).index)
-    # A shard takes every n-th case, so the whole is dealt back like cards.
+    # A shard contains every n-th case, so the whole takes one case of each shard in turn.
+    # The first shard is never shorter than the others.
     longest = len(ordered[0].header.cases)
     cases = tuple(
         part.header.cases[row]
@@ -137,12 +119,29 @@ def merge_parts(parts: Sequence[Run], run_id: str) -> Run:
         assemble_run(header, rows),
         finished=all(part.finished for part in ordered),
         warnings=tuple(warning for part in ordered for warning in part.warnings),
-        trust=merge_trust([part.trust for part in ordered if part.trust is not None]),
+        trust=_merge_trust([part.trust for part in ordered if part.trust is not None]),
     )
 
 
-def merge_trust(parts: Sequence[JudgeTrust]) -> JudgeTrust | None:
-    """What all parts showed of their judges: every control of every part has to have held."""
+def _find_shard_problems(parts: Sequence[Run]) -> list[Problem]:
+    """Return why runs are not the shards 1/N to N/N of one run, each once and without common cases."""
+    shards = [parse_shard(part.header.shard) for part in parts if part.header.shard]
+    if len(shards) < len(parts) or len({shard.count for shard in shards}) > 1:
+        names = ", ".join(part.header.shard or f"{part.header.id} (whole)" for part in parts)
+        return [Problem(message=f"not parts of one run: {names}. Merge 1/N to N/N.")]
+    count, indices = shards[0].count, sorted(shard.index for shard in shards)
+    if indices != list(range(1, count + 1)):
+        given = ", ".join(f"{index}/{count}" for index in indices)
+        return [Problem(message=f"parts given: {given}. Name the runs of all {count}, each once.")]
+    counted = Counter(case.id for part in parts for case in part.header.cases)
+    doubled = [case_id for case_id, times in counted.items() if times > 1]
+    if doubled:
+        return [Problem(message=f"cases in more than one part: {', '.join(doubled[:5])}.")]
+    return []
+
+
+def _merge_trust(parts: Sequence[JudgeTrust]) -> JudgeTrust | None:
+    """Return what all shards show of their judges: every control of every shard must hold."""
     if not parts:
         return None
     costs = [part.cost_usd for part in parts if part.cost_usd is not None]
@@ -157,8 +156,8 @@ def merge_trust(parts: Sequence[JudgeTrust]) -> JudgeTrust | None:
     )
 
 
-def find_header_differences(headers: Sequence[RunHeader]) -> list[Problem]:
-    """Fields in which a part differs from the first one."""
+def _find_header_differences(headers: Sequence[RunHeader]) -> list[Problem]:
+    """Return the fields in which a shard differs from the first one."""
     first = headers[0]
     return [
         Problem(

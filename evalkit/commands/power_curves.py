@@ -1,13 +1,13 @@
-"""Designs and a demand into what they see and what it would take to see more.
+"""Compute what designs can detect, and what it would take to detect more.
 
-By formula where that holds, by drawing normal results where there are looks, by the gate's own test on
-drawn runs where there are too few cases for either.
+By formula where that holds, by drawing normal results where there are looks, and by the gate's own test on
+simulated runs where there are too few cases for either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evalkit.core.errors import InvalidInput
 from evalkit.gate.simulation import MIN_CASES_FOR_FORMULA, simulate_detectable_drop, simulate_gate
@@ -23,22 +23,22 @@ from evalkit.stats.power import (
 from evalkit.stats.sample_size import chance_to_pass, find_min_cases, find_min_trials
 
 MAX_CANDIDATE_TRIALS = 5
-"""Past five candidate trials a case, further cases are the better buy."""
+"""Beyond five candidate trials of a case, more cases are the better buy."""
 
 ENOUGH_POWER = WANTED_POWER - 1e-9
-"""The chance to pass approaches the wanted one from below where a leaning result is what bounds it."""
+"""The chance to pass approaches the wanted one from below where an inconclusive result bounds it."""
 
 SIMULATION_SEED = 0
-"""Of the simulations, so that the same question has the same answer."""
+"""Fixed, so that the same question has the same answer."""
 
 
 def is_small(design: Design) -> bool:
-    """Whether so few cases, or clusters, are beyond the formula."""
+    """Return whether there are too few cases, or clusters, for the formula."""
     return min(design.cases, design.clusters or design.cases) < MIN_CASES_FOR_FORMULA
 
 
 def compute_detection_chance(design: Design, demand: DropLimits, drop: float) -> float:
-    """How often a design fails a true drop."""
+    """Return how often a design fails a true drop."""
     if is_small(design):
         return simulate_gate(design, demand, drop, seed=SIMULATION_SEED).failed
     if design.looks:
@@ -46,30 +46,23 @@ def compute_detection_chance(design: Design, demand: DropLimits, drop: float) ->
     return chance_to_fail(design, demand, drop)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _UnchangedAgent:
-    """How often an agent that did not change passes, and how many trials of a case that takes."""
-
-    passed: float
-    trials: float
-
-
-def _simulate_unchanged(design: Design, demand: DropLimits) -> _UnchangedAgent:
+def _simulate_unchanged(design: Design, demand: DropLimits) -> tuple[float, float]:
+    """Return how often an unchanged agent passes, and how many trials of a case that takes."""
     if is_small(design):
-        tried = simulate_gate(design, demand, 0.0, seed=SIMULATION_SEED)
-        return _UnchangedAgent(passed=tried.passed, trials=tried.trials)
+        simulated = simulate_gate(design, demand, 0.0, seed=SIMULATION_SEED)
+        return simulated.passed, simulated.trials
     if design.looks:
-        played = simulate_looks(design, demand, 0.0)
-        return _UnchangedAgent(passed=played.passed, trials=played.trials)
-    return _UnchangedAgent(passed=chance_to_pass(design, demand), trials=design.trials)
+        looked = simulate_looks(design, demand, 0.0)
+        return looked.passed, looked.trials
+    return chance_to_pass(design, demand), design.trials
 
 
 def compute_detectable_drop(
     design: Design, demand: DropLimits, cost_per_run_usd: float | None, *, now: bool
 ) -> DetectableDrop:
-    """What one design sees; `now` when it is what the set has."""
+    """Return what one design detects; `now` if it is what the set has."""
     small = is_small(design)
-    unchanged = _simulate_unchanged(design, demand)
+    pass_chance, mean_trials = _simulate_unchanged(design, demand)
     return DetectableDrop(
         cases=design.cases,
         base_trials=design.base_trials,
@@ -77,19 +70,19 @@ def compute_detectable_drop(
         smallest_drop=simulate_detectable_drop(design, demand, seed=SIMULATION_SEED)
         if small
         else find_detectable_drop(design, demand, chance=compute_detection_chance),
-        pass_chance=unchanged.passed,
+        pass_chance=pass_chance,
         cost_usd=None
         if cost_per_run_usd is None
-        else cost_per_run_usd * design.cases * unchanged.trials,
+        else cost_per_run_usd * design.cases * mean_trials,
         looks=design.looks,
-        mean_trials=unchanged.trials,
+        mean_trials=mean_trials,
         now=now,
         simulated=small,
     )
 
 
 def with_cases(design: Design, cases: int) -> Design:
-    """The same with more cases or fewer, in clusters of the same size."""
+    """Return the same design with more or fewer cases, in clusters of the same size."""
     clusters = design.clusters
     if clusters is not None:
         clusters *= cases / design.cases
@@ -99,7 +92,7 @@ def with_cases(design: Design, cases: int) -> Design:
 def _find_required_size(
     design: Design, drop: float, chance_of: Callable[[Design], float]
 ) -> RequiredSize:
-    """What brings a chance to the wanted one; nothing more where the design has it already."""
+    """Return what raises a chance to the wanted one; nothing more where the design has it already."""
     chance = chance_of(design)
     if chance >= ENOUGH_POWER:
         return RequiredSize(
@@ -111,9 +104,9 @@ def _find_required_size(
         )
 
     def suffices(other: Design) -> bool:
-        return chance_of(with_clusters_of(design, other)) >= ENOUGH_POWER
+        return chance_of(_with_clusters_of(design, other)) >= ENOUGH_POWER
 
-    # Trials that are asked for are a fixed number.
+    # An explicit number of trials rules out looks.
     fixed = replace(design, looks=0)
     most = replace(fixed, trials=max(MAX_CANDIDATE_TRIALS, design.trials))
     return RequiredSize(
@@ -125,20 +118,20 @@ def _find_required_size(
     )
 
 
-def with_clusters_of(design: Design, other: Design) -> Design:
-    """The other design, with clusters of the same size as this one's."""
+def _with_clusters_of(design: Design, other: Design) -> Design:
+    """Return the other design, with clusters of the same size as this one's."""
     return replace(other, clusters=with_cases(design, other.cases).clusters)
 
 
 def find_size_to_detect(design: Design, demand: DropLimits, drop: float) -> RequiredSize:
-    """What it takes to fail a drop 4 times in 5.
+    """Return what it takes to fail a drop 4 times in 5.
 
     Raises:
-        InvalidInput: there is not so much to lose.
+        InvalidInput: the drop is larger than the mean.
     """
     if drop > design.mean:
         raise InvalidInput.single(
-            f"--drop {drop:g} is more than there is to lose: {design.mean:.3g} pass."
+            f"--drop {drop:g} is larger than the share that passes, {design.mean:.3g}."
         )
     return _find_required_size(
         design, drop, lambda other: compute_detection_chance(other, demand, drop)
@@ -146,8 +139,8 @@ def find_size_to_detect(design: Design, demand: DropLimits, drop: float) -> Requ
 
 
 def find_size_to_certify(design: Design, demand: DropLimits, tolerated: float) -> RequiredSize:
-    """What it takes to prove an unchanged agent to be within a tolerance 4 times in 5."""
-    asked = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
+    """Return what it takes to prove, 4 times in 5, that an unchanged agent is within a tolerated drop."""
+    limits = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
     return _find_required_size(
-        design, tolerated, lambda other: _simulate_unchanged(other, asked).passed
+        design, tolerated, lambda other: _simulate_unchanged(other, limits)[0]
     )

@@ -1,4 +1,4 @@
-"""A baseline's own trials, shared out anew, into the verdict on an agent that did not change."""
+"""Split a baseline's own trials at random, and decide on the part that plays an unchanged agent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evalkit.store.runs import assemble_run
 class ResamplingPlan:
     """How many stored trials of a case are the candidate's: for its trials, or looks, and fresh ones.
 
-    `rules` are those that can be decided so.
+    `rules` are those that can be decided from that many.
     """
 
     rules: tuple[Rule, ...]
@@ -34,14 +34,14 @@ class ResamplingPlan:
 
     @property
     def description(self) -> str:
-        """What is drawn, in words."""
+        """The trials that are drawn, in words."""
         candidate = f"up to {self.trials}" if self.looks else str(self.trials)
         fresh = f", and {self.fresh} for cases that newly fail" if self.fresh else ""
         return f"{candidate} as candidate{fresh}"
 
 
 def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> ResamplingPlan:
-    """Leave the baseline what looks and proof need of it; say what there are not trials enough for."""
+    """Leave the baseline the trials that looks and proofs need; note what there are too few trials for."""
     stored, trials, looks = base.header.trials, settings.first_trials, 0
     notes = []
     wanted = count_looks(rules, base) if settings.trials == "auto" else 0
@@ -53,6 +53,7 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
                 f"A run may take {wanted} looks; of {format_count(stored, 'stored trial')} a case only "
                 f"{looks} can be drawn."
             )
+    # Fresh trials need a baseline of their own size after the candidate took its part.
     kept, fresh = tuple(rules), 0
     if any(rule.broken_cases is not None for rule in rules):
         needed = trials + broken.FRESH_TRIALS + broken.MIN_BASE_TRIALS
@@ -60,27 +61,25 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
         if stored < needed:
             kept, fresh = tuple(rule for rule in rules if rule.broken_cases is None), 0
             notes.append(
-                f"broken_cases is left out: its fresh trials take {needed} stored trials a case, and "
-                f"there are {stored}. With --run it is decided."
+                f"broken_cases is left out: its fresh trials need {needed} stored trials a case, and "
+                f"there are {stored}. Decide it with --run."
             )
     return ResamplingPlan(rules=kept, trials=trials, looks=looks, fresh=fresh, notes=tuple(notes))
 
 
 class ResampledResult(NamedTuple):
-    """The verdict on drawn trials, and how many of every case it took."""
+    """The result on drawn trials, and how many trials of every case it took."""
 
     verdict: GateResult
     trials: int
 
 
 def evaluate_resample(
-    rest: Run, pool: Run, drawing: ResamplingPlan, settings: Settings
+    rest: Run, pool: Run, resampling: ResamplingPlan, settings: Settings
 ) -> ResampledResult:
-    """Take trials of the pool, stage after stage, as a run would take them of the agent."""
+    """Take trials of the pool, stage after stage, as a run would take them from the agent."""
     header = replace(
-        pool.header,
-        trials=1 if drawing.looks else drawing.trials,
-        looks=drawing.looks,
+        pool.header, trials=1 if resampling.looks else resampling.trials, looks=resampling.looks
     )
     while True:
         taken = [
@@ -89,7 +88,7 @@ def evaluate_resample(
             if trial.number < header.trials + header.fresh.get(trial.case_id, 0)
         ]
         stage = decide_stage(
-            drawing.rules,
+            resampling.rules,
             assemble_run(header, taken),
             rest,
             max_errors=settings.max_errors,
@@ -101,7 +100,7 @@ def evaluate_resample(
 
 
 def split_trials(run: Run, trials: int, rng: np.random.Generator) -> Iterator[tuple[Run, Run]]:
-    """A run's trials shared out at random, for ever: the rest as baseline, `trials` of each case."""
+    """Yield random splits of a run's trials, endlessly: the rest as baseline, and `trials` of each case."""
     by_case: dict[str, list[Trial]] = {case.id: [] for case in run.header.cases}
     for trial in run.trials:
         by_case[trial.case_id].append(trial)

@@ -1,4 +1,4 @@
-"""`evalkit run`: ask the agent, score, store, compare with the baseline, decide."""
+"""`evalkit run`: call the agent, score and store its outputs, compare with the baseline, decide."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ci.against import open_baseline_agent
-from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open_base_gate
-from evalkit.commands.dry_run import find_preflight_warnings
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
-from evalkit.core.project import find_project_root, relative_to_root
 from evalkit.core.run import Run
-from evalkit.report.next_steps import CommandHints
+from evalkit.evalset.project import Project
 from evalkit.runner.execute import execute
-from evalkit.runner.plan import Plan, RunRequest
-from evalkit.runner.resume import RunOptions
+from evalkit.runner.preflight import find_preflight_warnings
+from evalkit.runner.records import Plan, RunOptions, RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_newest_run
 
@@ -25,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonOptions:
-    """What a run is held against: by which gate, and what it is compared with.
+    """Which gate decides on a run, and what the run is compared with.
 
-    With `against`, that is the agent as it is at another commit, run alongside.
+    `against` names the commit of another version of the agent, which runs in turns with this one.
     """
 
     gate: GateChoice
@@ -36,59 +34,49 @@ class ComparisonOptions:
 
 
 def run(
-    order: RunRequest, choices: RunOptions, opposite: ComparisonOptions, world: Context
+    request: RunRequest, options: RunOptions, comparison: ComparisonOptions, context: Context
 ) -> Report:
-    """Carry out a run and decide it, however far it came.
+    """Carry out a run and decide on it, however far it came.
 
     Raises:
         EvalkitError: nothing could be run, or what was run could not be stored.
     """
+    project = Project.open(context, request.path)
     with (
-        open_base_gate(order.path, opposite.gate, world) as basis,
-        open_baseline_agent(order.path, opposite.against, world) as rival,
+        open_base_gate(request.path, comparison.gate, project, context) as base_gate,
+        open_baseline_agent(request.path, comparison.against, project, context) as version,
     ):
-        held = replace(basis.apply_to(order) if basis else order, baseline_agent=rival)
-        return run_with_base(held, choices, opposite.baseline, basis, world)
+        request = replace(apply_base_gate(request, base_gate), baseline_agent=version)
+
+        def read_baseline(plan: Plan) -> Run | None:
+            if version is not None:
+                return None  # its run is made along with this one
+            path = project.root / project.relative(request.path)
+            own = baseline_path(path, plan.evalset.name)
+            baseline = load_comparison_baseline(comparison.baseline, own, base_gate, project)
+            for warning in find_preflight_warnings(plan, baseline):
+                context.say(f"warning: {warning}")
+            return baseline
+
+        execution = execute(request, options, project, context, read_baseline)
+        # Loads numpy, which the agents need not wait for.
+        from evalkit.commands.evaluation import evaluate_execution  # noqa: PLC0415
+
+        return evaluate_execution(execution, comparison.baseline, base_gate, project)
 
 
-def run_with_base(
-    order: RunRequest,
-    choices: RunOptions,
-    against: BaselineChoice,
-    basis: BaseGate | None,
-    world: Context,
-) -> Report:
-    """Carry out a run of an order that is held to a basis, and decide it."""
-
-    def baseline_of(plan: Plan) -> Run | None:
-        if order.baseline_agent is not None:
-            return None  # it is made along the way
-        root = plan.surroundings.root
-        own = baseline_path(root / relative_to_root(root, order.path), plan.evalset.name)
-        baseline = load_comparison_baseline(against, own, basis, run=None, world=world)
-        for warning in find_preflight_warnings(plan, baseline):
-            world.say(f"warning: {warning}")
-        return baseline
-
-    execution = execute(order, choices, world, baseline_of)
-    from evalkit.commands.gate_result import evaluate_execution  # noqa: PLC0415 - the agents need not wait for it
-
-    place = CommandHints(root=execution.plan.surroundings.root, cwd=world.cwd)
-    return evaluate_execution(execution, against, basis, place)
-
-
-def narrow_to_failed(order: RunRequest, world: Context) -> RunRequest:
-    """The order, limited to the cases that did not pass in the newest run of the set.
+def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:
+    """Return the request, limited to the cases that did not pass in the newest run of the set.
 
     Raises:
         InvalidInput: the set has never been run.
         NothingSelected: every case passed.
     """
-    root = find_project_root(order.path.parent, world.cwd)
-    run = read_newest_run(relative_to_root(root, order.path), root)
-    passed = {trial.case_id for trial in run.trials if trial.passed}
-    passed -= {trial.case_id for trial in run.trials if not trial.passed}
-    failed = frozenset(case.id for case in run.header.cases if case.id not in passed)
+    project = Project.open(context, request.path)
+    newest = read_newest_run(project.relative(request.path), project.root)
+    passed = {trial.case_id for trial in newest.trials if trial.passed}
+    passed -= {trial.case_id for trial in newest.trials if not trial.passed}
+    failed = frozenset(case.id for case in newest.header.cases if case.id not in passed)
     if not failed:
-        raise NothingSelected(f"no case failed in run {run.header.id}. Leave out --failed.")
-    return replace(order, selection=replace(order.selection, only=failed))
+        raise NothingSelected(f"no case failed in run {newest.header.id}. Leave out --last-failed.")
+    return replace(request, selection=replace(request.selection, only=failed))

@@ -1,38 +1,39 @@
-"""`evalkit show`: a stored run with its verdict, or one case of it in full."""
+"""`evalkit show`: a stored run with its result, or one case of it in full."""
 
 from __future__ import annotations
 
 import difflib
 
-from evalkit.commands.gate import gate
+from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
-from evalkit.core.project import find_project_root
+from evalkit.evalset.project import Project
 from evalkit.report.model import CaseDetails, Report
 from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.run_spans import read_run_spans
 
 
-def show_run(ref: str, world: Context, baseline: str | None = None) -> Report:
-    """The report on a stored run, decided as `evalkit gate` decides it, for reading only.
+def show_run(ref: str, context: Context, baseline: str | None = None) -> Report:
+    """Return the report on a stored run, decided as `evalkit gate` does, for reading only.
 
     `baseline` names a run to compare with instead of the set's own baseline.
 
     Raises:
         InvalidInput, StoreError: as `gate`.
     """
-    return gate(ref, BaselineChoice(ref=baseline), None, world)
+    project = Project.open(context)
+    return evaluate_stored_run(ref, BaselineChoice(ref=baseline), None, project, context)
 
 
-def show_case(ref: str, case_id: str, world: Context) -> CaseDetails:
-    """One case of a stored run.
+def show_case(ref: str, case_id: str, context: Context) -> CaseDetails:
+    """Return one case of a stored run.
 
     Raises:
         InvalidInput: no such run, or no such case in it.
     """
-    root = find_project_root(world.cwd, world.cwd)
-    run = resolve_run(ref, root=root, cwd=world.cwd)
+    project = Project.open(context)
+    run = resolve_run(ref, root=project.root, cwd=project.cwd)
     ids = [case.id for case in run.header.cases]
     if case_id not in ids:
         near = difflib.get_close_matches(case_id, ids, n=1)
@@ -40,10 +41,10 @@ def show_case(ref: str, case_id: str, world: Context) -> CaseDetails:
             f"Did you mean {near[0]!r}?" if near else f"It has {format_count(len(ids), 'case')}."
         )
         raise InvalidInput.single(f"run {run.header.id} has no case {case_id!r}. {advice}")
-    baseline = show_run(ref, world).baseline
+    report = evaluate_stored_run(ref, BaselineChoice(), None, project, context)
     return CaseDetails(
         run=run,
         case=run.header.cases[ids.index(case_id)],
-        baseline=baseline,
+        baseline=report.baseline,
         spans=read_run_spans(run),
     )

@@ -1,4 +1,4 @@
-"""`evalkit validate`: check eval sets, all they name, and rubrics, calling no agent and no judge."""
+"""`evalkit validate`: check eval sets, everything they name, and rubrics, without calling agent or judge."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from evalkit.agents.registry import open_agent
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected
 from evalkit.core.location import Location, Problem
-from evalkit.core.project import find_project_root
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import UnreadableFile, read_file
+from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import MAX_RUBRIC_BYTES, is_rubric
 from evalkit.evalset.yaml import parse_yaml
 from evalkit.metrics.open_rubric import check_rubric
 from evalkit.metrics.registry import METRICS
 from evalkit.report.validate import CheckedRubric, CheckedSet
-from evalkit.runner.plan import Plan, RunRequest, open_plan
+from evalkit.runner.plan import open_plan
+from evalkit.runner.records import Plan, RunRequest
 
 
 def validate(
-    paths: Sequence[Path], world: Context
+    paths: Sequence[Path], context: Context
 ) -> tuple[tuple[CheckedSet, ...], tuple[CheckedRubric, ...]]:
-    """Check every file, told apart by its keys, and report the problems of all of them at once.
+    """Check every file, as a set or a rubric by its keys, and report the problems of all of them at once.
 
     Raises:
         InvalidInput: every problem in every file.
-        NothingSelected: there is nothing wrong, but a set has no cases.
+        NothingSelected: nothing is wrong, but a set has no cases.
     """
     sets: list[CheckedSet] = []
     rubrics: list[CheckedRubric] = []
@@ -38,9 +39,9 @@ def validate(
     for path in paths:
         try:
             if _is_rubric(path):
-                rubrics.append(_check_rubric(path, world))
+                rubrics.append(_check_rubric(path, Project.open(context, path)))
             else:
-                sets.append(asyncio.run(_check_set(path, world)))
+                sets.append(asyncio.run(_check_set(path, Project.open(context, path))))
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
         except NothingSelected as error:
@@ -56,17 +57,13 @@ def _is_rubric(path: Path) -> bool:
     try:
         return is_rubric(parse_yaml(read_file(path, MAX_RUBRIC_BYTES), str(path), []))
     except UnreadableFile:
-        # Reading it as a set will say why; or it is a set of a size that no rubric has.
+        # Reading it as a set reports why; or it is a set too large to be a rubric.
         return False
 
 
-def _check_rubric(path: Path, world: Context) -> CheckedRubric:
-    nearby = RunEnvironment(
-        root=find_project_root(path.parent, world.cwd),
-        set_folder=path.parent,
-        environ=world.environ,
-    )
-    rubric, problems = check_rubric(path, nearby, METRICS)
+def _check_rubric(path: Path, project: Project) -> CheckedRubric:
+    environment = RunEnvironment(root=project.root, set_folder=path.parent, environ=project.environ)
+    rubric, problems = check_rubric(path, environment, METRICS)
     if rubric is None:
         raise InvalidInput(problems)
     good = sum(control.passes for control in rubric.controls)
@@ -81,17 +78,17 @@ def _check_rubric(path: Path, world: Context) -> CheckedRubric:
     )
 
 
-async def _check_set(path: Path, world: Context) -> CheckedSet:
-    # The agent is opened too: an entrypoint that cannot be loaded is found without calling it.
+async def _check_set(path: Path, project: Project) -> CheckedSet:
+    # Opening the agent reports an entrypoint that cannot be loaded, without calling it.
     async with (
-        open_plan(RunRequest(path=path), world.cwd, world.environ) as plan,
-        open_agent(plan.agent, plan.surroundings),
+        open_plan(RunRequest(path=path), project) as plan,
+        open_agent(plan.agent, plan.environment),
     ):
-        return describe_set(plan, path)
+        return _describe_set(plan, path)
 
 
-def describe_set(plan: Plan, path: Path) -> CheckedSet:
-    """The numbers of a plan."""
+def _describe_set(plan: Plan, path: Path) -> CheckedSet:
+    """Return the numbers of a plan."""
     metrics = Counter(s.info.name for scorers in plan.scorers.values() for s in scorers)
     tags = Counter(tag for case in plan.cases for tag in case.tags)
     return CheckedSet(

@@ -1,4 +1,4 @@
-"""What a command needs of the outside, as one record that the command line supplies."""
+"""What a command needs from the outside, as one record that the command line supplies."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from evalkit.core.trial import Trial
 
 
 class ProgressListener(Protocol):
-    """Is told how a run comes along."""
+    """Receives the trials of a run as they finish."""
 
     def finished(self, trial: Trial) -> None:
-        """One more trial is stored."""
+        """Note that one more trial is stored."""
 
 
 ProgressOpener: TypeAlias = Callable[[int], AbstractContextManager[ProgressListener]]
-"""Opens a watch over so many trials."""
+"""Opens a listener for a given number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What a command needs of the outside; the command line supplies the real one."""
+    """The outside as a command sees it: folder, environment, clock, random ids and messages."""
 
     cwd: Path
     environ: Mapping[str, str]

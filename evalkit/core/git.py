@@ -1,4 +1,4 @@
-"""Git, asked so that it runs no hook, waits for nobody and takes no lock it does not need."""
+"""Calls of git that run no hook, ask nothing and take no optional lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAFE_CONFIG = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.sparseCheckout=false"),
 )
-"""What a checkout's own configuration may set: programs to run, and files to leave out."""
+"""Overrides what a checkout's own configuration may set: programs to run, files to leave out."""
 
 FETCH_TIMEOUT_S = 300.0
 
@@ -23,11 +23,11 @@ def run_git(
     given: bytes = b"",
     timeout_s: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a folder to its end.
+    """Run git in a folder and wait for it to end.
 
     Raises:
-        OSError: there is no git, or no such folder.
-        subprocess.TimeoutExpired: it took longer than it may.
+        OSError: git is not installed, or the folder does not exist.
+        subprocess.TimeoutExpired: it ran longer than `timeout_s`.
     """
     return subprocess.run(
         ["git", *SAFE_CONFIG, *arguments],
@@ -41,7 +41,7 @@ def run_git(
 
 
 def read_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
-    """What git prints; nothing where it fails or is missing."""
+    """Return git's output; empty where it fails or is not installed."""
     try:
         done = run_git(folder, environ, *arguments)
     except OSError:

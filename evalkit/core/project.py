@@ -1,4 +1,4 @@
-"""Finds the folder that bounds a project, and what git knows about the code in it."""
+"""The root folder of a project, and what git knows about the code in it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PROJECT_MARKERS = ("evalkit.yaml", ".git", ".evalkit")
 
 
 def find_project_root(start: Path, cwd: Path) -> Path:
-    """The nearest folder at or above `start` that is marked as a project.
+    """Return the nearest folder at or above `start` that contains a project marker.
 
-    Unmarked, it is `cwd` for what lies below it, else `start` itself.
+    Without any marker it is `cwd` if that contains `start`, else `start` itself.
     """
-    # Neither of these raises where a link leads to itself or access is denied.
+    # Unlike their Path methods, realpath and exists do not raise for link loops or denied access.
     start, cwd = Path(os.path.realpath(start)), Path(os.path.realpath(cwd))
     for folder in (start, *start.parents):
         if any(os.path.exists(folder / mark) for mark in PROJECT_MARKERS):  # noqa: PTH110
@@ -31,7 +31,7 @@ def find_project_root(start: Path, cwd: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitState:
-    """The commit checked out, whether tracked files differ from it, and a digest of how."""
+    """The commit checked out, whether tracked files differ from it, and a digest of the difference."""
 
     commit: str = ""
     dirty: bool = False
@@ -39,14 +39,14 @@ class GitState:
 
     @property
     def version(self) -> str:
-        """What an agent's version is when nobody names it."""
+        """The agent's version where the user names none."""
         if not self.commit:
             return "unversioned"
         return self.commit[:10] + ("+dirty" if self.dirty else "")
 
 
 def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
-    """Ask git; a folder outside of any repository, or a machine without git, has an empty state."""
+    """Return a folder's git state; empty outside of a repository and on a machine without git."""
     commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
     if not commit:
         return GitState()
@@ -61,14 +61,14 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
 
 
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
-    """The name that commits made here would bear; empty when git knows none."""
+    """Return the author name that git would use for a commit; empty when it knows none."""
     return read_git(folder, environ, "config", "user.name").decode(errors="replace").strip()
 
 
 def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
-    """The host that the repository's remote is on; empty where there is none.
+    """Return the host name of the repository's remote; empty where there is none.
 
-    Both spellings are known: https://host/path, and user@host:path.
+    Understands both URL forms: https://host/path and user@host:path.
     """
     if not folder.is_dir():
         return ""
@@ -82,6 +82,6 @@ def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
 
 
 def relative_to_root(root: Path, path: Path) -> str:
-    """A path as it is stored: from the root when it is below it, so that clones agree."""
+    """Return a path in its stored form: relative if it is below `root`, so that all clones agree."""
     resolved = path.resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(resolved)

@@ -1,18 +1,20 @@
-"""Every knob of a run in one record, and how its layers of values are laid over each other."""
+"""The settings of a run, and how an eval set and the command line override the defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Literal
+
+from evalkit.core.literals import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """How a run is done and judged; an eval set, `evalkit.yaml` and the command line may each say."""
+    """How a run is carried out and decided. `evalkit.yaml`, the eval set and the command line set it."""
 
     trials: int | Literal["auto"] = "auto"
-    """Trials of every case in a candidate run; `auto`: one, and more only while the gate is undecided."""
+    """Trials of every case; `auto` runs one, and more only while the gate is undecided."""
 
     concurrency: int = 8
     """Trials whose agent works at the same time."""
@@ -27,42 +29,65 @@ class Settings:
     """Whether a judge that answers as another model than in the baseline leaves the run undecided."""
 
     retry_deadline_s: float = 120.0
-    """The longest that retries of one trial may wait in all."""
+    """Total seconds that the retries of one trial may wait."""
 
     seed: int = 0
-    """Given to agents and used wherever evalkit itself draws at random."""
+    """Passed to agents, and used wherever evalkit itself draws at random."""
 
     @property
     def first_trials(self) -> int:
-        """Trials of every case that are run whatever they show."""
+        """Trials of every case that run whatever their results."""
         return 1 if self.trials == "auto" else self.trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettingsOverrides:
-    """Settings given on the command line; None means not given."""
+    """Settings given on the command line or stored with a run; None means not given."""
 
     trials: int | Literal["auto"] | None = None
     concurrency: int | None = None
     max_errors: int | None = None
     on_inconclusive: Literal["pass", "fail"] | None = None
     on_judge_drift: Literal["warn", "fail"] | None = None
+    retry_deadline_s: float | None = None
     seed: int | None = None
 
+    @classmethod
+    def from_stored(cls, settings: Mapping[str, Json]) -> SettingsOverrides:
+        """Return the settings that are stored with a run."""
+        return cls(**{one.name: settings.get(one.name) for one in fields(cls)})
+
+    def given(self) -> dict[str, Json]:
+        """Return the settings that are given, by name."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def or_else(self, defaults: SettingsOverrides) -> SettingsOverrides:
+        """Return these overrides, with `defaults` for those that are not given."""
+        return replace(defaults, **self.given())
+
+
+NO_OVERRIDES = SettingsOverrides()
 
 SETTING_NAMES = frozenset(field.name for field in fields(Settings))
 
 OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s"})
-"""Those that are about how the agent is run, not about what its run is held to."""
+"""Settings about how the agent is called. They have no influence on the gate."""
+
+DEFAULT_BASELINE_TRIALS = 10
+"""Trials of a recorded baseline. Ten detect an 8-point drop where one detects 11 points (n = 100)."""
+
+DEFAULT_BASELINE_SEED = 1
+"""Differs from a run's default, so that a candidate does not repeat the baseline's random draws."""
 
 
-def merge_settings(base: Settings, *layers: Mapping[str, Any]) -> Settings:
-    """Lay values over the defaults, the last layer winning; None means not given.
+def merge_settings(
+    values: Mapping[str, Json], overrides: SettingsOverrides = NO_OVERRIDES
+) -> Settings:
+    """Return the defaults, overridden by an eval set's values and then by the command line.
 
-    >>> merge_settings(Settings(), {"trials": 3}, {"trials": None}).trials
-    3
+    >>> merge_settings({"trials": 3, "seed": 2}, SettingsOverrides(seed=5)).seed
+    5
     """
-    for values in layers:
-        given = {name: value for name, value in values.items() if value is not None}
-        base = replace(base, **given)
-    return base
+    given = {name: value for name, value in values.items() if value is not None}
+    return replace(Settings(), **{**given, **overrides.given()})

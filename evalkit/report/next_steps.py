@@ -7,17 +7,23 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run
 from evalkit.evalset.base_version import baseline_run_id
+from evalkit.evalset.project import Project
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandHints:
-    """The project's root, and the folder the user types commands in."""
+    """Commands for a project's root and the user's folder; `is_local` if the one contains the other."""
 
     root: Path
     cwd: Path
+    is_local: bool = True
+
+    @classmethod
+    def of(cls, project: Project) -> CommandHints:
+        """Return the hints for a project."""
+        return cls(root=project.root, cwd=project.cwd, is_local=project.contains_cwd)
 
     def name_set(self, run: Run) -> str:
         """The run's eval set, as a word of a command."""
@@ -25,7 +31,7 @@ class CommandHints:
 
     def name_run(self, run: Run) -> str:
         """The run, as a word of a command: its id where that is found, else its path."""
-        if find_project_root(self.cwd, self.cwd) == self.root or not run.path:
+        if self.is_local or not run.path:
             return run.header.id
         return shlex.quote(os.path.relpath(run.path, self.cwd.resolve()))
 

@@ -1,1 +1,12 @@
-"""Plan a run, call the agent, score its answers and store every trial."""
+"""Plan a run, call the agent, score its outputs and store every trial."""
+
+__all__ = [
+    "case_metrics",
+    "execute",
+    "looks",
+    "output_scores",
+    "plan",
+    "preflight",
+    "records",
+    "scheduler",
+]

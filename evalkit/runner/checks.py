@@ -9,36 +9,43 @@ from evalkit.agents.registry import check_agent
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.metrics.open_metrics import spec_digest
 from evalkit.metrics.scorers import Scorer
-from evalkit.runner.case_metrics import applicable_scorers
 
 
 def find_scoring_problems(
-    evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]], opened: Mapping[str, Scorer]
+    evalset: EvalSet,
+    scorers: Mapping[str, Sequence[Scorer]],
+    opened: Sequence[Scorer],
+    shared: Mapping[str, Scorer],
 ) -> Iterable[Problem]:
-    """Labels a metric cannot use, cases that no metric judges, metrics that judge no case."""
-    only_measured = bool(opened) and all(scorer.is_measurement for scorer in opened.values())
-    used = set()
+    """Yield labels that a metric cannot use, cases without a metric, and metrics without a case.
+
+    Args:
+        evalset: the set.
+        scorers: the scorers that apply to each case, by case id.
+        opened: all scorers of the set, also those that apply to no case.
+        shared: the scorers of the set's own `metrics:`, by name.
+    """
+    only_measured = bool(opened) and all(scorer.is_measurement for scorer in opened)
+    used = {scorer.info.name for row in scorers.values() for scorer in row}
     for case in evalset.cases:
-        scorers = applicable_scorers(case, specs[case.id], opened)
-        used |= {scorer.info.name for scorer in scorers}
-        for scorer in scorers:
+        for scorer in scorers[case.id]:
             if reason := scorer.problem_with(case):
                 yield Problem(
                     message=f"case {case.id!r}: {scorer.info.name}: {reason}", where=case.where
                 )
-        if not scorers or (not only_measured and all(scorer.is_measurement for scorer in scorers)):
+        if not scorers[case.id] or (
+            not only_measured and all(scorer.is_measurement for scorer in scorers[case.id])
+        ):
             yield Problem(
-                message=f"case {case.id!r}: nothing scores it. "
-                f"Give it `expected:` or `metrics:` of its own.",
+                message=f"case {case.id!r}: no metric scores it. "
+                f"Add `expected:` or its own `metrics:` to it.",
                 where=case.where,
             )
     for spec in evalset.metrics if evalset.cases else ():
         if spec.name not in used:
             yield Problem(
-                message=f"metric {spec.name!r} scores no case: none has "
-                f"{opened[spec_digest(spec)].needs}",
+                message=f"metric {spec.name!r} scores no case: none has {shared[spec.name].needs}",
                 where=spec.where,
             )
 
@@ -46,7 +53,7 @@ def find_scoring_problems(
 def find_reference_problems(
     evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]]
 ) -> Iterable[Problem]:
-    """Thresholds on metrics, and thresholds and metrics on tags, that are nowhere in the set."""
+    """Yield references to metrics and tags that do not exist in the set."""
     metrics = sorted({spec.name for case_specs in specs.values() for spec in case_specs})
     tags = sorted({tag for case in evalset.cases for tag in case.tags})
     for rule in evalset.gate:
@@ -61,9 +68,9 @@ def find_reference_problems(
                 yield _unknown_name_problem("tag", tag, tags, spec.where)
 
 
-def find_limit_problems(evalset: EvalSet, opened: Mapping[str, Scorer]) -> Iterable[Problem]:
-    """Limits that no share can reach, as when somebody thinks in percent."""
-    shares = {scorer.info.name for scorer in opened.values() if not scorer.info.unit}
+def find_limit_problems(evalset: EvalSet, opened: Iterable[Scorer]) -> Iterable[Problem]:
+    """Yield limits above 1 on metrics that are a share, as written by somebody who means percent."""
+    shares = {scorer.info.name for scorer in opened if not scorer.info.unit}
     for rule in evalset.gate:
         for name in ("min", "max", "max_drop", "max_rise", "margin"):
             limit = getattr(rule, name)
@@ -82,25 +89,17 @@ def _unknown_name_problem(noun: str, name: str, known: Sequence[str], where: Loc
 
 
 def find_agent_problems(
-    evalset: EvalSet,
-    cases: Sequence[Case],
-    surroundings: RunEnvironment,
-    found: Sequence[Problem],
+    evalset: EvalSet, cases: Sequence[Case], environment: RunEnvironment, found: Sequence[Problem]
 ) -> list[Problem]:
-    """What keeps the agent from being asked, as far as can be told without asking it."""
-    if evalset.agent is None:
-        # An agent that could not be read, or a file that could not, has been told already.
-        if not evalset.cases or any(problem.message.startswith("agent") for problem in found):
-            return []
-        return [
-            Problem(
-                message=f"{evalset.path}: no agent. Add `agent:` here or in evalkit.yaml, "
-                f"such as `agent: {{python: my_agent:answer}}`."
-            )
-        ]
-    return check_agent(evalset.agent, cases, surroundings)
-
-
-def _sort_key(problem: Problem) -> tuple[str, int, int]:
-    where = problem.where
-    return (where.path, where.line, where.column) if where else ("", 0, 0)
+    """Return what makes the agent unusable, as far as that shows without calling it."""
+    if evalset.agent is not None:
+        return check_agent(evalset.agent, cases, environment)
+    # If the agent or a whole file could not be read, `found` already says so.
+    if not evalset.cases or any(problem.message.startswith("agent") for problem in found):
+        return []
+    return [
+        Problem(
+            message=f"{evalset.path}: no agent. Add `agent:` here or in evalkit.yaml, "
+            f"such as `agent: {{python: my_agent:answer}}`."
+        )
+    ]

@@ -1,151 +1,122 @@
-"""Carries out a plan: a new or resumed run in the store, the agent asked, signals obeyed."""
+"""Carry out a plan: run the agent, or score stored outputs again, as a run in the store."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
-from evalkit.agents.registry import Agent, open_agent
-from evalkit.agents.wrappers import CachingAgent, NoAgent, compute_agent_key
+from evalkit.agents.registry import open_agent
+from evalkit.agents.wrappers import CachingAgent, compute_agent_key
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
-from evalkit.core.eval_set import AgentSpec
-from evalkit.core.judgement import JudgeTrust
-from evalkit.core.location import Problem
-from evalkit.core.redaction import Redactor
-from evalkit.core.run import Run, RunHeader
+from evalkit.core.run import Run
 from evalkit.core.trial import Output
+from evalkit.evalset.project import Project
 from evalkit.judge.panel import Panel
-from evalkit.runner.against import (
-    BaselineRun,
-    open_baseline_run,
+from evalkit.runner.against import open_baseline_run
+from evalkit.runner.header import build_rescore_header, build_run_header
+from evalkit.runner.plan import open_plan
+from evalkit.runner.records import BaselineReader, Execution, Plan, RunOptions, RunRequest
+from evalkit.runner.rescore import rescore_baseline
+from evalkit.runner.resume import (
+    adopt_stored_settings,
+    find_resumable_run,
     open_writer,
+    refuse_if_changed,
     select_finished_trials,
     select_unscored_trials,
 )
-from evalkit.runner.header import build_run_header
-from evalkit.runner.plan import Plan, RunRequest, open_plan
-from evalkit.runner.rescore import rejudge, rescore_baseline
-from evalkit.runner.resume import (
-    RunOptions,
-    adopt_stored_settings,
-    find_resumable_run,
-    refuse_if_changed,
-)
-from evalkit.runner.scheduler import (
-    RunLimits,
-    Runner,
-    Work,
-    interleave,
-    list_pending_trials,
-    run_all,
-)
-from evalkit.runner.signals import StopRequest, _stop_on_signals
-from evalkit.runner.trial_sink import TrialSink
-from evalkit.store.baseline import write_rescored_baseline
+from evalkit.runner.stages import run_stages
+from evalkit.runner.trial_sink import RunSide, TrialSink
 from evalkit.store.cache import Cache, cache_folder
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
-from evalkit.store.runs import assemble_run
 
 RESERVED_RUN_IDS = ("latest", "baseline")
 RUN_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Execution:
-    """A run as far as it came; `stopped_by` is the signal that ended it early, if one did.
-
-    `waiting` answers are stored and not scored.
-    """
-
-    run: Run
-    plan: Plan
-    baseline: Run | None = None
-    stopped_by: int | None = None
-    unreachable: bool = False
-    judge_down: str = ""
-    judge_problem: Problem | None = None
-    unscored_answers: int = 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing kept the run from its end."""
-        return self.stopped_by is None and not self.unreachable and not self.judge_down
-
-
-BaselineReader: TypeAlias = Callable[[Plan], Run | None]
-"""Finds what a plan's run will be compared with, before anything is spent on the run."""
-
-
 def no_baseline(_: Plan) -> None:
-    """A run that is to be a baseline is compared with nothing."""
+    """Return None, for a run that is compared with nothing because it becomes the baseline."""
 
 
 def execute(
-    order: RunRequest, choices: RunOptions, world: Context, baseline_of: BaselineReader
+    request: RunRequest,
+    options: RunOptions,
+    project: Project,
+    context: Context,
+    read_baseline: BaselineReader,
 ) -> Execution:
-    """Run what is ordered and store it trial by trial; says how far it came.
+    """Carry out a run, store it trial by trial, and return how far it came.
 
     Raises:
-        EvalkitError: whatever is wrong with the order, the environment, the baseline or the store.
+        EvalkitError: whatever is wrong with the request, the environment, the baseline or the store.
     """
-    if choices.run_id in RESERVED_RUN_IDS:
+    if options.run_id in RESERVED_RUN_IDS:
         raise InvalidInput.single(
-            f"--run-id {choices.run_id!r} means another run wherever a run is named. Choose a name."
+            f"--run-id {options.run_id!r} is a reserved name. Choose another one."
         )
-    if choices.run_id is not None and not RUN_ID_PATTERN.fullmatch(choices.run_id):
+    if options.run_id is not None and not RUN_ID_PATTERN.fullmatch(options.run_id):
         raise InvalidInput.single(
-            f"--run-id {choices.run_id!r} cannot name a folder. "
+            f"--run-id {options.run_id!r} cannot name a folder. "
             f"Use up to 100 letters, digits, '.', '_' and '-', a letter or digit first."
         )
-    return asyncio.run(_execute(order, choices, world, baseline_of))
+    return asyncio.run(_execute(request, options, project, context, read_baseline))
 
 
 async def _execute(
-    order: RunRequest, choices: RunOptions, world: Context, baseline_of: BaselineReader
+    request: RunRequest,
+    options: RunOptions,
+    project: Project,
+    context: Context,
+    read_baseline: BaselineReader,
 ) -> Execution:
-    earlier = find_resumable_run(order, choices, world) if choices.resume else None
+    earlier = find_resumable_run(request, options, project) if options.resume else None
     if earlier:
-        order = adopt_stored_settings(order, earlier.header)
-    async with open_plan(order, world.cwd, world.environ) as plan, warm_up_judge(plan.panel):
-        baseline = await read_current_baseline(baseline_of, plan, world)
-        if earlier and choices.agent_version is None:
-            choices = replace(choices, agent_version=earlier.header.agent_version)
-        header = build_run_header(plan, order, choices, world)
+        request = adopt_stored_settings(request, earlier.header)
+        if options.agent_version is None:
+            options = replace(options, agent_version=earlier.header.agent_version)
+    async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
+        # Before the first call of the agent: a broken baseline must not cost a whole run.
+        baseline = await _read_current_baseline(read_baseline, plan, context)
+        header = build_run_header(plan, request, options, project, context)
         if earlier:
             header = refuse_if_changed(earlier.header, header)
         elif baseline is not None:
-            from evalkit.runner.stages import count_planned_looks  # noqa: PLC0415 - see _load_gate
+            from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
 
             header = replace(header, looks=count_planned_looks(plan, baseline))
-        surroundings = replace(plan.surroundings, run_id=header.id)
-        kept = select_finished_trials(earlier, choices)
-        answered = select_unscored_trials(earlier, kept)
+        finished = select_finished_trials(earlier, options)
+        answered = select_unscored_trials(earlier, finished)
+        environment = replace(plan.environment, run_id=header.id)
         async with (
-            open_baseline_run(order, header, plan, choices, world) as opponent,
-            open_agent(plan.agent, surroundings) as agent,
+            open_baseline_run(request.baseline_agent, header, plan, options, context) as against,
+            open_agent(plan.agent, environment) as agent,
         ):
-            cache = Cache(cache_folder(plan.surroundings.root, "outputs"), Output)
-            key = compute_agent_key(plan.agent, header.source_digest, plan.surroundings.environ)
-            asked = CachingAgent(agent, cache, key) if choices.cache else agent
-            with open_writer(plan.surroundings.root, header, earlier) as writer:
-                desk = TrialSink(writer, kept, answered, world.open_progress)
-                execution = await _run_stages(
-                    plan, header, baseline, asked, desk, opponent=opponent
+            cache = Cache(cache_folder(project.root, "outputs"), Output)
+            # The key covers the agent's code, so that an edit of it misses the cache.
+            key = compute_agent_key(plan.agent, header.source_digest, project.environ)
+            with open_writer(project.root, header, earlier) as writer:
+                candidate = RunSide(
+                    spec=plan.agent,
+                    agent=CachingAgent(agent, cache, key) if options.cache else agent,
+                    header=header,
+                    sink=TrialSink(writer, finished, answered, context.open_progress),
+                )
+                execution = await run_stages(
+                    plan, candidate, baseline, against=against, exit_first=options.exit_first
                 )
             for warning in cache.warnings.values():
-                world.say(f"warning: {warning}")
+                context.say(f"warning: {warning}")
             return execution
 
 
 @asynccontextmanager
-async def warm_up_judge(panel: Panel) -> AsyncIterator[None]:
-    """Have the judge's client loaded while all else gets ready."""
+async def _warm_up_judge(panel: Panel) -> AsyncIterator[None]:
+    """Load the judge's client in the background, while everything else gets ready."""
     warming = asyncio.ensure_future(panel.warm_up())
     try:
         yield
@@ -154,166 +125,73 @@ async def warm_up_judge(panel: Panel) -> AsyncIterator[None]:
         warming.cancel()
 
 
-async def read_current_baseline(
-    baseline_of: BaselineReader, plan: Plan, world: Context
+async def _read_current_baseline(
+    read_baseline: BaselineReader, plan: Plan, context: Context
 ) -> Run | None:
-    """The baseline, its stored outputs scored again where they were scored otherwise.
+    """Return the baseline, with stored outputs scored again where today's metrics differ.
 
-    A part of a sharded run decides nothing, and has nothing scored again for it.
+    A shard decides nothing, so nothing is scored again for it.
     """
-    baseline = baseline_of(plan)
-    if plan.selection.shard:
+    baseline = read_baseline(plan)
+    if baseline is None or plan.selection.shard:
         return baseline
-    return await rescore_baseline(baseline, plan, world.say) if baseline is not None else None
+    return await rescore_baseline(baseline, plan, context.say)
 
 
-def _build_limits(plan: Plan, spec: AgentSpec) -> RunLimits:
-    return RunLimits(
-        concurrency=plan.settings.concurrency,
-        max_in_flight=plan.max_in_flight,
-        timeout_s=spec.timeout_s,
-        attempts=spec.attempts,
-        retry_deadline_s=plan.settings.retry_deadline_s,
-    )
+def rescore_baseline_for(
+    run: Run, baseline: Run | None, request: RunRequest, project: Project, context: Context
+) -> Run | None:
+    """Return a baseline with the scores it needs to be compared with a stored run of the whole set.
 
-
-async def _run_stages(  # noqa: PLR0913 - both sides of a run, and what they are compared by
-    plan: Plan,
-    header: RunHeader,
-    baseline: Run | None,
-    agent: Agent | None,
-    desk: TrialSink,
-    *,
-    opponent: BaselineRun | None = None,
-) -> Execution:
-    """Run what the header calls for, then whatever its results call for in turn.
-
-    Without an agent only outputs that are there are scored. An opponent is run alongside, in turns,
-    and its run is the baseline.
+    Raises:
+        EvalkitError: whatever is wrong with the set or the environment.
     """
-    panel = plan.panel
-    runner = Runner(
-        agent or NoAgent(),
-        _build_limits(plan, plan.agent),
-        desk,
-        seed=plan.settings.seed,
-        redactor=Redactor(plan.surroundings.environ),
-        halted=lambda: panel.down_reason,
-    )
-    other = opponent and runner.share_limits(
-        opponent.agent, _build_limits(plan, opponent.spec), opponent.sink
-    )
-    stop = StopRequest()
-    unreachable = False
-    stage: RunHeader | None = header
-    with _stop_on_signals(stop) as signals:
-        getting_ready = asyncio.ensure_future(_prepare(panel))
-        while stage is not None:
-            header = stage
-            with desk.report_progress(header):
-                wanted = list_pending_trials(header, plan.scorers, desk.done, desk.answered)
-                if agent is None:
-                    wanted = (each for each in wanted if each.answered is not None)
-                work: Iterable[Work] = ((runner, each) for each in wanted)
-                if opponent and other:
-                    theirs = list_pending_trials(
-                        opponent.header, plan.scorers, opponent.sink.done, opponent.sink.answered
-                    )
-                    work = interleave(((other, each) for each in theirs), work)
-                await run_all(work, stop)
-            unreachable = runner.unreachable or bool(other and other.unreachable)
-            complete = not signals and not unreachable and not panel.down_reason
-            if complete and opponent:
-                baseline = opponent.run
-            if complete:
-                header, baseline = await _unify_judges(plan, header, baseline, desk)
-                complete = not panel.down_reason
-            run = assemble_run(header, desk.rows)
-            stage = (
-                _find_next_stage(plan, run, baseline) if complete and agent is not None else None
-            )
-            if stage is not None:
-                desk.writer.rewrite_header(stage)
-        await getting_ready
-        trust = await _store_trust(panel, run, desk) if complete else None
-    if complete and opponent:
-        _finish(opponent.sink.writer, opponent.run)
-    if complete:
-        if baseline is not None and baseline.is_rescored:
-            write_rescored_baseline(baseline, desk.writer.folder)
-        _finish(desk.writer, replace(run, path=str(desk.writer.folder)))
-    return Execution(
-        run=replace(run, path=str(desk.writer.folder), finished=complete, trust=trust),
-        plan=plan,
-        baseline=baseline,
-        stopped_by=signals[0] if signals else None,
-        unreachable=unreachable,
-        judge_down=panel.down_reason,
-        judge_problem=panel.problem_to_fix,
-        unscored_answers=len(desk.unscored),
-    )
 
+    async def rescore_by_plan() -> Run | None:
+        async with open_plan(request, project) as plan:
+            return await _read_current_baseline(lambda _: baseline, plan, context)
 
-async def _prepare(panel: Panel) -> None:
-    """Have the judge ready, then what weighs the results, while the agents are at work."""
-    await panel.start()
-    await asyncio.to_thread(_import_gate)
-
-
-def _import_gate() -> None:
-    """Load what only results call for: numpy takes a tenth of a second."""
-    import evalkit.compare.history  # noqa: PLC0415
-    import evalkit.runner.stages  # noqa: F401, PLC0415
-
-
-def _find_next_stage(plan: Plan, run: Run, baseline: Run | None) -> RunHeader | None:
-    """What a run that did all it set out to do goes on to do; None when it is at its end."""
     if baseline is None:
         return None
-    from evalkit.runner.stages import find_next_stage  # noqa: PLC0415 - see _load_gate
-
-    return find_next_stage(plan, run, baseline)
-
-
-def _finish(writer: RunWriter, run: Run) -> None:
-    from evalkit.compare.history import build_summary  # noqa: PLC0415 - see _load_gate
-
-    writer.finish(build_summary(with_spans(replace(run, finished=False))))
+    defined = {info.name: info.definition for info in baseline.header.metrics}
+    is_current = all(defined.get(info.name) == info.definition for info in run.header.metrics)
+    return baseline if is_current else asyncio.run(rescore_by_plan())
 
 
-async def _unify_judges(
-    plan: Plan, header: RunHeader, baseline: Run | None, desk: TrialSink
-) -> tuple[RunHeader, Run | None]:
-    """Have the judge that serves judge what one before it did, so that both sides have one judge.
+def score_stored_run(
+    source: Run,
+    request: RunRequest,
+    project: Project,
+    context: Context,
+    read_baseline: BaselineReader,
+) -> Execution:
+    """Score the outputs of a run by today's set, as a new run; no agent is called.
 
-    Should it go down meanwhile, the next one judges all of it once more.
+    Raises:
+        EvalkitError: whatever is wrong with the set, the environment, the baseline or the store.
     """
-    serving = None
-    while plan.panel.has_judge and serving is not plan.panel.active_judge:
-        serving = plan.panel.active_judge
-        header = await _rejudge_trials(plan, header, desk)
-        baseline = await rejudge(baseline, plan) if baseline else None
-    return header, baseline
+    request = replace(adopt_stored_settings(request, source.header), needs_agent=False)
+    return asyncio.run(_score_stored_run(source, request, project, context, read_baseline))
 
 
-async def _rejudge_trials(plan: Plan, header: RunHeader, desk: TrialSink) -> RunHeader:
-    """Have the judge that serves judge what another one did, and store it."""
-    run = assemble_run(header, desk.rows)
-    settled = await rejudge(run, plan)
-    before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
-    for trial in (*settled.trials, *settled.fresh):
-        if trial is not before[trial.case_id, trial.number]:
-            desk.replace(trial)
-    if settled.header != header:
-        desk.writer.rewrite_header(settled.header)
-    return settled.header
-
-
-async def _store_trust(panel: Panel, run: Run, desk: TrialSink) -> JudgeTrust | None:
-    """Wait for what is still to be seen of the judges, and store it."""
-    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    trust = await panel.finish(score.judgement for score in scores if score.judgement is not None)
-    if not trust.judges:
-        return None
-    desk.writer.write_trust(trust)
-    return trust
+async def _score_stored_run(
+    source: Run,
+    request: RunRequest,
+    project: Project,
+    context: Context,
+    read_baseline: BaselineReader,
+) -> Execution:
+    async with open_plan(request, project) as plan:
+        baseline = await _read_current_baseline(read_baseline, plan, context)
+        header = build_rescore_header(plan, source, context)
+        source = with_spans(source)
+        rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
+        answered = [row for row in rows if row.output.error is None]
+        with RunWriter.create(project.root, header) as writer:
+            sink = TrialSink(writer, (), answered, context.open_progress)
+            # Failed calls are kept as they are: there is nothing to score.
+            for row in rows:
+                if row.output.error is not None:
+                    sink.save(row)
+            side = RunSide(spec=plan.agent, agent=None, header=header, sink=sink)
+            return await run_stages(plan, side, baseline)

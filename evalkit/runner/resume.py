@@ -1,19 +1,23 @@
-"""An unfinished run found again, and refused when what it ran has changed since."""
+"""Find an unfinished run, refuse it if what it ran has changed, and reuse its trials."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import Case
-from evalkit.core.literals import Json
 from evalkit.core.location import Problem
-from evalkit.core.project import find_project_root, relative_to_root
 from evalkit.core.run import Run, RunHeader
+from evalkit.core.settings import SettingsOverrides
+from evalkit.core.trial import Trial
+from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
-from evalkit.runner.plan import RunRequest
+from evalkit.runner.records import RunOptions, RunRequest
+from evalkit.store.answers import load_answers
+from evalkit.store.run_spans import with_spans
+from evalkit.store.run_writer import RunWriter
 from evalkit.store.runs import find_unfinished_run, read_run, runs_folder
 
 RESUME_FIELDS = (
@@ -30,68 +34,53 @@ RESUME_FIELDS = (
     "added",
     "against",
 )
-"""Fields of a run's header that must be what they were for a run to be resumed."""
+"""Fields of a run's header that must be unchanged for the run to be resumed."""
 
 FIELD_LABELS = {
-    "agent_digest": "what the set says of the agent",
+    "agent_digest": "the agent's section of the set",
     "metrics": "the metrics",
     "source_digest": "the code of the agent, or around it,",
     "base_commit": "the commit that the gate is read from",
-    "added": "which cases the gate does not know",
-    "against": "the commit run alongside (--against)",
+    "added": "the list of cases that the gate does not contain",
+    "against": "the commit of the agent to compare with (--against)",
 }
-"""What the fields are called whose values say nothing to a reader."""
+"""Names for the fields whose values mean nothing to a reader."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """How a run is stored and named, and what it may reuse, apart from what it runs."""
-
-    agent_version: str | None = None
-    run_id: str | None = None
-    resume: bool = False
-    retry_errors: bool = False
-    cache: bool = False
-
-
-def find_resumable_run(order: RunRequest, choices: RunOptions, world: Context) -> Run:
-    """The run to go on with: the one named, else the set's newest unfinished one.
+def find_resumable_run(request: RunRequest, options: RunOptions, project: Project) -> Run:
+    """Return the run to resume: the one named, else the set's newest unfinished one.
 
     Raises:
         InvalidInput: there is none.
         StoreError: it cannot be read.
     """
-    root = find_project_root(order.path.parent, world.cwd)
     folder = (
-        runs_folder(root) / choices.run_id
-        if choices.run_id
-        else find_unfinished_run(root, relative_to_root(root, order.path))
+        runs_folder(project.root) / options.run_id
+        if options.run_id
+        else find_unfinished_run(project.root, project.relative(request.path))
     )
     if folder is None or not folder.exists():
         raise InvalidInput.single(
-            f"{order.path}: there is no unfinished run to resume. Start one without --resume."
+            f"{request.path}: there is no unfinished run to resume. Start one without --resume."
         )
     return read_run(folder)
 
 
-def adopt_stored_settings(order: RunRequest, stored: RunHeader) -> RunRequest:
-    """The order a stored run was started with, unless the command line says otherwise."""
-    settings = {**stored.settings, **_drop_unset(order.overrides)}
-    selection = order.selection
+def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
+    """Return a request with a stored run's settings and cases, where the command line says nothing."""
+    selection = request.selection
+    # By id, because an expression or a limit could select other cases today.
     if stored.selection and not str(selection):
         selection = Selection(only=frozenset(case.id for case in stored.cases))
-    return replace(order, selection=selection, overrides=settings)
-
-
-def _drop_unset(values: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in values.items() if value is not None}
+    overrides = request.overrides.or_else(SettingsOverrides.from_stored(stored.settings))
+    return replace(request, selection=selection, overrides=overrides)
 
 
 def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
-    """The stored header, once it is sure that what is planned now is the same run.
+    """Return the stored header, provided that the planned run is the same one.
 
     Raises:
-        InvalidInput: what differs; its trials would be of two different things.
+        InvalidInput: every difference; the run would mix trials of two different things.
     """
     problems = [
         Problem(message=f"{FIELD_LABELS.get(name, name)} changed")
@@ -101,7 +90,7 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
         if _comparable_value(stored, name) != _comparable_value(planned, name)
     ]
     if stored.settings.get("seed") != planned.settings.get("seed"):
-        problems.append(Problem(message="the seed is another one"))
+        problems.append(Problem(message="the seed changed"))
     before, now = stored.settings.get("trials"), planned.settings.get("trials")
     if before != now:
         problems.append(Problem(message=f"trials was {before!r}, is {now!r}"))
@@ -115,17 +104,52 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
 
 
 def _comparable_value(header: RunHeader, name: str) -> object:
-    """A field of a header; of metrics only how they are defined, as another judge judges all anew."""
-    if name != "metrics":
-        return getattr(header, name)
-    return [(info.name, info.digest) for info in header.metrics]
+    # Of metrics only the definition counts: another judge judges all trials again.
+    if name == "metrics":
+        return [(info.name, info.digest) for info in header.metrics]
+    return getattr(header, name)
 
 
 def _changed_cases(stored: Sequence[Case], planned: Sequence[Case]) -> list[str]:
-    before = {case.id: case.digest for case in stored}
-    after = {case.id: case.digest for case in planned}
-    return sorted(
-        case_id
-        for case_id in before.keys() | after.keys()
-        if before.get(case_id) != after.get(case_id)
+    differing = {(c.id, c.digest) for c in stored} ^ {(c.id, c.digest) for c in planned}
+    return sorted({case_id for case_id, _ in differing})
+
+
+def open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
+    """Start a run in the store, or continue an earlier one."""
+    return RunWriter.reopen(Path(earlier.path)) if earlier else RunWriter.create(root, header)
+
+
+def select_finished_trials(earlier: Run | None, options: RunOptions) -> tuple[Trial, ...]:
+    """Return the stored trials that do not run again.
+
+    A trial whose agent failed and answered later is not among them: that output still needs scores.
+    """
+    if earlier is None:
+        return ()
+    answered = {(trial.case_id, trial.number) for trial in _load_unscored_answers(earlier)}
+    return tuple(
+        trial
+        for trial in (*earlier.trials, *earlier.fresh)
+        if trial.state == "scored"
+        or not (
+            options.retry_errors
+            or (trial.output.error is not None and (trial.case_id, trial.number) in answered)
+        )
     )
+
+
+def select_unscored_trials(earlier: Run | None, finished: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Return the stored trials with an output and no score, so that no output is paid for twice."""
+    if earlier is None:
+        return ()
+    known = {(trial.case_id, trial.number) for trial in finished}
+    # The answers come first: a stored trial with an output is one of them, scored since.
+    rows = (*_load_unscored_answers(earlier), *earlier.trials, *earlier.fresh)
+    latest = {(trial.case_id, trial.number): trial for trial in rows if trial.output.error is None}
+    answered = tuple(trial for key, trial in latest.items() if key not in known)
+    return with_spans(replace(earlier, trials=answered, fresh=())).trials
+
+
+def _load_unscored_answers(earlier: Run) -> tuple[Trial, ...]:
+    return () if earlier.finished else load_answers(Path(earlier.path))

@@ -1,41 +1,196 @@
-"""What a run goes on to do: how many looks it may take, and what its results call for in turn."""
+"""Run the trials of a plan stage by stage: what its header calls for, then what its results call for."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from evalkit.agents.registry import check_agent
+from evalkit.agents.wrappers import NoAgent
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.judgement import JudgeTrust
+from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
-from evalkit.gate.sequential import count_looks, decide_stage
-from evalkit.runner.plan import Plan
+from evalkit.judge.panel import Panel
+from evalkit.runner.records import Execution, Plan
+from evalkit.runner.rescore import rejudge
+from evalkit.runner.scheduler import (
+    RunLimits,
+    Runner,
+    TrialTask,
+    Work,
+    interleave,
+    list_pending_trials,
+    run_all,
+)
+from evalkit.runner.signals import StopRequest, stop_on_signals
+from evalkit.runner.trial_sink import RunSide, TrialSink
+from evalkit.store.baseline import write_rescored_baseline
+from evalkit.store.run_spans import with_spans
 
 
-def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
-    """How many looks a new run may take; 0 where the number of its trials is fixed.
+async def run_stages(
+    plan: Plan,
+    candidate: RunSide,
+    baseline: Run | None,
+    *,
+    against: RunSide | None = None,
+    exit_first: bool = False,
+) -> Execution:
+    """Run what the candidate's header calls for, then whatever its results call for in turn.
 
-    A part of a run cannot decide alone, and a recording cannot be asked for what it does not hold.
+    A candidate without an agent only has its stored outputs scored. With `against`, the trials of both
+    sides run in turns, and that side's run is the baseline. With `exit_first`, the first failure ends
+    the run.
     """
-    if plan.settings.trials != "auto" or plan.selection.shard:
-        return 0
-    looks = count_looks(plan.gate, baseline)
-    return next((count for count in range(looks, 1, -1) if _can_run_trials(plan, count)), 0)
+    panel = plan.panel
+    runner, other = _build_runners(plan, candidate, against, exit_first=exit_first)
+    stop = StopRequest()
+    following: RunHeader | None = candidate.header
+    with stop_on_signals(stop) as signals:
+        loading = asyncio.ensure_future(_load_judge_and_gate(panel))
+        while following is not None:
+            candidate = replace(candidate, header=following)
+            work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, candidate))
+            if against and other:
+                opened = other  # mypy: a generator does not keep the narrowed type
+                work = interleave(((opened, task) for task in _list_tasks(plan, against)), work)
+            with candidate.sink.report_progress(following):
+                await run_all(work, stop)
+            unreachable = runner.unreachable or bool(other and other.unreachable)
+            # If no trial is left, the failure ended nothing.
+            cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
+            complete = not (signals or unreachable or panel.down_reason or cut_short)
+            if complete:
+                baseline = against.run if against else baseline
+                candidate, baseline = await _unify_judges(plan, candidate, baseline)
+                complete = not panel.down_reason
+            run = candidate.run
+            following = None
+            if complete and baseline is not None and candidate.agent is not None:
+                following = _find_next_stage(plan, run, baseline)
+            if following is not None:
+                # Before its first trial, so that a killed run resumes with this stage.
+                candidate.sink.writer.rewrite_header(following)
+        # Still under the signal handlers: the last controls of the judges may take a while.
+        await loading
+        trust = await _store_trust(panel, run, candidate.sink) if complete else None
+    if complete:
+        _finish_runs(candidate, run, against, baseline)
+    return Execution(
+        run=replace(run, finished=complete, trust=trust),
+        plan=plan,
+        baseline=baseline,
+        stopped_by=signals[0] if signals else None,
+        stopped_at_failure=cut_short,
+        unreachable=unreachable,
+        judge_down=panel.down_reason,
+        judge_problem=panel.problem_to_fix,
+        unscored_answers=len(candidate.sink.unscored),
+    )
 
 
-def _can_run_trials(plan: Plan, trials: int) -> bool:
-    return not check_agent(plan.agent, plan.cases, replace(plan.surroundings, trials=trials))
+def _build_runners(
+    plan: Plan, candidate: RunSide, against: RunSide | None, *, exit_first: bool
+) -> tuple[Runner, Runner | None]:
+    runner = Runner(
+        candidate.agent or NoAgent(),
+        _build_limits(plan, candidate.spec),
+        candidate.sink,
+        seed=plan.settings.seed,
+        redactor=Redactor(plan.environment.environ),
+        halted=lambda: plan.panel.down_reason,
+        exit_first=exit_first,
+    )
+    if against is None or against.agent is None:
+        return runner, None
+    limits = _build_limits(plan, against.spec)
+    return runner, runner.share_limits(against.agent, limits, against.sink)
 
 
-def find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:
-    """What a run that did all it set out to do should go on to do; None when it is at its end."""
-    settings = plan.settings
-    following = decide_stage(
-        plan.gate,
-        run,
-        baseline,
-        max_errors=settings.max_errors,
-        on_inconclusive=settings.on_inconclusive,
-    ).next_header
-    if following is None or following.fresh == run.header.fresh:
-        return following
-    most = following.trials + max(following.fresh.values())
-    return following if _can_run_trials(plan, most) else None
+def _build_limits(plan: Plan, spec: AgentSpec) -> RunLimits:
+    return RunLimits(
+        concurrency=plan.settings.concurrency,
+        max_in_flight=plan.max_in_flight,
+        timeout_s=spec.timeout_s,
+        attempts=spec.attempts,
+        retry_deadline_s=plan.settings.retry_deadline_s,
+    )
+
+
+def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
+    """Yield the trials that a side has yet to run; without an agent, those that need scores only."""
+    for task in list_pending_trials(side.header, plan.scorers, side.sink.done, side.sink.answered):
+        if side.agent is not None or task.answered is not None:
+            yield task
+
+
+async def _load_judge_and_gate(panel: Panel) -> None:
+    """Get the judge ready, then load what decides on the results, while the agents work."""
+    await panel.start()
+    await asyncio.to_thread(_import_gate)
+
+
+def _import_gate() -> None:
+    """Import what only the results need: numpy takes a tenth of a second."""
+    import evalkit.compare.history  # noqa: PLC0415
+    import evalkit.runner.looks  # noqa: F401, PLC0415
+
+
+def _find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:
+    from evalkit.runner.looks import find_next_stage  # noqa: PLC0415 - see _import_gate
+
+    return find_next_stage(plan, run, baseline)
+
+
+def _finish_runs(
+    candidate: RunSide, run: Run, against: RunSide | None, baseline: Run | None
+) -> None:
+    """Store the summaries that mark both runs as finished, the candidate's last."""
+    from evalkit.compare.history import build_summary  # noqa: PLC0415 - see _import_gate
+
+    # The candidate's summary is last: a kill in between then leaves a run that can be resumed.
+    if against:
+        summary = build_summary(with_spans(replace(against.run, finished=False)))
+        against.sink.writer.finish(summary)
+    if baseline is not None and baseline.is_rescored:
+        write_rescored_baseline(baseline, candidate.sink.writer.folder)
+    candidate.sink.writer.finish(build_summary(with_spans(replace(run, finished=False))))
+
+
+async def _unify_judges(
+    plan: Plan, candidate: RunSide, baseline: Run | None
+) -> tuple[RunSide, Run | None]:
+    """Let the active judge judge again what an earlier one did, so that both sides share one judge.
+
+    If it goes down meanwhile, the next judge starts over.
+    """
+    active = None
+    while plan.panel.has_judge and active is not plan.panel.active_judge:
+        active = plan.panel.active_judge
+        candidate = await _rejudge_trials(plan, candidate)
+        baseline = await rejudge(baseline, plan) if baseline else None
+    return candidate, baseline
+
+
+async def _rejudge_trials(plan: Plan, side: RunSide) -> RunSide:
+    """Judge a side's trials again where another judge did, and store them."""
+    run = side.run
+    rejudged = await rejudge(run, plan)
+    before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
+    for trial in (*rejudged.trials, *rejudged.fresh):
+        if trial is not before[trial.case_id, trial.number]:
+            side.sink.replace(trial)
+    if rejudged.header != side.header:
+        side.sink.writer.rewrite_header(rejudged.header)
+    return replace(side, header=rejudged.header)
+
+
+async def _store_trust(panel: Panel, run: Run, sink: TrialSink) -> JudgeTrust | None:
+    """Wait for the last control answers of the judges, and store what they show."""
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    trust = await panel.finish(score.judgement for score in scores if score.judgement is not None)
+    if not trust.judges:
+        return None
+    sink.writer.write_trust(trust)
+    return trust

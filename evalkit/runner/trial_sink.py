@@ -1,61 +1,82 @@
-"""The desk of a run: where trials that were finished before are taken up, and finished ones go."""
+"""Where the trials of a run go as they finish, and one side of a run: an agent with its trials."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+from evalkit.agents.registry import Agent
 from evalkit.core.context import ProgressListener, ProgressOpener
-from evalkit.core.run import RunHeader
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.run import Run, RunHeader
 from evalkit.core.trial import Trial
 from evalkit.store.run_writer import RunWriter
+from evalkit.store.runs import assemble_run
 from evalkit.store.span_file import without_spans
 
 
 class TrialSink:
-    """Where finished trials go: to disk first, then to memory, then to whoever watches.
+    """Takes finished trials: stores them, keeps them in memory, then notifies the progress listener.
 
-    `answered` are trials whose output is stored and is still to be scored, or again. `waiting` are those
-    keys of trials that have an answer on disk and no scores yet.
+    `answered` holds trials whose stored output still needs scores. `unscored` holds the keys of
+    trials that have an output on disk and no scores yet. A key is case id and trial number.
     """
 
     def __init__(
         self,
         writer: RunWriter,
-        kept: Sequence[Trial],
+        finished: Sequence[Trial],
         answered: Sequence[Trial],
-        open_watch: ProgressOpener,
+        open_progress: ProgressOpener,
     ) -> None:
         self.writer = writer
-        self.rows = list(kept)
+        self.rows = list(finished)
         self.answered = {(trial.case_id, trial.number): trial for trial in answered}
         self.unscored = set(self.answered)
-        self.done = {(trial.case_id, trial.number) for trial in kept}
-        self._open_listener = open_watch
+        self.done = {(trial.case_id, trial.number) for trial in finished}
+        self._open_progress = open_progress
         self._listener: ProgressListener | None = None
 
     @contextmanager
     def report_progress(self, header: RunHeader) -> Iterator[None]:
-        """Tell whoever watches what a stage still has to do, and then how it comes along."""
+        """Report the progress of a stage: first how many trials it needs, then each that finishes."""
         wanted = len(header.cases) * header.trials + sum(header.fresh.values())
-        with self._open_listener(wanted - len(self.rows)) as self._listener:
+        with self._open_progress(wanted - len(self.rows)) as self._listener:
             yield
 
     def save(self, trial: Trial) -> None:
-        """Store a trial that is finished."""
+        """Store a finished trial."""
         self.writer.append(trial)
-        self.rows.append(without_spans(trial))  # they are on disk, and may be many
+        # The spans are on disk, and there may be many of them.
+        self.rows.append(without_spans(trial))
         self.done.add((trial.case_id, trial.number))
         self.unscored.discard((trial.case_id, trial.number))
         if self._listener is not None:
             self._listener.finished(trial)
 
     def store_unscored(self, trial: Trial) -> None:
-        """Store an answer that waits for its scores."""
+        """Store an output whose scores are still pending."""
         self.writer.store_unscored(trial)
         self.unscored.add((trial.case_id, trial.number))
 
     def replace(self, trial: Trial) -> None:
-        """Store a finished trial once more, with other scores."""
+        """Store a finished trial again, with other scores."""
         self.writer.append(trial, rescored=True)
         self.rows.append(trial)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSide:
+    """One version of the agent and the run that its trials go to; without `agent` nothing is called."""
+
+    spec: AgentSpec
+    agent: Agent | None
+    header: RunHeader
+    sink: TrialSink
+
+    @property
+    def run(self) -> Run:
+        """The run as far as it came."""
+        run = assemble_run(self.header, self.sink.rows)
+        return replace(run, path=str(self.sink.writer.folder))

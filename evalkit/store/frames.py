@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from evalkit.core.project import find_project_root
 from evalkit.core.run import Run
 from evalkit.core.spans import Span
+from evalkit.evalset.project import Project
 from evalkit.store.refs import resolve_run
 from evalkit.store.run_spans import read_run_spans
 
@@ -44,8 +44,8 @@ def load_run(ref: str, folder: str | Path = ".") -> Frames:
 def load_runs(refs: list[str], folder: str | Path = ".") -> Frames:
     """Several runs, one below the other."""
     start = Path(folder)
-    root = find_project_root(start, start)
-    runs = [resolve_run(ref, root=root, cwd=start) for ref in refs]
+    project = Project(start, start, {})
+    runs = [resolve_run(ref, root=project.root, cwd=start) for ref in refs]
     return Frames(
         trials=pd.DataFrame([row for run in runs for row in _trial_rows(run)]),
         scores=pd.DataFrame([row for run in runs for row in _score_rows(run)]),

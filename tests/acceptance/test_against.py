@@ -1,4 +1,4 @@
-"""Two versions of the agent run in one job, trial by trial in turn, and one is held against the other."""
+"""`--against`: two versions of the agent run in turns in one job, and are compared."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_worse_version_fails_against_the_one_it_came_from(change: Project, git
     assert all(one[1] == other[1] for one, other in pairs)
     assert [one[0] for one, _ in pairs] == ["old", "new"] * 12
     assert all({one[0], other[0]} == {"old", "new"} for one, other in pairs)
-    # Both are ordinary runs; the candidate is the newest, and is still held against the other.
+    # Both are ordinary runs; the candidate is the newest, and is still compared with the other.
     stored = [folder.name for folder in change.runs()]
     assert stored == [report["baseline"]["id"], report["run"]["id"]]
     assert change.evalkit("gate", "latest").code == 1

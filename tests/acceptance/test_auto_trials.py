@@ -37,7 +37,7 @@ FLAKY = "[lambda n, t=t: n < 20 or (n // 2 + t) % 2 for t in range(10)]"
 
 
 def write_agent(project: Project, plan: str) -> None:
-    """An agent that says for each trial (the last stands for those after it) which cases it gets right."""
+    """An agent that gets the given cases right in each trial; the last entry repeats."""
     project.write("agent.py", AGENT.format(plan=plan))
 
 
@@ -55,7 +55,7 @@ def write_set(project: Project, gate: str = GATE, more: str = "") -> None:
 
 @pytest.fixture
 def looked(project: Project) -> Project:
-    """A set whose baseline of ten trials wavers on half of its cases."""
+    """A set whose baseline of ten trials is flaky on half of its cases."""
     write_set(project)
     write_agent(project, FLAKY)
     record(project)
@@ -96,7 +96,7 @@ def agree_afterwards(project: Project, done: Done) -> None:
 
 
 WAVERS = "lambda n: n < 20 or n % 3 == 0"
-"""A look at this leaves the gate undecided: the wavering cases pass a little less often."""
+"""A look at this leaves the gate undecided: the flaky cases pass a little less often."""
 WORSE = "lambda n: n < 20"
 """A second look like this proves it."""
 

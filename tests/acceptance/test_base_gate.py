@@ -1,4 +1,4 @@
-"""A change is held to the gate as it was where its branch began, and cannot lower it unseen."""
+"""The gate of a change comes from its base, and no loosening of it goes unnoticed."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_a_worse_agent_fails_under_the_rules_of_the_base_whatever_the_change_say
     commit(change)
     told = change.evalkit("run", "echo.yaml", "--base", "main", "--format", "json").json
     assert told["exit_code"] == 4
-    assert "it comes to FAIL" in told["reason"]
+    assert "the result is FAIL" in told["reason"]
     assert next(c for c in told["cases"] if c["id"] == "one")["passed"] == 0
     accepted = change.evalkit(
         "run", "echo.yaml", "--base", "main", "--accept-gate-changes", "--format", "json"

@@ -31,11 +31,11 @@ INVALID = {
     ),
     "case that nothing scores": (
         HEAD + "metrics: [exact_match]\ncases:\n- {id: a, input: x}\n",
-        ["set.yaml:5", "case 'a'", "nothing scores it"],
+        ["set.yaml:5", "case 'a'", "no metric scores it"],
     ),
     "case without expected in a set without metrics": (
         HEAD + "cases:\n- {id: a, input: x}\n",
-        ["set.yaml:4", "case 'a'", "nothing scores it"],
+        ["set.yaml:4", "case 'a'", "no metric scores it"],
     ),
     "duplicate key": (
         HEAD + "cases:\n- {id: a, input: x, expected: X}\nevalset: other\n",

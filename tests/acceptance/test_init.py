@@ -92,7 +92,7 @@ def test_another_folder_is_named_in_the_command(empty: Project) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_nothing_is_overwritten_and_all_clashes_are_told_at_once(empty: Project) -> None:
+def test_nothing_is_overwritten_and_all_clashes_are_reported_at_once(empty: Project) -> None:
     empty.write("evalsets/first.yaml", "mine")
     empty.write("rubrics", "mine")
     (empty.folder / ".github").mkdir()
@@ -100,7 +100,7 @@ def test_nothing_is_overwritten_and_all_clashes_are_told_at_once(empty: Project)
     before = sorted(empty.folder.rglob("*"))
     started = empty.evalkit("init", "--agent", "no.py:answer")
     assert started.code == 2
-    for name in ("evalsets/first.yaml", "rubrics is no folder", "workflows", "no file"):
+    for name in ("evalsets/first.yaml", "rubrics is not a folder", "workflows", "no file"):
         assert name in started.err
     assert sorted(empty.folder.rglob("*")) == before
     assert (empty.folder / "evalsets/first.yaml").read_text() == "mine"

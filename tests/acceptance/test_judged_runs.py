@@ -215,16 +215,16 @@ def test_editing_a_rubric_has_the_baseline_judged_again_and_the_file_left_alone(
     assert "states: all" in cases
     same = judged.evalkit("run", "days.yaml")
     assert same.code == 0, same
-    assert "judged again" not in same.err
+    assert "the baseline was judged differently" not in same.err
     edit(judged, "rubrics/right.yaml", "name: part, value: 0.5", "name: part, value: 0.4")
     again = judged.evalkit("run", "days.yaml")
     assert again.code == 0, again
-    assert "right: not judged like this in the baseline" in again.err
+    assert "right: the baseline was judged differently" in again.err
     assert path.read_text() == before
     # What no judge is asked and no score counts, such as another control, is no reason.
     edit(judged, "rubrics/right.yaml", "value: 0.4", "value: 0.5")
     edit(judged, "rubrics/right.yaml", "It takes 9 weeks.", "It takes 8 weeks.")
-    assert "judged again" not in judged.evalkit("run", "days.yaml").err
+    assert "the baseline was judged differently" not in judged.evalkit("run", "days.yaml").err
 
 
 def test_a_drop_that_only_the_judge_sees_fails_the_build(judged: Project) -> None:

@@ -1,4 +1,4 @@
-"""Bad weather from the outside: odd files, closed streams, signals, tampering; evalkit as a user runs it."""
+"""Trouble from outside: odd files, closed streams, signals and tampering."""
 
 from __future__ import annotations
 
@@ -761,7 +761,7 @@ def test_an_agent_cannot_write_on_the_users_terminal(project: Project, agent: st
     )
     os.close(slave)
     shown = b""
-    with contextlib.suppress(OSError):  # how the end of a terminal is told
+    with contextlib.suppress(OSError):  # the end of a terminal raises it
         while chunk := os.read(master, 1 << 16):
             shown += chunk
     os.close(master)

@@ -1,4 +1,4 @@
-"""`evalkit run` as a user meets it: what it asks, stores, prints and exits with."""
+"""`evalkit run` as a user sees it: its calls, files, output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that were paid for are scored again by today's set, and answered again from the cache."""
+"""`evalkit score` scores stored outputs by today's set, and `--cache` reuses outputs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_case_that_is_asked_otherwise_today_is_left_out(counted: Project) -> N
     counted.write("echo.yaml", text.replace("input: ", "input: not "))
     done = counted.evalkit("score", "latest")
     assert done.code == 5
-    assert "no case of it is asked like this" in done.err
+    assert "none of its cases has the same input" in done.err
 
 
 def test_a_baseline_is_scored_again_in_its_place(counted: Project) -> None:

@@ -1,4 +1,4 @@
-"""A run made by somebody nobody vouches for: its outputs are believed, and nothing else it says."""
+"""A run from an untrusted source: only its outputs are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as an edit of a gate, and which edits loosen it: laws, and one example of each kind."""
+"""Edits of a gate and which of them loosen it: laws, and one example of each kind."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_of_two_different_thresholds_only_one_can_be_the_stricter(one: Rule, two
 
 
 @given(GATES, st.randoms(use_true_random=False))
-def test_the_order_of_thresholds_and_where_they_stand_do_not_matter(
+def test_the_order_of_thresholds_and_their_locations_do_not_matter(
     gate: list[Rule], random: Any
 ) -> None:
     moved = [replace(rule, where=Location(path="x", line=9)) for rule in gate]
@@ -181,14 +181,16 @@ EDITS: Mapping[str, tuple[dict[str, Any], str, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("edit", "told", "loosened"), EDITS.values(), ids=EDITS.keys())
-def test_an_edit_is_told_for_what_it_is(edit: dict[str, Any], told: str, loosened: bool) -> None:
+@pytest.mark.parametrize(("edit", "sentence", "loosened"), EDITS.values(), ids=EDITS.keys())
+def test_an_edit_is_reported_for_what_it_is(
+    edit: dict[str, Any], sentence: str, loosened: bool
+) -> None:
     now = replace(BASE, evalset=replace(BASE.evalset, **edit))
     changes = {change.sentence: change.loosened for change in find_gate_changes(BASE, now)}
-    assert changes[told] is loosened
+    assert changes[sentence] is loosened
 
 
-def test_where_a_judge_stands_and_how_an_agent_runs_are_no_edits() -> None:
+def test_the_location_of_a_judge_and_how_an_agent_runs_are_no_edits() -> None:
     evalset = replace(
         BASE.evalset,
         judges=(JudgeSpec(kind="lexical", path="evalkit.yaml", line=1),),

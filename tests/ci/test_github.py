@@ -1,4 +1,4 @@
-"""A comment on its way to GitHub, against a server on loopback that answers as GitHub does."""
+"""Post comments and statuses to GitHub, against a local server that answers as GitHub does."""
 
 from __future__ import annotations
 

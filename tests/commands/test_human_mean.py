@@ -1,4 +1,4 @@
-"""The report shows what people would have given, where enough answers were drawn by lot and labelled."""
+"""The report estimates the mean people would give, where enough drawn answers are labeled."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def people_of(project: Project) -> tuple[object, list[str]]:
 def test_the_mean_people_would_give_stands_beside_the_judges(labelled: Project) -> None:
     assert labelled.evalkit("run", "echo.yaml", "--run-id", "r1").code == 0
     assert people_of(labelled)[0] is None
-    # People fail every third of the forty answers that the lot fell on.
+    # People fail every third of the forty answers that were drawn.
     said = [label(n, "no" if n % 3 == 0 else "yes", drawn=("r1",)) for n in range(40)]
     labelled.write("labels/echo.yaml", format_labels_yaml(said))
     people, _ = people_of(labelled)
     assert isinstance(people, dict)
-    # The judge passes all alike, so that it tells nothing: 26 of 40.
+    # The judge passes all answers, so its scores add no information: 26 of 40.
     assert people["mean"] == pytest.approx(26 / 40)
     assert people["share"] == 0.0
     assert people["cases"] == 40
@@ -78,12 +78,12 @@ def test_the_mean_people_would_give_stands_beside_the_judges(labelled: Project) 
     labelled.write("labels/echo.yaml", format_labels_yaml(aside))
     people, notes = people_of(labelled)
     assert people is None
-    assert any("of 40 cases, and 20 of them were drawn by lot for this run" in n for n in notes)
+    assert any("of 40 cases, and 20 of them were drawn at random for this run" in n for n in notes)
 
     labelled.write("labels/echo.yaml", "labels:\n- {answer: x, level: maybe}\n")
     people, notes = people_of(labelled)
     assert people is None
-    assert any("no mean is corrected by it: " in note and "maybe" in note for note in notes)
+    assert any("not used to estimate human means: " in note and "maybe" in note for note in notes)
 
 
 GRADED = (

@@ -177,6 +177,6 @@ def test_a_few_missing_verdicts_are_told_and_many_are_no_calibration(
     def sullen(question: JudgeRequest, times: int) -> str:
         return "" if question.answer.startswith("right") or "1" in question.answer else "no"
 
-    with pytest.raises(Undecidable, match="9 of 20 labelled answers got a verdict, too few"):
+    with pytest.raises(Undecidable, match="9 of 20 labeled answers got a verdict, too few"):
         calibrated(tmp_path, monkeypatch, sullen)
     assert not stored.exists()

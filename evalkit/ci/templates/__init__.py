@@ -1,1 +1,1 @@
-"""The files that `evalkit init` writes, as they are written but for the marks in double braces."""
+"""The files that `evalkit init` writes; it fills in the placeholders in double braces."""

@@ -1,4 +1,4 @@
-"""A stand-in for your agent: answers from a list. Put a call to your own in place of it."""
+"""A stand-in for your agent, which answers from a list. Replace it by a call to your own agent."""
 
 ANSWERS = {
     "monday": "On Monday we open at 9 am.",
@@ -7,7 +7,7 @@ ANSWERS = {
     "keep a book": "You may keep a book for 4 weeks.",
     "renew": "Yes, you can renew it twice.",
     "late return": "A late return costs 20 cents a day.",
-    "get a library card": "You get one at the front desk.",
+    "get a library card": "You get one at the front counter.",
     "lost my card": "Tell us; a new one costs 5 euros.",
     "print": "Yes, on the first floor.",
 }

@@ -18,10 +18,11 @@ from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput
 from evalkit.core.files import write_atomically
 from evalkit.core.labels import HumanLabel, labels_path
-from evalkit.core.project import find_project_root, read_git_user
+from evalkit.core.project import read_git_user
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
 from evalkit.evalset.fields import find_label_problem
+from evalkit.evalset.project import Project
 from evalkit.report.next_steps import CommandHints
 from evalkit.report.review import ReviewSummary
 from evalkit.stats.ppi import MIN_LABELS
@@ -158,11 +159,12 @@ def prepare_review(wish: ReviewRequest, world: Context) -> Review:
             judged by.
         StoreError, ApprovalNeeded: the run cannot be read.
     """
-    root = find_project_root(world.cwd, world.cwd)
+    project = Project.open(world)
+    root = project.root
     run = resolve_run(wish.ref, root=root, cwd=world.cwd)
     info = choose_metric(run, wish.metric)
     rater = find_rater(wish.rater, root, world)
-    scorers = open_review(run, info, root, world.environ)
+    scorers = open_review(run, info, project)
     baseline = _read_baseline(run, root, world)
     answers = find_answers(run, info.name, scorers, baseline)
     if not answers:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import MetricSpec
 from evalkit.core.judgement import JudgeVote
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment
-from evalkit.evalset.loader import load_evalset
+from evalkit.evalset.project import Project
 from evalkit.judge.lexical import LexicalJudge
 from evalkit.judge.panel import Panel
 from evalkit.metrics.entry_points import suggest_name
@@ -47,25 +44,23 @@ def choose_metric(run: Run, wanted: str | None) -> MetricInfo:
     return judged[wanted or names]
 
 
-def open_review(
-    run: Run, info: MetricInfo, root: Path, environ: Mapping[str, str]
-) -> dict[str, RubricScorer]:
+def open_review(run: Run, info: MetricInfo, project: Project) -> dict[str, RubricScorer]:
     """The rubric that a metric of a stored run stands for, as a scorer for each case it was due on.
 
     Raises:
         InvalidInput: the set or the rubric is broken, or is not what the run was judged by.
     """
-    path = root / run.header.evalset_path
-    evalset, problems = load_evalset(path, root=root)
-    if problems:
-        raise InvalidInput(problems)
+    path = project.root / run.header.evalset_path
+    evalset = project.load_valid(path)
     wanted = {
         case.id: spec
         for case in run.header.cases
         for spec in effective_metrics(evalset, case)
         if spec.name == info.name and spec.ref in RUBRIC_REFS
     }
-    surroundings = RunEnvironment(root=root, set_folder=path.resolve().parent, environ=environ)
+    surroundings = RunEnvironment(
+        root=project.root, set_folder=path.resolve().parent, environ=project.environ
+    )
     opened = _open_scorers(list(wanted.values()), surroundings)
     scorers = {case_id: opened[spec_digest(spec)] for case_id, spec in wanted.items()}
     # Of a metric that differs from case to case nothing is stored: the cases hold it themselves.

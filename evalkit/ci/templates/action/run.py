@@ -1,7 +1,7 @@
-"""Runs eval sets as a step of a workflow, with every report, and tells later steps what came of it.
+"""Run eval sets as a step of a workflow, with every report, and write the outputs for later steps.
 
-It needs nothing but Python and the `evalkit` command. Whatever a set comes to, all of them are run and
-the outputs are written; the last step of the action then exits with the worst code.
+It needs only Python and the `evalkit` command. All sets are run and the outputs are written whatever the
+results; the last step of the action then exits with the worst code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERDICTS = ("undecided", "fail", "inconclusive", "pass")
 
 
 def evalkit(*arguments: str, env: Mapping[str, str], output: Path | None = None) -> int:
-    """Run evalkit, its stdout into a file if one is given; returns the exit code."""
+    """Run evalkit, with its stdout in a file if one is given, and return the exit code."""
     sys.stdout.flush()
     if output is None:
         return subprocess.run(["evalkit", *arguments], env=env, check=False).returncode
@@ -33,7 +33,7 @@ def evalkit(*arguments: str, env: Mapping[str, str], output: Path | None = None)
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """The report a run printed; empty when it could not be run."""
+    """Return the report that a run printed; empty if the run failed to start."""
     try:
         report = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -42,14 +42,14 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def gate_options(environ: Mapping[str, str]) -> list[str]:
-    """What decides, from the inputs: for every command that decides."""
+    """Return the options that define the gate, from the inputs, for every command that decides."""
     base = environ.get("EVALKIT_BASE", "")
     accept = environ.get("EVALKIT_ACCEPT", "") == "true"
     return [*([f"--base={base}"] if base else []), *(["--accept-gate-changes"] if accept else [])]
 
 
 def filter_gate_options(words: Sequence[str]) -> list[str]:
-    """Of the options of a run those that decide, so that annotations and comment say what the run says."""
+    """Return those options of a run that define the gate, so that annotations and comment agree with it."""
     found: list[str] = []
     for index, word in enumerate(words):
         name, equals, _ = word.partition("=")
@@ -61,9 +61,9 @@ def filter_gate_options(words: Sequence[str]) -> list[str]:
 
 
 def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-    """Run one set, or decide on answers made elsewhere; returns the exit code and the report."""
+    """Run one set, or decide on answers made elsewhere, and return the exit code and the report."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Neither the agent nor a plugin gets the token that may write.
+    # The agent and plugins must not see the token, which has write permissions.
     plain = {name: text for name, text in environ.items() if name != "EVALKIT_COMMENT_TOKEN"}
     gate = gate_options(environ)
     answers = environ.get("EVALKIT_ANSWERS", "")
@@ -92,7 +92,7 @@ def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int
 def post_run_comment(
     run_id: str, gate: Sequence[str], environ: Mapping[str, str], plain: Mapping[str, str]
 ) -> None:
-    """Post the comment on a run; whatever becomes of it, the verdict stands."""
+    """Post the comment on a run; a failure to post does not change the result."""
     when, token = environ.get("EVALKIT_COMMENT", ""), environ.get("EVALKIT_COMMENT_TOKEN", "")
     if when == "never" or not token:
         return
@@ -103,7 +103,7 @@ def post_run_comment(
 
 
 def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
-    """Tell later steps; a value ends at a line that nothing in it can foresee."""
+    """Write outputs for later steps; each value ends at a line that nothing in it can contain by chance."""
     with path.open("a", encoding="utf-8") as stream:
         for name, value in outputs.items():
             end = f"end-{secrets.token_hex(16)}"

@@ -1,0 +1,214 @@
+"""Decide on a run, stored or just made, and build the report on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open_base_gate
+from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
+from evalkit.commands.human_mean import add_human_means
+from evalkit.compare.call_stats import compute_call_stats
+from evalkit.core.context import Context
+from evalkit.core.errors import ApprovalNeeded, InvalidInput
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import GateResult
+from evalkit.core.literals import Json
+from evalkit.core.run import Run
+from evalkit.evalset.base_version import baseline_run_id
+from evalkit.evalset.project import Project
+from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.report.model import Hint, Report
+from evalkit.report.next_steps import CommandHints
+from evalkit.runner.case_metrics import DEFAULT_GATE
+from evalkit.runner.records import Execution
+from evalkit.store.baseline import baseline_path
+from evalkit.store.refs import BaselineChoice, resolve_run
+from evalkit.store.run_spans import attach_spans, read_run_spans
+
+
+def evaluate_stored_run(
+    ref: str, against: BaselineChoice, choice: GateChoice | None, project: Project, context: Context
+) -> Report:
+    """Decide on a stored run by the gate that its set has today, or has at the base.
+
+    Raises:
+        InvalidInput: no such run or base, or the eval set is broken.
+        StoreError: the run or its baseline cannot be read.
+    """
+    run = resolve_run(ref, root=project.root, cwd=project.cwd)
+    path = project.root / run.header.evalset_path
+    # The baseline of a run with --against is the base's run, stored next to it.
+    if run.header.against and against.ref is None:
+        against = replace(against, ref=baseline_run_id(run.header.id))
+    with open_base_gate(path, choice, project, context) as base_gate:
+        own = baseline_path(path, run.header.evalset)
+        baseline = load_comparison_baseline(against, own, base_gate, project, run=run)
+        return evaluate_with_base(run, baseline, base_gate, against, project)
+
+
+def evaluate_with_base(
+    run: Run,
+    baseline: Run | None,
+    base_gate: BaseGate | None,
+    against: BaselineChoice,
+    project: Project,
+) -> Report:
+    """Decide on a stored run by the base's gate if there is one, else by its set's own."""
+    hints = CommandHints.of(project)
+    if base_gate is not None and base_gate.base_version is not None:
+        run = _mark_added_cases(run, base_gate)
+    rules, settings = _read_gate_rules(run, base_gate, project)
+    policy = GatePolicy.from_settings(settings, allow_missing=against.allow_missing)
+    result = evaluate_gate(run, rules, baseline, policy, hints)
+    if base_gate is not None:
+        baseline = base_gate.relocate_baseline(baseline)
+        if not run.header.shard:
+            result = apply_gate_review(result, base_gate.review)
+    return _build_report(run, result, baseline, project, hints)
+
+
+def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
+    """Return a run whose header says which of its cases the base's gate does not contain."""
+    base = base_gate.base_version
+    known = {case.id for case in base.evalset.cases} if base else set()
+    added = tuple(case.id for case in run.header.cases if case.id not in known)
+    header = replace(run.header, base_commit=base_gate.review.commit, added=added)
+    return replace(run, header=header)
+
+
+def _read_gate_rules(
+    run: Run, base_gate: BaseGate | None, project: Project
+) -> tuple[tuple[Rule, ...], dict[str, Json]]:
+    """Return rules and settings of the base, or of today's set, or those stored with the run."""
+    path = project.root / run.header.evalset_path
+    if base_gate is not None and base_gate.base_version is not None:
+        evalset = base_gate.base_version.evalset
+    elif path.is_file():
+        evalset = project.load_valid(path)
+    else:
+        return run.header.gate, dict(run.header.settings)
+    return evalset.gate or DEFAULT_GATE, {**run.header.settings, **evalset.settings}
+
+
+def evaluate_execution(
+    execution: Execution, against: BaselineChoice, base_gate: BaseGate | None, project: Project
+) -> Report:
+    """Decide on a run that was just made, however far it came.
+
+    Raises:
+        InvalidInput: a judge cannot be called until the user fixes something.
+    """
+    run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
+    policy = GatePolicy.from_settings(
+        msgspec.to_builtins(plan.settings), allow_missing=against.allow_missing
+    )
+    result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
+    if execution.judge_problem:
+        raise InvalidInput.single(
+            f"{execution.judge_problem.message} What was answered is stored; "
+            f"continue with: {hints.resume(run, retry_errors=True)}",
+            execution.judge_problem.where,
+        )
+    result = _explain_early_end(result, execution, hints)
+    baseline = execution.baseline
+    if base_gate is not None:
+        baseline = base_gate.relocate_baseline(baseline)
+        if not plan.selection.shard:
+            result = apply_gate_review(result, base_gate.build_review(plan.selection))
+    return _build_report(run, result, baseline, project, hints)
+
+
+def _explain_early_end(result: GateResult, execution: Execution, hints: CommandHints) -> GateResult:
+    """Return the result with a reason that starts with what ended the run early, if anything did."""
+    run, tally = execution.run, result.tally
+    done = f"{tally.selected - tally.counts['not_run']} of {tally.selected} trials"
+    again = hints.resume(run, retry_errors=True)
+    if execution.stopped_by is not None:
+        unscored = execution.unscored_answers
+        more = f", and {format_count(unscored, 'answer')} more" if unscored else ""
+        return replace(
+            result,
+            outcome="undecided",
+            exit_code=128 + execution.stopped_by,
+            reason=f"interrupted: {done} are done and stored{more}. "
+            f"Continue with: {hints.resume(run)}",
+        )
+    if execution.unreachable:
+        last = run.trials[-1].output.error
+        reason = (
+            f"given up after {done}, because the agent could not be reached "
+            f"({last.message if last else 'no answer'}). When it is back: {again}"
+        )
+    elif execution.judge_down:
+        reason = (
+            f"given up after {done}, because no judge answers any more "
+            f"({execution.judge_down}). When one does: {again}"
+        )
+    elif execution.stopped_at_failure:
+        reason = f"stopped at the first failure, after {done} (--exitfirst). {result.reason}"
+    else:
+        return result
+    return replace(result, reason=reason)
+
+
+def _build_report(
+    run: Run, result: GateResult, baseline: Run | None, project: Project, hints: CommandHints
+) -> Report:
+    """Return the run with its result, statistics of its calls, and the commands to run next.
+
+    Raises:
+        StoreError: the stored spans are not those that the run wrote.
+    """
+    spans = read_run_spans(run)
+    # After the decision: labels inform the reader and never change a result.
+    result = add_human_means(result, run, project)
+    return Report(
+        run=run,
+        gate_result=result,
+        baseline=baseline,
+        hints=_suggest_commands(run, result, baseline, hints),
+        calls=compute_call_stats(attach_spans(run, spans)),
+        spans=spans,
+    )
+
+
+def _suggest_commands(
+    run: Run, result: GateResult, baseline: Run | None, hints: CommandHints
+) -> tuple[Hint, ...]:
+    """Return the exact commands that a reader is likely to want next."""
+    found = []
+    if not run.finished:
+        # Without --retry-errors the resumed run would end with what the judge left unscored.
+        lost = bool(result.tally.counts["judge_error"])
+        found.append(Hint(label="resume", command=hints.resume(run, retry_errors=lost)))
+    worst = _find_worst_case(run, result)
+    if worst:
+        found.append(Hint(label="look closer", command=hints.show(run, worst)))
+    if result.comparison is not None:
+        found.append(Hint(label="all changes", command=hints.diff(run)))
+    if result.gate is not None and result.exit_code == ApprovalNeeded.exit_code:
+        found.append(Hint(label="if the edits are meant", command=hints.accept(run)))
+    elif (
+        run.finished
+        and not run.header.selection
+        and not result.tally.errors
+        and not explain_failed_controls(run)
+    ):
+        # A baseline of more trials detects more, so record a new one instead of promoting this run.
+        has_more = baseline is not None and baseline.header.trials > run.header.trials
+        command = hints.record(run) if has_more else hints.promote(run)
+        found.append(Hint(label="accept as baseline", command=command))
+    return tuple(found)
+
+
+def _find_worst_case(run: Run, result: GateResult) -> str | None:
+    """Return the case to look at first: the hardest hit, else one in error, else a failing one."""
+    for check in result.checks:
+        if check.outcome == "fail" and check.hits and not check.advisory:
+            return check.hits[0].case_id
+    troubled = [trial for trial in run.trials if trial.state != "scored"]
+    failed = [trial for trial in run.trials if not trial.passed]
+    return next((trial.case_id for trial in (*troubled, *failed)), None)

@@ -1,0 +1,104 @@
+"""Ask one judge for verdicts on labeled answers, once from the cache and again by fresh calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.core.errors import InvalidInput, Undecidable
+from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
+from evalkit.core.redaction import Redactor
+from evalkit.core.run import RunEnvironment
+from evalkit.judge.anchors import LabelledAnswer
+from evalkit.judge.judge import Judge
+from evalkit.judge.panel import Panel
+from evalkit.judge.registry import open_judges
+from evalkit.judge.scoring import combine_votes
+from evalkit.store.cache import Cache, NoCache, cache_folder
+
+CONCURRENCY = 64
+"""Answers that wait for the judge at once; the judge has a limit of its own."""
+
+VerdictsByCriterion = Mapping[str, CriterionVerdict]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedAnswers:
+    """The verdicts of a judge on every answer, in their order; None means no verdict."""
+
+    judge: str
+    digest: str
+    first: tuple[VerdictsByCriterion | None, ...]
+    repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
+    missing: Mapping[str, int]
+    trusts: tuple[JudgeTrust, ...]
+
+
+async def judge_answers(
+    spec: JudgeSpec, environment: RunEnvironment, answers: Sequence[LabelledAnswer], repeats: int
+) -> JudgedAnswers:
+    """Ask a judge for a verdict on every answer, and `repeats` times more by fresh calls.
+
+    Raises:
+        InvalidInput: the judge needs something fixed first.
+        Undecidable: the judge stopped answering.
+    """
+    redact = Redactor(environment.environ).redact_text
+    async with open_judges([spec], environment) as judges:
+        (judge,) = judges
+        await judge.start()
+        cached = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
+        first, missing, trust = await _judge_all(judge, cached, redact, answers)
+        again, trusts = [], [trust]
+        for _ in range(repeats):
+            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers)
+            again.append(verdicts)
+            trusts.append(trust)
+        if judge.problem_to_fix is not None:
+            raise InvalidInput([judge.problem_to_fix])
+        if judge.down_reason:
+            raise Undecidable(
+                f"the judge {judge.name} stopped answering ({judge.down_reason}). "
+                f"Its verdicts are kept; try again later."
+            )
+        return JudgedAnswers(
+            judge=judge.name,
+            digest=judge.digest,
+            first=first,
+            repeats=tuple(again),
+            missing=missing,
+            trusts=tuple(trusts),
+        )
+
+
+async def _judge_all(
+    judge: Judge,
+    cache: Cache[JudgeVote],
+    redact: Callable[[str], str],
+    answers: Sequence[LabelledAnswer],
+) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
+    panel = Panel([judge], cache, redact, controls=False)
+    slots = asyncio.Semaphore(CONCURRENCY)
+    missing: Counter[str] = Counter()
+
+    async def ask(answer: LabelledAnswer) -> VerdictsByCriterion | None:
+        async with slots:
+            votes = (
+                (answer.empty_answer_vote,)
+                if answer.empty_answer_vote
+                else await panel.collect_votes("", answer.question)
+            )
+        lost = next((vote for vote in votes if vote.state != "scored"), None)
+        if lost is not None:
+            missing[lost.problem] += 1
+            return None
+        verdicts = combine_votes(answer.question.criteria, votes)
+        return {verdict.criterion: verdict for verdict in verdicts}
+
+    try:
+        verdicts = await asyncio.gather(*map(ask, answers))
+        return tuple(verdicts), dict(missing), await panel.finish()
+    finally:
+        panel.cancel()

@@ -1,0 +1,100 @@
+"""Choose the threshold whose power is analyzed, and read its metric's passes from the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.compare.scores import CaseScores, ScoreTable
+from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import EvalSet, Rule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThresholdData:
+    """A threshold and the results of its metric: passes per case and trial, where good is 1."""
+
+    rule: Rule
+    rows: tuple[tuple[float, ...], ...]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over cases of the share that passed."""
+        return float(np.mean([np.mean(row) for row in self.rows])) if self.rows else None
+
+    @property
+    def noise(self) -> float | None:
+        """The unbiased mean of p(1-p) over cases with two trials or more, at least .25/n."""
+        spread = [float(np.var(row, ddof=1)) for row in self.rows if len(row) > 1]
+        return max(float(np.mean(spread)), 0.25 / len(spread)) if spread else None
+
+    @property
+    def base_trials(self) -> float | None:
+        """Baseline trials of a case, as a harmonic mean."""
+        return 1 / float(np.mean([1 / len(row) for row in self.rows])) if self.rows else None
+
+    @property
+    def flaky(self) -> int | None:
+        """The number of cases whose trials disagree."""
+        return sum(0 < sum(row) < len(row) for row in self.rows) if self.rows else None
+
+
+def choose_threshold(
+    evalset: EvalSet, base: ScoreTable | None, metric: str | None
+) -> ThresholdData:
+    """Return the primary threshold on a pass rate, else the first; for `metric`, an assumed one if needed.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    rules = [
+        rule
+        for rule in evalset.gate
+        if (rule.max_drop is not None or rule.max_rise is not None)
+        and rule.test == "exact"
+        and rule.stat in ("mean", "rate")
+        and metric in (None, rule.metric)
+    ]
+    if metric is not None:
+        rules.append(Rule(metric=metric, stat="rate", max_drop=0.02))
+    for rule in sorted(rules, key=lambda rule: not rule.primary):
+        rows = _read_passes(rule, evalset, base) if base else ()
+        if rows or base is None:
+            return ThresholdData(rule=rule, rows=rows)
+    why = (
+        "no threshold compares a pass rate with the baseline (max_drop or max_rise on a metric that "
+        "passes or fails)"
+    )
+    names = [spec.name for spec in evalset.metrics]
+    if base is not None:
+        names = [name for name, by_case in base.scores.items() if _is_judged(by_case.values())]
+        why = f"metric {metric!r} has no pass or failure in the baseline" if metric else why
+    raise InvalidInput.single(
+        f"{evalset.path}: {why}. Name a metric with --metric: {', '.join(names)}."
+    )
+
+
+def _is_judged(scores: Iterable[CaseScores]) -> bool:
+    return any(case.flags for case in scores)
+
+
+def _read_passes(rule: Rule, evalset: EvalSet, base: ScoreTable) -> tuple[tuple[float, ...], ...]:
+    """Return a metric's passes in the baseline, on the cases the set still has; empty if it is graded."""
+    digests = {case.id: case.digest for case in base.header.cases}
+    scores = base.scores.get(rule.metric, {})
+    found = [
+        scores[case.id]
+        for case in evalset.cases
+        if case.id in scores
+        and digests[case.id] == case.digest
+        and (rule.tag is None or rule.tag in case.tags)
+    ]
+    rows = [case.flags if rule.stat == "rate" else case.values for case in found]
+    unit = base.infos[rule.metric].unit if rule.metric in base.infos else ""
+    graded = any(value not in (0.0, 1.0) for row in rows for value in row)
+    if rule.stat == "mean" and (unit or graded):
+        return ()
+    turned = rule.max_rise is not None
+    return tuple(tuple(1 - v if turned else v for v in row) for row in rows if row)

@@ -1,0 +1,69 @@
+"""Make a run the baseline of its set, if it is complete and its judge can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.compare.summary import summarize_run, tally
+from evalkit.core.errors import EvalkitError, Undecidable
+from evalkit.core.run import Run
+from evalkit.evalset.project import Project
+from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.report.baseline import RecordedBaseline
+from evalkit.report.next_steps import CommandHints
+from evalkit.store.baseline import baseline_path, read_baseline, write_baseline
+
+
+def promote_run(
+    run: Run, evalset_path: Path, max_errors: int, project: Project
+) -> RecordedBaseline:
+    """Write a run as the baseline.
+
+    Raises:
+        Undecidable: cases were left out, more trials than allowed have no score, or its judge cannot be
+            trusted.
+    """
+    hints = CommandHints.of(project)
+    counted = tally(run)
+    if not run.finished or counted.errors > max_errors:
+        missing = ", ".join(
+            f"{count} {state}"
+            for state, count in counted.counts.items()
+            if count and state not in ("scored", "skipped")
+        )
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: of {counted.selected} trials {missing or 'all are'}"
+            f"{'' if missing else ' scored, but it is unfinished'}. The old baseline is unchanged. "
+            f"Look closer: evalkit show {hints.name_run(run)}. "
+            f"Run the missing ones: {format_retry_command(run, hints)}"
+        )
+    if run.header.selection:
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: it ran only {len(run.header.cases)} of "
+            f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
+        )
+    if failed := explain_failed_controls(run):
+        raise Undecidable(
+            f"run {run.header.id} is no baseline: {failed} The old baseline is unchanged. Fix the "
+            f"judge or the rubric, and judge the stored answers again: evalkit score {hints.name_run(run)}"
+        )
+    path = baseline_path(evalset_path, run.header.evalset)
+    # Read before it is overwritten.
+    replaced = _count_trials(path)
+    write_baseline(path, run)
+    return RecordedBaseline(
+        path=path, run=run, tally=counted, summaries=summarize_run(run), replaced_trials=replaced
+    )
+
+
+def _count_trials(path: Path) -> int:
+    """Return the trials per case of the baseline that is about to be replaced."""
+    try:
+        return read_baseline(path).header.trials
+    except EvalkitError:
+        return 0  # there is none, or it was unusable
+
+
+def format_retry_command(run: Run, hints: CommandHints) -> str:
+    """Return the command that resumes the recording of a baseline."""
+    return f"{hints.record(run)} --resume --run-id {run.header.id} --retry-errors"

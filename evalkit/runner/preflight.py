@@ -1,0 +1,54 @@
+"""Say beforehand what a run costs and which of its thresholds it cannot decide."""
+
+from __future__ import annotations
+
+from evalkit.core.run import Run
+from evalkit.runner.records import Plan
+
+
+def count_judge_calls(plan: Plan) -> int:
+    """Return how often a judge is called when no verdict is cached: every output and every control."""
+    if not plan.panel.has_judge or plan.panel.active_judge.is_local:
+        return 0
+    judged = sum(
+        bool(info.judge)
+        for scorers in plan.scorers.values()
+        for info in {scorer.info.name: scorer.info for scorer in scorers}.values()
+    )
+    votes = plan.panel.active_judge.votes
+    return judged * plan.settings.first_trials * votes + plan.panel.count_controls()
+
+
+def estimate_cost(baseline: Run | None, trials: int) -> float | None:
+    """Return the cost of some trials in USD, at the baseline's mean cost of a trial; None if unknown."""
+    known = [trial.output.cost_usd for trial in baseline.trials] if baseline else []
+    costs = [cost for cost in known if cost is not None]
+    return sum(costs) / len(costs) * trials if costs else None
+
+
+def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
+    """Return the cautions of the metrics, and why some thresholds cannot be decided by this run."""
+    used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
+    cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
+    # Shards are decided together, by `evalkit merge`.
+    if plan.selection.shard or not any(
+        rule.metric or rule.broken_cases is not None for rule in plan.gate
+    ):
+        return tuple(cautions)
+    # These load numpy, which a gate without such rules does not need.
+    from evalkit.compare.scores import build_score_table  # noqa: PLC0415
+    from evalkit.gate.preflight import PlannedRun, find_undecidable  # noqa: PLC0415
+    from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415
+
+    looks = count_planned_looks(plan, baseline)
+    planned = PlannedRun(
+        cases=plan.cases,
+        trials=looks or plan.settings.first_trials,
+        looks=looks,
+        metrics={
+            case.id: {scorer.info.name: scorer.info for scorer in plan.scorers[case.id]}
+            for case in plan.cases
+        },
+    )
+    table = build_score_table(baseline) if baseline else None
+    return (*cautions, *find_undecidable(plan.gate, planned, table))

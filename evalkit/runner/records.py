@@ -1,0 +1,104 @@
+"""The records of a run in progress: what was asked for, the plan, and how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
+from evalkit.core.location import Problem
+from evalkit.core.run import MetricInfo, Run, RunEnvironment
+from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
+from evalkit.evalset.base_version import BaselineAgent, BaseVersion
+from evalkit.evalset.selection import Selection
+from evalkit.judge.panel import Panel
+from evalkit.metrics.scorers import Scorer
+
+IN_FLIGHT_PER_SLOT = 4
+"""Trials in flight for each agent or judge that works at once; further trials wait.
+
+A judge that starts late or pauses then finds a queue to work on, and no agent is idle meanwhile.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What the user asked for: an eval set, a selection of its cases, and settings.
+
+    `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent`
+    the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
+    are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
+    another commit; with `baseline_agent`, another version of the agent runs in turns with this one.
+    """
+
+    path: Path
+    entrypoint: str | None = None
+    needs_agent: bool = True
+    needs_scores: bool = True
+    selection: Selection = field(default_factory=Selection)
+    overrides: SettingsOverrides = NO_OVERRIDES
+    base_version: BaseVersion | None = None
+    baseline_agent: BaselineAgent | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How a run is stored and named, what it may reuse, and when it ends early.
+
+    With `exit_first`, no trial starts after one that fails a deciding score.
+    """
+
+    agent_version: str | None = None
+    run_id: str | None = None
+    resume: bool = False
+    retry_errors: bool = False
+    cache: bool = False
+    exit_first: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that a run needs, checked before the first call."""
+
+    evalset: EvalSet
+    cases: tuple[Case, ...]
+    agent: AgentSpec
+    gate: tuple[Rule, ...]
+    settings: Settings
+    selection: Selection
+    scorers: Mapping[str, tuple[Scorer, ...]]
+    metrics: tuple[MetricInfo, ...]
+    environment: RunEnvironment
+    panel: Panel
+    base_commit: str = ""
+    added: tuple[str, ...] = ()
+
+    @property
+    def max_in_flight(self) -> int:
+        """The number of trials that may be in flight at once."""
+        judges = (judge.concurrency for judge in self.evalset.judges)
+        return IN_FLIGHT_PER_SLOT * max(self.settings.concurrency, *judges, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """A run as far as it came, and what ended it early.
+
+    `stopped_by` is a signal number. `unscored_answers` counts the stored outputs without scores.
+    """
+
+    run: Run
+    plan: Plan
+    baseline: Run | None = None
+    stopped_by: int | None = None
+    stopped_at_failure: bool = False
+    unreachable: bool = False
+    judge_down: str = ""
+    judge_problem: Problem | None = None
+    unscored_answers: int = 0
+
+
+BaselineReader: TypeAlias = Callable[[Plan], Run | None]
+"""Reads the run that a plan's run will be compared with, before the run costs anything."""
