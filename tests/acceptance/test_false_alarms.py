@@ -138,7 +138,9 @@ def test_runs_of_the_agent_are_stored_and_never_repeat_the_baselines_draws(
     wavering: Project,
 ) -> None:
     before = len(wavering.runs())
-    done = wavering.evalkit("false-alarms", "set.yaml", "--run", "--repeats", "3", "--format", "json")
+    done = wavering.evalkit(
+        "false-alarms", "set.yaml", "--run", "--repeats", "3", "--format", "json"
+    )
     assert done.code == 0, done.err
     jsonschema.validate(done.json, SCHEMA)
     made = wavering.runs()[before:]
@@ -178,5 +180,7 @@ def test_runs_are_compared_with_the_baseline_as_it_is_scored_today(project: Proj
     write_set("contains: {all: true}")
     assert project.evalkit("baseline", "set.yaml", "--trials", "3").code == 0
     write_set("exact_match: {}")
-    done = project.evalkit("false-alarms", "set.yaml", "--run", "--repeats", "1", "--format", "json")
+    done = project.evalkit(
+        "false-alarms", "set.yaml", "--run", "--repeats", "1", "--format", "json"
+    )
     assert done.json["gate"]["outcomes"]["undecided"] == 0, done.out

@@ -68,7 +68,7 @@ def test_no_option_is_advised_that_the_command_lacks(call: Callable[..., Done]) 
 
 def test_every_option_that_is_advised_exists() -> None:
     group = typer.main.get_command(app)
-    context = typer.Context(group)  # type: ignore[arg-type]
+    context = typer.Context(group)
     options = {
         option
         for name in COMMAND_NAMES
