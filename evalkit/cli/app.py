@@ -84,17 +84,20 @@ class CommandGroup(TyperGroup):
             return None
         from evalkit.cli.option_groups import expand_groups
 
+        # The public way from a function to click's command is an app that has no other.
         single = typer.Typer(add_completion=False, **SETTINGS)
         single.command(cmd_name, cls=Command)(expand_groups(load_command(cmd_name)))
         return typer.main.get_command(single)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments before the command; none at all ask for help."""
+        # typer's `no_args_is_help` prints the same and exits 2, as if it were an error.
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or say what to type instead."""
         name = args[0]
+        # Completion parses resiliently, and must print nothing but completions.
         if name in COMMAND_NAMES or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         from evalkit.cli.foreign_words import explain_command

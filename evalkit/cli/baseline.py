@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evalkit.cli.console import create_context
-from evalkit.cli.option_groups import AgentOptions, ReportOptions, ResultOptions, ResumeOptions
+from evalkit.cli.option_groups import AgentOptions, ResultOptions, ResumeOptions
 from evalkit.cli.options import (
     ConcurrencyOption,
     EvalSetArgument,
@@ -17,9 +17,6 @@ from evalkit.cli.options import (
     require_text,
 )
 from evalkit.cli.output import print_result, refuse_conflicting_options
-
-if TYPE_CHECKING:
-    from evalkit.report.baseline import RecordedBaseline
 
 
 def baseline(
@@ -47,6 +44,7 @@ def baseline(
     """
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
+    from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_conflicting_options(
@@ -71,13 +69,4 @@ def baseline(
         recorded = command.record_baseline(request, options, context)
     else:
         recorded = command.promote_stored_run(request, source, context)
-    print_recorded_baseline(recorded, result)
-
-
-def print_recorded_baseline(
-    recorded: RecordedBaseline, options: ResultOptions | ReportOptions
-) -> None:
-    """Print what a baseline was made of."""
-    from evalkit.report.baseline import baseline_json, baseline_text
-
-    print_result(recorded, options, baseline_json, baseline_text)
+    print_result(recorded, result, baseline_json, baseline_text)

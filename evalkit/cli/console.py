@@ -34,7 +34,7 @@ def create_context(*, quiet: bool = False) -> Context:
         raise InvalidInput.single(
             "the current folder no longer exists. Change to one that does."
         ) from error
-    stream = None if quiet else sys.stderr
+    stream = None if quiet else sys.stderr  # where stdout goes does not matter to the bar
     return Context(
         cwd=cwd,
         environ=dict(os.environ),

@@ -44,6 +44,7 @@ def diff(
     from evalkit.report.model import Diff
 
     found = command((base, candidate, *(more or ())), tuple(case), tuple(tag), create_context())
+    # More than two runs, or a version instead of a run, make a matrix.
     if isinstance(found, Diff):
         print_diff(found, result, markdown, html)
     else:

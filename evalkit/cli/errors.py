@@ -23,7 +23,7 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, EvalkitError):
         return f"evalkit: {error}", error.exit_code
     if isinstance(error, ImportError) and (error.name or "").startswith("evalkit"):
-        conflict = find_conflict()
+        conflict = find_conflict()  # a module of ours is missing, which pip may have caused
         if conflict:
             return f"evalkit: {error}: {conflict}", InvalidInput.exit_code
     trace = "".join(traceback.format_exception(error))

@@ -3,84 +3,64 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-FOREIGN_COMMANDS = {
-    "eval": "evalkit run",
-    "evaluate": "evalkit run",
-    "test": "evalkit run",
-    "aa": "evalkit false-alarms",
-    "compare": "evalkit diff",
-    "ls": "evalkit history EVALSET, or evalkit show RUN",
-    "list": "evalkit history EVALSET, or evalkit show RUN",
-    "runs": "evalkit history EVALSET, or evalkit show RUN",
-    "view": "evalkit report RUN",
-    "open": "evalkit report RUN",
-    "html": "evalkit report RUN",
-    "export": "evalkit report RUN, or evalkit show RUN --format json",
-    "lint": "evalkit validate",
-    "check": "evalkit validate",
-    "rerun": "evalkit run --last-failed, or evalkit run --resume",
-    "resume": "evalkit run EVALSET --resume",
-    "retry": "evalkit run EVALSET --resume --retry-errors",
-    "rescore": "evalkit score RUN",
-    "grade": "evalkit score RUN",
-    "label": "evalkit review RUN",
-    "annotate": "evalkit review RUN",
-    "promote": "evalkit baseline EVALSET --from RUN",
-    "new": "evalkit init",
-    "create": "evalkit init",
-    "docs": "evalkit help",
-    "guide": "evalkit help",
-    "man": "evalkit help",
-    "version": "evalkit --version",
+# Words of similar tools, of pytest, and of evalkit before its first release.
+COMMANDS = {
+    "evalkit run": "eval evaluate test",
+    "evalkit false-alarms": "aa",
+    "evalkit diff": "compare",
+    "evalkit history EVALSET, or evalkit show RUN": "ls list runs",
+    "evalkit report RUN": "view open html",
+    "evalkit report RUN, or evalkit show RUN --format json": "export",
+    "evalkit validate": "lint check",
+    "evalkit run --last-failed, or evalkit run --resume": "rerun",
+    "evalkit run EVALSET --resume": "resume",
+    "evalkit run EVALSET --resume --retry-errors": "retry",
+    "evalkit score RUN": "rescore grade",
+    "evalkit review RUN": "label annotate",
+    "evalkit baseline EVALSET --from RUN": "promote",
+    "evalkit init": "new create",
+    "evalkit help": "docs guide man",
+    "evalkit --version": "version",
 }
+"""What to type, by the commands that it answers."""
 
-FOREIGN_OPTIONS = {
-    "-n": "--trials N",
-    "--repeat": "--trials N",
-    "--repeats": "--trials N",
-    "--runs": "--trials N",
-    "--epochs": "--trials N",
-    "--num-trials": "--trials N",
-    "--failed": "--last-failed",
-    "--failed-only": "--last-failed",
-    "--ff": "--last-failed",
-    "--filter": "-k EXPR",
-    "--grep": "-k EXPR",
-    "-t": "--tag TAG",
-    "--tags": "--tag TAG",
-    "--id": "--case ID",
-    "--max": "--limit N",
-    "--max-samples": "--limit N",
-    "--workers": "--concurrency N",
-    "--max-concurrency": "--concurrency N",
-    "-j": "--concurrency N",
-    "--jobs": "--concurrency N",
-    "--fail-fast": "--exitfirst",
-    "--bail": "--exitfirst",
-    "--out": "--output FILE",
-    "--report": "--html FILE, or --junit FILE",
-    "--xml": "--junit FILE",
-    "--junitxml": "--junit FILE",
-    "--md": "--markdown FILE",
-    "--json": "--format json",
-    "--verbose": "--format json, which has everything",
-    "--base-ref": "--base REF",
-    "--compare": "--baseline RUN, or --against REF",
-    "--continue": "--resume",
-    "--model": "the key `model` of the agent in the eval set; see evalkit help agents",
-    "--provider": "the key `agent` in the eval set; see evalkit help agents",
-    "--prompt": "the key `agent` in the eval set; see evalkit help agents",
-    "--judge": "the key `judge` in the eval set; see evalkit help judging",
-    "--judge-model": "the key `judge` in the eval set; see evalkit help judging",
-    "--metric": "the key `metrics` in the eval set; see evalkit help metrics",
-    "--metrics": "the key `metrics` in the eval set; see evalkit help metrics",
-    "--threshold": "the key `gate` in the eval set; see evalkit help gate",
-    "--fail-under": "the key `gate` in the eval set; see evalkit help gate",
-    "--timeout": "the key `timeout` of the agent in the eval set; see evalkit help agents",
-    "--config": "the file evalkit.yaml, which is found by itself; see evalkit help evalset",
+OPTIONS = {
+    "--trials N": "-n --repeat --repeats --runs --epochs --num-trials",
+    "--last-failed": "--failed --failed-only --ff",
+    "-k EXPR": "--filter --grep",
+    "--tag TAG": "-t --tags",
+    "--case ID": "--id",
+    "--limit N": "--max --max-samples",
+    "--concurrency N": "--workers --max-concurrency -j --jobs",
+    "--exitfirst": "--fail-fast --bail",
+    "--output FILE": "--out",
+    "--html FILE, or --junit FILE": "--report",
+    "--junit FILE": "--xml --junitxml",
+    "--markdown FILE": "--md",
+    "--format json": "--json",
+    "--format json, which has everything": "--verbose",
+    "--base REF": "--base-ref",
+    "--baseline RUN, or --against REF": "--compare",
+    "--resume": "--continue",
+    "the key `model` of the agent in the eval set; see evalkit help agents": "--model",
+    "the key `agent` in the eval set; see evalkit help agents": "--provider --prompt",
+    "the key `judge` in the eval set; see evalkit help judging": "--judge --judge-model",
+    "the key `metrics` in the eval set; see evalkit help metrics": "--metric --metrics",
+    "the key `gate` in the eval set; see evalkit help gate": "--threshold --fail-under",
+    "the key `timeout` of the agent in the eval set; see evalkit help agents": "--timeout",
+    "the file evalkit.yaml, which is found by itself; see evalkit help evalset": "--config",
 }
+"""What to use, by the options that it answers."""
+
+
+def _by_word(table: Mapping[str, str]) -> dict[str, str]:
+    return {word: answer for answer, words in table.items() for word in words.split()}
+
+
+FOREIGN_COMMANDS = _by_word(COMMANDS)
+FOREIGN_OPTIONS = _by_word(OPTIONS)
 
 
 def explain_command(word: str, commands: Collection[str]) -> str:
@@ -98,6 +78,7 @@ def explain_option(command: str, word: str, options: Collection[str]) -> str | N
     """Return what to use instead of an unknown option; None where the command has nothing like it."""
     advice = FOREIGN_OPTIONS.get(word, "")
     named = re.findall(r"(?<![\w-])--?[a-z][\w-]*", advice.partition(";")[0])
+    # `show` has no --trials, so that `show -n 3` is a plain usage error.
     if not advice or (named and not set(named) & set(options)):
         return None
     return f"{command}: there is no option {word!r}. Use {advice}."

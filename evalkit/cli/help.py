@@ -26,6 +26,7 @@ def help(  # noqa: A001 - the command's name
     if topic is None:
         emit(render_topics(topics))
         return
+    # A page says more than the options do, where a topic and a command share a name.
     command = None if topic in topics else find_command(ctx, topic)
     if command is not None:
         emit(f"{command}\n")
@@ -39,6 +40,7 @@ def find_command(ctx: Any, name: str) -> str | None:
     command = ctx.parent.command.get_command(ctx.parent, name)
     if command is None:
         return None
+    # Without resilient parsing, a missing argument would be an error.
     return str(command.get_help(command.make_context(name, [], ctx.parent, resilient_parsing=True)))
 
 

@@ -245,6 +245,7 @@ class ReportFiles(dict[str, Path]):
 def list_group_options(group: Any) -> list[inspect.Parameter]:
     """Return the options of a group as keyword parameters; empty for any other type."""
     if group is ReportFiles:
+        # Built when a command is, so that a format is an option as soon as it is registered.
         fields = {name: Annotated[Path | None, report_file(name)] for name in FILE_FORMATS}
         defaults: dict[str, Any] = dict.fromkeys(fields)
     elif hasattr(group, "_field_defaults"):
@@ -283,6 +284,7 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
                 values[name] = group(**{each.name: values.pop(each.name) for each in options})
         command(**values)
 
+    # typer reads both: the order and defaults from the signature, the types from the annotations.
     vars(call)["__signature__"] = signature.replace(parameters=expanded)
     call.__annotations__ = {each.name: each.annotation for each in expanded}
     return call

@@ -49,6 +49,7 @@ def parse_trials(given: str | None) -> int | Literal["auto"] | None:
         return None
     if given == "auto":
         return "auto"
+    # `int` also reads digits of other scripts, spaces, and underscores.
     if not (given.isascii() and given.isdigit() and int(given) >= 1):
         raise typer.BadParameter(
             f"{given!r} is neither 'auto' nor a whole number of at least 1.",

@@ -74,6 +74,7 @@ def print_report(report: Report, options: ReportOptions) -> None:
     if options.format is PrintFormat.json:
         write_result(render_json(report), options.output)
         return
+    # None is all rows. JSON has all of them in any case.
     rows = None if options.verbose else MAX_TABLE_ROWS
     text = render_terminal(report, detect_screen(options.output), rows=rows)
     if options.quiet:

@@ -48,6 +48,7 @@ def run(
     )
     if selection.last_failed:
         request = command.narrow_to_failed(request, context)
+    # Neither of the next two stores a run, so that there is nothing to gate or to report.
     if execution.dry_run:
         print_dry_run(request, context, printed)
         return

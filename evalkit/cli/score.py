@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.baseline import print_recorded_baseline
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
 from evalkit.cli.options import ConcurrencyOption, RunArgument
-from evalkit.cli.output import deliver_and_exit
+from evalkit.cli.output import deliver_and_exit, print_result
 
 
 def score(
@@ -33,6 +32,7 @@ def score(
     from evalkit.commands.score import ScoreSource
     from evalkit.commands.score import score as command
     from evalkit.core.settings import SettingsOverrides
+    from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.report.model import Report
 
     scored = command(
@@ -44,4 +44,4 @@ def score(
     )
     if isinstance(scored, Report):
         deliver_and_exit(scored, printed, files)
-    print_recorded_baseline(scored, printed)
+    print_result(scored, printed, baseline_json, baseline_text)
