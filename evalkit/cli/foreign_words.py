@@ -49,7 +49,7 @@ OPTIONS = {
     "the key `judge` in the eval set; see evalkit help judging": "--judge --judge-model",
     "the key `metrics` in the eval set; see evalkit help metrics": "--metric --metrics",
     "the key `gate` in the eval set; see evalkit help gate": "--threshold --fail-under",
-    "the key `timeout` of the agent in the eval set; see evalkit help agents": "--timeout",
+    "the key `timeout_s` of the agent in the eval set; see evalkit help agents": "--timeout",
     "the file evalkit.yaml, which is found by itself; see evalkit help evalset": "--config",
 }
 """What to use, by the options that it answers."""
