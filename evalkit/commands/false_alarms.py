@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, islice
-from typing import TypedDict
 
 import numpy as np
 
@@ -72,6 +71,8 @@ def resample_false_alarms(
         evaluate_resample(rest, pool, resampling, settings)
         for rest, pool in islice(draws, repeats or DEFAULT_RESAMPLES)
     ]
+    verdicts = (one.verdict for one in decided)
+    gate_count, rule_counts = _count_false_alarms(verdicts, resampling.rules)
     rest_trials = stored - resampling.trials - resampling.fresh
     left_out = len(evalset.cases) - len(base.header.cases)
     shared = f"{rest_trials} as baseline and {resampling.description}"
@@ -92,7 +93,8 @@ def resample_false_alarms(
         trials=resampling.trials,
         mean_trials=sum(one.trials for one in decided) / len(decided),
         seed=settings.seed,
-        **_count_false_alarms((one.verdict for one in decided), resampling.rules),
+        gate=gate_count,
+        rules=rule_counts,
         notes=tuple(notes),
     )
 
@@ -164,7 +166,7 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
             made.append(execution.run)
             yield evaluate_gate(execution.run, rules, execution.baseline, policy, hints)
 
-    counted = _count_false_alarms(run_each(), rules)
+    gate_count, rule_counts = _count_false_alarms(run_each(), rules)
     notes = [f"{format_count(len(made), 'run')} stored, {made[0].header.id} the first."]
     before, now = base.header.agent_version, made[0].header.agent_version
     if before != now:
@@ -180,7 +182,8 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
         trials=max(run.header.trials for run in made),
         mean_trials=sum(run.header.trials for run in made) / len(made),
         seed=settings.seed,
-        **counted,
+        gate=gate_count,
+        rules=rule_counts,
         notes=tuple(notes),
     )
 
@@ -201,12 +204,9 @@ def _refuse_early_end(execution: Execution, done: int) -> None:
         )
 
 
-class _FalseAlarmCounts(TypedDict):
-    gate: FalseAlarmCount
-    rules: tuple[FalseAlarmCount, ...]
-
-
-def _count_false_alarms(verdicts: Iterable[GateResult], rules: Sequence[Rule]) -> _FalseAlarmCounts:
+def _count_false_alarms(
+    verdicts: Iterable[GateResult], rules: Sequence[Rule]
+) -> tuple[FalseAlarmCount, tuple[FalseAlarmCount, ...]]:
     """Count the outcomes of the gate and of each threshold."""
     gate: Counter[Outcome] = Counter()
     single: list[Counter[Outcome]] = [Counter() for _ in rules]
@@ -214,13 +214,10 @@ def _count_false_alarms(verdicts: Iterable[GateResult], rules: Sequence[Rule]) -
         gate[verdict.outcome] += 1
         for counter, check in zip(single, verdict.checks, strict=True):
             counter[check.outcome] += 1
-    return {
-        "gate": _build_false_alarm_count("the gate", gate, None),
-        "rules": tuple(
-            _build_false_alarm_count(name_rule(rule), counter, rule)
-            for rule, counter in zip(rules, single, strict=True)
-        ),
-    }
+    return _build_false_alarm_count("the gate", gate, None), tuple(
+        _build_false_alarm_count(name_rule(rule), counter, rule)
+        for rule, counter in zip(rules, single, strict=True)
+    )
 
 
 def _build_false_alarm_count(

@@ -11,7 +11,6 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import EvalSet
 from evalkit.core.location import Problem
 from evalkit.core.project import GitState, find_project_root, read_git_state, relative_to_root
-from evalkit.evalset.loader import load_evalset
 
 
 class Project:
@@ -46,6 +45,9 @@ class Project:
     def load(self, path: Path) -> tuple[EvalSet, list[Problem]]:
         """Read an eval set as far as possible and return it with its problems; see `load_evalset`."""
         if path not in self._evalsets:
+            # Loads the YAML parser, which commands on stored runs do not need.
+            from evalkit.evalset.loader import load_evalset  # noqa: PLC0415
+
             self._evalsets[path] = load_evalset(path, root=self.root)
         evalset, problems = self._evalsets[path]
         return evalset, list(problems)

@@ -19,7 +19,14 @@ from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
-from evalkit.runner.records import BaselineReader, Execution, Plan, RunOptions, RunRequest
+from evalkit.runner.records import (
+    BaselineReader,
+    Execution,
+    NextStageFinder,
+    Plan,
+    RunOptions,
+    RunRequest,
+)
 from evalkit.runner.rescore import rescore_baseline
 from evalkit.runner.resume import (
     adopt_stored_settings,
@@ -107,11 +114,24 @@ async def _execute(
                     sink=TrialSink(writer, finished, answered, context.open_progress),
                 )
                 execution = await run_stages(
-                    plan, candidate, baseline, against=against, exit_first=options.exit_first
+                    plan,
+                    candidate,
+                    baseline,
+                    _load_looks,
+                    against=against,
+                    exit_first=options.exit_first,
                 )
             for warning in cache.warnings.values():
                 context.say(f"warning: {warning}")
             return execution
+
+
+def _load_looks() -> NextStageFinder:
+    """Import what decides on a run's stages; it loads numpy, which takes a tenth of a second."""
+    import evalkit.compare.history  # noqa: F401, PLC0415 - needed at the end of every run
+    from evalkit.runner.looks import find_next_stage  # noqa: PLC0415
+
+    return find_next_stage
 
 
 @asynccontextmanager
@@ -194,4 +214,4 @@ async def _score_stored_run(
                 if row.output.error is not None:
                     sink.save(row)
             side = RunSide(spec=plan.agent, agent=None, header=header, sink=sink)
-            return await run_stages(plan, side, baseline)
+            return await run_stages(plan, side, baseline, _load_looks)

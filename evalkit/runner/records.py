@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
 from evalkit.core.location import Problem
-from evalkit.core.run import MetricInfo, Run, RunEnvironment
+from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
 from evalkit.evalset.base_version import BaselineAgent, BaseVersion
 from evalkit.evalset.selection import Selection
@@ -99,6 +99,9 @@ class Execution:
     judge_problem: Problem | None = None
     unscored_answers: int = 0
 
+
+NextStageFinder: TypeAlias = Callable[[Plan, Run, Run], RunHeader | None]
+"""Returns what a run's results call for next, compared with its baseline; None at its end."""
 
 BaselineReader: TypeAlias = Callable[[Plan], Run | None]
 """Reads the run that a plan's run will be compared with, before the run costs anything."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from evalkit.agents.wrappers import NoAgent
@@ -12,7 +12,7 @@ from evalkit.core.judgement import JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.panel import Panel
-from evalkit.runner.records import Execution, Plan
+from evalkit.runner.records import Execution, NextStageFinder, Plan
 from evalkit.runner.rescore import rejudge
 from evalkit.runner.scheduler import (
     RunLimits,
@@ -29,10 +29,11 @@ from evalkit.store.baseline import write_rescored_baseline
 from evalkit.store.run_spans import with_spans
 
 
-async def run_stages(
+async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are compared by
     plan: Plan,
     candidate: RunSide,
     baseline: Run | None,
+    load_looks: Callable[[], NextStageFinder],
     *,
     against: RunSide | None = None,
     exit_first: bool = False,
@@ -41,14 +42,14 @@ async def run_stages(
 
     A candidate without an agent only has its stored outputs scored. With `against`, the trials of both
     sides run in turns, and that side's run is the baseline. With `exit_first`, the first failure ends
-    the run.
+    the run. `load_looks` imports what decides on the next stage; it is called in a thread first.
     """
     panel = plan.panel
     runner, other = _build_runners(plan, candidate, against, exit_first=exit_first)
     stop = StopRequest()
     following: RunHeader | None = candidate.header
     with stop_on_signals(stop) as signals:
-        loading = asyncio.ensure_future(_load_judge_and_gate(panel))
+        loading = asyncio.ensure_future(_load_judge_and_gate(panel, load_looks))
         while following is not None:
             candidate = replace(candidate, header=following)
             work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, candidate))
@@ -68,7 +69,7 @@ async def run_stages(
             run = candidate.run
             following = None
             if complete and baseline is not None and candidate.agent is not None:
-                following = _find_next_stage(plan, run, baseline)
+                following = load_looks()(plan, run, baseline)
             if following is not None:
                 # Before its first trial, so that a killed run resumes with this stage.
                 candidate.sink.writer.rewrite_header(following)
@@ -125,29 +126,17 @@ def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
             yield task
 
 
-async def _load_judge_and_gate(panel: Panel) -> None:
-    """Get the judge ready, then load what decides on the results, while the agents work."""
+async def _load_judge_and_gate(panel: Panel, load_looks: Callable[[], object]) -> None:
+    """Get the judge ready, then import what only results need, while the agents work."""
     await panel.start()
-    await asyncio.to_thread(_import_gate)
-
-
-def _import_gate() -> None:
-    """Import what only the results need: numpy takes a tenth of a second."""
-    import evalkit.compare.history  # noqa: PLC0415
-    import evalkit.runner.looks  # noqa: F401, PLC0415
-
-
-def _find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:
-    from evalkit.runner.looks import find_next_stage  # noqa: PLC0415 - see _import_gate
-
-    return find_next_stage(plan, run, baseline)
+    await asyncio.to_thread(load_looks)
 
 
 def _finish_runs(
     candidate: RunSide, run: Run, against: RunSide | None, baseline: Run | None
 ) -> None:
     """Store the summaries that mark both runs as finished, the candidate's last."""
-    from evalkit.compare.history import build_summary  # noqa: PLC0415 - see _import_gate
+    from evalkit.compare.history import build_summary  # noqa: PLC0415 - loads numpy
 
     # The candidate's summary is last: a kill in between then leaves a run that can be resumed.
     if against:
