@@ -45,7 +45,7 @@ def load_command(name: str) -> Callable[..., None]:
     return command
 
 
-class Command(TyperCommand):
+class PanelCommand(TyperCommand):
     """A command with its options in panels, and an answer to options of other tools."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -86,7 +86,7 @@ class CommandGroup(TyperGroup):
 
         # The public way from a function to click's command is an app that has no other.
         single = typer.Typer(add_completion=False, **SETTINGS)
-        single.command(cmd_name, cls=Command)(expand_groups(load_command(cmd_name)))
+        single.command(cmd_name, cls=PanelCommand)(expand_groups(load_command(cmd_name)))
         return typer.main.get_command(single)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -32,7 +32,7 @@ def help(  # noqa: A001 - the command's name
         emit(f"{command}\n")
         return
     page = read_topic(topic)
-    emit(render_page(page) if is_interactive() else page)
+    emit(render_guide_page(page) if is_interactive() else page)
 
 
 def find_command(ctx: Any, name: str) -> str | None:
@@ -55,7 +55,7 @@ def render_topics(topics: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_page(page: str) -> str:
+def render_guide_page(page: str) -> str:
     """Return a page for the terminal, with styles and folded lines."""
     import io
 

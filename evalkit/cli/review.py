@@ -54,17 +54,13 @@ def review(
 ) -> None:
     """Label answers of a run by hand."""
     from evalkit.commands.review import command
-    from evalkit.core.errors import InvalidInput
     from evalkit.report.review import review_text, worksheet_text
 
     refuse_conflicting_options(
         ("--csv-out and --csv-in exclude each other", csv_out is not None and csv_in is not None),
     )
-    if csv_out is None and csv_in is None and not is_interactive():
-        raise InvalidInput.single(
-            "review needs a terminal, and there is none. Write a worksheet with --csv-out FILE, "
-            "fill it in, and read it with --csv-in FILE."
-        )
+    if csv_out is None and csv_in is None:
+        require_terminal()
     request = command.ReviewRequest(
         ref=ref, metric=metric, sample=sample, seed=seed, rater=rater, out=out
     )
@@ -78,6 +74,21 @@ def review(
         emit(review_text(command.import_worksheet(prepared, csv_in), detect_screen()))
     else:
         run_review(prepared)
+
+
+def require_terminal() -> None:
+    """Refuse to ask where nobody can answer.
+
+    Raises:
+        InvalidInput: stdin or stdout is not a terminal.
+    """
+    from evalkit.core.errors import InvalidInput
+
+    if not is_interactive():
+        raise InvalidInput.single(
+            "review needs a terminal, and there is none. Write a worksheet with --csv-out FILE, "
+            "fill it in, and read it with --csv-in FILE."
+        )
 
 
 def run_review(prepared: Review) -> None:

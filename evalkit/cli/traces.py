@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,37 +11,61 @@ from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.options import parse_duration
 from evalkit.cli.output import print_result, refuse_conflicting_options
 
+if TYPE_CHECKING:
+    from evalkit.trace.query import TraceQuery
 
-def traces(
-    result: ResultOptions,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Only trials that did not pass.")
-    ] = False,
+
+class TraceFilters(NamedTuple):
+    """The conditions that a trace has to meet, all of them."""
+
+    failed: Annotated[bool, typer.Option("--failed", help="Only trials that did not pass.")] = False
     agent_version: Annotated[
         str | None, typer.Option(metavar="LABEL", help="Only of this version of the agent.")
-    ] = None,
+    ] = None
     tool: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only trials that called this tool.")
-    ] = None,
+    ] = None
     error_type: Annotated[
         str | None,
         typer.Option(
             metavar="NAME", help="Only with this error, in the --tool or --model if given."
         ),
-    ] = None,
+    ] = None
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only trials that called this model.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Only of this user.")] = None,
-    session: Annotated[str | None, typer.Option(metavar="ID", help="Only of this session.")] = None,
-    case: Annotated[str | None, typer.Option(metavar="ID", help="Only of this case.")] = None,
+    ] = None
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Only of this user.")] = None
+    session: Annotated[str | None, typer.Option(metavar="ID", help="Only of this session.")] = None
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Only of this case.")] = None
     slower_than: Annotated[
         str | None,
         typer.Option(
             metavar="2s|200ms",
             help="Only what took longer: the --tool or --model if given, else the trial.",
         ),
-    ] = None,
+    ] = None
+
+    def build_query(self, limit: int) -> TraceQuery:
+        """Return the query for at most so many rows."""
+        from evalkit.trace.query import TraceQuery
+
+        return TraceQuery(
+            failed=self.failed,
+            agent_version=self.agent_version,
+            tool=self.tool,
+            error_type=self.error_type,
+            model=self.model,
+            user=self.user,
+            session=self.session,
+            case_id=self.case,
+            slower_than_s=parse_duration(self.slower_than),
+            limit=limit,
+        )
+
+
+def traces(
+    result: ResultOptions,
+    filters: TraceFilters,
     run: Annotated[
         list[str], typer.Option("--run", metavar="RUN", help="Only in this run (default: in all).")
     ] = [],  # noqa: B006 - typer copies it
@@ -54,20 +78,8 @@ def traces(
     """Find stored traces, by flags or in SQL."""
     from evalkit.commands.traces import find_traces, query_traces_sql
     from evalkit.report.traces import table_text, traces_json, traces_text
-    from evalkit.trace.query import TraceQuery
 
-    query = TraceQuery(
-        failed=failed,
-        agent_version=agent_version,
-        tool=tool,
-        error_type=error_type,
-        model=model,
-        user=user,
-        session=session,
-        case_id=case,
-        slower_than_s=parse_duration(slower_than),
-        limit=limit,
-    )
+    query = filters.build_query(limit)
     refuse_conflicting_options(
         ("--sql is a whole query; leave out the other flags", bool(sql) and query.has_filters)
     )
