@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from evalkit.store.frames import load_runs as load_runs
     from evalkit.trace.recording import span as span
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Case": "evalkit.core.eval_set",

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 GC_THRESHOLD = 50_000
-"""So many more objects alive than before call for a look for garbage; Python's own 700 costs a tenth of a
-start, because what is imported stays."""
+"""New objects between two garbage collections. Python's own 700 costs a tenth of a start, because
+what is imported stays."""
+
+EXIT_ENVIRONMENT = 2
+"""As `InvalidInput.exit_code`, whose module may be among what cannot be imported."""
 
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
     gc.set_threshold(GC_THRESHOLD)
     try:
-        from evalkit.cli.app import main as run_command_line  # noqa: PLC0415 - typer, and the garbage it leaves
+        from evalkit.cli.app import main as run_command_line  # noqa: PLC0415 - after the threshold
 
         run_command_line()
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "evalkit":
+            raise
+        sys.stderr.write(f"evalkit: {error}: {explain_damage()}\n")
+        sys.exit(EXIT_ENVIRONMENT)
     finally:
-        # A process that ends has no use for a last look through all that the openai client and numpy
-        # brought along, which takes a quarter of a second.
+        # A last collection through all that openai and numpy loaded takes a quarter of a second.
         gc.freeze()
+
+
+def explain_damage() -> str:
+    """Return why a module of evalkit may be missing, and how to fix it."""
+    try:
+        from evalkit.cli.distribution import find_conflict  # noqa: PLC0415 - only on an error
+
+        conflict = find_conflict()
+    except ImportError:
+        conflict = None
+    return conflict or (
+        "the installation is damaged. Another distribution may have replaced files of evalkit-ci. "
+        "Run: pip uninstall evalkit; pip install --force-reinstall evalkit-ci"
+    )
 
 
 if __name__ == "__main__":

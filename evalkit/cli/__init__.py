@@ -1,1 +1,3 @@
-"""Parse the command line, run one command, print its result and exit."""
+"""The command line: options, help, terminal and exit codes; one module per command, named like it."""
+
+__all__ = ["app", "distribution"]

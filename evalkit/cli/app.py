@@ -1,61 +1,139 @@
-"""The command line: options become records, one call is made, its result is rendered, we exit.
+"""The command line: finds the command, turns its options into a call, and errors into exit codes.
 
-Every command imports what it needs when it is called, so that `evalkit --version` costs no more
-than Python and typer do.
+A command is imported when it is called, so that `evalkit --version` costs no more than Python and
+typer do.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from evalkit import __version__
-from evalkit.cli.ask import ask
-from evalkit.cli.baseline import baseline
-from evalkit.cli.calibrate import calibrate
-from evalkit.cli.comment import comment
 from evalkit.cli.console import emit, say
-from evalkit.cli.diff import diff
-from evalkit.cli.false_alarms import false_alarms
-from evalkit.cli.gate import gate
-from evalkit.cli.history import history
-from evalkit.cli.init import init
-from evalkit.cli.merge import merge
-from evalkit.cli.output import exit_with_code
-from evalkit.cli.power import power
-from evalkit.cli.repair import repair
-from evalkit.cli.report import report
-from evalkit.cli.review import review
-from evalkit.cli.run import run
-from evalkit.cli.score import score
-from evalkit.cli.show import show
-from evalkit.cli.traces import traces
-from evalkit.cli.validate import validate
+from evalkit.cli.help_panels import collect_panels, write_panels
+
+COMMANDS = {
+    "Run": ("init", "validate", "run", "baseline", "ask", "score"),
+    "Inspect": ("show", "diff", "history", "traces", "report", "repair"),
+    "Judge": ("review", "calibrate"),
+    "Gate": ("gate", "power", "false-alarms"),
+    "CI": ("merge", "comment"),
+    "Reference": ("help", "schema"),
+}
+"""The commands by panel of `--help`; each is the function of its name in the module of its name."""
+
+COMMAND_NAMES = tuple(name for names in COMMANDS.values() for name in names)
+
+SETTINGS: dict[str, Any] = {
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    # Without it typer loads rich for every help and every usage error.
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
 
 
-class ExitCodeGroup(TyperGroup):
-    """The one place where an exception becomes text and an exit code."""
+def load_command(name: str) -> Callable[..., None]:
+    """Import the function of a command."""
+    word = name.replace("-", "_")
+    command: Callable[..., None] = getattr(import_module(f"evalkit.cli.{word}"), word)
+    return command
 
-    def invoke(self, ctx: Any) -> Any:  # click's Context, which typer may carry inside itself
-        """Run the command; whatever it raises leaves here as a message on stderr."""
+
+class PanelCommand(TyperCommand):
+    """A command with its options in panels, and an answer to options of other tools."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, panel by panel."""
+        write_panels(formatter, collect_panels(self.get_params(ctx), ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; an option that another tool has is answered with ours."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Its class is click's or typer's own copy of it, depending on typer's version.
+            word = getattr(error, "option_name", "")
+            if type(error).__name__ != "NoSuchOption":
+                raise
+            from evalkit.cli.foreign_words import explain_option
+
+            options = {option for param in self.get_params(ctx) for option in param.opts}
+            answer = explain_option(ctx.command_path, word, options)
+            if answer is None:
+                raise
+            say(answer)
+            raise typer.Exit(2) from error
+
+
+class CommandGroup(TyperGroup):
+    """The group of all commands, and the one place where an exception becomes an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the names of the commands."""
+        return list(COMMAND_NAMES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Return a command for click, built from its function."""
+        if cmd_name not in COMMAND_NAMES:
+            return None
+        from evalkit.cli.option_groups import expand_groups
+
+        # The public way from a function to click's command is an app that has no other.
+        single = typer.Typer(add_completion=False, **SETTINGS)
+        single.command(cmd_name, cls=PanelCommand)(expand_groups(load_command(cmd_name)))
+        return typer.main.get_command(single)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments before the command; none at all ask for help."""
+        # typer's `no_args_is_help` prints the same and exits 2, as if it were an error.
+        return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or say what to type instead."""
+        name = args[0]
+        # Completion parses resiliently, and must print nothing but completions.
+        if name in COMMAND_NAMES or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from evalkit.cli.foreign_words import explain_command
+
+        say(f"evalkit: {explain_command(name, COMMAND_NAMES)}")
+        raise typer.Exit(2)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, panel by panel, then the options of evalkit itself."""
+        commands = {
+            title: [(name, summarize_command(name)) for name in names]
+            for title, names in COMMANDS.items()
+        }
+        write_panels(formatter, commands | collect_panels(self.get_params(ctx), ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; print what it raises on stderr and exit with its code."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             say("evalkit: interrupted.")
-            exit_with_code(130)
+            raise typer.Exit(130) from None
         except Exception as error:
             # typer's own exceptions are its way of printing help and usage errors.
             if type(error).__module__.startswith(("typer", "click")):
                 raise
-            exit_with_code(print_error(error))
+            raise typer.Exit(print_error(error)) from error
+
+
+def summarize_command(name: str) -> str:
+    """Return the first line of what a command says about itself."""
+    return (load_command(name).__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def print_error(error: Exception) -> int:
-    """Say on stderr what went wrong; returns the exit code for it."""
+    """Print on stderr what went wrong, and return the exit code for it."""
     from evalkit.cli.errors import describe_error
 
     message, code = describe_error(error)
@@ -65,60 +143,41 @@ def print_error(error: Exception) -> int:
 
 app = typer.Typer(
     name="evalkit",
-    cls=ExitCodeGroup,
-    help="Did the change make the agent worse? Run labelled prompts, score, compare, gate.",
+    cls=CommandGroup,
+    help="Find out whether a change made an AI agent worse: run labeled prompts, score the answers, "
+    "compare with a baseline, and gate.",
     epilog="Exit codes: 0 passed, 1 failed, 2 invalid input, 3 could not be decided, 4 approval "
-    "needed, 5 nothing selected, 70 a bug in evalkit, 130/143 interrupted.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    "needed, 5 nothing selected, 70 a bug in evalkit, 130 or 143 interrupted.",
+    **SETTINGS,
 )
 
 
-def _print_version(wanted: bool) -> None:
+def print_version(wanted: bool) -> None:
+    """Print the version, and a warning if the installation is damaged."""
     if wanted:
-        emit(f"evalkit {__version__}\n")
+        from evalkit.cli.distribution import DISTRIBUTION, find_conflict
+
+        emit(f"evalkit {__version__} ({DISTRIBUTION})\n")
+        conflict = find_conflict()
+        if conflict:
+            say(f"evalkit: {conflict}")
         raise typer.Exit
 
 
 @app.callback()
-def _evalkit(
+def evalkit(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it."),
+        typer.Option(
+            "-V", "--version", is_eager=True, callback=print_version, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    pass
-
-
-for command in (
-    init,
-    run,
-    baseline,
-    gate,
-    score,
-    ask,
-    comment,
-    history,
-    diff,
-    report,
-    show,
-    review,
-    traces,
-    power,
-    false_alarms,
-    calibrate,
-    validate,
-    merge,
-    repair,
-):
-    app.command()(command)
+    """Declare the options of evalkit itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script."""
+    """Run the console script."""
     command: Callable[..., Any] = app
     try:
         command(args=list(arguments) if arguments is not None else None, prog_name="evalkit")

@@ -2,80 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import AgentOptions, ResultOptions, ResumeOptions
 from evalkit.cli.options import (
-    AgentOption,
-    AgentVersionOption,
     ConcurrencyOption,
     EvalSetArgument,
-    Format,
-    FormatOption,
+    FixedTrialsOption,
     MaxErrorsOption,
-    ReportFormat,
-    ResumeOption,
-    RetryErrorsOption,
-    RunIdOption,
     SeedOption,
+    require_text,
 )
-from evalkit.cli.output import refuse_conflicting_options
-
-if TYPE_CHECKING:
-    from evalkit.report.baseline import RecordedBaseline
+from evalkit.cli.output import print_result, refuse_conflicting_options
 
 
 def baseline(
     evalset: EvalSetArgument,
+    agent: AgentOptions,
+    resume: ResumeOptions,
+    result: ResultOptions,
     source: Annotated[
-        str | None, typer.Option("--from", metavar="RUN", help="Promote this run; run nothing.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            callback=require_text,
+            help="Promote this stored run, and run nothing.",
+        ),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials of every case to record (default 10).")
-    ] = None,
+    trials: FixedTrialsOption = None,
     concurrency: ConcurrencyOption = None,
     max_errors: MaxErrorsOption = None,
     seed: SeedOption = None,
-    agent: AgentOption = None,
-    agent_version: AgentVersionOption = None,
-    resume: ResumeOption = False,
-    run_id: RunIdOption = None,
-    retry_errors: RetryErrorsOption = False,
-    format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Record or promote the baseline."""
+    """Record a baseline, or promote a stored run to one.
+
+    Records 10 trials per case unless --trials says otherwise.
+    """
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
+    from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_conflicting_options(
-        ("--retry-errors goes with --resume", retry_errors and not resume),
-        ("--from runs nothing, so it has nothing to resume", source is not None and resume),
-        ("--agent-version is empty", agent_version == ""),
-        ("--from is empty", source == ""),
+        ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),
+        ("--from runs nothing; leave out --resume", source is not None and resume.resume),
     )
-    world = create_context()
-    overrides = SettingsOverrides(
-        trials=trials, concurrency=concurrency, max_errors=max_errors, seed=seed
+    context = create_context()
+    request = RunRequest(
+        path=evalset,
+        entrypoint=agent.agent,
+        overrides=SettingsOverrides(
+            trials=trials, concurrency=concurrency, max_errors=max_errors, seed=seed
+        ),
     )
-    order = RunRequest(path=evalset, entrypoint=agent, overrides=overrides)
     if source is None:
-        choices = RunOptions(
-            agent_version=agent_version, run_id=run_id, resume=resume, retry_errors=retry_errors
+        options = RunOptions(
+            agent_version=agent.agent_version,
+            run_id=resume.run_id,
+            resume=resume.resume,
+            retry_errors=resume.retry_errors,
         )
-        recorded = command.record_baseline(order, choices, world)
+        recorded = command.record_baseline(request, options, context)
     else:
-        recorded = command.promote_stored_run(order, source, world)
-    print_recorded_baseline(recorded, format)
-
-
-def print_recorded_baseline(recorded: RecordedBaseline, format: Format | ReportFormat) -> None:  # noqa: A002
-    """Print what a baseline was made of."""
-    from evalkit.report.baseline import baseline_json, baseline_text
-
-    if format == Format.json:
-        emit(baseline_json(recorded))
-    else:
-        emit(baseline_text(recorded, detect_screen()))
+        recorded = command.promote_stored_run(request, source, context)
+    print_result(recorded, result, baseline_json, baseline_text)

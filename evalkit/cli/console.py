@@ -1,6 +1,6 @@
-"""The terminal, environment and clock of this process: the only place that reads or prints them.
+"""The terminal, environment, and clock of this process: the only module that reads or prints them.
 
-Imported by every command, so what it needs itself is imported where it is used.
+Every command imports it, so it imports what it needs itself inside its functions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from evalkit.report.screen import Screen
 
 
-def create_context() -> Context:
-    """The outside as it is: this folder, this environment, this clock, this terminal."""
+def create_context(*, quiet: bool = False) -> Context:
+    """Return the context of this process: its folder, environment, clock, and terminal.
+
+    Raises:
+        InvalidInput: the current folder no longer exists.
+    """
     import secrets
     from datetime import UTC, datetime
 
@@ -30,22 +34,25 @@ def create_context() -> Context:
         raise InvalidInput.single(
             "the current folder no longer exists. Change to one that does."
         ) from error
+    stream = None if quiet else sys.stderr  # where stdout goes does not matter to the bar
     return Context(
         cwd=cwd,
         environ=dict(os.environ),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(3),
-        open_progress=lambda total: show_progress(total, sys.stderr),
+        open_progress=lambda total: show_progress(total, stream),
         say=say,
     )
 
 
-def detect_screen() -> Screen:
-    """What stdout can show: its width, whether colour is wanted, whether it takes Unicode."""
+def detect_screen(output: Path | None = None) -> Screen:
+    """Return what stdout can show: its width, color, Unicode; a file has 80 columns and no color."""
     import shutil
 
     from evalkit.report.screen import Screen
 
+    if output is not None:
+        return Screen()
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
     return Screen(
         width=shutil.get_terminal_size((80, 24)).columns,
@@ -55,13 +62,16 @@ def detect_screen() -> Screen:
 
 
 def is_step_summary(path: Path) -> bool:
-    """Whether a file is the one GitHub shows on the page of a workflow run."""
+    """Return whether a file is the one that GitHub shows on the page of a workflow run."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     return bool(summary) and os.path.realpath(path) == os.path.realpath(str(summary))
 
 
 def wants_color() -> bool:
-    """NO_COLOR and FORCE_COLOR decide (no-color.org, force-color.org), else whether it is a terminal."""
+    """Return whether to color: NO_COLOR and FORCE_COLOR decide, then whether stdout is a terminal.
+
+    Source: https://no-color.org and https://force-color.org.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -70,31 +80,31 @@ def wants_color() -> bool:
 
 
 def is_interactive() -> bool:
-    """Whether somebody can be asked: keys come from a terminal, and screens can be shown on it."""
+    """Return whether stdin and stdout are a terminal that can show full screens."""
     streams = (sys.stdin, sys.stdout)
     return all(each and each.isatty() for each in streams) and os.environ.get("TERM") != "dumb"
 
 
 def emit(text: str) -> None:
-    """Write the result to stdout; a reader who has gone is none of our business."""
+    """Write the result to stdout; a reader that has closed the pipe is no error."""
     write_to(1, text)
 
 
 def say(text: str) -> None:
-    """Tell the user something on stderr, that is not the result."""
+    """Print a message for the user on stderr."""
     from evalkit.core.redaction import Redactor
     from evalkit.core.safe_text import escape_ci_commands, escape_unsafe
 
-    # An agent or plugin that cannot be loaded may quote anything.
+    # The text may quote secrets or control characters of an agent or plugin.
     shown = Redactor(os.environ).redact_text(text)
     write_to(2, escape_ci_commands(escape_unsafe(shown, newlines=True)) + "\n")
 
 
 def write_to(descriptor: int, text: str) -> None:
-    """Write text whole, whatever the encoding can take.
+    """Write a whole text to stdout or stderr, with escapes for what the encoding lacks.
 
     Raises:
-        StoreError: stdout leads to a disk that is full.
+        StoreError: the stream is on a full disk.
     """
     stream = sys.stdout if descriptor == 1 else sys.stderr
     if stream is None:
@@ -105,7 +115,7 @@ def write_to(descriptor: int, text: str) -> None:
         stream.buffer.write(text.encode(encoding, "backslashreplace"))
         stream.flush()
     except BrokenPipeError:
-        # Python would complain again when it flushes at exit.
+        # Without this, Python fails again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     except OSError as error:
         from evalkit.core.errors import StoreError

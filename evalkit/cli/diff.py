@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import (
-    CaseIdsOption,
-    Format,
-    FormatOption,
-    HtmlOption,
-    MarkdownOption,
-    RunArgument,
-)
-from evalkit.cli.output import (
-    check_report_paths,
-)
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.options import CaseIdsOption, RunArgument, report_file
+from evalkit.cli.output import print_result
 
 if TYPE_CHECKING:
     from evalkit.report.model import Diff, VersionMatrix
@@ -27,44 +19,42 @@ if TYPE_CHECKING:
 def diff(
     base: RunArgument,
     candidate: RunArgument,
+    result: ResultOptions,
     more: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN...]", help="More of them: versions become columns."),
+        typer.Argument(metavar="[RUN...]", help="More runs: each version becomes a column."),
     ] = None,
-    case: CaseIdsOption = [],  # noqa: B006
+    case: CaseIdsOption = [],  # noqa: B006 - typer copies it
     tag: Annotated[
         list[str],
         typer.Option(
             "--tag",
             metavar="TAG",
-            help="Metrics by this tag (default: by all for two, by none for more).",
+            help="Metrics by this tag (default: by every tag for two runs, by none for more).",
         ),
     ] = [],  # noqa: B006
-    format: FormatOption = Format.table,  # noqa: A002
-    markdown: MarkdownOption = None,
-    html: HtmlOption = None,
+    markdown: Annotated[Path | None, report_file("markdown")] = None,
+    html: Annotated[Path | None, report_file("html")] = None,
 ) -> None:
-    """Show what changed between runs, or between versions with all their runs."""
-    from evalkit.commands.diff import diff as compare_runs
+    """Show what changed between runs or versions.
+
+    Two runs are compared case by case. A version, by its label, is compared with all its runs.
+    """
+    from evalkit.commands.diff import diff as command
     from evalkit.report.model import Diff
 
-    check_report_paths(markdown, html)
-    found = compare_runs(
-        (base, candidate, *(more or ())), tuple(case), tuple(tag), create_context()
-    )
+    found = command((base, candidate, *(more or ())), tuple(case), tuple(tag), create_context())
+    # More than two runs, or a version instead of a run, make a matrix.
     if isinstance(found, Diff):
-        print_diff(found, format, markdown, html)
+        print_diff(found, result, markdown, html)
     else:
-        print_matrix(found, format, markdown, html)
+        print_matrix(found, result, markdown, html)
 
 
 def print_diff(
-    found: Diff,
-    format: Format,  # noqa: A002
-    markdown: Path | None,
-    html: Path | None,
+    found: Diff, result: ResultOptions, markdown: Path | None, html: Path | None
 ) -> None:
-    """Print and write two runs side by side."""
+    """Print the comparison of two runs, and write its files."""
     from evalkit.core.files import write_atomically
     from evalkit.report.diff import diff_json, diff_markdown, diff_text
 
@@ -74,16 +64,13 @@ def print_diff(
         from evalkit.report.html.diff import render_diff
 
         write_atomically(html, render_diff(found))
-    emit(diff_json(found) if format is Format.json else diff_text(found, detect_screen()))
+    print_result(found, result, diff_json, diff_text)
 
 
 def print_matrix(
-    found: VersionMatrix,
-    format: Format,  # noqa: A002
-    markdown: Path | None,
-    html: Path | None,
+    found: VersionMatrix, result: ResultOptions, markdown: Path | None, html: Path | None
 ) -> None:
-    """Print and write several versions side by side."""
+    """Print the comparison of several versions, and write its files."""
     from evalkit.core.files import write_atomically
     from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
 
@@ -93,4 +80,4 @@ def print_matrix(
         from evalkit.report.html.diff import render_matrix
 
         write_atomically(html, render_matrix(found))
-    emit(matrix_json(found) if format is Format.json else matrix_text(found, detect_screen()))
+    print_result(found, result, matrix_json, matrix_text)

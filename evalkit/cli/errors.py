@@ -1,17 +1,19 @@
-"""An exception as what the user reads and the code the process ends with."""
+"""Exceptions as messages for the user and exit codes."""
 
 from __future__ import annotations
 
 import traceback
 
 from evalkit import __version__
+from evalkit.cli.distribution import find_conflict
 from evalkit.core.errors import EXIT_BUG, EvalkitError, Interrupted, InvalidInput
 
 
 def describe_error(error: Exception) -> tuple[str, int]:
-    """The message and the exit code; only for a bug of evalkit's own there is a traceback.
+    """Return the message and the exit code of an error; only a bug in evalkit has a traceback.
 
-    What has a place in a file leads with it, as compilers and linters do; the rest with our name.
+    A problem with a place in a file starts with that place, as compilers print it, others with
+    `evalkit:`.
     """
     if isinstance(error, InvalidInput):
         lines = [str(one) if one.where else f"evalkit: {one}" for one in error.problems]
@@ -20,8 +22,12 @@ def describe_error(error: Exception) -> tuple[str, int]:
         return f"evalkit: {error}", error.code
     if isinstance(error, EvalkitError):
         return f"evalkit: {error}", error.exit_code
+    if isinstance(error, ImportError) and (error.name or "").startswith("evalkit"):
+        conflict = find_conflict()  # a module of ours is missing, which pip may have caused
+        if conflict:
+            return f"evalkit: {error}: {conflict}", InvalidInput.exit_code
     trace = "".join(traceback.format_exception(error))
     return (
-        f"{trace}This is a bug in evalkit {__version__}; please report it with the above.",
+        f"{trace}This is a bug in evalkit {__version__}. Please report it with the traceback.",
         EXIT_BUG,
     )

@@ -1,4 +1,4 @@
-"""The command that tells how a set's scores came along: history."""
+"""evalkit history: show how the scores of a set changed over its runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import EvalSetArgument
+from evalkit.cli.console import create_context, detect_screen
+from evalkit.cli.options import EvalSetArgument, OutputOption, output_file, output_option
+from evalkit.cli.output import write_result
 
 
 class HistoryFormat(StrEnum):
-    """What a history is printed as."""
+    """The formats that a history is printed in."""
 
     table = "table"
     json = "json"
@@ -24,30 +25,36 @@ def history(
     evalset: EvalSetArgument,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep a line a run in this file (JSONL), and read it."),
+        typer.Option(
+            metavar="FILE",
+            help="Keep one line per run in this file (JSONL), and read what it already has.",
+        ),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with plots.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many of the newest rows.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")] = 50,
     format: Annotated[  # noqa: A002 - the option's name
-        HistoryFormat, typer.Option("--format", help="How to print the result.")
+        HistoryFormat, output_option("--format", help="Format of the result.")
     ] = HistoryFormat.table,
+    output: OutputOption = None,
+    html: Annotated[
+        Path | None, output_file("--html", help="Also write a page with plots.")
+    ] = None,
 ) -> None:
-    """Show versions, scores and dates of a set's runs."""
+    """Show the versions, scores, and dates of a set's runs."""
     from evalkit.commands.history import read_history
     from evalkit.core.files import write_atomically
     from evalkit.report.csv import history_csv
     from evalkit.report.history import history_json, history_text
 
-    told = read_history(evalset, record, limit, create_context())
+    found = read_history(evalset, record, limit, create_context())
+    shown = (found.evalset, found.rows, found.notes)
     if html:
         from evalkit.report.html.history import render_history
 
-        write_atomically(html, render_history(told.evalset, told.rows, told.notes))
+        write_atomically(html, render_history(*shown))
     if format is HistoryFormat.json:
-        emit(history_json(told.evalset, told.rows, told.notes))
+        text = history_json(*shown)
     elif format is HistoryFormat.csv:
-        emit(history_csv(told.rows))
+        text = history_csv(found.rows)
     else:
-        emit(history_text(told.evalset, told.rows, told.notes, detect_screen()))
+        text = history_text(*shown, detect_screen(output))
+    write_result(text, output)

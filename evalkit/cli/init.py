@@ -1,4 +1,4 @@
-"""The commands that bring evalkit into a repository and its pull requests: init, ask, comment."""
+"""evalkit init: write an eval set, a rubric, and a CI workflow to start with."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.output import refuse_conflicting_options
+from evalkit.cli.options import require_text
 
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where to start (default: here).")
+        Path, typer.Argument(metavar="[FOLDER]", help="The repository to write to.")
     ] = Path(),
     agent: Annotated[
         str | None,
         typer.Option(
-            metavar="REF", help="Your agent: ./file.py:function or package.module:function."
+            metavar="REF",
+            callback=require_text,
+            help="Your agent: ./file.py:function or package.module:function.",
         ),
     ] = None,
     forks: Annotated[
-        bool, typer.Option("--forks", help="Workflows for pull requests from forks.")
+        bool, typer.Option("--forks", help="Write workflows for pull requests from forks.")
     ] = False,
 ) -> None:
-    """Write a set, a rubric and a workflow to start with."""
-    from evalkit.commands.init import init as start
+    """Write a set, a rubric, and a CI workflow to start with."""
+    from evalkit.commands.init import init as command
     from evalkit.report.init import init_text
 
-    refuse_conflicting_options(("--agent is empty", agent == ""))
-    emit(init_text(start(folder, agent, forks=forks, context=create_context()), detect_screen()))
+    started = command(folder, agent, forks=forks, context=create_context())
+    emit(init_text(started, detect_screen()))

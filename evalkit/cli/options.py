@@ -1,21 +1,24 @@
-"""The options of the command line, each defined once: its name, its type, what help says of it."""
+"""The command-line options that more than one command has, each declared once."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
+from evalkit.report.registry import FILE_FORMATS
+
 
 class Format(StrEnum):
-    """What a result is printed as."""
+    """The formats that a result is printed in."""
 
     table = "table"
     json = "json"
 
 
-class ReportFormat(StrEnum):
-    """What a judged run is printed as."""
+class PrintFormat(StrEnum):
+    """The formats that a report is printed in."""
 
     table = "table"
     json = "json"
@@ -23,34 +26,44 @@ class ReportFormat(StrEnum):
 
 
 class InconclusivePolicy(StrEnum):
-    """What an inconclusive threshold does."""
+    """The effect of an inconclusive threshold."""
 
     passing = "pass"
     failing = "fail"
 
 
 class DriftPolicy(StrEnum):
-    """What a drift does."""
+    """The effect of a judge model that differs from the baseline's."""
 
     warn = "warn"
     fail = "fail"
 
 
 def parse_trials(given: str | None) -> int | Literal["auto"] | None:
-    """A number of trials, or the word that leaves it to what the trials show."""
+    """Return a number of trials, or `auto`.
+
+    Raises:
+        typer.BadParameter: the value is neither.
+    """
     if given is None:
         return None
     if given == "auto":
         return "auto"
+    # `int` also reads digits of other scripts, spaces, and underscores.
     if not (given.isascii() and given.isdigit() and int(given) >= 1):
         raise typer.BadParameter(
-            f"{given!r} is neither 'auto' nor a whole number from 1 on.", param_hint="'--trials'"
+            f"{given!r} is neither 'auto' nor a whole number of at least 1.",
+            param_hint="'--trials'",
         )
     return int(given)
 
 
 def parse_duration(given: str | None) -> float | None:
-    """Seconds from `2s`, `200ms` or a bare number."""
+    """Return the seconds in `2s`, `200ms`, or a bare number.
+
+    Raises:
+        typer.BadParameter: the value is not a duration.
+    """
     if given is None:
         return None
     text = given.strip().lower()
@@ -60,8 +73,42 @@ def parse_duration(given: str | None) -> float | None:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise typer.BadParameter(f"{given!r} is no duration such as 2s or 200ms.")
+        raise typer.BadParameter(f"{given!r} is not a duration such as 2s or 200ms.")
     return seconds
+
+
+def require_text(given: str | None) -> str | None:
+    """Refuse an option whose value is empty, as an unset variable of a shell leaves it."""
+    if given is not None and not given.strip():
+        raise typer.BadParameter("the value is empty. Give one, or leave the option out.")
+    return given
+
+
+def refuse_folder(given: Path | None) -> Path | None:
+    """Refuse a folder as the file to write, before anything is spent on its content."""
+    if given is not None and given.is_dir():
+        raise typer.BadParameter(f"{given} is a folder. Name a file to write.")
+    return given
+
+
+# Each names the panel of `--help` that its options appear in.
+selection_option = partial(typer.Option, rich_help_panel="Selection")
+trials_option = partial(typer.Option, rich_help_panel="Trials")
+agent_option = partial(typer.Option, rich_help_panel="Agent", callback=require_text)
+comparison_option = partial(typer.Option, rich_help_panel="Comparison")
+resume_option = partial(typer.Option, rich_help_panel="Resume")
+execution_option = partial(typer.Option, rich_help_panel="Execution")
+output_option = partial(typer.Option, rich_help_panel="Output")
+output_file = partial(output_option, metavar="FILE", callback=refuse_folder)
+
+
+def report_file(format_name: str) -> typer.models.OptionInfo:
+    """Return the option that writes one of the registered report formats to a file."""
+    row = FILE_FORMATS[format_name]
+    option: typer.models.OptionInfo = output_file(
+        f"--{row.name}", help=f"Also write {row.description}."
+    )
+    return option
 
 
 EvalSetArgument = Annotated[
@@ -71,114 +118,38 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run: its id or the start of it, a path, 'latest', 'baseline' or an agent version.",
+        help="A run: its id or a unique prefix, a path, 'latest', 'baseline', or an agent version.",
     ),
 ]
-ExpressionOption = Annotated[
-    str | None,
-    typer.Option("-k", metavar="EXPR", help="Cases by words of id or tags: 'a and not b'."),
-]
-TagsOption = Annotated[list[str], typer.Option("--tag", metavar="TAG", help="Cases with this tag.")]
 CaseIdsOption = Annotated[
-    list[str], typer.Option("--case", metavar="ID", help="The case with this id.")
-]
-TrialsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|auto", help="Trials of every case; auto: up to 3, while undecided (default)."
-    ),
+    list[str], selection_option("--case", metavar="ID", help="Only the case with this id.")
 ]
 FixedTrialsOption = Annotated[
-    int | None, typer.Option("--trials", min=1, help="Trials of every case.")
+    int | None, trials_option("--trials", min=1, help="Number of trials per case.")
 ]
 ConcurrencyOption = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Agents at work at once.")
+    int | None,
+    trials_option(min=1, max=1000, help="Maximum number of agent calls at the same time."),
 ]
 MaxErrorsOption = Annotated[
-    int | None, typer.Option(min=0, help="Trials that may end without a score (default 0).")
+    int | None,
+    trials_option(min=0, help="Number of trials that may end without a score (default 0)."),
 ]
-OnInconclusiveOption = Annotated[
-    InconclusivePolicy | None,
-    typer.Option(help="Whether inconclusive thresholds pass or fail the build."),
-]
-OnJudgeDriftOption = Annotated[
-    DriftPolicy | None,
-    typer.Option(help="Whether a judge that answers as another model than before is only told of."),
-]
-SeedOption = Annotated[int | None, typer.Option(help="Seed that agents are given (default 0).")]
-AgentOption = Annotated[
+SeedOption = Annotated[int | None, trials_option(help="Seed that agents receive (default 0).")]
+RunIdOption = Annotated[
     str | None,
-    typer.Option(
-        "--agent",
-        metavar="REF",
-        help="Test this Python function, not the set's agent; paths start from the set's folder.",
-    ),
+    resume_option(metavar="ID", help="Name the run; with --resume, the run to continue."),
 ]
-AgentVersionOption = Annotated[
-    str | None, typer.Option(metavar="LABEL", help="Name of this version (default: git commit).")
+FormatOption = Annotated[Format, output_option("--format", help="Format of the result.")]
+OutputOption = Annotated[
+    Path | None, output_file("-o", "--output", help="Write the result to this file, not to stdout.")
 ]
 BaselineOption = Annotated[
     str | None,
-    typer.Option("--baseline", metavar="RUN", help="Compare with this instead of the baseline."),
-]
-AllowMissingBaselineOption = Annotated[
-    bool, typer.Option("--allow-missing-baseline", help="Gate without a baseline, loudly.")
-]
-BaseOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REF",
-        help="Take the gate from where this branch was left (in a pull request: found by itself).",
+    comparison_option(
+        "--baseline",
+        metavar="RUN",
+        callback=require_text,
+        help="Compare with this run instead of the baseline.",
     ),
 ]
-AcceptGateChangesOption = Annotated[
-    bool, typer.Option("--accept-gate-changes", help="Decide by the gate as this change edits it.")
-]
-AgainstOption = Annotated[
-    str | None,
-    typer.Option(
-        "--against",
-        metavar="REF",
-        help="Run the agent of this commit alongside, in turns, in place of a baseline.",
-    ),
-]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
-RunIdOption = Annotated[
-    str | None, typer.Option(metavar="ID", help="Name the run, or with --resume the one meant.")
-]
-RetryErrorsOption = Annotated[
-    bool, typer.Option("--retry-errors", help="With --resume: run trials again that had errors.")
-]
-CacheOption = Annotated[
-    bool, typer.Option("--cache", help="Reuse outputs of the same agent to the same question.")
-]
-ReportFormatOption = Annotated[
-    ReportFormat,
-    typer.Option("--format", help="How to print the result; github: marks broken cases too."),
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-JunitOption = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")
-]
-MarkdownOption = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
-]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")
-]
-CsvOption = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Also write the cases as CSV.")
-]
-CtrfOption = Annotated[
-    Path | None, typer.Option("--ctrf", metavar="FILE", help="Also write CTRF JSON.")
-]
-
-
-class ReportPaths(NamedTuple):
-    """Where reports are to be written, beside what is printed."""
-
-    junit: Path | None = None
-    markdown: Path | None = None
-    html: Path | None = None
-    csv: Path | None = None
-    ctrf: Path | None = None

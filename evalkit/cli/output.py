@@ -1,22 +1,31 @@
-"""A command's result: printed, written where it was asked for, and turned into the exit code."""
+"""A command's result: printed or written to a file, and turned into the exit code."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
 from evalkit.cli.console import detect_screen, emit, is_step_summary
-from evalkit.cli.options import ReportFormat, ReportPaths
+from evalkit.cli.option_groups import ReportFiles, ReportOptions, ResultOptions
+from evalkit.cli.options import Format, PrintFormat
 from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
     from evalkit.report.model import Report
+    from evalkit.report.screen import Screen
+
+ResultT = TypeVar("ResultT")
 
 
 def refuse_conflicting_options(*mistakes: tuple[str, bool]) -> None:
-    """Refuse options that say nothing or contradict each other, all of them at once."""
+    """Refuse options that contradict each other, and report all of them at once.
+
+    Raises:
+        InvalidInput: at least one mistake was made.
+    """
     from evalkit.core.errors import InvalidInput
     from evalkit.core.location import Problem
 
@@ -25,64 +34,68 @@ def refuse_conflicting_options(*mistakes: tuple[str, bool]) -> None:
         raise InvalidInput(problems)
 
 
-def check_report_paths(*paths: Path | None) -> None:
-    """Refuse a place that no report can be written to, before anything is spent."""
-    from evalkit.core.errors import InvalidInput
-    from evalkit.core.location import Problem
+def write_result(text: str, output: Path | None) -> None:
+    """Write a result to the file of `--output`, or print it."""
+    if output is None:
+        emit(text)
+        return
+    from evalkit.core.files import write_atomically
 
-    folders = [path for path in paths if path is not None and path.is_dir()]
-    if folders:
-        raise InvalidInput(
-            [Problem(message=f"{path} is a folder. Name a file to write.") for path in folders]
-        )
+    write_atomically(output, text)
 
 
-def deliver_and_exit(
-    report: Report,
-    format: ReportFormat,  # noqa: A002
-    targets: ReportPaths,
-) -> NoReturn:
-    """Write the files that were asked for, print the result, exit with the verdict's code."""
-    print_report(report, format)
-    write_reports(report, targets)
+def print_result(
+    found: ResultT,
+    options: ResultOptions | ReportOptions,
+    to_json: Callable[[ResultT], str],
+    to_text: Callable[[ResultT, Screen], str],
+) -> None:
+    """Print a result as JSON or as text, as the options say."""
+    if options.format == Format.json:
+        text = to_json(found)
+    else:
+        text = to_text(found, detect_screen(options.output))
+    write_result(text, options.output)
+
+
+def deliver_and_exit(report: Report, options: ReportOptions, files: ReportFiles) -> NoReturn:
+    """Print the report, write the files, and exit with the code of the gate's result."""
+    print_report(report, options)
+    write_report_files(report, files)
     exit_with_code(report.gate_result.exit_code)
 
 
-def write_reports(report: Report, targets: ReportPaths) -> None:
-    """Write the files that were asked for."""
-    for name, path in targets._asdict().items():
-        if path is not None:
-            write_report(report, name, path)
-
-
-def write_report(report: Report, name: str, path: Path) -> None:
-    """Write one kind of report; to the summary of a workflow's step it is added."""
-    from evalkit.core.files import write_atomically
-
-    text = FILE_FORMATS[name].load()(report)
-    if is_step_summary(path):
-        with path.open("a") as stream:  # other commands of the step write there too
-            stream.write(text)
-    else:
-        write_atomically(path, text)
-
-
-def print_report(
-    report: Report,
-    format: ReportFormat,  # noqa: A002
-    rows: int | None = 20,
-) -> None:
-    """Print a report on stdout, with at most so many rows a section."""
+def print_report(report: Report, options: ReportOptions) -> None:
+    """Print a report, with the annotations of GitHub's workflow commands if they are wanted."""
     from evalkit.report.github import render_github
     from evalkit.report.json import render_json
-    from evalkit.report.terminal import render_terminal
+    from evalkit.report.terminal import MAX_TABLE_ROWS, render_terminal
 
-    if format is ReportFormat.json:
-        emit(render_json(report))
+    if options.format is PrintFormat.json:
+        write_result(render_json(report), options.output)
         return
-    emit(render_terminal(report, detect_screen(), rows=rows))
-    if format is ReportFormat.github:
-        emit(render_github(report))
+    # None is all rows. JSON has all of them in any case.
+    rows = None if options.verbose else MAX_TABLE_ROWS
+    text = render_terminal(report, detect_screen(options.output), rows=rows)
+    if options.quiet:
+        # The first section is the result with its reason.
+        text = text.partition("\n\n")[0].rstrip("\n") + "\n"
+    write_result(text, options.output)
+    if options.format is PrintFormat.github:
+        emit(render_github(report))  # the workflow runner reads them from stdout alone
+
+
+def write_report_files(report: Report, files: ReportFiles) -> None:
+    """Write the report in every format that a file was named for."""
+    from evalkit.core.files import write_atomically
+
+    for name, path in files.items():
+        text = FILE_FORMATS[name].load()(report)
+        if is_step_summary(path):
+            with path.open("a") as stream:  # other commands of the step write to it, too
+                stream.write(text)
+        else:
+            write_atomically(path, text)
 
 
 def exit_with_code(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The commands that say what a gate is worth, power and aa: options become records."""
+"""evalkit power: compute which drop a set can detect, and what a smaller one would need."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import EvalSetArgument, FixedTrialsOption, Format, FormatOption
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.options import EvalSetArgument, FixedTrialsOption
+from evalkit.cli.output import print_result
 
 
 def power(
     evalset: EvalSetArgument,
+    result: ResultOptions,
     metric: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of this metric, not the primary threshold's."),
+        typer.Option(metavar="NAME", help="The metric (default: the primary threshold's)."),
     ] = None,
-    cases: Annotated[int | None, typer.Option(min=1, help="Assume so many cases.")] = None,
+    cases: Annotated[int | None, typer.Option(min=1, help="Assume this many cases.")] = None,
     baseline_trials: Annotated[
-        int | None, typer.Option(min=1, help="Assume so many baseline trials of each case.")
+        int | None, typer.Option(min=1, help="Assume this many baseline trials per case.")
     ] = None,
     trials: FixedTrialsOption = None,
     drop: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="What would it take to see this drop (0.05: 5 points)?"
+            min=0.0, max=1.0, help="Print what it takes to detect this drop (0.05: 5 points)."
         ),
     ] = None,
     noise: Annotated[
@@ -35,15 +38,17 @@ def power(
         float | None, typer.Option(min=0.0, max=1.0, help="Assume this pass rate.")
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(min=0.0001, max=0.4, help="Level of the test, one-sided.")
+        float | None, typer.Option(min=0.0001, max=0.4, help="Level of the one-sided test.")
     ] = None,
     rules: Annotated[
         int | None,
-        typer.Option(min=1, help="Thresholds that share alpha; the primary one does not."),
+        typer.Option(min=1, help="Thresholds that share alpha, without the primary one."),
     ] = None,
-    format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
-    """Say what a set can see, and what it costs to see more."""
+    """Compute the drop that a set can detect.
+
+    With --drop it computes what a set needs to detect that drop.
+    """
     from evalkit.commands.power import PowerAssumptions, compute_power
     from evalkit.report.power import power_json, power_text
 
@@ -59,4 +64,4 @@ def power(
         rules=rules,
     )
     found = compute_power(evalset, assumed, create_context())
-    emit(power_json(found) if format is Format.json else power_text(found, detect_screen()))
+    print_result(found, result, power_json, power_text)

@@ -1,4 +1,4 @@
-"""A bar on stderr for work that takes long: done, failed, time left, cost. Only on a terminal."""
+"""A progress bar on stderr: done, failed, time left, cost. It is drawn only on a terminal."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from evalkit.core.trial import Trial
 
 class _NoProgress:
     def finished(self, trial: Trial) -> None:
-        """Say nothing."""
+        """Ignore the trial."""
 
 
 class _ProgressBar:
     def __init__(self, total: int, stream: TextIO) -> None:
-        # Loaded only where there is a terminal to draw on.
+        # rich takes longer to load than many a command runs, and is needed on a terminal alone.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.display = Progress(
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             BarColumn(bar_width=24, style="dim", complete_style="default", finished_style="green"),
-            TextColumn("{task.fields[talk]}"),
+            TextColumn("{task.fields[counts]}"),
             TimeRemainingColumn(compact=True),
             console=Console(file=stream),
             transient=True,
         )
-        self._task = self.display.add_task("", total=total, talk="")
+        self._task = self.display.add_task("", total=total, counts="")
         self._failed = 0
         self._errors = 0
         self._cost_usd = 0.0
@@ -38,15 +38,15 @@ class _ProgressBar:
         self._errors += trial.state != "scored"
         self._failed += trial.state == "scored" and not trial.passed
         self._cost_usd += trial.output.cost_usd or 0.0
-        talk = f"{self._failed} failed"
-        talk += f", {self._errors} errors" if self._errors else ""
-        talk += f", ${self._cost_usd:.2f}" if self._cost_usd else ""
-        self.display.update(self._task, advance=1, talk=talk)
+        counts = f"{self._failed} failed"
+        counts += f", {self._errors} errors" if self._errors else ""
+        counts += f", ${self._cost_usd:.2f}" if self._cost_usd else ""
+        self.display.update(self._task, advance=1, counts=counts)
 
 
 @contextmanager
 def show_progress(total: int, stream: TextIO | None) -> Iterator[ProgressListener]:
-    """Draw the bar while a run goes on; silent where the stream is no terminal."""
+    """Draw the bar during a run; draw nothing if the stream is not a terminal."""
     if stream is None or not stream.isatty():
         yield _NoProgress()
         return

@@ -5,43 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import (
-    BaselineOption,
-    CsvOption,
-    CtrfOption,
-    HtmlOption,
-    JunitOption,
-    MarkdownOption,
-    ReportPaths,
-    RunArgument,
-)
-from evalkit.cli.output import (
-    check_report_paths,
-    refuse_conflicting_options,
-    write_reports,
-)
+from evalkit.cli.option_groups import ReportFiles
+from evalkit.cli.options import BaselineOption, RunArgument
+from evalkit.cli.output import write_report_files
 
-DEFAULT_REPORT_PATH = Path("evalkit-report.html")
+DEFAULT_REPORT = ReportFiles(html=Path("evalkit-report.html"))
 
 
-def report(
-    ref: RunArgument,
-    baseline: BaselineOption = None,
-    html: HtmlOption = None,
-    markdown: MarkdownOption = None,
-    junit: JunitOption = None,
-    csv: CsvOption = None,
-    ctrf: CtrfOption = None,
-) -> None:
-    """Write a stored run's reports (default: evalkit-report.html), deciding nothing."""
+def report(ref: RunArgument, files: ReportFiles, baseline: BaselineOption = None) -> None:
+    """Write the reports of a stored run.
+
+    Without an option it writes an HTML report to evalkit-report.html.
+    """
     from evalkit.commands.show import show_run
     from evalkit.report.terminal import written_reports_text
 
-    refuse_conflicting_options(("--baseline is empty", baseline == ""))
-    targets = ReportPaths(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
-    if not any(targets):
-        targets = targets._replace(html=DEFAULT_REPORT_PATH)
-    check_report_paths(*targets)
+    files = files or DEFAULT_REPORT
     shown = show_run(ref, create_context(), baseline)
-    write_reports(shown, targets)
-    emit(written_reports_text(shown, list(filter(None, targets)), detect_screen()))
+    write_report_files(shown, files)
+    emit(written_reports_text(shown, list(files.values()), detect_screen()))

@@ -1,4 +1,4 @@
-"""The command in which a person looks at answers: review."""
+"""evalkit review: label answers by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.console import create_context, detect_screen, emit, is_interactive
-from evalkit.cli.options import RunArgument
-from evalkit.cli.output import check_report_paths, exit_with_code, refuse_conflicting_options
+from evalkit.cli.options import RunArgument, refuse_folder, require_text
+from evalkit.cli.output import exit_with_code, refuse_conflicting_options
 
 if TYPE_CHECKING:
     from evalkit.commands.review.command import Review
@@ -18,46 +18,53 @@ if TYPE_CHECKING:
 def review(
     ref: RunArgument,
     metric: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The rubric, where there are several.")
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=require_text, help="The rubric, if the run has several."
+        ),
     ] = None,
     sample: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Answers to look at, half of them by lot.")
+        int,
+        typer.Option(min=1, max=10_000, help="Number of answers to label, half of them random."),
     ] = 30,
-    seed: Annotated[int, typer.Option(help="Of the lots.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
     rater: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who you are (default: git's user.name).")
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=require_text, help="Your name (default: git's user.name)."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The labels file (default: labels/, beside the set)."),
+        typer.Option(
+            metavar="FILE",
+            callback=refuse_folder,
+            help="The labels file (default: in labels/, next to the set).",
+        ),
     ] = None,
     csv_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a worksheet for a spreadsheet.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=refuse_folder, help="Write a worksheet for a spreadsheet."
+        ),
     ] = None,
     csv_in: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Take in a worksheet that was filled in.")
+        Path | None, typer.Option(metavar="FILE", help="Read a worksheet that was filled in.")
     ] = None,
 ) -> None:
-    """Look at some answers yourself, and keep what you think of them."""
+    """Label answers of a run by hand."""
     from evalkit.commands.review import command
-    from evalkit.core.errors import InvalidInput
     from evalkit.report.review import review_text, worksheet_text
 
     refuse_conflicting_options(
-        ("--csv-out and --csv-in do not go together", csv_out is not None and csv_in is not None),
-        ("--rater is empty", rater == ""),
-        ("--metric is empty", metric == ""),
+        ("--csv-out and --csv-in exclude each other", csv_out is not None and csv_in is not None),
     )
-    check_report_paths(out, csv_out)
-    if csv_out is None and csv_in is None and not is_interactive():
-        raise InvalidInput.single(
-            "review asks in a terminal, and there is none. Write a worksheet with --csv-out FILE, "
-            "fill it in, and take it in with --csv-in FILE."
-        )
-    wish = command.ReviewRequest(
+    if csv_out is None and csv_in is None:
+        require_terminal()
+    request = command.ReviewRequest(
         ref=ref, metric=metric, sample=sample, seed=seed, rater=rater, out=out
     )
-    prepared = command.prepare_review(wish, create_context())
+    prepared = command.prepare_review(request, create_context())
     if csv_out is not None:
         rows = command.export_worksheet(prepared, csv_out)
         emit(
@@ -69,16 +76,31 @@ def review(
         run_review(prepared)
 
 
+def require_terminal() -> None:
+    """Refuse to ask where nobody can answer.
+
+    Raises:
+        InvalidInput: stdin or stdout is not a terminal.
+    """
+    from evalkit.core.errors import InvalidInput
+
+    if not is_interactive():
+        raise InvalidInput.single(
+            "review needs a terminal, and there is none. Write a worksheet with --csv-out FILE, "
+            "fill it in, and read it with --csv-in FILE."
+        )
+
+
 def run_review(prepared: Review) -> None:
-    """Ask in the terminal, print what it came to, and exit: 130 after ^C, 143 after a signal."""
+    """Ask in the terminal, print the summary, and exit: 130 after ^C, 143 after a signal."""
     from evalkit.commands.review.loop import run_session
     from evalkit.commands.review.terminal import open_terminal
     from evalkit.report.review import review_text
 
-    prepared.save(prepared.session)
-    sitting = prepared.session
-    if sitting.items:
+    session = prepared.session
+    prepared.save(session)  # so that a file that cannot be written is found before the first answer
+    if session.items:
         with open_terminal(0, 1) as terminal:
-            sitting = run_session(sitting, terminal, detect_screen(), prepared.save)
-    emit(review_text(prepared.summarize(len(sitting.state.decisions)), detect_screen()))
-    exit_with_code({"interrupted": 130, "stopped": 143}.get(sitting.ended, 0))
+            session = run_session(session, terminal, detect_screen(), prepared.save)
+    emit(review_text(prepared.summarize(len(session.state.decisions)), detect_screen()))
+    exit_with_code({"interrupted": 130, "stopped": 143}.get(session.ended, 0))

@@ -1,4 +1,4 @@
-"""evalkit score: score stored outputs again without calling the agent."""
+"""evalkit score: score stored outputs again."""
 
 from __future__ import annotations
 
@@ -7,67 +7,41 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.baseline import print_recorded_baseline
 from evalkit.cli.console import create_context
-from evalkit.cli.gate import build_baseline_choice, build_gate_choice
-from evalkit.cli.options import (
-    AcceptGateChangesOption,
-    AllowMissingBaselineOption,
-    BaselineOption,
-    BaseOption,
-    ConcurrencyOption,
-    CsvOption,
-    CtrfOption,
-    HtmlOption,
-    JunitOption,
-    MarkdownOption,
-    ReportFormat,
-    ReportFormatOption,
-    ReportPaths,
-    RunArgument,
-)
-from evalkit.cli.output import check_report_paths, deliver_and_exit
+from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
+from evalkit.cli.options import ConcurrencyOption, RunArgument
+from evalkit.cli.output import deliver_and_exit, print_result
 
 
 def score(
     ref: RunArgument,
+    comparison: BaselineOptions,
+    printed: ReportOptions,
+    files: ReportFiles,
     evalset: Annotated[
         Path | None,
         typer.Option(
             "--set",
             metavar="EVALSET",
-            help="Believe a run from elsewhere only its outputs, as answers to this set.",
+            help="Use only the outputs of the run, as answers to this set.",
         ),
     ] = None,
     concurrency: ConcurrencyOption = None,
-    baseline: BaselineOption = None,
-    allow_missing_baseline: AllowMissingBaselineOption = False,
-    base: BaseOption = None,
-    accept_gate_changes: AcceptGateChangesOption = False,
-    format: ReportFormatOption = ReportFormat.table,  # noqa: A002
-    junit: JunitOption = None,
-    markdown: MarkdownOption = None,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    ctrf: CtrfOption = None,
 ) -> None:
-    """Score stored outputs again, asking no agent."""
+    """Score stored outputs again without calling the agent."""
     from evalkit.commands.score import ScoreSource
-    from evalkit.commands.score import score as score_again
+    from evalkit.commands.score import score as command
     from evalkit.core.settings import SettingsOverrides
+    from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.report.model import Report
 
-    targets = ReportPaths(junit=junit, markdown=markdown, html=html, csv=csv, ctrf=ctrf)
-    check_report_paths(*targets)
-    against = build_baseline_choice(baseline, allow_missing_baseline)
-    choice = build_gate_choice(base, accept_gate_changes)
-    scored = score_again(
+    scored = command(
         ScoreSource(ref=ref, evalset=evalset),
         SettingsOverrides(concurrency=concurrency),
-        against,
-        choice,
-        create_context(),
+        comparison.choose_baseline(),
+        comparison.choose_gate(),
+        create_context(quiet=printed.quiet),
     )
     if isinstance(scored, Report):
-        deliver_and_exit(scored, format, targets)
-    print_recorded_baseline(scored, format)
+        deliver_and_exit(scored, printed, files)
+    print_result(scored, printed, baseline_json, baseline_text)

@@ -1,57 +1,50 @@
-"""The commands that look at what is there and run nothing: show, diff, validate, repair."""
+"""evalkit show: print a stored run, or one case of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import (
-    Format,
-    FormatOption,
-    ReportFormat,
-    RunArgument,
-)
-from evalkit.cli.output import (
-    print_report,
-)
-
-if TYPE_CHECKING:
-    from evalkit.core.context import Context
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ReportOptions, ResultOptions
+from evalkit.cli.options import PrintFormat, RunArgument
+from evalkit.cli.output import print_report, print_result
 
 
 def show(
     ref: RunArgument,
-    case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="One case's id.")] = None,
+    result: ResultOptions,
+    case: Annotated[
+        str | None, typer.Argument(metavar="[CASE]", help="Id of the case to show in full.")
+    ] = None,
     flaky: Annotated[
-        bool, typer.Option("--flaky", help="How steadily its cases pass, here and in other runs.")
+        bool,
+        typer.Option("--flaky", help="Show how often each case passes, here and in other runs."),
     ] = False,
-    format: FormatOption = Format.table,  # noqa: A002
 ) -> None:
     """Show a stored run, or one case of it."""
     from evalkit.commands import show as command
     from evalkit.report.case import case_json, case_text
 
-    world = create_context()
+    context = create_context()
     if flaky:
-        show_flaky(ref, case, world, format)
-        return
-    if case is None:
-        print_report(command.show_run(ref, world), ReportFormat(format.value), rows=None)
-        return
-    shown = command.show_case(ref, case, world)
-    as_text = case_json(shown) if format is Format.json else case_text(shown, detect_screen())
-    emit(as_text)
+        show_flaky(ref, case, result)
+    elif case is not None:
+        print_result(command.show_case(ref, case, context), result, case_json, case_text)
+    else:
+        options = ReportOptions(
+            format=PrintFormat(result.format), output=result.output, verbose=True
+        )
+        print_report(command.show_run(ref, context), options)
 
 
-def show_flaky(ref: str, case: str | None, world: Context, format: Format) -> None:  # noqa: A002
-    """Print how steadily the cases of a run pass."""
+def show_flaky(ref: str, case: str | None, result: ResultOptions) -> None:
+    """Print how often each case of a run passes."""
     from evalkit.commands.flaky import compute_flakiness
     from evalkit.core.errors import InvalidInput
     from evalkit.report.flaky import flaky_json, flaky_text
 
     if case is not None:
         raise InvalidInput.single(f"--flaky shows all cases. Leave out {case!r}, or --flaky.")
-    found = compute_flakiness(ref, world)
-    emit(flaky_json(found) if format is Format.json else flaky_text(found, detect_screen()))
+    print_result(compute_flakiness(ref, create_context()), result, flaky_json, flaky_text)

@@ -7,23 +7,22 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.options import (
-    Format,
-    FormatOption,
-)
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.output import print_result
 
 
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Eval sets and rubrics.")],
-    format: FormatOption = Format.table,  # noqa: A002
+    result: ResultOptions,
 ) -> None:
-    """Check eval sets and rubrics, calling nobody."""
-    from evalkit.commands.validate import validate as check_files
+    """Check eval sets and rubrics without calling anything."""
+    from evalkit.commands.validate import validate as command
     from evalkit.report.validate import validation_json, validation_text
 
-    sets, rubrics = check_files(files, create_context())
-    if format is Format.json:
-        emit(validation_json(sets, rubrics))
-    else:
-        emit(validation_text(sets, rubrics, detect_screen()))
+    print_result(
+        command(files, create_context()),
+        result,
+        lambda found: validation_json(*found),
+        lambda found, screen: validation_text(*found, screen),
+    )

@@ -78,5 +78,5 @@ def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:
     passed -= {trial.case_id for trial in newest.trials if not trial.passed}
     failed = frozenset(case.id for case in newest.header.cases if case.id not in passed)
     if not failed:
-        raise NothingSelected(f"no case failed in run {newest.header.id}. Leave out --failed.")
+        raise NothingSelected(f"no case failed in run {newest.header.id}. Leave out --last-failed.")
     return replace(request, selection=replace(request.selection, only=failed))

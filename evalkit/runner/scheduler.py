@@ -141,6 +141,8 @@ class Runner:
             trial = task.answered
             if trial is None:
                 async with self._slots:
+                    if self.exited_first:
+                        return  # another trial failed while this one waited for its slot
                     trial = await self._call_agent(task)
                 if trial.output.error is None and any(each.waits for each in task.scorers):
                     self._store.store_unscored(trial)

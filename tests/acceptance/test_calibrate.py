@@ -154,7 +154,7 @@ def test_a_judge_below_what_the_rubric_requires_is_told_by_the_exit_code(judged:
     [
         ((), "no judge is named. Add --judge lexical"),
         (("--judge", "lexcal"), "--judge:1: judge 'lexcal' is unknown; did you mean 'lexical'?"),
-        (("--judge", "lexical", "--set", "echo.yaml"), "--judge and --set do not go together."),
+        (("--judge", "lexical", "--set", "echo.yaml"), "--judge and --set exclude each other."),
         (("--judge", "{openai: {model: x"), "--judge:2: not valid YAML"),
     ],
 )

@@ -121,7 +121,7 @@ def test_the_reference_has_every_command_and_option() -> None:
     listed = run_here(REPOSITORY, "--help").stdout
     commands = re.findall(r"^(?:│ |  )([a-z][a-z-]*)  ", listed, re.MULTILINE)
     assert {"run", "baseline", "gate"} <= set(commands)
-    made = "".join(
+    made = f"\n`evalkit`\n\n```text\n{listed.strip()}\n```\n" + "".join(
         f"\n`evalkit {name}`\n\n```text\n{run_here(REPOSITORY, name, '--help').stdout.strip()}\n```\n"
         for name in commands
     )

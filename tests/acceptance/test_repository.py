@@ -174,15 +174,21 @@ def test_a_gate_that_could_not_even_start_fails_the_job() -> None:
     assert done.returncode != 0
 
 
-def test_ci_run_ends_with_the_readme_test_command() -> None:
+def test_ci_run_has_the_readme_test_command() -> None:
     environment, activation, *steps = readme_test_steps()
     assert "-m venv" in environment
     assert "activate" in activation
-    script = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert script[-len(steps) :] == steps
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "\n".join(("set -x", *steps)) in script
 
 
 CHECKS = ("pip install -e .[test]", "ruff check .", "ruff format --check .", "mypy", "pytest")
+CHECKS_ON_NEWEST = ("pip install -e .[test]", "pytest tests/acceptance")
+
+
+def stub_python(minor: int, made: Path) -> str:
+    """A Python that says which one it is, and copies the stubs where an environment is to be made."""
+    return f'if [ "$1" = -c ]; then echo {minor}; else mkdir -p "$3" && cp -R "{made}/." "$3"; fi'
 
 
 class StubMachine:
@@ -191,7 +197,9 @@ class StubMachine:
     Each tool in them logs how it was called and succeeds, unless the call is the `broken` one.
     """
 
-    def __init__(self, folder: Path, broken: str = "", python: str = "") -> None:
+    def __init__(
+        self, folder: Path, broken: str = "", python: str = "", newest: str = "exit 1"
+    ) -> None:
         self.clone = folder / "clone"
         self.log = folder / "log"
         self._bin = folder / "bin"
@@ -204,7 +212,8 @@ class StubMachine:
         (made / "bin" / "activate").write_text('PATH="$PWD/.ci/.venv/bin:$PATH"\n')
         for name in ("python", *(f"python3.{minor}" for minor in range(11, 15))):
             write_program(self._bin / name, "exit 1")  # hides what this machine really has
-        write_program(self._bin / "python3", python or f'[ "$1" = -c ] || cp -R "{made}" "$3"')
+        write_program(self._bin / "python3", python or stub_python(11, made))
+        write_program(self._bin / "python3.13", newest.format(python=stub_python(13, made)))
 
     def run(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -238,6 +247,20 @@ def test_ci_run_fails_at_the_first_check_that_fails(tmp_path: Path, broken: str)
     machine = StubMachine(tmp_path, broken=broken)
     assert machine.run().returncode != 0
     assert machine.calls() == CHECKS[: CHECKS.index(broken) + 1]
+
+
+def test_ci_run_passes_the_acceptance_tests_on_the_newest_python_as_well(tmp_path: Path) -> None:
+    machine = StubMachine(tmp_path, newest="{python}")
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert machine.calls() == CHECKS + CHECKS_ON_NEWEST
+    assert (machine.clone / ".ci" / ".venv-newest").is_dir()
+
+
+def test_ci_run_fails_when_the_newest_python_does(tmp_path: Path) -> None:
+    machine = StubMachine(tmp_path, newest="{python}", broken=CHECKS_ON_NEWEST[-1])
+    assert machine.run().returncode != 0
+    assert machine.calls() == CHECKS + CHECKS_ON_NEWEST
 
 
 def test_ci_run_says_so_when_there_is_no_python_new_enough(tmp_path: Path) -> None:

@@ -453,7 +453,7 @@ def test_a_header_with_impossible_values_is_told(project: Project, changes: dict
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run", "echo.yaml", "--resume"], ["run", "echo.yaml", "--failed"], ["show", "v1"]],
+    [["run", "echo.yaml", "--resume"], ["run", "echo.yaml", "--last-failed"], ["show", "v1"]],
     ids=" ".join,
 )
 def test_one_broken_run_keeps_nobody_from_the_others(

@@ -152,11 +152,11 @@ def test_dry_run_counts_calls_and_makes_none(project: Project) -> None:
 def test_failed_runs_only_what_failed_last_time(project: Project) -> None:
     project.write("echo.yaml", ECHO_SET.replace("expected: TWO", "expected: ZWEI"))
     project.evalkit("run", "echo.yaml")
-    done = project.evalkit("run", "echo.yaml", "--failed", "--format", "json")
+    done = project.evalkit("run", "echo.yaml", "--lf", "--format", "json")
     assert [case["id"] for case in done.json["cases"]] == ["two"]
     project.write("echo.yaml", ECHO_SET)
     project.evalkit("run", "echo.yaml")
-    done = project.evalkit("run", "echo.yaml", "--failed")
+    done = project.evalkit("run", "echo.yaml", "--last-failed")
     assert done.code == 5
     assert "no case failed" in done.err
 

@@ -1,0 +1,84 @@
+"""The words of other tools that users try, and what evalkit has instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+# Words of similar tools, of pytest, and of evalkit before its first release.
+COMMANDS = {
+    "evalkit run": "eval evaluate test",
+    "evalkit false-alarms": "aa",
+    "evalkit diff": "compare",
+    "evalkit history EVALSET, or evalkit show RUN": "ls list runs",
+    "evalkit report RUN": "view open html",
+    "evalkit report RUN, or evalkit show RUN --format json": "export",
+    "evalkit validate": "lint check",
+    "evalkit run --last-failed, or evalkit run --resume": "rerun",
+    "evalkit run EVALSET --resume": "resume",
+    "evalkit run EVALSET --resume --retry-errors": "retry",
+    "evalkit score RUN": "rescore grade",
+    "evalkit review RUN": "label annotate",
+    "evalkit baseline EVALSET --from RUN": "promote",
+    "evalkit init": "new create",
+    "evalkit help": "docs guide man",
+    "evalkit --version": "version",
+}
+"""What to type, by the commands that it answers."""
+
+OPTIONS = {
+    "--trials N": "-n --repeat --repeats --runs --epochs --num-trials",
+    "--last-failed": "--failed --failed-only --ff",
+    "-k EXPR": "--filter --grep",
+    "--tag TAG": "-t --tags",
+    "--case ID": "--id",
+    "--limit N": "--max --max-samples",
+    "--concurrency N": "--workers --max-concurrency -j --jobs",
+    "--exitfirst": "--fail-fast --bail",
+    "--output FILE": "--out",
+    "--html FILE, or --junit FILE": "--report",
+    "--junit FILE": "--xml --junitxml",
+    "--markdown FILE": "--md",
+    "--format json": "--json",
+    "--format json, which has everything": "--verbose",
+    "--base REF": "--base-ref",
+    "--baseline RUN, or --against REF": "--compare",
+    "--resume": "--continue",
+    "the key `model` of the agent in the eval set; see evalkit help agents": "--model",
+    "the key `agent` in the eval set; see evalkit help agents": "--provider --prompt",
+    "the key `judge` in the eval set; see evalkit help judging": "--judge --judge-model",
+    "the key `metrics` in the eval set; see evalkit help metrics": "--metric --metrics",
+    "the key `gate` in the eval set; see evalkit help gate": "--threshold --fail-under",
+    "the key `timeout_s` of the agent in the eval set; see evalkit help agents": "--timeout",
+    "the file evalkit.yaml, which is found by itself; see evalkit help evalset": "--config",
+}
+"""What to use, by the options that it answers."""
+
+
+def _by_word(table: Mapping[str, str]) -> dict[str, str]:
+    return {word: answer for answer, words in table.items() for word in words.split()}
+
+
+FOREIGN_COMMANDS = _by_word(COMMANDS)
+FOREIGN_OPTIONS = _by_word(OPTIONS)
+
+
+def explain_command(word: str, commands: Collection[str]) -> str:
+    """Return what to type instead of an unknown command."""
+    from difflib import get_close_matches
+
+    if word in FOREIGN_COMMANDS:
+        return f"there is no command {word!r}. Use {FOREIGN_COMMANDS[word]}."
+    near = get_close_matches(word, commands, n=1)
+    advice = f"Did you mean {near[0]!r}?" if near else "evalkit --help lists the commands."
+    return f"there is no command {word!r}. {advice}"
+
+
+def explain_option(command: str, word: str, options: Collection[str]) -> str | None:
+    """Return what to use instead of an unknown option; None where the command has nothing like it."""
+    advice = FOREIGN_OPTIONS.get(word, "")
+    named = re.findall(r"(?<![\w-])--?[a-z][\w-]*", advice.partition(";")[0])
+    # `show` has no --trials, so that `show -n 3` is a plain usage error.
+    if not advice or (named and not set(named) & set(options)):
+        return None
+    return f"{command}: there is no option {word!r}. Use {advice}."

@@ -1,0 +1,290 @@
+"""The option groups that commands share: each field is an option, each group one parameter."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
+
+from evalkit.cli.options import (
+    BaselineOption,
+    CaseIdsOption,
+    ConcurrencyOption,
+    DriftPolicy,
+    Format,
+    FormatOption,
+    InconclusivePolicy,
+    MaxErrorsOption,
+    OutputOption,
+    PrintFormat,
+    RunIdOption,
+    SeedOption,
+    agent_option,
+    comparison_option,
+    execution_option,
+    output_option,
+    parse_trials,
+    report_file,
+    resume_option,
+    selection_option,
+    trials_option,
+)
+from evalkit.report.registry import FILE_FORMATS
+
+if TYPE_CHECKING:
+    from evalkit.ci.base import GateChoice
+    from evalkit.core.settings import SettingsOverrides
+    from evalkit.evalset.selection import Selection
+    from evalkit.store.refs import BaselineChoice
+
+# Named tuples, because a dataclass takes a millisecond to define, and every command would wait for it.
+
+
+class SelectionOptions(NamedTuple):
+    """The cases to run."""
+
+    expression: Annotated[
+        str | None,
+        selection_option(
+            "-k", metavar="EXPR", help="Cases whose id or tags match, as in 'refund and not slow'."
+        ),
+    ] = None
+    tag: Annotated[
+        list[str], selection_option("--tag", metavar="TAG", help="Only cases with this tag.")
+    ] = []  # noqa: RUF012 - typer copies it
+    case: CaseIdsOption = []  # noqa: RUF012
+    last_failed: Annotated[
+        bool,
+        selection_option(
+            "--lf", "--last-failed", help="Only cases that did not pass in the last run."
+        ),
+    ] = False
+    shard: Annotated[
+        str | None, selection_option(metavar="I/N", help="Part I of N parts of equal size.")
+    ] = None
+    limit: Annotated[int | None, selection_option(min=1, help="Maximum number of cases.")] = None
+
+    def build_selection(self) -> Selection:
+        """Return the selection; the cases of `--last-failed` are found in the store."""
+        from evalkit.evalset.selection import Selection, parse_shard
+
+        return Selection(
+            case_ids=tuple(self.case),
+            tags=tuple(self.tag),
+            expression=self.expression,
+            shard=parse_shard(self.shard) if self.shard is not None else None,
+            limit=self.limit,
+        )
+
+
+class SettingOptions(NamedTuple):
+    """The settings of the eval set that the command line may override."""
+
+    trials: Annotated[
+        str | None,
+        trials_option(
+            metavar="N|auto",
+            help="Number of trials per case; auto: up to 3, until the gate is decided (default).",
+        ),
+    ] = None
+    concurrency: ConcurrencyOption = None
+    max_errors: MaxErrorsOption = None
+    seed: SeedOption = None
+    on_inconclusive: Annotated[
+        InconclusivePolicy | None,
+        comparison_option(help="Whether an inconclusive threshold passes or fails the build."),
+    ] = None
+    on_judge_drift: Annotated[
+        DriftPolicy | None,
+        comparison_option(help="What to do when the judge's model differs from the baseline's."),
+    ] = None
+
+    def build_overrides(self) -> SettingsOverrides:
+        """Return the settings that were given."""
+        from evalkit.core.settings import SettingsOverrides
+
+        return SettingsOverrides(
+            trials=parse_trials(self.trials),
+            concurrency=self.concurrency,
+            max_errors=self.max_errors,
+            on_inconclusive=self.on_inconclusive.value if self.on_inconclusive else None,
+            on_judge_drift=self.on_judge_drift.value if self.on_judge_drift else None,
+            seed=self.seed,
+        )
+
+
+class AgentOptions(NamedTuple):
+    """The agent under test."""
+
+    agent: Annotated[
+        str | None,
+        agent_option(
+            "--agent",
+            metavar="REF",
+            help="Test this Python function instead of the set's agent; paths start from the set's "
+            "folder.",
+        ),
+    ] = None
+    agent_version: Annotated[
+        str | None,
+        agent_option(metavar="LABEL", help="Name of this version (default: the git commit)."),
+    ] = None
+
+
+class BaselineOptions(NamedTuple):
+    """What a run is compared with, and the gate that decides it."""
+
+    baseline: BaselineOption = None
+    allow_missing_baseline: Annotated[
+        bool,
+        comparison_option(
+            "--allow-missing-baseline", help="Decide without a baseline; the report says so."
+        ),
+    ] = False
+    base: Annotated[
+        str | None,
+        comparison_option(
+            metavar="REF",
+            help="Take the gate from the commit where this branch left REF (in a pull request: "
+            "found automatically).",
+        ),
+    ] = None
+    accept_gate_changes: Annotated[
+        bool,
+        comparison_option(
+            "--accept-gate-changes", help="Decide by the gate as this change edits it."
+        ),
+    ] = False
+
+    def choose_baseline(self) -> BaselineChoice:
+        """Return the choice of the baseline."""
+        from evalkit.store.refs import BaselineChoice
+
+        return BaselineChoice(ref=self.baseline, allow_missing=self.allow_missing_baseline)
+
+    def choose_gate(self) -> GateChoice:
+        """Return the choice of the gate's definition."""
+        from evalkit.ci.base import GateChoice
+
+        return GateChoice(base=self.base, accept=self.accept_gate_changes)
+
+
+class ResumeOptions(NamedTuple):
+    """The name of a run, and whether it continues one."""
+
+    resume: Annotated[bool, resume_option("--resume", help="Continue an unfinished run.")] = False
+    run_id: RunIdOption = None
+    retry_errors: Annotated[
+        bool, resume_option("--retry-errors", help="With --resume: repeat trials that had errors.")
+    ] = False
+
+
+class ExecutionOptions(NamedTuple):
+    """How the trials are executed, if at all."""
+
+    against: Annotated[
+        str | None,
+        comparison_option(
+            metavar="REF",
+            help="Also run the agent of this commit, in turns, and compare with that instead of a "
+            "baseline.",
+        ),
+    ] = None
+    exit_first: Annotated[
+        bool,
+        execution_option(
+            "-x", "--exitfirst", help="Start no more trials after the first one that fails."
+        ),
+    ] = False
+    cache: Annotated[
+        bool,
+        execution_option("--cache", help="Reuse outputs of the same agent for the same input."),
+    ] = False
+    dry_run: Annotated[
+        bool, execution_option("--dry-run", help="Print what would run and what it costs.")
+    ] = False
+    pdb: Annotated[
+        bool, execution_option("--pdb", help="Run one case in this process, under the debugger.")
+    ] = False
+
+
+class ResultOptions(NamedTuple):
+    """How a result is printed, and where."""
+
+    format: FormatOption = Format.table
+    output: OutputOption = None
+
+
+class ReportOptions(NamedTuple):
+    """How the report of a run is printed, and where."""
+
+    format: Annotated[
+        PrintFormat,
+        output_option(
+            "--format", help="Format of the result; github also annotates failing cases."
+        ),
+    ] = PrintFormat.table
+    output: OutputOption = None
+    verbose: Annotated[
+        bool, output_option("-v", "--verbose", help="Print every row of every table.")
+    ] = False
+    quiet: Annotated[
+        bool, output_option("-q", "--quiet", help="Print only the result and its reason.")
+    ] = False
+
+
+class ReportFiles(dict[str, Path]):
+    """The report files to write, by format; each registered format has an option for its own."""
+
+    def __init__(self, **files: Path | None) -> None:
+        super().__init__({name: path for name, path in files.items() if path is not None})
+
+
+def list_group_options(group: Any) -> list[inspect.Parameter]:
+    """Return the options of a group as keyword parameters; empty for any other type."""
+    if group is ReportFiles:
+        # Built when a command is, so that a format is an option as soon as it is registered.
+        fields = {name: Annotated[Path | None, report_file(name)] for name in FILE_FORMATS}
+        defaults: dict[str, Any] = dict.fromkeys(fields)
+    elif hasattr(group, "_field_defaults"):
+        fields = get_type_hints(group, include_extras=True)
+        defaults = group._field_defaults
+    else:
+        return []
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation
+        )
+        for name, annotation in fields.items()
+    ]
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose parameters are options, for one whose parameters may be groups.
+
+    typer builds the options from the signature. A call rebuilds the groups from their values.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    parameters = list(signature.parameters.values())
+    groups = {
+        each.name: (each.annotation, list_group_options(each.annotation)) for each in parameters
+    }
+    expanded = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in parameters
+        for option in groups[each.name][1] or [each]
+    ]
+
+    @wraps(command)
+    def call(**values: Any) -> None:
+        for name, (group, options) in groups.items():
+            if options:
+                values[name] = group(**{each.name: values.pop(each.name) for each in options})
+        command(**values)
+
+    # typer reads both: the order and defaults from the signature, the types from the annotations.
+    vars(call)["__signature__"] = signature.replace(parameters=expanded)
+    call.__annotations__ = {each.name: each.annotation for each in expanded}
+    return call

@@ -1,0 +1,25 @@
+"""evalkit schema: print a JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.options import OutputOption
+from evalkit.cli.output import write_result
+
+
+def schema(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="What it describes: evalset, cases, rubric, project, or report."
+        ),
+    ],
+    output: OutputOption = None,
+) -> None:
+    """Print the JSON Schema of a file, for your editor."""
+    from evalkit.commands.schema import read_schema
+
+    write_result(read_schema(name), output)

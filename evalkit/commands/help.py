@@ -1,0 +1,49 @@
+"""`evalkit help`: the pages of the guide, by topic."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from evalkit.core.errors import InvalidInput
+
+GUIDE = Path(__file__).parents[1] / "guide"
+
+_COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_PAGE_LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+)\.md(?:#[\w-]*)?\)")
+_FILE_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)]*\)")
+
+
+def list_topics() -> dict[str, str]:
+    """Return the first sentence of every page, by topic."""
+    return {path.stem: _first_sentence(path.read_text()) for path in sorted(GUIDE.glob("*.md"))}
+
+
+def read_topic(topic: str) -> str:
+    """Return a page as Markdown without comments; links to pages name the topic to ask for.
+
+    Raises:
+        InvalidInput: there is no such topic.
+    """
+    path = GUIDE / f"{topic}.md"
+    topics = [page.stem for page in GUIDE.glob("*.md")]
+    if topic not in topics:
+        near = get_close_matches(topic, topics, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else "`evalkit help` lists the topics."
+        raise InvalidInput.single(f"there is no topic {topic!r}. {advice}")
+    text = _COMMENT.sub("", path.read_text())
+    text = _PAGE_LINK.sub(_name_topic, text)
+    return _FILE_LINK.sub(r"\1", text)
+
+
+def _name_topic(link: re.Match[str]) -> str:
+    shown, topic = link.groups()
+    command = f"`evalkit help {topic}`"
+    return command if shown == topic else f"{shown} ({command})"
+
+
+def _first_sentence(page: str) -> str:
+    paragraph = _COMMENT.sub("", page).split("\n\n")[1]
+    sentence = re.split(r"(?<=[.:])\s", " ".join(paragraph.split()), maxsplit=1)[0]
+    return _FILE_LINK.sub(r"\1", sentence).replace("`", "").rstrip(":")

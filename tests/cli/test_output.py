@@ -1,0 +1,86 @@
+"""Where a result goes: stdout or a file, whole or in short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import ECHO_SET, Project
+
+FAILING = ECHO_SET.replace("expected: TWO", "expected: ZWEI")
+
+
+@pytest.mark.parametrize("option", ["-o", "--output"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "echo.yaml"),
+        ("gate", "latest"),
+        ("show", "latest"),
+        ("show", "latest", "one"),
+        ("validate", "echo.yaml"),
+        ("history", "echo.yaml"),
+        ("diff", "latest", "latest"),
+        ("traces",),
+    ],
+    ids=" ".join,
+)
+def test_a_result_goes_to_the_file_instead_of_stdout(
+    project: Project, arguments: tuple[str, ...], option: str
+) -> None:
+    project.evalkit("run", "echo.yaml")
+    done = project.evalkit(*arguments, "--format", "json", option, "out/result.json")
+    assert (done.code, done.out) == (0, ""), done
+    assert json.loads((project.folder / "out" / "result.json").read_text())
+
+
+def test_a_schema_goes_to_a_file(project: Project) -> None:
+    assert project.evalkit("schema", "evalset", "-o", "set.json").out == ""
+    printed = project.evalkit("schema", "evalset").out
+    assert (project.folder / "set.json").read_text() == printed
+
+
+def test_a_folder_is_refused_before_anything_runs(project: Project) -> None:
+    (project.folder / "out").mkdir()
+    done = project.evalkit("run", "echo.yaml", "-o", "out")
+    assert done.code == 2
+    assert "out is a folder. Name a file to write." in done.err
+    assert project.runs() == []
+
+
+def test_the_exit_code_is_the_same_with_a_file(project: Project) -> None:
+    project.write("echo.yaml", FAILING)
+    assert project.evalkit("run", "echo.yaml", "-o", "result.txt").code == 1
+    assert (project.folder / "result.txt").read_text().startswith("FAIL")
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_quiet_prints_the_result_and_its_reason_alone(project: Project, option: str) -> None:
+    project.write("echo.yaml", FAILING)
+    whole = project.evalkit("run", "echo.yaml").out
+    short = project.evalkit("run", "echo.yaml", option).out
+    assert short.startswith("FAIL")
+    assert whole.startswith(short)
+    assert "\n\n" not in short
+    assert "Cases:" not in short
+
+
+@pytest.mark.parametrize("option", ["-v", "--verbose"])
+def test_verbose_prints_every_row(project: Project, option: str) -> None:
+    cases = "".join(f"  - {{id: c{number}, input: a, expected: b}}\n" for number in range(30))
+    project.write(
+        "echo.yaml",
+        f"agent: {{python: ./agent.py:answer}}\nmetrics: [exact_match]\ncases:\n{cases}",
+    )
+    assert "and 10 more" in project.evalkit("run", "echo.yaml").out
+    done = project.evalkit("run", "echo.yaml", option)
+    assert "more: evalkit show" not in done.out
+    assert all(f" c{number} " in done.out for number in range(30))
+
+
+def test_annotations_stay_on_stdout_where_the_workflow_runner_reads_them(project: Project) -> None:
+    project.write("echo.yaml", FAILING)
+    done = project.evalkit("run", "echo.yaml", "--format", "github", "-o", "result.txt")
+    assert done.out.startswith("::")
+    assert "::error" not in (project.folder / "result.txt").read_text()
