@@ -55,7 +55,7 @@ def _find_sides(refs: Sequence[str], world: Context) -> list[ComparedSide]:
     found: dict[int, ComparedSide] = {}
     beside = None
     for index in sorted(range(len(refs)), key=lambda index: refs[index] == "baseline"):
-        found[index] = resolve_side(refs[index], root=root, cwd=world.cwd, beside=beside)
+        found[index] = resolve_side(refs[index], root=root, cwd=world.cwd, same_set_as=beside)
         beside = beside or found[index].run.header
     return [found[index] for index in range(len(refs))]
 

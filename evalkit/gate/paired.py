@@ -16,10 +16,11 @@ from evalkit.core.gate_result import CaseContribution
 from evalkit.gate.effect import HarmScale, choose_scale, drop_limits_of
 from evalkit.gate.evidence import Evidence, PointComparison
 from evalkit.gate.population import estimate_for_users
-from evalkit.stats.exchange_test import ExchangeTest, Floats, PassCounts, compare_passes
+from evalkit.stats.distributions import Floats
+from evalkit.stats.exchange_test import ExchangeTest, PassCounts, compare_passes, count_below_quantile
 from evalkit.stats.intervals import Interval, mean_interval
 from evalkit.stats.power import Design, find_detectable_drop, find_detectable_shift, z_quantile
-from evalkit.stats.sign_flip_test import count_below_quantile, run_sign_flip_test
+from evalkit.stats.sign_flip_test import run_sign_flip_test
 
 _MAX_HITS = 5
 _ROUNDING = 1e-9

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.core.eval_set import Case
-from evalkit.stats.exchange_test import Floats
+from evalkit.stats.distributions import Floats
 from evalkit.stats.intervals import Interval, clustered_interval
 from evalkit.stats.sign_flip_test import SignFlipTest, run_sign_flip_test
 

@@ -21,7 +21,7 @@ from evalkit.core.literals import Outcome
 from evalkit.core.run import MetricInfo
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.paired import measure_change
-from evalkit.stats.exchange_test import Floats
+from evalkit.stats.distributions import Floats
 from evalkit.stats.group_sequential import alpha_at_look
 from evalkit.stats.power import WANTED_POWER, Design, DropLimits
 

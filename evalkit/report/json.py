@@ -7,6 +7,7 @@ document is described by `evalkit/schemas/report.schema.json`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -25,7 +26,6 @@ from evalkit.report.case_status import (
     is_passed,
 )
 from evalkit.report.model import Report
-from evalkit.store.trimmed_trials import without_exchanges
 
 
 def run_document(run: Run) -> Json:
@@ -97,8 +97,17 @@ def _case(result: CaseResult) -> Json:
         "baseline": {"passed": result.base_passed, "scored": result.base_trials}
         if compared
         else None,
-        "trials": trial_documents(map(without_exchanges, result.trials), result.due),
+        "trials": trial_documents(map(_without_exchanges, result.trials), result.due),
     }
+
+
+def _without_exchanges(trial: Trial) -> Trial:
+    """Return a trial without the judges' exchanges, which are as long as everything else together."""
+    scores = tuple(
+        replace(score, judgement=score.judgement and replace(score.judgement, exchanges=()))
+        for score in trial.scores
+    )
+    return replace(trial, scores=scores)
 
 
 def _check(check: Check) -> Json:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.exchange_test import Floats, PassCounts
+from evalkit.stats.distributions import Floats
 
 MAX_EXACT_DIFFERENCES = 15
-"""Differences for which all 2**15 sign patterns are looked at, in about a millisecond."""
+"""Up to this many differences, all 2**15 sign patterns are evaluated, in about a millisecond."""
 DRAWS = 19_999
-"""Random sign patterns otherwise: a p-value of .05 is then good to .003 (two standard errors)."""
+"""Random sign patterns otherwise: a p-value of .05 is then accurate to .003 (two standard errors)."""
 _SEED = 20_250_101
-_TIE_TOLERANCE = 1e-9
+_TIE_SHARE = 1e-9
+"""Sums that differ by less than this share of the total are equal but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignFlipTest:
-    """One-sided p-value for a positive mean, and the smallest one that so many differences allow."""
+    """The one-sided p-value for a positive mean, and the smallest one that so many differences allow."""
 
     p_value: float
     smallest_p: float
@@ -28,17 +28,18 @@ class SignFlipTest:
 def run_sign_flip_test(differences: Floats) -> SignFlipTest:
     """Test whether the mean of per-case differences, shape (cases,), is above zero.
 
-    When nothing changed a difference is as likely to have the other sign (Fisher 1935, Pitman 1937).
-    Zeros say nothing and are left out. Up to 15 differences every sign pattern is counted and the
-    p-value is mid-p; beyond, 19,999 patterns are drawn with a fixed seed and it is
+    When nothing changed, a difference is as likely to have the other sign (Fisher 1935, Pitman 1937).
+    Zeros carry no information and are left out. Up to 15 differences, every sign pattern is counted and
+    the p-value is a mid-p. Beyond that, 19,999 patterns are drawn with a fixed seed and the p-value is
     (1 + patterns as extreme) / (1 + patterns), which is never too small (Phipson and Smyth 2010).
     The order of the differences does not matter.
     """
+    # Sorted before summing, so that rounding does not depend on the order of the cases.
     sizes = np.sort(np.abs(differences[differences != 0]))[::-1]
     observed = float(np.sum(np.sort(differences)))
     if sizes.size == 0:
         return SignFlipTest(p_value=0.5, smallest_p=0.5)
-    tie = _TIE_TOLERANCE * float(sizes.sum())
+    tie = _TIE_SHARE * float(sizes.sum())
     if sizes.size <= MAX_EXACT_DIFFERENCES:
         sums = np.zeros(1)
         for size in sizes:
@@ -51,33 +52,12 @@ def run_sign_flip_test(differences: Floats) -> SignFlipTest:
 
 
 def _draw_sums(sizes: Floats) -> Floats:
-    """Sums of the sizes under random signs, shape (DRAWS,).
-
-    Eight signs are drawn as one byte, whose sum is looked up.
-    """
+    """Return sums of the sizes under random signs, shape (DRAWS,)."""
     rng = np.random.default_rng(_SEED)
+    # Eight signs are drawn as one byte, whose sum is in a table: one draw instead of eight.
     signs = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
     eights = np.append(sizes, np.zeros(-sizes.size % 8)).reshape(-1, 8)
     sums = np.zeros(DRAWS)
     for sums_of_byte in eights @ signs.T:
         sums += sums_of_byte[rng.integers(0, 256, DRAWS, dtype=np.uint8)]
     return sums
-
-
-def count_below_quantile(
-    base: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]], level: float
-) -> PassCounts:
-    """Per case, how many trials are at most the `level` quantile of all trials of both runs.
-
-    Values are by case and trial. What lies beyond the pooled quantile is 0 or 1 per trial, so that
-    `compare_passes` tests a shift of the quantile exactly, with no draw at random (Mood's median test,
-    at another quantile and within cases).
-    """
-    pooled = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in (*base, *candidate)]))
-    bound = pooled[int(np.ceil(level * pooled.size)) - 1]
-    return PassCounts(
-        base_passed=np.array([int(np.count_nonzero(np.asarray(row) <= bound)) for row in base]),
-        base_trials=np.array([len(row) for row in base]),
-        passed=np.array([int(np.count_nonzero(np.asarray(row) <= bound)) for row in candidate]),
-        trials=np.array([len(row) for row in candidate]),
-    )

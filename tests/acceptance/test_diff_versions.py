@@ -53,7 +53,7 @@ def store(
 
 
 def side(root: Path, ref: str = "v1", beside: RunHeader | None = None) -> ComparedSide:
-    return resolve_side(ref, root=root, cwd=root, beside=beside)
+    return resolve_side(ref, root=root, cwd=root, same_set_as=beside)
 
 
 def test_all_runs_of_a_version_are_trials_of_it(tmp_path: Path) -> None:
