@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.compare.summary import summarize_run, tally
+from evalkit.compare.scores import build_score_table
+from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, Interrupted, InvalidInput, Undecidable
 from evalkit.core.project import find_project_root
@@ -70,7 +71,8 @@ def promote_run(run: Run, evalset_path: Path, max_errors: int, world: Context) -
             trusted.
     """
     place = CommandHints(root=find_project_root(evalset_path.parent, world.cwd), cwd=world.cwd)
-    counted = tally(run)
+    table = build_score_table(run)
+    counted = tally_table(table)
     if not run.finished or counted.errors > max_errors:
         missing = ", ".join(
             f"{count} {state}"
@@ -100,7 +102,7 @@ def promote_run(run: Run, evalset_path: Path, max_errors: int, world: Context) -
         path=path,
         run=run,
         tally=counted,
-        summaries=summarize_run(run),
+        summaries=summarize_table(table),
         replaced_trials=replaced,
     )
 

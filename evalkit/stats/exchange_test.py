@@ -124,7 +124,7 @@ def drop_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
     worsened = _worsened_pmf(spread, base_trials, trials)
     mixture = (1 - BROKEN_SHARE) * worsened + BROKEN_SHARE * broken
     ratio = np.divide(mixture, unchanged, out=np.ones_like(unchanged), where=unchanged > 0)
-    steps = np.rint(WEIGHT_STEPS_PER_NAT * np.log(ratio.clip(min=_MIN_RATIO)))
+    steps: Floats = np.rint(WEIGHT_STEPS_PER_NAT * np.log(ratio.clip(min=_MIN_RATIO)))
     return steps.astype(np.int64)
 
 
@@ -186,8 +186,8 @@ def sum_distribution(designs: Ints, weigh: WeightFunction) -> IntegerDistributio
     spectrum = np.ones(length // 2 + 1, dtype=complex)
     for mass, cases in masses:
         spectrum *= np.fft.rfft(mass, length) ** cases
-    mass = np.fft.irfft(spectrum, length)[: span + 1].clip(min=0.0)
-    return IntegerDistribution(lowest=lowest, mass=mass)
+    total = np.fft.irfft(spectrum, length)[: span + 1].clip(min=0.0)
+    return IntegerDistribution(lowest=lowest, mass=total)
 
 
 def estimate_trial_variance(counts: PassCounts) -> float:

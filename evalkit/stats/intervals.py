@@ -44,11 +44,12 @@ def wilson_interval(rate: float, trials: float, alpha: float) -> Interval:
     return Interval(max(0.0, center - half), min(1.0, center + half))
 
 
-def mean_interval(values: Floats, alpha: float) -> Interval:
-    """Return Student's interval of the mean of independent values, shape (cases,); infinite for one value."""
-    if values.size < 2:
+def mean_interval(values: Floats | Sequence[float], alpha: float) -> Interval:
+    """Return Student's interval of the mean of independent values, infinite for one value."""
+    size = len(values)
+    if size < 2:
         return Interval(-inf, inf)
-    half = t_quantile(alpha, values.size - 1) * float(np.std(values, ddof=1)) / sqrt(values.size)
+    half = t_quantile(alpha, size - 1) * float(np.std(values, ddof=1)) / sqrt(size)
     center = float(np.mean(values))
     return Interval(center - half, center + half)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from evalkit.stats.distributions import Floats
+from evalkit.stats.intervals import Interval, clustered_interval
 
 MAX_EXACT_DIFFERENCES = 15
 """Up to this many differences, all 2**15 sign patterns are evaluated, in about a millisecond."""
@@ -17,8 +19,7 @@ _TIE_SHARE = 1e-9
 """Sums that differ by less than this share of the total are equal but for rounding."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignFlipTest:
+class SignFlipTest(NamedTuple):
     """The one-sided p-value for a positive mean, and the smallest one that so many differences allow."""
 
     p_value: float
@@ -49,6 +50,29 @@ def run_sign_flip_test(differences: Floats) -> SignFlipTest:
         return SignFlipTest(p_value=(above + reached) / 2, smallest_p=0.5 / sums.size)
     as_extreme = int(np.count_nonzero(_draw_sums(sizes) >= observed - tie))
     return SignFlipTest(p_value=(1 + as_extreme) / (1 + DRAWS), smallest_p=1 / (1 + DRAWS))
+
+
+class ClusterTest(NamedTuple):
+    """A sign-flip test of whole clusters, and the interval of the mean difference."""
+
+    test: SignFlipTest
+    bounds: Interval
+    clusters: int
+
+
+def run_cluster_test(
+    differences: Floats, groups: Sequence[Sequence[int]], alpha: float
+) -> ClusterTest:
+    """Test per-case differences, shape (cases,), that are independent only between groups of indices.
+
+    The signs of whole clusters are flipped, because cases of one cluster share a cause.
+    """
+    sums = np.array([float(np.sum(differences[list(group)])) for group in groups])
+    return ClusterTest(
+        test=run_sign_flip_test(sums),
+        bounds=clustered_interval(differences, groups, alpha),
+        clusters=len(groups),
+    )
 
 
 def _draw_sums(sizes: Floats) -> Floats:
