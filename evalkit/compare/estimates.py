@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
@@ -47,7 +46,7 @@ def estimate_metric(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> Metri
     rows = [row for row in rows if row]
     return MetricEstimate(
         unit="" if rule.stat == "rate" else unit,
-        value=statistic_of(rule)(rows),
+        value=compute_statistic(rule, rows),
         interval=_compute_interval(rule, unit, rows),
         cases=len(rows),
         scored=sum(map(len, rows)),
@@ -74,9 +73,11 @@ def _compute_interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
         return intervals.quantile_interval(rows, QUANTILE_LEVELS[rule.stat], rule.alpha)
     values = list(chain(*rows))
     if rule.stat == "rate" or (not unit and all(value in (0.0, 1.0) for value in values)):
+        # Trials of one case resemble each other, so they count as fewer independent ones.
         trials = intervals.effective_trials(rows)
         return intervals.wilson_interval(mean_of_means(rows), trials, rule.alpha)
     bounds = intervals.mean_interval([mean(row) for row in rows], rule.alpha)
+    # Student's interval does not know that a share cannot leave 0 to 1.
     if len(rows) > 1 and not unit and min(values) >= 0.0 and max(values) <= 1.0:
         return intervals.Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
     return bounds
@@ -87,12 +88,8 @@ def mean_of_means(rows: TrialValues) -> float:
     return mean(map(mean, rows))
 
 
-def _pooled_quantile(level: float, rows: TrialValues) -> float:
-    return quantile(list(chain(*rows)), level)
-
-
-def statistic_of(rule: Rule) -> Callable[[TrialValues], float]:
-    """Return the function from values, by case and trial, to the number that a rule is about."""
+def compute_statistic(rule: Rule, rows: TrialValues) -> float:
+    """Return the number that a rule is about."""
     if rule.stat in QUANTILE_LEVELS:
-        return partial(_pooled_quantile, QUANTILE_LEVELS[rule.stat])
-    return mean_of_means
+        return quantile(list(chain(*rows)), QUANTILE_LEVELS[rule.stat])
+    return mean_of_means(rows)

@@ -104,6 +104,7 @@ def build_history_row(run: Run, kind: Literal["run", "baseline"] = "run") -> His
         evalset_path=header.evalset_path,
         definition=header.evalset_digest,
         agent=header.agent_entrypoint,
+        # A set may use several judges, one for each rubric.
         judge=", ".join(sorted({info.judge for info in header.metrics if info.judge})),
         cases=len(header.cases),
         trials=header.trials,

@@ -79,6 +79,7 @@ def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str]
     shared = _shared_cases(runs)
     tables = [build_score_table(_select_cases(run, frozenset(shared))) for run in runs]
     comparisons = [compare_tables(tables[0], table) for table in tables[1:]]
+    # The first version that has a metric defines it.
     infos: dict[str, MetricInfo] = {}
     for table in tables:
         for name, info in table.infos.items():
@@ -130,30 +131,24 @@ def _build_row(
     tables: Sequence[ScoreTable],
     comparisons: Sequence[Comparison],
 ) -> MatrixRow:
-    changes = [None, *(_find_change(each, info.name, tag) for each in comparisons)]
-    cells = (
-        replace(_build_cell(info, tag, table), change=change)
-        if _is_measured(info, table)
-        else MatrixCell()
-        for table, change in zip(tables, changes, strict=True)
-    )
+    cells = []
+    # The first version is compared with nothing.
+    for table, comparison in zip(tables, (None, *comparisons), strict=True):
+        changes = (
+            change
+            for change in (comparison.metrics if comparison is not None else ())
+            if (change.metric, change.tag) == (info.name, tag) and not change.why_not
+        )
+        cell = MatrixCell()
+        if _is_measured(info, table):
+            cell = replace(_build_cell(info, tag, table), change=next(changes, None))
+        cells.append(cell)
     return MatrixRow(
         metric=info.name,
         tag=tag,
         unit=info.unit,
         higher_is_better=info.higher_is_better,
         cells=tuple(cells),
-    )
-
-
-def _find_change(comparison: Comparison, metric: str, tag: str | None) -> MetricChange | None:
-    return next(
-        (
-            change
-            for change in comparison.metrics
-            if (change.metric, change.tag) == (metric, tag) and not change.why_not
-        ),
-        None,
     )
 
 
@@ -201,6 +196,7 @@ def _find_differing_cases(
                     trials=tuple(map(len, trials)),
                 )
             )
+    # The sort is stable, so cases that as many versions pass keep the order of the set.
     return sorted(found, key=lambda case: case.passing)
 
 

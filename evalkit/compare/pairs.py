@@ -179,7 +179,9 @@ def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[
 def _case_change(
     case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
 ) -> CaseChange:
+    # Half is not enough: a case passes when more than half of its trials do.
     change = _count_passes(case, before, after, metrics)
+    # Without a metric that both runs define alike, a pass means nothing.
     if not (before and after and metrics):
         return replace(change, status="not_scored")
     if _passed_before(change) != _passes_now(change):
@@ -238,6 +240,7 @@ def _case_changes(
             passed=sum(trial.passed for trial in after),
             trials=len(after),
         )
+    # A partial run leaves cases out on purpose.
     if not _is_partial(candidate):
         for case in base.header.cases:
             if case.id not in now:

@@ -95,6 +95,7 @@ def _index_trials(
     for trial in trials:
         row = slots.get(trial.case_id, [])
         index = trial.number - first
+        # Stray numbers and second rows of a trial would make a case weigh more.
         if 0 <= index < len(row) and row[index] is None:
             row[index] = trial
     return {case_id: tuple(row) for case_id, row in slots.items()}
@@ -102,6 +103,7 @@ def _index_trials(
 
 def _due_metrics(found: Sequence[Mapping[str, Score]], metrics: Iterable[str]) -> Iterable[str]:
     """Return the metrics that apply to a case: those its trials name; all when no trial was scored."""
+    # Without any score it is unknown which metrics apply, so all are missing.
     if not any(found):
         return metrics
     named = (score for scores in found for score in scores.values())
@@ -172,6 +174,7 @@ def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
 
 def mean(values: Iterable[float]) -> float:
     """Return the mean of at least one value, exactly rounded and so independent of their order."""
+    # fsum, because a sum of floats depends on their order.
     numbers = tuple(values)
     return math.fsum(numbers) / len(numbers)
 

@@ -28,6 +28,7 @@ def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
     infos = table.infos
     ids_by_tag: dict[str, list[str]] = {tag: [] for tag in table.tags}
     for case in table.cases.values():
+        # A tag that a case names twice counts once.
         for tag in dict.fromkeys(case.tags):
             ids_by_tag[tag].append(case.id)
     summaries = []

@@ -17,10 +17,9 @@ from evalkit.compare.scores import ScoreTable, build_score_table, trial_state
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import CaseContribution, Check
-from evalkit.core.literals import Outcome
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.trial import Trial
-from evalkit.gate.inputs import GateInputs
+from evalkit.gate.inputs import GateInputs, count_outcome
 from evalkit.gate.phrases import list_hits
 from evalkit.stats.multiplicity import compare_case, find_significant
 
@@ -88,11 +87,7 @@ def check_broken_cases(rule: Rule, sides: GateInputs) -> Check:
     proven = find_significant(tests, rule.alpha)
     broken = tuple(hit for hit, is_proven in zip(retried, proven, strict=True) if is_proven)
     allowed = rule.broken_cases or 0
-    outcome: Outcome = "pass"
-    if len(broken) > allowed:
-        outcome = "fail"
-    elif len(broken) + len(waiting) > allowed:
-        outcome = "undecided"
+    outcome = count_outcome(len(broken), len(waiting), allowed)
     finding = f"{len(broken)} proven, at most {allowed} allowed{list_hits(broken)}"
     sentences = [f"{outcome.upper()} {name_rule(rule)}: {finding}."]
     if retried:
@@ -129,6 +124,7 @@ def plan_fresh_trials(rules: Sequence[Rule], run: Run, baseline: Run) -> Mapping
     if all(rule.broken_cases is None for rule in rules):
         return {}
     base, candidate = build_score_table(baseline), build_score_table(run)
+    # The rule is undecided then, so fresh trials would be wasted.
     if find_redefined_metrics(base, candidate) or baseline.header.trials < MIN_BASE_TRIALS:
         return {}
     found = find_suspects(base, candidate)
@@ -140,6 +136,7 @@ def find_detectable_breaks(
 ) -> DetectableBreaks:
     """Return what the rule can prove on these cases when one candidate trial of each is run first."""
     histories = [_passed_flags(base.scored_trials(case_id), metrics) for case_id in case_ids]
+    # The second half, which is the larger one when the number is odd.
     reserve = base.header.trials - base.header.trials // 2
     tests = [
         compare_case(reserve, reserve, fresh, FRESH_TRIALS) for fresh in range(FRESH_TRIALS + 1)
@@ -157,6 +154,7 @@ def find_detectable_breaks(
         cases=len(histories),
         stable_cases=sum(_is_stable(_halve(history)[0]) for history in histories),
         base_trials=base.header.trials,
+        # Alpha is shared by the cases that fail. The addend absorbs rounding.
         max_detectable=floor(alpha / tests[0].min_p_value + 1e-9),
         chances=tuple(chances),
     )

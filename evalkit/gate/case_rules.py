@@ -7,9 +7,8 @@ from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import CaseChange, CaseContribution, Check
-from evalkit.core.literals import Outcome
 from evalkit.core.trial import Trial
-from evalkit.gate.inputs import GateInputs, explain_unknown_name
+from evalkit.gate.inputs import GateInputs, count_outcome, explain_unknown_name
 from evalkit.gate.phrases import list_hits
 
 
@@ -38,11 +37,7 @@ def check_regressed(rule: Rule, sides: GateInputs) -> Check:
         not change.trials and 2 * change.base_passed > change.base_trials for change in changes
     )
     allowed = rule.max_regressed or 0
-    outcome: Outcome = "pass"
-    if len(hits) > allowed:
-        outcome = "fail"
-    elif len(hits) + unknown > allowed:
-        outcome = "undecided"
+    outcome = count_outcome(len(hits), unknown, allowed)
     sentence = f"{outcome.upper()} {name_rule(rule)}: {len(hits)}, at most {allowed} allowed"
     sentence += f"{list_hits(hits)}."
     if unknown:
@@ -66,6 +61,7 @@ def check_must_pass(rule: Rule, table: ScoreTable) -> Check:
     Raises:
         Undecidable: no case has one of the tags.
     """
+    # An empty list means all cases.
     wanted = rule.must_pass or ()
     for tag in wanted:
         if tag not in table.tags:
@@ -76,7 +72,7 @@ def check_must_pass(rule: Rule, table: ScoreTable) -> Check:
     unknown = sum(
         case.id not in failing and "scored" not in table.states[case.id] for case in cases
     )
-    outcome: Outcome = "fail" if hits else "undecided" if unknown else "pass"
+    outcome = count_outcome(len(hits), unknown, 0)
     count = format_count(len(cases), "case")
     finding = f"{len(hits)} of {count} failed" if hits else f"no trial of {count} failed"
     sentence = f"{outcome.upper()} {name_rule(rule)}: {finding}{list_hits(hits)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import floor
 
 from evalkit.compare.estimates import TrialValues
@@ -31,6 +32,7 @@ from evalkit.gate.evidence import (
 )
 from evalkit.gate.inputs import CheckWithNotes
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval
+from evalkit.stats.intervals import Interval
 from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
 _MAX_NAMED_HITS = 3
@@ -41,17 +43,12 @@ def check_change(
 ) -> CheckWithNotes:
     """Decide a rule by its test; `missing` counts the candidate's trials without a score by reason."""
     outcome = decide_paired(evidence)
-    scale, pairs = evidence.scale, evidence.pairs
-    low, high = _as_changes(scale, evidence.harm_low, evidence.harm_high)
+    scale = evidence.scale
+    low, high = _as_changes(scale, *evidence.bounds)
     detectable = evidence.detectable_harm
     is_suite = rule.estimand == "suite"
-    check = Check(
-        rule=rule,
-        outcome=outcome,
-        sentence=_change_sentence(rule, outcome, evidence, missing),
-        baseline=evidence.base,
-        candidate=evidence.candidate,
-        difference=finite_or_none(scale.as_change(evidence.harm)),
+    check = replace(
+        _start_check(rule, outcome, _change_sentence(rule, outcome, evidence, missing), evidence),
         low=finite_or_none(low),
         high=finite_or_none(high),
         p_value=evidence.p_value,
@@ -60,33 +57,36 @@ def check_change(
         if detectable is None
         else finite_or_none(abs(scale.as_change(detectable))),
         users=_to_population_test(evidence) if is_suite else None,
-        cases=len(pairs.cases),
-        base_trials=_trials_per_case(pairs.base),
-        trials=_trials_per_case(pairs.candidate),
-        hits=evidence.hits,
         to_decide=_plan_text(evidence, cost_per_trial) if outcome == "inconclusive" else "",
     )
     notes = (
         _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
-        *_direction_warnings(rule, pairs),
+        *_direction_warnings(rule, evidence.pairs),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 
 
 def check_points(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> Check:
     """Decide a rule with `test: point` by the plain numbers."""
+    return _start_check(rule, points.outcome, _point_sentence(rule, points, missing), points)
+
+
+def _start_check(
+    rule: Rule, outcome: Outcome, sentence: str, compared: Evidence | PointComparison
+) -> Check:
+    pairs = compared.pairs
     return Check(
         rule=rule,
-        outcome=points.outcome,
-        sentence=_point_sentence(rule, points, missing),
-        baseline=points.base,
-        candidate=points.candidate,
-        difference=finite_or_none(points.scale.as_change(points.harm)),
-        cases=len(points.pairs.cases),
-        base_trials=_trials_per_case(points.pairs.base),
-        trials=_trials_per_case(points.pairs.candidate),
-        hits=points.hits,
+        outcome=outcome,
+        sentence=sentence,
+        baseline=compared.base,
+        candidate=compared.candidate,
+        difference=finite_or_none(compared.scale.as_change(compared.harm)),
+        cases=len(pairs.cases),
+        base_trials=_trials_per_case(pairs.base),
+        trials=_trials_per_case(pairs.candidate),
+        hits=compared.hits,
     )
 
 
@@ -117,9 +117,11 @@ def _sizes_text(pairs: PairedScores, cases: str = "") -> str:
     return f"{cases or format_count(len(pairs.cases), 'case')}, {trials}"
 
 
-def _interval_text(rule: Rule, ends: list[float], unit: str, extra: int = 0) -> str:
+def _interval_text(rule: Rule, evidence: Evidence, bounds: Interval, extra: int = 0) -> str:
+    unit = evidence.pairs.info.unit
+    low, high = _as_changes(evidence.scale, *bounds)
     return format_interval(
-        rule, *ends, lambda end: format_change(end, unit, extra).removesuffix(" pt")
+        rule, low, high, lambda end: format_change(end, unit, extra).removesuffix(" pt")
     )
 
 
@@ -143,11 +145,10 @@ def _change_sentence(
     extra = find_distinct_digits(
         (
             (change, scale.as_change(limits.max_drop)),
-            (scale.as_change(evidence.harm_high), scale.as_change(limits.tolerated)),
+            (scale.as_change(evidence.bounds.high), scale.as_change(limits.tolerated)),
         ),
         lambda number, digits: format_change(number, unit, digits),
     )
-    ends = _as_changes(scale, evidence.harm_low, evidence.harm_high)
     changed = format_change(change, unit, extra) + (" in a typical case" if scale.is_log else "")
     sizes = _sizes_text(evidence.pairs)
     if rule.estimand == "users":
@@ -157,7 +158,7 @@ def _change_sentence(
     before, now = _before_and_now(evidence, unit)
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
-        f"({changed}, {_interval_text(rule, ends, unit, extra)}; {sizes}).",
+        f"({changed}, {_interval_text(rule, evidence, evidence.bounds, extra)}; {sizes}).",
         _finding_text(rule, outcome, evidence),
         *_closing_texts(evidence, missing, names_hits=outcome != "pass"),
     )
@@ -172,17 +173,13 @@ def _before_and_now(evidence: Evidence, unit: str) -> list[str]:
     return [format_value(value, unit, extra) for value in (evidence.base, evidence.candidate)]
 
 
-def _harm_noun(scale: HarmScale) -> str:
-    return "drop" if scale.sign < 0 else "rise"
-
-
 def _limit_text(rule: Rule, compared: Evidence | PointComparison, limit: float) -> str:
     """Return a limit on harm as the rule gives it: a share or points, or the larger absolute change."""
     scale, unit = compared.scale, compared.pairs.info.unit
     size = format_limit(abs(scale.as_change(limit)), unit)
     if rule.and_at_least is not None and limit == min_relevant_harm(rule, scale, compared.base):
         size = format_bound(rule.and_at_least, unit)
-    return f"{_harm_noun(scale)} of {size}"
+    return f"{scale.noun} of {size}"
 
 
 def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
@@ -206,6 +203,7 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         return f"{odds[0].upper()}{odds[1:]}."
     if outcome == "pass":
         return f"A {tolerated} is ruled out."
+    # From here on the outcome is inconclusive; the strongest reason comes first.
     if evidence.smallest_p > limits.alpha:
         return (
             f"A {tolerated} is not ruled out, and none could have been proven: with so few differences "
@@ -213,7 +211,7 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         )
     if limits.alpha < p_value <= rule.alpha and evidence.is_large and evidence.leans_worse:
         return (
-            f"The {_harm_noun(evidence.scale)} is not proven: {odds}, and less than "
+            f"The {evidence.scale.noun} is not proven: {odds}, and less than "
             f"{format_odds(limits.alpha, 1).removeprefix('about ')} is needed{shared}."
         )
     if evidence.is_ruled_out:
@@ -258,24 +256,24 @@ def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
 
 def _detectable_harm_text(evidence: Evidence) -> str:
     """Return what a comparison can detect, and how often it fails an agent that did not change."""
-    noun = _harm_noun(evidence.scale)
-    power = f"is too small to fail any {noun} 4 times in 5"
+    scale, noun = evidence.scale, evidence.scale.noun
+    power = f"is too small to fail any {noun}"
     if evidence.detectable_harm is not None:
-        smallest = abs(evidence.scale.as_change(evidence.detectable_harm))
-        size = format_change(smallest, evidence.pairs.info.unit).lstrip("+")
-        power = f"fails a {noun} of {size} 4 times in 5"
-    false_alarm = "never fails"
-    if evidence.false_alarm:
-        false_alarm = f"at most 1 time in {floor(1 / evidence.false_alarm):,} fails"
-    return f"this comparison {power}, and {false_alarm} an agent that did not change."
+        smallest = format_change(
+            abs(scale.as_change(evidence.detectable_harm)), evidence.pairs.info.unit
+        )
+        power = f"fails a {noun} of {smallest.lstrip('+')}"
+    rate = evidence.false_alarm
+    false_alarm = f"at most 1 time in {floor(1 / rate):,} fails" if rate else "never fails"
+    return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
 
 
 def _clusters_text(evidence: Evidence) -> str:
     """Return the sample that the cases are: `100 cases in 12 clusters`."""
-    cases = len(evidence.pairs.cases)
-    clusters = evidence.population.clusters if evidence.population is not None else cases
-    sample = format_count(cases, "case")
-    return sample if clusters == cases else f"{sample} in {format_count(clusters, 'cluster')}"
+    users, sample = evidence.population, format_count(len(evidence.pairs.cases), "case")
+    if users is None or users.clusters == len(evidence.pairs.cases):
+        return sample
+    return f"{sample} in {format_count(users.clusters, 'cluster')}"
 
 
 def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
@@ -283,7 +281,7 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
     users, scale, unit = evidence.population, evidence.scale, evidence.pairs.info.unit
     if users is None:
         return
-    interval = _interval_text(rule, _as_changes(scale, *users.bounds), unit)
+    interval = _interval_text(rule, evidence, users.bounds)
     change = format_change(scale.as_change(evidence.harm), unit)
     chance = format_odds(users.test.p_value, rule.alpha)
     if users.test.p_value <= users.test.smallest_p:

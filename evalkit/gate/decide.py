@@ -79,6 +79,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     sides = GateInputs(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
+    # Thresholds are decided even where the run is incomplete: their sentences are reported.
     decided = _apply_rules_at_look(rules, candidate, sides)
     checks = tuple(each.check for each in decided)
     deciding = [check for check in checks if not check.advisory]
@@ -242,6 +243,7 @@ def _start_check(rule: Rule, sides: GateInputs, sharing: int) -> CheckWithNotes 
         return CheckWithNotes(check_limit(rule, candidate))
     except Undecidable as error:
         why = str(error)
+        # Some reasons end with a question, such as a suggested name.
         stop = "" if why.endswith((".", "?")) else "."
         sentence = f"UNDECIDED {name_rule(rule)}: {why}{stop}"
         return CheckWithNotes(Check(rule=rule, outcome="undecided", sentence=sentence))
@@ -263,6 +265,7 @@ def _start_change_check(
             "and_at_least is for metrics with a unit, and the limits of a share are points already. "
             "Remove it"
         )
+    # Percentages of a few milliseconds are noise.
     if pairs.info.unit == "s" and rule.and_at_least is None:
         rule = replace(rule, and_at_least=MIN_LATENCY_CHANGE_S)
     if rule.test == "point":

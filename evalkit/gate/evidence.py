@@ -12,6 +12,7 @@ from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution
 from evalkit.core.literals import Outcome
+from evalkit.stats.intervals import Interval
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits
 from evalkit.stats.sign_flip_test import ClusterTest
 
@@ -29,6 +30,11 @@ class HarmScale:
     sign: int
     unit_size: float = 1.0
     is_log: bool = False
+
+    @property
+    def noun(self) -> str:
+        """The word for harm in sentences."""
+        return "drop" if self.sign < 0 else "rise"
 
     def to_scale(self, value: float) -> float:
         """Return a metric's value on this scale."""
@@ -83,6 +89,7 @@ def min_relevant_harm(rule: Rule, scale: HarmScale, base: float) -> float:
     """Return the harm of a rule's `and_at_least`; infinite for a drop to nothing."""
     if rule.and_at_least is None:
         return 0.0
+    # On a log scale the harm of an absolute change depends on where it starts.
     beyond = base + scale.sign * rule.and_at_least
     return inf if scale.is_log and beyond <= 0 else scale.harm(base, beyond)
 
@@ -104,7 +111,7 @@ class Evidence:
     """The evidence of two runs on one rule.
 
     `base` and `candidate` are the statistics compared, in the metric's unit. `harm` is measured on
-    `scale`, and each of its bounds is missed with probability at most alpha. `p_value` is one-sided,
+    `scale`, and each of its `bounds` is missed with probability at most alpha. `p_value` is one-sided,
     `p_unweighted` the same without weights, `smallest_p` the least that these cases allow. It
     `is_offset_by_gains` where stable cases got worse and others made up for it. An unchanged agent
     fails with probability `false_alarm` at most; a harm of `detectable_harm` fails 4 times in 5.
@@ -118,8 +125,7 @@ class Evidence:
     base: float
     candidate: float
     harm: float
-    harm_low: float
-    harm_high: float
+    bounds: Interval
     p_value: float
     p_unweighted: float
     smallest_p: float
@@ -143,7 +149,7 @@ class Evidence:
     @property
     def is_ruled_out(self) -> bool:
         """Whether more harm than the rule tolerates is ruled out."""
-        return self.harm_high < self.limits.tolerated
+        return self.bounds.high < self.limits.tolerated
 
 
 def decide_paired(evidence: Evidence) -> Outcome:
@@ -165,9 +171,9 @@ def estimate_cases_to_decide(evidence: Evidence) -> int | None:
     number of cases. None when no number would do.
     """
     distance = evidence.limits.tolerated - evidence.harm
-    reach = evidence.harm_high - evidence.harm
+    reach = evidence.bounds.high - evidence.harm
     if evidence.is_large:
-        distance, reach = evidence.harm, evidence.harm - evidence.harm_low
+        distance, reach = evidence.harm, evidence.harm - evidence.bounds.low
     if distance <= _ROUNDING or not isfinite(reach):
         return None
     return ceil(len(evidence.pairs.cases) * (reach / distance) ** 2)

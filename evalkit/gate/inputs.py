@@ -14,6 +14,7 @@ from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_missing
 from evalkit.core.gate_result import Check, Comparison
+from evalkit.core.literals import Outcome
 
 
 class CheckWithNotes(NamedTuple):
@@ -67,6 +68,13 @@ class GateInputs:
         return Undecidable(f"{why}. Record today's baseline: {self.record_command}")
 
 
+def count_outcome(found: int, unknown: int, allowed: int) -> Outcome:
+    """Return the outcome of a rule that counts cases; undecided when unknown cases could change it."""
+    if found > allowed:
+        return "fail"
+    return "undecided" if found + unknown > allowed else "pass"
+
+
 def select_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
     """Return the scores of a rule's metric on the cases that the rule is about.
 
@@ -84,6 +92,7 @@ def select_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
     if not any(case.values for case in scores):
         missing = format_missing(sum_missing(scores))
         raise Undecidable(f"not one trial has a value of it ({missing})")
+    # A measurement without a verdict has values but no flags.
     if rule.stat == "rate" and not any(case.flags for case in scores):
         raise Undecidable("it is a measurement that neither passes nor fails, so it has no rate")
     return scores

@@ -37,6 +37,7 @@ def explain_judge_distrust(
     A judge of an advisory metric is only mentioned in notes.
     """
     judged = any(info.judge and not info.advisory for info in candidate.header.metrics)
+    # The last controls come at the end of a run.
     if judged and not candidate.finished:
         return (
             "Not decided: every trial is done, but the run was ended before it was sure that one judge "
@@ -98,6 +99,7 @@ def compare_anchors(then: AnchorResult, now: AnchorResult) -> AnchorComparison:
     lost = sum(then.agreed[anchor] and not now.agreed[anchor] for anchor in both)
     won = sum(now.agreed[anchor] and not then.agreed[anchor] for anchor in both)
     changed = lost + won
+    # Of the anchors that changed, each is lost or won with equal chance.
     as_bad = sum(comb(changed, count) for count in range(lost, changed + 1))
     p_value = (as_bad - comb(changed, lost) / 2) / 2**changed
     return AnchorComparison(

@@ -55,6 +55,7 @@ def decide_limit(rule: Rule, estimate: MetricEstimate) -> Outcome:
     """
     low, high = estimate.interval
     if rule.test == "point":
+        # Without an interval the value is both ends.
         low = high = estimate.value
     if rule.min is not None:
         allowance = _ROUNDING * max(1.0, abs(rule.min))

@@ -25,6 +25,7 @@ _VERBS: dict[Outcome, str] = {
 
 def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
     """Return why a run is not complete enough to be decided at all; empty when it is."""
+    # max_errors is about errors: a trial that was never run is not one of them.
     if tally.counts["not_run"] or tally.errors > max_errors:
         missing: dict[str, int] = {
             state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES

@@ -8,7 +8,7 @@ from math import ceil, floor, inf, sqrt
 
 import numpy as np
 
-from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, mean_of_means, statistic_of
+from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, compute_statistic, mean_of_means
 from evalkit.compare.pairs import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
@@ -65,15 +65,14 @@ def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
     Raises:
         NotComparable: the change cannot be given as a share of the baseline.
     """
-    statistic = statistic_of(rule)
-    base = statistic(pairs.base)
+    base = compute_statistic(rule, pairs.base)
     scale = choose_scale(rule, pairs, base, by_case=False)
     return PointComparison(
         pairs=pairs,
         scale=scale,
         limits=drop_limits_of(rule, scale, base, rule.alpha),
         base=base,
-        candidate=statistic(pairs.candidate),
+        candidate=compute_statistic(rule, pairs.candidate),
         hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
@@ -104,6 +103,7 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ..
     """Return the cases that moved most towards harm, worst first."""
     is_count = _is_binary(pairs)
     statistic = sum if is_count else mean
+    # A stable sort keeps equally bad cases in the order of the set.
     worst = [
         index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
     ]
@@ -139,10 +139,12 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
     z = z_quantile(rule.alpha)
+    # For a rise, failures are counted as passes: only drops need a formula.
     rates = good.base_passed / good.base_trials
     harms = rates - good.passed / good.trials
     design = Design(
         cases=len(pairs.cases),
+        # Harmonic means: noise is averaged over cases, and a case has noise / trials.
         base_trials=1 / float(np.mean(1 / good.base_trials)),
         trials=1 / float(np.mean(1 / good.trials)),
         mean=float(np.mean(rates)),
@@ -159,8 +161,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         base=base,
         candidate=mean_of_means(pairs.candidate),
         harm=-test.delta,
-        harm_low=bounds.low,
-        harm_high=bounds.high,
+        bounds=bounds,
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
@@ -194,8 +195,7 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         base=base,
         candidate=scale.from_scale(mean(after)),
         harm=mean(harms),
-        harm_low=bounds.low,
-        harm_high=bounds.high,
+        bounds=bounds,
         p_value=test.p_value,
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
@@ -208,6 +208,7 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
 
 def _compare_tails(pairs: PairedScores, level: float, sign: int) -> ExchangeTest:
     """Test whether more trials lie beyond the pooled quantile, on the side that is harm."""
+    # Values below the quantile are the good ones for a rise; for a drop the values are negated.
     if sign > 0:
         return compare_passes(count_below_quantile(pairs.base, pairs.candidate, level))
     base, candidate = (
@@ -233,8 +234,8 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
     The candidate's quantile is bracketed by its own values at levels as far off as the standard error
     of the difference of the shares beyond the quantile (Woodruff 1952).
     """
-    level, statistic = QUANTILE_LEVELS[rule.stat], statistic_of(rule)
-    base, candidate = statistic(pairs.base), statistic(pairs.candidate)
+    level = QUANTILE_LEVELS[rule.stat]
+    base, candidate = (compute_statistic(rule, rows) for rows in (pairs.base, pairs.candidate))
     scale = choose_scale(rule, pairs, base, by_case=False)
     limits = drop_limits_of(rule, scale, base, p_level)
     test = _compare_tails(pairs, level, scale.sign)
@@ -249,8 +250,7 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
         base=base,
         candidate=candidate,
         harm=harm,
-        harm_low=low,
-        harm_high=high,
+        bounds=Interval(low, high),
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
@@ -266,11 +266,11 @@ def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
     if users is None:
         return evidence
     p_value, smallest_p = users.test
+    # Approximate: the interval reaches a t quantile, not z, of standard errors.
     se = (users.bounds.high - evidence.harm) / z_quantile(rule.alpha)
     return replace(
         evidence,
-        harm_low=users.bounds.low,
-        harm_high=users.bounds.high,
+        bounds=users.bounds,
         p_value=p_value,
         p_unweighted=p_value,
         smallest_p=smallest_p,

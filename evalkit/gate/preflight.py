@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, estimate_metric
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.pairs import PairedScores, pair_scores
 from evalkit.compare.scores import CaseScores, ScoreTable
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case, Rule
@@ -66,29 +66,6 @@ def _explain_undecidable(rule: Rule, planned: PlannedRun, base: ScoreTable | Non
     return _explain_unprovable_limit(rule, planned)
 
 
-def _pair_with_itself(rule: Rule, planned: PlannedRun, base: ScoreTable) -> PairedScores | None:
-    """Pair the baseline's values of a rule with themselves; None when there are none."""
-    known = base.cases
-    info = base.infos.get(rule.metric, MetricInfo(name=rule.metric))
-    rows = []
-    for case in planned.cases:
-        scores = base.scores.get(rule.metric, {}).get(case.id)
-        if scores is None or known[case.id].digest != case.digest:
-            continue
-        values = scores.flags if rule.stat == "rate" else scores.values
-        if values and (rule.tag is None or rule.tag in case.tags):
-            rows.append((case, values))
-    if not rows:
-        return None
-    values_by_case = tuple(values for _, values in rows)
-    return PairedScores(
-        info=replace(info, unit="") if rule.stat == "rate" else info,
-        cases=tuple(case for case, _ in rows),
-        base=values_by_case,
-        candidate=values_by_case,
-    )
-
-
 def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) -> PairedScores:
     """Return the pairs with nothing but the worst value as the candidate.
 
@@ -115,10 +92,10 @@ def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) 
 
 def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
     """Return why a rule that compares can neither fail nor, when nothing changed, pass; empty if it can."""
-    same = _pair_with_itself(rule, planned, base)
-    if same is None:
-        return ""
+    # The baseline against itself, on the planned cases that it has as they are now.
+    again = replace(base, header=replace(base.header, cases=planned.cases))
     try:
+        same = pair_scores(base, again, rule.metric, tag=rule.tag, flags=rule.stat == "rate")
         evidence = measure_change(rule, _with_worst_candidate(rule, planned, same))
     except NotComparable:
         return ""
@@ -147,6 +124,7 @@ def _explain_wide_interval(
     rule: Rule, planned: PlannedRun, same: PairedScores, tolerated: float
 ) -> str:
     """Return why the gate could not pass an unchanged agent, even if not one number changed."""
+    # Only the estimand suite has a design to plan with; clusters are added below.
     unchanged = measure_change(replace(rule, estimand="suite"), same)
     if unchanged.design is None:
         return ""
@@ -182,6 +160,7 @@ def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     if not infos or (rule.min is None and rule.max is None):
         return ""
     unit = "" if rule.stat == "rate" else infos[0].unit
+    # If not even the best values pass, no result does.
     best = _best_value(rule, unit)
     one = CaseScores(values=(best,) * planned.trials, flags=(best,) * planned.trials)
     estimate = estimate_metric(rule, unit, [one] * len(infos))

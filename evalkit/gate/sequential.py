@@ -53,6 +53,7 @@ def needs_another_look(result: GateResult, baseline: Run) -> bool:
         for check in result.checks
         if not check.advisory and _is_sequential(check.rule, table)
     }
+    # More trials of a settled gate would only cost money.
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 
@@ -62,6 +63,7 @@ def looks_note(run: Run, result: GateResult) -> str:
     if not header.looks or result.tally.counts["not_run"]:
         return ""
     taken = f"{header.trials} of {format_count(header.looks, 'trial')} of every case"
+    # Every look runs one more trial of all cases.
     saved = (header.looks - header.trials) * len(header.cases)
     if not saved:
         return f"Took {taken}, as those before left the gate undecided."

@@ -39,19 +39,11 @@ _BISECTION_STEPS = 7
 def draw_rates(design: Design, rng: np.random.Generator) -> Floats:
     """Draw pass rates of the cases, shape (cases,): Beta with this mean and this mean of p(1-p)."""
     largest = design.mean * (1 - design.mean)
+    # Noise at its maximum means that all cases have the same rate.
     if design.noise >= largest:
         return np.full(design.cases, design.mean)
     size = design.noise / (largest - design.noise)
     return rng.beta(design.mean * size, (1 - design.mean) * size, design.cases)
-
-
-def _pair_scores(cases: tuple[Case, ...], before: Floats, after: Floats) -> PairedScores:
-    return PairedScores(
-        info=MetricInfo(name="passed"),
-        cases=cases,
-        base=tuple(map(tuple, before.tolist())),
-        candidate=tuple(map(tuple, after.tolist())),
-    )
 
 
 def _make_rule(design: Design, limits: DropLimits) -> Rule:
@@ -97,7 +89,12 @@ def draw_outcomes(
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
         for taken in looks:
-            pairs = _pair_scores(cases, before.astype(float), after[:, :taken].astype(float))
+            pairs = PairedScores(
+                info=MetricInfo(name="passed"),
+                cases=cases,
+                base=tuple(map(tuple, before.astype(float).tolist())),
+                candidate=tuple(map(tuple, after[:, :taken].astype(float).tolist())),
+            )
             outcome = decide_paired(measure_change(rules[taken], pairs))
             if outcome != "inconclusive":
                 break
@@ -119,6 +116,7 @@ def simulate_gate(
 
 def _reaches_power(design: Design, limits: DropLimits, drop: float, seed: int) -> bool:
     """Return whether the drawn runs reach the wanted chance to fail; stop when that is certain."""
+    # The addend absorbs rounding.
     most_missed = floor((1 - WANTED_POWER) * DRAWS + 1e-9)
     missed = 0
     for number, (outcome, _) in enumerate(islice(draw_outcomes(design, limits, drop, seed), DRAWS)):

@@ -111,6 +111,7 @@ def _estimate(
     value = float(statistic(table))
     if np.isnan(value):
         return None
+    # Draws where only one level is used have no kappa.
     low, high = np.nanquantile(statistic(draws), [ALPHA, 1 - ALPHA])
     return Estimate(
         value=value, low=min(float(low), value), high=1.0 if is_perfect else max(float(high), value)
@@ -128,6 +129,7 @@ def compare_raters(
     for by_rater in given.values():
         for first, second in combinations(sorted(by_rater), 2):
             pairs[first, second].append((by_rater[first], by_rater[second]))
+        # With two raters the majority of the others is the other rater.
         for rater in sorted(by_rater) if len(by_rater) > 2 else ():
             others = find_majority(level for other, level in by_rater.items() if other != rater)
             if others is not None:

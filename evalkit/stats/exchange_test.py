@@ -119,6 +119,7 @@ def drop_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
     """
     unchanged = exchange_pmf(base_trials, trials)
     broken = np.array(unchanged)
+    # A broken case never passes again: up to m passes in all are all from the baseline.
     broken[: base_trials + 1] = 0.0
     broken[: base_trials + 1, 0] = 1.0
     worsened = _worsened_pmf(spread, base_trials, trials)
@@ -284,6 +285,7 @@ def compare_passes(counts: PassCounts) -> ExchangeTest:
     plain = drop = net = add_up(plain_weights)
     if not weights_mislead(counts):
         drop, net = map(add_up, fit_weights(designs))
+    # The trials of both runs are pooled, as the null hypothesis has it.
     noise = estimate_trial_variance(counts)
     per_trial = float(np.mean(1 / counts.trials + 1 / counts.base_trials))
     change = counts.passed / counts.trials - counts.base_passed / counts.base_trials

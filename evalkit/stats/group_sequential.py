@@ -57,6 +57,7 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
         passes += after**0.5 * rng.standard_normal(DRAWS)
         harm = drop + fixed + passes / look
         now = replace(design, trials=look)
+        # The gate is decided at every look as it would be alone, at the level of that look.
         alpha = alpha_at_look(limits.alpha, look)
         at_look = replace(limits, alpha=alpha)
         se = now.null_se_after(drop)

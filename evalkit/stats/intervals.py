@@ -30,6 +30,7 @@ def effective_trials(cases: Sequence[Sequence[float]]) -> float:
     rate = float(np.mean(rates))
     variance = float(np.var(rates, ddof=1)) / len(rates) if len(rates) > 1 else 0.0
     trials = sum(len(row) for row in cases)
+    # Nothing shows how alike the trials of a case are, so assume that they are the same.
     if variance == 0 or rate in (0.0, 1.0):
         return float(len(rates))
     return min(max(rate * (1 - rate) / variance, len(rates)), trials)
@@ -92,6 +93,7 @@ def quantile_interval(cases: Sequence[Sequence[float]], level: float, alpha: flo
     fewer = np.concatenate(([0.0], np.cumsum(_binomial_pmf(worth, level))))[: worth + 1]
     lower = int(np.flatnonzero(fewer <= alpha)[-1])
     uppers = np.flatnonzero(1 - fewer <= alpha)
+    # Ranks among effective trials, as ranks among all trials.
     scale = values.size / worth
     low = float(values[max(floor(lower * scale), 1) - 1]) if lower else -inf
     if not uppers.size:

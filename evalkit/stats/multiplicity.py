@@ -23,6 +23,7 @@ def holm_levels(p_values: Sequence[float], alphas: Sequence[float]) -> list[floa
     is_open = True
     for rank, index in enumerate(ranked):
         if is_open:
+            # Once one test is above its level, it and all after it keep the divisor.
             divisor = len(ranked) - rank
         levels[index] = alphas[index] / divisor
         is_open = is_open and p_values[index] <= levels[index]

@@ -54,6 +54,7 @@ class Design:
 
     def noise_after(self, drop: float) -> float:
         """Return the mean trial variance after every pass rate fell by the share drop / mean."""
+        # Every rate p becomes kept * p, so the mean of p(1-p) follows from the means of p and of p squared.
         kept = 1 - drop / self.mean
         square = self.mean - self.noise  # the mean of p squared
         return kept * (self.mean - kept * square)
@@ -168,6 +169,7 @@ def trials_to_decide(design: Design, limits: DropLimits, delta: float) -> tuple[
 
     When no number up to 20 does, return the best of them and its chance.
     """
+    # A run that was inconclusive is planned with at least one trial more.
     fewest = round(design.trials) + 1
     more = range(fewest, max(fewest, _MAX_TRIALS) + 1)
     chances = [(trials, chance_to_decide(design, limits, delta, trials)) for trials in more]

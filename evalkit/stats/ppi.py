@@ -51,6 +51,7 @@ def correct_mean(human: Floats, judged: Floats, rest: Floats) -> CorrectedMean:
 
 def _judge_weight(human: Floats, judged: Floats, rest: Floats) -> float:
     """Return the weight (0..1) that makes the interval narrowest."""
+    # Without unlabeled cases, or where the judge always says the same, it adds nothing.
     spread = float(np.var(np.concatenate([judged, rest]), ddof=1)) if rest.size > 1 else 0.0
     if not spread:
         return 0.0

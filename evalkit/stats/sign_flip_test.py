@@ -67,6 +67,7 @@ def run_cluster_test(
 
     The signs of whole clusters are flipped, because cases of one cluster share a cause.
     """
+    # A cluster counts by its sum, so that the mean over cases is what is tested.
     sums = np.array([float(np.sum(differences[list(group)])) for group in groups])
     return ClusterTest(
         test=run_sign_flip_test(sums),

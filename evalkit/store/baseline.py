@@ -77,6 +77,7 @@ def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
     Raises:
         StoreError: it could not be saved; an old baseline is unchanged.
     """
+    # By id, so that moving a case in the set changes no line of the baseline.
     cases = sorted(run.header.cases, key=lambda case: case.id)
     trials: dict[str, list[Trial]] = {case.id: [] for case in cases}
     for trial in run.trials:
@@ -95,6 +96,7 @@ def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
 
 
 def _compute_digest(header: dict[str, Json], body: bytes) -> str:
+    # A digest cannot cover itself.
     rest = {name: value for name, value in header.items() if name != "sha256"}
     return hashlib.sha256(canonical_json(rest).encode() + b"\n" + body).hexdigest()
 
@@ -169,6 +171,7 @@ def parse_baseline(path: Path, content: bytes) -> Run:
             f"Restore it from git, or record it again with: evalkit baseline EVALSET"
         )
     try:
+        # Keys of the file that are not fields of the header, such as the digest, are left out.
         known = {name: header[name] for name in RunHeader.__slots__ if name in header}
         record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
         trust = msgspec.convert(header.get("trust"), JudgeTrust | None, strict=True)

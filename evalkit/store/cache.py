@@ -37,6 +37,7 @@ class Cache(Generic[Record]):
             if path.stat().st_size > MAX_ENTRY_BYTES:
                 raise ValueError("too large")
             entry = parse_stored_json(read_stored_file(path))
+            # The digest finds torn and edited records, the key a file under another name.
             if entry["key"] != key or entry["digest"] != digest(entry["record"]):
                 raise ValueError("changed since it was written")
             return msgspec.convert(entry["record"], self._record, strict=True)
@@ -74,6 +75,7 @@ class Cache(Generic[Record]):
             self.warnings.setdefault("delete", why)
 
     def _path(self, key: str) -> Path:
+        # Two levels, because a folder with a hundred thousand files is slow.
         return self._folder / key[:2] / f"{key}.json"
 
 

@@ -68,6 +68,7 @@ def find_run_folder(ref: str, root: Path) -> Path:
         )
     if ref == "latest":
         return runs_folder(root) / run_ids[-1]
+    # A complete id is unique even where longer ids start with it.
     found = [run_id for run_id in run_ids if run_id == ref] or [
         run_id for run_id in run_ids if run_id.startswith(ref)
     ]

@@ -25,6 +25,7 @@ def read_run_spans(run: Run) -> SpansByTrial:
     if not run.path or not path_exists(folder / HEADER_FILE):
         return {}
     if not run.finished:
+        # Digests are stored when a run finishes; until then there are none to check.
         return load_spans(folder)
     try:
         summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))

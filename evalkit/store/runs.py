@@ -107,6 +107,7 @@ def read_run(folder: Path) -> Run:
     header = read_header(folder)
     path = folder / TRIALS_FILE
     content = read_stored_file(path) if path_exists(path) else b""
+    # A run may be read while it is written: a torn last line is not damage.
     whole, _, torn = content.rpartition(b"\n")
     warnings = (f"{path}: the last line is torn and was left out.",) if torn else ()
     rows = []
@@ -153,8 +154,10 @@ def _refuse_changed(folder: Path, trials: bytes) -> None:
         changed = summary.get(CHANGED_FLAG) or [
             name for name, digest in now.items() if digests.get(name, digest) != digest
         ]
+        # A summary without these digests was not written by a run.
         if not changed and not {TRIALS_FILE, HEADER_FILE} <= digests.keys():
             changed = [SUMMARY_FILE]
+        # The run had no judge, so something else wrote this file.
         if not changed and TRUST_FILE not in digests and path_exists(folder / TRUST_FILE):
             changed = [TRUST_FILE]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -184,6 +187,7 @@ def repair_run(folder: Path) -> tuple[int, int]:
     if dropped:
         write_atomically(path.with_suffix(".jsonl.broken"), content)
         write_atomically(path, b"".join(line + b"\n" for line in kept))
+        # Its digest is of the old file. Without it the run is unfinished and can be resumed.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
     return len(kept), dropped
 
@@ -196,6 +200,7 @@ def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
     """Return rows as trials ordered by case and number; of several rows for one trial the last counts."""
     latest = {(row.case_id, row.number): row for row in rows}
     position = {case.id: index for index, case in enumerate(header.cases)}
+    # Rows of cases that the header does not name were not asked for.
     known = [row for row in latest.values() if row.case_id in position]
     ordered = sorted(known, key=lambda row: (position[row.case_id], row.number))
 
@@ -225,6 +230,7 @@ def read_header(folder: Path) -> RunHeader:
                 f"this one reads {RUN_SCHEMA!r}. Install that version to read it."
             )
         header = msgspec.convert(stored, RunHeader, strict=True)
+        # They are stored as a plain mapping: a wrong type fails here, not in a later command.
         msgspec.convert(header.settings, Settings, strict=True)
     except (ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a run: {error}. Start a new run.") from error

@@ -58,8 +58,10 @@ def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
     if header.looks:
         yield "its number of trials was decided while it ran"
     if not 1 <= header.trials <= MAX_TRIALS:
+        # The next check would build a list of as many numbers as the run claims.
         yield f"it has {header.trials:,} trials a case, not 1 to {MAX_TRIALS}"
         return
+    # Expected values may differ: the local set decides them. The inputs may not.
     asked = {case.id: case for case in header.cases}
     other = [case.id for case in evalset.cases if not _has_same_input(asked.get(case.id), case)]
     if other:
