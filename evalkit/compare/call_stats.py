@@ -1,4 +1,4 @@
-"""A run's tool and model calls into one summary for each tool and each model."""
+"""Sum up a run's calls, for each tool and each model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run summed up in one row of a history: who, when, every metric with its interval, errors, cost."""
+"""Sum up a run in one row of a history: who, when, every metric with its interval, errors, cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several versions of an agent side by side: every metric of each, and the cases they differ in."""
+"""Compare several versions of an agent: every metric of each, and the cases they differ in."""
 
 from __future__ import annotations
 

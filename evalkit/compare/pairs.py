@@ -1,4 +1,4 @@
-"""Two runs of one eval set into their differences, over the cases that are the same in both."""
+"""Compare two runs of one eval set, over the cases that are the same in both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's trials into the usable values of every metric by case, and counts of the missing ones."""
+"""Read a run's trials into the usable values of every metric by case, and count the missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run into counts that always sum to its selection, and into one summary per metric and tag."""
+"""Count the trials of a run by state, and sum up every metric and tag."""
 
 from __future__ import annotations
 

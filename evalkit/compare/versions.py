@@ -1,4 +1,4 @@
-"""All stored runs of one agent version into one run with their trials, if they may be pooled."""
+"""Pool the stored runs of one agent version into one run with all their trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds with `broken_cases`: cases that newly fail, run again, into those proven broken.
+"""Decide thresholds with `broken_cases`: run newly failing cases again, and count those proven broken.
 
 A case that was stable in one half of the baseline and fails now is a suspect. It was chosen for its
 failure, so that failure proves nothing. The case is run again, and the fresh trials are compared with the

@@ -1,4 +1,4 @@
-"""Thresholds that count cases, `max_regressed` and `must_pass`, into checks that name every case."""
+"""Decide thresholds that count cases, `max_regressed` and `must_pass`, and name every case."""
 
 from __future__ import annotations
 

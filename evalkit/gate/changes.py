@@ -1,4 +1,4 @@
-"""Evidence on a rule with `max_drop` or `max_rise` into a check: its sentence, numbers and notes."""
+"""Turn the evidence on a rule with `max_drop` or `max_rise` into a check: sentence, numbers and notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run, its baseline and the thresholds into one gate result, or into the run's next stage."""
+"""Combine a run, its baseline and the thresholds into one gate result, and plan the run's next stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much worse a metric got and how sure that is, as numbers, and the decision that follows."""
+"""The records of how much worse a metric got and how sure that is, and the decision that follows."""
 
 from __future__ import annotations
 
@@ -197,5 +197,5 @@ class PointComparison:
 
     @property
     def outcome(self) -> Outcome:
-        """Fail when it is worse by more than the rule allows."""
+        """`fail` when it is worse by more than the rule allows, else `pass`."""
         return "fail" if self.harm > self.limits.max_drop + _ROUNDING else "pass"

@@ -1,4 +1,4 @@
-"""What thresholds are applied to, and the check with notes that each of them results in."""
+"""The records that thresholds are applied to, and the check with notes that each results in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run showed of its judges into the reason not to decide it, or into notes.
+"""Find out from a run whether its judges can be trusted: a reason not to decide it, or notes.
 
 A judge that got worse must not make the agent seem worse: where it agrees with people on fewer anchors
 than in the baseline, beyond chance, the run is undecided.
@@ -81,7 +81,7 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
 
 
 def explain_model_drift(trust: JudgeTrust, before: JudgeTrust | None) -> str:
-    """Return that a judge of the same name is another model than in the baseline; empty if none is."""
+    """Return the message that a judge is another model than in the baseline; empty if none is."""
     if before is None or not before.models or not set(trust.judges) & set(before.judges):
         return ""
     new = [model for model in trust.models if model not in before.models]

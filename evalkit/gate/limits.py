@@ -1,4 +1,4 @@
-"""Thresholds with `min` or `max`: one run's values of a metric into a check."""
+"""Decide thresholds with `min` or `max` from one run's values of a metric."""
 
 from __future__ import annotations
 

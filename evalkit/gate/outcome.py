@@ -1,4 +1,4 @@
-"""Checks into the outcome of the whole gate, its exit code and the sentence that leads the report."""
+"""Combine checks into the outcome of the gate, its exit code and the sentence that leads the report."""
 
 from __future__ import annotations
 

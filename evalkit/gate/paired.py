@@ -1,4 +1,4 @@
-"""Two runs' values of one metric into evidence: the change, its bounds, its p-value, its worst cases."""
+"""Measure the change of one metric between two runs: its size, bounds, p-value and worst cases."""
 
 from __future__ import annotations
 

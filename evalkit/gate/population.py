@@ -1,4 +1,4 @@
-"""Per-case harm into an answer about other cases like these, which are a sample of what users ask."""
+"""Estimate harm on other cases like these, which are a sample of what users ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A planned run and its baseline into the thresholds that no result of the run could decide.
+"""Find the thresholds that no result of a planned run could decide.
 
 The rules are applied to the best and to the worst result that the run could have. A rule that cannot fail,
 or cannot pass, is reported before the run costs money.

@@ -1,4 +1,4 @@
-"""When a run takes another look: another trial of every case, until the gate is decided.
+"""Decide whether a run takes another look: one more trial of every case, until the gate is decided.
 
 One trial of every case is run and decided, then a second, then a third, and the first look that fails
 or passes ends the run: most changes are decided by one trial. Three looks at the usual alpha would fail

@@ -1,4 +1,4 @@
-"""A design and a true drop into how often the gate's own test fails or passes, by drawing runs.
+"""Estimate how often the gate's own test fails or passes a true drop, by drawing runs.
 
 It is for designs so small that the normal approximation does not hold. The cases' pass rates are drawn
 from the Beta distribution with the design's mean and noise. The same draws serve every drop, so that the

@@ -1,4 +1,4 @@
-"""Two raters' levels of the same answers into their agreement, each figure with a 90 % interval.
+"""Measure the agreement of two raters on the same answers, each figure with a 90 % interval.
 
 Accuracy has Wilson's interval. Kappa and AC1 have credible intervals from the posterior of the
 confusion table (4,000 Dirichlet draws with a fixed seed): the usual standard errors are 0 where agreement

@@ -1,4 +1,4 @@
-"""Passes of all cases into the distribution of their pass rates."""
+"""Fit the distribution of pass rates over cases."""
 
 from __future__ import annotations
 

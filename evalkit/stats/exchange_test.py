@@ -1,4 +1,4 @@
-"""The exact exchange test: passes of two runs on the same cases into a p-value for a drop.
+"""The exact exchange test for a drop in the passes of two runs on the same cases.
 
 If nothing changed, the trials of a case are exchangeable between the two runs. Given how often the case
 passed in all, its candidate passes are then hypergeometric, whatever the case's own pass rate is

@@ -1,4 +1,4 @@
-"""A design with a look after every trial into how often and how soon it fails or passes."""
+"""Simulate a design with a look after every trial: how often and how soon it fails or passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a run into intervals that keep their level at the sizes of an eval set."""
+"""Confidence intervals that keep their level at the sizes of an eval set."""
 
 from __future__ import annotations
 

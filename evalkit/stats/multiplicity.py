@@ -1,4 +1,4 @@
-"""P-values of several tests into the level at which each of them counts."""
+"""Levels for several tests at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes and noise of a paired comparison of pass rates into its power, by normal approximation.
+"""The power of a paired comparison of pass rates, by normal approximation.
 
 Write w for the mean over cases of p(1-p) before the drop and w1 after it. The test's threshold follows
 from the noise of no change (w), the scatter of the result from the noise after the drop (w1). Taking w for

@@ -1,4 +1,4 @@
-"""A judge's values on all cases and people's on some into the mean that people would have given.
+"""Estimate the mean that people would have given from a judge's values on all cases and people's on some.
 
 Prediction-powered inference with a tuned weight (PPI++, Angelopoulos et al., arXiv 2311.01453): the judge
 measures the cases that nobody labeled, and the labeled cases show how far the judge is off. However wrong

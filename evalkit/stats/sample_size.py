@@ -1,4 +1,4 @@
-"""What a comparison should detect or prove into the cases and trials that this takes."""
+"""Find the cases and trials that a comparison needs to detect or to prove something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Per-case differences of two runs into p-values, for scores that are graded rather than 0 or 1."""
+"""The sign-flip test of per-case differences, for scores that are graded rather than 0 or 1."""
 
 from __future__ import annotations
 

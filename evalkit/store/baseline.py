@@ -1,4 +1,4 @@
-"""A promoted run as one reviewable file: a header line, then one line per case, sorted by id.
+"""Store a promoted run as one reviewable file: a header line, then one line per case, sorted by id.
 
 The header holds a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
 so that a changed rubric or metric can be applied to both sides.

@@ -1,4 +1,4 @@
-"""The name of a run - id, prefix, path, `latest`, `baseline`, agent version - into the run."""
+"""Find a run by its name: id, prefix, path, `latest`, `baseline` or agent version."""
 
 from __future__ import annotations
 

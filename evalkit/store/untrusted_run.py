@@ -1,4 +1,4 @@
-"""A run from an untrusted machine into the only part of it that may be scored: the outputs.
+"""Import a run from an untrusted machine: only its outputs may be scored.
 
 The author of such a run could write anything into its files: other thresholds, fewer cases, better scores.
 None of that is used. The local eval set defines the cases and the gate; the run must provide an output for
