@@ -19,7 +19,7 @@ from evalkit.gate.broken_cases import check_broken_cases, plan_fresh_trials
 from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
 from evalkit.gate.evidence import Evidence
-from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, select_scores
+from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
 from evalkit.gate.judge_trust import OnJudgeDrift, explain_judge_distrust, trust_notes
 from evalkit.gate.limits import check_limit
 from evalkit.gate.outcome import (
@@ -253,7 +253,7 @@ def _start_change_check(
     rule: Rule, sides: GateInputs, sharing: int
 ) -> CheckWithNotes | _PendingCheck:
     base, _ = sides.require_base()
-    missing = sum_missing(select_scores(rule, sides.candidate))
+    missing = sum_missing(find_rule_scores(rule, sides.candidate))
     try:
         pairs = pair_scores(
             base, sides.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"

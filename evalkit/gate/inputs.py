@@ -75,7 +75,7 @@ def count_outcome(found: int, unknown: int, allowed: int) -> Outcome:
     return "undecided" if found + unknown > allowed else "pass"
 
 
-def select_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
+def find_rule_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
     """Return the scores of a rule's metric on the cases that the rule is about.
 
     Raises:

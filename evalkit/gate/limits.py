@@ -17,7 +17,7 @@ from evalkit.core.format import (
 )
 from evalkit.core.gate_result import Check
 from evalkit.core.literals import Outcome
-from evalkit.gate.inputs import select_scores
+from evalkit.gate.inputs import find_rule_scores
 from evalkit.gate.phrases import finite_or_none, format_interval, format_scored
 from evalkit.stats.intervals import trials_for_bounds
 
@@ -32,7 +32,7 @@ def check_limit(rule: Rule, table: ScoreTable) -> Check:
     Raises:
         Undecidable: the metric has no value on the cases of the rule.
     """
-    estimate = estimate_metric(rule, table.infos[rule.metric].unit, select_scores(rule, table))
+    estimate = estimate_metric(rule, table.infos[rule.metric].unit, find_rule_scores(rule, table))
     outcome = decide_limit(rule, estimate)
     is_point = rule.test == "point"
     return Check(
