@@ -281,7 +281,7 @@ def test_a_set_without_spans_never_loads_the_engine_and_says_what_to_do(project:
     assert (done.code, done.err) == (0, "")
     assert "evalkit.span" in done.out
     code = (
-        "import sys\nfrom evalkit.cli import main\n"
+        "import sys\nfrom evalkit.cli.app import main\n"
         "try:\n    main(['traces'])\nexcept SystemExit:\n    pass\nprint('duckdb' in sys.modules)"
     )
     project.write("probe.py", code)

@@ -47,9 +47,9 @@ gate:
 COUNT_RECORDS = """
 import gc, sys, tracemalloc
 from pathlib import Path
-from evalkit.baseline import baseline_path, read_baseline
-from evalkit.loading.evalset import load_evalset
-from evalkit.store import read_run
+from evalkit.store.baseline import baseline_path, read_baseline
+from evalkit.evalset.loader import load_evalset
+from evalkit.store.runs import read_run
 
 path = Path(sys.argv[1]).resolve()
 tracemalloc.start()
@@ -64,7 +64,7 @@ print(tracemalloc.get_traced_memory()[0])
 TIME_DECISIONS = """
 import time
 from statistics import median
-from evalkit.gating.gate import decide
+from evalkit.gate.decide import decide_gate
 from tests.support.run_samples import large_decision
 
 rules, candidate, base = large_decision()
@@ -72,7 +72,7 @@ assert len(rules) == 5
 took = []
 for _ in range(9):
     start = time.process_time()
-    decide(rules, candidate, base, max_errors=0, on_inconclusive="pass")
+    decide_gate(rules, candidate, base, max_errors=0, on_inconclusive="pass")
     took.append(time.process_time() - start)
 print(1000 * median(took))
 """

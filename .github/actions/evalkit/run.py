@@ -48,7 +48,7 @@ def gate_options(environ: Mapping[str, str]) -> list[str]:
     return [*([f"--base={base}"] if base else []), *(["--accept-gate-changes"] if accept else [])]
 
 
-def deciding_options(words: Sequence[str]) -> list[str]:
+def filter_gate_options(words: Sequence[str]) -> list[str]:
     """Of the options of a run those that decide, so that annotations and comment say what the run says."""
     found: list[str] = []
     for index, word in enumerate(words):
@@ -83,13 +83,13 @@ def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int
     report = read_report(written)
     run_id = report.get("run", {}).get("id")
     if run_id:
-        gate += deciding_options(more)
+        gate += filter_gate_options(more)
         evalkit("gate", run_id, "--format=github", *gate, env=plain)
-        comment(run_id, gate, environ, plain)
+        post_run_comment(run_id, gate, environ, plain)
     return code, report
 
 
-def comment(
+def post_run_comment(
     run_id: str, gate: Sequence[str], environ: Mapping[str, str], plain: Mapping[str, str]
 ) -> None:
     """Post the comment on a run; whatever becomes of it, the verdict stands."""
