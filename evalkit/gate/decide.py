@@ -61,8 +61,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     """Apply every threshold and combine the checks into one result.
 
     Trials without a score count against `max_errors`, never as failures of the agent. A run with more
-    of them, or with trials that were never run, is undecided. Without rules a complete run passes, and
-    the reason says that nothing was checked.
+    of them, or with trials that were never run, is undecided. Without rules a complete run passes.
 
     Args:
         rules: the gate.
