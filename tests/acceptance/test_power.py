@@ -159,11 +159,11 @@ def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None
     assert found["mean"] == pytest.approx(sum(passed) / 400)
     assert found["flaky"] == sum(0 < c < 10 for c in passed)
     assert found["cost_per_run_usd"] == pytest.approx(0.01)
-    now = [sight for sight in found["sights"] if sight["now"]]
+    now = [drop for drop in found["detectable_drops"] if drop["now"]]
     assert [(s["cases"], s["base_trials"], s["trials"], s["looks"]) for s in now] == [
         (40, 10, 3, 3)
     ]
-    looks, *fixed = found["sights"]
+    looks, *fixed = found["detectable_drops"]
     assert [looks] == now
     assert [sight["trials"] for sight in fixed] == [1, 3, 5]
     assert fixed[1]["cost_usd"] == pytest.approx(1.2)
@@ -207,7 +207,7 @@ def test_without_a_baseline_the_noise_must_be_assumed(project: Project) -> None:
     )
     assert found.json["noise_from"] == "assumed"
     assert found.json["planned"]["base_trials"] == 10
-    assert not any(sight["now"] for sight in found.json["sights"])
+    assert not any(drop["now"] for drop in found.json["detectable_drops"])
 
 
 def test_a_baseline_of_one_trial_tells_nothing_of_noise(project: Project) -> None:
@@ -234,7 +234,10 @@ def test_a_rule_about_other_cases_counts_clusters_as_draws(project: Project) -> 
     project.write("set.yaml", text.replace(", estimand: users", ""))
     suite = held(project.evalkit(*arguments, "--format", "json")).json
     assert suite["clusters"] is None
-    assert suite["sights"][0]["smallest_drop"] < found["sights"][0]["smallest_drop"]
+    assert (
+        suite["detectable_drops"][0]["smallest_drop"]
+        < found["detectable_drops"][0]["smallest_drop"]
+    )
 
 
 def test_what_broken_cases_can_be_proven_is_said(project: Project) -> None:
@@ -245,7 +248,7 @@ def test_what_broken_cases_can_be_proven_is_said(project: Project) -> None:
     firsts = [
         [t["scores"][0]["passed"] for t in json.loads(line)["trials"][:5]] for line in lines[1:]
     ]
-    assert (found["cases"], found["watched"]) == (40, sum(sum(half) >= 3 for half in firsts))
+    assert (found["cases"], found["eligible"]) == (40, sum(sum(half) >= 3 for half in firsts))
     # Five reserve trials against four fresh ones: 1 of the 126 ways to share out five passes.
     assert found["at_once"] == int(0.05 * 126)
     chances = dict(found["chances"])
@@ -271,7 +274,7 @@ def test_thresholds_that_share_alpha_see_less(project: Project) -> None:
         held(project.evalkit(*arguments, *more)).json for more in ((), ("--rules", "5"))
     )
     assert shared["level"] == pytest.approx(0.01)
-    assert shared["sights"][0]["smallest_drop"] > alone["sights"][0]["smallest_drop"]
+    assert shared["detectable_drops"][0]["smallest_drop"] > alone["sights"][0]["smallest_drop"]
 
 
 def test_a_metric_that_neither_passes_nor_fails_is_refused(project: Project) -> None:
@@ -290,7 +293,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
 @pytest.mark.parametrize(
     ("cases", "base_trials", "gate", "said"),
     [
-        (3, 1, GATE, r"exact_match: cannot fail.*p-value there can be is 0\.062"),
+        (3, 1, GATE, r"exact_match: cannot fail.*possible p-value is 0\.062"),
         (4, 1, GATE, r"exact_match: can hardly pass"),
         (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, and only 5 pt is tolerated"),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
