@@ -54,7 +54,9 @@ def _find_sides(refs: Sequence[str], context: Context) -> list[ComparedSide]:
     found: dict[int, ComparedSide] = {}
     first = None
     for index in sorted(range(len(refs)), key=lambda index: refs[index] == "baseline"):
-        found[index] = resolve_side(refs[index], root=project.root, cwd=project.cwd, beside=first)
+        found[index] = resolve_side(
+            refs[index], root=project.root, cwd=project.cwd, same_set_as=first
+        )
         first = first or found[index].run.header
     return [found[index] for index in range(len(refs))]
 

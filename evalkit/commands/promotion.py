@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalkit.compare.summary import summarize_run, tally
+from evalkit.compare.scores import build_score_table
+from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.errors import EvalkitError, Undecidable
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
@@ -24,7 +25,8 @@ def promote_run(
             trusted.
     """
     hints = CommandHints.of(project)
-    counted = tally(run)
+    table = build_score_table(run)
+    counted = tally_table(table)
     if not run.finished or counted.errors > max_errors:
         missing = ", ".join(
             f"{count} {state}"
@@ -52,7 +54,11 @@ def promote_run(
     replaced = _count_trials(path)
     write_baseline(path, run)
     return RecordedBaseline(
-        path=path, run=run, tally=counted, summaries=summarize_run(run), replaced_trials=replaced
+        path=path,
+        run=run,
+        tally=counted,
+        summaries=summarize_table(table),
+        replaced_trials=replaced,
     )
 
 

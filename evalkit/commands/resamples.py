@@ -15,7 +15,8 @@ from evalkit.core.run import Run
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
 from evalkit.gate import broken_cases as broken
-from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, count_looks, decide_stage
+from evalkit.gate.decide import decide_stage
+from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, count_looks
 from evalkit.store.runs import assemble_run
 
 

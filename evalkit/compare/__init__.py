@@ -1,1 +1,12 @@
-"""Compare two runs, and several versions."""
+"""Compare stored runs: metrics and cases of two runs, history rows, a matrix of versions."""
+
+__all__ = [
+    "call_stats",
+    "estimates",
+    "history",
+    "matrix",
+    "pairs",
+    "scores",
+    "summary",
+    "versions",
+]

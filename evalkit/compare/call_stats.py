@@ -1,9 +1,11 @@
-"""A run's tool and model calls into one summary for each tool and each model."""
+"""Sum up a run's calls, for each tool and each model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeVar
 
 from evalkit.compare.scores import quantile
@@ -11,16 +13,17 @@ from evalkit.core.run import Run
 from evalkit.core.spans import Span, ToolCall
 from evalkit.trace.calls import get_model_calls, get_tool_calls
 
+Call = TypeVar("Call", ToolCall, Span)
 Number = TypeVar("Number", int, float)
 UNNAMED = "(unnamed)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallStats:
-    """All calls of one tool, or of one model, that the trials of a run tell of.
+    """All calls of one tool, or of one model, in the trials of a run.
 
-    The seconds are over the calls that were timed, None without any; tokens and cost are sums over the
-    calls that tell them, None when none does.
+    The latencies are quantiles over the calls that were timed, None without any. Tokens and cost are sums
+    over the calls that report them, None when none does.
     """
 
     kind: Literal["tool", "model"]
@@ -37,94 +40,78 @@ class CallStats:
 
     @property
     def error_rate(self) -> float:
-        """The share of the calls that ended in an error."""
+        """The share of the calls that ended in an error (0..1)."""
         return self.errors / self.calls
 
 
-@dataclass(slots=True)
-class _Calls:
-    """The calls of one tool or model, and how many trials they are of."""
-
-    trials: int = 0
-    tools: list[ToolCall] = field(default_factory=list)
-    models: list[Span] = field(default_factory=list)
-
-
 def compute_call_stats(run: Run) -> tuple[CallStats, ...]:
-    """Every tool by name, then every model by name; fresh trials are left out as from all numbers."""
-    tools: dict[str, _Calls] = {}
-    models: dict[str, _Calls] = {}
-    for trial in run.trials:
-        named: dict[str, list[ToolCall]] = {}
-        for call in get_tool_calls(trial.output) or ():
-            named.setdefault(call.name, []).append(call)
-        for name, calls in named.items():
-            kept = tools.setdefault(name, _Calls())
-            kept.trials += 1
-            kept.tools += calls
-        asked: dict[str, list[Span]] = {}
-        for span in get_model_calls(trial.output):
-            asked.setdefault(span.model or UNNAMED, []).append(span)
-        for name, spans in asked.items():
-            kept = models.setdefault(name, _Calls())
-            kept.trials += 1
-            kept.models += spans
+    """Return every tool by name, then every model by name, without fresh trials."""
+    tools = _group_by_name(
+        (get_tool_calls(trial.output) or () for trial in run.trials), lambda call: call.name
+    )
+    models = _group_by_name(
+        (get_model_calls(trial.output) for trial in run.trials),
+        lambda span: span.model or UNNAMED,
+    )
     return (
         *(_tool_stats(name, tools[name]) for name in sorted(tools)),
         *(_model_stats(name, models[name]) for name in sorted(models)),
     )
 
 
-def _tool_stats(name: str, calls: _Calls) -> CallStats:
-    seconds = _known_values(calls.tools, lambda call: call.duration_s)
-    return _build_stats("tool", name, calls, sum(c.error is not None for c in calls.tools), seconds)
+def _group_by_name(
+    trials: Iterable[Sequence[Call]], name_of: Callable[[Call], str]
+) -> Mapping[str, Sequence[Sequence[Call]]]:
+    """Return the calls of each name, with one sequence for every trial that has any."""
+    found: dict[str, list[list[Call]]] = defaultdict(list)
+    for calls in trials:
+        by_name: dict[str, list[Call]] = defaultdict(list)
+        for call in calls:
+            by_name[name_of(call)].append(call)
+        for name, named in by_name.items():
+            found[name].append(named)
+    return found
 
 
-def _model_stats(name: str, calls: _Calls) -> CallStats:
-    spans = calls.models
-    errors = sum(bool(span.error_type or span.error) for span in spans)
-    return _build_stats(
-        "model",
-        name,
-        calls,
-        errors,
-        [span.duration_s for span in spans],
-        tokens_in=_known_values(spans, lambda span: span.input_tokens),
-        tokens_out=_known_values(spans, lambda span: span.output_tokens),
-        costs=_known_values(spans, lambda span: span.cost_usd),
-    )
-
-
-def _build_stats(  # noqa: PLR0913 - what a summary is made of
-    kind: Literal["tool", "model"],
-    name: str,
-    calls: _Calls,
-    errors: int,
-    seconds: Sequence[float],
-    *,
-    tokens_in: Sequence[int] = (),
-    tokens_out: Sequence[int] = (),
-    costs: Sequence[float] = (),
-) -> CallStats:
-    ordered = sorted(seconds)
-    p50, p95, p99 = (quantile(ordered, level) if ordered else None for level in (0.5, 0.95, 0.99))
+def _tool_stats(name: str, by_trial: Sequence[Sequence[ToolCall]]) -> CallStats:
+    calls = list(chain.from_iterable(by_trial))
+    p50, p95, p99 = _quantiles(call.duration_s for call in calls)
     return CallStats(
-        kind=kind,
+        kind="tool",
         name=name,
-        calls=len(calls.tools) + len(calls.models),
-        trials=calls.trials,
-        errors=errors,
+        calls=len(calls),
+        trials=len(by_trial),
+        errors=sum(call.error is not None for call in calls),
         p50_s=p50,
         p95_s=p95,
         p99_s=p99,
-        input_tokens=sum(tokens_in) if tokens_in else None,
-        output_tokens=sum(tokens_out) if tokens_out else None,
-        cost_usd=sum(costs) if costs else None,
     )
 
 
-Call = TypeVar("Call")
+def _model_stats(name: str, by_trial: Sequence[Sequence[Span]]) -> CallStats:
+    spans = list(chain.from_iterable(by_trial))
+    p50, p95, p99 = _quantiles(span.duration_s for span in spans)
+    return CallStats(
+        kind="model",
+        name=name,
+        calls=len(spans),
+        trials=len(by_trial),
+        errors=sum(bool(span.error_type or span.error) for span in spans),
+        p50_s=p50,
+        p95_s=p95,
+        p99_s=p99,
+        input_tokens=sum_known(span.input_tokens for span in spans),
+        output_tokens=sum_known(span.output_tokens for span in spans),
+        cost_usd=sum_known(span.cost_usd for span in spans),
+    )
 
 
-def _known_values(calls: Iterable[Call], read: Callable[[Call], Number | None]) -> list[Number]:
-    return [value for call in calls if (value := read(call)) is not None]
+def _quantiles(seconds: Iterable[float | None]) -> list[float | None]:
+    known = sorted(each for each in seconds if each is not None)
+    return [quantile(known, level) if known else None for level in (0.5, 0.95, 0.99)]
+
+
+def sum_known(values: Iterable[Number | None]) -> Number | None:
+    """Return the sum of the values that are known; None when none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

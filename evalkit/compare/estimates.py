@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
-from typing import TypeAlias
+from math import isfinite
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
-from evalkit.compare.scores import CaseScores, mean, quantile
-from evalkit.compare.summary import sum_missing
+from evalkit.compare.scores import CaseScores, mean, quantile, sum_missing
 from evalkit.core.eval_set import Rule
 from evalkit.core.literals import Stat
-from evalkit.stats.intervals import (
-    Interval,
-    effective_trials,
-    mean_interval,
-    quantile_interval,
-    wilson_interval,
-)
 
-_ROUNDING = 1e-9
-_MAX_CASES = 10_000
+if TYPE_CHECKING:
+    from evalkit.stats.intervals import Interval
+
+TrialValues: TypeAlias = Sequence[Sequence[float]]
+"""Values by case and trial."""
+
+QUANTILE_LEVELS: dict[Stat, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+"""The statistics that are quantiles of all trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricEstimate:
-    """What a run says of a rule with `min` or `max`.
+    """The value of a rule with `min` or `max` in one run.
 
-    `interval` holds the expected value over cases like these, missed on either side with probability
-    at most alpha. `due` trials should have a value, `scored` have one, `missing` says why not.
+    `interval` covers the expected value over cases like these, missed on either side with probability
+    at most alpha. `due` trials should have a value, `scored` have one, `missing` counts the others by
+    reason.
     """
 
     unit: str
@@ -44,13 +41,13 @@ class MetricEstimate:
 
 
 def estimate_metric(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> MetricEstimate:
-    """The statistic of a rule over these cases, of which at least one has a value."""
+    """Return the statistic of a rule over these cases, of which at least one has a value."""
     rows = [case.flags if rule.stat == "rate" else case.values for case in cases]
     rows = [row for row in rows if row]
     return MetricEstimate(
         unit="" if rule.stat == "rate" else unit,
-        value=statistic_of(rule)(rows),
-        interval=_interval(rule, unit, rows),
+        value=compute_statistic(rule, rows),
+        interval=_compute_interval(rule, unit, rows),
         cases=len(rows),
         scored=sum(map(len, rows)),
         due=sum(case.due for case in cases),
@@ -58,36 +55,41 @@ def estimate_metric(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> Metri
     )
 
 
-def _interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
+def compute_mean_interval(
+    metric: str, unit: str, cases: Sequence[CaseScores]
+) -> tuple[float | None, float | None]:
+    """Return the 90 % interval of a metric's mean on cases like these; None for an unknown bound."""
+    if not any(case.values for case in cases):
+        return None, None
+    low, high = estimate_metric(Rule(metric=metric, min=0.0), unit, cases).interval
+    return (low if isfinite(low) else None, high if isfinite(high) else None)
+
+
+def _compute_interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
+    # Here, because numpy takes 100 ms to load and readers of stored history rows do not need it.
+    from evalkit.stats import intervals  # noqa: PLC0415
+
     if rule.stat in QUANTILE_LEVELS:
-        return quantile_interval(rows, QUANTILE_LEVELS[rule.stat], rule.alpha)
+        return intervals.quantile_interval(rows, QUANTILE_LEVELS[rule.stat], rule.alpha)
     values = list(chain(*rows))
     if rule.stat == "rate" or (not unit and all(value in (0.0, 1.0) for value in values)):
-        return wilson_interval(statistic_of(rule)(rows), effective_trials(rows), rule.alpha)
-    bounds = mean_interval(np.array([mean(row) for row in rows]), rule.alpha)
+        # Trials of one case resemble each other, so they count as fewer independent ones.
+        trials = intervals.effective_trials(rows)
+        return intervals.wilson_interval(mean_of_means(rows), trials, rule.alpha)
+    bounds = intervals.mean_interval([mean(row) for row in rows], rule.alpha)
+    # Student's interval does not know that a share cannot leave 0 to 1.
     if len(rows) > 1 and not unit and min(values) >= 0.0 and max(values) <= 1.0:
-        return Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
+        return intervals.Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
     return bounds
 
 
-TrialValues: TypeAlias = Sequence[Sequence[float]]
-"""Values by case and trial."""
-
-QUANTILE_LEVELS: dict[Stat, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-"""The statistics that are quantiles of all trials."""
-
-
 def mean_of_means(rows: TrialValues) -> float:
-    """The mean over cases of each case's own mean."""
+    """Return the mean over cases of each case's own mean."""
     return mean(map(mean, rows))
 
 
-def _pooled_quantile(level: float, rows: TrialValues) -> float:
-    return quantile(list(chain(*rows)), level)
-
-
-def statistic_of(rule: Rule) -> Callable[[TrialValues], float]:
-    """The number that a rule is about, from values by case and trial."""
+def compute_statistic(rule: Rule, rows: TrialValues) -> float:
+    """Return the number that a rule is about."""
     if rule.stat in QUANTILE_LEVELS:
-        return partial(_pooled_quantile, QUANTILE_LEVELS[rule.stat])
-    return mean_of_means
+        return quantile(list(chain(*rows)), QUANTILE_LEVELS[rule.stat])
+    return mean_of_means(rows)

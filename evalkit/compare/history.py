@@ -1,19 +1,18 @@
-"""A run summed up in one row of a history: who, when, every metric with its interval, errors, cost."""
+"""Sum up a run in one row of a history: who, when, every metric with its interval, errors, cost."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from typing import Literal
 
 import msgspec
 
-from evalkit.compare.call_stats import CallStats, compute_call_stats
-from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table, quantile
-from evalkit.compare.summary import summarize_table, tally
-from evalkit.core.eval_set import Rule
+from evalkit.compare.call_stats import CallStats, compute_call_stats, sum_known
+from evalkit.compare.estimates import QUANTILE_LEVELS, compute_mean_interval
+from evalkit.compare.scores import ScoreTable, build_score_table, quantile
+from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.core.serialization import to_json_value
@@ -23,7 +22,7 @@ HISTORY_SCHEMA = "evalkit.history/v1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryMetric:
-    """One metric of a run, or of the cases with `tag`; `low` and `high` bound 90 % of where its mean is."""
+    """One metric of a run, or of the cases with `tag`; `low` and `high` bound its mean's 90 % interval."""
 
     metric: str
     tag: str | None = None
@@ -44,9 +43,9 @@ class HistoryMetric:
 class HistoryRow:
     """One run or recorded baseline.
 
-    `errors` counts trials without a score by what went wrong; `latency_s` holds p50, p95 and p99 over all
-    answers. Costs are None where nothing tells them. `calls` are those of each tool and model. `definition` tells one measuring of the set from
-    another: its cases, metrics and judge.
+    `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all
+    answers. Costs are None where nothing reports them. `calls` are those of each tool and model.
+    `definition` is the digest of the set's cases, metrics and gate.
     """
 
     kind: Literal["run", "baseline"] = "run"
@@ -72,28 +71,28 @@ class HistoryRow:
     schema: str = HISTORY_SCHEMA
 
     def find(self, metric: str, tag: str | None = None) -> HistoryMetric | None:
-        """One of its metrics."""
-        return next(
-            (each for each in self.metrics if (each.metric, each.tag) == (metric, tag)), None
-        )
+        """Return one of its metrics."""
+        wanted = (metric, tag)
+        return next((each for each in self.metrics if (each.metric, each.tag) == wanted), None)
 
 
 def build_summary(run: Run) -> Json:
-    """What a finished run leaves beside its trials, so that a history need not read them."""
-    return {**msgspec.to_builtins(tally(run)), "row": to_json_value(build_history_row(run))}
+    """Return the content of a finished run's summary file, so that a history need not read trials."""
+    tally = tally_table(build_score_table(run))
+    return {**msgspec.to_builtins(tally), "row": to_json_value(build_history_row(run))}
 
 
 def build_history_row(run: Run, kind: Literal["run", "baseline"] = "run") -> HistoryRow:
-    """The row of a run."""
-    header, table = run.header, build_score_table(run)
+    """Return the row of a run."""
+    header = run.header
     latencies = [trial.output.latency_s for trial in run.trials if trial.output.error is None]
-    costs = [t.output.cost_usd for t in run.trials if t.output.cost_usd is not None]
-    judged = [
+    costs = (trial.output.cost_usd for trial in run.trials)
+    judge_costs = (
         score.judgement.cost_usd
         for trial in run.trials
         for score in trial.scores
-        if score.judgement is not None and score.judgement.cost_usd is not None
-    ]
+        if score.judgement is not None
+    )
     return HistoryRow(
         kind=kind,
         id=header.id,
@@ -105,27 +104,25 @@ def build_history_row(run: Run, kind: Literal["run", "baseline"] = "run") -> His
         evalset_path=header.evalset_path,
         definition=header.evalset_digest,
         agent=header.agent_entrypoint,
+        # A set may use several judges, one for each rubric.
         judge=", ".join(sorted({info.judge for info in header.metrics if info.judge})),
         cases=len(header.cases),
         trials=header.trials,
         selection=" ".join(filter(None, (header.selection, header.shard))),
-        metrics=tuple(_build_metrics(table)),
+        metrics=tuple(_build_metrics(build_score_table(run))),
         errors=_count_errors(run),
-        latency_s={name: quantile(latencies, level) for name, level in _LEVELS}
-        if latencies
-        else {},
-        cost_usd=sum(costs) if costs else None,
-        judge_cost_usd=sum(judged) if judged else None,
+        latency_s={
+            name: quantile(latencies, level) for name, level in QUANTILE_LEVELS.items() if latencies
+        },
+        cost_usd=sum_known(costs),
+        judge_cost_usd=sum_known(judge_costs),
         calls=compute_call_stats(run),
     )
 
 
-_LEVELS = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-
-
 def _build_metrics(table: ScoreTable) -> Iterable[HistoryMetric]:
     for summary in summarize_table(table):
-        whole = HistoryMetric(
+        metric = HistoryMetric(
             metric=summary.metric,
             tag=summary.tag,
             unit=summary.unit,
@@ -135,25 +132,14 @@ def _build_metrics(table: ScoreTable) -> Iterable[HistoryMetric]:
             scored=summary.scored,
             due=summary.due,
         )
-        if summary.tag is not None:
-            # Of a tag only what it comes to: a history is kept for years.
-            yield whole
-            continue
-        scores = tuple(table.scores.get(summary.metric, {}).values())
-        low, high = compute_mean_interval(summary.metric, summary.unit, scores)
-        yield replace(whole, low=low, high=high, p50=summary.p50, p95=summary.p95, p99=summary.p99)
-
-
-def compute_mean_interval(
-    metric: str, unit: str, cases: Sequence[CaseScores]
-) -> tuple[float | None, float | None]:
-    """What a metric's mean may be on other cases like these, in 90 of 100 sets; None where it is not known."""
-    if not any(case.values for case in cases):
-        return None, None
-    from evalkit.compare.estimates import estimate_metric  # noqa: PLC0415 - numpy, which readers of rows need not
-
-    low, high = estimate_metric(Rule(metric=metric, min=0.0), unit, cases).interval
-    return (low if isfinite(low) else None, high if isfinite(high) else None)
+        # A history is kept for years, so a tag gets no interval and no quantiles.
+        if summary.tag is None:
+            scores = tuple(table.scores.get(summary.metric, {}).values())
+            low, high = compute_mean_interval(summary.metric, summary.unit, scores)
+            metric = replace(
+                metric, low=low, high=high, p50=summary.p50, p95=summary.p95, p99=summary.p99
+            )
+        yield metric
 
 
 def _count_errors(run: Run) -> dict[str, int]:

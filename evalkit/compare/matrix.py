@@ -1,4 +1,4 @@
-"""Several versions of an agent side by side: every metric of each, and the cases they differ in."""
+"""Compare several versions of an agent: every metric of each, and the cases they differ in."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
-from evalkit.compare.history import compute_mean_interval
+from evalkit.compare.estimates import compute_mean_interval, mean_of_means
 from evalkit.compare.pairs import compare_tables, passes_metrics, summarize_case_ids
-from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table, mean
+from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.gate_result import Comparison, MetricChange
 from evalkit.core.run import MetricInfo, Run
 
 _NOT_COMPARABLE = (
-    "No metric that decides is measured alike in all versions, so no case is compared."
+    "No metric that decides is measured in the same way in all versions, so no case is compared."
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatrixCell:
-    """One metric of one version; `low` and `high` bound 90 % of where its mean is.
+    """One metric of one version; `low` and `high` bound the 90 % interval of its mean.
 
     `change` is against the first version, over the cases that both scored; None where there is nothing
     to compare. `scored` of `due` trials have a value.
@@ -47,9 +47,9 @@ class MatrixRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatrixCase:
-    """One case that the versions differ in: for every version how many of its scored trials passed.
+    """One case that the versions differ in: how many of its scored trials passed in every version.
 
-    `passing` versions pass it, which is when more than half of their trials do.
+    `passing` is the number of versions that pass it, in more than half of their trials.
     """
 
     case_id: str
@@ -69,10 +69,17 @@ class Matrix:
 
 
 def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str] = ()) -> Matrix:
-    """Set runs against the first of them, with rows for these tags as well; `labels` name them in notes."""
+    """Compare runs with the first of them.
+
+    Args:
+        runs: one run of each version, the first being the reference.
+        labels: how notes name the runs, in the same order.
+        tags: tags that get rows of their own.
+    """
     shared = _shared_cases(runs)
     tables = [build_score_table(_select_cases(run, frozenset(shared))) for run in runs]
     comparisons = [compare_tables(tables[0], table) for table in tables[1:]]
+    # The first version that has a metric defines it.
     infos: dict[str, MetricInfo] = {}
     for table in tables:
         for name, info in table.infos.items():
@@ -82,17 +89,19 @@ def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str]
         for info in infos.values()
         for tag in (None, *tags)
     ]
-    alike = [
-        name for name, info in infos.items() if not info.advisory and _is_comparable(info, tables)
+    comparable = [
+        name
+        for name, info in infos.items()
+        if not info.advisory and all(_is_measured(info, table) for table in tables)
     ]
     return Matrix(
         rows=tuple(row for row in rows if any(cell.due for cell in row.cells)),
-        cases=tuple(_find_differing_cases(shared, tables, comparisons, alike)),
+        cases=tuple(_find_differing_cases(shared, tables, comparisons, comparable)),
         shared=shared,
         notes=(
             *_describe_unshared(runs, shared),
             *chain.from_iterable(map(partial(_notes, shared, infos), labels, tables)),
-            *([] if alike else [_NOT_COMPARABLE]),
+            *([] if comparable else [_NOT_COMPARABLE]),
         ),
     )
 
@@ -112,12 +121,8 @@ def _select_cases(run: Run, case_ids: frozenset[str]) -> Run:
 
 
 def _is_measured(info: MetricInfo, table: ScoreTable) -> bool:
-    """Whether a version measures a metric in the way of the first one that has it."""
+    """Return whether a version measures a metric in the same way as the first version that has it."""
     return info.name in table.infos and table.infos[info.name].definition == info.definition
-
-
-def _is_comparable(info: MetricInfo, tables: Sequence[ScoreTable]) -> bool:
-    return all(_is_measured(info, table) for table in tables)
 
 
 def _build_row(
@@ -126,13 +131,18 @@ def _build_row(
     tables: Sequence[ScoreTable],
     comparisons: Sequence[Comparison],
 ) -> MatrixRow:
-    changes = [None, *(_find_change(each, info.name, tag) for each in comparisons)]
-    cells = (
-        replace(_build_cell(info, tag, table), change=change)
-        if _is_measured(info, table)
-        else MatrixCell()
-        for table, change in zip(tables, changes, strict=True)
-    )
+    cells = []
+    # The first version is compared with nothing.
+    for table, comparison in zip(tables, (None, *comparisons), strict=True):
+        changes = (
+            change
+            for change in (comparison.metrics if comparison is not None else ())
+            if (change.metric, change.tag) == (info.name, tag) and not change.why_not
+        )
+        cell = MatrixCell()
+        if _is_measured(info, table):
+            cell = replace(_build_cell(info, tag, table), change=next(changes, None))
+        cells.append(cell)
     return MatrixRow(
         metric=info.name,
         tag=tag,
@@ -142,20 +152,9 @@ def _build_row(
     )
 
 
-def _find_change(comparison: Comparison, metric: str, tag: str | None) -> MetricChange | None:
-    return next(
-        (
-            change
-            for change in comparison.metrics
-            if (change.metric, change.tag) == (metric, tag) and not change.why_not
-        ),
-        None,
-    )
-
-
 def _build_cell(info: MetricInfo, tag: str | None, table: ScoreTable) -> MatrixCell:
     cases = table.cases
-    scores: list[CaseScores] = [
+    scores = [
         scores
         for case_id, scores in table.scores.get(info.name, {}).items()
         if tag is None or tag in cases[case_id].tags
@@ -163,7 +162,7 @@ def _build_cell(info: MetricInfo, tag: str | None, table: ScoreTable) -> MatrixC
     low, high = compute_mean_interval(info.name, info.unit, scores)
     values = [each.values for each in scores if each.values]
     return MatrixCell(
-        mean=mean(map(mean, values)) if values else None,
+        mean=mean_of_means(values) if values else None,
         low=low,
         high=high,
         scored=sum(map(len, values)),
@@ -175,18 +174,18 @@ def _find_differing_cases(
     shared: Sequence[str],
     tables: Sequence[ScoreTable],
     comparisons: Sequence[Comparison],
-    alike: Sequence[str],
+    metrics: Sequence[str],
 ) -> list[MatrixCase]:
-    """The cases that not all versions do alike, those that the fewest pass first."""
+    """Return the cases whose results differ between versions, those that the fewest pass first."""
     changed = {
         change.case_id
         for change in chain.from_iterable(comparison.cases for comparison in comparisons)
         if change.status in ("regressed", "fixed", "changed")
     }
     found = []
-    for case_id in shared if alike else ():
+    for case_id in shared if metrics else ():
         trials = [table.scored_trials(case_id) for table in tables]
-        passed = [sum(passes_metrics(trial, alike) for trial in row) for row in trials]
+        passed = [sum(passes_metrics(trial, metrics) for trial in row) for row in trials]
         passes = [2 * count > len(row) for count, row in zip(passed, trials, strict=True) if row]
         if case_id in changed or len(set(passes)) > 1:
             found.append(
@@ -197,6 +196,7 @@ def _find_differing_cases(
                     trials=tuple(map(len, trials)),
                 )
             )
+    # The sort is stable, so cases that as many versions pass keep the order of the set.
     return sorted(found, key=lambda case: case.passing)
 
 
@@ -210,7 +210,7 @@ def _describe_unshared(runs: Sequence[Run], shared: Sequence[str]) -> Iterator[s
 def _notes(
     shared: Sequence[str], infos: Mapping[str, MetricInfo], label: str, table: ScoreTable
 ) -> Iterator[str]:
-    """What is left out of a version, so that nothing is skipped in silence."""
+    """Yield what is left out of a version, so that nothing is skipped silently."""
     for info in infos.values():
         if reason := _omission_reason(info, table):
             yield f"{label}: {info.name} is left out: {reason}."

@@ -1,4 +1,4 @@
-"""Two runs of one eval set into what changed, over the cases that are the same in both."""
+"""Compare two runs of one eval set, over the cases that are the same in both."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class PairedScores:
 
 
 def compare_runs(baseline: Run, candidate: Run) -> Comparison:
-    """Say what changed from baseline to candidate, per metric, per tag and per case."""
+    """Return what changed from baseline to candidate, per metric, per tag and per case."""
     return compare_tables(build_score_table(baseline), build_score_table(candidate))
 
 
 def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
-    """Like `compare`, of runs that have been read already."""
+    """Return what changed between two runs whose scores have been read already."""
     comparable = [
         name
         for name in candidate.infos
@@ -54,7 +54,7 @@ def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
 
 
 def find_shared_cases(base: ScoreTable, candidate: ScoreTable) -> tuple[Case, ...]:
-    """The candidate's cases whose digests are equal in both runs."""
+    """Return the candidate's cases whose digests are equal in both runs."""
     known = base.cases
     return tuple(
         case
@@ -64,7 +64,7 @@ def find_shared_cases(base: ScoreTable, candidate: ScoreTable) -> tuple[Case, ..
 
 
 def find_redefined_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
-    """The metrics that both runs have and that do not measure the same in both."""
+    """Return the metrics that both runs have and that do not measure the same in both."""
     before = base.infos
     return [
         info.name
@@ -74,10 +74,10 @@ def find_redefined_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]
 
 
 def _incomparable_reason(metric: str, base: ScoreTable, candidate: ScoreTable) -> str:
-    """Why a metric cannot be compared; empty when it can."""
-    for table, place in ((candidate, "this run"), (base, "the baseline")):
+    """Return why a metric cannot be compared; empty when it can."""
+    for table, name in ((candidate, "this run"), (base, "the baseline")):
         if metric not in table.infos:
-            return f"it is not in {place}"
+            return f"it is not in {name}"
     before, now = base.infos[metric], candidate.infos[metric]
     if before.judge_digest != now.judge_digest:
         return (
@@ -97,7 +97,7 @@ def pair_scores(
     tag: str | None = None,
     flags: bool = False,
 ) -> PairedScores:
-    """A metric's values, or with `flags` its passes as 0 and 1, on the cases both runs scored.
+    """Return a metric's values, or with `flags` its passes as 0 and 1, on the cases both runs scored.
 
     Raises:
         NotComparable: there is no such case, or the metric is missing or differs; says which.
@@ -133,22 +133,18 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         info = candidate.infos.get(metric) or base.infos[metric]
         for tag in (None, *tags):
+            change = MetricChange(
+                metric=metric, tag=tag, unit=info.unit, higher_is_better=info.higher_is_better
+            )
             try:
                 pairs = pair_scores(base, candidate, metric, tag=tag)
             except NotComparable as reason:
+                # One reason a metric is enough; a tag without a shared case needs no line.
                 if tag is None:
-                    yield MetricChange(
-                        metric=metric,
-                        unit=info.unit,
-                        higher_is_better=info.higher_is_better,
-                        why_not=str(reason),
-                    )
+                    yield replace(change, why_not=str(reason))
                 continue
-            yield MetricChange(
-                metric=metric,
-                tag=tag,
-                unit=info.unit,
-                higher_is_better=info.higher_is_better,
+            yield replace(
+                change,
                 base=mean(map(mean, pairs.base)),
                 candidate=mean(map(mean, pairs.candidate)),
                 cases=len(pairs.cases),
@@ -156,12 +152,12 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
 
 
 def passes_metrics(trial: Trial, metrics: Sequence[str]) -> bool:
-    """Whether a trial passes as far as these metrics tell."""
+    """Return whether a trial fails none of these metrics."""
     return all(score.passed is not False for score in trial.scores if score.metric in metrics)
 
 
 def _verdict_values(trials: Iterable[Trial], metric: str) -> list[float]:
-    """The values of a metric that says pass or fail; measurements change with every trial."""
+    """Return the values of a metric with verdicts; measurements change with every trial."""
     return [
         score.value
         for trial in trials
@@ -172,7 +168,7 @@ def _verdict_values(trials: Iterable[Trial], metric: str) -> list[float]:
 
 
 def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[str]) -> bool:
-    """Whether some metric's mean lies outside everything the baseline's trials of the case showed."""
+    """Return whether some metric's mean lies outside the range of the baseline's trials of the case."""
     for metric in metrics:
         old, new = _verdict_values(before, metric), _verdict_values(after, metric)
         if old and new and not min(old) <= mean(new) <= max(old):
@@ -183,12 +179,14 @@ def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[
 def _case_change(
     case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
 ) -> CaseChange:
+    # Half is not enough: a case passes when more than half of its trials do.
     change = _count_passes(case, before, after, metrics)
+    # Without a metric that both runs define alike, a pass means nothing.
     if not (before and after and metrics):
         return replace(change, status="not_scored")
     if _passed_before(change) != _passes_now(change):
         return replace(change, status="fixed" if _passes_now(change) else "regressed")
-    # A metric that always fails, such as a new and strict one, must not hide another one's fall.
+    # A metric that always fails, such as a new and strict one, must not hide a drop of another.
     for metric in metrics:
         alone = _count_passes(case, before, after, [metric])
         if _passed_before(alone) and not _passes_now(alone):
@@ -224,10 +222,10 @@ def _passes_now(change: CaseChange) -> bool:
 def _case_changes(
     base: ScoreTable, candidate: ScoreTable, metrics: Sequence[str]
 ) -> Iterable[CaseChange]:
-    """Every case of either run: the candidate's in its order, then those only the baseline has.
+    """Yield every case of either run: the candidate's in its order, then those only the baseline has.
 
-    Passes are by the metrics that both runs have and define alike. What a run left out because it
-    selected a part of its cases was not removed, and is passed over.
+    Passes are by the metrics that both runs have and define in the same way. A case that the candidate
+    did not select was not removed, and is skipped.
     """
     known, now = base.cases, candidate.cases
     shared = {case.id for case in find_shared_cases(base, candidate)}
@@ -242,6 +240,7 @@ def _case_changes(
             passed=sum(trial.passed for trial in after),
             trials=len(after),
         )
+    # A partial run leaves cases out on purpose.
     if not _is_partial(candidate):
         for case in base.header.cases:
             if case.id not in now:
@@ -259,7 +258,7 @@ def _is_partial(table: ScoreTable) -> bool:
 
 
 def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange]) -> Iterable[str]:
-    """What the comparison leaves out, so that nothing is skipped in silence."""
+    """Yield what the comparison leaves out, so that nothing is skipped silently."""
     for status, why in (
         ("added", "not in the baseline"),
         ("removed", "in the baseline and no longer in the set"),
@@ -269,10 +268,9 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
         ids = [change.case_id for change in cases if change.status == status]
         if ids:
             yield f"Not compared, {why}: {summarize_case_ids(ids)}."
-    if _is_partial(candidate):
-        left_out = len(base.cases.keys() - candidate.cases.keys())
-        if left_out:
-            yield f"{left_out} cases of the baseline were not selected in this run."
+    left_out = len(base.cases.keys() - candidate.cases.keys())
+    if left_out and _is_partial(candidate):
+        yield f"{left_out} cases of the baseline were not selected in this run."
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         if reason := _incomparable_reason(metric, base, candidate):
             yield f"Not compared: {metric}, because {reason}."
@@ -284,7 +282,7 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
 
 
 def summarize_case_ids(ids: Sequence[str]) -> str:
-    """A count and the first few ids."""
+    """Return a count and the first few ids."""
     named = ", ".join(ids[:_MAX_NAMED_CASES])
     more = f" and {len(ids) - _MAX_NAMED_CASES} more" if len(ids) > _MAX_NAMED_CASES else ""
-    return f"{len(ids)} {'case' if len(ids) == 1 else 'cases'} ({named}{more})"
+    return f"{format_count(len(ids), 'case')} ({named}{more})"

@@ -1,4 +1,4 @@
-"""A run's trials into the usable values of every metric, case by case, with what is missing and why."""
+"""Read a run's trials into the usable values of every metric by case, and count the missing ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.trial import Score, Trial
 
 MAX_VALUE = 1e100
-"""The largest size of a value: what is larger overflows when it is squared and summed."""
+"""The largest absolute value that is usable: larger ones overflow when squared and summed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseScores:
-    """What one metric gave on the trials of one case.
+    """The values of one metric on the trials of one case.
 
-    `values` are finite and in order of trial. `flags` are 1.0 and 0.0 for passed and failed; a value
-    of a measurement has none. `missing` counts the other trials that were due a value, by reason.
+    `values` are finite and in order of trial. `flags` are 1.0 and 0.0 for passed and failed; a
+    measurement has none. `missing` counts the other trials that should have a value, by reason.
     """
 
     values: tuple[float, ...] = ()
@@ -30,7 +30,7 @@ class CaseScores:
 
     @property
     def due(self) -> int:
-        """Trials that have a value or should have one."""
+        """The number of trials that have a value or should have one."""
         return len(self.values) + sum(self.missing.values())
 
 
@@ -38,10 +38,10 @@ class CaseScores:
 class ScoreTable:
     """Everything a run measured, read once.
 
-    `trials` holds, for every selected case, its trials by number, None where one has not been run;
-    `states` the state each of them is counted in. `scores` holds, by metric and then by case id, what
-    the cases that are due the metric got, in the order of the run. `fresh` holds the trials of cases
-    that were run again; nothing else here knows of them.
+    `trials` holds the trials of every selected case by number, None where one has not been run; `states`
+    holds the state each of them is counted in. `scores` holds the scores by metric and then by case id,
+    for the cases that the metric applies to, in the order of the run. `fresh` holds the fresh trials of
+    cases that were run again, which are in none of the others.
     """
 
     header: RunHeader
@@ -61,7 +61,7 @@ class ScoreTable:
         return {info.name: info for info in self.header.metrics}
 
     def scored_trials(self, case_id: str) -> list[Trial]:
-        """The trials of a case that are completely scored; none of a case that was not selected."""
+        """Return the completely scored trials of a case; none for a case that was not selected."""
         row = zip(self.trials.get(case_id, ()), self.states.get(case_id, ()), strict=True)
         return [trial for trial, state in row if trial is not None and state == "scored"]
 
@@ -72,19 +72,18 @@ class ScoreTable:
 
 
 def is_usable(score: Score) -> bool:
-    """Whether a score has a value that may enter a mean; NaN and the like of infinity may not."""
+    """Return whether a score has a value that may enter a mean: not NaN, not infinite, not huge."""
     return score.state == "scored" and score.value is not None and abs(score.value) <= MAX_VALUE
 
 
 def trial_state(trial: Trial | None) -> TrialState:
-    """The one state a selected trial is counted in; a score without a usable value is an error."""
+    """Return the one state a selected trial is counted in; an unusable value is a metric error."""
     if trial is None:
         return "not_run"
-    state = trial.state
-    if state == "scored":
-        shown = (score for score in trial.scores if score.state == "scored")
-        return "scored" if all(map(is_usable, shown)) else "metric_error"
-    return state
+    shown = (score for score in trial.scores if score.state == "scored")
+    if trial.state == "scored" and not all(map(is_usable, shown)):
+        return "metric_error"
+    return trial.state
 
 
 def _index_trials(
@@ -96,13 +95,15 @@ def _index_trials(
     for trial in trials:
         row = slots.get(trial.case_id, [])
         index = trial.number - first
+        # Stray numbers and second rows of a trial would make a case weigh more.
         if 0 <= index < len(row) and row[index] is None:
             row[index] = trial
     return {case_id: tuple(row) for case_id, row in slots.items()}
 
 
 def _due_metrics(found: Sequence[Mapping[str, Score]], metrics: Iterable[str]) -> Iterable[str]:
-    """The metrics that apply to a case: those its trials name; all, when no trial got that far."""
+    """Return the metrics that apply to a case: those its trials name; all when no trial was scored."""
+    # Without any score it is unknown which metrics apply, so all are missing.
     if not any(found):
         return metrics
     named = (score for scores in found for score in scores.values())
@@ -133,29 +134,29 @@ def _collect_scores(
         values.append(float(score.value))
         if score.passed is not None:
             flags.append(float(score.passed))
+    # A skipped metric does not apply to the trial, so its value is not missing.
     del missing["skipped"]
     return CaseScores(values=tuple(values), flags=tuple(flags), missing=dict(missing))
 
 
 def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
-    """What a trial was scored; nothing, when the agent gave no output to be scored."""
     if trial is None or trial.output.error is not None:
         return {}
     return {score.metric: score for score in trial.scores}
 
 
 def build_score_table(run: Run) -> ScoreTable:
-    """Read a run's trials once; trials that the run did not select are left out."""
+    """Return a run's scores as a table; trials that the run did not select are left out."""
     header = run.header
     trials = _index_trials({case.id: header.trials for case in header.cases}, run.trials)
-    names = [info.name for info in run.header.metrics]
+    names = [info.name for info in header.metrics]
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
     for case_id, row in trials.items():
         found = [(trial, _scores_by_name(trial)) for trial in row]
         for metric in _due_metrics([by_name for _, by_name in found], names):
             scores.setdefault(metric, {})[case_id] = _collect_scores(found, metric)
     return ScoreTable(
-        header=run.header,
+        header=header,
         trials=trials,
         states={case_id: tuple(map(trial_state, row)) for case_id, row in trials.items()},
         scores=scores,
@@ -163,14 +164,23 @@ def build_score_table(run: Run) -> ScoreTable:
     )
 
 
+def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
+    """Return how many trials should have a value and have none, by reason."""
+    missing: Counter[str] = Counter()
+    for case in cases:
+        missing.update(case.missing)
+    return dict(missing)
+
+
 def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean of at least one value, exactly rounded and so independent of their order."""
+    """Return the mean of at least one value, exactly rounded and so independent of their order."""
+    # fsum, because a sum of floats depends on their order.
     numbers = tuple(values)
     return math.fsum(numbers) / len(numbers)
 
 
 def quantile(values: Sequence[float], level: float) -> float:
-    """Quantile of at least one value with linear interpolation (type 7 of Hyndman and Fan 1996)."""
+    """Return a quantile of at least one value by linear interpolation (Hyndman and Fan 1996, type 7)."""
     ordered = sorted(values)
     below, share = divmod(level * (len(ordered) - 1), 1)
     low = ordered[int(below)]

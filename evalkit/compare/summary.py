@@ -1,62 +1,34 @@
-"""A run into counts that always sum to the selection, and into one summary per metric and tag."""
+"""Count the trials of a run by state, and sum up every metric and tag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import chain
 
-from evalkit.compare.scores import (
-    CaseScores,
-    ScoreTable,
-    build_score_table,
-    mean,
-    quantile,
-    trial_state,
-)
+from evalkit.compare.scores import CaseScores, ScoreTable, mean, quantile, sum_missing, trial_state
 from evalkit.core.gate_result import MetricSummary, Tally
 from evalkit.core.literals import TRIAL_STATES
-from evalkit.core.run import MetricInfo, Run
-
-
-def tally(run: Run) -> Tally:
-    """Count every selected trial in exactly one state; the ones never run are counted as such."""
-    return tally_table(build_score_table(run))
+from evalkit.core.run import MetricInfo
 
 
 def tally_table(table: ScoreTable) -> Tally:
-    """Like `tally`, of a run that has been read already."""
+    """Count every selected trial in exactly one state; trials never run are counted as `not_run`."""
     counts = dict.fromkeys(TRIAL_STATES, 0)
-    for row in table.states.values():
-        for state in row:
-            counts[state] += 1
-    for again in table.fresh.values():
-        for trial in again:
-            counts[trial_state(trial)] += 1
+    fresh = map(trial_state, chain.from_iterable(table.fresh.values()))
+    for state in chain(chain.from_iterable(table.states.values()), fresh):
+        counts[state] += 1
     return Tally(selected=sum(counts.values()), counts=counts)
 
 
-def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
-    """Trials that were due a value and have none, by reason."""
-    missing: dict[str, int] = {}
-    for case in cases:
-        for reason, count in case.missing.items():
-            missing[reason] = missing.get(reason, 0) + count
-    return missing
-
-
-def summarize_run(run: Run) -> tuple[MetricSummary, ...]:
-    """Every metric over the whole run, then over the cases of each tag that it applies to.
+def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
+    """Return every metric over the whole run, then over the cases of each tag that it applies to.
 
     Mean and rate are means of the cases' own means, so that every case weighs the same however many
-    of its trials were scored; the quantiles are over all scored trials.
+    of its trials were scored. The quantiles are over all scored trials.
     """
-    return summarize_table(build_score_table(run))
-
-
-def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
-    """Like `summarise`, of a run that has been read already."""
     infos = table.infos
     ids_by_tag: dict[str, list[str]] = {tag: [] for tag in table.tags}
     for case in table.cases.values():
+        # A tag that a case names twice counts once.
         for tag in dict.fromkeys(case.tags):
             ids_by_tag[tag].append(case.id)
     summaries = []

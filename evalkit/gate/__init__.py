@@ -1,1 +1,11 @@
 """Decide thresholds and combine them into one gate result."""
+
+__all__ = [
+    "broken_cases",
+    "decide",
+    "judge_trust",
+    "population",
+    "preflight",
+    "sequential",
+    "simulation",
+]

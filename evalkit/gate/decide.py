@@ -1,39 +1,54 @@
-"""A run, its baseline and the thresholds into one verdict and its exit code."""
+"""Combine a run, its baseline and the thresholds into one gate result, and plan the run's next stage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import NamedTuple
 
-from evalkit.compare.pairs import compare_tables
-from evalkit.compare.scores import build_score_table
+from evalkit.compare.pairs import compare_tables, pair_scores
+from evalkit.compare.scores import ScoreTable, build_score_table, mean, sum_missing
 from evalkit.compare.summary import summarize_table, tally_table
-from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, Undecidable
+from evalkit.core.errors import NotComparable, Undecidable
 from evalkit.core.eval_set import Rule
-from evalkit.core.format import format_count, format_missing, name_rule
-from evalkit.core.gate_result import Check, GateResult, Tally
+from evalkit.core.format import format_count, name_rule
+from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
-from evalkit.core.run import Run
-from evalkit.gate.inputs import GateInputs
+from evalkit.core.run import Run, RunHeader
+from evalkit.gate.broken_cases import check_broken_cases, plan_fresh_trials
+from evalkit.gate.case_rules import check_must_pass, check_regressed
+from evalkit.gate.changes import check_change, check_points
+from evalkit.gate.evidence import Evidence
+from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
 from evalkit.gate.judge_trust import OnJudgeDrift, explain_judge_distrust, trust_notes
-from evalkit.gate.thresholds import CheckWithNotes, apply_rules
-from evalkit.stats.group_sequential import alpha_at_look
+from evalkit.gate.limits import check_limit
+from evalkit.gate.outcome import (
+    SEVERITY,
+    OnInconclusive,
+    combine_outcomes,
+    exit_code_of,
+    explain_incomplete_run,
+    lead_sentence,
+    policy_notes,
+    proven_failures_text,
+)
+from evalkit.gate.paired import compare_points, measure_change
+from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
+from evalkit.stats.multiplicity import holm_levels
 
-_RESOLVED_STATES = ("scored", "skipped")
-_VERBS: dict[Outcome, str] = {
-    "fail": "failed",
-    "inconclusive": "are inconclusive",
-    "undecided": "are undecided",
-}
-
-_SEVERITY: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive", "pass")
-"""From what outweighs all others to what is outweighed by all."""
-
-OnInconclusive: TypeAlias = Literal["pass", "fail"]
+MIN_LATENCY_CHANGE_S = 0.01
+"""The least change of a latency that counts, unless the rule sets one. Smaller changes come from the
+scheduler, and the first call of a cold process is slower by as much."""
 
 
-def decide_gate(  # noqa: PLR0913 - the three it can be told are not worth a record of their own
+class StageResult(NamedTuple):
+    """The result of a run so far, and the header of its next stage; None when the run is at its end."""
+
+    gate_result: GateResult
+    next_header: RunHeader | None
+
+
+def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a record
     rules: Sequence[Rule],
     candidate: Run,
     baseline: Run | None,
@@ -43,21 +58,19 @@ def decide_gate(  # noqa: PLR0913 - the three it can be told are not worth a rec
     baseline_problem: str = "",
     on_judge_drift: OnJudgeDrift = "warn",
 ) -> GateResult:
-    """Apply every threshold and say what follows from all of them together.
+    """Apply every threshold and combine the checks into one result.
 
-    Trials without a score count against `max_errors`, never as failures of the agent; a run with more
-    of them, or with trials that were never run, is undecided, whatever its thresholds say. Without
-    rules a complete run passes, and the reason says that nothing was checked.
+    Trials without a score count against `max_errors`, never as failures of the agent. A run with more
+    of them, or with trials that were never run, is undecided. Without rules a complete run passes.
 
     Args:
         rules: the gate.
         candidate: the run under test.
-        baseline: what it is compared with, if there is anything.
+        baseline: the run it is compared with, if there is one.
         max_errors: trials that may be without a score.
-        on_inconclusive: what a threshold that is neither proven nor ruled out does to the exit code.
-        baseline_problem: why there is no baseline and what to do; ends the sentence of every threshold
-            that needs one.
-        on_judge_drift: whether a judge that is another model than the baseline's leaves the run undecided.
+        on_inconclusive: whether a threshold that is neither proven nor ruled out fails the run.
+        baseline_problem: why there is no baseline and what to do, for thresholds that need one.
+        on_judge_drift: whether another judge model than the baseline's leaves the run undecided.
     """
     table = build_score_table(candidate)
     base = build_score_table(baseline) if baseline is not None else None
@@ -65,22 +78,20 @@ def decide_gate(  # noqa: PLR0913 - the three it can be told are not worth a rec
     sides = GateInputs(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    applied = [
-        adjust_rule_for_look(rule, table.header.looks, table.header.trials) for rule in rules
-    ]
-    decided = recheck_without_added(applied, apply_rules(applied, sides), candidate, sides)
-    checks = tuple(one.check for one in decided)
+    # Thresholds are decided even where the run is incomplete: their sentences are reported.
+    decided = _apply_rules_at_look(rules, candidate, sides)
+    checks = tuple(each.check for each in decided)
     deciding = [check for check in checks if not check.advisory]
     tally = tally_table(table)
-    reason = explain_incomplete_run(tally, max_errors) or explain_judge_distrust(
-        candidate, baseline, on_judge_drift
-    )
     outcome: Outcome = "undecided"
-    if reason:
-        reason += _proven_failures_text(deciding)
+    if problem := (
+        explain_incomplete_run(tally, max_errors)
+        or explain_judge_distrust(candidate, baseline, on_judge_drift)
+    ):
+        reason = problem + proven_failures_text(deciding)
     else:
         outcome = combine_outcomes(deciding)
-        reason = _lead_sentence(outcome, deciding)
+        reason = lead_sentence(outcome, deciding)
     return GateResult(
         outcome=outcome,
         exit_code=exit_code_of(outcome, on_inconclusive),
@@ -90,132 +101,182 @@ def decide_gate(  # noqa: PLR0913 - the three it can be told are not worth a rec
         summaries=summarize_table(table),
         comparison=comparison,
         notes=(
-            *_policy_notes(outcome, deciding, tally, on_inconclusive),
-            *(
-                f"ADVISORY: {info.name}: {info.advisory}."
-                for info in table.infos.values()
-                if info.advisory
-            ),
+            *policy_notes(outcome, deciding, tally, on_inconclusive),
+            *_advisory_notes(table),
             *trust_notes(candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
-            *(note for one in decided for note in one.notes),
+            *(note for each in decided for note in each.notes),
         ),
     )
 
 
-def recheck_without_added(
-    rules: Sequence[Rule], decided: Sequence[CheckWithNotes], candidate: Run, sides: GateInputs
-) -> list[CheckWithNotes]:
-    """Decide absolute limits over the cases that the gate's definition has as well; the worse counts.
+def decide_stage(
+    rules: Sequence[Rule],
+    run: Run,
+    baseline: Run,
+    *,
+    max_errors: int,
+    on_inconclusive: OnInconclusive,
+) -> StageResult:
+    """Decide a run that has done all its trials, and plan the further trials its results call for."""
+    header = run.header
+    result = decide_gate(
+        rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
+    )
+    if explain_incomplete_run(result.tally, max_errors):
+        return StageResult(result, None)
+    # Trials of all cases come first: fresh trials are numbered after them.
+    if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
+        return StageResult(result, replace(header, trials=header.trials + 1))
+    fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
+    return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
-    New cases cannot outweigh failing ones then, and they are held to the limits all the same, as they
-    will be once they are part of the gate.
+
+def _advisory_notes(table: ScoreTable) -> Iterator[str]:
+    for info in table.infos.values():
+        if info.advisory:
+            yield f"ADVISORY: {info.name}: {info.advisory}."
+
+
+def _apply_rules_at_look(
+    rules: Sequence[Rule], candidate: Run, sides: GateInputs
+) -> list[CheckWithNotes]:
+    """Apply all thresholds; absolute limits with and without added cases, and the worse check counts.
+
+    That way new cases cannot outweigh failing ones, and still have to keep the limits, as they will once
+    they are part of the gate.
     """
     header = candidate.header
+    rules = [adjust_rule_for_look(rule, header.looks, header.trials) for rule in rules]
+    decided = apply_rules(rules, sides)
     added = set(header.added)
     cases = tuple(case for case in header.cases if case.id not in added)
     if not added or not cases:
-        return list(decided)
-    known = replace(header, cases=cases)
-    trials = tuple(trial for trial in candidate.trials if trial.case_id not in added)
-    table = build_score_table(replace(candidate, header=known, trials=trials))
-    alone = apply_rules(rules, replace(sides, candidate=table))
+        return decided
+    known = replace(
+        candidate,
+        header=replace(header, cases=cases),
+        trials=tuple(trial for trial in candidate.trials if trial.case_id not in added),
+    )
+    without_added = apply_rules(rules, replace(sides, candidate=build_score_table(known)))
     return [
-        _worse_decision(whole, part, len(added)) if not rule.compares else whole
-        for rule, whole, part in zip(rules, decided, alone, strict=True)
+        whole if rule.compares else _worse_check(whole, part, len(added))
+        for rule, whole, part in zip(rules, decided, without_added, strict=True)
     ]
 
 
-def _worse_decision(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> CheckWithNotes:
-    if _SEVERITY.index(part.check.outcome) < _SEVERITY.index(whole.check.outcome):
-        return part._replace(
-            notes=(*part.notes, f"{_check_name(part)} holds only with added cases.")
-        )
-    if _SEVERITY.index(whole.check.outcome) < _SEVERITY.index(part.check.outcome):
-        note = f"{_check_name(whole)} holds without the {format_count(added, 'added case')}."
+def _worse_check(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> CheckWithNotes:
+    severity_of_whole, severity_of_part = (
+        SEVERITY.index(each.check.outcome) for each in (whole, part)
+    )
+    threshold = f"Threshold {name_rule(whole.check.rule)} holds"
+    if severity_of_part < severity_of_whole:
+        return part._replace(notes=(*part.notes, f"{threshold} only with added cases."))
+    if severity_of_whole < severity_of_part:
+        note = f"{threshold} without the {format_count(added, 'added case')}."
         return whole._replace(notes=(*whole.notes, note))
     return part
 
 
-def _check_name(decided: CheckWithNotes) -> str:
-    return f"Threshold {name_rule(decided.check.rule)}"
+class _PendingCheck(NamedTuple):
+    """A threshold with its evidence, which waits for the p-values of the others."""
+
+    rule: Rule
+    evidence: Evidence
+    missing: Mapping[str, int]
 
 
-def adjust_rule_for_look(rule: Rule, looks: int, look: int) -> Rule:
-    """A rule as it is applied at one look of a run that may take several; as it is when `looks` is 0.
+def apply_rules(rules: Sequence[Rule], sides: GateInputs) -> list[CheckWithNotes]:
+    """Decide all thresholds; one that cannot be applied is undecided, never passed.
 
-    Absolute limits keep their alpha: their intervals are those of other cases like these, to which a
-    further trial of the same cases adds little chance to err.
+    The primary one keeps its alpha. The others that compare by a test share theirs (Holm 1979): when
+    nothing changed, the chance that any of them fails is at most the largest of their alphas. Those of
+    an advisory metric decide nothing, and take no share.
     """
-    compares = rule.max_drop is not None or rule.max_rise is not None
-    if not looks or not compares:
-        return rule
-    return replace(rule, alpha=alpha_at_look(rule.alpha, look))
+    infos = sides.candidate.infos
+    advisory = [infos[rule.metric].advisory if rule.metric in infos else "" for rule in rules]
+    sharing = [
+        index
+        for index, rule in enumerate(rules)
+        if rule.is_tested and not rule.primary and not advisory[index]
+    ]
+    found = [
+        _start_check(rule, sides, len(sharing) if index in sharing else 1)
+        for index, rule in enumerate(rules)
+    ]
+    # A threshold that cannot be applied proves nothing at any level, so its p-value is 1.
+    p_values = [
+        each.evidence.p_value if isinstance(each := found[index], _PendingCheck) else 1.0
+        for index in sharing
+    ]
+    alphas = [rules[index].alpha for index in sharing]
+    levels = dict(zip(sharing, holm_levels(p_values, alphas), strict=True))
+    decided = [
+        _finish_check(each, sides.candidate, levels.get(index, each.rule.alpha))
+        if isinstance(each, _PendingCheck)
+        else each
+        for index, each in enumerate(found)
+    ]
+    return [
+        each._replace(check=replace(each.check, advisory=why))
+        for each, why in zip(decided, advisory, strict=True)
+    ]
 
 
-def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
-    """Why a run is not complete enough to be judged at all; empty when it is."""
-    if tally.counts["not_run"] or tally.errors > max_errors:
-        missing: dict[str, int] = {
-            state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES
-        }
-        budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
-        return (
-            f"Not decided: {tally.errors:,} of {format_count(tally.selected, 'trial')} have no score "
-            f"({format_missing(missing)}){budget}."
+def _start_check(rule: Rule, sides: GateInputs, sharing: int) -> CheckWithNotes | _PendingCheck:
+    candidate = sides.candidate
+    try:
+        if rule.tag is not None and rule.tag not in candidate.tags:
+            raise Undecidable(explain_unknown_name("case has the tag", rule.tag, candidate.tags))
+        if rule.must_pass is not None:
+            return CheckWithNotes(check_must_pass(rule, candidate))
+        if rule.max_regressed is not None:
+            return CheckWithNotes(check_regressed(rule, sides))
+        if rule.broken_cases is not None:
+            return CheckWithNotes(check_broken_cases(rule, sides))
+        if rule.metric not in candidate.infos:
+            what = "metric of this run is named"
+            raise Undecidable(explain_unknown_name(what, rule.metric, candidate.infos))
+        if rule.compares:
+            return _start_change_check(rule, sides, sharing)
+        return CheckWithNotes(check_limit(rule, candidate))
+    except Undecidable as error:
+        why = str(error)
+        # Some reasons end with a question, such as a suggested name.
+        stop = "" if why.endswith((".", "?")) else "."
+        sentence = f"UNDECIDED {name_rule(rule)}: {why}{stop}"
+        return CheckWithNotes(Check(rule=rule, outcome="undecided", sentence=sentence))
+
+
+def _start_change_check(
+    rule: Rule, sides: GateInputs, sharing: int
+) -> CheckWithNotes | _PendingCheck:
+    base, _ = sides.require_base()
+    missing = sum_missing(find_rule_scores(rule, sides.candidate))
+    try:
+        pairs = pair_scores(
+            base, sides.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"
         )
-    if not tally.counts["scored"]:
-        return "Not decided: not one trial was scored."
-    return ""
-
-
-def combine_outcomes(checks: Sequence[Check]) -> Outcome:
-    """The outcome of all checks together: what could not be applied outweighs what failed."""
-    outcomes = {check.outcome for check in checks}
-    return next((outcome for outcome in _SEVERITY if outcome in outcomes), "pass")
-
-
-def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
-    """The exit code of an outcome under the set's policy."""
-    if outcome == "fail":
-        return EXIT_FAILED
-    if outcome == "pass" or (outcome == "inconclusive" and on_inconclusive == "pass"):
-        return EXIT_PASSED
-    return Undecidable.exit_code
-
-
-def _lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
-    """The sentence that leads the report: the first check that made the outcome, and how many did."""
-    if not checks:
-        return "Complete, but no threshold was checked."
-    telling = [check for check in checks if check.outcome == outcome]
-    if outcome == "pass":
-        held = "The threshold holds" if len(telling) == 1 else f"All {len(telling)} thresholds hold"
-        return f"{held}."
-    more = f" {len(telling)} of {len(checks)} thresholds {_VERBS[outcome]}." if telling[1:] else ""
-    anyway = _proven_failures_text(checks) if outcome == "undecided" else ""
-    return f"{telling[0].sentence}{more}{anyway}"
-
-
-def _proven_failures_text(checks: Sequence[Check]) -> str:
-    failed = sum(check.outcome == "fail" for check in checks)
-    if not failed:
-        return ""
-    return f" {format_count(failed, 'threshold')} failed on what was scored."
-
-
-def _policy_notes(
-    outcome: Outcome, checks: Sequence[Check], tally: Tally, on_inconclusive: OnInconclusive
-) -> Iterable[str]:
-    """What lets a run through that is not a plain pass."""
-    if outcome == "inconclusive" and on_inconclusive == "pass":
-        unproven = sum(check.outcome == "inconclusive" for check in checks)
-        yield (
-            f"INCONCLUSIVE: {format_count(unproven, 'threshold')} neither failed nor proven to hold; "
-            f"on_inconclusive is 'pass', so this does not fail the run."
+    except NotComparable as why:
+        raise sides.undecidable(str(why)) from why
+    if rule.and_at_least is not None and not pairs.info.unit:
+        raise Undecidable(
+            "and_at_least is for metrics with a unit, and the limits of a share are points already. "
+            "Remove it"
         )
-    if tally.errors and outcome != "undecided":
-        yield (
-            f"{tally.errors} of {format_count(tally.selected, 'trial')} have no score, no more than "
-            f"max_errors allows; they are left out of every number."
-        )
+    # Percentages of a few milliseconds are noise.
+    if pairs.info.unit == "s" and rule.and_at_least is None:
+        rule = replace(rule, and_at_least=MIN_LATENCY_CHANGE_S)
+    if rule.test == "point":
+        return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
+    # The detectable change is reported for the strictest level, which is known before any result.
+    evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
+    return _PendingCheck(rule, evidence, missing)
+
+
+def _finish_check(pending: _PendingCheck, candidate: ScoreTable, level: float) -> CheckWithNotes:
+    rule, evidence, missing = pending
+    evidence = replace(evidence, limits=replace(evidence.limits, alpha=level))
+    trials = [trial for row in candidate.trials.values() for trial in row if trial]
+    costs = [trial.output.cost_usd for trial in trials if trial.output.cost_usd is not None]
+    return check_change(rule, evidence, missing, mean(costs) if costs else None)

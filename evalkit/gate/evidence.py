@@ -1,31 +1,122 @@
-"""How much worse a metric got and how sure that is, as numbers, and what is decided from them."""
+"""The records of how much worse a metric got and how sure that is, and the decision that follows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from itertools import chain
+from math import ceil, exp, expm1, inf, isfinite, log, log1p
 
 from evalkit.compare.pairs import PairedScores
+from evalkit.compare.scores import MAX_VALUE
+from evalkit.core.errors import NotComparable
+from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution
 from evalkit.core.literals import Outcome
-from evalkit.gate.effect import HarmScale
-from evalkit.gate.population import PopulationEvidence
+from evalkit.stats.intervals import Interval
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits
+from evalkit.stats.sign_flip_test import ClusterTest
 
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HarmScale:
+    """What a rule calls harm, and its scale: positive is worse, 0 is no change.
+
+    `sign` is -1 where a drop is harm and 1 where a rise is. Values are measured in multiples of
+    `unit_size`, or by their logarithm.
+    """
+
+    sign: int
+    unit_size: float = 1.0
+    is_log: bool = False
+
+    @property
+    def noun(self) -> str:
+        """The word for harm in sentences."""
+        return "drop" if self.sign < 0 else "rise"
+
+    def to_scale(self, value: float) -> float:
+        """Return a metric's value on this scale."""
+        return log(value) if self.is_log else value / self.unit_size
+
+    def from_scale(self, measured: float) -> float:
+        """Return the metric's value of a number on this scale."""
+        return exp(measured) if self.is_log else measured * self.unit_size
+
+    def harm(self, base: float, candidate: float) -> float:
+        """Return how much worse one value is than another."""
+        return self.sign * (self.to_scale(candidate) - self.to_scale(base))
+
+    def harm_of_limit(self, limit: float) -> float:
+        """Return the harm of a rule's limit (at least 0); infinite for a drop to nothing."""
+        if not self.is_log:
+            return limit
+        if self.sign > 0:
+            return log1p(limit)
+        return -log1p(-limit) if limit < 1 else inf
+
+    def as_change(self, harm: float) -> float:
+        """Return harm as a signed change: in points, or as a share of the baseline."""
+        change = self.sign * harm
+        if not self.is_log:
+            return change
+        # exp(710) is beyond the largest float.
+        return expm1(change) if change < 700 else inf
+
+
+def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool) -> HarmScale:
+    """Choose points for a metric without a unit, else shares of its baseline.
+
+    With `by_case` and where all values are positive, the share is that of a typical case: the mean of
+    the logarithms, in which a slow case weighs no more than a quick one.
+
+    Raises:
+        NotComparable: the baseline is 0, and nothing is a share of 0.
+    """
+    sign = -1 if rule.max_drop is not None else 1
+    values = list(chain(*pairs.base, *pairs.candidate))
+    if not pairs.info.unit or not any(values):
+        return HarmScale(sign=sign)
+    if by_case and min(values) * MAX_VALUE > 1:
+        return HarmScale(sign=sign, is_log=True)
+    if abs(base) * MAX_VALUE <= 1:
+        raise NotComparable("it is 0 in the baseline, and nothing is a share of 0. Use min or max")
+    return HarmScale(sign=sign, unit_size=abs(base))
+
+
+def min_relevant_harm(rule: Rule, scale: HarmScale, base: float) -> float:
+    """Return the harm of a rule's `and_at_least`; infinite for a drop to nothing."""
+    if rule.and_at_least is None:
+        return 0.0
+    # On a log scale the harm of an absolute change depends on where it starts.
+    beyond = base + scale.sign * rule.and_at_least
+    return inf if scale.is_log and beyond <= 0 else scale.harm(base, beyond)
+
+
+def drop_limits_of(rule: Rule, scale: HarmScale, base: float, level: float) -> DropLimits:
+    """Return a rule's limits as harm on a scale; a drop that is allowed is also tolerated.
+
+    As harm grows with the value, to be beyond a share and an absolute change is to be beyond the larger
+    of both. `level` is the level of the p-value.
+    """
+    limit = rule.max_drop if rule.max_drop is not None else rule.max_rise
+    allowed = max(scale.harm_of_limit(limit or 0.0), min_relevant_harm(rule, scale, base))
+    tolerated = max(allowed, scale.harm_of_limit(rule.margin))
+    return DropLimits(alpha=level, max_drop=allowed, tolerated=tolerated)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """What two runs say on one rule.
+    """The evidence of two runs on one rule.
 
     `base` and `candidate` are the statistics compared, in the metric's unit. `harm` is measured on
-    `scale`, and each of its bounds is missed with probability at most alpha. `p_value` is one-sided,
-    `p_plain` the same without weights, `smallest_p` the least these cases allow; it `is_offset` where
-    stable cases got worse and others made up for it. An unchanged agent
-    fails with probability `false_alarm` at most; a harm of `smallest_harm` fails 4 times in 5.
-    `design` is known for pass rates, where further trials can be planned from it. `users` is what they
-    say of other cases like these; it is not known of a quantile, which is of all trials together.
+    `scale`, and each of its `bounds` is missed with probability at most alpha. `p_value` is one-sided,
+    `p_unweighted` the same without weights, `smallest_p` the least that these cases allow. It
+    `is_offset_by_gains` where stable cases got worse and others made up for it. An unchanged agent
+    fails with probability `false_alarm` at most; a harm of `detectable_harm` fails 4 times in 5.
+    `design` is known for pass rates, where further trials can be planned from it. `population` is the
+    test on other cases like these; it is None for a quantile, which is of all trials together.
     """
 
     pairs: PairedScores
@@ -34,8 +125,7 @@ class Evidence:
     base: float
     candidate: float
     harm: float
-    harm_low: float
-    harm_high: float
+    bounds: Interval
     p_value: float
     p_unweighted: float
     smallest_p: float
@@ -44,29 +134,29 @@ class Evidence:
     is_offset_by_gains: bool = False
     hits: tuple[CaseContribution, ...] = ()
     design: Design | None = None
-    population: PopulationEvidence | None = None
+    population: ClusterTest | None = None
 
     @property
     def is_large(self) -> bool:
-        """Whether the harm seen is at least what the rule allows."""
+        """Whether the observed harm is at least what the rule allows."""
         return self.harm >= self.limits.max_drop - _ROUNDING
 
     @property
     def leans_worse(self) -> bool:
-        """Whether the plain test points to harm; without that nothing weighted is proof."""
+        """Whether the unweighted test points to harm; without that nothing weighted is proof."""
         return self.p_unweighted <= LEANING_ALPHA
 
     @property
     def is_ruled_out(self) -> bool:
         """Whether more harm than the rule tolerates is ruled out."""
-        return self.harm_high < self.limits.tolerated
+        return self.bounds.high < self.limits.tolerated
 
 
 def decide_paired(evidence: Evidence) -> Outcome:
-    """Fail harm that is large and proven, pass where it is ruled out, else say that it is neither.
+    """Fail harm that is large and proven, pass where it is ruled out, else return inconclusive.
 
-    Harm that is large and leans towards being real never passes. As both of these can only become
-    truer when a candidate's pass is turned into a failure, no further failure turns fail into pass.
+    Harm that is large and leans towards being real never passes. One more failure of the candidate makes
+    both conditions of a failure only more likely to hold, so it never turns fail into pass.
     """
     suspected = evidence.is_large and evidence.leans_worse
     if suspected and evidence.p_value <= evidence.limits.alpha:
@@ -75,22 +165,23 @@ def decide_paired(evidence: Evidence) -> Outcome:
 
 
 def estimate_cases_to_decide(evidence: Evidence) -> int | None:
-    """About how many cases would rule the harm out, or prove it where it is large, if it stays as it is.
+    """Return about how many cases would rule the harm out, or prove it where it is large.
 
-    The interval's width falls with the square root of the number of cases. None when no number would.
+    It is assumed that the harm stays as it is. The interval's width falls with the square root of the
+    number of cases. None when no number would do.
     """
-    room = evidence.limits.tolerated - evidence.harm
-    reach = evidence.harm_high - evidence.harm
+    distance = evidence.limits.tolerated - evidence.harm
+    reach = evidence.bounds.high - evidence.harm
     if evidence.is_large:
-        room, reach = evidence.harm, evidence.harm - evidence.harm_low
-    if room <= _ROUNDING or not isfinite(reach):
+        distance, reach = evidence.harm, evidence.harm - evidence.bounds.low
+    if distance <= _ROUNDING or not isfinite(reach):
         return None
-    return ceil(len(evidence.pairs.cases) * (reach / room) ** 2)
+    return ceil(len(evidence.pairs.cases) * (reach / distance) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PointComparison:
-    """The bare numbers that a rule with `test: point` compares, in the metric's unit."""
+    """The plain numbers that a rule with `test: point` compares, in the metric's unit."""
 
     pairs: PairedScores
     scale: HarmScale
@@ -106,5 +197,5 @@ class PointComparison:
 
     @property
     def outcome(self) -> Outcome:
-        """Fail when it is worse by more than is allowed."""
+        """`fail` when it is worse by more than the rule allows, else `pass`."""
         return "fail" if self.harm > self.limits.max_drop + _ROUNDING else "pass"

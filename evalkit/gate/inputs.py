@@ -1,4 +1,4 @@
-"""A run and its baseline as the two sides of every threshold."""
+"""The records that thresholds are applied to, and the check with notes that each results in."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
-from evalkit.compare.scores import ScoreTable
+from evalkit.compare.pairs import find_redefined_metrics
+from evalkit.compare.scores import CaseScores, ScoreTable, sum_missing
 from evalkit.core.errors import Undecidable
-from evalkit.core.gate_result import Comparison
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import format_missing
+from evalkit.core.gate_result import Check, Comparison
+from evalkit.core.literals import Outcome
+
+
+class CheckWithNotes(NamedTuple):
+    """A check, and the notes that a report prints about it."""
+
+    check: Check
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateInputs:
-    """What thresholds are applied to: the run, and the baseline with its comparison if there is one."""
+    """The run, and the baseline with its comparison if there is one."""
 
     candidate: ScoreTable
     base: ScoreTable | None = None
@@ -27,16 +39,67 @@ class GateInputs:
         return f"evalkit baseline {shlex.quote(self.candidate.header.evalset_path)}"
 
     def require_base(self) -> tuple[ScoreTable, Comparison]:
-        """The baseline and its comparison; Undecidable when there is none."""
+        """Return the baseline and its comparison.
+
+        Raises:
+            Undecidable: there is no baseline.
+        """
         if self.base is None or self.comparison is None:
             raise Undecidable(
                 self.baseline_problem or f"there is no baseline. Record one: {self.record_command}"
             )
         return self.base, self.comparison
 
+    def require_comparable_cases(self) -> tuple[ScoreTable, Comparison]:
+        """Return the baseline and its comparison, when a pass of a case means the same in both runs.
+
+        Raises:
+            Undecidable: there is no baseline, or a metric is defined in another way in it.
+        """
+        base, comparison = self.require_base()
+        if redefined := find_redefined_metrics(base, self.candidate):
+            raise self.undecidable(
+                f"{', '.join(redefined)} measured in another way in the baseline"
+            )
+        return base, comparison
+
+    def undecidable(self, why: str) -> Undecidable:
+        """Return the error that a new baseline would remedy."""
+        return Undecidable(f"{why}. Record today's baseline: {self.record_command}")
+
+
+def count_outcome(found: int, unknown: int, allowed: int) -> Outcome:
+    """Return the outcome of a rule that counts cases; undecided when unknown cases could change it."""
+    if found > allowed:
+        return "fail"
+    return "undecided" if found + unknown > allowed else "pass"
+
+
+def find_rule_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
+    """Return the scores of a rule's metric on the cases that the rule is about.
+
+    Raises:
+        Undecidable: there are none, or no value among them.
+    """
+    cases = table.cases
+    scores = [
+        scored
+        for case_id, scored in table.scores[rule.metric].items()
+        if rule.tag is None or rule.tag in cases[case_id].tags
+    ]
+    if not scores:
+        raise Undecidable("it scores none of these cases")
+    if not any(case.values for case in scores):
+        missing = format_missing(sum_missing(scores))
+        raise Undecidable(f"not one trial has a value of it ({missing})")
+    # A measurement without a verdict has values but no flags.
+    if rule.stat == "rate" and not any(case.flags for case in scores):
+        raise Undecidable("it is a measurement that neither passes nor fails, so it has no rate")
+    return scores
+
 
 def explain_unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """That nothing goes by a name, with the nearest that does."""
+    """Return the message that nothing has a name, with the nearest name that exists."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"

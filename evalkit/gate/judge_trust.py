@@ -1,6 +1,6 @@
-"""What a run showed of its judges into why it is not to be decided, or what is to be known of them.
+"""Find out from a run whether its judges can be trusted: a reason not to decide it, or notes.
 
-A judge that got worse must not make the agent look worse: where it agrees with people on fewer anchors
+A judge that got worse must not make the agent seem worse: where it agrees with people on fewer anchors
 than in the baseline, beyond chance, the run is undecided.
 """
 
@@ -17,11 +17,11 @@ from evalkit.core.run import Run
 OnJudgeDrift: TypeAlias = Literal["warn", "fail"]
 
 ALPHA = 0.05
-"""One-sided, of an anchor set of which the judge did not get worse."""
+"""The one-sided level of the test whether a judge got worse on its anchors."""
 
 
 class AnchorComparison(NamedTuple):
-    """Anchors judged then and now: how many there are, and on how many people and judge agreed."""
+    """Anchors judged in both runs: how many there are, and on how many people and judge agreed."""
 
     anchors: int
     agreed_before: int
@@ -32,15 +32,16 @@ class AnchorComparison(NamedTuple):
 def explain_judge_distrust(
     candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeDrift
 ) -> str:
-    """Why what the judges said cannot be believed; empty when it can, or nobody judged.
+    """Return why the verdicts of the judges cannot be trusted; empty when they can, or there are none.
 
-    What an advisory metric's judge does is for its notes alone.
+    A judge of an advisory metric is only mentioned in notes.
     """
     judged = any(info.judge and not info.advisory for info in candidate.header.metrics)
+    # The last controls come at the end of a run.
     if judged and not candidate.finished:
         return (
             "Not decided: every trial is done, but the run was ended before it was sure that one judge "
-            "gave all verdicts and that it can be trusted. Go on with --resume."
+            "gave all verdicts and that it can be trusted. Continue with --resume."
         )
     trust = candidate.trust
     if trust is None:
@@ -57,23 +58,21 @@ def explain_judge_distrust(
 
 
 def explain_failed_controls(run: Run) -> str:
-    """Which known answer a judge got wrong, and how many; empty where every control held."""
+    """Return which known answer a judge got wrong, and how many; empty where every control passed."""
     advisory = _advisory_metrics(run)
     failed = run.trust.failed_controls if run.trust is not None else ()
-    deciding = [each for each in failed if each.metric not in advisory]
-    return _failed_text(deciding) if deciding else ""
+    return _failed_text([each for each in failed if each.metric not in advisory])
 
 
 def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
-    """How the anchors came out, what drifted, and which judge of an advisory metric failed."""
+    """Yield the agreement on anchors, model drift, and failed judges of advisory metrics."""
     trust = candidate.trust
     if trust is None:
         return
     before = baseline.trust if baseline is not None else None
     advisory = _advisory_metrics(candidate)
-    aside = [each for each in trust.failed_controls if each.metric in advisory]
-    if aside:
-        yield f"ADVISORY: {_failed_text(aside)}"
+    if failed := _failed_text([each for each in trust.failed_controls if each.metric in advisory]):
+        yield f"ADVISORY: {failed}"
     compared = {now.metric: paired for now, paired in _compare_shared_anchors(trust, before)}
     for now in trust.anchors:
         yield _anchor_note(now, compared.get(now.metric))
@@ -82,11 +81,11 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
 
 
 def explain_model_drift(trust: JudgeTrust, before: JudgeTrust | None) -> str:
-    """That a judge of the same name answers as another model than in the baseline; empty if none does."""
-    if before is None or not set(trust.judges) & set(before.judges):
+    """Return the message that a judge is another model than in the baseline; empty if none is."""
+    if before is None or not before.models or not set(trust.judges) & set(before.judges):
         return ""
     new = [model for model in trust.models if model not in before.models]
-    if not new or not before.models:
+    if not new:
         return ""
     return (
         f"judge drift: {trust.judges[0]} answered as {' and '.join(before.models)} in the baseline and as "
@@ -95,11 +94,12 @@ def explain_model_drift(trust: JudgeTrust, before: JudgeTrust | None) -> str:
 
 
 def compare_anchors(then: AnchorResult, now: AnchorResult) -> AnchorComparison:
-    """The anchors that both judged, by McNemar's exact test for a fall, with mid-p (Fagerland 2013)."""
+    """Test the anchors judged in both runs for a drop: McNemar's exact test with mid-p (Fagerland 2013)."""
     both = [anchor for anchor in now.agreed if anchor in then.agreed]
     lost = sum(then.agreed[anchor] and not now.agreed[anchor] for anchor in both)
     won = sum(now.agreed[anchor] and not then.agreed[anchor] for anchor in both)
     changed = lost + won
+    # Of the anchors that changed, each is lost or won with equal chance.
     as_bad = sum(comb(changed, count) for count in range(lost, changed + 1))
     p_value = (as_bad - comb(changed, lost) / 2) / 2**changed
     return AnchorComparison(
@@ -117,7 +117,7 @@ def _advisory_metrics(run: Run) -> frozenset[str]:
 def _compare_shared_anchors(
     trust: JudgeTrust, before: JudgeTrust | None
 ) -> Iterator[tuple[AnchorResult, AnchorComparison]]:
-    """The anchors of rubrics that are the same in both runs."""
+    """Yield the anchors of rubrics that are the same in both runs."""
     known = {(each.metric, each.rubric_digest): each for each in (before.anchors if before else ())}
     for now in trust.anchors:
         then = known.get((now.metric, now.rubric_digest))
@@ -126,6 +126,8 @@ def _compare_shared_anchors(
 
 
 def _failed_text(failed: list[ControlResult]) -> str:
+    if not failed:
+        return ""
     first = failed[0]
     more = f" {format_count(len(failed), 'control')} failed in all." if failed[1:] else ""
     wanted = "passes" if first.should_pass else "fails"
@@ -139,7 +141,7 @@ def _agreement_drop_text(now: AnchorResult, paired: AnchorComparison) -> str:
     return (
         f"the judge of {now.metric} has changed. It agreed with people on {paired.agreed_before} of "
         f"{format_count(paired.anchors, 'anchor')} in the baseline and on {paired.agreed_now} now, more than chance "
-        "explains. Use the model of then, or calibrate this one and record the baseline again."
+        "explains. Use the earlier model, or calibrate this one and record the baseline again."
     )
 
 
@@ -147,7 +149,7 @@ def _anchor_note(now: AnchorResult, paired: AnchorComparison | None) -> str:
     agreed = sum(now.agreed.values())
     text = f"{now.metric}: the judge agreed with people on {agreed} of {format_count(len(now.agreed), 'anchor')}"
     if paired is not None:
-        text += f"; in the baseline on {paired.agreed_before} of the {paired.anchors} that were judged then too"
+        text += f"; in the baseline on {paired.agreed_before} of the {paired.anchors} that were judged in both runs"
     if now.unjudged:
         text += f"; {now.unjudged} had no verdict"
     return f"{text}."

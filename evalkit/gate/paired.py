@@ -1,4 +1,4 @@
-"""Two runs' values of one metric into evidence: the change, its bounds, its odds, its worst cases."""
+"""Measure the change of one metric between two runs: its size, bounds, p-value and worst cases."""
 
 from __future__ import annotations
 
@@ -8,33 +8,82 @@ from math import ceil, floor, inf, sqrt
 
 import numpy as np
 
-from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, mean_of_means, statistic_of
+from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, compute_statistic, mean_of_means
 from evalkit.compare.pairs import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution
-from evalkit.gate.effect import HarmScale, choose_scale, drop_limits_of
-from evalkit.gate.evidence import Evidence, PointComparison
+from evalkit.gate.evidence import (
+    Evidence,
+    HarmScale,
+    PointComparison,
+    choose_scale,
+    drop_limits_of,
+)
 from evalkit.gate.population import estimate_for_users
-from evalkit.stats.exchange_test import ExchangeTest, Floats, PassCounts, compare_passes
+from evalkit.stats.distributions import Floats
+from evalkit.stats.exchange_test import (
+    ExchangeTest,
+    PassCounts,
+    compare_passes,
+    count_below_quantile,
+)
 from evalkit.stats.intervals import Interval, mean_interval
 from evalkit.stats.power import Design, find_detectable_drop, find_detectable_shift, z_quantile
-from evalkit.stats.sign_flip_test import count_below_quantile, run_sign_flip_test
+from evalkit.stats.sign_flip_test import run_sign_flip_test
 
 _MAX_HITS = 5
 _ROUNDING = 1e-9
 _REFINEMENTS = 20
-"""Each brings the bound several times nearer, as the standard error changes little with it."""
+"""Each brings the bound several times nearer, because the standard error changes little with it."""
 
 
-def is_binary(pairs: PairedScores) -> bool:
-    """Whether all values are shares that are 0 or 1, so that passes can be counted."""
+def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
+    """Measure a rule that has `max_drop` or `max_rise`.
+
+    Args:
+        rule: the rule; its intervals are at its alpha.
+        pairs: the values of both runs.
+        level: the level of its p-value, when several thresholds share alpha.
+
+    Raises:
+        NotComparable: the change cannot be given as a share of the baseline.
+    """
+    level = level or rule.alpha
+    if rule.stat in QUANTILE_LEVELS:
+        return _measure_quantile(rule, pairs, level)
+    if rule.stat == "rate" or _is_binary(pairs):
+        evidence = _measure_passes(rule, pairs, level)
+    else:
+        evidence = _measure_means(rule, pairs, level)
+    return _apply_users_estimand(rule, evidence) if rule.estimand == "users" else evidence
+
+
+def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
+    """Compare the plain numbers.
+
+    Raises:
+        NotComparable: the change cannot be given as a share of the baseline.
+    """
+    base = compute_statistic(rule, pairs.base)
+    scale = choose_scale(rule, pairs, base, by_case=False)
+    return PointComparison(
+        pairs=pairs,
+        scale=scale,
+        limits=drop_limits_of(rule, scale, base, rule.alpha),
+        base=base,
+        candidate=compute_statistic(rule, pairs.candidate),
+        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+    )
+
+
+def _is_binary(pairs: PairedScores) -> bool:
+    """Return whether all values are shares that are 0 or 1, so that passes can be counted."""
     values = chain(*pairs.base, *pairs.candidate)
     return not pairs.info.unit and all(value in (0.0, 1.0) for value in values)
 
 
-def count_passes(pairs: PairedScores) -> PassCounts:
-    """Values of 0 and 1 as passes, case by case."""
+def _count_passes(pairs: PairedScores) -> PassCounts:
     return PassCounts(
         base_passed=np.array([round(sum(row)) for row in pairs.base]),
         base_trials=np.array([len(row) for row in pairs.base]),
@@ -51,9 +100,10 @@ def _harms_by_case(pairs: PairedScores, scale: HarmScale) -> Floats:
 
 
 def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ...]:
-    """The cases that moved most towards harm, worst first."""
-    is_count = is_binary(pairs)
+    """Return the cases that moved most towards harm, worst first."""
+    is_count = _is_binary(pairs)
     statistic = sum if is_count else mean
+    # A stable sort keeps equally bad cases in the order of the set.
     worst = [
         index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
     ]
@@ -71,7 +121,7 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ..
 
 
 def _bound_harm(design: Design, harm: float, z: float) -> float:
-    """The largest harm that what was seen does not rule out: it lies z standard errors below that.
+    """Return the largest harm that the result does not rule out: `harm` is z standard errors below it.
 
     The standard error is that of an agent with this harm, as in a score interval (Wilson 1927).
     """
@@ -84,15 +134,17 @@ def _bound_harm(design: Design, harm: float, z: float) -> float:
 def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = HarmScale(sign=-1 if rule.max_drop is not None else 1)
     base = mean_of_means(pairs.base)
-    demand = drop_limits_of(rule, scale, base, level)
-    counts = count_passes(pairs)
+    limits = drop_limits_of(rule, scale, base, level)
+    counts = _count_passes(pairs)
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
     z = z_quantile(rule.alpha)
+    # For a rise, failures are counted as passes: only drops need a formula.
     rates = good.base_passed / good.base_trials
     harms = rates - good.passed / good.trials
     design = Design(
         cases=len(pairs.cases),
+        # Harmonic means: noise is averaged over cases, and a case has noise / trials.
         base_trials=1 / float(np.mean(1 / good.base_trials)),
         trials=1 / float(np.mean(1 / good.trials)),
         mean=float(np.mean(rates)),
@@ -105,53 +157,50 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     return Evidence(
         pairs=pairs,
         scale=scale,
-        limits=demand,
+        limits=limits,
         base=base,
         candidate=mean_of_means(pairs.candidate),
         harm=-test.delta,
-        harm_low=bounds.low,
-        harm_high=bounds.high,
+        bounds=bounds,
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
         is_offset_by_gains=test.is_offset_by_gains and test.drop.p_value <= level,
         false_alarm=test.false_alarm(rule.alpha),
-        detectable_harm=find_detectable_drop(design, demand),
+        detectable_harm=find_detectable_drop(design, limits),
         hits=_find_hits(pairs, harms),
         design=design,
         population=estimate_for_users(pairs.cases, harms, rule.alpha, of_these=bounds),
     )
 
 
-def _scaled_means(rows: TrialValues, scale: HarmScale) -> Floats:
-    return np.array([mean(map(scale.to_scale, row)) for row in rows])
-
-
 def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
-    before, after = (_scaled_means(rows, scale) for rows in (pairs.base, pairs.candidate))
+    before, after = (
+        np.array([mean(map(scale.to_scale, row)) for row in rows])
+        for rows in (pairs.base, pairs.candidate)
+    )
     base = scale.from_scale(mean(before))
-    demand = drop_limits_of(rule, scale, base, level)
+    limits = drop_limits_of(rule, scale, base, level)
     harms = scale.sign * (after - before)
     test = run_sign_flip_test(harms)
     bounds = mean_interval(harms, rule.alpha)
     se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
-    # Without clusters, cases like these are asked about already: theirs would be the same answer.
+    # The sign-flip test asks about cases like these already: without clusters the answer is the same.
     is_other = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
     return Evidence(
         pairs=pairs,
         scale=scale,
-        limits=demand,
+        limits=limits,
         base=base,
         candidate=scale.from_scale(mean(after)),
         harm=mean(harms),
-        harm_low=bounds.low,
-        harm_high=bounds.high,
+        bounds=bounds,
         p_value=test.p_value,
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
         false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
-        detectable_harm=find_detectable_shift(se, demand) if test.smallest_p <= level else None,
+        detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
         hits=_find_hits(pairs, harms),
         population=estimate_for_users(pairs.cases, harms, rule.alpha) if is_other else None,
     )
@@ -159,6 +208,7 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
 
 def _compare_tails(pairs: PairedScores, level: float, sign: int) -> ExchangeTest:
     """Test whether more trials lie beyond the pooled quantile, on the side that is harm."""
+    # Values below the quantile are the good ones for a rise; for a drop the values are negated.
     if sign > 0:
         return compare_passes(count_below_quantile(pairs.base, pairs.candidate, level))
     base, candidate = (
@@ -168,7 +218,7 @@ def _compare_tails(pairs: PairedScores, level: float, sign: int) -> ExchangeTest
 
 
 def _bracket_quantile(rows: TrialValues, level: float, reach: float) -> Interval:
-    """The values at levels this far below and above; infinite beyond the last trial."""
+    """Return the values at levels this far below and above; infinite beyond the last trial."""
     values = sorted(chain(*rows))
     below = floor((level - reach) * len(values))
     above = ceil((level + reach) * len(values))
@@ -178,16 +228,16 @@ def _bracket_quantile(rows: TrialValues, level: float, reach: float) -> Interval
     )
 
 
-def _measure_quantile(rule: Rule, pairs: PairedScores, held_to: float) -> Evidence:
-    """Test a shift of a quantile exactly; bound it by Woodruff's method.
+def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Evidence:
+    """Test a shift of a quantile exactly, and bound it by Woodruff's method.
 
     The candidate's quantile is bracketed by its own values at levels as far off as the standard error
     of the difference of the shares beyond the quantile (Woodruff 1952).
     """
-    level, statistic = QUANTILE_LEVELS[rule.stat], statistic_of(rule)
-    base, candidate = statistic(pairs.base), statistic(pairs.candidate)
+    level = QUANTILE_LEVELS[rule.stat]
+    base, candidate = (compute_statistic(rule, rows) for rows in (pairs.base, pairs.candidate))
     scale = choose_scale(rule, pairs, base, by_case=False)
-    demand = drop_limits_of(rule, scale, base, held_to)
+    limits = drop_limits_of(rule, scale, base, p_level)
     test = _compare_tails(pairs, level, scale.sign)
     z = z_quantile(rule.alpha)
     bounds = _bracket_quantile(pairs.candidate, level, z * test.se)
@@ -196,74 +246,36 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, held_to: float) -> Eviden
     return Evidence(
         pairs=pairs,
         scale=scale,
-        limits=demand,
+        limits=limits,
         base=base,
         candidate=candidate,
         harm=harm,
-        harm_low=low,
-        harm_high=high,
+        bounds=Interval(low, high),
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
         false_alarm=test.false_alarm(rule.alpha),
-        detectable_harm=find_detectable_shift((high - harm) / z, demand),
+        detectable_harm=find_detectable_shift((high - harm) / z, limits),
         hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
 
 def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
-    """The same change, judged by what it says of other cases like these."""
-    users, demand = evidence.population, evidence.limits
+    """Return the same change with the test and the interval on other cases like these."""
+    users, limits = evidence.population, evidence.limits
     if users is None:
         return evidence
-    p_value, smallest_p = users.test.p_value, users.test.smallest_p
+    p_value, smallest_p = users.test
+    # Approximate: the interval reaches a t quantile, not z, of standard errors.
     se = (users.bounds.high - evidence.harm) / z_quantile(rule.alpha)
     return replace(
         evidence,
-        harm_low=users.bounds.low,
-        harm_high=users.bounds.high,
+        bounds=users.bounds,
         p_value=p_value,
         p_unweighted=p_value,
         smallest_p=smallest_p,
         is_offset_by_gains=False,
         false_alarm=rule.alpha if smallest_p <= rule.alpha else 0.0,
-        detectable_harm=find_detectable_shift(se, demand) if smallest_p <= demand.alpha else None,
+        detectable_harm=find_detectable_shift(se, limits) if smallest_p <= limits.alpha else None,
         design=None,
-    )
-
-
-def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
-    """Measure a rule that has `max_drop` or `max_rise`.
-
-    `level` is what its p-value is held to, when that is less than its alpha; intervals keep alpha.
-
-    Raises:
-        NotComparable: the change cannot be given as a share of the baseline.
-    """
-    held_to = level or rule.alpha
-    if rule.stat in QUANTILE_LEVELS:
-        return _measure_quantile(rule, pairs, held_to)
-    if rule.stat == "rate" or is_binary(pairs):
-        evidence = _measure_passes(rule, pairs, held_to)
-    else:
-        evidence = _measure_means(rule, pairs, held_to)
-    return _apply_users_estimand(rule, evidence) if rule.estimand == "users" else evidence
-
-
-def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
-    """Compare the bare numbers.
-
-    Raises:
-        NotComparable: the change cannot be given as a share of the baseline.
-    """
-    statistic = statistic_of(rule)
-    base, candidate = statistic(pairs.base), statistic(pairs.candidate)
-    scale = choose_scale(rule, pairs, base, by_case=False)
-    return PointComparison(
-        pairs=pairs,
-        scale=scale,
-        limits=drop_limits_of(rule, scale, base),
-        base=base,
-        candidate=candidate,
-        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
     )

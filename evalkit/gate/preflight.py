@@ -1,7 +1,7 @@
-"""A planned run and its baseline into the thresholds that no result of it could decide.
+"""Find the thresholds that no result of a planned run could decide.
 
-The best and the worst result that can come are put before the very rules that will judge it: what
-fails in neither, or passes in neither, is not worth its money.
+The rules are applied to the best and to the worst result that the run could have. A rule that cannot fail,
+or cannot pass, is reported before the run costs money.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, estimate_metric
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.pairs import PairedScores, pair_scores
 from evalkit.compare.scores import CaseScores, ScoreTable
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.format import format_bound, format_count, format_limit, name_rule
 from evalkit.core.run import MetricInfo
-from evalkit.gate.absolute import decide_absolute
 from evalkit.gate.broken_cases import explain_undecidable_breaks, find_detectable_breaks
-from evalkit.gate.decide import adjust_rule_for_look
 from evalkit.gate.evidence import decide_paired
+from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
+from evalkit.gate.sequential import adjust_rule_for_look
 from evalkit.stats.sample_size import critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
-"""So many times the baseline's largest value is worse than anything that will be measured."""
+"""This many times the baseline's largest value is worse than anything a run will measure."""
 
 _WORST_VALUE_JITTER = 1e-6
-"""By what part of itself the worst value differs from one trial to the next."""
+"""The share of itself by which the worst value differs from one trial to the next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedRun:
     """What a run is going to measure: its cases, trials of each, and each case's metrics by name.
 
-    With `looks`, which are the same number, each is held to less of alpha.
+    With `looks`, which equal `trials`, every look gets less of alpha.
     """
 
     cases: tuple[Case, ...]
@@ -47,121 +47,95 @@ class PlannedRun:
 def find_undecidable(
     rules: Sequence[Rule], planned: PlannedRun, base: ScoreTable | None
 ) -> Iterator[str]:
-    """One line for every threshold that cannot be decided, with what would make it decidable."""
-    for asked in rules:
-        # The last look has the most trials to prove anything by, the first the largest level.
-        rule = adjust_rule_for_look(asked, planned.looks, 1)
-        if rule.broken_cases is not None:
-            why = _explain_unprovable_breaks(rule, planned, base) if base is not None else ""
-            if why:
-                yield f"{name_rule(rule)}: {why}"
-            continue
-        if rule.test == "point" or not rule.metric:
-            continue
-        if rule.max_drop is not None or rule.max_rise is not None:
-            why = _explain_undecidable_change(rule, planned, base) if base is not None else ""
-        else:
-            why = _explain_unprovable_limit(rule, planned)
-        if why:
+    """Yield one line for every threshold that cannot be decided, with a remedy."""
+    for original in rules:
+        # All trials of the last look, at the level of the first: no look can prove more.
+        rule = adjust_rule_for_look(original, planned.looks, 1)
+        if why := _explain_undecidable(rule, planned, base):
             yield f"{name_rule(rule)}: {why}"
 
 
-def _pair_with_worst(
-    rule: Rule, planned: PlannedRun, base: ScoreTable, worst: float | None
-) -> PairedScores | None:
-    """The baseline beside a candidate of nothing but the worst value; beside itself without one.
+def _explain_undecidable(rule: Rule, planned: PlannedRun, base: ScoreTable | None) -> str:
+    """Return why a rule cannot be decided; empty when it can, or when that is not known."""
+    if rule.broken_cases is not None:
+        return _explain_unprovable_breaks(rule, planned, base) if base is not None else ""
+    if rule.test == "point" or not rule.metric:
+        return ""
+    if rule.max_drop is not None or rule.max_rise is not None:
+        return _explain_undecidable_change(rule, planned, base) if base is not None else ""
+    return _explain_unprovable_limit(rule, planned)
 
-    For a quantile no two of the worst values are equal: none of a tie lies beyond the quantile.
+
+def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) -> PairedScores:
+    """Return the pairs with nothing but the worst value as the candidate.
+
+    For a quantile no two of the worst values are equal, because none of a tie lies beyond the quantile.
     """
-    apart = _WORST_VALUE_JITTER if rule.stat in QUANTILE_LEVELS else 0.0
-    known = base.cases
-    rows = []
-    info = base.infos.get(rule.metric, MetricInfo(name=rule.metric))
-    for case in planned.cases:
-        scores = base.scores.get(rule.metric, {}).get(case.id)
-        if scores is None or known[case.id].digest != case.digest:
-            continue
-        values = scores.flags if rule.stat == "rate" else scores.values
-        if values and (rule.tag is None or rule.tag in case.tags):
-            rows.append((case, values))
-    if not rows:
-        return None
-    return PairedScores(
-        info=replace(info, unit="") if rule.stat == "rate" else info,
-        cases=tuple(case for case, _ in rows),
-        base=tuple(values for _, values in rows),
+    is_quantile = rule.stat in QUANTILE_LEVELS
+    values = [abs(value) for value in chain(*pairs.base)]
+    if rule.max_drop is not None:
+        # Not quite 0, so that the worst values of a quantile can differ.
+        least = 1 / _WORST_VALUE_FACTOR if is_quantile else 0.0
+        worst = least if not pairs.info.unit else min(values) / _WORST_VALUE_FACTOR
+    else:
+        worst = 1.0 if not pairs.info.unit else (max(values) or 1.0) * _WORST_VALUE_FACTOR
+    jitter = _WORST_VALUE_JITTER if is_quantile else 0.0
+    trials = range(planned.trials)
+    return replace(
+        pairs,
         candidate=tuple(
-            values
-            if worst is None
-            else tuple(
-                worst * (1 + apart * (index * planned.trials + trial))
-                for trial in range(planned.trials)
-            )
-            for index, (_, values) in enumerate(rows)
+            tuple(worst * (1 + jitter * (index * planned.trials + trial)) for trial in trials)
+            for index in range(len(pairs.cases))
         ),
     )
 
 
-def _worst_value(rule: Rule, pairs: PairedScores) -> float:
-    values = [abs(value) for value in chain(*pairs.base)]
-    if rule.max_drop is not None:
-        # Not quite the least share there is, so that values of a quantile can differ.
-        least = 1 / _WORST_VALUE_FACTOR if rule.stat in QUANTILE_LEVELS else 0.0
-        return least if not pairs.info.unit else min(values) / _WORST_VALUE_FACTOR
-    return 1.0 if not pairs.info.unit else (max(values) or 1.0) * _WORST_VALUE_FACTOR
-
-
 def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
-    """Why a rule that compares can neither fail nor, when nothing changed, pass; empty when it can."""
-    same = _pair_with_worst(rule, planned, base, None)
-    if same is None:
-        return ""
-    worst = _pair_with_worst(rule, planned, base, _worst_value(rule, same))
-    if worst is None:
-        return ""
+    """Return why a rule that compares can neither fail nor, when nothing changed, pass; empty if it can."""
+    # The baseline against itself, on the planned cases that it has as they are now.
+    again = replace(base, header=replace(base.header, cases=planned.cases))
     try:
-        evidence = measure_change(rule, worst)
+        same = pair_scores(base, again, rule.metric, tag=rule.tag, flags=rule.stat == "rate")
+        evidence = measure_change(rule, _with_worst_candidate(rule, planned, same))
     except NotComparable:
         return ""
-    cases = format_count(len(worst.cases), "case")
-    if decide_paired(evidence) != "fail":
-        if evidence.p_value > rule.alpha:
-            remedy = "Add cases or trials, or use max_regressed"
-            if rule.estimand == "users" and evidence.population is not None:
-                cases = f"{cases} in {format_count(evidence.population.clusters, 'cluster')}"
-                remedy = "Add cases of other clusters, or ask about these cases (estimand: suite)"
-            return (
-                f"cannot fail, whatever comes out: on {cases} the smallest p-value there can be is "
-                f"{evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
-            )
-        return (
-            f"cannot fail, whatever comes out: there is less to lose than the "
-            f"{format_limit(evidence.limits.max_drop, worst.info.unit)} that it allows."
-        )
-    return _explain_wide_interval(rule, planned, same, evidence.limits.tolerated)
+    if decide_paired(evidence) == "fail":
+        return _explain_wide_interval(rule, planned, same, evidence.limits.tolerated)
+    if evidence.p_value <= rule.alpha:
+        allowed = format_limit(evidence.limits.max_drop, same.info.unit)
+        return f"cannot fail, whatever comes out: there is less to lose than the {allowed} that it allows."
+    clusters = None
+    remedy = "Add cases or trials, or use max_regressed"
+    if rule.estimand == "users" and evidence.population is not None:
+        clusters = evidence.population.clusters
+        remedy = "Add cases of other clusters, or ask about these cases (estimand: suite)"
+    return (
+        f"cannot fail, whatever comes out: on {_cases_text(len(same.cases), clusters)} the smallest "
+        f"possible p-value is {evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
+    )
+
+
+def _cases_text(cases: int, clusters: int | None) -> str:
+    text = format_count(cases, "case")
+    return text if clusters is None else f"{text} in {format_count(clusters, 'cluster')}"
 
 
 def _explain_wide_interval(
     rule: Rule, planned: PlannedRun, same: PairedScores, tolerated: float
 ) -> str:
-    """Why an unchanged agent would not be proven to pass, even if not one number changed."""
+    """Return why the gate could not pass an unchanged agent, even if not one number changed."""
+    # Only the estimand suite has a design to plan with; clusters are added below.
     unchanged = measure_change(replace(rule, estimand="suite"), same)
     if unchanged.design is None:
         return ""
     users = unchanged.population if rule.estimand == "users" else None
-    design = replace(
-        unchanged.design,
-        trials=planned.trials,
-        clusters=users.clusters if users is not None else None,
-    )
+    clusters = users.clusters if users is not None else None
+    design = replace(unchanged.design, trials=planned.trials, clusters=clusters)
     reach = critical_value(design, rule.alpha) * design.se_bound_after(tolerated)
     if reach < tolerated:
         return ""
-    cases = format_count(design.cases, "case")
-    if users is not None:
-        cases = f"{cases} in {format_count(users.clusters, 'cluster')}"
     return (
-        f"can hardly pass: with {cases}, {design.base_trials:.3g} baseline "
+        f"can hardly pass: with {_cases_text(design.cases, clusters)}, {design.base_trials:.3g} baseline "
         f"and {format_count(planned.trials, 'candidate trial')} the interval reaches "
         f"{100 * reach:.1f} pt, and only {format_limit(tolerated, '')} is tolerated, so that even a run "
         f"without any change is inconclusive. See evalkit power."
@@ -169,16 +143,15 @@ def _explain_wide_interval(
 
 
 def _explain_unprovable_breaks(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
-    """Why a rule on broken cases can prove nothing; empty when it can."""
+    """Return why a rule on broken cases can prove nothing; empty when it can."""
     known = base.cases
     ids = [c.id for c in planned.cases if c.id in known and known[c.id].digest == c.digest]
-    return explain_undecidable_breaks(
-        rule, find_detectable_breaks(base, list(base.infos), rule.alpha, ids)
-    )
+    detectable = find_detectable_breaks(base, list(base.infos), rule.alpha, ids)
+    return explain_undecidable_breaks(rule, detectable)
 
 
 def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
-    """Why an absolute limit cannot pass, even if every value is the best there is; else empty."""
+    """Return why an absolute limit cannot pass, even with the best values; empty when it can."""
     infos = [
         planned.metrics[case.id][rule.metric]
         for case in planned.cases
@@ -187,10 +160,11 @@ def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     if not infos or (rule.min is None and rule.max is None):
         return ""
     unit = "" if rule.stat == "rate" else infos[0].unit
+    # If not even the best values pass, no result does.
     best = _best_value(rule, unit)
     one = CaseScores(values=(best,) * planned.trials, flags=(best,) * planned.trials)
-    reading = estimate_metric(rule, unit, [one] * len(infos))
-    if decide_absolute(rule, reading) == "pass":
+    estimate = estimate_metric(rule, unit, [one] * len(infos))
+    if decide_limit(rule, estimate) == "pass":
         return ""
     limit = rule.min if rule.min is not None else rule.max or 0.0
     word = "at least" if rule.min is not None else "at most"

@@ -1,109 +1,93 @@
-"""A run so far into whether another trial of every case is worth its cost.
+"""Decide whether a run takes another look: one more trial of every case, until the gate is decided.
 
 One trial of every case is run and decided, then a second, then a third, and the first look that fails
-or passes ends it: most changes are decided by one trial. Looking three times at the usual alpha would
-fail unchanged agents too often, so every look gets less of it (group sequential testing, Pocock 1977).
+or passes ends the run: most changes are decided by one trial. Three looks at the usual alpha would fail
+unchanged agents too often, so every look gets less of it (group sequential testing, Pocock 1977).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import GateResult
-from evalkit.core.run import Run, RunHeader
-from evalkit.gate.broken_cases import plan_fresh_trials
-from evalkit.gate.decide import OnInconclusive, decide_gate, explain_incomplete_run
+from evalkit.core.run import Run
+from evalkit.stats.group_sequential import alpha_at_look
 
 MAX_LOOKS = 3
 
 MIN_BASE_TRIALS_FOR_LOOKS = 3
-"""With fewer the weights of the exact test mislead, and the baseline's own noise blurs every look."""
+"""With fewer, the weights of the exact test mislead, and the baseline's own noise blurs every look."""
 
 
-def _is_binary(table: ScoreTable, rule: Rule) -> bool:
-    """Whether a rule's metric gave nothing but 0 and 1 here."""
-    info = table.infos.get(rule.metric)
-    rows = table.scores.get(rule.metric, {}).values()
-    return (
-        info is not None
-        and not info.unit
-        and all(value in (0.0, 1.0) for row in rows for value in row.values)
-    )
+def adjust_rule_for_look(rule: Rule, looks: int, look: int) -> Rule:
+    """Return a rule as it is applied at one look of a run; unchanged when `looks` is 0.
 
-
-def is_sequential(rule: Rule, baseline: ScoreTable) -> bool:
-    """Whether a rule asks if a 0/1 metric got worse, which further trials can settle."""
-    compares = rule.max_drop is not None or rule.max_rise is not None
-    if not compares or rule.test == "point":
-        return False
-    return rule.stat == "rate" or (rule.stat == "mean" and _is_binary(baseline, rule))
+    Absolute limits keep their alpha: their intervals are about other cases like these, and further
+    trials of the same cases add little chance of an error to them.
+    """
+    if not looks or not _compares(rule):
+        return rule
+    return replace(rule, alpha=alpha_at_look(rule.alpha, look))
 
 
 def count_looks(rules: Sequence[Rule], baseline: Run | None) -> int:
-    """How many looks a run may take; 0 when none would settle anything and one trial is all."""
+    """Return how many looks a run may take; 0 when further trials would settle nothing."""
     if baseline is None or baseline.header.trials < MIN_BASE_TRIALS_FOR_LOOKS:
         return 0
     table = build_score_table(baseline)
-    return MAX_LOOKS if any(is_sequential(rule, table) for rule in rules) else 0
+    return MAX_LOOKS if any(_is_sequential(rule, table) for rule in rules) else 0
 
 
-def needs_another_look(verdict: GateResult, baseline: Run) -> bool:
-    """Whether a further trial of every case may settle a 0/1 rule that is neither failed nor passed.
+def needs_another_look(result: GateResult, baseline: Run) -> bool:
+    """Return whether a further trial of every case may settle a rule on a 0/1 metric.
 
     A rule that failed settles the gate.
     """
     table = build_score_table(baseline)
     outcomes = {
         check.outcome
-        for check in verdict.checks
-        if not check.advisory and is_sequential(check.rule, table)
+        for check in result.checks
+        if not check.advisory and _is_sequential(check.rule, table)
     }
+    # More trials of a settled gate would only cost money.
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 
-def looks_note(run: Run, verdict: GateResult) -> str:
-    """Why a run took as many looks as it did, and what that saved; empty when it was not up to it."""
+def looks_note(run: Run, result: GateResult) -> str:
+    """Return why a run took as many looks as it did; empty when that was fixed or it is incomplete."""
     header = run.header
-    if not header.looks or verdict.tally.counts["not_run"]:
+    if not header.looks or result.tally.counts["not_run"]:
         return ""
     taken = f"{header.trials} of {format_count(header.looks, 'trial')} of every case"
+    # Every look runs one more trial of all cases.
     saved = (header.looks - header.trials) * len(header.cases)
     if not saved:
         return f"Took {taken}, as those before left the gate undecided."
-    if verdict.outcome == "undecided":
+    if result.outcome == "undecided":
         return f"Stopped after {taken}, because more would not lead to a decision."
     return f"Decided after {taken}: {format_count(saved, 'agent run')} saved."
 
 
-class StageResult(NamedTuple):
-    """The verdict on a run so far, and the header it should go on with: None when it is at its end."""
-
-    gate_result: GateResult
-    next_header: RunHeader | None
+def _compares(rule: Rule) -> bool:
+    return rule.max_drop is not None or rule.max_rise is not None
 
 
-def decide_stage(
-    rules: Sequence[Rule],
-    run: Run,
-    baseline: Run,
-    *,
-    max_errors: int,
-    on_inconclusive: OnInconclusive,
-) -> StageResult:
-    """Decide a run that did all it set out to do, and see what its results call for in turn."""
-    header = run.header
-    verdict = decide_gate(
-        rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
+def _is_sequential(rule: Rule, baseline: ScoreTable) -> bool:
+    """Return whether a rule asks if a 0/1 metric got worse, which further trials can settle."""
+    if not _compares(rule) or rule.test == "point":
+        return False
+    return rule.stat == "rate" or (rule.stat == "mean" and _is_binary(baseline, rule.metric))
+
+
+def _is_binary(table: ScoreTable, metric: str) -> bool:
+    info = table.infos.get(metric)
+    rows = table.scores.get(metric, {}).values()
+    return (
+        info is not None
+        and not info.unit
+        and all(value in (0.0, 1.0) for row in rows for value in row.values)
     )
-    if explain_incomplete_run(verdict.tally, max_errors):
-        return StageResult(verdict, None)
-    # Trials of all cases come first: fresh ones are numbered on from them.
-    if not header.fresh and header.trials < header.looks and needs_another_look(verdict, baseline):
-        return StageResult(verdict, replace(header, trials=header.trials + 1))
-    fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
-    return StageResult(verdict, replace(header, fresh=fresh) if fresh != header.fresh else None)

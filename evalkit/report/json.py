@@ -7,6 +7,7 @@ has the key tables of every document.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -30,7 +31,6 @@ from evalkit.report.documents import (
     to_document,
 )
 from evalkit.report.model import Report
-from evalkit.store.trimmed_trials import without_exchanges
 
 
 def run_document(run: Run) -> RunDocument:
@@ -110,8 +110,17 @@ def _case_document(result: CaseResult) -> CaseResultDocument:
         "baseline": {"passed": result.base_passed, "scored": result.base_trials}
         if result.base_trials
         else None,
-        "trials": trial_documents(map(without_exchanges, result.trials), result.due),
+        "trials": trial_documents(map(_without_exchanges, result.trials), result.due),
     }
+
+
+def _without_exchanges(trial: Trial) -> Trial:
+    """Return a trial without the judges' exchanges, which are as long as everything else together."""
+    scores = tuple(
+        replace(score, judgement=score.judgement and replace(score.judgement, exchanges=()))
+        for score in trial.scores
+    )
+    return replace(trial, scores=scores)
 
 
 def render_json(report: Report) -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from evalkit.agents.registry import check_agent
 from evalkit.core.run import Run, RunHeader
-from evalkit.gate.sequential import count_looks, decide_stage
+from evalkit.gate.decide import decide_stage
+from evalkit.gate.sequential import count_looks
 from evalkit.runner.records import Plan
 
 

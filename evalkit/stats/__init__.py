@@ -1,1 +1,14 @@
-"""Compute exact tests and confidence intervals with numpy."""
+"""Exact tests, intervals and power calculations, on numpy alone."""
+
+__all__ = [
+    "agreement",
+    "distributions",
+    "exchange_test",
+    "group_sequential",
+    "intervals",
+    "multiplicity",
+    "power",
+    "ppi",
+    "sample_size",
+    "sign_flip_test",
+]

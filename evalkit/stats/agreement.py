@@ -1,10 +1,10 @@
-"""Two readers' levels of the same answers into their agreement, each figure with a 90 % interval.
+"""Measure the agreement of two raters on the same answers, each figure with a 90 % interval.
 
 Accuracy has Wilson's interval. Kappa and AC1 have credible intervals from the posterior of the
-confusion table (4,000 Dirichlet draws by a fixed seed): the usual standard errors are 0 where agreement
+confusion table (4,000 Dirichlet draws with a fixed seed): the usual standard errors are 0 where agreement
 is perfect and too small on few answers, as is the bootstrap's. The prior is half an answer in each cell
-where the readers agree, and half an answer shared out among the others. Simulated at 10 to 100 answers and
-kappas of .6 to .96, the truth lies above or below an interval mostly 3 to 8 times in 100, 11 at most.
+where the raters agree, and half an answer spread over the other cells. Simulated at 10 to 100 answers and
+kappas of .6 to .96, the truth lies above (or below) an interval mostly 3 to 8 times in 100, at most 11.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from evalkit.core.calibration import Agreement, Estimate, RaterAgreement
 from evalkit.core.labels import find_majority
-from evalkit.stats.exchange_test import Floats
+from evalkit.stats.distributions import Floats
 from evalkit.stats.intervals import wilson_interval
 
 ALPHA = 0.05
@@ -26,23 +26,25 @@ ALPHA = 0.05
 DRAWS = 4000
 SEED = 20260
 
+_UNINFORMATIVE = Estimate(value=1.0, low=-1.0, high=1.0)
+
 _PRIOR = 0.5
-"""Jeffreys'."""
+"""Half an answer, as in Jeffreys' prior."""
 
 
 def measure_agreement(
     pairs: Sequence[tuple[str, str]], levels: Sequence[str], values: Sequence[float]
 ) -> Agreement:
-    """The agreement of two readers on at least one answer; `values` are what the levels count."""
-    place = {level: index for index, level in enumerate(levels)}
+    """Return the agreement of two raters on at least one answer; `values` are what the levels count."""
+    position = {level: index for index, level in enumerate(levels)}
     table = np.zeros((len(levels), len(levels)))
     for first, second in pairs:
-        table[place[first], place[second]] += 1
+        table[position[first], position[second]] += 1
     return agreement_of(table, levels, values)
 
 
 def agreement_of(table: Floats, levels: Sequence[str], values: Sequence[float]) -> Agreement:
-    """The agreement in a table of counts."""
+    """Return the agreement in a table of counts, shape (k, k)."""
     total = float(table.sum())
     hits = float(np.trace(table)) / total
     accuracy = wilson_interval(hits, total, ALPHA)
@@ -53,7 +55,7 @@ def agreement_of(table: Floats, levels: Sequence[str], values: Sequence[float]) 
         levels=tuple(levels),
         confusion=tuple(tuple(int(count) for count in row) for row in table),
         accuracy=Estimate(value=hits, low=min(accuracy.low, hits), high=max(accuracy.high, hits)),
-        ac1=_estimate(gwet_ac1, table, draws, is_perfect) or _uninformative_estimate(),
+        ac1=_estimate(gwet_ac1, table, draws, is_perfect) or _UNINFORMATIVE,
         kappa=_estimate(cohen_kappa, table, draws, is_perfect),
         weighted_kappa=_estimate(
             lambda tables: weighted_kappa(tables, weights), table, draws, is_perfect
@@ -62,33 +64,33 @@ def agreement_of(table: Floats, levels: Sequence[str], values: Sequence[float]) 
 
 
 def cohen_kappa(tables: Floats) -> Floats:
-    """Cohen's kappa (1960) of tables, shape (..., k, k); NaN where only one level was used by both."""
+    """Return Cohen's kappa (1960) of tables, shape (..., k, k); NaN where both used only one level."""
     return weighted_kappa(tables, np.eye(tables.shape[-1]))
 
 
 def weighted_kappa(tables: Floats, weights: Floats) -> Floats:
-    """Cohen's weighted kappa (1968); `weights` are 1 for full agreement and 0 for none."""
+    """Return Cohen's weighted kappa (1968); `weights` are 1 for full agreement and 0 for none."""
     shares = tables / tables.sum(axis=(-2, -1), keepdims=True)
     rows, columns = shares.sum(axis=-1), shares.sum(axis=-2)
-    seen = (shares * weights).sum(axis=(-2, -1))
+    observed = (shares * weights).sum(axis=(-2, -1))
     by_chance = np.einsum("...i,ij,...j->...", rows, weights, columns)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.where(by_chance < 1, (seen - by_chance) / (1 - by_chance), np.nan)
+        found: Floats = np.where(by_chance < 1, (observed - by_chance) / (1 - by_chance), np.nan)
     return found
 
 
 def gwet_ac1(tables: Floats) -> Floats:
-    """Gwet's AC1 (2008) of tables, shape (..., k, k)."""
+    """Return Gwet's AC1 (2008) of tables, shape (..., k, k)."""
     shares = tables / tables.sum(axis=(-2, -1), keepdims=True)
     used = (shares.sum(axis=-1) + shares.sum(axis=-2)) / 2
     by_chance = (used * (1 - used)).sum(axis=-1) / (tables.shape[-1] - 1)
-    seen = np.trace(shares, axis1=-2, axis2=-1)
-    found: Floats = (seen - by_chance) / (1 - by_chance)
+    observed = np.trace(shares, axis1=-2, axis2=-1)
+    found: Floats = (observed - by_chance) / (1 - by_chance)
     return found
 
 
 def level_weights(values: Sequence[float]) -> Floats:
-    """Linear weights by what levels count: 1 for equal values, 0 for the largest distance."""
+    """Return linear weights by what levels count: 1 for equal values, 0 for the largest distance."""
     counted = np.asarray(values, dtype=float)
     distances = np.abs(counted[:, None] - counted[None, :])
     weights: Floats = 1 - distances / distances.max()
@@ -109,27 +111,25 @@ def _estimate(
     value = float(statistic(table))
     if np.isnan(value):
         return None
+    # Draws where only one level is used have no kappa.
     low, high = np.nanquantile(statistic(draws), [ALPHA, 1 - ALPHA])
     return Estimate(
         value=value, low=min(float(low), value), high=1.0 if is_perfect else max(float(high), value)
     )
 
 
-def _uninformative_estimate() -> Estimate:
-    return Estimate(value=1.0, low=-1.0, high=1.0)
-
-
 def compare_raters(
     given: Mapping[str, Mapping[str, str]], levels: Sequence[str], values: Sequence[float]
 ) -> tuple[RaterAgreement, ...]:
-    """People with one another, in pairs and each with the majority of the others.
+    """Return the agreement of people, in pairs and each with the majority of the others.
 
-    `given` holds, by answer and then by rater, the level. Whoever shares no answer is left out.
+    `given` holds the level by answer and then by rater. Raters who share no answer are left out.
     """
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for by_rater in given.values():
         for first, second in combinations(sorted(by_rater), 2):
             pairs[first, second].append((by_rater[first], by_rater[second]))
+        # With two raters the majority of the others is the other rater.
         for rater in sorted(by_rater) if len(by_rater) > 2 else ():
             others = find_majority(level for other, level in by_rater.items() if other != rater)
             if others is not None:
@@ -143,7 +143,7 @@ def compare_raters(
 
 
 def flip_rate(judgements: Iterable[Sequence[str]]) -> float | None:
-    """The chance that two of the judgements of one answer differ, over answers judged twice or more."""
+    """Return the chance that two judgements of one answer differ, over answers judged at least twice."""
     rates = []
     for levels in judgements:
         count = len(levels)

@@ -1,4 +1,4 @@
-"""A design that looks after every trial into how often it decides which way, and how soon."""
+"""Simulate a design with a look after every trial: how often and how soon it fails or passes."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits, has_too_few_c
 from evalkit.stats.sample_size import critical_value
 
 DRAWS = 20_000
-"""A chance of 80 % is then known to .3 points."""
+"""A chance of 80 % is then known to .3 points (one standard error)."""
 _SEED = 20_250_102
 
 
 ALPHA_SHARES = (0.60, 0.36, 0.24)
-"""Of alpha, for the first look, the second and the third.
+"""The shares of alpha for the first look, the second and the third.
 
-Looks share most of their trials, so that three at these levels fail an unchanged agent at most 5 % of the
-time (2 to 4 % of runs resampled from recorded agents and made-up ones). Falling shares end more runs at
-the first look than equal ones of the same size do (.44, after Pocock 1977).
+Looks share most of their trials, so three at these levels fail an unchanged agent at most 5 % of the time
+(2 to 4 % of runs resampled from recorded and synthetic agents). Falling shares end more runs at the first
+look than equal shares of the same size do (.44, after Pocock 1977).
 """
 
 
 def alpha_at_look(alpha: float, look: int) -> float:
-    """The level of one of several looks, counted from 1; further ones keep the last share."""
+    """Return the level of one of several looks, counted from 1; further looks keep the last share."""
     return round(alpha * ALPHA_SHARES[min(look, len(ALPHA_SHARES)) - 1], 12)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SequentialOutcomes:
-    """The shares that failed and passed, and the mean number of trials of a case that this took."""
+    """The shares of runs that failed and passed, and the mean number of trials per case."""
 
     failed: float
     passed: float
     trials: float
 
 
-def simulate_looks(design: Design, demand: DropLimits, drop: float) -> SequentialOutcomes:
-    """Draw the results at every look by the normal law and stop each at the first that decides it.
+def simulate_looks(design: Design, limits: DropLimits, drop: float) -> SequentialOutcomes:
+    """Draw normal results at every look and end each run at the first look that decides it.
 
-    The looks share the baseline and the trials so far, so their results are correlated, for which there
-    is no formula. The seed is fixed, so that chances of neighbouring designs can be compared.
-    `demand.alpha` is that of all looks together.
+    The looks share the baseline and the trials so far, so their results are correlated, and there is no
+    formula. The seed is fixed, so that chances of similar designs can be compared. `limits.alpha` is that
+    of all looks together.
     """
     rng = np.random.default_rng(_SEED)
     after = design.noise_after(drop) / design.cases
-    # What the baseline and the choice of cases add, which further trials do not average away.
+    # Baseline and choice of cases add noise that further trials do not average away.
     shared = max(design.se_after(drop) ** 2 - after / design.trials, 0.0)
     fixed = shared**0.5 * rng.standard_normal(DRAWS)
     passes = np.zeros(DRAWS)
@@ -57,14 +57,15 @@ def simulate_looks(design: Design, demand: DropLimits, drop: float) -> Sequentia
         passes += after**0.5 * rng.standard_normal(DRAWS)
         harm = drop + fixed + passes / look
         now = replace(design, trials=look)
-        alpha = alpha_at_look(demand.alpha, look)
-        at_look = replace(demand, alpha=alpha)
+        # The gate is decided at every look as it would be alone, at the level of that look.
+        alpha = alpha_at_look(limits.alpha, look)
+        at_look = replace(limits, alpha=alpha)
         se = now.null_se_after(drop)
-        large = harm >= demand.max_drop
+        large = harm >= limits.max_drop
         fails = large & (harm >= z_quantile(alpha) * se) & (not has_too_few_clusters(now, at_look))
         leaning = large & (harm >= z_quantile(LEANING_ALPHA) * se)
-        room = critical_value(now, alpha) * now.se_bound_after(demand.tolerated)
-        clear = (harm + room < demand.tolerated) & ~leaning
+        reach = critical_value(now, alpha) * now.se_bound_after(limits.tolerated)
+        clear = (harm + reach < limits.tolerated) & ~leaning
         failed += int(np.count_nonzero(is_open & fails))
         passed += int(np.count_nonzero(is_open & clear & ~fails))
         is_open &= ~(fails | clear)

@@ -1,9 +1,9 @@
-"""A judge's values on all cases and people's on some into the mean that people would have given.
+"""Estimate the mean that people would have given from a judge's values on all cases and people's on some.
 
-Prediction-powered inference with a tuned share (PPI++, Angelopoulos et al., arXiv 2311.01453): the judge
-tells of the cases that nobody labelled, and the labelled ones tell how far the judge is off. However wrong
-the judge is, the estimate is right on average; the better it agrees, the narrower the interval. It rests on
-the labelled cases having been drawn by lot.
+Prediction-powered inference with a tuned weight (PPI++, Angelopoulos et al., arXiv 2311.01453): the judge
+measures the cases that nobody labeled, and the labeled cases show how far the judge is off. However wrong
+the judge is, the estimate is right on average; the better the judge agrees, the narrower the interval. It
+requires that the labeled cases were drawn at random.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.stats.exchange_test import Floats
-from evalkit.stats.intervals import t_quantile
+from evalkit.stats.distributions import Floats, t_quantile
 
 MIN_LABELS = 30
 """With fewer, the normal theory of the interval does not hold for values that are 0 or 1."""
@@ -24,7 +23,7 @@ ALPHA = 0.05
 
 
 class CorrectedMean(NamedTuple):
-    """An estimate with its 90 % interval; `share` (0..1) is how much of it the judge was trusted with."""
+    """An estimate with its 90 % interval; `share` (0..1) is how much weight the judge's values got."""
 
     value: float
     low: float
@@ -33,28 +32,27 @@ class CorrectedMean(NamedTuple):
 
 
 def correct_mean(human: Floats, judged: Floats, rest: Floats) -> CorrectedMean:
-    """The mean over all cases, of values or of differences between two runs, as people would see it.
+    """Estimate the mean that people would give over all cases, of values or of differences of runs.
 
-    `human` and `judged` are of the labelled cases, of which there are two or more, in one order; `rest`
-    are the judge's of all the others.
+    `human` and `judged` are of the labeled cases, at least two, in one order; `rest` are the judge's
+    values of all other cases.
     """
-    labelled, unlabelled = human.size, rest.size
+    labeled, unlabeled = human.size, rest.size
     share = _judge_weight(human, judged, rest)
     residuals = human - share * judged
     value = float(np.mean(residuals))
-    variance = float(np.var(residuals, ddof=1)) / labelled
+    variance = float(np.var(residuals, ddof=1)) / labeled
     if share:
         value += share * float(np.mean(rest))
-        variance += share**2 * float(np.var(rest, ddof=1)) / unlabelled
-    half = t_quantile(ALPHA, labelled - 1) * sqrt(variance)
+        variance += share**2 * float(np.var(rest, ddof=1)) / unlabeled
+    half = t_quantile(ALPHA, labeled - 1) * sqrt(variance)
     return CorrectedMean(value=value, low=value - half, high=value + half, share=share)
 
 
 def _judge_weight(human: Floats, judged: Floats, rest: Floats) -> float:
-    """The share that makes the interval narrowest, kept between none and all."""
-    if rest.size < 2:
-        return 0.0
-    spread = float(np.var(np.concatenate([judged, rest]), ddof=1))
+    """Return the weight (0..1) that makes the interval narrowest."""
+    # Without unlabeled cases, or where the judge always says the same, it adds nothing.
+    spread = float(np.var(np.concatenate([judged, rest]), ddof=1)) if rest.size > 1 else 0.0
     if not spread:
         return 0.0
     together = float(np.cov(human, judged, ddof=1)[0, 1])

@@ -1,4 +1,4 @@
-"""What a comparison is wanted to see or to prove into the cases and trials that takes."""
+"""Find the cases and trials that a comparison needs to detect or to prove something."""
 
 from __future__ import annotations
 
@@ -7,64 +7,56 @@ from dataclasses import replace
 from math import floor, inf
 from statistics import NormalDist
 
-from evalkit.stats.intervals import t_quantile
+from evalkit.stats.distributions import t_quantile
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits, z_quantile
 
 MAX_ADVISED_CASES = 100_000
-"""More labelled prompts than this are no advice."""
+"""Advice to label more prompts than this would be useless."""
 
 MAX_ADVISED_TRIALS = 20
 """More trials of every case than this cost more than further cases would."""
 
-_PHI = NormalDist().cdf
-
 
 def critical_value(design: Design, alpha: float) -> float:
-    """How many standard errors an interval reaches: more where few clusters must tell their own spread."""
+    """Return how many standard errors an interval reaches; more where few clusters show their spread."""
     if design.clusters is None:
         return z_quantile(alpha)
     freedom = floor(design.clusters) - 1
     return t_quantile(alpha, freedom) if freedom > 0 else inf
 
 
-def chance_to_pass(design: Design, demand: DropLimits) -> float:
-    """How often an agent that did not change is proven to be no worse than what is tolerated.
+def chance_to_pass(design: Design, limits: DropLimits) -> float:
+    """Return how often an unchanged agent is proven to be no worse than what is tolerated.
 
-    Phi((tolerated - z SE') / SE) with SE' that of an agent which lost what is tolerated, but never more
-    often than the result shows no large drop that leans towards being real: such a result is not
-    passed, however narrow its interval.
+    This is Phi((tolerated - z SE') / SE), with SE' the standard error of an agent that lost what is
+    tolerated. It is never more than the chance that the result shows no large drop that leans towards
+    being real, because such a result does not pass, however narrow its interval is.
     """
-    room = critical_value(design, demand.alpha) * design.se_bound_after(demand.tolerated)
-    reach = (demand.tolerated - room) / design.se
-    unsuspected = max(demand.max_drop / design.se, z_quantile(LEANING_ALPHA))
-    return _PHI(min(reach, unsuspected))
+    reach = critical_value(design, limits.alpha) * design.se_bound_after(limits.tolerated)
+    unsuspected = max(limits.max_drop / design.se, z_quantile(LEANING_ALPHA))
+    return NormalDist().cdf(min((limits.tolerated - reach) / design.se, unsuspected))
 
 
 def find_min_cases(design: Design, suffices: Callable[[Design], bool]) -> int | None:
-    """The fewest cases, no fewer than the design has, that suffice; None when no number does."""
+    """Return the fewest cases, no fewer than the design has, that suffice; None when no number does."""
     few, enough = design.cases - 1, design.cases
     while not suffices(replace(design, cases=enough)):
         few, enough = enough, 2 * enough
         if few >= MAX_ADVISED_CASES:
             return None
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        if suffices(replace(design, cases=middle)):
-            enough = middle
-        else:
-            few = middle
-    return enough
+    return _bisect(few, enough, lambda cases: suffices(replace(design, cases=cases)))
 
 
 def find_min_trials(design: Design, suffices: Callable[[Design], bool]) -> int | None:
-    """The fewest candidate trials a case, with all else as it is, that suffice; None when none do."""
-    few, enough = 0, MAX_ADVISED_TRIALS
-    if not suffices(replace(design, trials=enough)):
+    """Return the fewest candidate trials per case that suffice; None when 20 do not."""
+    if not suffices(replace(design, trials=MAX_ADVISED_TRIALS)):
         return None
+    return _bisect(0, MAX_ADVISED_TRIALS, lambda trials: suffices(replace(design, trials=trials)))
+
+
+def _bisect(few: int, enough: int, suffices: Callable[[int], bool]) -> int:
+    """Return the smallest number above `few` that suffices, knowing that `enough` does."""
     while enough - few > 1:
         middle = (few + enough) // 2
-        if suffices(replace(design, trials=middle)):
-            enough = middle
-        else:
-            few = middle
+        few, enough = (few, middle) if suffices(middle) else (middle, enough)
     return enough

@@ -1,25 +1,26 @@
-"""Per-case differences of two runs into p-values, for scores that are graded rather than 0 or 1."""
+"""The sign-flip test of per-case differences, for scores that are graded rather than 0 or 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.stats.exchange_test import Floats, PassCounts
+from evalkit.stats.distributions import Floats
+from evalkit.stats.intervals import Interval, clustered_interval
 
 MAX_EXACT_DIFFERENCES = 15
-"""Differences for which all 2**15 sign patterns are looked at, in about a millisecond."""
+"""Up to this many differences, all 2**15 sign patterns are evaluated, in about a millisecond."""
 DRAWS = 19_999
-"""Random sign patterns otherwise: a p-value of .05 is then good to .003 (two standard errors)."""
+"""Random sign patterns otherwise: a p-value of .05 is then accurate to .003 (two standard errors)."""
 _SEED = 20_250_101
-_TIE_TOLERANCE = 1e-9
+_TIE_SHARE = 1e-9
+"""Sums that differ by less than this share of the total are equal but for rounding."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignFlipTest:
-    """One-sided p-value for a positive mean, and the smallest one that so many differences allow."""
+class SignFlipTest(NamedTuple):
+    """The one-sided p-value for a positive mean, and the smallest one that so many differences allow."""
 
     p_value: float
     smallest_p: float
@@ -28,17 +29,18 @@ class SignFlipTest:
 def run_sign_flip_test(differences: Floats) -> SignFlipTest:
     """Test whether the mean of per-case differences, shape (cases,), is above zero.
 
-    When nothing changed a difference is as likely to have the other sign (Fisher 1935, Pitman 1937).
-    Zeros say nothing and are left out. Up to 15 differences every sign pattern is counted and the
-    p-value is mid-p; beyond, 19,999 patterns are drawn with a fixed seed and it is
+    When nothing changed, a difference is as likely to have the other sign (Fisher 1935, Pitman 1937).
+    Zeros carry no information and are left out. Up to 15 differences, every sign pattern is counted and
+    the p-value is a mid-p. Beyond that, 19,999 patterns are drawn with a fixed seed and the p-value is
     (1 + patterns as extreme) / (1 + patterns), which is never too small (Phipson and Smyth 2010).
     The order of the differences does not matter.
     """
+    # Sorted before summing, so that rounding does not depend on the order of the cases.
     sizes = np.sort(np.abs(differences[differences != 0]))[::-1]
     observed = float(np.sum(np.sort(differences)))
     if sizes.size == 0:
         return SignFlipTest(p_value=0.5, smallest_p=0.5)
-    tie = _TIE_TOLERANCE * float(sizes.sum())
+    tie = _TIE_SHARE * float(sizes.sum())
     if sizes.size <= MAX_EXACT_DIFFERENCES:
         sums = np.zeros(1)
         for size in sizes:
@@ -50,34 +52,37 @@ def run_sign_flip_test(differences: Floats) -> SignFlipTest:
     return SignFlipTest(p_value=(1 + as_extreme) / (1 + DRAWS), smallest_p=1 / (1 + DRAWS))
 
 
-def _draw_sums(sizes: Floats) -> Floats:
-    """Sums of the sizes under random signs, shape (DRAWS,).
+class ClusterTest(NamedTuple):
+    """A sign-flip test of whole clusters, and the interval of the mean difference."""
 
-    Eight signs are drawn as one byte, whose sum is looked up.
+    test: SignFlipTest
+    bounds: Interval
+    clusters: int
+
+
+def run_cluster_test(
+    differences: Floats, groups: Sequence[Sequence[int]], alpha: float
+) -> ClusterTest:
+    """Test per-case differences, shape (cases,), that are independent only between groups of indices.
+
+    The signs of whole clusters are flipped, because cases of one cluster share a cause.
     """
+    # A cluster counts by its sum, so that the mean over cases is what is tested.
+    sums = np.array([float(np.sum(differences[list(group)])) for group in groups])
+    return ClusterTest(
+        test=run_sign_flip_test(sums),
+        bounds=clustered_interval(differences, groups, alpha),
+        clusters=len(groups),
+    )
+
+
+def _draw_sums(sizes: Floats) -> Floats:
+    """Return sums of the sizes under random signs, shape (DRAWS,)."""
     rng = np.random.default_rng(_SEED)
+    # Eight signs are drawn as one byte, whose sum is in a table: one draw instead of eight.
     signs = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
     eights = np.append(sizes, np.zeros(-sizes.size % 8)).reshape(-1, 8)
     sums = np.zeros(DRAWS)
     for sums_of_byte in eights @ signs.T:
         sums += sums_of_byte[rng.integers(0, 256, DRAWS, dtype=np.uint8)]
     return sums
-
-
-def count_below_quantile(
-    base: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]], level: float
-) -> PassCounts:
-    """Per case, how many trials are at most the `level` quantile of all trials of both runs.
-
-    Values are by case and trial. What lies beyond the pooled quantile is 0 or 1 per trial, so that
-    `compare_passes` tests a shift of the quantile exactly, with no draw at random (Mood's median test,
-    at another quantile and within cases).
-    """
-    pooled = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in (*base, *candidate)]))
-    bound = pooled[int(np.ceil(level * pooled.size)) - 1]
-    return PassCounts(
-        base_passed=np.array([int(np.count_nonzero(np.asarray(row) <= bound)) for row in base]),
-        base_trials=np.array([len(row) for row in base]),
-        passed=np.array([int(np.count_nonzero(np.asarray(row) <= bound)) for row in candidate]),
-        trials=np.array([len(row) for row in candidate]),
-    )

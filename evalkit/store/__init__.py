@@ -1,1 +1,14 @@
-"""Read and write runs, baselines, spans and caches on disk."""
+"""Runs, baselines, spans and caches on disk, and the names by which users refer to runs."""
+
+__all__ = [
+    "answers",
+    "baseline",
+    "cache",
+    "frames",
+    "refs",
+    "run_spans",
+    "run_writer",
+    "runs",
+    "span_file",
+    "untrusted_run",
+]

@@ -1,7 +1,7 @@
-"""A promoted run as one reviewable file: a header line, then one sorted line per case.
+"""Store a promoted run as one reviewable file: a header line, then one line per case, sorted by id.
 
-The header holds a digest of all the rest, so that a score edited by hand is noticed; every
-trial's output is kept, so that a changed rubric or metric can be applied to both sides.
+The header holds a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
+so that a changed rubric or metric can be applied to both sides.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ import msgspec
 from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.eval_set import Case
 from evalkit.core.files import path_exists, read_stored_file, write_atomically
-from evalkit.core.judgement import JudgeTrust
+from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
 from evalkit.core.trial import Trial
-from evalkit.store.trimmed_trials import without_reasons
 
 BASELINE_SCHEMA = "evalkit.baseline/v1"
 
 RESCORED_BASELINE_FILE = "baseline.jsonl"
-"""In a run's folder: the baseline it was compared with, when that had to be scored again for it."""
+"""In a run's folder: the baseline of the run, when it had to be scored again for it."""
 
 
 def baseline_path(evalset_path: Path, name: str) -> Path:
-    """Where the baseline of an eval set is: beside the set, under the set's name."""
+    """Return the path of an eval set's baseline: in `baselines/` next to the set, under its name."""
     return evalset_path.parent / "baselines" / f"{name}.jsonl"
 
 
 def write_rescored_baseline(baseline: Run, folder: Path) -> None:
-    """Keep, with a run, its baseline as it was scored again, so that it can be decided again alike.
+    """Store a rescored baseline in the folder of its run, so that the gate can be decided again.
 
     Raises:
         StoreError: it could not be saved.
     """
-    if Path(baseline.path).suffix != ".jsonl":
-        return  # another run, which is scored again by name
-    source = digest_file(Path(baseline.path))
-    write_baseline(folder / RESCORED_BASELINE_FILE, baseline, renewed_from=source)
+    # Another run as the baseline is not stored: it is found, and scored again, by its name.
+    if Path(baseline.path).suffix == ".jsonl":
+        source = _digest_file(Path(baseline.path))
+        write_baseline(folder / RESCORED_BASELINE_FILE, baseline, renewed_from=source)
 
 
 def read_rescored_baseline(run: Run, recorded: Path) -> Run | None:
-    """The baseline kept with a run, unless there is none or the one it was made from is another now.
+    """Return the rescored baseline of a run; None if there is none, or `recorded` changed since.
 
     Raises:
-        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     path = Path(run.path) / RESCORED_BASELINE_FILE
     if not run.path or not path_exists(path):
         return None
     header = _parse_header(path, read_stored_file(path).partition(b"\n")[0])
-    if header.get("renewed_from") != digest_file(recorded):
+    if header.get("renewed_from") != _digest_file(recorded):
         return None
     return replace(read_baseline(path), path=str(recorded), warnings=tuple(header["warnings"]))
 
 
-def digest_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
+def _digest_file(path: Path) -> str:
     return hashlib.sha256(read_stored_file(path)).hexdigest()
 
 
 def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
-    """Store a complete run as the baseline; `renewed_from` is the digest of the file it was made from.
+    """Store a complete run as a baseline.
+
+    Args:
+        path: where to store it.
+        run: the run; every trial has its scores.
+        renewed_from: for a rescored baseline, the digest of the baseline file it was made from.
 
     Raises:
-        StoreError: it could not be saved; the old baseline is unchanged.
+        StoreError: it could not be saved; an old baseline is unchanged.
     """
+    # By id, so that moving a case in the set changes no line of the baseline.
     cases = sorted(run.header.cases, key=lambda case: case.id)
     trials: dict[str, list[Trial]] = {case.id: [] for case in cases}
     for trial in run.trials:
@@ -96,35 +96,62 @@ def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
 
 
 def _compute_digest(header: dict[str, Json], body: bytes) -> str:
+    # A digest cannot cover itself.
     rest = {name: value for name, value in header.items() if name != "sha256"}
     return hashlib.sha256(canonical_json(rest).encode() + b"\n" + body).hexdigest()
 
 
 def _case_line(case: Case, trials: Sequence[Trial]) -> str:
-    # Where a case stands in its file is left out: moving it must not change the baseline.
+    # Without locations: moving a case in its file must not change the baseline.
     nowhere = Location(path="")
     metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
     kept = replace(case, where=nowhere, metrics=metrics)
     return canonical_json(
-        to_json_value({"case": kept, "trials": [without_reasons(each) for each in trials]})
+        to_json_value({"case": kept, "trials": [_shorten_trial(each) for each in trials]})
     )
 
 
+def _shorten_trial(trial: Trial) -> Trial:
+    """Return a trial with only as much of its judgements as a baseline needs.
+
+    A score's explanation names the levels, and the reasons where they are not the best; the header says
+    who judged. Kept are the model that answered, and the verdicts on which votes were split.
+    """
+    scores = tuple(
+        replace(score, judgement=_shorten_judgement(score.judgement)) for score in trial.scores
+    )
+    return replace(trial, scores=scores)
+
+
+def _shorten_judgement(judgement: Judgement | None) -> Judgement | None:
+    if judgement is None:
+        return None
+    split = (verdict for verdict in judgement.verdicts if len(set(verdict.votes)) > 1)
+    kept = Judgement(
+        model=judgement.model,
+        fingerprint=judgement.fingerprint,
+        verdicts=tuple(replace(each, evidence="", explanation="") for each in split),
+    )
+    if kept == Judgement():
+        return None
+    return replace(kept, judge=judgement.judge, digest=judgement.digest)
+
+
 def read_baseline(path: Path) -> Run:
-    """Read a baseline back.
+    """Read a baseline file.
 
     Raises:
         StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
-        ApprovalNeeded: every line is readable, but they are not the lines that were recorded.
+        ApprovalNeeded: its lines are readable, but they are not the lines that were recorded.
     """
     return parse_baseline(path, read_stored_file(path))
 
 
 def parse_baseline(path: Path, content: bytes) -> Run:
-    """The baseline in a file's content, which may be that of another commit.
+    """Return the baseline in a file's content, for example as it is in another commit.
 
     Raises:
-        StoreError, ApprovalNeeded: as `read_baseline`.
+        StoreError, ApprovalNeeded: as for `read_baseline`.
     """
     first, _, body = content.partition(b"\n")
     header = _parse_header(path, first)
@@ -144,6 +171,7 @@ def parse_baseline(path: Path, content: bytes) -> Run:
             f"Restore it from git, or record it again with: evalkit baseline EVALSET"
         )
     try:
+        # Keys of the file that are not fields of the header, such as the digest, are left out.
         known = {name: header[name] for name in RunHeader.__slots__ if name in header}
         record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
         trust = msgspec.convert(header.get("trust"), JudgeTrust | None, strict=True)

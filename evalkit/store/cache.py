@@ -1,4 +1,4 @@
-"""Answers that were paid for, kept on disk under everything that can change them."""
+"""Paid answers on disk, under a key of everything that can change them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Record = TypeVar("Record")
 
 
 class Cache(Generic[Record]):
-    """A folder of records of one type by key; trouble with it is a warning, for it only saves money.
+    """A folder of records of one type by key.
 
-    `warnings` say what was found broken or could not be written, the first of each kind.
+    As a cache only saves money, its problems are warnings: `warnings` says what was broken or could not
+    be written, the first problem of each kind.
     """
 
     def __init__(self, folder: Path, record: type[Record]) -> None:
@@ -30,24 +31,25 @@ class Cache(Generic[Record]):
         self._record = record
 
     def get(self, key: str) -> Record | None:
-        """What is kept under a key, unless it is missing or not what was written."""
+        """Return the record of a key; None if it is missing or not what was written."""
         path = self._path(key)
         try:
             if path.stat().st_size > MAX_ENTRY_BYTES:
                 raise ValueError("too large")
             entry = parse_stored_json(read_stored_file(path))
+            # The digest finds torn and edited records, the key a file under another name.
             if entry["key"] != key or entry["digest"] != digest(entry["record"]):
                 raise ValueError("changed since it was written")
             return msgspec.convert(entry["record"], self._record, strict=True)
         except FileNotFoundError:
             return None
         except (OSError, StoreError, ValueError, KeyError, TypeError) as error:
-            why = f"{path}: what was kept is broken ({error}) and was asked for again."
+            why = f"{path}: the cached record is broken ({error}) and was asked for again."
             self.warnings.setdefault("read", why)
             return None
 
     def put(self, key: str, record: Record) -> None:
-        """Keep a record."""
+        """Store a record."""
         packed = to_json_value(record)
         path = self._path(key)
         temporary = path.with_suffix(f".{secrets.token_hex(4)}")
@@ -61,38 +63,39 @@ class Cache(Generic[Record]):
             with contextlib.suppress(OSError):
                 temporary.unlink()
             reason = os_error_reason(error) if isinstance(error, OSError) else str(error)
-            self.warnings.setdefault("write", f"{path}: could not be kept: {reason}.")
+            self.warnings.setdefault("write", f"{path}: could not be cached: {reason}.")
 
     def delete(self, key: str) -> None:
-        """Keep nothing under a key any more."""
+        """Remove the record of a key."""
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             why = f"{path}: could not be removed: {os_error_reason(error)}. Remove it by hand."
-            self.warnings.setdefault("forget", why)
+            self.warnings.setdefault("delete", why)
 
     def _path(self, key: str) -> Path:
+        # Two levels, because a folder with a hundred thousand files is slow.
         return self._folder / key[:2] / f"{key}.json"
 
 
 class NoCache(Cache[Record]):
-    """Keeps nothing, so that everything is asked afresh."""
+    """A cache that stores nothing, so that everything is asked again."""
 
     def __init__(self, record: type[Record]) -> None:
         super().__init__(Path(), record)
 
-    def get(self, key: str) -> Record | None:  # noqa: ARG002 - nothing is looked for
-        """Nothing is ever found."""
+    def get(self, key: str) -> Record | None:  # noqa: ARG002 - no key has a record
+        """Return None."""
         return None
 
     def put(self, key: str, record: Record) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def delete(self, key: str) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
 
 def cache_folder(root: Path, name: str) -> Path:
-    """Where one kind of kept answers is."""
+    """Return the folder of one kind of cached answers."""
     return root / ".evalkit" / "cache" / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -23,7 +24,7 @@ class Frames:
     `trials`: run, agent_version, case, trial, tags, state, passed, text, latency_s, cost_usd,
     input_tokens, output_tokens, attempts, error. `scores`: run, agent_version, case, trial, metric,
     state, value, passed, explanation. `spans`: run, agent_version, case, trial, and the fields of
-    `evalkit.Span`; empty where an agent tells of no steps.
+    `evalkit.Span`; empty where the agent reports no spans.
     """
 
     trials: pd.DataFrame
@@ -32,17 +33,22 @@ class Frames:
 
 
 def load_run(ref: str, folder: str | Path = ".") -> Frames:
-    """One run, named as on the command line (`latest`, an id, a path, `baseline`...).
+    """Read one run, named as on the command line (`latest`, an id, a path, `baseline`...).
 
     Raises:
-        InvalidInput: no run goes by that name.
+        InvalidInput: no run has that name.
         StoreError: it cannot be read.
     """
     return load_runs([ref], folder)
 
 
 def load_runs(refs: list[str], folder: str | Path = ".") -> Frames:
-    """Several runs, one below the other."""
+    """Read several runs into common tables.
+
+    Raises:
+        InvalidInput: no run has one of the names.
+        StoreError: one cannot be read.
+    """
     start = Path(folder)
     project = Project(start, start, {})
     runs = [resolve_run(ref, root=project.root, cwd=start) for ref in refs]
@@ -53,14 +59,23 @@ def load_runs(refs: list[str], folder: str | Path = ".") -> Frames:
     )
 
 
-def _trial_rows(run: Run) -> list[dict[str, object]]:
+Row: TypeAlias = dict[str, object]
+
+
+def _run_columns(run: Run, case_id: str, number: int) -> Row:
+    return {
+        "run": run.header.id,
+        "agent_version": run.header.agent_version,
+        "case": case_id,
+        "trial": number,
+    }
+
+
+def _trial_rows(run: Run) -> list[Row]:
     tags = {case.id: case.tags for case in run.header.cases}
     return [
         {
-            "run": run.header.id,
-            "agent_version": run.header.agent_version,
-            "case": trial.case_id,
-            "trial": trial.number,
+            **_run_columns(run, trial.case_id, trial.number),
             "tags": tags[trial.case_id],
             "state": trial.state,
             "passed": trial.passed,
@@ -76,27 +91,18 @@ def _trial_rows(run: Run) -> list[dict[str, object]]:
     ]
 
 
-def _span_rows(run: Run) -> list[dict[str, object]]:
+def _span_rows(run: Run) -> list[Row]:
     return [
-        {
-            "run": run.header.id,
-            "agent_version": run.header.agent_version,
-            "case": case_id,
-            "trial": number,
-            **{name: getattr(span, name) for name in Span.__slots__},
-        }
-        for (case_id, number), spans in read_run_spans(run).items()
+        _run_columns(run, *trial) | {name: getattr(span, name) for name in Span.__slots__}
+        for trial, spans in read_run_spans(run).items()
         for span in spans
     ]
 
 
-def _score_rows(run: Run) -> list[dict[str, object]]:
+def _score_rows(run: Run) -> list[Row]:
     return [
         {
-            "run": run.header.id,
-            "agent_version": run.header.agent_version,
-            "case": trial.case_id,
-            "trial": trial.number,
+            **_run_columns(run, trial.case_id, trial.number),
             "metric": score.metric,
             "state": score.state,
             "value": score.value,

@@ -1,4 +1,4 @@
-"""What a user calls a run - id, prefix, path, `latest`, `baseline`, agent version - as the run."""
+"""Find a run by its name: id, prefix, path, `latest`, `baseline` or agent version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evalkit.store.runs import (
 class BaselineChoice:
     """Which baseline a run is compared with: the set's own unless `ref` names another run.
 
-    With `allow_missing`, thresholds that need a baseline are left out, loudly, when there is none.
+    With `allow_missing`, thresholds that need a baseline are left out, with a note, when there is none.
     """
 
     ref: str | None = None
@@ -36,12 +36,14 @@ class BaselineChoice:
         return self.ref is None or self.ref == "baseline"
 
 
-def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = None) -> Run:
-    """Find the run that `ref` names; `baseline` is the one of the eval set of `beside`.
+def resolve_run(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | None = None) -> Run:
+    """Find the run that `ref` names.
+
+    `baseline` is the baseline of the eval set of `same_set_as`, or else of the newest run.
 
     Raises:
-        InvalidInput: no run, or more than one, goes by that name.
-        StoreError, ApprovalNeeded: it is there and cannot be trusted.
+        InvalidInput: no run, or more than one, has that name.
+        StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     path = cwd / ref
     if path.suffix == ".jsonl" and path_exists(path):
@@ -49,15 +51,15 @@ def resolve_run(ref: str, *, root: Path, cwd: Path, beside: RunHeader | None = N
     if path_exists(path / HEADER_FILE):
         return read_run(path)
     if ref == "baseline":
-        return read_baseline(find_baseline_path(beside or read_newest_header(root), root))
+        return read_baseline(_baseline_path_of(same_set_as or read_newest_header(root), root))
     return read_run(find_run_folder(ref, root))
 
 
 def find_run_folder(ref: str, root: Path) -> Path:
-    """The folder of a stored run, by id, unique prefix, `latest` or agent version (the newest).
+    """Return the folder of a stored run, by id, unique prefix, `latest` or agent version (the newest).
 
     Raises:
-        InvalidInput: no run, or more than one, goes by that name.
+        InvalidInput: no run, or more than one, has that name.
     """
     run_ids = list_run_ids(root)
     if not run_ids:
@@ -66,11 +68,12 @@ def find_run_folder(ref: str, root: Path) -> Path:
         )
     if ref == "latest":
         return runs_folder(root) / run_ids[-1]
+    # A complete id is unique even where longer ids start with it.
     found = [run_id for run_id in run_ids if run_id == ref] or [
         run_id for run_id in run_ids if run_id.startswith(ref)
     ]
     if not found:
-        # A version may have been run many times; the newest run stands for it.
+        # A version may have many runs; its name means the newest.
         found = _find_version_runs(ref, run_ids, root)[-1:]
     if len(found) == 1:
         return runs_folder(root) / found[0]
@@ -79,15 +82,15 @@ def find_run_folder(ref: str, root: Path) -> Path:
             f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more of it."
         )
     raise InvalidInput.single(
-        f"no run {ref!r}: it is no id, path or agent version. "
+        f"no run {ref!r}: it is not an id, a path or an agent version. "
         f"Newest runs: {', '.join(run_ids[-3:])}."
     )
 
 
 def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
-    """The folders of all stored runs of an agent version, oldest first; none if `ref` names no version.
+    """Return the folders of all stored runs of an agent version, oldest first.
 
-    What is a path, an id or the start of one, `latest` or `baseline` is taken for that.
+    Empty if `ref` is not a version. A path, an id or its start, `latest` and `baseline` take precedence.
     """
     path = cwd / ref
     if path_exists(path / HEADER_FILE) or (path.suffix == ".jsonl" and path_exists(path)):
@@ -99,26 +102,33 @@ def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
 
 
 def read_newest_header(root: Path) -> RunHeader:
-    """The header of the newest stored run."""
+    """Return the header of the newest stored run.
+
+    Raises:
+        InvalidInput: there are no runs.
+    """
     return read_header(find_run_folder("latest", root))
 
 
 def read_newest_run(evalset_path: str, root: Path) -> Run:
-    """The newest readable run of an eval set; InvalidInput when there is none."""
+    """Return the newest readable run of an eval set.
+
+    Raises:
+        InvalidInput: there is none.
+    """
     for folder in list_set_runs(root, evalset_path):
         return read_run(folder)
     raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
 
 
-def find_baseline_path(header: RunHeader, root: Path) -> Path:
-    """Where the baseline of a run's eval set is."""
+def _baseline_path_of(header: RunHeader, root: Path) -> Path:
     return baseline_path(root / header.evalset_path, header.evalset)
 
 
 def read_baseline_for(
     run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
 ) -> Run | None:
-    """The baseline a stored run is compared with: as it was scored again for it, if it was.
+    """Return the baseline of a stored run: as it was scored again for the run, if it was.
 
     Raises:
         InvalidInput: the run that was named does not exist.
@@ -132,7 +142,7 @@ def read_baseline_for(
 
 
 def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: Path) -> Run | None:
-    """The baseline a run will be compared with, the set's `own` file or another; None without one.
+    """Return the baseline for a new run, the set's `own` file or another run; None if there is none.
 
     Raises:
         InvalidInput: the run that was named does not exist.

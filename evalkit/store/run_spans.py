@@ -1,4 +1,4 @@
-"""The spans of a stored run, read apart from it and given back to its trials where they are wanted."""
+"""The spans of a stored run, read separately and attached to its trials where they are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalkit.store.span_file import SPANS_FILE, SpansByTrial, load_spans
 
 
 def read_run_spans(run: Run) -> SpansByTrial:
-    """The spans of a stored run, by case id and number of trial; a baseline holds none.
+    """Return the spans of a stored run by case id and trial number; a baseline has none.
 
     Raises:
         StoreError: they cannot be read, or are not those that the run wrote.
@@ -25,18 +25,18 @@ def read_run_spans(run: Run) -> SpansByTrial:
     if not run.path or not path_exists(folder / HEADER_FILE):
         return {}
     if not run.finished:
+        # Digests are stored when a run finishes; until then there are none to check.
         return load_spans(folder)
     try:
-        written = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))["sha256"].get(
-            SPANS_FILE
-        )
+        summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))
+        written = summary["sha256"].get(SPANS_FILE)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(describe_changed_files(folder, [SUMMARY_FILE])) from None
     return load_spans(folder, written)
 
 
 def with_spans(run: Run) -> Run:
-    """The run with the spans of its trials in their outputs, for whatever scores them again.
+    """Return the run with its stored spans in the outputs of its trials, to be scored again.
 
     Raises:
         StoreError: they cannot be read, or are not those that the run wrote.
@@ -45,19 +45,17 @@ def with_spans(run: Run) -> Run:
 
 
 def attach_spans(run: Run, spans: SpansByTrial) -> Run:
-    """The run with these spans in the outputs of its trials."""
+    """Return the run with these spans in the outputs of its trials."""
     if not spans:
         return run
-    return replace(
-        run, trials=_attach_to_trials(run.trials, spans), fresh=_attach_to_trials(run.fresh, spans)
-    )
 
-
-def _attach_to_trials(trials: Iterable[Trial], spans: SpansByTrial) -> tuple[Trial, ...]:
-    return tuple(
-        replace(
-            trial,
-            output=replace(trial.output, spans=spans.get((trial.case_id, trial.number), ())),
+    def attach(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+        return tuple(
+            replace(
+                trial,
+                output=replace(trial.output, spans=spans.get((trial.case_id, trial.number), ())),
+            )
+            for trial in trials
         )
-        for trial in trials
-    )
+
+    return replace(run, trials=attach(run.trials), fresh=attach(run.fresh))

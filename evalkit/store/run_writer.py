@@ -1,4 +1,4 @@
-"""Write a run to disk one finished trial at a time."""
+"""Write a run to disk, one finished trial at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from evalkit.core.files import (
     append_line,
     open_for_append,
     os_error_reason,
+    path_exists,
     read_stored_file,
     truncate_partial_line,
     write_atomically,
@@ -23,42 +24,108 @@ from evalkit.core.literals import Json
 from evalkit.core.run import RunHeader
 from evalkit.core.serialization import canonical_json, to_json_value
 from evalkit.core.trial import Trial
-from evalkit.store.answers import AnswerWriter
+from evalkit.store.answers import ANSWERS_FILE
 from evalkit.store.runs import (
     CHANGED_FLAG,
     HEADER_FILE,
     SUMMARY_FILE,
     TRIALS_FILE,
     TRUST_FILE,
-    _digest,
-    _list_start_times,
-    _sha256,
+    compute_sha256,
     describe_changed_files,
+    digest_if_readable,
+    list_start_times,
     runs_folder,
 )
-from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, SpanWriter, without_spans
+from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, parse_span_lines, without_spans
+
+
+class LineFile:
+    """A file of JSON lines to append to; it is created with its first line.
+
+    With `descriptor` the file is open already. `kept` is what it held at first, without a torn last line.
+    The caller holds the run's lock.
+
+    Raises (every method):
+        StoreError: the disk is full, or the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, descriptor: int = -1) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        if descriptor < 0 and path_exists(path):
+            self._descriptor = open_for_append(path)
+        self.kept = truncate_partial_line(self._descriptor, path) if self._descriptor >= 0 else b""
+        self._sha256 = hashlib.sha256(self.kept)
+
+    def append(self, row: Json) -> None:
+        """Store one row; when this returns, kill -9 cannot lose it."""
+        if self._descriptor < 0:
+            self._descriptor = open_for_append(self._path)
+        line = (canonical_json(row) + "\n").encode()
+        append_line(self._descriptor, self._path, line)
+        self._sha256.update(line)
+
+    @property
+    def digest(self) -> str | None:
+        """The SHA-256 of the file's content; None where there is no file."""
+        return self._sha256.hexdigest() if self._descriptor >= 0 else None
+
+    def sync(self) -> None:
+        """Ask the system to write the file to disk now."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._descriptor)
+
+    def remove(self) -> None:
+        """Delete the file; one that cannot be deleted stays."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+class SpanWriter:
+    """Appends the spans of trials; there is no file until a trial has some.
+
+    Of several lines for one trial the last counts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = LineFile(folder / SPANS_FILE)
+        self._known = set(parse_span_lines(self.file.kept))
+
+    def append(self, trial: Trial) -> None:
+        """Store the spans of a trial, before the trial itself is stored."""
+        key = (trial.case_id, trial.number)
+        # A trial that had spans and has none now needs a line as well: the last one counts.
+        if trial.output.spans or key in self._known:
+            spans = to_json_value(trial.output.spans)
+            self.file.append({"case_id": trial.case_id, "number": trial.number, "spans": spans})
+            self._known.add(key)
 
 
 class RunWriter:
-    """The one writer of a run; holds its lock from creation to `close`.
+    """The only writer of a run; it holds the run's lock from creation to `close`.
 
     Raises (every method):
-        StoreError: the disk is full, or the run's files were changed from outside meanwhile.
+        StoreError: the disk is full, or something else changed the run's files.
     """
 
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
-        self._descriptor = descriptor
-        self._sha256 = hashlib.sha256(read_stored_file(folder / TRIALS_FILE))
+        self._trials = LineFile(folder / TRIALS_FILE, descriptor)
         self._header = read_stored_file(folder / HEADER_FILE)
         self._trust: bytes | None = None
         self._spans = SpanWriter(folder)
-        self._answers = AnswerWriter(folder)
+        self._answers = LineFile(folder / ANSWERS_FILE)
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
     def create(cls, root: Path, header: RunHeader) -> Self:
-        """Start a run: its folder, its header on disk, its lock taken.
+        """Start a run: create its folder, write its header and take its lock.
 
         Raises:
             InvalidInput: there is a run with this id.
@@ -69,26 +136,29 @@ class RunWriter:
             ignore = root / ".evalkit" / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                raise InvalidInput.single(
+                    f"there is a run {header.id!r}. "
+                    f"Add --resume to continue it, or choose another id."
+                ) from None
         except OSError as error:
-            raise _not_saved_error(folder, error) from error
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            raise InvalidInput.single(
-                f"there is a run {header.id!r}. Add --resume to go on with it, or choose another id."
-            ) from None
-        except OSError as error:
-            raise _not_saved_error(folder, error) from error
-        newest_ns = max((time_ns for time_ns, _ in _list_start_times(root)), default=0)
+            raise StoreError(
+                f"{folder}: could not save: {os_error_reason(error)}. "
+                f"Runs are stored in .evalkit, in the project's folder; make it writable."
+            ) from error
+        newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
         path = folder / HEADER_FILE
         write_atomically(path, canonical_json(to_json_value(header)) + "\n")
+        # Runs are ordered by this time; a clock that was set back must not change their order.
         time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
         os.utime(path, ns=(time_ns, time_ns))
         return cls(folder, _open_locked(folder / TRIALS_FILE))
 
     @classmethod
     def reopen(cls, folder: Path) -> Self:
-        """Go on with a run: a torn last line is cut off, the summary, now out of date, removed.
+        """Continue a run: cut off a torn last line and remove the outdated summary.
 
         Raises:
             InvalidInput: another process is writing this run.
@@ -104,9 +174,9 @@ class RunWriter:
         return cls(folder, descriptor)
 
     def rewrite_header(self, header: RunHeader) -> None:
-        """Have the run set out to do more than it did so far, before the first call for that."""
+        """Store a header that plans more trials, before the first call for them."""
         path = self.folder / HEADER_FILE
-        # Its time tells when the run was started.
+        # The file's time is when the run was started.
         write_atomically(
             path, canonical_json(to_json_value(header)) + "\n", time_ns=path.stat().st_mtime_ns
         )
@@ -115,71 +185,64 @@ class RunWriter:
     def store_unscored(self, trial: Trial) -> None:
         """Store a trial that waits for its scores, its spans first."""
         self._spans.append(trial)
-        self._answers.append(trial)
+        self._answers.append(to_json_value(without_spans(trial)))
         self._unscored.add((trial.case_id, trial.number))
 
     def append(self, trial: Trial, *, rescored: bool = False) -> None:
         """Store one finished trial, its spans first; when this returns, kill -9 cannot lose it.
 
-        The spans of a trial that was kept, or that only has other scores now, are there already.
+        The spans of a trial that was stored unscored, or that is only rescored, are there already.
         """
-        key = (trial.case_id, trial.number)
-        if not rescored and key not in self._unscored:
+        if not rescored and (trial.case_id, trial.number) not in self._unscored:
             self._spans.append(trial)
-        line = (canonical_json(to_json_value(without_spans(trial))) + "\n").encode()
-        append_line(self._descriptor, self.folder / TRIALS_FILE, line)
-        self._sha256.update(line)
+        self._trials.append(to_json_value(without_spans(trial)))
 
     def write_trust(self, trust: JudgeTrust) -> None:
-        """Store what was seen of the judges."""
+        """Store what the run showed of its judges."""
         write_atomically(self.folder / TRUST_FILE, canonical_json(to_json_value(trust)) + "\n")
         self._trust = read_stored_file(self.folder / TRUST_FILE)
 
     def finish(self, summary: Json) -> None:
-        """Write the summary, once it is sure that the files hold what was written and no more.
+        """Write the summary, after a check that the files hold what was written and nothing else.
 
-        A run that was written to by somebody else stays marked as such: resuming it cannot make
-        what it holds true.
+        A run that something else wrote to stays marked as such, because resuming it cannot make its
+        content true.
         """
-        with contextlib.suppress(OSError):
-            os.fsync(self._descriptor)
-        written = {TRIALS_FILE: self._sha256.hexdigest(), HEADER_FILE: _sha256(self._header)}
-        if self._trust is not None:
-            written[TRUST_FILE] = _sha256(self._trust)
-        if self._spans.digest is not None:
-            written[SPANS_FILE] = self._spans.digest
+        self._trials.sync()
+        digests = {
+            TRIALS_FILE: self._trials.digest,
+            HEADER_FILE: compute_sha256(self._header),
+            TRUST_FILE: None if self._trust is None else compute_sha256(self._trust),
+            SPANS_FILE: self._spans.file.digest,
+        }
+        written = {name: digest for name, digest in digests.items() if digest is not None}
         changed = [
-            name for name, digest in written.items() if _digest(self.folder / name) != digest
+            name
+            for name, digest in written.items()
+            if digest_if_readable(self.folder / name) != digest
         ]
         if changed:
             write_atomically(self.folder / SUMMARY_FILE, canonical_json({CHANGED_FLAG: changed}))
             raise StoreError(describe_changed_files(self.folder, changed))
         write_atomically(self.folder / SUMMARY_FILE, canonical_json({**summary, "sha256": written}))
-        if self._spans.digest is not None:
-            # 150 ms of imports that a run without spans is spared.
+        if SPANS_FILE in written:
+            # 150 ms of imports that a run without spans does not need.
             from evalkit.trace.tables import write_parquet  # noqa: PLC0415
 
             write_parquet(self.folder)
+        # Every answer is stored with its scores now.
         self._answers.remove()
 
     def close(self) -> None:
         """Release the lock."""
-        self._spans.close()
-        self._answers.close()
-        os.close(self._descriptor)
+        for file in (self._spans.file, self._answers, self._trials):
+            file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _not_saved_error(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path}: could not save: {os_error_reason(error)}. "
-        f"Runs are stored in .evalkit, in the project's folder; make it writable."
-    )
 
 
 def _open_locked(path: Path) -> int:

@@ -2,8 +2,8 @@
 
 A run is a folder `.evalkit/runs/<id>/`. A line of `trials.jsonl` that was written whole is never
 lost: kill -9 can only tear the last line, which a reader drops and a resumed run cuts off. Meanwhile
-`answers.jsonl` has what waits for its scores, and `spans.jsonl` the steps. The absence of `summary.json`
-is what tells that a run is unfinished.
+`answers.jsonl` has the answers that wait for their scores, and `spans.jsonl` the spans. A run without
+`summary.json` is unfinished.
 """
 
 from __future__ import annotations
@@ -19,18 +19,12 @@ from pathlib import Path
 import msgspec
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import (
-    os_error_reason,
-    path_exists,
-    read_stored_file,
-    write_atomically,
-)
+from evalkit.core.files import os_error_reason, path_exists, read_stored_file, write_atomically
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
-from evalkit.store.span_file import SPANS_FILE
 
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -42,25 +36,30 @@ CHANGED_FLAG = "changed_from_outside"
 
 
 def runs_folder(root: Path) -> Path:
-    """Where a project's runs are."""
+    """Return the folder of a project's runs."""
     return root / ".evalkit" / "runs"
 
 
 def new_run_id(now: datetime, evalset: str, token: str) -> str:
-    """An id that people can read: when it was started, of which eval set, and a token of its own."""
+    """Return a readable id: the time of the start, the eval set's name and a token."""
     stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     name = re.sub(r"[^a-z0-9]+", "-", evalset.casefold()).strip("-")[:40] or "set"
     return f"{stamp}-{name}-{token}"
 
 
 def list_run_ids(root: Path) -> tuple[str, ...]:
-    """Every stored run's id, in the order in which they were started."""
-    return tuple(run_id for _, run_id in sorted(_list_start_times(root)))
+    """Return the ids of all stored runs, in the order in which the runs were started."""
+    return tuple(run_id for _, run_id in sorted(list_start_times(root)))
 
 
-def _list_start_times(root: Path) -> list[tuple[int, str]]:
-    # A header is written once, and its file's time is set to be later than all before it (see
-    # `RunWriter.create`), so that a clock that was set back does not change the order.
+def list_start_times(root: Path) -> list[tuple[int, str]]:
+    """Return when each run was started, in nanoseconds, and its id; in no order.
+
+    The time is that of the header's file, which `RunWriter.create` sets to be later than all others.
+
+    Raises:
+        StoreError: the folder of runs cannot be read.
+    """
     found = []
     try:
         folders = list(runs_folder(root).iterdir())
@@ -71,27 +70,29 @@ def _list_start_times(root: Path) -> list[tuple[int, str]]:
             f"{runs_folder(root)}: could not be read: {os_error_reason(error)}."
         ) from error
     for folder in folders:
-        # What belongs to somebody else, or is no run, is passed over.
+        # Folders that are no runs, or belong to another user, are skipped.
         with contextlib.suppress(OSError):
             found.append(((folder / HEADER_FILE).stat().st_mtime_ns, folder.name))
     return found
 
 
 def describe_changed_files(folder: Path, names: Sequence[str]) -> str:
-    """That files of a run are not what was written, and what to do."""
+    """Return the message that files of a run are not what was written, and what to do."""
     return (
         f"{folder / names[0]}: changed by something else than the run that wrote it. "
         f"Keep the agent away from .evalkit and run again."
     )
 
 
-def _sha256(data: bytes) -> str:
+def compute_sha256(data: bytes) -> str:
+    """Return the SHA-256 of data, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
-def _digest(path: Path) -> str:
+def digest_if_readable(path: Path) -> str:
+    """Return the SHA-256 of a file; empty when it cannot be read."""
     try:
-        return _sha256(read_stored_file(path))
+        return compute_sha256(read_stored_file(path))
     except StoreError:
         return ""
 
@@ -100,29 +101,29 @@ def read_run(folder: Path) -> Run:
     """Read a run back, finished or not; safe while it is being written.
 
     Raises:
-        StoreError: there is no readable run in the folder, or not the one that was written there; the
+        StoreError: the folder holds no readable run, or not the one that was written there. The
             message names the line.
     """
     header = read_header(folder)
     path = folder / TRIALS_FILE
     content = read_stored_file(path) if path_exists(path) else b""
+    # A run may be read while it is written: a torn last line is not damage.
     whole, _, torn = content.rpartition(b"\n")
     warnings = (f"{path}: the last line is torn and was left out.",) if torn else ()
     rows = []
     for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
         try:
-            rows.append(decode_trial(line))
+            rows.append(_decode_trial(line))
         except ValueError as error:
             raise StoreError(
                 f"{path}:{number}: not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {folder.name}"
             ) from error
-    run = assemble_run(header, rows)
     finished = path_exists(folder / SUMMARY_FILE)
     if finished:
         _refuse_changed(folder, content)
     return replace(
-        run,
+        assemble_run(header, rows),
         path=str(folder),
         finished=finished,
         warnings=warnings,
@@ -144,14 +145,19 @@ def _refuse_changed(folder: Path, trials: bytes) -> None:
     try:
         summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))
         digests = dict(summary.get("sha256", {}))
-        digests.pop(SPANS_FILE, None)  # large, read by few, and checked by those (`steps`)
+        # Not the spans: they are large, few commands read them, and `load_spans` checks them.
+        now = {
+            TRIALS_FILE: compute_sha256(trials),
+            HEADER_FILE: digest_if_readable(folder / HEADER_FILE),
+            TRUST_FILE: digest_if_readable(folder / TRUST_FILE),
+        }
         changed = summary.get(CHANGED_FLAG) or [
-            name
-            for name, digest in digests.items()
-            if digest != (_sha256(trials) if name == TRIALS_FILE else _digest(folder / name))
+            name for name, digest in now.items() if digests.get(name, digest) != digest
         ]
+        # A summary without these digests was not written by a run.
         if not changed and not {TRIALS_FILE, HEADER_FILE} <= digests.keys():
             changed = [SUMMARY_FILE]
+        # The run had no judge, so something else wrote this file.
         if not changed and TRUST_FILE not in digests and path_exists(folder / TRUST_FILE):
             changed = [TRUST_FILE]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -161,58 +167,70 @@ def _refuse_changed(folder: Path, trials: bytes) -> None:
 
 
 def repair_run(folder: Path) -> tuple[int, int]:
-    """Drop the lines that cannot be read; returns how many were kept and how many dropped.
+    """Drop the lines that cannot be read; return how many were kept and how many dropped.
 
-    The file as it was stays beside it as `trials.jsonl.broken`.
+    The original file is kept as `trials.jsonl.broken`.
+
+    Raises:
+        StoreError: the run's header or its trials cannot be read, or the file cannot be saved.
     """
     path = folder / TRIALS_FILE
     read_header(folder)
     content = read_stored_file(path)
+    lines = content.removesuffix(b"\n").split(b"\n")
     kept = []
-    dropped = 0
-    for line in content.removesuffix(b"\n").split(b"\n"):
-        try:
-            decode_trial(line)
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            _decode_trial(line)
             kept.append(line)
-        except ValueError:
-            dropped += 1
+    dropped = len(lines) - len(kept)
     if dropped:
         write_atomically(path.with_suffix(".jsonl.broken"), content)
         write_atomically(path, b"".join(line + b"\n" for line in kept))
+        # Its digest is of the old file. Without it the run is unfinished and can be resumed.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
     return len(kept), dropped
 
 
-def decode_trial(line: bytes) -> Trial:
-    """One stored line as a record; ValueError when it is not one."""
+def _decode_trial(line: bytes) -> Trial:
     return msgspec.convert(parse_stored_json(line), Trial, strict=True)
 
 
 def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
-    """Rows as trials in the order of cases and numbers; of several rows for one trial the last counts."""
+    """Return rows as trials ordered by case and number; of several rows for one trial the last counts."""
     latest = {(row.case_id, row.number): row for row in rows}
     position = {case.id: index for index, case in enumerate(header.cases)}
+    # Rows of cases that the header does not name were not asked for.
     known = [row for row in latest.values() if row.case_id in position]
     ordered = sorted(known, key=lambda row: (position[row.case_id], row.number))
-    fresh = [row for row in ordered if row.case_id in header.fresh and row.number >= header.trials]
-    trials = [
-        row for row in ordered if row.case_id not in header.fresh or row.number < header.trials
-    ]
-    return Run(header=header, trials=tuple(trials), fresh=tuple(fresh))
+
+    def is_fresh(row: Trial) -> bool:
+        return row.case_id in header.fresh and row.number >= header.trials
+
+    return Run(
+        header=header,
+        trials=tuple(row for row in ordered if not is_fresh(row)),
+        fresh=tuple(filter(is_fresh, ordered)),
+    )
 
 
 def read_header(folder: Path) -> RunHeader:
-    """What a run set out to do; StoreError when that cannot be read."""
+    """Read a run's header.
+
+    Raises:
+        StoreError: it is missing, not a header, or of another schema.
+    """
     path = folder / HEADER_FILE
     try:
         stored = parse_stored_json(read_stored_file(path))
-        schema, version = stored.get("schema", RUN_SCHEMA), stored.get("evalkit_version")
+        schema = stored.get("schema", RUN_SCHEMA)
         if schema != RUN_SCHEMA:
             raise StoreError(
-                f"{path}: schema {schema!r}, made by evalkit {version}; this one reads "
-                f"{RUN_SCHEMA!r}. Install that version to read it."
+                f"{path}: schema {schema!r}, made by evalkit {stored.get('evalkit_version')}; "
+                f"this one reads {RUN_SCHEMA!r}. Install that version to read it."
             )
         header = msgspec.convert(stored, RunHeader, strict=True)
+        # They are stored as a plain mapping: a wrong type fails here, not in a later command.
         msgspec.convert(header.settings, Settings, strict=True)
     except (ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a run: {error}. Start a new run.") from error
@@ -220,15 +238,13 @@ def read_header(folder: Path) -> RunHeader:
 
 
 def find_unfinished_run(root: Path, evalset_path: str) -> Path | None:
-    """The newest unfinished run of an eval set, if there is one."""
-    for folder in list_set_runs(root, evalset_path):
-        if not path_exists(folder / SUMMARY_FILE):
-            return folder
-    return None
+    """Return the folder of the newest unfinished run of an eval set, if there is one."""
+    folders = list_set_runs(root, evalset_path)
+    return next((each for each in folders if not path_exists(each / SUMMARY_FILE)), None)
 
 
 def list_set_runs(root: Path, evalset_path: str) -> Iterator[Path]:
-    """The readable runs of an eval set, newest first; a broken one keeps nobody from the others."""
+    """Yield the folders of the readable runs of an eval set, newest first; skip broken ones."""
     for run_id in reversed(list_run_ids(root)):
         folder = runs_folder(root) / run_id
         with contextlib.suppress(StoreError):

@@ -1,8 +1,8 @@
-"""A run that came from a machine nobody vouches for, turned into what of it may be scored: the outputs.
+"""Import a run from an untrusted machine: only its outputs may be scored.
 
-Whoever made such a run could write anything into its files: other thresholds, fewer cases, scores of
-their own. Nothing of that is believed. The set that is here says what was to be asked, and how it is
-decided; the run gives an output for every trial of every case, or it is refused.
+The author of such a run could write anything into its files: other thresholds, fewer cases, better scores.
+None of that is used. The local eval set defines the cases and the gate; the run must provide an output for
+every trial of every case, or it is refused.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from evalkit.core.trial import Trial
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 MAX_TRIALS = 100
-"""Of one case: each of them is scored, perhaps by a judge that costs something."""
+"""The most trials of one case: each of them is scored, perhaps by a judge that costs money."""
 
 
 def import_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
-    """The run's outputs to the cases of a set, as a whole run of it without scores.
+    """Return the run's outputs for the cases of a set, as a complete run of the set without scores.
 
-    Cases that the set does not have are left out: they are decided once they are part of it.
+    Cases that the set does not have are left out.
 
     Raises:
-        Undecidable: it is not whole, or not of this set as it is here; says everything that is wrong.
+        Undecidable: the run is incomplete, or not of the set as it is here; names every problem.
     """
-    faults = list(_find_problems(run, evalset, path))
-    if faults:
+    problems = list(_find_problems(run, evalset, path))
+    if problems:
         raise Undecidable(
-            f"run {run.header.id} cannot stand for {path}: {'; '.join(faults)}. "
+            f"run {run.header.id} cannot be scored for {path}: {'; '.join(problems)}. "
             f"Make it on the same cases with: evalkit ask {path}"
         )
     wanted = {case.id for case in evalset.cases}
@@ -56,10 +56,12 @@ def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
     if header.shard or header.selection:
         yield f"it is a part of a set ({header.shard or header.selection})"
     if header.looks:
-        yield "how many trials it has was decided while it ran"
+        yield "its number of trials was decided while it ran"
     if not 1 <= header.trials <= MAX_TRIALS:
+        # The next check would build a list of as many numbers as the run claims.
         yield f"it has {header.trials:,} trials a case, not 1 to {MAX_TRIALS}"
         return
+    # Expected values may differ: the local set decides them. The inputs may not.
     asked = {case.id: case for case in header.cases}
     other = [case.id for case in evalset.cases if not _has_same_input(asked.get(case.id), case)]
     if other:
@@ -70,7 +72,7 @@ def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
     due = list(range(header.trials))
     uneven = [case.id for case in evalset.cases if sorted(numbers.get(case.id, [])) != due]
     if uneven:
-        yield f"{len(uneven):,} cases have not {header.trials:,} trials each ({_format_ids(uneven)})"
+        yield f"{len(uneven):,} cases do not have {header.trials:,} trials each ({_format_ids(uneven)})"
 
 
 def _has_same_input(asked: Case | None, case: Case) -> bool:
@@ -82,9 +84,9 @@ def _format_ids(case_ids: list[str]) -> str:
 
 
 def _sanitize_header(header: RunHeader, evalset: EvalSet, path: str) -> RunHeader:
-    """A header that claims nothing but which agent it was, which is only shown."""
+    """Return a header of which only the agent's identity, which is only displayed, is the run's own."""
     return RunHeader(
-        # An id becomes part of commands that are offered to be typed.
+        # An id becomes part of commands that reports suggest to type.
         id=header.id if _PLAIN_ID.fullmatch(header.id) else "from-elsewhere",
         evalset=evalset.name,
         evalset_path=path,

@@ -53,7 +53,7 @@ def store(
 
 
 def side(root: Path, ref: str = "v1", beside: RunHeader | None = None) -> ComparedSide:
-    return resolve_side(ref, root=root, cwd=root, beside=beside)
+    return resolve_side(ref, root=root, cwd=root, same_set_as=beside)
 
 
 def test_all_runs_of_a_version_are_trials_of_it(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
             "accuracy was judged by gpt-5",
         ),
         ({"metrics": (*info(), LATENCY)}, "it was scored by other metrics"),
-        ({"source_digest": "x"}, "the agent, or code around it, was another"),
-        ({"agent_digest": "x"}, "the agent, or code around it, was another"),
-        ({"cases": OTHER_CASES}, "the cases were others"),
+        ({"source_digest": "x"}, "the agent, or code around it, was different"),
+        ({"agent_digest": "x"}, "the agent, or code around it, was different"),
+        ({"cases": OTHER_CASES}, "the cases were different"),
         ({"flags": ("cached",)}, "answers from the cache are no new trials"),
     ],
     ids=lambda value: str(value)[:40],
@@ -226,7 +226,7 @@ def test_only_what_is_the_same_in_all_versions_is_set_side_by_side() -> None:
         "Left out, not the same in all versions: 2 cases (b, e).",
         "v2: latency_s is left out: it is not in this version's runs.",
         "v3: accuracy is left out: it was judged by other, elsewhere by no judge.",
-        "No metric that decides is measured alike in all versions, so no case is compared.",
+        "No metric that decides is measured in the same way in all versions, so no case is compared.",
     )
 
 

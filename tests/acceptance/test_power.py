@@ -159,7 +159,7 @@ def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None
     assert found["mean"] == pytest.approx(sum(passed) / 400)
     assert found["flaky"] == sum(0 < c < 10 for c in passed)
     assert found["cost_per_run_usd"] == pytest.approx(0.01)
-    now = [sight for sight in found["detectable_drops"] if sight["now"]]
+    now = [drop for drop in found["detectable_drops"] if drop["now"]]
     assert [(s["cases"], s["base_trials"], s["trials"], s["looks"]) for s in now] == [
         (40, 10, 3, 3)
     ]
@@ -207,7 +207,7 @@ def test_without_a_baseline_the_noise_must_be_assumed(project: Project) -> None:
     )
     assert found.json["noise_from"] == "assumed"
     assert found.json["planned"]["base_trials"] == 10
-    assert not any(sight["now"] for sight in found.json["detectable_drops"])
+    assert not any(drop["now"] for drop in found.json["detectable_drops"])
 
 
 def test_a_baseline_of_one_trial_tells_nothing_of_noise(project: Project) -> None:
@@ -296,7 +296,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
 @pytest.mark.parametrize(
     ("cases", "base_trials", "gate", "said"),
     [
-        (3, 1, GATE, r"exact_match: cannot fail.*p-value there can be is 0\.062"),
+        (3, 1, GATE, r"exact_match: cannot fail.*possible p-value is 0\.062"),
         (4, 1, GATE, r"exact_match: can hardly pass"),
         (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, and only 5 pt is tolerated"),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),

@@ -171,7 +171,7 @@ def test_a_broken_entry_of_the_cache_is_asked_for_again(counted: Project) -> Non
     entries[2].write_bytes(b"\x80\x04")
     done = counted.evalkit("run", "echo.yaml", "--cache", "--allow-missing-baseline")
     assert done.code == 0, done.err
-    assert "what was kept is broken" in done.err
+    assert "the cached record is broken" in done.err
     assert asked(counted) == 6
 
 

@@ -117,8 +117,8 @@ REFUSED: dict[str, tuple[Change | None, Change | None, str]] = {
         None,
         "missing or asked otherwise than here (two)",
     ),
-    "fewer answers": (None, leave_out_two, "have not 2 trials each (two)"),
-    "one answer twice": (None, lambda row: row.update(number=0), "have not 2 trials each"),
+    "fewer answers": (None, leave_out_two, "do not have 2 trials each (two)"),
+    "one answer twice": (None, lambda row: row.update(number=0), "do not have 2 trials each"),
 }
 
 

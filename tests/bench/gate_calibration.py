@@ -27,11 +27,11 @@ import numpy as np
 from evalkit.compare.pairs import PairedScores
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.run import MetricInfo
-from evalkit.gate.decide import adjust_rule_for_look
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.paired import measure_change
-from evalkit.gate.sequential import MAX_LOOKS
-from evalkit.stats.exchange_test import Floats, Ints, PassCounts, compare_passes
+from evalkit.gate.sequential import MAX_LOOKS, adjust_rule_for_look
+from evalkit.stats.distributions import Floats, Ints
+from evalkit.stats.exchange_test import PassCounts, compare_passes
 from evalkit.stats.power import z_quantile
 from tests.bench.measuring import print_table
 

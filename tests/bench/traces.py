@@ -28,7 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from evalkit.core.redaction import Redactor
 from evalkit.core.trial import Output, Trial
-from evalkit.store.span_file import SpanWriter
+from evalkit.store.run_writer import SpanWriter
 from evalkit.trace.collector import SpanCollector, TrialTrace
 from evalkit.trace.otlp import read_export
 from evalkit.trace.tables import SPAN_TABLE_COLUMNS, quote_sql
@@ -154,7 +154,7 @@ async def receiving_ms(
             writer.append(Trial(case_id="c", number=number, output=output))
             spent_s += time.process_time() - start_s
     assert len(output.spans) == SPANS
-    writer.close()
+    writer.file.close()
     return 1000 * spent_s / trials
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.compare.scores import build_score_table
-from evalkit.compare.summary import summarize_run, tally
+from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.gate_result import MetricSummary
 from evalkit.core.literals import TRIAL_STATES, TrialState
 from evalkit.core.run import MetricInfo, Run
@@ -22,7 +22,11 @@ LATENCY = MetricInfo(name="latency_s", unit="s", higher_is_better=False, digest=
 
 
 def summary_of(run: Run, metric: str, tag: str | None = None) -> MetricSummary:
-    return next(one for one in summarize_run(run) if (one.metric, one.tag) == (metric, tag))
+    return next(
+        one
+        for one in summarize_table(build_score_table(run))
+        if (one.metric, one.tag) == (metric, tag)
+    )
 
 
 def test_every_trial_is_counted_in_its_own_state() -> None:
@@ -45,8 +49,8 @@ def test_every_trial_is_counted_in_its_own_state() -> None:
         "skipped": 1,
         "not_run": 1,
     }
-    assert tally(run).counts == expected
-    assert tally(run).errors == 5
+    assert tally_table(build_score_table(run)).counts == expected
+    assert tally_table(build_score_table(run)).errors == 5
 
 
 def test_trials_outside_the_selection_are_not_counted() -> None:
@@ -54,7 +58,9 @@ def test_trials_outside_the_selection_are_not_counted() -> None:
     stray = Trial(case_id="ghost", number=0, output=Output())
     beyond = replace(run.trials[0], number=7)
     again = replace(run.trials[1], scores=())
-    counted = tally(replace(run, trials=(*run.trials, stray, beyond, again)))
+    counted = tally_table(
+        build_score_table(replace(run, trials=(*run.trials, stray, beyond, again)))
+    )
     assert counted.selected == 2
     assert counted.counts["scored"] == 2
 
@@ -64,7 +70,7 @@ def test_a_value_that_is_no_number_is_an_error_and_enters_no_mean(value: float |
     run = make_run({"accuracy": {"a": [1.0], "b": [0.0]}})
     broken = replace(run.trials[0], scores=(Score(metric="accuracy", value=value, passed=True),))
     run = replace(run, trials=(broken, run.trials[1]))
-    assert tally(run).counts["metric_error"] == 1
+    assert tally_table(build_score_table(run)).counts["metric_error"] == 1
     summary = summary_of(run, "accuracy")
     assert (summary.mean, summary.rate, summary.p99) == (0.0, 0.0, 0.0)
     assert (summary.scored, summary.due, summary.missing) == (1, 2, {"metric_error": 1})
@@ -100,7 +106,10 @@ def test_a_metric_is_summarised_for_each_tag_it_applies_to() -> None:
         "tone": {"b": [1.0]},
     }
     run = make_run(cells, tags={"a": ["refunds"], "b": ["refunds", "rude"], "c": []})
-    found = {(one.metric, one.tag): (one.mean, one.due) for one in summarize_run(run)}
+    found = {
+        (one.metric, one.tag): (one.mean, one.due)
+        for one in summarize_table(build_score_table(run))
+    }
     assert found == {
         ("accuracy", None): (pytest.approx(2 / 3), 3),
         ("accuracy", "refunds"): (0.5, 2),
@@ -144,11 +153,11 @@ def test_the_counts_always_sum_to_the_selection_and_nan_never_appears(
     absent: Sequence[tuple[str, int]],
 ) -> None:
     run = make_run({"accuracy": rows}, lost=lost, absent=absent)
-    counted = tally(run)
+    counted = tally_table(build_score_table(run))
     assert counted.selected == len(run.header.cases) * run.header.trials
     assert sum(counted.counts.values()) == counted.selected
     assert list(counted.counts) == list(TRIAL_STATES)
-    for summary in summarize_run(run):
+    for summary in summarize_table(build_score_table(run)):
         numbers = (summary.mean, summary.rate, summary.p50, summary.p95, summary.p99)
         assert all(number is None or math.isfinite(number) for number in numbers)
         assert summary.scored + sum(summary.missing.values()) == summary.due

@@ -295,9 +295,7 @@ def test_a_case_that_cannot_be_told_may_have_regressed() -> None:
     after = make_run({"accuracy": counted({"a": (1, 1), "b": (1, 1)})}, lost=[("b", 0)])
     check = checked(Rule(max_regressed=0), after, base)
     assert check.outcome == "undecided"
-    assert check.sentence.endswith(
-        "1 case that passed in the baseline without a complete trial now."
-    )
+    assert check.sentence.endswith("1 case that passed in the baseline has no complete trial now.")
     assert checked(Rule(max_regressed=1), after, base).outcome == "pass"
 
 
@@ -493,7 +491,7 @@ def test_errors_within_the_budget_are_left_out_and_said() -> None:
     assert verdict.exit_code == 0
     assert verdict.checks[0].sentence == (
         "PASS accuracy 84.8% (90% interval 78.8% to 89.4%; 99 cases, 198 of 200 scored, "
-        "2 agent errors). At least 50% is wanted, and the whole interval keeps to it."
+        "2 agent errors). At least 50% is wanted, and the whole interval is within it."
     )
     assert verdict.checks[1].sentence.endswith("Left out: 2 agent errors.")
     assert "no more than max_errors allows" in verdict.notes[0]
@@ -596,7 +594,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "INCONCLUSIVE accuracy 83.0% -> 77.0% (-6.0 pt, 90% interval -12.2 to -2.2; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, as "
-            "what got worse is mostly what wavered before: weighed by how stable each case was, if "
+            "what got worse is mostly what was flaky before: weighed by how stable each case was, if "
             "nothing had changed, a result this bad would come up about 1 time in 7. "
             "Hit hardest: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
@@ -681,7 +679,7 @@ def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:
     assert check.outcome == "inconclusive"
     assert check.p_value == pytest.approx(1 / 16)
     assert (
-        "none could have been proven: so few differences give no p-value below 0.062, "
+        "none could have been proven: with so few differences no p-value is below 0.062, "
         "and 0.05 is needed." in check.sentence
     )
 

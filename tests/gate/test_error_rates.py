@@ -20,7 +20,7 @@ from evalkit.core.eval_set import Case, Rule
 from evalkit.core.run import MetricInfo
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.paired import measure_change
-from evalkit.stats.exchange_test import Floats, Ints
+from evalkit.stats.distributions import Floats, Ints
 from tests.support.paths import ROOT
 
 RECORDINGS = ROOT.parent / "shared" / "data"

@@ -24,7 +24,8 @@ from evalkit.core.literals import CaseResultStatus, Outcome
 from evalkit.core.run import Run
 from evalkit.core.safe_text import cell_width
 from evalkit.core.trial import Output, Score, Trial
-from evalkit.gate.decide import OnInconclusive, decide_gate
+from evalkit.gate.decide import decide_gate
+from evalkit.gate.outcome import OnInconclusive
 from evalkit.report.case import case_json, case_text
 from evalkit.report.case_status import STATUS_TEXTS, case_results
 from evalkit.report.content import OUTCOME_WORDS, check_cells, limit_cell, value_cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalkit.stats.exchange_test import Floats
+from evalkit.stats.distributions import Floats
 from evalkit.stats.intervals import mean_interval
 from evalkit.stats.ppi import CorrectedMean, correct_mean
 

@@ -1,0 +1,319 @@
+"""Turn the evidence on a rule with `max_drop` or `max_rise` into a check: sentence, numbers and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import floor
+
+from evalkit.compare.estimates import TrialValues
+from evalkit.compare.pairs import PairedScores
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import (
+    find_distinct_digits,
+    format_bound,
+    format_change,
+    format_count,
+    format_limit,
+    format_missing,
+    format_odds,
+    format_value,
+    name_rule,
+)
+from evalkit.core.gate_result import Check, PopulationTest
+from evalkit.core.literals import Outcome
+from evalkit.gate.evidence import (
+    Evidence,
+    HarmScale,
+    PointComparison,
+    decide_paired,
+    estimate_cases_to_decide,
+    min_relevant_harm,
+)
+from evalkit.gate.inputs import CheckWithNotes
+from evalkit.gate.phrases import finite_or_none, format_hits, format_interval
+from evalkit.stats.intervals import Interval
+from evalkit.stats.power import WANTED_POWER, trials_to_decide
+
+_MAX_NAMED_HITS = 3
+
+
+def check_change(
+    rule: Rule, evidence: Evidence, missing: Mapping[str, int], cost_per_trial: float | None
+) -> CheckWithNotes:
+    """Decide a rule by its test; `missing` counts the candidate's trials without a score by reason."""
+    outcome = decide_paired(evidence)
+    scale = evidence.scale
+    low, high = _as_changes(scale, *evidence.bounds)
+    detectable = evidence.detectable_harm
+    is_suite = rule.estimand == "suite"
+    check = replace(
+        _start_check(rule, outcome, _change_sentence(rule, outcome, evidence, missing), evidence),
+        low=finite_or_none(low),
+        high=finite_or_none(high),
+        p_value=evidence.p_value,
+        false_alarm=evidence.false_alarm,
+        smallest_detectable=None
+        if detectable is None
+        else finite_or_none(abs(scale.as_change(detectable))),
+        users=_to_population_test(evidence) if is_suite else None,
+        to_decide=_plan_text(evidence, cost_per_trial) if outcome == "inconclusive" else "",
+    )
+    notes = (
+        _detectable_harm_text(evidence),
+        *(_population_texts(rule, evidence) if is_suite else ()),
+        *_direction_warnings(rule, evidence.pairs),
+    )
+    return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
+
+
+def check_points(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> Check:
+    """Decide a rule with `test: point` by the plain numbers."""
+    return _start_check(rule, points.outcome, _point_sentence(rule, points, missing), points)
+
+
+def _start_check(
+    rule: Rule, outcome: Outcome, sentence: str, compared: Evidence | PointComparison
+) -> Check:
+    pairs = compared.pairs
+    return Check(
+        rule=rule,
+        outcome=outcome,
+        sentence=sentence,
+        baseline=compared.base,
+        candidate=compared.candidate,
+        difference=finite_or_none(compared.scale.as_change(compared.harm)),
+        cases=len(pairs.cases),
+        base_trials=_trials_per_case(pairs.base),
+        trials=_trials_per_case(pairs.candidate),
+        hits=compared.hits,
+    )
+
+
+def _as_changes(scale: HarmScale, *harms: float) -> list[float]:
+    return sorted(map(scale.as_change, harms))
+
+
+def _to_population_test(evidence: Evidence) -> PopulationTest | None:
+    users = evidence.population
+    if users is None:
+        return None
+    low, high = _as_changes(evidence.scale, *users.bounds)
+    return PopulationTest(
+        clusters=users.clusters,
+        p_value=users.test.p_value,
+        low=finite_or_none(low),
+        high=finite_or_none(high),
+    )
+
+
+def _trials_per_case(rows: TrialValues) -> float:
+    return sum(map(len, rows)) / len(rows)
+
+
+def _sizes_text(pairs: PairedScores, cases: str = "") -> str:
+    before, now = _trials_per_case(pairs.base), _trials_per_case(pairs.candidate)
+    trials = f"{before:.3g} baseline and {now:.3g} candidate {'trial' if now == 1 else 'trials'}"
+    return f"{cases or format_count(len(pairs.cases), 'case')}, {trials}"
+
+
+def _interval_text(rule: Rule, evidence: Evidence, bounds: Interval, extra: int = 0) -> str:
+    unit = evidence.pairs.info.unit
+    low, high = _as_changes(evidence.scale, *bounds)
+    return format_interval(
+        rule, low, high, lambda end: format_change(end, unit, extra).removesuffix(" pt")
+    )
+
+
+def _closing_texts(
+    compared: Evidence | PointComparison, missing: Mapping[str, int], *, names_hits: bool
+) -> Iterator[str]:
+    """Yield which cases were hit hardest and which trials are missing."""
+    if compared.hits and names_hits:
+        hits = format_hits(compared.hits[:_MAX_NAMED_HITS], compared.pairs.info.unit)
+        yield f"Hit hardest: {hits}."
+    if missing:
+        yield f"Left out: {format_missing(missing)}."
+
+
+def _change_sentence(
+    rule: Rule, outcome: Outcome, evidence: Evidence, missing: Mapping[str, int]
+) -> str:
+    unit, scale, limits = evidence.pairs.info.unit, evidence.scale, evidence.limits
+    change = scale.as_change(evidence.harm)
+    # Enough digits that no number reads like the limit it is on one side of.
+    extra = find_distinct_digits(
+        (
+            (change, scale.as_change(limits.max_drop)),
+            (scale.as_change(evidence.bounds.high), scale.as_change(limits.tolerated)),
+        ),
+        lambda number, digits: format_change(number, unit, digits),
+    )
+    changed = format_change(change, unit, extra) + (" in a typical case" if scale.is_log else "")
+    sizes = _sizes_text(evidence.pairs)
+    if rule.estimand == "users":
+        sizes = (
+            f"for other cases like these; {_sizes_text(evidence.pairs, _clusters_text(evidence))}"
+        )
+    before, now = _before_and_now(evidence, unit)
+    sentences = (
+        f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
+        f"({changed}, {_interval_text(rule, evidence, evidence.bounds, extra)}; {sizes}).",
+        _finding_text(rule, outcome, evidence),
+        *_closing_texts(evidence, missing, names_hits=outcome != "pass"),
+    )
+    return " ".join(sentences)
+
+
+def _before_and_now(evidence: Evidence, unit: str) -> list[str]:
+    extra = find_distinct_digits(
+        [(evidence.base, evidence.candidate)] if evidence.is_large else [],
+        lambda number, digits: format_value(number, unit, digits),
+    )
+    return [format_value(value, unit, extra) for value in (evidence.base, evidence.candidate)]
+
+
+def _limit_text(rule: Rule, compared: Evidence | PointComparison, limit: float) -> str:
+    """Return a limit on harm as the rule gives it: a share or points, or the larger absolute change."""
+    scale, unit = compared.scale, compared.pairs.info.unit
+    size = format_limit(abs(scale.as_change(limit)), unit)
+    if rule.and_at_least is not None and limit == min_relevant_harm(rule, scale, compared.base):
+        size = format_bound(rule.and_at_least, unit)
+    return f"{scale.noun} of {size}"
+
+
+def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
+    """Return what a comparison proves, rules out, or leaves open."""
+    limits, p_value = evidence.limits, evidence.p_value
+    shared = ""
+    if limits.alpha != rule.alpha:
+        sharing = round(rule.alpha / limits.alpha)
+        shared = f" (alpha {rule.alpha:g} is shared by {sharing} thresholds)"
+    chance = format_odds(p_value, limits.alpha)
+    if p_value <= evidence.smallest_p:
+        chance = chance.replace("about", "at most")
+    odds = f"if nothing had changed, a result this bad would come up {chance}"
+    is_plain_proof = evidence.p_unweighted <= limits.alpha
+    if is_plain_proof != (p_value <= limits.alpha):
+        odds = f"weighed by how stable each case was, {odds}"
+    allowed, tolerated = (
+        _limit_text(rule, evidence, limit) for limit in (limits.max_drop, limits.tolerated)
+    )
+    if outcome == "fail":
+        return f"{odds[0].upper()}{odds[1:]}."
+    if outcome == "pass":
+        return f"A {tolerated} is ruled out."
+    # From here on the outcome is inconclusive; the strongest reason comes first.
+    if evidence.smallest_p > limits.alpha:
+        return (
+            f"A {tolerated} is not ruled out, and none could have been proven: with so few differences "
+            f"no p-value is below {evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed{shared}."
+        )
+    if limits.alpha < p_value <= rule.alpha and evidence.is_large and evidence.leans_worse:
+        return (
+            f"The {evidence.scale.noun} is not proven: {odds}, and less than "
+            f"{format_odds(limits.alpha, 1).removeprefix('about ')} is needed{shared}."
+        )
+    if evidence.is_ruled_out:
+        return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
+    if evidence.is_offset_by_gains:
+        return (
+            f"A {tolerated} is not ruled out, and none is proven, as stable cases got worse but others "
+            f"got better: {odds}."
+        )
+    if is_plain_proof and p_value > limits.alpha:
+        return (
+            f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "
+            f"was flaky before: {odds}."
+        )
+    if evidence.leans_worse and p_value <= limits.alpha:
+        return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
+    return f"A {tolerated} is not ruled out, and none is proven: {odds}."
+
+
+def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
+    """Return what would decide an inconclusive comparison: trials, their cost, and with what chance."""
+    design = evidence.design
+    if design is None:
+        needed = estimate_cases_to_decide(evidence)
+        if needed is None:
+            return "More cases, or more trials of each, would narrow the interval."
+        cases = len(evidence.pairs.cases)
+        return (
+            f"About {needed:,} cases like these ({cases:,} now) would decide, if the change stays."
+        )
+    trials, chance = trials_to_decide(design, evidence.limits, -evidence.harm)
+    runs = trials * design.cases
+    cost = f", about ${cost_per_trial * runs:,.2f}" if cost_per_trial else ""
+    plan = f"{trials} trials per case (--trials {trials}: {runs:,} runs{cost})"
+    percent = f"{min(int(100 * chance), 99)}%"
+    if chance >= WANTED_POWER:
+        return f"{plan} would decide with {percent} chance."
+    # From ten baseline trials on, more of them reduce the noise only a little.
+    more = "" if design.base_trials >= 10 else ", or record more baseline trials"
+    return f"Even {plan} would decide with only {percent} chance; add cases{more}."
+
+
+def _detectable_harm_text(evidence: Evidence) -> str:
+    """Return what a comparison can detect, and how often it fails an agent that did not change."""
+    scale, noun = evidence.scale, evidence.scale.noun
+    power = f"is too small to fail any {noun}"
+    if evidence.detectable_harm is not None:
+        smallest = format_change(
+            abs(scale.as_change(evidence.detectable_harm)), evidence.pairs.info.unit
+        )
+        power = f"fails a {noun} of {smallest.lstrip('+')}"
+    rate = evidence.false_alarm
+    false_alarm = f"at most 1 time in {floor(1 / rate):,} fails" if rate else "never fails"
+    return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
+
+
+def _clusters_text(evidence: Evidence) -> str:
+    """Return the sample that the cases are: `100 cases in 12 clusters`."""
+    users, sample = evidence.population, format_count(len(evidence.pairs.cases), "case")
+    if users is None or users.clusters == len(evidence.pairs.cases):
+        return sample
+    return f"{sample} in {format_count(users.clusters, 'cluster')}"
+
+
+def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
+    """Yield the answer about other cases like these, for a rule that asks about these cases."""
+    users, scale, unit = evidence.population, evidence.scale, evidence.pairs.info.unit
+    if users is None:
+        return
+    interval = _interval_text(rule, evidence, users.bounds)
+    change = format_change(scale.as_change(evidence.harm), unit)
+    chance = format_odds(users.test.p_value, rule.alpha)
+    if users.test.p_value <= users.test.smallest_p:
+        chance = chance.replace("about 1", "at most 1")
+    yield (
+        f"on other cases like these ({_clusters_text(evidence)}) {change} ({interval}); if nothing had "
+        f"changed on the whole, a result this bad would come up {chance}."
+    )
+
+
+def _direction_warnings(rule: Rule, pairs: PairedScores) -> Iterator[str]:
+    """Yield a warning when a rule guards against the change that its metric calls better."""
+    if (rule.max_drop is not None) != pairs.info.higher_is_better:
+        guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
+        better = "higher" if pairs.info.higher_is_better else "lower"
+        yield f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
+
+
+def _point_sentence(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> str:
+    unit, scale, outcome = points.pairs.info.unit, points.scale, points.outcome
+    allowed = points.limits.max_drop
+    change = scale.as_change(points.harm)
+    extra = find_distinct_digits(
+        [(change, scale.as_change(allowed))],
+        lambda number, digits: format_change(number, unit, digits),
+    )
+    before, now = (format_value(value, unit, extra) for value in (points.base, points.candidate))
+    amount = "More" if outcome == "fail" else "No more"
+    sentences = (
+        f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
+        f"({format_change(change, unit, extra)}; {_sizes_text(points.pairs)}).",
+        f"{amount} than the {_limit_text(rule, points, allowed)} allowed.",
+        *_closing_texts(points, missing, names_hits=outcome == "fail"),
+    )
+    return " ".join(sentences)

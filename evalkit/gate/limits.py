@@ -1,0 +1,121 @@
+"""Decide thresholds with `min` or `max` from one run's values of a metric."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import ceil, inf, isfinite
+
+from evalkit.compare.estimates import QUANTILE_LEVELS, MetricEstimate, estimate_metric
+from evalkit.compare.scores import ScoreTable
+from evalkit.core.eval_set import Rule
+from evalkit.core.format import (
+    find_distinct_digits,
+    format_bound,
+    format_count,
+    format_value,
+    name_rule,
+)
+from evalkit.core.gate_result import Check
+from evalkit.core.literals import Outcome
+from evalkit.gate.inputs import find_rule_scores
+from evalkit.gate.phrases import finite_or_none, format_interval, format_scored
+from evalkit.stats.intervals import trials_for_bounds
+
+_ROUNDING = 1e-9
+_MAX_ADVISED_CASES = 10_000
+"""Advice to label more prompts than this would be useless."""
+
+
+def check_limit(rule: Rule, table: ScoreTable) -> Check:
+    """Decide a rule with `min` or `max`.
+
+    Raises:
+        Undecidable: the metric has no value on the cases of the rule.
+    """
+    estimate = estimate_metric(rule, table.infos[rule.metric].unit, find_rule_scores(rule, table))
+    outcome = decide_limit(rule, estimate)
+    is_point = rule.test == "point"
+    return Check(
+        rule=rule,
+        outcome=outcome,
+        sentence=_limit_sentence(rule, outcome, estimate),
+        candidate=estimate.value,
+        low=None if is_point else finite_or_none(estimate.interval.low),
+        high=None if is_point else finite_or_none(estimate.interval.high),
+        cases=estimate.cases,
+        trials=estimate.scored / estimate.cases,
+        to_decide=_plan_text(rule, estimate) if outcome == "inconclusive" else "",
+    )
+
+
+def decide_limit(rule: Rule, estimate: MetricEstimate) -> Outcome:
+    """Fail when the whole interval is beyond the limit, pass when all of it is within.
+
+    With `test: point` the plain number decides.
+    """
+    low, high = estimate.interval
+    if rule.test == "point":
+        # Without an interval the value is both ends.
+        low = high = estimate.value
+    if rule.min is not None:
+        allowance = _ROUNDING * max(1.0, abs(rule.min))
+        within, beyond = low >= rule.min - allowance, high < rule.min - allowance
+    else:
+        limit = rule.max if rule.max is not None else inf
+        allowance = _ROUNDING * max(1.0, abs(limit))
+        within, beyond = high <= limit + allowance, low > limit + allowance
+    if beyond:
+        return "fail"
+    return "pass" if within else "inconclusive"
+
+
+def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> str:
+    unit = estimate.unit
+    limit = rule.min if rule.min is not None else rule.max or 0.0
+    low, high = estimate.interval
+    is_point = rule.test == "point"
+    extra = find_distinct_digits(
+        [(estimate.value, limit)] if is_point else [(low, limit), (high, limit)],
+        lambda number, digits: format_value(number, unit, digits),
+    )
+    show = partial(format_value, unit=unit, extra=extra)
+    interval = "" if is_point else f"{format_interval(rule, low, high, show)}; "
+    side, beyond = ("least", "below") if rule.min is not None else ("most", "above")
+    finding = {
+        "fail": f", and the whole interval is {beyond} it",
+        "pass": ", and the whole interval is within it",
+        "inconclusive": ", and the interval reaches to both sides of it",
+    }
+    cases = format_count(estimate.cases, "case")
+    scored = format_scored(estimate.scored, estimate.due, estimate.missing)
+    return (
+        f"{outcome.upper()} {name_rule(rule)} {show(estimate.value)} ({interval}{cases}, {scored}). "
+        f"At {side} {format_bound(limit, unit)} is wanted{'' if is_point else finding[outcome]}."
+    )
+
+
+def _plan_text(rule: Rule, estimate: MetricEstimate) -> str:
+    """Return what would decide an inconclusive limit."""
+    cases = _estimate_cases_to_decide(rule, estimate)
+    if cases is None:
+        return "The value is too near its limit, or the data too few, to say how many cases would decide."
+    return f"About {cases:,} cases like these ({estimate.cases:,} now) would decide, if the value stays."
+
+
+def _estimate_cases_to_decide(rule: Rule, estimate: MetricEstimate) -> int | None:
+    """Return about how many cases would put the whole interval on one side, if the value stays.
+
+    The width falls with the square root of the number of cases. None when it would take too many.
+    """
+    limit = rule.min if rule.min is not None else rule.max
+    value = estimate.value
+    if limit is None or value == limit:
+        return None
+    bound = estimate.interval.high if value < limit else estimate.interval.low
+    if isfinite(bound):
+        needed = ceil(estimate.cases * ((bound - value) / (limit - value)) ** 2)
+    elif rule.stat in QUANTILE_LEVELS:
+        needed = trials_for_bounds(QUANTILE_LEVELS[rule.stat], rule.alpha)
+    else:
+        return None
+    return needed if estimate.cases < needed <= _MAX_ADVISED_CASES else None

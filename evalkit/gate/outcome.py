@@ -1,0 +1,89 @@
+"""Combine checks into the outcome of the gate, its exit code and the sentence that leads the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, Undecidable
+from evalkit.core.format import format_count, format_missing
+from evalkit.core.gate_result import Check, Tally
+from evalkit.core.literals import Outcome
+
+OnInconclusive: TypeAlias = Literal["pass", "fail"]
+
+SEVERITY: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive", "pass")
+"""The outcomes, from the one that outweighs all others to the one that all others outweigh."""
+
+_RESOLVED_STATES = ("scored", "skipped")
+_VERBS: dict[Outcome, str] = {
+    "fail": "failed",
+    "inconclusive": "are inconclusive",
+    "undecided": "are undecided",
+}
+
+
+def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
+    """Return why a run is not complete enough to be decided at all; empty when it is."""
+    # max_errors is about errors: a trial that was never run is not one of them.
+    if tally.counts["not_run"] or tally.errors > max_errors:
+        missing: dict[str, int] = {
+            state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES
+        }
+        budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
+        return (
+            f"Not decided: {tally.errors:,} of {format_count(tally.selected, 'trial')} have no score "
+            f"({format_missing(missing)}){budget}."
+        )
+    return "" if tally.counts["scored"] else "Not decided: not one trial was scored."
+
+
+def combine_outcomes(checks: Sequence[Check]) -> Outcome:
+    """Return the outcome of all checks together; an undecided check outweighs a failed one."""
+    outcomes = {check.outcome for check in checks}
+    return next((outcome for outcome in SEVERITY if outcome in outcomes), "pass")
+
+
+def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
+    """Return the exit code of an outcome under the set's policy."""
+    if outcome == "fail":
+        return EXIT_FAILED
+    if outcome == "pass" or (outcome == "inconclusive" and on_inconclusive == "pass"):
+        return EXIT_PASSED
+    return Undecidable.exit_code
+
+
+def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
+    """Return the sentence of the first check with the outcome, and how many checks have it."""
+    if not checks:
+        return "Complete, but no threshold was checked."
+    decisive = [check for check in checks if check.outcome == outcome]
+    count = len(decisive)
+    if outcome == "pass":
+        return "The threshold holds." if count == 1 else f"All {count} thresholds hold."
+    more = f" {count} of {len(checks)} thresholds {_VERBS[outcome]}." if count > 1 else ""
+    failures = proven_failures_text(checks) if outcome == "undecided" else ""
+    return f"{decisive[0].sentence}{more}{failures}"
+
+
+def proven_failures_text(checks: Sequence[Check]) -> str:
+    """Return how many thresholds failed all the same, for a gate that is undecided."""
+    failed = sum(check.outcome == "fail" for check in checks)
+    return f" {format_count(failed, 'threshold')} failed on what was scored." if failed else ""
+
+
+def policy_notes(
+    outcome: Outcome, checks: Sequence[Check], tally: Tally, on_inconclusive: OnInconclusive
+) -> Iterator[str]:
+    """Yield which settings of the set let the run pass without a plain pass."""
+    if outcome == "inconclusive" and on_inconclusive == "pass":
+        unproven = sum(check.outcome == "inconclusive" for check in checks)
+        yield (
+            f"INCONCLUSIVE: {format_count(unproven, 'threshold')} neither failed nor proven to hold; "
+            f"on_inconclusive is 'pass', so this does not fail the run."
+        )
+    if tally.errors and outcome != "undecided":
+        yield (
+            f"{tally.errors} of {format_count(tally.selected, 'trial')} have no score, no more than "
+            f"max_errors allows; they are left out of every number."
+        )
