@@ -24,7 +24,7 @@ class BadCompletion(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class CompletionChoice:
     """One choice of a completion. `tool_calls` is as the endpoint sent it, unchecked."""
 
     text: str | None
@@ -41,7 +41,7 @@ class ChatCompletion:
     unchecked. `source` is the text of the whole reply, and `flags` say what was done to its bytes.
     """
 
-    choices: tuple[Choice, ...]
+    choices: tuple[CompletionChoice, ...]
     model: str
     fingerprint: str
     usage: Json
@@ -75,7 +75,7 @@ def parse_completion(reply: Json) -> ChatCompletion:
     )
 
 
-def _parse_choice(choice: Json) -> Choice:
+def _parse_choice(choice: Json) -> CompletionChoice:
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         raise BadCompletion("no chat completion: there is no message in 'choices'")
@@ -87,7 +87,7 @@ def _parse_choice(choice: Json) -> Choice:
         if not isinstance(calls, list) or not calls:
             raise
         text = None
-    return Choice(
+    return CompletionChoice(
         text=text,
         refusal=_text_or_none(message.get("refusal")),
         tool_calls=calls,

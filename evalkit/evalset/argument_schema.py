@@ -73,7 +73,7 @@ def _iter_hint_schemas(hint: Any) -> Iterator[dict[str, Json]]:
         for option in options:
             yield from _iter_hint_schemas(option)
     elif kind is tuple:
-        # A single value stands for a list of one, except `true` and `false`.
+        # A single value is a list of one, except `true` and `false`.
         (item,) = _iter_hint_schemas(options[0])
         yield {"type": ["string", "integer"]} if options[0] is str else item
         yield {"type": "array", "items": item}

@@ -18,7 +18,7 @@ from evalkit.worker.user_code import (
     CallArguments,
     LoadFailure,
     accepts,
-    format_value,
+    repr_value,
     is_async,
     read_signature,
     run_user_code,
@@ -101,7 +101,7 @@ def _read_args(fields: PluginFields, args: Mapping[str, Json]) -> dict[str, obje
             try:
                 values[name] = _convert(value, fields.types.get(name, Any))
             except msgspec.ValidationError as error:
-                problems.append(f"argument {name!r} is {format_value(value)}: {error}.")
+                problems.append(f"argument {name!r} is {repr_value(value)}: {error}.")
     given = {*values, *args}
     problems += [f"argument {name!r} is missing." for name in fields.required if name not in given]
     if problems:
@@ -150,7 +150,7 @@ def _read_attributes(found: object) -> dict[str, Json]:
     """
     values = {name: getattr(found, name, default) for name, default in ATTRIBUTES.items()}
     problems = [
-        f"its `{name}` is {format_value(values[name])}, not {type(default).__name__}."
+        f"its `{name}` is {repr_value(values[name])}, not {type(default).__name__}."
         for name, default in ATTRIBUTES.items()
         if type(values[name]) is not type(default)  # `type`, because True is an int
     ]
@@ -230,7 +230,7 @@ class MetricTarget:
         return self._scored(number, passed, value.explanation)
 
     def _scored(self, number: object, passed: bool | None, explanation: str) -> Json:
-        shown = f"the metric returned {format_value(number)}"
+        shown = f"the metric returned {repr_value(number)}"
         if not isinstance(number, bool | int | float):
             raise BadReply(f"{shown}. Return True, False, a number or a Score.")
         if not -sys.float_info.max <= number <= sys.float_info.max:  # NaN compares false

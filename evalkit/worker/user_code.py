@@ -40,7 +40,7 @@ def suggest_near_name(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def format_value(value: object) -> str:
+def repr_value(value: object) -> str:
     """Return the `repr` of a value, shortened for a message."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 3]}..."

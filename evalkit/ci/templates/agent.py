@@ -1,4 +1,4 @@
-"""A stand-in for your agent, which answers from a list. Replace it by a call to your own agent."""
+"""An example agent that answers from a list. Replace it with a call to your own agent."""
 
 ANSWERS = {
     "monday": "On Monday we open at 9 am.",
@@ -8,7 +8,7 @@ ANSWERS = {
     "renew": "Yes, you can renew it twice.",
     "late return": "A late return costs 20 cents a day.",
     "get a library card": "You get one at the front counter.",
-    "lost my card": "Tell us; a new one costs 5 euros.",
+    "lost my card": "Report it to us; a new one costs 5 euros.",
     "print": "Yes, on the first floor.",
 }
 
