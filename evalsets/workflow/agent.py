@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from desk import Desk, Timeout, ToolFailed
@@ -35,16 +36,17 @@ class OrderDesk:
             else [t["content"] for t in asked if t["role"] == "user"]
         )
         seed = context.get("seed")
-        desk = Desk(seed)
         requests = read_requests(
             turns, random.Random(0 if seed is None else f"{seed} {turns[-1]!a}")
         )
-        said = [self._handle(request, desk) for request in requests]
+        with closing(Desk(seed)) as desk:
+            said = [self._handle(request, desk) for request in requests]
+            changes = desk.changes()
         if not said:
             said = ["What can I do for you?"]
         return {
             "output": " ".join(dict.fromkeys(said)),
-            "data": desk.changes(),
+            "data": changes,
             "tool_calls": desk.calls,
         }
 
