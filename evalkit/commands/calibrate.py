@@ -33,7 +33,7 @@ from evalkit.evalset.loader import load_project_judges
 from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import load_rubric
 from evalkit.evalset.yaml import parse_yaml
-from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
+from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labels
 from evalkit.judge.registry import check_judges
 from evalkit.report.calibration import CalibrationResult, Disagreement
 from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
@@ -154,7 +154,7 @@ def _build_calibration(
     request: CalibrationRequest,
     rubric: Rubric,
     labels: Sequence[HumanLabel],
-    answers: Sequence[LabelledAnswer],
+    answers: Sequence[LabeledAnswer],
     judged: JudgedAnswers,
 ) -> Calibration:
     return Calibration(
@@ -174,7 +174,7 @@ def _build_calibration(
 
 
 def _calibrate_criterion(
-    criterion: Criterion, answers: Sequence[LabelledAnswer], judged: JudgedAnswers
+    criterion: Criterion, answers: Sequence[LabeledAnswer], judged: JudgedAnswers
 ) -> CriterionCalibration:
     name = criterion.name
     levels = [level.name for level in criterion.levels]
@@ -227,7 +227,7 @@ def _refuse_too_few(
 
 
 def _find_disagreements(
-    rubric: Rubric, answers: Sequence[LabelledAnswer], first: Sequence[VerdictsByCriterion | None]
+    rubric: Rubric, answers: Sequence[LabeledAnswer], first: Sequence[VerdictsByCriterion | None]
 ) -> Iterator[Disagreement]:
     """Yield where people and judge differ, the furthest apart first, else in the order of the labels."""
     found = []
@@ -253,7 +253,7 @@ def _find_disagreements(
     yield from sorted(found, key=lambda each: -each.distance)
 
 
-def _pick_label(answer: LabelledAnswer, criterion: str, level: str) -> HumanLabel:
+def _pick_label(answer: LabeledAnswer, criterion: str, level: str) -> HumanLabel:
     """Return a label with the level that most people gave, preferably one with a note."""
     same = [each for each in answer.labels if each.criterion == criterion and each.level == level]
     return next((each for each in same if each.note), same[0])

@@ -158,7 +158,7 @@ def _collect_scores(
         if scorer is None or score is None or score.value is None or not is_usable(score):
             continue
         labelled.all_judged[trial.case_id].append(score.value)
-        question, _ = scorer.build_question(cases[trial.case_id], trial.output)
+        question, _ = scorer.build_request(cases[trial.case_id], trial.output)
         given = by_item.get((scorer.rubric.name, _answer_id(question)), ())
         value = score_from_labels(scorer.rubric, score, given)
         if value is None:

@@ -11,7 +11,7 @@ from evalkit.core.errors import InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
-from evalkit.judge.anchors import LabelledAnswer
+from evalkit.judge.anchors import LabeledAnswer
 from evalkit.judge.judge import Judge
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import open_judges
@@ -37,7 +37,7 @@ class JudgedAnswers:
 
 
 async def judge_answers(
-    spec: JudgeSpec, environment: RunEnvironment, answers: Sequence[LabelledAnswer], repeats: int
+    spec: JudgeSpec, environment: RunEnvironment, answers: Sequence[LabeledAnswer], repeats: int
 ) -> JudgedAnswers:
     """Ask a judge for a verdict on every answer, and `repeats` times more by fresh calls.
 
@@ -77,24 +77,24 @@ async def _judge_all(
     judge: Judge,
     cache: Cache[JudgeVote],
     redact: Callable[[str], str],
-    answers: Sequence[LabelledAnswer],
+    answers: Sequence[LabeledAnswer],
 ) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
     panel = Panel([judge], cache, redact, controls=False)
     slots = asyncio.Semaphore(CONCURRENCY)
     missing: Counter[str] = Counter()
 
-    async def ask(answer: LabelledAnswer) -> VerdictsByCriterion | None:
+    async def ask(answer: LabeledAnswer) -> VerdictsByCriterion | None:
         async with slots:
             votes = (
                 (answer.empty_answer_vote,)
                 if answer.empty_answer_vote
-                else await panel.collect_votes("", answer.question)
+                else await panel.collect_votes("", answer.request)
             )
         lost = next((vote for vote in votes if vote.state != "scored"), None)
         if lost is not None:
             missing[lost.problem] += 1
             return None
-        verdicts = combine_votes(answer.question.criteria, votes)
+        verdicts = combine_votes(answer.request.criteria, votes)
         return {verdict.criterion: verdict for verdict in verdicts}
 
     try:

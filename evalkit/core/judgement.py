@@ -110,7 +110,7 @@ class ControlResult:
     metric: str
     control: str
     should_pass: bool
-    correct: bool | None
+    held: bool | None
     answered: str
     judge: str = ""
 
@@ -141,4 +141,4 @@ class JudgeTrust:
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
         """The controls that a judge got wrong or gave no verdict on."""
-        return tuple(result for result in self.controls if not result.correct)
+        return tuple(result for result in self.controls if not result.held)

@@ -15,10 +15,10 @@ from evalkit.judge.scoring import combine_votes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelledAnswer:
+class LabeledAnswer:
     """One answer, the labels that people gave it, and the request to judge it."""
 
-    question: JudgeRequest
+    request: JudgeRequest
     labels: tuple[HumanLabel, ...]
 
     def levels_by_rater(self, criterion: str) -> Mapping[str, str]:
@@ -32,17 +32,17 @@ class LabelledAnswer:
     @property
     def empty_answer_vote(self) -> JudgeVote | None:
         """The vote on an answer that says nothing, for which no judge is asked; else None."""
-        reason = find_empty_answer_reason(self.question.answer, self.question.reference)
-        return build_lowest_vote(self.question.criteria, reason) if reason else None
+        reason = find_empty_answer_reason(self.request.answer, self.request.reference)
+        return build_lowest_vote(self.request.criteria, reason) if reason else None
 
 
-def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[LabelledAnswer, ...]:
+def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[LabeledAnswer, ...]:
     """Return the distinct answers among labels of a rubric, in order, with all of its criteria."""
     by_answer: dict[str, list[HumanLabel]] = {}
     for label in labels:
         by_answer.setdefault(label.answer_id, []).append(label)
     return tuple(
-        LabelledAnswer(question=JudgeRequest.of(rubric, found[0]), labels=tuple(found))
+        LabeledAnswer(request=JudgeRequest.of(rubric, found[0]), labels=tuple(found))
         for found in by_answer.values()
     )
 
@@ -62,7 +62,7 @@ def find_missing_fields(rubric: Rubric, labels: Sequence[HumanLabel], path: str)
 
 
 def check_anchors(
-    metric: str, rubric: Rubric, anchors: Sequence[LabelledAnswer], votes: Sequence[JudgeVote]
+    metric: str, rubric: Rubric, anchors: Sequence[LabeledAnswer], votes: Sequence[JudgeVote]
 ) -> AnchorResult:
     """Return on which anchors a judge agrees with the majority of the raters.
 

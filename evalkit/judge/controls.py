@@ -81,7 +81,7 @@ def check_control(metric: str, rubric: Rubric, control: Control, vote: JudgeVote
         metric=metric,
         control=control.name,
         should_pass=control.passes,
-        correct=None,
+        held=None,
         answered=vote.problem,
         judge=vote.judge,
     )
@@ -89,4 +89,4 @@ def check_control(metric: str, rubric: Rubric, control: Control, vote: JudgeVote
         return result
     rubric = choose_control_rubric(rubric)
     score = score_verdicts(rubric, combine_votes(rubric.criteria, [vote]))
-    return replace(result, correct=score.passed == control.passes, answered=score.explanation)
+    return replace(result, held=score.passed == control.passes, answered=score.explanation)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from evalkit.core.judgement import AnchorResult, ControlResult, Judgement, JudgeTrust, JudgeVote
 from evalkit.core.location import Problem
 from evalkit.core.rubric import Rubric
-from evalkit.judge.anchors import LabelledAnswer, check_anchors
+from evalkit.judge.anchors import LabeledAnswer, check_anchors
 from evalkit.judge.controls import check_control, list_controls
 from evalkit.judge.judge import Judge, JudgeRequest
 from evalkit.judge.votes import VoteSource, vote_key
@@ -47,7 +47,7 @@ class Panel:
         self._votes = VoteSource(cache, redact)
         self._wants_controls = controls
         self._rubrics: dict[str, Rubric] = {}
-        self._anchors: dict[str, tuple[LabelledAnswer, ...]] = {}
+        self._anchors: dict[str, tuple[LabeledAnswer, ...]] = {}
         # By metric and position of the judge, because two judges may have one name.
         self._used_keys: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         self._checks: dict[tuple[str, int], asyncio.Task[_CheckResults]] = {}
@@ -78,7 +78,7 @@ class Panel:
         return self.active_judge.problem_to_fix if self.down_reason else None
 
     def register_rubric(
-        self, metric: str, rubric: Rubric, anchors: Sequence[LabelledAnswer] = ()
+        self, metric: str, rubric: Rubric, anchors: Sequence[LabeledAnswer] = ()
     ) -> None:
         """Have a rubric's controls and anchors judged together with the answers."""
         if self._wants_controls and rubric.judged_criteria:
@@ -93,7 +93,7 @@ class Panel:
 
     def _list_check_requests(self, metric: str) -> tuple[JudgeRequest, ...]:
         controls = (request for _, request in list_controls(self._rubrics[metric]))
-        return (*controls, *(anchor.question for anchor in self._anchors[metric]))
+        return (*controls, *(anchor.request for anchor in self._anchors[metric]))
 
     async def warm_up(self) -> None:
         """Load what the first judge takes to answer, without asking it."""
@@ -165,7 +165,7 @@ class Panel:
                 for (_, position), results in checked.items()
                 for result in results.controls
                 # A wrong control counts even if its judge is down by now, because its verdicts do.
-                if result.correct is False or not self._judges[position].down_reason
+                if result.held is False or not self._judges[position].down_reason
             ),
             anchors=tuple(
                 results.anchors
@@ -180,7 +180,7 @@ class Panel:
     def _forget_untrusted(self, checked: dict[tuple[str, int], _CheckResults]) -> None:
         """Delete the cached votes of a judge that got a control wrong, so that it is asked again."""
         for key, results in checked.items():
-            if any(result.correct is False for result in results.controls):
+            if any(result.held is False for result in results.controls):
                 for used in self._used_keys[key]:
                     self._votes.cache.delete(used)
 

@@ -153,7 +153,7 @@ class RubricScorer(Scorer):
         return replace(score, advisory=True) if self.info.advisory else score
 
     async def _score(self, case: Case, output: Output) -> Score:
-        request, missing = self.build_question(case, output)
+        request, missing = self.build_request(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
         # Checks come first: when one fails to score, no judge has to be paid.
@@ -187,7 +187,7 @@ class RubricScorer(Scorer):
             return (build_lowest_vote(request.criteria, reason),)
         return await self.panel.collect_votes(self.spec.name, request)
 
-    def build_question(self, case: Case, output: Output) -> tuple[JudgeRequest, str]:
+    def build_request(self, case: Case, output: Output) -> tuple[JudgeRequest, str]:
         """Return the request to a judge, and the reason if it cannot be judged, else an empty text."""
         context = self._find_context(case, output)
         if "context" in self.rubric.needs and not context:

@@ -21,7 +21,7 @@ from evalkit.evalset.calibrations import find_calibration_path, load_calibration
 from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.labels import load_labels
 from evalkit.evalset.rubrics import NEEDS, digest_rubric, read_partial_rubric
-from evalkit.judge.anchors import LabelledAnswer, find_missing_fields, group_labels
+from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labels
 from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.builtin_scorer import BuiltInScorer
@@ -136,7 +136,7 @@ def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None
 
 def _load_anchors(
     rubric: Rubric, root: Path, problems: list[Problem]
-) -> tuple[LabelledAnswer, ...]:
+) -> tuple[LabeledAnswer, ...]:
     if not rubric.anchors:
         return ()
     where = Location(path=rubric.path)

@@ -134,7 +134,7 @@ def test_a_judged_run_from_end_to_end(judged: Project) -> None:
     assert trust["judges"] == ["lexical"]
     names = {result["control"] for result in trust["controls"]}
     assert {"good-1", "bad-1", "bad-1 with instruction", "built-in bad"} <= names
-    assert all(result["correct"] for result in trust["controls"])
+    assert all(result["held"] for result in trust["controls"])
     shown = judged.evalkit("show", "latest", "own")
     assert "judged by lexical" in shown.out
     assert "by words alone" in shown.out

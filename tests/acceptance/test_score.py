@@ -72,7 +72,7 @@ def test_a_run_is_scored_again_by_a_metric_it_did_not_have(counted: Project) -> 
     assert means(done.json)["shout"] == pytest.approx(2 / 3)
     assert done.json["run"]["scored_from"] == first
     assert done.json["run"]["judges"]["judges"] == ["lexical"]
-    assert all(control["correct"] for control in done.json["run"]["judges"]["controls"])
+    assert all(control["held"] for control in done.json["run"]["judges"]["controls"])
     assert asked(counted) == before, "the agent was asked"
     assert first != counted.runs()[-1].name, "the run it came from is kept"
 

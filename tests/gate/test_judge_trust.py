@@ -136,7 +136,7 @@ def test_what_is_no_drift(now: JudgeTrust, then: JudgeTrust | None) -> None:
 
 def test_an_advisory_metric_decides_nothing_by_its_anchors_or_controls_either() -> None:
     control = ControlResult(
-        metric="accuracy", control="bad-1", should_pass=False, correct=False, answered="same: yes"
+        metric="accuracy", control="bad-1", should_pass=False, held=False, answered="same: yes"
     )
     now = replace(trust(anchors(5)), controls=(control,))
     assert decided(now, trust(anchors(38))).exit_code == 3

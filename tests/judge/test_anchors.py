@@ -19,7 +19,7 @@ from evalkit.core.judgement import JudgeTrust, JudgeVote
 from evalkit.core.labels import HumanLabel
 from evalkit.core.rubric import Control, Criterion, Rubric
 from evalkit.judge import registry as judges
-from evalkit.judge.anchors import LabelledAnswer, group_labels
+from evalkit.judge.anchors import LabeledAnswer, group_labels
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.panel import Panel
 from evalkit.report.calibration import CalibrationResult
@@ -39,7 +39,7 @@ RUBRIC = Rubric(
 SAID = (("right one", "yes"), ("right two", "yes"), ("wrong one", "no"), ("", "no"))
 
 
-def anchors() -> tuple[LabelledAnswer, ...]:
+def anchors() -> tuple[LabeledAnswer, ...]:
     labels = [
         HumanLabel(rubric="right", criterion="right", level=level, answer=answer, rater=rater)
         for answer, level in SAID

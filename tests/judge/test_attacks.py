@@ -367,7 +367,7 @@ def test_a_judge_that_always_says_the_same_is_not_trusted(level: int, tmp_path: 
 def test_a_judge_that_gives_no_verdict_on_known_answers_is_not_trusted(tmp_path: Path) -> None:
     _, trust = judge_all(lambda _: "Well.", ["It is Paris."], RUBRIC, tmp_path)
     assert trust.failed_controls == trust.controls
-    assert {result.correct for result in trust.controls} == {None}
+    assert {result.held for result in trust.controls} == {None}
 
 
 def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def find_answers(
         scorer = scorers.get(trial.case_id)
         if score is None or scorer is None or trial.output.error is not None:
             continue
-        question, missing = scorer.build_question(cases[trial.case_id], trial.output)
+        question, missing = scorer.build_request(cases[trial.case_id], trial.output)
         if missing:
             continue
         answer = JudgedAnswer(
