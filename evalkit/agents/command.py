@@ -102,9 +102,7 @@ async def open(  # noqa: A001 - every kind of agent has a check, an open and an 
     )
     async with open_receiver() as receiver:
         try:
-            yield CommandAgent(
-                arguments, start, TraceEnvironment.for_run(receiver, spec, surroundings)
-            )
+            yield CommandAgent(arguments, start, TraceEnvironment(receiver, spec, surroundings))
         finally:
             kill_marked_processes(mark)
 

@@ -13,7 +13,7 @@ from evalkit.core.project import find_project_root
 from evalkit.store.refs import find_run_folder
 from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, list_run_ids, runs_folder
 from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE
-from evalkit.trace.query import QueryResult, TraceQuery
+from evalkit.trace.query import QueryResult, StoredRuns, TraceQuery
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ def find_traces(question: TraceQuery, refs: Sequence[str], world: Context) -> Fo
     if not columns and not lines:
         nothing = QueryResult(columns=(), rows=(), total=0)
         return FoundTraces(question=question, answer=nothing, runs=0)
-    from evalkit.trace.query import StoredRuns, query_traces  # noqa: PLC0415 - DuckDB, where there are spans
+    from evalkit.trace.search import query_traces  # noqa: PLC0415 - DuckDB, if there are spans
 
     stored = StoredRuns(folders=folders, parquet_folders=columns, jsonl_folders=lines)
     answer = query_traces(question, stored)
@@ -52,7 +52,7 @@ def query_traces_sql(sql: str, refs: Sequence[str], limit: int, world: Context) 
     folders = _find_folders(refs, world)
     if not folders:
         raise InvalidInput.single("no stored runs. Make one with: evalkit run EVALSET")
-    from evalkit.trace.query import StoredRuns, query_sql  # noqa: PLC0415 - as above
+    from evalkit.trace.search import query_sql  # noqa: PLC0415 - as above
 
     columns, lines = _sort_folders(folders)
     return query_sql(

@@ -1,1 +1,13 @@
 """Collect spans, normalize them and query them."""
+
+__all__ = [
+    "calls",
+    "normalizer",
+    "query",
+    "receiver",
+    "recording",
+    "search",
+    "tables",
+    "totals",
+    "warnings",
+]

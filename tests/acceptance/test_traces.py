@@ -399,8 +399,8 @@ def test_what_is_left_out_of_a_trace_is_told_with_the_run(project: Project) -> N
     done = project.evalkit("run", "echo.yaml", "--format", "json")
     assert done.code == 0
     assert done.json["notes"] == [
-        "1 trial told of more steps than are kept of one: 500 left out.",
-        "3 trials told of values longer than are kept: 3 cut.",
+        "1 trial sent more spans than evalkit stores for one trial: 500 dropped.",
+        "3 trials sent values longer than evalkit stores: 3 cut.",
     ]
     assert "spans_dropped=500" in project.evalkit("show", "latest", "two").out
 
