@@ -149,7 +149,7 @@ def select_spans(parquet_folders: Sequence[Path], jsonl_folders: Sequence[Path])
         selects.append(f"select {', '.join(SPAN_TABLE_COLUMNS)} from read_parquet({files})")  # noqa: S608
     if jsonl_folders:
         selects.append(select_jsonl_spans(jsonl_folders))
-    return " union all ".join(selects)
+    return " union all ".join(f"({select})" for select in selects)
 
 
 def select_jsonl_spans(folders: Sequence[Path]) -> str:

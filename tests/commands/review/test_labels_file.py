@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.commands.review.labels_file import LabelsFile, count_drawn, mark_drawn, merge_labels
-from evalkit.commands.review.sampling import SampledAnswer
-from evalkit.commands.review.session import make_label
+from evalkit.commands.review.records import SampledAnswer, make_label
 from evalkit.core.errors import InvalidInput
 from evalkit.core.labels import HumanLabel
 from evalkit.evalset.label_writer import format_labels_csv, format_labels_yaml

@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.commands.review.answers import (
-    REVIEW_REASONS,
-    JudgedAnswer,
-    find_new_failures,
-    find_reasons,
-)
+from evalkit.commands.review.reasons import find_new_failures, find_reasons
+from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer
 from evalkit.commands.review.sampling import sample_answers, shuffle_answers
 from evalkit.core.judgement import CriterionVerdict, Judgement
 from evalkit.core.trial import Score
