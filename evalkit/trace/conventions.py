@@ -7,6 +7,8 @@ OpenLLMetry. The earlier name wins; `evalkit.*` is what `evalkit.span` writes.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from evalkit.core.spans import SpanKind
 
 _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
@@ -100,11 +102,7 @@ KIND_ATTRIBUTES = (
 """The attributes that may hold the kind of a span; the first value that `KIND_ALIASES` has wins."""
 
 KIND_ALIASES: dict[str, SpanKind] = {
-    "agent": "agent",
-    "model": "model",
-    "tool": "tool",
-    "retrieval": "retrieval",
-    "step": "step",
+    **{kind: kind for kind in get_args(SpanKind)},
     # gen_ai.operation.name
     "chat": "model",
     "generate_content": "model",

@@ -171,28 +171,17 @@ def _to_value(value: Json) -> Any:
     if not (isinstance(value, str) and value[:1] in ("{", "[")):
         return value
     try:
-        parsed = json.loads(value, parse_constant=_refuse_constant)
+        parsed = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return parsed if _is_storable(parsed) else value
+    return parsed if _is_storable(parsed, _MAX_JSON_DEPTH) else value
 
 
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(name)
-
-
-def _is_storable(value: Json) -> bool:
-    """Return whether all numbers fit into 64 bits, and the nesting into `_MAX_JSON_DEPTH`."""
-    level = [value]
-    for _ in range(_MAX_JSON_DEPTH):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return True
-        if any(isinstance(item, float | int) and not abs(item) < 2**63 for item in level):
-            return False
-    return False
+def _is_storable(value: Json, depth: int) -> bool:
+    """Return whether all numbers are finite and fit into 64 bits, and nesting is below `depth`."""
+    if isinstance(value, float | int):
+        return abs(value) < 2**63
+    children = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(children, list) or not children:
+        return True
+    return depth > 1 and all(_is_storable(child, depth - 1) for child in children)

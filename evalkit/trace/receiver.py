@@ -123,10 +123,8 @@ class SpanReceiver:
         self._socket = listening
         self._runner: web.AppRunner | None = None
         self._starting: asyncio.Task[None] | None = None
-
-    def listen(self) -> None:
-        """Start to serve at the first connection, so that aiohttp loads only if spans are sent."""
-        asyncio.get_running_loop().add_reader(self._socket, self._start)
+        # Start to serve at the first connection: an agent that sends no spans never loads aiohttp.
+        asyncio.get_running_loop().add_reader(listening, self._start)
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -190,7 +188,6 @@ async def open_receiver(port: int = 0) -> AsyncIterator[SpanReceiver]:
         listening.listen(256)
         listening.setblocking(False)
         receiver = SpanReceiver(listening)
-        receiver.listen()
         try:
             yield receiver
         finally:

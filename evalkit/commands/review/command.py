@@ -43,19 +43,6 @@ class ReviewRequest:
     rater: str | None = None
     out: Path | None = None
 
-    def format_command(self, run: str, sample: int) -> str:
-        """Return the command of this request for another number of answers; `run` is its first argument."""
-        words = ["evalkit", "review", run]
-        for option, value in (
-            ("--metric", self.metric),
-            ("--sample", sample if sample != DEFAULT_SAMPLE else None),
-            ("--seed", self.seed or None),
-            ("--rater", self.rater),
-            ("--out", self.out),
-        ):
-            words += [option, shlex.quote(str(value))] if value is not None else []
-        return " ".join(words)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Review:
@@ -123,7 +110,20 @@ class Review:
         return shlex.quote(self.request.ref) if is_baseline else self.hints.name_run(self.run)
 
     def _format_command(self, sample: int) -> str:
-        return self.request.format_command(self._run_argument, sample)
+        """Return the command of this review for another number of answers."""
+        options = {
+            "--metric": self.request.metric,
+            "--sample": sample if sample != DEFAULT_SAMPLE else None,
+            "--seed": self.request.seed or None,
+            "--rater": self.request.rater,
+            "--out": self.request.out,
+        }
+        words = [
+            f"{option} {shlex.quote(str(value))}"
+            for option, value in options.items()
+            if value is not None
+        ]
+        return " ".join(["evalkit review", self._run_argument, *words])
 
     def _format_draw_more_command(self, drawn: int) -> str:
         """Return the command whose sample has enough drawn answers.

@@ -82,7 +82,11 @@ def _divider(above: int, below: int, screen: Screen) -> str:
 def _body(session: ReviewSession, screen: Screen) -> list[str]:
     item = session.item
     if session.is_help_open:
-        return [line for key, what in HELP for line in _key_lines(key, what, screen)]
+        lines = []
+        for key, what in HELP:
+            folded = screen.fold(what, indent=f"{key:10}", hang=" " * 10)
+            lines += screen.paint_start(folded, key, "bold")
+        return lines
     if item is None:
         skipped = len(session.state.skipped)
         note = f" You skipped {skipped}; they are in the next review." if skipped else ""
@@ -108,11 +112,6 @@ def _section(title: str, text: str, screen: Screen, *, is_whole: bool) -> list[s
         more = f"  [{len(lines) - SHORT_TEXT_LINES} more lines: x]"
         lines = [*lines[:SHORT_TEXT_LINES], screen.paint(more, "dim")]
     return [heading(title, screen), *lines]
-
-
-def _key_lines(key: str, what: str, screen: Screen) -> list[str]:
-    lines = screen.fold(what, indent=f"{key:10}", hang=" " * 10)
-    return screen.paint_start(lines, key, "bold")
 
 
 def _verdict_section(item: ReviewItem, screen: Screen) -> list[str]:

@@ -67,9 +67,11 @@ def apply_key(session: ReviewSession, key: str, view: Viewport = _NO_SCROLL) -> 
         return _edit_note(session, session.draft, key)
     if key in _INTERRUPTING:
         return _end(session, _INTERRUPTING[key])
-    key = {" ": "<page-down>", "b": "<page-up>"}.get(key, key)
     if key in _MOVES:
-        return replace(session, scroll=_MOVES[key](min(session.scroll, view.max_scroll), view))
+        steps = {"line": 1, "page": view.page_lines, "all": view.max_scroll}
+        unit, direction = _MOVES[key]
+        scroll = min(session.scroll, view.max_scroll) + direction * steps[unit]
+        return replace(session, scroll=min(max(scroll, 0), view.max_scroll))
     if key in _COMMANDS:
         return _COMMANDS[key](session)
     criterion, state = session.criterion, session.state
@@ -170,13 +172,15 @@ def _end(session: ReviewSession, how: SessionEnd) -> ReviewSession:
 
 _INTERRUPTING: Mapping[str, SessionEnd] = {"<interrupt>": "interrupted", "<hangup>": "stopped"}
 
-_MOVES: Mapping[str, Callable[[int, Viewport], int]] = {
-    "<up>": lambda at, _: max(at - 1, 0),
-    "<down>": lambda at, view: min(at + 1, view.max_scroll),
-    "<page-up>": lambda at, view: max(at - view.page_lines, 0),
-    "<page-down>": lambda at, view: min(at + view.page_lines, view.max_scroll),
-    "<home>": lambda _, __: 0,
-    "<end>": lambda _, view: view.max_scroll,
+_MOVES = {
+    "<up>": ("line", -1),
+    "<down>": ("line", 1),
+    "<page-up>": ("page", -1),
+    "b": ("page", -1),
+    "<page-down>": ("page", 1),
+    " ": ("page", 1),
+    "<home>": ("all", -1),
+    "<end>": ("all", 1),
 }
 
 _COMMANDS: Mapping[str, Callable[[ReviewSession], ReviewSession]] = {
