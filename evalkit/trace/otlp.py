@@ -71,9 +71,8 @@ def _read_json(data: bytes) -> Iterator[ReceivedSpan]:
     try:
         export = json.loads(data)
         for resource in export.get("resourceSpans") or ():
-            named = _get_resource_trace_id(
-                _read_json_attributes((resource.get("resource") or {}).get("attributes"))
-            )
+            attributes = _read_json_attributes((resource.get("resource") or {}).get("attributes"))
+            named = str(attributes.get(TRACE_ATTRIBUTE, ""))
             for scope in resource.get("scopeSpans") or ():
                 for span in scope.get("spans") or ():
                     yield ReceivedSpan(_to_hex(span.get("traceId")), named, _read_json_span(span))
@@ -84,52 +83,33 @@ def _read_json(data: bytes) -> Iterator[ReceivedSpan]:
 def _read_json_span(span: Mapping[str, Any]) -> SpanPayload:
     status = span.get("status") or {}
     failed = status.get("code") in (_ERROR_STATUS, "STATUS_CODE_ERROR")
-    return _build_payload(
-        ids=(_to_hex(span["spanId"]), _to_hex(span.get("parentSpanId"))),
-        name=str(span.get("name", "")),
-        times=(int(span["startTimeUnixNano"]), int(span.get("endTimeUnixNano") or 0)),
-        failure=str(status.get("message") or "") if failed else None,
-        attributes=_read_json_attributes(span.get("attributes")),
-        events=[
-            (str(event.get("name")), _read_json_attributes(event.get("attributes")))
-            for event in span.get("events") or ()
-        ],
-    )
-
-
-def _build_payload(  # noqa: PLR0913 - the fields of a span
-    *,
-    ids: tuple[str, str],
-    name: str,
-    times: tuple[int, int],
-    failure: str | None,
-    attributes: dict[str, Json],
-    events: Sequence[tuple[str, Mapping[str, Json]]],
-) -> SpanPayload:
-    """Return a payload; `failure` is the message of a failed span, None for any other.
-
-    A caught exception is recorded as an event too, so events count for failed spans only.
-    """
-    error, error_type = failure, ""
-    if failure is not None:
-        exceptions = [details for event, details in events if event == "exception"]
-        raised: Mapping[str, Json] = exceptions[-1] if exceptions else {}
-        error = failure or str(raised.get("exception.message") or "") or "failed"
-        error_type = str(raised.get("exception.type") or "")
+    start_ns = int(span["startTimeUnixNano"])
+    events = [
+        (event.get("name"), _read_json_attributes(event.get("attributes")))
+        for event in span.get("events") or ()
+    ]
     return {
-        "id": ids[0],
-        "parent": ids[1],
-        "name": name,
-        "start_ns": times[0],
-        "end_ns": max(times),
-        "error": error,
-        "error_type": error_type,
-        "attributes": attributes,
+        "id": _to_hex(span["spanId"]),
+        "parent": _to_hex(span.get("parentSpanId")),
+        "name": str(span.get("name", "")),
+        "start_ns": start_ns,
+        "end_ns": max(int(span.get("endTimeUnixNano") or 0), start_ns),
+        **(_read_error(str(status.get("message") or ""), events) if failed else _NO_ERROR),
+        "attributes": _read_json_attributes(span.get("attributes")),
     }
 
 
-def _get_resource_trace_id(attributes: Mapping[str, Json]) -> str:
-    return str(attributes.get(TRACE_ATTRIBUTE, ""))
+_NO_ERROR: SpanPayload = {"error": None, "error_type": ""}
+
+
+def _read_error(message: str, events: Iterable[tuple[str, Mapping[str, Json]]]) -> SpanPayload:
+    """Return the error of a failed span, from its status and its last exception."""
+    # Successful spans are not read this way: they record the exceptions that the agent caught, too.
+    raised = [attributes for event, attributes in events if event == "exception"] or [{}]
+    return {
+        "error": message or str(raised[-1].get("exception.message") or "") or "failed",
+        "error_type": str(raised[-1].get("exception.type") or ""),
+    }
 
 
 def _to_hex(value: object) -> str:
@@ -179,21 +159,25 @@ def _read_protobuf(data: bytes) -> Iterator[ReceivedSpan]:
     except DecodeError as error:
         raise InvalidExport(f"not OTLP protobuf: {error}") from None
     for resource in export.resource_spans:
-        named = _get_resource_trace_id(_read_protobuf_attributes(resource.resource.attributes))
+        attributes = _read_protobuf_attributes(resource.resource.attributes)
+        named = str(attributes.get(TRACE_ATTRIBUTE, ""))
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield ReceivedSpan(span.trace_id.hex(), named, _read_protobuf_span(span))
 
 
 def _read_protobuf_span(span: Any) -> SpanPayload:
-    return _build_payload(
-        ids=(span.span_id.hex(), span.parent_span_id.hex()),
-        name=span.name,
-        times=(span.start_time_unix_nano, span.end_time_unix_nano),
-        failure=span.status.message if span.status.code == _ERROR_STATUS else None,
-        attributes=_read_protobuf_attributes(span.attributes),
-        events=[(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events],
-    )
+    failed = span.status.code == _ERROR_STATUS
+    events = [(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events]
+    return {
+        "id": span.span_id.hex(),
+        "parent": span.parent_span_id.hex(),
+        "name": span.name,
+        "start_ns": span.start_time_unix_nano,
+        "end_ns": max(span.end_time_unix_nano, span.start_time_unix_nano),
+        **(_read_error(span.status.message, events) if failed else _NO_ERROR),
+        "attributes": _read_protobuf_attributes(span.attributes),
+    }
 
 
 def _read_protobuf_attributes(pairs: Iterable[Any]) -> dict[str, Json]:

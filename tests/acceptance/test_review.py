@@ -193,7 +193,7 @@ def test_a_session_is_stopped_and_continued(judged: Project) -> None:
         desk.press("\r", until="3 of 3")
         desk.press("1", until="Is it short?")
         desk.press("1", until="Enter next")
-        desk.press("\r", until="All 3 of 3")
+        desk.press("\r", until="End of the review")
         desk.press("\r", until="6 labels")
         assert desk.leave() == 0
         assert "evalkit calibrate rubrics/helpful.yaml sets/labels/shoes.yaml" in desk.seen

@@ -11,7 +11,7 @@ from pathlib import Path
 from evalkit.commands.review.labels_file import LabelsFile, count_drawn, mark_drawn
 from evalkit.commands.review.open_review import choose_metric, open_review
 from evalkit.commands.review.reasons import find_answers
-from evalkit.commands.review.records import JudgedAnswer, ReviewSession, SampledAnswer
+from evalkit.commands.review.records import JudgedAnswer, ReviewSession
 from evalkit.commands.review.sampling import sample_answers
 from evalkit.commands.review.session import collect_labels, start_session
 from evalkit.commands.review.worksheet import read_worksheet, render_worksheet
@@ -55,7 +55,7 @@ class Review:
     run: Run
     rater: str
     answers: tuple[JudgedAnswer, ...]
-    picked: tuple[SampledAnswer, ...]
+    picked: tuple[JudgedAnswer, ...]
     session: ReviewSession
     marked: tuple[HumanLabel, ...]
     file: LabelsFile

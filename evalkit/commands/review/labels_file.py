@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.commands.review.records import JudgedAnswer, SampledAnswer
+from evalkit.commands.review.records import JudgedAnswer
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import path_exists, write_atomically
 from evalkit.core.labels import HumanLabel
@@ -75,10 +75,10 @@ def merge_labels(
 
 
 def mark_drawn(
-    picked: Iterable[SampledAnswer], labels: Iterable[HumanLabel], run: str
+    picked: Iterable[JudgedAnswer], labels: Iterable[HumanLabel], run: str
 ) -> tuple[HumanLabel, ...]:
     """Return the labels, with the run added to those of answers that were drawn in it, by any rater."""
-    drawn = {(each.answer.rubric.name, each.answer.item_digest) for each in picked if each.is_drawn}
+    drawn = {(each.rubric.name, each.item_digest) for each in picked if each.is_drawn}
     return tuple(
         replace(label, drawn=(*label.drawn, run))
         if (label.rubric, label.answer_id) in drawn and run not in label.drawn

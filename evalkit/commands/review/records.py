@@ -29,6 +29,7 @@ class JudgedAnswer:
     """One answer that a rubric was applied to; several trials of the case may have given it.
 
     `question` is what the judge was asked about it; `score` belongs to the first of the `trials`.
+    `is_drawn` if a sample drew it at random, whatever other reasons it has.
     """
 
     case: str
@@ -37,6 +38,7 @@ class JudgedAnswer:
     score: Score
     rubric: Rubric
     reasons: tuple[ReviewReason, ...] = ()
+    is_drawn: bool = False
 
     @property
     def item_digest(self) -> str:
@@ -46,24 +48,11 @@ class JudgedAnswer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SampledAnswer:
-    """An answer to label; `is_drawn` if it was drawn at random, whatever other reasons it has."""
-
-    answer: JudgedAnswer
-    is_drawn: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewItem:
     """An answer, and the criteria that this person has not labeled yet."""
 
-    sampled: SampledAnswer
+    answer: JudgedAnswer
     criteria: tuple[Criterion, ...]
-
-    @property
-    def answer(self) -> JudgedAnswer:
-        """The answer itself."""
-        return self.sampled.answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,15 +8,16 @@ drawn first, from all scored answers, with or without a reason, and every answer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
-from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer, SampledAnswer
+from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer
 from evalkit.core.serialization import digest
 
 
 def sample_answers(
     answers: Sequence[JudgedAnswer], size: int, seed: int
-) -> tuple[SampledAnswer, ...]:
+) -> tuple[JudgedAnswer, ...]:
     """Return at most `size` answers: half drawn at random, the others for a reason while there are any.
 
     A larger sample contains every smaller one of the same seed. The order does not show why an answer
@@ -33,7 +34,7 @@ def sample_answers(
             break
         drawn.append(answer)
     picked = sorted(_join_unique(drawn, chosen), key=lambda each: _random_key(each, seed, "order"))
-    return tuple(SampledAnswer(answer=each, is_drawn=each in drawn) for each in picked)
+    return tuple(replace(each, is_drawn=each in drawn) for each in picked)
 
 
 def shuffle_answers(answers: Iterable[JudgedAnswer], seed: int) -> list[JudgedAnswer]:

@@ -66,7 +66,7 @@ def draw_screen(session: ReviewSession, screen: Screen, rows: int) -> Frame:
 def _title(session: ReviewSession) -> str:
     total = len(session.items)
     if session.item is None:
-        return f"End of {total}"
+        return f"End of the review, {format_count(total, 'answer')}"
     answer = session.item.answer
     return f"{session.state.index + 1} of {total}   {answer.case}   {answer.rubric.name}"
 
@@ -126,7 +126,7 @@ def _verdict_section(item: ReviewItem, screen: Screen) -> list[str]:
         word = "" if score.passed is None else ", passed" if score.passed else ", failed"
         result = f"score {value_cell(score.value, '')}{word}"
     reasons = [REVIEW_REASONS[each] for each in item.answer.reasons]
-    picked = "; ".join([*reasons, *(["drawn at random"] if item.sampled.is_drawn else [])])
+    picked = "; ".join([*reasons, *(["drawn at random"] if item.answer.is_drawn else [])])
     return [
         heading(judge, screen),
         *(line for verdict in verdicts for line in _verdict_lines(verdict, screen)),

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from evalkit.commands.review.records import (
     Decision,
+    JudgedAnswer,
     ReviewItem,
     ReviewSession,
-    SampledAnswer,
     SessionEnd,
     SessionState,
     Viewport,
@@ -27,7 +27,7 @@ MAX_NOTE_CHARS = 500
 
 
 def start_session(
-    picked: Sequence[SampledAnswer], labels: Sequence[HumanLabel], rater: str
+    picked: Sequence[JudgedAnswer], labels: Sequence[HumanLabel], rater: str
 ) -> ReviewSession:
     """Return a session over the criteria that this person has not labeled yet."""
     known = {label.id for label in labels if label.rater == rater}
@@ -35,11 +35,11 @@ def start_session(
     for each in picked:
         undecided = tuple(
             criterion
-            for criterion in each.answer.rubric.judged_criteria
-            if make_label(each.answer, criterion.name, "", rater).id not in known
+            for criterion in each.rubric.judged_criteria
+            if make_label(each, criterion.name, "", rater).id not in known
         )
         if undecided:
-            items.append(ReviewItem(sampled=each, criteria=undecided))
+            items.append(ReviewItem(answer=each, criteria=undecided))
     return ReviewSession(items=tuple(items))
 
 
@@ -47,9 +47,9 @@ def collect_labels(session: ReviewSession, rater: str, run: str) -> tuple[HumanL
     """Return the labels of all decisions; the label of an answer drawn at random names the run."""
     labels = []
     for decision in session.state.decisions:
-        picked = session.items[decision.item].sampled
-        label = make_label(picked.answer, decision.criterion, decision.level, rater)
-        drawn = (run,) if picked.is_drawn else ()
+        answer = session.items[decision.item].answer
+        label = make_label(answer, decision.criterion, decision.level, rater)
+        drawn = (run,) if answer.is_drawn else ()
         labels.append(replace(label, note=decision.note, drawn=drawn))
     return tuple(labels)
 

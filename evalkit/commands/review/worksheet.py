@@ -18,7 +18,7 @@ def render_worksheet(items: Iterable[ReviewItem], rater: str, run: str) -> str:
     """Return CSV with one row for each open decision, its level left empty."""
     rows, criteria = [], {}
     for item in items:
-        drawn = (run,) if item.sampled.is_drawn else ()
+        drawn = (run,) if item.answer.is_drawn else ()
         for criterion in item.criteria:
             rows.append(replace(make_label(item.answer, criterion.name, "", rater), drawn=drawn))
             criteria[criterion.name] = criterion

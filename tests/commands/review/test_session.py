@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evalkit.commands.review.labels_file import merge_labels
 from evalkit.commands.review.loop import run_session
-from evalkit.commands.review.records import ReviewSession, SampledAnswer, SessionState
+from evalkit.commands.review.records import ReviewSession, SessionState
 from evalkit.commands.review.screens import draw_screen
 from evalkit.commands.review.session import apply_key, collect_labels, start_session
 from evalkit.commands.review.terminal import PASTED, split_keys
@@ -27,8 +27,8 @@ from tests.support.review_samples import LEVELS, make_answer, make_rubric
 
 RATER, RUN = "Ada", "run-1"
 PICKED = tuple(
-    SampledAnswer(
-        answer=make_answer(f"case-{number}", rubric=make_rubric("clear", "kind")),
+    replace(
+        make_answer(f"case-{number}", rubric=make_rubric("clear", "kind")),
         is_drawn=number % 2 == 0,
     )
     for number in range(4)
@@ -80,7 +80,7 @@ def test_whatever_is_pressed_the_state_makes_sense(keys: Sequence[str]) -> None:
 
 DECISIONS = st.fixed_dictionaries(
     {
-        (picked.answer.case, name): st.sampled_from(["1", "2", "3"])
+        (picked.case, name): st.sampled_from(["1", "2", "3"])
         for picked in PICKED
         for name in ("clear", "kind")
     }
@@ -126,9 +126,7 @@ def test_what_was_decided_is_not_asked_again_but_of_somebody_else() -> None:
 
 def test_an_answer_that_changed_is_asked_again() -> None:
     labels = collect_labels(after(fresh(), ["1", "2"]), RATER, RUN)
-    changed = replace(
-        PICKED[0], answer=make_answer("case-0", "now this", rubric=PICKED[0].answer.rubric)
-    )
+    changed = make_answer("case-0", "now this", rubric=PICKED[0].rubric)
     assert len(start_session([changed], labels, RATER).items) == 1
     assert not start_session([PICKED[0]], labels, RATER).items
 
@@ -251,9 +249,7 @@ def test_a_screen_fits_and_holds_nothing_that_steers_a_terminal(
     keys: Sequence[str], columns: int, rows: int, text: str
 ) -> None:
     picked = [
-        SampledAnswer(
-            answer=make_answer(f"c{text[:9]}", text, rubric=make_rubric("clear")), is_drawn=True
-        )
+        replace(make_answer(f"c{text[:9]}", text, rubric=make_rubric("clear")), is_drawn=True)
     ]
     session = after(start_session(picked, (), RATER), keys)
     frame = draw_screen(session, Screen(width=columns), rows)
@@ -268,9 +264,7 @@ def test_no_key_shows_a_verdict_before_all_is_answered(keys: Sequence[str]) -> N
     verdict = CriterionVerdict(criterion="clear", level="bad", value=0, explanation="TELLTALE")
     answer = make_answer("a", rubric=make_rubric("clear", "kind"), whys=["unsure"])
     score = replace(answer.score, judgement=Judgement(verdicts=(verdict,)))
-    session = start_session(
-        [SampledAnswer(answer=replace(answer, score=score), is_drawn=True)], (), RATER
-    )
+    session = start_session([replace(replace(answer, score=score), is_drawn=True)], (), RATER)
     for key in keys:
         session = after(session, [key])
         shown = "\n".join(draw_screen(session, Screen(), 40).lines)
@@ -283,9 +277,7 @@ def test_no_key_shows_a_verdict_before_all_is_answered(keys: Sequence[str]) -> N
 
 def test_scrolling_shows_every_line_of_an_answer() -> None:
     text = "\n".join(f"line {number}" for number in range(100))
-    session = start_session(
-        [SampledAnswer(answer=make_answer("a", text), is_drawn=True)], (), RATER
-    )
+    session = start_session([replace(make_answer("a", text), is_drawn=True)], (), RATER)
     seen: set[str] = set()
     for _ in range(30):
         frame = draw_screen(session, Screen(), 24)
@@ -320,8 +312,6 @@ def test_the_screen_in_the_readme_is_what_is_shown() -> None:
         answer="I am sorry about that! Please send both shoes back, and we will see.",
     )
     answer = replace(make_answer("wrong-pair", rubric=rubric), question=question)
-    items = start_session(
-        [SampledAnswer(answer=answer, is_drawn=True), *PICKED * 8][:30], (), RATER
-    )
+    items = start_session([replace(answer, is_drawn=True), *PICKED * 8][:30], (), RATER)
     shown = "\n".join(line.rstrip() for line in draw_screen(items, Screen(), 17).lines)
     assert f"```text\n{shown}\n```" in REVIEW_GUIDE.read_text(), shown
