@@ -8,10 +8,7 @@ from dataclasses import replace
 from evalkit.core.spans import NO_TOOL_CALLS, Span, ToolCall
 from evalkit.core.trial import Output
 
-NO_TOOL_CALL_DATA = (
-    "the output does not say which tools were called. Return `tool_calls` (an empty list for none), "
-    "or spans"
-)
+NO_TOOL_CALL_DATA = "the agent did not say which tools it called. Return `tool_calls` (an empty list for none), or spans"
 """The reason why a metric of tool calls has no value, and what to change in the agent."""
 
 

@@ -96,21 +96,25 @@ def _scroll_to_top(session: ReviewSession) -> ReviewSession:
     return replace(session, scroll=0, is_expanded=False, is_verdict_shown=False)
 
 
+def _leave(session: ReviewSession, *, skipped: tuple[int, ...] = ()) -> ReviewSession:
+    state = session.state
+    skipped = (*state.skipped, *skipped)
+    after = replace(state, index=state.index + 1, note="", skipped=skipped)
+    return _scroll_to_top(_advance(session, after))
+
+
 def _next(session: ReviewSession) -> ReviewSession:
     if session.item is None:
         return _end(session, "done")
     if session.criterion is not None:
         return replace(session, message="Press the number of a level first, or s to skip.")
-    state = replace(session.state, index=session.state.index + 1, note="")
-    return _scroll_to_top(_advance(session, state))
+    return _leave(session)
 
 
 def _skip(session: ReviewSession) -> ReviewSession:
     if session.criterion is None:
         return replace(session, message="This answer is complete; press Enter to continue.")
-    skipped = (*session.state.skipped, session.state.index)
-    state = replace(session.state, index=session.state.index + 1, note="", skipped=skipped)
-    return _scroll_to_top(_advance(session, state))
+    return _leave(session, skipped=(session.state.index,))
 
 
 def _undo(session: ReviewSession) -> ReviewSession:

@@ -81,24 +81,21 @@ class RealTerminal:
                 is_stopped = _STOPPED in os.read(self._signal_pipe, 64)
                 self._keys.append("<hangup>" if is_stopped else "<resize>")
             elif self._source in ready:
-                self._decode_keys(self._read())
+                self._read_keys()
             else:
                 self._keys.append("<escape>" if self._unfinished == "\x1b" else "<unknown>")
                 self._unfinished = ""
         return self._keys.popleft()
 
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._source, 4096)
-        except OSError:  # the terminal is gone
-            return b""
-
-    def _decode_keys(self, data: bytes) -> None:
-        if not data:
+    def _read_keys(self) -> None:
+        data = b""
+        with suppress(OSError):  # the terminal is gone, which reads as its end
+            data = os.read(self._source, 4096)
+        if data:
+            keys, self._unfinished = split_keys(self._unfinished + self._decoder.decode(data))
+            self._keys.extend(keys)
+        else:
             self._keys.append("<hangup>")
-            return
-        keys, self._unfinished = split_keys(self._unfinished + self._decoder.decode(data))
-        self._keys.extend(keys)
 
 
 @contextmanager
