@@ -42,6 +42,7 @@ class SpanRecording:
 
     def add(self, payload: SpanPayload) -> None:
         """Add a span that has ended, or count it as dropped when the limit is reached."""
+        # A limit on the number alone would not do: long texts fill the agent's memory as well.
         if len(self.spans) >= MAX_SPANS or self._chars_left <= 0:
             self.dropped += 1
             return
@@ -67,7 +68,7 @@ class SpanRecording:
         copy = SpanRecording()
         copy.spans, copy.start_ns = list(self.spans), self.start_ns
         copy.dropped, copy.cut = self.dropped, self.cut
-        # A copy of the values: the agent's threads go on to start and end spans.
+        # A copy of the values: meanwhile the agent's threads start and end spans.
         for get_payload in list(self.open_spans.values()):
             copy.add({**get_payload(), "error": UNFINISHED, "error_type": "Timeout"})
         return copy

@@ -223,7 +223,7 @@ def find_rater(named: str | None, root: Path, context: Context) -> str:
 
 
 def _read_baseline(run: Run, root: Path, context: Context) -> Run | None:
-    """Return the baseline that new failures are found with; a review goes on without one."""
+    """Return the baseline that new failures are found with; a review works without one."""
     try:
         own = baseline_path(root / run.header.evalset_path, run.header.evalset)
         baseline = read_baseline_for(run, BaselineChoice(), own, root=root, cwd=context.cwd)

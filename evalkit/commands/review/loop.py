@@ -24,7 +24,7 @@ def run_session(
         frame = draw_screen(session, replace(screen, width=columns), rows)
         terminal.show(frame.lines)
         before = session
-        session = apply_key(session, terminal.read_key(), frame.view)
+        session = apply_key(session, terminal.read_key(), frame)
         if session.state.decisions != before.state.decisions:
             save(session)
     return session

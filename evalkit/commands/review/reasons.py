@@ -1,4 +1,4 @@
-"""Find the answers of a judged run that a person can label, each with the reasons to look at it."""
+"""Find the answers of a judged run that a person can label, each with the reasons to label it."""
 
 from __future__ import annotations
 
@@ -69,22 +69,19 @@ def find_new_failures(run: Run, metric: str, baseline: Run | None) -> Set[str]:
 
 
 def find_reasons(score: Score, rubric: Rubric, newly_fails: bool) -> Iterator[ReviewReason]:
-    """Yield the reasons to label an answer with this score."""
+    """Yield the reasons to label an answer with this score.
+
+    A judge is unsure if its votes differ, if it misquotes the answer, or if it gave no verdict.
+    """
     if newly_fails and score.passed is False:
         yield "new_failure"
-    if is_judge_unsure(score):
+    judgement = score.judgement
+    is_doubtful = judgement is not None and (
+        judgement.is_split or not all(verdict.is_quote for verdict in judgement.verdicts)
+    )
+    if is_doubtful or score.state == "unscored":
         yield "unsure"
-    # 0 and 1 are clear verdicts, however near the pass mark is to them.
+    # 0 and 1 are clear verdicts, even where the pass mark is near them.
     is_between = is_usable(score) and score.value is not None and 0 < score.value < 1
     if is_between and abs((score.value or 0) - rubric.pass_at) <= NEAR_PASS_MARK:
         yield "near_mark"
-
-
-def is_judge_unsure(score: Score) -> bool:
-    """Return whether the judge contradicted itself, misquoted the answer, or gave no verdict."""
-    judgement = score.judgement
-    if score.state == "unscored":
-        return True
-    return judgement is not None and (
-        judgement.is_split or not all(verdict.is_quote for verdict in judgement.verdicts)
-    )

@@ -76,9 +76,10 @@ class SessionState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Viewport:
-    """What fits on the screen: the lines of a page, and the largest scroll position."""
+class Frame:
+    """The lines of a screen, the lines that a page scrolls by, and the largest scroll position."""
 
+    lines: tuple[str, ...] = ()
     page_lines: int = 10
     max_scroll: int = 0
 

@@ -1,7 +1,7 @@
 """Sample the answers that a person should label, half at random and half for a reason.
 
 Estimates from labels, such as the mean that people would have given, must use answers drawn at random:
-those picked because the judge seemed wrong would make it look worse than it is. So the random half is
+those picked because the judge seemed wrong would make it seem worse than it is. So the random half is
 drawn first, from all scored answers, with or without a reason, and every answer drawn is marked.
 """
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from evalkit.commands.review.records import (
     REVIEW_REASONS,
+    Frame,
     ReviewItem,
     ReviewSession,
-    Viewport,
     levels_by_key,
 )
 from evalkit.core.format import format_count
@@ -39,28 +38,25 @@ HELP = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
-    """The lines of a screen, and how far its texts scroll."""
-
-    lines: tuple[str, ...]
-    view: Viewport
-
-
 def draw_screen(session: ReviewSession, screen: Screen, rows: int) -> Frame:
     """Return a frame of exactly `rows` lines, at least three."""
     rows = max(rows, 3)
     head = screen.paint(screen.show(_title(session), screen.columns), "bold")
     body = _body(session, screen)
-    # Two lines are taken: the title and the divider. A small screen keeps the keys, the last lines.
+    # The title and the divider use two lines. On a small screen the last lines remain: the keys.
     footer = _footer(session, screen, rows)[-(rows - 2) :]
     height = rows - 2 - len(footer)
-    view = Viewport(page_lines=max(height - 1, 1), max_scroll=max(len(body) - height, 0))
-    top = 0 if session.is_help_open else min(session.scroll, view.max_scroll)
+    max_scroll = max(len(body) - height, 0)
+    top = 0 if session.is_help_open else min(session.scroll, max_scroll)
     shown = body[top : top + height]
     padding = [""] * (height - len(shown))
-    divider = _divider(top, view.max_scroll - top, screen)
-    return Frame(lines=(head, *shown, *padding, divider, *footer), view=view)
+    divider = _divider(top, max_scroll - top, screen)
+    return Frame(
+        lines=(head, *shown, *padding, divider, *footer),
+        # One line of the previous page stays in view.
+        page_lines=max(height - 1, 1),
+        max_scroll=max_scroll,
+    )
 
 
 def _title(session: ReviewSession) -> str:

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from evalkit.commands.review.records import (
     Decision,
+    Frame,
     JudgedAnswer,
     ReviewItem,
     ReviewSession,
     SessionEnd,
     SessionState,
-    Viewport,
     levels_by_key,
     make_label,
 )
@@ -54,11 +54,11 @@ def collect_labels(session: ReviewSession, rater: str, run: str) -> tuple[HumanL
     return tuple(labels)
 
 
-_NO_SCROLL = Viewport()
+_NO_FRAME = Frame()
 
 
-def apply_key(session: ReviewSession, key: str, view: Viewport = _NO_SCROLL) -> ReviewSession:
-    """Return the session after a key; the message of an unknown key says so."""
+def apply_key(session: ReviewSession, key: str, frame: Frame = _NO_FRAME) -> ReviewSession:
+    """Return the session after a key; `frame` is what the person saw when they pressed it."""
     if session.is_help_open:
         session = replace(session, is_help_open=False)
         return _end(session, _INTERRUPTING[key]) if key in _INTERRUPTING else session
@@ -68,10 +68,11 @@ def apply_key(session: ReviewSession, key: str, view: Viewport = _NO_SCROLL) -> 
     if key in _INTERRUPTING:
         return _end(session, _INTERRUPTING[key])
     if key in _MOVES:
-        steps = {"line": 1, "page": view.page_lines, "all": view.max_scroll}
+        steps = {"line": 1, "page": frame.page_lines, "all": frame.max_scroll}
         unit, direction = _MOVES[key]
-        scroll = min(session.scroll, view.max_scroll) + direction * steps[unit]
-        return replace(session, scroll=min(max(scroll, 0), view.max_scroll))
+        # After the text was shortened or the window grew, the position may be beyond the end.
+        scroll = min(session.scroll, frame.max_scroll) + direction * steps[unit]
+        return replace(session, scroll=min(max(scroll, 0), frame.max_scroll))
     if key in _COMMANDS:
         return _COMMANDS[key](session)
     criterion, state = session.criterion, session.state

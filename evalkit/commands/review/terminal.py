@@ -1,4 +1,4 @@
-"""Use the terminal for one screen at a time: raw keys in, whole frames out, and restore it at the end."""
+"""Use the terminal for one screen at a time: read raw keys, write full frames, restore it at the end."""
 
 from __future__ import annotations
 
@@ -104,20 +104,14 @@ def open_terminal(source: int, target: int) -> Iterator[RealTerminal]:
 
     Signals that would end the process become the key `<hangup>`, so that every decision is saved.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    terminal = RealTerminal(source, target, reader)
-    try:
-        with _signals_to(writer), _raw_keys(source):
-            try:
-                terminal.write(_OPEN)
-                yield terminal
-            finally:
-                with suppress(OSError):  # the terminal may be gone
-                    terminal.write(_CLOSE)
-    finally:
-        os.close(reader)
-        os.close(writer)
+    with _signal_pipe() as signals, _raw_keys(source):
+        terminal = RealTerminal(source, target, signals)
+        try:
+            terminal.write(_OPEN)
+            yield terminal
+        finally:
+            with suppress(OSError):  # the terminal may be gone
+                terminal.write(_CLOSE)
 
 
 @contextmanager
@@ -137,21 +131,25 @@ def _raw_keys(source: int) -> Iterator[None]:
 
 
 @contextmanager
-def _signals_to(descriptor: int) -> Iterator[None]:
-    """Write a byte to the descriptor for every change of size and every signal that ends the process."""
+def _signal_pipe() -> Iterator[int]:
+    """Yield a descriptor that gets a byte for each change of size and each signal to end the process."""
+    # A signal handler must not touch the terminal; a byte in a pipe wakes up `select` in `read_key`.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
     def notify(number: int, _: FrameType | None) -> None:
-        # A full pipe wakes the reader anyway.
-        with suppress(BlockingIOError):
-            os.write(descriptor, _SIZE_CHANGED if number == signal.SIGWINCH else _STOPPED)
+        with suppress(BlockingIOError):  # a full pipe wakes it up as well
+            os.write(writer, _SIZE_CHANGED if number == signal.SIGWINCH else _STOPPED)
 
     numbers = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = {number: signal.signal(number, notify) for number in numbers}
     try:
-        yield
+        yield reader
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
 
 
 PASTED = "<paste>"

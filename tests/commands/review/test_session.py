@@ -282,7 +282,7 @@ def test_scrolling_shows_every_line_of_an_answer() -> None:
     for _ in range(30):
         frame = draw_screen(session, Screen(), 24)
         seen |= {line.strip(" │") for line in frame.lines}
-        session = apply_key(session, " ", frame.view)
+        session = apply_key(session, " ", frame)
     assert {f"line {number}" for number in range(100)} <= seen
 
 
