@@ -141,14 +141,16 @@ def select_scores(folders: Sequence[Path]) -> str:
 
 def select_spans(parquet_folders: Sequence[Path], jsonl_folders: Sequence[Path]) -> str:
     """Return a SELECT of every span of finished runs and of runs that have no Parquet file."""
-    # No spans, in the columns that spans have: `read_parquet` and `read_json` need at least one file.
-    nulls = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
-    selects = [f"select {', '.join(nulls)} where false"]
+    selects = []
     if parquet_folders:
         files = _list_files_sql(parquet_folders, "spans.parquet")
         selects.append(f"select {', '.join(SPAN_TABLE_COLUMNS)} from read_parquet({files})")  # noqa: S608
     if jsonl_folders:
         selects.append(select_jsonl_spans(jsonl_folders))
+    if not selects:  # neither function reads an empty list of files
+        nulls = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
+        selects.append(f"select {', '.join(nulls)} where false")
+    # In parentheses, because the second one begins with a WITH.
     return " union all ".join(f"({select})" for select in selects)
 
 
