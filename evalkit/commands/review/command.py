@@ -170,6 +170,7 @@ def prepare_review(request: ReviewRequest, context: Context) -> Review:
     path = labels_path(root / run.header.evalset_path, run.header.evalset)
     file = LabelsFile(context.cwd / (request.out or path), tuple(rubrics.values()))
     labels = file.read()
+    # Labels of earlier reviews count for this run too, if its sample drew the same answers.
     marked = mark_drawn(picked, labels, run.header.id)
     return Review(
         request=request,

@@ -64,6 +64,7 @@ def find_new_failures(run: Run, metric: str, baseline: Run | None) -> Set[str]:
         pairs = pair_scores(build_score_table(baseline), build_score_table(run), metric, flags=True)
     except NotComparable:
         return frozenset()
+    # The majority of the trials decides: one failure of a flaky case is not a new failure.
     rows = zip(pairs.cases, pairs.base, pairs.candidate, strict=True)
     return {case.id for case, base, now in rows if mean(base) > 0.5 >= mean(now)}
 

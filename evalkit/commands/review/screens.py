@@ -88,6 +88,7 @@ def _body(session: ReviewSession, screen: Screen) -> list[str]:
         note = f" You skipped {skipped}; they are in the next review." if skipped else ""
         return screen.fold(f"You gave {format_count(len(session.state.decisions), 'level')}.{note}")
     asked = item.answer.question
+    # The verdict comes first, so that nobody has to scroll to it past a long answer.
     texts = {"Input": asked.input, "Reference": asked.reference, "Context": asked.context}
     sections = [
         *([_verdict_section(item, screen)] if session.is_verdict_shown else []),
@@ -201,13 +202,12 @@ def _question_lines(criterion: Criterion, screen: Screen, height: int) -> list[s
         for key, level in levels.items()
         for line in screen.fold(level.description, indent=f"{labels[key]}  ", hang=" " * (wide + 5))
     ]
-    if len(question) + len(full) <= height:
-        return [*question, *full]
     short = [
         screen.show(f"{labels[key]}  {level.description}", screen.columns).rstrip()
         for key, level in levels.items()
     ]
-    if len(question) + len(short) <= height:
-        return [*question, *short]
+    for lines in (full, short):
+        if len(question) + len(lines) <= height:
+            return [*question, *lines]
     row = screen.fold("  ".join(f"{key} {name}" for key, name in names.items()), indent=" ")
     return [*question[: max(height - len(row), 1)], *row]

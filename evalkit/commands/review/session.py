@@ -164,6 +164,7 @@ def _edit_note(session: ReviewSession, draft: str, key: str) -> ReviewSession:
         return replace(session, draft=None)
     if key in ("<backspace>", "<clear>"):
         return replace(session, draft=draft[:-1] if key == "<backspace>" else "")
+    # Control characters in pasted text could steer the terminal, and a note is one line.
     pasted = " ".join(key.removeprefix(PASTED).splitlines()) if key.startswith(PASTED) else ""
     typed = key if is_printable(key) else "".join(filter(is_printable, pasted))
     if len(draft) + len(typed) > MAX_NOTE_CHARS:

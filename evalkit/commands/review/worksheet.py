@@ -45,6 +45,7 @@ def read_worksheet(
             )
             problems.append(Problem(message=message, where=where))
             continue
+        # The texts of the run, not those of the spreadsheet: a label's id is a digest of them.
         label_of_run = make_label(answer, label.criterion, label.level, label.rater or rater)
         labels.append(replace(label_of_run, note=label.note, drawn=label.drawn))
     return tuple(labels), problems
