@@ -89,7 +89,7 @@ async def open(  # noqa: A001 - a function of AgentKind
         environ=build_child_environment(environment.environ, spec.env, {MARK_VARIABLE: mark}),
     )
     async with open_receiver() as receiver:
-        tracing = TraceEnvironment.for_run(receiver, spec, environment)
+        tracing = TraceEnvironment(receiver, spec, environment)
         try:
             yield CommandAgent(arguments, command, tracing)
         finally:

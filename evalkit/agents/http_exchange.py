@@ -36,7 +36,7 @@ from evalkit.agents.reply_text import (
 )
 from evalkit.core.literals import Json
 from evalkit.core.trial import AgentError, Output, Request
-from evalkit.trace.collector import SpanCollector, TrialTrace
+from evalkit.trace.receiver import SpanCollector, TrialTrace
 from evalkit.trace.warnings import SPANS_PARTIAL
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -12,7 +12,7 @@ from evalkit.evalset.project import Project
 from evalkit.store.refs import find_run_folder
 from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, list_run_ids, runs_folder
 from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE
-from evalkit.trace.query import QueryResult, StoredRuns, TraceQuery, query_sql, query_traces
+from evalkit.trace.query import QueryResult, StoredRuns, TraceQuery
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,8 @@ def find_traces(question: TraceQuery, refs: Sequence[str], context: Context) -> 
     if not runs:
         nothing = QueryResult(columns=(), rows=(), total=0)
         return FoundTraces(question=question, answer=nothing, runs=0)
+    from evalkit.trace.search import query_traces  # noqa: PLC0415 - DuckDB, if there are spans
+
     return FoundTraces(question=question, answer=query_traces(question, stored), runs=runs)
 
 
@@ -47,6 +49,8 @@ def query_traces_sql(sql: str, refs: Sequence[str], limit: int, context: Context
     stored = _find_stored_runs(refs, context)
     if not stored.folders:
         raise InvalidInput.single("no stored runs. Make one with: evalkit run EVALSET")
+    from evalkit.trace.search import query_sql  # noqa: PLC0415 - as above
+
     return query_sql(sql, stored, limit)
 
 

@@ -134,9 +134,7 @@ def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None
     return (None if problems else rubric), problems
 
 
-def _load_anchors(
-    rubric: Rubric, root: Path, problems: list[Problem]
-) -> tuple[LabeledAnswer, ...]:
+def _load_anchors(rubric: Rubric, root: Path, problems: list[Problem]) -> tuple[LabeledAnswer, ...]:
     if not rubric.anchors:
         return ()
     where = Location(path=rubric.path)

@@ -2,11 +2,11 @@
 
 __all__ = [
     "calls",
-    "collector",
     "normalizer",
     "query",
     "receiver",
     "recording",
+    "search",
     "tables",
     "totals",
     "warnings",

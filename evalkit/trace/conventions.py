@@ -1,24 +1,19 @@
-"""The names under which agents tell of their steps, and the fields of a Span they are read into.
+"""The attribute names of tracing libraries, and the fields of `Span` that they map to.
 
-Four vocabularies, of each also what it was called before: OpenTelemetry's GenAI conventions
+Four vocabularies, with their older names: OpenTelemetry's GenAI conventions
 (semantic-conventions-genai 2026-06, and semconv 1.26 to 1.41), OpenInference, Vercel's AI SDK, and
-OpenLLMetry. A name that comes earlier wins; `evalkit.*` is what `evalkit.span` writes.
+OpenLLMetry. The earlier name wins; `evalkit.*` is what `evalkit.span` writes.
 """
 
 from __future__ import annotations
 
+from typing import get_args
+
 from evalkit.core.spans import SpanKind
 
-FIELD_ALIASES: dict[str, tuple[str, ...]] = {
-    "tool": (
-        "evalkit.tool",
-        "gen_ai.tool.name",
-        "ai.toolCall.name",
-        "tool_call.function.name",
-        "tool.name",
-    ),
+_LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
+    "tool": ("gen_ai.tool.name", "ai.toolCall.name", "tool_call.function.name", "tool.name"),
     "model": (
-        "evalkit.model",
         "gen_ai.request.model",
         "gen_ai.response.model",
         "llm.model_name",
@@ -26,7 +21,6 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "ai.model.id",
     ),
     "prompt": (
-        "evalkit.prompt",
         "gen_ai.prompt.name",
         "llm.prompt_template.name",
         "prompt.name",
@@ -34,9 +28,8 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "langfuse.observation.prompt.name",
         "traceloop.prompt.key",
     ),
-    "temperature": ("evalkit.temperature", "gen_ai.request.temperature", "ai.settings.temperature"),
+    "temperature": ("gen_ai.request.temperature", "ai.settings.temperature"),
     "input_tokens": (
-        "evalkit.input_tokens",
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.prompt_tokens",
         "llm.token_count.prompt",
@@ -45,7 +38,6 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "ai.usage.promptTokens",
     ),
     "output_tokens": (
-        "evalkit.output_tokens",
         "gen_ai.usage.output_tokens",
         "gen_ai.usage.completion_tokens",
         "llm.token_count.completion",
@@ -53,15 +45,8 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "ai.usage.outputTokens",
         "ai.usage.completionTokens",
     ),
-    "cost_usd": (
-        "evalkit.cost_usd",
-        "gen_ai.usage.cost",
-        "gen_ai.cost.total_cost",
-        "llm.cost.total",
-        "operation.cost",
-    ),
+    "cost_usd": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "llm.cost.total", "operation.cost"),
     "arguments": (
-        "evalkit.arguments",
         "gen_ai.tool.call.arguments",
         "ai.toolCall.args",
         "ai.toolCall.input",
@@ -76,7 +61,6 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "tool.parameters",
     ),
     "result": (
-        "evalkit.result",
         "gen_ai.tool.call.result",
         "ai.toolCall.result",
         "ai.toolCall.output",
@@ -88,7 +72,6 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "ai.response.text",
     ),
     "user_id": (
-        "evalkit.user_id",
         "user.id",
         "enduser.id",
         "langfuse.user.id",
@@ -96,7 +79,6 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
         "traceloop.association.properties.user_id",
     ),
     "session_id": (
-        "evalkit.session_id",
         "session.id",
         "gen_ai.conversation.id",
         "langfuse.session.id",
@@ -105,7 +87,9 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "error_type": ("error.type", "exception.type"),
 }
-"""The fields of a Span, each with the names it may come under."""
+
+FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRARY_ALIASES.items()}
+"""The attribute names of each field of `Span`, in order of precedence."""
 
 KIND_ATTRIBUTES = (
     "evalkit.kind",
@@ -115,14 +99,10 @@ KIND_ATTRIBUTES = (
     "ai.operationId",
     "llm.request.type",
 )
-"""Where it may stand what kind of step a span is; the first that is known below decides."""
+"""The attributes that may hold the kind of a span; the first value that `KIND_ALIASES` has wins."""
 
 KIND_ALIASES: dict[str, SpanKind] = {
-    "agent": "agent",
-    "model": "model",
-    "tool": "tool",
-    "retrieval": "retrieval",
-    "step": "step",
+    **{kind: kind for kind in get_args(SpanKind)},
     # gen_ai.operation.name
     "chat": "model",
     "generate_content": "model",
@@ -135,7 +115,7 @@ KIND_ALIASES: dict[str, SpanKind] = {
     "invoke_workflow": "agent",
     "execute_tool": "tool",
     "running tool": "tool",
-    # openinference.span.kind; agent, tool and chain are spelt as elsewhere
+    # openinference.span.kind; agent and tool are as above
     "llm": "model",
     "embedding": "model",
     "retriever": "retrieval",
@@ -158,4 +138,4 @@ KIND_ALIASES: dict[str, SpanKind] = {
     "ai.generateobject": "agent",
     "ai.streamobject": "agent",
 }
-"""What such a value, in small letters, says."""
+"""The kind for each value of these attributes, in lower case."""

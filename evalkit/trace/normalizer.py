@@ -1,4 +1,4 @@
-"""Steps as they were told, under whatever names, into spans under evalkit's own."""
+"""Turn span payloads, in the attribute names of any library, into evalkit's `Span` records."""
 
 from __future__ import annotations
 
@@ -13,61 +13,88 @@ from evalkit.core.spans import Span, SpanKind
 from evalkit.core.trial import Output
 from evalkit.trace.conventions import FIELD_ALIASES, KIND_ALIASES, KIND_ATTRIBUTES
 from evalkit.trace.recording import SpanPayload
-from evalkit.trace.warnings import SPANS_CUT, SPANS_DROPPED, build_count_flags
+from evalkit.trace.warnings import SPANS_CUT, SPANS_DROPPED
 
 _MAX_JSON_DEPTH = 50
+"""Levels of nesting. Deeper JSON stays text: readers of stored runs must not hit a recursion limit."""
+
+
+def add_spans(
+    output: Output,
+    payloads: Sequence[SpanPayload],
+    *,
+    start_ns: int,
+    root: str = "",
+    counts: Mapping[str, int],
+) -> Output:
+    """Return the output with the spans of its trial, and a flag for each count that is not 0."""
+    flags = (f"{name}={count}" for name, count in counts.items() if count)
+    spans = normalize_spans(payloads, start_ns=start_ns, root=root)
+    return replace(output, spans=spans, flags=(*output.flags, *flags))
+
+
+def add_worker_spans(output: Output, sent: Json) -> Output:
+    """Return the output with the spans that a worker process sent: its recording as JSON, or None."""
+    if not sent:
+        return output
+    counts = {SPANS_DROPPED: sent["dropped"], SPANS_CUT: sent["cut"]}
+    return add_spans(output, sent["spans"], start_ns=sent["start_ns"], counts=counts)
 
 
 def normalize_spans(
-    told: Sequence[SpanPayload], *, start_ns: int, root: str = ""
+    payloads: Sequence[SpanPayload], *, start_ns: int, root: str = ""
 ) -> tuple[Span, ...]:
-    """The steps of one trial in order of their start.
+    """Return the spans of one trial, ordered by start.
 
-    `start_ns` is when the trial began, `root` the id of the span that stands for the trial itself. A
-    step whose parent was not told of stands right below the trial.
+    `start_ns` is when the trial began; `root` is the id of the trial itself, the parent of its
+    outermost spans. A span whose parent did not arrive becomes an outermost span.
     """
-    known = {step["id"]: step for step in told}  # one that was sent twice is taken once
-    # A clock that is behind ours must not put a step before the trial.
-    zero_ns = min([start_ns, *(step["start_ns"] for step in told)])
-    ordered = sorted(known.values(), key=lambda step: (step["start_ns"], -step["end_ns"]))
+    by_id = {
+        payload["id"]: payload for payload in payloads
+    }  # a span that was sent twice counts once
+    # The clock of an agent on another host may lag; no span may start before its trial.
+    zero_ns = min([start_ns, *(payload["start_ns"] for payload in payloads)])
+    # Of spans that start together, the longer one is the parent.
+    ordered = sorted(by_id.values(), key=lambda each: (each["start_ns"], -each["end_ns"]))
     spans = []
-    for step in ordered:
-        parent = step["parent"]
-        inside = parent in known and parent not in (root, step["id"])
-        spans.append(_normalize_span(step, zero_ns, parent if inside else ""))
+    for payload in ordered:
+        parent = payload["parent"]
+        is_inside = parent in by_id and parent not in (root, payload["id"])
+        spans.append(_normalize_span(payload, zero_ns, parent if is_inside else ""))
     return tuple(_drop_cycles(spans))
 
 
 def _drop_cycles(spans: Sequence[Span]) -> list[Span]:
-    """The spans, less those that could be reached from no root, which only a liar sends."""
-    below: dict[str, list[Span]] = {}
+    """Return the spans that have a path from an outermost span; only forged spans have none."""
+    children: dict[str, list[Span]] = {}
     for span in spans:
-        below.setdefault(span.parent_id, []).append(span)
+        children.setdefault(span.parent_id, []).append(span)
     reached: set[str] = set()
-    level = below.get("", [])
+    level = children.get("", [])
     while level:
         reached |= {span.id for span in level}
-        level = [child for span in level for child in below.get(span.id, ())]
+        level = [child for span in level for child in children.get(span.id, ())]
         level = [span for span in level if span.id not in reached]
     return [span for span in spans if span.id in reached]
 
 
-def _normalize_span(step: SpanPayload, zero_ns: int, parent: str) -> Span:
-    left = dict(step["attributes"])
-    kind = _read_kind(left, step["name"])
-    found = {field: _pop_first(left, names) for field, names in FIELD_ALIASES.items()}
-    failed = step["error"] is not None
-    error_type = step["error_type"] or found.pop("error_type") or ""
+def _normalize_span(payload: SpanPayload, zero_ns: int, parent: str) -> Span:
+    attributes = dict(payload["attributes"])
+    kind = _read_kind(attributes, payload["name"])
+    found = {field: _pop_first(attributes, names) for field, names in FIELD_ALIASES.items()}
+    failed = payload["error"] is not None
+    error_type = payload["error_type"] or found.pop("error_type") or ""
     return Span(
-        id=step["id"],
-        name=step["name"],
+        id=payload["id"],
+        name=payload["name"],
         kind=kind,
         parent_id=parent,
-        start_s=(step["start_ns"] - zero_ns) / 1e9,
-        duration_s=max(step["end_ns"] - step["start_ns"], 0) / 1e9,
+        start_s=(payload["start_ns"] - zero_ns) / 1e9,
+        duration_s=max(payload["end_ns"] - payload["start_ns"], 0) / 1e9,
         error_type=_shorten_error_type(str(error_type)) or ("error" if failed else ""),
-        error=step["error"] or "",
-        tool=_to_text(found["tool"]) or (_parse_tool_name(step["name"]) if kind == "tool" else ""),
+        error=payload["error"] or "",
+        tool=_to_text(found["tool"])
+        or (_parse_tool_name(payload["name"]) if kind == "tool" else ""),
         model=_to_text(found["model"]),
         prompt=_to_text(found["prompt"]),
         user_id=_to_text(found["user_id"]),
@@ -78,19 +105,20 @@ def _normalize_span(step: SpanPayload, zero_ns: int, parent: str) -> Span:
         cost_usd=_to_amount(found["cost_usd"]),
         arguments=_to_value(found["arguments"]),
         result=_to_value(found["result"]),
-        attributes=left,
+        attributes=attributes,
     )
 
 
 def _pop_first(attributes: dict[str, Json], names: Sequence[str]) -> Json:
-    """The value under the first of some names that is there; all of them are used up."""
+    """Remove all the names and return the value of the first one that has a value."""
     values = [attributes.pop(name) for name in names if name in attributes]
     return next((value for value in values if value not in (None, "")), None)
 
 
 def _read_kind(attributes: dict[str, Json], name: str) -> SpanKind:
-    said = [attributes.pop(key) for key in KIND_ATTRIBUTES if key in attributes]
-    for word in said:
+    # Remove them all, also those after the first known one: stored attributes repeat no field.
+    words = [attributes.pop(key) for key in KIND_ATTRIBUTES if key in attributes]
+    for word in words:
         kind = KIND_ALIASES.get(str(word).lower())
         if kind is not None:
             return kind
@@ -106,14 +134,14 @@ def _has_any(attributes: Mapping[str, Json], field: str) -> bool:
 
 
 def _parse_tool_name(name: str) -> str:
-    """The tool in a span's name, as `execute_tool search` or `search.tool` have it."""
+    """Return the tool in a span's name, such as `execute_tool search` or `search.tool`."""
     for prefix in ("execute_tool ", "running tool: ", "ai.toolCall "):
         name = name.removeprefix(prefix)
     return name.removesuffix(".tool")
 
 
 def _shorten_error_type(error_type: str) -> str:
-    """The word an error is known by: `ValueError`, of `builtins.ValueError`."""
+    """Return the last part of a dotted name: `ValueError` for `builtins.ValueError`."""
     word = error_type.strip()
     return word.rpartition(".")[2] or word if word.replace(".", "").isidentifier() else word
 
@@ -136,41 +164,24 @@ def _to_count(value: Json) -> int | None:
 
 
 def _to_value(value: Json) -> Any:
-    """A value that senders must write as text, since attributes hold no objects, as the JSON it is."""
+    """Parse a text that holds a JSON object or array, and return any other value as it is.
+
+    OpenTelemetry attributes hold no objects, so senders serialize arguments and results.
+    """
     if not (isinstance(value, str) and value[:1] in ("{", "[")):
         return value
     try:
-        read = json.loads(value, parse_constant=_refuse_constant)
+        parsed = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return read if _is_storable(read) else value
+    return parsed if _is_storable(parsed, _MAX_JSON_DEPTH) else value
 
 
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(name)
-
-
-def _is_storable(value: Json) -> bool:
-    """Whether a value holds only finite numbers that others can read, and is not too deep."""
-    level = [value]
-    for _ in range(_MAX_JSON_DEPTH):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return True
-        if any(isinstance(item, float | int) and not abs(item) < 2**63 for item in level):
-            return False
-    return False
-
-
-def add_worker_spans(output: Output, sent: Json) -> Output:
-    """The output with the steps that a worker process sent."""
-    if not sent:
-        return output
-    flags = build_count_flags({SPANS_DROPPED: sent["dropped"], SPANS_CUT: sent["cut"]})
-    spans = normalize_spans(sent["spans"], start_ns=sent["start_ns"])
-    return replace(output, spans=spans, flags=(*output.flags, *flags))
+def _is_storable(value: Json, depth: int) -> bool:
+    """Return whether all numbers are finite and fit into 64 bits, and nesting is below `depth`."""
+    if isinstance(value, float | int):
+        return abs(value) < 2**63
+    children = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(children, list) or not children:
+        return True
+    return depth > 1 and all(_is_storable(child, depth - 1) for child in children)

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: the body of an export, JSON or protobuf, into the steps it tells of."""
+"""Decode the body of an OTLP/HTTP export, JSON or protobuf, into span payloads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from evalkit.core.literals import Json
 from evalkit.trace.recording import SpanPayload
 
 TRACE_ATTRIBUTE = "evalkit.trace.id"
-"""Of the resource: the trial's trace, for senders that make up trace ids of their own."""
+"""The resource attribute with a trial's trace id, for SDKs that start a trace id of their own."""
 
 _ERROR_STATUS = 2  # opentelemetry.proto.trace.v1.Status.StatusCode.STATUS_CODE_ERROR
 _MAX_DEPTH = 32
+"""Levels of nested attribute values that are read; deeper ones become None."""
 
 
 class ReceivedSpan(NamedTuple):
-    """A step, and the traces it may belong to: its own, and the one its resource names."""
+    """A span payload, and the ids of two traces: the span's own, and the one that its resource names."""
 
     trace_id: str
     resource_trace_id: str
@@ -28,18 +29,19 @@ class ReceivedSpan(NamedTuple):
 
 
 class InvalidExport(Exception):
-    """A body is no export; the message says why not."""
+    """A body is not an OTLP export; the message says why not."""
 
 
 class ExportTooLarge(InvalidExport):
-    """A body is larger than is taken."""
+    """A body exceeds `MAX_EXPORT_BYTES` when it is decompressed."""
 
 
 def read_export(body: bytes, content_type: str, encoding: str) -> Iterator[ReceivedSpan]:
-    """The steps of one export.
+    """Yield the spans of one export.
 
     Raises:
-        Unreadable: the body is not what its headers say.
+        InvalidExport: the body is not what its headers say.
+        ExportTooLarge: the body is too large when it is decompressed.
     """
     data = _decompress(body, encoding)
     if "json" in content_type:
@@ -54,14 +56,14 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "deflate"):
-        raise InvalidExport(f"content encoding {encoding!r} is not known")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # finds out which of the two it is
+        raise InvalidExport(f"content encoding {encoding!r} is unknown; send gzip, deflate or none")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # detects gzip or zlib by the header
     try:
         data = unpacker.decompress(body, MAX_EXPORT_BYTES)
     except zlib.error as error:
-        raise InvalidExport(f"no {encoding}: {error}") from None
+        raise InvalidExport(f"not {encoding}: {error}") from None
     if unpacker.unconsumed_tail:
-        raise ExportTooLarge(f"more than {MAX_EXPORT_BYTES:,} bytes when unpacked")
+        raise ExportTooLarge(f"more than {MAX_EXPORT_BYTES:,} bytes when decompressed")
     return data
 
 
@@ -69,66 +71,52 @@ def _read_json(data: bytes) -> Iterator[ReceivedSpan]:
     try:
         export = json.loads(data)
         for resource in export.get("resourceSpans") or ():
-            named = _get_resource_trace_id(
-                _read_json_attributes((resource.get("resource") or {}).get("attributes"))
-            )
+            attributes = _read_json_attributes((resource.get("resource") or {}).get("attributes"))
+            named = str(attributes.get(TRACE_ATTRIBUTE, ""))
             for scope in resource.get("scopeSpans") or ():
                 for span in scope.get("spans") or ():
                     yield ReceivedSpan(_to_hex(span.get("traceId")), named, _read_json_span(span))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise InvalidExport(f"no OTLP JSON: {type(error).__name__}: {error}") from None
+        raise InvalidExport(f"not OTLP JSON: {type(error).__name__}: {error}") from None
 
 
 def _read_json_span(span: Mapping[str, Any]) -> SpanPayload:
     status = span.get("status") or {}
-    return _build_payload(
-        ids=(_to_hex(span["spanId"]), _to_hex(span.get("parentSpanId"))),
-        name=str(span.get("name", "")),
-        times=(int(span["startTimeUnixNano"]), int(span.get("endTimeUnixNano") or 0)),
-        failure=str(status.get("message") or "")
-        if status.get("code") in (_ERROR_STATUS, "STATUS_CODE_ERROR")
-        else None,
-        attributes=_read_json_attributes(span.get("attributes")),
-        events=[
-            (str(event.get("name")), _read_json_attributes(event.get("attributes")))
-            for event in span.get("events") or ()
-        ],
-    )
-
-
-def _build_payload(  # noqa: PLR0913 - what a span is made of, of either encoding
-    *,
-    ids: tuple[str, str],
-    name: str,
-    times: tuple[int, int],
-    failure: str | None,
-    attributes: dict[str, Json],
-    events: Iterable[tuple[str, Mapping[str, Json]]],
-) -> SpanPayload:
-    exceptions = [details for event, details in events if event == "exception"]
-    raised: Mapping[str, Json] = exceptions[-1] if exceptions else {}
-    failed = failure is not None
-    start_ns, end_ns = times
+    failed = status.get("code") in (_ERROR_STATUS, "STATUS_CODE_ERROR")
+    start_ns = int(span["startTimeUnixNano"])
+    events = [
+        (event.get("name"), _read_json_attributes(event.get("attributes")))
+        for event in span.get("events") or ()
+    ]
     return {
-        "id": ids[0],
-        "parent": ids[1],
-        "name": name,
+        "id": _to_hex(span["spanId"]),
+        "parent": _to_hex(span.get("parentSpanId")),
+        "name": str(span.get("name", "")),
         "start_ns": start_ns,
-        "end_ns": max(end_ns, start_ns),
-        "error": (failure or str(raised.get("exception.message") or "") or "failed")
-        if failed
-        else None,
-        "error_type": str(raised.get("exception.type") or "") if failed else "",
-        "attributes": attributes,
+        "end_ns": max(int(span.get("endTimeUnixNano") or 0), start_ns),
+        **(_read_error(str(status.get("message") or ""), events) if failed else _NO_ERROR),
+        "attributes": _read_json_attributes(span.get("attributes")),
     }
 
 
-def _get_resource_trace_id(attributes: Mapping[str, Json]) -> str:
-    return str(attributes.get(TRACE_ATTRIBUTE, ""))
+_NO_ERROR: SpanPayload = {"error": None, "error_type": ""}
+
+
+def _read_error(message: str, events: Iterable[tuple[str, Mapping[str, Json]]]) -> SpanPayload:
+    """Return the error of a failed span, from its status and its last exception."""
+    # Successful spans are not read this way: they record the exceptions that the agent caught, too.
+    raised = [attributes for event, attributes in events if event == "exception"] or [{}]
+    return {
+        "error": message or str(raised[-1].get("exception.message") or "") or "failed",
+        "error_type": str(raised[-1].get("exception.type") or ""),
+    }
 
 
 def _to_hex(value: object) -> str:
-    """An id in hexadecimal, as it should be; exporters that go by protobuf's own JSON send base64."""
+    """Return an id in hexadecimal.
+
+    OTLP/JSON demands hexadecimal, but some exporters use the JSON mapping of protobuf: base64.
+    """
     if not value:
         return ""
     text = str(value)
@@ -158,7 +146,7 @@ def _read_json_value(value: Mapping[str, Any] | None, depth: int = 0) -> Json:
 
 
 def _read_protobuf(data: bytes) -> Iterator[ReceivedSpan]:
-    # 80 ms of imports, for those who send it.
+    # 80 ms of imports, for agents that send protobuf.
     from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415
         DecodeError,
     )
@@ -169,23 +157,27 @@ def _read_protobuf(data: bytes) -> Iterator[ReceivedSpan]:
     try:
         export = ExportTraceServiceRequest.FromString(data)
     except DecodeError as error:
-        raise InvalidExport(f"no OTLP protobuf: {error}") from None
+        raise InvalidExport(f"not OTLP protobuf: {error}") from None
     for resource in export.resource_spans:
-        named = _get_resource_trace_id(_read_protobuf_attributes(resource.resource.attributes))
+        attributes = _read_protobuf_attributes(resource.resource.attributes)
+        named = str(attributes.get(TRACE_ATTRIBUTE, ""))
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield ReceivedSpan(span.trace_id.hex(), named, _read_protobuf_span(span))
 
 
 def _read_protobuf_span(span: Any) -> SpanPayload:
-    return _build_payload(
-        ids=(span.span_id.hex(), span.parent_span_id.hex()),
-        name=span.name,
-        times=(span.start_time_unix_nano, span.end_time_unix_nano),
-        failure=span.status.message if span.status.code == _ERROR_STATUS else None,
-        attributes=_read_protobuf_attributes(span.attributes),
-        events=[(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events],
-    )
+    failed = span.status.code == _ERROR_STATUS
+    events = [(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events]
+    return {
+        "id": span.span_id.hex(),
+        "parent": span.parent_span_id.hex(),
+        "name": span.name,
+        "start_ns": span.start_time_unix_nano,
+        "end_ns": max(span.end_time_unix_nano, span.start_time_unix_nano),
+        **(_read_error(span.status.message, events) if failed else _NO_ERROR),
+        "attributes": _read_protobuf_attributes(span.attributes),
+    }
 
 
 def _read_protobuf_attributes(pairs: Iterable[Any]) -> dict[str, Json]:

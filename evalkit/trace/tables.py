@@ -1,8 +1,8 @@
-"""Stored runs as tables that DuckDB can be asked about: runs, trials, scores, spans.
+"""Stored runs as tables for DuckDB: runs, trials, scores, spans.
 
-Spans of a finished run are in a Parquet file of its own, with what is asked most about their trial
-beside each; 1,000 such files are searched in a third of a second, so there is no index to keep. The
-other tables are read from the runs' own JSON when a question names them.
+The spans of a finished run are in a Parquet file, each with the columns of its trial that queries need
+most. DuckDB searches 1,000 such files in a third of a second, so there is no index to maintain. The
+other tables are read from the runs' JSON files when a query names them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,33 @@ from read_json({files}, format = 'unstructured', filename = true, columns = {{
 }}, maximum_object_size = 268435456)
 """
 
-# What `records.Trial.state` and `samples.trial_state` say, in SQL; a test holds them together.
-TRIALS_SQL = """
-with told as (
+# Of several lines for one trial the last counts; a torn line has no case.
+LINES_SQL = """
+select * from (
     select *, parse_dirpath(filename) as folder, row_number() over () as line
     from read_json({files}, format = 'newline_delimited', ignore_errors = true, filename = true,
-        maximum_object_size = 134217728, columns = {{
-            case_id: 'VARCHAR', number: 'INTEGER', attempts: 'INTEGER',
-            output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
-                "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
-                error STRUCT(kind VARCHAR, message VARCHAR))',
-            scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR,
-                state VARCHAR)[]'
-        }})
-), latest as (
+        maximum_object_size = 134217728,
+        columns = {{case_id: 'VARCHAR', number: 'INTEGER', {columns}}})
+) where case_id is not null
+qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
+"""
+
+TRIAL_COLUMNS = """
+attempts: 'INTEGER',
+output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
+    "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
+    error STRUCT(kind VARCHAR, message VARCHAR))',
+scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR, state VARCHAR)[]'
+"""
+
+# `Trial.state` and `compare.scores.trial_state` in SQL; a test compares them.
+TRIALS_SQL = """
+with latest as (
     select *, list_transform(coalesce(scores, []), lambda s: case
         when coalesce(s.state, 'scored') = 'scored' and coalesce(abs(s."value"), 1e300) > 1e100
         then 'metric_error' else coalesce(s.state, 'scored') end) as states
-    from told where case_id is not null
-    qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
-), stated as (
+    from ({lines})
+), with_state as (
     select *, case
         when output.error is not null then 'agent_error'
         when list_contains(states, 'judge_error') then 'judge_error'
@@ -62,7 +69,7 @@ select run, agent_version, evalset, case_id, number as trial, state,
     output."usage".output_tokens as output_tokens, coalesce(attempts, 1) as attempts,
     coalesce(output.error.kind, '') as error_type, coalesce(output.error.message, '') as error,
     scores, folder
-from stated join ({runs}) using (folder)
+from with_state join ({runs}) using (folder)
 """
 
 SCORES_SQL = """
@@ -103,75 +110,68 @@ SPAN_TABLE_COLUMNS = {
     "session_id": "VARCHAR",
     "attributes": "JSON",
 }
-"""The columns of `spans`; those before `id` are the trial's."""
+"""The columns of `spans` with their types; those before `id` belong to the trial."""
 
 _SPAN_ONLY_COLUMNS = list(SPAN_TABLE_COLUMNS)[list(SPAN_TABLE_COLUMNS).index("id") :]
-_EMPTY_VALUES = {"VARCHAR": "''", "DOUBLE": "0"}
 
 SPANS_SQL = """
-with told as (
-    select *, parse_dirpath(filename) as folder, row_number() over () as line
-    from read_json({files}, format = 'newline_delimited', ignore_errors = true, filename = true,
-        maximum_object_size = 134217728,
-        columns = {{case_id: 'VARCHAR', number: 'INTEGER', spans: 'STRUCT({fields})[]'}})
-), latest as (
-    select * from told where case_id is not null
-    qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
-), flat as (select folder, case_id, number as trial, unnest(spans) as s from latest)
+with flat as (select folder, case_id, number as trial, unnest(spans) as s from ({lines}))
 select t.run, t.agent_version, t.evalset, t.case_id, t.trial, t.state, t.passed,
-    t.latency_s as trial_latency_s, t.error_type as trial_error_type, {own}
+    t.latency_s as trial_latency_s, t.error_type as trial_error_type, {columns}
 from flat join ({trials}) t using (folder, case_id, trial)
 """
 
 
 def select_runs(folders: Sequence[Path]) -> str:
-    """What runs set out to do, one row each."""
+    """Return a SELECT of one row for each run."""
     return RUNS_SQL.format(files=_list_files_sql(folders, "run.json"))
 
 
 def select_trials(folders: Sequence[Path]) -> str:
-    """Every stored trial with the state it is counted in."""
+    """Return a SELECT of every stored trial with its state."""
     return TRIALS_SQL.format(
-        files=_list_files_sql(folders, "trials.jsonl"), runs=select_runs(folders)
+        lines=_select_lines(folders, "trials.jsonl", TRIAL_COLUMNS), runs=select_runs(folders)
     )
 
 
 def select_scores(folders: Sequence[Path]) -> str:
-    """Every score."""
+    """Return a SELECT of every score."""
     return SCORES_SQL.format(trials=select_trials(folders))
 
 
+def select_spans(parquet_folders: Sequence[Path], jsonl_folders: Sequence[Path]) -> str:
+    """Return a SELECT of every span of finished runs and of runs that have no Parquet file."""
+    selects = []
+    if parquet_folders:
+        files = _list_files_sql(parquet_folders, "spans.parquet")
+        selects.append(f"select {', '.join(SPAN_TABLE_COLUMNS)} from read_parquet({files})")  # noqa: S608
+    if jsonl_folders:
+        selects.append(select_jsonl_spans(jsonl_folders))
+    if not selects:  # neither function reads an empty list of files
+        nulls = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
+        selects.append(f"select {', '.join(nulls)} where false")
+    # In parentheses, because the second one begins with a WITH.
+    return " union all ".join(f"({select})" for select in selects)
+
+
 def select_jsonl_spans(folders: Sequence[Path]) -> str:
-    """Every span of some runs, read from what the runs wrote line by line."""
-    defaults = {"kind": "'step'", **dict.fromkeys(("input_tokens", "output_tokens"), "null")}
-    unknown = ("temperature", "cost_usd", "arguments", "result", "attributes")
-    defaults |= dict.fromkeys(unknown, "null")
-    own = ", ".join(
-        f"coalesce(s.{name}, {defaults.get(name) or _EMPTY_VALUES[SPAN_TABLE_COLUMNS[name]]}) as {name}"
-        for name in _SPAN_ONLY_COLUMNS
-    )
+    """Return a SELECT of every span in the JSON lines of some runs."""
+    # Runs store no field that has its default value, so the default is restored here.
+    defaults = {"kind": "'step'", "start_s": "0", "duration_s": "0"}
+    columns = []
+    for name in _SPAN_ONLY_COLUMNS:
+        fallback = "''" if SPAN_TABLE_COLUMNS[name] == "VARCHAR" else "null"
+        columns.append(f"coalesce(s.{name}, {defaults.get(name, fallback)}) as {name}")
+    fields = ", ".join(f"{name} {SPAN_TABLE_COLUMNS[name]}" for name in _SPAN_ONLY_COLUMNS)
     return SPANS_SQL.format(
-        files=_list_files_sql(folders, "spans.jsonl"),
-        fields=", ".join(f"{name} {SPAN_TABLE_COLUMNS[name]}" for name in _SPAN_ONLY_COLUMNS),
-        own=own,
+        lines=_select_lines(folders, "spans.jsonl", f"spans: 'STRUCT({fields})[]'"),
+        columns=", ".join(columns),
         trials=select_trials(folders),
     )
 
 
-def select_parquet_spans(folders: Sequence[Path]) -> str:
-    """Every span of some finished runs, from their Parquet files."""
-    files = _list_files_sql(folders, "spans.parquet")
-    return f"select {', '.join(SPAN_TABLE_COLUMNS)} from read_parquet({files})"  # noqa: S608 - our own names
-
-
-def select_no_spans() -> str:
-    """No spans, in the columns that spans have."""
-    columns = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
-    return f"select {', '.join(columns)} where false"
-
-
 def write_parquet(folder: Path) -> None:
-    """Store the spans of a finished run by columns; without that they are read line by line."""
+    """Write the Parquet file of a finished run; on failure searches read its JSON lines instead."""
     path = folder / "spans.parquet"
     partial = folder / f".spans.parquet.{os.getpid()}"
     with contextlib.suppress(duckdb.Error, OSError):
@@ -186,10 +186,14 @@ def write_parquet(folder: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
+def _select_lines(folders: Sequence[Path], name: str, columns: str) -> str:
+    return LINES_SQL.format(files=_list_files_sql(folders, name), columns=columns)
+
+
 def _list_files_sql(folders: Sequence[Path], name: str) -> str:
     return f"[{', '.join(quote_sql(str(folder / name)) for folder in folders)}]"
 
 
 def quote_sql(text: str) -> str:
-    """A text as SQL spells it."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

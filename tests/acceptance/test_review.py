@@ -158,7 +158,7 @@ def sit_down(
         os.close(inside)
 
 
-def test_a_sitting_is_stopped_and_gone_on_with(judged: Project) -> None:
+def test_a_session_is_stopped_and_continued(judged: Project) -> None:
     with sit_down(judged, "latest") as desk:
         desk.wait_for("1 of 3")
         desk.wait_for("Does it say")
@@ -182,7 +182,7 @@ def test_a_sitting_is_stopped_and_gone_on_with(judged: Project) -> None:
         assert "Does it say" not in desk.seen
         desk.press("1", until="Enter next")
         desk.press("v", until="Judge lexical")
-        desk.press("n", until="Enter keep")
+        desk.press("n", until="Enter save")
         desk.press("well said é\r", until="well said é)")
         desk.press("\r", until="2 of 3")
         desk.press("3", until="Is it short?")
@@ -193,7 +193,7 @@ def test_a_sitting_is_stopped_and_gone_on_with(judged: Project) -> None:
         desk.press("\r", until="3 of 3")
         desk.press("1", until="Is it short?")
         desk.press("1", until="Enter next")
-        desk.press("\r", until="All 3 of 3")
+        desk.press("\r", until="End of the review")
         desk.press("\r", until="6 labels")
         assert desk.leave() == 0
         assert "evalkit calibrate rubrics/helpful.yaml sets/labels/shoes.yaml" in desk.seen

@@ -338,6 +338,17 @@ def test_a_resumed_run_has_the_spans_of_all_its_trials(project: Project) -> None
     assert project.evalkit("show", "a", "two").code == 0
 
 
+def test_runs_with_and_without_a_parquet_file_are_searched_together(project: Project) -> None:
+    project.write("agent.py", AGENT)
+    project.write("desk.yaml", SET)
+    for version in ("v1", "v2"):
+        run(project, "desk.yaml", "--run-id", version, "--agent-version", version)
+    (project.runs()[0] / "spans.parquet").unlink()
+    expected = {(version, case) for version in ("v1", "v2") for case in ("one", "two", "three")}
+    assert found(project) == expected
+    assert traces(project, "--sql", "select count(*) from spans")["rows"] == [{"count_star()": 24}]
+
+
 def test_the_parts_of_a_sharded_run_keep_their_spans_when_they_are_joined(project: Project) -> None:
     project.write("agent.py", AGENT)
     project.write("desk.yaml", SET)
@@ -399,8 +410,8 @@ def test_what_is_left_out_of_a_trace_is_told_with_the_run(project: Project) -> N
     done = project.evalkit("run", "echo.yaml", "--format", "json")
     assert done.code == 0
     assert done.json["notes"] == [
-        "1 trial told of more steps than are kept of one: 500 left out.",
-        "3 trials told of values longer than are kept: 3 cut.",
+        "1 trial sent more spans than evalkit stores for one trial: 500 dropped.",
+        "3 trials sent values longer than evalkit stores: 3 cut.",
     ]
     assert "spans_dropped=500" in project.evalkit("show", "latest", "two").out
 

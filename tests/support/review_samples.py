@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.commands.review.answers import JudgedAnswer, ReviewReason
+from evalkit.commands.review.records import JudgedAnswer, ReviewReason
 from evalkit.core.literals import ScoreState
 from evalkit.core.rubric import Criterion, Level, Rubric
 from evalkit.core.trial import Score

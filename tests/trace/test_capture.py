@@ -355,12 +355,14 @@ def test_a_command_that_sends_nothing_has_no_spans_and_serves_nothing(tmp_path: 
     code = f"""
 import asyncio, os, sys
 from pathlib import Path
-from evalkit.agents import open_agent
-from evalkit.records import AgentSpec, Request, Surroundings
+from evalkit.agents.registry import open_agent
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.run import RunEnvironment
+from evalkit.core.trial import Request
 folder = Path({str(tmp_path)!r})
 
 async def ask():
-    surroundings = Surroundings(root=folder, base=folder, environ=os.environ)
+    surroundings = RunEnvironment(root=folder, set_folder=folder, environ=os.environ)
     async with open_agent(AgentSpec(kind="command", args={{"": {argv!r}}}), surroundings) as agent:
         request = Request(
             case_id="a", trial=0, text="x", messages=(), metadata={{}}, timeout_s=60)
@@ -452,7 +454,7 @@ def test_an_http_agent_is_waited_for_until_its_trace_is_whole(tmp_path: Path) ->
 def test_an_http_agent_that_sends_nothing_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.agents.http_traced.GRACE_S", 0.2)
+    monkeypatch.setattr("evalkit.agents.http_exchange.SPAN_WAIT_S", 0.2)
     seen: list[str] = []
     with serving(seen.append) as url:
         args = {"url": url, "otlp_port": free_port()}

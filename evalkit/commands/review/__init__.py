@@ -1,1 +1,3 @@
-"""Reviewing: a person looks at some of the answers that a judge scored, and gives levels to them."""
+"""Let a person label some of the answers that a judge scored."""
+
+__all__ = ["command", "loop", "terminal"]

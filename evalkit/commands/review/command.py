@@ -1,4 +1,4 @@
-"""`evalkit review`: a person's levels for some answers of a run, asked in the terminal or in a spreadsheet."""
+"""Prepare `evalkit review`: a person labels some answers of a run, in the terminal or a spreadsheet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.commands.review.answers import JudgedAnswer, find_answers
 from evalkit.commands.review.labels_file import LabelsFile, count_drawn, mark_drawn
 from evalkit.commands.review.open_review import choose_metric, open_review
-from evalkit.commands.review.sampling import SampledAnswer, sample_answers, shuffle_answers
-from evalkit.commands.review.session import ReviewSession, collect_labels, start_session
+from evalkit.commands.review.reasons import find_answers
+from evalkit.commands.review.records import JudgedAnswer, ReviewSession
+from evalkit.commands.review.sampling import sample_answers
+from evalkit.commands.review.session import collect_labels, start_session
 from evalkit.commands.review.worksheet import read_worksheet, render_worksheet
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput
@@ -34,7 +35,7 @@ DEFAULT_SAMPLE = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewRequest:
-    """What is to be reviewed: a run, one judged metric of it, how many answers, by whom, kept where."""
+    """The run to review, one judged metric of it, the number of answers, the rater and the labels file."""
 
     ref: str
     metric: str | None = None
@@ -43,107 +44,103 @@ class ReviewRequest:
     rater: str | None = None
     out: Path | None = None
 
-    def format_command(self, run: str, sample: int) -> str:
-        """The command that asks for so many answers of a run and for the rest as this wish does."""
-        words = ["evalkit", "review", run]
-        for option, value in (
-            ("--metric", self.metric),
-            ("--sample", sample if sample != DEFAULT_SAMPLE else None),
-            ("--seed", self.seed or None),
-            ("--rater", self.rater),
-            ("--out", self.out),
-        ):
-            words += [option, shlex.quote(str(value))] if value is not None else []
-        return " ".join(words)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Review:
-    """A review ready to be held: the answers of a run, those picked, and what is undecided of them."""
+    """A prepared review: the answers of a run, those picked, and the session over their open criteria.
+
+    `marked` are labels already in the file to which this run is added as one that drew their answers.
+    """
 
     request: ReviewRequest
     run: Run
     rater: str
     answers: tuple[JudgedAnswer, ...]
-    picked: tuple[SampledAnswer, ...]
+    picked: tuple[JudgedAnswer, ...]
     session: ReviewSession
     marked: tuple[HumanLabel, ...]
     file: LabelsFile
     hints: CommandHints
 
-    def save(self, sitting: ReviewSession) -> None:
-        """Save what was decided in a sitting so far.
+    def save(self, session: ReviewSession) -> None:
+        """Save the decisions of a session so far.
 
         Raises:
-            InvalidInput, StoreError: the labels file is broken now, or cannot be written.
+            InvalidInput, StoreError: the labels file has become invalid, or cannot be written.
         """
-        given = collect_labels(sitting, self.rater, self.run.header.id)
-        self.file.replace_own((*self.marked, *given))
+        labels = collect_labels(session, self.rater, self.run.header.id)
+        self.file.replace_own((*self.marked, *labels))
 
     def format_import_command(self, path: Path) -> str:
-        """The command that takes a worksheet in."""
-        return f"{self.format_command(self.request.sample)} --csv-in {shlex.quote(str(path))}"
+        """Return the command that reads a worksheet back."""
+        return f"{self._format_command(self.request.sample)} --csv-in {shlex.quote(str(path))}"
 
-    @property
-    def name(self) -> str:
-        """The run as a word of a command; a baseline may be of a run that is not stored here."""
-        is_run = Path(self.run.path).suffix != ".jsonl"
-        return self.hints.name_run(self.run) if is_run else shlex.quote(self.request.ref)
-
-    def format_command(self, sample: int) -> str:
-        """The command that reviews so many answers of this run."""
-        return self.request.format_command(self.name, sample)
-
-    @property
-    def remaining_levels(self) -> int:
-        """The levels that were asked for and are not given."""
-        sitting = start_session(self.picked, self.file.read(), self.rater)
-        return sum(len(item.criteria) for item in sitting.items)
-
-    def summarize(self, given: int) -> ReviewSummary:
-        """What there is when so many levels were given, and what it is good for."""
-        rubric = self.answers[0].rubric
-        labels = [label for label in self.file.read() if label.rubric == rubric.name]
+    def summarize(self, new_labels: int) -> ReviewSummary:
+        """Return the totals after a review that added `new_labels`, and the commands to run next."""
+        rubric, present = self.answers[0].rubric, self.file.read()
+        labels = [label for label in present if label.rubric == rubric.name]
         runs = {self.run.header.id, self.run.header.scored_from}
         drawn = count_drawn(self.answers, labels, runs)
+        undecided = start_session(self.picked, present, self.rater).items
+        # The report corrects the mean by the labels in their default file only.
+        shows_mean = drawn >= MIN_LABELS and self.request.out is None
         return ReviewSummary(
             run=self.run.header.id,
             rubric=rubric.name,
             rater=self.rater,
             file=display_path(self.file.path),
-            new_labels=given,
+            new_labels=new_labels,
             labels=len(labels),
             raters=len({label.rater for label in labels}),
-            open_decisions=self.remaining_levels,
+            open_decisions=sum(len(item.criteria) for item in undecided),
             sampled_cases=drawn,
             needed_cases=MIN_LABELS,
             scored_cases=len(
-                {answer.case for answer in shuffle_answers(self.answers, self.request.seed)}
+                {answer.case for answer in self.answers if answer.score.state == "scored"}
             ),
-            resume_command=self.format_command(self.request.sample)
-            if self.remaining_levels
-            else "",
+            resume_command=self._format_command(self.request.sample) if undecided else "",
             sample_command=self._format_draw_more_command(drawn),
             calibrate_command=self._format_calibrate_command() if labels else "",
-            # The mean is corrected by the labels in their usual place only.
-            show_command=f"evalkit show {self.name}"
-            if drawn >= MIN_LABELS and self.request.out is None
-            else "",
+            show_command=f"evalkit show {self._run_argument}" if shows_mean else "",
         )
 
+    @property
+    def _run_argument(self) -> str:
+        # A baseline may belong to a run that is not stored here, so it is named as the user did.
+        is_baseline = Path(self.run.path).suffix == ".jsonl"
+        return shlex.quote(self.request.ref) if is_baseline else self.hints.name_run(self.run)
+
+    def _format_command(self, sample: int) -> str:
+        """Return the command of this review for another number of answers."""
+        options = {
+            "--metric": self.request.metric,
+            "--sample": sample if sample != DEFAULT_SAMPLE else None,
+            "--seed": self.request.seed or None,
+            "--rater": self.request.rater,
+            "--out": self.request.out,
+        }
+        words = [
+            f"{option} {shlex.quote(str(value))}"
+            for option, value in options.items()
+            if value is not None
+        ]
+        return " ".join(["evalkit review", self._run_argument, *words])
+
     def _format_draw_more_command(self, drawn: int) -> str:
-        """The command that asks for enough answers drawn by lot; empty where this one does, or none can."""
-        enough = MIN_LABELS
+        """Return the command whose sample has enough drawn answers.
+
+        It is empty if the present sample has enough, or if the run has too few scored cases.
+        """
 
         def draws_enough(size: int) -> bool:
             picked = sample_answers(self.answers, size, self.request.seed)
-            return sum(each.is_drawn for each in picked) >= enough
+            return sum(each.is_drawn for each in picked) >= MIN_LABELS
 
-        # Half of a sample is drawn, so that twice as many answers are always enough.
-        sizes = range(self.request.sample, max(2 * enough, self.request.sample) + 1)
-        if drawn >= enough or draws_enough(sizes[0]) or not draws_enough(sizes[-1]):
+        # Half of a sample is drawn, so twice as many answers are always enough.
+        sizes = range(self.request.sample, max(2 * MIN_LABELS, self.request.sample) + 1)
+        if drawn >= MIN_LABELS or draws_enough(sizes[0]) or not draws_enough(sizes[-1]):
             return ""
-        return self.format_command(sizes[bisect_left(sizes, True, key=draws_enough)])
+        return self._format_command(sizes[bisect_left(sizes, True, key=draws_enough)])
 
     def _format_calibrate_command(self) -> str:
         rubric = self.answers[0].rubric.path
@@ -151,33 +148,34 @@ class Review:
         return f"evalkit calibrate {' '.join(map(shlex.quote, files))}" if rubric else ""
 
 
-def prepare_review(wish: ReviewRequest, world: Context) -> Review:
-    """Pick what is to be looked at, and find what this person has decided of it before.
+def prepare_review(request: ReviewRequest, context: Context) -> Review:
+    """Pick the answers to label, and find what this person has labeled before.
 
     Raises:
-        InvalidInput: no such run or metric, nothing to review, or the rubric is not the one it was
-            judged by.
+        InvalidInput: the run or the metric does not exist, there is nothing to review, or the rubric has
+            changed since the run was judged.
         StoreError, ApprovalNeeded: the run cannot be read.
     """
-    project = Project.open(world)
+    project = Project.open(context)
     root = project.root
-    run = resolve_run(wish.ref, root=root, cwd=world.cwd)
-    info = choose_metric(run, wish.metric)
-    rater = find_rater(wish.rater, root, world)
+    run = resolve_run(request.ref, root=root, cwd=context.cwd)
+    info = choose_metric(run, request.metric)
+    rater = find_rater(request.rater, root, context)
     scorers = open_review(run, info, project)
-    baseline = _read_baseline(run, root, world)
-    answers = find_answers(run, info.name, scorers, baseline)
+    answers = find_answers(run, info.name, scorers, _read_baseline(run, root, context))
     if not answers:
         raise InvalidInput.single(
             f"run {run.header.id} has no answer to review under {info.name!r}. Run the set again."
         )
-    picked = sample_answers(answers, wish.sample, wish.seed)
+    picked = sample_answers(answers, request.sample, request.seed)
     rubrics = {answer.rubric.digest: answer.rubric for answer in answers if answer.rubric.path}
-    file = LabelsFile(_choose_file(wish, run, root, world), tuple(rubrics.values()))
+    path = labels_path(root / run.header.evalset_path, run.header.evalset)
+    file = LabelsFile(context.cwd / (request.out or path), tuple(rubrics.values()))
     labels = file.read()
+    # Labels of earlier reviews count for this run too, if its sample drew the same answers.
     marked = mark_drawn(picked, labels, run.header.id)
     return Review(
-        request=wish,
+        request=request,
         run=run,
         rater=rater,
         answers=answers,
@@ -185,60 +183,54 @@ def prepare_review(wish: ReviewRequest, world: Context) -> Review:
         session=start_session(picked, labels, rater),
         marked=tuple(label for label in marked if label not in labels),
         file=file,
-        hints=CommandHints(root=root, cwd=world.cwd),
+        hints=CommandHints(root=root, cwd=context.cwd),
     )
 
 
 def import_worksheet(review: Review, path: Path) -> ReviewSummary:
-    """Enter what was decided in a spreadsheet, and sum up.
+    """Save the labels of a worksheet, and return the totals.
 
     Raises:
-        InvalidInput: every problem with the worksheet; nothing of it is taken then.
+        InvalidInput: all problems of the worksheet; nothing is saved then.
     """
     labels, problems = read_worksheet(path, review.answers, review.rater)
     if problems:
         raise InvalidInput(problems)
-    there = review.file.read()
+    present = review.file.read()
     review.file.replace_own((*review.marked, *labels))
-    return review.summarize(sum(label not in there for label in labels))
+    return review.summarize(sum(label not in present for label in labels))
 
 
 def export_worksheet(review: Review, path: Path) -> int:
-    """Write what is undecided as a worksheet; returns how many rows it has.
+    """Write the open decisions as a worksheet, and return its number of rows.
 
     Raises:
-        StoreError: it could not be written.
+        StoreError: the file cannot be written.
     """
     items = review.session.items
     write_atomically(path, render_worksheet(items, review.rater, review.run.header.id))
     return sum(len(item.criteria) for item in items)
 
 
-def find_rater(named: str | None, root: Path, world: Context) -> str:
-    """Who reviews: as named, else as git knows them, else as the system does.
+def find_rater(named: str | None, root: Path, context: Context) -> str:
+    """Return the rater's name: the one given, else git's user.name, else the system's user.
 
     Raises:
-        InvalidInput: nobody knows, or the name cannot stand in a file.
+        InvalidInput: there is no name, or a labels file cannot hold it.
     """
-    found = (named, read_git_user(root, world.environ), world.environ.get("USER"))
-    rater = next((name for name in found if name is not None and name != ""), "")
+    found = (named, read_git_user(root, context.environ), context.environ.get("USER"))
+    rater = next((name for name in found if name), "")
     if problem := find_label_problem(rater):
         raise InvalidInput.single(f"the rater's name {problem} Add --rater NAME.")
     return rater
 
 
-def _choose_file(wish: ReviewRequest, run: Run, root: Path, world: Context) -> Path:
-    if wish.out is not None:
-        return world.cwd / wish.out
-    return labels_path(root / run.header.evalset_path, run.header.evalset)
-
-
-def _read_baseline(run: Run, root: Path, world: Context) -> Run | None:
-    """What new failures are told by; a baseline that cannot be read keeps nobody from reviewing."""
+def _read_baseline(run: Run, root: Path, context: Context) -> Run | None:
+    """Return the baseline that new failures are found with; a review works without one."""
     try:
         own = baseline_path(root / run.header.evalset_path, run.header.evalset)
-        baseline = read_baseline_for(run, BaselineChoice(), own, root=root, cwd=world.cwd)
+        baseline = read_baseline_for(run, BaselineChoice(), own, root=root, cwd=context.cwd)
     except EvalkitError as error:
-        world.say(f"evalkit: new failures are not told: {error}")
+        context.say(f"evalkit: cannot find the answers that fail newly: {error}")
         return None
     return baseline if baseline is None or baseline.header.id != run.header.id else None

@@ -1,4 +1,4 @@
-"""Decisions into the labels file: each is there before the next one is asked for, and no other label is touched."""
+"""Write decisions into the labels file: each before the next question, without touching other labels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.commands.review.answers import JudgedAnswer
-from evalkit.commands.review.sampling import SampledAnswer
+from evalkit.commands.review.records import JudgedAnswer
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import path_exists, write_atomically
 from evalkit.core.labels import HumanLabel
@@ -17,7 +16,7 @@ from evalkit.evalset.labels import load_labels
 
 
 class LabelsFile:
-    """One labels file, and what this review has written into it."""
+    """A labels file that other people may edit during the review."""
 
     def __init__(self, path: Path, rubrics: Sequence[Rubric]) -> None:
         self.path = path
@@ -27,13 +26,14 @@ class LabelsFile:
         self._own: tuple[HumanLabel, ...] = ()
 
     def read(self) -> tuple[HumanLabel, ...]:
-        """The labels in it, none when there is no file; it is read again only when it has changed.
+        """Return the labels in the file, or none if there is no file.
 
         Raises:
-            InvalidInput: everything that is wrong with it.
+            InvalidInput: all problems of the file.
         """
         if not path_exists(self.path):
             self._labels, self._loaded_stamp = (), None
+        # Reading a long file after every key would be slow; it is read again only when it has changed.
         elif self._loaded_stamp != (stamp := self._file_stamp()):
             labels, problems = load_labels(self.path, self._rubrics)
             if problems:
@@ -42,18 +42,18 @@ class LabelsFile:
         return self._labels
 
     def replace_own(self, own: Sequence[HumanLabel]) -> None:
-        """Have it hold these decisions of ours, in place of those entered before, beside all others.
+        """Replace the labels that this review has written by `own`, and leave all others.
 
         Raises:
-            InvalidInput: somebody broke it meanwhile.
-            StoreError: it could not be written; it is as it was.
+            InvalidInput: another person's edit made the file invalid.
+            StoreError: the file cannot be written; it is unchanged.
         """
-        there = self.read()
-        labels = merge_labels(there, self._own, own)
+        present = self.read()
+        labels = merge_labels(present, self._own, own)
         self._own = tuple(own)
-        if set(labels) == set(there):
+        if set(labels) == set(present):
             return
-        if not labels:  # the last one was taken back, and a file without labels is no labels file
+        if not labels:  # the last one was undone, and a file without labels is invalid
             self.path.unlink()
             return
         write = format_labels_csv if self.path.suffix.lower() == ".csv" else format_labels_yaml
@@ -61,24 +61,24 @@ class LabelsFile:
         self._labels, self._loaded_stamp = labels, self._file_stamp()
 
     def _file_stamp(self) -> tuple[int, int]:
-        # Every change of ours replaces the file, as editors do or else they change its time.
+        # evalkit and most editors replace the file, which changes its inode; others change its time.
         status = self.path.stat()
         return status.st_ino, status.st_mtime_ns
 
 
 def merge_labels(
-    there: Iterable[HumanLabel], before: Iterable[HumanLabel], own: Sequence[HumanLabel]
+    present: Iterable[HumanLabel], before: Iterable[HumanLabel], own: Sequence[HumanLabel]
 ) -> tuple[HumanLabel, ...]:
-    """The labels of a file with ours of `before` taken out and `own` put in; ours win over equal ones."""
+    """Return the labels of a file with `own` in place of `before`, and of any label with an equal key."""
     ours = {_key(label) for label in (*before, *own)}
-    return (*(label for label in there if _key(label) not in ours), *own)
+    return (*(label for label in present if _key(label) not in ours), *own)
 
 
 def mark_drawn(
-    picked: Iterable[SampledAnswer], labels: Iterable[HumanLabel], run: str
+    picked: Iterable[JudgedAnswer], labels: Iterable[HumanLabel], run: str
 ) -> tuple[HumanLabel, ...]:
-    """The labels, those of answers that the lot fell on in a run marked so, whoever gave them and when."""
-    drawn = {(each.answer.rubric.name, each.answer.item_digest) for each in picked if each.is_drawn}
+    """Return the labels, with the run added to those of answers that were drawn in it, by any rater."""
+    drawn = {(each.rubric.name, each.item_digest) for each in picked if each.is_drawn}
     return tuple(
         replace(label, drawn=(*label.drawn, run))
         if (label.rubric, label.answer_id) in drawn and run not in label.drawn
@@ -90,22 +90,21 @@ def mark_drawn(
 def count_drawn(
     answers: Iterable[JudgedAnswer], labels: Iterable[HumanLabel], runs: Set[str]
 ) -> int:
-    """The cases with an answer that the lot fell on in one of the runs and that is decided whole.
+    """Return how many cases have an answer drawn in one of the runs with a label for each criterion.
 
-    Cases are what a corrected mean counts; who decided which criterion does not matter to it.
+    The corrected mean counts cases, and it does not matter who labeled which criterion.
     """
     decided: dict[str, set[str]] = {}
     for label in labels:
         if runs & set(label.drawn):
             decided.setdefault(label.answer_id, set()).add(label.criterion)
-    return len(
-        {
-            answer.case
-            for answer in answers
-            if {criterion.name for criterion in answer.rubric.judged_criteria}
-            <= decided.get(answer.item_digest, set())
-        }
-    )
+    complete = {
+        answer.case
+        for answer in answers
+        if {criterion.name for criterion in answer.rubric.judged_criteria}
+        <= decided.get(answer.item_digest, set())
+    }
+    return len(complete)
 
 
 def _key(label: HumanLabel) -> tuple[str, str, str]:

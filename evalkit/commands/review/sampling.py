@@ -1,82 +1,70 @@
-"""Answers into the few of them that a person should look at, some for a reason and some by lot.
+"""Sample the answers that a person should label, half at random and half for a reason.
 
-What is estimated from labels, such as the mean a person would have given, must rest on answers that were
-drawn by lot: those picked because the judge seemed wrong would make it look worse than it is. So the lot
-is cast first, over all scored answers, reason or not, and every answer it fell on is marked.
+Estimates from labels, such as the mean that people would have given, must use answers drawn at random:
+those picked because the judge seemed wrong would make it seem worse than it is. So the random half is
+drawn first, from all scored answers, with or without a reason, and every answer drawn is marked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import zip_longest
 
-from evalkit.commands.review.answers import REVIEW_REASONS, JudgedAnswer
+from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer
 from evalkit.core.serialization import digest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampledAnswer:
-    """An answer to be looked at; `is_drawn` when the lot fell on it, whatever else speaks for it."""
-
-    answer: JudgedAnswer
-    is_drawn: bool
 
 
 def sample_answers(
     answers: Sequence[JudgedAnswer], size: int, seed: int
-) -> tuple[SampledAnswer, ...]:
-    """At most `size` answers: half of them by lot, the others for a reason while there are any.
+) -> tuple[JudgedAnswer, ...]:
+    """Return at most `size` answers: half drawn at random, the others for a reason while there are any.
 
-    A larger sample holds every smaller one of the same seed. They come in an order that tells nothing
-    of why they were picked.
+    A larger sample contains every smaller one of the same seed. The order does not show why an answer
+    was picked.
     """
     order = shuffle_answers(answers, seed)
-    reasoned = list(_rotate_reasons(answers, seed))
     half = order[: size - size // 2]
+    reasoned = _rotate_reasons(answers, seed)
     chosen = [answer for answer in reasoned if answer not in half][: size // 2]
     drawn: list[JudgedAnswer] = []
     for answer in order:
-        # What was chosen already costs no place, but the lot may fall on it all the same.
+        # An answer that was chosen for a reason may be drawn too; it then takes no second place.
         if len(drawn) >= len(half) and len(_join_unique(drawn, chosen)) >= size:
             break
         drawn.append(answer)
-    picked = [
-        SampledAnswer(answer=each, is_drawn=each in drawn) for each in _join_unique(drawn, chosen)
-    ]
-    return tuple(sorted(picked, key=lambda each: _random_key(each.answer, seed, "order")))
+    picked = sorted(_join_unique(drawn, chosen), key=lambda each: _random_key(each, seed, "order"))
+    return tuple(replace(each, is_drawn=each in drawn) for each in picked)
 
 
 def shuffle_answers(answers: Iterable[JudgedAnswer], seed: int) -> list[JudgedAnswer]:
-    """The scored answers in the order in which lots fall on them: one of each case, then a second one.
+    """Return the scored answers in random order: one of each case, then a second one of each.
 
-    The lot knows the case and the trial and neither run nor answer, so that a baseline and a candidate
-    are looked at on the same cases. An answer is as likely as it was given.
+    The order depends on case and trial, not on run or answer, so that a baseline and a candidate are
+    labeled on the same cases. An answer that more trials gave is likelier to come first.
     """
-    lots: dict[str, list[tuple[str, JudgedAnswer]]] = {}
+    numbered: dict[str, list[tuple[str, JudgedAnswer]]] = {}
     for answer in answers:
         if answer.score.state == "scored":
             for trial in answer.trials:
-                lot = digest([seed, "trial", answer.case, trial])
-                lots.setdefault(answer.case, []).append((lot, answer))
+                number = digest([seed, "trial", answer.case, trial])
+                numbered.setdefault(answer.case, []).append((number, answer))
     turns = []
-    for case, of_case in lots.items():
-        place = digest([seed, "case", case])
-        ranked = dict.fromkeys(
-            answer.item_digest for _, answer in sorted(of_case, key=lambda x: x[0])
-        )
-        by_item = {answer.item_digest: answer for _, answer in of_case}
-        turns += [(turn, place, by_item[item]) for turn, item in enumerate(ranked)]
+    for case, of_case in numbered.items():
+        case_number = digest([seed, "case", case])
+        of_case.sort(key=lambda pair: pair[0])
+        unique = {answer.item_digest: answer for _, answer in of_case}
+        turns += [(turn, case_number, answer) for turn, answer in enumerate(unique.values())]
     return [answer for *_, answer in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def _rotate_reasons(answers: Iterable[JudgedAnswer], seed: int) -> Iterable[JudgedAnswer]:
-    """Those with a reason: one for each reason in turn, at random among equals."""
+    """Return the answers that have a reason: one for each reason in turn, in random order."""
     queues = [
         sorted((a for a in answers if why in a.reasons), key=lambda a: _random_key(a, seed, why))
         for why in REVIEW_REASONS
     ]
-    longest = max(map(len, queues))
-    rows = (queue[index] for index in range(longest) for queue in queues if index < len(queue))
+    rows = (answer for row in zip_longest(*queues) for answer in row if answer is not None)
     return {(answer.case, answer.item_digest): answer for answer in rows}.values()
 
 

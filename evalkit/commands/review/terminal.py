@@ -1,4 +1,4 @@
-"""The terminal as a place for one screen at a time: raw keys in, whole frames out, and left as it was found."""
+"""Use the terminal for one screen at a time: read raw keys, write full frames, restore it at the end."""
 
 from __future__ import annotations
 
@@ -16,125 +16,113 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
-# xterm's private modes: another screen, no wrapping, pastes marked as such, no cursor.
+# xterm's private modes: alternate screen, no wrapping, bracketed paste, no cursor.
 _OPEN = "\x1b[?1049h\x1b[?7l\x1b[?2004h\x1b[?25l"
 _CLOSE = "\x1b[?25h\x1b[?2004l\x1b[?7h\x1b[?1049l"
 
 _ESCAPE_WAIT_S = 0.05
-"""After this long an escape that nothing followed is the key itself."""
+"""Seconds after which an escape that nothing follows is the Escape key, not the start of a sequence."""
 
 _SIZE_CHANGED, _STOPPED = b"w", b"t"
 
 
 class Terminal(Protocol):
-    """Where a sitting is held."""
+    """The terminal of a review session."""
 
     def size(self) -> tuple[int, int]:
-        """Columns and rows, as they are now."""
+        """Return the present number of columns and rows."""
 
     def show(self, lines: Sequence[str]) -> None:
-        """Show these lines in place of those before."""
+        """Replace the lines on the screen."""
 
     def read_key(self) -> str:
-        """Wait for the next key; `<resize>` when the size has changed."""
+        """Wait for the next key and return it; `<resize>` when the size has changed."""
 
 
 class RealTerminal:
     """The terminal of this process; see `open_terminal`."""
 
-    def __init__(self, source: int, target: int, alarm: int) -> None:
+    def __init__(self, source: int, target: int, signal_pipe: int) -> None:
         self._source = source
         self._target = target
-        self._signal_pipe = alarm
+        self._signal_pipe = signal_pipe
         self._keys: deque[str] = deque()
-        self._rest = ""
+        self._unfinished = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def size(self) -> tuple[int, int]:
-        """As the terminal says; COLUMNS and LINES, which are of when the process began, do not count."""
+        """Return the size from the terminal: COLUMNS and LINES do not follow a change of the window."""
         try:
             size = os.get_terminal_size(self._target)
         except OSError:
             size = shutil.get_terminal_size()
-        # A pseudo-terminal that nobody gave a size has none.
+        # A pseudo-terminal without a size reports 0.
         return size.columns or 80, size.lines or 24
 
     def show(self, lines: Sequence[str]) -> None:
-        """Line by line over what is there, so that nothing flickers."""
-        # Cleared before it is written: at the end of a full line that would take its last character.
+        """Write line by line over the previous frame, so that nothing flickers."""
+        # Clear a line before writing it: clearing after a full line would erase its last character.
         self.write("\x1b[H" + "\r\n".join(f"\x1b[2K{line}" for line in lines))
 
     def write(self, text: str) -> None:
-        """All of it, however little the terminal takes at a time."""
+        """Write all of the text, in as many calls as the terminal needs."""
         data = text.encode("utf-8", "backslashreplace")
         while data:
             data = data[os.write(self._target, data) :]
 
     def read_key(self) -> str:
-        """The next key; what was typed fast comes one by one."""
+        """Return the next key; keys that arrive together are returned one by one."""
         while not self._keys:
-            # The end of a paste comes for sure, that of another sequence only if it is one.
-            is_open = bool(self._rest) and not self._rest.startswith(PASTE_BEGINS)
+            # A paste always ends; any other unfinished sequence may be the Escape key.
+            is_open = bool(self._unfinished) and not self._unfinished.startswith(PASTE_BEGINS)
             wait = _ESCAPE_WAIT_S if is_open else None
             ready, _, _ = select.select([self._source, self._signal_pipe], [], [], wait)
             if self._signal_pipe in ready:
-                self._read_signals(os.read(self._signal_pipe, 64))
+                is_stopped = _STOPPED in os.read(self._signal_pipe, 64)
+                self._keys.append("<hangup>" if is_stopped else "<resize>")
             elif self._source in ready:
-                self._decode_keys(self._read())
+                self._read_keys()
             else:
-                self._keys.append("<escape>" if self._rest == "\x1b" else "<unknown>")
-                self._rest = ""
+                self._keys.append("<escape>" if self._unfinished == "\x1b" else "<unknown>")
+                self._unfinished = ""
         return self._keys.popleft()
 
-    def _read_signals(self, alarms: bytes) -> None:
-        self._keys.append("<hangup>" if _STOPPED in alarms else "<resize>")
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._source, 4096)
-        except OSError:  # the terminal is gone
-            return b""
-
-    def _decode_keys(self, data: bytes) -> None:
-        if not data:
+    def _read_keys(self) -> None:
+        data = b""
+        with suppress(OSError):  # the terminal is gone, which reads as its end
+            data = os.read(self._source, 4096)
+        if data:
+            keys, self._unfinished = split_keys(self._unfinished + self._decoder.decode(data))
+            self._keys.extend(keys)
+        else:
             self._keys.append("<hangup>")
-            return
-        keys, self._rest = split_keys(self._rest + self._decoder.decode(data))
-        self._keys.extend(keys)
 
 
 @contextmanager
 def open_terminal(source: int, target: int) -> Iterator[RealTerminal]:
-    """Hold the terminal; however this ends, it is given back as it was.
+    """Yield the terminal in raw mode, and restore it however the block ends.
 
-    Signals that would end the process become the key `<hangup>`, so that nothing is left half done.
+    Signals that would end the process become the key `<hangup>`, so that every decision is saved.
     """
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    terminal = RealTerminal(source, target, heard)
-    try:
-        with _signals_to(told), _raw_keys(source):
-            try:
-                terminal.write(_OPEN)
-                yield terminal
-            finally:
-                # A terminal that is gone wants nothing back.
-                with suppress(OSError):
-                    terminal.write(_CLOSE)
-    finally:
-        os.close(heard)
-        os.close(told)
+    with _signal_pipe() as signals, _raw_keys(source):
+        terminal = RealTerminal(source, target, signals)
+        try:
+            terminal.write(_OPEN)
+            yield terminal
+        finally:
+            with suppress(OSError):  # the terminal may be gone
+                terminal.write(_CLOSE)
 
 
 @contextmanager
 def _raw_keys(source: int) -> Iterator[None]:
-    """Keys come one by one and unseen, and ^C is a key too."""
+    """Deliver keys one by one without echo, and ^C as a key."""
     before = termios.tcgetattr(source)
     incoming, outgoing, control, local, *rest = before
     local &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
     incoming &= ~(termios.ICRNL | termios.IXON)
     try:
-        # What was typed before anything could be read was meant for something else.
+        # TCSAFLUSH drops what was typed before the first screen: it cannot be an answer to it.
         termios.tcsetattr(source, termios.TCSAFLUSH, [incoming, outgoing, control, local, *rest])
         yield
     finally:
@@ -143,28 +131,32 @@ def _raw_keys(source: int) -> Iterator[None]:
 
 
 @contextmanager
-def _signals_to(descriptor: int) -> Iterator[None]:
-    """Have a byte written for every signal that matters here."""
+def _signal_pipe() -> Iterator[int]:
+    """Yield a descriptor that gets a byte for each change of size and each signal to end the process."""
+    # A signal handler must not touch the terminal; a byte in a pipe wakes up `select` in `read_key`.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
-    def tell(number: int, _: FrameType | None) -> None:
-        # A pipe that is full has told it often enough.
-        with suppress(BlockingIOError):
-            os.write(descriptor, _SIZE_CHANGED if number == signal.SIGWINCH else _STOPPED)
+    def notify(number: int, _: FrameType | None) -> None:
+        with suppress(BlockingIOError):  # a full pipe wakes it up as well
+            os.write(writer, _SIZE_CHANGED if number == signal.SIGWINCH else _STOPPED)
 
     numbers = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = {number: signal.signal(number, tell) for number in numbers}
+    before = {number: signal.signal(number, notify) for number in numbers}
     try:
-        yield
+        yield reader
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
 
 
 PASTED = "<paste>"
-"""What a pasted text starts with, so that it is not taken for keys."""
+"""The prefix of a pasted text, which distinguishes it from keys."""
 
 PASTE_BEGINS = "\x1b[200~"
-"""What a terminal sends before a paste."""
+"""The sequence that a terminal sends before a paste."""
 
 _NAMES = {
     "\r": "<enter>",
@@ -178,7 +170,7 @@ _NAMES = {
     "\x1b": "<escape>",
 }
 
-# What xterm, the Linux console and tmux send (ECMA-48 CSI, and SS3 in application mode).
+# The sequences of xterm, the Linux console and tmux (ECMA-48 CSI, and SS3 in application mode).
 _SEQUENCES = {
     "A": "<up>",
     "B": "<down>",
@@ -202,7 +194,7 @@ _UNFINISHED = re.compile(r"\x1b\[200~(?!.*\x1b\[201~).*\Z|\x1b(?:\[[0-9;?]*|O)?\
 
 
 def split_keys(text: str) -> tuple[list[str], str]:
-    """The keys in what a terminal sent, and the beginning of one whose end has not come yet."""
+    """Return the keys in the input of a terminal, and the start of a sequence that is not complete."""
     unfinished = _UNFINISHED.search(text)
     rest = text[unfinished.start() :] if unfinished else ""
     keys = []
@@ -217,5 +209,5 @@ def split_keys(text: str) -> tuple[list[str], str]:
 
 
 def is_printable(key: str) -> bool:
-    """Whether a key stands for a printable character."""
+    """Return whether a key is a printable character."""
     return len(key) == 1 and unicodedata.category(key)[0] != "C"

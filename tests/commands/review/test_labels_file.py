@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.commands.review.labels_file import LabelsFile, count_drawn, mark_drawn, merge_labels
-from evalkit.commands.review.sampling import SampledAnswer
-from evalkit.commands.review.session import make_label
+from evalkit.commands.review.records import make_label
 from evalkit.core.errors import InvalidInput
 from evalkit.core.labels import HumanLabel
 from evalkit.evalset.label_writer import format_labels_csv, format_labels_yaml
@@ -95,7 +94,7 @@ def test_the_runs_an_answer_was_drawn_in_are_read_back_as_written(tmp_path: Path
 
 
 def test_only_answers_drawn_in_the_run_and_decided_whole_count() -> None:
-    picked = [SampledAnswer(answer=answer, is_drawn=answer.case != "case-3") for answer in ANSWERS]
+    picked = [replace(answer, is_drawn=answer.case != "case-3") for answer in ANSWERS]
 
     def decided(number: int, rater: str, *criteria: str) -> list[HumanLabel]:
         return [make_label(ANSWERS[number], name, "good", rater) for name in criteria]

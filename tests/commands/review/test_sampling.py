@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.commands.review.answers import (
-    REVIEW_REASONS,
-    JudgedAnswer,
-    find_new_failures,
-    find_reasons,
-)
+from evalkit.commands.review.reasons import find_new_failures, find_reasons
+from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer
 from evalkit.commands.review.sampling import sample_answers, shuffle_answers
 from evalkit.core.judgement import CriterionVerdict, Judgement
 from evalkit.core.trial import Score
@@ -49,7 +45,7 @@ def test_a_sample_has_the_size_asked_for_and_no_answer_twice(
     picked = sample_answers(answers, size, seed)
     can_be_picked = [each for each in answers if each.score.state == "scored" or each.reasons]
     assert len(picked) <= size
-    assert len(keys([each.answer for each in picked])) == len(picked)
+    assert len(keys(list(picked))) == len(picked)
     if len(can_be_picked) <= size // 2:
         assert len(picked) == len(can_be_picked)
     elif sum(each.score.state == "scored" for each in answers) >= size:
@@ -60,7 +56,7 @@ def test_a_sample_has_the_size_asked_for_and_no_answer_twice(
 def test_what_is_marked_as_drawn_is_where_the_lot_fell_first(
     answers: list[JudgedAnswer], size: int, seed: int
 ) -> None:
-    drawn = keys([each.answer for each in sample_answers(answers, size, seed) if each.is_drawn])
+    drawn = keys([each for each in sample_answers(answers, size, seed) if each.is_drawn])
     order = shuffle_answers(answers, seed)
     assert drawn == keys(order[: len(drawn)])
     assert len(drawn) >= min((size + 1) // 2, len(order))
@@ -71,7 +67,7 @@ def test_what_was_picked_for_a_reason_has_one(
     answers: list[JudgedAnswer], size: int, seed: int
 ) -> None:
     for each in sample_answers(answers, size, seed):
-        assert each.is_drawn or each.answer.reasons
+        assert each.is_drawn or each.reasons
 
 
 @given(answers=ANSWERS, size=st.integers(1, 40), seed=SEEDS)
@@ -79,8 +75,8 @@ def test_a_larger_sample_holds_the_smaller_one(
     answers: list[JudgedAnswer], size: int, seed: int
 ) -> None:
     small, large = sample_answers(answers, size, seed), sample_answers(answers, size + 1, seed)
-    assert keys([each.answer for each in small]) <= keys([each.answer for each in large])
-    drawn = [keys([each.answer for each in some if each.is_drawn]) for some in (small, large)]
+    assert keys(list(small)) <= keys(list(large))
+    drawn = [keys([each for each in some if each.is_drawn]) for some in (small, large)]
     assert drawn[0] <= drawn[1]
 
 
@@ -116,7 +112,7 @@ def test_a_baseline_and_a_candidate_are_looked_at_on_the_same_cases() -> None:
     base = [make_answer(f"case-{number}", "old") for number in range(40)]
     candidate = [make_answer(f"case-{number}", "new") for number in range(40)]
     drawn = [
-        {each.answer.case for each in sample_answers(some, 10, 0) if each.is_drawn}
+        {each.case for each in sample_answers(some, 10, 0) if each.is_drawn}
         for some in (base, candidate)
     ]
     assert drawn[0] == drawn[1]
@@ -144,7 +140,7 @@ def test_reasons_take_turns() -> None:
     answers += [make_answer(f"new-{number}", whys=["new_failure"]) for number in range(2)]
     answers += [make_answer(f"plain-{number}") for number in range(60)]
     picked = sample_answers(answers, 12, 3)
-    assert {f"new-{number}" for number in range(2)} <= {each.answer.case for each in picked}
+    assert {f"new-{number}" for number in range(2)} <= {each.case for each in picked}
 
 
 def verdict(level: str, *, votes: tuple[str, ...] = (), is_quote: bool = True) -> CriterionVerdict:

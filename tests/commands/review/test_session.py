@@ -1,4 +1,4 @@
-"""A sitting as a state machine: undoing takes back one step, and stopping in between changes nothing."""
+"""A session as a state machine: undoing takes back one step, and stopping in between changes nothing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 
 from evalkit.commands.review.labels_file import merge_labels
 from evalkit.commands.review.loop import run_session
-from evalkit.commands.review.sampling import SampledAnswer
+from evalkit.commands.review.records import ReviewSession, SessionState
 from evalkit.commands.review.screens import draw_screen
-from evalkit.commands.review.session import (
-    ReviewSession,
-    SessionState,
-    apply_key,
-    collect_labels,
-    start_session,
-)
+from evalkit.commands.review.session import apply_key, collect_labels, start_session
 from evalkit.commands.review.terminal import PASTED, split_keys
 from evalkit.core.judgement import CriterionVerdict, Judgement
 from evalkit.core.labels import HumanLabel
@@ -33,8 +27,8 @@ from tests.support.review_samples import LEVELS, make_answer, make_rubric
 
 RATER, RUN = "Ada", "run-1"
 PICKED = tuple(
-    SampledAnswer(
-        answer=make_answer(f"case-{number}", rubric=make_rubric("clear", "kind")),
+    replace(
+        make_answer(f"case-{number}", rubric=make_rubric("clear", "kind")),
         is_drawn=number % 2 == 0,
     )
     for number in range(4)
@@ -44,12 +38,12 @@ KEYS = st.sampled_from(
 )
 
 
-def after(sitting: ReviewSession, keys: Iterable[str]) -> ReviewSession:
+def after(session: ReviewSession, keys: Iterable[str]) -> ReviewSession:
     for key in keys:
-        if sitting.ended:
+        if session.ended:
             break
-        sitting = apply_key(sitting, key)
-    return sitting
+        session = apply_key(session, key)
+    return session
 
 
 def fresh() -> ReviewSession:
@@ -67,26 +61,26 @@ def test_undo_takes_back_any_step(keys: Sequence[str], key: str) -> None:
 
 @given(keys=st.lists(KEYS, max_size=30))
 def test_undoing_everything_leads_back_to_the_start(keys: Sequence[str]) -> None:
-    sitting = after(fresh(), [*keys, "<escape>"])
-    sitting = after(replace(sitting, ended="", draft=None, is_help_open=False), ["u"] * 40)
-    assert sitting.state == SessionState()
+    session = after(fresh(), [*keys, "<escape>"])
+    session = after(replace(session, ended="", draft=None, is_help_open=False), ["u"] * 40)
+    assert session.state == SessionState()
 
 
 @given(keys=st.lists(KEYS, max_size=40))
 def test_whatever_is_pressed_the_state_makes_sense(keys: Sequence[str]) -> None:
-    sitting = after(fresh(), keys)
-    decided = [(given_.item, given_.criterion) for given_ in sitting.state.decisions]
+    session = after(fresh(), keys)
+    decided = [(given_.item, given_.criterion) for given_ in session.state.decisions]
     assert len(set(decided)) == len(decided)
     assert decided == sorted(decided)
-    assert {given_.level for given_ in sitting.state.decisions} <= {level.name for level in LEVELS}
-    assert 0 <= sitting.state.index <= len(sitting.items)
-    assert all(item <= sitting.state.index for item, _ in decided)
-    assert not (sitting.is_verdict_shown and sitting.criterion is not None)
+    assert {given_.level for given_ in session.state.decisions} <= {level.name for level in LEVELS}
+    assert 0 <= session.state.index <= len(session.items)
+    assert all(item <= session.state.index for item, _ in decided)
+    assert not (session.is_verdict_shown and session.criterion is not None)
 
 
 DECISIONS = st.fixed_dictionaries(
     {
-        (picked.answer.case, name): st.sampled_from(["1", "2", "3"])
+        (picked.case, name): st.sampled_from(["1", "2", "3"])
         for picked in PICKED
         for name in ("clear", "kind")
     }
@@ -96,22 +90,22 @@ DECISIONS = st.fixed_dictionaries(
 def sit(
     labels: Sequence[HumanLabel], decisions: Mapping[tuple[str, str], str], presses: int | None
 ) -> tuple[HumanLabel, ...]:
-    """The labels after a sitting that was stopped after so many keys, or held to its end."""
-    sitting = start_session(PICKED, labels, RATER)
+    """The labels after a session that was stopped after so many keys, or held to its end."""
+    session = start_session(PICKED, labels, RATER)
     pressed = 0
-    while (item := sitting.item) is not None:
+    while (item := session.item) is not None:
         if pressed == presses:
-            sitting = apply_key(sitting, "<interrupt>")
+            session = apply_key(session, "<interrupt>")
             break
-        criterion = sitting.criterion
+        criterion = session.criterion
         key = decisions[item.answer.case, criterion.name] if criterion else "<enter>"
-        sitting = apply_key(sitting, key)
+        session = apply_key(session, key)
         pressed += 1
-    return merge_labels(labels, (), collect_labels(sitting, RATER, RUN))
+    return merge_labels(labels, (), collect_labels(session, RATER, RUN))
 
 
 @given(decisions=DECISIONS, stops=st.lists(st.integers(0, 12), max_size=4))
-def test_stopping_and_going_on_is_like_one_sitting(
+def test_stopping_and_going_on_is_like_one_session(
     decisions: Mapping[tuple[str, str], str], stops: Sequence[int]
 ) -> None:
     labels: tuple[HumanLabel, ...] = ()
@@ -132,9 +126,7 @@ def test_what_was_decided_is_not_asked_again_but_of_somebody_else() -> None:
 
 def test_an_answer_that_changed_is_asked_again() -> None:
     labels = collect_labels(after(fresh(), ["1", "2"]), RATER, RUN)
-    changed = replace(
-        PICKED[0], answer=make_answer("case-0", "now this", rubric=PICKED[0].answer.rubric)
-    )
+    changed = make_answer("case-0", "now this", rubric=PICKED[0].rubric)
     assert len(start_session([changed], labels, RATER).items) == 1
     assert not start_session([PICKED[0]], labels, RATER).items
 
@@ -156,26 +148,26 @@ def test_a_note_goes_with_the_level_it_was_written_for() -> None:
 
 
 def test_keys_in_a_note_give_no_level_and_an_interrupt_keeps_it() -> None:
-    sitting = after(fresh(), ["1", "2", "n", *"s 1 q"])
-    assert sitting.draft == "s 1 q"
-    assert len(sitting.state.decisions) == 2
-    stopped = apply_key(sitting, "<interrupt>")
+    session = after(fresh(), ["1", "2", "n", *"s 1 q"])
+    assert session.draft == "s 1 q"
+    assert len(session.state.decisions) == 2
+    stopped = apply_key(session, "<interrupt>")
     assert stopped.ended == "interrupted"
     assert stopped.state.decisions[-1].note == "s 1 q"
 
 
 def test_a_paste_is_no_answer() -> None:
-    sitting = apply_key(fresh(), f"{PASTED}111\n222")
-    assert not sitting.state.decisions
-    assert "note" in sitting.message
-    noted = after(sitting, ["n", f"{PASTED}a\x1b[31m\nb"])
+    session = apply_key(fresh(), f"{PASTED}111\n222")
+    assert not session.state.decisions
+    assert "note" in session.message
+    noted = after(session, ["n", f"{PASTED}a\x1b[31m\nb"])
     assert noted.draft == "a[31m b"
 
 
 def test_a_note_has_an_end() -> None:
-    sitting = after(fresh(), ["n", f"{PASTED}{'a' * 499}", "b", "c"])
-    assert sitting.draft == "a" * 499 + "b"
-    assert "500" in sitting.message
+    session = after(fresh(), ["n", f"{PASTED}{'a' * 499}", "b", "c"])
+    assert session.draft == "a" * 499 + "b"
+    assert "500" in session.message
 
 
 def test_the_verdict_is_shown_only_once_all_is_answered() -> None:
@@ -215,11 +207,11 @@ class Scripted:
 def test_every_decision_is_saved_before_the_next_key() -> None:
     saved: list[int] = []
     terminal = Scripted(["1", "x", "2", "u", "2", "<enter>", "<interrupt>"])
-    sitting = run_session(
+    session = run_session(
         fresh(), terminal, Screen(), lambda state: saved.append(len(state.state.decisions))
     )
     assert saved == [1, 2, 1, 2]
-    assert sitting.ended == "interrupted"
+    assert session.ended == "interrupted"
     assert len(terminal.shown) == 7
 
 
@@ -257,12 +249,10 @@ def test_a_screen_fits_and_holds_nothing_that_steers_a_terminal(
     keys: Sequence[str], columns: int, rows: int, text: str
 ) -> None:
     picked = [
-        SampledAnswer(
-            answer=make_answer(f"c{text[:9]}", text, rubric=make_rubric("clear")), is_drawn=True
-        )
+        replace(make_answer(f"c{text[:9]}", text, rubric=make_rubric("clear")), is_drawn=True)
     ]
-    sitting = after(start_session(picked, (), RATER), keys)
-    frame = draw_screen(sitting, Screen(width=columns), rows)
+    session = after(start_session(picked, (), RATER), keys)
+    frame = draw_screen(session, Screen(width=columns), rows)
     assert len(frame.lines) == rows
     for line in frame.lines:
         assert cell_width(line) <= columns, line
@@ -274,29 +264,25 @@ def test_no_key_shows_a_verdict_before_all_is_answered(keys: Sequence[str]) -> N
     verdict = CriterionVerdict(criterion="clear", level="bad", value=0, explanation="TELLTALE")
     answer = make_answer("a", rubric=make_rubric("clear", "kind"), whys=["unsure"])
     score = replace(answer.score, judgement=Judgement(verdicts=(verdict,)))
-    sitting = start_session(
-        [SampledAnswer(answer=replace(answer, score=score), is_drawn=True)], (), RATER
-    )
+    session = start_session([replace(replace(answer, score=score), is_drawn=True)], (), RATER)
     for key in keys:
-        sitting = after(sitting, [key])
-        shown = "\n".join(draw_screen(sitting, Screen(), 40).lines)
-        if sitting.criterion is not None:
+        session = after(session, [key])
+        shown = "\n".join(draw_screen(session, Screen(), 40).lines)
+        if session.criterion is not None:
             assert "TELLTALE" not in shown
             assert "picked" not in shown
-        elif sitting.is_verdict_shown and not sitting.is_help_open:
+        elif session.is_verdict_shown and not session.is_help_open:
             assert "TELLTALE" in shown
 
 
 def test_scrolling_shows_every_line_of_an_answer() -> None:
     text = "\n".join(f"line {number}" for number in range(100))
-    sitting = start_session(
-        [SampledAnswer(answer=make_answer("a", text), is_drawn=True)], (), RATER
-    )
+    session = start_session([replace(make_answer("a", text), is_drawn=True)], (), RATER)
     seen: set[str] = set()
     for _ in range(30):
-        frame = draw_screen(sitting, Screen(), 24)
+        frame = draw_screen(session, Screen(), 24)
         seen |= {line.strip(" │") for line in frame.lines}
-        sitting = apply_key(sitting, " ", frame.view)
+        session = apply_key(session, " ", frame)
     assert {f"line {number}" for number in range(100)} <= seen
 
 
@@ -326,8 +312,6 @@ def test_the_screen_in_the_readme_is_what_is_shown() -> None:
         answer="I am sorry about that! Please send both shoes back, and we will see.",
     )
     answer = replace(make_answer("wrong-pair", rubric=rubric), question=question)
-    items = start_session(
-        [SampledAnswer(answer=answer, is_drawn=True), *PICKED * 8][:30], (), RATER
-    )
+    items = start_session([replace(answer, is_drawn=True), *PICKED * 8][:30], (), RATER)
     shown = "\n".join(line.rstrip() for line in draw_screen(items, Screen(), 17).lines)
     assert f"```text\n{shown}\n```" in REVIEW_GUIDE.read_text(), shown
