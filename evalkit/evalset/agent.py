@@ -1,4 +1,4 @@
-"""The `agent:` of an eval set, turned from a node into a record."""
+"""Read the `agent:` section of an eval set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalkit.evalset.nodes import Node, is_null, quote_short
 
 
 def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
-    """Read the agent; None when nothing says how to reach it."""
+    """Read the agent; None when the section does not say how to reach it."""
     fields = read_mapping(node, "agent", AGENT_KEYS, problems)
     if fields is None:
         return None

@@ -1,4 +1,4 @@
-"""The criteria of a rubric file or of one case, turned from nodes into records."""
+"""Read the criteria of a rubric file or of one case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `gate:` of an eval set, turned from nodes into rules and the metrics that they need."""
+"""Read the `gate:` section of an eval set into rules, and add the metrics that they need."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def add_call_metrics(
 ) -> tuple[tuple[MetricSpec, ...], tuple[Rule, ...]]:
     """Give every rule with `tool` or `model` a metric of its own, named `metric[tool]`.
 
-    It is the set's metric of that name with one more argument, so that nothing after this needs to know
-    about tools and models.
+    It is the set's metric of that name with one more argument. Later stages need not know about tools
+    and models.
     """
     known = {spec.name: spec for spec in metrics}
     rules = []

@@ -1,4 +1,4 @@
-"""The `metrics:` of an eval set or a case, turned from nodes into records."""
+"""Read the `metrics:` section of an eval set or a case."""
 
 from __future__ import annotations
 

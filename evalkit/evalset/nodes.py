@@ -1,4 +1,4 @@
-"""A user's file as a tree in which every value knows its line and its notation."""
+"""The node tree of a user's file: every value knows its location and its text as written."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evalkit.core.eval_set import MetricSpec
+from evalkit.core.eval_set import SHORTHAND, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
@@ -20,9 +20,6 @@ from evalkit.metrics.builtin import BuiltIn, text_of
 from evalkit.metrics.entry_points import suggest_name
 
 AnyBuiltIn = TypeVar("AnyBuiltIn", bound=BuiltIn)
-
-SHORTHAND = ""
-"""The key under which the loader puts a bare value, as in `- regex: '^a'`."""
 
 _UNIONS = (Union, UnionType)
 _TYPE_WORDS = {

@@ -214,7 +214,7 @@ class Escalated(TaskOutcome):
     def read_outcome(self, output: Output) -> bool | None:
         """Return whether a tool escalated the task, or without `tools` what the output says."""
         if not self.tools:
-            return TaskOutcome.read_outcome(self, output)
+            return super().read_outcome(output)
         calls = get_tool_calls(output)
         if calls is None:
             return None

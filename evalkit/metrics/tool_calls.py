@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, cast
 
-from evalkit.core.eval_set import Case, MetricSpec
+from evalkit.core.eval_set import SHORTHAND, Case, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
@@ -20,7 +20,7 @@ from evalkit.core.values import (
     enumerate_values,
     is_same_json,
 )
-from evalkit.metrics.arguments import SHORTHAND, bind_arguments
+from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score, texts_of
 from evalkit.metrics.entry_points import suggest_name
 from evalkit.metrics.registry import load_metric

@@ -19,7 +19,7 @@ from evalkit.core.eval_set import Case
 from evalkit.core.files import path_exists, read_stored_file, write_atomically
 from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.literals import Json
-from evalkit.core.location import Location
+from evalkit.core.location import NO_LOCATION
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
 from evalkit.core.trial import Trial
@@ -103,9 +103,8 @@ def _compute_digest(header: dict[str, Json], body: bytes) -> str:
 
 def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     # Without locations: moving a case in its file must not change the baseline.
-    nowhere = Location(path="")
-    metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
-    kept = replace(case, where=nowhere, metrics=metrics)
+    metrics = tuple(replace(spec, where=NO_LOCATION) for spec in case.metrics)
+    kept = replace(case, where=NO_LOCATION, metrics=metrics)
     return canonical_json(
         to_json_value({"case": kept, "trials": [_shorten_trial(each) for each in trials]})
     )

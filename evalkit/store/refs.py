@@ -51,7 +51,8 @@ def resolve_run(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | Non
     if path_exists(path / HEADER_FILE):
         return read_run(path)
     if ref == "baseline":
-        return read_baseline(_baseline_path_of(same_set_as or read_newest_header(root), root))
+        header = same_set_as or read_header(find_run_folder("latest", root))
+        return read_baseline(baseline_path(root / header.evalset_path, header.evalset))
     return read_run(find_run_folder(ref, root))
 
 
@@ -101,15 +102,6 @@ def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
     return [runs_folder(root) / run_id for run_id in _find_version_runs(ref, run_ids, root)]
 
 
-def read_newest_header(root: Path) -> RunHeader:
-    """Return the header of the newest stored run.
-
-    Raises:
-        InvalidInput: there are no runs.
-    """
-    return read_header(find_run_folder("latest", root))
-
-
 def read_newest_run(evalset_path: str, root: Path) -> Run:
     """Return the newest readable run of an eval set.
 
@@ -119,10 +111,6 @@ def read_newest_run(evalset_path: str, root: Path) -> Run:
     for folder in list_set_runs(root, evalset_path):
         return read_run(folder)
     raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
-
-
-def _baseline_path_of(header: RunHeader, root: Path) -> Path:
-    return baseline_path(root / header.evalset_path, header.evalset)
 
 
 def read_baseline_for(

@@ -16,7 +16,7 @@ from evalkit.core.files import (
     os_error_reason,
     path_exists,
     read_stored_file,
-    truncate_partial_line,
+    truncate_incomplete_line,
     write_atomically,
 )
 from evalkit.core.judgement import JudgeTrust
@@ -55,7 +55,7 @@ class LineFile:
         self._descriptor = descriptor
         if descriptor < 0 and path_exists(path):
             self._descriptor = open_for_append(path)
-        self.kept = truncate_partial_line(self._descriptor, path) if self._descriptor >= 0 else b""
+        self.kept = truncate_incomplete_line(self._descriptor, path) if self._descriptor >= 0 else b""
         self._sha256 = hashlib.sha256(self.kept)
 
     def append(self, row: Json) -> None:
@@ -165,7 +165,7 @@ class RunWriter:
         """
         descriptor = _open_locked(folder / TRIALS_FILE)
         try:
-            truncate_partial_line(descriptor, folder / TRIALS_FILE)
+            truncate_incomplete_line(descriptor, folder / TRIALS_FILE)
             for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:

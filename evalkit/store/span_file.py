@@ -5,7 +5,6 @@ They are not in `trials.jsonl`, so that a gate need not read them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.spans import Span
 from evalkit.core.trial import Trial
+from evalkit.store.runs import compute_sha256, describe_changed_files
 
 SPANS_FILE = "spans.jsonl"
 COLUMNS_FILE = "spans.parquet"
@@ -43,11 +43,8 @@ def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
     if not path_exists(path) and sha256 is None:
         return {}
     content = read_stored_file(path)
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise StoreError(
-            f"{path}: changed by something else than the run that wrote it. "
-            f"Keep the agent away from .evalkit and run again."
-        )
+    if sha256 is not None and compute_sha256(content) != sha256:
+        raise StoreError(describe_changed_files(folder, [SPANS_FILE]))
     try:
         rows = parse_span_lines(content)
         return {
