@@ -97,9 +97,7 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     except (OSError, ValueError) as error:
         raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
     if len(data) > max_bytes:
-        raise UnreadableFile(
-            f"is larger than {max_bytes // 2**20} MiB, the limit for one file."
-        )
+        raise UnreadableFile(f"is larger than {max_bytes // 2**20} MiB, the limit for one file.")
     return data
 
 

@@ -15,29 +15,29 @@ from evalkit.trace.calls import get_model_calls
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(BuiltIn):
-    """A quantity in the output of which less is better; no trial passes or fails it."""
+    """A quantity in the output that is better when it is lower; it never passes or fails a trial."""
 
     @property
     def is_measurement(self) -> bool:
-        """True."""
+        """Always true."""
         return True
 
     @property
     def higher_is_better(self) -> bool:
-        """False."""
+        """Always false."""
         return False
 
-    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
+    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the case is not used
         """Return the quantity; an agent that does not report it is skipped, never counted as 0."""
         value = self.measure(output)
         if isinstance(value, str):
             return Score(state="skipped", explanation=value)
         if value < 0:
-            raise ValueError(f"the agent reports {value!r}, less than nothing")
+            raise ValueError(f"the agent reports {value!r}, which is negative")
         return Score(value=value)
 
     def measure(self, output: Output) -> float | str:
-        """Return the quantity, or as a text why it is unknown."""
+        """Return the quantity, or a text that says why it is unknown."""
         raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ class Tokens(Measurement):
     """Tokens that the answer used, as reported by the agent or its spans.
 
     Args:
-        count: the tokens that were read (`input`), those that were written (`output`), or both (`total`).
+        count: the `input` tokens, the `output` tokens, or both (`total`).
         model: only the calls of this model, which spans must report.
     """
 

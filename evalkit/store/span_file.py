@@ -1,6 +1,6 @@
-"""The spans of a run on disk: `spans.jsonl`, one line per trial that has any.
+"""Read `spans.jsonl`: the spans of a run, with one line per trial that has any.
 
-They are not in `trials.jsonl`, so that a gate need not read them.
+Spans are not in `trials.jsonl`, so that a gate need not read them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def without_spans(trial: Trial) -> Trial:
 
 
 def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
-    """Return the spans of a stored run, without a torn last line; empty when none are stored.
+    """Return the spans of a stored run, without an incomplete last line; empty if none are stored.
 
     Raises:
         StoreError: they cannot be read, or do not have the digest `sha256`.
@@ -55,7 +55,7 @@ def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
 
 
 def parse_span_lines(content: bytes) -> dict[tuple[str, int], Any]:
-    """Return the rows of whole lines by case id and trial number; the last row of a trial counts.
+    """Return the rows of complete lines by case id and trial number; the last row of a trial counts.
 
     Raises:
         ValueError: a line is not a row of spans.
