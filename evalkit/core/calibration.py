@@ -109,11 +109,13 @@ def find_unmet_requirement(calibration: Calibration, kappa: float, labels: int) 
         agreement = found.agreement
         answers = agreement.answers if agreement is not None else 0
         if answers < labels:
-            return f"{found.criterion} has {answers} labeled answers, and {labels} are required"
+            return f"{found.criterion} has {answers} of {labels} required labeled answers"
         reached = agreement.kappa if agreement is not None else None
         # Without variation, chance explains every agreement and kappa is undefined.
         if reached is None:
             return f"{found.criterion} has no kappa, because every answer has the same level"
         if reached.value < kappa:
-            return f"kappa of {found.criterion} is {reached.value:.2f}, and {kappa:g} is required"
+            return (
+                f"kappa of {found.criterion} is {reached.value:.2f}, below the required {kappa:g}"
+            )
     return "" if calibration.criteria else "no criterion was calibrated"

@@ -128,7 +128,7 @@ class AnchorResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTrust:
-    """What a run shows about its judges besides scores: controls, anchors, and the judges' names."""
+    """What a run shows about its judges other than scores: controls, anchors, and names."""
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
     for name in given.get("env", ()):
         if not re.fullmatch(VARIABLE_NAME, name):
             fields.report_problem(
-                f"env lists names of environment variables, and {quote_short(name)} is not one. "
+                f"env lists names of environment variables, but {quote_short(name)} is not one. "
                 f"Set its value outside of this file.",
                 fields.get("env"),
             )

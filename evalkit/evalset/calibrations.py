@@ -147,10 +147,10 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
     )
     entry = next((each for each in calibrations if each.judge_digest == judge_digest), None)
     if entry is None:
-        return f"{requirement}, and this judge has not been calibrated"
+        return f"{requirement}, but this judge has not been calibrated"
     # The digest covers the questions and levels, so an edit of either invalidates the calibration.
     if entry.rubric_digest != rubric.digest:
-        return f"{requirement}, and it was calibrated before the rubric was edited"
+        return f"{requirement}, but it was calibrated before the rubric was edited"
     criteria = {criterion.name: criterion.levels for criterion in rubric.judged_criteria}
     levels = {
         found.criterion: found.agreement.levels
@@ -160,6 +160,6 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
     if levels.keys() != criteria.keys() or any(
         levels[name] != tuple(level.name for level in criteria[name]) for name in criteria
     ):
-        return f"{requirement}, and its calibration leaves out a criterion or a level"
+        return f"{requirement}, but its calibration leaves out a criterion or a level"
     unmet = find_unmet_requirement(entry, required.kappa, required.labels)
-    return f"{requirement}, and {unmet}" if unmet else ""
+    return f"{requirement}, but {unmet}" if unmet else ""

@@ -66,7 +66,7 @@ class _Object(NamedTuple):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"numbers must be finite, and {name} is not. Use null or text.")
+    raise ValueError(f"numbers must be finite, but {name} is not. Use null or text.")
 
 
 _JSON = json.JSONDecoder(

@@ -33,7 +33,7 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
     given = drop_none({**fields.read_all(), "must_pass": _read_must_pass(fields)})
     if given.get("estimand") == "users" and given.get("stat") in ("p50", "p95", "p99"):
         fields.report_problem(
-            f"estimand: users is about single cases, and {given['stat']} is over all trials together. "
+            f"estimand: users is about single cases, but {given['stat']} is over all trials together. "
             f"Use stat: mean or rate.",
             fields.get("estimand"),
         )
@@ -102,7 +102,7 @@ def add_call_metrics(
         spec = known.get(rule.metric)
         if narrowed and spec is None:
             message = (
-                f"gate: {' and '.join(narrowed)} narrows a metric that the set lists, and "
+                f"gate: {' and '.join(narrowed)} narrows a metric that the set lists, but "
                 f"{rule.metric!r} is not one. Listed: {', '.join(known) or 'none'}."
             )
             problems.append(Problem(message=message, where=rule.where))

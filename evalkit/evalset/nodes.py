@@ -134,5 +134,5 @@ def find_number_problem(text: str) -> str | None:
             f"Quote it to make it text."
         )
     if not math.isfinite(float(text)):
-        return f"numbers must be finite, and {text} is too large. Quote it to make it text."
+        return f"numbers must be finite, but {text} is too large. Quote it to make it text."
     return None

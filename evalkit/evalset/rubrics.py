@@ -86,7 +86,7 @@ def _read_rubric(fields: FieldReader, path: Path) -> Rubric:
         )
     if rubric.criteria and not rubric.judged_criteria and rubric.controls:
         fields.report_problem(
-            "controls check a judge, and every criterion is a check. Remove them.",
+            "controls check a judge, but every criterion is a check. Remove them.",
             fields.get("controls"),
         )
     _check_references(fields, rubric)

@@ -117,7 +117,7 @@ def parse_expression(text: str) -> Matcher:
     Raises:
         InvalidInput: The expression is invalid; the message says where.
     """
-    # Parentheses are symbols of their own; any other character may be part of a word, as ids have them.
+    # Parentheses are symbols of their own; any other character may be part of a word, as in ids.
     symbols = re.findall(r"\(|\)|[^\s()]+", text)
     if len(symbols) > MAX_SYMBOLS:
         raise InvalidInput.single(f"-k takes at most {MAX_SYMBOLS} words, not {len(symbols)}.")

@@ -153,7 +153,7 @@ class AnswerMetric(BuiltIn):
                 "or use the metric numeric to compare its value."
             )
         return (
-            f"expected is {describe_kind(label)}, and one text is needed. Name the part to compare with, "
+            f"expected is {describe_kind(label)}, but one text is needed. Name the part to compare with, "
             "as in `expected: answer`, or use one_of for a list, json for a mapping."
         )
 

@@ -102,7 +102,7 @@ class Numeric(AnswerMetric):
         """Return why a label does not have exactly one number, or None."""
         if len(self._numbers_in(label)) == 1:
             return None
-        return f"expected is {describe_kind(label)}, and one number is needed."
+        return f"expected is {describe_kind(label)}, but one number is needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Compare the two numbers."""
@@ -115,7 +115,7 @@ class Numeric(AnswerMetric):
         if self.pick == "only" and len(set(numbers)) > 1:
             several = ", ".join(_plain(number) for number in numbers[:5])
             return failed_score(
-                f"one number is needed, and the answer has {len(numbers)}: {several}"
+                f"one number is needed, but the answer has {len(numbers)}: {several}"
             )
         actual = numbers[0] if self.pick == "first" else numbers[-1]
         # `problem_with_label` ensures that there is exactly one.

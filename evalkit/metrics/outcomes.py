@@ -159,7 +159,7 @@ class TaskOutcome(BuiltIn):
         label = self._label_of(case)
         if label is None or isinstance(label, bool):
             return None
-        return f"expected.{self.expected} is {describe_kind(label)}, and true or false is needed."
+        return f"expected.{self.expected} is {describe_kind(label)}, but true or false is needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Score the outcome, or compare it with the label if there is one."""

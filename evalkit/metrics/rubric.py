@@ -136,7 +136,7 @@ class RubricScorer(Scorer):
         """Return why the label has no reference, or why a check cannot use it."""
         if self._lacks_reference(case):
             return (
-                "expected is a mapping without `answer`, and the rubric needs a reference. Name the "
+                "expected is a mapping without `answer`, but the rubric needs a reference. Name the "
                 "part to use, as in {rubric: {file: ..., reference: summary}}."
             )
         refs = {each.name: each.check.ref for each in self.rubric.criteria if each.check}

@@ -40,7 +40,7 @@ def compute_similarity(one: str, other: str, method: Method) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity(TextMetric):
-    """The similarity of answer and label, from 0 to 1; of several labels, the most similar counts.
+    """The similarity of answer and label, from 0 to 1; if there are several labels, the most similar counts.
 
     Args:
         method: `ratio` compares letter by letter (1 - insertions and deletions / both lengths);

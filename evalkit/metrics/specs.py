@@ -110,7 +110,7 @@ def open_rubric(
     )
     if rubric.judged_criteria and not panel.has_judge:
         message = (
-            f"{spec.name}: a rubric needs a judge, and the set names none. Add "
+            f"{spec.name}: a rubric needs a judge, but the set names none. Add "
             "`judge: lexical` or `judge: {openai: {model: gpt-4o-mini}}` to the set."
         )
         problems.append(Problem(message=message, where=spec.where))

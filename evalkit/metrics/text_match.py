@@ -26,7 +26,7 @@ def problem_with_texts(
     texts = texts_of(value)
     if texts is None:
         return (
-            f"{subject} is {describe_kind(value)}, and a text or a list of texts is needed. "
+            f"{subject} is {describe_kind(value)}, but a text or a list of texts is needed. "
             "Put decimals in quotes."
         )
     if not texts:
@@ -110,7 +110,7 @@ class Contains(TextMetric):
 
     Args:
         all: the texts that must all be there; `true`, the default, means those of the label.
-        any: the texts of which one must be there; `true` means those of the label.
+        any: the texts, at least one of which must be there; `true` means those of the label.
         whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.
         of: the part of the output.
@@ -182,7 +182,7 @@ class NotContains(Contains):
     """Passes an answer that contains none of several texts, or not all of them.
 
     Args:
-        any: the texts of which none may be there; `true`, the default, means those of the label.
+        any: the texts, none of which may be there; `true`, the default, means those of the label.
         all: the texts that may not all be there; `true` means those of the label.
         whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.

@@ -249,7 +249,7 @@ class ToolsNotCalled(AnswerMetric):
         """Return why a label is not the names of tools, or None."""
         if texts_of(label):
             return None
-        return f"expected is {describe_kind(label)}, and the names of tools are needed."
+        return f"expected is {describe_kind(label)}, but the names of tools are needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Look for the tools among the calls."""

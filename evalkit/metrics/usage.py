@@ -92,13 +92,8 @@ class Tokens(Measurement):
 
     def measure(self, output: Output) -> float | str:
         """Return the reported tokens; for one model, the sum if those of each call are known."""
-        usages = (
-            _calls_of_model(output, self.model)
-            if self.model
-            else [output.usage]
-            if output.usage
-            else []
-        )
+        reported = [output.usage] if output.usage else []
+        usages = _calls_of_model(output, self.model) if self.model else reported
         parts = [each.input_tokens for each in usages] if self.count != "output" else []
         parts += [each.output_tokens for each in usages] if self.count != "input" else []
         tokens = _sum_if_known(parts)

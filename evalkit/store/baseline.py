@@ -1,6 +1,6 @@
 """Store a promoted run as one reviewable file: a header line, then one line per case, sorted by id.
 
-The header holds a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
+The header has a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
 so that a changed rubric or metric can be applied to both sides.
 """
 
