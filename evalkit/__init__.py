@@ -1,6 +1,6 @@
-"""Offline evaluation of AI agents: run labelled prompts, score, compare with a baseline, gate."""
+"""Evaluate AI agents offline: run labeled prompts, score, compare with a baseline, gate."""
 
-# As type checkers know it, without the time that importing `typing` takes.
+# Type checkers take this name as true. Importing `typing` would slow down every start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from evalkit.core.eval_set import Case as Case
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_HOMES = {
+_PUBLIC_MODULES = {
     "Case": "evalkit.core.eval_set",
     "Output": "evalkit.core.trial",
     "Score": "evalkit.core.trial",
@@ -22,20 +22,20 @@ _HOMES = {
     "load_runs": "evalkit.store.frames",
     "span": "evalkit.trace.recording",
 }
-"""Where each public name lives. It is loaded when first asked for, so that `evalkit --version` and
-every worker start without it."""
+"""The module of each public name, imported on first access. `evalkit --version` and worker processes
+start without these modules."""
 
 __all__ = ["Case", "Output", "Score", "Span", "__version__", "load_run", "load_runs", "span"]
 
 
-if not TYPE_CHECKING:  # a type checker would take any attribute for a public name
+if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
+        if name not in _PUBLIC_MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - see _HOMES
+        from importlib import import_module  # noqa: PLC0415 - only on first access
 
-        value = getattr(import_module(_HOMES[name]), name)
+        value = getattr(import_module(_PUBLIC_MODULES[name]), name)
         globals()[name] = value
         return value
 

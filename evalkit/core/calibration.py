@@ -21,7 +21,7 @@ class Agreement:
     `confusion[i][j]` counts the answers with level i from the first rater and level j from the second.
     When one of them is a judge, it is the second. `kappa` is Cohen's kappa. `weighted_kappa` weights a
     disagreement by the difference between the values of the levels; with two levels it equals `kappa`.
-    Both are None when both raters gave one and the same level only, because chance then explains every
+    Both are None when both raters gave the same level to every answer, because chance then explains every
     agreement. `ac1` is Gwet's AC1, which is less sensitive to an unbalanced base rate.
     """
 
@@ -69,7 +69,7 @@ class CriterionCalibration:
 
     `agreement` is None when no answer has a level from both. `unjudged` counts labeled answers without a
     verdict, `divided` those without a majority among the people. `flip_rate` is the probability that two
-    judgements of one answer differ; None when each answer was judged once.
+    judgments of one answer differ; None when each answer was judged once.
     """
 
     criterion: str
@@ -109,11 +109,13 @@ def find_unmet_requirement(calibration: Calibration, kappa: float, labels: int) 
         agreement = found.agreement
         answers = agreement.answers if agreement is not None else 0
         if answers < labels:
-            return f"{found.criterion} has {answers} labeled answers, and {labels} are required"
+            return f"{found.criterion} has {answers} of {labels} required labeled answers"
         reached = agreement.kappa if agreement is not None else None
         # Without variation, chance explains every agreement and kappa is undefined.
         if reached is None:
             return f"{found.criterion} has no kappa, because every answer has the same level"
         if reached.value < kappa:
-            return f"kappa of {found.criterion} is {reached.value:.2f}, and {kappa:g} is required"
+            return (
+                f"kappa of {found.criterion} is {reached.value:.2f}, below the required {kappa:g}"
+            )
     return "" if calibration.criteria else "no criterion was calibrated"

@@ -1,4 +1,4 @@
-"""What a command needs from the outside, as one record that the command line supplies."""
+"""What a command needs from its environment, in one record that the command line fills in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ProgressListener(Protocol):
     """Receives the trials of a run as they finish."""
 
     def finished(self, trial: Trial) -> None:
-        """Note that one more trial is stored."""
+        """Report that one more trial is stored."""
 
 
 ProgressOpener: TypeAlias = Callable[[int], AbstractContextManager[ProgressListener]]
@@ -25,7 +25,7 @@ ProgressOpener: TypeAlias = Callable[[int], AbstractContextManager[ProgressListe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """The outside as a command sees it: folder, environment, clock, random ids and messages."""
+    """The environment of a command: current folder, variables, clock, random ids, and messages."""
 
     cwd: Path
     environ: Mapping[str, str]

@@ -40,10 +40,10 @@ class MetricSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One labelled prompt.
+    """One labeled prompt.
 
-    `input` is text or the turns of a conversation. `metrics` are the case's own: each replaces the
-    set's metric of the same name or is added to them. `digest` covers everything that can change the
+    `input` is text or the turns of a conversation. `metrics` are the case's own. Each one
+    replaces the set's metric of the same name, or is added to the set's metrics. `digest` covers everything that can change the
     case's scores; two cases are compared only when their digests are equal.
     """
 
@@ -77,13 +77,13 @@ class Rule:
 
     Exactly one of the limits is set. `max_drop` and `max_rise` compare with the baseline: in points
     (0..1) for metrics without a unit, as a share of the baseline for metrics with one. `max_regressed`
-    counts cases that passed in the baseline and fail now. `must_pass` requires every trial of the cases
-    with one of these tags to pass (an empty tuple: of every case). `broken_cases` counts cases that
-    newly fail and that fresh trials prove broken. `and_at_least` is a change in the metric's unit; no
-    smaller change fails, however large its share of the baseline. `tool` and `model` narrow the metric
+    limits the cases that passed in the baseline and fail now. `must_pass` requires every trial of the cases
+    with one of these tags to pass (an empty tuple: of every case). `broken_cases` limits the cases that
+    newly fail and that fresh trials prove broken. A change smaller than `and_at_least`, in the metric's
+    unit, never fails. `tool` and `model` narrow the metric
     to calls of one tool or model; the loader gives such a rule a metric of its own and puts its name in
-    `metric`. `estimand` is the question: whether these cases got worse, or whether other cases like
-    them would.
+    `metric`. `estimand` says what is tested: whether these cases got worse (`suite`), or whether other
+    cases like them would (`users`).
     """
 
     metric: str = ""

@@ -1,4 +1,4 @@
-"""File writes after which a reader finds the old file or the new one, never a mix."""
+"""Atomic file writes, appends that a crash cannot lose, and reads of stored files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evalkit.core.errors import StoreError
 from evalkit.core.source_files import UnreadableFile, read_file
 
 MAX_STORED_BYTES = 4 << 30
-"""Size of one file. A run of 100,000 cases with long outputs fits; an endless device does not."""
+"""Size limit of one stored file. A run of 100,000 cases with long outputs fits; an endless device does not."""
 
 
 def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = None) -> None:
-    """Replace a file in one step, and create its folder if necessary.
+    """Replace a file in one step, and create its folder if necessary. A reader never sees a mix.
 
     Symbolic links are followed. A pipe or a device is written to instead of replaced. `time_ns` becomes
     the file's modification time before the file appears.
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
-            # On disk before the rename, so that a crash cannot leave an empty file under the name.
+            # Sync before the rename, so that a crash cannot leave an empty file under this name.
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp creates a private file; the result must be as readable as any other new file.
@@ -78,7 +78,7 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         with contextlib.suppress(OSError):
-            # A partial line would corrupt the next one.
+            # An incomplete line would corrupt the next one.
             os.ftruncate(descriptor, size)
         raise StoreError(
             f"{path}: could not save: {os_error_reason(error)}. "
@@ -86,19 +86,19 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
         ) from error
 
 
-def truncate_partial_line(descriptor: int, path: Path) -> bytes:
+def truncate_incomplete_line(descriptor: int, path: Path) -> bytes:
     """Remove the last line of a file if it has no line end; return the remaining content.
 
     Raises:
         StoreError: The file cannot be read or truncated.
     """
     content = read_stored_file(path)
-    whole = content[: content.rfind(b"\n") + 1]
+    complete = content[: content.rfind(b"\n") + 1]
     try:
-        os.ftruncate(descriptor, len(whole))
+        os.ftruncate(descriptor, len(complete))
     except OSError as error:
         raise StoreError(f"{path}: could not be truncated: {os_error_reason(error)}.") from error
-    return whole
+    return complete
 
 
 def read_stored_file(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Numbers formatted for people: rates as percent, odds as "1 time in 20"."""
+"""Format numbers for people: rates as percent, odds as "1 time in 20"."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def format_change(change: float, unit: str, extra: int = 0) -> str:
 
 
 def format_limit(limit: float, unit: str) -> str:
-    """Format a limit on a change with no more digits than written."""
+    """Format a limit on a change with the digits that the user wrote."""
     return f"{100 * limit:.10g}{'%' if unit else ' pt'}"
 
 
 def format_bound(bound: float, unit: str) -> str:
-    """Format a limit on a value with no more digits than written."""
+    """Format a limit on a value with the digits that the user wrote."""
     if not unit:
         return f"{100 * bound:.10g}%"
     return f"${bound:.10g}" if unit == "usd" else f"{bound:.10g} {unit}"

@@ -37,16 +37,17 @@ class Tally:
 
     @property
     def errors(self) -> int:
-        """The trials that should have a score and have none."""
-        # A skipped trial was due no score: no metric applies to its case.
+        """The number of trials that should have a score and have none."""
+        # A skipped trial is not an error: no metric applies to its case.
         return self.selected - self.counts["scored"] - self.counts["skipped"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HumanMean:
-    """The estimated mean that people would give, from their labels of `cases` and the judge's of all.
+    """An estimate of the mean score that people would give.
 
-    `low` and `high` bound the 90 % confidence interval. `share` is the judge's share in the estimate.
+    It combines people's labels of `cases` cases with the judge's scores of all cases. `low` and `high`
+    bound the 90 % confidence interval. `share` is the weight of the judge's scores in the estimate.
     """
 
     mean: float
@@ -102,7 +103,7 @@ class CaseChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricChange:
-    """One metric (in one tag) on the shared cases of two runs; `why_not` says why it is incomparable."""
+    """One metric (in one tag) on the shared cases of two runs; `why_not` says why it cannot be compared."""
 
     metric: str
     tag: str | None = None
@@ -147,7 +148,7 @@ class CaseContribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PopulationTest:
-    """Whether other cases like these would get worse: cases, or their clusters, as a sample.
+    """The test of whether other cases like these would get worse; cases or clusters are the sample.
 
     `low` and `high` bound a 90 % confidence interval of the check's difference; None if unknown.
     """
@@ -165,9 +166,9 @@ class Check:
     `low` and `high` bound a 90 % confidence interval of `difference` (for rules that compare) or of
     `candidate` (for absolute ones). `p_value` is one-sided: the probability of a result this bad if
     nothing changed. An unchanged agent fails with a probability of at most `false_alarm`. A change of
-    `smallest_detectable` (absolute value) fails 4 times in 5; None if no change does. `users` answers the
-    question about other cases when the rule is about these. `to_decide` says what would decide an
-    inconclusive check. `advisory` says why the check decides nothing; empty if it does.
+    `smallest_detectable` (absolute value) fails 4 times in 5; None if no change does. `users` is the
+    test about other cases like these. `to_decide` says what would decide an inconclusive check.
+    `advisory` says why the check does not affect the result; empty if it does.
     """
 
     rule: Rule
@@ -194,7 +195,7 @@ class Check:
 class GateChange:
     """One edit that a change makes to the gate it is checked against.
 
-    `loosened` is false only if the edit can do nothing but tighten or add. `case_ids` are the cases
+    `loosened` is false only if the edit can only tighten the gate or add to it. `case_ids` are the cases
     that it affects, if any.
     """
 
@@ -209,8 +210,8 @@ class GateChange:
 class GateReview:
     """The edits of a change to its own gate, compared with the gate of the ref `base` at `commit`.
 
-    If `accepted`, the edits are approved and the change's own rules decide; otherwise those of the base
-    do. `notes` has further remarks about the base.
+    If `accepted`, the edits are approved and the change's own rules decide; otherwise the base's
+    rules do. `notes` has further remarks about the base.
     """
 
     base: str
@@ -227,7 +228,7 @@ class GateReview:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
-    """The one object that every report and the exit code are made from.
+    """The result of a gate. Every report and the exit code are made from it.
 
     `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
     `reason` is one sentence. `gate` is set when the gate's definition came from another commit.

@@ -1,4 +1,4 @@
-"""Calls of git that run no hook, ask nothing and take no optional lock."""
+"""Run git without hooks, prompts, or optional locks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAFE_CONFIG = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.sparseCheckout=false"),
 )
-"""Overrides what a checkout's own configuration may set: programs to run, files to leave out."""
+"""Overrides settings by which a checkout's own configuration could run programs or hide files."""
 
 FETCH_TIMEOUT_S = 300.0
 
@@ -41,7 +41,7 @@ def run_git(
 
 
 def read_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> bytes:
-    """Return git's output; empty where it fails or is not installed."""
+    """Return git's output; empty if git fails or is not installed."""
     try:
         done = run_git(folder, environ, *arguments)
     except OSError:

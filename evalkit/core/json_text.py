@@ -1,4 +1,4 @@
-"""Read strict JSON out of text that a model, an agent or a user wrote."""
+"""Parse strict JSON in text that a model, an agent or a user wrote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RepeatedKey(ValueError):
 
 
 def parse_json(text: str) -> Json:
-    """Read a text that is one JSON value.
+    """Parse a text that is one JSON value.
 
     Raises:
         RepeatedKey: an object has a key twice.
@@ -30,7 +30,7 @@ def parse_json(text: str) -> Json:
 
 
 def parse_leading_json(text: str) -> tuple[Json, str]:
-    """Read the JSON value that a text begins with; return it and the rest of the text.
+    """Parse the JSON value at the start of a text; return it and the rest of the text.
 
     Raises:
         ValueError: as `parse_json`.
@@ -44,7 +44,7 @@ def parse_leading_json(text: str) -> tuple[Json, str]:
 
 
 def parse_call_arguments(value: Json) -> Json:
-    """Return the arguments of a call: no value as an empty mapping, the text of an object parsed."""
+    """Return the arguments of a call: {} instead of None, and a parsed object instead of its JSON text."""
     if value is None:
         return {}
     if isinstance(value, str) and value.lstrip().startswith("{"):

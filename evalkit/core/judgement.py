@@ -1,4 +1,4 @@
-"""The records of judging: verdicts, exchanges with the judge, and results that show trust in it."""
+"""The records of judging: verdicts, exchanges with the judge, and checks of whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class JudgeVote(_Judged):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement(_Judged):
-    """The judgement of one answer under one rubric, from one or more votes."""
+    """The judgment of one answer under one rubric, from one or more votes."""
 
     @property
     def is_split(self) -> bool:
@@ -128,7 +128,7 @@ class AnchorResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTrust:
-    """What a run shows about its judges besides scores: controls, anchors, and which judges judged."""
+    """What a run shows about its judges other than scores: controls, anchors, and names."""
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Limits on the output of agents and plugins. A reply over a limit is an error and never cut."""
+"""Limits on the output of agents and plugins. A reply over its limit is an error, not shortened."""
 
 MAX_REPLY_BYTES = 10_000_000
 """Size of one reply in UTF-8."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _FENCES = ("```", "~~~")
-# The end of the text decides which fence closes the block, so that the content may hold fences too.
+# The end of the text decides which fence closes the block, so that the content may contain fences.
 _SINGLE_BLOCK = re.compile(r"\s*```(?P<info>[^\n`]*)\n(?P<content>.*?)\n?```\s*", re.DOTALL)
 
 

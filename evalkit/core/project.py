@@ -39,14 +39,14 @@ class GitState:
 
     @property
     def version(self) -> str:
-        """The agent's version where the user names none."""
+        """The agent's version if the user gives none."""
         if not self.commit:
             return "unversioned"
         return self.commit[:10] + ("+dirty" if self.dirty else "")
 
 
 def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
-    """Return a folder's git state; empty outside of a repository and on a machine without git."""
+    """Return a folder's git state; empty outside of a repository or without git."""
     commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
     if not commit:
         return GitState()
@@ -61,12 +61,12 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
 
 
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return the author name that git would use for a commit; empty when it knows none."""
+    """Return the author name that git would use for a commit; empty if none is configured."""
     return read_git(folder, environ, "config", "user.name").decode(errors="replace").strip()
 
 
 def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return the host name of the repository's remote; empty where there is none.
+    """Return the host name of the repository's remote; empty if there is none.
 
     Understands both URL forms: https://host/path and user@host:path.
     """

@@ -33,7 +33,7 @@ SECRET_KEY = re.compile(
     r"credentials?|private[_-]?key|(access|refresh|id|auth|bearer|session|csrf|api)[_-]?token|token)$",
     re.IGNORECASE,
 )
-"""Names of attributes with secret texts. Only the end of a name counts, so that token counts
+"""Names of attributes with secret text. Only the end of a name counts, so that token counts
 (`llm.token_count.prompt`, `gen_ai.usage.input_tokens`) and `max_tokens` remain."""
 
 TEXT_IN_JSON = re.compile(r'"([\w.-]{1,80})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*"')
@@ -41,7 +41,7 @@ TEXT_IN_JSON = re.compile(r'"([\w.-]{1,80})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*"')
 
 
 def redact_by_key(value: Json, name: str = "") -> Json:
-    """Return a value with the texts under names of secrets redacted; numbers there are counts.
+    """Return a value with all text under names of secrets redacted. Numbers, such as token counts, are kept.
 
     >>> redact_by_key({"http.request.header.authorization": ["Bearer x"], "max_tokens": "9"})
     {'http.request.header.authorization': ['***'], 'max_tokens': '9'}

@@ -16,7 +16,8 @@ from evalkit.core.trial import Trial
 class MetricInfo:
     """A metric as a run used it. Scores of two runs are comparable only when `definition` is equal.
 
-    `unit` is empty for a share in 0..1, otherwise `s`, `usd`, `tokens`, or a plugin's own word. `judge`
+    `unit` is empty for a share in 0..1, otherwise a word such as `s`, `usd`, `tokens`, or
+    a plugin's own. `judge`
     is the name of a rubric's judge, and `judge_digest` identifies it. `advisory` says why no threshold
     on the metric may fail a build; empty if they may.
     """
@@ -39,8 +40,8 @@ class MetricInfo:
 class RunHeader:
     """The plan of a run, written before the first call.
 
-    `cases` has the selected cases in full, so that a stored run can be shown and decided again without
-    the eval set. `created` is ISO 8601 in UTC. It is for people and never used for ordering.
+    `cases` has the selected cases in full, so that a stored run can be reported and its gate evaluated
+    again without the eval set. `created` is ISO 8601 in UTC. It is for people and never used for ordering.
 
     `looks` is 0 when the number of trials was fixed in advance. Otherwise the run is group-sequential:
     `trials` is the number of trials per case so far, where each further one was run because the gate was

@@ -1,4 +1,4 @@
-"""Any text turned into text that is safe to show: on a terminal, in a CI log, in XML, in Markdown.
+"""Make any text safe to show: on a terminal, in a CI log, in XML, and in Markdown.
 
 Text from an agent, a file, or a plugin is data. Shown unchanged, it could move the cursor, reverse the
 reading order, hide itself, end a table, or give a CI system a command. Every text that is shown to
@@ -47,7 +47,8 @@ _MARKDOWN_OPENING = re.compile(r"^(\d{1,9}(?=[.)])|(?=[-+=:>]))")
 _MARKDOWN_REFERENCE = re.compile(r"[@#]|://|www\.|\bGH-\d|:\w+:", re.IGNORECASE)
 
 
-def _escape(match: re.Match[str]) -> str:
+def escape_character(match: re.Match[str]) -> str:
+    r"""Return the visible escape of a matched character, such as `\n` or `\x1b`."""
     char = match[0]
     code = ord(char)
     if char in _NAMED_ESCAPES:
@@ -67,8 +68,8 @@ def escape_unsafe(text: str, *, newlines: bool = False) -> str:
     'a\\x1b[31m\\nb'
     """
     if newlines:
-        return _UNSAFE_BUT_NEWLINE.sub(_escape, text.replace("\r\n", "\n").expandtabs(4))
-    return _UNSAFE.sub(_escape, text)
+        return _UNSAFE_BUT_NEWLINE.sub(escape_character, text.replace("\r\n", "\n").expandtabs(4))
+    return _UNSAFE.sub(escape_character, text)
 
 
 def escape_ci_commands(text: str) -> str:
@@ -150,7 +151,7 @@ def head(text: str, limit: int) -> str:
 
 
 def tail(text: str, limit: int) -> str:
-    """Return the end of a text, which has the error, as escaped lines of at most `limit` characters."""
+    """Return the end of a text as escaped lines of at most `limit` characters; errors are at the end."""
     cleaned = escape_unsafe(text[max(len(text) - limit, 0) :], newlines=True)
     if len(text) <= limit and len(cleaned) <= limit:
         return cleaned

@@ -1,4 +1,4 @@
-"""Records turned into JSON without their default values, which reading them fills in again."""
+"""Convert records to JSON. Default values are left out, and reading fills them in again."""
 
 from __future__ import annotations
 

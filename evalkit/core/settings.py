@@ -11,13 +11,13 @@ from evalkit.core.literals import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """How a run is carried out and decided. `evalkit.yaml`, the eval set and the command line set it."""
+    """The settings of a run, which `evalkit.yaml`, the eval set, and the command line can change."""
 
     trials: int | Literal["auto"] = "auto"
     """Trials of every case; `auto` runs one, and more only while the gate is undecided."""
 
     concurrency: int = 8
-    """Trials whose agent works at the same time."""
+    """Trials that run at the same time."""
 
     max_errors: int = 0
     """Trials that may end without a score before the run counts as undecided."""
@@ -26,17 +26,17 @@ class Settings:
     """What an inconclusive threshold does to the exit code; it is always printed."""
 
     on_judge_drift: Literal["warn", "fail"] = "warn"
-    """Whether a judge that answers as another model than in the baseline leaves the run undecided."""
+    """Whether a judge's model that differs from the baseline's is a warning, or leaves the run undecided."""
 
     retry_deadline_s: float = 120.0
     """Total seconds that the retries of one trial may wait."""
 
     seed: int = 0
-    """Passed to agents, and used wherever evalkit itself draws at random."""
+    """The seed passed to agents and used for every random draw of evalkit."""
 
     @property
     def first_trials(self) -> int:
-        """Trials of every case that run whatever their results."""
+        """Trials of every case that run regardless of their results."""
         return 1 if self.trials == "auto" else self.trials
 
 
@@ -68,8 +68,6 @@ class SettingsOverrides:
 
 
 NO_OVERRIDES = SettingsOverrides()
-
-SETTING_NAMES = frozenset(field.name for field in fields(Settings))
 
 OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s"})
 """Settings about how the agent is called. They have no influence on the gate."""

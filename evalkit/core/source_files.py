@@ -1,4 +1,4 @@
-"""Files that a user names, turned into bytes and text, or into the reason why they are not read."""
+"""Read files that a user names, and explain why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     except (OSError, ValueError) as error:
         raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
     if len(data) > max_bytes:
-        raise UnreadableFile(
-            f"is larger than {max_bytes // 2**20} MiB, the most one file may have."
-        )
+        raise UnreadableFile(f"is larger than {max_bytes // 2**20} MiB, the limit for one file.")
     return data
 
 

@@ -107,7 +107,7 @@ class Trial:
 
     @property
     def state(self) -> TrialState:
-        """The one state that the trial is counted in: the first failure, otherwise `scored`.
+        """The state that the trial counts as: its first failure, otherwise `scored` or `skipped`.
 
         A failure of an advisory score affects only its metric, unless there is no other score.
         """
@@ -116,9 +116,9 @@ class Trial:
         # The order of the loop is the precedence of the states.
         deciding = {score.state for score in self.scores if not score.advisory}
         states = deciding or {score.state for score in self.scores}
-        for trouble in ("judge_error", "metric_error", "unscored"):
-            if trouble in states:
-                return trouble
+        for state in ("judge_error", "metric_error", "unscored"):
+            if state in states:
+                return state
         return "scored" if "scored" in states else "skipped"
 
     @property

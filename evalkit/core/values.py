@@ -1,4 +1,4 @@
-"""Find, compare and describe values such as JSON holds: parts of outputs, labels and arguments."""
+"""Find, compare and describe JSON values: parts of outputs, labels and arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from evalkit.core.literals import Json
 
 ABSENT: Final = object()
-"""What `find_value` returns when there is nothing at a path; a null that is there is None."""
+"""What `find_value` returns for a path that does not exist. For a null at the path it returns None."""
 
 MAX_QUOTED_CHARS = 80
 """Characters of a value that an explanation shows. The whole value is stored with the trial."""
@@ -88,7 +88,7 @@ def describe_mismatch(expected: Json, got: Json) -> str:
 
 
 def enumerate_values(values: Sequence[Json]) -> str:
-    """Return values quoted and separated by commas; of many, only the first ones."""
+    """Return values quoted and separated by commas. Of many values, show only the first."""
     shown = ", ".join(quote_value(value) for value in values[:_MAX_LISTED])
     rest = len(values) - _MAX_LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown

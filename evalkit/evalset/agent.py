@@ -1,4 +1,4 @@
-"""The `agent:` of an eval set, turned from a node into a record."""
+"""Read the `agent:` section of an eval set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalkit.evalset.nodes import Node, is_null, quote_short
 
 
 def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
-    """Read the agent; None when nothing says how to reach it."""
+    """Read the agent; None when the section does not say how to reach it."""
     fields = read_mapping(node, "agent", AGENT_KEYS, problems)
     if fields is None:
         return None
@@ -20,7 +20,7 @@ def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
     for name in given.get("env", ()):
         if not re.fullmatch(VARIABLE_NAME, name):
             fields.report_problem(
-                f"env lists names of environment variables, and {quote_short(name)} is not one. "
+                f"env lists names of environment variables, but {quote_short(name)} is not one. "
                 f"Set its value outside of this file.",
                 fields.get("env"),
             )

@@ -1,4 +1,4 @@
-"""JSON Schemas of the arguments of built-in metrics, built from their dataclasses."""
+"""Build the JSON Schemas of the arguments of built-in metrics from their dataclasses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build_arguments_schema(metric: Any) -> Json:
     required = [field.name for field in arguments if field.default is MISSING]
     properties = {}
     for field in arguments:
-        # An argument that may be None may be left out, but not be written as null.
+        # An argument that may be None can be left out, but cannot be written as null.
         schema = _combine(_iter_hint_schemas(hints[field.name]))
         default = {"default": defaults[field.name]} if field.name in defaults else {}
         properties[field.name] = {"description": docs.get(field.name, ""), **schema, **default}

@@ -84,6 +84,6 @@ def merge_sets(base: EvalSet, own: EvalSet) -> EvalSet:
         settings={**decisive, **operational},
         # A base without a judge has no judged metrics, so an added judge affects only added cases.
         judges=base.judges or own.judges,
-        # Both digests, so that a run is not resumed after either set has changed.
+        # Both digests, so that a run cannot be resumed after either set has changed.
         digest=digest([base.digest, own.digest]),
     )

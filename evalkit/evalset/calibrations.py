@@ -1,4 +1,4 @@
-"""The file next to a rubric with the calibrations of judges under it.
+"""Read and write the calibration file of a rubric: how well judges agree with people under it.
 
 A calibration can allow a judge to fail builds, so the file is not trusted: every statistic in it must
 follow from its table of counts.
@@ -141,16 +141,16 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
     required = rubric.require_calibration
     if required is None or not rubric.judged_criteria:
         return ""
-    wanted = (
+    requirement = (
         f"the rubric requires a judge calibrated to kappa {required.kappa:g} on "
         f"{required.labels} labels"
     )
     entry = next((each for each in calibrations if each.judge_digest == judge_digest), None)
     if entry is None:
-        return f"{wanted}, and this judge has not been calibrated"
+        return f"{requirement}, but this judge has not been calibrated"
     # The digest covers the questions and levels, so an edit of either invalidates the calibration.
     if entry.rubric_digest != rubric.digest:
-        return f"{wanted}, and it was calibrated before the rubric was edited"
+        return f"{requirement}, but it was calibrated before the rubric was edited"
     criteria = {criterion.name: criterion.levels for criterion in rubric.judged_criteria}
     levels = {
         found.criterion: found.agreement.levels
@@ -160,6 +160,6 @@ def explain_advisory(rubric: Rubric, judge_digest: str, calibrations: Sequence[C
     if levels.keys() != criteria.keys() or any(
         levels[name] != tuple(level.name for level in criteria[name]) for name in criteria
     ):
-        return f"{wanted}, and its calibration leaves out a criterion or a level"
+        return f"{requirement}, but its calibration leaves out a criterion or a level"
     unmet = find_unmet_requirement(entry, required.kappa, required.labels)
-    return f"{wanted}, and {unmet}" if unmet else ""
+    return f"{requirement}, but {unmet}" if unmet else ""

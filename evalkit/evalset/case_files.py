@@ -1,4 +1,4 @@
-"""Case files (YAML, CSV, JSONL) turned into one node per case, as if written in the eval set."""
+"""Read case files (YAML, CSV, JSONL) into one node per case, as if written in the eval set."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Object(NamedTuple):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"numbers must be finite, and {name} is not. Use null or text.")
+    raise ValueError(f"numbers must be finite, but {name} is not. Use null or text.")
 
 
 _JSON = json.JSONDecoder(
@@ -124,8 +124,8 @@ def _json_node(value: Json, where: Location) -> Node:
         case _Object():
             return _object_node(value.pairs, where)
         case _Number():
-            if trouble := find_number_problem(value.text):
-                raise ValueError(trouble)
+            if problem := find_number_problem(value.text):
+                raise ValueError(problem)
             return Scalar(kind=value.kind, text=value.text, where=where)
         case list():
             return ListNode(items=tuple(_json_node(item, where) for item in value), where=where)

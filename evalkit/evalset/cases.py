@@ -1,4 +1,4 @@
-"""One case of an eval set, turned from a node into a record with a digest."""
+"""Read one case of an eval set into a record with a digest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evalkit.evalset.nodes import (
 )
 
 MetricsReader: TypeAlias = Callable[[FieldReader], tuple[MetricSpec, ...]]
-"""Reads the metrics that a case has of its own."""
+"""Reads a case's own metrics."""
 
 
 def read_case(node: Node, problems: list[Problem], read_metrics: MetricsReader) -> Case | None:

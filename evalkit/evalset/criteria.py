@@ -1,4 +1,4 @@
-"""The criteria of a rubric file or of one case, turned from nodes into records."""
+"""Read the criteria of a rubric file or of one case."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def read_case_criteria(fields: FieldReader) -> MetricSpec | None:
         best = max(level.value for level in criterion.levels)
         if criterion.weight and best < 1:
             fields.report_problem(
-                f"criterion {quote_short(criterion.name)}: its best level counts {best:g}, and a "
-                f"case's own criteria pass only at levels that count 1.",
+                f"criterion {quote_short(criterion.name)}: its best level has value {best:g}, but a "
+                f"case's own criteria pass only at value 1.",
                 place,
             )
     if place is None or not criteria:
@@ -126,7 +126,7 @@ def _read_checked_criterion(name: str, fields: FieldReader) -> Criterion:
     for key in JUDGE_ONLY_KEYS:
         if key in fields.node.members:
             fields.report_problem(
-                f"{key} is for a judge, and a check needs none. Remove one of them.",
+                f"{key} is for a judge, but a check needs none. Remove one of them.",
                 fields.node.members[key].where,
             )
     given = {"weight": fields.read("weight"), "check": _read_check(fields)}

@@ -1,4 +1,4 @@
-"""CSV bytes turned into rows with their line numbers, or into problems."""
+"""Read CSV tables into rows that know their line numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes of a user's file turned into typed values, or into problems that say what was expected."""
+"""Read typed values from the nodes of a user's file, and report values of any other type."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MAX_UNKNOWN_KEYS = 20
 
 
 def find_label_problem(text: str) -> str | None:
-    """Return why a text cannot be an id, name, or tag; every printable text can."""
+    """Return why a text cannot be an id, name, or tag; any printable text can."""
     if not text.strip():
         return "must not be empty."
     if len(text) > MAX_LABEL:
@@ -221,10 +221,10 @@ class FieldReader:
 
     def check_label(self, text: str, key: str, node: Node | None = None) -> str | None:
         """Return the text, or report why it cannot name anything."""
-        trouble = find_label_problem(text)
-        if trouble is None:
+        problem = find_label_problem(text)
+        if problem is None:
             return text
-        self.report_problem(f"{key} {trouble}", node or self.get(key))
+        self.report_problem(f"{key} {problem}", node or self.get(key))
         return None
 
     def _number(self, key: str, node: Node, kind: Number | Share) -> float | None:
@@ -232,18 +232,18 @@ class FieldReader:
             # YAML 1.1 reads `.inf` as a number; here it is text, and the message must say what is wrong.
             bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
             is_infinite = bare in ("nan", "inf", "infinity")
-            wanted = "finite" if is_infinite else "a number such as 20 or 0.5"
-            self.report_problem(f"{key} must be {wanted}, not {_show_node(node)}.", node)
+            expected = "finite" if is_infinite else "a number such as 20 or 0.5"
+            self.report_problem(f"{key} must be {expected}, not {_show_node(node)}.", node)
             return None
         value = float(node.text)
-        trouble = (
+        problem = (
             _find_share_problem(value, node.text)
             if isinstance(kind, Share)
             else _find_bound_problem(value, node.text, kind)
         )
-        if trouble:
-            self.report_problem(f"{key} {trouble}", node)
-        return None if trouble else value
+        if problem:
+            self.report_problem(f"{key} {problem}", node)
+        return None if problem else value
 
     def _integer(self, key: str, node: Node, kind: Integer) -> int | str | None:
         if kind.word and isinstance(node, Scalar) and node.text == kind.word:

@@ -1,4 +1,4 @@
-"""The `gate:` of an eval set, turned from nodes into rules and the metrics that they need."""
+"""Read the `gate:` section of an eval set into rules, and add the metrics that they need."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
     given = drop_none({**fields.read_all(), "must_pass": _read_must_pass(fields)})
     if given.get("estimand") == "users" and given.get("stat") in ("p50", "p95", "p99"):
         fields.report_problem(
-            f"estimand: users is about single cases, and {given['stat']} is over all trials together. "
+            f"estimand: users is about single cases, but {given['stat']} is over all trials together. "
             f"Use stat: mean or rate.",
             fields.get("estimand"),
         )
@@ -92,8 +92,8 @@ def add_call_metrics(
 ) -> tuple[tuple[MetricSpec, ...], tuple[Rule, ...]]:
     """Give every rule with `tool` or `model` a metric of its own, named `metric[tool]`.
 
-    It is the set's metric of that name with one more argument, so that nothing after this needs to know
-    about tools and models.
+    It is the set's metric of that name with one more argument. Later stages need not know about tools
+    and models.
     """
     known = {spec.name: spec for spec in metrics}
     rules = []
@@ -102,7 +102,7 @@ def add_call_metrics(
         spec = known.get(rule.metric)
         if narrowed and spec is None:
             message = (
-                f"gate: {' and '.join(narrowed)} narrows a metric that the set lists, and "
+                f"gate: {' and '.join(narrowed)} narrows a metric that the set lists, but "
                 f"{rule.metric!r} is not one. Listed: {', '.join(known) or 'none'}."
             )
             problems.append(Problem(message=message, where=rule.where))

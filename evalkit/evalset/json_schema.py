@@ -1,6 +1,6 @@
-"""JSON Schemas of eval sets, case files, project files, and rubrics, generated from the loader's tables.
+"""Generate the JSON Schemas of eval sets, case files, project files, and rubrics from the key tables.
 
-The built-in metrics are a parameter, because this package does not import theirs.
+The built-in metrics are a parameter, because this package must not import `evalkit.metrics`.
 `tests/evalset/test_schemas.py` compares the shipped files with what this module builds.
 """
 

@@ -1,4 +1,4 @@
-"""The `judge:` of an eval set, turned from nodes into records."""
+"""Read the `judge:` section of an eval set."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     if node.text == "lexical":
         return JudgeSpec(kind="lexical", path=node.where.path, line=node.where.line)
     if node.text in JUDGE_KINDS:
-        trouble = f" needs a model. Write `judge: {{{node.text}: {{model: gpt-4o-mini}}}}`."
+        reason = f" needs a model. Write `judge: {{{node.text}: {{model: gpt-4o-mini}}}}`."
     else:
         near = suggest_similar(node.text, JUDGE_KINDS)
-        trouble = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"
-    message = f"judge {quote_short(node.text)}{trouble}"
+        reason = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"
+    message = f"judge {quote_short(node.text)}{reason}"
     problems.append(Problem(message=message, where=node.where))
     return None
 

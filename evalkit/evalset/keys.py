@@ -43,7 +43,7 @@ MAX_ALPHA = 0.5
 
 MAX_JUDGES = 5
 MAX_CRITERIA = 20
-"""Criteria of one rubric. One call asks all of them, and a model answers a longer list carelessly."""
+"""Criteria of one rubric. One call asks about all of them, and a model answers a longer list carelessly."""
 
 MAX_LEVELS = 10
 MAX_EXAMPLES = 50
@@ -136,7 +136,7 @@ METRIC_KEYS: Keys = {
     "name": Label("The name in scores and thresholds. Default: the metric's own name."),
     "tags": Labels("Score only cases with one of these tags."),
 }
-"""The keys of a metric besides the one that says which metric it is."""
+"""The keys of a metric, in addition to the key that names the metric."""
 
 # A rule has exactly one of these limits.
 METRIC_LIMITS = ("min", "max", "max_drop", "max_rise")
@@ -183,7 +183,7 @@ RULE_KEYS: Keys = {
     "max_regressed": Integer(
         "Cases that passed in the baseline and may fail now.", at_least=0, at_most=MAX_COUNT
     ),
-    "must_pass": Section("Cases of which every trial must pass.", of="must_pass"),
+    "must_pass": Section("Cases whose trials must all pass.", of="must_pass"),
     "broken_cases": Integer(
         "Cases stable in the baseline that fresh trials may prove broken.",
         at_least=0,
@@ -217,10 +217,10 @@ CASE_KEYS: Keys = {
         of="anything",
     ),
     "tags": Labels("Thresholds, metrics, and the command line select cases by tag."),
-    "metadata": AnyMapping("Values for templates of agents and for metric plugins."),
+    "metadata": AnyMapping("Values for agent templates and metric plugins."),
     "cluster": Label("Cases of one cluster share a source, such as a document."),
     "metrics": Section(
-        "Metrics of this case: they replace the set's of the same name, or add to them.",
+        "Metrics of this case. Each replaces the set's metric of the same name, or is added.",
         of="metrics",
     ),
     CRITERIA: Section(
@@ -236,7 +236,7 @@ RUBRIC_KEYS: Keys = {
     "rubric": Label("The rubric's name. Default: the name of this file."),
     "description": Text("What the rubric covers. The judge reads it."),
     "needs": Labels(
-        "What a case must provide. The judge sees it besides the input and the answer.",
+        "What a case must provide. The judge sees it in addition to the input and the answer.",
         words=get_args(RubricInput),
     ),
     "higher_is_better": Flag("`false` for what should be rare, such as toxicity."),
@@ -251,7 +251,7 @@ RUBRIC_KEYS: Keys = {
 }
 CALIBRATION_KEYS: Keys = {
     "kappa": Share("The lowest acceptable kappa between judge and people."),
-    "labels": Integer("The labels that the kappa must rest on.", at_least=1),
+    "labels": Integer("The fewest labeled answers that the kappa may be based on.", at_least=1),
 }
 CONTROLS_KEYS: Keys = {
     "good": SectionList("Answers that pass.", of="control", at_least=1, at_most=MAX_CONTROLS),
@@ -260,7 +260,7 @@ CONTROLS_KEYS: Keys = {
 _ANSWERED_KEYS: Keys = {
     "input": Text("The question."),
     "reference": Text("The reference answer."),
-    "context": Text("The material that the answer must rest on."),
+    "context": Text("The material that the answer must be based on."),
 }
 CONTROL_KEYS: Keys = {
     "name": Label("The control's name in reports."),
@@ -290,8 +290,8 @@ JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
 """The keys of a criterion that have no meaning with a check."""
 
 LEVEL_KEYS: Keys = {
-    "name": Label("What the judge replies, literally."),
-    "value": Share("The value in the score."),
+    "name": Label("The exact text that the judge replies."),
+    "value": Share("The score of this level, in 0..1."),
     "description": Text("How to distinguish this level from its neighbors."),
 }
 EXAMPLE_KEYS: Keys = {

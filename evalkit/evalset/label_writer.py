@@ -1,4 +1,4 @@
-"""Labels turned into the text of a YAML or CSV file; equal labels give equal bytes."""
+"""Format labels as a YAML or CSV file; equal labels give equal bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.core.labels import HumanLabel
 from evalkit.core.rubric import Criterion, Level
-from evalkit.core.safe_text import escape_csv_formula
+from evalkit.core.safe_text import escape_character, escape_csv_formula
 from evalkit.evalset.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
 
 _HEADER = "# People's labels of answers. `evalkit calibrate` compares judges with them.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")
 _REQUIRED_KEYS = ("answer", "criterion", "level")
-# Far narrower than YAML's plain scalars: only texts that no YAML reader takes for anything else.
+# Much narrower than YAML's plain scalars: only texts that no YAML reader takes for anything else.
 _PLAIN_SCALAR = re.compile(
     r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?"
 )
@@ -34,7 +34,7 @@ def format_labels_yaml(labels: Iterable[HumanLabel]) -> str:
 
 
 def format_labels_csv(labels: Iterable[HumanLabel]) -> str:
-    """Format a CSV file in which no spreadsheet finds a formula."""
+    """Format a CSV file without cells that a spreadsheet takes for formulas."""
     return _format_csv(tuple(LABEL_KEYS), (_to_cells(label) for label in _sort_labels(labels)))
 
 
@@ -102,8 +102,7 @@ def _format_scalar(text: str) -> str:
 
 
 def _quote_scalar(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda match: _escape_char(match[0]), quoted)
+    return _UNPRINTABLE.sub(escape_character, json.dumps(text, ensure_ascii=False))
 
 
 def _is_block_scalar(lines: Sequence[str]) -> bool:
@@ -115,11 +114,6 @@ def _is_block_scalar(lines: Sequence[str]) -> bool:
         and all(not line or line.strip() for line in lines)
         and not any(_UNPRINTABLE.search(line) for line in lines)
     )
-
-
-def _escape_char(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _replace_lone_surrogates(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Labels files (YAML or CSV) turned into people's labels of answers, checked against the rubrics."""
+"""Read people's labels of answers from YAML or CSV, and check them against the rubrics."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load_labels(
 ) -> tuple[tuple[HumanLabel, ...], list[Problem]]:
     """Read a labels file and find everything wrong with it.
 
-    A label names its rubric and criterion; either may be left out where `rubrics` leave one choice.
+    A label names its rubric and criterion; either may be left out if only one of `rubrics` fits.
     Labels of rubrics that are not in `rubrics` are kept unchanged.
     """
     placed, problems = load_labels_with_locations(path, rubrics)
@@ -73,9 +73,9 @@ def load_labels_with_locations(
     shown = display_path(path)
     try:
         data = read_file(path)
-    except UnreadableFile as trouble:
+    except UnreadableFile as error:
         where = Location(path=shown)
-        return (), [Problem(message=f"the labels file {trouble}", where=where)]
+        return (), [Problem(message=f"the labels file {error}", where=where)]
     read = _read_csv if path.suffix.lower() == ".csv" else _read_yaml
     first: dict[tuple[str, str, str], Location] = {}
     labels = []
@@ -162,14 +162,14 @@ def _resolve_rubric(
                 f"no rubric {quote_short(label.rubric)}{near}", fields.get("rubric")
             )
         return label
-    wanted = [each for each in rubrics if label.rubric in ("", each.name)]
-    if not label.rubric and len(wanted) > 1:
-        wanted = [each for each in wanted if _find_levels(each, label.criterion)]
-    if len(wanted) != 1:
+    candidates = [each for each in rubrics if label.rubric in ("", each.name)]
+    if not label.rubric and len(candidates) > 1:
+        candidates = [each for each in candidates if _find_levels(each, label.criterion)]
+    if len(candidates) != 1:
         if rubrics:
             fields.report_problem(f"rubric is missing. Name one of {', '.join(names)}.")
         return label
-    return _check_level(replace(label, rubric=wanted[0].name), wanted[0], fields)
+    return _check_level(replace(label, rubric=candidates[0].name), candidates[0], fields)
 
 
 def _check_level(label: HumanLabel, rubric: Rubric, fields: FieldReader) -> HumanLabel:

@@ -1,4 +1,4 @@
-"""An eval-set file, with its project file and its case files, turned into an EvalSet."""
+"""Load an eval-set file, with its project file and its case files, into an EvalSet."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
 
     The nearest `evalkit.yaml` above the set, but not above `root`, provides what the set leaves out.
     Paths of case files start from the set's folder and must be inside `root`. Locations have paths as
-    the user would type them. A set without cases is not a problem here. No content raises an exception.
+    the user would type them. A set without cases is not a problem here. Invalid content never raises an exception.
     """
     problems: list[Problem] = []
     fields = _read_file(path, "eval set", SET_KEYS, problems)
@@ -137,8 +137,8 @@ def _read_file(
     try:
         data = read_file(path if root is None else resolve_inside(path.name, path.parent, root))
         node = parse_yaml(data, nothing.where.path, problems)
-    except UnreadableFile as trouble:
-        problems.append(Problem(message=f"the file {trouble}", where=nothing.where))
+    except UnreadableFile as error:
+        problems.append(Problem(message=f"the file {error}", where=nothing.where))
     if node is None or is_null(node):
         node = nothing
     fields = read_mapping(node, owner, keys, problems)
@@ -193,8 +193,8 @@ class _CaseFiles:
                 raise UnreadableFile("is listed twice. Keep one.")
             self._known.add(path)
             data = read_file(path)
-        except UnreadableFile as trouble:
-            message = f"case file {quote_short(name.text)} {trouble}"
+        except UnreadableFile as error:
+            message = f"case file {quote_short(name.text)} {error}"
             self.problems.append(Problem(message=message, where=name.where))
             return
         known_problems, is_empty = len(self.problems), True
@@ -221,7 +221,7 @@ def _iter_case_nodes(fields: FieldReader, files: _CaseFiles) -> Iterator[Node]:
 
 
 def _read_own_metrics(fields: FieldReader) -> tuple[MetricSpec, ...]:
-    """Read the metrics of one case, its criteria among them."""
+    """Read the metrics of one case, including its criteria."""
     node = fields.get("metrics")
     metrics = () if node is None else read_metrics(node, fields.owner, fields.problems)
     criteria = read_case_criteria(fields) if CRITERIA in fields.node.members else None
@@ -233,13 +233,13 @@ def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
     most_problems = len(problems) + MAX_PROBLEMS
     cases: dict[str, Case] = {}
     for node in _iter_case_nodes(fields, files):
-        trouble = None
+        limit = None
         if len(problems) >= most_problems:
-            trouble = "too many problems; the cases from here on were not read."
+            limit = "too many problems; the cases from here on were not read."
         elif len(cases) == MAX_CASES:
-            trouble = f"a set may have {MAX_CASES:,} cases; here is one more. Split the set."
-        if trouble:
-            problems.append(Problem(message=trouble, where=node.where))
+            limit = f"a set may have {MAX_CASES:,} cases; here is one more. Split the set."
+        if limit:
+            problems.append(Problem(message=limit, where=node.where))
             break
         case = read_case(node, problems, _read_own_metrics)
         if case is None:

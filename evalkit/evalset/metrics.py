@@ -1,4 +1,4 @@
-"""The `metrics:` of an eval set or a case, turned from nodes into records."""
+"""Read the `metrics:` section of an eval set or a case."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _report_refs(refs: list[str], fields: FieldReader) -> None:
         filter(None, (suggest_similar(ref, METRIC_KEYS) for ref in refs)), ". Begin each with '- '."
     )
     names = " and ".join(map(quote_short, refs[:4]))
-    fields.report_problem(f"a metric entry names one metric, and {names} are several{near}")
+    fields.report_problem(f"a metric entry names one metric, but {names} are several{near}")
 
 
 def _build_spec(ref: str, args: Mapping[str, Json], fields: FieldReader) -> MetricSpec | None:
@@ -78,7 +78,7 @@ def _build_spec(ref: str, args: Mapping[str, Json], fields: FieldReader) -> Metr
         name = Path(str(args.get(SHORTHAND) or args.get("file") or ref)).stem
     if not name:
         fields.report_problem(
-            f"metric {quote_short(ref)} names nothing after the colon. Write FILE:FUNCTION."
+            f"metric {quote_short(ref)} has no name after the colon. Write FILE:FUNCTION."
         )
         return None
     if fields.get("name") is not None:

@@ -1,4 +1,4 @@
-"""A user's file as a tree in which every value knows its line and its notation."""
+"""The node tree of a user's file: every value knows its location and its text as written."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def find_number_problem(text: str) -> str | None:
             f"Quote it to make it text."
         )
     if not math.isfinite(float(text)):
-        return f"numbers must be finite, and {text} is too large. Quote it to make it text."
+        return f"numbers must be finite, but {text} is too large. Quote it to make it text."
     return None

@@ -14,7 +14,7 @@ from evalkit.core.project import GitState, find_project_root, read_git_state, re
 
 
 class Project:
-    """A project folder as one command sees it. Root, git state and each eval set are read once."""
+    """The project of one command. Its root, git state and eval sets are each read once."""
 
     def __init__(self, start: Path, cwd: Path, environ: Mapping[str, str]) -> None:
         self.cwd = cwd
@@ -45,7 +45,7 @@ class Project:
     def load(self, path: Path) -> tuple[EvalSet, list[Problem]]:
         """Read an eval set as far as possible and return it with its problems; see `load_evalset`."""
         if path not in self._evalsets:
-            # Loads the YAML parser, which commands on stored runs do not need.
+            # Imported here because commands on stored runs do not need the YAML parser.
             from evalkit.evalset.loader import load_evalset  # noqa: PLC0415
 
             self._evalsets[path] = load_evalset(path, root=self.root)

@@ -1,4 +1,4 @@
-"""A rubric file turned into a Rubric, or into everything that is wrong with it."""
+"""Read a rubric file into a Rubric, and report everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_rubric(node: Node | None) -> bool:
 
 
 def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
-    """Read a rubric file and find everything wrong with it; None when anything is."""
+    """Read a rubric file and find everything wrong with it; None if there is any problem."""
     rubric, problems = read_partial_rubric(path)
     return (None if problems else rubric), problems
 
@@ -51,8 +51,8 @@ def read_partial_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:
     where = Location(path=display_path(path))
     try:
         node = parse_yaml(read_file(path, MAX_RUBRIC_BYTES), where.path, problems)
-    except UnreadableFile as trouble:
-        return None, [Problem(message=f"the file {trouble}", where=where)]
+    except UnreadableFile as error:
+        return None, [Problem(message=f"the file {error}", where=where)]
     if node is None or is_null(node):
         if not problems:
             problems.append(Problem(message="the rubric is empty. Add `criteria:`.", where=where))
@@ -77,16 +77,16 @@ def _read_rubric(fields: FieldReader, path: Path) -> Rubric:
     )
     # With unsound criteria, the range of scores is unknown.
     if "pass_at" in given and are_sound:
-        trouble = _find_useless_pass_mark(rubric.pass_at, rubric)
-        if trouble:
-            fields.report_problem(trouble, fields.get("pass_at"))
+        problem = _find_useless_pass_mark(rubric.pass_at, rubric)
+        if problem:
+            fields.report_problem(problem, fields.get("pass_at"))
     elif fields.is_empty("pass_at"):
         fields.report_problem(
-            "pass_at is missing, so no score is known to pass. Add `pass_at: 0.7`."
+            "pass_at is missing, so nothing says which scores pass. Add `pass_at: 0.7`."
         )
     if rubric.criteria and not rubric.judged_criteria and rubric.controls:
         fields.report_problem(
-            "controls check a judge, and every criterion is a check. Remove them.",
+            "controls check a judge, but every criterion is a check. Remove them.",
             fields.get("controls"),
         )
     _check_references(fields, rubric)
@@ -105,7 +105,7 @@ def digest_rubric(rubric: Rubric) -> str:
 
 
 def _find_useless_pass_mark(mark: float, rubric: Rubric) -> str:
-    """Return why every answer reaches a pass mark, or none does; empty if neither is so."""
+    """Return why every answer or no answer reaches a pass mark; empty if it depends on the answer."""
     lowest, highest = rubric.score_range
     slack = 1e-9  # as in Rubric.is_passed
     if rubric.higher_is_better:

@@ -1,4 +1,4 @@
-"""The cases of a set that are run: selected by id, tag, expression, shard, and limit."""
+"""Select the cases of a set to run: by id, tag, expression, shard, and limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalkit.core.eval_set import Case
 Matcher: TypeAlias = Callable[[Case], bool]
 
 MAX_SYMBOLS = 200
-"""Symbols of a -k expression. A longer one would recurse too deep."""
+"""Symbols of a -k expression. A longer one would recurse too deeply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +30,9 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """The selection on the command line; a case must meet every part, and no part selects every case.
+    """The cases selected on the command line: those that meet every condition. Without any, all cases.
 
-    `only` has computed ids, such as the cases that failed last time.
+    `only` has ids that evalkit computed, such as the cases that failed last time.
     """
 
     case_ids: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def parse_expression(text: str) -> Matcher:
     Raises:
         InvalidInput: The expression is invalid; the message says where.
     """
-    # Parentheses are symbols of their own; any other character may be part of a word, as ids have them.
+    # Parentheses are symbols of their own; any other character may be part of a word, as in ids.
     symbols = re.findall(r"\(|\)|[^\s()]+", text)
     if len(symbols) > MAX_SYMBOLS:
         raise InvalidInput.single(f"-k takes at most {MAX_SYMBOLS} words, not {len(symbols)}.")

@@ -1,4 +1,4 @@
-"""The types of value that a key of a user's file can take, for the loader and the JSON Schemas."""
+"""The types of values that a key of a user's file can have, for the loader and the JSON Schemas."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Section(ValueType):
 
 @dataclass(frozen=True, slots=True)
 class SectionList(ValueType):
-    """A list of such values."""
+    """A list of values with a reader of their own, as in `Section`."""
 
     _: KW_ONLY
     of: str

@@ -1,9 +1,9 @@
-"""YAML bytes turned into a tree of nodes, or into problems that name the line.
+"""Parse YAML into a tree of nodes, and report problems with their lines.
 
 This is a strict subset of YAML that every reader understands the same way: one document without
-anchors, aliases, merge keys, tags, or duplicate keys. Of plain scalars, `true` and `false`, integers,
-decimals, and `null` (also `~` and empty) are typed. Everything else, such as `no`, `0123`, `1:30`,
-`1_000`, `1e3`, or a date, is text as written.
+anchors, aliases, merge keys, tags, or duplicate keys. The plain scalars with a type are `true` and
+`false`, integers, decimals, and `null` (also `~` and empty). Everything else, such as `no`, `0123`,
+`1:30`, `1_000`, `1e3`, or a date, is text as written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Protocol, cast
 import yaml
 
 from evalkit.core.location import Location, Problem
+from evalkit.core.safe_text import escape_character
 from evalkit.core.source_files import decode_utf8
 from evalkit.evalset.nodes import (
     MAX_DEPTH,
@@ -49,7 +50,7 @@ _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
 _ADVICE = (
-    ("mapping values are not allowed", "Quote text that holds ': ', and align keys."),
+    ("mapping values are not allowed", "Quote text that contains ': ', and align keys."),
     ("cannot start any token", "Quote text that begins with '@', '`' or '%'."),
     ("Unicode character escape", r"Write the character itself or \U and eight hex digits."),
     ("unknown escape character", "Use single quotes where backslashes are meant as such."),
@@ -174,8 +175,8 @@ class _TreeBuilder:
             self._report("merge keys (<<) are not allowed. Write the keys out.", where)
             return InvalidNode(where=where)
         kind = _plain_kind(text) if plain else "text"
-        if kind in ("integer", "decimal") and (trouble := find_number_problem(text)):
-            self._report(trouble, where)
+        if kind in ("integer", "decimal") and (problem := find_number_problem(text)):
+            self._report(problem, where)
             return InvalidNode(where=where)
         return Scalar(kind=kind, text=text, where=where)
 
@@ -229,11 +230,10 @@ def _find_forbidden(text: str, path: str) -> list[Problem]:
     """Return a problem for each of the first characters that YAML does not allow unescaped."""
     problems = []
     for match in itertools.islice(_FORBIDDEN.finditer(text), MAX_PROBLEMS):
-        start, code = match.start(), ord(match[0])
-        escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        start = match.start()
         message = (
-            f"YAML does not allow the character U+{code:04X} unescaped. "
-            f'Write it as "{escape}" in double quotes.'
+            f"YAML does not allow the character U+{ord(match[0]):04X} unescaped. "
+            f'Write it as "{escape_character(match)}" in double quotes.'
         )
         where = Location(
             path=path,
@@ -263,7 +263,7 @@ def _describe_syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) ->
 def parse_yaml(data: bytes, path: str, problems: list[Problem]) -> Node | None:
     """Return the one document of a YAML file; None if there is none or it is unreadable.
 
-    `path` is the file's name in locations. Every problem that the syntax reveals is added to `problems`.
+    `path` is the file's name in locations. Every syntax problem is added to `problems`.
     The size of `data` bounds memory and time.
     """
     text = decode_utf8(data, path, problems)

@@ -12,7 +12,7 @@ from evalkit.worker.limited_files import RejectedFiles, check_files
 
 
 def read_answer_files(output: Output, of: str, path: str) -> dict[str, str]:
-    """Return the files at `of`, a mapping of paths to text, or else the answer's code as file `path`.
+    """Return the mapping of paths to text at `of`, or else the answer's code as the file `path`.
 
     Raises:
         RejectedFiles: there are no files, or they cannot be written into a folder.

@@ -1,4 +1,4 @@
-"""Turn the YAML arguments of a built-in metric into the metric, or into every problem with them."""
+"""Create built-in metrics from their YAML arguments, and report every problem with the arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evalkit.core.eval_set import MetricSpec
+from evalkit.core.eval_set import SHORTHAND, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
@@ -20,9 +20,6 @@ from evalkit.metrics.builtin import BuiltIn, text_of
 from evalkit.metrics.entry_points import suggest_name
 
 AnyBuiltIn = TypeVar("AnyBuiltIn", bound=BuiltIn)
-
-SHORTHAND = ""
-"""The key under which the loader puts a bare value, as in `- regex: '^a'`."""
 
 _UNIONS = (Union, UnionType)
 _TYPE_WORDS = {
@@ -50,7 +47,7 @@ def bind_arguments(
     environment: RunEnvironment,
     problems: list[Problem],
 ) -> AnyBuiltIn | None:
-    """Check the arguments of a metric and make it; return None if something was added to `problems`.
+    """Check the arguments of a metric and create it; return None if `problems` grew.
 
     A file that an argument names is relative to the eval set's folder and inside the project root.
     """
@@ -96,7 +93,7 @@ def _name_shorthand(
 
 
 def _convert(value: Json, hint: Any, environment: RunEnvironment) -> object:
-    """Return the value as its annotation says: lists as tuples, names of files as paths."""
+    """Convert a value to the type of its annotation: lists to tuples, names of files to paths."""
     kind = get_origin(hint) or hint
     if kind in _UNIONS:
         return _convert_union(value, hint, environment)
@@ -109,7 +106,9 @@ def _convert(value: Json, hint: Any, environment: RunEnvironment) -> object:
     if kind is Path and isinstance(value, str):
         return resolve_inside(value, environment.set_folder, environment.root)
     # Types are compared too, because 1 == True.
-    if kind is Literal and any(value == o and type(value) is type(o) for o in get_args(hint)):
+    if kind is Literal and any(
+        value == option and type(value) is type(option) for option in get_args(hint)
+    ):
         return value
     if kind in (bool, Mapping) and isinstance(value, kind):
         return value
@@ -122,7 +121,7 @@ def _convert_union(value: Json, hint: Any, environment: RunEnvironment) -> objec
         try:
             return _convert(value, option, environment)
         except InvalidArgument:
-            # With one option the item at fault is known; with several, only that none of them fits.
+            # With one option, its error names the wrong item. With several, none of them fits.
             if len(options) == 1:
                 raise
     raise InvalidArgument(value, hint)

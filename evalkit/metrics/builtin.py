@@ -1,4 +1,4 @@
-"""What a built-in metric is: a dataclass of its YAML arguments that scores one output."""
+"""The base classes of built-in metrics: dataclasses of YAML arguments that score one output."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class BuiltIn:
     """A metric that ships with evalkit.
 
     Its fields are its arguments in the eval set, except for a field of type RunEnvironment, which
-    evalkit fills in. The constructor raises ValueError for arguments that make no sense. Raise
-    `version` whenever equal arguments give other scores than before, so that runs across the change
-    are not compared. `shorthand` names the argument that a bare value in the eval set is for.
+    evalkit fills in. The constructor raises ValueError for arguments that make no sense. Increment
+    `version` when a code change can change scores, so that runs before and after it are not compared.
+    `shorthand` names the argument that a bare value in the eval set sets.
     """
 
     unit: ClassVar[str] = ""
@@ -71,7 +71,7 @@ class BuiltIn:
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it only measures, so that no trial passes or fails it."""
+        """Whether it only measures, so that it never passes or fails a trial."""
         return False
 
     @property
@@ -91,7 +91,7 @@ class BuiltIn:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Files that decide its scores, in addition to those that are arguments."""
+        """Files that its scores depend on, in addition to those that are arguments."""
         return ()
 
     def applies_to(self, case: Case) -> bool:  # noqa: ARG002 - a default for subclasses
@@ -153,7 +153,7 @@ class AnswerMetric(BuiltIn):
                 "or use the metric numeric to compare its value."
             )
         return (
-            f"expected is {describe_kind(label)}, and one text is needed. Name the part to compare with, "
+            f"expected is {describe_kind(label)}, but one text is needed. Name the part to compare with, "
             "as in `expected: answer`, or use one_of for a list, json for a mapping."
         )
 

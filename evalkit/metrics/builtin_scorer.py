@@ -36,7 +36,7 @@ class BuiltInScorer(Scorer):
 
     @classmethod
     def of(cls, spec: MetricSpec, metric: BuiltIn) -> BuiltInScorer:
-        """Make the scorer of a metric.
+        """Create the scorer of a metric.
 
         The digest covers every argument, including defaults and the content of files, and the version.
         """
@@ -57,31 +57,31 @@ class BuiltInScorer(Scorer):
 
     @property
     def is_measurement(self) -> bool:
-        """As the metric says."""
+        """Whether the metric only measures."""
         return self.metric.is_measurement
 
     @property
     def waits(self) -> bool:
-        """As the metric says."""
+        """Whether scoring waits for other processes."""
         return self.metric.waits
 
     @property
     def caution(self) -> str:
-        """As the metric says."""
+        """The warning of the metric, if any."""
         return self.metric.caution
 
     def applies_to(self, case: Case) -> bool:
-        """Return what the metric says."""
+        """Return whether the metric applies to the case."""
         return self.metric.applies_to(case)
 
     def problem_with(self, case: Case) -> str | None:
-        """Return what the metric says."""
+        """Return why the metric cannot score the case, or None."""
         return self.metric.problem_with(case)
 
     async def score(self, case: Case, output: Output) -> Score:
         """Score on the event loop, or in a thread if the output is large."""
         try:
-            # A large output would hold up the agents that share the event loop.
+            # A large output would block the agents that share the event loop.
             score = (
                 self.metric.score(case, output)
                 if _is_small(output)
@@ -91,7 +91,7 @@ class BuiltInScorer(Scorer):
                 score = await score
             return finalize_score(score, self.info)
         except Exception as error:
-            # An error of any kind costs this score and not the run.
+            # Any error costs only this score, not the run.
             return metric_error(self.info, f"{type(error).__name__}: {error}")
 
 

@@ -27,7 +27,7 @@ FILE, FILES, SET = "{file}", "{files}", "{set}"
 OUTPUT_TAIL_CHARS = 400
 """Characters of a command's output that explain a score: the end, where errors usually are."""
 
-# These commands only parse, where a language has such a command; `go build` would need a module.
+# Commands that only parse, where the language has one. `go build` would need a module.
 COMPILERS: Mapping[str, tuple[str, ...]] = {
     ".py": ("python", "-m", "py_compile", FILE),
     ".js": ("node", "--check", FILE),
@@ -77,7 +77,7 @@ class CodeMetric(BuiltIn):
     def __post_init__(self) -> None:
         for name in ("timeout_s", "memory_mb", "processes", "file_mb"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: {getattr(self, name):g} leaves nothing to run with.")
+                raise ValueError(f"{name}: {getattr(self, name):g} is not more than 0.")
         if self.command is not None:
             self.check_command(self.command)
 
@@ -113,7 +113,7 @@ class CodeMetric(BuiltIn):
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Files of the eval set's folder that the command names."""
+        """Files in the eval set's folder that the command names."""
         named = (Path(self._fill_set(word)) for word in self.command or () if SET in word)
         return tuple(path for path in named if path.is_file())
 
@@ -121,7 +121,7 @@ class CodeMetric(BuiltIn):
         return word.replace(SET, str(self.environment.set_folder))
 
     async def score(self, case: Case, output: Output) -> Score:
-        """Run the commands; files that cannot be written fail."""
+        """Run the commands; files that cannot be written fail the trial."""
         try:
             files = read_answer_files(output, self.of, self.path)
             async with open_work_folder(partial(self.fill_folder, case, files)) as folder:
@@ -141,7 +141,7 @@ class CodeMetric(BuiltIn):
         self, words: Sequence[str], folder: Path, files: Sequence[str]
     ) -> CommandResult:
         """Run one command on some of the files."""
-        # The program would take a name that begins with a dash for an option.
+        # A program takes a name that begins with a dash for an option.
         names = [f"./{name}" if name.startswith("-") else name for name in files]
         argv: list[str] = []
         for word in words:
@@ -152,22 +152,22 @@ class CodeMetric(BuiltIn):
         return await run_limited(argv, folder, self.limits, self.environment.environ, self.env)
 
 
-def explain_abnormal_end(ended: CommandResult, limits: CommandLimits) -> str:
+def explain_abnormal_end(result: CommandResult, limits: CommandLimits) -> str:
     """Return why a command was stopped; empty if it exited by itself."""
-    if ended.exit_reason == "timeout":
+    if result.exit_reason == "timeout":
         return f"took longer than {limits.timeout_s:g} s and was killed"
-    if ended.exit_reason == "output_too_large":
+    if result.exit_reason == "output_too_large":
         return "printed too much and was killed"
-    if ended.exit_reason == "too_many_processes":
+    if result.exit_reason == "too_many_processes":
         return f"started more than {limits.processes} processes and was killed"
-    if ended.status is None or ended.status < 0:
-        return f"was killed by signal {-(ended.status or 0)}"
+    if result.status is None or result.status < 0:
+        return f"was killed by signal {-(result.status or 0)}"
     return ""
 
 
-def append_output(message: str, ended: CommandResult) -> str:
-    """Return a message with the end of a command's output: its errors, if it printed any."""
-    printed = ended.stderr_tail.strip() or ended.stdout.strip()
+def append_output(message: str, result: CommandResult) -> str:
+    """Return a message with the end of a command's stderr, or of its stdout if stderr is empty."""
+    printed = result.stderr_tail.strip() or result.stdout.strip()
     # A character of UTF-8 takes at most four bytes.
     text = printed[-4 * OUTPUT_TAIL_CHARS :].decode(errors="replace").strip()
     tail = f"…{text[-OUTPUT_TAIL_CHARS:]}" if len(text) > OUTPUT_TAIL_CHARS else text
@@ -202,11 +202,11 @@ class Compiles(CodeMetric):
         for words, names in planned:
             # A missing compiler is an error of the metric, not of the agent.
             self.check_command(words)
-            ended = await self.run_command(words, folder, names)
-            if reason := explain_abnormal_end(ended, self.limits):
-                failures.append(append_output(f"{names[0]}: {words[0]} {reason}", ended))
-            elif ended.status != 0:
-                failures.append(append_output(f"{names[0]} does not compile", ended))
+            result = await self.run_command(words, folder, names)
+            if reason := explain_abnormal_end(result, self.limits):
+                failures.append(append_output(f"{names[0]}: {words[0]} {reason}", result))
+            elif result.status != 0:
+                failures.append(append_output(f"{names[0]} does not compile", result))
         if not failures:
             return PASSED
         share = 1 - len(failures) / len(planned)
@@ -215,19 +215,19 @@ class Compiles(CodeMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class LintClean(CodeMetric):
-    """Passes files in which a linter finds nothing, so that its exit status is 0.
+    """Passes files in which a linter finds nothing: it exits with status 0.
 
     Args:
-        command: the linter, as `[ruff, check, .]` or with `{files}` for the agent's files.
+        command: the linter, as in `[ruff, check, .]`; `{files}` means the agent's files.
     """
 
     command: tuple[str, ...] = field()
 
     async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the linter once."""
-        ended = await self.run_command(self.command, folder, list(files))
-        reason = explain_abnormal_end(ended, self.limits)
-        if not reason and ended.status == 0:
+        result = await self.run_command(self.command, folder, list(files))
+        reason = explain_abnormal_end(result, self.limits)
+        if not reason and result.status == 0:
             return PASSED
-        reason = reason or f"exited with status {ended.status}"
-        return failed_score(append_output(f"{self.command[0]} {reason}", ended))
+        reason = reason or f"exited with status {result.status}"
+        return failed_score(append_output(f"{self.command[0]} {reason}", result))

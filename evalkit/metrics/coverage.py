@@ -48,8 +48,8 @@ class Coverage(TextMetric):
         check_pass_mark(self.pass_at)
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept a list whose items are texts or lists of texts."""
-        # An empty list is a problem itself; it has no facts that could have one.
+        """Return why a label is not a list of facts, or None."""
+        # An empty list is a problem by itself, because it has no fact to check.
         problems = (problem_with_texts(fact, self.normalize) for fact in _facts_of(label) or ((),))
         return next((problem for problem in problems if problem), None)
 

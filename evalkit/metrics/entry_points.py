@@ -1,4 +1,4 @@
-"""Turn the name of a plugin into a reference that a worker can load, or into the reason why not."""
+"""Resolve the name of a plugin to a reference that a worker can load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PluginNotFound(Exception):
-    """A name in the eval set leads to no plugin; the message says why and what to do."""
+    """A name in the eval set refers to no plugin; the message says why and what to do."""
 
 
 def locate_plugin(
@@ -22,9 +22,9 @@ def locate_plugin(
 ) -> str:
     """Return the reference `./file.py:attribute` or `module:attribute` of a plugin.
 
-    A name with a colon is such a reference already; a file is relative to the eval set's folder. Any
-    other name must be offered by an installed distribution in the entry-point group. `built_in` are
-    the names that evalkit offers itself, for the suggestion in the message. No module is imported.
+    A name with a colon is already a reference; a file is relative to the eval set's folder. Any
+    other name must be offered by an installed distribution in the entry-point group. `built_in` has
+    evalkit's own names, which the message may suggest. No module is imported.
 
     Raises:
         PluginNotFound: the reference is malformed, its file is missing or outside of the project
@@ -32,25 +32,25 @@ def locate_plugin(
     """
     if ":" not in ref:
         return _locate_installed(ref, group, built_in)
-    place, _, attribute = ref.rpartition(":")
+    location, _, attribute = ref.rpartition(":")
     if not _is_dotted_name(attribute):
         raise PluginNotFound(
             f"{attribute!r} is not a name. Write file and name as in './metrics.py:polite'."
         )
-    if place.endswith(".py"):
+    if location.endswith(".py"):
         try:
-            read_file(resolve_inside(place, environment.set_folder, environment.root))
+            read_file(resolve_inside(location, environment.set_folder, environment.root))
         except UnreadableFile as error:
-            raise PluginNotFound(f"{place} {error}") from None
-    elif not _is_dotted_name(place):
+            raise PluginNotFound(f"{location} {error}") from None
+    elif not _is_dotted_name(location):
         raise PluginNotFound(
-            f"{place!r} is not a module. Write 'package.module', or './file.py' for a file."
+            f"{location!r} is not a module. Write 'package.module', or './file.py' for a file."
         )
     return ref
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Return a sentence with the known name most like a given one, or with all known names."""
+    """Return a sentence with the most similar known name, or with all known names."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:

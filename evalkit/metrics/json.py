@@ -46,7 +46,7 @@ class JsonMatch(AnswerMetric):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.schema is not None:
-            # Built now, so that an invalid schema is reported before the first call.
+            # Build it now, so that an invalid schema is reported before the first call.
             _ = self.validator
 
     @cached_property
@@ -84,7 +84,7 @@ class JsonMatch(AnswerMetric):
         return label
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept a label that has every path to compare at."""
+        """Return why a label lacks a path of `paths`, or None."""
         missing = [path for path in self.paths if find_value(label, path) is ABSENT]
         if not missing:
             return None
@@ -111,17 +111,17 @@ class JsonMatch(AnswerMetric):
 
     def _unfence(self, text: str) -> str:
         block = read_single_block(text) if self.fenced else None
-        # Only a bare word may follow the fence; a wider rule would change scores, and `version`.
+        # Only a bare word may follow the fence. Accepting more changes scores, so it needs a new `version`.
         is_plain = block is not None and (not block.info or _is_ascii_word(block.info))
         return block.content if block and is_plain else text
 
     def _compare(self, value: Json, case: Case) -> Score:
         label = self.expected_value(case)
         for path in self.paths or ("",):
-            wanted, got = find_value(label, path), find_value(value, path)
-            if not is_same_json(wanted, got):
+            expected, actual = find_value(label, path), find_value(value, path)
+            if not is_same_json(expected, actual):
                 at = f"{path}: " if path else ""
-                return failed_score(f"{at}{describe_mismatch(wanted, got)}")
+                return failed_score(f"{at}{describe_mismatch(expected, actual)}")
         return PASSED
 
 

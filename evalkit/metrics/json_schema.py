@@ -1,4 +1,4 @@
-"""Turn a JSON Schema into a validator that is checked as a whole, fetches nothing and cannot hang."""
+"""Build validators that fetch nothing and cannot hang from JSON Schemas, checked in advance."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _MAX_SHOWN_CHARS = 200
 
 
 def build_validator(schema: Json) -> Validator:
-    """Check a schema with its patterns and references, and return its validator.
+    """Check a schema and its references, and return its validator.
 
-    The schema is of draft 2020-12 unless it says otherwise.
+    The draft is 2020-12 unless `$schema` names another.
 
     Raises:
         ValueError: what is wrong with it, and where.

@@ -1,4 +1,4 @@
-r"""Normalize text for comparison, by the normalizations that the user names.
+r"""Normalize text for comparison in the ways that the user names.
 
 | name          | what it does                                                               |
 | ------------- | -------------------------------------------------------------------------- |
@@ -37,19 +37,19 @@ from typing import Literal, TypeAlias
 Normalization: TypeAlias = Literal["unicode", "case", "punctuation", "whitespace"]
 
 VISUAL_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "whitespace")
-"""Makes texts equal that look the same on screen."""
+"""Make texts that look the same on screen equal."""
 
 WORD_NORMALIZATIONS: tuple[Normalization, ...] = ("unicode", "case", "punctuation", "whitespace")
-"""Makes texts equal that consist of the same words."""
+"""Make texts that consist of the same words equal."""
 
-# The zero-width joiner and non-joiner are not in it: they change emoji and words of several scripts.
+# Without the zero-width joiner and non-joiner, which change emoji and words of several scripts.
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 
 # Between digits, as a sign, and as a decimal point, a mark belongs to a number.
 _NOT_IN_NUMBER = r"(?!(?<=\d.)\d|(?<=-)(?<!\w-)\.?\d|(?<=\.)(?<![\w.]\.)\d)"
 _ASCII_MARK = re.compile(rf"[-!\"'()*,.:;?\[\]_`{{}}]{_NOT_IN_NUMBER}")
 _ANY_MARK = re.compile(rf"(?:[^\w\s]|_){_NOT_IN_NUMBER}")
-# Without its mark, `C#`, `50%` or `R&D` is something else.
+# Without these marks, `C#`, `50%` and `R&D` would mean something else.
 _PRESERVED_MARKS = frozenset("#%&@/\\‰")
 # Unicode has them as symbols, but Markdown and people use them as quotation marks.
 _TICKS = frozenset("`´")

@@ -16,7 +16,7 @@ from evalkit.core.values import ABSENT, describe_kind, quote_value
 from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
 
 MAX_NUMBER_DIGITS = 308
-"""Digits before the decimal point, as in the largest float; no answer states a larger quantity."""
+"""Digits before the decimal point, as in the largest float; no real answer has more."""
 
 # What may separate groups of three digits: comma or point, apostrophes, and the no-break, narrow
 # no-break and thin spaces. A plain space may only where the comma is the decimal mark.
@@ -99,10 +99,10 @@ class Numeric(AnswerMetric):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is negative.")
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept a number, or a text with exactly one."""
+        """Return why a label does not have exactly one number, or None."""
         if len(self._numbers_in(label)) == 1:
             return None
-        return f"expected is {describe_kind(label)}, and one number is needed."
+        return f"expected is {describe_kind(label)}, but one number is needed."
 
     def score(self, case: Case, output: Output) -> Score:
         """Compare the two numbers."""
@@ -115,16 +115,16 @@ class Numeric(AnswerMetric):
         if self.pick == "only" and len(set(numbers)) > 1:
             several = ", ".join(_plain(number) for number in numbers[:5])
             return failed_score(
-                f"one number is needed, and the answer has {len(numbers)}: {several}"
+                f"one number is needed, but the answer has {len(numbers)}: {several}"
             )
-        got = numbers[0] if self.pick == "first" else numbers[-1]
-        # `problem_with_label` has made sure that there is exactly one.
-        [wanted] = self._numbers_in(self.expected_value(case))
-        allowed = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(wanted))
-        if abs(got - wanted) <= allowed:
+        actual = numbers[0] if self.pick == "first" else numbers[-1]
+        # `problem_with_label` ensures that there is exactly one.
+        [expected] = self._numbers_in(self.expected_value(case))
+        allowed = max(_exact(self.abs_tol), _exact(self.rel_tol) * abs(expected))
+        if abs(actual - expected) <= allowed:
             return PASSED
-        slack = f" ± {_plain(allowed)}" if allowed else ""
-        return failed_score(f"expected {_plain(wanted)}{slack}, got {_plain(got)}")
+        tolerance = f" ± {_plain(allowed)}" if allowed else ""
+        return failed_score(f"expected {_plain(expected)}{tolerance}, got {_plain(actual)}")
 
     def _numbers_in(self, value: Json) -> list[Decimal]:
         if isinstance(value, str):
@@ -135,7 +135,7 @@ class Numeric(AnswerMetric):
 
 
 def _exact(number: float) -> Decimal:
-    # The decimal that was written, not the binary fraction nearest to it.
+    # The decimal as written, not the nearest binary fraction.
     return Decimal(repr(number))
 
 

@@ -26,7 +26,7 @@ class TaskCompletion(AnswerMetric):
     """The share of paths at which the final state is as the case expects.
 
     The label is a mapping of dotted paths to values, such as `orders.A17.status: refunded`; null
-    expects that nothing is there.
+    means that nothing must be there.
 
     Args:
         pass_at: the share at which a trial passes.
@@ -45,7 +45,7 @@ class TaskCompletion(AnswerMetric):
         check_pass_mark(self.pass_at)
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept a mapping that is not empty."""
+        """Return why a label is not a mapping of paths to values, or None."""
         if isinstance(label, Mapping) and label:
             return None
         return f"expected is {describe_kind(label)}. Write a mapping of paths to values."
@@ -57,14 +57,14 @@ class TaskCompletion(AnswerMetric):
             return failed_score(f"the output has no {self.of}, where the final state should be")
         if not isinstance(state, Mapping | list | tuple):
             return failed_score(f"the output's {self.of} is {describe_kind(state)}, not a state")
-        wanted = self.expected_value(case)
-        wrong = [path for path, value in wanted.items() if not _is_at(state, path, value)]
+        expected = self.expected_value(case)
+        wrong = [path for path, value in expected.items() if not _is_at(state, path, value)]
         if not wrong:
             return PASSED
-        share = 1 - len(wrong) / len(wanted)
+        share = 1 - len(wrong) / len(expected)
         explanation = (
-            f"{len(wanted) - len(wrong)} of {len(wanted)} paths are as expected; "
-            f"{wrong[0]}: {describe_mismatch(wanted[wrong[0]], find_value(state, wrong[0]))}"
+            f"{len(expected) - len(wrong)} of {len(expected)} paths are as expected; "
+            f"{wrong[0]}: {describe_mismatch(expected[wrong[0]], find_value(state, wrong[0]))}"
         )
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)
 
@@ -76,9 +76,9 @@ def _is_at(state: Json, path: str, value: Json) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveredFromError(BuiltIn):
-    """The share of the tools that failed in a trial and succeeded in a later call.
+    """Of the tools that failed in a trial, the share that succeeded in a later call.
 
-    Skipped where no tool failed, because there was nothing to recover from.
+    Skipped if no tool failed, because there was nothing to recover from.
 
     Args:
         by: tools whose success makes up for any failure before it, such as escalating to a human.
@@ -88,7 +88,7 @@ class RecoveredFromError(BuiltIn):
 
     by: tuple[str, ...] = ()
 
-    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
+    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the case is not used
         """Follow every failing tool to its last call."""
         calls = get_tool_calls(output)
         if calls is None:
@@ -113,13 +113,13 @@ class RecoveredFromError(BuiltIn):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutcome(BuiltIn):
-    """How a task ended, yes or no.
+    """Whether a task ended in a certain way.
 
-    Without `expected` it is a measurement: the share of trials that ended so. With it, a trial passes
-    when it ended as its case's label, true or false, says.
+    Without `expected` it is a measurement: the share of trials that ended this way. With `expected`, a
+    trial passes if the outcome equals the case's label, true or false.
 
     Args:
-        of: the part of the output that says so, true or false.
+        of: the part of the output with the outcome, true or false.
         expected: the part of the label to compare with.
     """
 
@@ -130,11 +130,11 @@ class TaskOutcome(BuiltIn):
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it is compared with no label."""
+        """Whether there is no label to compare with."""
         return not self.expected
 
     def read_outcome(self, output: Output) -> bool | None:
-        """Return whether the task ended so, or None if that is unknown.
+        """Return whether the task ended this way, or None if that is unknown.
 
         Raises:
             ValueError: the output has something else than true or false there.
@@ -155,30 +155,30 @@ class TaskOutcome(BuiltIn):
         return not self.expected or self._label_of(case) is not None
 
     def problem_with(self, case: Case) -> str | None:
-        """Accept a label that is true or false."""
+        """Return why the case's label is not true or false, or None."""
         label = self._label_of(case)
         if label is None or isinstance(label, bool):
             return None
-        return f"expected.{self.expected} is {describe_kind(label)}, and true or false is needed."
+        return f"expected.{self.expected} is {describe_kind(label)}, but true or false is needed."
 
     def score(self, case: Case, output: Output) -> Score:
-        """Return yes or no, compared with the label where there is one."""
-        wanted = self._label_of(case)
+        """Score the outcome, or compare it with the label if there is one."""
+        expected = self._label_of(case)
         try:
             outcome = self.read_outcome(output)
         except ValueError as wrong:
-            if wanted is None:
+            if expected is None:
                 raise
             return failed_score(str(wrong))
         if outcome is None:
             missing = f"the output has no {self.of}"
             skipped = Score(state="skipped", explanation=missing)
-            return skipped if wanted is None else failed_score(missing)
-        if wanted is None:
+            return skipped if expected is None else failed_score(missing)
+        if expected is None:
             return Score(value=float(outcome))
-        if outcome is wanted:
+        if outcome is expected:
             return PASSED
-        return failed_score(f"expected {str(wanted).lower()}, got {str(outcome).lower()}")
+        return failed_score(f"expected {str(expected).lower()}, got {str(outcome).lower()}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class Resolved(TaskOutcome):
     """Whether the request was resolved, as the agent says in its output.
 
     Args:
-        of: the part of the output that says so, true or false.
+        of: the part of the output with the outcome, true or false.
         expected: the part of the label to compare with.
     """
 
@@ -198,8 +198,8 @@ class Escalated(TaskOutcome):
     """Whether the task was escalated to a human.
 
     Args:
-        tools: tools whose success escalates the task; they are looked for instead of `of`.
-        of: the part of the output that says so, true or false.
+        tools: tools whose success escalates the task; with them, `of` is not used.
+        of: the part of the output with the outcome, true or false.
         expected: the part of the label to compare with.
     """
 
@@ -214,7 +214,7 @@ class Escalated(TaskOutcome):
     def read_outcome(self, output: Output) -> bool | None:
         """Return whether a tool escalated the task, or without `tools` what the output says."""
         if not self.tools:
-            return TaskOutcome.read_outcome(self, output)
+            return super().read_outcome(output)
         calls = get_tool_calls(output)
         if calls is None:
             return None

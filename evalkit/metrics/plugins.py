@@ -35,14 +35,14 @@ class Plugin:
 
     @property
     def key(self) -> str:
-        """A key that plugins share when they are one object under several names, in one process."""
+        """The key of the worker process. Names of one object with equal arguments share a process."""
         return digest([self.target.ref, self.target.args])
 
 
 def find_plugin(
     spec: MetricSpec, environment: RunEnvironment, problems: list[Problem], built_in: Iterable[str]
 ) -> Plugin | None:
-    """Return the plugin that a spec refers to; None if something was added to `problems`."""
+    """Return the plugin that a spec refers to; None if `problems` grew."""
     try:
         ref = locate_plugin(spec.ref, environment, group=ENTRY_POINT_GROUP, built_in=built_in)
     except PluginNotFound as error:
@@ -55,19 +55,19 @@ def find_plugin(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluginScorer(Scorer):
-    """A plugin in a process of its own, so that a crash costs only its own score."""
+    """A plugin in its own process, so that a crash costs only its own score."""
 
     info: MetricInfo = field()
     pool: WorkerPool
 
     @classmethod
     def of(cls, plugin: Plugin, pool: WorkerPool) -> PluginScorer:
-        """Make the scorer of a loaded plugin; its digest covers the plugin's code and arguments."""
+        """Create the scorer of a loaded plugin; its digest covers the plugin's code and arguments."""
         description = pool.description
-        place, _, attribute = plugin.target.ref.rpartition(":")
+        location, _, attribute = plugin.target.ref.rpartition(":")
         # The digest has the source and not the path, so that moving a file changes nothing. Code
         # without a source file is identified by its module.
-        source = description["source_digest"] or place
+        source = description["source_digest"] or location
         info = MetricInfo(
             name=plugin.spec.name,
             unit=description["unit"],
@@ -103,7 +103,7 @@ async def open_plugins(
     plugins: Sequence[Plugin], environment: RunEnvironment, problems: list[Problem]
 ) -> AsyncIterator[Mapping[str, WorkerPool]]:
     """Load plugins in parallel and yield their pools by key; add failures to `problems`."""
-    # Reversed, so that of plugins with one key the first is loaded, at which problems are reported.
+    # Reversed, so that the first plugin with a key wins; problems are reported at its location.
     targets = {plugin.key: plugin.target for plugin in reversed(plugins)}
     async with AsyncExitStack() as stack:
 

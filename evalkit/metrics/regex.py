@@ -69,9 +69,9 @@ class Regex(AnswerMetric):
         return self.pattern is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept a text that is a regular expression."""
+        """Return why a label is not a regular expression, or None."""
         if not isinstance(label, str):
-            return f"expected is {describe_kind(label)}, and a regular expression is needed."
+            return f"expected is {describe_kind(label)}, but a regular expression is needed."
         try:
             compile_pattern(label)
         except ValueError as error:

@@ -30,7 +30,7 @@ RUBRIC = "rubric"
 CASE_PARTS = ("metadata", "expected", "input")
 
 ANSWER = "answer"
-"""The key of the reference in a label that is a mapping, unless `reference` names another."""
+"""The key of the reference in a label that is a mapping, unless `reference` names another key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,9 @@ class RubricArguments(BuiltIn):
     Args:
         file: the rubric.
         of: the part of the output to judge, as a dotted path.
-        reference: the reference, as a dotted path into `expected`; empty means its `answer` if it is
-            a mapping that has one, else all of it.
-        context: what the answer had to be based on: `case.metadata.context`, or in the output,
+        reference: the reference, as a dotted path into `expected`; empty means `answer` if `expected`
+            is a mapping, else all of it.
+        context: what the answer must be based on, as a path such as `case.metadata.context` or
             `output.data.articles`.
     """
 
@@ -58,7 +58,7 @@ class RubricArguments(BuiltIn):
         side, _, path = self.context.partition(".")
         if side not in ("case", "output") or not path:
             raise ValueError(
-                f"context: {self.context!r} begins with neither case. nor output., "
+                f"context: {self.context!r} must begin with case. or output., "
                 "as in case.metadata.context or output.data.articles."
             )
         if side == "output":
@@ -72,10 +72,10 @@ class RubricArguments(BuiltIn):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RubricScorer(Scorer):
-    """One rubric of a run, and where to find what it judges in case and output.
+    """One rubric of a run, and where its inputs are in the case and the output.
 
     `shown_needs` is what a judge sees of a case in addition to its input: what the rubric needs, or
-    for the criteria of a case everything there is. `calibrations` are the stored agreements of judges
+    everything for a case's own criteria. `calibrations` are the stored agreements of judges
     with people, if the rubric requires one.
     """
 
@@ -89,7 +89,7 @@ class RubricScorer(Scorer):
 
     @property
     def info(self) -> MetricInfo:
-        """What a run stores; scores are comparable only for the same rubric and the same judge."""
+        """What a run stores; scores are comparable only if the rubric and the judge are the same."""
         checked = [(name, scorer.info.digest) for name, scorer in self.checks.items()]
         where = self.arguments
         info = MetricInfo(
@@ -101,7 +101,7 @@ class RubricScorer(Scorer):
         )
         if not self.rubric.judged_criteria:
             return info
-        # Read anew each time, because another judge takes over when one is down.
+        # Not cached, because another judge takes over when one is down.
         judge = self.panel.active_judge
         return replace(
             info,
@@ -112,15 +112,15 @@ class RubricScorer(Scorer):
 
     @property
     def needs(self) -> str:
-        """What the rubric needs, and where it was looked for."""
+        """What the rubric needs, and where to look for it."""
         reference = self.arguments.reference
         label = f"expected.{reference}" if reference else "expected"
-        places = {
+        locations = {
             "reference": f"a reference, looked for in `{label}`",
             "context": f"a context, looked for in `{self.arguments.context}`",
         }
-        wanted = " and ".join(places[need] for need in self.rubric.needs)
-        return f"{wanted or 'one of its tags'}. Say where it is, or look at its `tags:`."
+        needed = " and ".join(locations[need] for need in self.rubric.needs)
+        return f"{needed or 'one of its tags'}. Say where it is, or look at its `tags:`."
 
     def applies_to(self, case: Case) -> bool:
         """Return whether the case has what the rubric needs."""
@@ -136,7 +136,7 @@ class RubricScorer(Scorer):
         """Return why the label has no reference, or why a check cannot use it."""
         if self._lacks_reference(case):
             return (
-                "expected is a mapping without `answer`, and the rubric needs a reference. Name the "
+                "expected is a mapping without `answer`, but the rubric needs a reference. Name the "
                 "part to use, as in {rubric: {file: ..., reference: summary}}."
             )
         refs = {each.name: each.check.ref for each in self.rubric.criteria if each.check}
@@ -148,7 +148,7 @@ class RubricScorer(Scorer):
         return None
 
     async def score(self, case: Case, output: Output) -> Score:
-        """Have the output judged; a failure of the judge is a score of that state."""
+        """Judge the output; a failure of the judge becomes the state of the score."""
         score = await self._score(case, output)
         return replace(score, advisory=True) if self.info.advisory else score
 
@@ -156,7 +156,7 @@ class RubricScorer(Scorer):
         request, missing = self.build_request(case, output)
         if missing:
             return Score(metric=self.spec.name, state="unscored", explanation=missing)
-        # Checks come first: when one fails to score, no judge has to be paid.
+        # Checks come first: if one has no score, the judge is not called.
         found: dict[str, CriterionVerdict] = {}
         for name, scorer in self.checks.items():
             score = await scorer.score(case, output)
@@ -166,12 +166,12 @@ class RubricScorer(Scorer):
                 )
             found[name] = _check_verdict(name, score)
         votes = await self._judge(request)
-        lost = next((vote for vote in votes if vote.state != "scored"), None)
-        if lost is not None:
+        failed = next((vote for vote in votes if vote.state != "scored"), None)
+        if failed is not None:
             return Score(
                 metric=self.spec.name,
-                state=lost.state,
-                explanation=lost.problem,
+                state=failed.state,
+                explanation=failed.problem,
                 judgement=build_judgement((), votes),
             )
         found |= {verdict.criterion: verdict for verdict in combine_votes(request.criteria, votes)}
@@ -182,13 +182,13 @@ class RubricScorer(Scorer):
     async def _judge(self, request: JudgeRequest) -> tuple[JudgeVote, ...]:
         if not request.criteria:
             return ()
-        # An empty answer could not move a judge, but would cost a call.
+        # The verdict on an empty answer is known without a paid call.
         if reason := find_empty_answer_reason(request.answer, request.reference):
             return (build_lowest_vote(request.criteria, reason),)
         return await self.panel.collect_votes(self.spec.name, request)
 
     def build_request(self, case: Case, output: Output) -> tuple[JudgeRequest, str]:
-        """Return the request to a judge, and the reason if it cannot be judged, else an empty text."""
+        """Return the request to a judge, and why it cannot be judged; the reason is empty if it can."""
         context = self._find_context(case, output)
         if "context" in self.rubric.needs and not context:
             return JudgeRequest(

@@ -1,4 +1,4 @@
-"""Define a metric that is ready to score: one trial in, one score or the reason for none out."""
+"""Define scorers: metrics that are ready to score trials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scorer(ABC):
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it only measures, such as latency, so that no trial passes or fails it."""
+        """Whether it only measures, such as latency, so that it never passes or fails a trial."""
         return False
 
     @property
@@ -37,7 +37,7 @@ class Scorer(ABC):
 
     @property
     def needs(self) -> str:
-        """What is missing in a case that it does not apply to, and where to look, for a message."""
+        """What a case lacks if the metric does not apply to it, and where to look; part of a message."""
         return "the label it compares with. Look at its `expected:` and `tags:`."
 
     @property
@@ -55,22 +55,22 @@ class Scorer(ABC):
 
     @abstractmethod
     async def score(self, case: Case, output: Output) -> Score:
-        """Score an output that is not an error; a failure of the metric is a score of that state."""
+        """Score an output that is not an error; a failure of the metric becomes the state of the score."""
 
 
 def spec_digest(spec: MetricSpec) -> str:
-    """Return a key for a metric of an eval set: which metric it is, its name and its arguments."""
+    """Return a digest of which metric a spec names, under what name and with what arguments."""
     return digest([spec.ref, spec.name, spec.args])
 
 
 def finalize_score(score: Score, info: MetricInfo) -> Score:
-    """Return a score under the metric's name, or a metric error if no mean can include its value."""
+    """Return a score under the metric's name, or a metric error if its value is not valid."""
     explanation = score.explanation[:MAX_EXPLANATION_CHARS]
     if score.state != "scored":
         return Score(metric=info.name, state=score.state, explanation=explanation)
     value = score.value
     if value is None or not math.isfinite(value):
-        return metric_error(info, f"its value is {value!r}, which no mean can include")
+        return metric_error(info, f"its value is {value!r}, not a finite number")
     if not info.unit and not 0 <= value <= 1:
         return metric_error(info, f"its value is {value!r}; without a unit it is a share in 0..1")
     return replace(score, metric=info.name, value=float(value), explanation=explanation)

@@ -21,7 +21,7 @@ MAX_LENGTH_PRODUCT: dict[Method, float] = {
     "token_sort": 2e9,
     "token_set": 2e9,
 }
-"""The longest comparison, as length times length. Each takes rapidfuzz a few tenths of a second."""
+"""The largest comparison, as the product of both lengths. Each takes rapidfuzz a few tenths of a second."""
 
 
 def compute_similarity(one: str, other: str, method: Method) -> float:
@@ -40,7 +40,7 @@ def compute_similarity(one: str, other: str, method: Method) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity(TextMetric):
-    """The similarity of answer and label, from 0 to 1; of several labels, the most similar counts.
+    """The similarity of answer and label, from 0 to 1; if there are several labels, the most similar counts.
 
     Args:
         method: `ratio` compares letter by letter (1 - insertions and deletions / both lengths);
@@ -63,7 +63,7 @@ class Similarity(TextMetric):
         check_pass_mark(self.pass_at)
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept one text or a list of texts, none of them blank."""
+        """Return why a label is not a text or a list of texts, or None."""
         return problem_with_texts(label, self.normalize)
 
     def score_text(self, case: Case, answer: str) -> Score:

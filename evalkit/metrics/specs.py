@@ -64,7 +64,7 @@ async def open_scorers(
             plugins[spec_digest(spec)] = plugin
     async with open_plugins(tuple(plugins.values()), environment, problems) as pools:
         if problems:
-            # Only now, so that problems of plugins are reported with all others.
+            # Raised here, so that problems of plugins are reported with all others.
             raise InvalidInput(problems)
         for key, plugin in plugins.items():
             scorers[key] = PluginScorer.of(plugin, pools[plugin.key])
@@ -87,7 +87,7 @@ def _refuse_duplicate(
 def open_rubric(
     spec: MetricSpec, environment: RunEnvironment, panel: Panel, problems: list[Problem]
 ) -> RubricScorer | None:
-    """Open a rubric, or the criteria of a case; return None if something was added to `problems`."""
+    """Open a rubric, or the criteria of a case; return None if `problems` grew."""
     known = len(problems)
     source = _read_rubric(spec, environment, problems)
     if source is None:
@@ -105,12 +105,12 @@ def open_rubric(
             replace(environment, set_folder=arguments.file.parent) if is_file else environment,
             problems,
         ),
-        # Without a file to say what its criteria need, a case shows the judge all that it has.
+        # Criteria of a case have no `needs:`, so the judge sees everything that the case has.
         shown_needs=rubric.needs if is_file else NEEDS,
     )
     if rubric.judged_criteria and not panel.has_judge:
         message = (
-            f"{spec.name}: a rubric needs a judge, and the set names none. Add "
+            f"{spec.name}: a rubric needs a judge, but the set names none. Add "
             "`judge: lexical` or `judge: {openai: {model: gpt-4o-mini}}` to the set."
         )
         problems.append(Problem(message=message, where=spec.where))
@@ -129,8 +129,8 @@ def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None
     """Read a rubric file and its checks; return the rubric, or None and everything that is wrong."""
     rubric, problems = read_partial_rubric(path)
     if rubric is not None:
-        nearby = replace(environment, set_folder=path.resolve().parent)
-        _open_checks(rubric, Location(path=rubric.path), nearby, problems)
+        rubric_environment = replace(environment, set_folder=path.resolve().parent)
+        _open_checks(rubric, Location(path=rubric.path), rubric_environment, problems)
     return (None if problems else rubric), problems
 
 
@@ -169,13 +169,13 @@ def _read_rubric(
         return None
     read, found = read_partial_rubric(arguments.file)
     located = (_locate_problem(problem, arguments.file, spec) for problem in found)
-    # Several metrics may name one file, whose problems are reported once.
+    # Several metrics may name one file; its problems are reported once.
     problems += [problem for problem in located if problem not in problems]
     return None if read is None else (read, arguments)
 
 
 def _locate_problem(problem: Problem, file: Path, spec: MetricSpec) -> Problem:
-    """Report a problem of a rubric's file as a whole at the metric that names the file."""
+    """Return a problem of a whole rubric file as a problem of the metric that names the file."""
     if problem.where and problem.where.line:
         return problem
     message = f"rubric {display_path(file)!r}: {problem.message}"
@@ -191,16 +191,16 @@ def _open_checks(
         if criterion.check is None:
             continue
         ref, line = criterion.check.ref, criterion.check.line
-        place = replace(where, line=line, column=0) if line else where
-        check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=place)
+        location = replace(where, line=line, column=0) if line else where
+        check = MetricSpec(ref=ref, name=criterion.name, args=criterion.check.args, where=location)
         found: list[Problem] = []
         if ref not in METRICS:
             message = f"no built-in metric {ref!r}. {suggest_name(ref, METRICS)}"
-            found.append(Problem(message=message, where=place))
+            found.append(Problem(message=message, where=location))
         elif (metric := bind_arguments(load_metric(ref), check, environment, found)) is not None:
             if metric.is_measurement:
                 message = f"{ref} is a measurement, which no answer passes or fails."
-                found.append(Problem(message=message, where=place))
+                found.append(Problem(message=message, where=location))
             else:
                 checks[criterion.name] = BuiltInScorer.of(check, metric)
         problems += [

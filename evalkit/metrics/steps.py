@@ -34,7 +34,7 @@ class ToolCallMeasurement(Measurement):
         return self.measure_calls(_calls_named(calls, self.tool))
 
     def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
-        """Return the quantity, or as a text why it is unknown."""
+        """Return the quantity, or a text that says why it is unknown."""
         raise NotImplementedError
 
 
@@ -86,7 +86,7 @@ class ModelCalls(Measurement):
     model: str = ""
 
     def measure(self, output: Output) -> float | str:
-        """Count the calls; a trial without any in its spans may still have made some."""
+        """Count the calls. Without any in the spans, their number is unknown, not 0."""
         calls = get_model_calls(output)
         if not calls:
             return "the spans have no model call. Have the agent send spans"
@@ -100,7 +100,7 @@ class Steps(Measurement):
     unit: ClassVar[str] = "steps"
 
     def measure(self, output: Output) -> float | str:
-        """Count the spans; without them, the tool calls alone are not all steps."""
+        """Count the spans. Without spans the number is unknown, because tool calls are only some steps."""
         if not output.spans:
             return "there are no spans of the agent's steps. Have it send spans"
         return sum(span.kind != "agent" for span in output.spans)
@@ -111,7 +111,7 @@ class StepLatency(Measurement):
     """Seconds that the steps of one kind took.
 
     Args:
-        pick: of several such steps in a trial the `longest`, their `mean`, or their `total`.
+        pick: the `longest` of several such steps in a trial, their `mean`, or their `total`.
         tool: only the calls of this tool.
         model: only the calls of this model.
         step: only the steps of this name.

@@ -31,13 +31,13 @@ class TestsPassed(CodeMetric):
 
     Args:
         command: the command that runs the tests.
-        folder: the folder, relative to the eval set's, of which a copy receives the agent's files;
-            `{id}` is the case's id.
-        hidden: a folder of tests that are copied over them, with `{id}` likewise.
+        folder: a folder, relative to the eval set's; the agent's files are written into a copy of it.
+            `{id}` in the path means the case's id.
+        hidden: a folder of tests that are then copied over the agent's files; it may contain `{id}`.
         expected: the part of the label with further tests, a mapping of paths to text.
         junit: the JUnit XML file that the command writes, in which tests are counted.
-        counts: how to count tests without `junit`: in the last line that has counts as `pytest`
-            prints them, the default for a command with that word, or by the exit `status` alone.
+        counts: how to count tests without `junit`. `pytest` reads the last line with counts and is the
+            default for a command that contains this word; `status` uses only the exit status.
         pass_at: the share at which a trial passes.
     """
 
@@ -66,7 +66,7 @@ class TestsPassed(CodeMetric):
             raise ValueError(f"{name!r} {error}") from error
 
     def _fixed_folder(self, template: str) -> Path:
-        """Return the folder that the copies for all cases have in common."""
+        """Return the part of a folder's path that is the same for all cases."""
         return self._locate(template.partition(ID)[0] or ".")
 
     def _folder_of(self, template: str, case: Case) -> Path:
@@ -90,11 +90,11 @@ class TestsPassed(CodeMetric):
         return bool(self.folder or self.hidden) or self._label_tests(case) is not None
 
     def problem_with(self, case: Case) -> str | None:
-        """Return what is wrong with the case's folders, or with the tests of its label."""
+        """Return what is wrong with the case's folders or the tests of its label, or None."""
         try:
             for template in filter(None, (self.folder, self.hidden)):
                 if not self._folder_of(template, case).is_dir():
-                    return f"there is no folder {template.replace(ID, case.id)!r}. Make it."
+                    return f"there is no folder {template.replace(ID, case.id)!r}. Create it."
             if (tests := self._label_tests(case)) is not None:
                 parse_files(tests, f"expected.{self.expected}")
         except (RejectedFiles, ValueError) as error:
@@ -113,34 +113,34 @@ class TestsPassed(CodeMetric):
 
     async def score_folder(self, files: Mapping[str, str], folder: Path) -> Score:
         """Run the tests and count those that pass."""
-        ended = await self.run_command(self.command, folder, list(files))
-        if reason := explain_abnormal_end(ended, self.limits):
-            return failed_score(append_output(f"the test command {reason}", ended))
+        result = await self.run_command(self.command, folder, list(files))
+        if reason := explain_abnormal_end(result, self.limits):
+            return failed_score(append_output(f"the test command {reason}", result))
         if not self.junit and not self._counts_summary:
-            if ended.status == 0:
+            if result.status == 0:
                 return PASSED
             return failed_score(
-                append_output(f"the tests exited with status {ended.status}", ended)
+                append_output(f"the tests exited with status {result.status}", result)
             )
         try:
-            counts = self._count(ended, folder)
+            counts = self._count(result, folder)
         except ValueError as error:
-            return failed_score(append_output(f"{error} (exit status {ended.status})", ended))
-        return self._score_counts(counts, ended)
+            return failed_score(append_output(f"{error} (exit status {result.status})", result))
+        return self._score_counts(counts, result)
 
     @property
     def _counts_summary(self) -> bool:
         is_pytest = any("pytest" in word for word in self.command)
         return self.counts == "pytest" or (self.counts is None and is_pytest)
 
-    def _count(self, ended: CommandResult, folder: Path) -> TestCounts:
+    def _count(self, result: CommandResult, folder: Path) -> TestCounts:
         if not self.junit:
-            counts = read_summary(ended.stdout[-20_000:].decode(errors="replace"))
+            counts = read_summary(result.stdout[-20_000:].decode(errors="replace"))
             if counts is None:
                 raise ValueError("no line says how many tests passed")
             return counts
         report = folder / self.junit
-        # A link could lead to any file of the machine.
+        # A symbolic link could point to any file of the machine.
         if not report.is_file() or report.is_symlink():
             raise ValueError(f"no report {self.junit!r} was written")
         try:
@@ -148,15 +148,15 @@ class TestsPassed(CodeMetric):
         except ValueError as error:
             raise ValueError(f"the report {self.junit!r} cannot be read: {error}") from error
 
-    def _score_counts(self, counts: TestCounts, ended: CommandResult) -> Score:
+    def _score_counts(self, counts: TestCounts, result: CommandResult) -> Score:
         if not counts.total:
-            return failed_score(append_output("no test was run", ended))
+            return failed_score(append_output("no test was run", result))
         share = counts.passed / counts.total
         message = f"{counts.passed} of {counts.total} tests passed"
         # A plugin or an agent's file may end the test run early, with all tests so far passed.
-        if share == 1 and ended.status != 0:
+        if share == 1 and result.status != 0:
             return failed_score(
-                append_output(f"{message}, but the exit status is {ended.status}", ended)
+                append_output(f"{message}, but the exit status is {result.status}", result)
             )
-        explanation = append_output(message, ended) if share < 1 else ""
+        explanation = append_output(message, result) if share < 1 else ""
         return Score(value=share, passed=share >= self.pass_at, explanation=explanation)

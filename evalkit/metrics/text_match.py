@@ -26,7 +26,7 @@ def problem_with_texts(
     texts = texts_of(value)
     if texts is None:
         return (
-            f"{subject} is {describe_kind(value)}, and a text or a list of texts is needed. "
+            f"{subject} is {describe_kind(value)}, but a text or a list of texts is needed. "
             "Put decimals in quotes."
         )
     if not texts:
@@ -56,10 +56,10 @@ class ExactMatch(TextMetric):
 
     def score_text(self, case: Case, answer: str) -> Score:
         """Compare the two texts."""
-        wanted = str(text_of(self.expected_value(case)))
-        if normalize(answer, self.normalize) == normalize(wanted, self.normalize):
+        expected = str(text_of(self.expected_value(case)))
+        if normalize(answer, self.normalize) == normalize(expected, self.normalize):
             return PASSED
-        return failed_score(describe_difference(wanted, answer))
+        return failed_score(describe_difference(expected, answer))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class OneOf(TextMetric):
         return self.choices is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept one text or a list of texts."""
+        """Return why a label is not a text or a list of texts, or None."""
         return problem_with_texts(label, ())
 
     def score_text(self, case: Case, answer: str) -> Score:
@@ -110,8 +110,8 @@ class Contains(TextMetric):
 
     Args:
         all: the texts that must all be there; `true`, the default, means those of the label.
-        any: the texts of which one must be there; `true` means those of the label.
-        whole_words: find `no` in `no, thanks` and not in `know`; do not find 5 in 1.5.
+        any: the texts, at least one of which must be there; `true` means those of the label.
+        whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.
         of: the part of the output.
         expected: the part of the label.
@@ -154,7 +154,7 @@ class Contains(TextMetric):
         return self.own_texts is None
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Accept one text or a list of texts, none of them blank."""
+        """Return why a label is not a text or a list of texts to look for, or None."""
         return problem_with_texts(label, self.normalize)
 
     def split_found(self, case: Case, answer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -182,9 +182,9 @@ class NotContains(Contains):
     """Passes an answer that contains none of several texts, or not all of them.
 
     Args:
-        any: the texts of which none may be there; `true`, the default, means those of the label.
+        any: the texts, none of which may be there; `true`, the default, means those of the label.
         all: the texts that may not all be there; `true` means those of the label.
-        whole_words: find `no` in `no, thanks` and not in `know`; do not find 5 in 1.5.
+        whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.
         of: the part of the output.
         expected: the part of the label.

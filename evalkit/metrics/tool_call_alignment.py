@@ -1,4 +1,4 @@
-"""Align the tool calls that were made with those expected: how many agree, where they first differ."""
+"""Align the actual tool calls with the expected ones, and find where they first differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "supe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpectedCall:
-    """A call that is expected; with `arguments` ABSENT any arguments are fine."""
+    """A call that is expected; if `arguments` is ABSENT, any arguments match."""
 
     name: str
     arguments: Json = ABSENT
@@ -66,26 +66,26 @@ def _share_or_default(part: int, whole: int, other: int) -> float:
 
 
 def align_calls(
-    wanted: Sequence[ExpectedCall],
-    made: Sequence[ToolCall],
+    expected: Sequence[ExpectedCall],
+    actual: Sequence[ToolCall],
     mode: MatchMode,
     compare: CompareArguments,
 ) -> Alignment:
     """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
-    agrees = [[_is_match(one, call, compare) for call in made] for one in wanted]
+    agrees = [[_is_match(one, call, compare) for call in actual] for one in expected]
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
-    pairs = pair(agrees, len(made))
-    return Alignment(expected=tuple(wanted), actual=tuple(made), pairs=tuple(sorted(pairs)))
+    pairs = pair(agrees, len(actual))
+    return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))
 
 
-def _is_match(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
-    return wanted.name == call.name and not _describe_mismatch(wanted, call, compare)
+def _is_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
+    return expected.name == call.name and not _describe_mismatch(expected, call, compare)
 
 
-def _describe_mismatch(wanted: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:
-    if wanted.arguments is ABSENT:
+def _describe_mismatch(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:
+    if expected.arguments is ABSENT:
         return ""
-    return compare(parse_call_arguments(wanted.arguments), parse_call_arguments(call.arguments))
+    return compare(parse_call_arguments(expected.arguments), parse_call_arguments(call.arguments))
 
 
 def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
@@ -132,7 +132,7 @@ def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int
 
 
 def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArguments) -> str:
-    """Return in words where the calls first differ; empty if they agree."""
+    """Describe where the calls first differ; empty if they agree."""
     paired = dict(alignment.pairs)
     matched = set(paired.values())
     missing = next((i for i in range(len(alignment.expected)) if i not in paired), None)
@@ -148,17 +148,17 @@ def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArgu
 def _describe_missing(
     alignment: Alignment, index: int, matched: set[int], compare: CompareArguments
 ) -> str:
-    wanted = alignment.expected[index]
-    arguments = None if wanted.arguments is ABSENT else wanted.arguments
-    missing = f"{_call_text(wanted.name, arguments)} was not called"
+    expected = alignment.expected[index]
+    arguments = None if expected.arguments is ABSENT else expected.arguments
+    missing = f"{_call_text(expected.name, arguments)} was not called"
     named = [
         j
         for j, call in enumerate(alignment.actual)
-        if call.name == wanted.name and j not in matched
+        if call.name == expected.name and j not in matched
     ]
     for j in named:
-        if difference := _describe_mismatch(wanted, alignment.actual[j], compare):
-            return f"{missing}; call {j + 1} of {wanted.name} differs: {difference}"
+        if difference := _describe_mismatch(expected, alignment.actual[j], compare):
+            return f"{missing}; call {j + 1} of {expected.name} differs: {difference}"
     if named:
         return f"{missing} in this order; it is call {named[0] + 1}"
     return missing

@@ -15,29 +15,29 @@ from evalkit.trace.calls import get_model_calls
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(BuiltIn):
-    """A quantity in the output of which less is better; no trial passes or fails it."""
+    """A quantity in the output that is better when it is lower; it never passes or fails a trial."""
 
     @property
     def is_measurement(self) -> bool:
-        """True."""
+        """Always true."""
         return True
 
     @property
     def higher_is_better(self) -> bool:
-        """False."""
+        """Always false."""
         return False
 
-    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the label plays no part
+    def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the case is not used
         """Return the quantity; an agent that does not report it is skipped, never counted as 0."""
         value = self.measure(output)
         if isinstance(value, str):
             return Score(state="skipped", explanation=value)
         if value < 0:
-            raise ValueError(f"the agent reports {value!r}, less than nothing")
+            raise ValueError(f"the agent reports {value!r}, which is negative")
         return Score(value=value)
 
     def measure(self, output: Output) -> float | str:
-        """Return the quantity, or as a text why it is unknown."""
+        """Return the quantity, or a text that says why it is unknown."""
         raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ class Tokens(Measurement):
     """Tokens that the answer used, as reported by the agent or its spans.
 
     Args:
-        count: the tokens that were read (`input`), those that were written (`output`), or both (`total`).
+        count: the `input` tokens, the `output` tokens, or both (`total`).
         model: only the calls of this model, which spans must report.
     """
 
@@ -92,13 +92,8 @@ class Tokens(Measurement):
 
     def measure(self, output: Output) -> float | str:
         """Return the reported tokens; for one model, the sum if those of each call are known."""
-        usages = (
-            _calls_of_model(output, self.model)
-            if self.model
-            else [output.usage]
-            if output.usage
-            else []
-        )
+        reported = [output.usage] if output.usage else []
+        usages = _calls_of_model(output, self.model) if self.model else reported
         parts = [each.input_tokens for each in usages] if self.count != "output" else []
         parts += [each.output_tokens for each in usages] if self.count != "input" else []
         tokens = _sum_if_known(parts)

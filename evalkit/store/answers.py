@@ -1,6 +1,6 @@
-"""Answers on disk that wait for their scores: `answers.jsonl`, until their run is finished.
+"""Read `answers.jsonl`: the answers of an unfinished run that may not be scored yet.
 
-A judge may take longer than the agent. The agent's paid answers are stored before the judge is asked.
+A judge may take longer than the agent, so the agent's paid answers are stored before the judge is asked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ANSWERS_FILE = "answers.jsonl"
 
 
 def load_answers(folder: Path) -> tuple[Trial, ...]:
-    """Return the answers of an unfinished run, scored or not, without a torn last line.
+    """Return the answers of an unfinished run, scored or not, without an incomplete last line.
 
     Raises:
         StoreError: a line is not an answer.
@@ -33,6 +33,6 @@ def load_answers(folder: Path) -> tuple[Trial, ...]:
         except ValueError as error:
             raise StoreError(
                 f"{path}:{number}: not an answer: {error}. "
-                f"Delete the line: its agent is asked again."
+                f"Delete the line; the agent is then asked again."
             ) from error
     return tuple(found)

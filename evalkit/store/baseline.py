@@ -1,6 +1,6 @@
 """Store a promoted run as one reviewable file: a header line, then one line per case, sorted by id.
 
-The header holds a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
+The header has a digest of the rest, which detects a score edited by hand. Every trial's output is kept,
 so that a changed rubric or metric can be applied to both sides.
 """
 
@@ -19,7 +19,7 @@ from evalkit.core.eval_set import Case
 from evalkit.core.files import path_exists, read_stored_file, write_atomically
 from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.literals import Json
-from evalkit.core.location import Location
+from evalkit.core.location import NO_LOCATION
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
 from evalkit.core.trial import Trial
@@ -27,7 +27,7 @@ from evalkit.core.trial import Trial
 BASELINE_SCHEMA = "evalkit.baseline/v1"
 
 RESCORED_BASELINE_FILE = "baseline.jsonl"
-"""In a run's folder: the baseline of the run, when it had to be scored again for it."""
+"""The file in a run's folder with the run's baseline, if the baseline was rescored for the run."""
 
 
 def baseline_path(evalset_path: Path, name: str) -> Path:
@@ -36,19 +36,19 @@ def baseline_path(evalset_path: Path, name: str) -> Path:
 
 
 def write_rescored_baseline(baseline: Run, folder: Path) -> None:
-    """Store a rescored baseline in the folder of its run, so that the gate can be decided again.
+    """Store a rescored baseline in the folder of its run, so that the gate can be evaluated again.
 
     Raises:
         StoreError: it could not be saved.
     """
-    # Another run as the baseline is not stored: it is found, and scored again, by its name.
+    # A run that serves as the baseline is not stored: its name finds it, and it is rescored.
     if Path(baseline.path).suffix == ".jsonl":
         source = _digest_file(Path(baseline.path))
-        write_baseline(folder / RESCORED_BASELINE_FILE, baseline, renewed_from=source)
+        write_baseline(folder / RESCORED_BASELINE_FILE, baseline, rescored_from=source)
 
 
 def read_rescored_baseline(run: Run, recorded: Path) -> Run | None:
-    """Return the rescored baseline of a run; None if there is none, or `recorded` changed since.
+    """Return the rescored baseline of a run; None if there is none, or if `recorded` changed since.
 
     Raises:
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
@@ -66,13 +66,13 @@ def _digest_file(path: Path) -> str:
     return hashlib.sha256(read_stored_file(path)).hexdigest()
 
 
-def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
+def write_baseline(path: Path, run: Run, *, rescored_from: str = "") -> None:
     """Store a complete run as a baseline.
 
     Args:
         path: where to store it.
         run: the run; every trial has its scores.
-        renewed_from: for a rescored baseline, the digest of the baseline file it was made from.
+        rescored_from: for a rescored baseline, the digest of the baseline file it was made from.
 
     Raises:
         StoreError: it could not be saved; an old baseline is unchanged.
@@ -89,8 +89,8 @@ def write_baseline(path: Path, run: Run, *, renewed_from: str = "") -> None:
     }
     if run.trust is not None:
         header["trust"] = to_json_value(run.trust)
-    if renewed_from:
-        header |= {"renewed_from": renewed_from, "warnings": run.warnings}
+    if rescored_from:
+        header |= {"renewed_from": rescored_from, "warnings": run.warnings}
     header["sha256"] = _compute_digest(header, body.encode())
     write_atomically(path, canonical_json(header) + "\n" + body)
 
@@ -103,19 +103,18 @@ def _compute_digest(header: dict[str, Json], body: bytes) -> str:
 
 def _case_line(case: Case, trials: Sequence[Trial]) -> str:
     # Without locations: moving a case in its file must not change the baseline.
-    nowhere = Location(path="")
-    metrics = tuple(replace(spec, where=nowhere) for spec in case.metrics)
-    kept = replace(case, where=nowhere, metrics=metrics)
+    metrics = tuple(replace(spec, where=NO_LOCATION) for spec in case.metrics)
+    kept = replace(case, where=NO_LOCATION, metrics=metrics)
     return canonical_json(
         to_json_value({"case": kept, "trials": [_shorten_trial(each) for each in trials]})
     )
 
 
 def _shorten_trial(trial: Trial) -> Trial:
-    """Return a trial with only as much of its judgements as a baseline needs.
+    """Return a trial with only those parts of its judgments that a baseline needs.
 
-    A score's explanation names the levels, and the reasons where they are not the best; the header says
-    who judged. Kept are the model that answered, and the verdicts on which votes were split.
+    A score's explanation already names the levels, with reasons for those that are not the best, and the
+    header names the judge. So only the model that answered and the verdicts with split votes are kept.
     """
     scores = tuple(
         replace(score, judgement=_shorten_judgement(score.judgement)) for score in trial.scores
@@ -142,13 +141,13 @@ def read_baseline(path: Path) -> Run:
 
     Raises:
         StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
-        ApprovalNeeded: its lines are readable, but they are not the lines that were recorded.
+        ApprovalNeeded: its lines are readable, but were edited after they were recorded.
     """
     return parse_baseline(path, read_stored_file(path))
 
 
 def parse_baseline(path: Path, content: bytes) -> Run:
-    """Return the baseline in a file's content, for example as it is in another commit.
+    """Return the baseline in a file's content, for example its content in another commit.
 
     Raises:
         StoreError, ApprovalNeeded: as for `read_baseline`.
@@ -171,7 +170,7 @@ def parse_baseline(path: Path, content: bytes) -> Run:
             f"Restore it from git, or record it again with: evalkit baseline EVALSET"
         )
     try:
-        # Keys of the file that are not fields of the header, such as the digest, are left out.
+        # Skip keys that are not fields of the header, such as the digest.
         known = {name: header[name] for name in RunHeader.__slots__ if name in header}
         record = msgspec.convert({**known, "cases": []}, RunHeader, strict=True)
         trust = msgspec.convert(header.get("trust"), JudgeTrust | None, strict=True)

@@ -1,4 +1,4 @@
-"""Paid answers on disk, under a key of everything that can change them."""
+"""Cache paid answers on disk, under a key that covers everything that can change them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Record = TypeVar("Record")
 class Cache(Generic[Record]):
     """A folder of records of one type by key.
 
-    As a cache only saves money, its problems are warnings: `warnings` says what was broken or could not
-    be written, the first problem of each kind.
+    A cache only saves money, so its problems are warnings. `warnings` has the first problem with reading,
+    with writing, and with deleting.
     """
 
     def __init__(self, folder: Path, record: type[Record]) -> None:
@@ -31,20 +31,20 @@ class Cache(Generic[Record]):
         self._record = record
 
     def get(self, key: str) -> Record | None:
-        """Return the record of a key; None if it is missing or not what was written."""
+        """Return the record of a key; None if it is missing or was changed."""
         path = self._path(key)
         try:
             if path.stat().st_size > MAX_ENTRY_BYTES:
                 raise ValueError("too large")
             entry = parse_stored_json(read_stored_file(path))
-            # The digest finds torn and edited records, the key a file under another name.
+            # The digest detects incomplete and edited records; the key detects a renamed file.
             if entry["key"] != key or entry["digest"] != digest(entry["record"]):
                 raise ValueError("changed since it was written")
             return msgspec.convert(entry["record"], self._record, strict=True)
         except FileNotFoundError:
             return None
         except (OSError, StoreError, ValueError, KeyError, TypeError) as error:
-            why = f"{path}: the cached record is broken ({error}) and was asked for again."
+            why = f"{path}: the cached record is broken ({error}) and was not used."
             self.warnings.setdefault("read", why)
             return None
 
@@ -56,7 +56,7 @@ class Cache(Generic[Record]):
         try:
             text = canonical_json({"key": key, "record": packed, "digest": digest(packed)})
             path.parent.mkdir(parents=True, exist_ok=True)
-            # No fsync: an entry torn by a crash is a miss.
+            # No fsync: an entry that a crash left incomplete is a cache miss.
             temporary.write_text(text)
             temporary.replace(path)
         except (OSError, ValueError) as error:
@@ -80,7 +80,7 @@ class Cache(Generic[Record]):
 
 
 class NoCache(Cache[Record]):
-    """A cache that stores nothing, so that everything is asked again."""
+    """A cache that stores nothing and never has a record."""
 
     def __init__(self, record: type[Record]) -> None:
         super().__init__(Path(), record)

@@ -1,4 +1,4 @@
-"""Stored runs as pandas DataFrames, for a notebook."""
+"""Load stored runs as pandas DataFrames, for notebooks."""
 
 from __future__ import annotations
 

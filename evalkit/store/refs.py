@@ -24,7 +24,7 @@ from evalkit.store.runs import (
 class BaselineChoice:
     """Which baseline a run is compared with: the set's own unless `ref` names another run.
 
-    With `allow_missing`, thresholds that need a baseline are left out, with a note, when there is none.
+    With `allow_missing`, thresholds that need a baseline are left out, with a note, if there is none.
     """
 
     ref: str | None = None
@@ -51,7 +51,8 @@ def resolve_run(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | Non
     if path_exists(path / HEADER_FILE):
         return read_run(path)
     if ref == "baseline":
-        return read_baseline(_baseline_path_of(same_set_as or read_newest_header(root), root))
+        header = same_set_as or read_header(find_run_folder("latest", root))
+        return read_baseline(baseline_path(root / header.evalset_path, header.evalset))
     return read_run(find_run_folder(ref, root))
 
 
@@ -73,13 +74,13 @@ def find_run_folder(ref: str, root: Path) -> Path:
         run_id for run_id in run_ids if run_id.startswith(ref)
     ]
     if not found:
-        # A version may have many runs; its name means the newest.
+        # An agent version may have many runs and means the newest one.
         found = _find_version_runs(ref, run_ids, root)[-1:]
     if len(found) == 1:
         return runs_folder(root) / found[0]
     if found:
         raise InvalidInput.single(
-            f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more of it."
+            f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more characters."
         )
     raise InvalidInput.single(
         f"no run {ref!r}: it is not an id, a path or an agent version. "
@@ -101,15 +102,6 @@ def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:
     return [runs_folder(root) / run_id for run_id in _find_version_runs(ref, run_ids, root)]
 
 
-def read_newest_header(root: Path) -> RunHeader:
-    """Return the header of the newest stored run.
-
-    Raises:
-        InvalidInput: there are no runs.
-    """
-    return read_header(find_run_folder("latest", root))
-
-
 def read_newest_run(evalset_path: str, root: Path) -> Run:
     """Return the newest readable run of an eval set.
 
@@ -121,23 +113,19 @@ def read_newest_run(evalset_path: str, root: Path) -> Run:
     raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
 
 
-def _baseline_path_of(header: RunHeader, root: Path) -> Path:
-    return baseline_path(root / header.evalset_path, header.evalset)
-
-
 def read_baseline_for(
     run: Run, choice: BaselineChoice, own: Path, *, root: Path, cwd: Path
 ) -> Run | None:
-    """Return the baseline of a stored run: as it was scored again for the run, if it was.
+    """Return the baseline of a stored run; the rescored one if there is one.
 
     Raises:
         InvalidInput: the run that was named does not exist.
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     if choice.uses_own and path_exists(own):
-        renewed = read_rescored_baseline(run, own)
-        if renewed is not None:
-            return renewed
+        rescored = read_rescored_baseline(run, own)
+        if rescored is not None:
+            return rescored
     return read_chosen_baseline(choice, own, root=root, cwd=cwd)
 
 

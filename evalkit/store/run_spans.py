@@ -1,4 +1,4 @@
-"""The spans of a stored run, read separately and attached to its trials where they are needed."""
+"""Read the spans of a stored run, and attach them to its trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_run_spans(run: Run) -> SpansByTrial:
     """Return the spans of a stored run by case id and trial number; a baseline has none.
 
     Raises:
-        StoreError: they cannot be read, or are not those that the run wrote.
+        StoreError: they cannot be read, or were changed.
     """
     folder = Path(run.path)
     if not run.path or not path_exists(folder / HEADER_FILE):
@@ -39,7 +39,7 @@ def with_spans(run: Run) -> Run:
     """Return the run with its stored spans in the outputs of its trials, to be scored again.
 
     Raises:
-        StoreError: they cannot be read, or are not those that the run wrote.
+        StoreError: they cannot be read, or were changed.
     """
     return attach_spans(run, read_run_spans(run))
 

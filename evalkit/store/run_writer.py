@@ -16,7 +16,7 @@ from evalkit.core.files import (
     os_error_reason,
     path_exists,
     read_stored_file,
-    truncate_partial_line,
+    truncate_incomplete_line,
     write_atomically,
 )
 from evalkit.core.judgement import JudgeTrust
@@ -43,8 +43,9 @@ from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, parse_span_lines, 
 class LineFile:
     """A file of JSON lines to append to; it is created with its first line.
 
-    With `descriptor` the file is open already. `kept` is what it held at first, without a torn last line.
-    The caller holds the run's lock.
+    `descriptor` is given if the file is open already. `kept` is the content that the file had at first,
+    without an incomplete last line.
+    The caller must hold the run's lock.
 
     Raises (every method):
         StoreError: the disk is full, or the file cannot be opened.
@@ -55,7 +56,9 @@ class LineFile:
         self._descriptor = descriptor
         if descriptor < 0 and path_exists(path):
             self._descriptor = open_for_append(path)
-        self.kept = truncate_partial_line(self._descriptor, path) if self._descriptor >= 0 else b""
+        self.kept = (
+            truncate_incomplete_line(self._descriptor, path) if self._descriptor >= 0 else b""
+        )
         self._sha256 = hashlib.sha256(self.kept)
 
     def append(self, row: Json) -> None:
@@ -68,7 +71,7 @@ class LineFile:
 
     @property
     def digest(self) -> str | None:
-        """The SHA-256 of the file's content; None where there is no file."""
+        """The SHA-256 of the file's content; None if there is no file."""
         return self._sha256.hexdigest() if self._descriptor >= 0 else None
 
     def sync(self) -> None:
@@ -90,7 +93,7 @@ class LineFile:
 class SpanWriter:
     """Appends the spans of trials; there is no file until a trial has some.
 
-    Of several lines for one trial the last counts.
+    If a trial has several lines, the last one counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -158,14 +161,14 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, folder: Path) -> Self:
-        """Continue a run: cut off a torn last line and remove the outdated summary.
+        """Continue a run: remove an incomplete last line and the outdated summary.
 
         Raises:
             InvalidInput: another process is writing this run.
         """
         descriptor = _open_locked(folder / TRIALS_FILE)
         try:
-            truncate_partial_line(descriptor, folder / TRIALS_FILE)
+            truncate_incomplete_line(descriptor, folder / TRIALS_FILE)
             for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -191,22 +194,22 @@ class RunWriter:
     def append(self, trial: Trial, *, rescored: bool = False) -> None:
         """Store one finished trial, its spans first; when this returns, kill -9 cannot lose it.
 
-        The spans of a trial that was stored unscored, or that is only rescored, are there already.
+        The spans of a trial that was stored unscored, or that is only rescored, are already there.
         """
         if not rescored and (trial.case_id, trial.number) not in self._unscored:
             self._spans.append(trial)
         self._trials.append(to_json_value(without_spans(trial)))
 
     def write_trust(self, trust: JudgeTrust) -> None:
-        """Store what the run showed of its judges."""
+        """Store what the run showed about its judges."""
         write_atomically(self.folder / TRUST_FILE, canonical_json(to_json_value(trust)) + "\n")
         self._trust = read_stored_file(self.folder / TRUST_FILE)
 
     def finish(self, summary: Json) -> None:
-        """Write the summary, after a check that the files hold what was written and nothing else.
+        """Write the summary, after a check that the files contain exactly what was written.
 
-        A run that something else wrote to stays marked as such, because resuming it cannot make its
-        content true.
+        A run that something else changed stays marked as changed, because resuming cannot correct its
+        content.
         """
         self._trials.sync()
         digests = {
@@ -226,7 +229,7 @@ class RunWriter:
             raise StoreError(describe_changed_files(self.folder, changed))
         write_atomically(self.folder / SUMMARY_FILE, canonical_json({**summary, "sha256": written}))
         if SPANS_FILE in written:
-            # 150 ms of imports that a run without spans does not need.
+            # Imported here because it takes 150 ms, which runs without spans need not pay.
             from evalkit.trace.tables import write_parquet  # noqa: PLC0415
 
             write_parquet(self.folder)
@@ -255,6 +258,6 @@ def _open_locked(path: Path) -> int:
             f"run {path.parent.name!r} is being written by another process. Wait for it to end."
         ) from None
     except OSError:
-        # A network file system without locks: the id is unique, only a double --resume is unsafe.
+        # A network file system may have no locks. Ids are unique, so only two --resume at once collide.
         pass
     return descriptor

@@ -1,9 +1,9 @@
 """Runs on disk: `run.json` before the first call, `trials.jsonl` line by line, `summary.json` last.
 
-A run is a folder `.evalkit/runs/<id>/`. A line of `trials.jsonl` that was written whole is never
-lost: kill -9 can only tear the last line, which a reader drops and a resumed run cuts off. Meanwhile
-`answers.jsonl` has the answers that wait for their scores, and `spans.jsonl` the spans. A run without
-`summary.json` is unfinished.
+A run is a folder `.evalkit/runs/<id>/`. A complete line of `trials.jsonl` is never lost: kill -9 can
+only leave the last line incomplete. A reader skips that line, and a resumed run removes it.
+`answers.jsonl` has the answers that may not be scored yet, and `spans.jsonl` has the spans. A run
+without `summary.json` is unfinished.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def list_run_ids(root: Path) -> tuple[str, ...]:
 
 
 def list_start_times(root: Path) -> list[tuple[int, str]]:
-    """Return when each run was started, in nanoseconds, and its id; in no order.
+    """Return the start time of each run in nanoseconds and its id, unsorted.
 
     The time is that of the header's file, which `RunWriter.create` sets to be later than all others.
 
@@ -77,7 +77,7 @@ def list_start_times(root: Path) -> list[tuple[int, str]]:
 
 
 def describe_changed_files(folder: Path, names: Sequence[str]) -> str:
-    """Return the message that files of a run are not what was written, and what to do."""
+    """Return the message about files of a run that something else changed."""
     return (
         f"{folder / names[0]}: changed by something else than the run that wrote it. "
         f"Keep the agent away from .evalkit and run again."
@@ -101,17 +101,17 @@ def read_run(folder: Path) -> Run:
     """Read a run back, finished or not; safe while it is being written.
 
     Raises:
-        StoreError: the folder holds no readable run, or not the one that was written there. The
+        StoreError: the folder has no readable run, or its files were changed. The
             message names the line.
     """
     header = read_header(folder)
     path = folder / TRIALS_FILE
     content = read_stored_file(path) if path_exists(path) else b""
-    # A run may be read while it is written: a torn last line is not damage.
-    whole, _, torn = content.rpartition(b"\n")
-    warnings = (f"{path}: the last line is torn and was left out.",) if torn else ()
+    # A run may be read while it is written, so an incomplete last line is not damage.
+    complete, _, incomplete = content.rpartition(b"\n")
+    warnings = (f"{path}: the last line is incomplete and was skipped.",) if incomplete else ()
     rows = []
-    for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
+    for number, line in enumerate(complete.split(b"\n") if complete else (), start=1):
         try:
             rows.append(_decode_trial(line))
         except ValueError as error:
@@ -141,7 +141,7 @@ def _read_trust(path: Path) -> JudgeTrust | None:
 
 
 def _refuse_changed(folder: Path, trials: bytes) -> None:
-    """Raise StoreError when a finished run is not what its summary was written for."""
+    """Raise StoreError if the files of a finished run do not match the digests in its summary."""
     try:
         summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))
         digests = dict(summary.get("sha256", {}))
@@ -187,7 +187,7 @@ def repair_run(folder: Path) -> tuple[int, int]:
     if dropped:
         write_atomically(path.with_suffix(".jsonl.broken"), content)
         write_atomically(path, b"".join(line + b"\n" for line in kept))
-        # Its digest is of the old file. Without it the run is unfinished and can be resumed.
+        # It has the digest of the old file. Without a summary the run is unfinished and can be resumed.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
     return len(kept), dropped
 
@@ -197,7 +197,7 @@ def _decode_trial(line: bytes) -> Trial:
 
 
 def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
-    """Return rows as trials ordered by case and number; of several rows for one trial the last counts."""
+    """Return rows as trials ordered by case and number; if a trial has several rows, the last one counts."""
     latest = {(row.case_id, row.number): row for row in rows}
     position = {case.id: index for index, case in enumerate(header.cases)}
     # Rows of cases that the header does not name were not asked for.
@@ -230,7 +230,7 @@ def read_header(folder: Path) -> RunHeader:
                 f"this one reads {RUN_SCHEMA!r}. Install that version to read it."
             )
         header = msgspec.convert(stored, RunHeader, strict=True)
-        # They are stored as a plain mapping: a wrong type fails here, not in a later command.
+        # They are stored as a plain mapping. Check the types here, not in a later command.
         msgspec.convert(header.settings, Settings, strict=True)
     except (ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a run: {error}. Start a new run.") from error

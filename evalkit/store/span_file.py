@@ -1,11 +1,10 @@
-"""The spans of a run on disk: `spans.jsonl`, one line per trial that has any.
+"""Read `spans.jsonl`: the spans of a run, with one line per trial that has any.
 
-They are not in `trials.jsonl`, so that a gate need not read them.
+Spans are not in `trials.jsonl`, so that a gate need not read them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.spans import Span
 from evalkit.core.trial import Trial
+from evalkit.store.runs import compute_sha256, describe_changed_files
 
 SPANS_FILE = "spans.jsonl"
 COLUMNS_FILE = "spans.parquet"
@@ -34,7 +34,7 @@ def without_spans(trial: Trial) -> Trial:
 
 
 def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
-    """Return the spans of a stored run, without a torn last line; empty when none are stored.
+    """Return the spans of a stored run, without an incomplete last line; empty if none are stored.
 
     Raises:
         StoreError: they cannot be read, or do not have the digest `sha256`.
@@ -43,11 +43,8 @@ def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
     if not path_exists(path) and sha256 is None:
         return {}
     content = read_stored_file(path)
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise StoreError(
-            f"{path}: changed by something else than the run that wrote it. "
-            f"Keep the agent away from .evalkit and run again."
-        )
+    if sha256 is not None and compute_sha256(content) != sha256:
+        raise StoreError(describe_changed_files(folder, [SPANS_FILE]))
     try:
         rows = parse_span_lines(content)
         return {
@@ -58,7 +55,7 @@ def load_spans(folder: Path, sha256: str | None = None) -> SpansByTrial:
 
 
 def parse_span_lines(content: bytes) -> dict[tuple[str, int], Any]:
-    """Return the rows of whole lines by case id and trial number; the last row of a trial counts.
+    """Return the rows of complete lines by case id and trial number; the last row of a trial counts.
 
     Raises:
         ValueError: a line is not a row of spans.

@@ -18,7 +18,7 @@ from evalkit.core.trial import Trial
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 MAX_TRIALS = 100
-"""The most trials of one case: each of them is scored, perhaps by a judge that costs money."""
+"""Trials of one case. Each is scored, perhaps by a judge that costs money."""
 
 
 def import_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
@@ -27,7 +27,7 @@ def import_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
     Cases that the set does not have are left out.
 
     Raises:
-        Undecidable: the run is incomplete, or not of the set as it is here; names every problem.
+        Undecidable: the run is incomplete, or its cases differ from the local set; names every problem.
     """
     problems = list(_find_problems(run, evalset, path))
     if problems:
@@ -50,22 +50,22 @@ def import_outputs(run: Run, evalset: EvalSet, path: str) -> Run:
 def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
     header = run.header
     if header.evalset_path != path:
-        yield f"it is of {header.evalset_path}"
+        yield f"it is a run of {header.evalset_path}"
     if not run.finished:
         yield "it is unfinished"
     if header.shard or header.selection:
-        yield f"it is a part of a set ({header.shard or header.selection})"
+        yield f"it covers only a part of the set ({header.shard or header.selection})"
     if header.looks:
         yield "its number of trials was decided while it ran"
     if not 1 <= header.trials <= MAX_TRIALS:
-        # The next check would build a list of as many numbers as the run claims.
+        # Without this return, `due` below would be as long as the run claims.
         yield f"it has {header.trials:,} trials a case, not 1 to {MAX_TRIALS}"
         return
     # Expected values may differ: the local set decides them. The inputs may not.
     asked = {case.id: case for case in header.cases}
     other = [case.id for case in evalset.cases if not _has_same_input(asked.get(case.id), case)]
     if other:
-        yield f"{len(other):,} cases are missing or asked otherwise than here ({_format_ids(other)})"
+        yield f"{len(other):,} cases are missing or have other inputs here ({_format_ids(other)})"
     numbers: dict[str, list[int]] = {}
     for row in run.trials:
         numbers.setdefault(row.case_id, []).append(row.number)
@@ -84,9 +84,9 @@ def _format_ids(case_ids: list[str]) -> str:
 
 
 def _sanitize_header(header: RunHeader, evalset: EvalSet, path: str) -> RunHeader:
-    """Return a header of which only the agent's identity, which is only displayed, is the run's own."""
+    """Return a header for the local set, with the id, the trial count and the displayed texts of the run."""
     return RunHeader(
-        # An id becomes part of commands that reports suggest to type.
+        # Reports suggest commands that contain the id.
         id=header.id if _PLAIN_ID.fullmatch(header.id) else "from-elsewhere",
         evalset=evalset.name,
         evalset_path=path,

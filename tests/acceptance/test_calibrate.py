@@ -144,7 +144,7 @@ def test_a_judge_below_what_the_rubric_requires_is_told_by_the_exit_code(judged:
     (judged.folder / "shout.yaml").write_text(text.replace("kappa: 0.6", "kappa: 0.9"))
     done = calibrate(judged)
     assert done.code == 1
-    assert "Not calibrated: kappa of same is 0.77, and 0.9 is required." in " ".join(
+    assert "Not calibrated: kappa of same is 0.77, below the required 0.9." in " ".join(
         done.out.split()
     )
 
@@ -339,7 +339,7 @@ def test_untouched_it_is_believed(tmp_path: Path) -> None:
         (entry(), "j1", ""),
         (entry(), "j2", "has not been calibrated"),
         (entry(rubric_digest="r0"), "j1", "before the rubric was edited"),
-        (entry(hits=12, misses=2), "j1", "has 14 labeled answers, and 20 are required"),
+        (entry(hits=12, misses=2), "j1", "has 14 of 20 required labeled answers"),
         (entry(hits=20, misses=20), "j1", "kappa of same is"),
         (entry(criteria=()), "j1", "leaves out a criterion"),
         (

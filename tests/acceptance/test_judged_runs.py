@@ -279,11 +279,11 @@ def test_validate_takes_rubrics_and_sets_and_tells_all_that_is_wrong(judged: Pro
         ("rubric: rubrics/rude.yaml", "rubric: {file: rubrics/rude.yaml, of: txt}", "days.yaml:6: rubric: of: an output has no 'txt'"),
         ("rubric: rubrics/rude.yaml", "rubric: {file: rubrics/rude.yaml, context: case.label}", "days.yaml:6: rubric: context: a case has no 'label'"),
         ("rubric: rubrics/rude.yaml", "rubric: rubrics/right.yaml", "a second metric is called 'right'; the first is in line 5"),
-        ("judge: lexical\n", "", "days.yaml:4: right: a rubric needs a judge, and the set names none"),
+        ("judge: lexical\n", "", "days.yaml:4: right: a rubric needs a judge, but the set names none"),
         ("judge: lexical", "judge: {lexical: {model: x}}", "days.yaml:3: judge lexical: it takes no arguments"),
         ("check: {regex: days}", "check: {regex: '('}", "days.yaml:16: criterion 'names the days': check: regex: '(' is not a regular expression"),
         ("check: {regex: days}", "check: politeness", "days.yaml:16: criterion 'names the days': check: no built-in metric 'politeness'"),
-        ("expected: {answer: It takes 6 days by post., topic: other}", "expected: {topic: other}", "case 'own': right: expected is a mapping without `answer`, and the rubric needs a reference"),
+        ("expected: {answer: It takes 6 days by post., topic: other}", "expected: {topic: other}", "case 'own': right: expected is a mapping without `answer`, but the rubric needs a reference"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_judged_set_is_told_with_its_line_before_any_call(

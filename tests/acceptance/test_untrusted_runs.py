@@ -105,17 +105,21 @@ def leave_out_two(row: dict[str, Any]) -> None:
 
 
 REFUSED: dict[str, tuple[Change | None, Change | None, str]] = {
-    "of another set": (lambda h: h.update(evalset_path="easy.yaml"), None, "it is of easy.yaml"),
-    "a shard": (lambda h: h.update(shard="1/9"), None, "a part of a set"),
-    "a selection": (lambda h: h.update(selection="--case one"), None, "a part of a set"),
+    "of another set": (
+        lambda h: h.update(evalset_path="easy.yaml"),
+        None,
+        "it is a run of easy.yaml",
+    ),
+    "a shard": (lambda h: h.update(shard="1/9"), None, "a part of the set"),
+    "a selection": (lambda h: h.update(selection="--case one"), None, "a part of the set"),
     "looks": (lambda h: h.update(looks=3), None, "decided while it ran"),
     "too many trials": (lambda h: h.update(trials=10**9), None, "1,000,000,000 trials"),
     "no trials": (lambda h: h.update(trials=0), None, "0 trials a case"),
-    "fewer cases": (lambda h: h["cases"].pop(), None, "missing or asked otherwise than here (two)"),
+    "fewer cases": (lambda h: h["cases"].pop(), None, "missing or have other inputs here (two)"),
     "another question": (
         lambda h: h["cases"][1].update(input="one"),
         None,
-        "missing or asked otherwise than here (two)",
+        "missing or have other inputs here (two)",
     ),
     "fewer answers": (None, leave_out_two, "do not have 2 trials each (two)"),
     "one answer twice": (None, lambda row: row.update(number=0), "do not have 2 trials each"),
