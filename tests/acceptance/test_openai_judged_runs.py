@@ -418,7 +418,7 @@ def test_what_waits_does_not_outlive_the_agent_it_came_from(project: Project) ->
         project.write("agent.py", AGENT.replace("Paris", "Rome"))
         refused = run(project, "--resume")
     assert refused.code == 2
-    assert "Start anew" in refused.err
+    assert "Start a new run" in refused.err
 
 
 @pytest.mark.parametrize("options", [(), ("--retry-errors",)])
