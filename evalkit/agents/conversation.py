@@ -1,4 +1,4 @@
-"""Run one trial of one case, with one turn or many, and return a single Output."""
+"""Run one trial of a case, with one or more turns, and return one Output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def converse(
             is_conversation=not isinstance(case.input, str),
         )
         outputs.append(await agent.answer(request))
-        # Without an answer the next user turn makes no sense.
+        # The next user turn assumes an answer.
         if outputs[-1].error is not None:
             break
         messages.append(Turn(role="assistant", content=outputs[-1].text))
@@ -65,7 +65,7 @@ def find_agent_turns(case: Case) -> tuple[int, ...]:
 
 
 def join_outputs(outputs: Sequence[Output]) -> Output:
-    """Return the sum of the outputs of one conversation, with the answer and error of the last one."""
+    """Combine the outputs of a conversation: the last answer and error, and the totals of all outputs."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last

@@ -98,13 +98,11 @@ async def _open_panel(
     evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment
 ) -> AsyncIterator[Panel]:
     """Open the judges of a set; `check_judges` reports what is wrong with them."""
-    judge_environment = (
-        base.adapt_environment(environment) if base and base.evalset.judges else environment
-    )
-    wrong = check_judges(evalset.judges, judge_environment)
+    judge_env = base.adapt_environment(environment) if base and base.evalset.judges else environment
+    wrong = check_judges(evalset.judges, judge_env)
     # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
-    async with open_judges(usable, judge_environment) as judges:
+    async with open_judges(usable, judge_env) as judges:
         redact = Redactor(environment.environ).redact_text
         panel = Panel(judges, Cache(cache_folder(environment.root, "verdicts"), JudgeVote), redact)
         try:

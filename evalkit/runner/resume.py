@@ -99,9 +99,7 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
     if changed:
         problems.append(Problem(message=f"cases changed: {', '.join(changed)}"))
     if problems:
-        advice = (
-            f"run {stored.id} cannot be resumed, because what it ran has changed. Start a new run."
-        )
+        advice = f"run {stored.id} cannot be resumed: what it ran has changed. Start a new run."
         raise InvalidInput([Problem(message=advice), *problems])
     return stored
 
