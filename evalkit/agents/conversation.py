@@ -87,9 +87,8 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
         spans=tuple(
             replace(span, start_s=start_s + span.start_s)
-            for output, start_s in zip(
-                outputs, starts, strict=False
-            )  # starts has one more, the end
+            # Not strict: `starts` also has the end of the last output.
+            for output, start_s in zip(outputs, starts, strict=False)
             for span in output.spans
         ),
     )

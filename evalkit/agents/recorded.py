@@ -183,9 +183,8 @@ def _read_line(line: str) -> tuple[str, int | None, Output]:
     case_id, trial = entry.get("case"), entry.get("trial")
     if not isinstance(case_id, str):
         raise _BadLine(f"'case' must be the id of a case, as text, not {case_id!r}.")
-    if trial is not None and (
-        type(trial) is not int or trial < 0
-    ):  # `type`, because True is an int
+    # `type`, because True is an int.
+    if trial is not None and (type(trial) is not int or trial < 0):
         raise _BadLine(f"'trial' must be a whole number from 0, not {trial!r}.")
     return case_id, trial, _read_output(entry)
 

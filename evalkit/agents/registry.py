@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
+from evalkit.agents.arguments import raise_problems
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
@@ -48,12 +49,11 @@ def check_agent(
     spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
 ) -> list[Problem]:
     """Return what is wrong with a spec, or with a case for this agent, without calling the agent."""
-    problems: list[Problem] = []
     try:
-        problems.extend(_find_kind(spec).check(spec, cases, environment))
+        raise_problems(_find_kind(spec).check(spec, cases, environment))
     except InvalidInput as invalid:
-        problems += invalid.problems
-    return problems
+        return list(invalid.problems)
+    return []
 
 
 def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AbstractAsyncContextManager[Agent]:

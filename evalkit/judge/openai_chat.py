@@ -34,7 +34,7 @@ MAX_SERVER_MESSAGE_LENGTH = 300
 
 _OVERLOAD_STATUSES = (429, 503, 529)
 _TRANSIENT_STATUSES = (408, 409)
-"""Statuses below 500 that another attempt may not meet; the openai client has the same list."""
+"""Retryable statuses below 500, as in the openai client."""
 
 _USER_FIXABLE_KINDS = ("auth", "not_found", "redirect")
 _BAD_KEY_PATTERN = re.compile(r"invalid_api_key|api key not valid|incorrect api key", re.IGNORECASE)
@@ -63,8 +63,8 @@ class _JudgeDown(Exception):
 class OpenaiChat:
     """Calls one model at one endpoint.
 
-    The first question probes in which mode the endpoint returns JSON. Questions that arrive meanwhile use
-    the most likely mode, and are repeated in the right mode if that was wrong.
+    The first call probes in which mode the endpoint returns JSON. Calls that arrive meanwhile use the
+    most likely mode, and are repeated in the right mode if that was wrong.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class OpenaiChat:
         completion = await self._ask_or_guess(call)
         if not completion.error_kind:
             self._breaker.record_success()
-        # A prompt that is too long says nothing about the judge's health.
+        # Other prompts may still be short enough, so a prompt that is too long is not counted.
         elif completion.error_kind not in ("context_length", "judge_down"):
             self._breaker.record_failure(completion.error)
         return completion
 
     async def _ask_or_guess(self, call: _Call) -> Completion:
-        """Ask in the known mode; or probe the modes; or guess the mode while another call probes."""
+        """Ask in the known mode; or probe the modes; or use the most likely one while another call probes."""
         guess = None
         if self._can_guess():
             self._format.guesses_left -= 1
@@ -221,11 +221,11 @@ class OpenaiChat:
             raise _JudgeDown
 
     def _classify_error(self, failed: ChatRequestError) -> AgentError:
-        """Return what a failed request means for this call; trip the breaker if it means it for all."""
+        """Return the error of a failed request; trip the breaker if all later requests would fail too."""
         error, status = failed.error, failed.status
         # The order matters: endpoints use the same status for several of these errors.
         if isinstance(failed, BadReplyError):
-            # Gateways send such replies for a moment: another attempt may get a completion.
+            # Gateways send such replies during short problems: another attempt may get a completion.
             kind = "rate_limited" if status == 429 else error.kind
             error = replace(error, kind=kind, retryable=status in (0, 429) or status >= 500)
         reason = one_line(find_error_message(failed.body), MAX_SERVER_MESSAGE_LENGTH)
@@ -260,7 +260,7 @@ class OpenaiChat:
 
 
 def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
-    """Return several choices, or several calls of the tool, as one text, which no parser accepts."""
+    """Return a reply as a Completion; join several choices or tool calls to a text that is no valid reply."""
     tokens = count_tokens(reply.usage)
     choices = reply.choices
     return Completion(

@@ -38,9 +38,7 @@ class PipeReader:
             elif verb == b"cancel":
                 self.server.cancel_call(rest.decode("ascii"))
             elif verb == b"ping":  # sent when a call is overdue
-                with suppress(
-                    Exception
-                ):  # the agent's own span values may raise when they are read
+                with suppress(Exception):  # a span's values may be objects that raise
                     self._spans.send_open()
                 self.server.answer_ping()
             else:

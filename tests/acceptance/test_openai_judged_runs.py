@@ -187,7 +187,9 @@ def test_a_limit_of_cost_ends_the_run_undecided(project: Project) -> None:
         write_set(project, server.url, cases=40, prices=prices, max_cost_usd=1.2, concurrency=1)
         done = run(project)
         assert (done.code, len(server.asked)) == (3, 12), done.out + done.err
-    assert "max_cost_usd is 1.2 USD, and its calls have cost 1.2 USD" in " ".join(done.out.split())
+    assert "max_cost_usd is 1.2 USD, and the judge's calls have cost 1.2 USD" in " ".join(
+        done.out.split()
+    )
 
 
 def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project: Project) -> None:
@@ -196,7 +198,7 @@ def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project
         done = run(project)
         assert (done.code, server.asked) == (2, [])
     assert (
-        "set.yaml:3: judge openai: max_cost_usd is set, but there is no price of 'm1'" in done.err
+        "set.yaml:3: judge openai: max_cost_usd is set, but there is no price for 'm1'" in done.err
     )
     assert agent_calls(project) == 0
 

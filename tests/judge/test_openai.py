@@ -768,7 +768,8 @@ def test_a_limit_of_cost_ends_the_asking_and_says_so() -> None:
         *["judge_error"] * 25,
     ]
     assert (
-        "max_cost_usd is 0.45 USD, and its calls have cost 0.5 USD" in session.readings[-1].problem
+        "max_cost_usd is 0.45 USD, and the judge's calls have cost 0.5 USD"
+        in session.readings[-1].problem
     )
     assert session.judge.down_reason == session.readings[-1].problem
 
@@ -808,11 +809,11 @@ def problems(
         ({"headers": {"X Y": "z"}}, {}, "'X Y' is not a valid header name"),
         ({"headers": {"X": "a\nb"}}, {}, "line break"),
         ({"api_key_env": "MY_KEY"}, {}, "environment variable 'MY_KEY'"),
-        ({"model": "nonsense"}, {"max_cost_usd": 1.0}, "no price of 'nonsense' at api.openai.com"),
+        ({"model": "nonsense"}, {"max_cost_usd": 1.0}, "no price for 'nonsense' at api.openai.com"),
         (
             {"base_url": "http://127.0.0.1:1/v1"},
             {"max_cost_usd": 1.0},
-            "no price of 'gpt-4o' at 127.0.0.1:1",
+            "no price for 'gpt-4o' at 127.0.0.1:1",
         ),
     ],
 )
