@@ -219,7 +219,7 @@ class CommandAgent:
 
 
 def _to_bytes(text: str) -> bytes:
-    # YAML and JSON can hold lone surrogates, which strict UTF-8 cannot encode.
+    # YAML and JSON can contain lone surrogates, which strict UTF-8 cannot encode.
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -62,7 +62,7 @@ def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> 
     # `find_unset_variables` reports these; the URL cannot be checked without them.
     if any(name not in environ for name in find_variables([arguments.url])):
         return
-    # The message shows the host only, because a URL may hold a password.
+    # The message only shows the host, because a URL may contain a password.
     if split_url(expand_variables(arguments.url, environ)) is None:
         yield f"{arguments.server!r} is not an HTTP URL. Write url: https://host/path"
     elif "{" in strip_variables(arguments.server):

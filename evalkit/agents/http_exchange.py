@@ -82,8 +82,8 @@ class HttpArguments:
         """Return the parts at the paths as the mapping that any agent may return.
 
         Without `output` the whole reply is returned. With it, `output` must lead to a value. The last
-        name of any other path may be missing, because servers leave out what is empty; the value that
-        should contain it must be there.
+        name of any other path may be missing, because servers omit empty values; the value that should
+        contain it must exist.
 
         Raises:
             LookupError: a path has no value; the text is the path up to the missing part.

@@ -30,7 +30,7 @@ from evalkit.worker.user_code import suggest_near_name
 LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
 
 MAX_RECORDING_BYTES = 2**30
-"""Larger than the limit of an eval set, because a line holds a whole output."""
+"""Larger than the limit of an eval set, because a line contains a whole output."""
 
 MAX_LATENCY_S = 1e9
 

@@ -91,10 +91,10 @@ async def retry_call(
 
 
 def compute_wait_s(error: AgentError, attempt: int, rng: random.Random) -> float:
-    """Return the seconds to wait after the failed `attempt` (from 1), never less than a server asks for.
+    """Return the seconds to wait after the failed `attempt` (from 1), at least as many as the server asks for.
 
-    The wait grows exponentially. It is random, so that calls that failed together are not repeated
-    together.
+    The wait grows exponentially. It is random, so that calls that failed at the same time are
+    not repeated at the same time.
     """
     doubled_s = INITIAL_WAIT_S * 2.0 ** min(attempt - 1, 30)  # min, because a float can overflow
     backoff_s = min(doubled_s, MAX_WAIT_S) * rng.uniform(0.5, 1.0)

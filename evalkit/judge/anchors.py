@@ -51,11 +51,11 @@ def find_missing_fields(rubric: Rubric, labels: Sequence[HumanLabel], path: str)
     """Return a problem for each field that the rubric needs and some labels lack."""
     problems = []
     for need in rubric.needs:
-        lacking = [label for label in labels if not getattr(label, need)]
-        if lacking:
+        incomplete = [label for label in labels if not getattr(label, need)]
+        if incomplete:
             message = (
-                f"{len(lacking)} of {len(labels)} labels have no {need}, which the rubric needs. The "
-                f"first is the label of {lacking[0].answer[:60]!r}. Add `{need}:`."
+                f"{len(incomplete)} of {len(labels)} labels have no {need}, which the rubric needs. The "
+                f"first is the label of {incomplete[0].answer[:60]!r}. Add `{need}:`."
             )
             problems.append(Problem(message=message, where=Location(path=path)))
     return problems

@@ -106,7 +106,7 @@ class JudgePanel(Protocol):
 
     @property
     def active_judge(self) -> Judge:
-        """The judge that is asked next."""
+        """The judge that gives the next vote."""
 
     async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
         """Return every vote on an answer."""

@@ -181,7 +181,7 @@ def _is_example_applicable(example: Example, request: JudgeRequest) -> bool:
     An example without a reference does not apply if the reference itself says the same.
     """
     pairs = ((example.reference, request.reference), (example.context, request.context))
-    if any(own and split_words(own) != split_words(asked) for own, asked in pairs):
+    if any(own and split_words(own) != split_words(given) for own, given in pairs):
         return False
     if example.reference or not request.reference:
         return True
@@ -256,8 +256,8 @@ def _nearest_level(criterion: Criterion, agreement: float) -> Level:
     """
     values = [level.value for level in criterion.levels]
     # The distance is rounded, so that floating-point noise does not decide between two levels.
-    aim = min(values) + agreement * (max(values) - min(values))
-    return min(criterion.levels, key=lambda level: (round(abs(level.value - aim), 9), level.value))
+    goal = min(values) + agreement * (max(values) - min(values))
+    return min(criterion.levels, key=lambda level: (round(abs(level.value - goal), 9), level.value))
 
 
 def _best_sentence(weights: Mapping[str, float], answer: str) -> str:
@@ -269,8 +269,8 @@ def _best_sentence(weights: Mapping[str, float], answer: str) -> str:
 
 def _find_missing_words(weights: Mapping[str, float], lexicon: Lexicon) -> list[str]:
     """Return the words of full weight that are missing, numbers first."""
-    lacking = [word for word, weight in weights.items() if weight >= 1 and not lexicon.has(word)]
-    return sorted(lacking, key=lambda word: not is_number(word))
+    missing = [word for word, weight in weights.items() if weight >= 1 and not lexicon.has(word)]
+    return sorted(missing, key=lambda word: not is_number(word))
 
 
 def _list_words(words: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str,
 
 
 class Lexicon:
-    """A set of words that also finds similar ones: it has `returned` if it has `return`."""
+    """A set of words that also matches similar words: with `return`, it has `returned` too."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(words)
@@ -191,12 +191,12 @@ def find_similar(wanted: str, text: str) -> tuple[float, str]:
     Compare sequences of as many sentences as the wanted text has. Skip sequences with a negation if the
     wanted text has none, and the reverse.
     """
-    sought, passages = split_sentences(wanted), split_sentences(text)
+    needed, passages = split_sentences(wanted), split_sentences(text)
     weights = _weigh_text(wanted)
-    is_negated = any(passage.is_negated for passage in sought)
+    is_negated = any(passage.is_negated for passage in needed)
     best = (0.0, "")
-    for start in range(max(1, len(passages) - len(sought) + 1) if sought else 0):
-        window = passages[start : start + len(sought)]
+    for start in range(max(1, len(passages) - len(needed) + 1) if needed else 0):
+        window = passages[start : start + len(needed)]
         if is_negated != any(passage.is_negated for passage in window):
             continue
         similarity = compute_found_share(weights, *(passage.lexicon for passage in window))

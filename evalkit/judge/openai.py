@@ -159,7 +159,7 @@ class OpenaiJudge:
         return self._circuit_breaker.problem_to_fix
 
     async def start(self) -> None:
-        """Load the client in a thread, because agents run meanwhile."""
+        """Load the client in a thread, so that agent calls continue."""
         await self._wait_until_started()
 
     async def grade(self, request: JudgeRequest) -> JudgeVote:

@@ -129,9 +129,9 @@ class OpenaiChat:
         )
 
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
-        """Ask in one mode after the other until a reply is JSON; `guess` is the result of the first mode.
+        """Try one mode after the other until a reply is JSON; `guess` is the result of the first mode.
 
-        Continue with the next mode after a refusal, or after a reply that is not a JSON object. If no
+        Try the next mode after a refusal or a reply that is not a JSON object. If no
         mode gets JSON, use the first one that got any reply. Stop when another call's guess was right.
         """
         spent: list[Completion] = []
@@ -156,7 +156,7 @@ class OpenaiChat:
         return result.with_usage(*spent)
 
     async def _ask(self, call: _Call, mode: JsonMode) -> Completion:
-        """Ask in a mode, or in the one that is known by then, with retries.
+        """Ask in `mode`, or in the known mode if there is one by then, with retries.
 
         A request that is repeated without a refused parameter does not count as an attempt.
         """
@@ -173,7 +173,7 @@ class OpenaiChat:
                     return _Attempt(completion=await self._send(call, body, timeout_s))
                 except ChatRequestError as failed:
                     failed_requests += 1
-                    # A dropped parameter is not sent again in this run, so this loop ends.
+                    # This loop ends, because a dropped parameter is never sent again in this run.
                     if not self._format.drop_refused_parameter(failed, body):
                         error = self._classify_error(failed)
                         return _Attempt(completion=Completion(), error=error)

@@ -52,7 +52,7 @@ async def _rescore_metrics(run: Run, plan: Plan, metrics: Set[str]) -> Run:
 async def rejudge(run: Run, plan: Plan) -> Run:
     """Return a run in which the active judge has replaced every verdict of another judge.
 
-    The first judge may have gone down meanwhile, or the run may have started with another one.
+    Another judge has voted if the first judge went down, or if the run was resumed with a new judge.
     """
     judged = {info.name: info for info in list_current_metrics(plan) if info.judge}
     if not judged:

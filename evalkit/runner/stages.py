@@ -42,8 +42,7 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
 
     A candidate without an agent only has its stored outputs scored. With `against`, the trials of both
     sides run in turns, and that side's run is the baseline. With `exit_first`, the first failure ends
-    the run. `load_looks` imports the function that finds the next stage. It is first called in a
-    thread, because the import is slow.
+    the run. `load_looks` imports the function that finds the next stage, first in a thread.
     """
     panel = plan.panel
     runner, against_runner = _build_runners(plan, candidate, against, exit_first=exit_first)
@@ -139,7 +138,7 @@ def _finish_runs(
     """Store the summaries that mark both runs as finished, the candidate's last."""
     from evalkit.compare.history import build_summary  # noqa: PLC0415 - loads numpy
 
-    # The candidate's summary is last: a kill in between then leaves a run that can be resumed.
+    # The candidate's summary is last, so that a run that is killed in between can be resumed.
     if against:
         summary = build_summary(with_spans(replace(against.run, finished=False)))
         against.sink.writer.finish(summary)

@@ -37,7 +37,7 @@ STOP_GRACE_S = 1.0
 """How long a process may take to finish after `bye`, for its own exit handlers."""
 
 IMPORT_FOLDER = str(Path(__file__).parents[2])
-"""The folder that holds the package evalkit."""
+"""The folder that contains the package evalkit."""
 
 PROGRAM = """\
 import sys

@@ -96,7 +96,7 @@ class TaskServer(_Server):
     def serve(self) -> None:
         """Answer calls until `stop` is called."""
         while not self._stopped:
-            # A task that the target started on its own ends the loop when it raises SystemExit.
+            # A task that the target itself started ends the loop if it raises SystemExit.
             with suppress(BaseException):
                 self._loop.run_forever()
 

@@ -101,7 +101,7 @@ class ExitMonitor(asyncio.SubprocessProtocol):
         self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL_CHARS :]
 
     def process_exited(self) -> None:
-        """Report that the process has ended; other processes may still hold its pipes open."""
+        """Report that the process has ended; other processes may still keep its pipes open."""
         self.exited.set_result(None)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -116,7 +116,7 @@ class ExitMonitor(asyncio.SubprocessProtocol):
 
 
 def describe_exit(status: int | None) -> str:
-    """Return how a process ended as a verb phrase; `status` None means that it still lives."""
+    """Return how a process ended, as a verb phrase; with `status` None it is still running."""
     if status is None:
         return "closed its pipe to evalkit"
     if status >= 0:

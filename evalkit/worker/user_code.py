@@ -47,7 +47,7 @@ def repr_value(value: object) -> str:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return `TypeName: text` of an exception; never raise, whatever its `__str__` does."""
+    """Return `TypeName: text` of an exception; never raise, even if its `__str__` does."""
     name = type(error).__name__
     try:
         text = str(error)
