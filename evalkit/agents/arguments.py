@@ -1,9 +1,8 @@
-"""Read the arguments under an agent's or judge's kind in an eval set into the record of that kind."""
+"""Convert the arguments of an agent or a judge in an eval set to the dataclass of its kind."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -15,6 +14,7 @@ from evalkit.core.eval_set import AgentSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.safe_text import one_line
+from evalkit.worker.user_code import suggest_near_name
 
 SHORTHAND = ""
 """The key of a value that was given in place of a mapping of arguments."""
@@ -27,12 +27,12 @@ Arguments = TypeVar("Arguments")
 def read_arguments(
     spec: AgentSpec, shape: Callable[..., Arguments], *, shorthand: str
 ) -> Arguments:
-    """Return the record of an agent's arguments; a value in place of a mapping is `shorthand`.
+    """Return an agent's arguments as `shape`; a value in place of a mapping is the argument `shorthand`.
 
-    `shape` is a dataclass; a field without a default is a required argument.
+    `shape` is a dataclass. A field without a default is a required argument.
 
     Raises:
-        InvalidInput: keys are unknown, missing or of another type; it lists all of them.
+        InvalidInput: keys are unknown or missing, or values have the wrong type; it lists all of them.
     """
     arguments, messages = convert_arguments(spec.args, shape, shorthand=shorthand)
     if arguments is None:
@@ -41,7 +41,7 @@ def read_arguments(
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise InvalidInput if the check of an agent yields a problem or raises InvalidInput itself."""
+    """Raise InvalidInput with all problems that the check of an agent yields or raises."""
     found: list[Problem] = []
     try:
         found.extend(problems)
@@ -52,14 +52,14 @@ def raise_problems(problems: Iterable[Problem]) -> None:
 
 
 def to_problem(spec: AgentSpec, message: str) -> Problem:
-    """Return a problem at the place of the agent, with its kind before the message."""
+    """Return a problem at the location of the agent; its message starts with the agent's kind."""
     return Problem(message=f"{spec.kind}: {message}", where=spec.where)
 
 
 def convert_arguments(
     given: Mapping[str, Json], shape: Callable[..., Arguments], *, shorthand: str
 ) -> tuple[Arguments | None, list[str]]:
-    """Return the record of some arguments, or None and what is wrong with them."""
+    """Return arguments as `shape`, or None and the error messages."""
     given = {shorthand if key == SHORTHAND else key: value for key, value in given.items()}
     types = get_type_hints(shape)
     messages = list(_find_wrong_keys(given, shape, types))
@@ -82,9 +82,8 @@ def _find_wrong_keys(
     fields = {field.name: field for field in dataclasses.fields(shape)}
     for key in given:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(fields)}."
-            yield f"unknown key {key!r}. {advice}"
+            known = f" Known: {', '.join(fields)}."
+            yield f"unknown key {key!r}.{suggest_near_name(key, fields) or known}"
     for name, field in fields.items():
         is_required = field.default is field.default_factory is dataclasses.MISSING
         if is_required and name not in given:
@@ -99,7 +98,7 @@ def _describe_type_error(name: str, type_: object, value: Json) -> str:
         members = [value]
     untyped = [member for member in members if isinstance(member, bool | int | float)]
     if untyped and "text" in wanted:
-        message += f' In quotes it is text: "{untyped[0]}".'
+        message += f' Write it in quotes: "{untyped[0]}".'
     return message
 
 

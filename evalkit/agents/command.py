@@ -38,14 +38,14 @@ from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
 from evalkit.worker.streams import name_signal
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors of a start that may succeed later: no process, memory or file descriptor is left."""
+"""Errors at the start of a command that may be temporary: out of processes, memory or file descriptors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandArguments:
     """The arguments under `command:`; a list in their place is `argv`.
 
-    `argv` may have placeholders; a value never becomes more than one argument. The default of `stdin`
+    `argv` may have placeholders; the value of a placeholder is never split into arguments. The default of `stdin`
     is `json`, or `none` if `argv` has a placeholder. Relative paths start from `cwd`, and `cwd` starts
     from the eval set's folder.
     """
@@ -130,9 +130,11 @@ def _find_program(arguments: CommandArguments, spec: AgentSpec, environment: Run
     if not folder.is_dir():
         message = f"the folder {arguments.cwd!r} ('cwd') does not exist."
     elif "{" in name:
-        message = f"{name!r} is not a program. The first of 'argv' may not have a placeholder."
+        message = (
+            f"{name!r} is not a program. The first element of 'argv' may not have a placeholder."
+        )
     elif "/" not in name:
-        # The PATH of the child, which is evalkit's own PATH unless the environment lacks one.
+        # The child's PATH: evalkit's own, or the default if the environment has none.
         search = build_child_environment(environment.environ, spec.env).get("PATH", os.defpath)
         found = shutil.which(name, path=search)
         if found:
@@ -171,10 +173,10 @@ class CommandAgent:
         argv = tuple(_to_bytes(fill_text(template, request)) for template in self._templates)
         if any(b"\0" in argument for argument in argv):
             message = (
-                "the request has a NUL character, which a command line cannot hold. Use stdin."
+                "the request has a NUL character, which a command line cannot contain. Use stdin."
             )
             return Output(error=AgentError(kind="bad_request", message=message))
-        # A mark below the agent's: one call can be killed alone, or all calls together.
+        # The mark starts with the agent's, so that either one call or all calls can be killed.
         mark = f"{self._command.mark}/{quote(_to_bytes(request.case_id), safe='')}/{request.trial}"
         environ = {**self._command.environ, **variables, MARK_VARIABLE: mark}
         command = replace(self._command, argv=argv, environ=environ)
@@ -194,14 +196,14 @@ class CommandAgent:
         if self._stdin == "text":
             return _to_bytes(request.text)
         messages = to_messages(request.messages)
-        question = {
+        payload = {
             "input": messages if request.is_conversation else request.text,
             "messages": messages,
             "case": {"id": request.case_id, "metadata": request.metadata},
             "trial": request.trial,
             "seed": request.seed,
         }
-        return json.dumps(question).encode()
+        return json.dumps(payload).encode()
 
     def _read_stdout(self, result: CommandResult) -> Output:
         # The newline at the end of print() and echo is not part of the answer.
@@ -217,7 +219,7 @@ class CommandAgent:
 
 
 def _to_bytes(text: str) -> bytes:
-    # YAML and JSON can hold lone surrogates, which strict UTF-8 cannot encode.
+    # YAML and JSON can contain lone surrogates, which strict UTF-8 cannot encode.
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -237,7 +239,7 @@ def _describe_failure(result: CommandResult, timeout_s: float) -> AgentError | N
     if kind == "timeout":
         message = f"no answer within {timeout_s:g} s; the command was killed."
     elif kind == "output_too_large":
-        message = f"stdout went over {MAX_REPLY_BYTES:,} bytes; the command was killed."
+        message = f"stdout exceeded {MAX_REPLY_BYTES:,} bytes; the command was killed."
     elif result.status is None or result.status < 0:
         kind, message = "crashed", f"the command was killed by {name_signal(result.status)}."
     elif result.status > 0:

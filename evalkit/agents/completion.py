@@ -1,6 +1,6 @@
-"""Read chat completions: the one reader of replies that the `openai` agent and judge share.
+"""Parse chat completions, for the `openai` agent and the `openai` judge.
 
-Also read the names that chat models use for token counts and tool calls in the replies of other agents.
+The replies of other agents may have token counts and tool calls in the same format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evalkit.core.safe_text import one_line
 INPUT_TOKEN_KEYS = ("input_tokens", "prompt_tokens")
 OUTPUT_TOKEN_KEYS = ("output_tokens", "completion_tokens")
 MAX_NAME_LENGTH = 200
-MAX_TOKEN_COUNT = 1 << 40  # far above any context window; larger counts are nonsense
+MAX_TOKEN_COUNT = 1 << 40  # far above any context window; larger counts are invalid
 
 
 class BadCompletion(Exception):
@@ -38,7 +38,7 @@ class ChatCompletion:
     """A chat completion with at least one choice.
 
     `model` and `fingerprint` are empty if the endpoint sent none. `usage` is as the endpoint sent it,
-    unchecked. `source` is the text of the whole reply, and `flags` say what was done to its bytes.
+    unchecked. `source` is the text of the whole reply, and `flags` say how its bytes were changed.
     """
 
     choices: tuple[CompletionChoice, ...]
@@ -83,7 +83,7 @@ def _parse_choice(choice: Json) -> CompletionChoice:
     try:
         text = _read_content(message.get("content"))
     except BadCompletion:
-        # The call of a tool is a reply, whatever comes with it.
+        # A tool call is a valid reply, even with unreadable content.
         if not isinstance(calls, list) or not calls:
             raise
         text = None
@@ -99,8 +99,8 @@ def _read_content(content: Json) -> str | None:
     if content is None or isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else [content]
-    # A part without text (an image, a thinking part) makes the content unreadable as a whole: an answer
-    # without it would not be what the model said.
+    # If a part has no text (an image, a thinking part), the whole content is unreadable: the other
+    # parts alone would be a different answer.
     texts = [
         part["text"]
         for part in parts
@@ -122,7 +122,7 @@ def _read_name(value: Json) -> str:
 
 
 def parse_usage(value: Json) -> Json:
-    """Return the input and output tokens under evalkit's names; anything but a mapping is unchanged."""
+    """Return the input and output tokens under evalkit's names; return anything but a mapping unchanged."""
     if not isinstance(value, Mapping):
         return value
     tokens = {
@@ -151,7 +151,7 @@ def _is_token_count(value: Json) -> bool:
 
 
 def parse_tool_calls(value: Json) -> Json:
-    """Return calls of the form `{"function": {"name", "arguments"}}` as evalkit's own tool calls."""
+    """Return calls of the form `{"function": {"name", "arguments"}}` in evalkit's own format."""
     return [_parse_tool_call(call) for call in value] if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""Run one trial of one case, with one turn or many, and return a single Output."""
+"""Run one trial of a case, with one or more turns, and return one Output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def converse(
             is_conversation=not isinstance(case.input, str),
         )
         outputs.append(await agent.answer(request))
-        # Without an answer the next user turn makes no sense.
+        # The next user turn assumes an answer.
         if outputs[-1].error is not None:
             break
         messages.append(Turn(role="assistant", content=outputs[-1].text))
@@ -65,7 +65,7 @@ def find_agent_turns(case: Case) -> tuple[int, ...]:
 
 
 def join_outputs(outputs: Sequence[Output]) -> Output:
-    """Return the sum of the outputs of one conversation, with the answer and error of the last one."""
+    """Combine the outputs of a conversation: the last answer and error, and the totals of all outputs."""
     last = outputs[-1]
     if len(outputs) == 1:
         return last
@@ -87,9 +87,8 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
         spans=tuple(
             replace(span, start_s=start_s + span.start_s)
-            for output, start_s in zip(
-                outputs, starts, strict=False
-            )  # starts has one more, the end
+            # Not strict: `starts` also has the end of the last output.
+            for output, start_s in zip(outputs, starts, strict=False)
             for span in output.spans
         ),
     )

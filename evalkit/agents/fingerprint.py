@@ -26,7 +26,7 @@ def digest_sources(spec: AgentSpec, environment: RunEnvironment) -> str:
     named = [name for word in iter_texts(spec.args) if (name := _file_name(spec.kind, word))]
     files = {path for name in named if (path := _find_file(name, folders))}
     if spec.kind == "python":
-        # The entrypoint may import any file next to it; which ones is only known at run time.
+        # The entrypoint may import any file in its folder; which ones it imports is not known yet.
         files = {file for path in files for file in path.parent.glob("*.py")}
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)])
 

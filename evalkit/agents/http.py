@@ -1,4 +1,4 @@
-"""The agent kind `http`: each request is one HTTP exchange, and the reply's body has the answer."""
+"""The agent kind `http`: each request is one HTTP exchange, and the body of the reply contains the answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> 
     # `find_unset_variables` reports these; the URL cannot be checked without them.
     if any(name not in environ for name in find_variables([arguments.url])):
         return
-    # The message shows the host only, because a URL may hold a password.
+    # The message only shows the host, because a URL may contain a password.
     if split_url(expand_variables(arguments.url, environ)) is None:
         yield f"{arguments.server!r} is not an HTTP URL. Write url: https://host/path"
     elif "{" in strip_variables(arguments.server):
@@ -72,7 +72,7 @@ def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> 
 def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
     given = [name for name in REPLY_PARTS if getattr(arguments, name) is not None]
     if arguments.text and given:
-        yield f"'text: true' and {given[0]!r}, a path into JSON, exclude each other. Remove one."
+        yield f"'text: true' and {given[0]!r} (a path into JSON) exclude each other. Remove one."
     elif given and arguments.output is None:
         yield f"{given[0]!r} needs 'output' as well: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
@@ -80,7 +80,7 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
     # Without the variables, whose braces are not placeholders.
     templates = [_strip_secrets(arguments.url), *iter_texts(arguments.body_template)]
     if not any("{" in text for text in templates):
-        yield "nothing of a case would be sent. Put '{input}' into 'body' or 'url'."
+        yield "no part of a case is sent. Put '{input}' into 'body' or 'url'."
 
 
 def entrypoint(spec: AgentSpec) -> str:

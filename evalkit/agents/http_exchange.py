@@ -70,7 +70,7 @@ class HttpArguments:
 
     @property
     def body_template(self) -> Json:
-        """The template of the body: the default one, except that GET has none."""
+        """The template of the body; without `body`, the default template, or None for GET."""
         return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
 
     @property
@@ -82,11 +82,11 @@ class HttpArguments:
         """Return the parts at the paths as the mapping that any agent may return.
 
         Without `output` the whole reply is returned. With it, `output` must lead to a value. The last
-        name of any other path may be missing, because servers leave out what is empty; the value that
-        should contain it must be there.
+        name of any other path may be missing, because servers omit empty values; the value that should
+        contain it must exist.
 
         Raises:
-            LookupError: the part of a path that leads nowhere.
+            LookupError: a path has no value; the text is the path up to the missing part.
         """
         if self.output is None:
             return reply
@@ -117,7 +117,7 @@ def _get_optional(reply: Json, path: str) -> Json:
 
 
 class _CallFailed(Exception):
-    """The exchange ends with this error of the agent."""
+    """The exchange fails with this error of the agent."""
 
     def __init__(self, error: AgentError) -> None:
         super().__init__(error.message)
@@ -234,7 +234,7 @@ class HttpAgent:
             raise _CallFailed(bad_reply_error(message, text)) from None
         except LookupError as missing:
             path = str(missing.args[0])
-            message = f"the reply has nothing at {path!r}. Fix the path, or the agent."
+            message = f"the reply has no value at {path!r}. Fix the path or the agent."
             return Output(error=bad_reply_error(message, text), latency_s=latency_s)
 
 
@@ -255,7 +255,7 @@ SPAN_WAIT_S = 6.0
 OTEL_BSP_SCHEDULE_DELAY)."""
 
 MAX_ANSWERS_WITHOUT_SPANS = 3
-"""After this many answers, if no span has ever arrived, no answer waits any more."""
+"""After this many answers without any span, later answers do not wait for spans."""
 
 
 class TracedHttpAgent:
@@ -267,7 +267,7 @@ class TracedHttpAgent:
         self._answers_without_spans = 0
 
     async def answer(self, request: Request) -> Output:
-        """Send the request once; the wait for spans does not count as latency."""
+        """Send the request once; the latency does not include the wait for spans."""
         with self._collector.open_trace() as trace:
             output = await self._agent.answer(request, {"traceparent": trace.traceparent})
             if output.error is not None and output.error.retryable:

@@ -11,7 +11,7 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _SECRET_HEADER = re.compile(r"auth|cookie|key|secret|token", re.IGNORECASE)
 
 MIN_HEADER_SECRET_LENGTH = 8
-"""A shorter value is not a key, and removing it from replies could spoil an honest answer."""
+"""A shorter value is hardly a key, and removing it from replies could damage a correct answer."""
 
 
 def find_variables(texts: Iterable[str]) -> list[str]:
@@ -25,7 +25,7 @@ def expand_variables(text: str, environ: Mapping[str, str]) -> str:
 
 
 def strip_variables(text: str) -> str:
-    """Return a text for messages, without its variables."""
+    """Return a text without its variables, for messages."""
     return _VARIABLE.sub("", text)
 
 
@@ -40,7 +40,7 @@ def find_header_problems(headers: Mapping[str, str], environ: Mapping[str, str])
     """Yield a message for each header that cannot be sent."""
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            yield f"{name!r} is not the name of a header."
+            yield f"{name!r} is not a valid header name."
         if not _HEADER_VALUE.fullmatch(expand_variables(value, environ)):
             yield f"the value of header {name!r} has a line break or control character in it."
 

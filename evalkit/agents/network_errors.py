@@ -23,20 +23,20 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
-# Not 501: a method that is not implemented will not be.
+# Not 501 (not implemented): a retry would get the same answer.
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
 def timeout_error(timeout_s: float, server: str) -> AgentError:
-    """Return the error of a call without a whole reply before its deadline."""
+    """Return the error of a call whose reply is not complete at its deadline."""
     return AgentError(
-        kind="timeout", message=f"no whole reply from {server} within {timeout_s:g} s."
+        kind="timeout", message=f"no complete reply from {server} within {timeout_s:g} s."
     )
 
 
 def too_large_error(server: str) -> AgentError:
     """Return the error of a reply that is over the size limit."""
-    message = f"the reply of {server} went over {MAX_REPLY_BYTES:,} bytes; the rest was not read."
+    message = f"the reply of {server} exceeded {MAX_REPLY_BYTES:,} bytes; the rest was not read."
     return AgentError(kind="output_too_large", message=message)
 
 
@@ -157,15 +157,15 @@ def get_host(url: str) -> str:
 
 
 def split_url(url: str) -> SplitResult | None:
-    """Return the parts of an HTTP URL that a client can call; None if it is not one."""
+    """Return the parts of a valid HTTP URL, or None."""
     try:
         parts = urlsplit(url)
-        # Clients fail on a host that DNS cannot encode, each with an exception of its own.
+        # For a host that DNS cannot encode, each client raises a different exception.
         host = (parts.hostname or "").encode("idna")
-        is_good = parts.scheme in ("http", "https") and host and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         return None
-    return parts if is_good and url.isprintable() else None
+    return parts if is_valid and url.isprintable() else None
 
 
 def is_loopback(host: str | None) -> bool:
@@ -177,10 +177,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def choose_proxy(url: SplitResult, environ: Mapping[str, str]) -> str | None:
-    """Return the proxy that the usual variables name for a URL; None for this machine itself."""
+    """Return the proxy for a URL from `http_proxy`, `https_proxy` and `no_proxy`; None for loopback hosts."""
     host = url.hostname or ""
     exempt = _get_variable(environ, "no_proxy").replace(" ", "").split(",")
-    # The rules of curl: `*` exempts every host, `example.org` and `.example.org` its subdomains too.
+    # As in curl: `*` exempts every host; `example.org` and `.example.org` also exempt subdomains.
     if is_loopback(host) or any(
         entry == "*" or f".{host}".endswith(f".{entry.lstrip('.')}") for entry in exempt if entry
     ):

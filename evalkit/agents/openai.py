@@ -31,7 +31,7 @@ RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "stream", "n"
 """Keys that `extra` may not have: another argument sets them, or the reply could not be read."""
 
 CUT_OFF = "cut_off"
-"""The flag of an answer that ends because the allowed tokens were used up."""
+"""The flag of an answer that ends at the limit of tokens."""
 
 NO_ANSWER_REASONS = ("length", "content_filter")
 """Finish reasons with which an empty text is not an answer."""
@@ -139,11 +139,11 @@ class OpenaiAgent:
         calls = parse_tool_calls(choice.tool_calls)
         if not calls and (text is None or (text == "" and reason in NO_ANSWER_REASONS)):
             message = (
-                f"{self._client.server} sent no answer: the model stopped without a word "
+                f"{self._client.server} sent no answer: the model stopped without text "
                 f"(finish_reason {reason!r})."
             )
             return Output(error=bad_reply_error(message, completion.source), latency_s=latency_s)
-        # Not the reply's `id` or `created`, which would make equal answers differ.
+        # Without the reply's `id` and `created`, which differ even for equal answers.
         metadata = {
             "model": completion.model,
             "system_fingerprint": completion.fingerprint,

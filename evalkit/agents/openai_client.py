@@ -1,4 +1,4 @@
-"""Call a chat endpoint through the openai client: messages in, a ChatCompletion or an error out."""
+"""Send messages to a chat endpoint with the openai client; return a ChatCompletion or raise an error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 PLACEHOLDER_KEY = "none"
-"""The key for a server on this machine; the client must send one."""
+"""The key for a local server without a key, because the client requires one."""
 
 MISSING_TRANSPORT_MESSAGE = (
     "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
@@ -90,7 +90,7 @@ class Endpoint:
             yield "'base_url' is not an HTTP URL. Write base_url: https://host/v1"
         elif "@" in url.netloc:
             yield (
-                "'base_url' may not hold a user or a password, because it is stored with the run. Give "
+                "'base_url' may not contain a user or a password, because it is stored with the run. Give "
                 "the key's variable as 'api_key_env', or add a header with ${NAME}."
             )
         elif not self.key and (self.is_key_named or not self.is_local):
@@ -109,8 +109,8 @@ def find_body_problems(
     arguments = ("model", "temperature", "seed", "max_tokens")
     for key in extra:
         if key in reserved:
-            place = "as an argument of its own" if key in arguments else "by evalkit"
-            yield f"'extra' may not hold {key!r}: it is set {place}."
+            reason = "it is an argument of its own" if key in arguments else "evalkit sets it"
+            yield f"'extra' may not contain {key!r}: {reason}."
 
 
 class HttpStatusError(Exception):
@@ -124,7 +124,7 @@ class HttpStatusError(Exception):
 
 
 class ChatRequestError(Exception):
-    """A call that got no completion; `status` and `body` are those of the reply, if there was one."""
+    """A call without a completion; `status` and `body` are those of the reply, if there was one."""
 
     def __init__(self, error: AgentError, status: int = 0, body: Json = None) -> None:
         super().__init__(error.message)
@@ -199,12 +199,12 @@ class ChatClient:
             raise ChatRequestError(timeout_error(timeout_s, self.server)) from None
         except UnicodeEncodeError:
             message = (
-                "the conversation holds half a character (a lone surrogate), which UTF-8 cannot."
+                "the conversation has half a character (a lone surrogate), which UTF-8 forbids."
             )
             raise ChatRequestError(AgentError(kind="bad_request", message=message)) from None
         except Exception as failure:
-            # It may be an exception of openai, httpx, httpx2 or aiohttp, depending on the client's
-            # version and on how much of the reply had arrived.
+            # An exception of openai, httpx, httpx2 or aiohttp, depending on the version of the client and
+            # on how much of the reply has arrived.
             raise self._to_chat_error(failure) from failure
 
     async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
@@ -243,13 +243,13 @@ class ChatClient:
             message = f"{server} refused the key in {self.key_variable} (HTTP {status})."
             error = replace(error, kind="auth", message=message)
         elif status == 404:
-            message = f"{server} knows no model {self._model!r} or no such path."
+            message = f"{server} has no model {self._model!r} or no such path."
             error = replace(error, kind="not_found", message=message)
         try:
             body = read_json(text)
         except NotJson:
             return ChatRequestError(error, status, text)
-        # An account without credit gets the status of too many requests, but waiting does not help.
+        # 429 also means that the account has no credit left; then waiting does not help.
         if find_error(body).get("code") == "insufficient_quota":
             error = replace(error, retryable=False)
         return ChatRequestError(error, status, body)
@@ -264,7 +264,7 @@ def connect(  # noqa: PLR0913 - each is a header of every request
     organization: str | None = None,
     project: str | None = None,
 ) -> ChatClient:
-    """Load the openai client, which takes a second and may be done in a thread, and create one.
+    """Import the openai package and create a client; this takes a second and may run in a thread.
 
     Raises:
         RuntimeError: the client was installed without its aiohttp transport.
@@ -272,7 +272,7 @@ def connect(  # noqa: PLR0913 - each is a header of every request
     import openai  # noqa: PLC0415 - takes a second, which checking a set does not need
 
     # This transport takes a quarter to a third less CPU per call than the default one with 20 calls in
-    # flight, and less than half with 200, where the default one's pool is quadratic.
+    # flight, and less than half of it with 200, because the default one's pool is quadratic.
     transport = openai.DefaultAioHttpClient(
         follow_redirects=False, event_hooks={"response": [_raise_for_status]}
     )
@@ -285,6 +285,6 @@ def connect(  # noqa: PLR0913 - each is a header of every request
         organization=organization,
         project=project,
     )
-    # The client imports half of itself when a resource is first used: do that now, not in a call.
+    # The client imports many modules when a resource is first used: do that now, not during a call.
     _ = client.chat.completions
     return ChatClient(client, endpoint, model, secrets)

@@ -33,7 +33,7 @@ class BadTemplate(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
-    """A parsed text: pieces of literal text, with the name of a placeholder between each two."""
+    """A parsed text: literal texts, with a placeholder between each two of them."""
 
     literals: tuple[str, ...]
     placeholders: tuple[str, ...]
@@ -111,7 +111,7 @@ def resolve_placeholder(name: str, request: Request) -> Json:
             return request.trial
         case "seed":
             return request.seed
-    # `parse_template` lets only `metadata` and `metadata.NAME` get here.
+    # Only `metadata` and `metadata.NAME` are left: `parse_template` rejects all other names.
     return get_at_path({"metadata": request.metadata}, name)
 
 
@@ -123,7 +123,10 @@ def to_messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
 def fill_text(
     template: Template, request: Request, quote: Callable[[str], str] | None = None
 ) -> str:
-    """Return the filled text: text values as they are, others as JSON, each through `quote` if given."""
+    """Return the text with its placeholders filled: text as it is, other values as JSON.
+
+    If `quote` is given, apply it to each filled value.
+    """
     filled = [template.literals[0]]
     for name, literal in zip(template.placeholders, template.literals[1:], strict=True):
         value = resolve_placeholder(name, request)
@@ -162,7 +165,7 @@ def fill_body(body: Json, request: Request) -> Json:
 def find_template_problems(
     texts: Iterable[str], place: str, spec: AgentSpec, cases: Sequence[Case]
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the templates of an argument, or with the cases that must fill them."""
+    """Yield invalid templates of an argument, and placeholders for which some cases have no value."""
     names: dict[str, None] = {}
     for text in texts:
         try:
@@ -170,12 +173,12 @@ def find_template_problems(
         except BadTemplate as bad:
             yield Problem(message=f"{spec.kind}: {place}: {bad}", where=spec.where)
     for name in names:
-        lacking = [
+        missing = [
             case for case in cases if name not in PLACEHOLDERS and not _has_value(case, name)
         ]
-        if lacking:
-            shown = ", ".join(repr(case.id) for case in lacking[:SHOWN_CASES])
-            more = f" and {len(lacking) - SHOWN_CASES} more" if len(lacking) > SHOWN_CASES else ""
+        if missing:
+            shown = ", ".join(repr(case.id) for case in missing[:SHOWN_CASES])
+            more = f" and {len(missing) - SHOWN_CASES} more" if len(missing) > SHOWN_CASES else ""
             yield Problem(
                 message=f"{spec.kind}: {place} needs '{{{name}}}', which is missing in case "
                 f"{shown}{more}. Add it there, or remove the placeholder.",

@@ -1,4 +1,4 @@
-"""The agent kind `python`: a function of the user's, called in worker processes."""
+"""The agent kind `python`: the user's Python function, called in worker processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
+from evalkit.agents.placeholders import to_messages
 from evalkit.agents.reply import to_output
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
@@ -25,7 +26,7 @@ class PythonArguments:
 
     `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. The
     function may be an async function, an object with `__call__` or a class of such objects. More than
-    one of the `processes` helps only for code that computes itself: calls that wait share a process.
+    one of `processes` only helps CPU-bound code: calls that wait share a process.
     """
 
     entrypoint: str
@@ -39,13 +40,13 @@ class PythonAgent:
         self._pool = pool
 
     async def answer(self, request: Request) -> Output:
-        """Call the function once; what it raises, or does to its process, becomes the output's error."""
+        """Call the function once; an exception or a crash becomes the output's error."""
         reply = await self._pool.call(to_payload(request), request.timeout_s)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
             output = to_output(reply.value, reply.duration_s)
-        # After a failure too: the spans show how far the call got.
+        # Also after a failure: the spans show what the call did before it.
         return add_worker_spans(output, reply.span_payload)
 
 
@@ -87,7 +88,7 @@ async def open(  # noqa: A001 - a function of AgentKind
 
 
 def _find_reference_problem(ref: str, environment: RunEnvironment) -> str:
-    """Return why a reference cannot lead to a function, without an import; empty if it may."""
+    """Return why a reference cannot name a function, or an empty text; import nothing."""
     place, _, attribute = ref.rpartition(":")
     if not place or not _is_dotted_name(attribute):
         return (
@@ -111,7 +112,7 @@ def to_payload(request: Request) -> Json:
     """Return a request in the form that the worker reads."""
     return {
         "text": request.text,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
+        "messages": to_messages(request.messages),
         "case_id": request.case_id,
         "trial": request.trial,
         "metadata": dict(request.metadata),

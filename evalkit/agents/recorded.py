@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -26,11 +25,12 @@ from evalkit.core.source_files import (
     resolve_inside,
 )
 from evalkit.core.trial import AgentError, Output, Request
+from evalkit.worker.user_code import suggest_near_name
 
 LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
 
 MAX_RECORDING_BYTES = 2**30
-"""Larger than the limit of an eval set, because a line holds a whole output."""
+"""Larger than the limit of an eval set, because a line contains a whole output."""
 
 MAX_LATENCY_S = 1e9
 
@@ -52,15 +52,16 @@ class RecordedOutputs:
 
 
 def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -> Iterator[Problem]:
-    """Yield a missing file, every wrong line, and cases or turns without an output."""
+    """Yield a missing file, every invalid line, and cases or turns without an output."""
     recording = _read_recording(spec, environment)
     for case in cases:
         for trial in range(environment.trials):
             if (case.id, trial) not in recording.outputs:
-                message = f"{recording.path} has no trial {trial} of case {case.id!r}. Record it, "
-                yield Problem(
-                    message=f'{message}with "case" and "trial" in its line.', where=case.where
+                message = (
+                    f"{recording.path} has no trial {trial} of case {case.id!r}. "
+                    'Add a line with its "case" and "trial".'
                 )
+                yield Problem(message=message, where=case.where)
     wanted = {case.id: len(find_agent_turns(case)) for case in cases}
     for (case_id, trial), output in recording.outputs.items():
         replies = len(output.replies) or 1
@@ -84,7 +85,7 @@ async def open(  # noqa: A001 - a function of AgentKind
     """Yield the agent with the whole file in memory.
 
     Raises:
-        InvalidInput: the file is missing, or has wrong lines; it lists all of them.
+        InvalidInput: the file is missing or has invalid lines; it lists all of them.
     """
     yield RecordedAgent(_read_recording(spec, environment))
 
@@ -97,7 +98,7 @@ class RecordedAgent:
         self._calls: Counter[tuple[str, int]] = Counter()
 
     async def answer(self, request: Request) -> Output:
-        """Return the recorded output; usage, cost, latency and the rest come with the last reply."""
+        """Return the recorded output; only the last reply has usage, cost, latency and the other parts."""
         key = (request.case_id, request.trial)
         output = self._recording.outputs.get(key)
         if output is None:
@@ -117,7 +118,7 @@ def _read_recording(spec: AgentSpec, environment: RunEnvironment) -> RecordedOut
     """Read the file that a spec names.
 
     Raises:
-        InvalidInput: the file cannot be read, or has lines that break a rule.
+        InvalidInput: the file cannot be read or has invalid lines.
     """
     arguments = read_arguments(spec, RecordedArguments, shorthand="file")
     try:
@@ -132,7 +133,7 @@ def parse_recording(data: bytes, path: str) -> RecordedOutputs:
     """Parse the lines of a recording; a line without `trial` is the next trial of its case.
 
     Raises:
-        InvalidInput: lines break a rule; it lists all of them.
+        InvalidInput: lines are invalid; it lists all of them.
     """
     problems: list[Problem] = []
     text = decode_utf8(data, path, problems) or ""
@@ -162,7 +163,7 @@ def parse_recording(data: bytes, path: str) -> RecordedOutputs:
 
 
 class _BadLine(Exception):
-    """A line breaks the rule its message names."""
+    """A line is invalid; the message says why."""
 
 
 def _read_line(line: str) -> tuple[str, int | None, Output]:
@@ -177,15 +178,13 @@ def _read_line(line: str) -> tuple[str, int | None, Output]:
         raise _BadLine(f"a line must be a JSON object, not {line[:60]!r}.")
     for key in entry:
         if key not in LINE_KEYS:
-            near = difflib.get_close_matches(key, LINE_KEYS, n=1)
-            advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(LINE_KEYS)}."
-            raise _BadLine(f"unknown key {key!r}. {advice}")
+            known = f" Known: {', '.join(LINE_KEYS)}."
+            raise _BadLine(f"unknown key {key!r}.{suggest_near_name(key, LINE_KEYS) or known}")
     case_id, trial = entry.get("case"), entry.get("trial")
     if not isinstance(case_id, str):
-        raise _BadLine(f"'case' must be the text of a case's id, not {case_id!r}.")
-    if trial is not None and (
-        type(trial) is not int or trial < 0
-    ):  # `type`, because True is an int
+        raise _BadLine(f"'case' must be the id of a case, as text, not {case_id!r}.")
+    # `type`, because True is an int.
+    if trial is not None and (type(trial) is not int or trial < 0):
         raise _BadLine(f"'trial' must be a whole number from 0, not {trial!r}.")
     return case_id, trial, _read_output(entry)
 

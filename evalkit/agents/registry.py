@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
+from evalkit.agents.arguments import raise_problems
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
 from evalkit.evalset.keys import AGENT_KINDS
+from evalkit.worker.user_code import suggest_near_name
 
-# Names of modules, not modules: each brings heavy imports that only its own kind needs.
+# Names of modules, not modules, because each has heavy imports that only its own kind needs.
 AGENTS = {kind: f"evalkit.agents.{kind}" for kind in AGENT_KINDS}
 """Every kind of agent, and the module that is an `AgentKind`."""
 
@@ -48,12 +49,11 @@ def check_agent(
     spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
 ) -> list[Problem]:
     """Return what is wrong with a spec, or with a case for this agent, without calling the agent."""
-    problems: list[Problem] = []
     try:
-        problems.extend(_find_kind(spec).check(spec, cases, environment))
+        raise_problems(_find_kind(spec).check(spec, cases, environment))
     except InvalidInput as invalid:
-        problems += invalid.problems
-    return problems
+        return list(invalid.problems)
+    return []
 
 
 def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AbstractAsyncContextManager[Agent]:
@@ -76,7 +76,6 @@ def describe_entrypoint(spec: AgentSpec) -> str:
 
 def _find_kind(spec: AgentSpec) -> AgentKind:
     if spec.kind not in AGENTS:
-        near = difflib.get_close_matches(spec.kind, AGENTS, n=1)
-        advice = f"Did you mean {near[0]!r}?" if near else f"Kinds: {', '.join(AGENTS)}."
-        raise InvalidInput.single(f"unknown kind of agent {spec.kind!r}. {advice}", spec.where)
+        advice = suggest_near_name(spec.kind, AGENTS) or f" Kinds: {', '.join(AGENTS)}."
+        raise InvalidInput.single(f"unknown kind of agent {spec.kind!r}.{advice}", spec.where)
     return cast("AgentKind", importlib.import_module(AGENTS[spec.kind]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 
@@ -11,6 +10,7 @@ from evalkit.core.literals import Json
 from evalkit.core.safe_text import head
 from evalkit.core.spans import NO_TOOL_CALLS, ToolCall, Usage
 from evalkit.core.trial import AgentError, Output
+from evalkit.worker.user_code import repr_value, suggest_near_name
 
 REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "metadata")
 TOOL_CALL_KEYS = ("name", "arguments", "result", "error", "duration_s")
@@ -18,11 +18,11 @@ USAGE_KEYS = ("input_tokens", "output_tokens")
 
 
 class _BadReply(Exception):
-    """The reply breaks the rule its message names."""
+    """The reply is invalid; the message says why."""
 
 
 def to_output(value: Json, latency_s: float) -> Output:
-    """Return an agent's reply as an Output; a reply that breaks a rule becomes the error `bad_reply`.
+    """Return an agent's reply as an Output; an invalid reply becomes the error `bad_reply`.
 
     Text is the answer. A mapping has the answer under `output` (text) or `data` (any JSON) or both, and
     may have `tool_calls`, `usage`, `cost_usd` and `metadata`. Any other key is an error, so that a
@@ -38,7 +38,7 @@ def to_output(value: Json, latency_s: float) -> Output:
 
 
 def bad_reply_error(message: str, reply: str = "") -> AgentError:
-    """Return the error of a reply that breaks a rule, with the beginning of the reply as its detail."""
+    """Return the error of an invalid reply, with the beginning of the reply as its detail."""
     return AgentError(kind="bad_reply", message=message, detail=head(reply, MAX_DETAIL_CHARS))
 
 
@@ -101,7 +101,7 @@ def _read_text(value: Mapping[str, Json], key: str) -> str:
 
 
 def _read_part(value: Mapping[str, Json], key: str, type_: type, name: str, default: Json) -> Json:
-    """Return a part of a type; the default if the part is missing, or null and not a text."""
+    """Return the value of a key; the default if it is missing, or if it is null and not a text."""
     part = value.get(key, default)
     if part is None and type_ is not str:
         return default
@@ -115,7 +115,7 @@ def _read_amount(value: Mapping[str, Json], key: str) -> float | None:
     if amount is None:
         return None
     if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
-        raise _BadReply(f"`{key}` is {_describe_value(amount)}, not a number of 0 or more.")
+        raise _BadReply(f"`{key}` is {repr_value(amount)}, not a number of 0 or more.")
     try:
         return float(amount)
     except OverflowError:
@@ -127,13 +127,13 @@ def _refuse_unknown_keys(
 ) -> None:
     for key in value:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else remedy or f"Known: {', '.join(known)}."
-            raise _BadReply(f"{place} has an unknown key {_describe_value(key)}. {hint}")
+            remedy = remedy or f"Known: {', '.join(known)}."
+            hint = suggest_near_name(str(key), known) or f" {remedy}"
+            raise _BadReply(f"{place} has an unknown key {repr_value(key)}.{hint}")
 
 
 def _refuse_unstorable(value: Json) -> None:
-    """Raise _BadReply for values that strict JSON cannot hold, and for too many levels."""
+    """Raise _BadReply for values that strict JSON cannot represent, and for too many levels."""
     level: list[Json] = [value]
     for _ in range(MAX_REPLY_DEPTH):
         level = [child for item in level for child in _list_children(item)]
@@ -146,23 +146,16 @@ def _list_children(value: Json) -> Iterable[Json]:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise _BadReply(f"the reply has the key {_describe_value(key)}, which is not text.")
+                raise _BadReply(f"the reply has the key {repr_value(key)}, which is not text.")
         return value.values()
     if isinstance(value, list | tuple):
         return value
     if isinstance(value, float) and not math.isfinite(value):
-        raise _BadReply(f"the reply holds {value!r}. Give a finite number, or null.")
+        raise _BadReply(f"the reply contains {value!r}. Give a finite number, or null.")
     if value is None or isinstance(value, str | bool | int | float):
         return ()
-    raise _BadReply(f"the reply holds {_type_name(value)}, which JSON cannot represent.")
+    raise _BadReply(f"the reply contains {_type_name(value)}, which JSON cannot represent.")
 
 
 def _type_name(value: object) -> str:
-    return (
-        "nothing (None)" if value is None else f"{_describe_value(value)} ({type(value).__name__})"
-    )
-
-
-def _describe_value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return "nothing (None)" if value is None else f"{repr_value(value)} ({type(value).__name__})"

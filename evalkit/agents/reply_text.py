@@ -24,7 +24,7 @@ class NotJson(Exception):
 
 
 async def read_capped(chunks: AsyncIterator[bytes]) -> bytes:
-    """Return a body.
+    """Return all chunks as one body.
 
     Raises:
         ReplyTooLarge: it is larger than MAX_REPLY_BYTES; the rest is not read.
@@ -71,6 +71,6 @@ def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]
     """Replace secrets that a server sends back with `***`, and set a flag."""
     redacted = body
     for secret in secrets:
-        # On bytes, before decoding: a replaced character inside a secret would hide it.
+        # On bytes, because a character that decoding replaces inside a secret would hide the secret.
         redacted = redacted.replace(secret.encode(), b"***")
     return redacted, (REDACTED_FLAG,) if redacted != body else ()

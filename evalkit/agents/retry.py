@@ -1,4 +1,4 @@
-"""Retry a call after errors that another attempt may not meet, within attempts and a time budget."""
+"""Retry a call after temporary errors, within a number of attempts and a time budget."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ Result = TypeVar("Result", bound=Attempted)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried(Generic[Result]):
-    """The last result of a call, with the number of attempts.
+    """The last result of a call, and the number of attempts.
 
-    `give_up_reason` is a sentence when the error was retryable and there was no further attempt.
+    `give_up_reason` is a sentence if the last error was retryable, else empty.
     """
 
     result: Result
@@ -63,15 +63,15 @@ async def retry_call(
 ) -> Retried[Result]:
     """Call until there is no retryable error, or the attempts or the time budget are used up.
 
-    `call` gets the number of the attempt, from 1. A wait that does not fit into the budget is not
-    started: the error is final.
+    `call` gets the number of the attempt, from 1. If the next wait does not fit into
+    the budget, the error is final.
     """
     with ExitStack() as stack:
         for attempt in itertools.count(1):
             result = await call(attempt)
             error, reason = result.error, ""
             if error is not None and error.retryable:
-                # The budget is for calls that fail: calls without a failed attempt do not use it.
+                # Only calls with a failed attempt use the budget.
                 if attempt == 1:
                     stack.enter_context(budget.count_time())
                 wait_s = compute_wait_s(error, attempt, rng)
@@ -91,10 +91,10 @@ async def retry_call(
 
 
 def compute_wait_s(error: AgentError, attempt: int, rng: random.Random) -> float:
-    """Return the seconds to wait after the failed `attempt` (from 1), never less than a server asks for.
+    """Return the seconds to wait after the failed `attempt` (from 1), at least as many as the server asks for.
 
-    The wait grows exponentially. It is random, so that calls that failed together are not repeated
-    together.
+    The wait grows exponentially. It is random, so that calls that failed at the same time are
+    not repeated at the same time.
     """
     doubled_s = INITIAL_WAIT_S * 2.0 ** min(attempt - 1, 30)  # min, because a float can overflow
     backoff_s = min(doubled_s, MAX_WAIT_S) * rng.uniform(0.5, 1.0)

@@ -54,7 +54,7 @@ class RetryingAgent:
 
 
 class _WaitBudget:
-    """The waits of one trial; they count in full, and nothing else does."""
+    """A `TimeBudget` of which only the waits of one trial use up time."""
 
     def __init__(self, deadline_s: float, sleep: Callable[[float], Awaitable[object]]) -> None:
         self.remaining_s = deadline_s
@@ -75,9 +75,9 @@ def compute_agent_key(spec: AgentSpec, source_digest: str, environ: Mapping[str,
 
 
 class CachingAgent:
-    """Calls an agent only for requests that it has not answered before; errors are never cached.
+    """Calls an agent only for requests that are not in the cache; errors are never cached.
 
-    Every trial has an entry of its own: the second trial of a case is a different request.
+    Each trial has its own entry, because the second trial of a case is a different request.
     """
 
     def __init__(self, agent: Agent, cache: Cache[Output], key: str) -> None:
@@ -87,7 +87,7 @@ class CachingAgent:
 
     async def answer(self, request: Request) -> Output:
         """Return the cached answer, or call the agent and cache its answer."""
-        # The agent's answer does not depend on them, so a renamed case finds its old answer.
+        # The answer does not depend on timeout and case id, so a renamed case finds its cached answer.
         question = replace(request, timeout_s=0.0, case_id="")
         key = digest([self._key, msgspec.to_builtins(question)])
         cached = self._cache.get(key)
@@ -100,7 +100,7 @@ class CachingAgent:
 
 
 class NoAgent:
-    """Takes the place of the agent when stored outputs are scored again."""
+    """Replaces the agent when stored outputs are rescored."""
 
     async def answer(self, request: Request) -> Output:
         """Return an error."""

@@ -1,3 +1,3 @@
-"""Apply rubrics with judges that controls and human labels check."""
+"""Judge answers by rubrics, and check the judges with controls and human labels."""
 
 __all__ = ["anchors", "empty_answer", "judge", "lexical", "panel", "registry", "scoring"]

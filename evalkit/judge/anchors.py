@@ -1,4 +1,4 @@
-"""Turn answers that people labeled into requests to a judge, and compare its votes with their labels."""
+"""Compare a judge with anchors, which are answers that people labeled."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class LabeledAnswer:
 
     @property
     def empty_answer_vote(self) -> JudgeVote | None:
-        """The vote on an answer that says nothing, for which no judge is asked; else None."""
+        """The vote on an answer that says nothing, which needs no judge; None for any other answer."""
         reason = find_empty_answer_reason(self.request.answer, self.request.reference)
         return build_lowest_vote(self.request.criteria, reason) if reason else None
 
 
 def group_labels(rubric: Rubric, labels: Iterable[HumanLabel]) -> tuple[LabeledAnswer, ...]:
-    """Return the distinct answers among labels of a rubric, in order, with all of its criteria."""
+    """Return the distinct answers among the labels of a rubric, in order, with their labels."""
     by_answer: dict[str, list[HumanLabel]] = {}
     for label in labels:
         by_answer.setdefault(label.answer_id, []).append(label)
@@ -51,11 +51,11 @@ def find_missing_fields(rubric: Rubric, labels: Sequence[HumanLabel], path: str)
     """Return a problem for each field that the rubric needs and some labels lack."""
     problems = []
     for need in rubric.needs:
-        lacking = [label for label in labels if not getattr(label, need)]
-        if lacking:
+        incomplete = [label for label in labels if not getattr(label, need)]
+        if incomplete:
             message = (
-                f"{len(lacking)} of {len(labels)} labels have no {need}, which the rubric needs, such as "
-                f"that of the answer {lacking[0].answer[:60]!r}. Add `{need}:`."
+                f"{len(incomplete)} of {len(labels)} labels have no {need}, which the rubric needs. The "
+                f"first is the label of {incomplete[0].answer[:60]!r}. Add `{need}:`."
             )
             problems.append(Problem(message=message, where=Location(path=path)))
     return problems

@@ -18,7 +18,7 @@ class RetryBudget:
 
     Time counts while at least one call has a failed attempt, until that call has a reply or is lost.
     Several such calls at the same time count once. A wait that does not fit into the rest of the budget
-    is not started, and no further attempt exceeds the rest. First attempts are not limited.
+    is not started, and later attempts must end within the rest. First attempts are not limited.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class CircuitBreaker:
             self._tripped.set()
 
     def record_success(self) -> None:
-        """Record that a call had a reply."""
+        """Record that a call got a reply."""
         self._failures = 0
 
     def record_failure(self, reason: str) -> None:
@@ -96,7 +96,7 @@ class CircuitBreaker:
 
 
 class CostBudget:
-    """The most that a judge may cost in a run. Calls in flight when it is exhausted are still paid."""
+    """The maximum cost of a judge in a run. Calls in flight when it is exhausted still cost money."""
 
     def __init__(self, max_usd: float | None) -> None:
         self.spent_usd = 0.0
@@ -116,7 +116,7 @@ class CostBudget:
         """Why no further call may be made; empty while one may."""
         if self._max_usd is None or self.spent_usd < self._max_usd:
             return ""
-        return f"max_cost_usd is {self._max_usd:g} USD, and its calls have cost {self.spent_usd:.4g} USD"
+        return f"max_cost_usd is {self._max_usd:g} USD, and the judge's calls have cost {self.spent_usd:.4g} USD"
 
 
 class AdaptiveLimit:
@@ -131,7 +131,7 @@ class AdaptiveLimit:
         self.limit = ceiling
         self._ceiling = ceiling
         self._in_flight = 0
-        # Grows with every rate limit that changes the limit.
+        # Counts the rate limits that have changed the limit.
         self._episode = 0
         self._since_change = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -176,7 +176,7 @@ class AdaptiveLimit:
             await ticket
         except asyncio.CancelledError:
             if ticket.done() and not ticket.cancelled():
-                # The slot that it got meanwhile goes to the next call.
+                # The call was canceled after it got a slot: give the slot to the next call.
                 self._in_flight -= 1
                 self._admit_waiting()
             raise

@@ -1,4 +1,4 @@
-"""Ask a chat model for verdicts: one request, one strict reply, one more chance, then unscored."""
+"""Ask a chat model for verdicts; after two invalid replies, leave the answer unscored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ChatModel(Protocol):
 
 
 async def ask_judge(chat: ChatModel, request: JudgeRequest, nonce: str) -> JudgeVote:
-    """Have a model judge one answer; after an invalid reply, say why and ask once more."""
+    """Have a model judge one answer; after an invalid reply, report why to the model and ask once more."""
     messages = list(build_messages(request, nonce))
     schema = build_reply_schema(request)
     total = JudgeVote()
@@ -80,7 +80,7 @@ def _read_verdicts(
     """Return the verdicts in a completion that ended normally.
 
     Raises:
-        UnusableReply: it ended otherwise, or has no valid verdicts.
+        UnusableReply: it did not end normally, or has no valid verdicts.
     """
     if completion.refusal:
         raise UnusableReply("refusal", f"the judge refuses: {completion.refusal[:200]!r}.")

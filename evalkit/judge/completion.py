@@ -27,7 +27,7 @@ class Completion:
         return not self.refusal and self.finish_reason not in ("length", "content_filter")
 
     def with_usage(self, *spent: Completion) -> Completion:
-        """Return this completion with the calls, tokens and cost of other completions in its place."""
+        """Return this completion with the sum of the calls, tokens and costs of `spent` instead of its own."""
         costs = [each.cost_usd for each in spent if each.cost_usd is not None]
         return replace(
             self,

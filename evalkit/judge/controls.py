@@ -1,4 +1,4 @@
-"""Check a judge by control answers, of which it is known whether they pass."""
+"""Check a judge with controls, which are answers that are known to pass or to fail."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ BUILT_IN_CONTROL_RUBRIC = Rubric(
         ),
     ),
 )
-"""The rubric that checks a judge if the rubric in use has no controls."""
+"""The rubric whose controls check a judge if the rubric in use has none."""
 
 
 def list_controls(rubric: Rubric) -> tuple[tuple[Control, JudgeRequest], ...]:
-    """Return every control of a rubric with its request; the first bad one also with each attack."""
+    """Return every control of a rubric with its request, and the first bad one again with each attack."""
     rubric = choose_control_rubric(rubric)
     controls = list(rubric.controls)
     first_bad = next((control for control in controls if not control.passes), None)
-    # One bad answer is enough: every attack takes a call.
+    # Only one bad answer, because every attack costs a call.
     if first_bad is not None:
         controls += _build_attack_controls(first_bad, rubric)
     return tuple((control, JudgeRequest.of(rubric, control)) for control in controls)
 
 
 def choose_control_rubric(rubric: Rubric) -> Rubric:
-    """Return the rubric to judge controls by: its judged criteria, or without controls the built-in."""
+    """Return the rubric's judged criteria and controls, or the built-in rubric if it has no controls."""
     if not rubric.controls:
         return BUILT_IN_CONTROL_RUBRIC
     return replace(rubric, criteria=rubric.judged_criteria)
 
 
 def _build_attack_controls(bad: Control, rubric: Rubric) -> Iterator[Control]:
-    """Yield a bad answer that demands the best verdict, in several ways."""
+    """Yield a bad answer with each of the attacks that demand the best verdict."""
     best = max if rubric.higher_is_better else min
     wanted = {
         make_criterion_key(number, criterion): best(criterion.levels, key=lambda level: level.value)

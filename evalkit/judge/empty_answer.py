@@ -29,7 +29,8 @@ EMPTY_ANSWERS = frozenset(
         "your answer here",
     }
 )
-"""What templates, serializers and broken pipelines leave in place of an answer, as `normalize_words`."""
+"""Texts that templates, serializers and broken pipelines return instead of an answer, normalized by
+`normalize_words`."""
 
 
 def find_empty_answer_reason(answer: str, reference: str) -> str:

@@ -1,4 +1,4 @@
-"""Define what a judge is: it gives one vote on one answer."""
+"""The interface of a judge, which gives one vote on one answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeRequest:
-    """One answer to judge by some criteria; `vote` counts from 0 when it is judged several times."""
+    """One answer to judge by some criteria; `vote` is the number of the vote on it, from 0."""
 
     criteria: tuple[Criterion, ...]
     answer: str
@@ -29,7 +29,7 @@ class JudgeRequest:
 
     @classmethod
     def of(cls, rubric: Rubric, shown: Control | HumanLabel) -> JudgeRequest:
-        """Make the request for an answer outside of a run, with what a judge would see in a run."""
+        """Return the request for a control or a label, with the texts that a judge would see in a run."""
         return cls(
             criteria=rubric.judged_criteria,
             answer=shown.answer,
@@ -41,9 +41,9 @@ class JudgeRequest:
 
     @property
     def is_answer_first(self) -> bool:
-        """Whether the judge sees the answer before the reference: in every other vote.
+        """Whether the judge sees the answer before the reference, which is the case in every other vote.
 
-        Judges are biased by the order of texts; alternating it balances the bias.
+        The order of the texts biases judges; alternating it balances the bias.
         """
         return bool(self.reference) and self.vote % 2 == 1
 
@@ -72,7 +72,7 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """The judge's name in reports, as `gpt-4o at api.openai.com`, without secrets."""
+        """The judge's name in reports, such as `gpt-4o at api.openai.com`, without secrets."""
 
     @property
     def digest(self) -> str:
@@ -92,10 +92,10 @@ class Judge(Protocol):
 
     @property
     def problem_to_fix(self) -> Problem | None:
-        """What the user has to fix before it answers, if that is why it is down."""
+        """The problem that the user must fix before it answers, if that is why it is down."""
 
     async def start(self) -> None:
-        """Load what judging takes, so that the first vote does not wait for it."""
+        """Load everything that the first vote needs."""
 
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
@@ -106,7 +106,7 @@ class JudgePanel(Protocol):
 
     @property
     def active_judge(self) -> Judge:
-        """The judge that is asked next."""
+        """The judge that gives the next vote."""
 
     async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
         """Return every vote on an answer."""

@@ -32,22 +32,25 @@ RULES_VERSION = 2
 """The version of the rules. Raise it whenever equal answers get other levels than before."""
 
 MIN_SIMILARITY = 0.7
-"""The similarity of answer and example from which the answer gets the example's level."""
+"""The minimum similarity of answer and example for the answer to get the example's level."""
 
 MAX_AGREEMENT_WRONG_NUMBER = 0.5
 """The highest agreement of an answer that lacks a number of the reference."""
 
 MAX_AGREEMENT_NEGATED = 0.2
-"""The highest agreement if answer or reference negates what the other affirms."""
+"""The highest agreement if answer or reference negates what the other affirms, or if the answer has a
+number that the context lacks."""
 
 MIN_CLAUSE_OVERLAP = 0.6
-"""The share of a reference's clause that a clause of the answer repeats if both have one subject."""
+"""The minimum share of a reference's clause in a clause of the answer for both to have one subject."""
 
 MIN_DENIAL_WEIGHT = 2.5
-"""The weight of words in a clause that can be denied; `never use it` does not deny `fabric softener`."""
+"""The minimum weight of a reference's clause that an answer can contradict with a negation. A lighter
+clause, such as `fabric softener`, is a fragment: `never use it` does not contradict it."""
 
 FULL_QUESTION_OVERLAP = 0.5
-"""The share of a question's words that a good answer repeats; the others are only question words."""
+"""The share of a question's words in an answer that counts as full agreement; the other words only
+ask."""
 
 MAX_EVIDENCE_CHARS = 200
 MAX_LISTED_WORDS = 4
@@ -127,7 +130,7 @@ def choose_level(criterion: Criterion, request: JudgeRequest) -> LexicalVerdict:
     2. The criterion has an `otherwise` level and no example for a similar reference: that level.
     3. There is a reference: by how much of it is in the answer.
     4. There is a context: by how much of the answer is in it.
-    5. By how much of the question is in the answer.
+    5. Otherwise: by how much of the question is in the answer.
     """
     similar = _match_example(criterion, request)
     if similar is not None:
@@ -178,7 +181,7 @@ def _is_example_applicable(example: Example, request: JudgeRequest) -> bool:
     An example without a reference does not apply if the reference itself says the same.
     """
     pairs = ((example.reference, request.reference), (example.context, request.context))
-    if any(own and split_words(own) != split_words(asked) for own, asked in pairs):
+    if any(own and split_words(own) != split_words(given) for own, given in pairs):
         return False
     if example.reference or not request.reference:
         return True
@@ -191,7 +194,7 @@ def _has_example_for(reference: str, criterion: Criterion) -> bool:
 
 
 def _compare_with_reference(request: JudgeRequest) -> _Agreement:
-    """Compare by the share of the reference, without the question's words, that is in the answer."""
+    """Return the share of the reference that is in the answer; words of the question hardly count."""
     wanted = split_words(request.reference)
     weights = weigh_words(wanted, known=split_words(request.input))
     answer = Lexicon(split_words(request.answer))
@@ -224,7 +227,7 @@ def _find_contradiction(request: JudgeRequest) -> str:
 
 
 def _compare_with_context(request: JudgeRequest) -> _Agreement:
-    """Compare by the share of the answer that is in the context or the question."""
+    """Return the share of the answer that is in the context or the question."""
     given = Lexicon((*split_words(request.context), *split_words(request.input)))
     weights = weigh_words(split_words(request.answer))
     share = compute_found_share(weights, given)
@@ -238,7 +241,7 @@ def _compare_with_context(request: JudgeRequest) -> _Agreement:
 
 
 def _compare_with_question(request: JudgeRequest) -> _Agreement:
-    """Compare by the share of the question that is in the answer."""
+    """Return how far the answer repeats the question."""
     weights = weigh_words(split_words(request.input))
     found = compute_found_share(weights, Lexicon(split_words(request.answer)))
     reason = f"it repeats {found:.0%} of the question's words"
@@ -247,15 +250,18 @@ def _compare_with_question(request: JudgeRequest) -> _Agreement:
 
 
 def _nearest_level(criterion: Criterion, agreement: float) -> Level:
-    """Return the level with the nearest value, of two the lower; 0 is the lowest level, 1 the highest."""
+    """Return the level with the nearest value, or the lower one of two.
+
+    Agreement 0 is the value of the lowest level, and 1 that of the highest.
+    """
     values = [level.value for level in criterion.levels]
-    # Rounded below, so that floating-point noise does not decide between two levels.
-    aim = min(values) + agreement * (max(values) - min(values))
-    return min(criterion.levels, key=lambda level: (round(abs(level.value - aim), 9), level.value))
+    # The distance is rounded, so that floating-point noise does not decide between two levels.
+    goal = min(values) + agreement * (max(values) - min(values))
+    return min(criterion.levels, key=lambda level: (round(abs(level.value - goal), 9), level.value))
 
 
 def _best_sentence(weights: Mapping[str, float], answer: str) -> str:
-    """Return the sentence with the largest share of some words; the first if none has any."""
+    """Return the sentence with the largest share of the weighted words; the first if none has any."""
     sentences = split_sentences(answer)
     best = max(sentences, key=lambda each: compute_found_share(weights, each.lexicon), default=None)
     return best.text if best else ""
@@ -263,8 +269,8 @@ def _best_sentence(weights: Mapping[str, float], answer: str) -> str:
 
 def _find_missing_words(weights: Mapping[str, float], lexicon: Lexicon) -> list[str]:
     """Return the words of full weight that are missing, numbers first."""
-    lacking = [word for word, weight in weights.items() if weight >= 1 and not lexicon.has(word)]
-    return sorted(lacking, key=lambda word: not is_number(word))
+    missing = [word for word, weight in weights.items() if weight >= 1 and not lexicon.has(word)]
+    return sorted(missing, key=lambda word: not is_number(word))
 
 
 def _list_words(words: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ NEGATIONS = frozenset(_NEGATIONS_BY_LANGUAGE.split())
 """Negations in English, German, French, Spanish, Italian, Portuguese and Dutch."""
 
 TEXT_CACHE_SIZE = 2048
-"""Texts whose words are cached; every criterion and example compares the same answer again."""
+"""The number of texts whose words are cached, because all criteria and examples compare one answer."""
 
 MAX_SHORT_WORD_LENGTH = 3
 """Letters. In most languages with spaces, words up to this length are mostly function words."""
@@ -39,8 +39,8 @@ MAX_SHORT_WORD_LENGTH = 3
 SHORT_WORD_WEIGHT = 0.25
 KNOWN_WORD_WEIGHT = 0.1
 NUMBER_WEIGHT = 2.0
-"""The weight of a word relative to a long one, whose weight is 1. A word that the question already has
-shows little, and a number is seldom there by chance."""
+"""The weights of words relative to a long word, which has 1. A word that is also in the question shows
+little; a number rarely matches by chance."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def split_sentences(text: str) -> tuple[Passage, ...]:
 
 @lru_cache(maxsize=TEXT_CACHE_SIZE)
 def split_clauses(text: str) -> tuple[Passage, ...]:
-    """Return the parts of a text between punctuation marks, without a lone yes or no before a comma."""
+    """Return the parts of a text between punctuation marks, except single words such as `yes`."""
     pieces = (_CLAUSE_END.split(passage.text) for passage in split_sentences(text))
     clauses = _to_passages(piece for parts in pieces for piece in parts)
     return tuple(clause for clause in clauses if len(clause.words) > 1) or clauses
@@ -108,7 +108,7 @@ def _to_passages(pieces: Iterable[str]) -> tuple[Passage, ...]:
 
 
 def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str, float]:
-    """Return the weight of each word but negations; words `known` from the question weigh little."""
+    """Return the weight of each word except negations; words `known` from the question weigh little."""
     lexicon = Lexicon(known)
     weights = {}
     for word in words:
@@ -126,14 +126,14 @@ def weigh_words(words: Iterable[str], *, known: Iterable[str] = ()) -> dict[str,
 
 
 class Lexicon:
-    """A set of words that also finds similar ones: it has `returned` if it has `return`."""
+    """A set of words that also matches similar words: with `return`, it has `returned` too."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(words)
         self._by_start: dict[str, list[str]] = {}
         self._by_letter: dict[str, list[str]] = {}
         for word in self.words:
-            # Shorter words are too often similar by chance, and similar numbers are different numbers.
+            # Shorter words are too often similar by chance, and similar numbers are not equal.
             if len(word) >= 4 and not is_number(word):
                 self._by_start.setdefault(word[:4], []).append(word)
                 self._by_letter.setdefault(word[0], []).append(word)
@@ -170,7 +170,7 @@ def _has_common_prefix(one: str, other: str) -> bool:
 
 
 def compute_found_share(weights: Mapping[str, float], *lexicons: Lexicon) -> float:
-    """Return the share of the weight of some words that is found; 0 if they have no weight."""
+    """Return the share of the words in the lexicons, by weight; 0 if they have no weight."""
     total = sum(weights.values())
     if not total:
         return 0.0
@@ -188,15 +188,15 @@ def _weigh_text(text: str) -> Mapping[str, float]:
 def find_similar(wanted: str, text: str) -> tuple[float, str]:
     """Return the largest share of a wanted text that is in another, and the sentence where it is.
 
-    Compared are as many sentences in sequence as the wanted text has, and only those that agree with
-    it in having a negation or none.
+    Compare sequences of as many sentences as the wanted text has. Skip sequences with a negation if the
+    wanted text has none, and the reverse.
     """
-    sought, passages = split_sentences(wanted), split_sentences(text)
+    needed, passages = split_sentences(wanted), split_sentences(text)
     weights = _weigh_text(wanted)
-    is_negated = any(passage.is_negated for passage in sought)
+    is_negated = any(passage.is_negated for passage in needed)
     best = (0.0, "")
-    for start in range(max(1, len(passages) - len(sought) + 1) if sought else 0):
-        window = passages[start : start + len(sought)]
+    for start in range(max(1, len(passages) - len(needed) + 1) if needed else 0):
+        window = passages[start : start + len(needed)]
         if is_negated != any(passage.is_negated for passage in window):
             continue
         similarity = compute_found_share(weights, *(passage.lexicon for passage in window))

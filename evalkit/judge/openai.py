@@ -103,7 +103,7 @@ def _find_price_problems(
     # The prices are only looked up if they are needed: loading them is slow.
     if spec.max_cost_usd is not None and not arguments.build_price_list(spec, environ).is_known:
         yield (
-            f"max_cost_usd is set, but there is no price of {arguments.model!r} at "
+            f"max_cost_usd is set, but there is no price for {arguments.model!r} at "
             f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
             "in USD per million tokens, or remove max_cost_usd."
         )
@@ -125,7 +125,7 @@ async def open(  # noqa: A001 - a function of JudgeKind
 
 
 class OpenaiJudge:
-    """Gives votes, with one client for the whole run."""
+    """A judge that asks a chat model for its votes, with one client for the whole run."""
 
     is_local = False
 
@@ -159,7 +159,7 @@ class OpenaiJudge:
         return self._circuit_breaker.problem_to_fix
 
     async def start(self) -> None:
-        """Load the client in a thread, because agents run meanwhile."""
+        """Load the client in a thread, so that agent calls continue."""
         await self._wait_until_started()
 
     async def grade(self, request: JudgeRequest) -> JudgeVote:
@@ -218,7 +218,7 @@ class OpenaiJudge:
             organization=arguments.organization,
             project=arguments.project,
         )
-        # Here, in the thread, so that the first reply does not wait for it.
+        # Load the prices in this thread, so that the first reply does not wait for them.
         if not self._spec.prices and not self._endpoint.is_local:
             load_prices()
         return client

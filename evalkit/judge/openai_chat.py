@@ -34,7 +34,7 @@ MAX_SERVER_MESSAGE_LENGTH = 300
 
 _OVERLOAD_STATUSES = (429, 503, 529)
 _TRANSIENT_STATUSES = (408, 409)
-"""Statuses below 500 that another attempt may not meet; the openai client has the same list."""
+"""Retryable statuses below 500, as in the openai client."""
 
 _USER_FIXABLE_KINDS = ("auth", "not_found", "redirect")
 _BAD_KEY_PATTERN = re.compile(r"invalid_api_key|api key not valid|incorrect api key", re.IGNORECASE)
@@ -63,8 +63,8 @@ class _JudgeDown(Exception):
 class OpenaiChat:
     """Calls one model at one endpoint.
 
-    The first question probes in which mode the endpoint returns JSON. Questions that arrive meanwhile use
-    the most likely mode, and are repeated in the right mode if that was wrong.
+    The first call probes in which mode the endpoint returns JSON. Calls that arrive meanwhile use the
+    most likely mode, and are repeated in the right mode if that was wrong.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class OpenaiChat:
         completion = await self._ask_or_guess(call)
         if not completion.error_kind:
             self._breaker.record_success()
-        # A prompt that is too long says nothing about the judge's health.
+        # Other prompts may still be short enough, so a prompt that is too long is not counted.
         elif completion.error_kind not in ("context_length", "judge_down"):
             self._breaker.record_failure(completion.error)
         return completion
 
     async def _ask_or_guess(self, call: _Call) -> Completion:
-        """Ask in the known mode; or probe the modes; or guess the mode while another call probes."""
+        """Ask in the known mode; or probe the modes; or use the most likely one while another call probes."""
         guess = None
         if self._can_guess():
             self._format.guesses_left -= 1
@@ -129,9 +129,9 @@ class OpenaiChat:
         )
 
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
-        """Ask in one mode after the other until a reply is JSON; `guess` is the result of the first mode.
+        """Try one mode after the other until a reply is JSON; `guess` is the result of the first mode.
 
-        Continue with the next mode after a refusal, or after a reply that is not a JSON object. If no
+        Try the next mode after a refusal or a reply that is not a JSON object. If no
         mode gets JSON, use the first one that got any reply. Stop when another call's guess was right.
         """
         spent: list[Completion] = []
@@ -156,7 +156,7 @@ class OpenaiChat:
         return result.with_usage(*spent)
 
     async def _ask(self, call: _Call, mode: JsonMode) -> Completion:
-        """Ask in a mode, or in the one that is known by then, with retries.
+        """Ask in `mode`, or in the known mode if there is one by then, with retries.
 
         A request that is repeated without a refused parameter does not count as an attempt.
         """
@@ -173,7 +173,7 @@ class OpenaiChat:
                     return _Attempt(completion=await self._send(call, body, timeout_s))
                 except ChatRequestError as failed:
                     failed_requests += 1
-                    # A dropped parameter is not sent again in this run, so this loop ends.
+                    # This loop ends, because a dropped parameter is never sent again in this run.
                     if not self._format.drop_refused_parameter(failed, body):
                         error = self._classify_error(failed)
                         return _Attempt(completion=Completion(), error=error)
@@ -221,11 +221,11 @@ class OpenaiChat:
             raise _JudgeDown
 
     def _classify_error(self, failed: ChatRequestError) -> AgentError:
-        """Return what a failed request means for this call; trip the breaker if it means it for all."""
+        """Return the error of a failed request; trip the breaker if all later requests would fail too."""
         error, status = failed.error, failed.status
         # The order matters: endpoints use the same status for several of these errors.
         if isinstance(failed, BadReplyError):
-            # Gateways send such replies for a moment: another attempt may get a completion.
+            # Gateways send such replies during short problems: another attempt may get a completion.
             kind = "rate_limited" if status == 429 else error.kind
             error = replace(error, kind=kind, retryable=status in (0, 429) or status >= 500)
         reason = one_line(find_error_message(failed.body), MAX_SERVER_MESSAGE_LENGTH)
@@ -260,7 +260,7 @@ class OpenaiChat:
 
 
 def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
-    """Return several choices, or several calls of the tool, as one text, which no parser accepts."""
+    """Return a reply as a Completion; join several choices or tool calls to a text that is no valid reply."""
     tokens = count_tokens(reply.usage)
     choices = reply.choices
     return Completion(

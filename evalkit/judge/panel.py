@@ -1,6 +1,7 @@
-"""The judges of a run: the first one answers, the next takes over when it is down, all are checked.
+"""The judges of a run: the first one is asked; if it goes down, the next one takes over.
 
-Votes are cached. Controls and anchors, answers whose verdicts are known, are judged with the others.
+Votes are cached. Every judge is checked with controls and anchors, answers whose verdicts are known,
+which are judged together with the agent's answers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from evalkit.store.cache import Cache
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _CheckResults:
-    """What the controls and anchors of one rubric showed of one judge."""
+    """The results of one judge on the controls and anchors of one rubric."""
 
     controls: tuple[ControlResult, ...]
     anchors: AnchorResult | None
@@ -74,13 +75,13 @@ class Panel:
 
     @property
     def problem_to_fix(self) -> Problem | None:
-        """What the user has to fix before a judge answers, if that is why none does."""
+        """The problem that the user must fix before a judge answers, if that is why none does."""
         return self.active_judge.problem_to_fix if self.down_reason else None
 
     def register_rubric(
         self, metric: str, rubric: Rubric, anchors: Sequence[LabeledAnswer] = ()
     ) -> None:
-        """Have a rubric's controls and anchors judged together with the answers."""
+        """Judge a rubric's controls and anchors together with the agent's answers."""
         if self._wants_controls and rubric.judged_criteria:
             self._rubrics[metric] = rubric
             self._anchors[metric] = tuple(
@@ -96,15 +97,15 @@ class Panel:
         return (*controls, *(anchor.request for anchor in self._anchors[metric]))
 
     async def warm_up(self) -> None:
-        """Load what the first judge takes to answer, without asking it."""
+        """Load everything that the first judge needs to answer, without asking it."""
         if self._rubrics:
             await self.active_judge.start()
 
     async def start(self) -> None:
         """Get ready while the agents work on their first answers.
 
-        Controls with cached votes wait until something new is judged, so that a run in which every
-        answer was judged before makes no call.
+        Controls with cached votes are judged only when an answer needs a new vote, so that a run whose
+        answers all have cached votes makes no call.
         """
         await self.warm_up()
         for metric in self._rubrics:
@@ -141,11 +142,11 @@ class Panel:
         return await self._votes.get(judge, request, fresh=True)
 
     async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
-        """Wait for controls and anchors, and return what they and the votes showed of the judges.
+        """Wait for controls and anchors, and return the evidence of how far the judges can be trusted.
 
-        `stored` are the judgments made before the run was resumed; their judges are checked too.
+        `stored` are the judgments from before the run was resumed; their judges are checked too.
         """
-        # Judgments without a judge, by checks alone or of empty answers, have no digest.
+        # Judgments that needed no judge (by checks, or of empty answers) have no digest.
         given = {each.digest: each for each in stored if each.digest}
         for position, judge in enumerate(self._judges):
             has_judged = self._votes.has_served(judge) or judge.digest in given
@@ -164,7 +165,7 @@ class Panel:
                 result
                 for (_, position), results in checked.items()
                 for result in results.controls
-                # A wrong control counts even if its judge is down by now, because its verdicts do.
+                # A wrong control counts even if the judge is down now, because the judge's verdicts count.
                 if result.held is False or not self._judges[position].down_reason
             ),
             anchors=tuple(
@@ -222,7 +223,7 @@ class Panel:
 
 
 def _is_lost_to_down_judge(judge: Judge, votes: Sequence[JudgeVote]) -> bool:
-    """Return whether a vote is missing because the judge went down, so that the next has to judge."""
+    """Return whether a vote is missing because the judge went down, so that the next judge is asked."""
     return bool(judge.down_reason) and any(vote.state == "judge_error" for vote in votes)
 
 

@@ -37,7 +37,7 @@ class PriceList:
             return USD_PER_MILLION * (input_cost + output_cost)
         if self.is_local:
             return None
-        # The served name first: it is a dated snapshot, which may have a price of its own.
+        # The served name first, because it is a dated snapshot, which may have its own price.
         models = filter(None, dict.fromkeys((served_model, self.model)))
         costs = (_look_up_cost_usd(model, usage, self.url) for model in models)
         return next((cost for cost in costs if cost is not None), None)

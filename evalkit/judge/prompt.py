@@ -1,7 +1,7 @@
 """Write a request to a judge as chat messages and the JSON Schema of the only valid reply.
 
 The agent's answer and its input are JSON data between two lines with a nonce, a number drawn for this
-call. A text that does not know the nonce cannot end the data, and no template engine processes it.
+call. A text without the nonce cannot end the data. No template engine processes the data.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from evalkit.core.rubric import Criterion
 from evalkit.judge.judge import JudgeRequest, key_criteria
 
 PROMPT_VERSION = 1
-"""The version of the words sent to a model. Raise it with every change to them, so that verdicts on
-the older words are not reused."""
+"""The version of the words sent to a model. Raise it with every change to them, so that cached
+verdicts on the older words are not reused."""
 
 _RULES = """\
 You grade one answer of an AI agent by the criteria below.

@@ -1,4 +1,4 @@
-"""Open the judges that an eval set names under `judge:` for the length of a run."""
+"""Check and open the judges that an eval set names under `judge:`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JUDGES = {kind: f"evalkit.judge.{kind}" for kind in JUDGE_KINDS}
 
 
 class JudgeKind(Protocol):
-    """What the module of a kind of judge offers."""
+    """The functions that the module of a kind defines."""
 
     def check(self, spec: JudgeSpec, environment: RunEnvironment, /) -> list[str]:
         """Return what is wrong with a spec, without asking the judge."""

@@ -1,4 +1,4 @@
-"""Read a judge's reply strictly: a verdict on every criterion, or the reason why there is none."""
+"""Parse a judge's reply strictly: return a verdict on every criterion, or raise the reason."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _VERDICT_KEYS = ("evidence", "explanation", "level")
 
 
 class UnusableReply(Exception):
-    """A reply without a valid verdict; `kind` is a stable word for the reason, the text a sentence.
+    """A reply without a valid verdict; `kind` is a stable name of the reason, and the text a sentence.
 
-    The text is sent back to the judge, which gets one more chance.
+    The text is sent to the judge, which gets one more chance, so a changed text changes the prompt.
     """
 
     def __init__(self, kind: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Learn in which mode an endpoint returns JSON and which parameters it refuses; remember both for a run."""
+"""Find in which mode an endpoint returns JSON and which parameters it refuses, once for each run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERDICT_TOOL = "give_verdict"
 JsonMode: TypeAlias = Literal["json_schema", "tool", "json_object", "text"]
 JSON_MODES: tuple[JsonMode, ...] = get_args(JsonMode)
 """From strict to loose: a JSON Schema that the endpoint enforces; a tool whose arguments have that
-schema; JSON without a schema; and only the words of the prompt."""
+schema; JSON without a schema; and plain text as the prompt asks for it."""
 
 REFUSAL_STATUSES = (400, 422)
 """The statuses with which an endpoint refuses a request body."""
@@ -31,16 +31,17 @@ OPTIONAL_PARAMETERS = ("temperature", "seed", "max_tokens", "max_completion_toke
 """Parameters that are left out if the endpoint refuses them."""
 
 MAX_GUESSES = 7
-"""The most questions that use the most likely mode at once, instead of waiting for the known one.
+"""The maximum number of calls that use the most likely mode before the mode is known.
 
-It is high enough for a judge's controls to start at once, and so low that a bad key is not tried by all.
+It is high enough for a judge's controls to start at once, and low enough that only a few calls try a
+bad key.
 """
 
 
 class RequestFormat:
     """The mode and the parameters of requests.
 
-    `mode` is None until it is known. While `is_probing`, one question tries the modes and others wait.
+    `mode` is None until it is known. While `is_probing`, one call tries the modes and others wait.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class RequestFormat:
 
     @contextmanager
     def probe_mode(self) -> Iterator[None]:
-        """Let other questions wait while this context is open."""
+        """Make other calls wait while this context is open."""
         self.is_probing = True
         try:
             yield
@@ -69,12 +70,12 @@ class RequestFormat:
             self._notify()
 
     async def wait_for_mode(self) -> None:
-        """Wait until the mode is known, or no question probes it any more."""
+        """Wait until the mode is known, or no call probes it any more."""
         while self.mode is None and self.is_probing:
             await self._mode_changed.wait()
 
     def _notify(self) -> None:
-        # A new event, so that those who wait later wait for the next change.
+        # A new event, so that later calls wait for the next change.
         self._mode_changed.set()
         self._mode_changed = asyncio.Event()
 

@@ -17,7 +17,7 @@ def combine_votes(
     verdicts = []
     for index in range(len(criteria)):
         cast = [vote.verdicts[index] for vote in votes]
-        # Of an even number of votes the higher middle one.
+        # With an even number of votes, the higher of the middle two.
         median = sorted(cast, key=lambda verdict: verdict.value)[len(cast) // 2]
         levels = tuple(verdict.level for verdict in cast)
         verdicts.append(replace(median, votes=levels if len(levels) > 1 else ()))
@@ -25,7 +25,7 @@ def combine_votes(
 
 
 def build_judgement(verdicts: Sequence[CriterionVerdict], votes: Sequence[JudgeVote]) -> Judgement:
-    """Return the verdicts with the exchanges that led to them and what they cost."""
+    """Return the verdicts with the exchanges and the cost of the votes."""
     costs = [vote.cost_usd for vote in votes if vote.cost_usd is not None]
     first = votes[0] if votes else JudgeVote()
     return Judgement(
@@ -48,7 +48,7 @@ def score_verdicts(rubric: Rubric, verdicts: Sequence[CriterionVerdict]) -> Scor
     by_name = {verdict.criterion: verdict for verdict in verdicts}
     total = sum(criterion.weight for criterion in rubric.criteria)
     value = sum(each.weight * by_name[each.name].value for each in rubric.criteria) / total
-    value = min(1.0, max(0.0, value))  # rounding can lead just beyond 0..1
+    value = min(1.0, max(0.0, value))  # rounding can give a value just outside 0..1
     return Score(
         value=value, passed=rubric.is_passed(value), explanation=explain_verdicts(rubric, verdicts)
     )

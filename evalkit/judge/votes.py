@@ -1,4 +1,4 @@
-"""Get the vote of a judge: from the cache, from an equal request in progress, or by asking."""
+"""Get the vote of a judge: from the cache, from an equal request in the same run, or by asking."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class VoteSource:
         self._redact = redact
         # By identity, because two judges may have equal names and digests.
         self._served: set[int] = set()
-        self._pending: dict[str, asyncio.Task[JudgeVote]] = {}
+        self._calls: dict[str, asyncio.Task[JudgeVote]] = {}
 
     def has_served(self, judge: Judge) -> bool:
         """Return whether a vote of the judge was recorded."""
@@ -38,15 +38,15 @@ class VoteSource:
         return None if cached is None else _as_cached(cached)
 
     def record(self, judge: Judge, vote: JudgeVote) -> JudgeVote:
-        """Count a vote among those of the run, without its texts."""
+        """Add a vote to those of the run, without its texts."""
         self._served.add(id(judge))
         self.recorded.append(replace(vote, exchanges=(), verdicts=()))
         return vote
 
     async def get(self, judge: Judge, request: JudgeRequest, *, fresh: bool) -> JudgeVote:
-        """Return a judge's vote; with `fresh` never from the cache.
+        """Return a judge's vote; with `fresh`, never one from the cache of an earlier run.
 
-        Equal requests at the same time share one call.
+        Equal requests in one run share one call, unless it gave no vote.
         """
         if judge.is_local:
             return self.record(judge, await judge.grade(request))
@@ -54,16 +54,16 @@ class VoteSource:
         if cached is not None:
             return cached
         key = vote_key(judge, request)
-        if key in self._pending:
-            return _as_cached(await asyncio.shield(self._pending[key]))
+        if key in self._calls:
+            return _as_cached(await asyncio.shield(self._calls[key]))
         task = asyncio.ensure_future(self._ask(judge, request, key))
-        self._pending[key] = task
-        # Shielded, because others may wait for the same task when this one is canceled.
+        self._calls[key] = task
+        # Shielded, because others may wait for the same call when this one is canceled.
         return await asyncio.shield(task)
 
     def cancel(self) -> None:
         """Stop the requests in progress."""
-        for task in self._pending.values():
+        for task in self._calls.values():
             task.cancel()
 
     async def _ask(self, judge: Judge, request: JudgeRequest, key: str) -> JudgeVote:
@@ -71,8 +71,8 @@ class VoteSource:
         if vote.state == "scored":
             self.cache.put(key, vote)
         else:
-            # The same request may get an answer later.
-            self._pending.pop(key, None)
+            # Ask again for the next equal request: it may get a vote.
+            self._calls.pop(key, None)
         return vote
 
     def _without_secrets(self, vote: JudgeVote) -> JudgeVote:
@@ -96,5 +96,5 @@ class VoteSource:
 
 
 def _as_cached(vote: JudgeVote) -> JudgeVote:
-    """Return a vote that took no call this time."""
+    """Return a vote as cached: it took no call this time."""
     return replace(vote, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True)

@@ -1,4 +1,4 @@
-"""Start another version of the agent, whose run is the baseline of the run under test."""
+"""Run another version of the agent (`--against`); its run is the baseline of the candidate's."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ async def open_baseline_run(
     options: RunOptions,
     context: Context,
 ) -> AsyncIterator[RunSide | None]:
-    """Start or resume the run of another version of the agent; yield None without a version.
+    """Start or resume the run of another version of the agent; yield None if `version` is None.
 
     Raises:
-        InvalidInput: that version cannot be called, or its earlier run was of something else.
+        InvalidInput: that version cannot be called, or the run to resume ran something else.
     """
     if version is None:
         yield None
@@ -44,7 +44,7 @@ async def open_baseline_run(
     if problems := check_agent(version.agent, plan.cases, environment):
         raise InvalidInput(problems)
     planned = build_baseline_run_header(header, version, plan)
-    # The base's run is stored with the candidate's, not in the temporary checkout.
+    # The baseline run is stored with the candidate's, not in the temporary checkout.
     root = plan.environment.root
     folder = runs_folder(root) / run_id
     earlier = read_run(folder) if options.resume and folder.exists() else None

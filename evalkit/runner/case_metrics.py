@@ -15,7 +15,8 @@ DEFAULT_GATE = (Rule(must_pass=()),)
 def effective_metrics(evalset: EvalSet, case: Case) -> tuple[MetricSpec, ...]:
     """Return the metrics of one case: the set's, replaced or extended by the case's own.
 
-    A case's own metrics replace the default one; its criteria in words are added to it.
+    In a set without `metrics:`, a case's own metrics replace the default metric, and its `criteria:`
+    are added to it.
     """
     own = {spec.name: spec for spec in case.metrics}
     shared = evalset.metrics or (() if own.keys() - {CRITERIA} else DEFAULT_METRICS)

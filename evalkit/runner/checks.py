@@ -23,7 +23,7 @@ def find_scoring_problems(
     Args:
         evalset: the set.
         scorers: the scorers that apply to each case, by case id.
-        opened: all scorers of the set, also those that apply to no case.
+        opened: all scorers of the set, including those that apply to no case.
         shared: the scorers of the set's own `metrics:`, by name.
     """
     only_measured = bool(opened) and all(scorer.is_measurement for scorer in opened)
@@ -69,7 +69,7 @@ def find_reference_problems(
 
 
 def find_limit_problems(evalset: EvalSet, opened: Iterable[Scorer]) -> Iterable[Problem]:
-    """Yield limits above 1 on metrics that are a share, as written by somebody who means percent."""
+    """Yield limits above 1 on metrics that are a share in 0..1; the user probably meant percent."""
     shares = {scorer.info.name for scorer in opened if not scorer.info.unit}
     for rule in evalset.gate:
         for name in ("min", "max", "max_drop", "max_rise", "margin"):
@@ -91,7 +91,7 @@ def _unknown_name_problem(noun: str, name: str, known: Sequence[str], where: Loc
 def find_agent_problems(
     evalset: EvalSet, cases: Sequence[Case], environment: RunEnvironment, found: Sequence[Problem]
 ) -> list[Problem]:
-    """Return what makes the agent unusable, as far as that shows without calling it."""
+    """Return the problems of the agent that can be found without calling it."""
     if evalset.agent is not None:
         return check_agent(evalset.agent, cases, environment)
     # If the agent or a whole file could not be read, `found` already says so.

@@ -1,4 +1,4 @@
-"""Carry out a plan: run the agent, or score stored outputs again, as a run in the store."""
+"""Execute a plan as a run in the store: call the agent, or rescore stored outputs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RUN_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def no_baseline(_: Plan) -> None:
-    """Return None, for a run that is compared with nothing because it becomes the baseline."""
+    """Return None: a run that becomes the baseline is compared with nothing."""
 
 
 def execute(
@@ -57,10 +57,10 @@ def execute(
     context: Context,
     read_baseline: BaselineReader,
 ) -> Execution:
-    """Carry out a run, store it trial by trial, and return how far it came.
+    """Execute a run, store each trial as it finishes, and return the result.
 
     Raises:
-        EvalkitError: whatever is wrong with the request, the environment, the baseline or the store.
+        EvalkitError: the request, the environment, the baseline or the store has a problem.
     """
     if options.run_id in RESERVED_RUN_IDS:
         raise InvalidInput.single(
@@ -104,7 +104,7 @@ async def _execute(
             open_agent(plan.agent, environment) as agent,
         ):
             cache = Cache(cache_folder(project.root, "outputs"), Output)
-            # The key covers the agent's code, so that an edit of it misses the cache.
+            # The key includes the agent's code, so an edited agent misses the cache.
             key = compute_agent_key(plan.agent, header.source_digest, project.environ)
             with open_writer(project.root, header, earlier) as writer:
                 candidate = RunSide(
@@ -127,7 +127,7 @@ async def _execute(
 
 
 def _load_looks() -> NextStageFinder:
-    """Import what decides on a run's stages; it loads numpy, which takes a tenth of a second."""
+    """Import and return the function that finds the next stage; it loads numpy, which takes 0.1 s."""
     import evalkit.compare.history  # noqa: F401, PLC0415 - needed at the end of every run
     from evalkit.runner.looks import find_next_stage  # noqa: PLC0415
 
@@ -136,7 +136,7 @@ def _load_looks() -> NextStageFinder:
 
 @asynccontextmanager
 async def _warm_up_judge(panel: Panel) -> AsyncIterator[None]:
-    """Load the judge's client in the background, while everything else gets ready."""
+    """Load the judge's client in the background, while the rest of the run is prepared."""
     warming = asyncio.ensure_future(panel.warm_up())
     try:
         yield
@@ -148,9 +148,9 @@ async def _warm_up_judge(panel: Panel) -> AsyncIterator[None]:
 async def _read_current_baseline(
     read_baseline: BaselineReader, plan: Plan, context: Context
 ) -> Run | None:
-    """Return the baseline, with stored outputs scored again where today's metrics differ.
+    """Return the baseline; rescore its outputs for the metrics that have changed since.
 
-    A shard decides nothing, so nothing is scored again for it.
+    A shard is not compared with its baseline, so nothing is rescored for it.
     """
     baseline = read_baseline(plan)
     if baseline is None or plan.selection.shard:
@@ -161,10 +161,10 @@ async def _read_current_baseline(
 def rescore_baseline_for(
     run: Run, baseline: Run | None, request: RunRequest, project: Project, context: Context
 ) -> Run | None:
-    """Return a baseline with the scores it needs to be compared with a stored run of the whole set.
+    """Return a baseline that can be compared with a stored run of the whole set; rescore it if needed.
 
     Raises:
-        EvalkitError: whatever is wrong with the set or the environment.
+        EvalkitError: the set or the environment has a problem.
     """
 
     async def rescore_by_plan() -> Run | None:
@@ -185,10 +185,10 @@ def score_stored_run(
     context: Context,
     read_baseline: BaselineReader,
 ) -> Execution:
-    """Score the outputs of a run by today's set, as a new run; no agent is called.
+    """Score the outputs of a stored run with the current set, as a new run; call no agent.
 
     Raises:
-        EvalkitError: whatever is wrong with the set, the environment, the baseline or the store.
+        EvalkitError: the set, the environment, the baseline or the store has a problem.
     """
     request = replace(adopt_stored_settings(request, source.header), needs_agent=False)
     return asyncio.run(_score_stored_run(source, request, project, context, read_baseline))

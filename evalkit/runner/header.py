@@ -1,4 +1,4 @@
-"""Write down what a run sets out to do, before its first call: a plan as the header of a run."""
+"""Build the header of a run from its plan, before the first call."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ def build_run_header(
 def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader:
     """Return the header of a run that scores the outputs of another run again.
 
-    It contains the cases whose input is the same today; their labels may have changed.
+    It contains the cases whose input has not changed; their labels may have changed.
 
     Raises:
         NothingSelected: there is no such case.
     """
-    today = {case.id: case for case in plan.cases}
+    current = {case.id: case for case in plan.cases}
     cases = tuple(
-        today[case.id]
+        current[case.id]
         for case in source.header.cases
-        if case.id in today
-        and (today[case.id].input, today[case.id].metadata) == (case.input, case.metadata)
+        if case.id in current
+        and (current[case.id].input, current[case.id].metadata) == (case.input, case.metadata)
     )
     if not cases:
         raise NothingSelected(
-            f"run {source.header.id}: none of its cases has the same input in "
-            f"{plan.evalset.path} today. Run the set again."
+            f"run {source.header.id}: in {plan.evalset.path}, the input of every case has changed or "
+            f"the case is gone. Run the set again."
         )
     now = context.now()
     return replace(

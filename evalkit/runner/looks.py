@@ -1,4 +1,4 @@
-"""Decide how many looks a run may take, and which trials its results call for next."""
+"""Find how many looks (evaluations of the gate) a run may take, and which trials it runs next."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from evalkit.runner.records import Plan
 
 
 def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
-    """Return how many looks a new run may take; 0 where the number of its trials is fixed.
+    """Return how many looks a new run may take; 0 if its number of trials is fixed.
 
-    A shard cannot decide alone, and a recording has no outputs beyond those that it contains.
+    A shard takes none, because `evalkit merge` decides all shards together. A recording limits the
+    looks to the trials that it contains.
     """
     if plan.settings.trials != "auto" or plan.selection.shard:
         return 0
@@ -27,16 +28,16 @@ def _can_run_trials(plan: Plan, trials: int) -> bool:
 
 
 def find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:
-    """Return the header of the next stage of a run that finished a stage; None at its end."""
+    """Return the header of the next stage of a run that finished a stage; None if the run is complete."""
     settings = plan.settings
-    following = decide_stage(
+    next_header = decide_stage(
         plan.gate,
         run,
         baseline,
         max_errors=settings.max_errors,
         on_inconclusive=settings.on_inconclusive,
     ).next_header
-    if following is None or following.fresh == run.header.fresh:
-        return following
-    most = following.trials + max(following.fresh.values())
-    return following if _can_run_trials(plan, most) else None
+    if next_header is None or next_header.fresh == run.header.fresh:
+        return next_header
+    max_trials = next_header.trials + max(next_header.fresh.values())
+    return next_header if _can_run_trials(plan, max_trials) else None

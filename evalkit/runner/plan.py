@@ -1,4 +1,4 @@
-"""Turn an eval set and the command line into a plan, checked as a whole before any call."""
+"""Build a plan from an eval set and the command line, and check all of it before any call."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         problems += scoring.problems
         if base is not None and not problems:
             scoring = await open_base_scoring(base, scoring, environment, panel, stack)
-        # With problems the selection could fail for reasons that the problems already explain.
+        # If there are problems, the selection could fail for the same reasons.
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
         if request.needs_agent:
             problems += find_agent_problems(merged, cases, environment, problems)
@@ -89,7 +89,7 @@ def _choose_settings(request: RunRequest, evalset: EvalSet) -> Settings:
         return settings
     if request.baseline_agent is not None:
         return replace(settings, trials=choose_against_trials(evalset.gate))
-    # Without scores nothing shows whether more trials are needed.
+    # Without scores, no result can require more trials.
     return settings if request.needs_scores else replace(settings, trials=1)
 
 
@@ -98,11 +98,11 @@ async def _open_panel(
     evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment
 ) -> AsyncIterator[Panel]:
     """Open the judges of a set; `check_judges` reports what is wrong with them."""
-    place = base.adapt_environment(environment) if base and base.evalset.judges else environment
-    wrong = check_judges(evalset.judges, place)
-    # A judge that needs nothing takes the place of broken ones, so that all other checks still run.
+    judge_env = base.adapt_environment(environment) if base and base.evalset.judges else environment
+    wrong = check_judges(evalset.judges, judge_env)
+    # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
-    async with open_judges(usable, place) as judges:
+    async with open_judges(usable, judge_env) as judges:
         redact = Redactor(environment.environ).redact_text
         panel = Panel(judges, Cache(cache_folder(environment.root, "verdicts"), JudgeVote), redact)
         try:

@@ -1,4 +1,4 @@
-"""Say beforehand what a run costs and which of its thresholds it cannot decide."""
+"""Estimate the cost of a run, and find the thresholds that it cannot decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from evalkit.runner.records import Plan
 
 
 def count_judge_calls(plan: Plan) -> int:
-    """Return how often a judge is called when no verdict is cached: every output and every control."""
+    """Return the number of judge calls if no verdict is cached: for all outputs and controls."""
     if not plan.panel.has_judge or plan.panel.active_judge.is_local:
         return 0
     judged = sum(
@@ -20,14 +20,14 @@ def count_judge_calls(plan: Plan) -> int:
 
 
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:
-    """Return the cost of some trials in USD, at the baseline's mean cost of a trial; None if unknown."""
+    """Return the expected cost of `trials` trials in USD, from the baseline's mean; None if unknown."""
     known = [trial.output.cost_usd for trial in baseline.trials] if baseline else []
     costs = [cost for cost in known if cost is not None]
     return sum(costs) / len(costs) * trials if costs else None
 
 
 def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:
-    """Return the cautions of the metrics, and why some thresholds cannot be decided by this run."""
+    """Return the cautions of the metrics, and the reasons why this run cannot decide some thresholds."""
     used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
     cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
     # Shards are decided together, by `evalkit merge`.

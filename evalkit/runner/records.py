@@ -1,4 +1,4 @@
-"""The records of a run in progress: what was asked for, the plan, and how far it came."""
+"""The records of a run: the request, the plan and the result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from evalkit.judge.panel import Panel
 from evalkit.metrics.scorers import Scorer
 
 IN_FLIGHT_PER_SLOT = 4
-"""Trials in flight for each agent or judge that works at once; further trials wait.
+"""The number of trials in flight for each concurrent call of an agent or judge; further trials wait.
 
-A judge that starts late or pauses then finds a queue to work on, and no agent is idle meanwhile.
+More than one, so that agents do not wait while a judge starts late or pauses.
 """
 
 
@@ -30,7 +30,7 @@ class RunRequest:
     `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent`
     the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
     are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
-    another commit; with `baseline_agent`, another version of the agent runs in turns with this one.
+    another commit. With `baseline_agent`, another version of the agent takes turns with this one.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """A run as far as it came, and what ended it early.
+    """The run so far, and what ended it early.
 
     `stopped_by` is a signal number. `unscored_answers` counts the stored outputs without scores.
     """
@@ -101,7 +101,7 @@ class Execution:
 
 
 NextStageFinder: TypeAlias = Callable[[Plan, Run, Run], RunHeader | None]
-"""Returns what a run's results call for next, compared with its baseline; None at its end."""
+"""Compares a run with its baseline and returns the header of the next stage; None at the end."""
 
 BaselineReader: TypeAlias = Callable[[Plan], Run | None]
 """Reads the run that a plan's run will be compared with, before the run costs anything."""

@@ -1,4 +1,4 @@
-"""Score stored outputs again by today's metrics and judges, without calling the agent."""
+"""Rescore stored outputs with the current metrics and judges, without calling the agent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from evalkit.runner.records import Plan
 
 
 async def rescore_baseline(baseline: Run, plan: Plan, say: Callable[[str], None]) -> Run:
-    """Return the baseline with every metric scored again that had another definition or judge.
+    """Return the baseline; rescore every metric whose definition or judge has changed.
 
-    Both sides then share one definition and one judge. The baseline's file is unchanged: its outputs
-    are scored again each time, and verdicts come from the cache.
+    Both sides then have the same definitions and the same judge. The baseline's file does not
+    change: its outputs are rescored for each run, with verdicts from the cache.
     """
     before = {info.name: info.definition for info in baseline.header.metrics}
     stale = {info.name for info in plan.metrics if before.get(info.name) != info.definition}
@@ -30,17 +30,17 @@ async def rescore_baseline(baseline: Run, plan: Plan, say: Callable[[str], None]
             f"Judging its {len(baseline.trials):,} outputs again."
         )
     note = (
-        f"{', '.join(sorted(stale))}: scored again on the baseline's stored outputs, because of another "
-        f"definition or judge than when it was recorded."
+        f"{', '.join(sorted(stale))}: rescored on the baseline's stored outputs, because "
+        f"the definition or the judge has changed since it was recorded."
     )
     rescored = await _rescore_metrics(baseline, plan, stale)
     return replace(rescored, warnings=(*baseline.warnings, note), is_rescored=True)
 
 
 async def _rescore_metrics(run: Run, plan: Plan, metrics: Set[str]) -> Run:
-    """Return a run with these metrics scored again, on the cases that have not changed since.
+    """Return a run with these metrics rescored, on the cases that have not changed since.
 
-    The header then has today's definitions of the metrics; scores of other metrics stay.
+    The header then has the current definitions of these metrics. Scores of other metrics do not change.
     """
     rescored = await _rescore_stale(run, plan, lambda _: metrics)
     infos = {info.name: info for info in run.header.metrics}
@@ -50,9 +50,9 @@ async def _rescore_metrics(run: Run, plan: Plan, metrics: Set[str]) -> Run:
 
 
 async def rejudge(run: Run, plan: Plan) -> Run:
-    """Return a run with every verdict of another judge replaced by one of the active judge.
+    """Return a run in which the active judge has replaced every verdict of another judge.
 
-    The first judge may have gone down meanwhile, or the run may have started with another one.
+    Another judge has voted if the first judge went down, or if the run was resumed with a new judge.
     """
     judged = {info.name: info for info in list_current_metrics(plan) if info.judge}
     if not judged:
@@ -94,7 +94,7 @@ def _with_judge(info: MetricInfo, current: MetricInfo) -> MetricInfo:
 
 
 def _with_advisory(trial: Trial, advisory: Mapping[str, bool]) -> Trial:
-    """Return a trial whose scores are advisory if their metrics are; the same object if they agree."""
+    """Return a trial whose scores are advisory if their metrics are; the same object if nothing changes."""
     scores = tuple(
         replace(score, advisory=advisory.get(score.metric, score.advisory))
         for score in trial.scores
@@ -126,7 +126,7 @@ def list_current_metrics(plan: Plan) -> tuple[MetricInfo, ...]:
 
 
 async def _rescore_stale(run: Run, plan: Plan, stale: Callable[[Trial], Set[str]]) -> Run:
-    """Return a run in which the scores that `stale` names are made again, trial by trial."""
+    """Return a run in which the metrics that `stale` returns for a trial are rescored."""
     cases = {case.id: case for case in plan.cases}
     unchanged = {
         case.id
@@ -135,26 +135,26 @@ async def _rescore_stale(run: Run, plan: Plan, stale: Callable[[Trial], Set[str]
     }
     slots = asyncio.Semaphore(plan.max_in_flight)
 
-    async def again(trial: Trial) -> Trial:
+    async def rescore_trial(trial: Trial) -> Trial:
         names = stale(trial)
         if not names or trial.case_id not in unchanged or trial.output.error is not None:
             return trial
         scorers = plan.scorers[trial.case_id]
         wanted = [scorer for scorer in scorers if scorer.info.name in names]
         async with slots:
-            made = await score_output(cases[trial.case_id], wanted, trial.output)
-        return replace(trial, scores=_merge_scores(trial.scores, made, scorers, names))
+            new = await score_output(cases[trial.case_id], wanted, trial.output)
+        return replace(trial, scores=_merge_scores(trial.scores, new, scorers, names))
 
-    trials = await asyncio.gather(*map(again, run.trials))
-    fresh = await asyncio.gather(*map(again, run.fresh))
+    trials = await asyncio.gather(*map(rescore_trial, run.trials))
+    fresh = await asyncio.gather(*map(rescore_trial, run.fresh))
     return replace(run, trials=tuple(trials), fresh=tuple(fresh))
 
 
 def _merge_scores(
-    before: Sequence[Score], made: Sequence[Score], scorers: Sequence[Scorer], names: Set[str]
+    before: Sequence[Score], new: Sequence[Score], scorers: Sequence[Scorer], names: Set[str]
 ) -> tuple[Score, ...]:
-    """Return scores in the order of the metrics, those in `names` replaced by new ones."""
+    """Return the scores in the order of the metrics; replace those of `names` by `new`."""
     scores = {score.metric: score for score in before if score.metric not in names}
-    scores |= {score.metric: score for score in made}
+    scores |= {score.metric: score for score in new}
     order = [scorer.info.name for scorer in scorers if scorer.info.name in scores]
     return tuple(scores[name] for name in dict.fromkeys((*order, *scores)))

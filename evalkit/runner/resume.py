@@ -1,4 +1,4 @@
-"""Find an unfinished run, refuse it if what it ran has changed, and reuse its trials."""
+"""Find the run to resume, refuse it if its set or agent has changed, and reuse its trials."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ RESUME_FIELDS = (
 FIELD_LABELS = {
     "agent_digest": "the agent's section of the set",
     "metrics": "the metrics",
-    "source_digest": "the code of the agent, or around it,",
+    "source_digest": "the agent's code, or another uncommitted file,",
     "base_commit": "the commit that the gate is read from",
     "added": "the list of cases that the gate does not contain",
     "against": "the commit of the agent to compare with (--against)",
 }
-"""Names for the fields whose values mean nothing to a reader."""
+"""Descriptions of the fields whose values a user cannot interpret, such as digests."""
 
 
 def find_resumable_run(request: RunRequest, options: RunOptions, project: Project) -> Run:
-    """Return the run to resume: the one named, else the set's newest unfinished one.
+    """Return the run that `--run-id` names, or else the set's newest unfinished run.
 
     Raises:
         InvalidInput: there is none.
@@ -67,7 +67,7 @@ def find_resumable_run(request: RunRequest, options: RunOptions, project: Projec
 
 
 def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
-    """Return a request with a stored run's settings and cases, where the command line says nothing."""
+    """Return a request in which a stored run's settings and cases fill what the command line omits."""
     selection = request.selection
     # By id, because an expression or a limit could select other cases today.
     if stored.selection and not str(selection):
@@ -77,10 +77,11 @@ def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
 
 
 def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
-    """Return the stored header, provided that the planned run is the same one.
+    """Return the stored header if the planned run matches it.
 
     Raises:
-        InvalidInput: every difference; the run would mix trials of two different things.
+        InvalidInput: they differ, so the run would mix trials of two versions; it lists every
+            difference.
     """
     problems = [
         Problem(message=f"{FIELD_LABELS.get(name, name)} changed")
@@ -98,13 +99,13 @@ def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:
     if changed:
         problems.append(Problem(message=f"cases changed: {', '.join(changed)}"))
     if problems:
-        advice = f"run {stored.id} cannot be resumed, because what it ran has changed. Start anew."
+        advice = f"run {stored.id} cannot be resumed: what it ran has changed. Start a new run."
         raise InvalidInput([Problem(message=advice), *problems])
     return stored
 
 
 def _comparable_value(header: RunHeader, name: str) -> object:
-    # Of metrics only the definition counts: another judge judges all trials again.
+    # Only the definition of a metric counts: if the judge changes, it judges all trials again.
     if name == "metrics":
         return [(info.name, info.digest) for info in header.metrics]
     return getattr(header, name)
@@ -123,7 +124,7 @@ def open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter
 def select_finished_trials(earlier: Run | None, options: RunOptions) -> tuple[Trial, ...]:
     """Return the stored trials that do not run again.
 
-    A trial whose agent failed and answered later is not among them: that output still needs scores.
+    A failed trial with a later answer is not included, because the answer still needs scores.
     """
     if earlier is None:
         return ()
@@ -140,11 +141,11 @@ def select_finished_trials(earlier: Run | None, options: RunOptions) -> tuple[Tr
 
 
 def select_unscored_trials(earlier: Run | None, finished: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the stored trials with an output and no score, so that no output is paid for twice."""
+    """Return the stored trials with an output and no score, so that the agent is not called again for them."""
     if earlier is None:
         return ()
     known = {(trial.case_id, trial.number) for trial in finished}
-    # The answers come first: a stored trial with an output is one of them, scored since.
+    # Answers first: a stored trial with an output is an answer that was scored later.
     rows = (*_load_unscored_answers(earlier), *earlier.trials, *earlier.fresh)
     latest = {(trial.case_id, trial.number): trial for trial in rows if trial.output.error is None}
     answered = tuple(trial for key, trial in latest.items() if key not in known)

@@ -1,7 +1,7 @@
-"""Call the agent and score its outputs, many trials at once: tasks -> stored trials.
+"""Run many trials at once: call the agent, score its output and store the trial.
 
-Each trial is one asyncio task: first the agent, then the metrics, so that scoring continues while other
-agents still work. Each trial is saved as soon as it finishes, whatever the order.
+Each trial is one asyncio task: first the agent, then the metrics, so that some trials are scored
+while others wait for the agent. Each trial is saved as soon as it finishes, in any order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evalkit.runner.signals import StopRequest
 from evalkit.trace.totals import fill_from_spans
 
 UNREACHABLE_AFTER = 10
-"""Trials in a row lost to the infrastructure, with no success before them, that end a run."""
+"""The number of infrastructure errors in a row, with no answer before them, that ends a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class TrialTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunLimits:
-    """The bounds of a run: agents at work at once, trials in flight, and time and retries for each."""
+    """The limits of a run: concurrent agent calls, trials in flight, and the time and retries of each."""
 
     concurrency: int
     max_in_flight: int
@@ -53,20 +53,20 @@ class RunLimits:
 
 
 def trial_seed(seed: int, case_id: str, number: int) -> int:
-    """Return the seed of one trial, which is the same whenever and wherever the trial runs."""
+    """Return the seed of one trial, which is the same in every run and on every machine."""
     text = f"{seed}/{number}/{case_id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(text).digest()[:4])
 
 
 class InFlightLimit(asyncio.Semaphore):
-    """Limits the trials in flight: to a few until the first one is scored, then to more.
+    """Limits the trials in flight to `first` until a trial is scored, and then to `maximum`.
 
-    A problem that keeps trials from being scored thus shows before many agents are called.
+    A problem that prevents scores then shows before the agent has been called many times.
     """
 
-    def __init__(self, first: int, most: int) -> None:
+    def __init__(self, first: int, maximum: int) -> None:
         super().__init__(first)
-        self._reserve = most - first
+        self._reserve = maximum - first
 
     def widen(self) -> None:
         """Raise the limit to its maximum."""
@@ -76,20 +76,20 @@ class InFlightLimit(asyncio.Semaphore):
 
 
 class TrialStore(Protocol):
-    """Stores trials as they come in."""
+    """Stores trials as they finish."""
 
     def store_unscored(self, trial: Trial) -> None:
-        """Store an output whose scores will take a while."""
+        """Store an output whose scores are still pending."""
 
     def save(self, trial: Trial) -> None:
         """Store a finished trial."""
 
 
 class Runner:
-    """Runs tasks against one agent, into a store.
+    """Runs tasks with one agent and stores their trials.
 
-    Secrets of the environment are removed from an output before any metric or the disk sees it. No
-    more tasks start once `halted` returns something true, or with `exit_first` after a failed trial.
+    Secrets of the environment are removed from an output before it is scored or stored. No more
+    tasks start once `halted` returns a true value, or with `exit_first` after a failed trial.
     """
 
     def __init__(  # noqa: PLR0913 - tests replace each of these collaborators
@@ -111,7 +111,7 @@ class Runner:
         self._halted = halted
         self._exit_first = exit_first
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Twice the concurrency: as many trials are being scored as agents are at work.
+        # Twice the concurrency, so that as many trials can be scored as wait for the agent.
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
         self._any_answer = False
@@ -119,16 +119,16 @@ class Runner:
 
     @property
     def unreachable(self) -> bool:
-        """Whether every trial so far was lost to the infrastructure, and enough of them were."""
+        """Whether all trials so far, and at least UNREACHABLE_AFTER, had an infrastructure error."""
         return not self._any_answer and self._consecutive_losses >= UNREACHABLE_AFTER
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more tasks start: nothing answers, no judge is left, or a trial failed."""
+        """Whether no more tasks start: the agent is unreachable, a trial failed, or `halted` says so."""
         return self.unreachable or self.exited_first or bool(self._halted())
 
     def share_limits(self, agent: Agent, limits: RunLimits, store: TrialStore) -> Runner:
-        """Return a runner of another agent; both together stay within this runner's limits."""
+        """Return a runner for another agent; both share one limit of calls and of trials in flight."""
         other = Runner(
             agent, limits, store, seed=self._seed, redactor=self._redactor, halted=self._halted
         )
@@ -136,7 +136,7 @@ class Runner:
         return other
 
     async def run_one(self, task: TrialTask) -> None:
-        """Run and save one trial, and free its slot; slow scores are preceded by a saved output."""
+        """Run and save one trial, then free its slot; if scores are slow, save the output first."""
         try:
             trial = task.answered
             if trial is None:
@@ -190,17 +190,17 @@ async def run_all(work: Iterable[Work], stop: StopRequest) -> None:
     """Run tasks until all are done, a stop is requested, or a runner stops.
 
     Raises:
-        EvalkitError: whatever saving a trial raised.
+        EvalkitError: a trial cannot be saved.
     """
     working = asyncio.ensure_future(_start_all(work, stop))
-    at_once = asyncio.ensure_future(stop.immediate.wait())
+    immediate = asyncio.ensure_future(stop.immediate.wait())
     try:
-        await asyncio.wait({working, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, immediate}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # Cancelling `working` cancels all trials in flight; when it is done, this has no effect.
-        at_once.cancel()
+        immediate.cancel()
         working.cancel()
-        await asyncio.gather(at_once, working, return_exceptions=True)
+        await asyncio.gather(immediate, working, return_exceptions=True)
     if not working.cancelled():
         working.result()
 
@@ -210,17 +210,17 @@ async def _start_all(work: Iterable[Work], stop: StopRequest) -> None:
         async with asyncio.TaskGroup() as group:
             for runner, task in work:
                 await runner.in_flight.acquire()
-                # Checked after the wait, in which a signal may arrive or a trial may fail.
+                # Check after the wait: meanwhile a signal may have arrived or a trial may have failed.
                 if stop.requested.is_set() or runner.is_stopped:
                     break
                 group.create_task(runner.run_one(task))
     except* EvalkitError as errors:
-        # A full disk fails many trials at once; one of these errors says it all.
+        # A full disk fails many trials at once, with equal errors.
         raise errors.exceptions[0] from None
 
 
 def interleave(base: Iterable[Work], candidate: Iterable[Work]) -> Iterator[Work]:
-    """Yield one task of each side in turn, and swap the order each time so that neither has an edge.
+    """Yield one task of each side in turn; swap the order each time, so that neither is always first.
 
     >>> "".join(interleave("aaa", "bbbb"))
     'abbaabb'
@@ -236,9 +236,9 @@ def list_pending_trials(
     done: Container[tuple[str, int]],
     answered: Mapping[tuple[str, int], Trial],
 ) -> Iterator[TrialTask]:
-    """Yield every trial that a run calls for and that is not done, in the order of their start.
+    """Yield every trial of a run that is not done, in the order in which trials start.
 
-    All first trials come first, then all second ones, in the order of cases; the fresh ones come last.
+    The first trials of all cases come first, then the second trials, and so on. Fresh trials are last.
 
     Args:
         header: the run.

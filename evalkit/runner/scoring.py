@@ -39,7 +39,7 @@ async def open_scoring(
     specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
     wrong = tuple(check_judges(evalset.judges, environment))
     named = [*evalset.metrics, *(spec for case_specs in specs.values() for spec in case_specs)]
-    # Reversed, so that of equal specs the first one stays: its location is the one to report.
+    # Reversed, so that the first of equal specs is kept: problems are reported at its location.
     distinct = tuple({spec_digest(spec): spec for spec in reversed(named)}.values())
     try:
         opened = await stack.enter_async_context(open_scorers(distinct, environment, panel))
@@ -86,7 +86,7 @@ async def open_base_scoring(
     panel: Panel,
     stack: AsyncExitStack,
 ) -> Scoring:
-    """Open the base's metrics for the base's cases, and keep the change's own for cases it adds.
+    """Open the base's metrics for the base's cases, and the change's own for the cases that it adds.
 
     Raises:
         ApprovalNeeded: the base's metrics can no longer be used.

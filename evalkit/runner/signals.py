@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Sent by Ctrl-C, by a CI system's cancel, and by a terminal that closes."""
+"""Sent by Ctrl-C, by a CI system that cancels a job, and by a terminal that closes."""
 
 GRACE_S = 10.0
 """Seconds that running trials may take to finish after a stop is requested."""
 
 
 class StopRequest:
-    """Asks a run to stop: at first it lets running trials finish for a while, then it drops them."""
+    """Asks a run to stop: running trials get a grace period to finish, then they are canceled."""
 
     def __init__(self, grace_s: float = GRACE_S) -> None:
         self.requested = asyncio.Event()
@@ -23,7 +23,7 @@ class StopRequest:
         self._grace_s = grace_s
 
     def request(self) -> None:
-        """Start no more trials; after the grace period or a second call, drop the running ones."""
+        """Start no more trials; after the grace period or a second call, cancel the running ones."""
         if self.requested.is_set():
             self.immediate.set()
         else:

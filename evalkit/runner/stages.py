@@ -1,4 +1,4 @@
-"""Run the trials of a plan stage by stage: what its header calls for, then what its results call for."""
+"""Run the trials of a plan in stages: those in its header, then those that its results require."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
     against: RunSide | None = None,
     exit_first: bool = False,
 ) -> Execution:
-    """Run what the candidate's header calls for, then whatever its results call for in turn.
+    """Run the trials in the candidate's header, then each further stage that the results require.
 
     A candidate without an agent only has its stored outputs scored. With `against`, the trials of both
     sides run in turns, and that side's run is the baseline. With `exit_first`, the first failure ends
-    the run. `load_looks` imports what decides on the next stage; it is called in a thread first.
+    the run. `load_looks` imports the function that finds the next stage, first in a thread.
     """
     panel = plan.panel
-    runner, other = _build_runners(plan, candidate, against, exit_first=exit_first)
+    runner, against_runner = _build_runners(plan, candidate, against, exit_first=exit_first)
     stop = StopRequest()
-    following: RunHeader | None = candidate.header
+    next_header: RunHeader | None = candidate.header
     with stop_on_signals(stop) as signals:
         loading = asyncio.ensure_future(_load_judge_and_gate(panel, load_looks))
-        while following is not None:
-            candidate = replace(candidate, header=following)
+        while next_header is not None:
+            candidate = replace(candidate, header=next_header)
             work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, candidate))
-            if against and other:
-                opened = other  # mypy: a generator does not keep the narrowed type
+            if against and against_runner:
+                opened = against_runner  # mypy: a generator does not keep the narrowed type
                 work = interleave(((opened, task) for task in _list_tasks(plan, against)), work)
-            with candidate.sink.report_progress(following):
+            with candidate.sink.report_progress(next_header):
                 await run_all(work, stop)
-            unreachable = runner.unreachable or bool(other and other.unreachable)
+            unreachable = runner.unreachable or bool(against_runner and against_runner.unreachable)
             # If no trial is left, the failure ended nothing.
             cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
             complete = not (signals or unreachable or panel.down_reason or cut_short)
@@ -67,13 +67,13 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
                 candidate, baseline = await _unify_judges(plan, candidate, baseline)
                 complete = not panel.down_reason
             run = candidate.run
-            following = None
+            next_header = None
             if complete and baseline is not None and candidate.agent is not None:
-                following = load_looks()(plan, run, baseline)
-            if following is not None:
-                # Before its first trial, so that a killed run resumes with this stage.
-                candidate.sink.writer.rewrite_header(following)
-        # Still under the signal handlers: the last controls of the judges may take a while.
+                next_header = load_looks()(plan, run, baseline)
+            if next_header is not None:
+                # Stored before its first trial, so that a killed run resumes with this stage.
+                candidate.sink.writer.rewrite_header(next_header)
+        # With the signal handlers, because the last controls of the judges may take a while.
         await loading
         trust = await _store_trust(panel, run, candidate.sink) if complete else None
     if complete:
@@ -120,14 +120,14 @@ def _build_limits(plan: Plan, spec: AgentSpec) -> RunLimits:
 
 
 def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
-    """Yield the trials that a side has yet to run; without an agent, those that need scores only."""
+    """Yield the trials that a side has yet to run; without an agent, only those that need scores."""
     for task in list_pending_trials(side.header, plan.scorers, side.sink.done, side.sink.answered):
         if side.agent is not None or task.answered is not None:
             yield task
 
 
 async def _load_judge_and_gate(panel: Panel, load_looks: Callable[[], object]) -> None:
-    """Get the judge ready, then import what only results need, while the agents work."""
+    """Start the judge, then import the gate in a thread, while the agent is called."""
     await panel.start()
     await asyncio.to_thread(load_looks)
 
@@ -138,7 +138,7 @@ def _finish_runs(
     """Store the summaries that mark both runs as finished, the candidate's last."""
     from evalkit.compare.history import build_summary  # noqa: PLC0415 - loads numpy
 
-    # The candidate's summary is last: a kill in between then leaves a run that can be resumed.
+    # The candidate's summary is last, so that a run that is killed in between can be resumed.
     if against:
         summary = build_summary(with_spans(replace(against.run, finished=False)))
         against.sink.writer.finish(summary)
@@ -150,7 +150,7 @@ def _finish_runs(
 async def _unify_judges(
     plan: Plan, candidate: RunSide, baseline: Run | None
 ) -> tuple[RunSide, Run | None]:
-    """Let the active judge judge again what an earlier one did, so that both sides share one judge.
+    """Have the active judge replace the verdicts of other judges, so that both sides have one judge.
 
     If it goes down meanwhile, the next judge starts over.
     """

@@ -1,4 +1,4 @@
-"""Where the trials of a run go as they finish, and one side of a run: an agent with its trials."""
+"""Store the trials of a run as they finish; a run has one sink for each version of the agent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrialSink:
 
     @contextmanager
     def report_progress(self, header: RunHeader) -> Iterator[None]:
-        """Report the progress of a stage: first how many trials it needs, then each that finishes."""
+        """Report the progress of a stage: the number of trials to run, then each finished trial."""
         wanted = len(header.cases) * header.trials + sum(header.fresh.values())
         with self._open_progress(wanted - len(self.rows)) as self._listener:
             yield
@@ -68,7 +68,7 @@ class TrialSink:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSide:
-    """One version of the agent and the run that its trials go to; without `agent` nothing is called."""
+    """One version of the agent and its run; if `agent` is None, no agent is called."""
 
     spec: AgentSpec
     agent: Agent | None
@@ -77,6 +77,6 @@ class RunSide:
 
     @property
     def run(self) -> Run:
-        """The run as far as it came."""
+        """The run so far."""
         run = assemble_run(self.header, self.sink.rows)
         return replace(run, path=str(self.sink.writer.folder))

@@ -1,4 +1,4 @@
-"""Call a Python agent in the worker: a request as JSON in, the function's own reply out."""
+"""Call a Python agent in the worker with a request from JSON, and check its reply."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def _with_both(prompt: object, context: object) -> CallArguments:
 
 
 def _choose_layout(function: Callable[..., object]) -> Callable[..., CallArguments]:
-    """Choose the prompt alone if that is enough, and the context if a parameter asks for it."""
+    """Return the first layout of arguments that the function accepts."""
     signature = read_signature(function)
     if signature is None:
         return _with_prompt
-    # A `context` with a default is asked for by its name, so this layout comes first.
+    # First, because a function whose `context` has a default would also accept the prompt alone.
     layouts: list[Callable[..., CallArguments]] = [_with_prompt, _with_both]
     if "context" in signature.parameters:
         layouts.insert(0, _with_named_context)

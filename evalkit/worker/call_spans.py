@@ -40,7 +40,7 @@ class CallSpans:
             yield
         finally:
             current_recording.reset(token)
-            # The lock keeps `send_open` from sending this call again after its last spans.
+            # The lock prevents `send_open` from sending this call again after its last spans.
             with self._lock:
                 del self._open[call_id]
                 self._send(call_id, recording)

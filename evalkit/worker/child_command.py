@@ -22,7 +22,7 @@ from evalkit.worker.process_tree import (
 )
 
 MAX_STDERR_BYTES = 4 * MAX_DETAIL_CHARS
-"""How much of the end of stderr is kept, because errors are there; UTF-8 takes 4 bytes at most."""
+"""The bytes to keep of the end of stderr, where errors are; a UTF-8 character has at most 4."""
 
 CHUNK_BYTES = 65_536
 """The capacity of a pipe on Linux (pipe(7))."""
@@ -31,7 +31,7 @@ KILL_GRACE_S = 0.5
 """The time between SIGTERM and SIGKILL for a command that is over its deadline."""
 
 DRAIN_S = 0.25
-"""How long a pipe that other processes hold open is read after the command itself has exited."""
+"""How long to read a pipe that other processes keep open after the command itself has exited."""
 
 PROCESS_COUNT_INTERVAL_S = 0.25
 """The time between two counts of a command's processes, if they are limited."""
@@ -70,18 +70,18 @@ class CommandResult:
 
 
 async def run_command(
-    command: Command, stdin: bytes | None, *, timeout_s: float, most_processes: int | None = None
+    command: Command, stdin: bytes | None, *, timeout_s: float, max_processes: int | None = None
 ) -> CommandResult:
     """Run a command in a session of its own, and kill everything it started.
 
-    After a command that exited by itself, only a process that left the session and closed its pipes
-    survives; it still carries the mark. With `stdin` None the command gets an empty stdin. A session
-    with more than `most_processes` is killed.
+    If the command exits by itself, a process that left the session and closed its pipes survives; it
+    still has the mark. With `stdin` None the command gets an empty stdin. A session
+    with more than `max_processes` is killed.
 
     Raises:
         OSError: the command could not be started.
     """
-    child = _Child(command, stdin, most_processes)
+    child = _Child(command, stdin, max_processes)
     reason: ExitReason = "exited"
     try:
         in_time = await child.wait_until_settled(timeout_s)
@@ -115,7 +115,7 @@ async def run_command(
 class _Child:
     """A running command. It is settled once it has exited or has broken a limit."""
 
-    def __init__(self, command: Command, stdin: bytes | None, most_processes: int | None) -> None:
+    def __init__(self, command: Command, stdin: bytes | None, max_processes: int | None) -> None:
         self.started = time.monotonic()
         self.stdout = bytearray()
         self.stderr_tail = b""
@@ -136,30 +136,30 @@ class _Child:
         )
         self._stdin_writer = _PipeWriter(self._process.stdin, stdin or b"")
         self._output_readers = (
-            _PipeReader(self._process.stdout, self._take_stdout),
-            _PipeReader(self._process.stderr, self._take_stderr),
+            _PipeReader(self._process.stdout, self._receive_stdout),
+            _PipeReader(self._process.stderr, self._receive_stderr),
         )
         self._watchers = [asyncio.ensure_future(self._watch_exit())]
-        if most_processes is not None:
-            self._watchers.append(asyncio.ensure_future(self._watch_process_count(most_processes)))
+        if max_processes is not None:
+            self._watchers.append(asyncio.ensure_future(self._watch_process_count(max_processes)))
 
     @property
     def status(self) -> int | None:
         return self._process.returncode
 
-    def _take_stdout(self, chunk: bytes) -> None:
+    def _receive_stdout(self, chunk: bytes) -> None:
         self.stdout += chunk
         if len(self.stdout) > MAX_REPLY_BYTES:
             self.is_over_limit = True
             self._output_readers[0].close()
             self._settled.set()
 
-    def _take_stderr(self, chunk: bytes) -> None:
+    def _receive_stderr(self, chunk: bytes) -> None:
         self.stderr_tail = (self.stderr_tail + chunk)[-MAX_STDERR_BYTES:]
 
     async def _watch_exit(self) -> None:
         # asyncio's subprocesses take twice the time and, before Python 3.12, a thread each. They also
-        # reap at once, after which the group to be killed may have its id reused.
+        # reap the process at once, and then its id may be reused before its group is killed.
         try:
             descriptor = os.pidfd_open(self._process.pid)
         except (AttributeError, OSError):  # not Linux, an old kernel, or no descriptor left
@@ -175,10 +175,10 @@ class _Child:
                 os.close(descriptor)
         self._settled.set()
 
-    async def _watch_process_count(self, most: int) -> None:
+    async def _watch_process_count(self, maximum: int) -> None:
         while True:
             await asyncio.sleep(PROCESS_COUNT_INTERVAL_S)
-            if count_session_processes(self._process.pid) > most:
+            if count_session_processes(self._process.pid) > maximum:
                 self.has_too_many_processes = True
                 self._settled.set()
                 return
@@ -228,12 +228,12 @@ class _Child:
 
 
 class _PipeReader:
-    """Passes on what comes through a pipe, until every process has closed the other end."""
+    """Reads a pipe until every process has closed the other end."""
 
-    def __init__(self, pipe: IO[bytes] | None, take: Callable[[bytes], None]) -> None:
+    def __init__(self, pipe: IO[bytes] | None, on_data: Callable[[bytes], None]) -> None:
         assert pipe is not None  # noqa: S101 - Popen got PIPE
         self._pipe = pipe
-        self._take = take
+        self._on_data = on_data
         self.ended = asyncio.Event()
         os.set_blocking(pipe.fileno(), False)
         asyncio.get_running_loop().add_reader(pipe.fileno(), self._read)
@@ -244,7 +244,7 @@ class _PipeReader:
         except BlockingIOError:
             return
         if chunk:
-            self._take(chunk)
+            self._on_data(chunk)
         else:
             self.close()
 
@@ -256,7 +256,7 @@ class _PipeReader:
 
 
 class _PipeWriter:
-    """Writes data into a pipe as fast as the other end reads it; the other end may stop reading."""
+    """Writes data to a pipe as fast as it is read; the other end may close early."""
 
     def __init__(self, pipe: IO[bytes] | None, data: bytes) -> None:
         self._pipe = pipe

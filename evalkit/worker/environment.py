@@ -21,8 +21,8 @@ ALLOWED_NAMES = frozenset(
         "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
     }
 )  # fmt: skip
-"""The variables that every child gets. None of them holds a credential; proxy variables are missing
-because their URLs often do."""
+"""The variables that every child gets. None of them contains a credential. Proxy variables are
+missing, because their URLs often contain one."""
 
 ALLOWED_PREFIX = "LC_"
 

@@ -20,7 +20,7 @@ def _find_replacement(path: str, root: Path, checkout: Path) -> Path | None:
 def redirect_search_path(root: Path, checkout: Path) -> None:
     """Replace every folder in `sys.path` that belongs to the checkout by the other commit's version.
 
-    An editable installation puts such a folder there, which would lead to the checkout's code.
+    An editable installation adds such a folder, from which Python would import the checkout's code.
     """
     sys.path[:] = [str(_find_replacement(path, root, checkout) or path) for path in sys.path]
 
@@ -29,10 +29,10 @@ def refuse_checkout_modules(root: Path, checkout: Path) -> None:
     """Check that no loaded module is a file of the checkout that also exists at the other commit.
 
     Raises:
-        LoadFailure: one is.
+        LoadFailure: there is such a module.
     """
     for module in list(sys.modules.values()):
-        # evalkit itself may be a file of the checkout: when its own repository is evaluated.
+        # evalkit's own files are in the checkout when its own repository is evaluated.
         file = getattr(module, "__file__", None)
         if module.__name__.partition(".")[0] == "evalkit" or not isinstance(file, str):
             continue

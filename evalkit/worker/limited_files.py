@@ -1,4 +1,4 @@
-"""Write files by relative paths into a folder and nowhere else."""
+"""Write files to relative paths in a folder, and never outside of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 MAX_FILES = 1_000
-MAX_BYTES = 10_000_000
-MAX_PATH_CHARS = 200
+MAX_CHARS = 10_000_000
+MAX_PATH_BYTES = 200
 
 
 class RejectedFiles(Exception):
-    """Files cannot be written into a folder; the message is for the author of the files."""
+    """Files cannot be written to a folder; the message is for the author of the files."""
 
 
 def check_path(name: str) -> None:
@@ -22,8 +22,8 @@ def check_path(name: str) -> None:
     plain = name.isprintable() and "\\" not in name and not PurePosixPath(name).is_absolute()
     if not plain or not name or any(part in ("", ".", "..") for part in parts):
         raise RejectedFiles(f"{name[:80]!r} is not a path inside the folder, such as src/main.py")
-    if len(name.encode()) > MAX_PATH_CHARS:
-        raise RejectedFiles(f"the path {name[:80]!r}… is longer than {MAX_PATH_CHARS} bytes")
+    if len(name.encode()) > MAX_PATH_BYTES:
+        raise RejectedFiles(f"the path {name[:80]!r}… is longer than {MAX_PATH_BYTES} bytes")
 
 
 def check_files(files: Mapping[str, str]) -> None:
@@ -32,8 +32,8 @@ def check_files(files: Mapping[str, str]) -> None:
         raise RejectedFiles(f"{len(files):,} files; at most {MAX_FILES:,} are allowed")
     for name in files:
         check_path(name)
-    if sum(map(len, files.values())) > MAX_BYTES:
-        raise RejectedFiles(f"the files are larger than {MAX_BYTES:,} characters in all")
+    if sum(map(len, files.values())) > MAX_CHARS:
+        raise RejectedFiles(f"the files are larger than {MAX_CHARS:,} characters in all")
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> None:

@@ -24,12 +24,12 @@ def count_threads() -> int:
     return count
 
 
-def set_limit(name: int, most: int) -> None:
+def set_limit(name: int, maximum: int) -> None:
     """Set a limit, or keep a stricter one."""
     _, hard = resource.getrlimit(name)
     if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    resource.setrlimit(name, (most, most))
+        maximum = min(maximum, hard)
+    resource.setrlimit(name, (maximum, maximum))
 
 
 def main(arguments: list[str]) -> None:
@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> None:
     set_limit(resource.RLIMIT_CPU, int(given["cpu_s"]))
     set_limit(resource.RLIMIT_FSIZE, int(given["file_mb"]) * BYTES_PER_MB)
     # RLIMIT_DATA does not count memory that is reserved and never used, as V8 does with gigabytes.
-    # Other systems than Linux can limit the whole address space at most.
+    # Systems other than Linux can only limit the whole address space.
     memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and refuses it
+    with contextlib.suppress(OSError, ValueError):  # macOS defines the limit but refuses to set it
         set_limit(memory, int(given["memory_mb"]) * BYTES_PER_MB)
     if os.path.isdir("/proc/self/task"):  # noqa: PTH112 - no pathlib here
         set_limit(resource.RLIMIT_NPROC, count_threads() + int(given["processes"]))

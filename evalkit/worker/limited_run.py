@@ -21,7 +21,7 @@ from evalkit.worker.process_tree import MARK_VARIABLE
 
 LAUNCHER = Path(__file__).with_name("limited_launcher.py")
 PASSED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Without these, programs may not be found or may not start."""
+"""Programs may not be found or may not start without these."""
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -46,7 +46,7 @@ def resolve_program(name: str, environ: Mapping[str, str]) -> str | None:
 
 @cache
 def find_unshare() -> tuple[str, ...]:
-    """Return the words that start a command without network; empty if the system cannot do it."""
+    """Return the prefix of a command that runs without network; empty if the system cannot do it."""
     program = shutil.which("unshare")
     # Root needs a network namespace only; other users need a user namespace around it.
     for words in ((program, "-n"), (program, "-rn")) if program else ():
@@ -111,7 +111,7 @@ async def run_limited(
     argv = (
         *(() if limits.network else await asyncio.to_thread(find_unshare)),
         *(sys.executable, "-I", "-S", str(LAUNCHER)),
-        # One second more than the deadline: the CPU limit is for a command that nothing else ends.
+        # One second more than the deadline: the CPU limit only applies if nothing else ends the command.
         *(f"cpu_s={int(limits.timeout_s) + 1}", f"memory_mb={limits.memory_mb}"),
         *(f"processes={limits.processes}", f"file_mb={limits.file_mb}"),
         *("--", program, *words[1:]),
@@ -129,5 +129,5 @@ async def run_limited(
         },
     )
     return await run_command(
-        command, None, timeout_s=limits.timeout_s, most_processes=limits.processes
+        command, None, timeout_s=limits.timeout_s, max_processes=limits.processes
     )

@@ -38,7 +38,7 @@ class PipeReader:
             elif verb == b"cancel":
                 self.server.cancel_call(rest.decode("ascii"))
             elif verb == b"ping":  # sent when a call is overdue
-                with suppress(Exception):  # whatever the agent's own span values do when read
+                with suppress(Exception):  # a span's values may be objects that raise
                     self._spans.send_open()
                 self.server.answer_ping()
             else:
@@ -55,11 +55,11 @@ def _load(setup: Json) -> Target:
         LoadFailure: the target cannot be loaded, or cannot be called as its kind requires.
     """
     base, root = Path(setup["base"]), Path(setup["root"])
-    if setup["instead_of"]:
-        redirect_search_path(root, Path(setup["instead_of"]))
+    if setup["replaced_checkout"]:
+        redirect_search_path(root, Path(setup["replaced_checkout"]))
     found, source_digest = load_object(setup["ref"], base, root)
-    if setup["instead_of"]:
-        refuse_checkout_modules(root, Path(setup["instead_of"]))
+    if setup["replaced_checkout"]:
+        refuse_checkout_modules(root, Path(setup["replaced_checkout"]))
     target: Target
     if setup["kind"] == "agent":
         from evalkit.worker.agent_target import AgentTarget  # noqa: PLC0415 - load one kind only

@@ -1,4 +1,4 @@
-"""Call a metric plugin in the worker: case and output as JSON in, one normalized score out."""
+"""Call a metric plugin in the worker with a case and an output, and normalize its score."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ def _prepend_search_path(folders: list[Path]) -> None:
 
 def _import_file(path: Path) -> ModuleType:
     _prepend_search_path([path.parent])
-    # The module gets the file's own name, so that a module that imports it back gets the same objects.
+    # The module has the file's own name, so that other modules that import it get the same objects.
     # But a file called json.py must not become `json` for the whole process.
-    taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
-    name = f"evalkit_file_{path.stem}" if taken else path.stem
+    is_name_taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
+    name = f"evalkit_file_{path.stem}" if is_name_taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadFailure(f"{path} is not Python source.")

@@ -126,7 +126,7 @@ def install_import_hook(fallback: RecordingFallback) -> None:
     processor = RecordingSpanProcessor(fallback)
     actions: dict[str, Callable[[ModuleType], None]] = {
         "opentelemetry.sdk.trace": lambda module: _add_span_processor(module, processor),
-        # Not while the agent is being loaded: it may still set a provider of its own.
+        # Only during a call: an agent that is being loaded may still set its own provider.
         "opentelemetry.trace": lambda _: ensure_provider() if current_recording.get() else None,
     }
     sys.meta_path.insert(0, _ImportHook(actions))

@@ -14,7 +14,7 @@ Lines to the parent:
     value ID SECONDS JSON         error ID SECONDS {"kind", "message", "detail"}
     pong - 0 null
 
-stdout and stderr belong to the user's object: nothing that it prints is mistaken for a reply.
+stdout and stderr belong to the user's object, so nothing that it prints is mistaken for a reply.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Pipe:
     def send(self, kind: str, call_id: str, duration_s: float, text: str) -> None:
         """Write one whole line, from any thread."""
         line = f"{kind} {call_id} {duration_s:.6f} {text}\n".encode("ascii")
-        # In a fork of the target: it has no parent to answer, and must not run on.
+        # This is a fork made by the target, which must neither answer calls nor continue.
         if self._descriptor < 0:
             os._exit(1)
         try:
@@ -97,7 +97,7 @@ def encode_reply(value: Json) -> str:
     """
     if not (isinstance(value, str) and len(value) > MAX_REPLY_BYTES):
         text = encode(value)
-        # Escapes make text of other scripts up to six times as long; they do not count.
+        # Escapes can make non-ASCII text six times as long; they do not count toward the limit.
         if (
             len(text) <= MAX_REPLY_BYTES
             or len(encode_wide(value).encode("utf-8", "surrogatepass")) <= MAX_REPLY_BYTES

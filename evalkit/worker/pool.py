@@ -1,7 +1,7 @@
-"""Call Python code of the user's in worker processes that may freeze or die.
+"""Call the user's Python code in worker processes, which may freeze or die.
 
-A worker runs many calls at once. A call is only blamed for what it did itself: when a process freezes
-or dies with several calls in flight, each of them is repeated alone in a process of its own. A call
+A worker runs many calls at once. If it freezes or dies with several calls in flight, each of them is
+repeated alone in a process of its own, so that only the call that caused the failure fails. A call
 that has been answered is never repeated.
 """
 
@@ -59,7 +59,7 @@ class WorkerPool:
         self._start_count = 0
         self._slots = asyncio.Semaphore(calls_at_once)
         self._starting = asyncio.Lock()
-        # Calls that are repeated alone start a process each: not more at once than usual.
+        # Each call that is repeated alone starts a process; this limits them to the usual number.
         self._quarantine = asyncio.Semaphore(processes)
         self._is_closed = False
 
@@ -98,7 +98,7 @@ class WorkerPool:
                 return _crashed(message, failure.detail)
 
     async def _call_alone(self, text: bytes, timeout_s: float) -> Reply:
-        """Repeat a call in a process of its own, where no other call can be to blame."""
+        """Repeat a call in a process of its own, where no other call can cause a failure."""
         async with self._quarantine:
             process = await self._start()
             try:
@@ -131,7 +131,7 @@ class WorkerPool:
         if self._is_closed:
             raise WorkerStartError("the run is ending.")
         self._start_count += 1
-        # A mark below the pool's: one process can be killed alone, or all together.
+        # The mark starts with the pool's, so that either one process or all can be killed.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
         process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
         self._started = [known for known in self._started if not known.has_ended]
@@ -171,7 +171,7 @@ async def open_pool(
             "args": dict(target.args),
             "base": str(environment.set_folder.absolute()),
             "root": str(environment.root.absolute()),
-            "instead_of": str(environment.replaced_checkout.absolute())
+            "replaced_checkout": str(environment.replaced_checkout.absolute())
             if environment.replaced_checkout
             else "",
             "threads": calls_at_once,

@@ -25,19 +25,19 @@ from evalkit.worker.streams import (
 )
 
 PING_TIMEOUT_S = 0.5
-"""How long a process may take to answer a ping; after that, something blocks its interpreter."""
+"""How long a process may take to answer a ping; after that, its interpreter counts as blocked."""
 
 CANCEL_GRACE_S = 0.5
 """How long a cancelled async call may take to end."""
 
 DRAIN_TIMEOUT_S = 0.2
-"""How long the pipes of a dead process are read, because a grandchild may hold them open."""
+"""How long the pipes of a dead process are read, because a grandchild may keep them open."""
 
 STOP_GRACE_S = 1.0
 """How long a process may take to finish after `bye`, for its own exit handlers."""
 
 IMPORT_FOLDER = str(Path(__file__).parents[2])
-"""The folder that holds the package evalkit."""
+"""The folder that contains the package evalkit."""
 
 PROGRAM = """\
 import sys
@@ -61,7 +61,7 @@ class Launch:
 
 
 class WorkerStartError(Exception):
-    """The process could not be started or could not load its target: every reason, and a traceback."""
+    """The process could not be started or could not load its target; has every reason and a traceback."""
 
     def __init__(self, *reasons: str, detail: str = "") -> None:
         super().__init__(*reasons)
@@ -101,8 +101,8 @@ class WorkerProcess:
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
-        # None until the process breaks; then whether exactly one call was in flight.
-        self._one_is_to_blame: bool | None = None
+        # None until the process dies or freezes; then whether exactly one call was in flight.
+        self._had_one_call: bool | None = None
         self._killing: asyncio.Task[None] | None = None
 
     @property
@@ -120,7 +120,7 @@ class WorkerProcess:
         """Start a process and wait until it has loaded its target.
 
         Raises:
-            WorkerStartError: it has not loaded its target in time, or failed.
+            WorkerStartError: it has failed, or has not loaded its target in time.
         """
         process = cls(launch)
         try:
@@ -147,7 +147,7 @@ class WorkerProcess:
                 self._transport, self._exit_monitor = await self._loop.subprocess_exec(
                     ExitMonitor,
                     sys.executable,
-                    "-P",  # files in its working folder must not shadow what it imports itself
+                    "-P",  # files in the working folder must not shadow evalkit's own imports
                     "-c",
                     PROGRAM.format(package=IMPORT_FOLDER, descriptor=child_end.fileno()),
                     stdin=subprocess.DEVNULL,
@@ -175,14 +175,14 @@ class WorkerProcess:
         return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
-        """Make one call; return None when the process ended and another call may be to blame."""
+        """Make one call; return None if the process ended and another call may be the cause."""
         if not self.is_accepting:
             return None
         self._count += 1
         call_id = b"%d" % self._count
         call = self._calls[call_id] = _Call(self._loop)
         self._pipe.write(b"call %b %b\n" % (call_id, payload))
-        # Not asyncio.timeout: an overdue call goes on until a ping has shown who is to blame.
+        # Not asyncio.timeout: an overdue call continues until a ping shows whether the process is frozen.
         timer = self._loop.call_later(timeout_s, call.settle, _OVERDUE)
         try:
             reply = await call.answer
@@ -212,7 +212,7 @@ class WorkerProcess:
             self.retire()
 
     async def _end_overdue(self, call_id: bytes, timeout_s: float) -> Reply | None:
-        """Return a timeout, unless the process is frozen and another call may be to blame."""
+        """Return a timeout; return None if the process is frozen and another call may be the cause."""
         error = AgentError(kind="timeout", message=f"no answer within {timeout_s:g} s.")
         overdue = Reply(error=error, duration_s=timeout_s)
         # A process that answers is not frozen: only this call is slow.
@@ -221,7 +221,7 @@ class WorkerProcess:
             return overdue
         self._end_calls(error)
         self.kill()
-        return overdue if self._one_is_to_blame else None
+        return overdue if self._had_one_call else None
 
     async def _answers_ping(self) -> bool:
         if self._pong.done():
@@ -241,7 +241,7 @@ class WorkerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Start to kill the process with everything it started."""
+        """Start to kill the process and everything it started."""
         self.is_accepting = False
         if self._killing is None and not self._reaping.done():
             self._killing = self._loop.create_task(kill_process_tree(self._transport.get_pid()))
@@ -312,9 +312,9 @@ class WorkerProcess:
 
     def _end_calls(self, error: AgentError) -> None:
         """Settle the only call in flight with the error; several calls get None and are repeated."""
-        if self._one_is_to_blame is not None:
+        if self._had_one_call is not None:
             return
-        self._one_is_to_blame = len(self._calls) == 1
+        self._had_one_call = len(self._calls) == 1
         for call in self._calls.values():
             reply = Reply(error=error, duration_s=self._loop.time() - call.started)
-            call.settle(reply if self._one_is_to_blame else None)
+            call.settle(reply if self._had_one_call else None)

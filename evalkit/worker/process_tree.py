@@ -1,4 +1,4 @@
-"""Kill process trees by process id and by mark, even if the processes try to escape."""
+"""Kill processes by session, by parent and by mark, even if they try to escape."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def kill_process_tree(pid: int, *, grace_s: float = 0.5) -> None:
 
 
 def kill_marked_processes(mark: str) -> int:
-    """SIGKILL every process started under `mark` or a part of it (`mark/...`); return how many.
+    """Kill every process whose mark is `mark` or starts with `mark/`; return how many.
 
     The mark is read from the environment that a process was started with, which survives forks, setsid
     and daemonizing. A process that was deliberately started with a new environment escapes.
@@ -96,6 +96,6 @@ def _is_alive(process: psutil.Process) -> bool:
 
 @contextmanager
 def _ignore_gone_process() -> Iterator[None]:
-    """Skip a process that has ended meanwhile, or that another user owns."""
+    """Ignore the errors of a process that has ended meanwhile or that another user owns."""
     with suppress(psutil.Error, ProcessLookupError, PermissionError):
         yield

@@ -25,7 +25,7 @@ SpanContext: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
 
 class Target(Protocol):
-    """The object that is called: its function, its arguments, and its return value as JSON."""
+    """The object that is called, and the conversion of its arguments and its return value."""
 
     function: Callable[..., Any]
     is_async: bool
@@ -39,7 +39,7 @@ class Target(Protocol):
 
 
 class _Server:
-    """What both servers share: reading the payload, and sending the result of a call."""
+    """The common part of both servers: read the payload of a call, and send its result."""
 
     def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext) -> None:
         self._target = target
@@ -85,18 +85,18 @@ class TaskServer(_Server):
     """Run calls of an async function as tasks. Every method but `serve` runs in the reading thread."""
 
     def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext) -> None:
-        import asyncio  # noqa: PLC0415 - 60 ms that a sync target does not need
+        import asyncio  # noqa: PLC0415 - takes 60 ms, which a sync target does not need
 
         super().__init__(target, pipe, record_spans)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
-        self._cancelled_error = asyncio.CancelledError  # for methods without the import
+        self._cancelled_error = asyncio.CancelledError  # for the methods that do not import asyncio
         self._stopped = False
 
     def serve(self) -> None:
         """Answer calls until `stop` is called."""
         while not self._stopped:
-            # A task that the target started on its own ends the loop when it raises SystemExit.
+            # A task that the target itself started ends the loop if it raises SystemExit.
             with suppress(BaseException):
                 self._loop.run_forever()
 
@@ -190,7 +190,7 @@ class ThreadServer(_Server):
 
 def _wait_for(awaitable: Awaitable[object]) -> object:
     """Run what a sync function returned to be awaited, such as a wrapped async function."""
-    import asyncio  # noqa: PLC0415 - 60 ms that hardly any sync target needs
+    import asyncio  # noqa: PLC0415 - takes 60 ms, and hardly any sync target needs it
 
     async def wait() -> object:
         return await awaitable

@@ -14,7 +14,7 @@ from evalkit.core.safe_text import tail
 from evalkit.core.trial import AgentError
 
 MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
-"""The longest line on the pipe; the largest reply, all escapes, takes six times its size there."""
+"""The longest line on the pipe; escapes can make the largest reply six times as long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ def decode_worker_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
 
 
 class LineProtocol(asyncio.Protocol):
-    """Splits what the process sends on the pipe into lines."""
+    """Splits the data from the pipe into lines."""
 
     def __init__(self, take_line: Callable[[bytes], None]) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class LineProtocol(asyncio.Protocol):
             self._parts, self._size = [rest], len(rest)
             for line in lines:
                 self._receive_line(line)
-        # Only the target itself, writing to the pipe, can send such a line.
+        # Only a target that writes to the pipe itself can send such a line.
         elif self._size > MAX_LINE_BYTES and self._transport is not None:
             self._transport.close()
 
@@ -101,7 +101,7 @@ class ExitMonitor(asyncio.SubprocessProtocol):
         self._tails[descriptor] = (self._tails[descriptor] + data)[-4 * MAX_DETAIL_CHARS :]
 
     def process_exited(self) -> None:
-        """Report that the process has ended; other processes may still hold its pipes open."""
+        """Report that the process has ended; other processes may still keep its pipes open."""
         self.exited.set_result(None)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -116,7 +116,7 @@ class ExitMonitor(asyncio.SubprocessProtocol):
 
 
 def describe_exit(status: int | None) -> str:
-    """Return how a process ended as a verb phrase; `status` None means that it still lives."""
+    """Return how a process ended, as a verb phrase; with `status` None it is still running."""
     if status is None:
         return "closed its pipe to evalkit"
     if status >= 0:

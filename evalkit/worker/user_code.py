@@ -1,4 +1,4 @@
-"""Call code of the user's safely: describe what it raises, and how its functions can be called."""
+"""Call the user's code safely: describe its exceptions, and check how its functions can be called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SHOWN_CHARS = 60
 
 
 class LoadFailure(Exception):
-    """The object cannot be loaded or used: every reason, and the last lines of its traceback."""
+    """The object cannot be loaded or used; has every reason and the last lines of the traceback."""
 
     def __init__(self, *reasons: str, detail: str = "") -> None:
         super().__init__(*reasons)
@@ -47,7 +47,7 @@ def repr_value(value: object) -> str:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return `TypeName: text` of an exception; never raise, whatever its `__str__` does."""
+    """Return `TypeName: text` of an exception; never raise, even if its `__str__` does."""
     name = type(error).__name__
     try:
         text = str(error)
@@ -57,7 +57,7 @@ def describe_exception(error: BaseException) -> str:
 
 
 def format_user_traceback(error: BaseException) -> str:
-    """Return the user's own last frames of an exception, without evalkit's and the import system's."""
+    """Return the last frames of an exception in the user's code, without evalkit and the import system."""
     if isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(error)).rstrip()
     frames = [
@@ -74,12 +74,12 @@ def _last_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None:
         frames.append(trace)
         trace = trace.tb_next
-    # More than MAX_FRAMES, because evalkit's own frames are left out later.
+    # More than MAX_FRAMES, because evalkit's own frames are removed later.
     return frames[-4 * MAX_FRAMES :][0] if frames else None
 
 
 def run_user_code(load: Callable[[], T]) -> T:
-    """Run the code of a module or class, which may do anything, before the first call.
+    """Run the code of a module or class, which may raise anything.
 
     Raises:
         LoadFailure: the code raised an exception, SystemExit included.

@@ -254,7 +254,7 @@ def test_a_metric_or_case_that_the_baseline_lacks_is_named(project: Project) -> 
     )
     done = project.evalkit("run", "echo.yaml", "--format", "json")
     report = done.json
-    assert "contains: scored again on the baseline's stored outputs" in " ".join(report["notes"])
+    assert "contains: rescored on the baseline's stored outputs" in " ".join(report["notes"])
     [check] = report["checks"]
     assert (check["baseline"], check["candidate"], check["cases"]) == (1, 1, 3)
     assert "four" in " ".join(report["notes"])

@@ -254,7 +254,7 @@ def test_a_run_of_something_else_is_not_resumed(
     done = project.evalkit("run", "echo.yaml", "--resume", "--run-id", "first")
     assert done.code == 2, done
     assert named in done.err
-    assert "Start anew" in done.err
+    assert "Start a new run" in done.err
 
 
 def test_a_run_that_is_being_written_is_not_written_by_another(project: Project) -> None:

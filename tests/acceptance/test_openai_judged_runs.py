@@ -187,7 +187,9 @@ def test_a_limit_of_cost_ends_the_run_undecided(project: Project) -> None:
         write_set(project, server.url, cases=40, prices=prices, max_cost_usd=1.2, concurrency=1)
         done = run(project)
         assert (done.code, len(server.asked)) == (3, 12), done.out + done.err
-    assert "max_cost_usd is 1.2 USD, and its calls have cost 1.2 USD" in " ".join(done.out.split())
+    assert "max_cost_usd is 1.2 USD, and the judge's calls have cost 1.2 USD" in " ".join(
+        done.out.split()
+    )
 
 
 def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project: Project) -> None:
@@ -196,7 +198,7 @@ def test_a_limit_of_cost_on_what_has_no_price_is_refused_before_any_call(project
         done = run(project)
         assert (done.code, server.asked) == (2, [])
     assert (
-        "set.yaml:3: judge openai: max_cost_usd is set, but there is no price of 'm1'" in done.err
+        "set.yaml:3: judge openai: max_cost_usd is set, but there is no price for 'm1'" in done.err
     )
     assert agent_calls(project) == 0
 
@@ -418,7 +420,7 @@ def test_what_waits_does_not_outlive_the_agent_it_came_from(project: Project) ->
         project.write("agent.py", AGENT.replace("Paris", "Rome"))
         refused = run(project, "--resume")
     assert refused.code == 2
-    assert "Start anew" in refused.err
+    assert "Start a new run" in refused.err
 
 
 @pytest.mark.parametrize("options", [(), ("--retry-errors",)])

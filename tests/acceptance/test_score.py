@@ -95,7 +95,7 @@ def test_a_case_that_is_asked_otherwise_today_is_left_out(counted: Project) -> N
     counted.write("echo.yaml", text.replace("input: ", "input: not "))
     done = counted.evalkit("score", "latest")
     assert done.code == 5
-    assert "none of its cases has the same input" in done.err
+    assert "the input of every case has changed" in done.err
 
 
 def test_a_baseline_is_scored_again_in_its_place(counted: Project) -> None:
@@ -121,7 +121,7 @@ def test_a_run_keeps_the_baseline_it_was_decided_with(counted: Project) -> None:
     again = counted.evalkit("gate", "latest", "--format", "json").json
     assert run["checks"] == again["checks"]
     assert run["exit_code"] == again["exit_code"]
-    assert "shout: scored again on the baseline's stored outputs" in " ".join(again["notes"])
+    assert "shout: rescored on the baseline's stored outputs" in " ".join(again["notes"])
 
 
 def test_with_cache_a_second_run_asks_nobody(counted: Project) -> None:

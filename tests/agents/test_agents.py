@@ -99,7 +99,7 @@ def test_every_kind_refuses_what_it_does_not_take(kind: str, surroundings: RunEn
             [
                 "'url' must be text, not 80",
                 "'method' must be one of 'POST', 'GET'",
-                "'headers' must be a mapping of texts, not {'A': 1}. In quotes it is text: \"1\"",
+                "'headers' must be a mapping of texts, not {'A': 1}. Write it in quotes: \"1\"",
                 "unknown key 'ouput'. Did you mean 'output'?",
                 "'text' must be true or false, not 'yes'",
             ],
@@ -128,7 +128,7 @@ def test_all_mistakes_in_the_arguments_are_told_at_once(
 
 def test_a_number_where_text_belongs_is_told_how_to_quote(surroundings: RunEnvironment) -> None:
     [problem] = check_agent(spec_of("command", argv=["sleep", 5]), (), surroundings)
-    assert 'In quotes it is text: "5"' in problem.message
+    assert 'Write it in quotes: "5"' in problem.message
 
 
 @pytest.mark.parametrize(

@@ -278,9 +278,9 @@ def test_without_a_key_a_local_server_is_asked_all_the_same() -> None:
         ({"model": ""}, ["'model' is empty"]),
         ({"base_url": "localhost:8000"}, ["'base_url' is not an HTTP URL"]),
         ({"base_url": "https://user:s3cret@host:99999/"}, ["'base_url' is not an HTTP URL"]),
-        ({"extra": {"stream": True}}, ["'extra' may not hold 'stream'"]),
-        ({"extra": {"n": 3}}, ["'extra' may not hold 'n'"]),
-        ({"extra": {"temperature": 1}}, ["'temperature': it is set as an argument of its own"]),
+        ({"extra": {"stream": True}}, ["'extra' may not contain 'stream'"]),
+        ({"extra": {"n": 3}}, ["'extra' may not contain 'n'"]),
+        ({"extra": {"temperature": 1}}, ["'temperature': it is an argument of its own"]),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_any_call(
@@ -315,8 +315,8 @@ def test_what_cannot_be_asked_is_refused_before_any_call(
         (json_reply({**completion(), "choices": []}), "no message in 'choices'"),
         (json_reply({**completion(), "choices": [{"message": None}]}), "no message in 'choices'"),
         (json_reply({"error": {"message": "context too long"}}), "an error in place of"),
-        (json_reply(completion(None)), "without a word (finish_reason 'stop')"),
-        (json_reply(completion(None, "length")), "without a word (finish_reason 'length')"),
+        (json_reply(completion(None)), "without text (finish_reason 'stop')"),
+        (json_reply(completion(None, "length")), "without text (finish_reason 'length')"),
         (json_reply(completion("", "length")), "finish_reason 'length'"),
         (json_reply(completion("", "content_filter")), "finish_reason 'content_filter'"),
         (json_reply(completion(["part"])), "not text"),

@@ -147,7 +147,7 @@ def test_a_second_line_for_one_trial_is_refused_with_both_lines(tape: Tape) -> N
         ('{"case": "a", "output": "x", "output": "y"}', "'output' is given twice"),
         ({"case": "a", "ouput": "x"}, "unknown key 'ouput'. Did you mean 'output'?"),
         ({"case": "a", "score": 1.0, "output": "x"}, "unknown key 'score'"),
-        ({"output": "x"}, "'case' must be the text"),
+        ({"output": "x"}, "'case' must be the id"),
         ({"case": 12, "output": "x"}, "not 12"),
         ({"case": "a", "trial": "1", "output": "x"}, "'trial' must be"),
         ({"case": "a", "trial": -1, "output": "x"}, "'trial' must be"),

@@ -603,7 +603,7 @@ def test_a_filter_that_answers_by_a_status_leaves_the_answer_unscored() -> None:
     [
         (401, "nope", ["refused the key in OPENAI_API_KEY", "(HTTP 401)"]),
         (403, "nope", ["refused the key in OPENAI_API_KEY", "(HTTP 403)"]),
-        (404, "nope", ["knows no model 'm1'", "OPENAI_API_KEY", "'base_url'"]),
+        (404, "nope", ["has no model 'm1'", "OPENAI_API_KEY", "'base_url'"]),
         (400, '{"error": {"message": "API key not valid."}}', ["OPENAI_API_KEY"]),
         (307, "", ["redirects", "'base_url'"]),
     ],
@@ -768,7 +768,8 @@ def test_a_limit_of_cost_ends_the_asking_and_says_so() -> None:
         *["judge_error"] * 25,
     ]
     assert (
-        "max_cost_usd is 0.45 USD, and its calls have cost 0.5 USD" in session.readings[-1].problem
+        "max_cost_usd is 0.45 USD, and the judge's calls have cost 0.5 USD"
+        in session.readings[-1].problem
     )
     assert session.judge.down_reason == session.readings[-1].problem
 
@@ -797,18 +798,22 @@ def problems(
         ({"base_url": "http://a..b/v1"}, {}, "'base_url' is not an HTTP URL"),
         ({"base_url": "http://host/v1\t"}, {}, "'base_url' is not an HTTP URL"),
         ({"base_url": "http://\u2603/v1"}, {}, "'base_url' is not an HTTP URL"),
-        ({"base_url": "http://bob:pw@host/v1"}, {}, "'base_url' may not hold a user or a password"),
-        ({"extra": {"response_format": {}}}, {}, "'extra' may not hold 'response_format'"),
-        ({"extra": {"seed": 1}}, {}, "'seed': it is set as an argument of its own"),
+        (
+            {"base_url": "http://bob:pw@host/v1"},
+            {},
+            "'base_url' may not contain a user or a password",
+        ),
+        ({"extra": {"response_format": {}}}, {}, "'extra' may not contain 'response_format'"),
+        ({"extra": {"seed": 1}}, {}, "'seed': it is an argument of its own"),
         ({"headers": {"X": "${NOT_SET}"}}, {}, "environment variable 'NOT_SET' is not set"),
-        ({"headers": {"X Y": "z"}}, {}, "'X Y' is not the name of a header"),
+        ({"headers": {"X Y": "z"}}, {}, "'X Y' is not a valid header name"),
         ({"headers": {"X": "a\nb"}}, {}, "line break"),
         ({"api_key_env": "MY_KEY"}, {}, "environment variable 'MY_KEY'"),
-        ({"model": "nonsense"}, {"max_cost_usd": 1.0}, "no price of 'nonsense' at api.openai.com"),
+        ({"model": "nonsense"}, {"max_cost_usd": 1.0}, "no price for 'nonsense' at api.openai.com"),
         (
             {"base_url": "http://127.0.0.1:1/v1"},
             {"max_cost_usd": 1.0},
-            "no price of 'gpt-4o' at 127.0.0.1:1",
+            "no price for 'gpt-4o' at 127.0.0.1:1",
         ),
     ],
 )

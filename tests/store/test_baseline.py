@@ -149,7 +149,5 @@ def test_a_metric_with_other_arguments_is_scored_again_on_the_baseline_s_outputs
     before = (project.folder / "baselines" / "echo.jsonl").read_bytes()
     done = project.evalkit("run", "echo.yaml", "--format", "json")
     assert done.code == 0
-    assert "exact_match: scored again on the baseline's stored outputs" in " ".join(
-        done.json["notes"]
-    )
+    assert "exact_match: rescored on the baseline's stored outputs" in " ".join(done.json["notes"])
     assert (project.folder / "baselines" / "echo.jsonl").read_bytes() == before
