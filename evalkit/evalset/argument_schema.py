@@ -17,6 +17,7 @@ _ARGUMENT_DOC = re.compile(r"^    (\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 _TYPES: Mapping[Any, Json] = {
     str: ["string", "integer", "boolean"],
     bool: "boolean",
+    int: "integer",
     float: "number",
     Path: "string",
     Mapping: "object",

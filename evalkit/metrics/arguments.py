@@ -25,6 +25,7 @@ _UNIONS = (Union, UnionType)
 _TYPE_WORDS = {
     str: "a text",
     bool: "true or false",
+    int: "a whole number",
     float: "a finite number",
     Path: "the name of a file",
     Mapping: "a mapping",
@@ -110,7 +111,9 @@ def _convert(value: Json, hint: Any, environment: RunEnvironment) -> object:
         value == option and type(value) is type(option) for option in get_args(hint)
     ):
         return value
-    if kind in (bool, Mapping) and isinstance(value, kind):
+    if (kind is int and type(value) is int) or (
+        kind in (bool, Mapping) and isinstance(value, kind)
+    ):
         return value
     raise InvalidArgument(value, hint)
 

@@ -107,7 +107,7 @@ def test_a_session_is_what_the_command_prints(shipped: Project, page: Path, comm
         page.write_text(text[: shown.start(2)] + made + text[shown.end(2) :])
     else:
         assert without_what_varies(shown[2]) == without_what_varies(made), (
-            "run with EVALKIT_UPDATE_README=1 pytest -n 0 tests/test_readme.py"
+            "run with EVALKIT_UPDATE_README=1 pytest -n 0 tests/acceptance/test_readme.py"
         )
 
 
@@ -131,7 +131,9 @@ def test_the_reference_has_every_command_and_option() -> None:
     if UPDATE:
         page.write_text(head + marker + made)
     else:
-        assert shown == made, "run with EVALKIT_UPDATE_README=1 pytest -n 0 tests/test_readme.py"
+        assert shown == made, (
+            "run with EVALKIT_UPDATE_README=1 pytest -n 0 tests/acceptance/test_readme.py"
+        )
 
 
 def test_the_readme_is_short_and_links_every_page_of_the_guide() -> None:
