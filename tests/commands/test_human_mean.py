@@ -72,7 +72,7 @@ def test_the_mean_people_would_give_stands_beside_the_judges(labelled: Project) 
     assert 0.5 < people["low"] < 0.65 < people["high"] < 0.8
     shown = labelled.evalkit("show", "r1")
     assert "people 65.0% (" in shown.out
-    assert "40 labelled" in shown.out
+    assert "40 labeled" in shown.out
 
     aside = [label(n, "yes", drawn=("r1",) if n < 20 else ("r0",)) for n in range(40)]
     labelled.write("labels/echo.yaml", format_labels_yaml(aside))
