@@ -37,7 +37,7 @@ _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
 
 
 def evaluate_for_comment(
-    ref: str, against: BaselineChoice, choice: GateChoice, context: Context
+    ref: str, baseline_choice: BaselineChoice, gate_choice: GateChoice, context: Context
 ) -> Report:
     """Apply the gate to a stored run as `evalkit gate` does, and add commands for a reviewer.
 
@@ -45,7 +45,7 @@ def evaluate_for_comment(
         EvalkitError: as `gate`.
     """
     project = Project.open(context)
-    report = evaluate_stored_run(ref, against, choice, project, context)
+    report = evaluate_stored_run(ref, baseline_choice, gate_choice, project, context)
     return replace(report, hints=tuple(_suggest_commands(report, CommandHints.of(project))))
 
 

@@ -30,7 +30,11 @@ from evalkit.store.run_spans import attach_spans, read_run_spans
 
 
 def evaluate_stored_run(
-    ref: str, against: BaselineChoice, choice: GateChoice | None, project: Project, context: Context
+    ref: str,
+    baseline_choice: BaselineChoice,
+    gate_choice: GateChoice | None,
+    project: Project,
+    context: Context,
 ) -> Report:
     """Apply to a stored run the gate that its set has today, or has at the base.
 
@@ -41,19 +45,19 @@ def evaluate_stored_run(
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
     # With --against, the baseline is the other agent's run, which is stored next to this one.
-    if run.header.against and against.ref is None:
-        against = replace(against, ref=baseline_run_id(run.header.id))
-    with open_base_gate(path, choice, project, context) as base_gate:
+    if run.header.against and baseline_choice.ref is None:
+        baseline_choice = replace(baseline_choice, ref=baseline_run_id(run.header.id))
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
-        baseline = load_comparison_baseline(against, own, base_gate, project, run=run)
-        return evaluate_with_base(run, baseline, base_gate, against, project)
+        baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
+        return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
 
 
 def evaluate_with_base(
     run: Run,
     baseline: Run | None,
     base_gate: BaseGate | None,
-    against: BaselineChoice,
+    baseline_choice: BaselineChoice,
     project: Project,
 ) -> Report:
     """Apply to a stored run the base's gate if there is one, else its set's own."""
@@ -61,7 +65,7 @@ def evaluate_with_base(
     if base_gate is not None and base_gate.base_version is not None:
         run = _mark_added_cases(run, base_gate)
     rules, settings = _read_gate_rules(run, base_gate, project)
-    policy = GatePolicy.from_settings(settings, allow_missing=against.allow_missing)
+    policy = GatePolicy.from_settings(settings, allow_missing=baseline_choice.allow_missing)
     result = evaluate_gate(run, rules, baseline, policy, hints)
     if base_gate is not None:
         baseline = base_gate.relocate_baseline(baseline)
@@ -94,7 +98,10 @@ def _read_gate_rules(
 
 
 def evaluate_execution(
-    execution: Execution, against: BaselineChoice, base_gate: BaseGate | None, project: Project
+    execution: Execution,
+    baseline_choice: BaselineChoice,
+    base_gate: BaseGate | None,
+    project: Project,
 ) -> Report:
     """Apply the gate to a new run, even if it ended early.
 
@@ -103,7 +110,7 @@ def evaluate_execution(
     """
     run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
     policy = GatePolicy.from_settings(
-        msgspec.to_builtins(plan.settings), allow_missing=against.allow_missing
+        msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
     if execution.judge_problem:

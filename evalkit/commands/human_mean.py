@@ -196,4 +196,5 @@ def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]
 
 
 def _answer_id(question: JudgeRequest) -> str:
+    """Return the id that `HumanLabel.answer_id` has for the same answer."""
     return digest([question.answer, question.input, question.reference, question.context])

@@ -44,7 +44,7 @@ MERGE_FIELDS = (
 
 
 def merge(
-    refs: Sequence[str], against: BaselineChoice, choice: GateChoice, context: Context
+    refs: Sequence[str], baseline_choice: BaselineChoice, gate_choice: GateChoice, context: Context
 ) -> Report:
     """Join shards into one run, store it as a new run, and apply the gate.
 
@@ -59,13 +59,13 @@ def merge(
     joined = _join_shards(shards, run_id)
     # Shards do not score the baseline again, so do it here, once for the joined run.
     path = root / joined.header.evalset_path
-    with open_base_gate(path, choice, project, context) as base_gate:
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, joined.header.evalset)
-        baseline = load_comparison_baseline(against, own, base_gate, project)
+        baseline = load_comparison_baseline(baseline_choice, own, base_gate, project)
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
         baseline = rescore_baseline_for(joined, baseline, request, project, context)
         joined = _store_merged_run(joined, baseline, root)
-        return evaluate_with_base(joined, baseline, base_gate, against, project)
+        return evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
 
 
 def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:

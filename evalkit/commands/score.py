@@ -33,8 +33,8 @@ class ScoreSource:
 def score(
     source: ScoreSource,
     overrides: SettingsOverrides,
-    against: BaselineChoice,
-    choice: GateChoice,
+    baseline_choice: BaselineChoice,
+    gate_choice: GateChoice,
     context: Context,
 ) -> Report | RecordedBaseline:
     """Score a run as a new run and apply the gate; for a baseline, replace its scores.
@@ -60,12 +60,12 @@ def score(
         execution = score_stored_run(run, request, project, context, no_baseline)
         return promote_run(execution.run, path, execution.plan.settings.max_errors, project)
 
-    with open_base_gate(path, choice, project, context) as base_gate:
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
 
         def read_baseline(plan: Plan) -> Run | None:
             own = baseline_path(path, plan.evalset.name)
-            return load_comparison_baseline(against, own, base_gate, project)
+            return load_comparison_baseline(baseline_choice, own, base_gate, project)
 
         request = apply_base_gate(request, base_gate)
         execution = score_stored_run(run, request, project, context, read_baseline)
-        return evaluate_execution(execution, against, base_gate, project)
+        return evaluate_execution(execution, baseline_choice, base_gate, project)

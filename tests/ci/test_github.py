@@ -47,7 +47,9 @@ def posted(
     async def talk() -> tuple[PostResult, list[Asked]]:
         async with ScriptedServer(plays=plays) as server:
             forge = GitHubRepository(server.url, "o/r", "t0ken-of-the-job")
-            done = await post_comment(forge, pull or PullRequest(number=7), draft, retry_delays_s=(0, 0))
+            done = await post_comment(
+                forge, pull or PullRequest(number=7), draft, retry_delays_s=(0, 0)
+            )
             return done, server.asked
 
     return asyncio.run(talk())
