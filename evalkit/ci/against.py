@@ -1,4 +1,4 @@
-"""Find the version of the agent to compare with, at another commit (`--against`)."""
+"""Find the agent of another commit, to compare with (`--against`)."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def open_baseline_agent(
 
 
 def _find_baseline_agent(path: Path, base: Checkout, project: Project) -> BaselineAgent:
-    """Return the agent that the set names at the base; without such a set, the one it names today."""
-    there = base.locate(path)
-    start = there.parent if there.parent.is_dir() else base.tree
-    place = Project(start, base.tree, project.environ)
-    evalset, _ = place.load(there) if there.exists() else project.load(path)
+    """Return the agent in the set at the base; if the base has no set, the one in today's."""
+    base_path = base.locate(path)
+    start = base_path.parent if base_path.parent.is_dir() else base.tree
+    base_project = Project(start, base.tree, project.environ)
+    evalset, _ = base_project.load(base_path) if base_path.exists() else project.load(path)
     if evalset.agent is None:
         raise InvalidInput.single(
             f"--against: the set has no readable agent at {base.commit}. Name another commit."
         )
     return BaselineAgent(
         agent=evalset.agent,
-        folder=there.parent,
-        root=place.root,
+        folder=base_path.parent,
+        root=base_project.root,
         checkout=base.repository.top,
         commit=base.commit.sha,
     )

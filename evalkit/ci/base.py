@@ -1,4 +1,4 @@
-"""Compare a set with the base of the change it is in: which gate applies, and what was edited in it."""
+"""Compare a set with its version at the base: choose the gate that applies, and list the edits to it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateChoice:
-    """Where the gate's definition comes from: `base`, else the base of the pull request, if any.
+    """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
-    With `accept`, the change's edits of the gate are approved.
+    With `accept`, the change's edits to the gate are approved.
     """
 
     base: str | None = None
@@ -44,10 +44,10 @@ class GateChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseGate:
-    """The base's gate, which decides on a change, and a review of the change's edits to it.
+    """The base's gate, which applies to a change, and a review of the change's edits to it.
 
-    Without `base_version`, the set's own rules decide. `baseline_file` is the base's baseline, None where
-    only the set's own exists; messages call it `display_path`.
+    Without `base_version`, the set's own rules apply. `baseline_file` is the base's baseline, None if only
+    the set's own exists; messages show it as `display_path`.
     """
 
     review: GateReview
@@ -56,27 +56,27 @@ class BaseGate:
     display_path: Path | None = None
 
     def relocate_baseline(self, baseline: Run | None) -> Run | None:
-        """Return a baseline with a path that outlives the base's temporary folder."""
+        """Return the baseline with a path outside the base's temporary folder."""
         if baseline is None or self.display_path is None:
             return baseline
         is_from_base = baseline.path == str(self.baseline_file)
         return replace(baseline, path=str(self.display_path)) if is_from_base else baseline
 
     def build_review(self, selection: Selection) -> GateReview:
-        """Return the review, with what the command line's selection leaves out."""
+        """Return the review, with an entry for the command line's selection of cases."""
         if not str(selection) or selection.shard:
             return self.review
         change = GateChange(
             kind="selection",
             sentence=f"only a part of the cases was run: {selection}",
-            # Somebody chose what a tag or an expression selects; a limit cuts arbitrarily.
+            # A tag or an expression selects cases for a reason; a limit is arbitrary.
             loosened=selection.limit is not None,
         )
         return replace(self.review, changes=(*self.review.changes, change))
 
 
 def apply_base_gate(request: RunRequest, base_gate: BaseGate | None) -> RunRequest:
-    """Return a request whose gate is the base's, if there is one."""
+    """Return the request with the base's gate, if there is one."""
     return replace(request, base_version=base_gate.base_version) if base_gate else request
 
 
@@ -93,10 +93,10 @@ class _SetVersion:
 def open_base_gate(
     path: Path, choice: GateChoice | None, project: Project, context: Context
 ) -> Iterator[BaseGate | None]:
-    """Yield the base's gate while the base's files exist; None without a base or without a choice.
+    """Yield the base's gate while the base's files exist; None without a base or a choice.
 
     Raises:
-        InvalidInput: the base is not here and cannot be fetched.
+        InvalidInput: the base commit is missing and cannot be fetched.
         ApprovalNeeded: the set at the base can no longer be read.
     """
     ref = None
@@ -115,19 +115,19 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     """Compare a set with the same set at the base, and return the gate that applies."""
     commit = base.commit
     own = _read_set_version(path, project)
-    there = _find_set_at_base(path, own.definition.evalset, base)
+    base_path = _find_set_at_base(path, own.definition.evalset, base)
     # git writes no files of submodules, so edits there go unnoticed.
     notes: tuple[str, ...] = ()
     if paths := base.list_submodules():
         notes = (f"The files of submodules were not compared: {paths}.",)
     review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
-    if there is None:
+    if base_path is None:
         note = (
-            f"{display_path(path)} does not exist at {commit}: there is no gate yet that could be "
-            f"loosened, and its own rules decide."
+            f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
+            f"and its own rules decide."
         )
         return BaseGate(review=replace(review, notes=(note, *notes)))
-    before = _read_set_version(there, Project(there.parent, base.tree, project.environ))
+    before = _read_set_version(base_path, Project(base_path.parent, base.tree, project.environ))
     if before.broken and not accept:
         raise ApprovalNeeded(
             f"{display_path(path)} at {commit} can no longer be read. If this change is meant to "
@@ -142,31 +142,31 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     review = replace(review, changes=(*changes, *_find_store_changes(base)))
     if accept:
         return BaseGate(review=review)
-    file = baseline_path(there, evalset.name)
+    file = baseline_path(base_path, evalset.name)
     return BaseGate(
         review=review,
         base_version=BaseVersion(
             evalset=evalset,
-            folder=there.parent,
+            folder=base_path.parent,
             root=before.root,
             checkout=base.repository.top,
             commit=commit.sha,
             name=str(commit),
         ),
-        # A first baseline replaces none, and is the only one that the change can be compared with.
+        # Without a baseline at the base, the change is compared with its own, first one.
         baseline_file=file if path_exists(file) else None,
         display_path=baseline_path(path, evalset.name),
     )
 
 
 def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
-    """Return committed files among evalkit's own runs and verdicts, which could be made up."""
-    placed = base.repository.query(
+    """Return a change if files are committed among the stored runs and verdicts: they could be forged."""
+    committed = base.repository.query(
         "diff", "--no-ext-diff", "--name-only", base.commit.sha, "--", ":(top,glob)**/.evalkit/**"
     ).splitlines()
-    if not placed:
+    if not committed:
         return ()
-    sentence = f"files are committed where runs and verdicts are kept: {', '.join(placed[:3])}"
+    sentence = f"files are committed in the store of runs and verdicts: {', '.join(committed[:3])}"
     return (GateChange(kind="file", sentence=sentence, loosened=True),)
 
 
@@ -193,13 +193,13 @@ def _digest_file(path: Path) -> str:
 
 
 def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
-    """Return the set at the base: in the same place, else one that the change moved away.
+    """Return the set at the base: at the same path, else where it was before the change moved it.
 
-    A set that was moved or renamed counts as the same one if its name or any of its cases is the same.
+    A file that the change removed counts as this set if its name or any of its cases is the same.
     """
-    if (there := base.locate(path)).exists():
-        return there
-    best, most = None, -1
+    if (base_path := base.locate(path)).exists():
+        return base_path
+    best, most_shared = None, -1
     digests = {(case.id, case.digest) for case in own.cases}
     for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
         # A file that still exists is another set, not the moved one.
@@ -208,8 +208,8 @@ def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
             continue
         evalset, _ = Project(file.parent, base.tree, {}).load(file)
         shared = len({(case.id, case.digest) for case in evalset.cases} & digests)
-        if (shared or evalset.name == own.name) and shared > most:
-            best, most = file, shared
+        if (shared or evalset.name == own.name) and shared > most_shared:
+            best, most_shared = file, shared
     return best
 
 
@@ -221,7 +221,7 @@ def _has_cases(file: Path) -> bool:
 
 
 def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> EvalSet:
-    """Return the base's set with locations in the working tree, where the reader can open them."""
+    """Return the base's set with locations in the working tree, which the reader can open."""
     here = {case.id: case.where for case in own.cases}
 
     def move(where: Location) -> Location:
@@ -253,14 +253,14 @@ def load_comparison_baseline(
 ) -> Run | None:
     """Return the run to compare with: the one that `choice` names, else the baseline of the gate.
 
-    That is the set's `own` baseline, unless the gate comes from another commit. For a stored `run`, its
-    scores are those that were made again for that run.
+    That is the set's `own` baseline, unless the gate comes from another commit. With a stored `run`, return
+    the baseline with the scores that were computed again for that run.
 
     Raises:
-        InvalidInput: the run that was named does not exist.
-        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+        InvalidInput: the run that `choice` names does not exist.
+        StoreError, ApprovalNeeded: the baseline cannot be read or trusted.
     """
-    # A run that the user names is compared with as it is, whatever the base says.
+    # A run that the user names is used as it is, whatever the base has.
     from_base = base_gate.baseline_file if base_gate and choice.uses_own else None
     file = from_base or own
     try:

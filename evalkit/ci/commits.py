@@ -17,9 +17,9 @@ from evalkit.core.errors import Interrupted, InvalidInput, StoreError
 from evalkit.core.git import FETCH_TIMEOUT_S, read_git, run_git
 
 DEEPEN_OPTIONS = ("--deepen=1", "--deepen=50", "--deepen=1000", "--unshallow")
-"""Options that fetch more history into a shallow clone, until both sides meet.
+"""Options that fetch more history into a shallow clone, tried in order until a merge base is found.
 
-One step is enough where a merge of both is checked out, as GitHub does.
+The first one is enough if a merge of both branches is checked out, as on GitHub.
 """
 
 BRANCH_VARIABLES = (
@@ -29,10 +29,10 @@ BRANCH_VARIABLES = (
     "BITBUCKET_PR_DESTINATION_BRANCH",
     "SYSTEM_PULLREQUEST_TARGETBRANCH",
 )
-"""Where GitHub, Jenkins, Buildkite, Bitbucket and Azure name the target branch of a pull request."""
+"""Variables in which GitHub, Jenkins, Buildkite, Bitbucket, and Azure name the target branch."""
 
 COMMIT_VARIABLES = ("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA")
-"""Where GitLab names the commit that a merge request is compared with.
+"""Variables in which GitLab names the commit to compare a merge request with.
 
 The first one is set when GitLab tests the merged result.
 """
@@ -54,24 +54,24 @@ class Repository:
     environ: Mapping[str, str]
 
     def query(self, *arguments: str) -> str:
-        """Return git's output, stripped; empty where it fails."""
+        """Return git's output, stripped; empty if git fails."""
         return read_git(self.top, self.environ, *arguments).decode(errors="replace").strip()
 
     def resolve_commit(self, name: str) -> str:
-        """Return the commit that a name refers to; empty where there is none here."""
+        """Return the commit that a name refers to; empty if the clone has none."""
         return self.query(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
 
     @property
     def is_shallow(self) -> bool:
-        """Whether the clone lacks a part of the history."""
+        """Whether the clone lacks part of the history."""
         return self.query("rev-parse", "--is-shallow-repository") == "true"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """The base commit, and the name it was asked for by."""
+    """The base commit, and the name that it was found by."""
 
     ref: BaseRef
     sha: str
@@ -118,12 +118,12 @@ def open_repository(folder: Path, environ: Mapping[str, str], ref: BaseRef) -> R
 
 
 def find_merge_base(repository: Repository, ref: BaseRef, say: Callable[[str], None]) -> Commit:
-    """Return the merge base of HEAD and `ref`, fetched if need be.
+    """Return the merge base of HEAD and `ref`, and fetch it if necessary.
 
-    The tip of `ref` would not do: what others committed there meanwhile would show as edits of this change.
+    With the tip of `ref`, later commits of others would look like edits of this change.
 
     Raises:
-        InvalidInput: it is not here and cannot be fetched; the message says what to fetch.
+        InvalidInput: the commit is missing and cannot be fetched; the message says what to fetch.
     """
     if ref.name.startswith("-") or not ref.name.strip():
         raise InvalidInput.single(f"{ref.found_in} {ref.name!r} cannot name a commit.")
@@ -147,7 +147,7 @@ def find_merge_base(repository: Repository, ref: BaseRef, say: Callable[[str], N
 def _fetch(
     repository: Repository, ref: BaseRef, how: list[str], say: Callable[[str], None]
 ) -> None:
-    """Fetch the base, and more of HEAD's history with it; the caller notices what is still missing."""
+    """Fetch the base, and more of HEAD's history. Ignore failures: the caller checks the result."""
     remote, sources = _find_remote_refs(repository, ref)
     if remote not in repository.query("remote").split():
         return
@@ -171,7 +171,7 @@ def _fetch(
 
 
 def _find_remote_refs(repository: Repository, ref: BaseRef) -> tuple[str, list[str]]:
-    """Return the remote that has the base, and the refspecs to fetch it by."""
+    """Return the remote that has the base, and the refspecs to fetch."""
     if len(ref.name) >= 40 and all(char in "0123456789abcdef" for char in ref.name):
         return "origin", [ref.name]
     remote, _, branch = ref.name.partition("/")
@@ -192,23 +192,23 @@ def _missing_commit_error(repository: Repository, ref: BaseRef, reason: str) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkout:
-    """The files of a commit in a temporary folder `tree`, which replaces the repository's top."""
+    """The files of a commit in a temporary folder `tree`, laid out as in the repository's top folder."""
 
     repository: Repository
     commit: Commit
     tree: Path
 
     def locate(self, path: Path) -> Path:
-        """Return where a file of the working tree is in this checkout, whether or not it exists."""
+        """Return the path in this checkout of a file in the working tree; it need not exist."""
         top = self.repository.top
         absolute = Path(os.path.realpath(path.parent)) / path.name
-        # The name as the user wrote it comes first: a link must not lead to another file's history.
-        lexical = Path(os.path.abspath(path))  # noqa: PTH100 - links are not to be followed
+        # Prefer the path as the user wrote it: a symlink must not lead to another file's history.
+        lexical = Path(os.path.abspath(path))  # noqa: PTH100 - does not follow symlinks
         place = lexical if lexical.is_relative_to(top) else absolute
         return self.tree / (place.relative_to(top) if place.is_relative_to(top) else path.name)
 
     def list_submodules(self) -> str:
-        """Return the first paths at which the commit has submodules, whose files are missing here."""
+        """Return the first paths of submodules in the commit, whose files are missing here."""
         rows = self.repository.query("ls-tree", "-r", "--full-tree", self.commit.sha).splitlines()
         paths = [row.partition("\t")[2] for row in rows if row.startswith("160000 ")]
         return ", ".join(paths[:5])
@@ -218,11 +218,11 @@ class Checkout:
 def checkout(ref: BaseRef, path: Path, context: Context) -> Iterator[Checkout]:
     """Yield the files of the merge base of HEAD and `ref`, in the repository of an eval set.
 
-    The files are deleted afterwards, and the working tree is untouched. No hook runs, and git does
-    not record the folder.
+    Delete the files afterwards, and leave the working tree unchanged. No hook runs, and git does not
+    record the folder.
 
     Raises:
-        InvalidInput: there is no repository, or the base is not here and cannot be fetched.
+        InvalidInput: there is no repository, or the base commit is missing and cannot be fetched.
         StoreError: the files cannot be written.
     """
     folder = (context.cwd / path).parent
@@ -234,7 +234,7 @@ def checkout(ref: BaseRef, path: Path, context: Context) -> Iterator[Checkout]:
     ):
         temporary = Path(os.path.realpath(made))
         tree = temporary / "tree"
-        # The marker keeps folders above this one from being found as the project's root.
+        # The marker ends the search for the project's root here, not in a folder above.
         (tree / ".evalkit").mkdir(parents=True)
         environ = {**repository.environ, "GIT_INDEX_FILE": str(temporary / "index")}
         git_folder = repository.query("rev-parse", "--absolute-git-dir")
@@ -256,9 +256,9 @@ def checkout(ref: BaseRef, path: Path, context: Context) -> Iterator[Checkout]:
 
 @contextmanager
 def _interrupt_on_signals() -> Iterator[None]:
-    """Turn a CI system's cancel into an exception, so that the temporary folder is deleted.
+    """Raise an exception when a CI system cancels the job, so that the temporary folder is deleted.
 
-    A run handles signals itself and restores the default handlers afterwards, hence the restore here.
+    A run sets its own signal handlers and restores the previous ones, as this function does.
     """
 
     def unwind(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""List what one definition of a gate edits in another, and whether each edit loosens the gate.
+"""List the edits between two definitions of a gate, and whether each edit loosens the gate.
 
 An edit counts as loosening unless it can only tighten or add.
 """
@@ -29,10 +29,10 @@ _KNOWN_FIELDS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateDefinition:
-    """Everything that defines a gate: a set, digests of the files that it names, and of its baseline.
+    """Everything that defines a gate: a set, and digests of the files that it names and of its baseline.
 
-    `files` maps each string of the set that leads to a file to a digest; `baseline` is the digest of the whole
-    file, empty where there is none.
+    `files` maps each string of the set that names a file to a digest. `baseline` is the digest of the whole
+    file, empty if there is none.
     """
 
     evalset: EvalSet
@@ -63,9 +63,9 @@ STRICTNESS: Mapping[str, Callable[[Json, Json], bool]] = {
     "on_inconclusive": lambda _, now: now == "fail",
     "trials": _has_more_trials,
 }
-"""Settings of which one value is at least as strict as another.
+"""Settings with a function that says whether the new value is at least as strict as the old one.
 
-Other settings, such as the seed, have no stricter value, apart from those in OPERATIONAL_SETTINGS.
+Every edit of another setting, such as the seed, counts as loosening, except those in OPERATIONAL_SETTINGS.
 """
 
 
@@ -92,29 +92,29 @@ def _name_cases(cases: Sequence[Case]) -> str:
 
 
 def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
-    """Yield changed cases, matched by id as in the baseline, and compared by content."""
+    """Yield edits of cases, which are matched by id and compared by content."""
     old, new = ({case.id: case for case in one.cases} for one in (before, now))
     shared = [(case, new[case.id]) for case in before.cases if case.id in new]
     gate_tags = _find_gate_tags(before) | _find_gate_tags(now)
-    moved = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
-    asks_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
+    retagged = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
+    for_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
     groups = (
         ("removed", True, [case for case in before.cases if case.id not in new]),
-        ("relabelled", True, [case for was, case in shared if was.expected != case.expected]),
+        ("relabeled", True, [case for was, case in shared if was.expected != case.expected]),
         (
             "edited",
             True,
             [c for was, c in shared if was.digest != c.digest and was.expected == c.expected],
         ),
-        ("tagged otherwise", True, [case for tags, case in moved if tags & gate_tags]),
+        ("with other tags", True, [case for tags, case in retagged if tags & gate_tags]),
         (
-            "with other tags, which no threshold is about",
+            "with other tags, which no threshold uses",
             False,
-            [case for tags, case in moved if tags and not tags & gate_tags],
+            [case for tags, case in retagged if tags and not tags & gate_tags],
         ),
         (
             "in another cluster",
-            asks_users,
+            for_users,
             [case for was, case in shared if was.cluster != case.cluster],
         ),
         ("added", False, [case for case in now.cases if case.id not in old]),
@@ -132,12 +132,12 @@ def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
 
 def _find_gate_tags(evalset: EvalSet) -> set[str]:
     """Return the tags that select cases for a threshold or a metric."""
-    of_rules = {tag for rule in evalset.gate for tag in (*(rule.must_pass or ()), rule.tag) if tag}
-    return of_rules | {tag for spec in evalset.metrics for tag in spec.tags}
+    rule_tags = {tag for rule in evalset.gate for tag in (*(rule.must_pass or ()), rule.tag) if tag}
+    return rule_tags | {tag for spec in evalset.metrics for tag in spec.tags}
 
 
 def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
-    """Yield changed metrics, as they apply to the cases of both sets, wherever they are defined."""
+    """Yield edits of metrics, compared case by case: a metric can be defined in the set or in a case."""
     new_cases = {case.id: case for case in now.evalset.cases}
     lost: dict[str, list[Case]] = {}
     gained: dict[str, MetricSpec] = {}
@@ -145,7 +145,7 @@ def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[Gat
     for case in before.evalset.cases:
         after = new_cases.get(case.id)
         if after is None or _specs_text(case.metrics) != _specs_text(after.metrics):
-            continue  # removed or edited, which _case_changes reports
+            continue  # _case_changes reports cases that were removed or edited
         old, new = (
             {spec.name: spec for spec in effective_metrics(one.evalset, which)}
             for one, which in ((before, case), (now, after))
@@ -167,8 +167,8 @@ def _metric_changes(before: GateDefinition, now: GateDefinition) -> Iterator[Gat
             case_ids=tuple(case.id for case in cases),
         )
     for name, (was, becomes) in sorted(altered.items()):
-        moved = [word for word in before.files if before.files[word] != now.files.get(word)]
-        yield _describe_metric(name, was, becomes, moved)
+        changed = [word for word in before.files if before.files[word] != now.files.get(word)]
+        yield _describe_metric(name, was, becomes, changed)
     for name, spec in sorted(gained.items()):
         sentence = f"metric {name}: added"
         yield GateChange(kind="metric", sentence=sentence, loosened=False, where=spec.where)
@@ -179,31 +179,31 @@ def _specs_text(specs: Iterable[MetricSpec]) -> str:
 
 
 def _build_signature(spec: MetricSpec, case: Case, files: Mapping[str, str]) -> Json:
-    """Return what defines a metric for a case, with the contents of files in place of their names."""
+    """Return what defines a metric for a case, with digests of files instead of their names."""
     return _inline_files([spec.ref, msgspec.to_builtins(spec.args)], files, case)
 
 
 def _inline_files(value: Json, files: Mapping[str, str], case: Case | None = None) -> Json:
     if isinstance(value, str):
         value = expand_name(case, value) if case is not None else value
-        # In `./file.py:attribute` the attribute selects one object of the file, so it counts too.
-        place = value.rpartition(":")[2] if ":" in value else ""
-        return [files[value], place] if value in files else value
+        # In `./file.py:attribute`, the attribute selects one object of the file, so keep it.
+        attribute = value.rpartition(":")[2] if ":" in value else ""
+        return [files[value], attribute] if value in files else value
     if isinstance(value, Mapping):
-        places = {"where"} | ({"path", "line"} if {"path", "line"} <= value.keys() else set())
-        return {key: _inline_files(value[key], files, case) for key in value if key not in places}
+        skipped = {"where"} | ({"path", "line"} if {"path", "line"} <= value.keys() else set())
+        return {key: _inline_files(value[key], files, case) for key in value if key not in skipped}
     if isinstance(value, list | tuple):
         return [_inline_files(item, files, case) for item in value]
     return value
 
 
 def _describe_metric(
-    name: str, was: MetricSpec, becomes: MetricSpec, moved: Sequence[str]
+    name: str, was: MetricSpec, becomes: MetricSpec, changed_files: Sequence[str]
 ) -> GateChange:
     text = _specs_text([was])
     if text == _specs_text([becomes]):
-        behind = next((word for word in moved if canonical_json(word) in text), becomes.ref)
-        sentence = f"metric {name}: {behind} was edited, or a file that it leads to"
+        edited = next((word for word in changed_files if canonical_json(word) in text), becomes.ref)
+        sentence = f"metric {name}: {edited} was edited, or a file that it uses"
         return GateChange(kind="file", sentence=sentence, loosened=True, where=becomes.where)
     what = f"{was.ref} -> {becomes.ref}" if was.ref != becomes.ref else "its arguments were edited"
     return GateChange(
@@ -212,7 +212,7 @@ def _describe_metric(
 
 
 def _section_changes(before: GateDefinition, now: GateDefinition) -> Iterator[GateChange]:
-    """Yield changes of any other section, such as the judges, of which no version is stricter."""
+    """Yield edits of any other section, such as the judges, which all count as loosening."""
     for one in fields(EvalSet):
         if one.name in _KNOWN_FIELDS:
             continue
@@ -223,7 +223,7 @@ def _section_changes(before: GateDefinition, now: GateDefinition) -> Iterator[Ga
         if old != new:
             yield GateChange(
                 kind="section",
-                sentence=f"{one.name}: edited, or files that it names",
+                sentence=f"{one.name}: edited, or a file that it names",
                 loosened=True,
             )
 
@@ -237,7 +237,7 @@ def _baseline_changes(before: str, now: str) -> Iterator[GateChange]:
 
 
 def _agent_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
-    """Yield a change to recorded outputs. The agent is under test and may change; a recording tests none."""
+    """Yield a switch to recorded outputs. The agent may change freely, but a recording tests no agent."""
     old, new = (one.agent.kind if one.agent else "none" for one in (before, now))
     if new == "recorded" != old:
         yield GateChange(

@@ -1,4 +1,4 @@
-"""Digest the files that a set names, and the files that those name in turn, as one digest for each name."""
+"""Compute a digest for each file that a set names, which covers the files that it names in turn."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from evalkit.worker.limited_files import list_files
 
 MAX_NAME_CHARS = 500
 MAX_GATE_FILES = 1_000
-"""Files that one name may lead to. Beyond that, the walk has left the plugin's own code."""
+"""Maximum number of files per name. A search that finds more has left the plugin's own code."""
 
 NON_GATE_FIELDS = frozenset({"name", "path", "description", "agent", "cases", "digest"})
 """Fields of a set that name no file of the gate.
 
-The agent is under test, and the texts of cases name no files; metrics of cases are read separately.
+The agent is under test, and the texts of cases name no files. Metrics of cases are read separately.
 """
 
 
@@ -35,7 +35,7 @@ FOLDER_ARGUMENTS = ("folder", "hidden")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchFolders:
-    """Where names are looked up: the set's folder, then the project's root and its `src`."""
+    """Where to look up names: in the set's folder, then in the project's root and its `src`."""
 
     base: Path
     root: Path
@@ -62,10 +62,10 @@ class SearchFolders:
 
 
 def digest_files(evalset: EvalSet, folders: SearchFolders) -> Mapping[str, str]:
-    """Return a digest for every string of a set that leads to a file: of that file and all it leads to.
+    """Return a digest for every string of a set that names a file: of that file and all that it uses.
 
-    Code leads to the modules that it imports and the files that it names. A YAML file leads to the files that
-    it names, and a rubric to its calibration, without which its thresholds decide nothing. Only contents
+    Code uses the modules that it imports and the files that it names. A YAML file uses the files that it
+    names, and a rubric also its calibration, without which its thresholds decide nothing. Only contents
     count, so moving a file changes no digest.
     """
     found = {}
@@ -79,7 +79,7 @@ def digest_files(evalset: EvalSet, folders: SearchFolders) -> Mapping[str, str]:
 
 
 def _list_gate_words(evalset: EvalSet) -> Iterator[str]:
-    """Yield every string of a set that may lead to a file of its gate."""
+    """Yield every string of a set that may name a file of its gate."""
     for field in fields(EvalSet):
         if field.name not in NON_GATE_FIELDS:
             yield from _list_texts(msgspec.to_builtins(getattr(evalset, field.name)))
@@ -88,7 +88,7 @@ def _list_gate_words(evalset: EvalSet) -> Iterator[str]:
 
 
 def _list_copied_folders(evalset: EvalSet) -> Iterator[str]:
-    """Yield every folder that a metric copies tests from, for each case."""
+    """Yield every folder from which a metric copies tests, for each case."""
     for case in evalset.cases:
         for spec in (*evalset.metrics, *case.metrics):
             named = (spec.args.get(name) for name in FOLDER_ARGUMENTS)
@@ -96,7 +96,7 @@ def _list_copied_folders(evalset: EvalSet) -> Iterator[str]:
 
 
 def expand_name(case: Case, word: str) -> str:
-    """Return the name of a file or folder for one case."""
+    """Return the name of a file or folder, with the placeholder `{id}` filled in for a case."""
     return word.replace("{id}", case.id)
 
 
@@ -113,7 +113,7 @@ def _list_texts(value: Json) -> Iterator[str]:
 
 
 def _find_named_files(word: str, folders: SearchFolders) -> list[Path]:
-    """Return the files of a name, a `./file.py:attribute`, or a `package.module:attribute`."""
+    """Return the files of a file name, `./file.py:attribute`, or `package.module:attribute`."""
     word = word.removeprefix("{set}/")
     place, colon, _ = word.rpartition(":")
     if colon and not place.endswith(".py"):
@@ -123,7 +123,7 @@ def _find_named_files(word: str, folders: SearchFolders) -> list[Path]:
 
 
 def _digest_closure(start: Iterable[Path], folders: SearchFolders) -> str:
-    """Return a digest of files and of all they lead to, in the order in which they are named."""
+    """Return a digest of files and of all that they use, in the order in which they are named."""
     pending, digests = list(start), dict[Path, str]()
     while pending and len(digests) < MAX_GATE_FILES:
         path = pending.pop(0)

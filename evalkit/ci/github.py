@@ -1,6 +1,6 @@
-"""Put one comment on a GitHub pull request, or update it, by the REST API.
+"""Post or update one comment on a GitHub pull request, with the REST API.
 
-A refused request is reported and nothing more: the result of a run never depends on its comment.
+A refused request is only reported: the result of a run never depends on its comment.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from evalkit.core.files import read_stored_file
 from evalkit.core.literals import Json
 
 _API = "https://api.github.com"
-# What the environment says becomes part of a URL, so it must match in full.
+# Values from the environment become part of a URL, so they must match in full.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 _PAGE = 100
 _MAX_PAGES = 50
 _TIMEOUT_S = 30
 _TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
-"""Authors, besides bots, whose comment is updated; anybody else could copy the marker."""
+"""Authors, in addition to bots, whose comment is updated. Anybody else could copy the marker."""
 
 RETRY_DELAYS_S = (1.0, 4.0)
 """Seconds before the second and the third attempt of a request."""
 
-PostOutcome: TypeAlias = Literal["created", "updated", "unchanged", "kept back", "refused"]
+PostOutcome: TypeAlias = Literal["created", "updated", "unchanged", "skipped", "refused"]
 
 
 class PullRequest(NamedTuple):
-    """A pull request as an event describes it: its number or its branch (`owner:branch`), and its head."""
+    """A pull request from an event: its number or its branch (`owner:branch`), and its head commit."""
 
     number: int = 0
     branch: str = ""
@@ -63,15 +63,15 @@ class CommitStatus(NamedTuple):
 
 
 class CommentDraft(NamedTuple):
-    """A text that begins with a marker; with `only_updates` no new comment is made of it."""
+    """A text that begins with a marker. With `only_updates`, it only replaces an existing comment."""
 
     text: str
-    mark: str
+    marker: str
     only_updates: bool = False
 
 
 class PostResult(NamedTuple):
-    """What happened to a comment, and why or where."""
+    """What happened to a comment or a status, with the reason or the URL."""
 
     outcome: PostOutcome
     detail: str
@@ -107,8 +107,8 @@ def find_github_repository(environ: Mapping[str, str]) -> GitHubRepository:
 def find_pull_request(environ: Mapping[str, str], number: int | None) -> PullRequest | None:
     """Return the pull request of this workflow run's event; None if it has none.
 
-    An event that follows another run names the branch and the commit of that run. GitHub vouches for these; an
-    artifact of that run could claim anything.
+    A `workflow_run` event has the branch and the commit of the run that triggered it. GitHub sets both, so
+    they can be trusted; an artifact of that run could contain anything.
 
     Raises:
         InvalidInput: the event cannot be read.
@@ -117,7 +117,7 @@ def find_pull_request(environ: Mapping[str, str], number: int | None) -> PullReq
     try:
         event = json.loads(read_stored_file(Path(path))) if path else {}
     except ValueError as error:
-        raise InvalidInput.single(f"{path}: not an event: {error}.") from error
+        raise InvalidInput.single(f"{path}: not a GitHub event: {error}.") from error
     request = _get_object(event, "pull_request") or _get_object(event, "issue")
     run = _get_object(event, "workflow_run")
     sha = _get_text(_get_object(request, "head"), "sha") or _get_text(run, "head_sha")
@@ -135,8 +135,8 @@ def _get_object(value: Json, name: str) -> dict[str, Json]:
     return part if isinstance(part, dict) else {}
 
 
-def _get_text(value: Mapping[str, Json], name: str) -> str:
-    text = value.get(name)
+def _get_text(value: Json, name: str) -> str:
+    text = value.get(name) if isinstance(value, dict) else None
     return text if isinstance(text, str) else ""
 
 
@@ -145,24 +145,24 @@ async def post_comment(
     pull: PullRequest,
     draft: CommentDraft,
     *,
-    pauses_s: Sequence[float] = RETRY_DELAYS_S,
+    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> PostResult:
-    """Put a comment on a pull request, in place of the one that begins with the same marker."""
+    """Post a comment on a pull request, or replace the one that begins with the same marker."""
     async with _open_session(repository) as session:
-        api = _GitHubApi(repository, session, pauses_s)
+        api = _GitHubApi(repository, session, retry_delays_s)
         try:
             number = pull.number or await api.find_number(pull)
             if not number:
                 return PostResult(
-                    "kept back", f"no open pull request of {pull.branch} at {pull.sha[:10]}"
+                    "skipped", f"no open pull request of {pull.branch} at {pull.sha[:10]}"
                 )
-            found = await api.find_comment(number, draft.mark)
+            found = await api.find_comment(number, draft.marker)
             if found is None and draft.only_updates:
-                return PostResult("kept back", "nothing changed, and there is no comment to update")
+                return PostResult("skipped", "nothing changed, and there is no comment to update")
             if found is None:
                 made = await api.request("POST", f"issues/{number}/comments", {"body": draft.text})
                 return PostResult("created", _get_text(made, "html_url"))
-            # An edit without a change would still notify the subscribers.
+            # An edit would notify subscribers, even without a change.
             if found.get("body") == draft.text:
                 return PostResult("unchanged", _get_text(found, "html_url"))
             made = await api.request(
@@ -178,12 +178,12 @@ async def set_status(
     sha: str,
     status: CommitStatus,
     *,
-    pauses_s: Sequence[float] = RETRY_DELAYS_S,
+    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> PostResult:
     """Set the status of a commit, for a run that is not itself a check of it."""
     async with _open_session(repository) as session:
         try:
-            made = await _GitHubApi(repository, session, pauses_s).request(
+            made = await _GitHubApi(repository, session, retry_delays_s).request(
                 "POST", f"statuses/{sha}", status._asdict()
             )
         except _RequestRefused as refusal:
@@ -197,7 +197,7 @@ def _explain_refusal(refusal: _RequestRefused, permission: str) -> str:
     return (
         f"{refusal} The token lacks permission. Add to the job's permissions:\n"
         f"  permissions:\n    contents: read\n    {permission}\n"
-        f"In a pull request from a fork no token has it; `evalkit init --forks` writes workflows for that."
+        f"In a pull request from a fork, no token has it; `evalkit init --forks` writes workflows for that."
     )
 
 
@@ -214,20 +214,20 @@ def _open_session(repository: GitHubRepository) -> aiohttp.ClientSession:
 
 
 class _GitHubApi:
-    """The few requests that are needed, repeated when the server is in trouble."""
+    """The requests that evalkit sends, with retries on server errors."""
 
     def __init__(
         self,
         repository: GitHubRepository,
         session: aiohttp.ClientSession,
-        pauses_s: Sequence[float],
+        retry_delays_s: Sequence[float],
     ) -> None:
         self._github = repository
         self._session = session
-        self._retry_delays_s = pauses_s
+        self._retry_delays_s = retry_delays_s
 
     async def find_number(self, pull: PullRequest) -> int:
-        """Return the open pull request of a branch whose head is a commit; 0 if there is none."""
+        """Return the number of the open pull request with a branch and a head commit; 0 if none."""
         found = await self.request("GET", f"pulls?state=open&head={quote(pull.branch, safe='')}")
         for each in found if isinstance(found, list) else ():
             if _get_text(_get_object(each, "head"), "sha") == pull.sha and isinstance(
@@ -236,9 +236,9 @@ class _GitHubApi:
                 return each["number"]
         return 0
 
-    async def find_comment(self, number: int, mark: str) -> dict[str, Json] | None:
-        """Return our comment with a marker, unless somebody else imitated it."""
-        # The comments have no search, so read page after page.
+    async def find_comment(self, number: int, marker: str) -> dict[str, Json] | None:
+        """Return the comment that begins with a marker, if a bot or a trusted author wrote it."""
+        # The API cannot search comments, so read page by page.
         for page in range(1, _MAX_PAGES + 1):
             path = f"issues/{number}/comments?per_page={_PAGE}&page={page}"
             comments = await self.request("GET", path)
@@ -246,17 +246,17 @@ class _GitHubApi:
                 return None
             for each in comments:
                 is_bot = _get_text(_get_object(each, "user"), "type") == "Bot"
-                is_ours = is_bot or _get_text(each, "author_association") in _TRUSTED_ASSOCIATIONS
-                if is_ours and _get_text(each, "body").startswith(mark):
+                trusted = is_bot or _get_text(each, "author_association") in _TRUSTED_ASSOCIATIONS
+                if trusted and _get_text(each, "body").startswith(marker):
                     return dict(each)
             if len(comments) < _PAGE:
                 return None
         return None
 
     async def request(self, method: str, path: str, body: Json = None) -> Json:
-        """Send one request and return its reply as JSON."""
+        """Send a request, with retries, and return the reply as JSON."""
         url = f"{self._github.api}/repos/{self._github.repository}/{path}"
-        for pause_s in (*self._retry_delays_s, None):
+        for delay_s in (*self._retry_delays_s, None):
             try:
                 async with self._session.request(
                     method, url, json=body, proxy=self._github.proxy
@@ -264,22 +264,22 @@ class _GitHubApi:
                     content = await reply.read()
                     status = reply.status
             except (aiohttp.ClientError, TimeoutError) as error:
-                # The comment may exist even if the reply was lost, and must not be made twice.
-                if pause_s is None or method == "POST":
+                # The comment may exist even if the reply was lost, and must not be posted twice.
+                if delay_s is None or method == "POST":
                     message = f"{get_host(url)} could not be reached: {type(error).__name__}."
                     raise _RequestRefused(0, message) from error
             else:
                 parsed = _parse(content)
                 if status < 300 and parsed is None:
-                    raise _RequestRefused(0, f"{get_host(url)} did not answer in JSON.")
+                    raise _RequestRefused(0, f"{get_host(url)} did not reply in JSON.")
                 if status < 300:
                     return parsed
-                if status not in RETRYABLE_STATUSES or pause_s is None:
-                    reason = _get_text(_get_object({"": parsed}, ""), "message")[:200]
+                if status not in RETRYABLE_STATUSES or delay_s is None:
+                    reason = _get_text(parsed, "message")[:200]
                     raise _RequestRefused(
                         status, f"{get_host(url)} answered HTTP {status} {reason}."
                     )
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(delay_s)
         raise AssertionError("the last attempt returns or raises")
 
 

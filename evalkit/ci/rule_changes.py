@@ -1,4 +1,7 @@
-"""List what became looser or tighter between two lists of thresholds, and what was added: a partial order."""
+"""List the edits between two lists of thresholds, and whether each edit loosens the gate.
+
+Strictness is a partial order: some pairs of thresholds cannot be compared, and count as loosened.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ STRICTER_LIMITS: Mapping[str, IsStricter] = {
     "max_regressed": _LOWER,
     "broken_cases": _LOWER,
 }
-"""Every numeric limit, with a function that says whether one value is at least as strict as another."""
+"""Every numeric limit, with a function that says whether the new value is at least as strict."""
 
 COMPARED_FIELDS = ("alpha", "test", "estimand")
-"""Fields that change both the chance to fail and the chance to be proven: neither value is stricter."""
+"""Fields that change both the chance to fail and the chance to pass, so no value is stricter."""
 
 
 class _RuleSubject(NamedTuple):
@@ -44,13 +47,13 @@ def _find_subject(rule: Rule) -> _RuleSubject:
 
 
 def is_as_strict(before: Rule, now: Rule) -> bool:
-    """Return whether `now` lets nothing through that `before` would not have let through."""
+    """Return whether `now` fails every run that `before` would have failed."""
     if _find_subject(before) != _find_subject(now):
         return False
     if any(getattr(before, name) != getattr(now, name) for name in COMPARED_FIELDS):
         return False
     if before.primary and not now.primary:
-        return False  # without `primary` it shares its alpha with others
+        return False  # without `primary`, it shares alpha with other thresholds
     limit = _find_subject(before).limit
     if limit == "must_pass":
         return _covers(now.must_pass or (), before.must_pass or ())
@@ -62,12 +65,12 @@ def is_as_strict(before: Rule, now: Rule) -> bool:
 
 
 def _covers(tags: Sequence[str], others: Sequence[str]) -> bool:
-    """Return whether cases with one of `others` all have one of `tags`; no tag at all means every case."""
+    """Return whether `tags` select every case that `others` select; no tags select all cases."""
     return not tags or (bool(others) and set(others) <= set(tags))
 
 
 def _is_floor_as_strict(before: float | None, now: float | None) -> bool:
-    # The default depends on the metric (latencies have a floor, others none), so None is incomparable.
+    # The default depends on the metric (only latencies have a floor), so None cannot be compared.
     if before is None or now is None:
         return before == now
     return now <= before
@@ -78,7 +81,7 @@ def _is_same(before: Rule, now: Rule) -> bool:
 
 
 def find_rule_changes(before: Sequence[Rule], now: Sequence[Rule]) -> Iterator[GateChange]:
-    """Yield the edits of thresholds that were there before, then the new thresholds."""
+    """Yield the edits of existing thresholds, then the new thresholds."""
     left, edited = list(now), []
     for rule in before:
         same = next((one for one in left if _is_same(rule, one)), None)
@@ -112,8 +115,8 @@ def _find_alpha_dilution(before: Sequence[Rule], now: Sequence[Rule]) -> Iterato
     if shared and sharing > shared:
         yield GateChange(
             kind="threshold",
-            sentence=f"alpha is shared by {format_count(sharing, 'threshold')}, not {shared}, so that each "
-            f"fails less easily; one that is `primary: true` keeps its own",
+            sentence=f"alpha is shared by {format_count(sharing, 'threshold')}, not {shared}, so each of them "
+            f"fails less easily; a threshold with `primary: true` keeps its own",
             loosened=True,
         )
 
@@ -134,13 +137,13 @@ def _describe_edit(before: Rule, now: Rule | None, *, loosened: bool) -> GateCha
 
 def _describe_rule(rule: Rule) -> str:
     """Return a threshold's limit, and its other fields that differ from the default."""
-    usual = Rule()
+    default = Rule()
     limit = _find_subject(rule).limit
     value = getattr(rule, limit)
     words = [f"{limit} {value:g}" if limit != "must_pass" else f"must_pass {_describe_tags(value)}"]
     for name in ("margin", "alpha", "and_at_least", "estimand", "test"):
         given = getattr(rule, name)
-        if given != getattr(usual, name):
+        if given != getattr(default, name):
             words.append(f"{name} {given:g}" if isinstance(given, float) else f"{name} {given}")
     return ", ".join([*words, *(["primary"] if rule.primary else [])])
 

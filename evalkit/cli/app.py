@@ -1,7 +1,6 @@
-"""The command line: finds the command, turns its options into a call, and errors into exit codes.
+"""Find the command, call it with its options, and turn errors into exit codes.
 
-A command is imported when it is called, so that `evalkit --version` costs no more than Python and
-typer do.
+A command is imported when it is called, so that `evalkit --version` loads only Python and typer.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ COMMANDS = {
     "CI": ("merge", "comment"),
     "Reference": ("help", "schema"),
 }
-"""The commands by panel of `--help`; each is the function of its name in the module of its name."""
+"""The commands by panel of `--help`. Each is a function in the module of the same name."""
 
 COMMAND_NAMES = tuple(name for names in COMMANDS.values() for name in names)
 
 SETTINGS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
-    # Without it typer loads rich for every help and every usage error.
+    # Otherwise, typer loads rich for every help page and usage error.
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
 }
@@ -46,33 +45,33 @@ def load_command(name: str) -> Callable[..., None]:
 
 
 class PanelCommand(TyperCommand):
-    """A command with its options in panels, and an answer to options of other tools."""
+    """A command that shows its options in panels, and explains options of other tools."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, panel by panel."""
         write_panels(formatter, collect_panels(self.get_params(ctx), ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; an option that another tool has is answered with ours."""
+        """Parse the arguments; for an option of another tool, print what to use instead."""
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            # Its class is click's or typer's own copy of it, depending on typer's version.
+            # Depending on its version, typer raises click's class or its own copy of it.
             word = getattr(error, "option_name", "")
             if type(error).__name__ != "NoSuchOption":
                 raise
             from evalkit.cli.foreign_words import explain_option
 
             options = {option for param in self.get_params(ctx) for option in param.opts}
-            answer = explain_option(ctx.command_path, word, options)
-            if answer is None:
+            advice = explain_option(ctx.command_path, word, options)
+            if advice is None:
                 raise
-            say(answer)
+            say(advice)
             raise typer.Exit(2) from error
 
 
 class CommandGroup(TyperGroup):
-    """The group of all commands, and the one place where an exception becomes an exit code."""
+    """The group of all commands; it turns every exception into an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the commands."""
@@ -84,20 +83,20 @@ class CommandGroup(TyperGroup):
             return None
         from evalkit.cli.option_groups import expand_groups
 
-        # The public way from a function to click's command is an app that has no other.
+        # typer has no public function for this, so build an app with a single command.
         single = typer.Typer(add_completion=False, **SETTINGS)
         single.command(cmd_name, cls=PanelCommand)(expand_groups(load_command(cmd_name)))
         return typer.main.get_command(single)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments before the command; none at all ask for help."""
-        # typer's `no_args_is_help` prints the same and exits 2, as if it were an error.
+        """Parse the arguments before the command; without any, print the help."""
+        # typer's `no_args_is_help` prints the same, but exits with 2 like an error.
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command, or say what to type instead."""
+        """Find the command; for an unknown name, print what to type instead."""
         name = args[0]
-        # Completion parses resiliently, and must print nothing but completions.
+        # Shell completion sets `resilient_parsing`, and must print only completions.
         if name in COMMAND_NAMES or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         from evalkit.cli.foreign_words import explain_command
@@ -106,7 +105,7 @@ class CommandGroup(TyperGroup):
         raise typer.Exit(2)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, panel by panel, then the options of evalkit itself."""
+        """Write the commands panel by panel, then the options of evalkit itself."""
         commands = {
             title: [(name, summarize_command(name)) for name in names]
             for title, names in COMMANDS.items()
@@ -114,26 +113,26 @@ class CommandGroup(TyperGroup):
         write_panels(formatter, commands | collect_panels(self.get_params(ctx), ctx))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; print what it raises on stderr and exit with its code."""
+        """Run the command; print an exception to stderr and exit with its code."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             say("evalkit: interrupted.")
             raise typer.Exit(130) from None
         except Exception as error:
-            # typer's own exceptions are its way of printing help and usage errors.
+            # typer prints help and usage errors by raising its own exceptions.
             if type(error).__module__.startswith(("typer", "click")):
                 raise
             raise typer.Exit(print_error(error)) from error
 
 
 def summarize_command(name: str) -> str:
-    """Return the first line of what a command says about itself."""
+    """Return the first line of a command's docstring."""
     return (load_command(name).__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def print_error(error: Exception) -> int:
-    """Print on stderr what went wrong, and return the exit code for it."""
+    """Print an error to stderr and return its exit code."""
     from evalkit.cli.errors import describe_error
 
     message, code = describe_error(error)

@@ -40,7 +40,7 @@ def baseline(
 ) -> None:
     """Record a baseline, or promote a stored run to one.
 
-    Records 10 trials per case unless --trials says otherwise.
+    Record 10 trials per case, or the number in --trials.
     """
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides

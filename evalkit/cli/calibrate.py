@@ -1,4 +1,4 @@
-"""evalkit calibrate: compare a judge with labels that people gave."""
+"""evalkit calibrate: compare a judge with human labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalkit.cli.output import exit_with_code, print_result, refuse_conflicting_
 def calibrate(
     rubric: Annotated[Path, typer.Argument(metavar="RUBRIC", help="The rubric, a YAML file.")],
     labels: Annotated[
-        Path, typer.Argument(metavar="LABELS", help="The labels that people gave: YAML or CSV.")
+        Path, typer.Argument(metavar="LABELS", help="The human labels, a YAML or CSV file.")
     ],
     result: ResultOptions,
     judge: Annotated[
@@ -24,7 +24,7 @@ def calibrate(
         typer.Option(
             metavar="JUDGE",
             callback=require_text,
-            help="The judge, as under `judge:` (default: the one of evalkit.yaml).",
+            help="The judge, written as under `judge:` (default: the judge in evalkit.yaml).",
         ),
     ] = None,
     evalset: Annotated[
@@ -32,10 +32,10 @@ def calibrate(
     ] = None,
     repeats: Annotated[
         int,
-        typer.Option(min=0, max=100, help="Judge again this many times, to measure the flip rate."),
+        typer.Option(min=0, max=100, help="Judge this many more times to measure the flip rate."),
     ] = 0,
 ) -> None:
-    """Compare a judge with people, and store the result."""
+    """Compare a judge with human labels."""
     from evalkit.commands.calibrate import CalibrationRequest
     from evalkit.commands.calibrate import calibrate as command
     from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED

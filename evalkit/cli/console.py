@@ -1,6 +1,6 @@
-"""The terminal, environment, and clock of this process: the only module that reads or prints them.
+"""Access the terminal, environment, and clock of this process. No other module does.
 
-Every command imports it, so it imports what it needs itself inside its functions.
+Every command imports this module, so it imports its own dependencies inside its functions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def create_context(*, quiet: bool = False) -> Context:
         raise InvalidInput.single(
             "the current folder no longer exists. Change to one that does."
         ) from error
-    stream = None if quiet else sys.stderr  # where stdout goes does not matter to the bar
+    stream = None if quiet else sys.stderr  # the bar does not depend on where stdout goes
     return Context(
         cwd=cwd,
         environ=dict(os.environ),
@@ -46,7 +46,10 @@ def create_context(*, quiet: bool = False) -> Context:
 
 
 def detect_screen(output: Path | None = None) -> Screen:
-    """Return what stdout can show: its width, color, Unicode; a file has 80 columns and no color."""
+    """Return the width of stdout and whether it shows color and Unicode.
+
+    A file has 80 columns and no color.
+    """
     import shutil
 
     from evalkit.report.screen import Screen
@@ -62,13 +65,13 @@ def detect_screen(output: Path | None = None) -> Screen:
 
 
 def is_step_summary(path: Path) -> bool:
-    """Return whether a file is the one that GitHub shows on the page of a workflow run."""
+    """Return whether a file is the step summary that GitHub shows with a workflow run."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     return bool(summary) and os.path.realpath(path) == os.path.realpath(str(summary))
 
 
 def wants_color() -> bool:
-    """Return whether to color: NO_COLOR and FORCE_COLOR decide, then whether stdout is a terminal.
+    """Return whether to print in color: on a terminal, unless NO_COLOR or FORCE_COLOR is set.
 
     Source: https://no-color.org and https://force-color.org.
     """
@@ -80,13 +83,13 @@ def wants_color() -> bool:
 
 
 def is_interactive() -> bool:
-    """Return whether stdin and stdout are a terminal that can show full screens."""
+    """Return whether stdin and stdout are a terminal that supports full-screen output."""
     streams = (sys.stdin, sys.stdout)
     return all(each and each.isatty() for each in streams) and os.environ.get("TERM") != "dumb"
 
 
 def emit(text: str) -> None:
-    """Write the result to stdout; a reader that has closed the pipe is no error."""
+    """Write the result to stdout; ignore a closed pipe."""
     write_to(1, text)
 
 
@@ -101,10 +104,10 @@ def say(text: str) -> None:
 
 
 def write_to(descriptor: int, text: str) -> None:
-    """Write a whole text to stdout or stderr, with escapes for what the encoding lacks.
+    """Write a text to stdout or stderr, and escape characters that the encoding lacks.
 
     Raises:
-        StoreError: the stream is on a full disk.
+        StoreError: the text cannot be written, for example on a full disk.
     """
     stream = sys.stdout if descriptor == 1 else sys.stderr
     if stream is None:

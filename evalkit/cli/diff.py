@@ -30,7 +30,7 @@ def diff(
         typer.Option(
             "--tag",
             metavar="TAG",
-            help="Metrics by this tag (default: by every tag for two runs, by none for more).",
+            help="Also show metrics for this tag (default: every tag for two runs, none for more).",
         ),
     ] = [],  # noqa: B006
     markdown: Annotated[Path | None, report_file("markdown")] = None,
@@ -38,13 +38,13 @@ def diff(
 ) -> None:
     """Show what changed between runs or versions.
 
-    Two runs are compared case by case. A version, by its label, is compared with all its runs.
+    Two runs are compared case by case. For an agent version, all its runs are pooled.
     """
     from evalkit.commands.diff import diff as command
     from evalkit.report.model import Diff
 
     found = command((base, candidate, *(more or ())), tuple(case), tuple(tag), create_context())
-    # More than two runs, or a version instead of a run, make a matrix.
+    # Two runs or versions make a diff, more make a matrix.
     if isinstance(found, Diff):
         print_diff(found, result, markdown, html)
     else:

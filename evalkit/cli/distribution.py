@@ -1,4 +1,4 @@
-"""The installed distribution, and whether another one owns the package `evalkit`.
+"""Check whether another distribution overwrote the installed package `evalkit`.
 
 The name `evalkit` on the package index belongs to another project, and pip lets two distributions
 write the same files. This module imports nothing of evalkit, because any of it may be replaced.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 DISTRIBUTION = "evalkit-ci"
-FACE = "evalkit/__init__.py"
-"""The file that every distribution of a package `evalkit` installs, as its RECORD names it."""
+INIT_FILE = "evalkit/__init__.py"
+"""A file that every distribution of a package `evalkit` installs, as in its RECORD."""
 
 SITE = Path(__file__).parents[2]
 
@@ -18,15 +18,15 @@ SITE = Path(__file__).parents[2]
 def find_conflict(site: Path = SITE) -> str | None:
     """Return what is wrong with the installed package and how to fix it; None if nothing is.
 
-    Reads the lists of installed files in `site` instead of `importlib.metadata`, which takes as long
-    to load as all of `evalkit --version`. A checkout and an editable install have none there.
+    Read the lists of installed files in `site`, because `importlib.metadata` takes as long to load
+    as all of `evalkit --version`. A checkout and an editable install have no such list.
     """
     # A line of RECORD is `path,sha256=digest,size`; see PEP 376 and PEP 427.
     lines = {
         path.parent.name.partition("-")[0].replace("_", "-"): line
         for path in sorted(site.glob("*.dist-info/RECORD"))
         for line in _read_text(path).splitlines()
-        if line.startswith(f"{FACE},")
+        if line.startswith(f"{INIT_FILE},")
     }
     own = lines.pop(DISTRIBUTION, None)
     reinstall = f"pip install --force-reinstall {DISTRIBUTION}"
@@ -36,7 +36,7 @@ def find_conflict(site: Path = SITE) -> str | None:
             f"the package evalkit is also installed by another distribution: {names}. "
             f"Run: pip uninstall {names}; {reinstall}"
         )
-    if own is not None and not _is_intact(site / FACE, own):
+    if own is not None and not _is_intact(site / INIT_FILE, own):
         return f"another distribution replaced files of {DISTRIBUTION}. Run: {reinstall}"
     return None
 

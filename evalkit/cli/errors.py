@@ -1,4 +1,4 @@
-"""Exceptions as messages for the user and exit codes."""
+"""Turn exceptions into messages for the user and exit codes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from evalkit.core.errors import EXIT_BUG, EvalkitError, Interrupted, InvalidInpu
 
 
 def describe_error(error: Exception) -> tuple[str, int]:
-    """Return the message and the exit code of an error; only a bug in evalkit has a traceback.
+    """Return the message and the exit code of an error; include a traceback only for a bug.
 
-    A problem with a place in a file starts with that place, as compilers print it, others with
-    `evalkit:`.
+    The message for a problem in a file starts with the file and line, as a compiler prints it.
+    Other messages start with `evalkit:`.
     """
     if isinstance(error, InvalidInput):
         lines = [str(one) if one.where else f"evalkit: {one}" for one in error.problems]
@@ -23,7 +23,8 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, EvalkitError):
         return f"evalkit: {error}", error.exit_code
     if isinstance(error, ImportError) and (error.name or "").startswith("evalkit"):
-        conflict = find_conflict()  # a module of ours is missing, which pip may have caused
+        # pip may have overwritten the package, so that a module is missing.
+        conflict = find_conflict()
         if conflict:
             return f"evalkit: {error}: {conflict}", InvalidInput.exit_code
     trace = "".join(traceback.format_exception(error))

@@ -17,7 +17,7 @@ def false_alarms(
     result: ResultOptions,
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of decisions (default 200; with --run 10)."),
+        typer.Option(min=1, help="Number of repetitions (default 200; with --run 10)."),
     ] = None,
     trials: FixedTrialsOption = None,
     run: Annotated[
@@ -28,7 +28,7 @@ def false_alarms(
 ) -> None:
     """Measure how often the gate fails an unchanged agent.
 
-    Resamples the trials of the baseline, or runs the agent again with --run.
+    Resample the trials of the baseline. With --run, run the agent again instead.
     """
     from evalkit.commands.false_alarms import rerun_false_alarms, resample_false_alarms
     from evalkit.core.settings import SettingsOverrides

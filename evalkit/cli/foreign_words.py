@@ -1,11 +1,11 @@
-"""The words of other tools that users try, and what evalkit has instead."""
+"""Suggest commands and options of evalkit for the names that other tools use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
 
-# Words of similar tools, of pytest, and of evalkit before its first release.
+# Names from similar tools, from pytest, and from evalkit before its first release.
 COMMANDS = {
     "evalkit run": "eval evaluate test",
     "evalkit false-alarms": "aa",
@@ -24,7 +24,7 @@ COMMANDS = {
     "evalkit help": "docs guide man",
     "evalkit --version": "version",
 }
-"""What to type, by the commands that it answers."""
+"""What to type in evalkit, with the commands of other tools that it replaces."""
 
 OPTIONS = {
     "--trials N": "-n --repeat --repeats --runs --epochs --num-trials",
@@ -40,7 +40,7 @@ OPTIONS = {
     "--junit FILE": "--xml --junitxml",
     "--markdown FILE": "--md",
     "--format json": "--json",
-    "--format json, which has everything": "--verbose",
+    "--format json, which has all details": "--verbose",
     "--base REF": "--base-ref",
     "--baseline RUN, or --against REF": "--compare",
     "--resume": "--continue",
@@ -50,9 +50,9 @@ OPTIONS = {
     "the key `metrics` in the eval set; see evalkit help metrics": "--metric --metrics",
     "the key `gate` in the eval set; see evalkit help gate": "--threshold --fail-under",
     "the key `timeout_s` of the agent in the eval set; see evalkit help agents": "--timeout",
-    "the file evalkit.yaml, which is found by itself; see evalkit help evalset": "--config",
+    "the file evalkit.yaml, which is found automatically; see evalkit help evalset": "--config",
 }
-"""What to use, by the options that it answers."""
+"""What to use in evalkit, with the options of other tools that it replaces."""
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:
@@ -75,10 +75,10 @@ def explain_command(word: str, commands: Collection[str]) -> str:
 
 
 def explain_option(command: str, word: str, options: Collection[str]) -> str | None:
-    """Return what to use instead of an unknown option; None where the command has nothing like it."""
+    """Return what to use instead of an unknown option; None if the command has no such option."""
     advice = FOREIGN_OPTIONS.get(word, "")
     named = re.findall(r"(?<![\w-])--?[a-z][\w-]*", advice.partition(";")[0])
-    # `show` has no --trials, so that `show -n 3` is a plain usage error.
+    # For example, `show` has no --trials, so `show -n 3` is an ordinary usage error.
     if not advice or (named and not set(named) & set(options)):
         return None
     return f"{command}: there is no option {word!r}. Use {advice}."

@@ -1,4 +1,4 @@
-"""evalkit gate: decide a stored run again."""
+"""evalkit gate: apply the gate to a stored run again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from evalkit.cli.output import deliver_and_exit
 def gate(
     ref: RunArgument, comparison: BaselineOptions, printed: ReportOptions, files: ReportFiles
 ) -> None:
-    """Decide a stored run again without calling the agent."""
+    """Apply the gate to a stored run again.
+
+    Call neither the agent nor a judge.
+    """
     from evalkit.commands.gate import gate as command
 
     report = command(

@@ -26,7 +26,7 @@ def help(  # noqa: A001 - the command's name
     if topic is None:
         emit(render_topics(topics))
         return
-    # A page says more than the options do, where a topic and a command share a name.
+    # If a topic and a command share a name, the page explains more than the options.
     command = None if topic in topics else find_command(ctx, topic)
     if command is not None:
         emit(f"{command}\n")

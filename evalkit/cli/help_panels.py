@@ -1,4 +1,4 @@
-"""Help in named panels, as typer prints it with rich, by click's own formatter.
+"""Print help in named panels, as typer does, but with click's formatter instead of rich.
 
 rich takes longer to load than all the rest of `--help`.
 """
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_NAME_WIDTH = 30
-"""Longer names of options have their description on the next line, as in click."""
+"""The description of a longer name starts on the next line, as in click."""
 
 
 def collect_panels(params: Sequence[Any], context: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return the rows of help by panel: arguments first, options without a panel last."""
+    """Return the rows of each panel: arguments first, options without a panel last."""
     panels: dict[str, list[tuple[str, str]]] = {"Arguments": []}
     unnamed = []
     for param in params:
@@ -31,7 +31,7 @@ def collect_panels(params: Sequence[Any], context: Any) -> dict[str, list[tuple[
 
 
 def write_panels(formatter: Any, panels: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-    """Write each panel as a section; the descriptions of all sections line up."""
+    """Write each panel as a section, and align the descriptions of all sections."""
     names = [name for rows in panels.values() for name, _ in rows]
     width = max((len(name) for name in names if len(name) <= MAX_NAME_WIDTH), default=0)
     for title, rows in panels.items():

@@ -14,7 +14,7 @@ from evalkit.cli.output import write_result
 
 
 class HistoryFormat(StrEnum):
-    """The formats that a history is printed in."""
+    """The output formats of a history."""
 
     table = "table"
     json = "json"
@@ -27,7 +27,7 @@ def history(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Keep one line per run in this file (JSONL), and read what it already has.",
+            help="Also read runs from this JSONL file, and add new runs to it.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")] = 50,

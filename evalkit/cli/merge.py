@@ -17,7 +17,7 @@ def merge(
     printed: ReportOptions,
     files: ReportFiles,
 ) -> None:
-    """Join the shards of a run, and decide the whole."""
+    """Join the shards of a run, and apply the gate."""
     from evalkit.commands.merge import merge as command
 
     report = command(

@@ -1,4 +1,4 @@
-"""The option groups that commands share: each field is an option, each group one parameter."""
+"""Define the option groups of commands: each field is an option, each group one parameter."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from evalkit.evalset.selection import Selection
     from evalkit.store.refs import BaselineChoice
 
-# Named tuples, because a dataclass takes a millisecond to define, and every command would wait for it.
+# Named tuples, because every command would wait about a millisecond for each dataclass.
 
 
 class SelectionOptions(NamedTuple):
@@ -67,7 +67,7 @@ class SelectionOptions(NamedTuple):
     limit: Annotated[int | None, selection_option(min=1, help="Maximum number of cases.")] = None
 
     def build_selection(self) -> Selection:
-        """Return the selection; the cases of `--last-failed` are found in the store."""
+        """Return the selection, without `--last-failed`, whose cases are read from the store."""
         from evalkit.evalset.selection import Selection, parse_shard
 
         return Selection(
@@ -80,13 +80,13 @@ class SelectionOptions(NamedTuple):
 
 
 class SettingOptions(NamedTuple):
-    """The settings of the eval set that the command line may override."""
+    """The settings of the eval set that the command line can override."""
 
     trials: Annotated[
         str | None,
         trials_option(
             metavar="N|auto",
-            help="Number of trials per case; auto: up to 3, until the gate is decided (default).",
+            help="Number of trials per case; auto: up to 3, until the gate has a result (default).",
         ),
     ] = None
     concurrency: ConcurrencyOption = None
@@ -102,7 +102,7 @@ class SettingOptions(NamedTuple):
     ] = None
 
     def build_overrides(self) -> SettingsOverrides:
-        """Return the settings that were given."""
+        """Return the settings that the user gave."""
         from evalkit.core.settings import SettingsOverrides
 
         return SettingsOverrides(
@@ -134,45 +134,43 @@ class AgentOptions(NamedTuple):
 
 
 class BaselineOptions(NamedTuple):
-    """What a run is compared with, and the gate that decides it."""
+    """The baseline to compare a run with, and the gate to apply."""
 
     baseline: BaselineOption = None
     allow_missing_baseline: Annotated[
         bool,
         comparison_option(
-            "--allow-missing-baseline", help="Decide without a baseline; the report says so."
+            "--allow-missing-baseline", help="Gate a run without a baseline; the report says so."
         ),
     ] = False
     base: Annotated[
         str | None,
         comparison_option(
             metavar="REF",
-            help="Take the gate from the commit where this branch left REF (in a pull request: "
-            "found automatically).",
+            help="Take the gate from the merge base with REF (default in a pull request: its target "
+            "branch).",
         ),
     ] = None
     accept_gate_changes: Annotated[
         bool,
-        comparison_option(
-            "--accept-gate-changes", help="Decide by the gate as this change edits it."
-        ),
+        comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
     ] = False
 
     def choose_baseline(self) -> BaselineChoice:
-        """Return the choice of the baseline."""
+        """Return which baseline to compare with."""
         from evalkit.store.refs import BaselineChoice
 
         return BaselineChoice(ref=self.baseline, allow_missing=self.allow_missing_baseline)
 
     def choose_gate(self) -> GateChoice:
-        """Return the choice of the gate's definition."""
+        """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
 
         return GateChoice(base=self.base, accept=self.accept_gate_changes)
 
 
 class ResumeOptions(NamedTuple):
-    """The name of a run, and whether it continues one."""
+    """The id of a run, and whether to continue it."""
 
     resume: Annotated[bool, resume_option("--resume", help="Continue an unfinished run.")] = False
     run_id: RunIdOption = None
@@ -182,28 +180,26 @@ class ResumeOptions(NamedTuple):
 
 
 class ExecutionOptions(NamedTuple):
-    """How the trials are executed, if at all."""
+    """How to execute the trials."""
 
     against: Annotated[
         str | None,
         comparison_option(
             metavar="REF",
-            help="Also run the agent of this commit, in turns, and compare with that instead of a "
+            help="Also run the agent from the merge base with REF, and compare with it instead of a "
             "baseline.",
         ),
     ] = None
     exit_first: Annotated[
         bool,
-        execution_option(
-            "-x", "--exitfirst", help="Start no more trials after the first one that fails."
-        ),
+        execution_option("-x", "--exitfirst", help="Start no more trials after the first failure."),
     ] = False
     cache: Annotated[
         bool,
         execution_option("--cache", help="Reuse outputs of the same agent for the same input."),
     ] = False
     dry_run: Annotated[
-        bool, execution_option("--dry-run", help="Print what would run and what it costs.")
+        bool, execution_option("--dry-run", help="Print what would run and the estimated cost.")
     ] = False
     pdb: Annotated[
         bool, execution_option("--pdb", help="Run one case in this process, under the debugger.")
@@ -211,14 +207,14 @@ class ExecutionOptions(NamedTuple):
 
 
 class ResultOptions(NamedTuple):
-    """How a result is printed, and where."""
+    """The format and the destination of a result."""
 
     format: FormatOption = Format.table
     output: OutputOption = None
 
 
 class ReportOptions(NamedTuple):
-    """How the report of a run is printed, and where."""
+    """The format and the destination of a run's report."""
 
     format: Annotated[
         PrintFormat,
@@ -236,7 +232,7 @@ class ReportOptions(NamedTuple):
 
 
 class ReportFiles(dict[str, Path]):
-    """The report files to write, by format; each registered format has an option for its own."""
+    """The report files to write, by format. Each registered format has its own option."""
 
     def __init__(self, **files: Path | None) -> None:
         super().__init__({name: path for name, path in files.items() if path is not None})
@@ -245,7 +241,7 @@ class ReportFiles(dict[str, Path]):
 def list_group_options(group: Any) -> list[inspect.Parameter]:
     """Return the options of a group as keyword parameters; empty for any other type."""
     if group is ReportFiles:
-        # Built when a command is, so that a format is an option as soon as it is registered.
+        # Built with the command, so that every registered format has an option.
         fields = {name: Annotated[Path | None, report_file(name)] for name in FILE_FORMATS}
         defaults: dict[str, Any] = dict.fromkeys(fields)
     elif hasattr(group, "_field_defaults"):
@@ -262,7 +258,7 @@ def list_group_options(group: Any) -> list[inspect.Parameter]:
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose parameters are options, for one whose parameters may be groups.
+    """Return the command with each group among its parameters expanded into options.
 
     typer builds the options from the signature. A call rebuilds the groups from their values.
     """
@@ -284,7 +280,7 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
                 values[name] = group(**{each.name: values.pop(each.name) for each in options})
         command(**values)
 
-    # typer reads both: the order and defaults from the signature, the types from the annotations.
+    # typer reads order and defaults from the signature, and types from the annotations.
     vars(call)["__signature__"] = signature.replace(parameters=expanded)
     call.__annotations__ = {each.name: each.annotation for each in expanded}
     return call

@@ -1,4 +1,4 @@
-"""The command-line options that more than one command has, each declared once."""
+"""Declare each option that several commands share."""
 
 from enum import StrEnum
 from functools import partial
@@ -11,14 +11,14 @@ from evalkit.report.registry import FILE_FORMATS
 
 
 class Format(StrEnum):
-    """The formats that a result is printed in."""
+    """The output formats of a result."""
 
     table = "table"
     json = "json"
 
 
 class PrintFormat(StrEnum):
-    """The formats that a report is printed in."""
+    """The output formats of a report."""
 
     table = "table"
     json = "json"
@@ -49,7 +49,7 @@ def parse_trials(given: str | None) -> int | Literal["auto"] | None:
         return None
     if given == "auto":
         return "auto"
-    # `int` also reads digits of other scripts, spaces, and underscores.
+    # `int` also accepts non-ASCII digits, spaces, and underscores.
     if not (given.isascii() and given.isdigit() and int(given) >= 1):
         raise typer.BadParameter(
             f"{given!r} is neither 'auto' nor a whole number of at least 1.",
@@ -78,20 +78,20 @@ def parse_duration(given: str | None) -> float | None:
 
 
 def require_text(given: str | None) -> str | None:
-    """Refuse an option whose value is empty, as an unset variable of a shell leaves it."""
+    """Refuse an empty value, which an unset shell variable leaves."""
     if given is not None and not given.strip():
-        raise typer.BadParameter("the value is empty. Give one, or leave the option out.")
+        raise typer.BadParameter("the value is empty. Set it, or leave out the option.")
     return given
 
 
 def refuse_folder(given: Path | None) -> Path | None:
-    """Refuse a folder as the file to write, before anything is spent on its content."""
+    """Refuse a folder as an output file, before any work is done."""
     if given is not None and given.is_dir():
         raise typer.BadParameter(f"{given} is a folder. Name a file to write.")
     return given
 
 
-# Each names the panel of `--help` that its options appear in.
+# Each puts its options in one panel of `--help`.
 selection_option = partial(typer.Option, rich_help_panel="Selection")
 trials_option = partial(typer.Option, rich_help_panel="Trials")
 agent_option = partial(typer.Option, rich_help_panel="Agent", callback=require_text)
@@ -129,7 +129,7 @@ FixedTrialsOption = Annotated[
 ]
 ConcurrencyOption = Annotated[
     int | None,
-    trials_option(min=1, max=1000, help="Maximum number of agent calls at the same time."),
+    trials_option(min=1, max=1000, help="Maximum number of concurrent agent calls."),
 ]
 MaxErrorsOption = Annotated[
     int | None,
@@ -138,11 +138,12 @@ MaxErrorsOption = Annotated[
 SeedOption = Annotated[int | None, trials_option(help="Seed that agents receive (default 0).")]
 RunIdOption = Annotated[
     str | None,
-    resume_option(metavar="ID", help="Name the run; with --resume, the run to continue."),
+    resume_option(metavar="ID", help="Id of the new run; with --resume, of the run to continue."),
 ]
 FormatOption = Annotated[Format, output_option("--format", help="Format of the result.")]
 OutputOption = Annotated[
-    Path | None, output_file("-o", "--output", help="Write the result to this file, not to stdout.")
+    Path | None,
+    output_file("-o", "--output", help="Write the result to a file instead of stdout."),
 ]
 BaselineOption = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""A command's result: printed or written to a file, and turned into the exit code."""
+"""Print a command's result or write it to a file, and exit with the right code."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 
-def refuse_conflicting_options(*mistakes: tuple[str, bool]) -> None:
+def refuse_conflicting_options(*conflicts: tuple[str, bool]) -> None:
     """Refuse options that contradict each other, and report all of them at once.
 
     Raises:
-        InvalidInput: at least one mistake was made.
+        InvalidInput: at least one conflict applies.
     """
     from evalkit.core.errors import InvalidInput
     from evalkit.core.location import Problem
 
-    problems = [Problem(message=f"{message}.") for message, made in mistakes if made]
+    problems = [Problem(message=f"{message}.") for message, applies in conflicts if applies]
     if problems:
         raise InvalidInput(problems)
 
@@ -50,7 +50,7 @@ def print_result(
     to_json: Callable[[ResultT], str],
     to_text: Callable[[ResultT, Screen], str],
 ) -> None:
-    """Print a result as JSON or as text, as the options say."""
+    """Print a result in the format that the options select."""
     if options.format == Format.json:
         text = to_json(found)
     else:
@@ -66,7 +66,7 @@ def deliver_and_exit(report: Report, options: ReportOptions, files: ReportFiles)
 
 
 def print_report(report: Report, options: ReportOptions) -> None:
-    """Print a report, with the annotations of GitHub's workflow commands if they are wanted."""
+    """Print a report; with `--format github`, also print annotations for failing cases."""
     from evalkit.report.github import render_github
     from evalkit.report.json import render_json
     from evalkit.report.terminal import MAX_TABLE_ROWS, render_terminal
@@ -74,7 +74,7 @@ def print_report(report: Report, options: ReportOptions) -> None:
     if options.format is PrintFormat.json:
         write_result(render_json(report), options.output)
         return
-    # None is all rows. JSON has all of them in any case.
+    # None means all rows. JSON always has all rows.
     rows = None if options.verbose else MAX_TABLE_ROWS
     text = render_terminal(report, detect_screen(options.output), rows=rows)
     if options.quiet:
@@ -82,17 +82,17 @@ def print_report(report: Report, options: ReportOptions) -> None:
         text = text.partition("\n\n")[0].rstrip("\n") + "\n"
     write_result(text, options.output)
     if options.format is PrintFormat.github:
-        emit(render_github(report))  # the workflow runner reads them from stdout alone
+        emit(render_github(report))  # the workflow runner reads them only from stdout
 
 
 def write_report_files(report: Report, files: ReportFiles) -> None:
-    """Write the report in every format that a file was named for."""
+    """Write the report to each file, in the format of its option."""
     from evalkit.core.files import write_atomically
 
     for name, path in files.items():
         text = FILE_FORMATS[name].load()(report)
         if is_step_summary(path):
-            with path.open("a") as stream:  # other commands of the step write to it, too
+            with path.open("a") as stream:  # other commands of the step also write to it
                 stream.write(text)
         else:
             write_atomically(path, text)

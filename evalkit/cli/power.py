@@ -1,4 +1,4 @@
-"""evalkit power: compute which drop a set can detect, and what a smaller one would need."""
+"""evalkit power: compute the drop that a set can detect, or what a given drop requires."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def power(
     drop: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="Print what it takes to detect this drop (0.05: 5 points)."
+            min=0.0, max=1.0, help="Print what it takes to detect this drop (0.05 is 5 points)."
         ),
     ] = None,
     noise: Annotated[
         float | None,
-        typer.Option(min=0.0, max=0.25, help="Assume this mean over cases of p(1-p)."),
+        typer.Option(min=0.0, max=0.25, help="Assume this noise: the mean of p(1-p) over cases."),
     ] = None,
     mean: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Assume this pass rate.")
@@ -42,12 +42,12 @@ def power(
     ] = None,
     rules: Annotated[
         int | None,
-        typer.Option(min=1, help="Thresholds that share alpha, without the primary one."),
+        typer.Option(min=1, help="Assume that this many thresholds share alpha."),
     ] = None,
 ) -> None:
     """Compute the drop that a set can detect.
 
-    With --drop it computes what a set needs to detect that drop.
+    With --drop, compute what a set needs to detect that drop.
     """
     from evalkit.commands.power import PowerAssumptions, compute_power
     from evalkit.report.power import power_json, power_text

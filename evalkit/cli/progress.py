@@ -1,4 +1,4 @@
-"""A progress bar on stderr: done, failed, time left, cost. It is drawn only on a terminal."""
+"""Draw a progress bar on stderr: trials done, failures, cost, and time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _NoProgress:
 
 class _ProgressBar:
     def __init__(self, total: int, stream: TextIO) -> None:
-        # rich takes longer to load than many a command runs, and is needed on a terminal alone.
+        # rich takes longer to load than many commands take to run, and only a terminal needs it.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

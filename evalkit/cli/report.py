@@ -15,7 +15,7 @@ DEFAULT_REPORT = ReportFiles(html=Path("evalkit-report.html"))
 def report(ref: RunArgument, files: ReportFiles, baseline: BaselineOption = None) -> None:
     """Write the reports of a stored run.
 
-    Without an option it writes an HTML report to evalkit-report.html.
+    Without an option, write an HTML report to evalkit-report.html.
     """
     from evalkit.commands.show import show_run
     from evalkit.report.terminal import written_reports_text

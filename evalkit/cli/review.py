@@ -27,7 +27,7 @@ def review(
         int,
         typer.Option(min=1, max=10_000, help="Number of answers to label, half of them random."),
     ] = 30,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random sample.")] = 0,
     rater: Annotated[
         str | None,
         typer.Option(
@@ -49,7 +49,7 @@ def review(
         ),
     ] = None,
     csv_in: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read a worksheet that was filled in.")
+        Path | None, typer.Option(metavar="FILE", help="Read a worksheet that you filled in.")
     ] = None,
 ) -> None:
     """Label answers of a run by hand."""
@@ -77,7 +77,7 @@ def review(
 
 
 def require_terminal() -> None:
-    """Refuse to ask where nobody can answer.
+    """Refuse to review without a terminal.
 
     Raises:
         InvalidInput: stdin or stdout is not a terminal.
@@ -86,19 +86,19 @@ def require_terminal() -> None:
 
     if not is_interactive():
         raise InvalidInput.single(
-            "review needs a terminal, and there is none. Write a worksheet with --csv-out FILE, "
+            "evalkit review needs a terminal. Without one, write a worksheet with --csv-out FILE, "
             "fill it in, and read it with --csv-in FILE."
         )
 
 
 def run_review(prepared: Review) -> None:
-    """Ask in the terminal, print the summary, and exit: 130 after ^C, 143 after a signal."""
+    """Review in the terminal, print a summary, and exit: 130 after ^C, 143 after a signal."""
     from evalkit.commands.review.loop import run_session
     from evalkit.commands.review.terminal import open_terminal
     from evalkit.report.review import review_text
 
     session = prepared.session
-    prepared.save(session)  # so that a file that cannot be written is found before the first answer
+    prepared.save(session)  # fail before the first answer if the file cannot be written
     if session.items:
         with open_terminal(0, 1) as terminal:
             session = run_session(session, terminal, detect_screen(), prepared.save)

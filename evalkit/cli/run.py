@@ -1,4 +1,4 @@
-"""evalkit run: run an eval set, score it, compare with the baseline, and gate."""
+"""evalkit run: run an eval set, score it, compare with the baseline, and apply the gate."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def run(
     printed: ReportOptions,
     files: ReportFiles,
 ) -> None:
-    """Run a set, score, compare with the baseline, and gate."""
+    """Run a set, score it, and apply the gate."""
     from evalkit.commands import run as command
     from evalkit.runner.records import RunOptions, RunRequest
 
-    refuse_unfit_options(selection, comparison, resume, execution)
+    refuse_ineffective_options(selection, comparison, resume, execution)
     context = create_context(quiet=printed.quiet)
     request = RunRequest(
         path=evalset,
@@ -48,7 +48,7 @@ def run(
     )
     if selection.last_failed:
         request = command.narrow_to_failed(request, context)
-    # Neither of the next two stores a run, so that there is nothing to gate or to report.
+    # --dry-run and --pdb store no run, so there is nothing to gate or report.
     if execution.dry_run:
         print_dry_run(request, context, printed)
         return
@@ -73,13 +73,13 @@ def run(
     deliver_and_exit(command.run(request, options, compared, context), printed, files)
 
 
-def refuse_unfit_options(
+def refuse_ineffective_options(
     selection: SelectionOptions,
     comparison: BaselineOptions,
     resume: ResumeOptions,
     execution: ExecutionOptions,
 ) -> None:
-    """Refuse combinations of options that would leave one of them without effect."""
+    """Refuse combinations of options in which one would have no effect."""
     against, dry_run, pdb = execution.against, execution.dry_run, execution.pdb
     base = comparison.base is not None
     refuse_conflicting_options(

@@ -14,7 +14,7 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="What it describes: evalset, cases, rubric, project, or report."
+            metavar="NAME", help="The kind of file: evalset, cases, rubric, project, or report."
         ),
     ],
     output: OutputOption = None,

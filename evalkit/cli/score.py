@@ -23,7 +23,7 @@ def score(
         typer.Option(
             "--set",
             metavar="EVALSET",
-            help="Use only the outputs of the run, as answers to this set.",
+            help="Take only the outputs from the run, and score them with this set.",
         ),
     ] = None,
     concurrency: ConcurrencyOption = None,

@@ -1,4 +1,4 @@
-"""evalkit traces: find stored traces, by flags or in SQL."""
+"""evalkit traces: find stored traces by filters or with SQL."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class TraceFilters(NamedTuple):
-    """The conditions that a trace has to meet, all of them."""
+    """The filters for traces; a trace must match all of them."""
 
     failed: Annotated[bool, typer.Option("--failed", help="Only trials that did not pass.")] = False
     agent_version: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Only of this version of the agent.")
+        str | None, typer.Option(metavar="LABEL", help="Only trials of this agent version.")
     ] = None
     tool: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only trials that called this tool.")
@@ -28,25 +28,27 @@ class TraceFilters(NamedTuple):
     error_type: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Only with this error, in the --tool or --model if given."
+            metavar="NAME", help="Only trials with this error, in the --tool or --model if given."
         ),
     ] = None
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only trials that called this model.")
     ] = None
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Only of this user.")] = None
-    session: Annotated[str | None, typer.Option(metavar="ID", help="Only of this session.")] = None
-    case: Annotated[str | None, typer.Option(metavar="ID", help="Only of this case.")] = None
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Only trials of this user.")] = None
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only trials of this session.")
+    ] = None
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Only trials of this case.")] = None
     slower_than: Annotated[
         str | None,
         typer.Option(
             metavar="2s|200ms",
-            help="Only what took longer: the --tool or --model if given, else the trial.",
+            help="Only trials that took longer, or whose call of the --tool or --model did.",
         ),
     ] = None
 
     def build_query(self, limit: int) -> TraceQuery:
-        """Return the query for at most so many rows."""
+        """Return the query for at most `limit` rows."""
         from evalkit.trace.query import TraceQuery
 
         return TraceQuery(
@@ -67,7 +69,7 @@ def traces(
     result: ResultOptions,
     filters: TraceFilters,
     run: Annotated[
-        list[str], typer.Option("--run", metavar="RUN", help="Only in this run (default: in all).")
+        list[str], typer.Option("--run", metavar="RUN", help="Only this run (default: all runs).")
     ] = [],  # noqa: B006 - typer copies it
     sql: Annotated[
         str | None,
@@ -75,13 +77,13 @@ def traces(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of rows.")] = 50,
 ) -> None:
-    """Find stored traces, by flags or in SQL."""
+    """Find stored traces by filters or with SQL."""
     from evalkit.commands.traces import find_traces, query_traces_sql
     from evalkit.report.traces import table_text, traces_json, traces_text
 
     query = filters.build_query(limit)
     refuse_conflicting_options(
-        ("--sql is a whole query; leave out the other flags", bool(sql) and query.has_filters)
+        ("--sql is a complete query; leave out the filters", bool(sql) and query.has_filters)
     )
     if sql is not None:
         answer = query_traces_sql(sql, tuple(run), limit, create_context())

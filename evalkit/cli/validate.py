@@ -16,7 +16,7 @@ def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Eval sets and rubrics.")],
     result: ResultOptions,
 ) -> None:
-    """Check eval sets and rubrics without calling anything."""
+    """Check eval sets and rubrics without running them."""
     from evalkit.commands.validate import validate as command
     from evalkit.report.validate import validation_json, validation_text
 

@@ -14,16 +14,16 @@ from evalkit.runner.records import RunOptions, RunRequest
 def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
     """Collect the answers to a set, to be scored elsewhere (`evalkit score RUN --set EVALSET`).
 
-    A case that ends in an error is stored as such, and counted when the run is decided.
+    Store a trial that ends in an error as an error; the gate counts it later.
 
     Raises:
-        Interrupted: by a signal; what finished is stored.
+        Interrupted: by a signal; finished trials are stored.
         Undecidable: the agent could not be reached.
     """
     project = Project.open(context, request.path)
     execution = execute(request, options, project, context, no_baseline)
     if execution.stopped_by is not None:
-        raise Interrupted("interrupted; what is done is stored.", execution.stopped_by)
+        raise Interrupted("interrupted; finished trials are stored.", execution.stopped_by)
     if not execution.run.finished:
         raise Undecidable(
             f"run {CommandHints.of(project).name_run(execution.run)} is incomplete: "

@@ -20,7 +20,7 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
     """Run the whole set and store it as its baseline.
 
     Raises:
-        Interrupted: by a signal; what finished is stored and can be resumed.
+        Interrupted: by a signal; finished trials are stored and can be resumed.
         Undecidable: some trials have no score, so nothing was promoted.
     """
     project = Project.open(context, request.path)
@@ -32,7 +32,8 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
     if execution.stopped_by is not None:
         command = format_retry_command(execution.run, CommandHints.of(project))
         raise Interrupted(
-            f"interrupted; what is done is stored. Continue with: {command}", execution.stopped_by
+            f"interrupted; finished trials are stored. Continue with: {command}",
+            execution.stopped_by,
         )
     return promote_run(execution.run, request.path, execution.plan.settings.max_errors, project)
 
@@ -41,8 +42,8 @@ def promote_stored_run(request: RunRequest, ref: str, context: Context) -> Recor
     """Make a stored run the baseline of a set.
 
     Raises:
-        InvalidInput: it is a run of another set.
-        Undecidable: it is not complete.
+        InvalidInput: the run is of another set.
+        Undecidable: the run is incomplete, or its judge cannot be trusted.
     """
     project = Project.open(context, request.path)
     run = resolve_run(ref, root=project.root, cwd=project.cwd)

@@ -1,4 +1,4 @@
-"""`evalkit calibrate`: compare a judge with the labels that people gave the same answers, and store the result."""
+"""`evalkit calibrate`: compare a judge with human labels of the same answers, and store the result."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from evalkit.report.calibration import CalibrationResult, Disagreement
 from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
 
 MIN_JUDGED_SHARE = 0.5
-"""Of the labeled answers. With fewer verdicts, the missing ones could change the result."""
+"""The share of labeled answers that need a verdict; with fewer, the missing ones could matter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRequest:
     """A judge to calibrate under a rubric, and the labels to compare it with.
 
-    `judge` is written as under `judge:` of a set; empty means the judge of `evalset`, or of the evalkit.yaml
-    above the rubric. Every answer is judged again `repeats` times by fresh calls.
+    `judge` is written as under `judge:` of a set; empty means the judge of `evalset`, or of the
+    evalkit.yaml above the rubric. Every answer is judged `repeats` more times with fresh calls.
     """
 
     rubric: Path
@@ -58,10 +58,10 @@ class CalibrationRequest:
 
 
 def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResult:
-    """Judge every labeled answer, compare, and store the result next to the rubric.
+    """Judge every labeled answer, compare with its labels, and store the result next to the rubric.
 
     Raises:
-        InvalidInput: every problem of rubric, labels and judge.
+        InvalidInput: lists every problem of rubric, labels, and judge.
         Undecidable: too few answers got a verdict.
         StoreError: the result could not be saved.
     """
@@ -110,7 +110,7 @@ def _read_labels(
         raise InvalidInput(problems)
     if not rubric.judged_criteria:
         raise InvalidInput.single(
-            f"{rubric.path}: its checks decide alone, without a judge. There is nothing to calibrate."
+            f"{rubric.path}: all its criteria are checks, so there is no judge to calibrate."
         )
     every, problems = load_labels(request.labels, [rubric])
     labels = filter_labels(every, rubric.name)
@@ -118,7 +118,7 @@ def _read_labels(
     problems = problems or find_missing_fields(rubric, labels, path)
     if not labels and not problems:
         names = ", ".join(sorted({label.rubric for label in every}))
-        message = f"{path}: no label is for rubric {rubric.name!r}. The labels are for {names}."
+        message = f"{path}: there are no labels for rubric {rubric.name!r}, only for {names}."
         problems = [Problem(message=message)]
     if problems:
         raise InvalidInput(problems)
@@ -134,15 +134,15 @@ def _find_judge(request: CalibrationRequest, project: Project) -> tuple[JudgeSpe
         specs = read_judges(node, problems) if node is not None else ()
     elif request.evalset is not None:
         # The set may belong to another project than the rubric.
-        place = Project(request.evalset.parent, project.root, project.environ)
-        evalset, problems = place.load(request.evalset)
+        set_project = Project(request.evalset.parent, project.root, project.environ)
+        evalset, problems = set_project.load(request.evalset)
         specs = evalset.judges
     else:
         specs = load_project_judges(request.rubric, project.root, problems)
     if not specs and not problems:
         message = (
             "no judge is named. Add --judge lexical, --judge '{openai: {model: gpt-4o-mini}}', --set with "
-            "an eval set that has one, or `judge:` to evalkit.yaml."
+            "an eval set that has a judge, or `judge:` to evalkit.yaml."
         )
         problems = [Problem(message=message)]
     if problems:
@@ -190,11 +190,11 @@ def _calibrate_criterion(
         for verdicts in (judged.first[index], *(again[index] for again in judged.repeats)):
             if verdicts is not None:
                 levels_given[index].append(verdicts[name].level)
-        wanted, first = find_majority(given.values()), judged.first[index]
-        divided += wanted is None
+        majority, first = find_majority(given.values()), judged.first[index]
+        divided += majority is None
         unjudged += first is None
-        if wanted is not None and first is not None:
-            pairs.append((wanted, first[name].level))
+        if majority is not None and first is not None:
+            pairs.append((majority, first[name].level))
     return CriterionCalibration(
         criterion=name,
         agreement=measure_agreement(pairs, levels, values) if pairs else None,
@@ -208,53 +208,53 @@ def _calibrate_criterion(
 def _refuse_too_few(
     rubric: Rubric, calibration: Calibration, verdicts: JudgedAnswers, answers: int
 ) -> None:
-    """Raise Undecidable if missing verdicts, rather than missing labels, leave too little evidence."""
-    wanted = rubric.require_calibration.labels if rubric.require_calibration else 1
+    """Raise Undecidable if missing verdicts, not missing labels, leave too few answers."""
+    needed = rubric.require_calibration.labels if rubric.require_calibration else 1
     for found in calibration.criteria:
         judged = found.agreement.answers if found.agreement is not None else 0
-        could = judged + found.unjudged
-        if found.unjudged and (judged < MIN_JUDGED_SHARE * could or judged < wanted <= could):
+        total = judged + found.unjudged
+        if found.unjudged and (judged < MIN_JUDGED_SHARE * total or judged < needed <= total):
             reason = max(verdicts.missing, key=lambda problem: verdicts.missing[problem])
             raise Undecidable(
-                f"{found.criterion}: {judged} of {could} labeled answers got a verdict, too few to "
-                f"calibrate by ({reason}). Nothing was stored; verdicts are kept. Try again."
+                f"{found.criterion}: {judged} of {total} labeled answers got a verdict, too few for a "
+                f"calibration ({reason}). Nothing was stored; the verdicts are cached. Try again."
             )
     if not any(found.agreement for found in calibration.criteria):
         raise Undecidable(
-            f"most people agree on a level for none of {format_count(answers, 'answer')}. Nothing was stored."
-            " Add labels."
+            f"none of {format_count(answers, 'answer')} has a level that most people gave. Nothing was "
+            "stored. Add labels."
         )
 
 
 def _find_disagreements(
     rubric: Rubric, answers: Sequence[LabeledAnswer], first: Sequence[VerdictsByCriterion | None]
 ) -> Iterator[Disagreement]:
-    """Yield where people and judge differ, the furthest apart first, else in the order of the labels."""
+    """Yield the answers on which people and judge differ, largest distance first."""
     found = []
     for answer, verdicts in zip(answers, first, strict=True):
         if verdicts is None:
             continue
         for criterion in rubric.judged_criteria:
-            wanted = find_majority(answer.levels_by_rater(criterion.name).values())
+            majority = find_majority(answer.levels_by_rater(criterion.name).values())
             verdict = verdicts[criterion.name]
-            if wanted is None or verdict.level == wanted:
+            if majority is None or verdict.level == majority:
                 continue
-            level = criterion.level(wanted)
+            level = criterion.level(majority)
             found.append(
                 Disagreement(
-                    label=_pick_label(answer, criterion.name, wanted),
-                    people=wanted,
+                    label=_pick_label(answer, criterion.name, majority),
+                    people=majority,
                     judge=verdict.level,
                     distance=abs(verdict.value - level.value) if level else 0.0,
                     evidence=verdict.evidence,
                     explanation=verdict.explanation,
                 )
             )
-    yield from sorted(found, key=lambda each: -each.distance)
+    yield from sorted(found, key=lambda each: -each.distance)  # stable: keeps the labels' order
 
 
 def _pick_label(answer: LabeledAnswer, criterion: str, level: str) -> HumanLabel:
-    """Return a label with the level that most people gave, preferably one with a note."""
+    """Return a label with a level, preferably one with a note."""
     same = [each for each in answer.labels if each.criterion == criterion and each.level == level]
     return next((each for each in same if each.note), same[0])
 

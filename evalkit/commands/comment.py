@@ -1,4 +1,4 @@
-"""`evalkit comment`: decide again on a stored run, and post the result on its pull request."""
+"""`evalkit comment`: apply the gate to a stored run, and post the result on its pull request."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
 
 
 def evaluate_for_comment(
-    ref: str, against: BaselineChoice, choice: GateChoice, context: Context
+    ref: str, baseline_choice: BaselineChoice, gate_choice: GateChoice, context: Context
 ) -> Report:
-    """Decide on a stored run as `evalkit gate` does, and add what a reviewer may do next.
+    """Apply the gate to a stored run as `evalkit gate` does, and add commands for a reviewer.
 
     Raises:
-        EvalkitError: what `gate` raises.
+        EvalkitError: as `gate`.
     """
     project = Project.open(context)
-    report = evaluate_stored_run(ref, against, choice, project, context)
+    report = evaluate_stored_run(ref, baseline_choice, gate_choice, project, context)
     return replace(report, hints=tuple(_suggest_commands(report, CommandHints.of(project))))
 
 
@@ -57,7 +57,7 @@ def build_redacted_comment(report: Report, context: Context) -> PullRequestComme
 
 
 def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
-    """Yield the commands for somebody with a checkout, and the artifact of the run if they like."""
+    """Yield commands for a reviewer with a checkout; the first one also needs the run's artifact."""
     run = report.run
     broken = worst_first(case_results(report.run, report.gate_result, report.baseline))
     if broken:
@@ -75,22 +75,22 @@ def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
 
 
 def _build_details_url(environ: Mapping[str, str]) -> str:
-    """Return the page of this workflow run; empty where there is none."""
+    """Return the URL of this workflow run; empty outside of one."""
     server, repository = environ.get("GITHUB_SERVER_URL"), environ.get("GITHUB_REPOSITORY")
     url = f"{server}/{repository}/actions/runs/{environ.get('GITHUB_RUN_ID')}"
     return url if server and repository and _DETAILS_URL.fullmatch(url) else ""
 
 
-_MAX_STATUS_CHARS = 140
-"""GitHub's limit of characters; the description stays below it, as GitHub may count differently."""
+_MAX_STATUS_CHARS = 130
+"""Below GitHub's limit of 140 characters, because GitHub may count them differently."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommentOptions:
     """How a comment is posted.
 
-    `pull_request` is its number where the event does not contain it. With `only_changes`, no new comment is
-    made where nothing changed. With `status`, the commit gets a status as well.
+    `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
+    comment if nothing changed. With `status`, also set a status on the commit.
     """
 
     pull_request: int | None = None
@@ -102,7 +102,7 @@ class CommentOptions:
 def post_report(
     report: Report, comment: PullRequestComment, options: CommentOptions, context: Context
 ) -> tuple[str, ...]:
-    """Post the comment, or update it, and return what happened to it, in words.
+    """Post or update the comment, and return messages about what happened.
 
     Raises:
         InvalidInput: the environment does not say where to post.
@@ -111,29 +111,27 @@ def post_report(
     pull = find_pull_request(context.environ, options.pull_request)
     if pull is None:
         return ("no comment: this event has no pull request. Add --pull-request N.",)
-    done = []
+    done, delays_s = [], options.retry_delays_s
     if options.status and not pull.sha:
         done.append("no status: the event names no commit.")
     elif options.status:
         status = build_status(report.run.header.evalset, report.gate_result)
-        posted = asyncio.run(
-            set_status(repository, pull.sha, status, pauses_s=options.retry_delays_s)
-        )
+        posted = asyncio.run(set_status(repository, pull.sha, status, retry_delays_s=delays_s))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
     draft = CommentDraft(
         comment.text, comment.marker, only_updates=options.only_changes and not comment.has_changes
     )
-    posted = asyncio.run(post_comment(repository, pull, draft, pauses_s=options.retry_delays_s))
+    posted = asyncio.run(post_comment(repository, pull, draft, retry_delays_s=delays_s))
     return (*done, f"comment {posted.outcome}: {posted.detail}")
 
 
 def build_status(evalset: str, result: GateResult) -> CommitStatus:
-    """Return a result as a commit status: an error where nothing could be decided."""
+    """Return a result as a commit status: an error if nothing could be decided."""
     state: Literal["success", "failure", "error"] = "success"
     if result.exit_code:
         state = "failure" if result.outcome == "fail" else "error"
     return CommitStatus(
         state=state,
         context=f"evalkit/{one_line(evalset, 60)}",
-        description=one_line(verdict_reason(result), _MAX_STATUS_CHARS - 10),
+        description=one_line(verdict_reason(result), _MAX_STATUS_CHARS),
     )

@@ -42,12 +42,12 @@ class _DebuggedAgent:
 
 
 def debug(request: RunRequest, context: Context) -> str:
-    """Run the one selected case under pdb, score it, and return the outcome in words; stores nothing.
+    """Run the one selected case under pdb, score it, and return the result as text. Store nothing.
 
     Raises:
         InvalidInput: not exactly one case, not a Python agent, or no terminal to debug on.
     """
-    # Without a terminal pdb would read commands from whatever stdin is.
+    # Without a terminal, pdb would read its commands from redirected input.
     if not (sys.stdin and sys.stdin.isatty()):
         raise InvalidInput.single("--pdb needs a terminal. Run it from one, not in CI.")
     return asyncio.run(_debug(request, Project.open(context, request.path)))
@@ -76,9 +76,9 @@ async def _debug(request: RunRequest, project: Project) -> str:
 
 
 def _load_target(plan: Plan) -> AgentTarget:
-    where = plan.environment
+    environment = plan.environment
     try:
-        found, _ = load_object(entrypoint(plan.agent), where.set_folder, where.root)
+        found, _ = load_object(entrypoint(plan.agent), environment.set_folder, environment.root)
         return AgentTarget(found)
     except LoadFailure as failure:
         raise InvalidInput.single(

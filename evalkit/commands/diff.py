@@ -1,4 +1,4 @@
-"""`evalkit diff`: show what changed between runs, versions or baselines; decides nothing."""
+"""`evalkit diff`: show what changed between runs, versions, or baselines, without a gate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def diff(
 ) -> Diff | VersionMatrix:
     """Compare stored runs or versions with the first of them: two as a diff, more as a matrix.
 
-    `baseline` means the baseline of the others' eval set.
+    The ref `baseline` means the baseline of the other refs' eval set.
 
     Raises:
         InvalidInput: no such run, or no such tag.
@@ -49,7 +49,7 @@ def diff(
 
 
 def _find_sides(refs: Sequence[str], context: Context) -> list[ComparedSide]:
-    """Return the sides in the order of `refs`; `baseline` is resolved last, as the others name its set."""
+    """Return the sides in the order of `refs`; resolve `baseline` last, in the set of the others."""
     project = Project.open(context)
     found: dict[int, ComparedSide] = {}
     first = None
@@ -92,7 +92,7 @@ def _diff_two(
 
 
 def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:
-    """Return the versions, with run ids where two sides have the same version or none."""
+    """Return the version of each side, with its run id if the version is shared or missing."""
     versions = Counter(side.run.header.agent_version for side in sides)
     return tuple(
         version

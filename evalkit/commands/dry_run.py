@@ -1,4 +1,4 @@
-"""`evalkit run --dry-run`: say what a run would do and cost, without doing it."""
+"""`evalkit run --dry-run`: report what a run would do and cost, without calling the agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalkit.store.baseline import baseline_path, read_baseline
 
 
 def plan_dry_run(request: RunRequest, context: Context) -> DryRun:
-    """Check a request as a run would, and count what it would take.
+    """Check a request as a run would, count the calls, and estimate the cost.
 
     Raises:
         InvalidInput, NothingSelected: as the run itself would.

@@ -1,4 +1,4 @@
-"""Decide on a run, stored or just made, and build the report on it."""
+"""Apply the gate to a stored or a new run, and build its report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ from evalkit.store.run_spans import attach_spans, read_run_spans
 
 
 def evaluate_stored_run(
-    ref: str, against: BaselineChoice, choice: GateChoice | None, project: Project, context: Context
+    ref: str,
+    baseline_choice: BaselineChoice,
+    gate_choice: GateChoice | None,
+    project: Project,
+    context: Context,
 ) -> Report:
-    """Decide on a stored run by the gate that its set has today, or has at the base.
+    """Apply to a stored run the gate that its set has today, or has at the base.
 
     Raises:
         InvalidInput: no such run or base, or the eval set is broken.
@@ -40,28 +44,28 @@ def evaluate_stored_run(
     """
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
-    # The baseline of a run with --against is the base's run, stored next to it.
-    if run.header.against and against.ref is None:
-        against = replace(against, ref=baseline_run_id(run.header.id))
-    with open_base_gate(path, choice, project, context) as base_gate:
+    # With --against, the baseline is the other agent's run, which is stored next to this one.
+    if run.header.against and baseline_choice.ref is None:
+        baseline_choice = replace(baseline_choice, ref=baseline_run_id(run.header.id))
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
-        baseline = load_comparison_baseline(against, own, base_gate, project, run=run)
-        return evaluate_with_base(run, baseline, base_gate, against, project)
+        baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
+        return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
 
 
 def evaluate_with_base(
     run: Run,
     baseline: Run | None,
     base_gate: BaseGate | None,
-    against: BaselineChoice,
+    baseline_choice: BaselineChoice,
     project: Project,
 ) -> Report:
-    """Decide on a stored run by the base's gate if there is one, else by its set's own."""
+    """Apply to a stored run the base's gate if there is one, else its set's own."""
     hints = CommandHints.of(project)
     if base_gate is not None and base_gate.base_version is not None:
         run = _mark_added_cases(run, base_gate)
     rules, settings = _read_gate_rules(run, base_gate, project)
-    policy = GatePolicy.from_settings(settings, allow_missing=against.allow_missing)
+    policy = GatePolicy.from_settings(settings, allow_missing=baseline_choice.allow_missing)
     result = evaluate_gate(run, rules, baseline, policy, hints)
     if base_gate is not None:
         baseline = base_gate.relocate_baseline(baseline)
@@ -71,7 +75,7 @@ def evaluate_with_base(
 
 
 def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
-    """Return a run whose header says which of its cases the base's gate does not contain."""
+    """Return the run with a header that lists its cases which the base does not contain."""
     base = base_gate.base_version
     known = {case.id for case in base.evalset.cases} if base else set()
     added = tuple(case.id for case in run.header.cases if case.id not in known)
@@ -82,7 +86,7 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
 def _read_gate_rules(
     run: Run, base_gate: BaseGate | None, project: Project
 ) -> tuple[tuple[Rule, ...], dict[str, Json]]:
-    """Return rules and settings of the base, or of today's set, or those stored with the run."""
+    """Return rules and settings: those of the base, else of today's set, else of the run."""
     path = project.root / run.header.evalset_path
     if base_gate is not None and base_gate.base_version is not None:
         evalset = base_gate.base_version.evalset
@@ -94,22 +98,25 @@ def _read_gate_rules(
 
 
 def evaluate_execution(
-    execution: Execution, against: BaselineChoice, base_gate: BaseGate | None, project: Project
+    execution: Execution,
+    baseline_choice: BaselineChoice,
+    base_gate: BaseGate | None,
+    project: Project,
 ) -> Report:
-    """Decide on a run that was just made, however far it came.
+    """Apply the gate to a new run, even if it ended early.
 
     Raises:
-        InvalidInput: a judge cannot be called until the user fixes something.
+        InvalidInput: a judge cannot be called until the user fixes a problem.
     """
     run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
     policy = GatePolicy.from_settings(
-        msgspec.to_builtins(plan.settings), allow_missing=against.allow_missing
+        msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
     if execution.judge_problem:
         raise InvalidInput.single(
-            f"{execution.judge_problem.message} What was answered is stored; "
-            f"continue with: {hints.resume(run, retry_errors=True)}",
+            f"{execution.judge_problem.message} The answers are stored. "
+            f"Continue with: {hints.resume(run, retry_errors=True)}",
             execution.judge_problem.where,
         )
     result = _explain_early_end(result, execution, hints)
@@ -122,13 +129,13 @@ def evaluate_execution(
 
 
 def _explain_early_end(result: GateResult, execution: Execution, hints: CommandHints) -> GateResult:
-    """Return the result with a reason that starts with what ended the run early, if anything did."""
+    """Return the result; if the run ended early, its reason says why."""
     run, tally = execution.run, result.tally
     done = f"{tally.selected - tally.counts['not_run']} of {tally.selected} trials"
     again = hints.resume(run, retry_errors=True)
     if execution.stopped_by is not None:
         unscored = execution.unscored_answers
-        more = f", and {format_count(unscored, 'answer')} more" if unscored else ""
+        more = f", and {format_count(unscored, 'unscored answer')}" if unscored else ""
         return replace(
             result,
             outcome="undecided",
@@ -139,13 +146,13 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     if execution.unreachable:
         last = run.trials[-1].output.error
         reason = (
-            f"given up after {done}, because the agent could not be reached "
-            f"({last.message if last else 'no answer'}). When it is back: {again}"
+            f"stopped after {done}, because the agent could not be reached "
+            f"({last.message if last else 'no answer'}). When it is back, run: {again}"
         )
     elif execution.judge_down:
         reason = (
-            f"given up after {done}, because no judge answers any more "
-            f"({execution.judge_down}). When one does: {again}"
+            f"stopped after {done}, because no judge answers any more "
+            f"({execution.judge_down}). When one does, run: {again}"
         )
     elif execution.stopped_at_failure:
         reason = f"stopped at the first failure, after {done} (--exitfirst). {result.reason}"
@@ -157,13 +164,13 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
 def _build_report(
     run: Run, result: GateResult, baseline: Run | None, project: Project, hints: CommandHints
 ) -> Report:
-    """Return the run with its result, statistics of its calls, and the commands to run next.
+    """Return the run with its result, call statistics, and the commands to run next.
 
     Raises:
-        StoreError: the stored spans are not those that the run wrote.
+        StoreError: the stored spans differ from those that the run wrote.
     """
     spans = read_run_spans(run)
-    # After the decision: labels inform the reader and never change a result.
+    # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
     return Report(
         run=run,
@@ -178,10 +185,10 @@ def _build_report(
 def _suggest_commands(
     run: Run, result: GateResult, baseline: Run | None, hints: CommandHints
 ) -> tuple[Hint, ...]:
-    """Return the exact commands that a reader is likely to want next."""
+    """Return the commands that a reader is likely to run next."""
     found = []
     if not run.finished:
-        # Without --retry-errors the resumed run would end with what the judge left unscored.
+        # Without --retry-errors, the resumed run would keep the trials with judge errors.
         lost = bool(result.tally.counts["judge_error"])
         found.append(Hint(label="resume", command=hints.resume(run, retry_errors=lost)))
     worst = _find_worst_case(run, result)

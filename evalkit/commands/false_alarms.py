@@ -1,4 +1,4 @@
-"""`evalkit false-alarms`: how often a set's own gate fails an agent that did not change."""
+"""`evalkit false-alarms`: measure how often the gate of a set fails an unchanged agent."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from evalkit.stats.intervals import wilson_interval
 from evalkit.store.baseline import baseline_path, read_baseline
 
 DEFAULT_RESAMPLES = 200
-"""Decisions on resampled trials. A rate of 5 % is then known to about 2.5 points."""
+"""Default number of resamples, which measure a rate of 5 % to about 2.5 points."""
 
 DEFAULT_RERUNS = 10
-"""Runs of the agent, each at full cost: enough to notice a gate that fails half of them."""
+"""Default number of runs, each at full cost: enough to detect a gate that fails half of them."""
 
 _OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "inconclusive", "undecided")
 _TAIL = 0.05
@@ -41,15 +41,15 @@ _TAIL = 0.05
 def resample_false_alarms(
     request: RunRequest, repeats: int | None, context: Context
 ) -> FalseAlarms:
-    """Split the baseline's trials into baseline and candidate at random, and decide, many times over.
+    """Split the baseline's trials at random into baseline and candidate, and apply the gate, many times.
 
-    Nothing is run. Each time, trials of every case are drawn without replacement to be the candidate's, and
-    the rest are its baseline. The candidate takes looks, and fresh trials of cases that newly fail, as a run
-    would, where there are enough trials.
+    Run nothing. Each time, draw the candidate's trials of every case without replacement, and use the rest
+    as its baseline. If there are enough trials, the candidate takes looks, and fresh trials of cases that
+    newly fail, as a run would.
 
     Raises:
         InvalidInput: the set is broken.
-        Undecidable: there is no baseline, or it has too few trials to leave any to compare with.
+        Undecidable: there is no baseline, or it has too few trials to split.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
     evalset = Project.open(context, request.path).load_valid(request.path)
@@ -61,9 +61,9 @@ def resample_false_alarms(
     stored = base.header.trials
     if resampling.trials >= stored:
         raise Undecidable(
-            f"{request.path}: the baseline has {format_count(stored, 'trial')} a case; {resampling.trials} for the "
-            f"candidate leave none to compare with. Record more (evalkit baseline {request.path}), "
-            f"draw fewer (--trials), or run the agent itself (--run)."
+            f"{request.path}: the baseline has {format_count(stored, 'trial')} a case. The candidate takes "
+            f"{resampling.trials}, which leaves none to compare with. Record more (evalkit baseline {request.path}), "
+            f"draw fewer (--trials), or run the agent (--run)."
         )
     rng = np.random.default_rng(settings.seed)
     draws = split_trials(base, resampling.trials + resampling.fresh, rng)
@@ -71,8 +71,8 @@ def resample_false_alarms(
         evaluate_resample(rest, pool, resampling, settings)
         for rest, pool in islice(draws, repeats or DEFAULT_RESAMPLES)
     ]
-    verdicts = (one.verdict for one in decided)
-    gate_count, rule_counts = _count_false_alarms(verdicts, resampling.rules)
+    results = (one.gate_result for one in decided)
+    gate_count, rule_counts = _count_false_alarms(results, resampling.rules)
     rest_trials = stored - resampling.trials - resampling.fresh
     left_out = len(evalset.cases) - len(base.header.cases)
     shared = f"{rest_trials} as baseline and {resampling.description}"
@@ -104,16 +104,16 @@ def _read_own_baseline(request: RunRequest, name: str) -> Run:
     if not path.exists():
         raise Undecidable(
             f"{request.path}: there is no baseline to compare an unchanged agent with. "
-            f"Record one of 10 trials a case: evalkit baseline {request.path}"
+            f"Record 10 trials a case: evalkit baseline {request.path}"
         )
     return read_baseline(path)
 
 
 def _select_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Run:
-    """Return the baseline on the cases that the set still contains, in the set's order.
+    """Return the baseline with only the unchanged cases of the set, in the set's order.
 
-    Only tags that a threshold is about are kept: no decision depends on the others, and summaries by tag
-    take most of the time.
+    Keep only tags that a threshold uses: no result depends on the others, and summaries by tag take most of
+    the time.
     """
     known = {case.id: case.digest for case in base.header.cases}
     gate_tags = {rule.tag for rule in rules} | {
@@ -126,9 +126,7 @@ def _select_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Ru
     )
     ids = {case.id for case in kept}
     if not kept:
-        raise Undecidable(
-            "no case of the set is the same in the baseline. Record today's baseline."
-        )
+        raise Undecidable("no case of the set is the same in the baseline. Record a new baseline.")
     return replace(
         base,
         header=replace(base.header, cases=kept),
@@ -139,7 +137,7 @@ def _select_cases(base: Run, cases: Sequence[Case], rules: Sequence[Rule]) -> Ru
 def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Context) -> FalseAlarms:
     """Run the unchanged agent against its baseline several times, as `evalkit run` would.
 
-    Every run is stored like any other and has its own seed, which differs from the baseline's.
+    Store every run like any other. Each has its own seed, which differs from the baseline's.
 
     Raises:
         Interrupted: by a signal; the finished runs are stored.
@@ -167,12 +165,12 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
             yield evaluate_gate(execution.run, rules, execution.baseline, policy, hints)
 
     gate_count, rule_counts = _count_false_alarms(run_each(), rules)
-    notes = [f"{format_count(len(made), 'run')} stored, {made[0].header.id} the first."]
+    notes = [f"{format_count(len(made), 'run')} stored; the first is {made[0].header.id}."]
     before, now = base.header.agent_version, made[0].header.agent_version
     if before != now:
         notes.append(
-            f"The baseline is of version {before!r}, these runs are of {now!r}: where the agents "
-            f"differ, a failure is no false alarm."
+            f"The baseline is of version {before!r}, and these runs are of {now!r}. If the agents "
+            f"differ, a failure is not a false alarm."
         )
     return FalseAlarms(
         evalset=evalset.name,
@@ -191,28 +189,28 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
 def _refuse_early_end(execution: Execution, done: int) -> None:
     if execution.stopped_by is not None:
         raise Interrupted(
-            f"interrupted after {format_count(done, 'run')}; what is done is stored.",
+            f"interrupted after {format_count(done, 'run')}; finished trials are stored.",
             execution.stopped_by,
         )
     if execution.unreachable:
         raise Undecidable(
-            f"given up after {format_count(done, 'run')}: the agent cannot be reached."
+            f"stopped after {format_count(done, 'run')}: the agent could not be reached."
         )
     if execution.judge_down:
         raise Undecidable(
-            f"given up after {format_count(done, 'run')}: no judge answers any more ({execution.judge_down})."
+            f"stopped after {format_count(done, 'run')}: no judge answers any more ({execution.judge_down})."
         )
 
 
 def _count_false_alarms(
-    verdicts: Iterable[GateResult], rules: Sequence[Rule]
+    results: Iterable[GateResult], rules: Sequence[Rule]
 ) -> tuple[FalseAlarmCount, tuple[FalseAlarmCount, ...]]:
     """Count the outcomes of the gate and of each threshold."""
     gate: Counter[Outcome] = Counter()
     single: list[Counter[Outcome]] = [Counter() for _ in rules]
-    for verdict in verdicts:
-        gate[verdict.outcome] += 1
-        for counter, check in zip(single, verdict.checks, strict=True):
+    for result in results:
+        gate[result.outcome] += 1
+        for counter, check in zip(single, result.checks, strict=True):
             counter[check.outcome] += 1
     return _build_false_alarm_count("the gate", gate, None), tuple(
         _build_false_alarm_count(name_rule(rule), counter, rule)
@@ -225,16 +223,10 @@ def _build_false_alarm_count(
 ) -> FalseAlarmCount:
     repeats = sum(outcomes.values())
     low, high = wilson_interval(outcomes.get("fail", 0) / repeats, repeats, _TAIL)
-    promises = rule is not None and rule.test == "exact" and _is_tested(rule)
     return FalseAlarmCount(
         name=name,
         outcomes={outcome: outcomes.get(outcome, 0) for outcome in _OUTCOMES},
         low=low,
         high=high,
-        level=rule.alpha if rule is not None and promises else None,
+        level=rule.alpha if rule is not None and rule.is_tested else None,
     )
-
-
-def _is_tested(rule: Rule) -> bool:
-    """Return whether a rule compares with the baseline by a test with a guaranteed level."""
-    return rule.max_drop is not None or rule.max_rise is not None

@@ -1,4 +1,4 @@
-"""`evalkit show --flaky`: how reliably the cases of a run pass, over all stored trials of them."""
+"""`evalkit show --flaky`: how often the cases of a run pass, over all their stored trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalkit.store.refs import resolve_run
 from evalkit.store.runs import list_set_runs, read_run, runs_folder
 
 MAX_RUNS = 20
-"""The newest runs that are read besides the baseline; older ones describe an agent of the past."""
+"""Number of newest runs to read in addition to the baseline. Older runs are of an outdated agent."""
 
 PASS_COUNTS = (2, 3, 5, 10)
 """The values of k for which pass^k is reported (tau-bench, Yao et al. 2024)."""
@@ -34,17 +34,17 @@ def chance_all_pass(passed: int, trials: int, k: int) -> float:
 
 
 def _flip_rate(counts: Iterable[tuple[int, int]]) -> float | None:
-    """Return the share of pairs of trials, within a version, of which exactly one passed."""
+    """Return the share of pairs of trials of one version in which exactly one passed."""
     counted = list(counts)
     pairs = sum(comb(trials, 2) for _, trials in counted)
     return sum(c * (m - c) for c, m in counted) / pairs if pairs else None
 
 
 def compute_flakiness(ref: str, context: Context) -> Flakiness:
-    """Count the passes of a run's cases in it, in the baseline and in the newest runs of the set.
+    """Count the passes of a run's cases: in the run, the baseline, and the newest runs of the set.
 
-    A trial counts if its case has the same digest and the same metrics as in the run, and it is
-    completely scored.
+    A trial counts if its case has the same digest and the same metrics as in the run, and if all
+    its metrics have a score.
 
     Raises:
         InvalidInput, StoreError, ApprovalNeeded: no such run, or it cannot be read.
@@ -81,7 +81,7 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
 
 
 def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs to count together with a run: the baseline, then the set's runs, oldest first."""
+    """Return the runs to count: the baseline, then the set's runs, oldest first."""
     header, notes = run.header, []
     found: dict[str, Run] = {}
     path = baseline_path(root / header.evalset_path, header.evalset)
@@ -99,12 +99,12 @@ def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
         notes.append(f"Only the newest {MAX_RUNS} of {len(ids)} runs are counted.")
     same = [one for one in found.values() if one is run or _has_same_metrics(one.header, header)]
     if other := len(found) - len(same):
-        notes.append(f"{other} stored runs are left out: they are scored by other metrics.")
+        notes.append(f"{other} stored runs are left out: they were scored with other metrics.")
     return same, notes
 
 
 def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
-    """Return whether the metrics are the same; a run of a part of the cases may lack some of them."""
+    """Return whether the metrics are the same; a run of some cases may lack some metrics."""
     first, second = ({info.name: info.digest for info in run.metrics} for run in (one, other))
     shared = first.keys() & second.keys()
     is_part = any(run.selection or run.shard for run in (one, other))
@@ -113,9 +113,9 @@ def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
     )
 
 
-def count_case_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
-    """Return passes and trials of every case that is the same in another run, by case id."""
-    digests = {case.id: case.digest for case in like.cases}
+def count_case_passes(run: Run, other: RunHeader) -> dict[str, tuple[int, int]]:
+    """Return passes and trials by case id, for cases that are the same in another run."""
+    digests = {case.id: case.digest for case in other.cases}
     table = build_score_table(run)
     counts = {}
     for case in run.header.cases:
@@ -125,7 +125,7 @@ def count_case_passes(run: Run, like: RunHeader) -> dict[str, tuple[int, int]]:
 
 
 def _version_key(header: RunHeader) -> str:
-    """Return what trials of the same agent share; without a commit every run is its own version."""
+    """Return a key for the agent's version; without a commit, each run is its own version."""
     if not header.git_commit:
         return header.id
     return f"{header.agent_version}/{header.agent_digest}/{header.source_digest}"

@@ -1,4 +1,4 @@
-"""Apply a gate to a run: which of its rules apply, what they decide, and what needs approval."""
+"""Apply a gate to a run: select its rules, evaluate them, and check which edits need approval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evalkit.trace.warnings import find_trace_warnings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatePolicy:
-    """What a run may lack and still pass; see Settings for the meaning of the fields."""
+    """What a run may lack and still pass. Settings explains the fields."""
 
     max_errors: int = 0
     on_inconclusive: Literal["pass", "fail"] = "pass"
@@ -43,7 +43,7 @@ class GatePolicy:
 def evaluate_gate(
     run: Run, rules: Sequence[Rule], baseline: Run | None, policy: GatePolicy, hints: CommandHints
 ) -> GateResult:
-    """Decide on a run, whatever stage it stopped at. Calls nothing and changes nothing."""
+    """Apply the rules to a run, complete or not. Call nothing and change nothing."""
     rules, left_out = select_rules(run, rules)
     trusted = run.trust.warnings if run.trust else ()
     notes = [*run.warnings, *trusted, *(baseline.warnings if baseline else ()), *left_out]
@@ -54,7 +54,7 @@ def evaluate_gate(
         if compared:
             notes.append(
                 f"NO BASELINE: {format_count(len(compared), 'threshold')} that would compare with it "
-                f"left out. Nothing kept this run from being worse than the last one."
+                f"left out. This run may be worse than the last one."
             )
     result = decide_gate(
         rules,
@@ -72,13 +72,11 @@ def evaluate_gate(
     return replace(result, notes=(*([looked] if looked else ()), *notes, *result.notes))
 
 
-def apply_gate_review(result: GateResult, review: GateReview | None) -> GateResult:
+def apply_gate_review(result: GateResult, review: GateReview) -> GateResult:
     """Return the result with a review of the change's edits to its gate.
 
-    Unapproved loosening outweighs the result, except that an interrupted run stays interrupted.
+    An unapproved edit that loosens the gate replaces the result, unless the run was interrupted.
     """
-    if review is None:
-        return result
     result = replace(result, gate=review, notes=(*review.notes, *result.notes))
     loosening = review.loosening
     if review.accepted or not loosening or result.exit_code > 128:
@@ -96,22 +94,22 @@ def apply_gate_review(result: GateResult, review: GateReview | None) -> GateResu
 
 
 def select_rules(run: Run, rules: Sequence[Rule]) -> tuple[Sequence[Rule], tuple[str, ...]]:
-    """Return the rules that apply to a run of a part of its set, and a note on the others.
+    """Return the rules that apply to a run, and a note on the others.
 
-    No rule applies to a shard, because it holds only a part of the evidence.
+    No rule applies to a shard, because it has only some of the cases.
     """
     header = run.header
     if header.shard:
-        return (), (f"Part {header.shard}: the thresholds are decided by `evalkit merge`.",)
+        return (), (f"Shard {header.shard}: `evalkit merge` decides the thresholds.",)
     if not header.selection:
         return rules, ()
     tags = {tag for case in header.cases for tag in case.tags}
     metrics = {score.metric for trial in run.trials for score in trial.scores}
-    about = [rule for rule in rules if _applies_to(rule, tags, metrics)]
-    left_out = [name_rule(rule) for rule in rules if rule not in about]
+    applicable = [rule for rule in rules if _applies_to(rule, tags, metrics)]
+    left_out = [name_rule(rule) for rule in rules if rule not in applicable]
     if not left_out:
         return rules, ()
-    return about, (f"Not decided, as no selected case is about it: {', '.join(left_out)}.",)
+    return applicable, (f"Not decided, because no selected case applies: {', '.join(left_out)}.",)
 
 
 def _applies_to(rule: Rule, tags: Set[str], metrics: Set[str]) -> bool:
@@ -119,5 +117,5 @@ def _applies_to(rule: Rule, tags: Set[str], metrics: Set[str]) -> bool:
         return bool(tags & set(rule.must_pass))
     if rule.tag is not None and rule.tag not in tags:
         return False
-    # Without any score the metrics of the cases are unknown, so no rule is left out for its metric.
+    # Without any score, the metrics of the cases are unknown, so no metric rules a threshold out.
     return not rule.metric or not metrics or rule.metric in metrics

@@ -21,7 +21,7 @@ def list_topics() -> dict[str, str]:
 
 
 def read_topic(topic: str) -> str:
-    """Return a page as Markdown without comments; links to pages name the topic to ask for.
+    """Return a page as Markdown without comments; each link to a page names its topic.
 
     Raises:
         InvalidInput: there is no such topic.

@@ -1,4 +1,4 @@
-"""`evalkit history`: the scores of a set by version and date, over stored runs and recorded baselines."""
+"""`evalkit history`: the scores of a set by version and date, from stored runs and baselines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from evalkit.store.baseline import baseline_path, parse_baseline
 from evalkit.store.runs import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
 
 MAX_BASELINES = 30
-"""Versions of the baseline that are read from git."""
+"""Maximum number of baseline versions to read from git."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """The rows of one set, oldest first; `notes` say what could not be read and was left out."""
+    """The rows of one set, oldest first; `notes` name what could not be read."""
 
     evalset: str
     rows: tuple[HistoryRow, ...]
@@ -32,10 +32,10 @@ class History:
 
 
 def read_history(evalset: Path, record: Path | None, limit: int, context: Context) -> History:
-    """Read the newest `limit` rows of a set; with `record`, also add them to that file, one line a run.
+    """Return the newest `limit` rows of a set; with `record`, also add new rows to that file.
 
-    Lines are only added to the file, and a run that is in it keeps its line, so that the files of two
-    branches merge by taking the lines of both.
+    The file has one line per run. Existing lines never change, so the files of two branches merge
+    by taking the lines of both.
 
     Raises:
         InvalidInput: the set or the file is broken.
@@ -48,8 +48,8 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
     recorded = list(_read_recorded(record)) if record is not None and path_exists(record) else []
     rows = {row.id: row for row in recorded if row.evalset_path == path}
     known = frozenset(rows)
-    own = baseline_path(project.root / path, name)
-    for row in (*_read_baselines(own, project, notes), *_read_runs(project.root, path, notes)):
+    file = baseline_path(project.root / path, name)
+    for row in (*_read_baselines(file, project, notes), *_read_runs(project.root, path, notes)):
         rows.setdefault(row.id, row)
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
@@ -63,7 +63,7 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
 
 
 def _read_recorded(path: Path) -> Iterator[HistoryRow]:
-    """Yield the rows of a history file; of equal ids, as after a merge, only the first."""
+    """Yield the rows of a history file; a merge can repeat an id, so only its first row counts."""
     known_ids: set[str] = set()
     for number, line in enumerate(read_stored_file(path).splitlines(), start=1):
         if not line.strip():
@@ -72,7 +72,7 @@ def _read_recorded(path: Path) -> Iterator[HistoryRow]:
             row = msgspec.convert(parse_stored_json(line), HistoryRow, strict=True)
         except ValueError as error:
             raise InvalidInput.single(
-                f"{path}:{number}: not a row of a history: {error}. Remove the line."
+                f"{path}:{number}: not a history row: {error}. Remove the line."
             ) from error
         if row.id not in known_ids:
             known_ids.add(row.id)
@@ -89,7 +89,7 @@ def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[
         read_git(path.parent, project.environ, "show", f"{sha.decode()}:./{path.name}")
         for sha in commits
     ]
-    # The file and its last commit are usually equal, hence the removal of duplicates.
+    # The file usually equals its last commit, so remove duplicates.
     for content in dict.fromkeys(filter(None, versions)):
         try:
             yield build_history_row(parse_baseline(path, content), "baseline")
@@ -98,7 +98,7 @@ def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[
 
 
 def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[HistoryRow]:
-    """Yield the row of every finished run of the set; a run without a stored row is read whole."""
+    """Yield the row of every finished run of the set; compute it if the run has none stored."""
     for run_id in list_run_ids(root):
         folder = runs_folder(root) / run_id
         try:
@@ -114,7 +114,7 @@ def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[Hist
 
 
 def _read_stored_row(folder: Path) -> HistoryRow | None:
-    """Return the row in a finished run's summary; None if it is unusable, as it can be derived again."""
+    """Return the row in a finished run's summary; None if it must be computed from the run."""
     path = folder / SUMMARY_FILE
     if not path_exists(path):
         return None

@@ -1,8 +1,8 @@
-"""Estimate the mean that people would have given a run's answers, from labels and the judge's scores.
+"""Estimate the mean score that people would give a run's answers, from labels and judge scores.
 
-The labels are in `labels/NAME.yaml` next to the eval set, where `evalkit review` writes them. An estimate uses
-only answers that were drawn at random for this very run: answers that somebody picked for a reason, or that
-are unchanged since another run, differ from the others.
+The labels are in `labels/NAME.yaml` next to the eval set, where `evalkit review` writes them. The
+estimate uses only answers that were drawn at random for this run. Answers that somebody picked, or that are
+unchanged since another run, are not a random sample.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ScorersByMetric = Mapping[str, Mapping[str, RubricScorer]]
 
 
 def add_human_means(result: GateResult, run: Run, project: Project) -> GateResult:
-    """Return the result, with an estimated human mean for every judged metric with enough labels."""
+    """Return the result with an estimated human mean for each judged metric with enough labels."""
     evalset = project.root / run.header.evalset_path
     path = labels_path(evalset, run.header.evalset)
     if not any(info.judge for info in run.header.metrics) or not path.exists():
@@ -69,13 +69,13 @@ def add_human_means(result: GateResult, run: Run, project: Project) -> GateResul
 def _open_rubrics(
     run: Run, path: Path, project: Project, problems: list[Problem]
 ) -> ScorersByMetric:
-    """Return the rubrics of a run's set that are still those the run was judged by."""
+    """Return the rubrics of a run's set that are unchanged since the run."""
     evalset, found = project.load(path)
     if found:
         problems += found
         return {}
     environment = RunEnvironment(root=project.root, set_folder=path.resolve().parent, environ={})
-    # Opening a rubric takes a panel; this one is never called.
+    # Opening a rubric requires a panel; this one is never called.
     panel = Panel([LexicalJudge()], NoCache(JudgeVote), str, controls=False)
     digests = {info.name: info.digest for info in run.header.metrics}
     opened: dict[str, RubricScorer | None] = {}
@@ -94,10 +94,10 @@ def _open_rubrics(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _LabelledScores:
-    """Scores by case id: people's and the judge's of drawn answers, and the judge's of all answers.
+class _LabeledScores:
+    """Scores by case id: human and judge scores of drawn answers, and judge scores of all answers.
 
-    `not_drawn` are the cases with labels of answers that were not drawn at random.
+    `not_drawn` has the cases with labels of answers that were not drawn at random.
     """
 
     human: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -109,72 +109,71 @@ class _LabelledScores:
 def estimate_human_mean(
     run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
 ) -> tuple[HumanMean | None, str]:
-    """Return the estimated human mean of a metric, where enough of its answers were drawn and labeled.
+    """Return the estimated human mean of a metric; None with too few answers drawn and labeled.
 
-    Also return a note, where there are enough labels but too few of them were drawn at random for this
-    run.
+    Also return a note if there are enough labels, but too few were drawn at random for this run.
     """
-    labelled = _collect_scores(run, metric, scorers, labels)
-    drawn, others = len(labelled.human), len(labelled.not_drawn - labelled.human.keys())
+    labeled = _collect_scores(run, metric, scorers, labels)
+    drawn, others = len(labeled.human), len(labeled.not_drawn - labeled.human.keys())
     if drawn < MIN_LABELS:
         note = (
             f"{metric}: people labeled answers of {format_count(drawn + others, 'case')}, and {drawn} of "
-            f"them were drawn at random for this run. With {MIN_LABELS} of those, the mean that people "
-            f"would give is estimated: evalkit review {run.header.id}"
+            f"them were drawn at random for this run. To estimate the human mean, label {MIN_LABELS} of "
+            f"those: evalkit review {run.header.id}"
         )
         return None, note if drawn + others >= MIN_LABELS else ""
     rest = [
         mean(values)
-        for case_id, values in labelled.all_judged.items()
-        if case_id not in labelled.human
+        for case_id, values in labeled.all_judged.items()
+        if case_id not in labeled.human
     ]
     found = correct_mean(
-        np.array([mean(values) for values in labelled.human.values()]),
-        np.array([mean(labelled.judged[case_id]) for case_id in labelled.human]),
+        np.array([mean(values) for values in labeled.human.values()]),
+        np.array([mean(labeled.judged[case_id]) for case_id in labeled.human]),
         np.array(rest),
     )
-    people = HumanMean(
+    human_mean = HumanMean(
         mean=min(max(found.value, 0.0), 1.0),
         low=max(found.low, 0.0),
         high=min(found.high, 1.0),
         cases=drawn,
         share=found.share,
     )
-    return people, ""
+    return human_mean, ""
 
 
 def _collect_scores(
     run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
-) -> _LabelledScores:
+) -> _LabeledScores:
     run_ids = {run.header.id, run.header.scored_from} - {""}
     by_item: dict[tuple[str, str], list[HumanLabel]] = defaultdict(list)
     for label in labels:
         by_item[label.rubric, label.answer_id].append(label)
     cases = {case.id: case for case in run.header.cases}
-    labelled = _LabelledScores()
+    labeled = _LabeledScores()
     for trial in run.trials:
         scorer = scorers.get(trial.case_id)
         score = next((each for each in trial.scores if each.metric == metric), None)
         if scorer is None or score is None or score.value is None or not is_usable(score):
             continue
-        labelled.all_judged[trial.case_id].append(score.value)
+        labeled.all_judged[trial.case_id].append(score.value)
         question, _ = scorer.build_request(cases[trial.case_id], trial.output)
         given = by_item.get((scorer.rubric.name, _answer_id(question)), ())
         value = score_from_labels(scorer.rubric, score, given)
         if value is None:
             continue
         if any(run_ids & set(label.drawn) for label in given):
-            labelled.human[trial.case_id].append(value)
-            labelled.judged[trial.case_id].append(score.value)
+            labeled.human[trial.case_id].append(value)
+            labeled.judged[trial.case_id].append(score.value)
         else:
-            labelled.not_drawn.add(trial.case_id)
-    return labelled
+            labeled.not_drawn.add(trial.case_id)
+    return labeled
 
 
 def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]) -> float | None:
-    """Return the score of an answer by its labels, averaged over people; None if a criterion has no label.
+    """Return the score that people gave an answer, on average; None if a criterion has no label.
 
-    Criteria that a check decided keep the check's value.
+    A criterion with a check keeps the value of the check.
     """
     checked = {
         verdict.criterion: verdict.value
@@ -197,4 +196,5 @@ def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]
 
 
 def _answer_id(question: JudgeRequest) -> str:
+    """Return the id that `HumanLabel.answer_id` has for the same answer."""
     return digest([question.answer, question.input, question.reference, question.context])

@@ -31,17 +31,17 @@ _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
 
 
 def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> InitResult:
-    """Write a set that runs, into a folder that has none.
+    """Write a first set and its files into a folder.
 
     Raises:
-        InvalidInput: a file exists already, or the agent does not; reports everything and writes nothing.
+        InvalidInput: a file already exists, or the agent does not; lists every problem and writes nothing.
     """
     folder = context.cwd / folder
     problems: list[Problem] = []
-    reference = _reference_from_set(agent, folder, context.cwd, problems) if agent else None
-    # A marker above the folder counts, but the current folder does not bound a new project.
+    ref = _build_entrypoint(agent, folder, context.cwd, problems) if agent else None
+    # Search upward from the folder, whatever the current folder is.
     root = Project(folder, folder, context.environ).root
-    shared = load_project_agent(folder / SET_FILE, root, problems) if reference is None else None
+    shared = load_project_agent(folder / SET_FILE, root, problems) if ref is None else None
     if shared is not None and shared.kind == "python":
         environment = RunEnvironment(
             root=root, set_folder=(folder / SET_FILE).parent, environ=context.environ
@@ -50,17 +50,17 @@ def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> I
     judged = bool(load_project_judges(folder / SET_FILE, root, []))
     host = read_git_remote(folder, context.environ)
     texts = {
-        SET_FILE: _set_text(reference, shared=bool(shared), judged=judged),
+        SET_FILE: _set_text(ref, shared=bool(shared), judged=judged),
         _RUBRIC_FILE: _read_template("agrees.yaml"),
     }
-    if reference is None and not shared:
+    if ref is None and not shared:
         texts[_AGENT_FILE] = _read_template("agent.py")
     workflows = _build_workflows(host, forks=forks)
     texts |= workflows
     problems += _find_clashes(folder, texts)
     if problems:
         raise InvalidInput(problems)
-    # Written last, when nothing can fail any more but the disk.
+    # Write last, when only the disk can still fail.
     for name, text in texts.items():
         write_atomically(folder / name, text)
     path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, context.cwd.resolve()))
@@ -69,15 +69,17 @@ def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> I
         commands=(f"evalkit baseline {path} && evalkit run {path}",),
         notes=()
         if workflows
-        else (f"No workflow for {host}: run the commands above in it, with --junit FILE.",),
+        else (
+            f"There is no workflow for {host}. Run the commands above in its CI, with --junit FILE.",
+        ),
     )
 
 
-def _reference_from_set(agent: str, folder: Path, cwd: Path, problems: list[Problem]) -> str:
+def _build_entrypoint(agent: str, folder: Path, cwd: Path, problems: list[Problem]) -> str:
     """Return the user's entrypoint with a path that starts from the set's folder."""
     match = _ENTRYPOINT.fullmatch(agent)
     if match is None:
-        message = f"--agent {agent!r} is no entrypoint. Write ./file.py:function or package.module:function."
+        message = f"--agent {agent!r} is not an entrypoint. Write ./file.py:function or package.module:function."
         problems.append(Problem(message=message))
         return agent
     if match["file"] is None:
@@ -89,25 +91,24 @@ def _reference_from_set(agent: str, folder: Path, cwd: Path, problems: list[Prob
     return f"{relative if relative.startswith('.') else f'./{relative}'}:{agent.rpartition(':')[2]}"
 
 
-def _set_text(reference: str | None, *, shared: bool, judged: bool) -> str:
-    own = reference is not None or shared
+def _set_text(ref: str | None, *, shared: bool, judged: bool) -> str:
+    own = ref is not None or shared
     text = _read_template("own.yaml" if own else "first.yaml")
-    entrypoint = reference or "./agent.py:answer"
     agent = "# The agent is the one in evalkit.yaml."
     if not shared:
-        quoted = entrypoint.replace("'", "''")
+        quoted = (ref or "./agent.py:answer").replace("'", "''")
         agent = f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
     judge = "# The judge is the one in evalkit.yaml."
     if not judged:
         judge = (
-            "# Compares words and needs no key, but understands nothing. A model: {openai: {model: ...}}\n"
+            "# Compares words and needs no key. To use a model: {openai: {model: ...}}\n"
             "judge: lexical"
         )
     return text.replace("{{agent}}", agent).replace("{{judge}}", judge)
 
 
 def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
-    """Return the files for the repository's host by name; those of GitHub where it is unknown."""
+    """Return the files for the repository's host, by name; for GitHub if the host is unknown."""
     if "gitlab" in host:
         return {_GITLAB_FILE: _read_template("gitlab.yml")}
     if host and "github" not in host:
@@ -131,18 +132,18 @@ def _read_template(name: str) -> str:
 
 
 def _find_clashes(folder: Path, names: dict[str, str]) -> list[Problem]:
-    """Return every file that exists already, and every place where no file can be written."""
+    """Return every file that already exists, and every path where no file can be written."""
     messages = []
     if os.path.lexists(folder) and not folder.is_dir():
-        return [Problem(message=f"{folder} is not a folder. Name one to start in.")]
+        return [Problem(message=f"{folder} is not a folder. Name a folder to write to.")]
     for name in names:
         path = folder / name
         if os.path.lexists(path):
-            messages.append(f"{path} exists already. Nothing is overwritten; move it away.")
+            messages.append(f"{path} already exists. Nothing is overwritten; move it away.")
             continue
         above = [folder / part for part in Path(name).parents if part != Path()]
         messages += [
-            f"{part} is not a folder, and {name} belongs into it. Move it away."
+            f"{part} is not a folder, so {name} cannot be written. Move it away."
             for part in above
             if os.path.lexists(part) and not part.is_dir()
         ]

@@ -1,4 +1,4 @@
-"""Ask one judge for verdicts on labeled answers, once from the cache and again by fresh calls."""
+"""Ask one judge for verdicts on labeled answers, once with the cache and again with fresh calls."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from evalkit.judge.scoring import combine_votes
 from evalkit.store.cache import Cache, NoCache, cache_folder
 
 CONCURRENCY = 64
-"""Answers that wait for the judge at once; the judge has a limit of its own."""
+"""Maximum number of answers in progress. The judge has its own limit on calls."""
 
 VerdictsByCriterion = Mapping[str, CriterionVerdict]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedAnswers:
-    """The verdicts of a judge on every answer, in their order; None means no verdict."""
+    """The verdicts of a judge, in the order of the answers; None means no verdict."""
 
     judge: str
     digest: str
@@ -39,10 +39,10 @@ class JudgedAnswers:
 async def judge_answers(
     spec: JudgeSpec, environment: RunEnvironment, answers: Sequence[LabeledAnswer], repeats: int
 ) -> JudgedAnswers:
-    """Ask a judge for a verdict on every answer, and `repeats` times more by fresh calls.
+    """Ask a judge for a verdict on every answer, then `repeats` more times with fresh calls.
 
     Raises:
-        InvalidInput: the judge needs something fixed first.
+        InvalidInput: the judge cannot be called until the user fixes a problem.
         Undecidable: the judge stopped answering.
     """
     redact = Redactor(environment.environ).redact_text
@@ -61,7 +61,7 @@ async def judge_answers(
         if judge.down_reason:
             raise Undecidable(
                 f"the judge {judge.name} stopped answering ({judge.down_reason}). "
-                f"Its verdicts are kept; try again later."
+                f"Its verdicts are cached; try again later."
             )
         return JudgedAnswers(
             judge=judge.name,

@@ -40,71 +40,71 @@ MERGE_FIELDS = (
     "settings",
     "base_commit",
 )
-"""Header fields that must be equal for shards to be parts of one run."""
+"""Header fields that must be equal in all shards of a run."""
 
 
 def merge(
-    refs: Sequence[str], against: BaselineChoice, choice: GateChoice, context: Context
+    refs: Sequence[str], baseline_choice: BaselineChoice, gate_choice: GateChoice, context: Context
 ) -> Report:
-    """Join shards, store the whole as a new run and decide on it.
+    """Join shards into one run, store it as a new run, and apply the gate.
 
     Raises:
-        InvalidInput: the shards are not all the shards of one run.
-        StoreError: a shard cannot be read, or the whole cannot be stored.
+        InvalidInput: the runs are not all the shards of one run.
+        StoreError: a shard cannot be read, or the joined run cannot be stored.
     """
     project = Project.open(context)
     root = project.root
-    parts = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
-    run_id = new_run_id(context.now(), parts[0].header.evalset, context.token())
-    whole = _merge_parts(parts, run_id)
-    # No shard scored the baseline again, so this is done here, once for all of them.
-    path = root / whole.header.evalset_path
-    with open_base_gate(path, choice, project, context) as base_gate:
-        own = baseline_path(path, whole.header.evalset)
-        baseline = load_comparison_baseline(against, own, base_gate, project)
+    shards = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
+    run_id = new_run_id(context.now(), shards[0].header.evalset, context.token())
+    joined = _join_shards(shards, run_id)
+    # Shards do not score the baseline again, so do it here, once for the joined run.
+    path = root / joined.header.evalset_path
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
+        own = baseline_path(path, joined.header.evalset)
+        baseline = load_comparison_baseline(baseline_choice, own, base_gate, project)
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
-        baseline = rescore_baseline_for(whole, baseline, request, project, context)
-        whole = _store_merged_run(whole, baseline, root)
-        return evaluate_with_base(whole, baseline, base_gate, against, project)
+        baseline = rescore_baseline_for(joined, baseline, request, project, context)
+        joined = _store_merged_run(joined, baseline, root)
+        return evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
 
 
-def _store_merged_run(whole: Run, baseline: Run | None, root: Path) -> Run:
-    """Store a joined run, together with its baseline if that was scored again."""
-    with RunWriter.create(root, whole.header) as writer:
-        for trial in (*whole.trials, *whole.fresh):
+def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:
+    """Store the joined run, and its baseline if it was scored again."""
+    with RunWriter.create(root, joined.header) as writer:
+        for trial in (*joined.trials, *joined.fresh):
             writer.append(trial)
-        if whole.trust is not None:
-            writer.write_trust(whole.trust)
-        if whole.finished and baseline is not None and baseline.is_rescored:
+        if joined.trust is not None:
+            writer.write_trust(joined.trust)
+        if joined.finished and baseline is not None and baseline.is_rescored:
             write_rescored_baseline(baseline, writer.folder)
-        if whole.finished:
-            writer.finish(build_summary(whole))
-        return replace(whole, path=str(writer.folder))
+        if joined.finished:
+            writer.finish(build_summary(joined))
+        return replace(joined, path=str(writer.folder))
 
 
-def _merge_parts(parts: Sequence[Run], run_id: str) -> Run:
-    """Return the run that all shards are parts of, its cases in the order of the set.
+def _join_shards(shards: Sequence[Run], run_id: str) -> Run:
+    """Return the shards as one run, with its cases in the order of the set.
 
     Raises:
-        InvalidInput: every reason why they are not one run.
+        InvalidInput: lists every reason why they are not one run.
     """
-    problems = _find_header_differences([part.header for part in parts])
-    problems += _find_shard_problems(parts)
+    problems = _find_header_differences([shard.header for shard in shards])
+    problems += _find_shard_problems(shards)
     if problems:
         raise InvalidInput(problems)
-    ordered = sorted(parts, key=lambda part: parse_shard(part.header.shard).index)
-    # A shard contains every n-th case, so the whole takes one case of each shard in turn.
+    ordered = sorted(shards, key=lambda shard: parse_shard(shard.header.shard).index)
+    # A shard contains every n-th case, so take one case of each shard in turn.
     # The first shard is never shorter than the others.
     longest = len(ordered[0].header.cases)
     cases = tuple(
-        part.header.cases[row]
+        shard.header.cases[row]
         for row in range(longest)
-        for part in ordered
-        if row < len(part.header.cases)
+        for shard in ordered
+        if row < len(shard.header.cases)
     )
     first = ordered[0].header
     selection = first.selection.replace(f"--shard {first.shard}", "").strip()
-    fresh = {case_id: count for part in ordered for case_id, count in part.header.fresh.items()}
+    fresh = {case_id: count for shard in ordered for case_id, count in shard.header.fresh.items()}
     header = replace(
         first,
         id=run_id,
@@ -112,47 +112,47 @@ def _merge_parts(parts: Sequence[Run], run_id: str) -> Run:
         selection=selection,
         shard="",
         fresh=fresh,
-        added=tuple(case_id for part in ordered for case_id in part.header.added),
+        added=tuple(case_id for shard in ordered for case_id in shard.header.added),
     )
-    rows = [trial for part in ordered for trial in (*part.trials, *part.fresh)]
+    rows = [trial for shard in ordered for trial in (*shard.trials, *shard.fresh)]
     return replace(
         assemble_run(header, rows),
-        finished=all(part.finished for part in ordered),
-        warnings=tuple(warning for part in ordered for warning in part.warnings),
-        trust=_merge_trust([part.trust for part in ordered if part.trust is not None]),
+        finished=all(shard.finished for shard in ordered),
+        warnings=tuple(warning for shard in ordered for warning in shard.warnings),
+        trust=_merge_trust([shard.trust for shard in ordered if shard.trust is not None]),
     )
 
 
-def _find_shard_problems(parts: Sequence[Run]) -> list[Problem]:
-    """Return why runs are not the shards 1/N to N/N of one run, each once and without common cases."""
-    shards = [parse_shard(part.header.shard) for part in parts if part.header.shard]
-    if len(shards) < len(parts) or len({shard.count for shard in shards}) > 1:
-        names = ", ".join(part.header.shard or f"{part.header.id} (whole)" for part in parts)
-        return [Problem(message=f"not parts of one run: {names}. Merge 1/N to N/N.")]
-    count, indices = shards[0].count, sorted(shard.index for shard in shards)
+def _find_shard_problems(runs: Sequence[Run]) -> list[Problem]:
+    """Return why runs are not the shards 1/N to N/N, each once and without common cases."""
+    parsed = [parse_shard(run.header.shard) for run in runs if run.header.shard]
+    if len(parsed) < len(runs) or len({shard.count for shard in parsed}) > 1:
+        names = ", ".join(run.header.shard or f"{run.header.id} (no shard)" for run in runs)
+        return [Problem(message=f"not shards of one run: {names}. Merge the shards 1/N to N/N.")]
+    count, indices = parsed[0].count, sorted(shard.index for shard in parsed)
     if indices != list(range(1, count + 1)):
         given = ", ".join(f"{index}/{count}" for index in indices)
-        return [Problem(message=f"parts given: {given}. Name the runs of all {count}, each once.")]
-    counted = Counter(case.id for part in parts for case in part.header.cases)
+        return [Problem(message=f"shards given: {given}. Name the runs of all {count}, each once.")]
+    counted = Counter(case.id for run in runs for case in run.header.cases)
     doubled = [case_id for case_id, times in counted.items() if times > 1]
     if doubled:
-        return [Problem(message=f"cases in more than one part: {', '.join(doubled[:5])}.")]
+        return [Problem(message=f"cases in more than one shard: {', '.join(doubled[:5])}.")]
     return []
 
 
-def _merge_trust(parts: Sequence[JudgeTrust]) -> JudgeTrust | None:
-    """Return what all shards show of their judges: every control of every shard must hold."""
-    if not parts:
+def _merge_trust(shards: Sequence[JudgeTrust]) -> JudgeTrust | None:
+    """Return the trust in the judges of all shards, with the controls of every shard."""
+    if not shards:
         return None
-    costs = [part.cost_usd for part in parts if part.cost_usd is not None]
+    costs = [shard.cost_usd for shard in shards if shard.cost_usd is not None]
     return JudgeTrust(
-        judges=tuple(dict.fromkeys(judge for part in parts for judge in part.judges)),
-        models=tuple(dict.fromkeys(model for part in parts for model in part.models)),
-        controls=tuple(result for part in parts for result in part.controls),
-        anchors=tuple(result for part in parts for result in part.anchors),
-        calls=sum(part.calls for part in parts),
+        judges=tuple(dict.fromkeys(judge for shard in shards for judge in shard.judges)),
+        models=tuple(dict.fromkeys(model for shard in shards for model in shard.models)),
+        controls=tuple(result for shard in shards for result in shard.controls),
+        anchors=tuple(result for shard in shards for result in shard.anchors),
+        calls=sum(shard.calls for shard in shards),
         cost_usd=sum(costs) if costs else None,
-        warnings=tuple(warning for part in parts for warning in part.warnings),
+        warnings=tuple(warning for shard in shards for warning in shard.warnings),
     )
 
 

@@ -1,4 +1,4 @@
-"""`evalkit power`: which drops a set can detect by a threshold, and what it would cost to detect more."""
+"""`evalkit power`: which drops a set can detect, and what it takes to detect smaller ones."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from evalkit.stats.power import Design, DropLimits
 from evalkit.store.baseline import baseline_path, read_baseline
 
 TRIAL_COUNTS = (1, 3, MAX_CANDIDATE_TRIALS)
-"""Candidate trials of a case that are worth comparing."""
+"""Numbers of candidate trials per case to compare."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerAssumptions:
-    """What the user assumes instead of what set and baseline say."""
+    """Values that the user assumes instead of those of the set and its baseline."""
 
     metric: str | None = None
     cases: int | None = None
@@ -58,7 +58,7 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
     """Analyze what the set can detect with its primary, or first, threshold on a pass rate.
 
     Raises:
-        InvalidInput: the set is broken, no threshold or metric fits, or the assumptions contradict.
+        InvalidInput: the set is broken, no threshold or metric fits, or the assumptions contradict each other.
         Undecidable: no baseline shows the noise, and none is assumed.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
@@ -70,9 +70,9 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
     table = build_score_table(baseline) if baseline else None
     known = choose_threshold(evalset, table, assumed.metric)
     tag = known.rule.tag
-    in_set = [case for case in evalset.cases if tag is None or tag in case.tags]
+    cases_in_set = [case for case in evalset.cases if tag is None or tag in case.tags]
     mean, noise = _resolve_noise(known, assumed, path)
-    cases = len(known.rows) or len(in_set)
+    cases = len(known.rows) or len(cases_in_set)
     trials = merge_settings(evalset.settings).trials
     now = _with_trials(
         Design(
@@ -81,11 +81,11 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
             trials=1,
             mean=mean,
             noise=noise,
-            clusters=_count_clusters(known.rule, in_set, cases),
+            clusters=_count_clusters(known.rule, cases_in_set, cases),
         ),
         trials,
     )
-    # Assumptions change what is planned, and never what the set has now.
+    # Assumptions change the planned design, never the current one.
     planned = now if assumed.cases is None else with_cases(now, assumed.cases)
     if assumed.base_trials is not None:
         planned = replace(planned, base_trials=assumed.base_trials)
@@ -98,12 +98,12 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
     return replace(
         _tabulate_power(evalset, known, assumed, designs),
         broken=_compute_broken_power(evalset, table),
-        notes=_notes(known, len(in_set) - _count_shared(in_set, baseline), assumed),
+        notes=_notes(known, len(cases_in_set) - _count_shared(cases_in_set, baseline), assumed),
     )
 
 
 def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
-    """Return the design with a fixed number of trials, or with looks where a run would take them."""
+    """Return the design with a fixed number of trials, or with looks if a run would take them."""
     if trials != "auto":
         return replace(design, trials=trials, looks=0)
     looks = MAX_LOOKS if design.base_trials >= MIN_BASE_TRIALS_FOR_LOOKS else 0
@@ -111,9 +111,9 @@ def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
 
 
 def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | None:
-    """Return how many independent draws the cases are worth, for a rule about other cases like these.
+    """Return the effective number of independent cases, for a rule about users in general.
 
-    n**2 over the sum of the squared sizes: clusters of unequal size are worth fewer (Kish 1965).
+    It is n**2 over the sum of the squared sizes, less for clusters of unequal size (Kish 1965).
     """
     if rule.estimand != "users":
         return None
@@ -122,7 +122,7 @@ def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | 
 
 
 def _compute_broken_power(evalset: EvalSet, base: ScoreTable | None) -> BrokenCasesPower | None:
-    """Return what the set's rule on broken cases can prove; None without such a rule or a baseline."""
+    """Return what the set's broken_cases rule can prove; None without such a rule or a baseline."""
     rule = next((rule for rule in evalset.gate if rule.broken_cases is not None), None)
     if rule is None or base is None:
         return None
@@ -149,7 +149,7 @@ def _count_shared(cases: Iterable[Case], baseline: Run | None) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Designs:
-    """What the set has, what is planned, and the cost of one call of the agent."""
+    """The current design, the planned one, and the cost of one trial."""
 
     now: Design
     planned: Design
@@ -160,17 +160,17 @@ class _Designs:
 def _resolve_noise(
     known: ThresholdData, assumed: PowerAssumptions, path: Path
 ) -> tuple[float, float]:
-    """Return mean and noise, assumed values before measured ones."""
+    """Return mean and noise. Assumed values override measured ones."""
     mean = assumed.mean if assumed.mean is not None else known.mean
     noise = assumed.noise if assumed.noise is not None else known.noise
     if mean is None or noise is None:
-        why = "one trial of a case does not show its noise" if known.rows else "no baseline yet"
+        why = "one trial per case does not show the noise" if known.rows else "no baseline yet"
         missing = " and ".join(
             name for name, value in (("--noise", noise), ("--mean", mean)) if value is None
         )
         raise Undecidable(
-            f"{path}: {why}. Record one of 10 trials a case: evalkit baseline {path}; or assume it "
-            f"with {missing} (a noise of 0.03 to 0.15 is usual)."
+            f"{path}: {why}. Record a baseline of 10 trials a case: evalkit baseline {path}; or assume "
+            f"values with {missing} (a noise of 0.03 to 0.15 is usual)."
         )
     most = mean * (1 - mean)
     if assumed.noise is not None and noise > most + 1e-9:
@@ -188,18 +188,18 @@ def _tabulate_power(
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
     rules = assumed.rules or _count_sharing(rule, evalset.gate)
     max_drop = (rule.max_drop if rule.max_drop is not None else rule.max_rise) or 0.0
-    demand = DropLimits(
+    limits = DropLimits(
         alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin)
     )
     trials = sorted({*TRIAL_COUNTS, *(() if planned.looks else (round(planned.trials),))})
     wanted = [designs.now, planned, *(_with_trials(planned, number) for number in trials)]
     drops = {
         design: compute_detectable_drop(
-            design, demand, designs.cost_usd, now=designs.has_baseline and design == designs.now
+            design, limits, designs.cost_usd, now=designs.has_baseline and design == designs.now
         )
         for design in dict.fromkeys(wanted)
     }
-    tolerated = {max_drop, demand.tolerated, assumed.drop or 0.0} - {0.0}
+    tolerated = {max_drop, limits.tolerated, assumed.drop or 0.0} - {0.0}
     return PowerAnalysis(
         evalset=evalset.name,
         name=name_rule(rule),
@@ -211,9 +211,9 @@ def _tabulate_power(
         flaky=known.flaky,
         alpha=alpha,
         rules=rules,
-        level=demand.alpha,
+        level=limits.alpha,
         max_drop=max_drop,
-        tolerated=demand.tolerated,
+        tolerated=limits.tolerated,
         clusters=planned.clusters,
         detectable_drops=tuple(
             sorted(
@@ -221,18 +221,17 @@ def _tabulate_power(
                 key=lambda one: (one.cases, one.base_trials, not one.looks, one.trials),
             )
         ),
-        wanted=find_size_to_detect(planned, demand, assumed.drop) if assumed.drop else None,
-        proofs=tuple(find_size_to_certify(planned, demand, one) for one in sorted(tolerated)),
+        wanted=find_size_to_detect(planned, limits, assumed.drop) if assumed.drop else None,
+        proofs=tuple(find_size_to_certify(planned, limits, one) for one in sorted(tolerated)),
         cost_per_run_usd=designs.cost_usd,
     )
 
 
 def _count_sharing(rule: Rule, gate: Sequence[Rule]) -> int:
-    """Return the thresholds among which alpha is shared: 1 for the primary one (Holm 1979)."""
+    """Return how many thresholds share alpha; the primary one has its own (Holm 1979)."""
     if rule.primary:
         return 1
-    compared = (one for one in gate if one.max_drop is not None or one.max_rise is not None)
-    return max(1, sum(not one.primary and one.test == "exact" for one in compared))
+    return max(1, sum(one.is_tested and not one.primary for one in gate))
 
 
 def _notes(known: ThresholdData, left_out: int, assumed: PowerAssumptions) -> tuple[str, ...]:
@@ -243,7 +242,7 @@ def _notes(known: ThresholdData, left_out: int, assumed: PowerAssumptions) -> tu
         )
     if not known.rows and assumed.base_trials is None:
         notes.append(
-            f"There is no baseline yet; one of {DEFAULT_BASELINE_TRIALS} trials a case is assumed, as "
-            f"evalkit baseline records it."
+            f"There is no baseline yet. The default of evalkit baseline is assumed: "
+            f"{DEFAULT_BASELINE_TRIALS} trials a case."
         )
     return tuple(notes)

@@ -1,7 +1,7 @@
-"""Compute what designs can detect, and what it would take to detect more.
+"""Compute which drops designs can detect, and what it takes to detect smaller ones.
 
-By formula where that holds, by drawing normal results where there are looks, and by the gate's own test on
-simulated runs where there are too few cases for either.
+Use a formula where it is accurate. With looks, simulate normally distributed results instead. With too few
+cases for both, apply the gate's own test to simulated runs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from evalkit.stats.power import (
 from evalkit.stats.sample_size import chance_to_pass, find_min_cases, find_min_trials
 
 MAX_CANDIDATE_TRIALS = 5
-"""Beyond five candidate trials of a case, more cases are the better buy."""
+"""Maximum number of candidate trials per case. Beyond it, more cases help more at the same cost."""
 
 ENOUGH_POWER = WANTED_POWER - 1e-9
-"""The chance to pass approaches the wanted one from below where an inconclusive result bounds it."""
+"""The wanted power with a tolerance: an inconclusive result can keep the chance just below it."""
 
 SIMULATION_SEED = 0
-"""Fixed, so that the same question has the same answer."""
+"""Fixed, so that the same input gives the same result."""
 
 
 def is_small(design: Design) -> bool:
@@ -37,39 +37,39 @@ def is_small(design: Design) -> bool:
     return min(design.cases, design.clusters or design.cases) < MIN_CASES_FOR_FORMULA
 
 
-def compute_detection_chance(design: Design, demand: DropLimits, drop: float) -> float:
-    """Return how often a design fails a true drop."""
+def compute_detection_chance(design: Design, limits: DropLimits, drop: float) -> float:
+    """Return the chance that a design fails on a true drop."""
     if is_small(design):
-        return simulate_gate(design, demand, drop, seed=SIMULATION_SEED).failed
+        return simulate_gate(design, limits, drop, seed=SIMULATION_SEED).failed
     if design.looks:
-        return simulate_looks(design, demand, drop).failed
-    return chance_to_fail(design, demand, drop)
+        return simulate_looks(design, limits, drop).failed
+    return chance_to_fail(design, limits, drop)
 
 
-def _simulate_unchanged(design: Design, demand: DropLimits) -> tuple[float, float]:
-    """Return how often an unchanged agent passes, and how many trials of a case that takes."""
+def _simulate_unchanged(design: Design, limits: DropLimits) -> tuple[float, float]:
+    """Return the chance that an unchanged agent passes, and the mean number of trials per case."""
     if is_small(design):
-        simulated = simulate_gate(design, demand, 0.0, seed=SIMULATION_SEED)
+        simulated = simulate_gate(design, limits, 0.0, seed=SIMULATION_SEED)
         return simulated.passed, simulated.trials
     if design.looks:
-        looked = simulate_looks(design, demand, 0.0)
+        looked = simulate_looks(design, limits, 0.0)
         return looked.passed, looked.trials
-    return chance_to_pass(design, demand), design.trials
+    return chance_to_pass(design, limits), design.trials
 
 
 def compute_detectable_drop(
-    design: Design, demand: DropLimits, cost_per_run_usd: float | None, *, now: bool
+    design: Design, limits: DropLimits, cost_per_run_usd: float | None, *, now: bool
 ) -> DetectableDrop:
-    """Return what one design detects; `now` if it is what the set has."""
+    """Return the drop that a design detects; `now` marks the design that the set has."""
     small = is_small(design)
-    pass_chance, mean_trials = _simulate_unchanged(design, demand)
+    pass_chance, mean_trials = _simulate_unchanged(design, limits)
     return DetectableDrop(
         cases=design.cases,
         base_trials=design.base_trials,
         trials=round(design.trials),
-        smallest_drop=simulate_detectable_drop(design, demand, seed=SIMULATION_SEED)
+        smallest_drop=simulate_detectable_drop(design, limits, seed=SIMULATION_SEED)
         if small
-        else find_detectable_drop(design, demand, chance=compute_detection_chance),
+        else find_detectable_drop(design, limits, chance=compute_detection_chance),
         pass_chance=pass_chance,
         cost_usd=None
         if cost_per_run_usd is None
@@ -92,7 +92,7 @@ def with_cases(design: Design, cases: int) -> Design:
 def _find_required_size(
     design: Design, drop: float, chance_of: Callable[[Design], float]
 ) -> RequiredSize:
-    """Return what raises a chance to the wanted one; nothing more where the design has it already."""
+    """Return the size that raises a chance to the wanted power; the design's own if it suffices."""
     chance = chance_of(design)
     if chance >= ENOUGH_POWER:
         return RequiredSize(
@@ -123,8 +123,8 @@ def _with_clusters_of(design: Design, other: Design) -> Design:
     return replace(other, clusters=with_cases(design, other.cases).clusters)
 
 
-def find_size_to_detect(design: Design, demand: DropLimits, drop: float) -> RequiredSize:
-    """Return what it takes to fail a drop 4 times in 5.
+def find_size_to_detect(design: Design, limits: DropLimits, drop: float) -> RequiredSize:
+    """Return the size that fails a drop 4 times in 5.
 
     Raises:
         InvalidInput: the drop is larger than the mean.
@@ -134,13 +134,13 @@ def find_size_to_detect(design: Design, demand: DropLimits, drop: float) -> Requ
             f"--drop {drop:g} is larger than the share that passes, {design.mean:.3g}."
         )
     return _find_required_size(
-        design, drop, lambda other: compute_detection_chance(other, demand, drop)
+        design, drop, lambda other: compute_detection_chance(other, limits, drop)
     )
 
 
-def find_size_to_certify(design: Design, demand: DropLimits, tolerated: float) -> RequiredSize:
-    """Return what it takes to prove, 4 times in 5, that an unchanged agent is within a tolerated drop."""
-    limits = replace(demand, tolerated=tolerated, max_drop=min(demand.max_drop, tolerated))
+def find_size_to_certify(design: Design, limits: DropLimits, tolerated: float) -> RequiredSize:
+    """Return the size that proves, 4 times in 5, that an unchanged agent is within a tolerated drop."""
+    tighter = replace(limits, tolerated=tolerated, max_drop=min(limits.max_drop, tolerated))
     return _find_required_size(
-        design, tolerated, lambda other: _simulate_unchanged(other, limits)[0]
+        design, tolerated, lambda other: _simulate_unchanged(other, tighter)[0]
     )

@@ -1,8 +1,8 @@
-"""Choose the threshold whose power is analyzed, and read its metric's passes from the baseline."""
+"""Choose the threshold to analyze, and read the passes of its metric from the baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,14 @@ from evalkit.core.eval_set import EvalSet, Rule
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdData:
-    """A threshold and the results of its metric: passes per case and trial, where good is 1."""
+    """A threshold, and its metric per case and trial: 1 where a trial is good, else 0."""
 
     rule: Rule
     rows: tuple[tuple[float, ...], ...]
 
     @property
     def mean(self) -> float | None:
-        """The mean over cases of the share that passed."""
+        """The mean pass rate over the cases."""
         return float(np.mean([np.mean(row) for row in self.rows])) if self.rows else None
 
     @property
@@ -32,7 +32,7 @@ class ThresholdData:
 
     @property
     def base_trials(self) -> float | None:
-        """Baseline trials of a case, as a harmonic mean."""
+        """The harmonic mean of the number of baseline trials per case."""
         return 1 / float(np.mean([1 / len(row) for row in self.rows])) if self.rows else None
 
     @property
@@ -44,10 +44,12 @@ class ThresholdData:
 def choose_threshold(
     evalset: EvalSet, base: ScoreTable | None, metric: str | None
 ) -> ThresholdData:
-    """Return the primary threshold on a pass rate, else the first; for `metric`, an assumed one if needed.
+    """Return the primary threshold on a pass rate, else the first one.
+
+    With `metric`, return one on that metric, and assume one if the gate has none.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is no such threshold, or the metric has no passes.
     """
     rules = [
         rule
@@ -69,19 +71,19 @@ def choose_threshold(
     )
     names = [spec.name for spec in evalset.metrics]
     if base is not None:
-        names = [name for name, by_case in base.scores.items() if _is_judged(by_case.values())]
-        why = f"metric {metric!r} has no pass or failure in the baseline" if metric else why
+        names = [name for name, by_case in base.scores.items() if _has_flags(by_case)]
+        why = f"metric {metric!r} does not pass or fail in the baseline" if metric else why
     raise InvalidInput.single(
         f"{evalset.path}: {why}. Name a metric with --metric: {', '.join(names)}."
     )
 
 
-def _is_judged(scores: Iterable[CaseScores]) -> bool:
-    return any(case.flags for case in scores)
+def _has_flags(by_case: Mapping[str, CaseScores]) -> bool:
+    return any(case.flags for case in by_case.values())
 
 
 def _read_passes(rule: Rule, evalset: EvalSet, base: ScoreTable) -> tuple[tuple[float, ...], ...]:
-    """Return a metric's passes in the baseline, on the cases the set still has; empty if it is graded."""
+    """Return a metric's passes in the baseline, for unchanged cases; empty if it is graded."""
     digests = {case.id: case.digest for case in base.header.cases}
     scores = base.scores.get(rule.metric, {})
     found = [
@@ -96,5 +98,5 @@ def _read_passes(rule: Rule, evalset: EvalSet, base: ScoreTable) -> tuple[tuple[
     graded = any(value not in (0.0, 1.0) for row in rows for value in row)
     if rule.stat == "mean" and (unit or graded):
         return ()
-    turned = rule.max_rise is not None
-    return tuple(tuple(1 - v if turned else v for v in row) for row in rows if row)
+    low_is_good = rule.max_rise is not None
+    return tuple(tuple(1 - v if low_is_good else v for v in row) for row in rows if row)

@@ -1,4 +1,4 @@
-"""Make a run the baseline of its set, if it is complete and its judge can be trusted."""
+"""Make a run the baseline of its set, if the run is complete and its judge can be trusted."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def promote_run(
             if count and state not in ("scored", "skipped")
         )
         raise Undecidable(
-            f"run {run.header.id} is no baseline: of {counted.selected} trials {missing or 'all are'}"
-            f"{'' if missing else ' scored, but it is unfinished'}. The old baseline is unchanged. "
+            f"run {run.header.id} cannot be the baseline: of {counted.selected} trials {missing or 'all are scored, but it is unfinished'}. "
+            f"The old baseline is unchanged. "
             f"Look closer: evalkit show {hints.name_run(run)}. "
             f"Run the missing ones: {format_retry_command(run, hints)}"
         )
     if run.header.selection:
         raise Undecidable(
-            f"run {run.header.id} is no baseline: it ran only {len(run.header.cases)} of "
+            f"run {run.header.id} cannot be the baseline: it ran only {len(run.header.cases)} of "
             f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
         )
     if failed := explain_failed_controls(run):
         raise Undecidable(
-            f"run {run.header.id} is no baseline: {failed} The old baseline is unchanged. Fix the "
+            f"run {run.header.id} cannot be the baseline: {failed} The old baseline is unchanged. Fix the "
             f"judge or the rubric, and judge the stored answers again: evalkit score {hints.name_run(run)}"
         )
     path = baseline_path(evalset_path, run.header.evalset)
@@ -63,11 +63,11 @@ def promote_run(
 
 
 def _count_trials(path: Path) -> int:
-    """Return the trials per case of the baseline that is about to be replaced."""
+    """Return the trials per case of the baseline to replace; 0 if there is none to read."""
     try:
         return read_baseline(path).header.trials
     except EvalkitError:
-        return 0  # there is none, or it was unusable
+        return 0
 
 
 def format_retry_command(run: Run, hints: CommandHints) -> str:

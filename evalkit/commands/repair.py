@@ -9,11 +9,11 @@ from evalkit.store.runs import TRIALS_FILE, repair_run
 
 
 def repair(ref: str, context: Context) -> str:
-    """Repair a run and return what was kept, in words.
+    """Repair a run and return a summary of what was kept.
 
     Raises:
         InvalidInput: no such run.
-        StoreError: even its header cannot be read.
+        StoreError: its header cannot be read.
     """
     folder = find_run_folder(ref, Project.open(context).root)
     kept, dropped = repair_run(folder)

@@ -1,4 +1,4 @@
-"""Split a baseline's own trials at random, and decide on the part that plays an unchanged agent."""
+"""Split a baseline's trials at random, and apply the gate to one part as an unchanged agent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from evalkit.store.runs import assemble_run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResamplingPlan:
-    """How many stored trials of a case are the candidate's: for its trials, or looks, and fresh ones.
+    """How many stored trials per case the candidate takes: trials or looks, and fresh trials.
 
-    `rules` are those that can be decided from that many.
+    `rules` are those that so many trials can decide.
     """
 
     rules: tuple[Rule, ...]
@@ -35,14 +35,14 @@ class ResamplingPlan:
 
     @property
     def description(self) -> str:
-        """The trials that are drawn, in words."""
+        """A description of the trials to draw."""
         candidate = f"up to {self.trials}" if self.looks else str(self.trials)
         fresh = f", and {self.fresh} for cases that newly fail" if self.fresh else ""
         return f"{candidate} as candidate{fresh}"
 
 
 def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> ResamplingPlan:
-    """Leave the baseline the trials that looks and proofs need; note what there are too few trials for."""
+    """Plan the split so that the baseline keeps enough trials; note what there are too few trials for."""
     stored, trials, looks = base.header.trials, settings.first_trials, 0
     notes = []
     wanted = count_looks(rules, base) if settings.trials == "auto" else 0
@@ -51,10 +51,10 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
         trials = looks = max(looks, 1)
         if looks < wanted:
             notes.append(
-                f"A run may take {wanted} looks; of {format_count(stored, 'stored trial')} a case only "
-                f"{looks} can be drawn."
+                f"A run may take {wanted} looks, but {format_count(stored, 'stored trial')} a case "
+                f"allow only {looks}."
             )
-    # Fresh trials need a baseline of their own size after the candidate took its part.
+    # Fresh trials need a minimal baseline after the candidate has taken its trials.
     kept, fresh = tuple(rules), 0
     if any(rule.broken_cases is not None for rule in rules):
         needed = trials + broken.FRESH_TRIALS + broken.MIN_BASE_TRIALS
@@ -62,23 +62,23 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
         if stored < needed:
             kept, fresh = tuple(rule for rule in rules if rule.broken_cases is None), 0
             notes.append(
-                f"broken_cases is left out: its fresh trials need {needed} stored trials a case, and "
-                f"there are {stored}. Decide it with --run."
+                f"broken_cases is left out: it needs {needed} stored trials a case, and there are "
+                f"{stored}. Measure it with --run."
             )
     return ResamplingPlan(rules=kept, trials=trials, looks=looks, fresh=fresh, notes=tuple(notes))
 
 
 class ResampledResult(NamedTuple):
-    """The result on drawn trials, and how many trials of every case it took."""
+    """The result on drawn trials, and the number of trials per case."""
 
-    verdict: GateResult
+    gate_result: GateResult
     trials: int
 
 
 def evaluate_resample(
     rest: Run, pool: Run, resampling: ResamplingPlan, settings: Settings
 ) -> ResampledResult:
-    """Take trials of the pool, stage after stage, as a run would take them from the agent."""
+    """Apply the gate stage by stage, as in a run, but take the trials from `pool`."""
     header = replace(
         pool.header, trials=1 if resampling.looks else resampling.trials, looks=resampling.looks
     )
@@ -101,7 +101,7 @@ def evaluate_resample(
 
 
 def split_trials(run: Run, trials: int, rng: np.random.Generator) -> Iterator[tuple[Run, Run]]:
-    """Yield random splits of a run's trials, endlessly: the rest as baseline, and `trials` of each case."""
+    """Yield random splits without end: a baseline, and a candidate with `trials` trials per case."""
     by_case: dict[str, list[Trial]] = {case.id: [] for case in run.header.cases}
     for trial in run.trials:
         by_case[trial.case_id].append(trial)

@@ -1,4 +1,4 @@
-"""`evalkit run`: call the agent, score and store its outputs, compare with the baseline, decide."""
+"""`evalkit run`: call the agent, store and score its outputs, and apply the gate."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonOptions:
-    """Which gate decides on a run, and what the run is compared with.
+    """The gate to apply to a run, and the baseline to compare it with.
 
-    `against` names the commit of another version of the agent, which runs in turns with this one.
+    `against` names a commit whose agent runs in turns with this one and provides the baseline.
     """
 
     gate: GateChoice
@@ -36,10 +36,10 @@ class ComparisonOptions:
 def run(
     request: RunRequest, options: RunOptions, comparison: ComparisonOptions, context: Context
 ) -> Report:
-    """Carry out a run and decide on it, however far it came.
+    """Run a set and apply the gate, even if the run ended early.
 
     Raises:
-        EvalkitError: nothing could be run, or what was run could not be stored.
+        EvalkitError: the set could not be run, or a result could not be stored.
     """
     project = Project.open(context, request.path)
     with (
@@ -50,7 +50,7 @@ def run(
 
         def read_baseline(plan: Plan) -> Run | None:
             if version is not None:
-                return None  # its run is made along with this one
+                return None  # the baseline is created during this run
             path = project.root / project.relative(request.path)
             own = baseline_path(path, plan.evalset.name)
             baseline = load_comparison_baseline(comparison.baseline, own, base_gate, project)
@@ -59,7 +59,7 @@ def run(
             return baseline
 
         execution = execute(request, options, project, context, read_baseline)
-        # Loads numpy, which the agents need not wait for.
+        # Import it here, because it loads numpy, which would delay the agent.
         from evalkit.commands.evaluation import evaluate_execution  # noqa: PLC0415
 
         return evaluate_execution(execution, comparison.baseline, base_gate, project)

@@ -1,4 +1,4 @@
-"""`evalkit score`: score the stored outputs of a run or baseline by today's set, without the agent."""
+"""`evalkit score`: score the stored outputs of a run or baseline with today's set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evalkit.store.untrusted_run import import_outputs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSource:
-    """The run to score. With `evalset`, only its outputs are trusted, as answers to that set."""
+    """The run to score. With `evalset`, use only its outputs, as answers to that set."""
 
     ref: str
     evalset: Path | None = None
@@ -33,14 +33,14 @@ class ScoreSource:
 def score(
     source: ScoreSource,
     overrides: SettingsOverrides,
-    against: BaselineChoice,
-    choice: GateChoice,
+    baseline_choice: BaselineChoice,
+    gate_choice: GateChoice,
     context: Context,
 ) -> Report | RecordedBaseline:
-    """Score a run again as a new run and decide on it; replace a baseline by its new scores.
+    """Score a run as a new run and apply the gate; for a baseline, replace its scores.
 
     Raises:
-        EvalkitError: what `run` and `baseline` raise.
+        EvalkitError: as `run` and `baseline`.
     """
     project = Project.open(context)
     run = resolve_run(source.ref, root=project.root, cwd=project.cwd)
@@ -52,20 +52,20 @@ def score(
     if not path.is_file():
         raise InvalidInput.single(
             f"run {run.header.id} is of {run.header.evalset_path}, which does not exist here. "
-            f"Its outputs can only be scored by its set."
+            f"Outputs can only be scored with their set."
         )
     request = RunRequest(path=path, overrides=overrides)
-    # A baseline is a file of its own, not a run's folder.
+    # A baseline is a single file; a run is a folder.
     if Path(run.path).suffix == ".jsonl" and source.evalset is None:
         execution = score_stored_run(run, request, project, context, no_baseline)
         return promote_run(execution.run, path, execution.plan.settings.max_errors, project)
 
-    with open_base_gate(path, choice, project, context) as base_gate:
+    with open_base_gate(path, gate_choice, project, context) as base_gate:
 
         def read_baseline(plan: Plan) -> Run | None:
             own = baseline_path(path, plan.evalset.name)
-            return load_comparison_baseline(against, own, base_gate, project)
+            return load_comparison_baseline(baseline_choice, own, base_gate, project)
 
         request = apply_base_gate(request, base_gate)
         execution = score_stored_run(run, request, project, context, read_baseline)
-        return evaluate_execution(execution, against, base_gate, project)
+        return evaluate_execution(execution, baseline_choice, base_gate, project)

@@ -15,7 +15,7 @@ from evalkit.store.run_spans import read_run_spans
 
 
 def show_run(ref: str, context: Context, baseline: str | None = None) -> Report:
-    """Return the report on a stored run, decided as `evalkit gate` does, for reading only.
+    """Return the report on a stored run, with the gate that its set has today.
 
     `baseline` names a run to compare with instead of the set's own baseline.
 

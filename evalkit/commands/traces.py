@@ -1,4 +1,4 @@
-"""`evalkit traces`: find stored traces by conditions, or query them with SQL."""
+"""`evalkit traces`: find stored traces by filters, or query them with SQL."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from evalkit.trace.query import QueryResult, StoredRuns, TraceQuery
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundTraces:
-    """A query, the traces found, and the number of runs whose spans were searched."""
+    """The traces found, and the number of runs whose spans were searched."""
 
-    question: TraceQuery
     answer: QueryResult
     runs: int
 
 
-def find_traces(question: TraceQuery, refs: Sequence[str], context: Context) -> FoundTraces:
-    """Search for traces in all stored runs, or in those that are named.
+def find_traces(query: TraceQuery, refs: Sequence[str], context: Context) -> FoundTraces:
+    """Search for traces in the runs of `refs`, or in all stored runs if it is empty.
 
     Raises:
-        InvalidInput: a run that is named does not exist.
+        InvalidInput: a run of `refs` does not exist.
     """
     stored = _find_stored_runs(refs, context)
     runs = len(stored.parquet_folders) + len(stored.jsonl_folders)
     if not runs:
         nothing = QueryResult(columns=(), rows=(), total=0)
-        return FoundTraces(question=question, answer=nothing, runs=0)
+        return FoundTraces(answer=nothing, runs=0)
     from evalkit.trace.search import query_traces  # noqa: PLC0415 - DuckDB, if there are spans
 
-    return FoundTraces(question=question, answer=query_traces(question, stored), runs=runs)
+    return FoundTraces(answer=query_traces(query, stored), runs=runs)
 
 
 def query_traces_sql(sql: str, refs: Sequence[str], limit: int, context: Context) -> QueryResult:
@@ -55,7 +54,7 @@ def query_traces_sql(sql: str, refs: Sequence[str], limit: int, context: Context
 
 
 def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
-    """Return the folders of runs, sorted by the file format of their spans."""
+    """Return the folders of runs, grouped by the file format of their spans."""
     root = Project.open(context).root
     if refs:
         named = [context.cwd / ref for ref in refs]

@@ -1,4 +1,4 @@
-"""`evalkit validate`: check eval sets, everything they name, and rubrics, without calling agent or judge."""
+"""`evalkit validate`: check eval sets, the files they name, and rubrics, without calling an agent or judge."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from evalkit.runner.records import Plan, RunRequest
 def validate(
     paths: Sequence[Path], context: Context
 ) -> tuple[tuple[CheckedSet, ...], tuple[CheckedRubric, ...]]:
-    """Check every file, as a set or a rubric by its keys, and report the problems of all of them at once.
+    """Check every file as a set or a rubric, depending on its keys, and report all problems at once.
 
     Raises:
-        InvalidInput: every problem in every file.
-        NothingSelected: nothing is wrong, but a set has no cases.
+        InvalidInput: lists every problem in every file.
+        NothingSelected: the files have no problems, but a set has no cases.
     """
     sets: list[CheckedSet] = []
     rubrics: list[CheckedRubric] = []
@@ -56,7 +56,7 @@ def _is_rubric(path: Path) -> bool:
     try:
         return is_rubric(parse_yaml(read_file(path, MAX_RUBRIC_BYTES), str(path), []))
     except UnreadableFile:
-        # Reading it as a set reports why; or it is a set too large to be a rubric.
+        # Reading it as a set reports the reason. It can also be a set that is larger than any rubric.
         return False
 
 
@@ -86,7 +86,7 @@ async def _check_set(path: Path, project: Project) -> CheckedSet:
 
 
 def _describe_set(plan: Plan, path: Path) -> CheckedSet:
-    """Return the numbers of a plan."""
+    """Count the cases, thresholds, metrics, and tags of a plan."""
     metrics = Counter(s.info.name for scorers in plan.scorers.values() for s in scorers)
     tags = Counter(tag for case in plan.cases for tag in case.tags)
     return CheckedSet(

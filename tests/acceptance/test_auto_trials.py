@@ -234,7 +234,7 @@ def test_parts_are_merged_into_a_whole_with_the_plain_alpha(looked: Project) -> 
     for part in ("1/2", "2/2"):
         done = run(looked, "--shard", part, "--run-id", f"part-{part[0]}")
         assert done.json["run"]["trials"] == 1
-        assert "decided by `evalkit merge`" in done.json["notes"][0]
+        assert "`evalkit merge` decides" in done.json["notes"][0]
     whole = looked.evalkit("merge", "part-1", "part-2", "--format", "json")
     assert whole.json["tally"]["selected"] == CASES
     assert whole.json["checks"][0]["rule"]["alpha"] == 0.05

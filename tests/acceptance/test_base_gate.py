@@ -155,7 +155,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Project], object], str]] = {
     "delete a case": (delete_case, "1 case removed: one"),
     "relabel a case": (
         lambda p: edit(p, "echo.yaml", "expected: ONE", "expected: one"),
-        "1 case relabelled: one",
+        "1 case relabeled: one",
     ),
     "ask an easier question": (
         lambda p: edit(p, "echo.yaml", "input: one", "input: ONE"),
@@ -163,7 +163,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Project], object], str]] = {
     ),
     "skip a case by its tag": (
         lambda p: edit(p, "echo.yaml", "expected: ONE, tags: [safety]", "expected: ONE"),
-        "1 case tagged otherwise: one",
+        "1 case with other tags: one",
     ),
     "skip cases by the tag of a metric": (
         lambda p: edit(
@@ -183,11 +183,11 @@ TAMPERINGS: dict[str, tuple[Callable[[Project], object], str]] = {
     ),
     "change a plugin": (
         lambda p: edit(p, "polite.py", "float(not any", "float(True or not any"),
-        "metric polite: ./polite.py:polite was edited, or a file that it leads to",
+        "metric polite: ./polite.py:polite was edited, or a file that it uses",
     ),
     "change what a plugin imports": (
         lambda p: edit(p, "words.py", "['idiot']", "[]"),
-        "metric polite: ./polite.py:polite was edited, or a file that it leads to",
+        "metric polite: ./polite.py:polite was edited, or a file that it uses",
     ),
     "raise max_errors": (
         lambda p: edit(p, "echo.yaml", "max_errors: 0", "max_errors: 9"),
@@ -228,7 +228,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Project], object], str]] = {
             p.write(".evalkit/cache/verdicts/made.json", "{}\n"),
             run_git(p, "add", "--force", ".evalkit"),
         ),
-        "files are committed where runs and verdicts are kept: .evalkit/cache/verdicts/made.json",
+        "files are committed in the store of runs and verdicts: .evalkit/cache/verdicts/made.json",
     ),
     "move the set and lower it": (
         lambda p: (

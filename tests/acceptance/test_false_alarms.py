@@ -125,7 +125,7 @@ def test_drawn_trials_are_decided_stage_by_stage_as_a_run_is() -> None:
     for _, (rest, pool) in zip(range(25), draws, strict=False):
         one = evaluate_resample(rest, pool, drawing, Settings())
         taken.add(one.trials)
-        change, proven = one.verdict.checks
+        change, proven = one.gate_result.checks
         assert change.rule.alpha == {1: 0.03, 2: 0.018, 3: 0.012}[one.trials]
         assert change.trials == one.trials
         assert proven.outcome == "pass", "no case of an unchanged agent is left untold"

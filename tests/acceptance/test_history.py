@@ -79,7 +79,7 @@ def test_a_recorded_history_outlives_the_runs_and_merges_by_lines(project: Proje
     record.write_text(ours + "{}\n")
     done = project.evalkit("history", "echo.yaml", "--record", "history.jsonl")
     assert done.code == 2
-    assert "history.jsonl:2: not a row of a history" in done.err
+    assert "history.jsonl:2: not a history row" in done.err
     assert record.read_text() == ours + "{}\n", "a file that cannot be read is left as it is"
 
 

@@ -131,7 +131,7 @@ def test_the_workflow_is_for_where_the_repository_is(
     assert started.code == 0, started.err
     found = {*empty.folder.rglob(".github/workflows/*"), *empty.folder.glob(".gitlab-ci.yml")}
     assert [path.name for path in found] == files
-    assert ("No workflow for git.example.org" in started.out) == (not files)
+    assert ("no workflow for git.example.org" in started.out) == (not files)
 
 
 def test_forks_get_two_workflows_that_keep_code_and_secrets_apart(empty: Project) -> None:

@@ -215,7 +215,7 @@ def test_a_baseline_of_one_trial_tells_nothing_of_noise(project: Project) -> Non
     project.evalkit("baseline", "set.yaml", "--trials", "1")
     done = project.evalkit("power", "set.yaml")
     assert done.code == 3
-    assert "one trial of a case does not show its noise" in done.err
+    assert "one trial per case does not show the noise" in done.err
 
 
 def test_a_rule_about_other_cases_counts_clusters_as_draws(project: Project) -> None:

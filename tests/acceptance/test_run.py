@@ -461,7 +461,7 @@ def test_thresholds_on_what_was_not_selected_are_named_and_not_decided(project: 
     done = project.evalkit("run", "set.yaml", "--case", "two", "--case", "four")
     assert done.code == 0, done.out
     text = " ".join(done.out.split())
-    assert "no selected case is about it: exact_match [e], has_e" in text
+    assert "no selected case applies: exact_match [e], has_e" in text
 
 
 def test_parts_with_different_metrics_merge_and_decide_nothing_alone(project: Project) -> None:

@@ -97,7 +97,7 @@ def test_two_gates_neither_of_which_loosens_the_other_differ_in_nothing_that_dec
     if not loosens(one, other) and not loosens(other, one):
         for side in (find_gate_changes(one, other), find_gate_changes(other, one)):
             assert {change.kind for change in side} <= {"case"}
-            assert all("no threshold is about" in change.sentence for change in side)
+            assert all("no threshold uses" in change.sentence for change in side)
 
 
 @given(RULES, RULES, RULES)
@@ -154,7 +154,7 @@ EDITS: Mapping[str, tuple[dict[str, Any], str, bool]] = {
     "a setting that nobody knows yet": ({"settings": {"limit": 3}}, "limit: None -> 3", True),
     "another judge": (
         {"judges": (JudgeSpec(kind="openai"),)},
-        "judges: edited, or files that it names",
+        "judges: edited, or a file that it names",
         True,
     ),
     "without thresholds": ({"gate": ()}, "threshold exact_match [t]: removed, was min 0.5", True),

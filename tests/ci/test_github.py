@@ -47,7 +47,9 @@ def posted(
     async def talk() -> tuple[PostResult, list[Asked]]:
         async with ScriptedServer(plays=plays) as server:
             forge = GitHubRepository(server.url, "o/r", "t0ken-of-the-job")
-            done = await post_comment(forge, pull or PullRequest(number=7), draft, pauses_s=(0, 0))
+            done = await post_comment(
+                forge, pull or PullRequest(number=7), draft, retry_delays_s=(0, 0)
+            )
             return done, server.asked
 
     return asyncio.run(talk())
@@ -87,7 +89,7 @@ def test_the_same_text_is_not_written_again() -> None:
 
 def test_where_nothing_changed_an_old_comment_is_updated_and_none_is_made() -> None:
     quiet = DRAFT._replace(only_updates=True)
-    assert posted(json_reply([]), draft=quiet)[0].outcome == "kept back"
+    assert posted(json_reply([]), draft=quiet)[0].outcome == "skipped"
     old = json_reply([made(1, f"{MARK}\n## FAIL")])
     assert posted(old, json_reply(made(1)), draft=quiet)[0].outcome == "updated"
 
@@ -126,7 +128,7 @@ def test_the_pull_request_of_a_fork_is_found_by_branch_and_commit() -> None:
     assert done.outcome == "created"
     assert asked[0].target == "/repos/o/r/pulls?state=open&head=fork:a%20b%26state%3Dall%23%2B"
     assert asked[2].target == "/repos/o/r/issues/6/comments"
-    assert posted(json_reply(found[:1]), pull=pull)[0].outcome == "kept back"
+    assert posted(json_reply(found[:1]), pull=pull)[0].outcome == "skipped"
 
 
 def test_a_commit_is_told_what_its_run_came_to() -> None:
@@ -179,7 +181,7 @@ def test_the_event_names_the_pull_request(tmp_path: Path) -> None:
     others: tuple[Any, ...] = ({}, {"ref": "refs/heads/main"}, [], {"pull_request": None})
     for other in others:
         assert find_pull_request(event(tmp_path, other), None) is None
-    with pytest.raises(InvalidInput, match="not an event"):
+    with pytest.raises(InvalidInput, match="not a GitHub event"):
         find_pull_request(event(tmp_path, "{"), None)
 
 

@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit.cli.distribution import FACE, find_conflict
+from evalkit.cli.distribution import INIT_FILE, find_conflict
 
 REMEDY = "pip install --force-reinstall evalkit-ci"
 
 
 def install(site: Path, name: str, content: str) -> None:
     """Write a package `evalkit` as pip does: its file and the list of files."""
-    path = site / FACE
+    path = site / INIT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=")
     info = site / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
-    (info / "RECORD").write_text(f"{FACE},sha256={digest.decode()},{len(content)}\n")
+    (info / "RECORD").write_text(f"{INIT_FILE},sha256={digest.decode()},{len(content)}\n")
 
 
 def test_an_intact_installation_has_no_conflict(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_second_distribution_is_named_with_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_text("x")])
 def test_files_that_another_distribution_left_broken_are_noticed(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
     install(tmp_path, "evalkit-ci", "ours")
-    change(tmp_path / FACE)
+    change(tmp_path / INIT_FILE)
     assert REMEDY in (find_conflict(tmp_path) or "")
 
 
@@ -80,7 +80,7 @@ def run_from(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_version_says_so(site: Path) -> None:
     assert run_from(site, "--version").stderr == ""
-    install(site, "evalkit", (site / FACE).read_text())
+    install(site, "evalkit", (site / INIT_FILE).read_text())
     done = run_from(site, "--version")
     assert done.returncode == 0
     assert done.stdout.endswith("(evalkit-ci)\n")
@@ -96,7 +96,7 @@ def test_a_foreign_package_in_our_place_is_no_traceback(site: Path) -> None:
 
 
 def test_a_module_that_is_gone_is_no_traceback_while_a_command_loads(site: Path) -> None:
-    install(site, "evalkit", (site / FACE).read_text())
+    install(site, "evalkit", (site / INIT_FILE).read_text())
     (site / "evalkit" / "commands" / "validate.py").unlink()
     done = run_from(site, "validate", "set.yaml")
     assert done.returncode == 2

@@ -1,1 +1,1 @@
-"""The files that `evalkit init` writes; it fills in the placeholders in double braces."""
+"""The files that `evalkit init` writes, with placeholders in double braces."""

@@ -1,7 +1,7 @@
 """Run eval sets as a step of a workflow, with every report, and write the outputs for later steps.
 
-It needs only Python and the `evalkit` command. All sets are run and the outputs are written whatever the
-results; the last step of the action then exits with the worst code.
+This script needs only Python and the `evalkit` command. It runs all sets and writes the outputs, whatever
+the results. The last step of the action then exits with the worst code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERDICTS = ("undecided", "fail", "inconclusive", "pass")
 
 
 def evalkit(*arguments: str, env: Mapping[str, str], output: Path | None = None) -> int:
-    """Run evalkit, with its stdout in a file if one is given, and return the exit code."""
+    """Run evalkit and return the exit code; with `output`, write its stdout to that file."""
     sys.stdout.flush()
     if output is None:
         return subprocess.run(["evalkit", *arguments], env=env, check=False).returncode
@@ -33,7 +33,7 @@ def evalkit(*arguments: str, env: Mapping[str, str], output: Path | None = None)
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Return the report that a run printed; empty if the run failed to start."""
+    """Return the report that a run printed; empty if it printed none."""
     try:
         report = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -42,14 +42,14 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def gate_options(environ: Mapping[str, str]) -> list[str]:
-    """Return the options that define the gate, from the inputs, for every command that decides."""
+    """Return the options that define the gate, from the inputs, for every command that applies it."""
     base = environ.get("EVALKIT_BASE", "")
     accept = environ.get("EVALKIT_ACCEPT", "") == "true"
     return [*([f"--base={base}"] if base else []), *(["--accept-gate-changes"] if accept else [])]
 
 
 def filter_gate_options(words: Sequence[str]) -> list[str]:
-    """Return those options of a run that define the gate, so that annotations and comment agree with it."""
+    """Return the options of a run that define the gate, so that annotations and comment use the same."""
     found: list[str] = []
     for index, word in enumerate(words):
         name, equals, _ = word.partition("=")
@@ -61,7 +61,7 @@ def filter_gate_options(words: Sequence[str]) -> list[str]:
 
 
 def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-    """Run one set, or decide on answers made elsewhere, and return the exit code and the report."""
+    """Run one set, or score answers from another run; return the exit code and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     # The agent and plugins must not see the token, which has write permissions.
     plain = {name: text for name, text in environ.items() if name != "EVALKIT_COMMENT_TOKEN"}
@@ -103,7 +103,7 @@ def post_run_comment(
 
 
 def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
-    """Write outputs for later steps; each value ends at a line that nothing in it can contain by chance."""
+    """Write outputs for later steps; each value ends at a random delimiter that it cannot contain."""
     with path.open("a", encoding="utf-8") as stream:
         for name, value in outputs.items():
             end = f"end-{secrets.token_hex(16)}"
