@@ -20,9 +20,10 @@ class ValueType:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Text(ValueType):
     """Text, kept as written: `12` and `true` are text here."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,10 @@ class Number(ValueType):
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Share(ValueType):
     """A number from 0 to 1."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ class Integer(ValueType):
     word: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Flag(ValueType):
     """`true` or `false`."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,10 @@ class Choice(ValueType):
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class AnyMapping(ValueType):
     """A mapping of any JSON values."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
