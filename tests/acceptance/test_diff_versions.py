@@ -86,9 +86,9 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
 @pytest.mark.parametrize(
     ("unlike", "why"),
     [
-        ({"finished": False}, "1 run that did not finish or took only some cases"),
-        ({"selection": "--tag x"}, "1 run that did not finish or took only some cases"),
-        ({"shard": "1/2"}, "1 run that did not finish or took only some cases"),
+        ({"finished": False}, "1 run that did not finish or selected only some cases"),
+        ({"selection": "--tag x"}, "1 run that did not finish or selected only some cases"),
+        ({"shard": "1/2"}, "1 run that did not finish or selected only some cases"),
         ({"metrics": info(digest="x")}, "accuracy was measured in another way"),
         (
             {"metrics": info(judge_digest="x", judge="gpt-5")},
@@ -226,7 +226,7 @@ def test_only_what_is_the_same_in_all_versions_is_set_side_by_side() -> None:
         "Left out, not the same in all versions: 2 cases (b, e).",
         "v2: latency_s is left out: it is not in this version's runs.",
         "v3: accuracy is left out: it was judged by other, elsewhere by no judge.",
-        "No metric that decides is measured in the same way in all versions, so no case is compared.",
+        "No cases are compared, because no metric of the gate is measured the same way in all versions.",
     )
 
 
