@@ -227,4 +227,4 @@ def _omission_reason(info: MetricInfo, table: ScoreTable) -> str:
         return (
             f"it was judged by {own.judge or 'no judge'}, elsewhere by {info.judge or 'no judge'}"
         )
-    return "it was measured in another way" if own.digest != info.digest else ""
+    return "it was measured differently" if own.digest != info.digest else ""

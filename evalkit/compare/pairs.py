@@ -85,7 +85,7 @@ def _incomparable_reason(metric: str, base: ScoreTable, candidate: ScoreTable) -
             f"{now.judge or 'no judge'} in this run"
         )
     if before.digest != now.digest:
-        return "it was measured in another way in the baseline (its definition has changed since)"
+        return "it was measured differently in the baseline (its definition has changed since)"
     return ""
 
 

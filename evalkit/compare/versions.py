@@ -141,7 +141,7 @@ def _not_poolable_reason(header: RunHeader, newest: RunHeader) -> str:
         if earlier[name].judge_digest != info.judge_digest:
             return f"{name} was judged by {earlier[name].judge or 'no judge'}"
         if earlier[name].digest != info.digest:
-            return f"{name} was measured in another way"
+            return f"{name} was measured differently"
     return ""
 
 

@@ -89,7 +89,7 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
         ({"finished": False}, "1 run that did not finish or selected only some cases"),
         ({"selection": "--tag x"}, "1 run that did not finish or selected only some cases"),
         ({"shard": "1/2"}, "1 run that did not finish or selected only some cases"),
-        ({"metrics": info(digest="x")}, "accuracy was measured in another way"),
+        ({"metrics": info(digest="x")}, "accuracy was measured differently"),
         (
             {"metrics": info(judge_digest="x", judge="gpt-5")},
             "accuracy was judged by gpt-5",
@@ -98,7 +98,7 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
         ({"source_digest": "x"}, "the agent, or code around it, was different"),
         ({"agent_digest": "x"}, "the agent, or code around it, was different"),
         ({"cases": OTHER_CASES}, "the cases were different"),
-        ({"flags": ("cached",)}, "answers from the cache are no new trials"),
+        ({"flags": ("cached",)}, "cached answers are not new trials"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -106,7 +106,7 @@ def test_a_metric_defined_anew_or_on_one_side_only_is_named_with_the_reason() ->
     reasons = {change.metric: change.why_not for change in comparison.metrics}
     assert reasons == {
         "accuracy": "",
-        "tone": "it was measured in another way in the baseline (its definition has changed since)",
+        "tone": "it was measured differently in the baseline (its definition has changed since)",
         "fresh": "it is not in the baseline",
         "gone": "it is not in this run",
     }
