@@ -37,7 +37,7 @@ def test_keys_are_described_by_the_docstrings_of_key_tables_and_records() -> Non
     assert exit_code.startswith("0 passed, 1 failed,")
     assert exit_code.endswith("if interrupted.")
     check = defs["CheckDocument"]
-    assert check["description"].startswith("One threshold decided")
+    assert check["description"].startswith("The decision on one threshold")
     assert check["properties"]["name"]["description"] == "The metric with its statistic and tag."
     assert "runs" in defs["DetectableDrop"]["required"]
     assert defs["PowerAnalysis"]["properties"]["schema"] == {"enum": ["evalkit.power/v1"]}
