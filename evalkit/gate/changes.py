@@ -31,7 +31,7 @@ from evalkit.gate.evidence import (
     min_relevant_harm,
 )
 from evalkit.gate.inputs import CheckWithNotes
-from evalkit.gate.phrases import finite_or_none, format_hits, format_interval
+from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
@@ -152,9 +152,7 @@ def _change_sentence(
     changed = format_change(change, unit, extra) + (" in a typical case" if scale.is_log else "")
     sizes = _sizes_text(evidence.pairs)
     if rule.estimand == "users":
-        sizes = (
-            f"for other cases like these; {_sizes_text(evidence.pairs, _clusters_text(evidence))}"
-        )
+        sizes = f"for other cases like these; {_sizes_text(evidence.pairs, _sample_text(evidence))}"
     before, now = _before_and_now(evidence, unit)
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
@@ -267,12 +265,10 @@ def _detectable_harm_text(evidence: Evidence) -> str:
     return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
 
 
-def _clusters_text(evidence: Evidence) -> str:
-    """Return the size of the sample: `100 cases in 12 clusters`."""
-    users, sample = evidence.population, format_count(len(evidence.pairs.cases), "case")
-    if users is None or users.clusters == len(evidence.pairs.cases):
-        return sample
-    return f"{sample} in {format_count(users.clusters, 'cluster')}"
+def _sample_text(evidence: Evidence) -> str:
+    users, cases = evidence.population, len(evidence.pairs.cases)
+    clusters = None if users is None or users.clusters == cases else users.clusters
+    return format_sample(cases, clusters)
 
 
 def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
@@ -286,7 +282,7 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
     if users.test.p_value <= users.test.smallest_p:
         chance = chance.replace("about 1", "at most 1")
     yield (
-        f"on other cases like these ({_clusters_text(evidence)}) {change} ({interval}); if nothing had "
+        f"on other cases like these ({_sample_text(evidence)}) {change} ({interval}); if nothing had "
         f"changed on the whole, a result this bad would come up {chance}."
     )
 

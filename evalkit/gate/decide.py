@@ -60,9 +60,8 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
 ) -> GateResult:
     """Apply every threshold and combine the checks into one result.
 
-    Trials without a score count as errors, never as failures of the agent. A run with more than
-    `max_errors` of them, or with trials that were not run, is undecided. Without rules a complete run
-    passes.
+    Trials without a score are errors, never failures of the agent. A run with more than `max_errors`
+    of them, or with trials that were not run, is undecided. Without rules a complete run passes.
 
     Args:
         rules: the thresholds of the gate.

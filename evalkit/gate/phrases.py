@@ -40,6 +40,12 @@ def format_interval(rule: Rule, low: float, high: float, format_end: Callable[[f
     return f"{level} {ends[0]} to {ends[1]}"
 
 
+def format_sample(cases: int, clusters: int | None) -> str:
+    """Return the size of a sample: `100 cases in 12 clusters`."""
+    text = format_count(cases, "case")
+    return text if clusters is None else f"{text} in {format_count(clusters, 'cluster')}"
+
+
 def format_scored(scored: int, due: int, missing: Mapping[str, int]) -> str:
     """Return how many of the trials that should have a score have one: `96 of 100 scored, 4 ...`."""
     if scored == due:

@@ -21,6 +21,7 @@ from evalkit.gate.broken_cases import explain_undecidable_breaks, find_detectabl
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
+from evalkit.gate.phrases import format_sample
 from evalkit.gate.sequential import adjust_rule_for_look
 from evalkit.stats.sample_size import critical_value
 
@@ -61,7 +62,7 @@ def _explain_undecidable(rule: Rule, planned: PlannedRun, base: ScoreTable | Non
         return _explain_unprovable_breaks(rule, planned, base) if base is not None else ""
     if rule.test == "point" or not rule.metric:
         return ""
-    if rule.max_drop is not None or rule.max_rise is not None:
+    if rule.is_tested:
         return _explain_undecidable_change(rule, planned, base) if base is not None else ""
     return _explain_unprovable_limit(rule, planned)
 
@@ -110,14 +111,9 @@ def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTabl
         clusters = evidence.population.clusters
         remedy = "Add cases of other clusters, or set estimand: suite to ask about these cases only"
     return (
-        f"cannot fail with any result: on {_cases_text(len(same.cases), clusters)} the smallest "
+        f"cannot fail with any result: on {format_sample(len(same.cases), clusters)} the smallest "
         f"possible p-value is {evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
     )
-
-
-def _cases_text(cases: int, clusters: int | None) -> str:
-    text = format_count(cases, "case")
-    return text if clusters is None else f"{text} in {format_count(clusters, 'cluster')}"
 
 
 def _explain_wide_interval(
@@ -135,7 +131,7 @@ def _explain_wide_interval(
     if reach < tolerated:
         return ""
     return (
-        f"can hardly pass: with {_cases_text(design.cases, clusters)}, {design.base_trials:.3g} baseline "
+        f"can hardly pass: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline "
         f"and {format_count(planned.trials, 'candidate trial')} the interval reaches "
         f"{100 * reach:.1f} pt, but only {format_limit(tolerated, '')} is tolerated, so even a run without "
         f"any change is inconclusive. See evalkit power."

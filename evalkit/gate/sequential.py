@@ -29,7 +29,7 @@ def adjust_rule_for_look(rule: Rule, looks: int, look: int) -> Rule:
     Absolute limits keep their alpha. Their intervals are for other cases like these, so more trials of
     the same cases hardly add to the chance of an error.
     """
-    if not looks or not _compares(rule):
+    if not looks or (rule.max_drop is None and rule.max_rise is None):
         return rule
     return replace(rule, alpha=alpha_at_look(rule.alpha, look))
 
@@ -71,15 +71,10 @@ def looks_note(run: Run, result: GateResult) -> str:
     return f"Decided after {taken}: {format_count(saved, 'agent run')} saved."
 
 
-def _compares(rule: Rule) -> bool:
-    return rule.max_drop is not None or rule.max_rise is not None
-
-
 def _is_sequential(rule: Rule, baseline: ScoreTable) -> bool:
     """Return whether a rule tests if a 0/1 metric got worse, which more trials can decide."""
-    if not _compares(rule) or rule.test == "point":
-        return False
-    return rule.stat == "rate" or (rule.stat == "mean" and _is_binary(baseline, rule.metric))
+    is_binary = rule.stat == "mean" and _is_binary(baseline, rule.metric)
+    return rule.is_tested and (rule.stat == "rate" or is_binary)
 
 
 def _is_binary(table: ScoreTable, metric: str) -> bool:

@@ -137,9 +137,9 @@ def _remarks(found: CriterionCalibration) -> Iterator[str]:
             f"flips: two judgments of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
         )
     if found.divided:
-        yield f"{format_count(found.divided, 'answer')} left out, as people are evenly divided"
+        yield f"{format_count(found.divided, 'answer')} left out, because people are evenly divided"
     if found.unjudged:
-        yield f"{format_count(found.unjudged, 'answer')} left out, as there is no verdict"
+        yield f"{format_count(found.unjudged, 'answer')} left out, because there is no verdict"
 
 
 def _confusion(agreement: Agreement, screen: Screen) -> list[str]:

@@ -159,8 +159,7 @@ def run_rows(run: Run, gate_result: GateResult, baseline: Run | None) -> list[tu
     if header.scored_from:
         rows.append(("outputs", f"of run {header.scored_from}, scored again"))
     trials_run = (*run.trials, *run.fresh)
-    cached = sum(CACHED in trial.output.flags for trial in trials_run)
-    if cached:
+    if cached := sum(CACHED in trial.output.flags for trial in trials_run):
         answers = format_count(len(trials_run), "answer")
         rows.append(("cache", f"{cached:,} of {answers} from the cache"))
     if run.trust is not None:
@@ -200,8 +199,7 @@ def _judge_text(trust: JudgeTrust) -> str:
     if trust.controls:
         passed = len(trust.controls) - len(trust.failed_controls)
         parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
-    anchors = [agreed for result in trust.anchors for agreed in result.agreed.values()]
-    if anchors:
+    if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")
     return ", ".join(parts)

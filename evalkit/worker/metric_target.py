@@ -18,9 +18,9 @@ from evalkit.worker.user_code import (
     CallArguments,
     LoadFailure,
     accepts,
-    repr_value,
     is_async,
     read_signature,
+    repr_value,
     run_user_code,
     suggest_near_name,
 )

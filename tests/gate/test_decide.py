@@ -650,7 +650,8 @@ def test_an_inconclusive_limit_says_how_many_cases_would_decide_it() -> None:
         "At least 98% is required, and the interval includes it."
     )
     assert (
-        check.to_decide == "About 1,850 cases like these (86 now) would decide, if the value stays the same."
+        check.to_decide
+        == "About 1,850 cases like these (86 now) would decide, if the value stays the same."
     )
 
 

@@ -11,7 +11,7 @@ from evalkit.core.spans import Span
 from evalkit.report.case_status import json_text
 from evalkit.report.content import value_cell
 from evalkit.report.html.page import render_macro
-from evalkit.report.span_tree import TreeNode, build_tree
+from evalkit.report.span_tree import TreeNode, build_tree, is_failed
 
 _MAX_SPANS = 60
 _MAX_DEPTH = 8
@@ -64,7 +64,7 @@ def _render_rows(rows: Sequence[TreeNode], most: int, limit: int) -> Markup:
 
 def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
     about = [span.tool or span.model]
-    if span.error_type or span.error:
+    if is_failed(span):
         about.append(f"error: {span.error_type} {span.error}")
     x = _WIDTH * min(1.0, max(0.0, span.start_s / end_s))
     # Make the shortest step visible.
