@@ -140,7 +140,7 @@ def test_trials_taken_while_undecided_are_told_of_and_fresh_ones_stay_out(tmp_pa
     store(tmp_path, "one", looks=3)
     store(tmp_path, "two", trials=1, fresh={"a": 1, "b": 1})
     found = side(tmp_path)
-    assert any("1 of them took further trials only while" in note for note in found.notes)
+    assert any("1 of them took more trials only while" in note for note in found.notes)
     assert [(t.case_id, t.number) for t in found.run.trials] == [
         ("a", 0),
         ("a", 1),
