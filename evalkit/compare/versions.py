@@ -66,16 +66,16 @@ def resolve_side(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | No
     if same_set_as is not None:
         path = same_set_as.evalset_path
         found = [each for each in found if each[1].evalset_path == path] or found
-    complete = [each for each in found if not _is_partial_run(*each)]
-    if not complete:
+    whole = [each for each in found if not _is_partial_run(*each)]
+    if not whole:
         if found:  # only partial runs: as in every command, a version means its newest run
             return ComparedSide(run=read_run(found[-1][0]))
         return ComparedSide(run=resolve_run(ref, root=root, cwd=cwd, same_set_as=same_set_as))
-    path = complete[-1][1].evalset_path
+    path = whole[-1][1].evalset_path
     of_set = [each for each in found if each[1].evalset_path == path]
-    complete = [each for each in complete if each[1].evalset_path == path]
-    kept, left_out = _choose_poolable(complete)
-    if parts := len(of_set) - len(complete):
+    whole = [each for each in whole if each[1].evalset_path == path]
+    kept, left_out = _choose_poolable(whole)
+    if parts := len(of_set) - len(whole):
         left_out.append(
             f"{format_count(parts, 'run')} that did not finish or selected only some cases"
         )

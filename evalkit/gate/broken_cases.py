@@ -113,9 +113,9 @@ def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...
     metrics = _shared_metrics(base, candidate)
     suspects = []
     for case in find_shared_cases(base, candidate):
-        selecting, reserve = _halve(_passed_flags(base.scored_trials(case.id), metrics))
+        first_half, reserve = _halve(_passed_flags(base.scored_trials(case.id), metrics))
         now = _passed_flags(candidate.scored_trials(case.id), metrics)
-        if _is_stable(selecting) and 2 * sum(now) <= len(now):
+        if _is_stable(first_half) and 2 * sum(now) <= len(now):
             suspects.append(Suspect(case_id=case.id, reserve=reserve, is_scored=bool(now)))
     return tuple(suspects)
 
@@ -186,11 +186,9 @@ def _too_few_trials_text(trials: int) -> str:
     return f"proof needs {MIN_BASE_TRIALS} baseline trials of a case, and there are {trials}"
 
 
-def _missing_trials_text(without_trials: Sequence[CaseContribution], header: RunHeader) -> str:
-    names = ", ".join(hit.case_id for hit in without_trials[:5]) + (
-        ", ..." if without_trials[5:] else ""
-    )
-    count = format_count(len(without_trials), "stable case")
+def _missing_trials_text(missing: Sequence[CaseContribution], header: RunHeader) -> str:
+    names = ", ".join(hit.case_id for hit in missing[:5]) + (", ..." if missing[5:] else "")
+    count = format_count(len(missing), "stable case")
     return (
         f"{count} without a fresh trial ({names}). Run what is missing: "
         f"evalkit run {shlex.quote(header.evalset_path)} --resume --run-id {header.id}"
@@ -205,8 +203,8 @@ def _halve(history: tuple[bool, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...
     return history[: len(history) // 2], history[len(history) // 2 :]
 
 
-def _is_stable(selecting: Sequence[bool]) -> bool:
-    return bool(selecting) and sum(selecting) >= STABLE_RATE * len(selecting)
+def _is_stable(first_half: Sequence[bool]) -> bool:
+    return bool(first_half) and sum(first_half) >= STABLE_RATE * len(first_half)
 
 
 def _shared_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:

@@ -81,9 +81,7 @@ def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool)
     if by_case and min(values) * MAX_VALUE > 1:
         return HarmScale(sign=sign, is_log=True)
     if abs(base) * MAX_VALUE <= 1:
-        raise NotComparable(
-            "it is 0 in the baseline, so no change is a share of it. Use min or max"
-        )
+        raise NotComparable("its baseline is 0, so no change is a share of it. Use min or max")
     return HarmScale(sign=sign, unit_size=abs(base))
 
 

@@ -170,7 +170,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         detectable_harm=find_detectable_drop(design, limits),
         hits=_find_hits(pairs, harms),
         design=design,
-        population=estimate_for_users(pairs.cases, harms, rule.alpha, suite_bounds=bounds),
+        population=estimate_for_users(pairs.cases, harms, rule.alpha, suite=bounds),
     )
 
 
@@ -187,9 +187,7 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     bounds = mean_interval(harms, rule.alpha)
     se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
     # The sign-flip test is about other cases like these already; only clusters change the result.
-    has_population = rule.estimand == "users" or any(
-        case.cluster is not None for case in pairs.cases
-    )
+    asks_users = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
     return Evidence(
         pairs=pairs,
         scale=scale,
@@ -204,7 +202,7 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
         detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
         hits=_find_hits(pairs, harms),
-        population=estimate_for_users(pairs.cases, harms, rule.alpha) if has_population else None,
+        population=estimate_for_users(pairs.cases, harms, rule.alpha) if asks_users else None,
     )
 
 

@@ -21,14 +21,14 @@ def group_by_cluster(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def estimate_for_users(
-    cases: Sequence[Case], harms: Floats, alpha: float, *, suite_bounds: Interval | None = None
+    cases: Sequence[Case], harms: Floats, alpha: float, *, suite: Interval | None = None
 ) -> ClusterTest:
     """Test harm, shape (cases,), on other cases like these; positive is worse.
 
-    The interval includes `suite_bounds`, the interval for these cases, because other cases are less certain.
+    The interval includes `suite`, the interval for these cases, because other cases are less certain.
     """
     found = run_cluster_test(harms, group_by_cluster(cases), alpha)
-    if suite_bounds is None:
+    if suite is None:
         return found
     low, high = found.bounds
-    return found._replace(bounds=Interval(min(low, suite_bounds.low), max(high, suite_bounds.high)))
+    return found._replace(bounds=Interval(min(low, suite.low), max(high, suite.high)))

@@ -107,12 +107,12 @@ def _decide_status(
     trials: Sequence[Trial],
     due: int,
     change: CaseChange | None,
-    failed_cases: _FailedThresholdCases,
+    failed: _FailedThresholdCases,
 ) -> CaseResultStatus:
     scored, passed = sum(map(is_scored, trials)), sum(map(is_passed, trials))
     # As in the gate, a case passes if more than half of its trials do, so a tie fails.
     fails = scored > 0 and 2 * passed <= scored
-    excused = change is not None and change.flaky and case_id not in failed_cases.named
+    excused = change is not None and change.flaky and case_id not in failed.named
     # A regression is more important than an error in another trial of the case.
     if fails and change is not None and change.status == "regressed" and not excused:
         return "regressed"
@@ -122,11 +122,11 @@ def _decide_status(
         return "error"
     if scored == 0:
         return "not_scored"
-    if case_id in failed_cases.every_trial and passed < scored:
+    if case_id in failed.every_trial and passed < scored:
         return "failing"
     if not fails:
         return "fixed" if change is not None and change.status == "fixed" else "passed"
-    if change is None or case_id in failed_cases.named:
+    if change is None or case_id in failed.named:
         return "failing"
     if change.flaky:
         return "flaky"
@@ -147,7 +147,7 @@ def case_results(
     """Return every selected case with its status, in the order of the run."""
     comparison = gate_result.comparison
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
-    failed_cases = _find_failed_cases(gate_result)
+    failed = _find_failed_cases(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
     results = []
     for case in run.header.cases:
@@ -156,7 +156,7 @@ def case_results(
         results.append(
             CaseResult(
                 case=case,
-                status=_decide_status(case.id, own, run.header.trials, change, failed_cases),
+                status=_decide_status(case.id, own, run.header.trials, change, failed),
                 passed=sum(map(is_passed, own)),
                 scored=sum(map(is_scored, own)),
                 due=run.header.trials,

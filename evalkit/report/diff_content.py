@@ -187,8 +187,7 @@ def cases_title(shown: VersionMatrix) -> str:
     if not count:
         return "No case differs"
     which = f"; the first {MAX_LISTED_CASES}" if count > MAX_LISTED_CASES else ""
-    differ = "differs" if count == 1 else "differ"
-    return f"{format_count(count, 'case')} {differ} between versions{which}"
+    return f"{format_count(count, 'case')} with different results{which}"
 
 
 def matrix_notes(shown: VersionMatrix) -> tuple[str, ...]:

@@ -52,14 +52,14 @@ def _run_lines(report: Report, screen: Screen) -> list[str]:
     return lines
 
 
-def _thresholds(report: Report, screen: Screen, max_rows: int) -> list[str]:
+def _thresholds(report: Report, screen: Screen, limit: int) -> list[str]:
     checks = content.checks_by_urgency(report.gate_result)
     if not checks:
         return []
     # Without a baseline, leave its columns out.
     compares = any(check.baseline is not None for check in checks)
     rows = []
-    for check in checks[:max_rows]:
+    for check in checks[:limit]:
         unit = content.unit_of(report.run.header, check)
         baseline, candidate, change = content.check_cells(check, unit)
         rows.append(
@@ -79,7 +79,7 @@ def _thresholds(report: Report, screen: Screen, max_rows: int) -> list[str]:
     titles = ("", "", *compared, "allowed")
     lines = [heading("Thresholds", screen)]
     lines += align_columns(rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=(2, 3, 4))
-    lines += _left_out_lines(report, len(checks) - max_rows, screen)
+    lines += _left_out_lines(report, len(checks) - limit, screen)
     for check in content.unreported_checks(report.gate_result)[:_MAX_SENTENCES]:
         lines += ["", *_sentence(check, screen)]
     return lines
@@ -99,7 +99,7 @@ def _left_out_lines(report: Report, left_out: int, screen: Screen) -> list[str]:
 
 
 def _cases(
-    report: Report, results: Sequence[case_status.CaseResult], screen: Screen, max_rows: int
+    report: Report, results: Sequence[case_status.CaseResult], screen: Screen, limit: int
 ) -> list[str]:
     lines = screen.fold(f"Cases: {case_status.status_counts_text(results)}", hang="  ")
     lines = screen.paint_start(lines, "Cases", "bold")
@@ -111,10 +111,10 @@ def _cases(
             case_status.passes_change(result),
             case_status.reason_text(result),
         )
-        for result in broken[:max_rows]
+        for result in broken[:limit]
     ]
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
-    lines += _left_out_lines(report, len(broken) - max_rows, screen)
+    lines += _left_out_lines(report, len(broken) - limit, screen)
     lines += _most_common_error(broken, lines, screen)
     for status, title in case_status.SECONDARY_STATUSES.items():
         of_status = [result for result in results if result.status == status]
@@ -147,52 +147,50 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
     return [heading("Metrics", screen), *lines] if rows else []
 
 
-def _calls(report: Report, screen: Screen, max_rows: int) -> list[str]:
+def _calls(report: Report, screen: Screen, limit: int) -> list[str]:
     rows = content.call_rows(report.calls)
     lines = align_columns(
-        rows[:max_rows],
+        rows[:limit],
         screen,
         titles=content.CALL_TITLES,
         shrinkable={6: 12, 0: 12},
         right=range(1, 6),
     )
-    lines += _left_out_lines(report, len(rows) - max_rows, screen)
+    lines += _left_out_lines(report, len(rows) - limit, screen)
     return [heading("Calls", screen), *lines] if rows else []
 
 
-def _tags(report: Report, screen: Screen, max_rows: int) -> list[str]:
+def _tags(report: Report, screen: Screen, limit: int) -> list[str]:
     # 26 cells for the tag and its cases, 18 for each mean with its change.
     columns = max((screen.columns - 26) // 18, 1)
     titles, rows = content.tag_rows(report.run.header, report.gate_result, columns)
     shrinkable = {0: 12, **dict.fromkeys(range(2, len(titles)), 14)}
     right = range(1, len(titles))
-    lines = align_columns(
-        rows[:max_rows], screen, titles=titles, shrinkable=shrinkable, right=right
-    )
-    lines += _left_out_lines(report, len(rows) - max_rows, screen)
+    lines = align_columns(rows[:limit], screen, titles=titles, shrinkable=shrinkable, right=right)
+    lines += _left_out_lines(report, len(rows) - limit, screen)
     return [heading("Tags", screen), *lines] if rows else []
 
 
-def _gate_edits(report: Report, screen: Screen, max_rows: int) -> list[str]:
+def _gate_edits(report: Report, screen: Screen, limit: int) -> list[str]:
     rows = content.gate_rows(report.gate_result)
     if not rows:
         return []
     lines = [heading("Edits of the gate", screen)]
-    for word, sentence in rows[:max_rows]:
+    for word, sentence in rows[:limit]:
         padded = f"  {word.ljust(8)}  "
         folded = screen.fold(sentence, indent=padded, hang=" " * len(padded))
         style: Style = "bad" if word == "LOOSENS" else "dim"
         lines += screen.paint_start(folded, padded, style)
-    return lines + _left_out_lines(report, len(rows) - max_rows, screen)
+    return lines + _left_out_lines(report, len(rows) - limit, screen)
 
 
-def _notes(report: Report, screen: Screen, max_rows: int) -> list[str]:
+def _notes(report: Report, screen: Screen, limit: int) -> list[str]:
     notes = report.gate_result.notes
     if not notes:
         return []
     lines = [heading("Notes", screen)]
-    lines += screen.fold_all(notes[:max_rows], indent="  - ", hang="    ")
-    return lines + _left_out_lines(report, len(notes) - max_rows, screen)
+    lines += screen.fold_all(notes[:limit], indent="  - ", hang="    ")
+    return lines + _left_out_lines(report, len(notes) - limit, screen)
 
 
 def _next_steps(report: Report, screen: Screen) -> list[str]:
@@ -211,19 +209,19 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
 
 def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TABLE_ROWS) -> str:
     """Render a run for a screen with at most `rows` rows per table, None for all rows."""
-    max_rows = sys.maxsize if rows is None else rows
+    limit = sys.maxsize if rows is None else rows
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return join_sections(
         [
             _headline(report, screen),
             _run_lines(report, screen),
-            _gate_edits(report, screen, max_rows),
-            _thresholds(report, screen, max_rows),
-            _cases(report, results, screen, max_rows),
+            _gate_edits(report, screen, limit),
+            _thresholds(report, screen, limit),
+            _cases(report, results, screen, limit),
             _metrics(report, screen),
-            _calls(report, screen, max_rows),
-            _tags(report, screen, max_rows),
-            _notes(report, screen, max_rows),
+            _calls(report, screen, limit),
+            _tags(report, screen, limit),
+            _notes(report, screen, limit),
             _next_steps(report, screen),
         ]
     )

@@ -120,17 +120,17 @@ def _estimate(
 
 
 def compare_raters(
-    levels_by_answer: Mapping[str, Mapping[str, str]],
+    answers: Mapping[str, Mapping[str, str]],
     levels: Sequence[str],
     values: Sequence[float],
 ) -> tuple[RaterAgreement, ...]:
     """Return the agreement of each pair of raters, and of each rater with the majority of the others.
 
-    `levels_by_answer` maps each answer to the level that each rater gave. Pairs of raters without a
+    `answers` maps each answer to the level that each rater gave. Pairs of raters without a
     common answer are left out.
     """
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for by_rater in levels_by_answer.values():
+    for by_rater in answers.values():
         for first, second in combinations(sorted(by_rater), 2):
             pairs[first, second].append((by_rater[first], by_rater[second]))
         # With two raters the majority of the others is the other rater.

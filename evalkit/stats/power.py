@@ -20,7 +20,7 @@ LEANING_ALPHA = 0.20
 """The one-sided level at which data suggest harm, even if it is not proven."""
 
 _PHI = NormalDist().cdf
-MAX_ADVISED_TRIALS = 20
+MAX_TRIALS = 20
 """More trials per case than this cost more than more cases would."""
 
 
@@ -171,7 +171,7 @@ def trials_to_decide(design: Design, limits: DropLimits, delta: float) -> tuple[
     """
     # An inconclusive run needs at least one more trial.
     fewest = round(design.trials) + 1
-    more = range(fewest, max(fewest, MAX_ADVISED_TRIALS) + 1)
+    more = range(fewest, max(fewest, MAX_TRIALS) + 1)
     chances = [(trials, chance_to_decide(design, limits, delta, trials)) for trials in more]
     enough = (found for found in chances if found[1] >= WANTED_POWER)
     return next(enough, max(chances, key=lambda found: found[1]))

@@ -8,13 +8,7 @@ from math import floor, inf
 from statistics import NormalDist
 
 from evalkit.stats.distributions import t_quantile
-from evalkit.stats.power import (
-    LEANING_ALPHA,
-    MAX_ADVISED_TRIALS,
-    Design,
-    DropLimits,
-    z_quantile,
-)
+from evalkit.stats.power import LEANING_ALPHA, MAX_TRIALS, Design, DropLimits, z_quantile
 
 MAX_ADVISED_CASES = 100_000
 """Nobody would label more prompts than this."""
@@ -52,9 +46,9 @@ def find_min_cases(design: Design, suffices: Callable[[Design], bool]) -> int | 
 
 def find_min_trials(design: Design, suffices: Callable[[Design], bool]) -> int | None:
     """Return the fewest candidate trials per case that suffice; None if 20 do not."""
-    if not suffices(replace(design, trials=MAX_ADVISED_TRIALS)):
+    if not suffices(replace(design, trials=MAX_TRIALS)):
         return None
-    return _bisect(0, MAX_ADVISED_TRIALS, lambda trials: suffices(replace(design, trials=trials)))
+    return _bisect(0, MAX_TRIALS, lambda trials: suffices(replace(design, trials=trials)))
 
 
 def _bisect(few: int, enough: int, suffices: Callable[[int], bool]) -> int:

@@ -192,7 +192,7 @@ def test_costs_of_nothing_are_compared_by_their_mean_and_a_free_baseline_is_refu
     assert checked(rule, run_of(some), run_of(some)).difference == 0.0
     refused = checked(rule, run_of(cheap), run_of(free))
     assert refused.sentence == (
-        "UNDECIDED cost_usd: it is 0 in the baseline, so no change is a share of it. Use min or max."
+        "UNDECIDED cost_usd: its baseline is 0, so no change is a share of it. Use min or max."
     )
 
 
