@@ -27,7 +27,7 @@ from evalkit.core.redaction import Redactor
 from evalkit.core.safe_text import one_line
 from evalkit.evalset.project import Project
 from evalkit.report.case_status import case_results, worst_first
-from evalkit.report.content import verdict_reason
+from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.report.pr_comment import PullRequestComment, render_comment
@@ -133,5 +133,5 @@ def build_status(evalset: str, result: GateResult) -> CommitStatus:
     return CommitStatus(
         state=state,
         context=f"evalkit/{one_line(evalset, 60)}",
-        description=one_line(verdict_reason(result), _MAX_STATUS_CHARS),
+        description=one_line(gate_reason(result), _MAX_STATUS_CHARS),
     )

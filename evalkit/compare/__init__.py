@@ -1,3 +1,3 @@
-"""Compare stored runs: metrics and cases of two runs, history rows, a matrix of versions."""
+"""Compare stored runs: two runs by metric and case, a history, and a matrix of versions."""
 
 __all__ = ["call_stats", "estimates", "history", "matrix", "pairs", "scores", "summary", "versions"]

@@ -1,4 +1,4 @@
-"""Sum up a run's calls, for each tool and each model."""
+"""Summarize the calls of a run by tool and by model."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ UNNAMED = "(unnamed)"
 class CallStats:
     """All calls of one tool, or of one model, in the trials of a run.
 
-    The latencies are quantiles over the calls that were timed, None without any. Tokens and cost are sums
-    over the calls that report them, None when none does.
+    The latencies are quantiles over the timed calls, None if no call was timed. Tokens and cost are sums
+    over the calls that report them, None if no call does.
     """
 
     kind: Literal["tool", "model"]
@@ -45,7 +45,7 @@ class CallStats:
 
 
 def compute_call_stats(run: Run) -> tuple[CallStats, ...]:
-    """Return every tool by name, then every model by name, without fresh trials."""
+    """Return the statistics of every tool, then of every model, sorted by name; fresh trials are left out."""
     tools = _group_by_name(
         (get_tool_calls(trial.output) or () for trial in run.trials), lambda call: call.name
     )
@@ -62,7 +62,7 @@ def compute_call_stats(run: Run) -> tuple[CallStats, ...]:
 def _group_by_name(
     trials: Iterable[Sequence[Call]], name_of: Callable[[Call], str]
 ) -> Mapping[str, Sequence[Sequence[Call]]]:
-    """Return the calls of each name, with one sequence for every trial that has any."""
+    """Return the calls of each name, as one sequence for every trial that has such calls."""
     found: dict[str, list[list[Call]]] = defaultdict(list)
     for calls in trials:
         by_name: dict[str, list[Call]] = defaultdict(list)
@@ -112,6 +112,6 @@ def _quantiles(seconds: Iterable[float | None]) -> list[float | None]:
 
 
 def sum_known(values: Iterable[Number | None]) -> Number | None:
-    """Return the sum of the values that are known; None when none is."""
+    """Return the sum of the known values; None if no value is known."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

@@ -1,4 +1,4 @@
-"""Estimate a statistic of one run with its confidence interval."""
+"""Estimate a statistic of one run with a confidence interval."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ QUANTILE_LEVELS: dict[Stat, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 class MetricEstimate:
     """The value of a rule with `min` or `max` in one run.
 
-    `interval` covers the expected value over cases like these, missed on either side with probability
-    at most alpha. `due` trials should have a value, `scored` have one, `missing` counts the others by
-    reason.
+    `interval` is for the expected value over cases like these; each bound is wrong with probability at
+    most alpha. `due` trials should have a value and `scored` trials have one. `missing` counts the others
+    by reason.
     """
 
     unit: str
@@ -66,18 +66,18 @@ def compute_mean_interval(
 
 
 def _compute_interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
-    # Here, because numpy takes 100 ms to load and readers of stored history rows do not need it.
+    # Imported here, because numpy takes 100 ms to load and stored history rows do not need it.
     from evalkit.stats import intervals  # noqa: PLC0415
 
     if rule.stat in QUANTILE_LEVELS:
         return intervals.quantile_interval(rows, QUANTILE_LEVELS[rule.stat], rule.alpha)
     values = list(chain(*rows))
     if rule.stat == "rate" or (not unit and all(value in (0.0, 1.0) for value in values)):
-        # Trials of one case resemble each other, so they count as fewer independent ones.
+        # Trials of one case are correlated, so they count as fewer independent trials.
         trials = intervals.effective_trials(rows)
         return intervals.wilson_interval(mean_of_means(rows), trials, rule.alpha)
     bounds = intervals.mean_interval([mean(row) for row in rows], rule.alpha)
-    # Student's interval does not know that a share cannot leave 0 to 1.
+    # Student's interval may exceed the range of a share, 0 to 1.
     if len(rows) > 1 and not unit and min(values) >= 0.0 and max(values) <= 1.0:
         return intervals.Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
     return bounds
@@ -89,7 +89,7 @@ def mean_of_means(rows: TrialValues) -> float:
 
 
 def compute_statistic(rule: Rule, rows: TrialValues) -> float:
-    """Return the number that a rule is about."""
+    """Return the statistic that a rule names."""
     if rule.stat in QUANTILE_LEVELS:
         return quantile(list(chain(*rows)), QUANTILE_LEVELS[rule.stat])
     return mean_of_means(rows)

@@ -1,4 +1,4 @@
-"""Sum up a run in one row of a history: who, when, every metric with its interval, errors, cost."""
+"""Summarize a run as one history row: version, date, metrics with intervals, errors, and cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HISTORY_SCHEMA = "evalkit.history/v1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryMetric:
-    """One metric of a run, or of the cases with `tag`; `low` and `high` bound its mean's 90 % interval."""
+    """One metric of a run, or of the cases with `tag`; `low` and `high` are the 90 % interval of its mean."""
 
     metric: str
     tag: str | None = None
@@ -44,7 +44,7 @@ class HistoryRow:
     """One run or recorded baseline.
 
     `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all
-    answers. Costs are None where nothing reports them. `calls` are those of each tool and model.
+    answers. A cost is None if nothing reports one. `calls` summarizes the calls by tool and by model.
     `definition` is the digest of the set's cases, metrics and gate.
     """
 
@@ -71,19 +71,19 @@ class HistoryRow:
     schema: str = HISTORY_SCHEMA
 
     def find(self, metric: str, tag: str | None = None) -> HistoryMetric | None:
-        """Return one of its metrics."""
+        """Return a metric of the row, or of the cases with a tag; None if there is none."""
         wanted = (metric, tag)
         return next((each for each in self.metrics if (each.metric, each.tag) == wanted), None)
 
 
 def build_summary(run: Run) -> Json:
-    """Return the content of a finished run's summary file, so that a history need not read trials."""
+    """Return the content of a finished run's summary file, so that a history does not read its trials."""
     tally = tally_table(build_score_table(run))
     return {**msgspec.to_builtins(tally), "row": to_json_value(build_history_row(run))}
 
 
 def build_history_row(run: Run, kind: Literal["run", "baseline"] = "run") -> HistoryRow:
-    """Return the row of a run."""
+    """Return a run as a history row."""
     header = run.header
     latencies = [trial.output.latency_s for trial in run.trials if trial.output.error is None]
     costs = (trial.output.cost_usd for trial in run.trials)
@@ -132,7 +132,7 @@ def _build_metrics(table: ScoreTable) -> Iterable[HistoryMetric]:
             scored=summary.scored,
             due=summary.due,
         )
-        # A history is kept for years, so a tag gets no interval and no quantiles.
+        # A history is kept for years, so tags have no interval and no quantiles, to save space.
         if summary.tag is None:
             scores = tuple(table.scores.get(summary.metric, {}).values())
             low, high = compute_mean_interval(summary.metric, summary.unit, scores)

@@ -1,4 +1,4 @@
-"""Compare several versions of an agent: every metric of each, and the cases they differ in."""
+"""Compare several versions of an agent: every metric, and the cases with different results."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from evalkit.core.gate_result import Comparison, MetricChange
 from evalkit.core.run import MetricInfo, Run
 
 _NOT_COMPARABLE = (
-    "No metric that decides is measured in the same way in all versions, so no case is compared."
+    "No cases are compared, because no metric of the gate is measured the same way in all versions."
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatrixCell:
-    """One metric of one version; `low` and `high` bound the 90 % interval of its mean.
+    """One metric of one version; `low` and `high` are the 90 % interval of its mean.
 
-    `change` is against the first version, over the cases that both scored; None where there is nothing
-    to compare. `scored` of `due` trials have a value.
+    `change` is the change from the first version, over the cases that both scored; None if they cannot be
+    compared. `scored` of `due` trials have a value.
     """
 
     mean: float | None = None
@@ -47,9 +47,9 @@ class MatrixRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatrixCase:
-    """One case that the versions differ in: how many of its scored trials passed in every version.
+    """One case whose result differs between versions: passed and scored trials of each version.
 
-    `passing` is the number of versions that pass it, in more than half of their trials.
+    `passing` is the number of versions that pass it in more than half of their trials.
     """
 
     case_id: str
@@ -60,7 +60,7 @@ class MatrixCase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Matrix:
-    """Versions side by side, over the `shared` cases that are the same in all of them."""
+    """Several versions compared over the `shared` cases, which are the same in all versions."""
 
     rows: tuple[MatrixRow, ...]
     cases: tuple[MatrixCase, ...]
@@ -73,13 +73,13 @@ def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str]
 
     Args:
         runs: one run of each version, the first being the reference.
-        labels: how notes name the runs, in the same order.
-        tags: tags that get rows of their own.
+        labels: the names of the runs in notes, in the same order.
+        tags: the tags that get their own rows.
     """
     shared = _shared_cases(runs)
     tables = [build_score_table(_select_cases(run, frozenset(shared))) for run in runs]
     comparisons = [compare_tables(tables[0], table) for table in tables[1:]]
-    # The first version that has a metric defines it.
+    # The definition of a metric is that of the first version that has it.
     infos: dict[str, MetricInfo] = {}
     for table in tables:
         for name, info in table.infos.items():
@@ -176,7 +176,7 @@ def _find_differing_cases(
     comparisons: Sequence[Comparison],
     metrics: Sequence[str],
 ) -> list[MatrixCase]:
-    """Return the cases whose results differ between versions, those that the fewest pass first."""
+    """Return the cases whose results differ between versions, sorted by the number of passing versions."""
     changed = {
         change.case_id
         for change in chain.from_iterable(comparison.cases for comparison in comparisons)
@@ -196,7 +196,7 @@ def _find_differing_cases(
                     trials=tuple(map(len, trials)),
                 )
             )
-    # The sort is stable, so cases that as many versions pass keep the order of the set.
+    # The sort is stable, so cases with the same number keep the order of the set.
     return sorted(found, key=lambda case: case.passing)
 
 
@@ -210,7 +210,7 @@ def _describe_unshared(runs: Sequence[Run], shared: Sequence[str]) -> Iterator[s
 def _notes(
     shared: Sequence[str], infos: Mapping[str, MetricInfo], label: str, table: ScoreTable
 ) -> Iterator[str]:
-    """Yield what is left out of a version, so that nothing is skipped silently."""
+    """Yield what the matrix leaves out of a version."""
     for info in infos.values():
         if reason := _omission_reason(info, table):
             yield f"{label}: {info.name} is left out: {reason}."
@@ -227,4 +227,4 @@ def _omission_reason(info: MetricInfo, table: ScoreTable) -> str:
         return (
             f"it was judged by {own.judge or 'no judge'}, elsewhere by {info.judge or 'no judge'}"
         )
-    return "it was measured in another way" if own.digest != info.digest else ""
+    return "it was measured differently" if own.digest != info.digest else ""

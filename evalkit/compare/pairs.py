@@ -1,4 +1,4 @@
-"""Compare two runs of one eval set, over the cases that are the same in both."""
+"""Compare two runs of an eval set over the cases that are the same in both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compare_runs(baseline: Run, candidate: Run) -> Comparison:
 
 
 def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
-    """Return what changed between two runs whose scores have been read already."""
+    """Return what changed between two runs, given their score tables."""
     comparable = [
         name
         for name in candidate.infos
@@ -64,7 +64,7 @@ def find_shared_cases(base: ScoreTable, candidate: ScoreTable) -> tuple[Case, ..
 
 
 def find_redefined_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
-    """Return the metrics that both runs have and that do not measure the same in both."""
+    """Return the metrics of both runs that are defined differently."""
     before = base.infos
     return [
         info.name
@@ -74,7 +74,7 @@ def find_redefined_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]
 
 
 def _incomparable_reason(metric: str, base: ScoreTable, candidate: ScoreTable) -> str:
-    """Return why a metric cannot be compared; empty when it can."""
+    """Return why a metric cannot be compared; empty if it can."""
     for table, name in ((candidate, "this run"), (base, "the baseline")):
         if metric not in table.infos:
             return f"it is not in {name}"
@@ -85,7 +85,7 @@ def _incomparable_reason(metric: str, base: ScoreTable, candidate: ScoreTable) -
             f"{now.judge or 'no judge'} in this run"
         )
     if before.digest != now.digest:
-        return "it was measured in another way in the baseline (its definition has changed since)"
+        return "it was measured differently in the baseline (its definition has changed since)"
     return ""
 
 
@@ -97,10 +97,10 @@ def pair_scores(
     tag: str | None = None,
     flags: bool = False,
 ) -> PairedScores:
-    """Return a metric's values, or with `flags` its passes as 0 and 1, on the cases both runs scored.
+    """Return a metric's values, or with `flags` its passes as 0 and 1, on the cases that both runs scored.
 
     Raises:
-        NotComparable: there is no such case, or the metric is missing or differs; says which.
+        NotComparable: there is no such case, or the metric is missing or defined differently.
     """
     if reason := _incomparable_reason(metric, base, candidate):
         raise NotComparable(reason)
@@ -139,7 +139,7 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
             try:
                 pairs = pair_scores(base, candidate, metric, tag=tag)
             except NotComparable as reason:
-                # One reason a metric is enough; a tag without a shared case needs no line.
+                # One reason per metric is enough, so tags that cannot be compared are left out.
                 if tag is None:
                     yield replace(change, why_not=str(reason))
                 continue
@@ -156,8 +156,8 @@ def passes_metrics(trial: Trial, metrics: Sequence[str]) -> bool:
     return all(score.passed is not False for score in trial.scores if score.metric in metrics)
 
 
-def _verdict_values(trials: Iterable[Trial], metric: str) -> list[float]:
-    """Return the values of a metric with verdicts; measurements change with every trial."""
+def _pass_fail_values(trials: Iterable[Trial], metric: str) -> list[float]:
+    """Return the values of scores that passed or failed. Measurements differ in every trial anyway."""
     return [
         score.value
         for trial in trials
@@ -168,9 +168,9 @@ def _verdict_values(trials: Iterable[Trial], metric: str) -> list[float]:
 
 
 def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[str]) -> bool:
-    """Return whether some metric's mean lies outside the range of the baseline's trials of the case."""
+    """Return whether the mean of any metric is outside the range of the baseline's values for the case."""
     for metric in metrics:
-        old, new = _verdict_values(before, metric), _verdict_values(after, metric)
+        old, new = _pass_fail_values(before, metric), _pass_fail_values(after, metric)
         if old and new and not min(old) <= mean(new) <= max(old):
             return True
     return False
@@ -179,14 +179,13 @@ def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[
 def _case_change(
     case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
 ) -> CaseChange:
-    # Half is not enough: a case passes when more than half of its trials do.
     change = _count_passes(case, before, after, metrics)
-    # Without a metric that both runs define alike, a pass means nothing.
+    # Without a metric that both runs define in the same way, passes cannot be compared.
     if not (before and after and metrics):
         return replace(change, status="not_scored")
     if _passed_before(change) != _passes_now(change):
         return replace(change, status="fixed" if _passes_now(change) else "regressed")
-    # A metric that always fails, such as a new and strict one, must not hide a drop of another.
+    # A metric that always fails, such as a new strict one, must not hide the regression of another.
     for metric in metrics:
         alone = _count_passes(case, before, after, [metric])
         if _passed_before(alone) and not _passes_now(alone):
@@ -212,6 +211,7 @@ def _count_passes(
 
 
 def _passed_before(change: CaseChange) -> bool:
+    # A case passes if more than half of its trials pass; half is not enough.
     return 2 * change.base_passed > change.base_trials
 
 
@@ -222,10 +222,10 @@ def _passes_now(change: CaseChange) -> bool:
 def _case_changes(
     base: ScoreTable, candidate: ScoreTable, metrics: Sequence[str]
 ) -> Iterable[CaseChange]:
-    """Yield every case of either run: the candidate's in its order, then those only the baseline has.
+    """Yield the candidate's cases in their order, then the cases that were removed.
 
-    Passes are by the metrics that both runs have and define in the same way. A case that the candidate
-    did not select was not removed, and is skipped.
+    Passes count only the metrics that both runs define in the same way. A case that a partial run did
+    not select was not removed, so it is skipped.
     """
     known, now = base.cases, candidate.cases
     shared = {case.id for case in find_shared_cases(base, candidate)}
@@ -240,7 +240,6 @@ def _case_changes(
             passed=sum(trial.passed for trial in after),
             trials=len(after),
         )
-    # A partial run leaves cases out on purpose.
     if not _is_partial(candidate):
         for case in base.header.cases:
             if case.id not in now:
@@ -258,7 +257,7 @@ def _is_partial(table: ScoreTable) -> bool:
 
 
 def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange]) -> Iterable[str]:
-    """Yield what the comparison leaves out, so that nothing is skipped silently."""
+    """Yield what the comparison leaves out."""
     for status, why in (
         ("added", "not in the baseline"),
         ("removed", "in the baseline and no longer in the set"),
@@ -270,7 +269,7 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
             yield f"Not compared, {why}: {summarize_case_ids(ids)}."
     left_out = len(base.cases.keys() - candidate.cases.keys())
     if left_out and _is_partial(candidate):
-        yield f"{left_out} cases of the baseline were not selected in this run."
+        yield f"Not selected in this run: {format_count(left_out, 'case')} of the baseline."
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         if reason := _incomparable_reason(metric, base, candidate):
             yield f"Not compared: {metric}, because {reason}."
@@ -282,7 +281,7 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
 
 
 def summarize_case_ids(ids: Sequence[str]) -> str:
-    """Return a count and the first few ids."""
+    """Return the number of cases and the first few ids."""
     named = ", ".join(ids[:_MAX_NAMED_CASES])
     more = f" and {len(ids) - _MAX_NAMED_CASES} more" if len(ids) > _MAX_NAMED_CASES else ""
     return f"{format_count(len(ids), 'case')} ({named}{more})"

@@ -1,4 +1,4 @@
-"""Read a run's trials into the usable values of every metric by case, and count the missing ones."""
+"""Collect the usable values of every metric from a run's trials, and count the missing ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.trial import Score, Trial
 
 MAX_VALUE = 1e100
-"""The largest absolute value that is usable: larger ones overflow when squared and summed."""
+"""The largest usable absolute value. Larger values overflow when they are squared and summed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseScores:
     """The values of one metric on the trials of one case.
 
-    `values` are finite and in order of trial. `flags` are 1.0 and 0.0 for passed and failed; a
-    measurement has none. `missing` counts the other trials that should have a value, by reason.
+    `values` are finite and in the order of the trials. `flags` are 1.0 for passed and 0.0 for failed; a
+    measurement has none. `missing` counts by reason the trials that should have a value and have none.
     """
 
     values: tuple[float, ...] = ()
@@ -36,12 +36,12 @@ class CaseScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreTable:
-    """Everything a run measured, read once.
+    """Everything that a run measured.
 
-    `trials` holds the trials of every selected case by number, None where one has not been run; `states`
-    holds the state each of them is counted in. `scores` holds the scores by metric and then by case id,
-    for the cases that the metric applies to, in the order of the run. `fresh` holds the fresh trials of
-    cases that were run again, which are in none of the others.
+    `trials` has the trials of every selected case by number, None for a trial that was not run. `states`
+    has the state of each of them. `scores` has the scores by metric and then by case id, for the cases
+    that the metric applies to, in the order of the run. `fresh` has the fresh trials of cases that were
+    run again; the other fields do not include them.
     """
 
     header: RunHeader
@@ -72,16 +72,16 @@ class ScoreTable:
 
 
 def is_usable(score: Score) -> bool:
-    """Return whether a score has a value that may enter a mean: not NaN, not infinite, not huge."""
+    """Return whether the value of a score can be used in a mean: it is finite and not too large."""
     return score.state == "scored" and score.value is not None and abs(score.value) <= MAX_VALUE
 
 
 def trial_state(trial: Trial | None) -> TrialState:
-    """Return the one state a selected trial is counted in; an unusable value is a metric error."""
+    """Return the state of a selected trial; an unusable value is a metric error."""
     if trial is None:
         return "not_run"
-    shown = (score for score in trial.scores if score.state == "scored")
-    if trial.state == "scored" and not all(map(is_usable, shown)):
+    scored = (score for score in trial.scores if score.state == "scored")
+    if trial.state == "scored" and not all(map(is_usable, scored)):
         return "metric_error"
     return trial.state
 
@@ -95,15 +95,14 @@ def _index_trials(
     for trial in trials:
         row = slots.get(trial.case_id, [])
         index = trial.number - first
-        # Stray numbers and second rows of a trial would make a case weigh more.
+        # Ignore unknown numbers and duplicates, which would give a case more weight.
         if 0 <= index < len(row) and row[index] is None:
             row[index] = trial
     return {case_id: tuple(row) for case_id, row in slots.items()}
 
 
 def _due_metrics(found: Sequence[Mapping[str, Score]], metrics: Iterable[str]) -> Iterable[str]:
-    """Return the metrics that apply to a case: those its trials name; all when no trial was scored."""
-    # Without any score it is unknown which metrics apply, so all are missing.
+    """Return the metrics that apply to a case: those that scored its trials; all if no trial was scored."""
     if not any(found):
         return metrics
     named = (score for scores in found for score in scores.values())
@@ -134,7 +133,7 @@ def _collect_scores(
         values.append(float(score.value))
         if score.passed is not None:
             flags.append(float(score.passed))
-    # A skipped metric does not apply to the trial, so its value is not missing.
+    # A skipped metric does not apply to the trial, so no value is missing.
     del missing["skipped"]
     return CaseScores(values=tuple(values), flags=tuple(flags), missing=dict(missing))
 
@@ -146,7 +145,7 @@ def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
 
 
 def build_score_table(run: Run) -> ScoreTable:
-    """Return a run's scores as a table; trials that the run did not select are left out."""
+    """Return a run's scores as a table, without trials that the run did not select."""
     header = run.header
     trials = _index_trials({case.id: header.trials for case in header.cases}, run.trials)
     names = [info.name for info in header.metrics]
@@ -165,7 +164,7 @@ def build_score_table(run: Run) -> ScoreTable:
 
 
 def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
-    """Return how many trials should have a value and have none, by reason."""
+    """Return the number of missing values of all cases by reason."""
     missing: Counter[str] = Counter()
     for case in cases:
         missing.update(case.missing)
@@ -173,8 +172,8 @@ def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean of at least one value, exactly rounded and so independent of their order."""
-    # fsum, because a sum of floats depends on their order.
+    """Return the mean of at least one value. It does not depend on the order of the values."""
+    # A plain sum of floats depends on their order; fsum does not.
     numbers = tuple(values)
     return math.fsum(numbers) / len(numbers)
 

@@ -1,4 +1,4 @@
-"""Count the trials of a run by state, and sum up every metric and tag."""
+"""Count the trials of a run by state, and summarize every metric and tag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalkit.core.run import MetricInfo
 
 
 def tally_table(table: ScoreTable) -> Tally:
-    """Count every selected trial in exactly one state; trials never run are counted as `not_run`."""
+    """Count every selected trial in exactly one state; a missing trial is `not_run`."""
     counts = dict.fromkeys(TRIAL_STATES, 0)
     fresh = map(trial_state, chain.from_iterable(table.fresh.values()))
     for state in chain(chain.from_iterable(table.states.values()), fresh):
@@ -20,15 +20,15 @@ def tally_table(table: ScoreTable) -> Tally:
 
 
 def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
-    """Return every metric over the whole run, then over the cases of each tag that it applies to.
+    """Return a summary of every metric, over the whole run and over the cases of each tag.
 
-    Mean and rate are means of the cases' own means, so that every case weighs the same however many
-    of its trials were scored. The quantiles are over all scored trials.
+    Mean and rate are means of the means of cases, so every case has the same weight even if trials are
+    missing. The quantiles are over all scored trials.
     """
     infos = table.infos
     ids_by_tag: dict[str, list[str]] = {tag: [] for tag in table.tags}
     for case in table.cases.values():
-        # A tag that a case names twice counts once.
+        # A case may list a tag twice.
         for tag in dict.fromkeys(case.tags):
             ids_by_tag[tag].append(case.id)
     summaries = []

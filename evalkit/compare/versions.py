@@ -1,4 +1,4 @@
-"""Pool the stored runs of one agent version into one run with all their trials."""
+"""Pool the stored runs of an agent version into one run with all their trials."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MAX_NAMED_RUNS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedSide:
-    """One side of a comparison: a run, or the trials of several runs of a version as one run.
+    """One side of a comparison: a single run, or several runs of a version pooled into one.
 
-    `pooled` holds the runs it was made of, oldest first; empty for a single run. `notes` say what was
-    pooled, what was left out, and why.
+    `pooled` has the runs behind a pooled run, oldest first. `notes` say what was pooled, what was left
+    out, and why.
     """
 
     run: Run
@@ -35,14 +35,14 @@ class ComparedSide:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The ids of the runs whose trials it holds."""
+        """The ids of the runs that the trials are from."""
         return tuple(run.header.id for run in self.pooled) or (self.run.header.id,)
 
     def read_spans(self) -> SpansByTrial:
-        """Return the spans of its trials, by case id and by the trial's number in `run`.
+        """Return the spans of the trials by case id and by the number of the trial in `run`.
 
         Raises:
-            StoreError: they cannot be read, or are not those that the run wrote.
+            StoreError: the spans cannot be read, or are not those that the run wrote.
         """
         spans, offset = {}, 0
         for run in self.pooled or (self.run,):
@@ -53,13 +53,13 @@ class ComparedSide:
 
 
 def resolve_side(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | None) -> ComparedSide:
-    """Return the run that `ref` names; for a version, all complete runs that may be pooled.
+    """Return the run that `ref` names; for a version, all complete runs that can be pooled.
 
-    If the version ran several sets, the set of `same_set_as` is used if it is among them.
+    If the version has runs of several sets, the set of `same_set_as` is preferred.
 
     Raises:
         InvalidInput: no run, or more than one, has that name.
-        StoreError, ApprovalNeeded: it exists and cannot be trusted.
+        StoreError, ApprovalNeeded: the run exists but cannot be trusted.
     """
     folders = find_version_folders(ref, root=root, cwd=cwd)
     found = [(folder, read_header(folder)) for folder in folders]
@@ -68,7 +68,7 @@ def resolve_side(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | No
         found = [each for each in found if each[1].evalset_path == path] or found
     whole = [each for each in found if not _is_partial_run(*each)]
     if not whole:
-        if found:  # only partial runs: the version's name means the newest, as in every command
+        if found:  # only partial runs: as in every command, a version means its newest run
             return ComparedSide(run=read_run(found[-1][0]))
         return ComparedSide(run=resolve_run(ref, root=root, cwd=cwd, same_set_as=same_set_as))
     path = whole[-1][1].evalset_path
@@ -76,7 +76,9 @@ def resolve_side(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | No
     whole = [each for each in whole if each[1].evalset_path == path]
     kept, left_out = _choose_poolable(whole)
     if parts := len(of_set) - len(whole):
-        left_out.append(f"{format_count(parts, 'run')} that did not finish or took only some cases")
+        left_out.append(
+            f"{format_count(parts, 'run')} that did not finish or selected only some cases"
+        )
     runs, broken = _read_runs(kept)
     return pool_runs(ref, runs, [*left_out, *broken])
 
@@ -86,7 +88,7 @@ def _is_partial_run(folder: Path, header: RunHeader) -> bool:
 
 
 def _choose_poolable(found: Sequence[tuple[Path, RunHeader]]) -> tuple[list[Path], list[str]]:
-    """Return the runs that measured the same as the newest one, and why each of the others did not.
+    """Return the runs that can be pooled with the newest one, and why the others cannot.
 
     Outputs that were scored several times count once.
     """
@@ -111,16 +113,16 @@ def _choose_poolable(found: Sequence[tuple[Path, RunHeader]]) -> tuple[list[Path
 
 
 def _find_origin(run_id: str, origins: dict[str, str]) -> str:
-    """Return the run whose agent gave the outputs, however often they were scored again."""
-    passed: set[str] = set()  # edited headers could refer to each other in a circle
-    while origins.get(run_id) and run_id not in passed:
-        passed.add(run_id)
+    """Return the run that called the agent, through any number of runs that scored its outputs again."""
+    visited: set[str] = set()  # edited headers could refer to each other in a cycle
+    while origins.get(run_id) and run_id not in visited:
+        visited.add(run_id)
         run_id = origins[run_id]
     return run_id
 
 
 def _not_poolable_reason(header: RunHeader, newest: RunHeader) -> str:
-    """Return why the trials of two runs of a version must not be mixed; empty if they may be."""
+    """Return why a run of a version cannot be pooled with the newest run; empty if it can."""
     if header is newest:
         return ""
     if (header.agent_digest, header.source_digest) != (newest.agent_digest, newest.source_digest):
@@ -139,12 +141,12 @@ def _not_poolable_reason(header: RunHeader, newest: RunHeader) -> str:
         if earlier[name].judge_digest != info.judge_digest:
             return f"{name} was judged by {earlier[name].judge or 'no judge'}"
         if earlier[name].digest != info.digest:
-            return f"{name} was measured in another way"
+            return f"{name} was measured differently"
     return ""
 
 
 def _read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """Return the readable runs, and why the others are not; StoreError when none is readable."""
+    """Return the readable runs, and why the others are not; raise StoreError if none is readable."""
     runs, notes = [], []
     for folder in folders:
         try:
@@ -157,16 +159,16 @@ def _read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 
 def pool_runs(version: str, runs: Sequence[Run], left_out: Sequence[str] = ()) -> ComparedSide:
-    """Return the trials of runs of one version, oldest first, as one run with the newest header.
+    """Pool runs of one version, oldest first, into one run with the newest header.
 
-    Fresh trials of cases that had failed stay out, as in all numbers. So do runs with cached answers,
-    because those are no new trials.
+    Fresh trials are left out, as in all statistics. Runs with cached answers are left out too, because
+    those are not new trials.
     """
     kept = [run for run in runs if not _has_cached_outputs(run)] or runs[-1:]
     notes = [f"{version}: left out {why}." for why in left_out]
     if cached := [run.header.id for run in runs if all(run is not each for each in kept)]:
         notes.append(
-            f"{version}: left out {_format_run_ids(cached)}: answers from the cache are no new trials."
+            f"{version}: left out {_format_run_ids(cached)}: cached answers are not new trials."
         )
     if len(kept) == 1:
         return ComparedSide(run=kept[0], notes=tuple(notes))
@@ -189,8 +191,8 @@ def pool_runs(version: str, runs: Sequence[Run], left_out: Sequence[str] = ()) -
     about_pool = [f"{version}: {len(kept)} runs are pooled, {total} of every case."]
     if looked := sum(run.header.looks > 0 for run in kept):
         about_pool.append(
-            f"{version}: {looked} of them took further trials only while the gate was undecided, so "
-            f"undecided runs weigh more; that biases its means, though mildly."
+            f"{version}: {looked} of them took more trials only while the gate was inconclusive, so "
+            f"inconclusive runs have more weight, which biases the means slightly."
         )
     return ComparedSide(run=pooled, pooled=tuple(kept), notes=(*about_pool, *notes))
 

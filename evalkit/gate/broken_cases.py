@@ -1,8 +1,8 @@
 """Decide thresholds with `broken_cases`: run newly failing cases again, and count those proven broken.
 
-A case that was stable in one half of the baseline and fails now is a suspect. It was chosen for its
-failure, so that failure proves nothing. The case is run again, and the fresh trials are compared with the
-other half of the baseline, which had no part in the choice.
+A case that was stable in the first half of the baseline and fails now is a suspect. The failure itself
+proves nothing, because the case was selected by it. So the case is run again, and the fresh trials are
+compared with the second half of the baseline, which was not used in the selection.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from evalkit.gate.phrases import list_hits
 from evalkit.stats.multiplicity import compare_case, find_significant
 
 FRESH_TRIALS = 4
-"""With five baseline trials to compare with, the fewest that prove one broken case among several."""
+"""With five baseline trials, the fewest that can prove one of several suspects broken."""
 
 STABLE_RATE = 0.6
-"""The pass rate in the first half of the baseline from which on a failure makes a case a suspect."""
+"""A case is stable if at least this share of its trials in the first half of the baseline passed."""
 
 MIN_BASE_TRIALS = 5
-"""With fewer, not even four failures against a half without any are proof at alpha .05."""
+"""With fewer, even four failures after a half without any do not prove a break at alpha .05."""
 
 BROKEN_PASS_RATES = (0.0, 0.25, 0.5)
-"""Pass rates after a break, for which the chance of proof is reported."""
+"""The pass rates after a break for which the chance of proof is reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suspect:
-    """A case that was stable and does not pass now; `reserve` are its unused baseline trials."""
+    """A case that was stable and fails now; `reserve` is the second half of its baseline trials."""
 
     case_id: str
     reserve: tuple[bool, ...]
@@ -47,10 +47,11 @@ class Suspect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectableBreaks:
-    """What a rule on broken cases could prove with a baseline of `base_trials` trials.
+    """What a `broken_cases` rule can prove with a baseline of `base_trials` trials.
 
-    `stable_cases` of `cases` were stable. Up to `max_detectable` cases that always passed and never do
-    now are all proven; `chances` holds (pass rate now, chance that such a case is found and proven).
+    `stable_cases` of `cases` were stable. If up to `max_detectable` cases always passed and now never
+    do, all of them are proven broken. `chances` has pairs of a new pass rate and the chance that such a
+    case is found and proven broken.
     """
 
     cases: int
@@ -60,26 +61,26 @@ class DetectableBreaks:
     chances: tuple[tuple[float, float], ...]
 
 
-def check_broken_cases(rule: Rule, sides: GateInputs) -> Check:
-    """Count the suspects that are proven broken by their fresh trials.
+def check_broken_cases(rule: Rule, inputs: GateInputs) -> Check:
+    """Decide a `broken_cases` rule by the number of suspects whose fresh trials prove them broken.
 
-    Where suspects without fresh trials could change the outcome, the rule is undecided.
+    The rule is undecided if suspects without fresh trials could change the outcome.
 
     Raises:
-        Undecidable: there is no baseline, or too little of it to prove anything.
+        Undecidable: there is no baseline, or it is too small to prove anything.
     """
-    candidate = sides.candidate
-    base, _ = sides.require_comparable_cases()
+    candidate = inputs.candidate
+    base, _ = inputs.require_comparable_cases()
     if base.header.trials < MIN_BASE_TRIALS:
-        raise sides.undecidable(_too_few_trials_text(base.header.trials))
+        raise inputs.undecidable(_too_few_trials_text(base.header.trials))
     shared = find_shared_cases(base, candidate)
     if not shared:
-        raise sides.undecidable("no case is the same in this run and in the baseline")
+        raise inputs.undecidable("no case is the same in this run and in the baseline")
     metrics = _shared_metrics(base, candidate)
     suspects = find_suspects(base, candidate)
     found = [_count_fresh_passes(suspect, candidate, metrics) for suspect in suspects]
     retried = [hit for hit in found if hit.trials]
-    waiting = [hit for hit in found if not hit.trials]
+    without_trials = [hit for hit in found if not hit.trials]
     tests = [
         compare_case(int(hit.base), hit.base_trials, int(hit.candidate), hit.trials)
         for hit in retried
@@ -87,16 +88,16 @@ def check_broken_cases(rule: Rule, sides: GateInputs) -> Check:
     proven = find_significant(tests, rule.alpha)
     broken = tuple(hit for hit, is_proven in zip(retried, proven, strict=True) if is_proven)
     allowed = rule.broken_cases or 0
-    outcome = count_outcome(len(broken), len(waiting), allowed)
+    outcome = count_outcome(len(broken), len(without_trials), allowed)
     finding = f"{len(broken)} proven, at most {allowed} allowed{list_hits(broken)}"
     sentences = [f"{outcome.upper()} {name_rule(rule)}: {finding}."]
     if retried:
         count = format_count(len(retried), "stable case")
         sentences.append(f"{count} newly failed and had fresh trials.")
-    if waiting:
-        sentences.append(_missing_trials_text(waiting, candidate.header))
+    if without_trials:
+        sentences.append(_missing_trials_text(without_trials, candidate.header))
     if not found:
-        sentences.append("No case that had been stable failed.")
+        sentences.append("No stable case failed.")
     return Check(
         rule=rule,
         outcome=outcome,
@@ -112,19 +113,19 @@ def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...
     metrics = _shared_metrics(base, candidate)
     suspects = []
     for case in find_shared_cases(base, candidate):
-        chosen_by, reserve = _halve(_passed_flags(base.scored_trials(case.id), metrics))
+        first_half, reserve = _halve(_passed_flags(base.scored_trials(case.id), metrics))
         now = _passed_flags(candidate.scored_trials(case.id), metrics)
-        if _is_stable(chosen_by) and 2 * sum(now) <= len(now):
+        if _is_stable(first_half) and 2 * sum(now) <= len(now):
             suspects.append(Suspect(case_id=case.id, reserve=reserve, is_scored=bool(now)))
     return tuple(suspects)
 
 
 def plan_fresh_trials(rules: Sequence[Rule], run: Run, baseline: Run) -> Mapping[str, int]:
-    """Return how many fresh trials of which cases the rules need, including those already run."""
+    """Return the number of fresh trials that the rules need, by case id and including those already run."""
     if all(rule.broken_cases is None for rule in rules):
         return {}
     base, candidate = build_score_table(baseline), build_score_table(run)
-    # The rule is undecided then, so fresh trials would be wasted.
+    # In these cases the rule is undecided, so fresh trials would be wasted.
     if find_redefined_metrics(base, candidate) or baseline.header.trials < MIN_BASE_TRIALS:
         return {}
     found = find_suspects(base, candidate)
@@ -134,9 +135,9 @@ def plan_fresh_trials(rules: Sequence[Rule], run: Run, baseline: Run) -> Mapping
 def find_detectable_breaks(
     base: ScoreTable, metrics: Sequence[str], alpha: float, case_ids: Collection[str]
 ) -> DetectableBreaks:
-    """Return what the rule can prove on these cases when one candidate trial of each is run first."""
+    """Return what a rule can prove on these cases if the first stage runs one trial of each."""
     histories = [_passed_flags(base.scored_trials(case_id), metrics) for case_id in case_ids]
-    # The second half, which is the larger one when the number is odd.
+    # The second half is the larger one if the number is odd.
     reserve = base.header.trials - base.header.trials // 2
     tests = [
         compare_case(reserve, reserve, fresh, FRESH_TRIALS) for fresh in range(FRESH_TRIALS + 1)
@@ -148,32 +149,33 @@ def find_detectable_breaks(
             for fresh, test in enumerate(tests)
             if test.p_value <= alpha
         )
-        # The first trial has to fail as well: only then is the case run again.
+        # The case is run again only if its first trial fails.
         chances.append((rate, (1 - rate) * proven))
     return DetectableBreaks(
         cases=len(histories),
         stable_cases=sum(_is_stable(_halve(history)[0]) for history in histories),
         base_trials=base.header.trials,
-        # Alpha is shared by the cases that fail. The addend absorbs rounding.
+        # The cases that fail share alpha. The added 1e-9 absorbs rounding.
         max_detectable=floor(alpha / tests[0].min_p_value + 1e-9),
         chances=tuple(chances),
     )
 
 
 def explain_undecidable_breaks(rule: Rule, detectable: DetectableBreaks) -> str:
-    """Return why no result could fail the rule, or even decide it; empty when one could."""
+    """Return why no result can fail the rule or decide it; empty if a result can."""
     remedy = "Record more baseline trials"
     if detectable.base_trials < MIN_BASE_TRIALS:
         return f"cannot be decided: {_too_few_trials_text(detectable.base_trials)}. {remedy}."
     allowed = rule.broken_cases or 0
     if detectable.stable_cases <= allowed:
         return (
-            f"cannot fail, whatever comes out: {format_count(detectable.stable_cases, 'case')} passed "
-            f"3 times in 5 in the first half of the baseline, and only such cases can be proven broken."
+            f"cannot fail with any result: {format_count(detectable.stable_cases, 'case')} passed at "
+            f"least {STABLE_RATE:.0%} of the trials in the first half of the baseline, and only such "
+            f"cases can be proven broken."
         )
     if detectable.max_detectable <= allowed:
         return (
-            f"cannot fail, whatever comes out: with {detectable.base_trials} baseline trials no more "
+            f"cannot fail with any result: with {detectable.base_trials} baseline trials no more "
             f"than {format_count(detectable.max_detectable, 'case')} can be proven broken at once, and "
             f"{allowed} {'is' if allowed == 1 else 'are'} allowed. {remedy}."
         )
@@ -184,9 +186,9 @@ def _too_few_trials_text(trials: int) -> str:
     return f"proof needs {MIN_BASE_TRIALS} baseline trials of a case, and there are {trials}"
 
 
-def _missing_trials_text(waiting: Sequence[CaseContribution], header: RunHeader) -> str:
-    names = ", ".join(hit.case_id for hit in waiting[:5]) + (", ..." if waiting[5:] else "")
-    count = format_count(len(waiting), "stable case")
+def _missing_trials_text(missing: Sequence[CaseContribution], header: RunHeader) -> str:
+    names = ", ".join(hit.case_id for hit in missing[:5]) + (", ..." if missing[5:] else "")
+    count = format_count(len(missing), "stable case")
     return (
         f"{count} without a fresh trial ({names}). Run what is missing: "
         f"evalkit run {shlex.quote(header.evalset_path)} --resume --run-id {header.id}"
@@ -201,12 +203,12 @@ def _halve(history: tuple[bool, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...
     return history[: len(history) // 2], history[len(history) // 2 :]
 
 
-def _is_stable(chosen_by: Sequence[bool]) -> bool:
-    return bool(chosen_by) and sum(chosen_by) >= STABLE_RATE * len(chosen_by)
+def _is_stable(first_half: Sequence[bool]) -> bool:
+    return bool(first_half) and sum(first_half) >= STABLE_RATE * len(first_half)
 
 
 def _shared_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
-    """Return the metrics of both runs by name, without advisory ones, which break no case."""
+    """Return the metrics of both runs, without advisory ones, which cannot break a case."""
     return [
         name for name, info in candidate.infos.items() if name in base.infos and not info.advisory
     ]
@@ -215,7 +217,7 @@ def _shared_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]:
 def _count_fresh_passes(
     suspect: Suspect, candidate: ScoreTable, metrics: Sequence[str]
 ) -> CaseContribution:
-    """Return the passes of a suspect's fresh trials and of its reserve."""
+    """Return the passes of a suspect's fresh trials, and of its reserve as the baseline."""
     row = candidate.fresh.get(suspect.case_id, ())
     scored = (trial for trial in row if trial and trial_state(trial) == "scored")
     fresh = _passed_flags(scored, metrics)

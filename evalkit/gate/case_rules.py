@@ -1,4 +1,4 @@
-"""Decide thresholds that count cases, `max_regressed` and `must_pass`, and name every case."""
+"""Decide the thresholds that count cases: `max_regressed` and `must_pass`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from evalkit.gate.inputs import GateInputs, count_outcome, explain_unknown_name
 from evalkit.gate.phrases import list_hits
 
 
-def check_regressed(rule: Rule, sides: GateInputs) -> Check:
-    """Count the cases that passed in the baseline and do not now.
+def check_regressed(rule: Rule, inputs: GateInputs) -> Check:
+    """Decide a `max_regressed` rule by the number of cases that passed in the baseline and fail now.
 
-    A case that passed and has no complete trial now may have regressed. Where such cases could change
-    the outcome, the rule is undecided.
+    A case that passed and has no complete trial now may have regressed. The rule is undecided if such
+    cases could change the outcome.
 
     Raises:
-        Undecidable: there is no baseline, or nothing in it to compare with.
+        Undecidable: there is no baseline, or it has no case to compare.
     """
-    changes = _shared_changes(rule, sides)
+    changes = _shared_changes(rule, inputs)
     hits = tuple(
         CaseContribution(
             case_id=change.case_id,
@@ -54,14 +54,14 @@ def check_regressed(rule: Rule, sides: GateInputs) -> Check:
 
 
 def check_must_pass(rule: Rule, table: ScoreTable) -> Check:
-    """Look for a failed trial in the cases with one of the tags; in all cases, when none are named.
+    """Decide a `must_pass` rule: no trial of a case with one of the tags may fail.
 
-    A case without a complete trial may fail, and leaves the rule undecided.
+    Without tags the rule is about all cases. A case without a complete trial may fail, so it leaves the
+    rule undecided.
 
     Raises:
         Undecidable: no case has one of the tags.
     """
-    # An empty list means all cases.
     wanted = rule.must_pass or ()
     for tag in wanted:
         if tag not in table.tags:
@@ -88,9 +88,9 @@ def check_must_pass(rule: Rule, table: ScoreTable) -> Check:
     )
 
 
-def _shared_changes(rule: Rule, sides: GateInputs) -> list[CaseChange]:
-    _, comparison = sides.require_comparable_cases()
-    cases = sides.candidate.cases
+def _shared_changes(rule: Rule, inputs: GateInputs) -> list[CaseChange]:
+    _, comparison = inputs.require_comparable_cases()
+    cases = inputs.candidate.cases
     changes = [
         change
         for change in comparison.cases
@@ -98,14 +98,14 @@ def _shared_changes(rule: Rule, sides: GateInputs) -> list[CaseChange]:
         and (rule.tag is None or rule.tag in cases[change.case_id].tags)
     ]
     if not changes:
-        raise sides.undecidable("no case is the same in this run and in the baseline")
+        raise inputs.undecidable("no case is the same in this run and in the baseline")
     return changes
 
 
 def _find_failure(case: Case, table: ScoreTable) -> CaseContribution | None:
-    """Return the passes of a case of which a trial failed; None when none did.
+    """Return the passes of a case with a failed trial; None if no trial failed.
 
-    A trial that failed one metric has failed, even if its other scores are missing.
+    A trial that fails one metric has failed, even if its other scores are missing.
     """
     row = zip(table.trials[case.id], table.states[case.id], strict=True)
     known = [trial for trial, state in row if trial and (state == "scored" or _has_failed(trial))]

@@ -1,4 +1,4 @@
-"""Turn the evidence on a rule with `max_drop` or `max_rise` into a check: sentence, numbers and notes."""
+"""Build the check of a rule with `max_drop` or `max_rise` from its evidence: sentence, numbers, notes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from evalkit.gate.evidence import (
     min_relevant_harm,
 )
 from evalkit.gate.inputs import CheckWithNotes
-from evalkit.gate.phrases import finite_or_none, format_hits, format_interval
+from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
@@ -41,7 +41,7 @@ _MAX_NAMED_HITS = 3
 def check_change(
     rule: Rule, evidence: Evidence, missing: Mapping[str, int], cost_per_trial: float | None
 ) -> CheckWithNotes:
-    """Decide a rule by its test; `missing` counts the candidate's trials without a score by reason."""
+    """Decide a rule by its test; `missing` counts the candidate's trials without a score, by reason."""
     outcome = decide_paired(evidence)
     scale = evidence.scale
     low, high = _as_changes(scale, *evidence.bounds)
@@ -128,10 +128,10 @@ def _interval_text(rule: Rule, evidence: Evidence, bounds: Interval, extra: int 
 def _closing_texts(
     compared: Evidence | PointComparison, missing: Mapping[str, int], *, names_hits: bool
 ) -> Iterator[str]:
-    """Yield which cases were hit hardest and which trials are missing."""
+    """Yield the most affected cases and the missing trials."""
     if compared.hits and names_hits:
         hits = format_hits(compared.hits[:_MAX_NAMED_HITS], compared.pairs.info.unit)
-        yield f"Hit hardest: {hits}."
+        yield f"Most affected: {hits}."
     if missing:
         yield f"Left out: {format_missing(missing)}."
 
@@ -141,7 +141,7 @@ def _change_sentence(
 ) -> str:
     unit, scale, limits = evidence.pairs.info.unit, evidence.scale, evidence.limits
     change = scale.as_change(evidence.harm)
-    # Enough digits that no number reads like the limit it is on one side of.
+    # Enough digits to separate a number from its limit.
     extra = find_distinct_digits(
         (
             (change, scale.as_change(limits.max_drop)),
@@ -152,9 +152,7 @@ def _change_sentence(
     changed = format_change(change, unit, extra) + (" in a typical case" if scale.is_log else "")
     sizes = _sizes_text(evidence.pairs)
     if rule.estimand == "users":
-        sizes = (
-            f"for other cases like these; {_sizes_text(evidence.pairs, _clusters_text(evidence))}"
-        )
+        sizes = f"for other cases like these; {_sizes_text(evidence.pairs, _sample_text(evidence))}"
     before, now = _before_and_now(evidence, unit)
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
@@ -174,7 +172,7 @@ def _before_and_now(evidence: Evidence, unit: str) -> list[str]:
 
 
 def _limit_text(rule: Rule, compared: Evidence | PointComparison, limit: float) -> str:
-    """Return a limit on harm as the rule gives it: a share or points, or the larger absolute change."""
+    """Return a limit on harm in the unit of the rule: a share, points, or `and_at_least` if it is larger."""
     scale, unit = compared.scale, compared.pairs.info.unit
     size = format_limit(abs(scale.as_change(limit)), unit)
     if rule.and_at_least is not None and limit == min_relevant_harm(rule, scale, compared.base):
@@ -183,7 +181,7 @@ def _limit_text(rule: Rule, compared: Evidence | PointComparison, limit: float) 
 
 
 def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
-    """Return what a comparison proves, rules out, or leaves open."""
+    """Return what a comparison proves, rules out, or leaves undetermined."""
     limits, p_value = evidence.limits, evidence.p_value
     shared = ""
     if limits.alpha != rule.alpha:
@@ -203,11 +201,12 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         return f"{odds[0].upper()}{odds[1:]}."
     if outcome == "pass":
         return f"A {tolerated} is ruled out."
-    # From here on the outcome is inconclusive; the strongest reason comes first.
+    # The outcome is inconclusive: return the most important reason.
     if evidence.smallest_p > limits.alpha:
         return (
-            f"A {tolerated} is not ruled out, and none could have been proven: with so few differences "
-            f"no p-value is below {evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed{shared}."
+            f"A {tolerated} is not ruled out, and no result could prove one: with so few differences the "
+            f"smallest possible p-value is {evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed"
+            f"{shared}."
         )
     if limits.alpha < p_value <= rule.alpha and evidence.is_large and evidence.leans_worse:
         return (
@@ -218,13 +217,13 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
         return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
     if evidence.is_offset_by_gains:
         return (
-            f"A {tolerated} is not ruled out, and none is proven, as stable cases got worse but others "
-            f"got better: {odds}."
+            f"A {tolerated} is not ruled out, and none is proven, because stable cases got worse but "
+            f"others got better: {odds}."
         )
     if is_plain_proof and p_value > limits.alpha:
         return (
-            f"A {tolerated} is not ruled out, and none is proven, as what got worse is mostly what "
-            f"was flaky before: {odds}."
+            f"A {tolerated} is not ruled out, and none is proven, because most cases that got worse "
+            f"were flaky before: {odds}."
         )
     if evidence.leans_worse and p_value <= limits.alpha:
         return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
@@ -232,16 +231,14 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
 
 
 def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
-    """Return what would decide an inconclusive comparison: trials, their cost, and with what chance."""
+    """Return what would decide an inconclusive comparison: trials, their cost, and the chance."""
     design = evidence.design
     if design is None:
         needed = estimate_cases_to_decide(evidence)
         if needed is None:
             return "More cases, or more trials of each, would narrow the interval."
         cases = len(evidence.pairs.cases)
-        return (
-            f"About {needed:,} cases like these ({cases:,} now) would decide, if the change stays."
-        )
+        return f"About {needed:,} cases like these ({cases:,} now) would decide, if the change stays the same."
     trials, chance = trials_to_decide(design, evidence.limits, -evidence.harm)
     runs = trials * design.cases
     cost = f", about ${cost_per_trial * runs:,.2f}" if cost_per_trial else ""
@@ -249,13 +246,13 @@ def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
     percent = f"{min(int(100 * chance), 99)}%"
     if chance >= WANTED_POWER:
         return f"{plan} would decide with {percent} chance."
-    # From ten baseline trials on, more of them reduce the noise only a little.
+    # With ten baseline trials, more of them hardly reduce the noise.
     more = "" if design.base_trials >= 10 else ", or record more baseline trials"
     return f"Even {plan} would decide with only {percent} chance; add cases{more}."
 
 
 def _detectable_harm_text(evidence: Evidence) -> str:
-    """Return what a comparison can detect, and how often it fails an agent that did not change."""
+    """Return what a comparison can detect, and how often it fails an unchanged agent."""
     scale, noun = evidence.scale, evidence.scale.noun
     power = f"is too small to fail any {noun}"
     if evidence.detectable_harm is not None:
@@ -268,16 +265,14 @@ def _detectable_harm_text(evidence: Evidence) -> str:
     return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
 
 
-def _clusters_text(evidence: Evidence) -> str:
-    """Return the sample that the cases are: `100 cases in 12 clusters`."""
-    users, sample = evidence.population, format_count(len(evidence.pairs.cases), "case")
-    if users is None or users.clusters == len(evidence.pairs.cases):
-        return sample
-    return f"{sample} in {format_count(users.clusters, 'cluster')}"
+def _sample_text(evidence: Evidence) -> str:
+    users, cases = evidence.population, len(evidence.pairs.cases)
+    clusters = None if users is None or users.clusters == cases else users.clusters
+    return format_sample(cases, clusters)
 
 
 def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
-    """Yield the answer about other cases like these, for a rule that asks about these cases."""
+    """Yield the result for other cases like these, as a note on a rule about these cases."""
     users, scale, unit = evidence.population, evidence.scale, evidence.pairs.info.unit
     if users is None:
         return
@@ -287,13 +282,13 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
     if users.test.p_value <= users.test.smallest_p:
         chance = chance.replace("about 1", "at most 1")
     yield (
-        f"on other cases like these ({_clusters_text(evidence)}) {change} ({interval}); if nothing had "
+        f"on other cases like these ({_sample_text(evidence)}) {change} ({interval}); if nothing had "
         f"changed on the whole, a result this bad would come up {chance}."
     )
 
 
 def _direction_warnings(rule: Rule, pairs: PairedScores) -> Iterator[str]:
-    """Yield a warning when a rule guards against the change that its metric calls better."""
+    """Yield a warning if a rule limits the change that is better for its metric."""
     if (rule.max_drop is not None) != pairs.info.higher_is_better:
         guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
         better = "higher" if pairs.info.higher_is_better else "lower"

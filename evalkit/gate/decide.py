@@ -1,4 +1,4 @@
-"""Combine a run, its baseline and the thresholds into one gate result, and plan the run's next stage."""
+"""Apply the thresholds to a run and its baseline for one gate result, and plan the run's next stage."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
 from evalkit.stats.multiplicity import holm_levels
 
 MIN_LATENCY_CHANGE_S = 0.01
-"""The least change of a latency that counts, unless the rule sets one. Smaller changes come from the
-scheduler, and the first call of a cold process is slower by as much."""
+"""The smallest change of a latency that counts, unless the rule sets one. Smaller changes are caused by the
+scheduler, and the first call of a new process is slower by as much."""
 
 
 class StageResult(NamedTuple):
-    """The result of a run so far, and the header of its next stage; None when the run is at its end."""
+    """The result of a run so far, and the header of its next stage; None if the run is complete."""
 
     gate_result: GateResult
     next_header: RunHeader | None
@@ -60,38 +60,38 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
 ) -> GateResult:
     """Apply every threshold and combine the checks into one result.
 
-    Trials without a score count against `max_errors`, never as failures of the agent. A run with more
-    of them, or with trials that were never run, is undecided. Without rules a complete run passes.
+    Trials without a score are errors, never failures of the agent. A run with more than `max_errors`
+    of them, or with trials that were not run, is undecided. Without rules a complete run passes.
 
     Args:
-        rules: the gate.
+        rules: the thresholds of the gate.
         candidate: the run under test.
         baseline: the run it is compared with, if there is one.
-        max_errors: trials that may be without a score.
-        on_inconclusive: whether a threshold that is neither proven nor ruled out fails the run.
+        max_errors: how many trials may have no score.
+        on_inconclusive: whether an inconclusive threshold fails the run.
         baseline_problem: why there is no baseline and what to do, for thresholds that need one.
-        on_judge_drift: whether another judge model than the baseline's leaves the run undecided.
+        on_judge_drift: whether a judge model that differs from the baseline's leaves the run undecided.
     """
     table = build_score_table(candidate)
     base = build_score_table(baseline) if baseline is not None else None
     comparison = compare_tables(base, table) if base is not None else None
-    sides = GateInputs(
+    inputs = GateInputs(
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
-    # Thresholds are decided even where the run is incomplete: their sentences are reported.
-    decided = _apply_rules_at_look(rules, candidate, sides)
+    # Thresholds are decided even if the run is incomplete, because reports show their sentences.
+    decided = _apply_rules_at_look(rules, candidate, inputs)
     checks = tuple(each.check for each in decided)
-    deciding = [check for check in checks if not check.advisory]
+    enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
     outcome: Outcome = "undecided"
     if problem := (
         explain_incomplete_run(tally, max_errors)
         or explain_judge_distrust(candidate, baseline, on_judge_drift)
     ):
-        reason = problem + proven_failures_text(deciding)
+        reason = problem + proven_failures_text(enforced)
     else:
-        outcome = combine_outcomes(deciding)
-        reason = lead_sentence(outcome, deciding)
+        outcome = combine_outcomes(enforced)
+        reason = lead_sentence(outcome, enforced)
     return GateResult(
         outcome=outcome,
         exit_code=exit_code_of(outcome, on_inconclusive),
@@ -101,7 +101,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         summaries=summarize_table(table),
         comparison=comparison,
         notes=(
-            *policy_notes(outcome, deciding, tally, on_inconclusive),
+            *policy_notes(outcome, enforced, tally, on_inconclusive),
             *_advisory_notes(table),
             *trust_notes(candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
@@ -118,14 +118,14 @@ def decide_stage(
     max_errors: int,
     on_inconclusive: OnInconclusive,
 ) -> StageResult:
-    """Decide a run that has done all its trials, and plan the further trials its results call for."""
+    """Decide a run after all its trials, and plan the further trials that the result requires."""
     header = run.header
     result = decide_gate(
         rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
     )
     if explain_incomplete_run(result.tally, max_errors):
         return StageResult(result, None)
-    # Trials of all cases come first: fresh trials are numbered after them.
+    # Looks come before fresh trials, which are numbered after the trials of all cases.
     if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
         return StageResult(result, replace(header, trials=header.trials + 1))
     fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
@@ -139,16 +139,15 @@ def _advisory_notes(table: ScoreTable) -> Iterator[str]:
 
 
 def _apply_rules_at_look(
-    rules: Sequence[Rule], candidate: Run, sides: GateInputs
+    rules: Sequence[Rule], candidate: Run, inputs: GateInputs
 ) -> list[CheckWithNotes]:
-    """Apply all thresholds; absolute limits with and without added cases, and the worse check counts.
+    """Apply all thresholds, absolute limits both with and without added cases; the worse check counts.
 
-    That way new cases cannot outweigh failing ones, and still have to keep the limits, as they will once
-    they are part of the gate.
+    So added cases cannot hide failures of other cases, and must meet the limits themselves.
     """
     header = candidate.header
     rules = [adjust_rule_for_look(rule, header.looks, header.trials) for rule in rules]
-    decided = apply_rules(rules, sides)
+    decided = apply_rules(rules, inputs)
     added = set(header.added)
     cases = tuple(case for case in header.cases if case.id not in added)
     if not added or not cases:
@@ -158,7 +157,7 @@ def _apply_rules_at_look(
         header=replace(header, cases=cases),
         trials=tuple(trial for trial in candidate.trials if trial.case_id not in added),
     )
-    without_added = apply_rules(rules, replace(sides, candidate=build_score_table(known)))
+    without_added = apply_rules(rules, replace(inputs, candidate=build_score_table(known)))
     return [
         whole if rule.compares else _worse_check(whole, part, len(added))
         for rule, whole, part in zip(rules, decided, without_added, strict=True)
@@ -179,21 +178,21 @@ def _worse_check(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> Che
 
 
 class _PendingCheck(NamedTuple):
-    """A threshold with its evidence, which waits for the p-values of the others."""
+    """A threshold with its evidence. Its level depends on the p-values of other thresholds."""
 
     rule: Rule
     evidence: Evidence
     missing: Mapping[str, int]
 
 
-def apply_rules(rules: Sequence[Rule], sides: GateInputs) -> list[CheckWithNotes]:
+def apply_rules(rules: Sequence[Rule], inputs: GateInputs) -> list[CheckWithNotes]:
     """Decide all thresholds; one that cannot be applied is undecided, never passed.
 
-    The primary one keeps its alpha. The others that compare by a test share theirs (Holm 1979): when
-    nothing changed, the chance that any of them fails is at most the largest of their alphas. Those of
-    an advisory metric decide nothing, and take no share.
+    The primary threshold has its full alpha. The others that use a test share theirs (Holm 1979): if
+    nothing changed, the chance that any of them fails is at most the largest of their alphas. Thresholds
+    on advisory metrics do not affect the result and have no share.
     """
-    infos = sides.candidate.infos
+    infos = inputs.candidate.infos
     advisory = [infos[rule.metric].advisory if rule.metric in infos else "" for rule in rules]
     sharing = [
         index
@@ -201,10 +200,10 @@ def apply_rules(rules: Sequence[Rule], sides: GateInputs) -> list[CheckWithNotes
         if rule.is_tested and not rule.primary and not advisory[index]
     ]
     found = [
-        _start_check(rule, sides, len(sharing) if index in sharing else 1)
+        _start_check(rule, inputs, len(sharing) if index in sharing else 1)
         for index, rule in enumerate(rules)
     ]
-    # A threshold that cannot be applied proves nothing at any level, so its p-value is 1.
+    # A threshold that cannot be applied proves nothing, so its p-value is 1.
     p_values = [
         each.evidence.p_value if isinstance(each := found[index], _PendingCheck) else 1.0
         for index in sharing
@@ -212,7 +211,7 @@ def apply_rules(rules: Sequence[Rule], sides: GateInputs) -> list[CheckWithNotes
     alphas = [rules[index].alpha for index in sharing]
     levels = dict(zip(sharing, holm_levels(p_values, alphas), strict=True))
     decided = [
-        _finish_check(each, sides.candidate, levels.get(index, each.rule.alpha))
+        _finish_check(each, inputs.candidate, levels.get(index, each.rule.alpha))
         if isinstance(each, _PendingCheck)
         else each
         for index, each in enumerate(found)
@@ -223,22 +222,22 @@ def apply_rules(rules: Sequence[Rule], sides: GateInputs) -> list[CheckWithNotes
     ]
 
 
-def _start_check(rule: Rule, sides: GateInputs, sharing: int) -> CheckWithNotes | _PendingCheck:
-    candidate = sides.candidate
+def _start_check(rule: Rule, inputs: GateInputs, sharing: int) -> CheckWithNotes | _PendingCheck:
+    candidate = inputs.candidate
     try:
         if rule.tag is not None and rule.tag not in candidate.tags:
             raise Undecidable(explain_unknown_name("case has the tag", rule.tag, candidate.tags))
         if rule.must_pass is not None:
             return CheckWithNotes(check_must_pass(rule, candidate))
         if rule.max_regressed is not None:
-            return CheckWithNotes(check_regressed(rule, sides))
+            return CheckWithNotes(check_regressed(rule, inputs))
         if rule.broken_cases is not None:
-            return CheckWithNotes(check_broken_cases(rule, sides))
+            return CheckWithNotes(check_broken_cases(rule, inputs))
         if rule.metric not in candidate.infos:
             what = "metric of this run is named"
             raise Undecidable(explain_unknown_name(what, rule.metric, candidate.infos))
         if rule.compares:
-            return _start_change_check(rule, sides, sharing)
+            return _start_change_check(rule, inputs, sharing)
         return CheckWithNotes(check_limit(rule, candidate))
     except Undecidable as error:
         why = str(error)
@@ -249,27 +248,27 @@ def _start_check(rule: Rule, sides: GateInputs, sharing: int) -> CheckWithNotes 
 
 
 def _start_change_check(
-    rule: Rule, sides: GateInputs, sharing: int
+    rule: Rule, inputs: GateInputs, sharing: int
 ) -> CheckWithNotes | _PendingCheck:
-    base, _ = sides.require_base()
-    missing = sum_missing(find_rule_scores(rule, sides.candidate))
+    base, _ = inputs.require_base()
+    missing = sum_missing(find_rule_scores(rule, inputs.candidate))
     try:
         pairs = pair_scores(
-            base, sides.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"
+            base, inputs.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"
         )
     except NotComparable as why:
-        raise sides.undecidable(str(why)) from why
+        raise inputs.undecidable(str(why)) from why
     if rule.and_at_least is not None and not pairs.info.unit:
         raise Undecidable(
-            "and_at_least is for metrics with a unit, and the limits of a share are points already. "
+            "and_at_least is for metrics with a unit. The limits of this metric are points already. "
             "Remove it"
         )
-    # Percentages of a few milliseconds are noise.
+    # A change of a few milliseconds is noise, even if it is a large percentage.
     if pairs.info.unit == "s" and rule.and_at_least is None:
         rule = replace(rule, and_at_least=MIN_LATENCY_CHANGE_S)
     if rule.test == "point":
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
-    # The detectable change is reported for the strictest level, which is known before any result.
+    # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
     return _PendingCheck(rule, evidence, missing)
 

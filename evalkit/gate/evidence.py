@@ -1,4 +1,4 @@
-"""The records of how much worse a metric got and how sure that is, and the decision that follows."""
+"""Define the evidence on how much worse a metric got, and decide a rule by it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HarmScale:
-    """What a rule calls harm, and its scale: positive is worse, 0 is no change.
+    """The direction and scale of harm: positive is worse, 0 is no change.
 
-    `sign` is -1 where a drop is harm and 1 where a rise is. Values are measured in multiples of
-    `unit_size`, or by their logarithm.
+    `sign` is -1 if a drop is harm and 1 if a rise is. Values are measured in multiples of `unit_size`, or
+    by their logarithm.
     """
 
     sign: int
@@ -33,7 +33,7 @@ class HarmScale:
 
     @property
     def noun(self) -> str:
-        """The word for harm in sentences."""
+        """The word for harm in a sentence."""
         return "drop" if self.sign < 0 else "rise"
 
     def to_scale(self, value: float) -> float:
@@ -41,7 +41,7 @@ class HarmScale:
         return log(value) if self.is_log else value / self.unit_size
 
     def from_scale(self, measured: float) -> float:
-        """Return the metric's value of a number on this scale."""
+        """Return a number on this scale as a value of the metric."""
         return exp(measured) if self.is_log else measured * self.unit_size
 
     def harm(self, base: float, candidate: float) -> float:
@@ -49,7 +49,7 @@ class HarmScale:
         return self.sign * (self.to_scale(candidate) - self.to_scale(base))
 
     def harm_of_limit(self, limit: float) -> float:
-        """Return the harm of a rule's limit (at least 0); infinite for a drop to nothing."""
+        """Return a rule's limit (at least 0) as harm; infinite for a drop to 0."""
         if not self.is_log:
             return limit
         if self.sign > 0:
@@ -57,22 +57,22 @@ class HarmScale:
         return -log1p(-limit) if limit < 1 else inf
 
     def as_change(self, harm: float) -> float:
-        """Return harm as a signed change: in points, or as a share of the baseline."""
+        """Return harm as a signed change, in points or as a share of the baseline."""
         change = self.sign * harm
         if not self.is_log:
             return change
-        # exp(710) is beyond the largest float.
+        # exp(710) overflows a float.
         return expm1(change) if change < 700 else inf
 
 
 def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool) -> HarmScale:
-    """Choose points for a metric without a unit, else shares of its baseline.
+    """Return points for a metric without a unit, else shares of its baseline.
 
-    With `by_case` and where all values are positive, the share is that of a typical case: the mean of
-    the logarithms, in which a slow case weighs no more than a quick one.
+    With `by_case` and only positive values, the share is that of a typical case: the scale is
+    logarithmic, so that a slow case has the same weight as a fast one.
 
     Raises:
-        NotComparable: the baseline is 0, and nothing is a share of 0.
+        NotComparable: the baseline is 0, so no change is a share of it.
     """
     sign = -1 if rule.max_drop is not None else 1
     values = list(chain(*pairs.base, *pairs.candidate))
@@ -81,15 +81,15 @@ def choose_scale(rule: Rule, pairs: PairedScores, base: float, *, by_case: bool)
     if by_case and min(values) * MAX_VALUE > 1:
         return HarmScale(sign=sign, is_log=True)
     if abs(base) * MAX_VALUE <= 1:
-        raise NotComparable("it is 0 in the baseline, and nothing is a share of 0. Use min or max")
+        raise NotComparable("its baseline is 0, so no change is a share of it. Use min or max")
     return HarmScale(sign=sign, unit_size=abs(base))
 
 
 def min_relevant_harm(rule: Rule, scale: HarmScale, base: float) -> float:
-    """Return the harm of a rule's `and_at_least`; infinite for a drop to nothing."""
+    """Return a rule's `and_at_least` as harm; infinite for a drop to 0."""
     if rule.and_at_least is None:
         return 0.0
-    # On a log scale the harm of an absolute change depends on where it starts.
+    # On a log scale, the harm of an absolute change depends on the baseline.
     beyond = base + scale.sign * rule.and_at_least
     return inf if scale.is_log and beyond <= 0 else scale.harm(base, beyond)
 
@@ -97,8 +97,8 @@ def min_relevant_harm(rule: Rule, scale: HarmScale, base: float) -> float:
 def drop_limits_of(rule: Rule, scale: HarmScale, base: float, level: float) -> DropLimits:
     """Return a rule's limits as harm on a scale; a drop that is allowed is also tolerated.
 
-    As harm grows with the value, to be beyond a share and an absolute change is to be beyond the larger
-    of both. `level` is the level of the p-value.
+    A change must exceed both the share and the absolute change, so the larger of the two is the limit.
+    `level` is the level of the p-value.
     """
     limit = rule.max_drop if rule.max_drop is not None else rule.max_rise
     allowed = max(scale.harm_of_limit(limit or 0.0), min_relevant_harm(rule, scale, base))
@@ -110,13 +110,13 @@ def drop_limits_of(rule: Rule, scale: HarmScale, base: float, level: float) -> D
 class Evidence:
     """The evidence of two runs on one rule.
 
-    `base` and `candidate` are the statistics compared, in the metric's unit. `harm` is measured on
-    `scale`, and each of its `bounds` is missed with probability at most alpha. `p_value` is one-sided,
-    `p_unweighted` the same without weights, `smallest_p` the least that these cases allow. It
-    `is_offset_by_gains` where stable cases got worse and others made up for it. An unchanged agent
-    fails with probability `false_alarm` at most; a harm of `detectable_harm` fails 4 times in 5.
-    `design` is known for pass rates, where further trials can be planned from it. `population` is the
-    test on other cases like these; it is None for a quantile, which is of all trials together.
+    `base` and `candidate` are the compared statistics, in the metric's unit. `harm` is measured on
+    `scale`, and each of its `bounds` is wrong with probability at most alpha. `p_value` is one-sided,
+    `p_unweighted` is the same without weights, `smallest_p` is the smallest that these cases allow.
+    `is_offset_by_gains` is True if stable cases got worse and others got better by as much. An unchanged
+    agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5.
+    `design` is set for pass rates, to plan further trials. `population` is the test on other cases like
+    these; it is None for a quantile, which is a statistic of all trials together.
     """
 
     pairs: PairedScores
@@ -143,7 +143,7 @@ class Evidence:
 
     @property
     def leans_worse(self) -> bool:
-        """Whether the unweighted test points to harm; without that nothing weighted is proof."""
+        """Whether the unweighted test suggests harm; if not, the weighted test is no proof."""
         return self.p_unweighted <= LEANING_ALPHA
 
     @property
@@ -153,10 +153,10 @@ class Evidence:
 
 
 def decide_paired(evidence: Evidence) -> Outcome:
-    """Fail harm that is large and proven, pass where it is ruled out, else return inconclusive.
+    """Return fail for harm that is large and proven, pass if it is ruled out, else inconclusive.
 
-    Harm that is large and leans towards being real never passes. One more failure of the candidate makes
-    both conditions of a failure only more likely to hold, so it never turns fail into pass.
+    Harm that is large and may be real never passes. One more failure of the candidate can only meet more
+    of the conditions to fail, so it never changes fail to pass.
     """
     suspected = evidence.is_large and evidence.leans_worse
     if suspected and evidence.p_value <= evidence.limits.alpha:
@@ -165,10 +165,10 @@ def decide_paired(evidence: Evidence) -> Outcome:
 
 
 def estimate_cases_to_decide(evidence: Evidence) -> int | None:
-    """Return about how many cases would rule the harm out, or prove it where it is large.
+    """Return about how many cases would rule the harm out, or prove it if it is large.
 
-    It is assumed that the harm stays as it is. The interval's width falls with the square root of the
-    number of cases. None when no number would do.
+    This assumes that the harm stays the same, and that the width of the interval falls with the square
+    root of the number of cases. None if no number would decide.
     """
     distance = evidence.limits.tolerated - evidence.harm
     reach = evidence.bounds.high - evidence.harm
@@ -192,10 +192,10 @@ class PointComparison:
 
     @property
     def harm(self) -> float:
-        """How much worse the candidate's number is."""
+        """How much worse the candidate is."""
         return self.scale.harm(self.base, self.candidate)
 
     @property
     def outcome(self) -> Outcome:
-        """`fail` when it is worse by more than the rule allows, else `pass`."""
+        """`fail` if the candidate is worse by more than the rule allows, else `pass`."""
         return "fail" if self.harm > self.limits.max_drop + _ROUNDING else "pass"

@@ -1,4 +1,4 @@
-"""The records that thresholds are applied to, and the check with notes that each results in."""
+"""Define what thresholds are applied to and what they return, with helpers for all kinds of rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evalkit.core.literals import Outcome
 
 
 class CheckWithNotes(NamedTuple):
-    """A check, and the notes that a report prints about it."""
+    """A check and the notes about it."""
 
     check: Check
     notes: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class CheckWithNotes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateInputs:
-    """The run, and the baseline with its comparison if there is one."""
+    """The run, and its baseline with the comparison if there is one."""
 
     candidate: ScoreTable
     base: ScoreTable | None = None
@@ -51,25 +51,23 @@ class GateInputs:
         return self.base, self.comparison
 
     def require_comparable_cases(self) -> tuple[ScoreTable, Comparison]:
-        """Return the baseline and its comparison, when a pass of a case means the same in both runs.
+        """Return the baseline and its comparison, if a pass of a case means the same in both runs.
 
         Raises:
-            Undecidable: there is no baseline, or a metric is defined in another way in it.
+            Undecidable: there is no baseline, or it defines a metric differently.
         """
         base, comparison = self.require_base()
         if redefined := find_redefined_metrics(base, self.candidate):
-            raise self.undecidable(
-                f"{', '.join(redefined)} measured in another way in the baseline"
-            )
+            raise self.undecidable(f"{', '.join(redefined)} measured differently in the baseline")
         return base, comparison
 
     def undecidable(self, why: str) -> Undecidable:
-        """Return the error that a new baseline would remedy."""
-        return Undecidable(f"{why}. Record today's baseline: {self.record_command}")
+        """Return an error that says to record a new baseline."""
+        return Undecidable(f"{why}. Record a new baseline: {self.record_command}")
 
 
 def count_outcome(found: int, unknown: int, allowed: int) -> Outcome:
-    """Return the outcome of a rule that counts cases; undecided when unknown cases could change it."""
+    """Return the outcome of a rule that counts cases; undecided if unknown cases could change it."""
     if found > allowed:
         return "fail"
     return "undecided" if found + unknown > allowed else "pass"
@@ -79,7 +77,7 @@ def find_rule_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
     """Return the scores of a rule's metric on the cases that the rule is about.
 
     Raises:
-        Undecidable: there are none, or no value among them.
+        Undecidable: there are no scores, or none has a value.
     """
     cases = table.cases
     scores = [
@@ -91,7 +89,7 @@ def find_rule_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
         raise Undecidable("it scores none of these cases")
     if not any(case.values for case in scores):
         missing = format_missing(sum_missing(scores))
-        raise Undecidable(f"not one trial has a value of it ({missing})")
+        raise Undecidable(f"no trial has a value of it ({missing})")
     # A measurement without a verdict has values but no flags.
     if rule.stat == "rate" and not any(case.flags for case in scores):
         raise Undecidable("it is a measurement that neither passes nor fails, so it has no rate")
@@ -99,7 +97,7 @@ def find_rule_scores(rule: Rule, table: ScoreTable) -> list[CaseScores]:
 
 
 def explain_unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the message that nothing has a name, with the nearest name that exists."""
+    """Return the message that a name is unknown, with the most similar known name."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"

@@ -1,7 +1,7 @@
-"""Find out from a run whether its judges can be trusted: a reason not to decide it, or notes.
+"""Check whether the judges of a run can be trusted, and return a reason to not decide it, or notes.
 
-A judge that got worse must not make the agent seem worse: where it agrees with people on fewer anchors
-than in the baseline, beyond chance, the run is undecided.
+A judge that got worse must not make the agent look worse. If it agrees with people on significantly fewer
+anchors than in the baseline, the run is undecided.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALPHA = 0.05
 
 
 class AnchorComparison(NamedTuple):
-    """Anchors judged in both runs: how many there are, and on how many people and judge agreed."""
+    """The number of anchors judged in both runs, and on how many judge and people agreed in each."""
 
     anchors: int
     agreed_before: int
@@ -32,16 +32,16 @@ class AnchorComparison(NamedTuple):
 def explain_judge_distrust(
     candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeDrift
 ) -> str:
-    """Return why the verdicts of the judges cannot be trusted; empty when they can, or there are none.
+    """Return why the judges' verdicts cannot be trusted; empty if they can, or if there are no judges.
 
-    A judge of an advisory metric is only mentioned in notes.
+    Problems with the judge of an advisory metric are reported in notes only.
     """
     judged = any(info.judge and not info.advisory for info in candidate.header.metrics)
-    # The last controls come at the end of a run.
+    # The last controls are judged at the end of a run.
     if judged and not candidate.finished:
         return (
-            "Not decided: every trial is done, but the run was ended before it was sure that one judge "
-            "gave all verdicts and that it can be trusted. Continue with --resume."
+            "Not decided: all trials are done, but the run ended before the last check of its judge. "
+            "Continue with --resume."
         )
     trust = candidate.trust
     if trust is None:
@@ -58,14 +58,14 @@ def explain_judge_distrust(
 
 
 def explain_failed_controls(run: Run) -> str:
-    """Return which known answer a judge got wrong, and how many; empty where every control passed."""
+    """Return the first control that a judge failed, and how many failed; empty if all passed."""
     advisory = _advisory_metrics(run)
     failed = run.trust.failed_controls if run.trust is not None else ()
     return _failed_text([each for each in failed if each.metric not in advisory])
 
 
 def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
-    """Yield the agreement on anchors, model drift, and failed judges of advisory metrics."""
+    """Yield notes on anchors, model drift, and failed controls of advisory metrics."""
     trust = candidate.trust
     if trust is None:
         return
@@ -81,7 +81,7 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
 
 
 def explain_model_drift(trust: JudgeTrust, before: JudgeTrust | None) -> str:
-    """Return the message that a judge is another model than in the baseline; empty if none is."""
+    """Return the message that the model of a judge differs from the baseline's; empty if it does not."""
     if before is None or not before.models or not set(trust.judges) & set(before.judges):
         return ""
     new = [model for model in trust.models if model not in before.models]
@@ -99,7 +99,7 @@ def compare_anchors(then: AnchorResult, now: AnchorResult) -> AnchorComparison:
     lost = sum(then.agreed[anchor] and not now.agreed[anchor] for anchor in both)
     won = sum(now.agreed[anchor] and not then.agreed[anchor] for anchor in both)
     changed = lost + won
-    # Of the anchors that changed, each is lost or won with equal chance.
+    # If nothing changed, a changed anchor is lost or won with equal chance.
     as_bad = sum(comb(changed, count) for count in range(lost, changed + 1))
     p_value = (as_bad - comb(changed, lost) / 2) / 2**changed
     return AnchorComparison(
@@ -117,7 +117,7 @@ def _advisory_metrics(run: Run) -> frozenset[str]:
 def _compare_shared_anchors(
     trust: JudgeTrust, before: JudgeTrust | None
 ) -> Iterator[tuple[AnchorResult, AnchorComparison]]:
-    """Yield the anchors of rubrics that are the same in both runs."""
+    """Yield the anchors of each rubric that is the same in both runs."""
     known = {(each.metric, each.rubric_digest): each for each in (before.anchors if before else ())}
     for now in trust.anchors:
         then = known.get((now.metric, now.rubric_digest))
@@ -130,10 +130,10 @@ def _failed_text(failed: list[ControlResult]) -> str:
         return ""
     first = failed[0]
     more = f" {format_count(len(failed), 'control')} failed in all." if failed[1:] else ""
-    wanted = "passes" if first.should_pass else "fails"
+    wanted = "should pass" if first.should_pass else "should fail"
     return (
         f"the judge {first.judge} cannot be trusted with {first.metric}. It was given the "
-        f"known answer {first.control!r}, which {wanted}, and said: {first.answered}.{more}"
+        f"known answer {first.control!r}, which {wanted}, and it answered: {first.answered}.{more}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Decide thresholds with `min` or `max` from one run's values of a metric."""
+"""Decide the thresholds with `min` or `max`, from one run's values of a metric."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evalkit.stats.intervals import trials_for_bounds
 
 _ROUNDING = 1e-9
 _MAX_ADVISED_CASES = 10_000
-"""Advice to label more prompts than this would be useless."""
+"""Nobody would label more prompts than this."""
 
 
 def check_limit(rule: Rule, table: ScoreTable) -> Check:
@@ -49,13 +49,13 @@ def check_limit(rule: Rule, table: ScoreTable) -> Check:
 
 
 def decide_limit(rule: Rule, estimate: MetricEstimate) -> Outcome:
-    """Fail when the whole interval is beyond the limit, pass when all of it is within.
+    """Return fail if the whole interval is beyond the limit, pass if it is within, else inconclusive.
 
-    With `test: point` the plain number decides.
+    With `test: point` the value itself decides.
     """
     low, high = estimate.interval
     if rule.test == "point":
-        # Without an interval the value is both ends.
+        # The value is both ends of the interval.
         low = high = estimate.value
     if rule.min is not None:
         allowance = _ROUNDING * max(1.0, abs(rule.min))
@@ -84,13 +84,13 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
     finding = {
         "fail": f", and the whole interval is {beyond} it",
         "pass": ", and the whole interval is within it",
-        "inconclusive": ", and the interval reaches to both sides of it",
+        "inconclusive": ", and the interval includes it",
     }
     cases = format_count(estimate.cases, "case")
     scored = format_scored(estimate.scored, estimate.due, estimate.missing)
     return (
         f"{outcome.upper()} {name_rule(rule)} {show(estimate.value)} ({interval}{cases}, {scored}). "
-        f"At {side} {format_bound(limit, unit)} is wanted{'' if is_point else finding[outcome]}."
+        f"At {side} {format_bound(limit, unit)} is required{'' if is_point else finding[outcome]}."
     )
 
 
@@ -98,14 +98,15 @@ def _plan_text(rule: Rule, estimate: MetricEstimate) -> str:
     """Return what would decide an inconclusive limit."""
     cases = _estimate_cases_to_decide(rule, estimate)
     if cases is None:
-        return "The value is too near its limit, or the data too few, to say how many cases would decide."
-    return f"About {cases:,} cases like these ({estimate.cases:,} now) would decide, if the value stays."
+        return "The value is too close to its limit, or there are too few cases, to say how many would decide."
+    return f"About {cases:,} cases like these ({estimate.cases:,} now) would decide, if the value stays the same."
 
 
 def _estimate_cases_to_decide(rule: Rule, estimate: MetricEstimate) -> int | None:
-    """Return about how many cases would put the whole interval on one side, if the value stays.
+    """Return about how many cases would put the whole interval on one side of the limit.
 
-    The width falls with the square root of the number of cases. None when it would take too many.
+    This assumes that the value stays the same, and that the width of the interval falls with the square
+    root of the number of cases. None if it would take too many.
     """
     limit = rule.min if rule.min is not None else rule.max
     value = estimate.value

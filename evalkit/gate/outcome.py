@@ -1,4 +1,4 @@
-"""Combine checks into the outcome of the gate, its exit code and the sentence that leads the report."""
+"""Combine checks into the outcome of the gate, its exit code, and the first sentence of the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.core.literals import Outcome
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
 SEVERITY: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive", "pass")
-"""The outcomes, from the one that outweighs all others to the one that all others outweigh."""
+"""The outcomes, most severe first. The most severe outcome of all checks is that of the gate."""
 
 _RESOLVED_STATES = ("scored", "skipped")
 _VERBS: dict[Outcome, str] = {
@@ -24,8 +24,8 @@ _VERBS: dict[Outcome, str] = {
 
 
 def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
-    """Return why a run is not complete enough to be decided at all; empty when it is."""
-    # max_errors is about errors: a trial that was never run is not one of them.
+    """Return why a run is too incomplete to decide; empty if it is complete enough."""
+    # max_errors limits errors only, so a trial that was not run always makes a run incomplete.
     if tally.counts["not_run"] or tally.errors > max_errors:
         missing: dict[str, int] = {
             state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES
@@ -35,17 +35,17 @@ def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
             f"Not decided: {tally.errors:,} of {format_count(tally.selected, 'trial')} have no score "
             f"({format_missing(missing)}){budget}."
         )
-    return "" if tally.counts["scored"] else "Not decided: not one trial was scored."
+    return "" if tally.counts["scored"] else "Not decided: no trial was scored."
 
 
 def combine_outcomes(checks: Sequence[Check]) -> Outcome:
-    """Return the outcome of all checks together; an undecided check outweighs a failed one."""
+    """Return the most severe outcome of all checks."""
     outcomes = {check.outcome for check in checks}
     return next((outcome for outcome in SEVERITY if outcome in outcomes), "pass")
 
 
 def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
-    """Return the exit code of an outcome under the set's policy."""
+    """Return the exit code of an outcome, with the set's `on_inconclusive` policy."""
     if outcome == "fail":
         return EXIT_FAILED
     if outcome == "pass" or (outcome == "inconclusive" and on_inconclusive == "pass"):
@@ -67,7 +67,7 @@ def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
 
 
 def proven_failures_text(checks: Sequence[Check]) -> str:
-    """Return how many thresholds failed all the same, for a gate that is undecided."""
+    """Return how many thresholds failed although the gate is undecided."""
     failed = sum(check.outcome == "fail" for check in checks)
     return f" {format_count(failed, 'threshold')} failed on what was scored." if failed else ""
 
@@ -75,11 +75,11 @@ def proven_failures_text(checks: Sequence[Check]) -> str:
 def policy_notes(
     outcome: Outcome, checks: Sequence[Check], tally: Tally, on_inconclusive: OnInconclusive
 ) -> Iterator[str]:
-    """Yield which settings of the set let the run pass without a plain pass."""
+    """Yield the settings that let a run pass in spite of an inconclusive threshold or of errors."""
     if outcome == "inconclusive" and on_inconclusive == "pass":
         unproven = sum(check.outcome == "inconclusive" for check in checks)
         yield (
-            f"INCONCLUSIVE: {format_count(unproven, 'threshold')} neither failed nor proven to hold; "
+            f"INCONCLUSIVE: {format_count(unproven, 'threshold')} neither failed nor passed; "
             f"on_inconclusive is 'pass', so this does not fail the run."
         )
     if tally.errors and outcome != "undecided":

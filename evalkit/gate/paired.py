@@ -1,4 +1,4 @@
-"""Measure the change of one metric between two runs: its size, bounds, p-value and worst cases."""
+"""Measure the change of a metric between two runs: size, interval, p-value, and worst cases."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from evalkit.stats.sign_flip_test import run_sign_flip_test
 _MAX_HITS = 5
 _ROUNDING = 1e-9
 _REFINEMENTS = 20
-"""Each brings the bound several times nearer, because the standard error changes little with it."""
+"""Each one makes the error of the bound several times smaller."""
 
 
 def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
     """Measure a rule that has `max_drop` or `max_rise`.
 
     Args:
-        rule: the rule; its intervals are at its alpha.
+        rule: the rule. Intervals are at its alpha.
         pairs: the values of both runs.
-        level: the level of its p-value, when several thresholds share alpha.
+        level: the level of the p-value if several thresholds share alpha.
 
     Raises:
-        NotComparable: the change cannot be given as a share of the baseline.
+        NotComparable: the change cannot be expressed as a share of the baseline.
     """
     level = level or rule.alpha
     if rule.stat in QUANTILE_LEVELS:
@@ -60,10 +60,10 @@ def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = Non
 
 
 def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
-    """Compare the plain numbers.
+    """Compare the statistics of both runs without a test.
 
     Raises:
-        NotComparable: the change cannot be given as a share of the baseline.
+        NotComparable: the change cannot be expressed as a share of the baseline.
     """
     base = compute_statistic(rule, pairs.base)
     scale = choose_scale(rule, pairs, base, by_case=False)
@@ -78,7 +78,7 @@ def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
 
 
 def _is_binary(pairs: PairedScores) -> bool:
-    """Return whether all values are shares that are 0 or 1, so that passes can be counted."""
+    """Return whether all values are shares of 0 or 1, so that passes can be counted."""
     values = chain(*pairs.base, *pairs.candidate)
     return not pairs.info.unit and all(value in (0.0, 1.0) for value in values)
 
@@ -100,10 +100,10 @@ def _harms_by_case(pairs: PairedScores, scale: HarmScale) -> Floats:
 
 
 def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ...]:
-    """Return the cases that moved most towards harm, worst first."""
+    """Return the cases with the most harm, worst first."""
     is_count = _is_binary(pairs)
     statistic = sum if is_count else mean
-    # A stable sort keeps equally bad cases in the order of the set.
+    # A stable sort keeps equal cases in the order of the set.
     worst = [
         index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
     ]
@@ -121,9 +121,9 @@ def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ..
 
 
 def _bound_harm(design: Design, harm: float, z: float) -> float:
-    """Return the largest harm that the result does not rule out: `harm` is z standard errors below it.
+    """Return the largest harm that the result does not rule out, z standard errors above `harm`.
 
-    The standard error is that of an agent with this harm, as in a score interval (Wilson 1927).
+    The standard error is that of an agent with the returned harm, as in a score interval (Wilson 1927).
     """
     bound = harm + z * design.se
     for _ in range(_REFINEMENTS):
@@ -139,18 +139,18 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
     z = z_quantile(rule.alpha)
-    # For a rise, failures are counted as passes: only drops need a formula.
+    # For a rise, failures count as passes, so that the formulas for a drop apply.
     rates = good.base_passed / good.base_trials
     harms = rates - good.passed / good.trials
     design = Design(
         cases=len(pairs.cases),
-        # Harmonic means: noise is averaged over cases, and a case has noise / trials.
+        # Harmonic means, because the noise of a case is proportional to 1 / trials.
         base_trials=1 / float(np.mean(1 / good.base_trials)),
         trials=1 / float(np.mean(1 / good.trials)),
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
-    # No rate falls or rises by more than all of it, however few the cases.
+    # A rate cannot change by more than 1.
     bounds = Interval(
         max(-1.0, -test.delta - z * test.se), min(1.0, _bound_harm(design, -test.delta, z))
     )
@@ -170,7 +170,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         detectable_harm=find_detectable_drop(design, limits),
         hits=_find_hits(pairs, harms),
         design=design,
-        population=estimate_for_users(pairs.cases, harms, rule.alpha, of_these=bounds),
+        population=estimate_for_users(pairs.cases, harms, rule.alpha, suite=bounds),
     )
 
 
@@ -186,8 +186,8 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     test = run_sign_flip_test(harms)
     bounds = mean_interval(harms, rule.alpha)
     se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
-    # The sign-flip test asks about cases like these already: without clusters the answer is the same.
-    is_other = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
+    # The sign-flip test is about other cases like these already; only clusters change the result.
+    asks_users = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
     return Evidence(
         pairs=pairs,
         scale=scale,
@@ -202,13 +202,13 @@ def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
         detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
         hits=_find_hits(pairs, harms),
-        population=estimate_for_users(pairs.cases, harms, rule.alpha) if is_other else None,
+        population=estimate_for_users(pairs.cases, harms, rule.alpha) if asks_users else None,
     )
 
 
 def _compare_tails(pairs: PairedScores, level: float, sign: int) -> ExchangeTest:
-    """Test whether more trials lie beyond the pooled quantile, on the side that is harm."""
-    # Values below the quantile are the good ones for a rise; for a drop the values are negated.
+    """Test whether more trials are beyond the pooled quantile, on the side that is worse."""
+    # For a rise, values below the quantile are good. For a drop, negate the values.
     if sign > 0:
         return compare_passes(count_below_quantile(pairs.base, pairs.candidate, level))
     base, candidate = (
@@ -218,7 +218,7 @@ def _compare_tails(pairs: PairedScores, level: float, sign: int) -> ExchangeTest
 
 
 def _bracket_quantile(rows: TrialValues, level: float, reach: float) -> Interval:
-    """Return the values at levels this far below and above; infinite beyond the last trial."""
+    """Return the values at the levels `level - reach` and `level + reach`; infinite if there is none."""
     values = sorted(chain(*rows))
     below = floor((level - reach) * len(values))
     above = ceil((level + reach) * len(values))
@@ -229,10 +229,10 @@ def _bracket_quantile(rows: TrialValues, level: float, reach: float) -> Interval
 
 
 def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Evidence:
-    """Test a shift of a quantile exactly, and bound it by Woodruff's method.
+    """Test a shift of a quantile exactly, with an interval by Woodruff's method (1952).
 
-    The candidate's quantile is bracketed by its own values at levels as far off as the standard error
-    of the difference of the shares beyond the quantile (Woodruff 1952).
+    The interval of the candidate's quantile is between its values at two other levels. Their distance to
+    the level is z standard errors of the difference of the shares beyond the quantile.
     """
     level = QUANTILE_LEVELS[rule.stat]
     base, candidate = (compute_statistic(rule, rows) for rows in (pairs.base, pairs.candidate))
@@ -261,12 +261,12 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
 
 
 def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
-    """Return the same change with the test and the interval on other cases like these."""
+    """Return the evidence with the test and the interval for other cases like these."""
     users, limits = evidence.population, evidence.limits
     if users is None:
         return evidence
     p_value, smallest_p = users.test
-    # Approximate: the interval reaches a t quantile, not z, of standard errors.
+    # An approximation: the interval reaches a t quantile, not a z quantile, of standard errors.
     se = (users.bounds.high - evidence.harm) / z_quantile(rule.alpha)
     return replace(
         evidence,

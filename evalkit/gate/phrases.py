@@ -1,4 +1,4 @@
-"""Phrases that the sentences of several kinds of checks share."""
+"""Format the parts of sentences that several kinds of checks share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_NAMED_CASES = 5
 
 
 def format_hits(hits: Sequence[CaseContribution], unit: str = "") -> str:
-    """Return the cases of a check with their results then and now: `case-17 (10/10 -> 0/2)`."""
+    """Return the cases of a check with both results: `case-17 (10/10 -> 0/2)`."""
     words = []
     for hit in hits:
         if hit.is_count:
@@ -25,7 +25,7 @@ def format_hits(hits: Sequence[CaseContribution], unit: str = "") -> str:
 
 
 def list_hits(hits: Sequence[CaseContribution]) -> str:
-    """Return the first few cases of a check after a colon; empty when there are none."""
+    """Return the first few cases of a check after a colon; empty if there are none."""
     left = len(hits) - _MAX_NAMED_CASES
     more = f" and {left} more" if left > 0 else ""
     return f": {format_hits(hits[:_MAX_NAMED_CASES])}{more}" if hits else ""
@@ -40,6 +40,12 @@ def format_interval(rule: Rule, low: float, high: float, format_end: Callable[[f
     return f"{level} {ends[0]} to {ends[1]}"
 
 
+def format_sample(cases: int, clusters: int | None) -> str:
+    """Return the size of a sample: `100 cases in 12 clusters`."""
+    text = format_count(cases, "case")
+    return text if clusters is None else f"{text} in {format_count(clusters, 'cluster')}"
+
+
 def format_scored(scored: int, due: int, missing: Mapping[str, int]) -> str:
     """Return how many of the trials that should have a score have one: `96 of 100 scored, 4 ...`."""
     if scored == due:
@@ -48,5 +54,5 @@ def format_scored(scored: int, due: int, missing: Mapping[str, int]) -> str:
 
 
 def finite_or_none(bound: float) -> float | None:
-    """Return a bound for a record; None when it is unknown."""
+    """Return a bound, or None if it is infinite, which means unknown."""
     return bound if isfinite(bound) else None

@@ -1,4 +1,4 @@
-"""Estimate harm on other cases like these, which are a sample of what users ask."""
+"""Estimate harm on other cases like these, as a sample of what users ask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalkit.stats.sign_flip_test import ClusterTest, run_cluster_test
 
 
 def group_by_cluster(cases: Sequence[Case]) -> list[list[int]]:
-    """Return the indices of the cases by cluster, in order; a case without a cluster is its own."""
+    """Return the indices of cases by cluster; a case without a cluster is a cluster of its own."""
     groups: dict[tuple[str, str | int], list[int]] = defaultdict(list)
     for index, case in enumerate(cases):
         key = ("alone", index) if case.cluster is None else ("cluster", case.cluster)
@@ -21,14 +21,14 @@ def group_by_cluster(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def estimate_for_users(
-    cases: Sequence[Case], harms: Floats, alpha: float, *, of_these: Interval | None = None
+    cases: Sequence[Case], harms: Floats, alpha: float, *, suite: Interval | None = None
 ) -> ClusterTest:
     """Test harm, shape (cases,), on other cases like these; positive is worse.
 
-    The interval reaches at least as far as the interval `of_these` cases: others are not better known.
+    The interval includes `suite`, the interval for these cases, because other cases are less certain.
     """
     found = run_cluster_test(harms, group_by_cluster(cases), alpha)
-    if of_these is None:
+    if suite is None:
         return found
     low, high = found.bounds
-    return found._replace(bounds=Interval(min(low, of_these.low), max(high, of_these.high)))
+    return found._replace(bounds=Interval(min(low, suite.low), max(high, suite.high)))

@@ -1,7 +1,7 @@
-"""Find the thresholds that no result of a planned run could decide.
+"""Find the thresholds that no result of a planned run can decide.
 
-The rules are applied to the best and to the worst result that the run could have. A rule that cannot fail,
-or cannot pass, is reported before the run costs money.
+The rules are applied to the best and the worst possible result of the run. A rule that cannot fail or
+cannot pass is reported before the run costs money.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from evalkit.gate.broken_cases import explain_undecidable_breaks, find_detectabl
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
+from evalkit.gate.phrases import format_sample
 from evalkit.gate.sequential import adjust_rule_for_look
 from evalkit.stats.sample_size import critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
-"""This many times the baseline's largest value is worse than anything a run will measure."""
+"""The worst value is this many times the baseline's largest value, so no run will measure it."""
 
 _WORST_VALUE_JITTER = 1e-6
-"""The share of itself by which the worst value differs from one trial to the next."""
+"""The relative difference of the worst values of two successive trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedRun:
-    """What a run is going to measure: its cases, trials of each, and each case's metrics by name.
+    """What a run will measure: its cases, the trials of each, and the metrics of each case by name.
 
-    With `looks`, which equal `trials`, every look gets less of alpha.
+    If `looks` is not 0, it equals `trials`, and every look has a part of alpha.
     """
 
     cases: tuple[Case, ...]
@@ -47,34 +48,34 @@ class PlannedRun:
 def find_undecidable(
     rules: Sequence[Rule], planned: PlannedRun, base: ScoreTable | None
 ) -> Iterator[str]:
-    """Yield one line for every threshold that cannot be decided, with a remedy."""
+    """Yield a sentence for every threshold that cannot be decided, with a remedy."""
     for original in rules:
-        # All trials of the last look, at the level of the first: no look can prove more.
+        # All trials, at the level of the first look: no look can prove more than that.
         rule = adjust_rule_for_look(original, planned.looks, 1)
         if why := _explain_undecidable(rule, planned, base):
             yield f"{name_rule(rule)}: {why}"
 
 
 def _explain_undecidable(rule: Rule, planned: PlannedRun, base: ScoreTable | None) -> str:
-    """Return why a rule cannot be decided; empty when it can, or when that is not known."""
+    """Return why a rule cannot be decided; empty if it can, or if that is unknown."""
     if rule.broken_cases is not None:
         return _explain_unprovable_breaks(rule, planned, base) if base is not None else ""
     if rule.test == "point" or not rule.metric:
         return ""
-    if rule.max_drop is not None or rule.max_rise is not None:
+    if rule.is_tested:
         return _explain_undecidable_change(rule, planned, base) if base is not None else ""
     return _explain_unprovable_limit(rule, planned)
 
 
 def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) -> PairedScores:
-    """Return the pairs with nothing but the worst value as the candidate.
+    """Return the pairs with the worst value for every trial of the candidate.
 
-    For a quantile no two of the worst values are equal, because none of a tie lies beyond the quantile.
+    For a quantile the worst values all differ, because equal values are not beyond their quantile.
     """
     is_quantile = rule.stat in QUANTILE_LEVELS
     values = [abs(value) for value in chain(*pairs.base)]
     if rule.max_drop is not None:
-        # Not quite 0, so that the worst values of a quantile can differ.
+        # Not 0, so that the worst values of a quantile can differ.
         least = 1 / _WORST_VALUE_FACTOR if is_quantile else 0.0
         worst = least if not pairs.info.unit else min(values) / _WORST_VALUE_FACTOR
     else:
@@ -91,8 +92,8 @@ def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) 
 
 
 def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
-    """Return why a rule that compares can neither fail nor, when nothing changed, pass; empty if it can."""
-    # The baseline against itself, on the planned cases that it has as they are now.
+    """Return why a comparing rule cannot fail, or cannot pass if nothing changed; empty if it can."""
+    # Compare the baseline with itself, on the planned cases that are unchanged in it.
     again = replace(base, header=replace(base.header, cases=planned.cases))
     try:
         same = pair_scores(base, again, rule.metric, tag=rule.tag, flags=rule.stat == "rate")
@@ -103,28 +104,23 @@ def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTabl
         return _explain_wide_interval(rule, planned, same, evidence.limits.tolerated)
     if evidence.p_value <= rule.alpha:
         allowed = format_limit(evidence.limits.max_drop, same.info.unit)
-        return f"cannot fail, whatever comes out: there is less to lose than the {allowed} that it allows."
+        return f"cannot fail with any result: the largest possible {evidence.scale.noun} is below the {allowed} allowed."
     clusters = None
     remedy = "Add cases or trials, or use max_regressed"
     if rule.estimand == "users" and evidence.population is not None:
         clusters = evidence.population.clusters
-        remedy = "Add cases of other clusters, or ask about these cases (estimand: suite)"
+        remedy = "Add cases of other clusters, or set estimand: suite to ask about these cases only"
     return (
-        f"cannot fail, whatever comes out: on {_cases_text(len(same.cases), clusters)} the smallest "
+        f"cannot fail with any result: on {format_sample(len(same.cases), clusters)} the smallest "
         f"possible p-value is {evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
     )
-
-
-def _cases_text(cases: int, clusters: int | None) -> str:
-    text = format_count(cases, "case")
-    return text if clusters is None else f"{text} in {format_count(clusters, 'cluster')}"
 
 
 def _explain_wide_interval(
     rule: Rule, planned: PlannedRun, same: PairedScores, tolerated: float
 ) -> str:
-    """Return why the gate could not pass an unchanged agent, even if not one number changed."""
-    # Only the estimand suite has a design to plan with; clusters are added below.
+    """Return why a rule cannot pass an unchanged agent, even if all its results are the same."""
+    # Only the estimand `suite` has a design. Clusters are added to it below.
     unchanged = measure_change(replace(rule, estimand="suite"), same)
     if unchanged.design is None:
         return ""
@@ -135,15 +131,15 @@ def _explain_wide_interval(
     if reach < tolerated:
         return ""
     return (
-        f"can hardly pass: with {_cases_text(design.cases, clusters)}, {design.base_trials:.3g} baseline "
+        f"can hardly pass: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline "
         f"and {format_count(planned.trials, 'candidate trial')} the interval reaches "
-        f"{100 * reach:.1f} pt, and only {format_limit(tolerated, '')} is tolerated, so that even a run "
-        f"without any change is inconclusive. See evalkit power."
+        f"{100 * reach:.1f} pt, but only {format_limit(tolerated, '')} is tolerated, so even a run without "
+        f"any change is inconclusive. See evalkit power."
     )
 
 
 def _explain_unprovable_breaks(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
-    """Return why a rule on broken cases can prove nothing; empty when it can."""
+    """Return why a `broken_cases` rule can prove nothing; empty if it can."""
     known = base.cases
     ids = [c.id for c in planned.cases if c.id in known and known[c.id].digest == c.digest]
     detectable = find_detectable_breaks(base, list(base.infos), rule.alpha, ids)
@@ -151,7 +147,7 @@ def _explain_unprovable_breaks(rule: Rule, planned: PlannedRun, base: ScoreTable
 
 
 def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
-    """Return why an absolute limit cannot pass, even with the best values; empty when it can."""
+    """Return why an absolute limit cannot pass, even with the best values; empty if it can."""
     infos = [
         planned.metrics[case.id][rule.metric]
         for case in planned.cases
@@ -160,7 +156,6 @@ def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     if not infos or (rule.min is None and rule.max is None):
         return ""
     unit = "" if rule.stat == "rate" else infos[0].unit
-    # If not even the best values pass, no result does.
     best = _best_value(rule, unit)
     one = CaseScores(values=(best,) * planned.trials, flags=(best,) * planned.trials)
     estimate = estimate_metric(rule, unit, [one] * len(infos))
@@ -169,8 +164,8 @@ def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     limit = rule.min if rule.min is not None else rule.max or 0.0
     word = "at least" if rule.min is not None else "at most"
     return (
-        f"cannot pass, whatever comes out: {format_count(len(infos), 'case')}, however good, cannot prove "
-        f"{word} {format_bound(limit, unit)}. Add cases, or use test: point for the bare number."
+        f"cannot pass with any result: even perfect results of {format_count(len(infos), 'case')} cannot prove "
+        f"{word} {format_bound(limit, unit)}. Add cases, or use test: point to decide by the value alone."
     )
 
 

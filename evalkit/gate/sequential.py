@@ -1,8 +1,8 @@
-"""Decide whether a run takes another look: one more trial of every case, until the gate is decided.
+"""Decide whether a run takes another look: one more trial of every case while the gate is inconclusive.
 
-One trial of every case is run and decided, then a second, then a third, and the first look that fails
-or passes ends the run: most changes are decided by one trial. Three looks at the usual alpha would fail
-unchanged agents too often, so every look gets less of it (group sequential testing, Pocock 1977).
+A run has up to three looks, one after each trial of every case. The first look that fails or passes ends
+the run, and one trial decides most changes. Three looks at the full alpha would fail unchanged agents too
+often, so every look has a part of alpha (group sequential testing, Pocock 1977).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from evalkit.stats.group_sequential import alpha_at_look
 MAX_LOOKS = 3
 
 MIN_BASE_TRIALS_FOR_LOOKS = 3
-"""With fewer, the weights of the exact test mislead, and the baseline's own noise blurs every look."""
+"""With fewer, the weights of the exact test mislead, and the noise of the baseline dominates every look."""
 
 
 def adjust_rule_for_look(rule: Rule, looks: int, look: int) -> Rule:
-    """Return a rule as it is applied at one look of a run; unchanged when `looks` is 0.
+    """Return a rule with the alpha of one look of a run; unchanged if `looks` is 0.
 
-    Absolute limits keep their alpha: their intervals are about other cases like these, and further
-    trials of the same cases add little chance of an error to them.
+    Absolute limits keep their alpha. Their intervals are for other cases like these, so more trials of
+    the same cases hardly add to the chance of an error.
     """
-    if not looks or not _compares(rule):
+    if not looks or (rule.max_drop is None and rule.max_rise is None):
         return rule
     return replace(rule, alpha=alpha_at_look(rule.alpha, look))
 
 
 def count_looks(rules: Sequence[Rule], baseline: Run | None) -> int:
-    """Return how many looks a run may take; 0 when further trials would settle nothing."""
+    """Return how many looks a run may take; 0 if more trials would decide nothing."""
     if baseline is None or baseline.header.trials < MIN_BASE_TRIALS_FOR_LOOKS:
         return 0
     table = build_score_table(baseline)
@@ -43,9 +43,9 @@ def count_looks(rules: Sequence[Rule], baseline: Run | None) -> int:
 
 
 def needs_another_look(result: GateResult, baseline: Run) -> bool:
-    """Return whether a further trial of every case may settle a rule on a 0/1 metric.
+    """Return whether one more trial of every case may decide a rule on a 0/1 metric.
 
-    A rule that failed settles the gate.
+    If such a rule failed, more trials would not change the result.
     """
     table = build_score_table(baseline)
     outcomes = {
@@ -53,12 +53,11 @@ def needs_another_look(result: GateResult, baseline: Run) -> bool:
         for check in result.checks
         if not check.advisory and _is_sequential(check.rule, table)
     }
-    # More trials of a settled gate would only cost money.
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 
 def looks_note(run: Run, result: GateResult) -> str:
-    """Return why a run took as many looks as it did; empty when that was fixed or it is incomplete."""
+    """Return why a run took its number of looks; empty if the number was fixed or the run is incomplete."""
     header = run.header
     if not header.looks or result.tally.counts["not_run"]:
         return ""
@@ -66,21 +65,16 @@ def looks_note(run: Run, result: GateResult) -> str:
     # Every look runs one more trial of all cases.
     saved = (header.looks - header.trials) * len(header.cases)
     if not saved:
-        return f"Took {taken}, as those before left the gate undecided."
+        return f"Took {taken}, because earlier looks were inconclusive."
     if result.outcome == "undecided":
         return f"Stopped after {taken}, because more would not lead to a decision."
     return f"Decided after {taken}: {format_count(saved, 'agent run')} saved."
 
 
-def _compares(rule: Rule) -> bool:
-    return rule.max_drop is not None or rule.max_rise is not None
-
-
 def _is_sequential(rule: Rule, baseline: ScoreTable) -> bool:
-    """Return whether a rule asks if a 0/1 metric got worse, which further trials can settle."""
-    if not _compares(rule) or rule.test == "point":
-        return False
-    return rule.stat == "rate" or (rule.stat == "mean" and _is_binary(baseline, rule.metric))
+    """Return whether a rule tests if a 0/1 metric got worse, which more trials can decide."""
+    is_binary = rule.stat == "mean" and _is_binary(baseline, rule.metric)
+    return rule.is_tested and (rule.stat == "rate" or is_binary)
 
 
 def _is_binary(table: ScoreTable, metric: str) -> bool:

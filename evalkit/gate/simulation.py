@@ -1,8 +1,8 @@
-"""Estimate how often the gate's own test fails or passes a true drop, by drawing runs.
+"""Estimate how often the gate's test fails or passes a true drop, by simulating runs.
 
-It is for designs so small that the normal approximation does not hold. The cases' pass rates are drawn
-from the Beta distribution with the design's mean and noise. The same draws serve every drop, so that the
-chance to fail rises with it.
+This is for designs that are too small for the normal approximation. The pass rates of cases are drawn from
+the Beta distribution with the mean and the noise of the design. Every drop uses the same draws, so that the
+chance to fail increases with the drop.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from evalkit.stats.group_sequential import SequentialOutcomes, alpha_at_look
 from evalkit.stats.power import WANTED_POWER, Design, DropLimits
 
 DRAWS = 200
-"""Runs drawn for a chance: a chance of 80 % is then known to 3 points (one standard error)."""
+"""The number of simulated runs. The standard error of a chance of 80 % is then 3 points."""
 
 MIN_CASES_FOR_FORMULA = 30
-"""Below this many cases the formula is off by up to 50 points: 80 % instead of 30 % at 5 cases and one
-trial each. From here on it is within 10, and mostly below the truth (400 draws each)."""
+"""With fewer cases the formula is wrong by up to 50 points: 80 % instead of 30 % at 5 cases with one trial
+each. From this number on its error is at most 10 points, and it is mostly too low (400 draws each)."""
 
 _BISECTION_STEPS = 7
-"""A drop is then known to 1/128 of the mean pass rate."""
+"""The result is then accurate to 1/128 of the mean pass rate."""
 
 
 def draw_rates(design: Design, rng: np.random.Generator) -> Floats:
-    """Draw pass rates of the cases, shape (cases,): Beta with this mean and this mean of p(1-p)."""
+    """Draw the pass rates of cases, shape (cases,), from the Beta distribution of the design."""
     largest = design.mean * (1 - design.mean)
     # Noise at its maximum means that all cases have the same rate.
     if design.noise >= largest:
@@ -58,7 +58,7 @@ def _make_rule(design: Design, limits: DropLimits) -> Rule:
 
 
 def _make_cases(design: Design) -> tuple[Case, ...]:
-    """Return the cases, evenly spread over the clusters."""
+    """Return cases that are evenly divided among the clusters."""
     clusters = None if design.clusters is None else max(1, round(design.clusters))
     return tuple(
         Case(id=str(number), input="", cluster=str(number % clusters) if clusters else None)
@@ -69,9 +69,9 @@ def _make_cases(design: Design) -> tuple[Case, ...]:
 def draw_outcomes(
     design: Design, limits: DropLimits, drop: float, seed: int
 ) -> Iterator[tuple[Outcome, int]]:
-    """Draw runs in which every pass rate fell by the share drop / mean, and decide each; never ends.
+    """Simulate and decide runs in which every pass rate fell by the share drop / mean, without end.
 
-    Yields each outcome with the number of trials of every case that it took.
+    Yields the outcome of each run and the number of trials per case that it took.
     """
     rng = np.random.default_rng(seed)
     cases = _make_cases(design)
@@ -104,7 +104,7 @@ def draw_outcomes(
 def simulate_gate(
     design: Design, limits: DropLimits, drop: float, *, seed: int, draws: int = DRAWS
 ) -> SequentialOutcomes:
-    """Return how often a true drop, 0 for none, fails and how often it passes."""
+    """Return how often a true drop fails and passes; 0 is an unchanged agent."""
     drawn = list(islice(draw_outcomes(design, limits, drop, seed), draws))
     found = Counter(outcome for outcome, _ in drawn)
     return SequentialOutcomes(
@@ -115,8 +115,8 @@ def simulate_gate(
 
 
 def _reaches_power(design: Design, limits: DropLimits, drop: float, seed: int) -> bool:
-    """Return whether the drawn runs reach the wanted chance to fail; stop when that is certain."""
-    # The addend absorbs rounding.
+    """Return whether enough simulated runs fail; stop as soon as the answer is certain."""
+    # The added 1e-9 absorbs rounding.
     most_missed = floor((1 - WANTED_POWER) * DRAWS + 1e-9)
     missed = 0
     for number, (outcome, _) in enumerate(islice(draw_outcomes(design, limits, drop, seed), DRAWS)):
@@ -129,7 +129,7 @@ def _reaches_power(design: Design, limits: DropLimits, drop: float, seed: int) -
 
 
 def simulate_detectable_drop(design: Design, limits: DropLimits, *, seed: int) -> float | None:
-    """Return the smallest drop that fails with the wanted chance; None when not even the largest does."""
+    """Return the smallest drop that fails with the wanted chance; None if not even the largest does."""
     if design.mean <= 0 or not _reaches_power(design, limits, design.mean, seed):
         return None
     low, high = 0.0, design.mean

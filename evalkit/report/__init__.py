@@ -1,4 +1,4 @@
-"""Render records as terminal text, JSON, JUnit XML, Markdown, HTML, CSV, CTRF, and annotations."""
+"""Render records as terminal text, JSON, JUnit XML, Markdown, HTML, CSV, CTRF, or annotations."""
 
 __all__ = [
     "baseline",

@@ -46,7 +46,7 @@ class RecordedDocument(TypedDict):
 def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
     """Render the content of a baseline and what to do with it."""
     header = recorded.run.header
-    size = f"{format_count(len(header.cases), 'case')}, {format_count(header.trials, 'trial')} each"
+    size = f"{format_count(len(header.cases), 'case')}, {format_count(header.trials, 'trial')} per case"
     lines = [
         f"Baseline of {header.evalset} written to {recorded.path}",
         f"{size}, agent {header.agent_version}",
@@ -59,8 +59,8 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
     ]
     if recorded.replaced_trials > header.trials:
         lines.append(
-            f"The old one had {recorded.replaced_trials} trials of each case and detected smaller "
-            f"drops. To record as many again: evalkit baseline without --from."
+            f"The replaced baseline had {recorded.replaced_trials} trials per case and detected smaller "
+            f"drops. To record as many again, use evalkit baseline without --from."
         )
     return join_folded(lines, screen)
 

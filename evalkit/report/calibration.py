@@ -13,14 +13,14 @@ from evalkit.report.documents import render_record
 from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 MAX_DISAGREEMENTS = 5
-"""Disagreements that are shown in full; the JSON has all of them."""
+"""How many disagreements the terminal shows; the JSON has all of them."""
 
 _MAX_TEXT_CHARS = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Disagreement:
-    """An answer to which judge and people gave different levels, and the distance of the levels."""
+    """An answer with different levels from judge and people, and the distance of the levels."""
 
     label: HumanLabel
     people: str
@@ -95,9 +95,9 @@ def _criterion_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
     if agreement is None:
         return lines + screen.fold("no answer has a level from both people and judge", indent="  ")
     rows = [
-        ("kappa", *_estimate_texts(agreement.kappa), "beyond chance (Cohen); the headline"),
+        ("kappa", *_estimate_texts(agreement.kappa), "agreement beyond chance (Cohen)"),
         ("weighted kappa", *_estimate_texts(agreement.weighted_kappa), "by distance of levels"),
-        ("AC1", *_estimate_texts(agreement.ac1), "the same after Gwet"),
+        ("AC1", *_estimate_texts(agreement.ac1), "agreement beyond chance (Gwet)"),
         ("accuracy", *_percents(agreement.accuracy), _constant_text(agreement)),
     ]
     if len(agreement.levels) <= 2:
@@ -126,7 +126,7 @@ def _percents(estimate: Estimate) -> tuple[str, str]:
 
 
 def _constant_text(agreement: Agreement) -> str:
-    # A judge that ignores the answer would reach this accuracy.
+    # A judge that ignores the answer can reach this accuracy.
     level, share = agreement.best_constant_level
     return f"answering {level} to all would reach {value_cell(share, '')}"
 
@@ -137,9 +137,9 @@ def _remarks(found: CriterionCalibration) -> Iterator[str]:
             f"flips: two judgments of one answer differ in {value_cell(found.flip_rate, '')} of pairs"
         )
     if found.divided:
-        yield f"{format_count(found.divided, 'answer')} left out, as people are evenly divided"
+        yield f"{format_count(found.divided, 'answer')} left out, because people are evenly divided"
     if found.unjudged:
-        yield f"{format_count(found.unjudged, 'answer')} left out, as there is no verdict"
+        yield f"{format_count(found.unjudged, 'answer')} left out, because there is no verdict"
 
 
 def _confusion(agreement: Agreement, screen: Screen) -> list[str]:

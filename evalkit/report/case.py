@@ -30,7 +30,7 @@ _JUDGE_INDENT, _JUDGE_HANG = " " * 7, " " * 9
 
 
 def case_text(shown: CaseDetails, screen: Screen) -> str:
-    """Render every trial of a case, and the baseline's representative one, for a terminal."""
+    """Render every trial of a case, and one trial of the baseline, for a terminal."""
     case, header = shown.case, shown.run.header
     units = {metric.name: metric.unit for metric in header.metrics}
     trials = case_status.trials_of(shown.run, case.id)
@@ -95,7 +95,7 @@ def _trial_lines(
     for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):
         yield screen.paint(line, "bold")
     yield from _output_lines(trial.output, screen)
-    # The tree includes tool calls, so these are listed only without spans.
+    # The tree includes tool calls, so list them only if there are no spans.
     if spans:
         yield from tree_lines(spans, trial.output.latency_s, screen)
     else:
@@ -156,7 +156,7 @@ def _tool_text(call: ToolCall) -> str:
 
 
 def _judgement_lines(judgement: Judgement, screen: Screen) -> Iterator[str]:
-    """Yield every criterion with its evidence, the judge, and the conversation with it."""
+    """Yield every criterion with its evidence, then the judge and its conversation."""
     for verdict in judgement.verdicts:
         yield from _verdict_lines(verdict, screen)
     if judgement.judge:

@@ -1,4 +1,4 @@
-"""Decide the status of every case of a judged run, and say why, in words that all reports share."""
+"""Find the status of every case of a run and the reason, in the words that all reports share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from evalkit.core.trial import Output, Score, Trial
 
 STATUS_TEXTS: dict[CaseResultStatus, str] = {
     "regressed": "passed in the baseline, fails now",
-    "failing": "fails, and the baseline is no excuse",
+    "failing": "fails, and is not excused by the baseline",
     "error": "not completely scored",
     "flaky": "fails now; its baseline trials already disagreed",
     "still_failing": "fails as in the baseline",
     "not_run": "was not run",
     "fixed": "failed in the baseline, passes now",
     "passed": "passes",
-    "not_scored": "nothing scored it",
+    "not_scored": "was not scored",
 }
 """Every status of a case with its meaning, worst first."""
 
@@ -32,12 +32,12 @@ BROKEN_STATUSES: tuple[CaseResultStatus, ...] = ("regressed", "failing", "error"
 """The statuses that need attention."""
 
 SECONDARY_STATUSES: dict[CaseResultStatus, str] = {
-    "flaky": "Flaky, set apart",
+    "flaky": "Flaky in the baseline",
     "still_failing": "Failing as before",
     "not_run": "Not run",
     "fixed": "Fixed",
 }
-"""The statuses whose cases are listed on one line, with the label of that line."""
+"""The statuses whose cases share one line, with the label of the line."""
 
 _MAX_QUOTE_CHARS = 120
 _MAX_NAMED_CASES = 6
@@ -67,7 +67,7 @@ class CaseResult:
 
 
 def is_scored(trial: Trial) -> bool:
-    """Return whether every metric due on a trial gave a usable value."""
+    """Return whether every metric of a trial has a usable value."""
     return trial_state(trial) == "scored"
 
 
@@ -79,16 +79,18 @@ def is_passed(trial: Trial) -> bool:
 class _FailedThresholdCases(NamedTuple):
     """The cases that failed thresholds name. They count as failing even if they were flaky before.
 
-    A case in `every_trial` must pass all its trials; any other case fails when half of its trials or
-    more do.
+    A case in `every_trial` must pass all its trials. Any other case fails if at least half of its trials
+    fail.
     """
 
     named: frozenset[str]
     every_trial: frozenset[str]
 
 
-def _find_failed_cases(verdict: GateResult) -> _FailedThresholdCases:
-    failed = [check for check in verdict.checks if check.outcome == "fail" and not check.advisory]
+def _find_failed_cases(gate_result: GateResult) -> _FailedThresholdCases:
+    failed = [
+        check for check in gate_result.checks if check.outcome == "fail" and not check.advisory
+    ]
     return _FailedThresholdCases(
         named=frozenset(hit.case_id for check in failed for hit in check.hits),
         every_trial=frozenset(
@@ -105,13 +107,13 @@ def _decide_status(
     trials: Sequence[Trial],
     due: int,
     change: CaseChange | None,
-    blamed: _FailedThresholdCases,
+    failed: _FailedThresholdCases,
 ) -> CaseResultStatus:
     scored, passed = sum(map(is_scored, trials)), sum(map(is_passed, trials))
-    # A tie fails, as in the gate: a case passes when more than half of its trials do.
+    # As in the gate, a case passes if more than half of its trials do, so a tie fails.
     fails = scored > 0 and 2 * passed <= scored
-    excused = change is not None and change.flaky and case_id not in blamed.named
-    # A regression outranks an error: a case that failed is news even if another trial was lost.
+    excused = change is not None and change.flaky and case_id not in failed.named
+    # A regression is more important than an error in another trial of the case.
     if fails and change is not None and change.status == "regressed" and not excused:
         return "regressed"
     if not trials:
@@ -120,11 +122,11 @@ def _decide_status(
         return "error"
     if scored == 0:
         return "not_scored"
-    if case_id in blamed.every_trial and passed < scored:
+    if case_id in failed.every_trial and passed < scored:
         return "failing"
     if not fails:
         return "fixed" if change is not None and change.status == "fixed" else "passed"
-    if change is None or case_id in blamed.named:
+    if change is None or case_id in failed.named:
         return "failing"
     if change.flaky:
         return "flaky"
@@ -140,12 +142,12 @@ def _group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
 
 
 def case_results(
-    run: Run, verdict: GateResult, baseline: Run | None = None
+    run: Run, gate_result: GateResult, baseline: Run | None = None
 ) -> tuple[CaseResult, ...]:
     """Return every selected case with its status, in the order of the run."""
-    comparison = verdict.comparison
+    comparison = gate_result.comparison
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
-    blamed = _find_failed_cases(verdict)
+    failed = _find_failed_cases(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
     results = []
     for case in run.header.cases:
@@ -154,7 +156,7 @@ def case_results(
         results.append(
             CaseResult(
                 case=case,
-                status=_decide_status(case.id, own, run.header.trials, change, blamed),
+                status=_decide_status(case.id, own, run.header.trials, change, failed),
                 passed=sum(map(is_passed, own)),
                 scored=sum(map(is_scored, own)),
                 due=run.header.trials,
@@ -250,7 +252,7 @@ def error_text(output: Output) -> str:
 
 
 def representative_trial(trials: Iterable[Trial], *, passed: bool) -> Trial | None:
-    """Return the first completely scored trial with this result, else the first trial."""
+    """Return the first scored trial with this result, else the first scored trial, else the first trial."""
     return min(
         trials, key=lambda trial: (not is_scored(trial), trial.passed != passed), default=None
     )
@@ -280,7 +282,7 @@ def _trial_error_text(trial: Trial) -> str:
     error = trial.output.error
     if error is not None:
         words = f"{error.kind}: {error.message}" if error.message else error.kind
-        # The last line that a command printed before it failed is the most likely reason.
+        # The last line that a command prints before it fails usually says why.
         last = error.detail.strip().rpartition("\n")[2] if error.kind == "exit_status" else ""
         return f"{words} {last}" if last else words
     state = trial_state(trial)

@@ -1,4 +1,4 @@
-"""Turn a judged run into the numbers, words, and rows that every report shares."""
+"""Turn a run and its gate result into the numbers, words, and rows that all reports share."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def change_cell(change: float | None, unit: str, *, limits: Iterable[float] = ()
 
 
 def limit_cell(rule: Rule, unit: str) -> str:
-    """Return a threshold's limit as it was written."""
+    """Return the limit of a threshold."""
     if rule.max_regressed is not None:
         return f"max {rule.max_regressed:,}"
     if rule.broken_cases is not None:
@@ -85,7 +85,7 @@ def limit_cell(rule: Rule, unit: str) -> str:
 
 
 def check_cells(check: Check, unit: str) -> tuple[str, str, str]:
-    """Return the baseline, this run, and the change of a decided threshold."""
+    """Return the cells of a threshold for the baseline, this run, and the change."""
     rule = check.rule
     if not rule.metric:
         counted = NO_VALUE if check.candidate is None else f"{check.candidate:,.0f}"
@@ -98,9 +98,9 @@ def check_cells(check: Check, unit: str) -> tuple[str, str, str]:
     return baseline, candidate, change_cell(check.difference, unit, limits=limits)
 
 
-def verdict_reason(verdict: GateResult) -> str:
-    """Return the verdict's reason without the outcome word, which every report puts before it."""
-    return verdict.reason.removeprefix(f"{OUTCOME_WORDS[verdict.outcome]} ")
+def gate_reason(gate_result: GateResult) -> str:
+    """Return the reason of a gate result without the outcome word, which reports show before it."""
+    return gate_result.reason.removeprefix(f"{OUTCOME_WORDS[gate_result.outcome]} ")
 
 
 def outcome_word(check: Check) -> str:
@@ -109,33 +109,33 @@ def outcome_word(check: Check) -> str:
     return f"{word} (advisory)" if check.advisory else word
 
 
-def checks_by_urgency(verdict: GateResult) -> list[Check]:
-    """Return the thresholds, failed ones first and advisory ones last, else in gate order."""
+def checks_by_urgency(gate_result: GateResult) -> list[Check]:
+    """Return the thresholds: failed ones first, advisory ones last, otherwise in the order of the gate."""
     return sorted(
-        verdict.checks,
+        gate_result.checks,
         key=lambda check: (bool(check.advisory), _URGENCY.index(check.outcome)),
     )
 
 
-def unreported_checks(verdict: GateResult) -> list[Check]:
-    """Return the thresholds that did not pass and whose sentence is not part of the reason."""
+def unreported_checks(gate_result: GateResult) -> list[Check]:
+    """Return the thresholds that did not pass and that the reason does not quote."""
     return [
         check
-        for check in checks_by_urgency(verdict)
-        if check.outcome != "pass" and check.sentence not in verdict.reason
+        for check in checks_by_urgency(gate_result)
+        if check.outcome != "pass" and check.sentence not in gate_result.reason
     ]
 
 
 def check_sentence(check: Check) -> str:
-    """Return the result of a threshold and, if it is not settled, what would settle it."""
+    """Return the sentence of a threshold, with what would decide it if it is inconclusive."""
     sentence = check.sentence
     if check.to_decide and check.to_decide not in sentence:
         sentence = f"{sentence} {check.to_decide}"
-    return f"{sentence} Advisory, it decides nothing." if check.advisory else sentence
+    return f"{sentence} Advisory: it does not affect the result." if check.advisory else sentence
 
 
 def unit_of(header: RunHeader, check: Check) -> str:
-    """Return the unit of a threshold's numbers; a pass rate has none."""
+    """Return the unit of the numbers of a threshold; a pass rate has none."""
     if check.rule.stat == "rate":
         return ""
     return {metric.name: metric.unit for metric in header.metrics}.get(check.rule.metric, "")
@@ -145,39 +145,38 @@ def _version(header: RunHeader) -> str:
     return f"version {header.agent_version}" if header.agent_version else "no version"
 
 
-def run_rows(run: Run, verdict: GateResult, baseline: Run | None) -> list[tuple[str, str]]:
-    """Return label and text of each fact about a run: agent, baseline, gate, size, cost."""
+def run_rows(run: Run, gate_result: GateResult, baseline: Run | None) -> list[tuple[str, str]]:
+    """Return labels and texts about a run: agent, baseline, gate, size, and cost."""
     header = run.header
     rows = [("agent", f"{header.agent_entrypoint}, {_version(header)}")]
     if baseline is not None:
         base = baseline.header
         trials = format_count(base.trials, "trial")
-        rows.append(("baseline", f"{_version(base)}, {trials} a case, {base.created[:10]}"))
-    if verdict.gate is not None:
-        rows.append(("gate", _gate_row_text(verdict.gate)))
+        rows.append(("baseline", f"{_version(base)}, {trials} per case, {base.created[:10]}"))
+    if gate_result.gate is not None:
+        rows.append(("gate", _gate_row_text(gate_result.gate)))
     rows.append(("run", f"{header.id}, {_scope_text(header)}"))
     if header.scored_from:
         rows.append(("outputs", f"of run {header.scored_from}, scored again"))
     trials_run = (*run.trials, *run.fresh)
-    cached = sum(CACHED in trial.output.flags for trial in trials_run)
-    if cached:
+    if cached := sum(CACHED in trial.output.flags for trial in trials_run):
         answers = format_count(len(trials_run), "answer")
-        rows.append(("cache", f"{cached:,} of {answers} kept from earlier runs"))
+        rows.append(("cache", f"{cached:,} of {answers} from the cache"))
     if run.trust is not None:
         rows.append(("judge", _judge_text(run.trust)))
-    counts = {str(state): count for state, count in verdict.tally.counts.items()}
+    counts = {str(state): count for state, count in gate_result.tally.counts.items()}
     parts = [format_missing(counts) or "no trials"]
     costs = [t.output.cost_usd for t in trials_run if t.output.cost_usd is not None]
     if costs:
         parts.append(value_cell(sum(costs), "usd"))
     if not run.finished:
         parts.append("unfinished")
-    rows.append(("result", f"{', '.join(parts)}; exit code {verdict.exit_code}"))
+    rows.append(("result", f"{', '.join(parts)}; exit code {gate_result.exit_code}"))
     return rows
 
 
 def _scope_text(header: RunHeader) -> str:
-    """Return how many cases and trials a run has, and of which part of the set."""
+    """Return the number of cases and trials of a run, and the part of the set that it selected."""
     scope = f"{format_count(len(header.cases), 'case')} x {format_count(header.trials, 'trial')}"
     if header.fresh:
         fresh = format_count(sum(header.fresh.values()), "fresh trial")
@@ -189,8 +188,8 @@ def _scope_text(header: RunHeader) -> str:
 
 
 def _judge_text(trust: JudgeTrust) -> str:
-    """Return who judged, the calls and cost, and how many known answers were judged right."""
-    parts = [", then ".join(trust.judges) or "nobody was asked"]
+    """Return the judges, their calls and cost, and their results on controls and anchors."""
+    parts = [", then ".join(trust.judges) or "no judge was called"]
     if trust.models:
         parts.append(f"answering as {' and '.join(trust.models)}")
     if trust.calls:
@@ -198,26 +197,25 @@ def _judge_text(trust: JudgeTrust) -> str:
     if trust.cost_usd is not None:
         parts.append(value_cell(trust.cost_usd, "usd"))
     if trust.controls:
-        held = len(trust.controls) - len(trust.failed_controls)
-        parts.append(f"{held} of {format_count(len(trust.controls), 'control')} held")
-    anchors = [agreed for result in trust.anchors for agreed in result.agreed.values()]
-    if anchors:
+        passed = len(trust.controls) - len(trust.failed_controls)
+        parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
+    if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")
     return ", ".join(parts)
 
 
 def _gate_row_text(review: GateReview) -> str:
-    """Return whose gate definition decided, and how many edits the change makes to it."""
+    """Return which version of the gate decided, and how many edits the change makes to it."""
     edits = format_count(len(review.changes), "edit") if review.changes else "no edits"
     loosening = f", {len(review.loosening):,} of them loosening" if review.loosening else ""
-    whose = "this change's own, compared with" if review.accepted else "as at"
-    return f"{whose} {review.base}; {edits}{loosening}"
+    source = "as edited, compared with" if review.accepted else "as of"
+    return f"{source} {review.base}; {edits}{loosening}"
 
 
-def gate_rows(verdict: GateResult) -> list[tuple[str, str]]:
-    """Return the consequence and the sentence of each edit of the gate, loosening edits first."""
-    review = verdict.gate
+def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:
+    """Return a word and a sentence for each edit of the gate, loosening edits first."""
+    review = gate_result.gate
     if review is None:
         return []
     word = "accepted" if review.accepted else "LOOSENS"
@@ -244,13 +242,13 @@ def _spread_text(summary: MetricSummary) -> str:
 
 
 def _scored_text(summary: MetricSummary) -> str:
-    """Return how many of the due trials have a value, and why the others have none."""
+    """Return how many trials have a value, and why the others have none."""
     missing = format_missing(summary.missing)
     return f"{summary.scored:,} of {summary.due:,} scored{', ' if missing else ''}{missing}"
 
 
-def metric_rows(verdict: GateResult) -> list[tuple[str, str, str, str]]:
-    """Return name, mean, spread, and number of scored trials of each metric."""
+def metric_rows(gate_result: GateResult) -> list[tuple[str, str, str, str]]:
+    """Return the name, mean, distribution, and number of scored trials of each metric."""
     return [
         (
             summary.metric,
@@ -258,15 +256,15 @@ def metric_rows(verdict: GateResult) -> list[tuple[str, str, str, str]]:
             _spread_text(summary),
             _scored_text(summary),
         )
-        for summary in verdict.summaries
+        for summary in gate_result.summaries
         if summary.tag is None
     ]
 
 
-def call_rows(summaries: Iterable[CallStats]) -> list[tuple[str, ...]]:
+def call_rows(stats: Iterable[CallStats]) -> list[tuple[str, ...]]:
     """Return a row under `CALL_TITLES` for each tool and model."""
     rows = []
-    for calls in summaries:
+    for calls in stats:
         used = []
         if calls.input_tokens is not None or calls.output_tokens is not None:
             used.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
@@ -291,12 +289,14 @@ def _change_severity(change: MetricChange | None) -> float:
 
 
 def tag_rows(
-    header: RunHeader, verdict: GateResult, max_metrics: int
+    header: RunHeader, gate_result: GateResult, max_metrics: int
 ) -> tuple[list[str], list[list[str]]]:
-    """Return titles and rows, largest drop first: tag, cases, and each mean with its change."""
-    tagged = {(s.tag, s.metric): s for s in verdict.summaries if s.tag is not None and not s.unit}
+    """Return titles, and a row for each tag with its cases and means, largest drop first."""
+    tagged = {
+        (s.tag, s.metric): s for s in gate_result.summaries if s.tag is not None and not s.unit
+    }
     metrics = list(dict.fromkeys(metric for _, metric in tagged))[:max_metrics]
-    compared = verdict.comparison.metrics if verdict.comparison else ()
+    compared = gate_result.comparison.metrics if gate_result.comparison else ()
     changes = {(change.tag, change.metric): change for change in compared}
 
     def drop(tag: str) -> float:

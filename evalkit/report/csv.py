@@ -1,7 +1,7 @@
-"""Render a judged run, or the history of a set, as CSV in which no cell is a formula.
+"""Render the cases of a run, or the history of a set, as CSV in which no cell is a formula.
 
-A cell that a spreadsheet would take for a formula starts with an apostrophe, which readers may
-remove. Characters that a spreadsheet cannot hold are shown as escapes.
+A cell that a spreadsheet would read as a formula starts with an apostrophe, which readers may remove.
+Characters that a spreadsheet cannot store are written as escapes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = (
     "output",
     "error",
 )
-"""The columns of a report. A column with the mean of each metric follows."""
+"""The columns of a report; a column for the mean of each metric follows them."""
 
 HISTORY_COLUMNS = (
     "created",
@@ -69,7 +69,7 @@ _MAX_CELL_CHARS = 32_000
 
 
 def render_csv(report: Report) -> str:
-    """Render the cases of a judged run, one row each."""
+    """Render the cases of a run, one row each."""
     metrics = [info.name for info in report.run.header.metrics]
     rows = (
         [
@@ -102,7 +102,7 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
     yield from map(_safe_cell, (result.case.id, " ".join(result.case.tags), result.status))
     counts = (result.flaky, result.passed, result.scored, len(result.trials))
-    # A flag is 0 or 1, because spreadsheets translate TRUE and FALSE.
+    # A flag is 0 or 1, because spreadsheets localize TRUE and FALSE.
     yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
     yield _mean_cell(latencies)
     yield f"{sum(costs):g}" if costs else ""
@@ -132,5 +132,5 @@ def _mean_cell(values: Sequence[float]) -> str:
 
 
 def _safe_cell(text: str) -> str:
-    """Return a text as a cell that no spreadsheet takes for a formula."""
+    """Return text as a cell that no spreadsheet reads as a formula."""
     return escape_csv_formula(escape_unsafe(text, newlines=True)[:_MAX_CELL_CHARS])

@@ -1,7 +1,7 @@
-"""Render a judged run in the Common Test Report Format (ctrf.io), one test per case and threshold.
+"""Render a run in the Common Test Report Format (ctrf.io), with a test per case and threshold.
 
-As in JUnit, a test fails only if the exit code is not 0. What the gate allows is skipped, with the
-reason.
+As in the JUnit report, tests fail only if the exit code is not 0. Failures that the gate allows are skipped
+tests, with the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STATUSES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
 def render_ctrf(report: Report) -> str:
-    """Render a judged run as one CTRF document."""
+    """Render a run as one CTRF document."""
     header = report.run.header
     tests = [_test_entry(test) for test in (*list_case_tests(report), *list_gate_tests(report))]
     counts = dict.fromkeys(("passed", "failed", "skipped", "pending", "other"), 0)

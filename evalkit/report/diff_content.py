@@ -1,4 +1,4 @@
-"""Turn a comparison of runs into the words and rows that every rendering of it shares."""
+"""Turn a comparison of runs into the words and rows that all its reports share."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ CASE_STATUSES: tuple[CaseStatus, ...] = (
     "removed",
     "unchanged",
 )
-"""Every way in which a case can differ, most interesting first."""
+"""Every status of a case in a comparison, most important first."""
 
 MAX_LISTED_CASES = 200
-"""Cases of a matrix that are listed for people; the JSON has all of them."""
+"""How many cases of a matrix are listed; the JSON has all of them."""
 
 _MAX_TEXT_CHARS = 20_000
 _MAX_LINES = 200
 
 
 def side_names(diff: Diff) -> tuple[str, str]:
-    """Return the version of both sides with the run id, or the number of pooled runs."""
+    """Return the version of each side with its run id, or with the number of pooled runs."""
     return (
         _side_name(diff.base.header, diff.base_runs),
         _side_name(diff.candidate.header, diff.candidate_runs),
@@ -58,7 +58,7 @@ def metric_change_text(change: MetricChange) -> str:
 
 
 def metric_change_row(change: MetricChange) -> tuple[str, str, str, str, str]:
-    """Return name, before, now, change, and the number of cases behind them."""
+    """Return the name, both values, the change, and the number of cases."""
     return (
         f"  in {change.tag}" if change.tag is not None else change.metric,
         value_cell(change.base, change.unit),
@@ -75,7 +75,7 @@ def metric_changes(diff: Diff) -> list[MetricChange]:
         for change in diff.comparison.metrics
         if not change.why_not and (change.tag is None or not diff.tags or change.tag in diff.tags)
     ]
-    # Metrics keep their order, so that a diff lists them like a report.
+    # Keep the order of metrics, so that a diff lists them as a report does.
     names = list(dict.fromkeys(change.metric for change in changes))
     return sorted(changes, key=lambda change: (names.index(change.metric), change.tag is not None))
 
@@ -98,7 +98,7 @@ def case_counts_text(diff: Diff) -> str:
 
 
 def changed_cases(diff: Diff) -> list[CaseChange]:
-    """Return the cases that differ, most interesting first."""
+    """Return the cases that differ, most important first."""
     changed = [change for change in diff.comparison.cases if change.status != "unchanged"]
     return sorted(changed, key=lambda change: CASE_STATUSES.index(change.status))
 
@@ -122,7 +122,7 @@ def unified_text_diff(base: Trial | None, candidate: Trial | None) -> Iterator[s
         if number >= _MAX_LINES:
             yield "[... more lines differ]"
             return
-        # The first two lines name files, which outputs do not have.
+        # Skip the first two lines, which name files.
         if number >= 2:
             yield line
 
@@ -162,7 +162,7 @@ def matrix_intro(shown: VersionMatrix) -> str:
     return (
         f"{header.evalset}: {len(shown.runs)} versions over "
         f"{format_count(len(shown.matrix.shared), 'case')} that are the same in all; "
-        f"changes are against {shown.labels[0]}, over the cases that both scored"
+        f"changes are from {shown.labels[0]}, over the cases that both scored"
     )
 
 
@@ -170,7 +170,7 @@ def version_rows(shown: VersionMatrix) -> Iterator[tuple[str, str]]:
     """Yield the label of each version and the runs its trials are from."""
     for label, run, run_ids in zip(shown.labels, shown.runs, shown.run_ids, strict=True):
         where = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs"
-        yield label, f"{where}, {format_count(run.header.trials, 'trial')} of every case"
+        yield label, f"{where}, {format_count(run.header.trials, 'trial')} per case"
 
 
 def case_row(case: MatrixCase) -> tuple[str, ...]:
@@ -187,11 +187,11 @@ def cases_title(shown: VersionMatrix) -> str:
     if not count:
         return "No case differs"
     which = f"; the first {MAX_LISTED_CASES}" if count > MAX_LISTED_CASES else ""
-    return f"{format_count(count, 'case')} not alike in all versions{which}"
+    return f"{format_count(count, 'case')} with different results{which}"
 
 
 def matrix_notes(shown: VersionMatrix) -> tuple[str, ...]:
-    """Return notes on what was pooled and what was left out."""
+    """Return the notes on pooled runs, then those of the matrix."""
     return (*shown.notes, *shown.matrix.notes)
 
 

@@ -1,7 +1,7 @@
-"""The JSON documents that evalkit prints, as key tables, and the encoder of the records in them.
+"""Declare the keys of the JSON documents that evalkit prints, and encode the records in them.
 
-`json_schema` generates `evalkit/schemas/report.schema.json` from these tables and the records, so a
-key is declared once. An `Attributes:` section describes keys whose name does not say enough.
+`json_schema` generates `evalkit/schemas/report.schema.json` from these tables and the records, so each
+key is declared once. An `Attributes:` section describes the keys that need more than their name.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from evalkit.core.trial import Output, Score
 PropertyTable: TypeAlias = Mapping[type[Any], tuple[str, ...]]
 
 RUN_PROPERTIES: PropertyTable = {MetricChange: ("difference",), CallStats: ("error_rate",)}
-"""The computed properties that documents show of a record besides its fields."""
+"""The computed properties of records that documents contain in addition to the fields."""
 
 
 def to_document(value: Any, properties: PropertyTable = RUN_PROPERTIES) -> Json:
-    """Encode a record, and the records in it, with its fields and the listed properties as keys."""
+    """Encode a record and the records in it, with the fields and the listed properties as keys."""
     if is_dataclass(value):
         kind: type[Any] = type(value)
         names = [*(field.name for field in fields(kind)), *properties.get(kind, ())]
@@ -49,7 +49,7 @@ class AgentDocument(TypedDict):
     """The agent under test.
 
     Attributes:
-        version: The label by which scores are compared.
+        version: The label that scores are compared by.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class AgentDocument(TypedDict):
 
 
 class RunDocument(TypedDict):
-    """The plan of a run and the circumstances under which it ran.
+    """The plan and the environment of a run.
 
     Attributes:
         path: The folder or file the run was read from.
@@ -146,7 +146,7 @@ class TallyDocument(TypedDict):
     """The state of every selected trial.
 
     Attributes:
-        errors: Trials that were due a score and have none.
+        errors: Trials that should have a score and have none.
         counts: Sums to `selected`.
     """
 
@@ -166,11 +166,10 @@ class CheckDocument(TypedDict):
 
 
 class ReportDocument(TypedDict):
-    """A judged run. `run`, `gate`, `score`, `merge`, and `show` print it.
+    """A run with its gate result. `run`, `gate`, `score`, `merge`, and `show` print it.
 
     Attributes:
-        exit_code: 0 passed, 1 failed, 3 could not be decided, 4 needs approval, 128 + signal if
-            interrupted.
+        exit_code: 0 passed, 1 failed, 3 undecided, 4 needs approval, 128 + signal if interrupted.
         reason: One sentence.
         statuses: Cases by status; sums to the number of cases.
         checks: The thresholds in the order of the gate.
@@ -304,8 +303,8 @@ class MatrixDocument(TypedDict):
     """Three or more versions compared with the first. `diff` prints it.
 
     Attributes:
-        shared_cases: The cases that are equal in all versions; all results are about these.
-        cases: The cases whose result differs, those that the fewest versions pass first.
+        shared_cases: The cases that are equal in all versions; all results are for these cases.
+        cases: The cases whose results differ, sorted by the number of versions that pass them.
     """
 
     schema: Literal["evalkit.matrix/v1"]

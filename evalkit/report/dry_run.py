@@ -14,8 +14,8 @@ from evalkit.report.screen import Screen, join_folded
 class DryRun:
     """The size of a planned run; the cost is None if no stored trial has one.
 
-    Each case may take up to `most_trials` if the first `trials` are not enough to decide; calls and
-    cost are those of the first `trials`. `judge_calls` is an upper bound: a cached verdict takes none.
+    A case takes up to `most_trials` if the first `trials` do not decide the gate; calls and cost are those
+    of the first `trials`. `judge_calls` is an upper bound, because a cached verdict needs no call.
     `warnings` name the thresholds that this run cannot decide.
     """
 
@@ -35,25 +35,25 @@ class DryRun:
 
 
 def dry_run_text(preview: DryRun, screen: Screen) -> str:
-    """Render what would run."""
-    cost = "unknown (no stored trial says)"
+    """Render a planned run for a terminal."""
+    cost = "unknown (no stored trial has a cost)"
     if preview.cost_usd is not None:
         cost = f"about {value_cell(preview.cost_usd, 'usd')}, as in the baseline"
     baseline = "none yet"
     if preview.baseline_trials:
-        baseline = f"{format_count(preview.baseline_trials, 'trial')} a case"
+        baseline = f"{format_count(preview.baseline_trials, 'trial')} per case"
     calls = format_count(preview.agent_calls, "agent call")
     judged = "no calls"
     if preview.judge_calls:
         judged = f"{format_count(preview.judge_calls, 'call')} at most, controls included"
     more = ""
     if preview.most_trials > preview.trials:
-        more = f"; up to {preview.most_trials} of each case while the gate is undecided"
+        more = f"; up to {preview.most_trials} per case while the gate is inconclusive"
     in_set = format_count(preview.cases_in_set, "case")
     lines = [
         f"Would run {len(preview.cases)} of {in_set} of {preview.evalset}",
         f"  agent: {preview.agent}",
-        f"  trials: {preview.trials} of each case, {calls} in all{more}",
+        f"  trials: {preview.trials} per case, {calls} in total{more}",
         f"  cost of the agent: {cost}",
         f"  scored by: {', '.join(preview.metrics)}",
         *([f"  judge: {preview.judge}, {judged}"] if preview.judge else []),

@@ -20,8 +20,8 @@ ACCEPTED_FALSE_ALARM_RATE = 0.05
 class FalseAlarmCount:
     """The outcomes of one threshold, or of the whole gate, for an unchanged agent.
 
-    `low` and `high` are the 90 % Wilson interval of the share that failed. `level` is the largest
-    failure rate that a threshold of this kind promises, None if it promises none.
+    `low` and `high` are the 90 % Wilson interval of the failure rate. `level` is the largest failure rate
+    that a threshold of this kind guarantees, None if it guarantees none.
     """
 
     name: str
@@ -37,16 +37,16 @@ class FalseAlarmCount:
 
     @property
     def fail_rate(self) -> float:
-        """The share that failed."""
+        """The share of decisions that failed."""
         return self.outcomes["fail"] / self.repeats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FalseAlarms:
-    """The false alarms of a set's own gate, from resampled stored trials or from fresh runs.
+    """The false alarms of a set's gate, from resampled stored trials or from new runs.
 
-    `trials` is the largest number that a candidate may have of each case, `mean_trials` the mean over
-    all repeats.
+    `trials` is the largest number of trials per case that a candidate may take, `mean_trials` the mean
+    over all repeats.
     """
 
     evalset: str
@@ -90,7 +90,7 @@ def _row(count: FalseAlarmCount) -> list[Cell | str]:
 
 
 def _fails_too_often(count: FalseAlarmCount) -> bool:
-    """Return whether the interval shows more failures of an unchanged agent than are acceptable."""
+    """Return whether the failure rate is significantly above its level, or above the acceptable rate."""
     level = ACCEPTED_FALSE_ALARM_RATE if count.level is None else count.level
     return count.low > level
 
@@ -112,13 +112,11 @@ def _sentences(alarms: FalseAlarms) -> Iterator[str]:
                 f"use more cases or more trials."
             )
     if undecided := gate.outcomes["undecided"]:
-        yield (
-            f"{format_count(undecided, 'time')} the gate could not be applied at all: see evalkit gate."
-        )
+        yield (f"The gate was undecided {format_count(undecided, 'time')}: see evalkit gate.")
     unsure = gate.outcomes["inconclusive"]
     if unsure > gate.repeats / 2:
         yield (
-            f"{unsure} times it was inconclusive, which is most: see evalkit power for what would "
+            f"It was inconclusive {unsure} times, more than half: see evalkit power for what would "
             f"decide more often."
         )
 
@@ -126,7 +124,7 @@ def _sentences(alarms: FalseAlarms) -> Iterator[str]:
 def false_alarms_text(alarms: FalseAlarms, screen: Screen) -> str:
     """Render a gate's false alarms for a terminal."""
     gate = alarms.gate
-    source = "runs of the agent" if alarms.from_runs else "draws from the baseline's own trials"
+    source = "runs of the agent" if alarms.from_runs else "draws from the trials of the baseline"
     trials = format_count(alarms.trials, "candidate trial")
     if alarms.mean_trials < alarms.trials:
         trials = f"1 to {trials} (on average {alarms.mean_trials:.2f})"
@@ -137,7 +135,7 @@ def false_alarms_text(alarms: FalseAlarms, screen: Screen) -> str:
     counts = [*alarms.rules, gate]
     titles = list(_TITLES)
     if not any(count.outcomes["undecided"] for count in counts):
-        # Without a title and without texts the column is left out.
+        # A column without title and texts is left out.
         titles[_UNDECIDED_COLUMN] = ""
     table = align_columns(
         map(_row, counts), screen, titles=titles, shrinkable={0: 16}, right=range(1, 6)

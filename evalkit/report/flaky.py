@@ -1,4 +1,4 @@
-"""Render how consistently cases pass as terminal tables and as JSON."""
+"""Render how consistently cases pass, as terminal tables and as JSON."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _run_row(run: RunFlakiness, ks: Sequence[int]) -> list[str]:
 
 
 def _shown_ks(chances: Sequence[Mapping[int, float]], most: int) -> list[int]:
-    """Return the first values of k that any row has."""
+    """Return the smallest values of k that any row has."""
     return sorted({k for row in chances for k in row})[:most]
 
 

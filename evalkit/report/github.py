@@ -1,7 +1,7 @@
-"""Render a judged run as GitHub workflow commands that annotate broken cases at their lines.
+"""Render a run as GitHub workflow commands that annotate broken cases at their lines.
 
-A step shows the first ten errors and the first ten warnings. The worst come first, and no more than
-ten are written. Data never forms a command: it follows the `::` of one of ours, escaped.
+A step shows only the first ten errors and the first ten warnings, so at most ten are written, worst first.
+Data cannot form a command, because it is escaped and follows the `::` of a command written here.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def render_github(report: Report) -> str:
 def _check_annotations(report: Report, level: str) -> Iterator[str]:
     """Yield an annotation for every threshold that failed or is undecided."""
     header = report.run.header
-    red = [
+    failed = [
         check
         for check in report.gate_result.checks
         if check.outcome in ("fail", "undecided") and not check.advisory
     ]
-    # Half of the annotations stay for cases, which show what to fix.
-    for check in red[: MAX_ANNOTATIONS // 2]:
+    # Half of the annotations are reserved for cases, which show what to fix.
+    for check in failed[: MAX_ANNOTATIONS // 2]:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
         yield _annotation(level, check.rule.where, title, check.sentence)
     # A run can fail without a threshold, for example with too many errors.
-    if report.gate_result.exit_code and not red:
+    if report.gate_result.exit_code and not failed:
         whole = Location(path=header.evalset_path)
         yield _annotation(level, whole, header.evalset, report.gate_result.reason)
 
@@ -68,7 +68,7 @@ def _message(result: case_status.CaseResult) -> str:
 
 
 def _annotation(level: str, where: Location, title: str, message: str) -> str:
-    """Return one command whose data is shown as text."""
+    """Return one command with escaped data."""
     properties = {"title": one_line(title, _MAX_TITLE_CHARS)}
     if where.path:
         properties = {

@@ -20,7 +20,7 @@ class HistoryRowDocument(TypedDict):
     """One run or baseline; its other keys are those of the record.
 
     Attributes:
-        changed: What was measured differently from the row before: set, judge, or both.
+        changed: What differs from the row before: set, judge, or both.
     """
 
     changed: str
@@ -36,7 +36,7 @@ class HistoryDocument(TypedDict):
 
 
 def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
-    """Return what each row measured differently from the row before: set, judge, or nothing."""
+    """Return what differs in each row from the row before: set, judge, both, or nothing."""
     changes = [""]
     for before, after in pairwise(rows):
         changed = [
@@ -45,7 +45,7 @@ def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
             if getattr(before, name) != getattr(after, name)
         ]
         changes.append(" and ".join(changed))
-    # Without any row there is no first row to start with.
+    # Without rows there is no first row.
     return tuple(changes[: len(rows)])
 
 
@@ -56,7 +56,7 @@ def metric_names(rows: Sequence[HistoryRow]) -> list[str]:
 
 
 def interval_text(metric: HistoryMetric | None) -> str:
-    """Return a mean with the interval that it has over other cases like these."""
+    """Return a mean with its interval."""
     if metric is None or metric.mean is None:
         return NO_VALUE
     mean = value_cell(metric.mean, metric.unit)
@@ -69,14 +69,14 @@ def interval_text(metric: HistoryMetric | None) -> str:
 def history_text(
     name: str, rows: Sequence[HistoryRow], notes: Sequence[str], screen: Screen
 ) -> str:
-    """Render the rows, newest last, with as many metrics as fit on the screen."""
+    """Render the rows, newest last, with as many metrics as the screen has space for."""
     names = metric_names(rows)
     most = min(_MAX_METRICS, len(names))
     folded = lines = _table(rows, names[:most], screen)
     while most > 1 and len(lines) != len(rows) + 1:
         most -= 1
         lines = _table(rows, names[:most], screen)
-    # If not even one metric fits, the rows are folded as paragraphs, which have space for all.
+    # If not even one metric fits, rows are folded as paragraphs, which have space for more.
     if len(lines) != len(rows) + 1:
         most, lines = min(_MAX_METRICS, len(names)), folded
     left_out = names[most:]
@@ -100,7 +100,7 @@ def _table(rows: Sequence[HistoryRow], metrics: Sequence[str], screen: Screen) -
         ("cost", [value_cell(row.cost_usd, "usd") if row.cost_usd else "" for row in rows]),
         ("errors", [_errors_text(row) for row in rows]),
         (
-            # A change of the set or the judge explains a jump that the agent did not cause.
+            # A change of the set or the judge may explain a jump that the agent did not cause.
             "now with",
             [f"another {changed}" if changed else "" for changed in list_definition_changes(rows)],
         ),

@@ -21,7 +21,7 @@ class InitResult:
 
 
 def init_text(started: InitResult, screen: Screen) -> str:
-    """Render the files, then each command on its own line, so that it can be copied whole."""
+    """Render the files, then each command on one line, so that it can be copied."""
     lines = ["Written:", *(f"  {name}" for name in started.written), *started.notes]
     commands = ["Next:", *(f"  {command}" for command in started.commands)]
     return join_sections([screen.fold_all(lines, hang="    "), commands])
@@ -34,9 +34,9 @@ def stored_answers_text(run: Run, screen: Screen) -> str:
     answers, cases = len(run.trials), len(run.header.cases)
     text = (
         f"{format_count(answers, 'answer')} to {format_count(cases, 'case')} stored in "
-        f"{run.path}{lost}. Nothing is scored."
+        f"{run.path}{lost}. They are not scored yet."
     )
-    # The command is not folded, so that it can be copied.
+    # Do not fold the command, so that it can be copied.
     command = (
         f"  evalkit score {shlex.quote(run.path)} --set {shlex.quote(run.header.evalset_path)}"
     )

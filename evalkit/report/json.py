@@ -1,7 +1,7 @@
-"""Render a judged run as one strict JSON document, and build the parts that other documents share.
+"""Render a run as one strict JSON document, and build the parts that other documents share.
 
-Data stays as it is: escaping by JSON alone keeps it harmless in a log. `evalkit.report.documents`
-has the key tables of every document.
+Data is not changed, because JSON escapes make it safe in a log. `evalkit.report.documents` has the key
+tables of every document.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from evalkit.report.model import Report
 
 
 def run_document(run: Run) -> RunDocument:
-    """Return the plan of a run and the circumstances under which it ran."""
+    """Return the plan and the environment of a run."""
     header = run.header
     return {
         "id": header.id,
@@ -73,14 +73,14 @@ def trial_document(trial: Trial) -> TrialDocument:
         "state": trial_state(trial),
         "passed": is_passed(trial),
         "attempts": trial.attempts,
-        # msgspec is much faster than to_document, and most of a document is trials.
+        # Most of a document is trials, and msgspec is much faster than to_document.
         "output": msgspec.to_builtins(trial.output),
         "scores": msgspec.to_builtins(trial.scores),
     }
 
 
 def trial_documents(trials: Iterable[Trial], due: int) -> list[TrialDocument]:
-    """Return every planned trial, also those that were not run, so that the counts add up."""
+    """Return every planned trial, including those that were not run."""
     by_number = {trial.number: trial for trial in trials}
     return [
         trial_document(by_number[number])
@@ -115,7 +115,7 @@ def _case_document(result: CaseResult) -> CaseResultDocument:
 
 
 def _without_exchanges(trial: Trial) -> Trial:
-    """Return a trial without the judges' exchanges, which are as long as everything else together."""
+    """Return a trial without the judges' exchanges, which would double the size of a document."""
     scores = tuple(
         replace(score, judgement=score.judgement and replace(score.judgement, exchanges=()))
         for score in trial.scores
@@ -124,29 +124,29 @@ def _without_exchanges(trial: Trial) -> Trial:
 
 
 def render_json(report: Report) -> str:
-    """Render a judged run as an `evalkit.report/v1` document."""
-    verdict = report.gate_result
-    results = case_results(report.run, verdict, report.baseline)
+    """Render a run as an `evalkit.report/v1` document."""
+    gate_result = report.gate_result
+    results = case_results(report.run, gate_result, report.baseline)
     counts = count_statuses(results)
-    tally = verdict.tally
+    tally = gate_result.tally
     document: ReportDocument = {
         "schema": "evalkit.report/v1",
-        "outcome": verdict.outcome,
-        "exit_code": verdict.exit_code,
-        "reason": verdict.reason,
+        "outcome": gate_result.outcome,
+        "exit_code": gate_result.exit_code,
+        "reason": gate_result.reason,
         "run": run_document(report.run),
         "baseline": run_document(report.baseline) if report.baseline else None,
         "tally": {"selected": tally.selected, "errors": tally.errors, "counts": tally.counts},
         "statuses": {status: counts.get(status, 0) for status in STATUS_TEXTS},
         "checks": [
-            {"name": name_rule(check.rule), **to_document(check)} for check in verdict.checks
+            {"name": name_rule(check.rule), **to_document(check)} for check in gate_result.checks
         ],
-        "metrics": to_document(verdict.summaries),
+        "metrics": to_document(gate_result.summaries),
         "calls": to_document(report.calls),
         "cases": [_case_document(result) for result in results],
-        "comparison": to_document(verdict.comparison),
-        "gate": to_document(verdict.gate),
-        "notes": verdict.notes,
+        "comparison": to_document(gate_result.comparison),
+        "gate": to_document(gate_result.gate),
+        "notes": gate_result.notes,
         "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
     }
     return format_json(document)

@@ -1,4 +1,4 @@
-"""Generate the JSON Schema of all documents that evalkit prints from key tables and records.
+"""Generate the JSON Schema of all documents that evalkit prints, from key tables and records.
 
 `tests/report/test_json_schema.py` compares the result with `evalkit/schemas/report.schema.json`, and
 writes that file if `EVALKIT_UPDATE_GOLDEN=1` is set.
@@ -54,7 +54,7 @@ _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.flaky/v1": flaky.Flakiness,
     "evalkit.calibrated/v1": CalibrationResult,
 }
-"""The documents that are a record with the name of a schema."""
+"""The documents that consist of a record and the name of its schema."""
 
 _EXTENDED: Mapping[type[Any], type[Any]] = {CheckDocument: Check, HistoryRowDocument: HistoryRow}
 """The key tables that add keys to those of a record."""
@@ -99,7 +99,7 @@ def build_report_schema() -> dict[str, Json]:
 
 
 def _close(component: dict[str, Json]) -> dict[str, Json]:
-    """Require every key, allow no other, and move descriptions of keys to the keys."""
+    """Return a component that requires every key, allows no other, and describes each key."""
     summary, _, attributes = component.pop("description", "").partition(_ATTRIBUTES)
     described = {name: _join_lines(text) for name, text in _ATTRIBUTE.findall(attributes)}
     properties = {
@@ -124,5 +124,5 @@ def _join_lines(text: str) -> str:
 
 
 def _without_defaults(value: dict[str, Json]) -> dict[str, Json]:
-    # A document has every key, so a default would say nothing.
+    # A document has every key, so defaults are never used.
     return {key: item for key, item in value.items() if key != "default"}

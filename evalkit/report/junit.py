@@ -1,9 +1,9 @@
-"""Render a judged run as JUnit XML that GitLab, Jenkins, and the GitHub readers agree on.
+"""Render a run as JUnit XML that GitLab, Jenkins, and the GitHub readers understand.
 
-The file is red exactly when the exit code is not 0. What the gate allows is skipped, with the reason,
-because a reader that fails builds on this file must not contradict the gate. Everything important is
-in the text of an element, since some readers drop attributes, properties, or all but the first of
-equal names.
+The file has failures or errors exactly if the exit code is not 0, because CI tools may fail a build on
+this file and must agree with the gate. Failures that the gate allows are skipped tests, with the reason.
+Everything important is in the text of an element, because some readers drop attributes, properties, or all
+but the first of equal names.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ GATE_SUITE = "gates"
 _MAX_NAME_CHARS = 150
 _MAX_MESSAGE_CHARS = 300
 _MAX_TEXT_CHARS = 4000
-# GitLab takes 30 MB per file.
+# GitLab accepts 30 MB per file.
 _MAX_FILE_BYTES = 20_000_000
 
 
 class TestIssue(NamedTuple):
-    """Why a test case is not simply passed."""
+    """Why a test did not pass."""
 
     kind: IssueKind
     type: str
@@ -62,7 +62,7 @@ def _scores_text(trial: Trial) -> str:
 
 
 def _evidence(result: case_status.CaseResult, limit: int) -> str:
-    """Return what a reader needs to understand a case without another file."""
+    """Return everything a reader needs to understand the result of a case."""
     # Input, expected answer, output, scores, and the rest share the space.
     share = limit // 5
     parts = [
@@ -84,7 +84,7 @@ def _evidence(result: case_status.CaseResult, limit: int) -> str:
 
 
 def _case_issue(
-    result: case_status.CaseResult, verdict: GateResult, limit: int
+    result: case_status.CaseResult, gate_result: GateResult, limit: int
 ) -> TestIssue | None:
     status = result.status
     if status in ("passed", "fixed"):
@@ -98,7 +98,7 @@ def _case_issue(
     kind: IssueKind = "failure"
     if status in ("not_run", "error"):
         kind = "error"
-    if status in case_status.BROKEN_STATUSES and verdict.exit_code == 0:
+    if status in case_status.BROKEN_STATUSES and gate_result.exit_code == 0:
         kind, message = "skipped", f"allowed by the gate; {message}"
     elif status not in (*case_status.BROKEN_STATUSES, "not_run"):
         kind = "skipped"
@@ -119,14 +119,14 @@ def _check_issue(check: Check) -> TestIssue | None:
     return TestIssue(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
 
 
-def _gate_issue(verdict: GateResult) -> TestIssue | None:
-    if verdict.exit_code == 0:
-        if verdict.outcome == "pass":
+def _gate_issue(gate_result: GateResult) -> TestIssue | None:
+    if gate_result.exit_code == 0:
+        if gate_result.outcome == "pass":
             return None
-        return TestIssue("skipped", verdict.outcome, verdict.reason, verdict.reason)
-    kind: IssueKind = "failure" if verdict.outcome == "fail" else "error"
-    text = "\n".join((verdict.reason, *verdict.notes))
-    return TestIssue(kind, verdict.outcome, verdict.reason, text)
+        return TestIssue("skipped", gate_result.outcome, gate_result.reason, gate_result.reason)
+    kind: IssueKind = "failure" if gate_result.outcome == "fail" else "error"
+    text = "\n".join((gate_result.reason, *gate_result.notes))
+    return TestIssue(kind, gate_result.outcome, gate_result.reason, text)
 
 
 def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
@@ -157,16 +157,16 @@ def list_case_tests(report: Report) -> list[ReportedTest]:
 
 
 def list_gate_tests(report: Report) -> list[ReportedTest]:
-    """Return the verdict, every threshold, and every edit of the gate as tests."""
-    header, verdict = report.run.header, report.gate_result
+    """Return the gate result, every threshold, and every edit of the gate as tests."""
+    header, gate_result = report.run.header, report.gate_result
     classname = f"{header.evalset}.{GATE_SUITE}"
-    # The verdict belongs to no line, so readers link to the file of the set.
+    # The gate result has no line, so readers link to the file of the set.
     whole = Location(path=header.evalset_path)
     issues = [
-        ("verdict", whole, _gate_issue(verdict)),
-        *((name_rule(c.rule), c.rule.where, _check_issue(c)) for c in verdict.checks),
+        ("verdict", whole, _gate_issue(gate_result)),
+        *((name_rule(c.rule), c.rule.where, _check_issue(c)) for c in gate_result.checks),
     ]
-    if review := verdict.gate:
+    if review := gate_result.gate:
         issues += [
             (f"edit of the gate: {edit.sentence}", edit.where, _edit_issue(edit, review))
             for edit in review.changes
@@ -178,7 +178,7 @@ def list_gate_tests(report: Report) -> list[ReportedTest]:
 
 
 def _unique_names(names: Iterable[str]) -> list[str]:
-    """Return short safe names without duplicates: GitLab keeps only the first of equal names."""
+    """Return short safe names without duplicates, because GitLab keeps only the first of equal names."""
     taken: set[str] = set()
     unique = []
     for name in names:
@@ -233,7 +233,7 @@ def _attribute(text: str) -> str:
 
 
 def render_junit(report: Report) -> str:
-    """Render a judged run as JUnit XML with one suite of cases and one suite of thresholds."""
+    """Render a run as JUnit XML with one suite of cases and one suite of thresholds."""
     header = report.run.header
     cases, gates = list_case_tests(report), list_gate_tests(report)
     about = {"name": "evalkit", "timestamp": _attribute(header.created)}

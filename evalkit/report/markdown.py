@@ -1,7 +1,7 @@
-"""Render a judged run as one screen of Markdown for a step summary, with the details folded.
+"""Render a run as one screen of Markdown for a step summary, with folded details.
 
-Data is in code spans and fences, where nothing is markup, a link, or a mention. The only HTML is the
-`<details>` written here.
+Data is in code spans and fences, so none of it is markup, a link, or a mention. The only HTML is the
+`<details>` element.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evalkit.report import case_status, content
 from evalkit.report.model import Report
 
 SUMMARY_LIMIT = 1_000_000
-"""The longest step summary in bytes. GitHub drops one of more than 1 MiB completely."""
+"""The longest step summary in bytes. GitHub drops a longer one than 1 MiB completely."""
 
 COMMENT_LIMIT = 65_536
 """The longest comment that GitHub accepts."""
@@ -32,19 +32,19 @@ _MAX_QUOTE_CHARS = 160
 _MAX_SENTENCE_CHARS = 600
 _MAX_TEXT_CHARS = 1500
 
-# Our own words and numbers. A dot is allowed in numbers only, so that no address matches.
+# The words and numbers that evalkit writes. Dots are allowed in numbers only, so no address matches.
 _PLAIN_CELL = re.compile(r"(?!.*\bGH-)([A-Za-z0-9 ,%$()+-]|(?<=\d)\.(?=\d))*")
 
 
 class Block(NamedTuple):
-    """A part of a document. Blocks with a high `rank` are left out first if space is short."""
+    """A part of a document. If it is too long, blocks with a high `rank` are left out first."""
 
     rank: int
     text: str
 
 
 def inline_code(text: str) -> str:
-    """Return a short piece of data as code, for use outside tables."""
+    """Return data as inline code, for use outside tables."""
     return markdown_code(one_line(text, _MAX_NAME_CHARS))
 
 
@@ -59,14 +59,14 @@ def code_cell(text: str) -> str:
 
 
 def plain_cell(text: str) -> str:
-    """Return a number or our own words as a table cell, or as code if they contain data."""
+    """Return text as a table cell, in code if it may contain data."""
     return text if _PLAIN_CELL.fullmatch(text) else code_cell(text)
 
 
 def markdown_table(
     titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int]
 ) -> str:
-    """Return rendered cells as a table with right-aligned number columns; empty without rows."""
+    """Return rendered cells as a table with some right-aligned columns; empty without rows."""
     right_columns = frozenset(right)
     rule = ["---:" if column in right_columns else "---" for column in range(len(titles))]
     lines = [" | ".join(row) for row in (titles, rule, *rows)]
@@ -74,18 +74,18 @@ def markdown_table(
 
 
 def join_blocks(blocks: Iterable[str]) -> str:
-    """Return blocks with an empty line between them, without those that are empty."""
+    """Join blocks with an empty line between them; empty blocks are left out."""
     return "\n\n".join(block for block in blocks if block)
 
 
 def details_block(title: str, blocks: Iterable[str]) -> str:
-    """Return blocks folded under one of our titles; empty without any block."""
+    """Return blocks folded under a title, which must not contain data; empty without blocks."""
     inside = join_blocks(blocks)
     return f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>" if inside else ""
 
 
 def left_out_text(left_out: int, report: Report) -> str:
-    """Return how many rows a table leaves out and where to find them; empty if it has all."""
+    """Return how many rows a table leaves out and the command that shows them; empty if none."""
     if left_out <= 0:
         return ""
     return f"and {left_out:,} more: {inline_code(f'evalkit show {report.run.header.id}')}"
@@ -144,7 +144,7 @@ def _quote(text: str) -> str:
 
 
 def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> str:
-    """Return cases by status: the worst ones with before and after, the others by name."""
+    """Return the cases by status: the worst ones with both answers, the others by name."""
     broken = case_status.worst_first(results)
     shown = broken[:_MAX_SHOWN_CASES]
     parts = [
@@ -239,11 +239,11 @@ def headline(report: Report) -> str:
     return f"## {content.OUTCOME_WORDS[report.gate_result.outcome]}: {inline_code(report.run.header.evalset)}"
 
 
-def unreported_checks_block(verdict: GateResult) -> str:
-    """Return the sentences of thresholds that did not pass and that the reason leaves out."""
+def unreported_checks_block(gate_result: GateResult) -> str:
+    """Return the sentences of thresholds that did not pass and that the reason does not quote."""
     sentences = [
         f"- {sentence_text(content.check_sentence(check))}"
-        for check in content.unreported_checks(verdict)
+        for check in content.unreported_checks(gate_result)
     ]
     return "\n".join(sentences[:_MAX_SHOWN_CASES])
 
@@ -252,9 +252,9 @@ def _blocks(report: Report) -> list[Block]:
     """Return the parts in reading order."""
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return [
-        # The verdict and its reason always stay; the rest is ordered by what a reader misses most.
+        # Rank 0 always stays; the other ranks go from what a reader needs most to what can be dropped first.
         Block(0, headline(report)),
-        Block(0, sentence_text(content.verdict_reason(report.gate_result))),
+        Block(0, sentence_text(content.gate_reason(report.gate_result))),
         Block(1, gate_block(report)),
         Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),
         Block(3, unreported_checks_block(report.gate_result)),
@@ -265,9 +265,9 @@ def _blocks(report: Report) -> list[Block]:
 
 
 def fit_blocks(blocks: Iterable[Block], max_bytes: int) -> str:
-    """Join blocks to a document of at most `max_bytes` in UTF-8, leaving out the highest ranks first.
+    """Join blocks to a document of at most `max_bytes` in UTF-8, without those of the highest ranks.
 
-    Blocks of rank 0 always stay.
+    Blocks of rank 0 are always included.
     """
     blocks = [block for block in blocks if block.text]
     kept: list[int] = []
@@ -281,8 +281,8 @@ def fit_blocks(blocks: Iterable[Block], max_bytes: int) -> str:
 
 
 def render_markdown(report: Report, *, max_bytes: int = SUMMARY_LIMIT) -> str:
-    """Render a judged run as Markdown of at most `max_bytes` in UTF-8.
+    """Render a run as Markdown of at most `max_bytes` in UTF-8.
 
-    The title and the reason always stay; they take less than 4 kB.
+    The title and the reason are always included; they take less than 4 kB.
     """
     return fit_blocks(_blocks(report), max_bytes)

@@ -1,4 +1,4 @@
-"""The records that renderers take: a judged run, two runs, several versions, one case."""
+"""Define what renderers take: a run with its gate result, two runs, several versions, one case."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A judged run with everything that reports show of it.
+    """A run with its gate result and everything else that reports show.
 
-    `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and
-    by model. `spans` are the steps of its trials, which are stored apart from the trials.
+    `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
+    model. `spans` are the steps of its trials, which are stored in a separate file.
     """
 
     run: Run

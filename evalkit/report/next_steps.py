@@ -1,4 +1,4 @@
-"""Build the commands to type after a run, so that they work in the user's current folder."""
+"""Build commands to type after a run that work in the user's current folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalkit.evalset.project import Project
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandHints:
-    """Commands for a project's root and the user's folder; `is_local` if the one contains the other."""
+    """Commands for a project and the user's folder; `is_local` if the project contains the folder."""
 
     root: Path
     cwd: Path
@@ -63,6 +63,6 @@ class CommandHints:
         return f"evalkit baseline {self.name_set(run)}"
 
     def accept(self, run: Run) -> str:
-        """Return the command that accepts a change's edits of its gate."""
+        """Return the command that accepts the edits that a change makes to its gate."""
         base = run.header.base_commit[:10]
         return f"evalkit run {self.name_set(run)} --base {base} --accept-gate-changes"

@@ -16,15 +16,15 @@ from evalkit.stats.power import WANTED_POWER
 _TITLES = ("cases", "baseline", "trials", "smallest {noun}", "proves a pass", "runs", "cost", "")
 
 _LEGEND = (
-    "smallest {noun}: failed 4 times in 5. proves a pass: how often an agent that did not change "
-    "passes."
+    "smallest {noun}: the smallest one that fails 4 times in 5. proves a pass: how often an unchanged "
+    "agent passes."
 )
 _LOOKS_LEGEND = (
-    f"looks: one trial of every case, then more only while undecided, at "
+    f"looks: one trial per case, then more only while inconclusive, at "
     f"{', '.join(f'{share:.2f}' for share in ALPHA_SHARES)} of alpha in turn. "
-    "runs: on average, when nothing changed."
+    "runs: on average, if nothing changed."
 )
-_SIMULATED_LEGEND = "simulated: too few cases for the formula; the gate's own test decided 200 runs drawn at random."
+_SIMULATED_LEGEND = "simulated: too few cases for the formula, so the gate's test was applied to 200 simulated runs."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +33,8 @@ class DetectableDrop:
 
     `smallest_drop` fails 4 times in 5, None if no drop does. `pass_chance` is how often an unchanged
     agent passes. With `looks`, `trials` is the largest number per case and `mean_trials` the mean of
-    an unchanged agent. `base_trials` is a harmonic mean per case. `now` marks the design that the set
-    has, `simulated` a result of the gate's own test instead of the formula.
+    an unchanged agent. `base_trials` is a harmonic mean per case. `now` marks the current design of the
+    set, `simulated` a result from simulated runs instead of the formula.
     """
 
     cases: int
@@ -73,9 +73,9 @@ class RequiredSize:
 class BrokenCasesPower:
     """What a `broken_cases` rule can prove with the current baseline.
 
-    `eligible` of `cases` passed often enough in it to be run again when they fail, `fresh_trials` times
-    each. Up to `at_once` cases that always passed and now never do are all proven broken; the rule
-    fails with more than `allowed`. `chances` has pairs of a new pass rate and the chance that such a
+    `eligible` of `cases` passed often enough to be run again if they fail, `fresh_trials` times each. If
+    up to `at_once` cases always passed and now never do, all are proven broken; the rule fails with more
+    than `allowed`. `chances` has pairs of a new pass rate and the chance that such a
     case is found and proven broken. `problem` says why nothing can be proven, empty otherwise.
     """
 
@@ -92,7 +92,7 @@ class BrokenCasesPower:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerAnalysis:
-    """The power of one threshold: the assumptions, a table of designs, and what more would take.
+    """The power of one threshold: assumptions, designs, and what it takes to detect more.
 
     `mean` is the pass rate; for a rise, one minus the rate. `noise` is the mean over cases of p(1-p).
     `flaky` counts cases whose baseline trials disagree, None without a baseline. `level` is the part of
@@ -133,7 +133,7 @@ JSON_PROPERTIES: PropertyTable = {DetectableDrop: ("runs",), PowerAnalysis: ("se
 
 
 def _chance_text(chance: float) -> str:
-    """Return a chance in whole percent, rounded down so that it never reads as 80% or certainty."""
+    """Return a chance in whole percent, rounded down so that 79.9% does not read as 80%."""
     # 1e-9 keeps 100 * 0.29 at 29.
     return f"{min(max(int(100 * chance + 1e-9), 0), 99)}%"
 
@@ -173,7 +173,7 @@ def _cost_text(power: PowerAnalysis, runs: int) -> str:
 
 
 def _list_ways_to_detect(power: PowerAnalysis, need: RequiredSize) -> Iterator[str]:
-    """Yield what would suffice, first what needs no new labels."""
+    """Yield the ways to detect a drop, first the one that needs no new labels."""
     planned = power.planned
     if need.trials is not None:
         runs = need.trials * planned.cases
@@ -190,7 +190,7 @@ def _unreachable_text(need: RequiredSize, where: str) -> str:
 
 
 def _need_text(power: PowerAnalysis) -> str:
-    """Return what it takes to fail the wanted drop, or that nothing does."""
+    """Return what it takes to detect the wanted drop."""
     need, noun = power.wanted, power.noun
     if need is None:
         return ""
@@ -235,12 +235,12 @@ def _assumption_lines(power: PowerAnalysis) -> Iterator[str]:
         if power.flaky is None
         else f"; {format_count(power.flaky, 'case')} flaky in the baseline"
     )
-    # For a rise, a good trial is one without the thing that is measured.
+    # For a rise, `mean` is one minus the rate.
     share = power.mean if power.noun == "drop" else 1 - power.mean
     yield f"{power.name} {value_cell(share, '')}, noise {power.noise:.3f} ({source}){flaky}"
     if power.clusters is not None:
         yield (
-            f"asks about other cases like these, for which "
+            f"about other cases like these, for which "
             f"{format_count(power.planned.cases, 'case')} count as {power.clusters:.3g} draws; a drop "
             f"that hits few cases hard is detected less often than stated"
         )
@@ -261,17 +261,17 @@ def _broken_cases_text(broken: BrokenCasesPower | None) -> str:
         return ""
     if broken.problem:
         return f"{broken.name} {broken.problem}"
-    (_, certain), *rest = broken.chances
+    # The first chance is that of a case that never passes, which is always proven.
     others = " and ".join(
-        f"one that still passes {100 * rate:.0f}% of the time {_chance_text(chance)}"
-        for rate, chance in rest
+        f"{_chance_text(chance)} of the time if it still passes {100 * rate:.0f}% of its trials"
+        for rate, chance in broken.chances[1:]
     )
     return (
-        f"{broken.name} watches {broken.eligible} of {format_count(broken.cases, 'case')}, those that "
-        f"passed 3 times in 5 in the first half of the baseline. A case that always passed and now "
-        f"never does is proven broken {'always' if certain > 1 - 1e-9 else _chance_text(certain)}, up "
-        f"to {broken.at_once} of them at once; of those that get worse alone, {others} of the time. "
-        f"Each watched case that fails takes {broken.fresh_trials} more runs."
+        f"{broken.name} covers {broken.eligible} of {format_count(broken.cases, 'case')}, those that "
+        f"passed at least 60% of the trials in the first half of the baseline. Up to {broken.at_once} "
+        f"cases that always passed and now never do are all proven broken. A single "
+        f"case that got worse is proven broken {others}. Each covered case that fails takes "
+        f"{broken.fresh_trials} more runs."
     )
 
 

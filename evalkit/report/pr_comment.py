@@ -1,7 +1,6 @@
-"""Render a judged run as a pull request comment: verdict, broken cases, next steps, folded details.
+"""Render a run as a pull request comment: gate result, broken cases, next steps, folded details.
 
-The first line is a marker that readers do not see and by which the comment of a set is found again. It
-contains data as a digest only.
+The first line is an invisible marker that identifies the comment of a set. It contains a digest, no data.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from evalkit.report.model import Report
 _TITLES = ("Baseline", "This change", "Difference")
 _MAX_THRESHOLDS = 10
 _OLD_BASELINE_DAYS = 60
-# The address comes from the environment, so only plain characters may become a link.
+# The address comes from the environment, so only plain characters become a link.
 _URL = re.compile(r"https?://[A-Za-z0-9.:/_-]{1,300}")
 
 
@@ -36,10 +35,10 @@ class PullRequestComment(NamedTuple):
 
 
 def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
-    """Render the comment on a judged run; `details` is the address of the workflow run."""
+    """Render the comment on a run; `details` is the URL of the workflow run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
-    # One byte is for the line end after the marker.
+    # One byte is for the newline after the marker.
     text = markdown.fit_blocks(
         _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
     )
@@ -51,16 +50,16 @@ def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
 
 
 def comment_marker(path: str, name: str) -> str:
-    """Return the line by which the comment of a set is found again."""
+    """Return the first line of a comment, which identifies the comment of a set."""
     return f"<!-- evalkit:{digest([path, name])} -->"
 
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     """Return whether the gate did not pass or was edited, or a case changed."""
     changed = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
-    verdict = report.gate_result
-    edited = verdict.gate is not None and bool(verdict.gate.changes)
-    return verdict.outcome != "pass" or edited or any(r.status in changed for r in results)
+    gate_result = report.gate_result
+    edited = gate_result.gate is not None and bool(gate_result.gate.changes)
+    return gate_result.outcome != "pass" or edited or any(r.status in changed for r in results)
 
 
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
@@ -68,7 +67,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
     url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
     return [
         markdown.Block(0, markdown.headline(report)),
-        markdown.Block(0, markdown.sentence_text(content.verdict_reason(report.gate_result))),
+        markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(
             1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)
@@ -88,7 +87,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
 
 
 def _check_cells(check: Check, unit: str) -> tuple[str, str, str]:
-    """Return the cells of a threshold, with the interval in the cell that it is about."""
+    """Return the cells of a threshold, with the interval of the difference or of the value."""
     baseline, now, change = content.check_cells(check, unit)
     interval = _interval_text(check, unit)
     if check.difference is None:
@@ -97,7 +96,7 @@ def _check_cells(check: Check, unit: str) -> tuple[str, str, str]:
 
 
 def _interval_text(check: Check, unit: str) -> str:
-    """Return the interval of the difference, or of the value if the threshold takes no difference."""
+    """Return the interval of the difference, or of the value if there is no difference."""
     if check.low is None or check.high is None:
         return ""
     if check.difference is None:
@@ -123,14 +122,14 @@ def _run_details(report: Report) -> Iterator[str]:
     age = age_in_days(base.header.created, run.header.created)
     words = "" if age is None else f", {format_count(age, 'day')} old"
     stale = (
-        " Record it again: an old one hides what changed since."
+        " Record it again: an old baseline hides later changes."
         if (age or 0) >= _OLD_BASELINE_DAYS
         else ""
     )
     trials = format_count(base.header.trials, "trial")
     yield (
         f"**Baseline:** version {markdown.inline_code(base.header.agent_version or 'unversioned')}, "
-        f"{trials} a case{words}.{stale}"
+        f"{trials} per case{words}.{stale}"
     )
 
 
@@ -144,7 +143,7 @@ def _cost_text(run: Run, base: Run | None) -> str:
         if before
         else ""
     )
-    return f"cost {content.value_cell(sum(now), 'usd')} ({each} a trial{was})"
+    return f"cost {content.value_cell(sum(now), 'usd')} ({each} per trial{was})"
 
 
 def _costs(trials: Iterable[Trial]) -> list[float]:

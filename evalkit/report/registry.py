@@ -1,4 +1,4 @@
-"""The report formats, one row each. A new format is one renderer module and one row here."""
+"""List the report formats. A new format needs a renderer module and one row here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Render the result of a review as terminal text: the labels, and what they are good for."""
+"""Render the result of a review as terminal text: the labels, and the commands that use them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def review_text(reviewed: ReviewSummary, screen: Screen) -> str:
 def worksheet_text(path: Path, rows: int, command: str, screen: Screen) -> str:
     """Render how to fill in a worksheet."""
     if not rows:
-        return join_sections([screen.fold(f"{path}: nothing is left to decide; it has no rows.")])
+        return join_sections([screen.fold(f"{path}: everything is decided, so it has no rows.")])
     text = (
         f"{path}: {format_count(rows, 'level')} to fill in. Put one of the words in the column "
         "`levels` into the column `level`; `note` may say why. Empty rows are skipped. Then:"

@@ -1,4 +1,4 @@
-"""Lay out rows and sentences as terminal lines that fit, line up, and contain only safe characters.
+"""Lay out rows and sentences as aligned terminal lines that fit and contain only safe characters.
 
 This module uses plain strings instead of rich. A report needs aligned tables and folded sentences
 only, rich passes control characters in data through to the terminal, and importing rich takes longer
@@ -34,7 +34,7 @@ OUTCOME_STYLES: dict[Outcome, Style] = {
 }
 
 MIN_COLUMNS = 32
-"""The smallest width to lay out for; the terminal itself wraps better below it."""
+"""The smallest width to lay out for. On a narrower terminal, lines are left to wrap."""
 
 # Longer lines are hard to read, however wide the terminal is.
 _MAX_SENTENCE_COLUMNS = 100
@@ -43,7 +43,7 @@ _COLUMN_GAP = "  "
 
 
 class Cell(NamedTuple):
-    """One field of a row with a style; a field without one is just its text."""
+    """One field of a row with a style; a field without a style can be plain text."""
 
     text: str
     style: Style = ""
@@ -68,7 +68,7 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        """The width that lines are laid out for."""
+        """The width to lay out for, at least `MIN_COLUMNS`."""
         return max(self.width, MIN_COLUMNS)
 
     def paint(self, text: str, style: Style) -> str:
@@ -98,7 +98,7 @@ class Screen:
         self, lines: Sequence[str], start: str, style: Style, *, indent: str = ""
     ) -> list[str]:
         """Color the word or label that folded lines start with."""
-        # The start is missing if it was cut or folded.
+        # The start may have been cut or folded.
         if not lines[0].startswith(indent + start):
             return list(lines)
         rest = lines[0][len(indent + start) :]
@@ -190,7 +190,7 @@ def _fold_row(row: Sequence[Cell], titles: Sequence[Cell], screen: Screen) -> li
 
 def join_sections(sections: Iterable[Sequence[str]]) -> str:
     """Join sections with an empty line between them, as the text to print."""
-    # On whole lines, because folding may put any word at the start of a line.
+    # Escape whole lines, because folding can move any word to the start of a line.
     return escape_ci_commands(
         "\n\n".join("\n".join(section) for section in sections if section) + "\n"
     )

@@ -21,7 +21,7 @@ _MARK_STYLES: dict[str, Style] = {"<": "bad", ">": "good", "~": "warn", " ": ""}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TreeLayout:
-    """The cells for names and bars, and the time in seconds that a full bar represents."""
+    """The width of names and bars in cells, and the time in seconds of a full bar."""
 
     name_cells: int
     bar_cells: int
@@ -98,12 +98,12 @@ def _model_details(span: Span) -> Iterator[str]:
 def render_side_by_side(
     before: Sequence[Span], now: Sequence[Span], titles: tuple[str, str], screen: Screen
 ) -> Iterator[str]:
-    """Yield two trees with equal steps on one line and a mark on steps that only one tree has."""
+    """Yield two trees next to each other, with marks on steps that differ or that only one has."""
     left, right = build_tree(before)[:MAX_STEPS], build_tree(now)[:MAX_STEPS]
     cells = (screen.columns - 7) // 2
     yield screen.paint(_join_sides(titles[0], " ", titles[1], cells, screen), "dim")
     keys = [[(depth, step_name(span)) for span, depth in side] for side in (left, right)]
-    # With autojunk, a step that is repeated often is not matched.
+    # With autojunk, steps that are repeated often would not be matched.
     matcher = difflib.SequenceMatcher(None, keys[0], keys[1], autojunk=False)
     pairs: list[tuple[TreeNode | None, str, TreeNode | None]] = []
     for what, start, stop, other_start, other_stop in matcher.get_opcodes():

@@ -1,4 +1,4 @@
-"""Arrange the spans of a trial as a tree, which terminal and HTML draw."""
+"""Arrange the spans of a trial as a tree, for the terminal and HTML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_tree(spans: Sequence[Span]) -> list[TreeNode]:
         children.setdefault(parent, []).append(span)
     nodes: list[TreeNode] = []
     visited: set[str] = set()
-    # The second pass over all spans reaches those in a cycle, which no root leads to.
+    # The second pass over all spans reaches cycles, which have no root.
     for root in (*children.get("", ()), *spans):
         stack = [TreeNode(root, 1)]
         while stack:

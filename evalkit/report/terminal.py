@@ -1,4 +1,4 @@
-"""Render a judged run for a terminal: the verdict and its reason first, then the details."""
+"""Render a run for a terminal: the gate result with its reason, then the details."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _STATUS_STYLES: dict[CaseResultStatus, Style] = {
 
 
 def _headline(report: Report, screen: Screen) -> list[str]:
-    verdict = report.gate_result
-    word = content.OUTCOME_WORDS[verdict.outcome]
-    sentence = f"{report.run.header.evalset}: {content.verdict_reason(verdict)}"
+    gate_result = report.gate_result
+    word = content.OUTCOME_WORDS[gate_result.outcome]
+    sentence = f"{report.run.header.evalset}: {content.gate_reason(gate_result)}"
     lines = screen.fold(sentence, indent=f"{word}  ", hang=" " * (len(word) + 2))
-    return screen.paint_start(lines, word, OUTCOME_STYLES[verdict.outcome])
+    return screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
 
 
 def _run_lines(report: Report, screen: Screen) -> list[str]:
@@ -52,14 +52,14 @@ def _run_lines(report: Report, screen: Screen) -> list[str]:
     return lines
 
 
-def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
+def _thresholds(report: Report, screen: Screen, limit: int) -> list[str]:
     checks = content.checks_by_urgency(report.gate_result)
     if not checks:
         return []
-    # Without a baseline, empty columns would suggest that something is missing.
+    # Without a baseline, leave its columns out.
     compares = any(check.baseline is not None for check in checks)
     rows = []
-    for check in checks[:most]:
+    for check in checks[:limit]:
         unit = content.unit_of(report.run.header, check)
         baseline, candidate, change = content.check_cells(check, unit)
         rows.append(
@@ -79,7 +79,7 @@ def _thresholds(report: Report, screen: Screen, most: int) -> list[str]:
     titles = ("", "", *compared, "allowed")
     lines = [heading("Thresholds", screen)]
     lines += align_columns(rows, screen, titles=titles, shrinkable={1: 12, 5: 10}, right=(2, 3, 4))
-    lines += _left_out_lines(report, len(checks) - most, screen)
+    lines += _left_out_lines(report, len(checks) - limit, screen)
     for check in content.unreported_checks(report.gate_result)[:_MAX_SENTENCES]:
         lines += ["", *_sentence(check, screen)]
     return lines
@@ -99,7 +99,7 @@ def _left_out_lines(report: Report, left_out: int, screen: Screen) -> list[str]:
 
 
 def _cases(
-    report: Report, results: Sequence[case_status.CaseResult], screen: Screen, most: int
+    report: Report, results: Sequence[case_status.CaseResult], screen: Screen, limit: int
 ) -> list[str]:
     lines = screen.fold(f"Cases: {case_status.status_counts_text(results)}", hang="  ")
     lines = screen.paint_start(lines, "Cases", "bold")
@@ -111,10 +111,10 @@ def _cases(
             case_status.passes_change(result),
             case_status.reason_text(result),
         )
-        for result in broken[:most]
+        for result in broken[:limit]
     ]
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
-    lines += _left_out_lines(report, len(broken) - most, screen)
+    lines += _left_out_lines(report, len(broken) - limit, screen)
     lines += _most_common_error(broken, lines, screen)
     for status, title in case_status.SECONDARY_STATUSES.items():
         of_status = [result for result in results if result.status == status]
@@ -127,7 +127,7 @@ def _cases(
 def _most_common_error(
     broken: Sequence[case_status.CaseResult], shown: Sequence[str], screen: Screen
 ) -> list[str]:
-    """Return the error of most cases in full, unless a row already shows it in full."""
+    """Return the most common error in full, unless a row already shows all of it."""
     reasons = Counter(
         case_status.reason_text(result) for result in broken if result.status == "error"
     )
@@ -137,7 +137,7 @@ def _most_common_error(
     if any(screen.show(reason, len(reason)) in line for line in shown):
         return []
     return screen.fold(
-        f"The error of {format_count(cases, 'case')}: {reason}", indent="  ", hang="    "
+        f"Error of {format_count(cases, 'case')}: {reason}", indent="  ", hang="    "
     )
 
 
@@ -147,50 +147,50 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
     return [heading("Metrics", screen), *lines] if rows else []
 
 
-def _calls(report: Report, screen: Screen, most: int) -> list[str]:
+def _calls(report: Report, screen: Screen, limit: int) -> list[str]:
     rows = content.call_rows(report.calls)
     lines = align_columns(
-        rows[:most],
+        rows[:limit],
         screen,
         titles=content.CALL_TITLES,
         shrinkable={6: 12, 0: 12},
         right=range(1, 6),
     )
-    lines += _left_out_lines(report, len(rows) - most, screen)
+    lines += _left_out_lines(report, len(rows) - limit, screen)
     return [heading("Calls", screen), *lines] if rows else []
 
 
-def _tags(report: Report, screen: Screen, most: int) -> list[str]:
+def _tags(report: Report, screen: Screen, limit: int) -> list[str]:
     # 26 cells for the tag and its cases, 18 for each mean with its change.
     columns = max((screen.columns - 26) // 18, 1)
     titles, rows = content.tag_rows(report.run.header, report.gate_result, columns)
     shrinkable = {0: 12, **dict.fromkeys(range(2, len(titles)), 14)}
     right = range(1, len(titles))
-    lines = align_columns(rows[:most], screen, titles=titles, shrinkable=shrinkable, right=right)
-    lines += _left_out_lines(report, len(rows) - most, screen)
+    lines = align_columns(rows[:limit], screen, titles=titles, shrinkable=shrinkable, right=right)
+    lines += _left_out_lines(report, len(rows) - limit, screen)
     return [heading("Tags", screen), *lines] if rows else []
 
 
-def _gate_edits(report: Report, screen: Screen, most: int) -> list[str]:
+def _gate_edits(report: Report, screen: Screen, limit: int) -> list[str]:
     rows = content.gate_rows(report.gate_result)
     if not rows:
         return []
     lines = [heading("Edits of the gate", screen)]
-    for word, sentence in rows[:most]:
+    for word, sentence in rows[:limit]:
         padded = f"  {word.ljust(8)}  "
         folded = screen.fold(sentence, indent=padded, hang=" " * len(padded))
         style: Style = "bad" if word == "LOOSENS" else "dim"
         lines += screen.paint_start(folded, padded, style)
-    return lines + _left_out_lines(report, len(rows) - most, screen)
+    return lines + _left_out_lines(report, len(rows) - limit, screen)
 
 
-def _notes(report: Report, screen: Screen, most: int) -> list[str]:
+def _notes(report: Report, screen: Screen, limit: int) -> list[str]:
     notes = report.gate_result.notes
     if not notes:
         return []
     lines = [heading("Notes", screen)]
-    lines += screen.fold_all(notes[:most], indent="  - ", hang="    ")
-    return lines + _left_out_lines(report, len(notes) - most, screen)
+    lines += screen.fold_all(notes[:limit], indent="  - ", hang="    ")
+    return lines + _left_out_lines(report, len(notes) - limit, screen)
 
 
 def _next_steps(report: Report, screen: Screen) -> list[str]:
@@ -200,7 +200,7 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
     rows = [(Cell(hint.label, "dim"), hint.command) for hint in report.hints]
     if all(len(label) + len(command) + 4 <= screen.columns for label, command in report.hints):
         return lines + align_columns(rows, screen, shrinkable={})
-    # A command that is cut or folded could not be copied.
+    # Do not cut or fold commands, so that they can be copied.
     for hint in report.hints:
         lines += screen.fold(f"{hint.label}:", indent="  ", hang="  ")
         lines.append(f"    {screen.show(hint.command, _MAX_COMMAND_CHARS)}")
@@ -208,27 +208,27 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
 
 
 def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TABLE_ROWS) -> str:
-    """Render a judged run for a screen with at most `rows` rows per table, None for all rows."""
-    most = sys.maxsize if rows is None else rows
+    """Render a run for a screen with at most `rows` rows per table, None for all rows."""
+    limit = sys.maxsize if rows is None else rows
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     return join_sections(
         [
             _headline(report, screen),
             _run_lines(report, screen),
-            _gate_edits(report, screen, most),
-            _thresholds(report, screen, most),
-            _cases(report, results, screen, most),
+            _gate_edits(report, screen, limit),
+            _thresholds(report, screen, limit),
+            _cases(report, results, screen, limit),
             _metrics(report, screen),
-            _calls(report, screen, most),
-            _tags(report, screen, most),
-            _notes(report, screen, most),
+            _calls(report, screen, limit),
+            _tags(report, screen, limit),
+            _notes(report, screen, limit),
             _next_steps(report, screen),
         ]
     )
 
 
 def written_reports_text(report: Report, paths: Sequence[Path], screen: Screen) -> str:
-    """Render the paths of the reports on a run, with its outcome."""
+    """Render the paths of written reports, with the outcome of the run."""
     word = content.OUTCOME_WORDS[report.gate_result.outcome]
     lines = [f"{path}: {word}, run {report.run.header.id}" for path in paths]
     return join_sections([screen.fold_all(lines, hang="  ")])

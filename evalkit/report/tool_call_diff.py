@@ -1,4 +1,4 @@
-"""Describe in sentences how the tool calls of two trials differ."""
+"""Describe how the tool calls of two trials differ."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tool_call_diff_lines(diff: Diff, case_id: str) -> list[str]:
 def describe_tool_call_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> list[str]:
-    """Return sentences on what differs between the calls of two trials, which `names` label."""
+    """Return sentences on how the calls of two trials differ; `names` are the names of the trials."""
     if not before and not now:
         return ["Neither calls a tool."]
     sentences = [
@@ -48,12 +48,12 @@ def _times(count: int) -> str:
 def _call_counts_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> Iterator[str]:
-    """Yield such as: v4 calls search twice and never lookup_order; v3 calls search once and ..."""
+    """Yield a sentence such as: v4 calls search twice and never lookup_order; v3 calls search once."""
     counted = [Counter(call.name for call in calls) for calls in (before, now)]
     tools = dict.fromkeys(call.name for call in (*now, *before))
     different = [tool for tool in tools if counted[0][tool] != counted[1][tool]]
     if different:
-        # The newer version comes first, because it is the one that changed.
+        # The newer version comes first, because its change is of interest.
         sides = (_calls_text(names[side], counted[side], different) for side in (1, 0))
         yield f"{'; '.join(sides)}."
 
@@ -92,7 +92,7 @@ def _first_difference(
 
 
 def _arguments_diff(arguments: Json, others: Json) -> str:
-    """Return the arguments that are missing from the others or differ there."""
+    """Return the arguments that the others lack or have with another value."""
     if isinstance(arguments, Mapping) and isinstance(others, Mapping):
         own = {
             key: value
@@ -107,7 +107,7 @@ def _arguments_diff(arguments: Json, others: Json) -> str:
 def _call_errors_diff(
     before: Sequence[ToolCall], now: Sequence[ToolCall], names: tuple[str, str]
 ) -> Iterator[str]:
-    # Reversed, so that the first error of a tool is the one that stays in the mapping.
+    # Reversed, so that the mapping keeps the first error of a tool.
     failed = [
         {call.name: call.error or "" for call in reversed(calls) if call.error is not None}
         for calls in (before, now)

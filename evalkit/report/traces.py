@@ -1,4 +1,4 @@
-"""Render traces that match a query, and tables that SQL returns, as terminal text and as JSON."""
+"""Render the traces that match a query, or the result of SQL, as terminal text and as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TracesDocument(TypedDict):
     """A table of traces, or the result of SQL. `traces` prints it.
 
     Attributes:
-        total: The number of rows in all; null if SQL found more than are shown.
+        total: The number of all rows; null if SQL found more than are shown.
     """
 
     schema: Literal["evalkit.traces/v1"]
@@ -92,10 +92,10 @@ def traces_json(answer: QueryResult) -> str:
 
 
 def table_text(answer: QueryResult, screen: Screen) -> str:
-    """Render the result of SQL unchanged."""
+    """Render the result of SQL as a table."""
     rows = [[_field_text(value) for value in row] for row in answer.rows]
     columns = range(len(answer.columns))
-    # Columns of numbers are aligned to the right, whatever they are called.
+    # Align columns of numbers to the right.
     numbers = [
         column
         for column in columns

@@ -14,7 +14,7 @@ from evalkit.report.screen import Screen, join_folded
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedSet:
-    """A valid eval set in numbers: how many cases each metric scores and each tag has."""
+    """The size of a valid eval set: cases, thresholds, and the cases of each metric and tag."""
 
     path: str
     name: str
@@ -26,7 +26,7 @@ class CheckedSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedRubric:
-    """A valid rubric in numbers: criteria, how many of them are checks, examples, and controls."""
+    """The size of a valid rubric: criteria, how many of them are checks, examples, and controls."""
 
     path: str
     name: str

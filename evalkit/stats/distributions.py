@@ -1,4 +1,4 @@
-"""Array types, and the distributions that several tests and intervals share."""
+"""Define the array types and the distributions that several tests and intervals share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class IntegerDistribution:
 
     def mid_p(self, observed: int) -> float:
         """Return P(X > observed) + P(X = observed) / 2 (Lancaster 1961)."""
-        at = observed - self.lowest
-        return float(min(1.0, max(0.0, self.tail[at] - self.mass[at] / 2)))
+        index = observed - self.lowest
+        return float(min(1.0, max(0.0, self.tail[index] - self.mass[index] / 2)))
 
     @property
     def smallest_mid_p(self) -> float:
-        """The mid-p of the most extreme value there is."""
+        """The mid-p of the largest possible value."""
         return float(self.mass[-1] / 2)
 
     def rejection_rate(self, level: float) -> float:
@@ -44,10 +44,10 @@ class IntegerDistribution:
 
 @cache
 def exchange_pmf(base_trials: int, trials: int) -> Floats:
-    """Return the distribution of the candidate's passes given all passes, when nothing changed.
+    """Return the distribution of the candidate's passes given the total passes, if nothing changed.
 
     The shape is (base_trials + trials + 1, trials + 1): row s, column c holds the hypergeometric
-    C(m, s-c) C(K, c) / C(m+K, s), zero where c is impossible.
+    C(m, s-c) C(K, c) / C(m+K, s), zero if c is impossible.
     """
     pmf = np.zeros((base_trials + trials + 1, trials + 1))
     for s in range(base_trials + trials + 1):

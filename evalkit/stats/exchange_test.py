@@ -1,13 +1,13 @@
-"""The exact exchange test for a drop in the passes of two runs on the same cases.
+"""Test exactly whether a run passes less often than another run on the same cases.
 
-If nothing changed, the trials of a case are exchangeable between the two runs. Given how often the case
-passed in all, its candidate passes are then hypergeometric, whatever the case's own pass rate is
-(Fisher's conditioning, case by case). The sum over cases of any function of a case's counts therefore has
-a known distribution, and its tail is an exact p-value.
+If nothing changed, the trials of a case are exchangeable between the two runs. Given the total passes of
+the case, its candidate passes are then hypergeometric, whatever its pass rate is (Fisher's conditioning,
+for each case). So the sum over cases of any function of a case's counts has a known distribution, and the
+tail of that distribution is an exact p-value.
 
-Weights that look for a drop find one where the plain mean does not. They also respond to an agent that
-lost in some cases what it gained in others. The question here is whether the mean fell, so a second test,
-in which a gain weighs as much as an equal loss, has to agree.
+A sum with weights finds drops that the plain mean misses. But it also reacts to an agent that got worse in
+some cases and equally better in others. The question is whether the mean fell, so a second test must also
+reject, in which a gain weighs as much as an equal loss.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ WeightFunction: TypeAlias = Callable[[int, int], Ints]
 """Returns the weights of every outcome of a case, from its baseline and candidate trials."""
 
 WORSENED_RATE_FACTOR = 0.9
-"""The moderate drop that the weights look for: every pass rate times this. This constant and the next two
-were chosen on recorded trials of 82 systems and on synthetic ones. They change the power of the test, never
-its size."""
+"""The weights look for a moderate drop, in which every pass rate is multiplied by this. This constant and
+the next two were chosen on recorded trials of 82 systems and on synthetic trials. They change the power of
+the test, never its size."""
 BROKEN_SHARE = 0.02
-"""The share of cases assumed to be completely broken in the alternative that the weights look for."""
+"""The weights also look for this share of cases that never pass anymore."""
 NET_ALPHA_FACTOR = 1.5
-"""How many times the level the net test may use. At 1, agents whose cases changed places fail 5 % of the
-time, and a drop of 5 points is found 2 % less often than at 1.5, where they fail 7 % of the time. Without
-the net test they fail 12 to 30 % of the time."""
+"""The level of the net test is this many times the level of the test. Agents that got worse in some cases
+and equally better in others fail 5 % of the time at a factor of 1, 7 % at 1.5, and 12 to 30 % without the
+net test. At 1, a drop of 5 points is found 2 % less often than at 1.5."""
 WEIGHT_STEPS_PER_NAT = 24
 """Weights are log likelihood ratios in steps of 1/24, so that their sum lies on a lattice."""
 _MIN_RATIO = 1e-30
-"""Bounds the weight of an almost impossible outcome, and with it the size of the lattice."""
+"""Limits the weight of an almost impossible outcome, and so the size of the lattice."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ class PassCounts:
     trials: Ints
 
     def inverted(self) -> PassCounts:
-        """Count failures instead, which turns a test for a drop into one for a rise."""
+        """Return the counts of failures as passes, so that a test for a drop becomes one for a rise."""
         return PassCounts(
             base_passed=self.base_trials - self.base_passed,
             base_trials=self.base_trials,
@@ -67,9 +67,9 @@ def count_below_quantile(
 ) -> PassCounts:
     """Count, per case, the trials that are at most the `level` quantile of all trials of both runs.
 
-    Values are by case and trial. Whether a trial lies beyond the pooled quantile is 0 or 1, so
+    Values are by case and trial. A trial counts as a pass if it is at most the pooled quantile, so
     `compare_passes` tests a shift of the quantile exactly and without random draws (Mood's median test,
-    at another quantile and within cases).
+    for any quantile and within cases).
     """
     pooled = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in (*base, *candidate)]))
     bound = pooled[int(np.ceil(level * pooled.size)) - 1]
@@ -94,68 +94,68 @@ def _binomial_pmfs(trials: int, rates: Floats) -> Floats:
     return pmfs
 
 
-def _worsened_pmf(spread: Floats, base_trials: int, trials: int) -> Floats:
-    """Return the distribution of the candidate's passes given all passes, when rates fell by a tenth.
+def _worsened_pmf(rate_shares: Floats, base_trials: int, trials: int) -> Floats:
+    """Return the distribution of the candidate's passes given the total, if rates fell by a tenth.
 
-    It is proportional to the sum over rates p of spread(p) Bin(s-c; m, p) Bin(c; K, .9p).
+    It is proportional to the sum over rates p of rate_shares(p) Bin(s-c; m, p) Bin(c; K, .9p).
     """
     before = _binomial_pmfs(base_trials, RATES)
     after = _binomial_pmfs(trials, WORSENED_RATE_FACTOR * RATES)
-    jointly = after.T @ (spread[:, np.newaxis] * before)
+    joint = after.T @ (rate_shares[:, np.newaxis] * before)
     pmf = np.zeros((base_trials + trials + 1, trials + 1))
     for c in range(trials + 1):
-        pmf[c : c + base_trials + 1, c] = jointly[c]
+        pmf[c : c + base_trials + 1, c] = joint[c]
     pmf /= pmf.sum(axis=1, keepdims=True)
     return pmf
 
 
-def drop_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
-    """Return how much each outcome of a case speaks for a drop, in 1/24 of a natural log unit.
+def drop_weights(rate_shares: Floats, base_trials: int, trials: int) -> Ints:
+    """Return how much evidence for a drop each outcome of a case is, in 1/24 of a natural log unit.
 
-    `spread` is how the pass rates of all cases are spread over RATES. Where most cases are stable, a
-    failure of a case that never failed before weighs most; where all are equally flaky, all failures
-    weigh the same. The shape is (base_trials + trials + 1, trials + 1), indexed like `exchange_pmf`;
-    zero where the outcome is impossible.
+    `rate_shares` is the share of cases with each of RATES. If most cases are stable, a failure of a case
+    that never failed before weighs most. If all cases are equally flaky, all failures weigh the same. The
+    shape is (base_trials + trials + 1, trials + 1), indexed like `exchange_pmf`; zero if the outcome is
+    impossible.
     """
     unchanged = exchange_pmf(base_trials, trials)
     broken = np.array(unchanged)
-    # A broken case never passes again: up to m passes in all are all from the baseline.
+    # A broken case never passes again: a total of up to m passes is all from the baseline.
     broken[: base_trials + 1] = 0.0
     broken[: base_trials + 1, 0] = 1.0
-    worsened = _worsened_pmf(spread, base_trials, trials)
+    worsened = _worsened_pmf(rate_shares, base_trials, trials)
     mixture = (1 - BROKEN_SHARE) * worsened + BROKEN_SHARE * broken
     ratio = np.divide(mixture, unchanged, out=np.ones_like(unchanged), where=unchanged > 0)
     steps: Floats = np.rint(WEIGHT_STEPS_PER_NAT * np.log(ratio.clip(min=_MIN_RATIO)))
     return steps.astype(np.int64)
 
 
-def net_weights(spread: Floats, base_trials: int, trials: int) -> Ints:
-    """Return how much more each outcome of a case speaks for a drop than for a rise of the same kind.
+def net_weights(rate_shares: Floats, base_trials: int, trials: int) -> Ints:
+    """Return how much more evidence for a drop than for an equal rise each outcome of a case is.
 
-    A rise is a drop in failures. Where passes and failures change places, the weights change sign.
+    A rise is a drop in failures. If passes and failures are swapped, the weights change sign.
     """
-    drop = drop_weights(spread, base_trials, trials)
+    drop = drop_weights(rate_shares, base_trials, trials)
     # RATES are symmetric: the rates of failing are the rates of passing in reverse.
-    rise = drop_weights(spread[::-1], base_trials, trials)[::-1, ::-1]
+    rise = drop_weights(rate_shares[::-1], base_trials, trials)[::-1, ::-1]
     return drop - rise
 
 
 class Weights(NamedTuple):
-    """The two sets of weights for one spread of pass rates."""
+    """The two weight functions for one distribution of pass rates."""
 
     drop: WeightFunction
     net: WeightFunction
 
 
-def fit_weights(designs: Ints) -> Weights:
-    """Return the weights for the spread of pass rates in these cases, shape (cases, 3).
+def fit_weights(margins: Ints) -> Weights:
+    """Return the weights for the pass rates of these cases; `margins` has shape (cases, 3).
 
-    A row holds baseline trials, candidate trials and passes in all. The weights depend on the passes in
-    all only, which the test takes as given, so the test stays exact.
+    A row holds baseline trials, candidate trials and total passes. The test conditions on these three, and
+    the weights depend on nothing else, so the test stays exact.
     """
-    spread = fit_rate_distribution(designs[:, 0] + designs[:, 1], designs[:, 2])
+    rate_shares = fit_rate_distribution(margins[:, 0] + margins[:, 1], margins[:, 2])
     return Weights(
-        drop=cache(partial(drop_weights, spread)), net=cache(partial(net_weights, spread))
+        drop=cache(partial(drop_weights, rate_shares)), net=cache(partial(net_weights, rate_shares))
     )
 
 
@@ -166,13 +166,13 @@ def plain_weights(base_trials: int, trials: int) -> Ints:
     return np.tile(row, (base_trials + trials + 1, 1))
 
 
-def sum_distribution(designs: Ints, weigh: WeightFunction) -> IntegerDistribution:
-    """Return the distribution of the summed weights when nothing changed, exact to about 1e-13.
+def sum_distribution(margins: Ints, weigh: WeightFunction) -> IntegerDistribution:
+    """Return the distribution of the summed weights if nothing changed, exact to about 1e-13.
 
-    `designs` has shape (cases, 3): baseline trials, candidate trials, passes in all. Cases of one
-    design share a distribution, whose Fourier transform is raised to their number and multiplied in.
+    `margins` has shape (cases, 3): baseline trials, candidate trials, total passes. Cases with equal
+    margins have the same distribution, so its Fourier transform is raised to the number of such cases.
     """
-    groups, repeats = np.unique(designs, axis=0, return_counts=True)
+    groups, repeats = np.unique(margins, axis=0, return_counts=True)
     lowest, span = 0, 0
     masses = []
     for (m, k, s), cases in zip(groups.tolist(), repeats.tolist(), strict=True):
@@ -182,7 +182,7 @@ def sum_distribution(designs: Ints, weigh: WeightFunction) -> IntegerDistributio
         lowest += cases * int(values.min())
         span += cases * int(np.ptp(values))
         masses.append((np.bincount(values - values.min(), weights=pmf[possible]), cases))
-    # A power of two above the span: the transform is fast, and the sum does not wrap around.
+    # A power of two is fast to transform. It is above the span, so the sum does not wrap around.
     length = 1 << span.bit_length()
     spectrum = np.ones(length // 2 + 1, dtype=complex)
     for mass, cases in masses:
@@ -192,10 +192,10 @@ def sum_distribution(designs: Ints, weigh: WeightFunction) -> IntegerDistributio
 
 
 def estimate_trial_variance(counts: PassCounts) -> float:
-    """Estimate the mean over cases of p(1-p), the variance of one trial, unbiased when nothing changed.
+    """Estimate the mean over cases of p(1-p), the variance of one trial; unbiased if nothing changed.
 
-    Per case it is (m+K)/(m+K-1) q(1-q), with q the share of passes in both runs. It is at least .25/n,
-    because n cases that never disagreed do not prove that none ever will.
+    For each case it is (m+K)/(m+K-1) q(1-q), with q the share of passes in both runs. The mean is at least
+    .25/n, because n cases whose trials all agreed do not prove that trials never disagree.
     """
     total = counts.base_trials + counts.trials
     rate = (counts.base_passed + counts.passed) / total
@@ -205,7 +205,7 @@ def estimate_trial_variance(counts: PassCounts) -> float:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MidPTest:
-    """A sum of weights: its distribution when nothing changed, and the mid-p of the observed sum."""
+    """The null distribution of a sum of weights, and the mid-p of the observed sum."""
 
     null_distribution: IntegerDistribution
     p_value: float
@@ -216,8 +216,8 @@ class ExchangeTest:
     """The result of the exact test for a drop in the mean pass rate, candidate minus baseline.
 
     `delta` is the mean over cases of the difference of pass rates, `se` its standard error,
-    `noise` the mean trial variance. `plain` weighs every failure the same, `drop` by how much it speaks
-    for a drop, `net` against what speaks for a rise. All three are `plain` where weights would mislead.
+    `noise` the mean trial variance. `plain` is the test with equal weights, `drop` with `drop_weights`,
+    `net` with `net_weights`. All three are `plain` if weights would mislead.
     """
 
     delta: float
@@ -229,28 +229,28 @@ class ExchangeTest:
 
     @property
     def p_value(self) -> float:
-        """The one-sided probability of a result this bad or worse when nothing changed.
+        """The one-sided probability of a result this bad or worse if nothing changed.
 
-        It is at most alpha when `drop` is and `net` is at most NET_ALPHA_FACTOR times alpha. As both are
-        required, it is at most alpha no more often than `drop` alone.
+        It is at most alpha if `drop` is at most alpha and `net` at most NET_ALPHA_FACTOR times alpha. Both
+        are required, so it is at most alpha no more often than `drop` alone.
         """
         return max(self.drop.p_value, self.net.p_value / NET_ALPHA_FACTOR)
 
     @property
     def is_offset_by_gains(self) -> bool:
-        """Whether gains in other cases are what keeps the p-value up."""
+        """Whether gains in other cases raise the p-value."""
         return self.p_value > self.drop.p_value
 
     @property
     def smallest_p(self) -> float:
-        """The smallest possible p-value, given the passes in all."""
+        """The smallest possible p-value, given the total passes."""
         return max(
             self.drop.null_distribution.smallest_mid_p,
             self.net.null_distribution.smallest_mid_p / NET_ALPHA_FACTOR,
         )
 
     def false_alarm(self, alpha: float) -> float:
-        """Return the largest probability that an unchanged agent fails, given the passes in all."""
+        """Return an upper bound of the probability that an unchanged agent fails, given the total passes."""
         return min(
             self.drop.null_distribution.rejection_rate(alpha),
             self.net.null_distribution.rejection_rate(NET_ALPHA_FACTOR * alpha),
@@ -259,10 +259,10 @@ class ExchangeTest:
 
 
 def weights_mislead(counts: PassCounts) -> bool:
-    """Return whether most cases have too small a baseline to separate stable cases from lucky ones.
+    """Return whether the baseline of most cases is too small to separate stable cases from lucky ones.
 
-    That is fewer than three baseline trials, or fewer than candidate trials. The test is exact either
-    way. A few such cases, left by errors, cost less power than giving up the weights would.
+    It is too small with fewer than three trials, or with fewer than the candidate has. The test is exact
+    in any case. A few such cases, caused by errors, cost less power than equal weights would.
     """
     small = (counts.base_trials < 3) | (counts.base_trials < counts.trials)
     return bool(np.mean(small) > 0.5)
@@ -273,25 +273,25 @@ def compare_passes(counts: PassCounts) -> ExchangeTest:
 
     At one trial each this is McNemar's test with mid-p (Fagerland et al. 2013).
     """
-    in_all = counts.base_passed + counts.passed
-    designs = np.column_stack((counts.base_trials, counts.trials, in_all))
+    total_passed = counts.base_passed + counts.passed
+    margins = np.column_stack((counts.base_trials, counts.trials, total_passed))
 
-    def add_up(weigh: WeightFunction) -> MidPTest:
-        distribution = sum_distribution(designs, weigh)
-        rows = zip(designs.tolist(), counts.passed.tolist(), strict=True)
+    def test_sum(weigh: WeightFunction) -> MidPTest:
+        distribution = sum_distribution(margins, weigh)
+        rows = zip(margins.tolist(), counts.passed.tolist(), strict=True)
         observed = sum(int(weigh(m, k)[s, c]) for (m, k, s), c in rows)
         return MidPTest(null_distribution=distribution, p_value=distribution.mid_p(observed))
 
-    plain = drop = net = add_up(plain_weights)
+    plain = drop = net = test_sum(plain_weights)
     if not weights_mislead(counts):
-        drop, net = map(add_up, fit_weights(designs))
-    # The trials of both runs are pooled, as the null hypothesis has it.
+        drop, net = map(test_sum, fit_weights(margins))
+    # Pool the trials of both runs, because the null hypothesis is that they do not differ.
     noise = estimate_trial_variance(counts)
     per_trial = float(np.mean(1 / counts.trials + 1 / counts.base_trials))
     change = counts.passed / counts.trials - counts.base_passed / counts.base_trials
     return ExchangeTest(
         delta=float(np.mean(change)),
-        se=sqrt(noise * per_trial / len(in_all)),
+        se=sqrt(noise * per_trial / len(total_passed)),
         noise=noise,
         plain=plain,
         drop=drop,

@@ -1,4 +1,4 @@
-"""Simulate a design with a look after every trial: how often and how soon it fails or passes."""
+"""Simulate a run with a look after every trial: how often and how soon it fails or passes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits, has_too_few_c
 from evalkit.stats.sample_size import critical_value
 
 DRAWS = 20_000
-"""A chance of 80 % is then known to .3 points (one standard error)."""
+"""The standard error of a chance of 80 % is then .3 points."""
 _SEED = 20_250_102
 
 
 ALPHA_SHARES = (0.60, 0.36, 0.24)
-"""The shares of alpha for the first look, the second and the third.
+"""The shares of alpha for the first, second, and third look.
 
-Looks share most of their trials, so three at these levels fail an unchanged agent at most 5 % of the time
-(2 to 4 % of runs resampled from recorded and synthetic agents). Falling shares end more runs at the first
-look than equal shares of the same size do (.44, after Pocock 1977).
+Looks share most of their trials, so three looks at these levels fail an unchanged agent at most 5 % of the
+time (2 to 4 % of runs resampled from recorded and synthetic agents). Decreasing shares end more runs at the
+first look than equal shares with the same error rate (.44 each, after Pocock 1977).
 """
 
 
 def alpha_at_look(alpha: float, look: int) -> float:
-    """Return the level of one of several looks, counted from 1; further looks keep the last share."""
+    """Return the level of a look, counted from 1; looks after the third have the last share."""
     return round(alpha * ALPHA_SHARES[min(look, len(ALPHA_SHARES)) - 1], 12)
 
 
@@ -40,13 +40,13 @@ class SequentialOutcomes:
 def simulate_looks(design: Design, limits: DropLimits, drop: float) -> SequentialOutcomes:
     """Draw normal results at every look and end each run at the first look that decides it.
 
-    The looks share the baseline and the trials so far, so their results are correlated, and there is no
-    formula. The seed is fixed, so that chances of similar designs can be compared. `limits.alpha` is that
-    of all looks together.
+    The looks share the baseline and the earlier trials, so their results are correlated, and there is no
+    formula. The seed is fixed, so that chances of similar designs can be compared. `limits.alpha` is the
+    level of all looks together.
     """
     rng = np.random.default_rng(_SEED)
     after = design.noise_after(drop) / design.cases
-    # Baseline and choice of cases add noise that further trials do not average away.
+    # The baseline and the choice of cases add noise that more trials do not reduce.
     shared = max(design.se_after(drop) ** 2 - after / design.trials, 0.0)
     fixed = shared**0.5 * rng.standard_normal(DRAWS)
     passes = np.zeros(DRAWS)
@@ -57,7 +57,7 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
         passes += after**0.5 * rng.standard_normal(DRAWS)
         harm = drop + fixed + passes / look
         now = replace(design, trials=look)
-        # The gate is decided at every look as it would be alone, at the level of that look.
+        # Each look applies the usual rules at its own level.
         alpha = alpha_at_look(limits.alpha, look)
         at_look = replace(limits, alpha=alpha)
         se = now.null_se_after(drop)

@@ -1,4 +1,4 @@
-"""Confidence intervals that keep their level at the sizes of an eval set."""
+"""Compute confidence intervals that keep their level on as few cases as an eval set has."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from evalkit.stats.distributions import Floats, t_quantile
 
 
 class Interval(NamedTuple):
-    """Two bounds, each missed on its side with probability at most `alpha`; infinite when unknown."""
+    """Two bounds, each wrong with probability at most `alpha`; infinite if unknown."""
 
     low: float
     high: float
 
 
 def effective_trials(cases: Sequence[Sequence[float]]) -> float:
-    """Return how many independent 0/1 trials would say as much about the mean rate as these, by case.
+    """Return how many independent 0/1 trials would estimate the mean rate as precisely as these.
 
-    Trials of one case resemble each other. The result is rate (1 - rate) over the variance of the mean of
-    the cases' own rates, at least the number of cases and at most the number of trials (the design effect
-    of Kish 1965). Where all trials agree, their resemblance is unknown, and it is the number of cases.
+    Trials of one case are correlated. The result is rate (1 - rate) over the variance of the mean of the
+    cases' own rates, at least the number of cases and at most the number of trials (the design effect of
+    Kish 1965). If all trials agree, the correlation is unknown, and the result is the number of cases.
     """
     rates = np.array([np.mean(row) for row in cases])
     rate = float(np.mean(rates))
     variance = float(np.var(rates, ddof=1)) / len(rates) if len(rates) > 1 else 0.0
     trials = sum(len(row) for row in cases)
-    # Nothing shows how alike the trials of a case are, so assume that they are the same.
+    # The data do not show the correlation, so assume the largest.
     if variance == 0 or rate in (0.0, 1.0):
         return float(len(rates))
     return min(max(rate * (1 - rate) / variance, len(rates)), trials)
 
 
 def wilson_interval(rate: float, trials: float, alpha: float) -> Interval:
-    """Return the score interval of a rate observed in so many (effective) trials (Wilson 1927)."""
+    """Return the score interval of a rate observed in a number of effective trials (Wilson 1927)."""
     z = -NormalDist().inv_cdf(alpha)
     shrink = 1 + z * z / trials
     center = (rate + z * z / (2 * trials)) / shrink
@@ -46,7 +46,7 @@ def wilson_interval(rate: float, trials: float, alpha: float) -> Interval:
 
 
 def mean_interval(values: Floats | Sequence[float], alpha: float) -> Interval:
-    """Return Student's interval of the mean of independent values, infinite for one value."""
+    """Return Student's interval of the mean of independent values; infinite for one value."""
     size = len(values)
     if size < 2:
         return Interval(-inf, inf)
@@ -72,7 +72,7 @@ def clustered_interval(values: Floats, groups: Sequence[Sequence[int]], alpha: f
 
 
 def _binomial_pmf(trials: int, chance: float) -> Floats:
-    # By logarithms of factorials: trials may be many thousands, whose factorials are no floats.
+    # Use log factorials: the factorial of thousands of trials overflows a float.
     counts = np.arange(trials + 1)
     log_factorial = np.array([lgamma(count + 1) for count in counts])
     ways = log_factorial[-1] - log_factorial - log_factorial[::-1]
@@ -84,17 +84,17 @@ def quantile_interval(cases: Sequence[Sequence[float]], level: float, alpha: flo
     """Return the interval of the `level` quantile of all trials, from ranks (David and Nagaraja 2003).
 
     The r-th smallest of n values lies above the quantile when fewer than r values lie below it, and that
-    number is binomial. Here n is `effective_trials`, and ranks are scaled to the trials there are. A bound
-    that would need a rank beyond them is infinite.
+    number is binomial. Here n is `effective_trials`, and its ranks are scaled to the number of trials. A
+    bound is infinite if its rank is out of range.
     """
     values = np.sort(np.concatenate([np.asarray(row, dtype=float) for row in cases]))
     bound = values[ceil(level * values.size) - 1]
-    worth = floor(effective_trials([[float(value <= bound) for value in row] for row in cases]))
-    fewer = np.concatenate(([0.0], np.cumsum(_binomial_pmf(worth, level))))[: worth + 1]
+    effective = floor(effective_trials([[float(value <= bound) for value in row] for row in cases]))
+    fewer = np.concatenate(([0.0], np.cumsum(_binomial_pmf(effective, level))))[: effective + 1]
     lower = int(np.flatnonzero(fewer <= alpha)[-1])
     uppers = np.flatnonzero(1 - fewer <= alpha)
     # Ranks among effective trials, as ranks among all trials.
-    scale = values.size / worth
+    scale = values.size / effective
     low = float(values[max(floor(lower * scale), 1) - 1]) if lower else -inf
     if not uppers.size:
         return Interval(low, inf)
@@ -102,5 +102,5 @@ def quantile_interval(cases: Sequence[Sequence[float]], level: float, alpha: flo
 
 
 def trials_for_bounds(level: float, alpha: float) -> int:
-    """Return the fewest independent trials whose extremes bound the `level` quantile at `alpha`."""
+    """Return the fewest independent trials whose smallest or largest value bounds the quantile at `alpha`."""
     return ceil(log(alpha) / log(max(level, 1 - level)))

@@ -1,8 +1,8 @@
-"""The power of a paired comparison of pass rates, by normal approximation.
+"""Compute the power of a paired comparison of pass rates by normal approximation.
 
-Write w for the mean over cases of p(1-p) before the drop and w1 after it. The test's threshold follows
-from the noise of no change (w), the scatter of the result from the noise after the drop (w1). Taking w for
-both, which is usual, overstates the power by up to 25 points when pass rates are high.
+Let w be the mean over cases of p(1-p) before the drop, and w1 after it. The threshold of the test depends
+on w, and the standard error of the result on w1. The usual formula has w for both, which overstates the
+power by up to 25 points if pass rates are high.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from statistics import NormalDist
 from typing import TypeAlias
 
 WANTED_POWER = 0.80
-"""The usual convention for a detectable effect (Cohen 1988)."""
+"""The convention for a detectable effect (Cohen 1988)."""
 
 LEANING_ALPHA = 0.20
-"""The one-sided level at which data lean towards harm, proven or not."""
+"""The one-sided level at which data suggest harm, even if it is not proven."""
 
 _PHI = NormalDist().cdf
-_MAX_TRIALS = 20
-"""More trials of every case than this cost more than further cases would."""
+MAX_TRIALS = 20
+"""More trials per case than this cost more than more cases would."""
 
 
 def z_quantile(alpha: float) -> float:
@@ -33,10 +33,10 @@ def z_quantile(alpha: float) -> float:
 class Design:
     """The sizes and the noise of a comparison.
 
-    `trials` and `base_trials` are per case (harmonic means where cases differ), `mean` is the
-    baseline's mean pass rate, `noise` is w. With `looks`, `trials` is the maximum: the run may end at any
-    look before it. With `clusters` the question is about other cases like these, and the cases count as
-    so many draws.
+    `trials` and `base_trials` are per case (harmonic means if cases differ), `mean` is the baseline's mean
+    pass rate, `noise` is w. With `looks`, `trials` is the maximum, because the run may end at an earlier
+    look. `clusters` is set if the question is about other cases like these: it is the number of
+    independent draws that the cases count as.
     """
 
     cases: int
@@ -49,11 +49,11 @@ class Design:
 
     @property
     def se(self) -> float:
-        """Standard error of the difference of mean pass rates when nothing changed."""
+        """The standard error of the difference of mean pass rates if nothing changed."""
         return sqrt(self.noise * (1 / self.trials + 1 / self.base_trials) / self.cases)
 
     def noise_after(self, drop: float) -> float:
-        """Return the mean trial variance after every pass rate fell by the share drop / mean."""
+        """Return the mean trial variance after every pass rate falls by the share drop / mean."""
         # Every rate p becomes kept * p, so the mean of p(1-p) follows from the means of p and of p squared.
         kept = 1 - drop / self.mean
         square = self.mean - self.noise  # the mean of p squared
@@ -62,7 +62,7 @@ class Design:
     def se_bound_after(self, drop: float) -> float:
         """Return a lower bound of the standard error of the difference of means after such a drop.
 
-        Pass rates near 1 are noisier after they fell. With the noise of no change instead, drops that the
+        Pass rates near 1 get noisier when they fall. With the noise of an unchanged agent, drops that the
         report calls ruled out would pass twice as often as the interval allows.
         """
         after = (
@@ -79,10 +79,10 @@ class Design:
         return sqrt(variance)
 
     def null_se_after(self, drop: float) -> float:
-        """Return the standard error of no change as the test estimates it after such a drop.
+        """Return the standard error that the test uses for its null hypothesis after such a drop.
 
-        The exchange test pools both runs, each weighted by its trials. The sign-flip test uses the mean
-        square of what cases, or clusters, lost.
+        The exchange test pools both runs, weighted by their trials. The sign-flip test uses the mean square
+        of the differences of cases or clusters.
         """
         if self.clusters is not None:
             square = (drop / self.mean) ** 2 * (self.mean - self.noise)
@@ -97,7 +97,7 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DropLimits:
-    """A rule's limits: a proven drop of at least `max_drop` fails; ruling out `tolerated` passes."""
+    """A rule's limits: a proven drop of `max_drop` or more fails; ruling out `tolerated` passes."""
 
     alpha: float
     max_drop: float
@@ -105,7 +105,7 @@ class DropLimits:
 
 
 def chance_to_fail(design: Design, limits: DropLimits, drop: float) -> float:
-    """Return how often one test of all trials fails a true drop in the mean pass rate (0 < drop <= mean)."""
+    """Return how often a single test fails a true drop in the mean pass rate (0 < drop <= mean)."""
     if has_too_few_clusters(design, limits):
         return 0.0
     threshold = z_quantile(limits.alpha) * design.null_se_after(drop)
@@ -113,7 +113,7 @@ def chance_to_fail(design: Design, limits: DropLimits, drop: float) -> float:
 
 
 def has_too_few_clusters(design: Design, limits: DropLimits) -> bool:
-    """Return whether the clusters are so few that not even a drop in all of them is proof."""
+    """Return whether there are so few clusters that even a drop in all of them proves nothing."""
     return design.clusters is not None and 0.5 ** (design.clusters + 1) > limits.alpha
 
 
@@ -128,7 +128,7 @@ def find_detectable_drop(
     power: float = WANTED_POWER,
     chance: PowerFunction = chance_to_fail,
 ) -> float | None:
-    """Return the smallest drop that fails with the given chance; None when not even the largest does."""
+    """Return the smallest drop that fails with the given chance; None if not even the largest does."""
     if design.mean <= 0 or chance(design, limits, design.mean) < power:
         return None
     low, high = 0.0, design.mean
@@ -142,23 +142,23 @@ def find_detectable_drop(
 def find_detectable_shift(
     se: float, limits: DropLimits, *, power: float = WANTED_POWER
 ) -> float | None:
-    """Return the smallest harm that fails with the given chance, from its standard error; None if none."""
+    """Return the smallest harm that fails with the given chance, from its standard error; None if no harm does."""
     smallest = max(z_quantile(limits.alpha) * se, limits.max_drop) + z_quantile(1 - power) * se
     return smallest if isfinite(smallest) else None
 
 
 def chance_to_decide(design: Design, limits: DropLimits, delta: float, trials: int) -> float:
-    """Return how often a new run with `trials` per case would be decided, when one run showed `delta`.
+    """Return the chance that a new run with `trials` per case is decided, after a run that showed `delta`.
 
-    The new result scatters around `delta` with the candidate noise of both runs. The baseline's noise is
-    in both and cancels.
+    The new result varies around `delta` with the candidate noise of both runs. The noise of the baseline
+    is the same in both and cancels.
     """
     planned = replace(design, trials=trials)
     scatter = sqrt(design.noise * (1 / design.trials + 1 / trials) / design.cases)
     z = z_quantile(limits.alpha)
     fails = _PHI((-max(z * planned.se, limits.max_drop) - delta) / scatter)
     reach = z * planned.se_bound_after(limits.tolerated)
-    # A drop that is large and leans towards being real does not pass, however narrow the interval.
+    # A drop that is large and may be real does not pass, however narrow the interval is.
     suspected = min(-limits.max_drop, -z_quantile(LEANING_ALPHA) * planned.se)
     passes = 1 - _PHI((max(reach - limits.tolerated, suspected) - delta) / scatter)
     return min(1.0, fails + passes)
@@ -167,11 +167,11 @@ def chance_to_decide(design: Design, limits: DropLimits, delta: float, trials: i
 def trials_to_decide(design: Design, limits: DropLimits, delta: float) -> tuple[int, float]:
     """Return the fewest trials per case that decide with the wanted chance, and that chance.
 
-    When no number up to 20 does, return the best of them and its chance.
+    If no number up to 20 does, return the best of them and its chance.
     """
-    # A run that was inconclusive is planned with at least one trial more.
+    # An inconclusive run needs at least one more trial.
     fewest = round(design.trials) + 1
-    more = range(fewest, max(fewest, _MAX_TRIALS) + 1)
+    more = range(fewest, max(fewest, MAX_TRIALS) + 1)
     chances = [(trials, chance_to_decide(design, limits, delta, trials)) for trials in more]
     enough = (found for found in chances if found[1] >= WANTED_POWER)
     return next(enough, max(chances, key=lambda found: found[1]))

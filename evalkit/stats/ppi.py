@@ -1,9 +1,9 @@
-"""Estimate the mean that people would have given from a judge's values on all cases and people's on some.
+"""Estimate the mean that people would give, from a judge's values of all cases and labels of some.
 
-Prediction-powered inference with a tuned weight (PPI++, Angelopoulos et al., arXiv 2311.01453): the judge
-measures the cases that nobody labeled, and the labeled cases show how far the judge is off. However wrong
-the judge is, the estimate is right on average; the better the judge agrees, the narrower the interval. It
-requires that the labeled cases were drawn at random.
+The method is prediction-powered inference with a tuned weight (PPI++, Angelopoulos et al., arXiv
+2311.01453). The judge measures the unlabeled cases, and the labeled cases show the error of the judge. The
+estimate is unbiased even if the judge is wrong, and the interval is narrower if the judge agrees with
+people. The labeled cases must have been drawn at random.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from evalkit.stats.distributions import Floats, t_quantile
 
 MIN_LABELS = 30
-"""With fewer, the normal theory of the interval does not hold for values that are 0 or 1."""
+"""With fewer labels, the normal approximation does not apply to values that are 0 or 1."""
 
 ALPHA = 0.05
-"""On either side of an interval."""
+"""The chance that an interval misses the true value on one side."""
 
 
 class CorrectedMean(NamedTuple):
@@ -32,10 +32,10 @@ class CorrectedMean(NamedTuple):
 
 
 def correct_mean(human: Floats, judged: Floats, rest: Floats) -> CorrectedMean:
-    """Estimate the mean that people would give over all cases, of values or of differences of runs.
+    """Estimate the mean that people would give over all cases, for values or for differences of two runs.
 
-    `human` and `judged` are of the labeled cases, at least two, in one order; `rest` are the judge's
-    values of all other cases.
+    `human` and `judged` are the values of the labeled cases, at least two, in the same order. `rest` are
+    the judge's values of all other cases.
     """
     labeled, unlabeled = human.size, rest.size
     share = _judge_weight(human, judged, rest)
@@ -51,9 +51,9 @@ def correct_mean(human: Floats, judged: Floats, rest: Floats) -> CorrectedMean:
 
 def _judge_weight(human: Floats, judged: Floats, rest: Floats) -> float:
     """Return the weight (0..1) that makes the interval narrowest."""
-    # Without unlabeled cases, or where the judge always says the same, it adds nothing.
-    spread = float(np.var(np.concatenate([judged, rest]), ddof=1)) if rest.size > 1 else 0.0
-    if not spread:
+    # The judge adds nothing without unlabeled cases, or if it always gives the same value.
+    variance = float(np.var(np.concatenate([judged, rest]), ddof=1)) if rest.size > 1 else 0.0
+    if not variance:
         return 0.0
-    together = float(np.cov(human, judged, ddof=1)[0, 1])
-    return min(max(together / (spread * (1 + human.size / rest.size)), 0.0), 1.0)
+    covariance = float(np.cov(human, judged, ddof=1)[0, 1])
+    return min(max(covariance / (variance * (1 + human.size / rest.size)), 0.0), 1.0)

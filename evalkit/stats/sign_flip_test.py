@@ -1,4 +1,4 @@
-"""The sign-flip test of per-case differences, for scores that are graded rather than 0 or 1."""
+"""Test the mean of per-case differences by flipping signs, for scores that are not 0 or 1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from evalkit.stats.intervals import Interval, clustered_interval
 MAX_EXACT_DIFFERENCES = 15
 """Up to this many differences, all 2**15 sign patterns are evaluated, in about a millisecond."""
 DRAWS = 19_999
-"""Random sign patterns otherwise: a p-value of .05 is then accurate to .003 (two standard errors)."""
+"""The number of random sign patterns otherwise. A p-value of .05 is then accurate to .003 (two standard
+errors)."""
 _SEED = 20_250_101
 _TIE_SHARE = 1e-9
-"""Sums that differ by less than this share of the total are equal but for rounding."""
+"""Sums that differ by less than this share of the total differ by rounding only."""
 
 
 class SignFlipTest(NamedTuple):
-    """The one-sided p-value for a positive mean, and the smallest one that so many differences allow."""
+    """The one-sided p-value for a positive mean, and the smallest one that this many differences allow."""
 
     p_value: float
     smallest_p: float
@@ -29,9 +30,9 @@ class SignFlipTest(NamedTuple):
 def run_sign_flip_test(differences: Floats) -> SignFlipTest:
     """Test whether the mean of per-case differences, shape (cases,), is above zero.
 
-    When nothing changed, a difference is as likely to have the other sign (Fisher 1935, Pitman 1937).
-    Zeros carry no information and are left out. Up to 15 differences, every sign pattern is counted and
-    the p-value is a mid-p. Beyond that, 19,999 patterns are drawn with a fixed seed and the p-value is
+    If nothing changed, a difference is as likely to have the other sign (Fisher 1935, Pitman 1937). Zeros
+    carry no information and are left out. With up to 15 differences, every sign pattern is counted and the
+    p-value is a mid-p. With more, 19,999 patterns are drawn with a fixed seed and the p-value is
     (1 + patterns as extreme) / (1 + patterns), which is never too small (Phipson and Smyth 2010).
     The order of the differences does not matter.
     """
@@ -65,9 +66,9 @@ def run_cluster_test(
 ) -> ClusterTest:
     """Test per-case differences, shape (cases,), that are independent only between groups of indices.
 
-    The signs of whole clusters are flipped, because cases of one cluster share a cause.
+    The signs of whole clusters are flipped, because the cases of a cluster are correlated.
     """
-    # A cluster counts by its sum, so that the mean over cases is what is tested.
+    # Use the sum of each cluster, so that the mean over cases is tested.
     sums = np.array([float(np.sum(differences[list(group)])) for group in groups])
     return ClusterTest(
         test=run_sign_flip_test(sums),
@@ -79,7 +80,7 @@ def run_cluster_test(
 def _draw_sums(sizes: Floats) -> Floats:
     """Return sums of the sizes under random signs, shape (DRAWS,)."""
     rng = np.random.default_rng(_SEED)
-    # Eight signs are drawn as one byte, whose sum is in a table: one draw instead of eight.
+    # Draw eight signs as one byte and look up their sum in a table: one draw instead of eight.
     signs = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
     eights = np.append(sizes, np.zeros(-sizes.size % 8)).reshape(-1, 8)
     sums = np.zeros(DRAWS)

@@ -187,7 +187,7 @@ def test_a_baseline_of_two_trials_is_not_looked_at(project: Project) -> None:
 
 def test_a_dry_run_says_how_many_trials_there_may_be(looked: Project) -> None:
     done = looked.evalkit("run", "set.yaml", "--dry-run")
-    assert "1 of each case, 40 agent calls in all; up to 3 of each" in done.out
+    assert "1 per case, 40 agent calls in total; up to 3 per case" in done.out
     assert run(looked, "--dry-run").json["most_trials"] == 3
 
 

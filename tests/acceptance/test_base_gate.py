@@ -376,7 +376,7 @@ def test_every_report_tells_of_the_same_edits(change: Project) -> None:
     text = " ".join(done.out.split())
     assert "LOOSENS threshold polite: min 0.9" in text
     assert "allowed threshold exact_match: max_drop 0.02" in text
-    assert "gate as at main" in text
+    assert "gate as of main" in text
     markdown = (change.folder / "r.md").read_text()
     assert "- LOOSENS: threshold polite: min 0.9" in markdown
     suites = ET.fromstring((change.folder / "r.xml").read_text())
@@ -475,7 +475,7 @@ def test_in_a_shallow_pull_request_the_base_is_found_and_fetched_by_itself(
     clone = clone_shallow(origin, tmp_path / "clone", ref)
     done = clone.evalkit("run", "echo.yaml", env={"GITHUB_BASE_REF": "main"})
     assert done.code == 4, done
-    assert "gate as at origin/main" in " ".join(done.out.split())
+    assert "gate as of origin/main" in " ".join(done.out.split())
     assert run_git(clone, "status", "--short") == ""
     # An explicit base wins over the one of the environment.
     done = clone.evalkit("run", "echo.yaml", "--base", "HEAD", env={"GITHUB_BASE_REF": "main"})

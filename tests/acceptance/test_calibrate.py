@@ -130,7 +130,7 @@ def test_the_table_shows_the_figures_the_worst_misses_and_people_for_scale(
         "10 answers labeled by ann, bob, cleo in labels.csv",
         "0.77",
         "answering no to all would reach 55.6%",
-        "1 answer left out, as people are evenly divided",
+        "1 answer left out, because people are evenly divided",
         "judge: yes",
         "1 disagreement",
         "a numeral is right as well",

@@ -86,10 +86,10 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
 @pytest.mark.parametrize(
     ("unlike", "why"),
     [
-        ({"finished": False}, "1 run that did not finish or took only some cases"),
-        ({"selection": "--tag x"}, "1 run that did not finish or took only some cases"),
-        ({"shard": "1/2"}, "1 run that did not finish or took only some cases"),
-        ({"metrics": info(digest="x")}, "accuracy was measured in another way"),
+        ({"finished": False}, "1 run that did not finish or selected only some cases"),
+        ({"selection": "--tag x"}, "1 run that did not finish or selected only some cases"),
+        ({"shard": "1/2"}, "1 run that did not finish or selected only some cases"),
+        ({"metrics": info(digest="x")}, "accuracy was measured differently"),
         (
             {"metrics": info(judge_digest="x", judge="gpt-5")},
             "accuracy was judged by gpt-5",
@@ -98,7 +98,7 @@ OTHER_CASES = make_run({"accuracy": {"a": [1, 1], "c": [1, 1]}}).header.cases
         ({"source_digest": "x"}, "the agent, or code around it, was different"),
         ({"agent_digest": "x"}, "the agent, or code around it, was different"),
         ({"cases": OTHER_CASES}, "the cases were different"),
-        ({"flags": ("cached",)}, "answers from the cache are no new trials"),
+        ({"flags": ("cached",)}, "cached answers are not new trials"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -140,7 +140,7 @@ def test_trials_taken_while_undecided_are_told_of_and_fresh_ones_stay_out(tmp_pa
     store(tmp_path, "one", looks=3)
     store(tmp_path, "two", trials=1, fresh={"a": 1, "b": 1})
     found = side(tmp_path)
-    assert any("1 of them took further trials only while" in note for note in found.notes)
+    assert any("1 of them took more trials only while" in note for note in found.notes)
     assert [(t.case_id, t.number) for t in found.run.trials] == [
         ("a", 0),
         ("a", 1),
@@ -226,7 +226,7 @@ def test_only_what_is_the_same_in_all_versions_is_set_side_by_side() -> None:
         "Left out, not the same in all versions: 2 cases (b, e).",
         "v2: latency_s is left out: it is not in this version's runs.",
         "v3: accuracy is left out: it was judged by other, elsewhere by no judge.",
-        "No metric that decides is measured in the same way in all versions, so no case is compared.",
+        "No cases are compared, because no metric of the gate is measured the same way in all versions.",
     )
 
 

@@ -256,7 +256,7 @@ def test_what_broken_cases_can_be_proven_is_said(project: Project) -> None:
     # At .25 it fails now and then at most one of four passes; two of four are p = .167.
     assert chances[0.25] == pytest.approx(0.75 * (0.75**4 + 4 * 0.25 * 0.75**3))
     said = words(project.evalkit("power", "set.yaml"))
-    assert "is proven broken always, up to 6 of them at once" in said
+    assert "Up to 6 cases that always passed and now never do are all proven broken." in said
 
 
 def test_small_designs_are_simulated_and_say_so(project: Project) -> None:
@@ -298,7 +298,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
     [
         (3, 1, GATE, r"exact_match: cannot fail.*possible p-value is 0\.062"),
         (4, 1, GATE, r"exact_match: can hardly pass"),
-        (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, and only 5 pt is tolerated"),
+        (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, but only 5 pt is tolerated"),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
         (9, 1, "[{metric: latency_s, stat: p95, max: 5}]", r"latency_s p95: cannot pass"),
         (3, 2, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),

@@ -130,9 +130,9 @@ def test_with_cache_a_second_run_asks_nobody(counted: Project) -> None:
     for flags in ((), ("--cache",), ("--cache",)):
         done = counted.evalkit("run", "echo.yaml", "--allow-missing-baseline", *flags)
         assert done.code == 0, done.err
-        told.append("kept from earlier runs" in done.out)
+        told.append("answers from the cache" in done.out)
     assert told == [False, False, True]
-    assert "3 of 3 answers kept from earlier runs" in done.out
+    assert "3 of 3 answers from the cache" in done.out
     assert asked(counted) == 6, "the first run keeps nothing, the second asks, the third does not"
     assert all("cached" in row["output"]["flags"] for row in counted.rows())
 

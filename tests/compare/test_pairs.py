@@ -81,7 +81,7 @@ def test_what_was_not_selected_was_not_removed() -> None:
     base = make_run({"accuracy": {"a": [1], "b": [1], "c": [0]}})
     comparison = compare_runs(base, make_run({"accuracy": {"a": [1]}}, selection="-k a"))
     assert [change.case_id for change in comparison.cases] == ["a"]
-    assert comparison.notes == ("2 cases of the baseline were not selected in this run.",)
+    assert comparison.notes == ("Not selected in this run: 2 cases of the baseline.",)
 
 
 def test_metrics_are_compared_over_the_shared_cases_overall_and_by_tag() -> None:
@@ -106,7 +106,7 @@ def test_a_metric_defined_anew_or_on_one_side_only_is_named_with_the_reason() ->
     reasons = {change.metric: change.why_not for change in comparison.metrics}
     assert reasons == {
         "accuracy": "",
-        "tone": "it was measured in another way in the baseline (its definition has changed since)",
+        "tone": "it was measured differently in the baseline (its definition has changed since)",
         "fresh": "it is not in the baseline",
         "gone": "it is not in this run",
     }

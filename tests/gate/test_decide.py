@@ -105,7 +105,7 @@ def test_an_inconclusive_threshold_that_lets_a_run_pass_does_so_loudly() -> None
     verdict = judged([NO_MORE], wavering_candidate(66), wavering_baseline())
     assert verdict.reason.startswith("INCONCLUSIVE accuracy")
     assert verdict.notes[0] == (
-        "INCONCLUSIVE: 1 threshold neither failed nor proven to hold; "
+        "INCONCLUSIVE: 1 threshold neither failed nor passed; "
         "on_inconclusive is 'pass', so this does not fail the run."
     )
 
@@ -192,7 +192,7 @@ def test_costs_of_nothing_are_compared_by_their_mean_and_a_free_baseline_is_refu
     assert checked(rule, run_of(some), run_of(some)).difference == 0.0
     refused = checked(rule, run_of(cheap), run_of(free))
     assert refused.sentence == (
-        "UNDECIDED cost_usd: it is 0 in the baseline, and nothing is a share of 0. Use min or max."
+        "UNDECIDED cost_usd: its baseline is 0, so no change is a share of it. Use min or max."
     )
 
 
@@ -273,7 +273,7 @@ def test_the_bare_numbers_decide_where_that_is_asked() -> None:
     runs = (make_run(cells, infos=[LATENCY]) for cells in (slow, quick))
     assert checked(slower, *runs).sentence == (
         "FAIL latency_s p50 1.00 s -> 1.30 s (+30.0%; 1 case, 1 baseline and 1 candidate trial). "
-        "More than the rise of 20% allowed. Hit hardest: a (1.00 s -> 1.30 s)."
+        "More than the rise of 20% allowed. Most affected: a (1.00 s -> 1.30 s)."
     )
 
 
@@ -379,23 +379,23 @@ TAGGED = {"a": ["refunds"]}
             make_run({"tone": {"a": [1.0]}}),
             (
                 "UNDECIDED accuracy: it is not in the baseline. "
-                "Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
         (
             NO_MORE,
             make_run(ONE, infos=REDEFINED),
             (
-                "UNDECIDED accuracy: it was measured in another way in the baseline (its definition has "
-                "changed since). Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "UNDECIDED accuracy: it was measured differently in the baseline (its definition has "
+                "changed since). Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
         (
             Rule(max_regressed=0),
             make_run(ONE, infos=REDEFINED),
             (
-                "UNDECIDED regressed cases: accuracy measured in another way in the baseline. "
-                "Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "UNDECIDED regressed cases: accuracy measured differently in the baseline. "
+                "Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
         (
@@ -403,7 +403,7 @@ TAGGED = {"a": ["refunds"]}
             make_run(ONE, digests={"a": "edited"}),
             (
                 "UNDECIDED accuracy: no case is the same in this run and in the baseline. "
-                "Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
         (
@@ -411,7 +411,7 @@ TAGGED = {"a": ["refunds"]}
             make_run(ONE, digests={"a": "edited"}),
             (
                 "UNDECIDED regressed cases: no case is the same in this run and in the baseline. "
-                "Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
         (
@@ -419,7 +419,7 @@ TAGGED = {"a": ["refunds"]}
             make_run(ONE, lost=[("a", 0)]),
             (
                 "UNDECIDED accuracy: no case has a value of it both in this run and in the baseline. "
-                "Record today's baseline: evalkit baseline evalsets/support.yaml."
+                "Record a new baseline: evalkit baseline evalsets/support.yaml."
             ),
         ),
     ],
@@ -443,7 +443,7 @@ def test_a_measurement_has_no_rate_and_a_metric_without_a_value_no_number() -> N
         "so it has no rate."
     )
     tone = checked(Rule(metric="tone", min=0.5), run)
-    assert tone.sentence == "UNDECIDED tone: not one trial has a value of it (1 judge error)."
+    assert tone.sentence == "UNDECIDED tone: no trial has a value of it (1 judge error)."
 
 
 def test_the_reason_for_a_missing_baseline_can_be_told() -> None:
@@ -491,7 +491,7 @@ def test_errors_within_the_budget_are_left_out_and_said() -> None:
     assert verdict.exit_code == 0
     assert verdict.checks[0].sentence == (
         "PASS accuracy 84.8% (90% interval 78.8% to 89.4%; 99 cases, 198 of 200 scored, "
-        "2 agent errors). At least 50% is wanted, and the whole interval is within it."
+        "2 agent errors). At least 50% is required, and the whole interval is within it."
     )
     assert verdict.checks[1].sentence.endswith("Left out: 2 agent errors.")
     assert "no more than max_errors allows" in verdict.notes[0]
@@ -501,7 +501,7 @@ def test_errors_within_the_budget_are_left_out_and_said() -> None:
 def test_a_run_of_which_nothing_was_scored_is_not_passed() -> None:
     run = make_run({"accuracy": {"a": ["skipped"]}})
     verdict = judged([Rule(must_pass=())], run)
-    assert (verdict.exit_code, verdict.reason) == (3, "Not decided: not one trial was scored.")
+    assert (verdict.exit_code, verdict.reason) == (3, "Not decided: no trial was scored.")
 
 
 def test_without_thresholds_a_complete_run_passes_and_says_that_nothing_was_checked() -> None:
@@ -553,7 +553,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "FAIL accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -10.1 to -3.6; 100 cases, "
             "10 baseline and 2 candidate trials). If nothing had changed, a result this bad would come "
-            "up less than 1 time in a million. Hit hardest: case-00 (10/10 -> 0/2), "
+            "up less than 1 time in a million. Most affected: case-00 (10/10 -> 0/2), "
             "case-01 (10/10 -> 0/2), case-02 (10/10 -> 0/2)."
         ),
     ),
@@ -564,7 +564,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "FAIL accuracy 85.0% -> 83.0% (-2.0 pt, 90% interval -5.3 to +0.2; 100 cases, "
             "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
             "changed, a result this bad would come up about 1 time in 7,100. "
-            "Hit hardest: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
+            "Most affected: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
         ),
     ),
     (
@@ -574,7 +574,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 70.0% -> 66.0% (-4.0 pt, 90% interval -12.7 to +4.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven: "
             "if nothing had changed, a result this bad would come up about 1 time in 3. "
-            "Hit hardest: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
+            "Most affected: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
         ),
     ),
     (
@@ -585,7 +585,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "10 baseline and 1 candidate trial). A drop of 15 pt is ruled out, but a drop of 2 pt is "
             "not, and it may be real: if nothing had changed, a result this bad would come up about "
             "1 time in 3. "
-            "Hit hardest: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
+            "Most affected: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
         ),
     ),
     (
@@ -593,10 +593,10 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         mixed_runs(),
         (
             "INCONCLUSIVE accuracy 83.0% -> 77.0% (-6.0 pt, 90% interval -12.2 to -2.2; 100 cases, "
-            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, as "
-            "what got worse is mostly what was flaky before: weighed by how stable each case was, if "
-            "nothing had changed, a result this bad would come up about 1 time in 7. "
-            "Hit hardest: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
+            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
+            "because most cases that got worse were flaky before: weighed by how stable each case was, "
+            "if nothing had changed, a result this bad would come up about 1 time in 7. "
+            "Most affected: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
     (
@@ -604,10 +604,10 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         offset_runs(),
         (
             "INCONCLUSIVE accuracy 50.0% -> 48.0% (-2.0 pt, 90% interval -6.1 to -0.2; 100 cases, "
-            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, as "
-            "stable cases got worse but others got better: weighed by how stable each case was, if "
+            "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
+            "because stable cases got worse but others got better: weighed by how stable each case was, if "
             "nothing had changed, a result this bad would come up about 1 time in 18. "
-            "Hit hardest: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
+            "Most affected: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
     (
@@ -617,7 +617,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -10.1 to -3.6; 100 cases, "
             "10 baseline and 2 candidate trials). It is worse (if nothing had changed, a result this bad "
             "would come up less than 1 time in a million), though by less than the drop of 8 pt allowed; "
-            "a drop of 8 pt is not ruled out. Hit hardest: case-00 (10/10 -> 0/2), "
+            "a drop of 8 pt is not ruled out. Most affected: case-00 (10/10 -> 0/2), "
             "case-01 (10/10 -> 0/2), case-02 (10/10 -> 0/2)."
         ),
     ),
@@ -647,10 +647,11 @@ def test_an_inconclusive_limit_says_how_many_cases_would_decide_it() -> None:
     check = checked(Rule(metric="accuracy", min=0.98), ACCURATE)
     assert check.sentence == (
         "INCONCLUSIVE accuracy 98.8% (90% interval 95.0% to 99.7%; 86 cases, 86 trials). "
-        "At least 98% is wanted, and the interval reaches to both sides of it."
+        "At least 98% is required, and the interval includes it."
     )
     assert (
-        check.to_decide == "About 1,850 cases like these (86 now) would decide, if the value stays."
+        check.to_decide
+        == "About 1,850 cases like these (86 now) would decide, if the value stays the same."
     )
 
 
@@ -679,7 +680,7 @@ def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:
     assert check.outcome == "inconclusive"
     assert check.p_value == pytest.approx(1 / 16)
     assert (
-        "none could have been proven: with so few differences no p-value is below 0.062, "
+        "no result could prove one: with so few differences the smallest possible p-value is 0.062, "
         "and 0.05 is needed." in check.sentence
     )
 

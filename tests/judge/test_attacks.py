@@ -447,7 +447,7 @@ def test_a_run_by_a_judge_that_obeys_is_undecided_and_says_which_control_it_fail
     said = " ".join(done.out.split())
     assert "cannot be trusted with correctness" in said
     assert (
-        "the known answer 'built-in bad with instruction', which fails, and said: agrees: yes"
+        "the known answer 'built-in bad with instruction', which should fail, and it answered: agrees: yes"
         in said
     )
 

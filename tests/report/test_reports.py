@@ -435,7 +435,7 @@ def test_regressions_come_first_and_the_deepest_fall_before_the_others() -> None
 
 def test_an_error_that_no_row_has_room_for_is_told_whole_once() -> None:
     report = failing_report()
-    assert "The error of" not in render_terminal(report, Screen())
+    assert "Error of" not in render_terminal(report, Screen())
     remedy = "no answer within 30 s of any of the servers that were tried; start one of them first."
     trials = [
         replace(trial, output=replace(trial.output, error=replace(error, message=remedy)))
@@ -444,7 +444,7 @@ def test_an_error_that_no_row_has_room_for_is_told_whole_once() -> None:
         for trial in report.run.trials
     ]
     text = render_terminal(replace(report, run=replace(report.run, trials=tuple(trials))), Screen())
-    assert " ".join(text.split()).count(f"The error of 1 case: timeout: {remedy}") == 1
+    assert " ".join(text.split()).count(f"Error of 1 case: timeout: {remedy}") == 1
 
 
 def test_a_folded_row_names_no_column_that_it_leaves_empty() -> None:

@@ -267,7 +267,7 @@ def check_fail() -> Check:
         sentence=(
             "FAIL exact_match 70.8% -> 42.9% (-27.9 pt, 90% interval -45.1 to -10.8; 7 cases, 3 "
             "baseline and 1 candidate trials). If nothing had changed, a result this bad would come "
-            "up about 1 time in 120. Hit hardest: refund-window (3/3 -> 0/1), refund-sale "
+            "up about 1 time in 120. Most affected: refund-window (3/3 -> 0/1), refund-sale "
             "(3/3 -> 0/1)."
         ),
         baseline=0.708,

@@ -1,3 +1,3 @@
-"""HTML pages that need no network, run under a strict policy, and never treat data as markup."""
+"""Render HTML pages that need no network, have a strict policy, and never treat data as markup."""
 
 __all__ = ["diff", "history", "report"]

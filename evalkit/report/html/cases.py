@@ -1,4 +1,4 @@
-"""Turn the cases of a judged run into what `case.html.j2` shows of each."""
+"""Turn the cases of a run into the views that `case.html.j2` renders."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def filter_views(results: Sequence[case_status.CaseResult]) -> list[dict[str, st
 def case_view(
     result: case_status.CaseResult, units: Mapping[str, str], limit: int, steps: Markup | None
 ) -> dict[str, Any]:
-    """Return what a page shows of a case, with no text longer than `limit`.
+    """Return the view of a case, with no text longer than `limit`.
 
-    `sides` and `difference` are empty unless the answer changed.
+    `sides` and `difference` are empty if the answer did not change.
     """
     case = result.case
     before = result.base_passed / result.base_trials if result.base_trials else None
@@ -92,7 +92,7 @@ def _answer_views(
     if before is None or before.output.error is not None:
         return [*blocks, TextBlock("answered", text)], ()
     earlier = head(case_status.answer_text(before.output), limit)
-    # Equal answers are shown once, which halves the page of a stable agent.
+    # Show equal answers once, which halves the page of a stable agent.
     if earlier == text:
         return [*blocks, TextBlock("answered, the same as in the baseline", text)], ()
     return blocks, (TextBlock("in the baseline", earlier), TextBlock("now", text))

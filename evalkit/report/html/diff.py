@@ -1,4 +1,4 @@
-"""Render two runs, or three and more versions, as an HTML page with the outputs that changed."""
+"""Render a comparison of two runs or of several versions as an HTML page, with changed outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from evalkit.report.tool_call_diff import tool_call_diff_lines
 _MAX_CASES = 300
 _MAX_ROWS = 300
 _TEXTS_PER_CASE = 6
-# All texts together, so that the page stays below a megabyte.
+# The size of all texts together, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 400_000
 _MAX_WATERFALL_BYTES = 40_000
 # Every cell of a matrix repeats the label of its column.

@@ -1,4 +1,4 @@
-"""Render the history of a set as an HTML page: a line plot for each metric, a table of versions."""
+"""Render the history of a set as an HTML page: a plot for each metric, and a table of versions."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _chart(
     *,
     is_share: bool = False,
 ) -> tuple[str, Plot]:
-    """Return a chart's title, with the newest value, and its plot, with every point labeled."""
+    """Return the title of a chart, with the newest value, and its plot with labeled points."""
     show = partial(value_cell, unit=unit)
     labeled = []
     for row, point, changed in zip(rows, points, list_definition_changes(rows), strict=True):
@@ -107,12 +107,12 @@ def _chart(
 
 
 def _version_table(rows: Sequence[HistoryRow]) -> tuple[list[str], list[list[TableCell]]]:
-    """Return titles and rows, newest first, without columns that are empty."""
+    """Return titles and rows, newest first, without empty columns."""
     metrics = metric_names(rows)[:_MAX_METRICS]
     titles = ["date", "version", "what", *metrics, "latency p50 / p95 / p99", "cost", "errors"]
     titles.append("changed")
     table = []
-    # The plots run from old to new, but in a table readers look for the newest row.
+    # The plots are oldest first, but readers of a table look for the newest row.
     for row, changed in zip(reversed(rows), reversed(list_definition_changes(rows)), strict=True):
         latency = " / ".join(value_cell(row.latency_s.get(name), "s") for name in _PERCENTILES)
         texts = [

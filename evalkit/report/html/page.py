@@ -1,4 +1,4 @@
-"""Render templates as self-contained pages: style and script inside, a policy that allows no others."""
+"""Render templates as self-contained pages. The policy of a page allows only its own style and script."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _INDENTATION = re.compile(r"^[ ]+", re.MULTILINE)
 
 
 def render_page(template: str, **view: Any) -> str:
-    """Render a page from plain data. Its policy allows only our own style and script, by digest."""
+    """Render a page from plain data, with a policy that allows its style and script by digest."""
     style, script = _read("page.css"), _read("page.js")
     policy = (
         f"default-src 'none'; style-src {_source_digest(style)}; "
         f"script-src {_source_digest(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    # The digests are of these exact characters, so style and script must not be escaped.
+    # The digests are those of the exact text, so do not escape it.
     assets = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - our own files
     return _environment().get_template(template).render(policy=policy, **assets, **view)
 
 
 def render_macro(name: str, *arguments: Any) -> Markup:
-    """Render one macro of `macros.html.j2`, for a part whose size has to be known."""
+    """Render one macro of `macros.html.j2`, for a part whose size must be limited."""
     macros = vars(_environment().get_template("macros.html.j2").module)
     markup: Markup = macros[name](*arguments)
     return markup
@@ -42,7 +42,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_load_template),
         autoescape=True,
-        # A misspelled name is an error instead of an empty cell.
+        # A misspelled name raises an error instead of rendering nothing.
         undefined=StrictUndefined,
         finalize=_show_unsafe,
         trim_blocks=True,
@@ -53,7 +53,7 @@ def _environment() -> Environment:
 
 
 def _load_template(name: str) -> str:
-    # Pages hold thousands of rows, and the indentation of a template would be part of each.
+    # Remove indentation, because a page would repeat it in thousands of rows.
     return _INDENTATION.sub("", _read(f"templates/{name}"))
 
 

@@ -1,4 +1,4 @@
-"""Render a judged run as an HTML page: verdict, thresholds, distributions, and every case."""
+"""Render a run as an HTML page: gate result, thresholds, distributions, and every case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_CHECKS = 100
 _MAX_METRICS = 24
 _MAX_TAG_METRICS = 4
 
-# The texts and the waterfalls of all cases together, so that the page stays below a megabyte.
+# The size of all texts and of all waterfalls, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 500_000
 _MAX_WATERFALL_BYTES = 420_000
 # Input, expected and both answers, their difference, and explanations.
@@ -34,29 +34,30 @@ _TEXTS_PER_CASE = 6
 
 
 def render_html(report: Report) -> str:
-    """Render a judged run as one self-contained page."""
-    run, verdict = report.run, report.gate_result
-    results = case_results(run, verdict, report.baseline)
-    tag_titles, tags = content.tag_rows(run.header, verdict, _MAX_TAG_METRICS)
-    word = content.OUTCOME_WORDS[verdict.outcome]
+    """Render a run as one self-contained page."""
+    run, gate_result = report.run, report.gate_result
+    results = case_results(run, gate_result, report.baseline)
+    tag_titles, tags = content.tag_rows(run.header, gate_result, _MAX_TAG_METRICS)
+    word = content.OUTCOME_WORDS[gate_result.outcome]
     return render_page(
         "report.html.j2",
         title=f"{word} {run.header.evalset}",
         evalset=run.header.evalset,
-        outcome=verdict.outcome,
+        outcome=gate_result.outcome,
         outcome_word=word,
-        reason=content.verdict_reason(verdict),
-        run_rows=content.run_rows(run, verdict, report.baseline),
+        reason=content.gate_reason(gate_result),
+        run_rows=content.run_rows(run, gate_result, report.baseline),
         checks=[
-            _check_view(report, check) for check in content.checks_by_urgency(verdict)[:_MAX_CHECKS]
+            _check_view(report, check)
+            for check in content.checks_by_urgency(gate_result)[:_MAX_CHECKS]
         ],
         metrics=list(_metric_views(report)),
-        filters=list(filter_views(results)),
+        filters=filter_views(results),
         case_tags=sorted({name for result in results for name in result.case.tags}),
         cases=_case_views(report, results),
         tag_titles=["tag", *tag_titles[1:]],
         tag_table=[[TableCell(text) for text in row] for row in tags],
-        notes=verdict.notes,
+        notes=gate_result.notes,
         hints=report.hints,
     )
 
@@ -118,7 +119,7 @@ def _metric_view(
     view: dict[str, Any] = {"name": name, "cells": cells, "plot": None}
     sides = [(side, values) for side, values in (("base", before), ("now", now)) if values]
     if sides:
-        # Durations spread over orders of magnitude, but 0 has no logarithm.
+        # Durations may differ by orders of magnitude, but 0 has no logarithm.
         is_log = unit == "s" and min(min(values) for _, values in sides) > 0
         plot = strips_plot(f"distribution of {name}", sides, is_log=is_log)
         ends = [content.value_cell(end, unit) for end in (plot["low"], plot["high"])]
@@ -134,7 +135,7 @@ def _case_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str,
     for result in ranked:
         trial = representative_trial(result.trials, passed=False)
         if trial is not None:
-            # Spans of stored runs are kept apart from the trials.
+            # A stored run has its spans in a separate file.
             stored = report.spans.get((trial.case_id, trial.number), ())
             spans[result.case.id] = stored or trial.output.spans
     steps = render_waterfalls(spans, limit, _MAX_WATERFALL_BYTES)

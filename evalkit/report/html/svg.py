@@ -1,7 +1,7 @@
 """Compute the geometry of the plots, which templates draw as SVG.
 
-We draw by hand instead of using a plotting library. Measured for one interval plot on 2026-11-30,
-against the conditions that a page is one file below 1 MB, under a strict policy, and printable:
+This module does not use a plotting library, because a page must be one printable file below 1 MB with a
+strict policy. Measured for one interval plot on 2026-11-30:
 
 | | size of a plot | import | page under the policy | dark mode, print |
 | --- | --- | --- | --- | --- |
@@ -11,8 +11,8 @@ against the conditions that a page is one file below 1 MB, under a strict policy
 | plotly 6 | 4.8 MB, then 7 kB | 0.1 s | no: script and `style` attributes | blank without script |
 
 A report has 50 to 100 plots of three kinds, all of lines, rectangles, and circles. Their scales are
-about 100 lines of arithmetic. A library would add 40 to 60 MB to the installation and a policy that
-allows inline styles, which is what keeps data from changing the page.
+about 100 lines of arithmetic. A library would add 40 to 60 MB to the installation. It would also need a
+policy that allows inline styles, and forbidding these keeps data from changing the page.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def interval_plot(
     *,
     has_zero: bool,
 ) -> Plot:
-    """Place a value and its interval on an axis that includes its limit and, if wanted, zero."""
+    """Place a value and its interval on an axis that includes the limit and, with `has_zero`, zero."""
     known = [bound for bound in bounds if bound is not None and isfinite(bound)]
     marks = [value, *known, *([limit] if limit is not None else []), *([0.0] if has_zero else [])]
     reach = (max(marks) - min(marks)) or abs(value) or 1.0
-    # A margin, so that marks at the ends are drawn in full.
+    # Add a margin, so that marks at the ends are drawn in full.
     axis = _Axis(low=min(marks) - reach * 0.08, high=max(marks) + reach * 0.08)
     return {
         "label": label,
@@ -96,7 +96,7 @@ def strips_plot(label: str, sides: Sequence[tuple[str, Sequence[float]]], *, is_
 
 
 class Point(NamedTuple):
-    """One value of a series with its interval; `mark` says how it differs from the one before."""
+    """One value of a series with its interval; `mark` says what was measured differently before it."""
 
     label: str
     value: float | None

@@ -1,4 +1,4 @@
-"""The plain records that several templates show."""
+"""Define the records that several templates show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIN_TEXT_CHARS = 200
 MAX_TEXT_CHARS = 4000
 
 _TOKEN = re.compile(r"\s+|[^\s\w]|\w+")
-# Per side. The comparison takes quadratic time.
+# The limit for each text, because a comparison takes quadratic time.
 _MAX_TOKENS = 1500
 
 
@@ -38,7 +38,7 @@ class TextBlock(NamedTuple):
 
 
 def limit_texts(texts: int, max_chars: int) -> int:
-    """Return the longest that each of so many texts may be, so that all take about `max_chars`."""
+    """Return the longest length of a text if all texts together may have about `max_chars`."""
     return max(MIN_TEXT_CHARS, min(MAX_TEXT_CHARS, max_chars // max(texts, 1)))
 
 
@@ -48,7 +48,7 @@ def word_diff(before: str, after: str) -> tuple[DiffPart, ...]:
     if max(len(left), len(right)) > _MAX_TOKENS:
         return (DiffPart("del", before), DiffPart("ins", after))
     parts: list[DiffPart] = []
-    # With autojunk, spaces count as noise in a long text and are not matched.
+    # With autojunk, spaces in a long text would not be matched.
     for kind, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if kind == "equal":
             parts.append(DiffPart("same", "".join(left[a:b])))

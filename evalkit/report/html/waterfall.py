@@ -11,20 +11,20 @@ from evalkit.core.spans import Span
 from evalkit.report.case_status import json_text
 from evalkit.report.content import value_cell
 from evalkit.report.html.page import render_macro
-from evalkit.report.span_tree import TreeNode, build_tree
+from evalkit.report.span_tree import TreeNode, build_tree, is_failed
 
 _MAX_SPANS = 60
 _MAX_DEPTH = 8
 _WIDTH = 300.0
 _MAX_NAME_CHARS = 60
 _TEXT_LIMITS = (160, 40, 0)
-"""Shorter limits to try if a waterfall is too large; at 0 a row has a name, a time, and a bar."""
+"""The limits to try if a waterfall is too large; at 0 a row has only a name, a time, and a bar."""
 
 
 def render_waterfalls(
     steps: Mapping[str, Sequence[Span]], limit: int, max_bytes: int
 ) -> dict[str, Markup]:
-    """Draw the waterfalls of several cases; each leaves the bytes it does not need to the next."""
+    """Draw the waterfalls of several cases; bytes that one does not need are left for the others."""
     with_steps = {case_id: spans for case_id, spans in steps.items() if spans}
     drawn: dict[str, Markup] = {}
     for number, (case_id, spans) in enumerate(with_steps.items()):
@@ -36,10 +36,10 @@ def render_waterfalls(
 
 
 def render_waterfall(spans: Sequence[Span], limit: int, max_bytes: int) -> Markup | None:
-    """Draw nested steps below each other, or return None if there are no steps.
+    """Return the waterfall of nested steps, or None if there are no steps.
 
-    No text is longer than `limit`. The whole takes at most `max_bytes`, but has at least one row. To
-    fit, texts are cut first, then steps are left out.
+    No text is longer than `limit`. The waterfall has at most `max_bytes`, but at least one row. To fit,
+    texts are cut first, then steps are left out.
     """
     if not spans:
         return None
@@ -48,7 +48,7 @@ def render_waterfall(spans: Sequence[Span], limit: int, max_bytes: int) -> Marku
         drawn = _render_rows(rows, _MAX_SPANS, cut)
         if len(drawn.encode()) <= max_bytes:
             return drawn
-    # Halving needs few renderings and leaves at least half of what would fit.
+    # Halving needs few renderings and keeps at least half of the rows that would fit.
     most = min(_MAX_SPANS, len(rows))
     while most > 1 and len(drawn.encode()) > max_bytes:
         most //= 2
@@ -64,10 +64,10 @@ def _render_rows(rows: Sequence[TreeNode], most: int, limit: int) -> Markup:
 
 def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
     about = [span.tool or span.model]
-    if span.error_type or span.error:
+    if is_failed(span):
         about.append(f"error: {span.error_type} {span.error}")
     x = _WIDTH * min(1.0, max(0.0, span.start_s / end_s))
-    # Even the shortest step is visible.
+    # Make the shortest step visible.
     width = max(1.5, min(_WIDTH - x, _WIDTH * span.duration_s / end_s))
     texts = [
         f"{name}: {json_text(value)[:limit]}"
@@ -80,7 +80,7 @@ def _step(span: Span, depth: int, end_s: float, limit: int) -> dict[str, Any]:
         "kind": f"{span.kind}{' broken' if span.error_type else ''}",
         "bar": f"M{x:.4g} 6h{width:.4g}",
         "took": value_cell(span.duration_s, "s"),
-        # A name is worth its bytes even if there is no space for texts.
+        # The tool or model is shown even if there is no space for texts.
         "about": " ".join(filter(None, about))[: max(limit, _TEXT_LIMITS[-2])],
         "texts": "\n".join(texts),
     }
