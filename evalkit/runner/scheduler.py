@@ -135,14 +135,17 @@ class Runner:
         other._slots, other.in_flight = self._slots, self.in_flight
         return other
 
-    async def run_one(self, task: TrialTask) -> None:
-        """Run and save one trial, then free its slot; if scores are slow, save the output first."""
+    async def run_one(self, task: TrialTask, stop: StopRequest) -> None:
+        """Run and save one trial, then free its slot; if scores are slow, save the output first.
+
+        Do nothing if the runner stopped, or a stop was requested, while the trial waited for its slot.
+        """
         try:
             trial = task.answered
             if trial is None:
                 async with self._slots:
-                    if self.exited_first:
-                        return  # another trial failed while this one waited for its slot
+                    if stop.requested.is_set() or self.is_stopped:
+                        return
                     trial = await self._call_agent(task)
                 if trial.output.error is None and any(each.waits for each in task.scorers):
                     self._store.store_unscored(trial)
@@ -213,7 +216,7 @@ async def _start_all(work: Iterable[Work], stop: StopRequest) -> None:
                 # Check after the wait: meanwhile a signal may have arrived or a trial may have failed.
                 if stop.requested.is_set() or runner.is_stopped:
                     break
-                group.create_task(runner.run_one(task))
+                group.create_task(runner.run_one(task, stop))
     except* EvalkitError as errors:
         # A full disk fails many trials at once, with equal errors.
         raise errors.exceptions[0] from None

@@ -173,6 +173,17 @@ def test_interrupting_once_stops_saves_and_tells_how_to_go_on(project: Project) 
     assert len(calls(project)) == CASES, "a trial that finished after ^C was paid for again"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_no_agent_is_called_after_a_signal(project: Project, number: int) -> None:
+    write_long_set(project, cases=20, sleep_s=1)
+    process = start(project, "run", "long.yaml", "--concurrency", "2")
+    wait_until(lambda: len(calls(project)) == 2)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert len(calls(project)) == 2
+    assert len(project.rows()) == 2
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_stops_at_once(project: Project, number: int, code: int) -> None:
     project.write("agent.py", "import time\ndef answer(text):\n    time.sleep(60)\n")
