@@ -1,27 +1,3 @@
 """Implement each command as a function of records."""
 
-__all__ = [
-    "ask",
-    "baseline",
-    "calibrate",
-    "comment",
-    "debug",
-    "diff",
-    "dry_run",
-    "false_alarms",
-    "flaky",
-    "gate",
-    "help",
-    "history",
-    "init",
-    "merge",
-    "power",
-    "repair",
-    "review",
-    "run",
-    "schema",
-    "score",
-    "show",
-    "traces",
-    "validate",
-]
+__all__ = ["debug", "dry_run", "flaky"]

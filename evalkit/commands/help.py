@@ -11,7 +11,7 @@ from evalkit.core.errors import InvalidInput
 GUIDE = Path(__file__).parents[1] / "guide"
 
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
-_PAGE_LINK = re.compile(r"\[([^\]]+)\]\(([\w-]+)\.md(?:#[\w-]*)?\)")
+_PAGE_LINK = re.compile(r"(see )?\[([^\]]+)\]\(([\w-]+)\.md(?:#[\w-]*)?\)", re.IGNORECASE)
 _FILE_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)]*\)")
 
 
@@ -38,9 +38,9 @@ def read_topic(topic: str) -> str:
 
 
 def _name_topic(link: re.Match[str]) -> str:
-    shown, topic = link.groups()
+    see, shown, topic = link.groups(default="")
     command = f"`evalkit help {topic}`"
-    return command if shown == topic else f"{shown} ({command})"
+    return f"{see}{command}" if see and shown == topic else f"{see}{shown} ({command})"
 
 
 def _first_sentence(page: str) -> str:

@@ -66,6 +66,7 @@ def test_a_topic_is_no_path(topic: str, call: Callable[..., Done]) -> None:
 
 def test_a_link_to_its_own_name_is_named_once() -> None:
     assert "see `evalkit help against`" in read_topic("baseline")
+    assert "record a new baseline (`evalkit help baseline`)" in read_topic("exit-codes")
 
 
 def read_terminal(project: Project, *arguments: str, **environ: str) -> str:
