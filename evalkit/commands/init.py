@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evalkit import __version__
 from evalkit.agents.registry import check_agent
+from evalkit.commands.schema import SUFFIX, read_schema
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import write_atomically
@@ -50,8 +51,8 @@ def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> I
     judged = bool(load_project_judges(folder / SET_FILE, root, []))
     host = read_git_remote(folder, context.environ)
     texts = {
-        SET_FILE: _set_text(ref, shared=bool(shared), judged=judged),
-        _RUBRIC_FILE: _read_template("agrees.yaml"),
+        **_with_schema(SET_FILE, "evalset", _set_text(ref, shared=bool(shared), judged=judged)),
+        **_with_schema(_RUBRIC_FILE, "rubric", _read_template("agrees.yaml")),
     }
     if ref is None and not shared:
         texts[_AGENT_FILE] = _read_template("agent.py")
@@ -105,6 +106,15 @@ def _set_text(ref: str | None, *, shared: bool, judged: bool) -> str:
             "judge: lexical"
         )
     return text.replace("{{agent}}", agent).replace("{{judge}}", judge)
+
+
+def _with_schema(file: str, schema: str, text: str) -> dict[str, str]:
+    """Return a YAML file whose first line names its schema for editors, and the schema beside it."""
+    name = f"{schema}{SUFFIX}"
+    return {
+        file: f"# yaml-language-server: $schema={name}\n{text}",
+        str(Path(file).with_name(name)): read_schema(schema),
+    }
 
 
 def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:

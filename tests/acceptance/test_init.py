@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from tests.conftest import Project
 
@@ -141,3 +144,12 @@ def test_forks_get_two_workflows_that_keep_code_and_secrets_apart(empty: Project
         "evalkit-answers.yml",
         "evalkit-gate.yml",
     }
+
+
+@pytest.mark.parametrize("file", ["evalsets/first.yaml", "rubrics/agrees.yaml"])
+def test_an_editor_finds_the_schema_and_is_content(empty: Project, file: str) -> None:
+    assert empty.evalkit("init").code == 0
+    text = (empty.folder / file).read_text()
+    name = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    schema = json.loads((empty.folder / file).with_name(name).read_text())
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
