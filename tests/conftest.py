@@ -14,6 +14,11 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A shared machine is at times too slow for the limits, which are no property of the code.
+settings.register_profile("evalkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("evalkit")
 
 LEFT_OUT = re.compile(r"^(EVALKIT|GITHUB|CI$|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|GIT_)")
 

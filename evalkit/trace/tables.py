@@ -41,16 +41,20 @@ attempts: 'INTEGER',
 output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
     "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
     error STRUCT(kind VARCHAR, message VARCHAR))',
-scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR, state VARCHAR)[]'
+scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR, state VARCHAR,
+    advisory BOOLEAN)[]'
 """
 
 # `Trial.state` and `compare.scores.trial_state` in SQL; a test compares them.
 TRIALS_SQL = """
 with latest as (
-    select *, list_transform(coalesce(scores, []), lambda s: case
+    select *, list_filter(scores, lambda s: not coalesce(s.advisory, false)) as enforced
+    from ({lines})
+), with_states as (
+    select *, list_transform(if(len(enforced) > 0, enforced, coalesce(scores, [])), lambda s: case
         when coalesce(s.state, 'scored') = 'scored' and coalesce(abs(s."value"), 1e300) > 1e100
         then 'metric_error' else coalesce(s.state, 'scored') end) as states
-    from ({lines})
+    from latest
 ), with_state as (
     select *, case
         when output.error is not null then 'agent_error'
@@ -59,11 +63,11 @@ with latest as (
         when list_contains(states, 'unscored') then 'unscored'
         when list_contains(states, 'scored') then 'scored'
         else 'skipped' end as state
-    from latest
+    from with_states
 )
 select run, agent_version, evalset, case_id, number as trial, state,
     state = 'scored' and not coalesce(
-        list_contains(list_transform(scores, lambda s: s.passed), false), false) as passed,
+        list_contains(list_transform(enforced, lambda s: s.passed), false), false) as passed,
     coalesce(output.text, '') as text, coalesce(output.latency_s, 0) as latency_s,
     output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
     output."usage".output_tokens as output_tokens, coalesce(attempts, 1) as attempts,

@@ -488,4 +488,4 @@ def test_an_interrupted_run_tells_of_the_answers_that_wait(project: Project) -> 
             time.sleep(0.3)
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "0 of 4 trials are done and stored, and 4 answers more." in " ".join(out.split())
+    assert "0 of 4 trials are done and stored, and 4 unscored answers." in " ".join(out.split())

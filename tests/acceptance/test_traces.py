@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,9 @@ def test_the_tables_count_a_trial_in_the_state_that_evalkit_counts_it_in(tmp_pat
         "no value": (Output(), [Score(metric="m", passed=True)]),
         "unscored": (Output(), [scored, Score(metric="m", state="unscored")]),
         "skipped": (Output(), [Score(metric="m", state="skipped")]),
+        "advisory fails": (Output(), [scored, replace(failed, advisory=True)]),
+        "advisory has no score": (Output(), [scored, Score(metric="n", state="judge_error", advisory=True)]),
+        "only advisory": (Output(), [Score(metric="n", state="unscored", advisory=True)]),
         "nothing": (Output(), []),
     }  # fmt: skip
     trials = {
