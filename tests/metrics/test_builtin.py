@@ -798,7 +798,7 @@ from evalkit.metrics.specs import open_scorers
 async def main():
     args = {"command": ["python"]}
     specs = [
-        MetricSpec(ref=ref, name=ref, args=NEEDED.get(ref, {}))
+        MetricSpec(ref=ref, name=ref, args=args if ref in ("lint_clean", "tests_passed") else {})
         for ref in METRICS
     ]
     async with open_scorers(specs, RunEnvironment(root=Path(), set_folder=Path(), environ={})) as scorers:
