@@ -542,6 +542,7 @@ def test_a_limit_on_the_command_line_needs_approval_too(change: Project) -> None
     assert "only a part of the cases was run: --limit 2" in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind_when_the_run_is_cancelled(change: Project, tmp_path: Path) -> None:
     change.write("agent.py", "import time\n\ndef answer(text):\n    time.sleep(60)\n")
     temporary = tmp_path / "temporary"

@@ -41,6 +41,7 @@ def wavering(project: Project) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Project) -> None:
     runs = wavering.runs()
     done = wavering.evalkit("false-alarms", "set.yaml", "--format", "json")
@@ -61,6 +62,7 @@ def test_an_exact_rule_holds_its_level_where_a_bare_one_cries_wolf(wavering: Pro
     assert any("regressed cases" in sentence for sentence in done.json["sentences"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_and_another_does_not(wavering: Project) -> None:
     def drawn(seed: str) -> str:
         done = wavering.evalkit("false-alarms", "set.yaml", "--repeats", "40", "--seed", seed)

@@ -125,6 +125,7 @@ def test_few_clusters_see_less_and_prove_less() -> None:
     assert chance_to_pass(replace(suite, clusters=1.0), DEMAND) == 0.0
 
 
+@pytest.mark.slow
 def test_the_same_question_has_the_same_answer() -> None:
     design = replace(DESIGN, cases=6)
     assert simulate_gate(design, DEMAND, 0.3, seed=1) == simulate_gate(design, DEMAND, 0.3, seed=1)
@@ -259,6 +260,7 @@ def test_what_broken_cases_can_be_proven_is_said(project: Project) -> None:
     assert "Up to 6 cases that always passed and now never do are all proven broken." in said
 
 
+@pytest.mark.slow
 def test_small_designs_are_simulated_and_say_so(project: Project) -> None:
     write_set(project, 60)
     arguments = ("power", "set.yaml", "--noise", "0.05", "--mean", "0.9", "--baseline-trials", "3")

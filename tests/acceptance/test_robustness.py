@@ -694,6 +694,7 @@ def sleepers(project: Project) -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_leaves_no_agent_behind(project: Project) -> None:
     project.write(
         "long.yaml",

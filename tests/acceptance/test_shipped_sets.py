@@ -61,6 +61,7 @@ def test_breaking_one_topic_of_the_agent_turns_the_build_red_and_names_that_topi
     assert len(of_topic) / len(broken) > 0.8
 
 
+@pytest.mark.slow
 def test_unchanged_agents_are_not_failed_by_chance(shipped: Project) -> None:
     codes = [
         shipped.evalkit("run", "evalsets/support.yaml", "--seed", str(seed)).code
