@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
 from evalkit.cli.options import RunArgument
-from evalkit.cli.output import deliver_and_exit
+from evalkit.cli.output import create_report_context, deliver_and_exit
 
 
 def gate(
@@ -21,6 +20,6 @@ def gate(
         ref,
         comparison.choose_baseline(),
         comparison.choose_gate(),
-        create_context(quiet=printed.quiet),
+        create_report_context(printed, files),
     )
     deliver_and_exit(report, printed, files)

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
-from evalkit.cli.output import deliver_and_exit
+from evalkit.cli.output import create_report_context, deliver_and_exit
 
 
 def merge(
@@ -24,6 +23,6 @@ def merge(
         refs,
         comparison.choose_baseline(),
         comparison.choose_gate(),
-        create_context(quiet=printed.quiet),
+        create_report_context(printed, files),
     )
     deliver_and_exit(report, printed, files)

@@ -192,7 +192,9 @@ class ExecutionOptions(NamedTuple):
     ] = None
     exit_first: Annotated[
         bool,
-        execution_option("-x", "--exitfirst", help="Start no more trials after the first failure."),
+        execution_option(
+            "-x", "--exitfirst", help="Start no more trials after the first failure or error."
+        ),
     ] = False
     cache: Annotated[
         bool,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
-from evalkit.cli.console import detect_screen, emit, is_step_summary
+from evalkit.cli.console import create_context, detect_screen, emit, is_step_summary
 from evalkit.cli.option_groups import ReportFiles, ReportOptions, ResultOptions
 from evalkit.cli.options import Format, PrintFormat
 from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
+    from evalkit.core.context import Context
     from evalkit.report.model import Report
     from evalkit.report.screen import Screen
 
@@ -34,14 +37,49 @@ def refuse_conflicting_options(*conflicts: tuple[str, bool]) -> None:
         raise InvalidInput(problems)
 
 
+def create_report_context(printed: ReportOptions, files: ReportFiles) -> Context:
+    """Create the context of a command that writes reports.
+
+    Raises:
+        InvalidInput: two reports would be written to one file.
+    """
+    refuse_shared_files((*files.values(), *([printed.output] if printed.output else [])))
+    return create_context(quiet=printed.quiet)
+
+
+def refuse_shared_files(paths: Iterable[Path]) -> None:
+    """Refuse to write two reports to one file; a device and a step summary take several.
+
+    Raises:
+        InvalidInput: a path is given twice.
+    """
+    counts = Counter(os.path.realpath(path) for path in paths if not is_step_summary(path))
+    refuse_conflicting_options(
+        *(
+            (f"{path} is named for {count} reports; name a file for each", count > 1)
+            for path, count in counts.items()
+            if Path(path).is_file() or not Path(path).exists()
+        )
+    )
+
+
 def write_result(text: str, output: Path | None) -> None:
     """Write a result to the file of `--output`, or print it."""
     if output is None:
         emit(text)
-        return
+    else:
+        write_file(output, text)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report to a file; append it to a step summary, to which other commands also write."""
     from evalkit.core.files import write_atomically
 
-    write_atomically(output, text)
+    if is_step_summary(path):
+        with path.open("a") as stream:
+            stream.write(text)
+    else:
+        write_atomically(path, text)
 
 
 def print_result(
@@ -87,15 +125,8 @@ def print_report(report: Report, options: ReportOptions) -> None:
 
 def write_report_files(report: Report, files: ReportFiles) -> None:
     """Write the report to each file, in the format of its option."""
-    from evalkit.core.files import write_atomically
-
     for name, path in files.items():
-        text = FILE_FORMATS[name].load()(report)
-        if is_step_summary(path):
-            with path.open("a") as stream:  # other commands of the step also write to it
-                stream.write(text)
-        else:
-            write_atomically(path, text)
+        write_file(path, FILE_FORMATS[name].load()(report))
 
 
 def exit_with_code(code: int) -> NoReturn:

@@ -7,7 +7,7 @@ from pathlib import Path
 from evalkit.cli.console import create_context, detect_screen, emit
 from evalkit.cli.option_groups import ReportFiles
 from evalkit.cli.options import BaselineOption, RunArgument
-from evalkit.cli.output import write_report_files
+from evalkit.cli.output import refuse_shared_files, write_report_files
 
 DEFAULT_REPORT = ReportFiles(html=Path("evalkit-report.html"))
 
@@ -21,6 +21,7 @@ def report(ref: RunArgument, files: ReportFiles, baseline: BaselineOption = None
     from evalkit.report.terminal import written_reports_text
 
     files = files or DEFAULT_REPORT
+    refuse_shared_files(files.values())
     shown = show_run(ref, create_context(), baseline)
     write_report_files(shown, files)
     emit(written_reports_text(shown, list(files.values()), detect_screen()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.cli.console import create_context, emit
+from evalkit.cli.console import emit
 from evalkit.cli.option_groups import (
     AgentOptions,
     BaselineOptions,
@@ -16,7 +16,12 @@ from evalkit.cli.option_groups import (
     SettingOptions,
 )
 from evalkit.cli.options import EvalSetArgument
-from evalkit.cli.output import deliver_and_exit, print_result, refuse_conflicting_options
+from evalkit.cli.output import (
+    create_report_context,
+    deliver_and_exit,
+    print_result,
+    refuse_conflicting_options,
+)
 
 if TYPE_CHECKING:
     from evalkit.core.context import Context
@@ -39,7 +44,7 @@ def run(
     from evalkit.runner.records import RunOptions, RunRequest
 
     refuse_ineffective_options(selection, comparison, resume, execution)
-    context = create_context(quiet=printed.quiet)
+    context = create_report_context(printed, files)
     request = RunRequest(
         path=evalset,
         entrypoint=agent.agent,

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
 from evalkit.cli.options import ConcurrencyOption, RunArgument
-from evalkit.cli.output import deliver_and_exit, print_result
+from evalkit.cli.output import create_report_context, deliver_and_exit, print_result
 
 
 def score(
@@ -40,7 +39,7 @@ def score(
         SettingsOverrides(concurrency=concurrency),
         comparison.choose_baseline(),
         comparison.choose_gate(),
-        create_context(quiet=printed.quiet),
+        create_report_context(printed, files),
     )
     if isinstance(scored, Report):
         deliver_and_exit(scored, printed, files)

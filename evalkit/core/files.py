@@ -25,12 +25,13 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         StoreError: The system refuses, for example because the disk is full. Nothing is changed.
     """
     data = content.encode() if isinstance(content, str) else content
-    path = Path(os.path.realpath(path))
     temporary = ""
     try:
+        # Before links are followed: /dev/stdout leads to the name of a pipe, which is no path.
         if path.exists() and not (path.is_file() or path.is_dir()):
             path.write_bytes(data)
             return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(descriptor, "wb") as stream:

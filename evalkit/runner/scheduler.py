@@ -156,7 +156,8 @@ class Runner:
             self._store.save(scored)
             if scored.state == "scored":
                 self.in_flight.widen()
-            if self._exit_first and any(score.failed for score in scores):
+            is_good = scored.passed or scored.state == "skipped"
+            if self._exit_first and not is_good:
                 self.exited_first = True
         finally:
             self.in_flight.release()

@@ -84,3 +84,43 @@ def test_annotations_stay_on_stdout_where_the_workflow_runner_reads_them(project
     done = project.evalkit("run", "echo.yaml", "--format", "github", "-o", "result.txt")
     assert done.out.startswith("::")
     assert "::error" not in (project.folder / "result.txt").read_text()
+
+
+def test_a_step_summary_keeps_what_other_commands_wrote(project: Project) -> None:
+    project.evalkit("run", "echo.yaml")
+    summary = project.write("summary.md", "from an earlier step\n")
+    done = project.evalkit(
+        "gate", "latest", "-o", "summary.md", env={"GITHUB_STEP_SUMMARY": str(summary)}
+    )
+    assert done.code == 0, done
+    assert summary.read_text().startswith("from an earlier step\nPASS")
+
+
+@pytest.mark.parametrize(
+    "options", [("-o", "r", "--html", "./r"), ("--junit", "r", "--csv", "r")], ids=" ".join
+)
+def test_one_file_for_two_reports_is_refused_before_anything_runs(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    done = project.evalkit("run", "echo.yaml", *options)
+    assert done.code == 2
+    assert "is named for 2 reports; name a file for each." in done.err
+    assert project.runs() == []
+
+
+def test_a_device_takes_several_reports(project: Project) -> None:
+    done = project.evalkit("run", "echo.yaml", "--html", "/dev/null", "--csv", "/dev/null")
+    assert done.code == 0, done
+
+
+def test_stdout_by_its_path_may_be_a_pipe(project: Project) -> None:
+    done = project.evalkit("run", "echo.yaml", "-o", "/dev/stdout")
+    assert done.code == 0, done
+    assert done.out.startswith("PASS")
+
+
+def test_exitfirst_stops_at_an_error_too(project: Project) -> None:
+    project.write("agent.py", "def answer(text):\n    raise ValueError(text)\n")
+    done = project.evalkit("run", "echo.yaml", "-x", "--concurrency", "1", "--trials", "1")
+    assert done.code == 3, done
+    assert len(project.rows()) == 1
