@@ -104,7 +104,7 @@ def _read_own_baseline(request: RunRequest, name: str) -> Run:
     if not path.exists():
         raise Undecidable(
             f"{request.path}: there is no baseline to compare an unchanged agent with. "
-            f"Record 10 trials a case: evalkit baseline {request.path}"
+            f"Record 10 trials per case: evalkit baseline {request.path}"
         )
     return read_baseline(path)
 

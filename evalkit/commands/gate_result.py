@@ -65,7 +65,7 @@ def evaluate_gate(
         on_judge_drift=policy.on_judge_drift,
         baseline_problem=(
             f"there is no baseline yet. Make this run it: {hints.promote(run)}; "
-            f"or record 10 trials a case: {hints.record(run)}"
+            f"or record 10 trials per case: {hints.record(run)}"
         ),
     )
     looked = looks_note(run, result)

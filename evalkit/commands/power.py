@@ -169,7 +169,7 @@ def _resolve_noise(
             name for name, value in (("--noise", noise), ("--mean", mean)) if value is None
         )
         raise Undecidable(
-            f"{path}: {why}. Record a baseline of 10 trials a case: evalkit baseline {path}; or assume "
+            f"{path}: {why}. Record a baseline of 10 trials per case: evalkit baseline {path}; or assume "
             f"values with {missing} (a noise of 0.03 to 0.15 is usual)."
         )
     most = mean * (1 - mean)
@@ -243,6 +243,6 @@ def _notes(known: ThresholdData, left_out: int, assumed: PowerAssumptions) -> tu
     if not known.rows and assumed.base_trials is None:
         notes.append(
             f"There is no baseline yet. The default of evalkit baseline is assumed: "
-            f"{DEFAULT_BASELINE_TRIALS} trials a case."
+            f"{DEFAULT_BASELINE_TRIALS} trials per case."
         )
     return tuple(notes)

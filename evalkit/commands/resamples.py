@@ -62,7 +62,7 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
         if stored < needed:
             kept, fresh = tuple(rule for rule in rules if rule.broken_cases is None), 0
             notes.append(
-                f"broken_cases is left out: it needs {needed} stored trials a case, and there are "
+                f"broken_cases is left out: it needs {needed} stored trials per case, and there are "
                 f"{stored}. Measure it with --run."
             )
     return ResamplingPlan(rules=kept, trials=trials, looks=looks, fresh=fresh, notes=tuple(notes))

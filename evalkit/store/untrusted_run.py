@@ -59,7 +59,7 @@ def _find_problems(run: Run, evalset: EvalSet, path: str) -> Iterator[str]:
         yield "its number of trials was decided while it ran"
     if not 1 <= header.trials <= MAX_TRIALS:
         # Without this return, `due` below would be as long as the run claims.
-        yield f"it has {header.trials:,} trials a case, not 1 to {MAX_TRIALS}"
+        yield f"it has {header.trials:,} trials per case, not 1 to {MAX_TRIALS}"
         return
     # Expected values may differ: the local set decides them. The inputs may not.
     asked = {case.id: case for case in header.cases}

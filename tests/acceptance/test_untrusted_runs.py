@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Change | None, Change | None, str]] = {
     "a selection": (lambda h: h.update(selection="--case one"), None, "a part of the set"),
     "looks": (lambda h: h.update(looks=3), None, "decided while it ran"),
     "too many trials": (lambda h: h.update(trials=10**9), None, "1,000,000,000 trials"),
-    "no trials": (lambda h: h.update(trials=0), None, "0 trials a case"),
+    "no trials": (lambda h: h.update(trials=0), None, "0 trials per case"),
     "fewer cases": (lambda h: h["cases"].pop(), None, "missing or have other inputs here (two)"),
     "another question": (
         lambda h: h["cases"][1].update(input="one"),

@@ -62,7 +62,7 @@ def candidate_with(
     absent: Sequence[tuple[str, int]] = (),
     cost_usd: float | None = None,
 ) -> Run:
-    """Two trials a case: as the baseline, but for the first `broken` cases, which always fail."""
+    """Two trials per case: as the baseline, but for the first `broken` cases, which always fail."""
     passes = [0] * broken + [2] * (80 - broken) + [0] * 10 + [1] * 10
     cells = {"accuracy": counted({case: (c, 2) for case, c in zip(IDS, passes, strict=True)})}
     return make_run(cells, lost=lost, absent=absent, cost_usd=cost_usd)
