@@ -183,7 +183,7 @@ def test_ci_run_has_the_readme_test_command() -> None:
 
 
 CHECKS = ("pip install -e .[test]", "ruff check .", "ruff format --check .", "mypy", "pytest")
-CHECKS_ON_NEWEST = ("pip install -e .[test]", "pytest tests/acceptance")
+CHECKS_ON_NEWEST = ("pip install -e .[test]", "pytest tests/acceptance -m not slow")
 
 
 def stub_python(minor: int, made: Path) -> str:
