@@ -6,8 +6,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from evalkit.worker.user_code import LoadFailure, run_user_code, suggest_near_name
 
@@ -36,6 +37,19 @@ def _prepend_search_path(folders: list[Path]) -> None:
     sys.path[:] = paths + [path for path in sys.path if path not in paths]
 
 
+class _SourceLoader(SourceFileLoader):
+    """Load a file from its source, never from cached bytecode.
+
+    Python takes bytecode for current if size and second of the file are the same. After a quick edit,
+    it would run the agent as it was before.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _import_file(path: Path) -> ModuleType:
     _prepend_search_path([path.parent])
     # The module has the file's own name, so that other modules that import it get the same objects.
@@ -45,6 +59,8 @@ def _import_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadFailure(f"{path} is not Python source.")
+    if isinstance(spec.loader, SourceFileLoader):
+        spec.loader = _SourceLoader(name, str(path))
     loader = spec.loader
     module = importlib.util.module_from_spec(spec)
     # Before its code runs, as Python does: dataclasses and pickle look their module up.

@@ -189,6 +189,14 @@ def test_parts_that_are_not_all_of_one_run_do_not_merge(project: Project, parts:
     assert project.evalkit("merge", "a", "b").code == 0
 
 
+def test_an_edit_within_the_same_second_is_run(project: Project) -> None:
+    for answer, code in (("text.upper()", 0), ("text.lower()", 1)):
+        path = project.write("agent.py", f"def answer(text):\n    return {answer}\n")
+        os.utime(path, (1_800_000_000, 1_800_000_000))
+        done = project.evalkit("run", "echo.yaml", env={"PYTHONDONTWRITEBYTECODE": ""})
+        assert done.code == code, done
+
+
 def test_diff_names_what_was_fixed_and_what_broke(project: Project) -> None:
     project.write("agent.py", "def answer(text):\n    return {'one': 'ONE'}.get(text, '?')\n")
     project.evalkit("run", "echo.yaml", "--agent-version", "v1")
