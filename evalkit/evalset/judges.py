@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping
-from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, PRICE_KEYS
+from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, NEEDED_PRICES, PRICE_KEYS
 from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short, suggest_similar
 
 
@@ -73,7 +73,7 @@ def _read_prices(fields: FieldReader) -> dict[str, float] | None:
     prices = node and read_mapping(node, "prices", PRICE_KEYS, fields.problems)
     if not prices:
         return None
-    for key in PRICE_KEYS:
+    for key in NEEDED_PRICES:
         if key not in prices.node.members:
             prices.report_problem(f"{key} is missing: USD per million tokens of {key}.")
     return prices.read_all()

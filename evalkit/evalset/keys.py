@@ -127,9 +127,17 @@ JUDGE_KEYS: Keys = {
     "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
 }
 
+NEEDED_PRICES = ("input", "output")
 PRICE_KEYS: Keys = {
     "input": Number("USD per million input tokens.", at_least=0),
     "output": Number("USD per million output tokens.", at_least=0),
+    "cached_input": Number(
+        "USD per million input tokens from the provider's cache. Default: as `input`.", at_least=0
+    ),
+    "cache_write": Number(
+        "USD per million input tokens written to the provider's cache. Default: as `input`.",
+        at_least=0,
+    ),
 }
 
 METRIC_KEYS: Keys = {

@@ -271,6 +271,7 @@ def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
         fingerprint=reply.fingerprint,
         input_tokens=tokens.input_tokens,
         output_tokens=tokens.output_tokens,
+        cached_tokens=tokens.cached_tokens,
         cost_usd=prices.compute_cost_usd(tokens, reply.model),
     )
 
