@@ -1,6 +1,7 @@
 """Call the agent under test: Python functions, commands, HTTP services, chat models, recorded answers."""
 
 __all__ = [
+    "anthropic_client",
     "arguments",
     "completion",
     "conversation",

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
@@ -166,7 +167,7 @@ def count_tokens(usage: Json) -> TokenCounts:
     return replace(tokens, reported_cost_usd=_read_cost(usage.get("cost")))
 
 
-def _is_token_count(value: Json) -> bool:
+def _is_token_count(value: Json) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < MAX_TOKEN_COUNT  # `type`, because True is an int
 
 
