@@ -5,6 +5,7 @@ __all__ = [
     "arguments",
     "completion",
     "conversation",
+    "endpoint",
     "error_body",
     "fingerprint",
     "http_headers",

@@ -12,6 +12,7 @@ from evalkit.agents.anthropic_client import (
     resolve_anthropic_endpoint,
 )
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
     expand_headers,
     find_header_problems,
@@ -20,7 +21,7 @@ from evalkit.agents.http_headers import (
 )
 from evalkit.agents.network_errors import get_host
 from evalkit.agents.openai import OpenaiAgent
-from evalkit.agents.openai_client import MISSING_TRANSPORT_MESSAGE, Endpoint, find_body_problems
+from evalkit.agents.openai_client import MISSING_TRANSPORT_MESSAGE, find_body_problems
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.network_errors import CONNECT_TIMEOUT_S
 from evalkit.agents.openai_client import (
     PLACEHOLDER_KEY,
     ChatClient,
-    Endpoint,
     open_transport,
 )
 from evalkit.agents.reply_text import NotJson, decode_text, read_capped, read_json
@@ -71,7 +72,7 @@ class AnthropicClient(ChatClient):
     ) -> None:
         super().__init__(http, endpoint, model, secrets)
         self._http = http
-        self._url = build_messages_url(endpoint.url)
+        self._url = build_messages_url(endpoint)
         self._headers = {
             "content-type": "application/json",
             "x-api-key": endpoint.key or PLACEHOLDER_KEY,
@@ -118,13 +119,11 @@ def connect_anthropic(
     return AnthropicClient(open_transport(), endpoint, model, secrets, headers or {})
 
 
-def build_messages_url(base_url: str) -> str:
-    """Return the URL of the Messages API under a base URL, which may end in `/v1`.
-
-    >>> build_messages_url("https://api.anthropic.com"), build_messages_url("http://host/v1/")
-    ('https://api.anthropic.com/v1/messages', 'http://host/v1/messages')
-    """
-    return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/messages"
+def build_messages_url(endpoint: Endpoint) -> str:
+    """Return the URL of the Messages API; the base URL may end in `/v1` and have a query."""
+    base, query = endpoint.split_url()
+    url = f"{base.removesuffix('/v1')}/v1/messages"
+    return f"{url}?{urlencode(query)}" if query else url
 
 
 def to_anthropic_request(

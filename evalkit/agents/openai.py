@@ -10,6 +10,7 @@ from typing import Protocol
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.completion import ChatCompletion, parse_tool_calls, parse_usage
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
     expand_headers,
     find_header_problems,
@@ -21,7 +22,6 @@ from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
     ChatRequestError,
-    Endpoint,
     connect,
     find_body_problems,
 )

@@ -12,8 +12,9 @@ from evalkit.agents.anthropic_client import (
     resolve_anthropic_endpoint,
 )
 from evalkit.agents.arguments import convert_arguments
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import expand_headers, find_header_secrets
-from evalkit.agents.openai_client import ChatClient, Endpoint
+from evalkit.agents.openai_client import ChatClient
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.run import RunEnvironment

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from evalkit.agents.arguments import convert_arguments
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
     expand_headers,
     find_header_problems,
@@ -19,7 +20,6 @@ from evalkit.agents.http_headers import (
 from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
-    Endpoint,
     connect,
     find_body_problems,
 )
