@@ -8,6 +8,9 @@ from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mappi
 from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, NEEDED_PRICES, PRICE_KEYS
 from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short, suggest_similar
 
+EXAMPLE_MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
+"""A model for messages, for each kind of judge that needs one."""
+
 
 def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
     """Read the judge, or the first judge and its fallbacks in order."""
@@ -59,7 +62,8 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     if node.text == "lexical":
         return JudgeSpec(kind="lexical", path=node.where.path, line=node.where.line)
     if node.text in JUDGE_KINDS:
-        reason = f" needs a model. Write `judge: {{{node.text}: {{model: gpt-4o-mini}}}}`."
+        model = EXAMPLE_MODELS[node.text]
+        reason = f" needs a model. Write `judge: {{{node.text}: {{model: {model}}}}}`."
     else:
         near = suggest_similar(node.text, JUDGE_KINDS)
         reason = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"
