@@ -111,7 +111,7 @@ def connect_anthropic(
     headers: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
 ) -> AnthropicClient:
-    """Create a client; this imports a HTTP client, takes a second, and may run in a thread.
+    """Create a client; this imports an HTTP client, takes a second, and may run in a thread.
 
     Raises:
         RuntimeError: the HTTP client was installed without its aiohttp transport.

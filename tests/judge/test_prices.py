@@ -94,12 +94,14 @@ def test_a_run_reports_the_share_of_cached_tokens_and_what_they_cost(project: Pr
             """,
         )
         done = project.evalkit("run", "set.yaml")
+        case = project.evalkit("show", "latest", "a").out
         report = project.evalkit("show", "latest", "--format", "json").json
         calls = len(server.asked)
     assert done.code == 0, done.out + done.err
     said = " ".join(done.out.split())
     expected = f"{calls} calls, {calls * 1000:,} tokens in, 81% from the provider's cache, $0.00"
     assert expected in said
+    assert "1,010 tokens, 810 of them from the provider's cache" in " ".join(case.split())
     judges = report["run"]["judges"]
     counts = [judges[key] for key in ("calls", "input_tokens", "output_tokens", "cached_tokens")]
     assert counts == [calls, 1000 * calls, 10 * calls, 810 * calls]
