@@ -1,9 +1,11 @@
 """Call the agent under test: Python functions, commands, HTTP services, chat models, recorded answers."""
 
 __all__ = [
+    "anthropic_client",
     "arguments",
     "completion",
     "conversation",
+    "endpoint",
     "error_body",
     "fingerprint",
     "http_headers",

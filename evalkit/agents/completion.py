@@ -8,14 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
 
 INPUT_TOKEN_KEYS = ("input_tokens", "prompt_tokens")
 OUTPUT_TOKEN_KEYS = ("output_tokens", "completion_tokens")
+ANTHROPIC_CACHE_KEYS = ("cache_read_input_tokens", "cache_creation_input_tokens")
+# The names of OpenAI, Anthropic, and DeepSeek.
+CACHED_TOKEN_KEYS = ("cached_tokens", ANTHROPIC_CACHE_KEYS[0], "prompt_cache_hit_tokens")
+CACHE_WRITE_KEYS = ("cache_write_tokens", ANTHROPIC_CACHE_KEYS[1])
 MAX_NAME_LENGTH = 200
+MAX_COST_USD = 1e6  # of one call; a higher cost is invalid
 MAX_TOKEN_COUNT = 1 << 40  # far above any context window; larger counts are invalid
 
 
@@ -51,11 +57,17 @@ class ChatCompletion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenCounts:
-    """The tokens of one call. `cached_tokens` are part of the input tokens, and may be cheaper."""
+    """The tokens of one call, and its cost in USD if the endpoint reports it.
+
+    `cached_tokens` were read from the provider's cache, and `cache_write_tokens` were written to it. Both
+    are part of the input tokens and may have prices of their own.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reported_cost_usd: float | None = None
 
 
 def parse_completion(reply: Json) -> ChatCompletion:
@@ -129,6 +141,10 @@ def parse_usage(value: Json) -> Json:
         "input_tokens": _first_present(value, INPUT_TOKEN_KEYS),
         "output_tokens": _first_present(value, OUTPUT_TOKEN_KEYS),
     }
+    if _is_token_count(tokens["input_tokens"]) and "prompt_tokens" not in value:
+        # Anthropic counts the tokens that it read from its cache, or wrote to it, beside the others.
+        counts = [value.get(key) for key in ANTHROPIC_CACHE_KEYS]
+        tokens["input_tokens"] += sum(count for count in counts if _is_token_count(count))
     return {key: count for key, count in tokens.items() if count is not None}
 
 
@@ -139,15 +155,25 @@ def _first_present(value: Mapping[str, Json], keys: tuple[str, ...]) -> Json:
 def count_tokens(usage: Json) -> TokenCounts:
     """Return the tokens of a usage; a count that is missing or not plausible is 0."""
     usage = usage if isinstance(usage, Mapping) else {}
-    tokens = {**parse_usage(usage)}
     details = usage.get("prompt_tokens_details")
-    if isinstance(details, Mapping):
-        tokens["cached_tokens"] = details.get("cached_tokens")
-    return TokenCounts(**{key: count for key, count in tokens.items() if _is_token_count(count)})
+    # Gateways to Anthropic report cached tokens both in the details and beside them.
+    cache = {**usage, **(details if isinstance(details, Mapping) else {})}
+    counts = {
+        **parse_usage(usage),
+        "cached_tokens": _first_present(cache, CACHED_TOKEN_KEYS),
+        "cache_write_tokens": _first_present(cache, CACHE_WRITE_KEYS),
+    }
+    tokens = TokenCounts(**{key: count for key, count in counts.items() if _is_token_count(count)})
+    return replace(tokens, reported_cost_usd=_read_cost(usage.get("cost")))
 
 
-def _is_token_count(value: Json) -> bool:
+def _is_token_count(value: Json) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < MAX_TOKEN_COUNT  # `type`, because True is an int
+
+
+def _read_cost(value: Json) -> float | None:
+    is_cost = type(value) in (int, float) and 0 <= value < MAX_COST_USD
+    return float(value) if is_cost else None
 
 
 def parse_tool_calls(value: Json) -> Json:

@@ -6,15 +6,22 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.completion import ChatCompletion, parse_tool_calls, parse_usage
+from evalkit.agents.endpoint import Endpoint
+from evalkit.agents.http_headers import (
+    expand_headers,
+    find_header_problems,
+    find_header_secrets,
+    find_unset_variables,
+)
 from evalkit.agents.network_errors import get_host
 from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
     ChatRequestError,
-    Endpoint,
     connect,
     find_body_problems,
 )
@@ -41,7 +48,7 @@ NO_ANSWER_REASONS = ("length", "content_filter")
 class OpenaiArguments:
     """The arguments under `openai:`; a model's name in their place is `model`.
 
-    `api_key_env` is the name of an environment variable. `extra` is added to the body of each request:
+    `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one. `extra` is added to the body of each request:
     `extra: {max_completion_tokens: 500, tools: [...]}`.
     """
 
@@ -49,6 +56,7 @@ class OpenaiArguments:
     system: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     temperature: float | None = None
     max_tokens: int | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
@@ -70,10 +78,12 @@ def check(
     environment: RunEnvironment,
 ) -> Iterator[Problem]:
     """Yield wrong arguments and a missing key."""
-    arguments = _read(spec)
+    arguments, environ = _read(spec), environment.environ
     for message in (
         *find_body_problems(arguments.model, arguments.extra, RESERVED_KEYS),
-        *arguments.resolve_endpoint(environment.environ).find_problems(),
+        *arguments.resolve_endpoint(environ).find_problems(),
+        *find_unset_variables(arguments.headers.values(), environ),
+        *find_header_problems(arguments.headers, environ),
     ):
         yield to_problem(spec, message)
 
@@ -99,9 +109,14 @@ async def open(  # noqa: A001 - a function of AgentKind
         InvalidInput: `check` finds a problem, or the client lacks its aiohttp transport.
     """
     raise_problems(check(spec, (), environment))
-    arguments = _read(spec)
+    arguments, environ = _read(spec), environment.environ
     try:
-        client = connect(arguments.resolve_endpoint(environment.environ), arguments.model)
+        client = connect(
+            arguments.resolve_endpoint(environ),
+            arguments.model,
+            headers=expand_headers(arguments.headers, environ),
+            secrets=find_header_secrets(arguments.headers, environ),
+        )
     except RuntimeError as missing:
         raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
     try:
@@ -110,10 +125,22 @@ async def open(  # noqa: A001 - a function of AgentKind
         await client.close()
 
 
+class ChatArguments(Protocol):
+    """What an agent sends with every conversation."""
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt; None for none."""
+
+    @property
+    def request_body(self) -> Mapping[str, Json]:
+        """The body of a request without model and messages."""
+
+
 class OpenaiAgent:
     """Calls the model once for every request, with the system prompt before the conversation."""
 
-    def __init__(self, arguments: OpenaiArguments, client: ChatClient) -> None:
+    def __init__(self, arguments: ChatArguments, client: ChatClient) -> None:
         self._arguments = arguments
         self._client = client
 

@@ -97,6 +97,8 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
         missing=judged.missing,
         passed_by=other_labels,
         calls=sum(trust.calls for trust in judged.trusts),
+        input_tokens=sum(trust.input_tokens for trust in judged.trusts),
+        cached_tokens=sum(trust.cached_tokens for trust in judged.trusts),
         cost_usd=sum(costs) if costs else None,
         notes=tuple(_notes(specs, judged.trusts)),
     )

@@ -15,7 +15,8 @@ class JudgeSpec:
 
     Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
     and `attempts`, and all calls of a run by `deadline_s` after the first failure and by
-    `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`).
+    `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`, `cached_input`,
+    `cache_write`).
     """
 
     kind: str
@@ -62,7 +63,8 @@ class _Judged:
     """The verdicts on one answer, with the judge and its calls.
 
     `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
-    `calls`, tokens, and `cost_usd` are those of this answer. If it `is_cached`, no call was made now.
+    `calls`, tokens, and `cost_usd` are those of this answer. `cached_tokens` are the input tokens that
+    the provider had cached. If the verdict itself `is_cached`, no call was made now.
     """
 
     judge: str = ""
@@ -74,6 +76,7 @@ class _Judged:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     is_cached: bool = False
 
@@ -128,13 +131,19 @@ class AnchorResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTrust:
-    """What a run shows about its judges other than scores: controls, anchors, and names."""
+    """What a run shows about its judges other than scores: controls, anchors, names, and calls.
+
+    `cached_tokens` are those of the `input_tokens` that the provider had cached.
+    """
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     controls: tuple[ControlResult, ...] = ()
     anchors: tuple[AnchorResult, ...] = ()
     calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     warnings: tuple[str, ...] = ()
 

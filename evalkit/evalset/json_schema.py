@@ -88,7 +88,7 @@ class _SchemaBuilder:
             "agent": self._agent,
             "judges": self._judges,
             "judge": self._judge,
-            "prices": lambda: self.mapping(keys.PRICE_KEYS, None, *keys.PRICE_KEYS),
+            "prices": lambda: self.mapping(keys.PRICE_KEYS, None, *keys.NEEDED_PRICES),
             "metrics": lambda: _list_of(self.refer("metric")),
             "metric": self._metric,
             "rule": self._rule,

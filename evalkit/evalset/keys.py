@@ -54,6 +54,7 @@ MAX_WEIGHT = 1000.0
 """Weights are proportions. A larger number is a typo."""
 
 _OPENAI = "A chat model at any endpoint that speaks the OpenAI protocol."
+_ANTHROPIC = "A model of Anthropic, through its Messages API."
 
 SETTING_KEYS: Keys = {
     "trials": Integer(
@@ -86,6 +87,7 @@ AGENT_KINDS = {
     "command": "A program and its arguments, as a list.",
     "http": "A URL, or a mapping with method, url, headers, body, and the path of the answer.",
     "openai": _OPENAI,
+    "anthropic": _ANTHROPIC,
     "recorded": "A JSONL file of recorded outputs.",
 }
 """Each kind of agent with its description. The kind is the module of that name in `evalkit.agents`."""
@@ -104,6 +106,7 @@ AGENT_KEYS: Keys = {
 
 JUDGE_KINDS = {
     "openai": _OPENAI,
+    "anthropic": _ANTHROPIC,
     "lexical": "A judge that compares words and needs no model. It takes no arguments.",
 }
 """Each kind of judge with its description. The kind is the module of that name in `evalkit.judge`."""
@@ -127,9 +130,17 @@ JUDGE_KEYS: Keys = {
     "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
 }
 
+NEEDED_PRICES = ("input", "output")
 PRICE_KEYS: Keys = {
     "input": Number("USD per million input tokens.", at_least=0),
     "output": Number("USD per million output tokens.", at_least=0),
+    "cached_input": Number(
+        "USD per million input tokens from the provider's cache. Default: as `input`.", at_least=0
+    ),
+    "cache_write": Number(
+        "USD per million input tokens written to the provider's cache. Default: as `input`.",
+        at_least=0,
+    ),
 }
 
 METRIC_KEYS: Keys = {

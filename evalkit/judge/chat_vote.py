@@ -100,5 +100,6 @@ def _add_usage(vote: JudgeVote, completion: Completion) -> JudgeVote:
         calls=vote.calls + completion.calls,
         input_tokens=vote.input_tokens + completion.input_tokens,
         output_tokens=vote.output_tokens + completion.output_tokens,
+        cached_tokens=vote.cached_tokens + completion.cached_tokens,
         cost_usd=sum(costs) if costs else None,
     )

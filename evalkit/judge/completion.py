@@ -16,6 +16,7 @@ class Completion:
     fingerprint: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     calls: int = 1
     error_kind: str = ""
@@ -34,5 +35,6 @@ class Completion:
             calls=sum(each.calls for each in spent),
             input_tokens=sum(each.input_tokens for each in spent),
             output_tokens=sum(each.output_tokens for each in spent),
+            cached_tokens=sum(each.cached_tokens for each in spent),
             cost_usd=sum(costs) if costs else None,
         )

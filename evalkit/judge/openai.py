@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from evalkit.agents.arguments import convert_arguments
+from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
-    expand_variables,
+    expand_headers,
     find_header_problems,
     find_header_secrets,
     find_unset_variables,
@@ -18,7 +20,6 @@ from evalkit.agents.http_headers import (
 from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
-    Endpoint,
     connect,
     find_body_problems,
 )
@@ -74,12 +75,51 @@ class OpenaiJudgeArguments:
         """Return the address of the model and the key for it."""
         return Endpoint.resolve(self.base_url, self.api_key_env, environ)
 
-    def build_price_list(self, spec: JudgeSpec, environ: Mapping[str, str]) -> PriceList:
-        """Return the prices of its calls."""
-        endpoint = self.resolve_endpoint(environ)
-        return PriceList(
-            model=self.model, url=endpoint.url, is_local=endpoint.is_local, set_prices=spec.prices
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """The parameters of a request that are left out once the endpoint refuses them."""
+        return {
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "max_tokens": self.max_tokens,
+        }
+
+    def connect(self, environ: Mapping[str, str]) -> ChatClient:
+        """Load the client, which takes a second; raise RuntimeError if it cannot be loaded."""
+        return connect(
+            self.resolve_endpoint(environ),
+            self.model,
+            headers=expand_headers(self.headers, environ),
+            secrets=find_header_secrets(self.headers, environ),
+            organization=self.organization,
+            project=self.project,
         )
+
+
+class ChatJudgeArguments(Protocol):
+    """The arguments of a judge that is a chat model."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of each request, with variables."""
+
+    @property
+    def extra(self) -> Mapping[str, Json]:
+        """Fields that are added to the body of each request."""
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """The parameters of a request that are left out once the endpoint refuses them."""
+
+    def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
+        """Return the address of the model and the key for it."""
+
+    def connect(self, environ: Mapping[str, str]) -> ChatClient:
+        """Load the client, which takes a second; raise RuntimeError if it cannot be loaded."""
 
 
 def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:
@@ -87,9 +127,18 @@ def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         return wrong
-    environ = environment.environ
+    return find_chat_judge_problems(arguments, spec, environment.environ, RESERVED_JUDGE_KEYS)
+
+
+def find_chat_judge_problems(
+    arguments: ChatJudgeArguments,
+    spec: JudgeSpec,
+    environ: Mapping[str, str],
+    reserved: Sequence[str],
+) -> list[str]:
+    """Return what would prevent a call; `reserved` are the keys that `extra` may not have."""
     return [
-        *find_body_problems(arguments.model, arguments.extra, RESERVED_JUDGE_KEYS),
+        *find_body_problems(arguments.model, arguments.extra, reserved),
         *arguments.resolve_endpoint(environ).find_problems(),
         *find_unset_variables(arguments.headers.values(), environ),
         *find_header_problems(arguments.headers, environ),
@@ -98,10 +147,10 @@ def check(spec: JudgeSpec, environment: RunEnvironment) -> list[str]:
 
 
 def _find_price_problems(
-    arguments: OpenaiJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+    arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
 ) -> Iterator[str]:
     # The prices are only looked up if they are needed: loading them is slow.
-    if spec.max_cost_usd is not None and not arguments.build_price_list(spec, environ).is_known:
+    if spec.max_cost_usd is not None and not _list_prices(arguments, spec, environ).is_known:
         yield (
             f"max_cost_usd is set, but there is no price for {arguments.model!r} at "
             f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
@@ -109,28 +158,46 @@ def _find_price_problems(
         )
 
 
+def _list_prices(
+    arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+) -> PriceList:
+    endpoint = arguments.resolve_endpoint(environ)
+    return PriceList(
+        model=arguments.model, url=endpoint.url, is_local=endpoint.is_local, set_prices=spec.prices
+    )
+
+
 @asynccontextmanager
 async def open(  # noqa: A001 - a function of JudgeKind
     spec: JudgeSpec, environment: RunEnvironment
-) -> AsyncIterator[OpenaiJudge]:
+) -> AsyncIterator[ChatJudge]:
     """Yield the judge, which loads the client when it is started or first used."""
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         raise ValueError(wrong[0])  # `check` comes first
-    judge = OpenaiJudge(arguments, spec, environment.environ)
+    async with open_chat_judge(arguments, spec, environment.environ) as judge:
+        yield judge
+
+
+@asynccontextmanager
+async def open_chat_judge(
+    arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+) -> AsyncIterator[ChatJudge]:
+    """Yield a judge with valid arguments, and close its client afterwards."""
+    judge = ChatJudge(arguments, spec, environ)
     try:
         yield judge
     finally:
         await judge.close()
 
 
-class OpenaiJudge:
+class ChatJudge:
     """A judge that asks a chat model for its votes, with one client for the whole run."""
 
     is_local = False
 
     def __init__(
-        self, arguments: OpenaiJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+        self, arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
     ) -> None:
         self._arguments = arguments
         self._spec = spec
@@ -142,10 +209,9 @@ class OpenaiJudge:
         self.name = f"{arguments.model} at {self._endpoint.server}"
         self.votes = spec.votes
         # Everything that can change a verdict; the key and the limits of the run cannot.
-        identity = ("model", "temperature", "seed", "max_tokens", "extra", "headers")
-        values = [getattr(arguments, name) for name in identity]
+        values = [arguments.model, arguments.parameters, arguments.extra, arguments.headers]
         self.digest = digest(
-            ["openai", prompt.PROMPT_VERSION, self._endpoint.url, *values, spec.votes]
+            [spec.kind, prompt.PROMPT_VERSION, self._endpoint.url, *values, spec.votes]
         )
 
     @property
@@ -188,36 +254,22 @@ class OpenaiJudge:
             self._client = await asyncio.to_thread(self._load_client)
         except RuntimeError:
             where = Location(path=self._spec.path, line=self._spec.line)
-            problem = Problem(message=f"judge openai: {MISSING_TRANSPORT_MESSAGE}", where=where)
+            problem = Problem(
+                message=f"judge {self._spec.kind}: {MISSING_TRANSPORT_MESSAGE}", where=where
+            )
             self._circuit_breaker.trip(MISSING_TRANSPORT_MESSAGE, problem)
             return None
         arguments = self._arguments
-        parameters = {
-            "temperature": arguments.temperature,
-            "seed": arguments.seed,
-            "max_tokens": arguments.max_tokens,
-        }
         return OpenaiChat(
             self._spec,
             self._client,
-            RequestFormat(parameters, arguments.extra),
+            RequestFormat(arguments.parameters, arguments.extra),
             self._circuit_breaker,
-            arguments.build_price_list(self._spec, self._environ),
+            _list_prices(arguments, self._spec, self._environ),
         )
 
     def _load_client(self) -> ChatClient:
-        arguments, environ = self._arguments, self._environ
-        headers = {
-            name: expand_variables(value, environ) for name, value in arguments.headers.items()
-        }
-        client = connect(
-            self._endpoint,
-            arguments.model,
-            headers=headers,
-            secrets=find_header_secrets(arguments.headers, environ),
-            organization=arguments.organization,
-            project=arguments.project,
-        )
+        client = self._arguments.connect(self._environ)
         # Load the prices in this thread, so that the first reply does not wait for them.
         if not self._spec.prices and not self._endpoint.is_local:
             load_prices()

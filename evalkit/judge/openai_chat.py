@@ -256,7 +256,7 @@ class OpenaiChat:
             "not_found": f" Fix 'model' or 'base_url'; the key is the one in {variable}.",
         }.get(error.kind, f" Set {variable} to a key that it accepts.")
         where = Location(path=self._spec.path, line=self._spec.line) if self._spec.path else None
-        return Problem(message=f"judge openai: {error.message}{remedy}", where=where)
+        return Problem(message=f"judge {self._spec.kind}: {error.message}{remedy}", where=where)
 
 
 def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
@@ -271,6 +271,7 @@ def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
         fingerprint=reply.fingerprint,
         input_tokens=tokens.input_tokens,
         output_tokens=tokens.output_tokens,
+        cached_tokens=tokens.cached_tokens,
         cost_usd=prices.compute_cost_usd(tokens, reply.model),
     )
 

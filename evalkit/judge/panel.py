@@ -174,6 +174,9 @@ class Panel:
                 if results.anchors and self._judges[position] is self.active_judge
             ),
             calls=sum(vote.calls for vote in votes),
+            input_tokens=sum(vote.input_tokens for vote in votes),
+            output_tokens=sum(vote.output_tokens for vote in votes),
+            cached_tokens=sum(vote.cached_tokens for vote in votes),
             cost_usd=sum(costs) if costs else None,
             warnings=tuple(self._votes.cache.warnings.values()),
         )

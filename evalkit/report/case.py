@@ -186,6 +186,8 @@ def _judge_line(judgement: Judgement) -> str:
     elif judgement.calls:
         tokens = judgement.input_tokens + judgement.output_tokens
         parts += [format_count(judgement.calls, "call"), f"{tokens:,} tokens"]
+        if judgement.cached_tokens:
+            parts.append(f"{judgement.cached_tokens:,} of them from the provider's cache")
     if judgement.cost_usd is not None:
         parts.append(value_cell(judgement.cost_usd, "usd"))
     return ", ".join(parts)
