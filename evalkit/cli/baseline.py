@@ -45,10 +45,10 @@ def baseline(
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
     from evalkit.report.baseline import baseline_json, baseline_text
-    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.runner.records import RunRequest
 
     refuse_conflicting_options(
-        ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),
+        resume.conflict,
         ("--from runs nothing; leave out --resume", source is not None and resume.resume),
     )
     context = create_context()
@@ -60,12 +60,7 @@ def baseline(
         ),
     )
     if source is None:
-        options = RunOptions(
-            agent_version=agent.agent_version,
-            run_id=resume.run_id,
-            resume=resume.resume,
-            retry_errors=resume.retry_errors,
-        )
+        options = resume.choose_run(agent.agent_version)
         recorded = command.record_baseline(request, options, context)
     else:
         recorded = command.promote_stored_run(request, source, context)

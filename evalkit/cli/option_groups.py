@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from evalkit.ci.base import GateChoice
     from evalkit.core.settings import SettingsOverrides
     from evalkit.evalset.selection import Selection
+    from evalkit.runner.records import RunOptions
     from evalkit.store.refs import BaselineChoice
 
 # Named tuples, because every command would wait about a millisecond for each dataclass.
@@ -177,6 +178,22 @@ class ResumeOptions(NamedTuple):
     retry_errors: Annotated[
         bool, resume_option("--retry-errors", help="With --resume: repeat trials that had errors.")
     ] = False
+
+    @property
+    def conflict(self) -> tuple[str, bool]:
+        """The message about options that contradict each other, and whether they do."""
+        return "--retry-errors requires --resume", self.retry_errors and not self.resume
+
+    def choose_run(self, agent_version: str | None = None) -> RunOptions:
+        """Return the options of the run to start or to continue."""
+        from evalkit.runner.records import RunOptions
+
+        return RunOptions(
+            agent_version=agent_version,
+            run_id=self.run_id,
+            resume=self.resume,
+            retry_errors=self.retry_errors,
+        )
 
 
 class ExecutionOptions(NamedTuple):

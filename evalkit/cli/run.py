@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.cli.console import emit
@@ -41,7 +42,7 @@ def run(
 ) -> None:
     """Run a set, score it, and apply the gate."""
     from evalkit.commands import run as command
-    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.runner.records import RunRequest
 
     refuse_ineffective_options(selection, comparison, resume, execution)
     context = create_report_context(printed, files)
@@ -62,11 +63,8 @@ def run(
 
         emit(debug(request, context))
         return
-    options = RunOptions(
-        agent_version=agent.agent_version,
-        run_id=resume.run_id,
-        resume=resume.resume,
-        retry_errors=resume.retry_errors,
+    options = replace(
+        resume.choose_run(agent.agent_version),
         cache=execution.cache,
         exit_first=execution.exit_first,
     )
@@ -88,7 +86,7 @@ def refuse_ineffective_options(
     against, dry_run, pdb = execution.against, execution.dry_run, execution.pdb
     base = comparison.base is not None
     refuse_conflicting_options(
-        ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),
+        resume.conflict,
         ("--dry-run and --resume exclude each other", dry_run and resume.resume),
         (
             "--against runs its own baseline; leave out --baseline",

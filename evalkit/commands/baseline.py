@@ -7,12 +7,14 @@ from dataclasses import replace
 from evalkit.commands.promotion import format_retry_command, promote_run
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
+from evalkit.core.files import refuse_unwritable
 from evalkit.core.settings import DEFAULT_BASELINE_SEED, DEFAULT_BASELINE_TRIALS, SettingsOverrides
 from evalkit.evalset.project import Project
 from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.next_steps import CommandHints
-from evalkit.runner.execute import execute, no_baseline
-from evalkit.runner.records import RunOptions, RunRequest
+from evalkit.runner.execute import execute
+from evalkit.runner.records import Plan, RunOptions, RunRequest
+from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import resolve_run
 
 
@@ -24,11 +26,17 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
         Undecidable: some trials have no score, so nothing was promoted.
     """
     project = Project.open(context, request.path)
+    request = replace(request, command="baseline")
     # A resumed run keeps the settings it was started with.
     if not options.resume:
         defaults = SettingsOverrides(trials=DEFAULT_BASELINE_TRIALS, seed=DEFAULT_BASELINE_SEED)
         request = replace(request, overrides=request.overrides.or_else(defaults))
-    execution = execute(request, options, project, context, no_baseline)
+
+    def refuse_unwritable_baseline(plan: Plan) -> None:
+        # Before the first call: what cannot be saved must not be paid for.
+        refuse_unwritable(baseline_path(request.path, plan.evalset.name))
+
+    execution = execute(request, options, project, context, refuse_unwritable_baseline)
     if execution.stopped_by is not None:
         command = format_retry_command(execution.run, CommandHints.of(project))
         raise Interrupted(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.judgement import JudgeTrust
-from evalkit.core.literals import Json
+from evalkit.core.literals import Json, RunCommand
 from evalkit.core.trial import Trial
 
 
@@ -49,7 +49,7 @@ class RunHeader:
     number of fresh trials, which are numbered from `trials` on. `scored_from` is the run whose outputs
     were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
-    baseline agent that ran in the same run.
+    baseline agent that ran in the same run. `command` is the command that started the run and can resume it.
     """
 
     id: str
@@ -79,6 +79,7 @@ class RunHeader:
     base_commit: str = ""
     added: tuple[str, ...] = ()
     against: str = ""
+    command: RunCommand = "run"
     schema: str = "evalkit.run/v1"
 
 

@@ -29,8 +29,9 @@ from evalkit.runner.records import (
 )
 from evalkit.runner.rescore import rescore_baseline
 from evalkit.runner.resume import (
+    EarlierRun,
     adopt_stored_settings,
-    find_resumable_run,
+    open_resumable_run,
     open_writer,
     refuse_if_changed,
     select_finished_trials,
@@ -40,7 +41,6 @@ from evalkit.runner.stages import run_stages
 from evalkit.runner.trial_sink import RunSide, TrialSink
 from evalkit.store.cache import Cache, cache_folder
 from evalkit.store.run_spans import with_spans
-from evalkit.store.run_writer import RunWriter
 
 RESERVED_RUN_IDS = ("latest", "baseline")
 RUN_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -62,6 +62,12 @@ def execute(
     Raises:
         EvalkitError: the request, the environment, the baseline or the store has a problem.
     """
+    _refuse_run_id(options)
+    return asyncio.run(_execute(request, options, project, context, read_baseline))
+
+
+def _refuse_run_id(options: RunOptions) -> None:
+    """Raise InvalidInput if a run's id cannot name a folder, or is a reserved name."""
     if options.run_id in RESERVED_RUN_IDS:
         raise InvalidInput.single(
             f"--run-id {options.run_id!r} is a reserved name. Choose another one."
@@ -71,7 +77,6 @@ def execute(
             f"--run-id {options.run_id!r} cannot name a folder. "
             f"Use up to 100 letters, digits, '.', '_' and '-', a letter or digit first."
         )
-    return asyncio.run(_execute(request, options, project, context, read_baseline))
 
 
 async def _execute(
@@ -81,17 +86,32 @@ async def _execute(
     context: Context,
     read_baseline: BaselineReader,
 ) -> Execution:
-    earlier = find_resumable_run(request, options, project) if options.resume else None
-    if earlier:
-        request = adopt_stored_settings(request, earlier.header)
-        if options.agent_version is None:
-            options = replace(options, agent_version=earlier.header.agent_version)
+    with open_resumable_run(request, options, project) as earlier:
+        if earlier:
+            request = adopt_stored_settings(request, earlier.run.header)
+            if options.agent_version is None:
+                version = earlier.run.header.agent_version
+                options = replace(options, agent_version=version)
+        return await _execute_planned(
+            request, options, project, context, read_baseline, earlier=earlier
+        )
+
+
+async def _execute_planned(  # noqa: PLR0913 - the arguments of `execute`, and the run to continue
+    request: RunRequest,
+    options: RunOptions,
+    project: Project,
+    context: Context,
+    read_baseline: BaselineReader,
+    *,
+    earlier: EarlierRun | None,
+) -> Execution:
     async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
         # Before the first call of the agent: a broken baseline must not cost a whole run.
         baseline = await _read_current_baseline(read_baseline, plan, context)
         header = build_run_header(plan, request, options, project, context)
         if earlier:
-            header = refuse_if_changed(earlier.header, header)
+            header = refuse_if_changed(earlier.run.header, header)
         elif baseline is not None:
             from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
 
@@ -178,11 +198,13 @@ def rescore_baseline_for(
     return baseline if is_current else asyncio.run(rescore_by_plan())
 
 
-def score_stored_run(
+def score_stored_run(  # noqa: PLR0913 - the arguments of `execute`, and the run to score
     source: Run,
     request: RunRequest,
+    options: RunOptions,
     project: Project,
     context: Context,
+    *,
     read_baseline: BaselineReader,
 ) -> Execution:
     """Score the outputs of a stored run with the current set, as a new run; call no agent.
@@ -190,28 +212,44 @@ def score_stored_run(
     Raises:
         EvalkitError: the set, the environment, the baseline or the store has a problem.
     """
-    request = replace(adopt_stored_settings(request, source.header), needs_agent=False)
-    return asyncio.run(_score_stored_run(source, request, project, context, read_baseline))
+    _refuse_run_id(options)
+    request = replace(
+        adopt_stored_settings(request, source.header), command="score", needs_agent=False
+    )
+    return asyncio.run(
+        _score_stored_run(source, request, options, project, context, read_baseline=read_baseline)
+    )
 
 
-async def _score_stored_run(
+async def _score_stored_run(  # noqa: PLR0913 - as above
     source: Run,
     request: RunRequest,
+    options: RunOptions,
     project: Project,
     context: Context,
+    *,
     read_baseline: BaselineReader,
 ) -> Execution:
-    async with open_plan(request, project) as plan:
-        baseline = await _read_current_baseline(read_baseline, plan, context)
-        header = build_rescore_header(plan, source, context)
-        source = with_spans(source)
-        rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
-        answered = [row for row in rows if row.output.error is None]
-        with RunWriter.create(project.root, header) as writer:
-            sink = TrialSink(writer, (), answered, context.open_progress)
-            # Failed calls are kept as they are: there is nothing to score.
-            for row in rows:
-                if row.output.error is not None:
-                    sink.save(row)
-            side = RunSide(spec=plan.agent, agent=None, header=header, sink=sink)
-            return await run_stages(plan, side, baseline, _load_looks)
+    with open_resumable_run(request, options, project) as earlier:
+        async with open_plan(request, project) as plan:
+            baseline = await _read_current_baseline(read_baseline, plan, context)
+            header = build_rescore_header(plan, source, options, context)
+            if earlier:
+                header = refuse_if_changed(earlier.run.header, header)
+            source = with_spans(source)
+            finished = select_finished_trials(earlier, options)
+            known = {(trial.case_id, trial.number) for trial in finished}
+            rows = [
+                row
+                for row in (*source.trials, *source.fresh)
+                if row.case_id in plan.scorers and (row.case_id, row.number) not in known
+            ]
+            answered = [row for row in rows if row.output.error is None]
+            with open_writer(project.root, header, earlier) as writer:
+                sink = TrialSink(writer, finished, answered, context.open_progress)
+                # Failed calls are kept as they are: there is nothing to score.
+                for row in rows:
+                    if row.output.error is not None:
+                        sink.save(row)
+                side = RunSide(spec=plan.agent, agent=None, header=header, sink=sink)
+                return await run_stages(plan, side, baseline, _load_looks)

@@ -50,10 +50,13 @@ def build_run_header(
         base_commit=plan.base_commit,
         added=plan.added,
         against=request.baseline_agent.commit if request.baseline_agent else "",
+        command=request.command,
     )
 
 
-def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader:
+def build_rescore_header(
+    plan: Plan, source: Run, options: RunOptions, context: Context
+) -> RunHeader:
     """Return the header of a run that scores the outputs of another run again.
 
     It contains the cases whose input has not changed; their labels may have changed.
@@ -76,7 +79,7 @@ def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader
     now = context.now()
     return replace(
         source.header,
-        id=new_run_id(now, plan.evalset.name, context.token()),
+        id=options.run_id or new_run_id(now, plan.evalset.name, context.token()),
         evalset_digest=plan.evalset.digest,
         cases=cases,
         metrics=plan.metrics,
@@ -88,6 +91,7 @@ def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader
         base_commit=plan.base_commit,
         added=plan.added,
         scored_from=source.header.id,
+        command="score",
         schema=RUN_SCHEMA,
     )
 

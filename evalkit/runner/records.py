@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
+from evalkit.core.literals import RunCommand
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
@@ -31,9 +32,11 @@ class RunRequest:
     the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
     are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
     another commit. With `baseline_agent`, another version of the agent takes turns with this one.
+    `command` is the command that the user gave.
     """
 
     path: Path
+    command: RunCommand = "run"
     entrypoint: str | None = None
     needs_agent: bool = True
     needs_scores: bool = True

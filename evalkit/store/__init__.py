@@ -6,6 +6,7 @@ __all__ = [
     "cache",
     "frames",
     "refs",
+    "run_lock",
     "run_spans",
     "run_writer",
     "runs",
