@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.core.files import read_stored_file
 from evalkit.core.run import Run
-from evalkit.store import runs
 from evalkit.store.runs import read_run
 from tests.conftest import Project
 
@@ -188,19 +188,19 @@ def test_a_reader_never_accuses_a_run_that_finishes_or_is_resumed(
             (folder / name).unlink(missing_ok=True)
         for name, content in before.items():
             (folder / name).write_bytes(content)
-        read = runs.read_stored_file
+        target = "evalkit.store.runs.read_stored_file"
 
         def read_and_change(path: Path) -> bytes:
-            content = read(path)
+            content = read_stored_file(path)
             if path.name == seen:
-                monkeypatch.setattr(runs, "read_stored_file", read)
+                monkeypatch.setattr(target, read_stored_file)
                 for name in before.keys() - after.keys():
                     (folder / name).unlink()
                 for name, text in after.items():
                     (folder / name).write_bytes(text)
             return content
 
-        monkeypatch.setattr(runs, "read_stored_file", read_and_change)
+        monkeypatch.setattr(target, read_and_change)
         return read_run(folder)
 
     unfinished = {"run.json": finished["run.json"], "trials.jsonl": first}
