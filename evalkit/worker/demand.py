@@ -10,6 +10,9 @@ PIPE_TIME_S = 0.02
 MIN_SHARE_INSIDE = 0.5
 """Calls that spend less of their time in the target wait for the pipe. More processes do not help."""
 
+PATIENCE = 0.25
+"""The share of a start that calls wait before they get a process. Waiting costs more than a start."""
+
 MEMORY = 0.9
 """The weight that a call keeps when the next one has ended."""
 
@@ -17,13 +20,13 @@ MEMORY = 0.9
 class Demand:
     """Measures the demand for processes that take one call at a time.
 
-    A process takes `start_s` to start. Another one is due when calls have been waiting for so long that
-    the running processes could have done that much work: with few processes after `start_s`, with many
-    sooner. A fast target never makes one due, because its calls are hardly in the target.
+    The first process took `start_s` to start. Another one is due when calls have waited for a share of
+    this time; the more processes run, the sooner, so that their number doubles in equal times. A fast
+    target never makes one due, because its calls spend most of their time on the pipe.
     """
 
     def __init__(self, start_s: float) -> None:
-        self._start_s = start_s
+        self._patience_s = PATIENCE * start_s
         self._missed_s = 0.0
         self._measured_at: float | None = None
         self._waiting = 0
@@ -52,7 +55,7 @@ class Demand:
 
     def is_due(self, running_s: Iterable[float]) -> bool:
         """Return whether another process is due, given how long the calls in flight have been running."""
-        if self._missed_s < self._start_s or not self._waiting:
+        if self._missed_s < self._patience_s or not self._waiting:
             return False
         inside_s, occupied_s = self._inside_s, self._occupied_s
         for age_s in running_s:
@@ -63,4 +66,4 @@ class Demand:
     @property
     def wait_s(self) -> float:
         """After which time to ask again, if nothing changes before."""
-        return max(PIPE_TIME_S, (self._start_s - self._missed_s) / max(1, self._rate))
+        return max(PIPE_TIME_S, (self._patience_s - self._missed_s) / max(1, self._rate))
