@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from evalkit.core.literals import Json
 from evalkit.worker.process_tree import MARK_VARIABLE
-from evalkit.worker.streams import ExitMonitor, LineProtocol
+
+L = TypeVar("L", bound=asyncio.Protocol)
+E = TypeVar("E", bound=asyncio.SubprocessProtocol)
 
 IMPORT_FOLDER = str(Path(__file__).parents[2])
 """The folder that contains the package evalkit."""
@@ -48,18 +51,12 @@ class WorkerStartError(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interpreter:
-    """A running interpreter: its pipe, what it sends on the pipe, and the process itself."""
-
-    pipe: asyncio.Transport
-    lines: LineProtocol
-    transport: asyncio.SubprocessTransport
-    exit_monitor: ExitMonitor
-
-
-async def start_interpreter(launch: Launch, receive_line: Callable[[bytes], None]) -> Interpreter:
+async def start_interpreter(
+    launch: Launch, make_pipe_protocol: Callable[[], L], make_exit_protocol: Callable[[], E]
+) -> tuple[tuple[asyncio.Transport, L], tuple[asyncio.SubprocessTransport, E]]:
     """Start an interpreter in a session of its own, and send it what to load.
+
+    Return the pipe and the process, each with the protocol that receives what it sends.
 
     Raises:
         OSError: no process or no pipe can be created.
@@ -67,12 +64,10 @@ async def start_interpreter(launch: Launch, receive_line: Callable[[bytes], None
     loop = asyncio.get_running_loop()
     parent_end, child_end = socket.socketpair()
     with child_end:
-        pipe, lines = await loop.create_connection(
-            lambda: LineProtocol(receive_line), sock=parent_end
-        )
+        pipe = await loop.create_connection(make_pipe_protocol, sock=parent_end)
         try:
-            transport, exit_monitor = await loop.subprocess_exec(
-                ExitMonitor,
+            process = await loop.subprocess_exec(
+                make_exit_protocol,
                 sys.executable,
                 "-P",  # files in the working folder must not shadow evalkit's own imports
                 "-c",
@@ -84,7 +79,7 @@ async def start_interpreter(launch: Launch, receive_line: Callable[[bytes], None
                 start_new_session=True,  # the session is killed as a whole
             )
         except BaseException:
-            pipe.close()
+            pipe[0].close()
             raise
-    pipe.write(json.dumps(launch.setup).encode("ascii") + b"\n")
-    return Interpreter(pipe=pipe, lines=lines, transport=transport, exit_monitor=exit_monitor)
+    pipe[0].write(json.dumps(launch.setup).encode("ascii") + b"\n")
+    return pipe, process

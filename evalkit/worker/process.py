@@ -11,7 +11,14 @@ from evalkit.core.literals import Json
 from evalkit.core.trial import AgentError
 from evalkit.worker.launch import Launch, WorkerStartError, start_interpreter
 from evalkit.worker.process_tree import kill_marked_processes, kill_process_tree
-from evalkit.worker.streams import Reply, decode, decode_worker_reply, describe_exit
+from evalkit.worker.streams import (
+    ExitMonitor,
+    LineProtocol,
+    Reply,
+    decode,
+    decode_worker_reply,
+    describe_exit,
+)
 
 PING_TIMEOUT_S = 0.5
 """How long a process may take to answer a ping; after that, its interpreter counts as blocked."""
@@ -97,9 +104,9 @@ class WorkerProcess:
         return process
 
     async def _spawn(self) -> None:
-        started = await start_interpreter(self._launch, self._receive_line)
-        self._pipe, self._lines = started.pipe, started.lines
-        self._transport, self._exit_monitor = started.transport, started.exit_monitor
+        (self._pipe, self._lines), (self._transport, self._exit_monitor) = await start_interpreter(
+            self._launch, lambda: LineProtocol(self._receive_line), ExitMonitor
+        )
         self._reaping = self._loop.create_task(self._reap())
 
     async def _wait_until_ready(self, load_timeout_s: float) -> WorkerStartError | None:

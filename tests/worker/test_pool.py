@@ -550,8 +550,7 @@ def test_what_a_sync_function_returns_is_awaited_in_one_loop(
     async def use(pool: WorkerPool) -> list[str]:
         return [(await pool.call(payload("x"), PLENTY_S)).value for _ in range(3)]
 
-    options = {"in_threads": in_threads, "concurrency": 1}
-    assert len(set(with_pool(tmp_path, source, use, **options))) == 1
+    assert len(set(with_pool(tmp_path, source, use, in_threads=in_threads, concurrency=1))) == 1
 
 
 def test_an_alarm_that_rings_between_calls_does_no_harm(tmp_path: Path) -> None:
