@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-PIPE_TIME_S = 0.02
+PIPE_TIME_S = 0.05
 """The longest that a call may plausibly spend on its way to and from its process."""
 
 MIN_SHARE_INSIDE = 0.5
