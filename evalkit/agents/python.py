@@ -45,7 +45,9 @@ class PythonAgent:
 
     async def answer(self, request: Request) -> Output:
         """Call the function once; an exception or a crash becomes the output's error."""
-        reply = await self._pool.call(to_payload(request), request.timeout_s)
+        # An agent may remember earlier turns, by the case and the trial.
+        session = f"{request.trial} {request.case_id}" if request.is_conversation else ""
+        reply = await self._pool.call(to_payload(request), request.timeout_s, session)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from evalkit.worker.capacity import count_usable_cpus, has_room_for_process
 from evalkit.worker.demand import Demand
@@ -24,7 +25,8 @@ class Crew:
     The processes share the calls equally, or each gets one call at a time if `is_exclusive`.
     Then a further process starts only when calls have waited long enough to pay for it. Processes
     that share calls start as soon as there are calls for them, because their number was chosen.
-    A process that has ended is replaced when calls need it.
+    A process that has ended is replaced when calls need it. The calls of one session go to the same
+    process, which may remember the earlier ones.
     """
 
     def __init__(  # noqa: PLR0913 - a record of them would be used once
@@ -44,19 +46,26 @@ class Crew:
         # The times at which each process got its calls. The process that was used last is first.
         self._serving: dict[WorkerProcess, list[float]] = {first: []}
         self._waiting: deque[asyncio.Future[Assignment]] = deque()
+        # Calls that wait for the process of their session.
+        self._bound: list[tuple[asyncio.Future[Assignment], WorkerProcess]] = []
+        self._sessions: WeakValueDictionary[str, WorkerProcess] = WeakValueDictionary()
         self._starting: set[asyncio.Task[WorkerProcess]] = set()
         self._demand = Demand(start_s)
         self._max_starting = count_usable_cpus()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
+    async def run(self, payload: bytes, timeout_s: float, session: str) -> Reply | None:
         """Make one call as soon as a process is free; None if the process ended before the call began.
+
+        An empty `session` is none.
 
         Raises:
             WorkerStartError: no process serves, and none can be started.
         """
-        process, given_at = await self._acquire()
+        process, given_at = await self._acquire(self._sessions.get(session))
+        if session:
+            self._sessions[session] = process
         reply = None
         try:
             reply = await process.run(payload, timeout_s)
@@ -78,9 +87,12 @@ class Crew:
             task.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
 
-    async def _acquire(self) -> Assignment:
+    async def _acquire(self, wanted: WorkerProcess | None) -> Assignment:
         waiter: asyncio.Future[Assignment] = self._loop.create_future()
-        self._waiting.append(waiter)
+        if wanted:
+            self._bound.append((waiter, wanted))
+        else:
+            self._waiting.append(waiter)
         self._assign()
         try:
             return await waiter
@@ -104,13 +116,12 @@ class Crew:
             for process, calls in self._serving.items()
             if process.is_accepting or calls
         }
+        self._assign_bound()
         while self._waiting:
             if self._waiting[0].done():  # cancelled
                 self._waiting.popleft()
             elif process := self._find_free():
-                given_at = self._loop.time()
-                self._serving[process].append(given_at)
-                self._waiting.popleft().set_result((process, given_at))
+                self._give(self._waiting.popleft(), process)
             else:
                 break
         self._demand.update(self._loop.time(), len(self._waiting), self._count_processes())
@@ -123,17 +134,33 @@ class Crew:
         if self._waiting and self._timer is None:
             self._timer = self._loop.call_later(self._demand.wait_s, self._look_again)
 
+    def _assign_bound(self) -> None:
+        bound, self._bound = self._bound, []
+        for waiter, process in bound:
+            if waiter.done():  # cancelled
+                continue
+            if not process.is_accepting:
+                self._waiting.appendleft(waiter)
+            elif self._is_free(process):
+                self._give(waiter, process)
+            else:
+                self._bound.append((waiter, process))
+
+    def _give(self, waiter: asyncio.Future[Assignment], process: WorkerProcess) -> None:
+        given_at = self._loop.time()
+        self._serving[process].append(given_at)
+        waiter.set_result((process, given_at))
+
     def _look_again(self) -> None:
         self._timer = None
         self._assign()
 
-    def _find_free(self) -> WorkerProcess | None:
+    def _is_free(self, process: WorkerProcess) -> bool:
         share = 1 if self._is_exclusive else -(-self._calls_at_once // self._max_processes)
-        free = [
-            process
-            for process, calls in self._serving.items()
-            if process.is_accepting and len(calls) < share
-        ]
+        return process.is_accepting and len(self._serving[process]) < share
+
+    def _find_free(self) -> WorkerProcess | None:
+        free = filter(self._is_free, self._serving)
         return min(free, key=lambda process: len(self._serving[process]), default=None)
 
     def _count_processes(self) -> int:

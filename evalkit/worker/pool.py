@@ -112,15 +112,16 @@ class WorkerPool:
         finally:  # also when interrupted
             kill_marked_processes(self._launch.mark)
 
-    async def call(self, payload: Json, timeout_s: float) -> Reply:
+    async def call(self, payload: Json, timeout_s: float, session: str = "") -> Reply:
         """Call the target once; a failure of the target is the reply's `error`, never an exception.
 
-        `timeout_s` counts from the moment a process gets the call.
+        `timeout_s` counts from the moment a process gets the call. Calls of one session, such as the
+        turns of a conversation, go to the same process for as long as it lives.
         """
         text = _encode(payload).encode("ascii")
         async with self._slots:
             try:
-                reply = await self._run(text, timeout_s)
+                reply = await self._run(text, timeout_s, session)
             except WorkerStartError as failure:
                 message = f"no new process could be started: {' '.join(failure.reasons)}"
                 return _crashed(message, failure.detail)
@@ -128,9 +129,9 @@ class WorkerPool:
             self._crew.isolate_calls(self._limits.processes or self._limits.calls_at_once)
         return reply
 
-    async def _run(self, text: bytes, timeout_s: float) -> Reply:
+    async def _run(self, text: bytes, timeout_s: float, session: str) -> Reply:
         for _ in range(MAX_TRIES):
-            reply = await self._crew.run(text, timeout_s)
+            reply = await self._crew.run(text, timeout_s, session)
             if reply is not None:
                 return reply
         return _crashed("its process ended before the call began.")

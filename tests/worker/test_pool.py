@@ -452,6 +452,34 @@ def test_as_many_processes_as_are_asked_for_share_the_calls(tmp_path: Path, mode
     assert len({reply.value for reply in replies}) == 2
 
 
+def test_the_calls_of_a_session_go_to_one_process_while_it_lives(tmp_path: Path) -> None:
+    source = """
+        import os, time
+
+        def answer(text):
+            time.sleep(0.1)
+            if text == "crash":
+                os._exit(1)
+            return str(os.getpid())
+    """
+
+    async def converse(pool: WorkerPool, name: str) -> list[str | None]:
+        texts = ["x", "x", "x", "crash", "x", "x"]
+        replies = [await pool.call(payload(text), PLENTY_S, name) for text in texts]
+        return [reply.value for reply in replies]
+
+    async def use(pool: WorkerPool) -> list[list[str | None]]:
+        await asyncio.gather(*(pool.call(payload("x"), PLENTY_S) for _ in range(24)))
+        return await asyncio.gather(*(converse(pool, str(number)) for number in range(6)))
+
+    pids = with_pool(tmp_path, source, use, concurrency=6)
+    for before, again, third, crashed, after, last in pids:
+        assert before == again == third
+        assert crashed is None
+        assert after == last != before
+    assert len({session[0] for session in pids}) > 1
+
+
 def test_a_process_that_cannot_start_is_done_without(tmp_path: Path) -> None:
     source = """
         import os, socket, time
