@@ -429,7 +429,8 @@ def test_calls_run_at_the_same_time_up_to_the_limit(tmp_path: Path, mode: str) -
 def test_a_fast_agent_needs_one_process(tmp_path: Path) -> None:
     source = "import os\ndef answer(text):\n    return str(os.getpid())"
     replies = ask(tmp_path, source, ["x"] * 1000)
-    assert len({reply.value for reply in replies}) == 1
+    # A second one if the machine stops the first for a while; test_demand.py has a clock of its own.
+    assert len({reply.value for reply in replies}) <= 2
 
 
 def test_waiting_for_a_free_process_is_not_on_the_clock(tmp_path: Path) -> None:
