@@ -445,7 +445,7 @@ def test_waiting_for_a_free_process_is_not_on_the_clock(tmp_path: Path) -> None:
 def test_as_many_processes_as_are_asked_for_share_the_calls(tmp_path: Path, mode: str) -> None:
     async def use(pool: WorkerPool) -> list[int]:
         pids: set[str] = set()
-        counts = []
+        counts: list[int] = []
         while len(counts) < 4 or (len(pids) < 2 and len(counts) < 20):
             calls = (pool.call(payload("x"), PLENTY_S) for _ in range(8))
             pids.update(reply.value for reply in await asyncio.gather(*calls))
