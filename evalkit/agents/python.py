@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.placeholders import to_messages
 from evalkit.agents.reply import to_output
+from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
@@ -25,12 +26,15 @@ class PythonArguments:
     """The arguments under `python:`; text in their place is `entrypoint`.
 
     `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. The
-    function may be an async function, an object with `__call__` or a class of such objects. More than
-    one of `processes` only helps CPU-bound code: calls that wait share a process.
+    function may be an async function, an object with `__call__` or a class of such objects.
+    `processes` is the largest number of worker processes: by default the concurrency for a sync
+    function, which runs one call at a time in each process, and 1 for an async function, whose calls
+    share a process. With `threads`, the calls of a sync function share a process as well.
     """
 
     entrypoint: str
-    processes: int = 1
+    processes: int | None = None
+    threads: bool = False
 
 
 class PythonAgent:
@@ -41,7 +45,9 @@ class PythonAgent:
 
     async def answer(self, request: Request) -> Output:
         """Call the function once; an exception or a crash becomes the output's error."""
-        reply = await self._pool.call(to_payload(request), request.timeout_s)
+        # An agent may remember earlier turns, by the case and the trial.
+        session = f"{request.trial} {request.case_id}" if request.is_conversation else ""
+        reply = await self._pool.call(to_payload(request), request.timeout_s, session)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
@@ -62,7 +68,7 @@ def check(
     message = _find_reference_problem(arguments.entrypoint, environment)
     if message:
         yield to_problem(spec, message)
-    if arguments.processes < 1:
+    if arguments.processes is not None and arguments.processes < 1:
         yield to_problem(spec, f"'processes' is {arguments.processes}. Give 1 or more.")
 
 
@@ -83,7 +89,18 @@ async def open(  # noqa: A001 - a function of AgentKind
     raise_problems(check(spec, (), environment))
     arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
     target = TargetSpec(kind="agent", ref=arguments.entrypoint, where=spec.where)
-    async with open_pool(target, environment, env=spec.env, processes=arguments.processes) as pool:
+    async with open_pool(
+        target,
+        environment,
+        env=spec.env,
+        processes=arguments.processes,
+        in_threads=arguments.threads,
+    ) as pool:
+        if arguments.threads and pool.description["is_async"]:
+            message = (
+                "'threads' is for sync functions, and the function is async. Remove 'threads'."
+            )
+            raise InvalidInput([to_problem(spec, message)])
         yield PythonAgent(pool)
 
 

@@ -14,7 +14,7 @@ from evalkit.worker.call_spans import CallSpans
 from evalkit.worker.import_guard import redirect_search_path, refuse_checkout_modules
 from evalkit.worker.object_loader import load_object
 from evalkit.worker.pipe import Json, Pipe, decode, encode
-from evalkit.worker.servers import Target, TaskServer, ThreadServer
+from evalkit.worker.servers import MainThreadServer, Target, TaskServer, ThreadServer
 from evalkit.worker.user_code import LoadFailure
 
 
@@ -24,7 +24,7 @@ class PipeReader:
     def __init__(self, lines: Iterator[bytes], spans: CallSpans) -> None:
         self._lines = lines
         self._spans = spans
-        self.server: TaskServer | ThreadServer | None = None
+        self.server: TaskServer | MainThreadServer | None = None
 
     def read(self) -> None:
         """Read until the parent ends, then end this process."""
@@ -92,10 +92,11 @@ def main(descriptor: int) -> None:
     except LoadFailure as failure:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))
         return
-    reader.server = (
-        TaskServer(target, pipe, spans.record)
-        if target.is_async
-        else ThreadServer(target, pipe, spans.record, setup["threads"])
-    )
+    if target.is_async:
+        reader.server = TaskServer(target, pipe, spans.record)
+    elif setup["threads"]:
+        reader.server = ThreadServer(target, pipe, spans.record, setup["threads"])
+    else:
+        reader.server = MainThreadServer(target, pipe, spans.record)
     pipe.send("ready", "-", 0, encode(target.description))
     reader.server.serve()

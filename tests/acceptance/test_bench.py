@@ -43,7 +43,17 @@ TABLES = {
             "plain aiohttp",
             "evalkit, http agent",
             "evalkit, python async agent",
-            "evalkit, python sync agent",
+            "evalkit, python threads agent",
+        ]
+    ],
+    "workers": [
+        [
+            "sync, 0.2 s",
+            "threads, 0.2 s",
+            "async, 0.2 s",
+            "sync, 0.02 s",
+            "sync, no time",
+            "threads, no time",
         ]
     ],
 }

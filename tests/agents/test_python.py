@@ -206,6 +206,7 @@ def test_variables_of_env_are_passed_on(tmp_path: Path) -> None:
         ("../outside.py:answer", "../outside.py is outside of the project"),
         ("/etc/agent.py:answer", "/etc/agent.py is an absolute path"),
         ({"entrypoint": "agent:answer", "processes": 0}, "'processes' is 0. Give 1 or more."),
+        ({"entrypoint": "agent:answer", "threads": 4}, "'threads' must be true or false, not 4."),
         ({"entrypoint": "agent:answer", "procesess": 2}, "Did you mean 'processes'?"),
         ({"processes": 2}, "'entrypoint' is missing"),
         ({"entrypoint": 3}, "'entrypoint' must be text"),
@@ -238,6 +239,18 @@ def test_an_agent_that_cannot_be_imported_is_invalid_input_where_it_is_named(
     [problem] = caught.value.problems
     assert problem.where == WHERE
     assert "Did you mean 'answr'?" in problem.message
+
+
+def test_threads_are_for_sync_functions(tmp_path: Path) -> None:
+    args = {"entrypoint": "./agent.py:answer", "threads": True}
+    source = "import threading\ndef answer(text): return threading.current_thread().name"
+    [output] = ask(tmp_path, source, args=args)
+    assert "Thread-" in output.text
+    with pytest.raises(InvalidInput) as caught:
+        ask(tmp_path, "async def answer(text): return text", args=args)
+    [problem] = caught.value.problems
+    assert problem.where == WHERE
+    assert "'threads' is for sync functions" in problem.message
 
 
 def test_the_entrypoint_is_shown_as_it_was_written() -> None:
