@@ -8,6 +8,7 @@ from evalkit.cli.options import (
     ConcurrencyOption,
     EvalSetArgument,
     FixedTrialsOption,
+    MaxCostOption,
     RunIdOption,
 )
 
@@ -17,6 +18,7 @@ def ask(
     agent: AgentOptions,
     trials: FixedTrialsOption = None,
     concurrency: ConcurrencyOption = None,
+    max_cost_usd: MaxCostOption = None,
     run_id: RunIdOption = None,
 ) -> None:
     """Store the agent's answers without scoring them."""
@@ -29,7 +31,9 @@ def ask(
         path=evalset,
         entrypoint=agent.agent,
         needs_scores=False,
-        overrides=SettingsOverrides(trials=trials, concurrency=concurrency),
+        overrides=SettingsOverrides(
+            trials=trials, concurrency=concurrency, max_cost_usd=max_cost_usd
+        ),
     )
     options = RunOptions(agent_version=agent.agent_version, run_id=run_id)
     emit(stored_answers_text(command(request, options, create_context()), detect_screen()))

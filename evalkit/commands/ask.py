@@ -18,12 +18,17 @@ def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
 
     Raises:
         Interrupted: by a signal; finished trials are stored.
-        Undecidable: the agent could not be reached.
+        Undecidable: the agent could not be reached, or a limit of the cost is reached.
     """
     project = Project.open(context, request.path)
     execution = execute(request, options, project, context, no_baseline)
     if execution.stopped_by is not None:
         raise Interrupted("interrupted; finished trials are stored.", execution.stopped_by)
+    if execution.out_of_money:
+        raise Undecidable(
+            f"run {CommandHints.of(project).name_run(execution.run)} is incomplete, because "
+            f"{execution.out_of_money}. The answers so far are stored."
+        )
     if not execution.run.finished:
         raise Undecidable(
             f"run {CommandHints.of(project).name_run(execution.run)} is incomplete: "

@@ -22,6 +22,7 @@ from evalkit.evalset.project import Project
 from evalkit.gate.judge_trust import explain_failed_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
+from evalkit.runner.agent_prices import RETURN_COST
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.records import Execution
 from evalkit.store.baseline import baseline_path
@@ -149,6 +150,11 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
             f"stopped after {done}, because the agent could not be reached "
             f"({last.message if last else 'no answer'}). When it is back, run: {again}"
         )
+    elif execution.out_of_money:
+        reason = (
+            f"stopped after {done}, because {execution.out_of_money}. "
+            f"{advise_on_money(execution, again)}"
+        )
     elif execution.judge_down:
         reason = (
             f"stopped after {done}, because no judge answers any more "
@@ -159,6 +165,16 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     else:
         return result
     return replace(result, reason=reason)
+
+
+def advise_on_money(execution: Execution, again: str) -> str:
+    """Return how to continue a run that a limit of the cost ended with the command `again`."""
+    limit = execution.plan.costs.limit
+    if limit.max_usd is not None and limit.spent_usd and "the run's" in execution.out_of_money:
+        return f"Continue with a higher limit: {again} --max-cost-usd {2 * limit.max_usd:g}"
+    if execution.plan.agent_budget.lacks_price:
+        return RETURN_COST
+    return f"Raise the limit in the set, and continue with: {again}"
 
 
 def _build_report(

@@ -28,12 +28,13 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
-from evalkit.judge.budgets import CircuitBreaker
-from evalkit.judge.chat_vote import ask_judge
+from evalkit.judge.budgeted_judge import STOPPED
+from evalkit.judge.budgets import MAX_CONSECUTIVE_FAILURES, CircuitBreaker
+from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList, load_prices
-from evalkit.judge.request_format import RequestFormat
+from evalkit.judge.request_format import JSON_MODES, MAX_GUESSES, RequestFormat
 
 RESERVED_JUDGE_KEYS = (
     "model",
@@ -105,7 +106,7 @@ def _find_price_problems(
         yield (
             f"max_cost_usd is set, but there is no price for {arguments.model!r} at "
             f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
-            "in USD per million tokens, or remove max_cost_usd."
+            "in USD per million tokens (0 if it is free), or remove max_cost_usd."
         )
 
 
@@ -162,6 +163,10 @@ class OpenaiJudge:
         """Load the client in a thread, so that agent calls continue."""
         await self._wait_until_started()
 
+    def stop(self) -> None:
+        """Start no further call and end the waits before retries; calls in flight may finish."""
+        self._circuit_breaker.trip(STOPPED)
+
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
         chat = await self._wait_until_started()
@@ -170,6 +175,22 @@ class OpenaiJudge:
         else:
             vote = await ask_judge(chat, request, secrets.token_hex(8))
         return replace(vote, judge=self.name, digest=self.digest)
+
+    def bound_calls(self, votes: int) -> int:
+        """Return the most requests that so many votes can take, without retries after failures.
+
+        A reply that is no verdict is asked for once more. The first votes find out the mode, and which
+        parameters the endpoint refuses.
+        """
+        first = min(votes, self._spec.concurrency, 1 + MAX_GUESSES)
+        refusable = sum(
+            getattr(self._arguments, name) is not None for name in ("temperature", "seed")
+        )
+        # `max_tokens` is repeated as `max_completion_tokens`, which may be refused as well.
+        refusable += 2 * (self._arguments.max_tokens is not None)
+        probes = (len(JSON_MODES) - 1) * min(votes, MAX_CONSECUTIVE_FAILURES)
+        guesses = max(0, first - 1)
+        return MAX_REPLIES * votes + probes + guesses + refusable * first
 
     async def close(self) -> None:
         """Close the client."""

@@ -185,6 +185,11 @@ class Panel:
                 for used in self._used_keys[key]:
                     self._votes.cache.delete(used)
 
+    def stop(self) -> None:
+        """Have no judge start another call; requests in flight may finish."""
+        for judge in self._judges:
+            judge.stop()
+
     def cancel(self) -> None:
         """Stop every request in progress."""
         for task in self._checks.values():

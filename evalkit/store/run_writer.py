@@ -25,6 +25,7 @@ from evalkit.core.run import RunHeader
 from evalkit.core.serialization import canonical_json, to_json_value
 from evalkit.core.trial import Trial
 from evalkit.store.answers import ANSWERS_FILE
+from evalkit.store.costs import COSTS_FILE
 from evalkit.store.runs import (
     CHANGED_FLAG,
     HEADER_FILE,
@@ -124,6 +125,7 @@ class RunWriter:
         self._trust: bytes | None = None
         self._spans = SpanWriter(folder)
         self._answers = LineFile(folder / ANSWERS_FILE)
+        self._costs = LineFile(folder / COSTS_FILE)
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
@@ -200,6 +202,10 @@ class RunWriter:
             self._spans.append(trial)
         self._trials.append(to_json_value(without_spans(trial)))
 
+    def append_cost(self, key: str, cost_usd: float) -> None:
+        """Store the cost of one call, and who paid for it."""
+        self._costs.append({"key": key, "usd": cost_usd})
+
     def write_trust(self, trust: JudgeTrust) -> None:
         """Store what the run showed about its judges."""
         write_atomically(self.folder / TRUST_FILE, canonical_json(to_json_value(trust)) + "\n")
@@ -238,7 +244,7 @@ class RunWriter:
 
     def close(self) -> None:
         """Release the lock."""
-        for file in (self._spans.file, self._answers, self._trials):
+        for file in (self._spans.file, self._answers, self._costs, self._trials):
             file.close()
 
     def __enter__(self) -> Self:

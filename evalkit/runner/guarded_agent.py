@@ -1,0 +1,65 @@
+"""Call an agent only while its money lasts, and start no call after a stop was requested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from evalkit.agents.cost_budget import CostBudget
+from evalkit.agents.registry import Agent
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.trial import Output, Request
+from evalkit.runner.agent_prices import make_pricer
+from evalkit.runner.records import Plan
+from evalkit.runner.signals import CallsStopped, StopRequest
+
+
+class GuardedAgent:
+    """The innermost wrapper of an agent: each of its calls is one real call.
+
+    `price` returns the cost of an answer in USD, or None if it is not known.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        budget: CostBudget,
+        price: Callable[[Output], float | None],
+        stop: StopRequest,
+    ) -> None:
+        self._agent = agent
+        self._budget = budget
+        self._price = price
+        self._stop = stop
+
+    async def answer(self, request: Request) -> Output:
+        """Call the agent once, as soon as the budget admits it.
+
+        Raises:
+            CostLimitReached: the call does not fit into the budget.
+            CallsStopped: a stop was requested before the call, or the call would have to be repeated.
+        """
+        async with self._budget.pay() as call:
+            if self._stop.requested.is_set():
+                raise CallsStopped
+            with self._stop.busy():
+                output = await self._agent.answer(request)
+            call.cost_usd = self._price(output)
+            call.is_answered = output.error is None
+        if self._stop.requested.is_set() and output.error is not None and output.error.retryable:
+            raise CallsStopped
+        if output.cost_usd is None and call.cost_usd is not None:
+            return replace(output, cost_usd=call.cost_usd)
+        return output
+
+
+def guard_agent(agent: Agent, spec: AgentSpec, plan: Plan, stop: StopRequest) -> Agent:
+    """Return an agent of a run, limited by the run's budget and by requests to stop.
+
+    Recorded answers are not calls: they cost nothing now.
+    """
+    if spec.kind == "recorded":
+        return agent
+    is_limited = spec.max_cost_usd is not None or plan.settings.max_cost_usd is not None
+    price = make_pricer(spec, plan.environment.environ, is_limited=is_limited)
+    return GuardedAgent(agent, plan.agent_budget, price, stop)
