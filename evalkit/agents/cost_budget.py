@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 HEADROOM = 2.0
-"""Calls run at once only while the limit has room for this many times their estimates.
+DOUBT = 16.0
+"""Calls run at once only while a limit has room for HEADROOM + DOUBT / n times their estimates, after n
+calls with a known cost.
 
-Near the limit they run one at a time, so that only one call can cost more than the limit has left.
+So calls run one at a time when few are known or the limit is near, and then only one call can cost
+more than its estimate.
 """
 
 MAX_UNPRICED_ANSWERS = 3
@@ -34,7 +37,7 @@ class CostLimit:
         self._unpriced_in_flight = 0
         self._changed = asyncio.Event()
 
-    def admits(self, estimate_usd: float | None) -> bool:
+    def admits(self, estimate_usd: float | None, headroom: float) -> bool:
         """Return whether a call may start now; of those without an estimate, one at a time may."""
         if self.max_usd is None:
             return True
@@ -42,7 +45,7 @@ class CostLimit:
             return not self.refuses(estimate_usd)
         if estimate_usd is None:
             return not self._unpriced_in_flight and self.spent_usd < self.max_usd
-        planned_usd = self.spent_usd + HEADROOM * (self._reserved_usd + estimate_usd)
+        planned_usd = self.spent_usd + headroom * (self._reserved_usd + estimate_usd)
         return planned_usd <= self.max_usd + ROUNDING_USD
 
     def refuses(self, estimate_usd: float | None) -> bool:
@@ -105,6 +108,7 @@ class CostBudget:
         self._shared = shared
         self._record = record
         self._dearest_usd: float | None = None
+        self._priced_calls = 0
         self._unpriced_answers = 0
 
     @property
@@ -126,7 +130,7 @@ class CostBudget:
         """Count calls that were paid before the run was resumed; the shared limit has them already."""
         for cost_usd in costs_usd:
             self.own.spent_usd += cost_usd
-            self._dearest_usd = max(self._dearest_usd or 0.0, cost_usd)
+            self._learn_cost(cost_usd)
 
     def close(self, reason: str) -> None:
         """Refuse all further calls, also those that wait; keep the first reason."""
@@ -158,7 +162,9 @@ class CostBudget:
             if self.refusal:
                 raise CostLimitReached(self.refusal)
             estimate_usd = self._estimate_usd
-            tight = [limit for limit in (self.own, self._shared) if not limit.admits(estimate_usd)]
+            headroom = HEADROOM + DOUBT / max(self._priced_calls, 1)
+            limits = (self.own, self._shared)
+            tight = [limit for limit in limits if not limit.admits(estimate_usd, headroom)]
             if not tight:
                 return estimate_usd
             refusing = next((limit for limit in tight if limit.refuses(estimate_usd)), None)
@@ -171,7 +177,7 @@ class CostBudget:
         if call.cost_usd is None:
             self._unpriced_answers += call.is_answered
         else:
-            self._dearest_usd = max(self._dearest_usd or 0.0, call.cost_usd)
+            self._learn_cost(call.cost_usd)
             if call.cost_usd:
                 self._record(call.cost_usd)
         if self.own.max_usd is not None and self.has_no_price:
@@ -179,6 +185,10 @@ class CostBudget:
                 f"{self.payer}.max_cost_usd is {self.own.max_usd:g} USD, but cannot be checked: "
                 f"{self._unpriced_answers} answers of the {self.payer} came without a cost"
             )
+
+    def _learn_cost(self, cost_usd: float) -> None:
+        self._priced_calls += 1
+        self._dearest_usd = max(self._dearest_usd or 0.0, cost_usd)
 
     def _explain(self, limit: CostLimit, estimate_usd: float | None) -> str:
         if limit is self.own:
