@@ -8,12 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 HEADROOM = 2.0
-DOUBT = 16.0
-"""Calls run at once only while a limit has room for HEADROOM + DOUBT / n times their estimates, after n
-calls with a known cost.
+"""Calls run at once only while the limit has room for this many times their estimates.
 
-So calls run one at a time when few are known or the limit is near, and then only one call can cost
-more than its estimate.
+Near the limit they run one at a time, so that only one call can cost more than the limit has left.
 """
 
 MAX_UNPRICED_ANSWERS = 3
@@ -37,7 +34,7 @@ class CostLimit:
         self._unpriced_in_flight = 0
         self._changed = asyncio.Event()
 
-    def admits(self, estimate_usd: float | None, headroom: float) -> bool:
+    def admits(self, estimate_usd: float | None) -> bool:
         """Return whether a call may start now; of those without an estimate, one at a time may."""
         if self.max_usd is None:
             return True
@@ -45,7 +42,7 @@ class CostLimit:
             return not self.refuses(estimate_usd)
         if estimate_usd is None:
             return not self._unpriced_in_flight and self.spent_usd < self.max_usd
-        planned_usd = self.spent_usd + headroom * (self._reserved_usd + estimate_usd)
+        planned_usd = self.spent_usd + HEADROOM * (self._reserved_usd + estimate_usd)
         return planned_usd <= self.max_usd + ROUNDING_USD
 
     def refuses(self, estimate_usd: float | None) -> bool:
@@ -95,8 +92,8 @@ class PaidCall:
 class CostBudget:
     """The money of one payer, the agent or a judge: its own limit, and the one that it shares.
 
-    The dearest call so far is the estimate of the next one. Until one is known, calls start one at a
-    time. `refusal` says why no further call may start; it is empty while one may.
+    The dearest call so far is the estimate of the next one. Under a limit, as many calls run at once as
+    have a known cost, so that a first one that was cheap does not start many dear ones. `refusal` says why no further call may start; it is empty while one may.
     """
 
     def __init__(
@@ -109,6 +106,7 @@ class CostBudget:
         self._record = record
         self._dearest_usd: float | None = None
         self._priced_calls = 0
+        self._in_flight = 0
         self._unpriced_answers = 0
 
     @property
@@ -147,12 +145,14 @@ class CostBudget:
         """
         estimate_usd = await self._wait_for_room()
         limits = (self.own, self._shared)
+        self._in_flight += 1
         for limit in limits:
             limit.hold(estimate_usd)
         call = PaidCall()
         try:
             yield call
         finally:
+            self._in_flight -= 1
             self._learn(call)
             for limit in limits:
                 limit.settle(estimate_usd, call.cost_usd or 0.0)
@@ -162,16 +162,21 @@ class CostBudget:
             if self.refusal:
                 raise CostLimitReached(self.refusal)
             estimate_usd = self._estimate_usd
-            headroom = HEADROOM + DOUBT / max(self._priced_calls, 1)
             limits = (self.own, self._shared)
-            tight = [limit for limit in limits if not limit.admits(estimate_usd, headroom)]
-            if not tight:
+            tight = [limit for limit in limits if not limit.admits(estimate_usd)]
+            if not tight and self._may_join():
                 return estimate_usd
             refusing = next((limit for limit in tight if limit.refuses(estimate_usd)), None)
             if refusing is not None:
                 self.close(self._explain(refusing, estimate_usd))
             else:
-                await tight[0].wait_for_change()
+                # Each call in flight is one of both limits.
+                await (tight or limits)[0].wait_for_change()
+
+    def _may_join(self) -> bool:
+        """Return whether enough costs are known for one more call at once."""
+        is_limited = self.own.max_usd is not None or self._shared.max_usd is not None
+        return not is_limited or self.has_no_price or self._in_flight < max(1, self._priced_calls)
 
     def _learn(self, call: PaidCall) -> None:
         if call.cost_usd is None:
