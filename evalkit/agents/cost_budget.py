@@ -24,11 +24,15 @@ class CostLimitReached(Exception):
 
 
 class CostLimit:
-    """A maximum in USD for the calls of one or several payers together; None is no limit."""
+    """A maximum in USD for the calls of one or several payers together; None is no limit.
+
+    `is_reached` is true once a call did not fit into it.
+    """
 
     def __init__(self, max_usd: float | None = None) -> None:
         self.max_usd = max_usd
         self.spent_usd = 0.0
+        self.is_reached = False
         self._reserved_usd = 0.0
         self._in_flight = 0
         self._unpriced_in_flight = 0
@@ -168,6 +172,7 @@ class CostBudget:
                 return estimate_usd
             refusing = next((limit for limit in tight if limit.refuses(estimate_usd)), None)
             if refusing is not None:
+                refusing.is_reached = True
                 self.close(self._explain(refusing, estimate_usd))
             else:
                 # Each call in flight is one of both limits.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalkit.commands.evaluation import advise_on_money
+from evalkit.commands.evaluation import add_higher_limit, advise_on_money
 from evalkit.commands.promotion import format_retry_command, promote_run
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
@@ -39,6 +39,7 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
         )
     if execution.out_of_money:
         command = format_retry_command(execution.run, CommandHints.of(project))
+        command = add_higher_limit(execution, command)
         raise Undecidable(
             f"recorded {format_count(len(execution.run.trials), 'trial')}, and stopped because "
             f"{execution.out_of_money}. {advise_on_money(execution, command)}"

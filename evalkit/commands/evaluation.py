@@ -126,7 +126,12 @@ def evaluate_execution(
         baseline = base_gate.relocate_baseline(baseline)
         if not plan.selection.shard:
             result = apply_gate_review(result, base_gate.build_review(plan.selection))
-    return _build_report(run, result, baseline, project, hints)
+    report = _build_report(run, result, baseline, project, hints)
+    if not execution.out_of_money:
+        return report
+    resume = Hint(label="resume", command=_find_resume_command(execution, hints))
+    others = (hint for hint in report.hints if hint.label != "resume")
+    return replace(report, hints=(resume, *others))
 
 
 def _explain_early_end(result: GateResult, execution: Execution, hints: CommandHints) -> GateResult:
@@ -153,7 +158,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     elif execution.out_of_money:
         reason = (
             f"stopped after {done}, because {execution.out_of_money}. "
-            f"{advise_on_money(execution, again)}"
+            f"{advise_on_money(execution, _find_resume_command(execution, hints))}"
         )
     elif execution.judge_down:
         reason = (
@@ -169,12 +174,24 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
 
 def advise_on_money(execution: Execution, again: str) -> str:
     """Return how to continue a run that a limit of the cost ended with the command `again`."""
-    limit = execution.plan.costs.limit
-    if limit.max_usd is not None and limit.spent_usd and "the run's" in execution.out_of_money:
-        return f"Continue with a higher limit: {again} --max-cost-usd {2 * limit.max_usd:g}"
     if execution.plan.agent_budget.lacks_price:
         return RETURN_COST
+    if execution.plan.costs.limit.is_reached:
+        return f"Continue with a higher limit: {again}"
     return f"Raise the limit in the set, and continue with: {again}"
+
+
+def add_higher_limit(execution: Execution, again: str) -> str:
+    """Return a command with twice the limit of the run's cost, if that is what ended the run."""
+    limit = execution.plan.costs.limit
+    if not limit.is_reached or limit.max_usd is None:
+        return again
+    return f"{again} --max-cost-usd {2 * limit.max_usd:g}"
+
+
+def _find_resume_command(execution: Execution, hints: CommandHints) -> str:
+    again = hints.resume(execution.run, retry_errors=bool(execution.judge_down))
+    return add_higher_limit(execution, again)
 
 
 def _build_report(
