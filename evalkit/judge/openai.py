@@ -34,7 +34,12 @@ from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList, load_prices
-from evalkit.judge.request_format import JSON_MODES, MAX_GUESSES, RequestFormat
+from evalkit.judge.request_format import (
+    JSON_MODES,
+    MAX_GUESSES,
+    OPTIONAL_PARAMETERS,
+    RequestFormat,
+)
 
 RESERVED_JUDGE_KEYS = (
     "model",
@@ -183,11 +188,11 @@ class OpenaiJudge:
         parameters the endpoint refuses.
         """
         first = min(votes, self._spec.concurrency, 1 + MAX_GUESSES)
-        refusable = sum(
-            getattr(self._arguments, name) is not None for name in ("temperature", "seed")
-        )
-        # `max_tokens` is repeated as `max_completion_tokens`, which may be refused as well.
-        refusable += 2 * (self._arguments.max_tokens is not None)
+        sent = [
+            name for name in OPTIONAL_PARAMETERS if getattr(self._arguments, name, None) is not None
+        ]
+        # `max_tokens` is sent again as `max_completion_tokens`, which may be refused as well.
+        refusable = len(sent) + ("max_tokens" in sent)
         probes = (len(JSON_MODES) - 1) * min(votes, MAX_CONSECUTIVE_FAILURES)
         guesses = max(0, first - 1)
         return MAX_REPLIES * votes + probes + guesses + refusable * first

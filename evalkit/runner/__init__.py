@@ -1,6 +1,7 @@
 """Plan a run, call the agent, score its outputs and store every trial."""
 
 __all__ = [
+    "agent_prices",
     "case_metrics",
     "execute",
     "looks",
@@ -9,4 +10,5 @@ __all__ = [
     "preflight",
     "records",
     "scheduler",
+    "signals",
 ]

@@ -7,7 +7,6 @@ from functools import cache
 
 from evalkit.agents.arguments import read_arguments
 from evalkit.agents.completion import TokenCounts
-from evalkit.agents.network_errors import get_host
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.location import Problem
 from evalkit.core.trial import Output
@@ -24,35 +23,36 @@ RETURN_COST = (
 )
 
 
-def make_pricer(
-    spec: AgentSpec, environ: Mapping[str, str], *, is_limited: bool
-) -> Callable[[Output], float | None]:
+def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output], float | None]:
     """Return a function from an answer to its cost in USD; None if the cost is not known.
 
-    The agent's own cost counts first, then that of its spans, then its tokens at their price. Known prices
-    of models are looked up only if the cost `is_limited`.
+    The set's prices count first for a model, since nothing else can be known of it; any other agent's own
+    cost counts before them, and that of its spans. To load the known prices takes half a second.
     """
     is_free = bool(spec.prices) and not any(spec.prices.values())
-    uses_prices = bool(spec.prices) or (is_limited and spec.kind == "openai")
+    is_model = spec.kind == "openai"
 
     @cache
     def load_prices() -> PriceList:
         return _build_price_list(spec, environ)
 
-    def price(output: Output) -> float | None:
-        filled = fill_from_spans(output)
-        if filled.cost_usd is not None:
-            return filled.cost_usd
-        # What is free costs nothing, also without a count of its tokens.
-        if is_free:
+    def price_tokens(output: Output) -> float | None:
+        if is_free:  # also without a count of the tokens
             return 0.0
-        if filled.usage is None or not uses_prices:
+        if output.usage is None or not (spec.prices or is_model):
             return None
         tokens = TokenCounts(
-            input_tokens=filled.usage.input_tokens, output_tokens=filled.usage.output_tokens
+            input_tokens=output.usage.input_tokens, output_tokens=output.usage.output_tokens
         )
         served = str(output.metadata.get("model") or "")
         return load_prices().compute_cost_usd(tokens, served)
+
+    def price(output: Output) -> float | None:
+        filled = fill_from_spans(output)
+        if filled.cost_usd is not None and not (is_model and spec.prices):
+            return filled.cost_usd
+        priced = price_tokens(filled)
+        return filled.cost_usd if priced is None else priced
 
     return price
 
@@ -69,6 +69,9 @@ def find_price_problems(
     """
     if spec.kind != "openai" or not (spec.max_cost_usd is not None or is_run_limited):
         return
+    # The client's modules take 0.1 s, which agents of other kinds need not pay.
+    from evalkit.agents.network_errors import get_host  # noqa: PLC0415
+
     prices = _build_price_list(spec, environ)
     if not prices.is_known:
         message = NO_PRICE.format(model=prices.model, server=get_host(prices.url))

@@ -7,13 +7,13 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from evalkit.agents.registry import Agent, open_agent
+from evalkit.agents.registry import open_agent
 from evalkit.agents.wrappers import CachingAgent, compute_agent_key
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
-from evalkit.core.eval_set import AgentSpec
 from evalkit.core.run import Run
 from evalkit.core.trial import Output
 from evalkit.evalset.project import Project
@@ -115,9 +115,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, and how it is stopp
         answered = select_unscored_trials(earlier, finished)
         environment = replace(plan.environment, run_id=header.id)
 
-        def guard(agent: Agent, spec: AgentSpec) -> Agent:
-            return guard_agent(agent, spec, plan, stop)
-
+        guard = partial(guard_agent, plan=plan, stop=stop)
         async with (
             open_baseline_run(
                 request.baseline_agent, header, plan, options, context, guard=guard
@@ -145,10 +143,18 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, and how it is stopp
                     against=against,
                     exit_first=options.exit_first,
                 )
-            for warning in (*cache.warnings.values(), *_find_cost_warnings(plan)):
-                context.say(f"warning: {warning}")
-            warned = (*execution.run.warnings, *_find_cost_warnings(plan))
-            return replace(execution, run=replace(execution.run, warnings=warned))
+            return _with_cost_warnings(execution, plan, context, cache)
+
+
+def _with_cost_warnings(
+    execution: Execution, plan: Plan, context: Context, cache: Cache[Output]
+) -> Execution:
+    """Return the execution with warnings about limits of the cost; say them, and those of the cache."""
+    found = tuple(_find_cost_warnings(plan))
+    for warning in (*cache.warnings.values(), *found):
+        context.say(f"warning: {warning}")
+    run = execution.run
+    return replace(execution, run=replace(run, warnings=(*run.warnings, *found)))
 
 
 def _find_cost_warnings(plan: Plan) -> Iterator[str]:

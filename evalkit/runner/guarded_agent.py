@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,14 +18,15 @@ from evalkit.runner.signals import CallsStopped, StopRequest
 class GuardedAgent:
     """The innermost wrapper of an agent: each of its calls is one real call.
 
-    `price` returns the cost of an answer in USD, or None if it is not known.
+    `price` returns the cost of an answer in USD, or None if it is not known. Without it, only a cost that the
+    agent reports counts.
     """
 
     def __init__(
         self,
         agent: Agent,
         budget: CostBudget,
-        price: Callable[[Output], float | None],
+        price: Callable[[Output], float | None] | None,
         stop: StopRequest,
     ) -> None:
         self._agent = agent
@@ -44,12 +46,13 @@ class GuardedAgent:
                 raise CallsStopped
             with self._stop.busy():
                 output = await self._agent.answer(request)
-            call.cost_usd = self._price(output)
-            call.is_answered = output.error is None
+                if self._price is not None:
+                    # In a thread, because prices are slow to load.
+                    cost_usd = await asyncio.to_thread(self._price, output)
+                    output = replace(output, cost_usd=cost_usd)
+            call.cost_usd, call.is_answered = output.cost_usd, output.error is None
         if self._stop.requested.is_set() and output.error is not None and output.error.retryable:
             raise CallsStopped
-        if output.cost_usd is None and call.cost_usd is not None:
-            return replace(output, cost_usd=call.cost_usd)
         return output
 
 
@@ -61,5 +64,6 @@ def guard_agent(agent: Agent, spec: AgentSpec, plan: Plan, stop: StopRequest) ->
     if spec.kind == "recorded":
         return agent
     is_limited = spec.max_cost_usd is not None or plan.settings.max_cost_usd is not None
-    price = make_pricer(spec, plan.environment.environ, is_limited=is_limited)
+    needs_price = is_limited or bool(spec.prices)
+    price = make_pricer(spec, plan.environment.environ) if needs_price else None
     return GuardedAgent(agent, plan.agent_budget, price, stop)

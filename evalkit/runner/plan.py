@@ -58,18 +58,13 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         else:
             scoring = Scoring(scorers={case.id: () for case in evalset.cases})
         problems += scoring.problems
-        problems += _find_unpriced_judges(merged, settings, environment, problems)
         if base is not None and not problems:
             scoring = await open_base_scoring(base, scoring, environment, panel, stack)
         # If there are problems, the selection could fail for the same reasons.
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
         if request.needs_agent:
             problems += find_agent_problems(merged, cases, environment, problems)
-            if merged.agent is not None and not problems:
-                limited = settings.max_cost_usd is not None
-                problems += find_price_problems(
-                    merged.agent, environment.environ, is_run_limited=limited
-                )
+        problems += _find_unpriced_models(merged, settings, environment, problems)
         agent = merged.agent
         if agent is None and not request.needs_agent:
             agent = AgentSpec(kind="recorded", args={})
@@ -121,21 +116,27 @@ async def _open_panel(
             panel.cancel()
 
 
-def _find_unpriced_judges(
+def _find_unpriced_models(
     evalset: EvalSet,
     settings: Settings,
     environment: RunEnvironment,
     known: Sequence[Problem],
 ) -> list[Problem]:
-    """Return what a limit of the run's cost requires of its judges, without the problems known already."""
-    if settings.max_cost_usd is None:
-        return []
+    """Return what limits of the cost require of models, without the problems known already."""
+    run_is_limited = settings.max_cost_usd is not None
+    found: list[Problem] = []
+    if evalset.agent is not None and not known:
+        found += find_price_problems(
+            evalset.agent, environment.environ, is_run_limited=run_is_limited
+        )
+    if not run_is_limited:
+        return found
     limited = [
         replace(spec, max_cost_usd=spec.max_cost_usd or settings.max_cost_usd)
         for spec in evalset.judges
         if spec.kind != "lexical"
     ]
-    return [each for each in check_judges(limited, environment) if each not in known]
+    return [*found, *(each for each in check_judges(limited, environment) if each not in known)]
 
 
 def _location_key(problem: Problem) -> tuple[str, int, int]:

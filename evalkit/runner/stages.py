@@ -53,17 +53,12 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
         loading = asyncio.ensure_future(_load_judge_and_gate(panel, load_looks))
         while next_header is not None:
             candidate = replace(candidate, header=next_header)
-            work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, candidate))
-            if against and against_runner:
-                opened = against_runner  # mypy: a generator does not keep the narrowed type
-                work = interleave(((opened, task) for task in _list_tasks(plan, against)), work)
-            with candidate.sink.report_progress(next_header):
-                await run_all(work, stop)
+            await _run_stage(plan, (runner, candidate), (against_runner, against), stop)
             unreachable = runner.unreachable or bool(against_runner and against_runner.unreachable)
             # If no trial is left, the failure ended nothing.
             cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
-            ended_early = unreachable or cut_short or plan.out_of_money or panel.down_reason
-            complete = not (stop.requested.is_set() or ended_early)
+            early = unreachable or cut_short or plan.out_of_money or panel.down_reason
+            complete = not (early or stop.requested.is_set())
             if complete:
                 baseline = against.run if against else baseline
                 unifying = _unify_judges(plan, candidate, baseline, stop)
@@ -73,15 +68,13 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
             next_header = None
             if complete and baseline is not None and candidate.agent is not None:
                 next_header = load_looks()(plan, run, baseline)
-            if next_header is not None:
-                # Stored before its first trial, so that a killed run resumes with this stage.
+            if (
+                next_header is not None
+            ):  # stored first, so that a killed run resumes with this stage
                 candidate.sink.writer.rewrite_header(next_header)
         await stop.finish_in_time(loading)
-        trust = None
-        if complete:
-            # The last controls of the judges may take a while.
-            trust = await stop.finish_in_time(_store_trust(panel, run, candidate.sink, stop))
-            complete = not stop.requested.is_set()
+        trust = await _store_trust(panel, run, candidate.sink, stop) if complete else None
+        complete = complete and not stop.requested.is_set()
     if complete:
         _finish_runs(candidate, run, against, baseline)
     return Execution(
@@ -96,6 +89,23 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
         judge_problem=panel.problem_to_fix,
         unscored_answers=len(candidate.sink.unscored),
     )
+
+
+async def _run_stage(
+    plan: Plan,
+    candidate: tuple[Runner, RunSide],
+    against: tuple[Runner | None, RunSide | None],
+    stop: StopRequest,
+) -> None:
+    """Run the trials that each side, with its runner, has yet to run, in turns."""
+    runner, side = candidate
+    work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, side))
+    other_runner, other = against
+    if other and other_runner:
+        opened = other_runner  # mypy: a generator does not keep the narrowed type
+        work = interleave(((opened, task) for task in _list_tasks(plan, other)), work)
+    with side.sink.report_progress(side.header):
+        await run_all(work, stop)
 
 
 def _build_runners(
@@ -195,8 +205,9 @@ async def _store_trust(
     After a stop, store nothing: the controls that are missing say nothing about a judge.
     """
     scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    trust = await panel.finish(score.judgement for score in scores if score.judgement is not None)
-    if not trust.judges or stop.requested.is_set():
+    judgements = [score.judgement for score in scores if score.judgement is not None]
+    trust = await stop.finish_in_time(panel.finish(judgements))
+    if trust is None or not trust.judges or stop.requested.is_set():
         return None
     sink.writer.write_trust(trust)
     return trust
