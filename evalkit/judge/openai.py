@@ -193,8 +193,10 @@ class OpenaiJudge:
         ]
         # `max_tokens` is sent again as `max_completion_tokens`, which may be refused as well.
         refusable = len(sent) + ("max_tokens" in sent)
-        probes = (len(JSON_MODES) - 1) * min(votes, MAX_CONSECUTIVE_FAILURES)
         guesses = max(0, first - 1)
+        # A vote that fails in every mode takes as many requests as there are modes, and no second reply.
+        failing = min(votes, MAX_CONSECUTIVE_FAILURES - 1)
+        probes = len(JSON_MODES) - 1 + (len(JSON_MODES) - MAX_REPLIES) * failing
         return MAX_REPLIES * votes + probes + guesses + refusable * first
 
     async def close(self) -> None:

@@ -54,6 +54,11 @@ class Panel:
         self._checks: dict[tuple[str, int], asyncio.Task[_CheckResults]] = {}
 
     @property
+    def judges(self) -> tuple[Judge, ...]:
+        """The judges in the order in which they are asked."""
+        return self._judges
+
+    @property
     def has_judge(self) -> bool:
         """Whether the panel has any judge."""
         return bool(self._judges)

@@ -2,6 +2,7 @@
 
 __all__ = [
     "agent_prices",
+    "call_bound",
     "case_metrics",
     "execute",
     "looks",
