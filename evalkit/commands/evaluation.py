@@ -87,7 +87,10 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
 def _read_gate_rules(
     run: Run, base_gate: BaseGate | None, project: Project
 ) -> tuple[tuple[Rule, ...], dict[str, Json]]:
-    """Return rules and settings: those of the base, else of today's set, else of the run."""
+    """Return rules and settings: those of the base, else of today's set, else of the run.
+
+    Settings that the run's command line gave count before all of these.
+    """
     path = project.root / run.header.evalset_path
     if base_gate is not None and base_gate.base_version is not None:
         evalset = base_gate.base_version.evalset
@@ -95,7 +98,8 @@ def _read_gate_rules(
         evalset = project.load_valid(path)
     else:
         return run.header.gate, dict(run.header.settings)
-    return evalset.gate or DEFAULT_GATE, {**run.header.settings, **evalset.settings}
+    settings = {**run.header.settings, **evalset.settings, **run.header.overrides}
+    return evalset.gate or DEFAULT_GATE, settings
 
 
 def evaluate_execution(

@@ -49,7 +49,8 @@ class RunHeader:
     number of fresh trials, which are numbered from `trials` on. `scored_from` is the run whose outputs
     were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
-    baseline agent that ran in the same run.
+    baseline agent that ran in the same run. `overrides` are the settings that the command line gave, which
+    count before those of the set whenever the run is decided again.
     """
 
     id: str
@@ -79,6 +80,7 @@ class RunHeader:
     base_commit: str = ""
     added: tuple[str, ...] = ()
     against: str = ""
+    overrides: Mapping[str, Json] = field(default_factory=dict)
     schema: str = "evalkit.run/v1"
 
 

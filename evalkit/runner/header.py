@@ -52,6 +52,7 @@ def build_run_header(
         base_commit=plan.base_commit,
         added=plan.added,
         against=request.baseline_agent.commit if request.baseline_agent else "",
+        overrides=request.overrides.given(),
     )
 
 
