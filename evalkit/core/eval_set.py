@@ -60,7 +60,11 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentSpec:
-    """The agent as the eval set specifies it: a kind and the arguments of that kind."""
+    """The agent as the eval set specifies it: a kind, the arguments of that kind, and limits.
+
+    All calls of a run may cost `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`), for
+    an agent that reports no cost.
+    """
 
     kind: str
     args: Mapping[str, Json]
@@ -68,6 +72,8 @@ class AgentSpec:
     timeout_s: float = 60.0
     attempts: int = 3
     env: tuple[str, ...] = ()
+    max_cost_usd: float | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
     where: Location = NO_LOCATION
 
 

@@ -50,6 +50,8 @@ class RunHeader:
     were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
     baseline agent that ran in the same run. `command` is the command that started the run and can resume it.
+    `overrides` are the settings that the command line gave, which count before those of the set whenever
+    the run is decided again.
     """
 
     id: str
@@ -80,6 +82,7 @@ class RunHeader:
     added: tuple[str, ...] = ()
     against: str = ""
     command: RunCommand = "run"
+    overrides: Mapping[str, Json] = field(default_factory=dict)
     schema: str = "evalkit.run/v1"
 
 

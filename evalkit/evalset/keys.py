@@ -78,6 +78,9 @@ SETTING_KEYS: Keys = {
         words=("warn", "fail"),
     ),
     "retry_deadline_s": Number("Total seconds that retries of one trial may wait.", at_least=0),
+    "max_cost_usd": Number(
+        "Limit on the cost of a run's agents and judges together. Default: none.", above=0
+    ),
     "seed": Integer("The seed passed to agents and used for every random draw of evalkit."),
 }
 """The fields of `Settings`."""
@@ -102,6 +105,8 @@ AGENT_KEYS: Keys = {
         at_most=MAX_COUNT,
     ),
     "env": Labels("Environment variables that the agent receives.", pattern=VARIABLE_NAME),
+    "max_cost_usd": Number("Limit on the cost of the agent's calls. Default: none.", above=0),
+    "prices": Section("Prices of the agent's tokens, if it reports no cost.", of="prices"),
 }
 
 JUDGE_KINDS = {

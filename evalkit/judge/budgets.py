@@ -1,4 +1,4 @@
-"""The limits of a judge in a run: retry time, failed calls in a row, cost, and calls in flight."""
+"""The limits of a judge in a run: retry time, failed calls in a row, and calls in flight."""
 
 from __future__ import annotations
 
@@ -93,30 +93,6 @@ class CircuitBreaker:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._tripped.wait()
-
-
-class CostBudget:
-    """The maximum cost of a judge in a run. Calls in flight when it is exhausted still cost money."""
-
-    def __init__(self, max_usd: float | None) -> None:
-        self.spent_usd = 0.0
-        self._max_usd = max_usd
-
-    def add_cost(self, cost_usd: float | None) -> None:
-        """Add the cost of a call; a call without a known price adds nothing."""
-        self.spent_usd += cost_usd or 0.0
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is a limit."""
-        return self._max_usd is not None
-
-    @property
-    def exhausted_reason(self) -> str:
-        """Why no further call may be made; empty while one may."""
-        if self._max_usd is None or self.spent_usd < self._max_usd:
-            return ""
-        return f"max_cost_usd is {self._max_usd:g} USD, and the judge's calls have cost {self.spent_usd:.4g} USD"
 
 
 class AdaptiveLimit:

@@ -29,12 +29,18 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
-from evalkit.judge.budgets import CircuitBreaker
-from evalkit.judge.chat_vote import ask_judge
+from evalkit.judge.budgeted_judge import STOPPED
+from evalkit.judge.budgets import MAX_CONSECUTIVE_FAILURES, CircuitBreaker
+from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList, load_prices
-from evalkit.judge.request_format import RequestFormat
+from evalkit.judge.request_format import (
+    JSON_MODES,
+    MAX_GUESSES,
+    OPTIONAL_PARAMETERS,
+    RequestFormat,
+)
 
 RESERVED_JUDGE_KEYS = (
     "model",
@@ -154,7 +160,7 @@ def _find_price_problems(
         yield (
             f"max_cost_usd is set, but there is no price for {arguments.model!r} at "
             f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
-            "in USD per million tokens, or remove max_cost_usd."
+            "in USD per million tokens (0 if it is free), or remove max_cost_usd."
         )
 
 
@@ -228,6 +234,10 @@ class ChatJudge:
         """Load the client in a thread, so that agent calls continue."""
         await self._wait_until_started()
 
+    def stop(self) -> None:
+        """Start no further call and end the waits before retries; calls in flight may finish."""
+        self._circuit_breaker.trip(STOPPED)
+
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
         chat = await self._wait_until_started()
@@ -236,6 +246,24 @@ class ChatJudge:
         else:
             vote = await ask_judge(chat, request, secrets.token_hex(8))
         return replace(vote, judge=self.name, digest=self.digest)
+
+    def bound_calls(self, votes: int) -> int:
+        """Return the most requests that so many votes can take, without retries after failures.
+
+        A reply that is no verdict is asked for once more. The first votes find out the mode, and which
+        parameters the endpoint refuses.
+        """
+        first = min(votes, self._spec.concurrency, 1 + MAX_GUESSES)
+        sent = [
+            name for name in OPTIONAL_PARAMETERS if getattr(self._arguments, name, None) is not None
+        ]
+        # `max_tokens` is sent again as `max_completion_tokens`, which may be refused as well.
+        refusable = len(sent) + ("max_tokens" in sent)
+        guesses = max(0, first - 1)
+        # A vote that fails in every mode takes as many requests as there are modes, and no second reply.
+        failing = min(votes, MAX_CONSECUTIVE_FAILURES - 1)
+        probes = len(JSON_MODES) - 1 + (len(JSON_MODES) - MAX_REPLIES) * failing
+        return MAX_REPLIES * votes + probes + guesses + refusable * first
 
     async def close(self) -> None:
         """Close the client."""

@@ -1,4 +1,4 @@
-"""Call a judge model within a run's limits: attempts, time, cost, and calls in flight."""
+"""Call a judge model within a run's limits: attempts, time, and calls in flight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, RetryBudget
 from evalkit.judge.completion import Completion
 from evalkit.judge.prices import PriceList
 from evalkit.judge.prompt import Message
@@ -82,7 +82,6 @@ class OpenaiChat:
         self._prices = prices
         self._limit = AdaptiveLimit(spec.concurrency)
         self._retry_budget = RetryBudget(spec.deadline_s, time.monotonic, breaker.wait)
-        self._cost_budget = CostBudget(spec.max_cost_usd)
         self._rng = random.Random()  # noqa: S311 - spreads the waits
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
@@ -124,8 +123,6 @@ class OpenaiChat:
             and self._format.is_probing
             and self._format.guesses_left > 0
             and self._limit.has_capacity
-            # A wrong guess costs money, so it is not worthwhile with a limit on the cost.
-            and not self._cost_budget.is_limited
         )
 
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
@@ -202,8 +199,6 @@ class OpenaiChat:
         """
         self._raise_if_down()
         async with self._limit.slot() as episode:
-            if self._cost_budget.exhausted_reason:
-                self._breaker.trip(self._cost_budget.exhausted_reason)
             self._raise_if_down()  # again: other calls may have tripped it while this one waited
             try:
                 reply = await self._client.complete(call.messages, body, timeout_s)
@@ -212,9 +207,7 @@ class OpenaiChat:
                     self._limit.record_rate_limit(episode)
                 raise
             self._limit.record_success()
-        completion = _to_completion(reply, self._prices)
-        self._cost_budget.add_cost(completion.cost_usd)
-        return completion
+        return _to_completion(reply, self._prices)
 
     def _raise_if_down(self) -> None:
         if self._breaker.trip_reason:

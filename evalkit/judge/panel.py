@@ -54,6 +54,11 @@ class Panel:
         self._checks: dict[tuple[str, int], asyncio.Task[_CheckResults]] = {}
 
     @property
+    def judges(self) -> tuple[Judge, ...]:
+        """The judges in the order in which they are asked."""
+        return self._judges
+
+    @property
     def has_judge(self) -> bool:
         """Whether the panel has any judge."""
         return bool(self._judges)
@@ -187,6 +192,11 @@ class Panel:
             if any(result.held is False for result in results.controls):
                 for used in self._used_keys[key]:
                     self._votes.cache.delete(used)
+
+    def stop(self) -> None:
+        """Have no judge start another call; requests in flight may finish."""
+        for judge in self._judges:
+            judge.stop()
 
     def cancel(self) -> None:
         """Stop every request in progress."""

@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import Protocol, TypeAlias
 
 from evalkit.agents.conversation import converse
+from evalkit.agents.cost_budget import CostLimitReached
 from evalkit.agents.registry import Agent
 from evalkit.agents.wrappers import RetryingAgent
 from evalkit.core.errors import EvalkitError
@@ -24,7 +25,7 @@ from evalkit.core.run import RunHeader
 from evalkit.core.trial import Score, Trial
 from evalkit.metrics.scorers import Scorer
 from evalkit.runner.output_scores import score_output
-from evalkit.runner.signals import StopRequest
+from evalkit.runner.signals import CallsStopped, StopRequest
 from evalkit.trace.totals import fill_from_spans
 
 UNREACHABLE_AFTER = 10
@@ -138,21 +139,23 @@ class Runner:
     async def run_one(self, task: TrialTask, stop: StopRequest) -> None:
         """Run and save one trial, then free its slot; if scores are slow, save the output first.
 
-        Do nothing if the runner stopped, or a stop was requested, while the trial waited for its slot.
+        Save nothing if the runner stopped, or a stop was requested, before the agent was called. A trial
+        whose judge was not asked because of a stop stays unscored.
         """
         try:
             trial = task.answered
             if trial is None:
-                async with self._slots:
-                    if stop.requested.is_set() or self.is_stopped:
-                        return
-                    trial = await self._call_agent(task)
+                trial = await self._call_agent(task, stop)
+                if trial is None:
+                    return
                 if trial.output.error is None and any(each.waits for each in task.scorers):
                     self._store.store_unscored(trial)
             scores: tuple[Score, ...] = ()
             if trial.output.error is None:
                 scores = await score_output(task.case, task.scorers, trial.output)
             scored = replace(trial, scores=scores)
+            if stop.requested.is_set() and scored.state == "judge_error":
+                return
             self._store.save(scored)
             if scored.state == "scored":
                 self.in_flight.widen()
@@ -162,7 +165,18 @@ class Runner:
         finally:
             self.in_flight.release()
 
-    async def _call_agent(self, task: TrialTask) -> Trial:
+    async def _call_agent(self, task: TrialTask, stop: StopRequest) -> Trial | None:
+        """Return the trial without scores; None if the agent may not be called, or not to the end."""
+        async with self._slots:
+            if stop.requested.is_set() or self.is_stopped:
+                return None
+            try:
+                with stop.cancel_while_idle():
+                    return await self._converse(task)
+            except (CallsStopped, CostLimitReached):
+                return None
+
+    async def _converse(self, task: TrialTask) -> Trial:
         seed = trial_seed(self._seed, task.case.id, task.number)
         agent = RetryingAgent(
             self._agent,
@@ -196,17 +210,8 @@ async def run_all(work: Iterable[Work], stop: StopRequest) -> None:
     Raises:
         EvalkitError: a trial cannot be saved.
     """
-    working = asyncio.ensure_future(_start_all(work, stop))
-    immediate = asyncio.ensure_future(stop.immediate.wait())
-    try:
-        await asyncio.wait({working, immediate}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        # Cancelling `working` cancels all trials in flight; when it is done, this has no effect.
-        immediate.cancel()
-        working.cancel()
-        await asyncio.gather(immediate, working, return_exceptions=True)
-    if not working.cancelled():
-        working.result()
+    # Cancelling it cancels all trials in flight.
+    await stop.finish_in_time(_start_all(work, stop))
 
 
 async def _start_all(work: Iterable[Work], stop: StopRequest) -> None:

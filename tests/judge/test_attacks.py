@@ -304,6 +304,12 @@ class StubJudge:
     async def start(self) -> None:
         pass
 
+    def stop(self) -> None:
+        pass
+
+    def bound_calls(self, votes: int) -> int:
+        return votes
+
     async def grade(self, question: JudgeRequest) -> JudgeVote:
         reading = await ask_judge(self.chat, question, secrets.token_hex(8))
         return replace(reading, judge=self.name)

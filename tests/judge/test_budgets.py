@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.agents.completion import TokenCounts
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, RetryBudget
 from evalkit.judge.prices import PriceList
 from tests.judge.test_openai import By, ask, quick
 from tests.support.scripted_server import Asked, Play, reply
@@ -147,21 +147,6 @@ def test_waits_end_when_the_circuit_breaker_trips() -> None:
 
 
 # Money
-
-
-def test_a_cost_budget_without_a_limit_is_never_exhausted() -> None:
-    budget = CostBudget(None)
-    budget.add_cost(1e9)
-    assert budget.exhausted_reason == ""
-
-
-def test_a_cost_budget_is_exhausted_once_its_limit_is_reached() -> None:
-    budget = CostBudget(1.0)
-    budget.add_cost(None)
-    budget.add_cost(0.5)
-    assert budget.exhausted_reason == ""
-    budget.add_cost(0.5)
-    assert "max_cost_usd is 1 USD" in budget.exhausted_reason
 
 
 def prices(model: str, url: str = "https://api.openai.com/v1", **given: float) -> PriceList:

@@ -301,7 +301,7 @@ def test_no_question_guesses_where_it_would_only_stand_in_the_way() -> None:
 def test_no_question_guesses_where_money_is_counted() -> None:
     prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
     session = ask(FINE, *quick(12), prices=prices, max_cost_usd=0.05)
-    assert len(session.server.asked) == 1
+    assert len(session.server.asked) == 1, "the first call goes alone, until its cost is known"
     assert "max_cost_usd" in session.judge.down_reason
 
 
@@ -762,16 +762,24 @@ def test_a_server_that_is_not_there_is_down_within_the_budget() -> None:
 def test_a_limit_of_cost_ends_the_asking_and_says_so() -> None:
     prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
     session = ask(FINE, *quick(30), prices=prices, max_cost_usd=0.45, concurrency=1, in_turn=True)
-    assert len(session.server.asked) == 5
+    assert len(session.server.asked) == 4
     assert [reading.state for reading in session.readings] == [
-        *["scored"] * 5,
-        *["judge_error"] * 25,
+        *["scored"] * 4,
+        *["judge_error"] * 26,
     ]
-    assert (
-        "max_cost_usd is 0.45 USD, and the judge's calls have cost 0.5 USD"
-        in session.readings[-1].problem
+    assert session.readings[-1].problem == (
+        "judge.max_cost_usd is 0.45 USD, and the judge's calls have cost 0.4 USD; "
+        "another call of the judge may cost 0.1 USD"
     )
     assert session.judge.down_reason == session.readings[-1].problem
+
+
+def test_votes_at_once_stay_within_the_limit_of_cost() -> None:
+    prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
+    slowly = By(lambda asked: slow(replying(honest)(asked), 0.02))
+    session = ask(slowly, *quick(30), prices=prices, max_cost_usd=1.0, concurrency=8)
+    assert len(session.server.asked) == 10
+    assert sum(reading.state == "scored" for reading in session.readings) == 10
 
 
 def test_a_model_on_this_machine_has_no_price() -> None:
