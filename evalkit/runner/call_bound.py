@@ -14,7 +14,7 @@ from evalkit.runner.records import Plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeCalls:
+class JudgeCallBound:
     """The calls of one judge: `expected` of a judge that is never asked twice, and `at_most`.
 
     A judge after the first one is asked only if those before it are down, and then about everything.
@@ -34,7 +34,7 @@ class CallBound:
 
     agent_expected: int
     agent_at_most: int
-    judges: tuple[JudgeCalls, ...]
+    judges: tuple[JudgeCallBound, ...]
     most_trials: int
     fresh_trials: int
 
@@ -56,7 +56,7 @@ def bound_calls(plan: Plan, baseline: Run | None) -> CallBound:
 
 def _bound_judge_calls(
     plan: Plan, baseline: Run | None, first: int, most: int
-) -> tuple[JudgeCalls, ...]:
+) -> tuple[JudgeCallBound, ...]:
     judged = {case.id: _find_judged_metrics(plan, case) for case in plan.cases}
     answers = sum(map(len, judged.values()))
     if not answers:
@@ -71,7 +71,7 @@ def _bound_judge_calls(
             continue
         again = stored if position else stale
         found.append(
-            JudgeCalls(
+            JudgeCallBound(
                 judge=judge.name,
                 expected=(first * answers + again) * judge.votes + controls,
                 at_most=judge.bound_calls((most * answers + again) * judge.votes + controls),
