@@ -12,6 +12,9 @@ from evalkit.gate.broken_cases import FRESH_TRIALS
 from evalkit.runner.looks import count_planned_looks
 from evalkit.runner.records import Plan
 
+CONTROL_TRIES = 2
+"""A control or anchor without a verdict may be judged once more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeCallBound:
@@ -70,11 +73,12 @@ def _bound_judge_calls(
         if judge.is_local:
             continue
         again = stored if position else stale
+        most_votes = (most * answers + again) * judge.votes + CONTROL_TRIES * controls
         found.append(
             JudgeCallBound(
                 judge=judge.name,
                 expected=(first * answers + again) * judge.votes + controls,
-                at_most=judge.bound_calls((most * answers + again) * judge.votes + controls),
+                at_most=judge.bound_calls(most_votes),
             )
         )
     return tuple(found)
