@@ -17,7 +17,9 @@ from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
 from evalkit.core.trial import Output, Request
 from evalkit.trace.normalizer import add_worker_spans
 from evalkit.worker.environment import find_name_problems
-from evalkit.worker.pool import TargetSpec, WorkerPool, open_pool
+from evalkit.worker.pool import LOAD_TIMEOUT_S, TargetSpec, WorkerPool, open_pool
+
+MAX_LOAD_TIMEOUT_S = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +28,13 @@ class PythonArguments:
 
     `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. The
     function may be an async function, an object with `__call__` or a class of such objects. More than
-    one of `processes` only helps CPU-bound code: calls that wait share a process.
+    one of `processes` only helps CPU-bound code: calls that wait share a process. Loading the function
+    may take `load_timeout_s`.
     """
 
     entrypoint: str
     processes: int = 1
+    load_timeout_s: float = LOAD_TIMEOUT_S
 
 
 class PythonAgent:
@@ -64,6 +68,10 @@ def check(
         yield to_problem(spec, message)
     if arguments.processes < 1:
         yield to_problem(spec, f"'processes' is {arguments.processes}. Give 1 or more.")
+    if not 0 < arguments.load_timeout_s <= MAX_LOAD_TIMEOUT_S:
+        given = f"{arguments.load_timeout_s:g}"
+        most = f"{MAX_LOAD_TIMEOUT_S:,.0f}"
+        yield to_problem(spec, f"'load_timeout_s' is {given}. Give seconds, up to {most}.")
 
 
 def entrypoint(spec: AgentSpec) -> str:
@@ -82,7 +90,12 @@ async def open(  # noqa: A001 - a function of AgentKind
     """
     raise_problems(check(spec, (), environment))
     arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
-    target = TargetSpec(kind="agent", ref=arguments.entrypoint, where=spec.where)
+    target = TargetSpec(
+        kind="agent",
+        ref=arguments.entrypoint,
+        where=spec.where,
+        load_timeout_s=arguments.load_timeout_s,
+    )
     async with open_pool(target, environment, env=spec.env, processes=arguments.processes) as pool:
         yield PythonAgent(pool)
 

@@ -26,7 +26,7 @@ from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import Reply
 
 LOAD_TIMEOUT_S = 120.0
-"""How long importing a target may take; some targets load a model at import."""
+"""How long importing a target may take by default; some targets load a model at import."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +34,14 @@ class TargetSpec:
     """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
 
     `args` are the fields of a metric's class. `where` is the line of a user's file that names it.
+    `load_timeout_s` is how long loading it may take.
     """
 
     kind: Literal["agent", "metric"]
     ref: str
     args: Mapping[str, Json] = field(default_factory=dict)
     where: Location | None = None
+    load_timeout_s: float = LOAD_TIMEOUT_S
 
 
 class WorkerPool:
@@ -133,7 +135,7 @@ class WorkerPool:
         self._start_count += 1
         # The mark starts with the pool's, so that either one process or all can be killed.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
-        process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
+        process = await WorkerProcess.start(launch, launch.setup["load_timeout_s"])
         self._started = [known for known in self._started if not known.has_ended]
         self._started.append(process)
         return process
@@ -175,6 +177,7 @@ async def open_pool(
             if environment.replaced_checkout
             else "",
             "threads": calls_at_once,
+            "load_timeout_s": target.load_timeout_s,
         },
         folder=environment.root,
         environ=build_child_environment(environment.environ, env),

@@ -33,6 +33,9 @@ CANCEL_GRACE_S = 0.5
 DRAIN_TIMEOUT_S = 0.2
 """How long the pipes of a dead process are read, because a grandchild may keep them open."""
 
+LOAD_GRACE_S = 5.0
+"""How much longer than its limit a process may load: to start, and to report where it was."""
+
 STOP_GRACE_S = 1.0
 """How long a process may take to finish after `bye`, for its own exit handlers."""
 
@@ -164,7 +167,8 @@ class WorkerProcess:
 
     async def _wait_until_ready(self, load_timeout_s: float) -> WorkerStartError | None:
         ends: set[asyncio.Future[Any]] = {self._ready, self._reaping}
-        await asyncio.wait(ends, timeout=load_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        limit_s = load_timeout_s + LOAD_GRACE_S
+        await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
         if self._reaping.done():
