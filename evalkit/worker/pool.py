@@ -28,6 +28,9 @@ from evalkit.worker.streams import Reply
 LOAD_TIMEOUT_S = 120.0
 """How long importing a target may take by default; some targets load a model at import."""
 
+LOAD_GRACE_S = 5.0
+"""How much longer than its limit a process may load: to start, and to report where it was."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetSpec:
@@ -135,7 +138,7 @@ class WorkerPool:
         self._start_count += 1
         # The mark starts with the pool's, so that either one process or all can be killed.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
-        process = await WorkerProcess.start(launch, launch.setup["load_timeout_s"])
+        process = await WorkerProcess.start(launch, launch.setup["load_timeout_s"] + LOAD_GRACE_S)
         self._started = [known for known in self._started if not known.has_ended]
         self._started.append(process)
         return process

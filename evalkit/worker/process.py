@@ -33,9 +33,6 @@ CANCEL_GRACE_S = 0.5
 DRAIN_TIMEOUT_S = 0.2
 """How long the pipes of a dead process are read, because a grandchild may keep them open."""
 
-LOAD_GRACE_S = 5.0
-"""How much longer than its limit a process may load: to start, and to report where it was."""
-
 STOP_GRACE_S = 1.0
 """How long a process may take to finish after `bye`, for its own exit handlers."""
 
@@ -167,8 +164,7 @@ class WorkerProcess:
 
     async def _wait_until_ready(self, load_timeout_s: float) -> WorkerStartError | None:
         ends: set[asyncio.Future[Any]] = {self._ready, self._reaping}
-        limit_s = load_timeout_s + LOAD_GRACE_S
-        await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=load_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
         if self._reaping.done():
@@ -176,7 +172,7 @@ class WorkerProcess:
             output = self._exit_monitor.output_tail
             return WorkerStartError(f"its process {end} while loading it.", detail=output)
         self.kill()
-        return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
+        return WorkerStartError("it was not loaded in time.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
         """Make one call; return None if the process ended and another call may be the cause."""
