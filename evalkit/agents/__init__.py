@@ -2,13 +2,16 @@
 
 __all__ = [
     "arguments",
+    "cached_agent",
     "completion",
     "conversation",
     "error_body",
     "fingerprint",
     "http_headers",
+    "inputs",
     "network_errors",
     "openai_client",
+    "project_files",
     "python",
     "registry",
     "reply",

@@ -45,13 +45,18 @@ class PythonAgent:
 
     async def answer(self, request: Request) -> Output:
         """Call the function once; an exception or a crash becomes the output's error."""
+        output, _ = await self.answer_with_inputs(request)
+        return output
+
+    async def answer_with_inputs(self, request: Request) -> tuple[Output, tuple[Json, ...]]:
+        """Call the function once; return the output, and what its process has read so far."""
         reply = await self._pool.call(to_payload(request), request.timeout_s)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
             output = to_output(reply.value, reply.duration_s)
         # Also after a failure: the spans show what the call did before it.
-        return add_worker_spans(output, reply.span_payload)
+        return add_worker_spans(output, reply.span_payload), reply.inputs
 
 
 def check(

@@ -69,6 +69,7 @@ def run(
         retry_errors=resume.retry_errors,
         cache=execution.cache,
         exit_first=execution.exit_first,
+        reports=tuple(files.values()),
     )
     compared = command.ComparisonOptions(
         gate=comparison.choose_gate(),

@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from evalkit.agents.registry import open_agent
-from evalkit.agents.wrappers import CachingAgent, compute_agent_key
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.run import Run
-from evalkit.core.trial import Output
 from evalkit.evalset.project import Project
 from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
+from evalkit.runner.answer_cache import open_answer_cache
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
 from evalkit.runner.records import (
@@ -38,7 +37,6 @@ from evalkit.runner.resume import (
 )
 from evalkit.runner.stages import run_stages
 from evalkit.runner.trial_sink import RunSide, TrialSink
-from evalkit.store.cache import Cache, cache_folder
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
 
@@ -98,22 +96,22 @@ async def _execute(
             header = replace(header, looks=count_planned_looks(plan, baseline))
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)
-        environment = replace(plan.environment, run_id=header.id)
+        environment = replace(plan.environment, run_id=header.id, records_inputs=options.cache)
         async with (
             open_baseline_run(request.baseline_agent, header, plan, options, context) as against,
-            open_agent(plan.agent, environment) as agent,
+            open_agent(plan.agent, environment) as opened,
         ):
-            cache = Cache(cache_folder(project.root, "outputs"), Output)
-            # The key includes the agent's code, so an edited agent misses the cache.
-            key = compute_agent_key(plan.agent, header.source_digest, project.environ)
-            with open_writer(project.root, header, earlier) as writer:
+            with (
+                open_answer_cache(opened, plan, options, project, context) as agent,
+                open_writer(project.root, header, earlier) as writer,
+            ):
                 candidate = RunSide(
                     spec=plan.agent,
-                    agent=CachingAgent(agent, cache, key) if options.cache else agent,
+                    agent=agent,
                     header=header,
                     sink=TrialSink(writer, finished, answered, context.open_progress),
                 )
-                execution = await run_stages(
+                return await run_stages(
                     plan,
                     candidate,
                     baseline,
@@ -121,9 +119,6 @@ async def _execute(
                     against=against,
                     exit_first=options.exit_first,
                 )
-            for warning in cache.warnings.values():
-                context.say(f"warning: {warning}")
-            return execution
 
 
 def _load_looks() -> NextStageFinder:

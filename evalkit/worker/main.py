@@ -88,6 +88,10 @@ def main(descriptor: int) -> None:
     threading.Thread(target=reader.read, daemon=True).start()
     if setup["kind"] == "agent":
         spans.record_otel()
+    if setup["records_inputs"]:
+        from evalkit.worker.input_log import InputPipe  # noqa: PLC0415 - with --cache only
+
+        pipe = InputPipe(pipe, Path(setup["base"]), Path(setup["root"]))
 
     def send_failure(failure: LoadFailure) -> None:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))

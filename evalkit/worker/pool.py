@@ -181,6 +181,7 @@ async def open_pool(
             else "",
             "threads": calls_at_once,
             "load_timeout_s": target.load_timeout_s,
+            "records_inputs": environment.records_inputs and target.kind == "agent",
         },
         folder=environment.root,
         environ=build_child_environment(environment.environ, env),

@@ -85,8 +85,7 @@ class _Call:
             self.answer.set_result(reply)
 
 
-_OVERDUE = Reply()  # compared by identity
-"""Settles a call at its deadline."""
+_OVERDUE = Reply()  # settles a call at its deadline; compared by identity
 
 
 class WorkerProcess:
@@ -101,6 +100,7 @@ class WorkerProcess:
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
+        self._inputs: tuple[Json, ...] = ()
         # None until the process dies or freezes; then whether exactly one call was in flight.
         self._had_one_call: bool | None = None
         self._killing: asyncio.Task[None] | None = None
@@ -193,9 +193,7 @@ class WorkerProcess:
             timer.cancel()
         if reply is _OVERDUE:
             reply = await self._end_overdue(call_id, timeout_s)
-        return (
-            replace(reply, span_payload=call.span_payload) if reply and call.span_payload else reply
-        )
+        return reply and replace(reply, span_payload=call.span_payload, inputs=self._inputs)
 
     def _give_up(self, call_id: bytes) -> None:
         """Cancel an async call whose answer is no longer needed, or else retire the process."""
@@ -265,6 +263,8 @@ class WorkerProcess:
             elif kind == b"spans":
                 if call_id in self._calls:
                     self._calls[call_id].span_payload = decode(text.decode("ascii"))
+            elif kind == b"inputs":
+                self._inputs += (decode(text.decode("ascii")),)
             elif kind == b"pong":
                 if not self._pong.done():  # one pong answers all pings sent at the same time
                     self._pong.set_result(None)
