@@ -81,22 +81,14 @@ class InputVerifier:
         Raises:
             UnstableInputs: the agent changes what it reads.
         """
-        changed = [path for part in log for path in part.get("changed", ())]
-        files = {}
-        for path, known in _join(log, "read").items():
-            state, content = self._digests.read(path)
-            if state != known:
-                changed.append(path)
-            # The log of a database without a connection is removed, or is empty.
-            files[self._shorten(path)] = (
-                "" if state and not state[0] and "-wal" in path else content
-            )
-        if changed:
-            raise UnstableInputs(sorted({self._shorten(path) for path in changed}))
+        files = self._digest_files(log)
         listed = _join(log, "listed")
-        written = {self._shorten(path) for part in log for path in part.get("written", ())}
         own = tuple(
-            sorted(path for path in written if self._expand(path).parent.as_posix() in listed)
+            sorted(
+                self._shorten(path)
+                for path in set(_chain(log, "written"))
+                if str(Path(path).parent) in listed
+            )
         )
         modules: dict[str, set[str]] = {}
         for part in log:
@@ -114,6 +106,22 @@ class InputVerifier:
             gaps=_describe_gaps(log),
         )
 
+    def _digest_files(self, log: Sequence[Json]) -> dict[str, str]:
+        changed = _chain(log, "changed")
+        files = {}
+        for path, known in _join(log, "read").items():
+            state, content = self._digests.read(path)
+            if state != known:
+                changed.append(path)
+            files[self._shorten(path)] = "" if _is_empty_log(path, state) else content
+        if changed:
+            raise UnstableInputs(sorted({self._shorten(path) for path in changed}))
+        for path in set(_chain(log, "absent")).difference(_chain(log, "written")):
+            # The agent may have made the file because there was none.
+            if self._digests.read(path)[0] is None:
+                files[self._shorten(path)] = ""
+        return files
+
     def is_current(self, manifest: InputManifest) -> bool:
         """Return whether everything in a manifest is as it was."""
         return (
@@ -130,7 +138,7 @@ class InputVerifier:
 
     def _is_unchanged(self, path: str, was: str) -> bool:
         state, content = self._digests.read(str(self._expand(path)))
-        return content == was or (not was and "-wal" in path and state is not None and not state[0])
+        return content == was or (not was and _is_empty_log(path, state))
 
     def _shorten(self, path: str) -> str:
         found = Path(path)
@@ -157,6 +165,15 @@ class InputVerifier:
         )
 
 
+def _is_empty_log(path: str, state: list[int] | None) -> bool:
+    """Return whether a file is the empty log of an SQLite database, which means the same as no log."""
+    return path.endswith("-wal") and state is not None and not state[0]
+
+
+def _chain(log: Sequence[Json], kind: str) -> list[str]:
+    return [path for part in log for path in part.get(kind, ())]
+
+
 def _join(log: Sequence[Json], kind: str) -> dict[str, Json]:
     return {path: value for part in log for path, value in part.get(kind, {}).items()}
 
@@ -169,8 +186,8 @@ def _list_names(folder: Path) -> set[str]:
 
 
 def _describe_gaps(log: Sequence[Json]) -> tuple[str, ...]:
-    programs = dict.fromkeys(name for part in log for name in part.get("programs", ()))
-    hosts = dict.fromkeys(name for part in log for name in part.get("hosts", ()))
-    gaps = [f"what {name} reads" for name in programs] + [f"changes of {name}" for name in hosts]
+    gaps = [f"what {name} reads" for name in dict.fromkeys(_chain(log, "programs"))]
+    gaps += [f"changes of {name}" for name in dict.fromkeys(_chain(log, "hosts"))]
+    gaps += [f"what {name} opens" for name in dict.fromkeys(_chain(log, "libraries"))]
     more = [f"{len(gaps) - MAX_GAPS:,} more"] if len(gaps) > MAX_GAPS else []
     return (*gaps[:MAX_GAPS], *more)

@@ -1,12 +1,14 @@
 """Record what an agent's process reads: files, folders, and modules, and whom else it asks.
 
 A cached answer is valid only while all of it is unchanged. Python reports these events to its audit
-hooks; what a C extension opens by itself is not reported.
+hooks. It does not report what a C extension opens by itself; the libraries that do so are named.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import socket
 import stat
 import sys
@@ -27,7 +29,18 @@ IGNORED_NAMES = frozenset({".evalkit", "__pycache__"})
 
 PROCESS_EVENTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
 
-_IMPORT_SYSTEM = "<frozen importlib"
+NATIVE_LIBRARIES = (
+    "cv2", "curl_cffi", "duckdb", "faiss", "grpc", "h5py", "lance", "llama_cpp", "lmdb", "MySQLdb",
+    "onnxruntime", "polars", "psycopg2", "pyarrow", "pycurl", "safetensors", "tantivy", "tokenizers",
+    "zmq",
+)  # fmt: skip
+"""Libraries that open files or connections in C, unseen by Python."""
+
+_IMPORT_SYSTEM = re.compile(r"<frozen importlib|[/_]importlib[/_]|/pkg_resources/")
+"""Code that lists every folder in which modules or distributions are searched."""
+
+HARMLESS_PROGRAMS = frozenset({"ldconfig", "lsb_release", "uname"})
+"""What the standard library runs to describe the system."""
 
 
 class InputLog:
@@ -36,13 +49,15 @@ class InputLog:
     `read` maps a file to its size, its time of modification in nanoseconds and its inode when it was
     first opened; None if it did not exist. `listed` maps a folder to the names in it, `searched` maps a
     folder to the names of modules that were searched there. `written` has files of the process's own, and
-    `changed` files that it read first and then wrote.
+    `changed` files that it read first and then wrote. `absent` has files that it only looked for.
+    `programs`, `hosts` and `libraries` name what may read more than is recorded.
     """
 
     def __init__(self, installed: InstalledSoftware) -> None:
         self._installed = installed
         self._lock = threading.RLock()
         self._states: dict[str, str] = {}
+        self._absent: set[str] = set()
         self._listed: set[str] = set()
         self._named: set[tuple[str, str]] = set()
         self._searched: set[tuple[str, str]] = set()
@@ -65,6 +80,7 @@ class InputLog:
         os.register_at_fork(after_in_child=self._stop)
         sys.addaudithook(self._receive)
         sys.meta_path.insert(0, self)  # a finder that finds nothing
+        self._watch_stat()
 
     def _stop(self) -> None:
         """Record nothing in a fork: another thread of the parent may hold the lock."""
@@ -73,9 +89,37 @@ class InputLog:
 
     def take(self) -> Mapping[str, Any]:
         """Return what is new since the last call; empty if nothing is."""
+        for name in NATIVE_LIBRARIES:
+            if name in sys.modules:
+                self._add("libraries", name)
         with self._lock:
             new, self._new = self._new, {}
             return new
+
+    def _watch_stat(self) -> None:
+        """Record the paths for which `os.stat` finds nothing: it has no audit event."""
+        find = os.stat
+
+        @functools.wraps(find)
+        def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+            try:
+                return find(path, *arguments, **options)
+            except FileNotFoundError:
+                if not self._is_stopped and not options.get("dir_fd"):
+                    with suppress(Exception):
+                        self._record_absence(os.path.abspath(os.fsdecode(path)))
+                raise
+
+        for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+            known.add(stat)
+        os.stat = stat
+
+    def _record_absence(self, path: str) -> None:
+        with self._lock:
+            if path not in self._states and path not in self._absent:
+                self._absent.add(path)
+                if not self._is_ignored(path):
+                    self._new.setdefault("absent", []).append(path)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
@@ -153,8 +197,7 @@ class InputLog:
         path = "." if arguments[0] is None else arguments[0]
         if isinstance(path, int):
             return
-        # The import system lists every folder in which it searches.
-        if sys._getframe(2).f_code.co_filename.startswith(_IMPORT_SYSTEM):  # noqa: SLF001
+        if _IMPORT_SYSTEM.search(sys._getframe(2).f_code.co_filename):  # noqa: SLF001
             return
         path = os.path.abspath(os.fsdecode(path))
         with self._lock:
@@ -168,10 +211,13 @@ class InputLog:
     def _receive_program(self, arguments: Sequence[Any]) -> None:
         program, words, folder, _ = arguments
         given = [words] if isinstance(words, str | bytes) else [program, *words]
-        self._add("programs", os.fsdecode(given[0]).split(" ")[0].rpartition("/")[2])
+        name = os.fsdecode(given[0]).split(" ")[0].rpartition("/")[2]
+        if name in HARMLESS_PROGRAMS:
+            return
+        self._add("programs", name)
         for word in given:
             path = os.path.abspath(os.path.join(os.fsdecode(folder or "."), os.fsdecode(word)))
-            if os.path.isfile(path):
+            if _describe_file(path):
                 self._record(path, "read")
 
     def _receive_process(self, _arguments: Sequence[Any]) -> None:
@@ -200,10 +246,13 @@ class InputLog:
                 self._new.setdefault(kind, []).append(text)
 
 
+_stat = os.stat
+
+
 def _describe_file(path: str) -> list[int] | None:
     """Return size, time of modification and inode; empty if there is no file, None if it is special."""
     try:
-        found = os.stat(path)
+        found = _stat(path)
     except OSError:
         return []
     if not stat.S_ISREG(found.st_mode):

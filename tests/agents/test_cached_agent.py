@@ -86,6 +86,7 @@ READER = """
         pass
 
     HERE = pathlib.Path(__file__).parent
+    STYLE = (HERE / "style.md").exists() or os.path.isfile("style.txt")
     DATA = json.loads((HERE / "data.json").read_text())
     OLD = functools.cache(lambda: open("memory.txt").read())
     OLD()
@@ -129,6 +130,7 @@ EDITS = {
     "a file without a file object": ("descriptor.txt", "2"),
     "a script in a process": ("tool.py", "print(2)"),
     "a file that was missing": ("missing.txt", "1"),
+    "a file that only its existence is asked for": ("style.txt", ""),
     "a module that was missing": ("local_settings.py", "1"),
     "a module that hides another": ("helper.py", "1"),
     "a new file in a folder that is listed": ("docs/b.md", ""),
@@ -173,7 +175,7 @@ def test_a_later_call_depends_on_what_its_process_read_before(lab: Lab) -> None:
 
 WRITES = {
     "a log": "import logging\nlogging.basicConfig(filename='x.log')\ndef answer(t):\n    logging.error(t)\n    return t",
-    "a report": "def answer(t):\n    open('out.txt', 'w').write(t)\n    return open('out.txt').read()",
+    "a report": "import os\ndef answer(t):\n    if os.path.exists('out.txt'): return t\n    assert not os.path.exists('out.txt')\n    open('out.txt', 'w').write(t)\n    return open('out.txt').read()",
     "a temporary file": "import tempfile, pathlib\ndef answer(t):\n    with tempfile.TemporaryDirectory() as d:\n        p = pathlib.Path(d, 'x')\n        p.write_text(t)\n        return p.read_text()",
     "a log in a folder that it lists": "import os\ndef answer(t):\n    os.listdir('.')\n    open('x.log', 'a').write(t)\n    return t",
     "nothing, but it reads a database": "import sqlite3\ndef answer(t):\n    return str(sqlite3.connect('faq.db').execute('select * from faq').fetchall())",
@@ -214,7 +216,7 @@ def test_what_cannot_be_known_is_named(lab: Lab) -> None:
         lab.write(
             "agent.py",
             f"""
-            import os, socket, subprocess
+            import duckdb, os, socket, subprocess
 
             def answer(text):
                 subprocess.run(["true"])
@@ -223,6 +225,7 @@ def test_what_cannot_be_known_is_named(lab: Lab) -> None:
                 return text
             """,
         )
+        lab.write("duckdb.py", "")
         lab.ask()
     [output] = lab.ask()
     assert output.flags == (
@@ -230,6 +233,7 @@ def test_what_cannot_be_known_is_named(lab: Lab) -> None:
         "not_covered: what true reads",
         "not_covered: what a process that it starts reads",
         f"not_covered: changes of localhost:{port}",
+        "not_covered: what duckdb opens",
     )
 
 
