@@ -12,7 +12,7 @@ from evalkit.core.serialization import digest
 from evalkit.worker.input_log import IGNORED_NAMES
 
 MAX_HASHED_BYTES = 64 << 20
-"""A larger file is identified by its size and its time of modification."""
+"""The largest file that an agent reads and whose content is compared."""
 
 MODULE_SUFFIXES = ("", ".py", ".pyc", ".so", ".pyd")
 
@@ -46,9 +46,13 @@ class InputManifest:
 
 
 class FileDigests:
-    """The digests of files; a file that has not changed is read once."""
+    """The digests of files; a file that has not changed is read once.
 
-    def __init__(self) -> None:
+    A file over `max_bytes` is identified by its size and its time of modification.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._known: dict[tuple[str, int, int, int], str] = {}
 
     def read(self, path: str) -> tuple[list[int] | None, str]:
@@ -60,7 +64,7 @@ class FileDigests:
             if key not in self._known:
                 self._known[key] = (  # type: ignore[index]  # three numbers
                     f"{found.st_size} bytes of {found.st_mtime_ns}"
-                    if found.st_size > MAX_HASHED_BYTES
+                    if found.st_size > self._max_bytes
                     else hashlib.sha256(Path(path).read_bytes()).hexdigest()
                 )
             return state, self._known[key]  # type: ignore[index]
@@ -73,7 +77,7 @@ class InputVerifier:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._digests = FileDigests()
+        self._digests = FileDigests(MAX_HASHED_BYTES)
 
     def build(self, log: Sequence[Json]) -> InputManifest:
         """Return the manifest of what a process has reported, one mapping after another.

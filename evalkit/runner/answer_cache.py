@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evalkit.agents.cached_agent import CachingAgent, KeptAnswers, compute_agent_key
 from evalkit.agents.fingerprint import digest_sources
 from evalkit.agents.inputs import InputVerifier
-from evalkit.agents.project_files import ProjectFiles
+from evalkit.agents.project_files import MAX_FILES, ProjectFiles
 from evalkit.agents.registry import Agent, describe_entrypoint
 from evalkit.core.context import Context
 from evalkit.core.eval_set import AgentSpec
@@ -77,8 +77,10 @@ def _cover_project(
     reports = {project.relative(project.cwd / path) for path in options.reports}
     left_out = reports.union(own.reports, own.changed)
     gaps = [_describe_gap(plan.agent)]
+    if not files.is_complete:
+        gaps.append(f"more than {MAX_FILES:,} files of the project")
     if own.changed:
-        gaps.append(f"{_join_names(own.changed)}, which it writes")
+        gaps.append(f"{_join_names(own.changed)}, which changed during a run")
     yield compute_agent_key(plan.agent, files.digest(left_out), project.environ), tuple(gaps)
     changed = OwnFiles(
         changed=tuple(sorted({*own.changed, *files.list_changed()} - reports)),
