@@ -22,24 +22,26 @@ def list_leaves(error: BaseException) -> list[BaseException]:
     return level
 
 
-def find_origin(error: BaseException) -> BaseException:
-    """Return the innermost cause: of the first exception of each group, by `raise ... from`.
+def find_origin(error: BaseException) -> tuple[BaseException, int]:
+    """Return the innermost cause, by `raise ... from`, and how many others are in groups on the way to it.
 
-    The exception that was being handled counts as a cause only if an exception has no text of its own.
+    Of a group it is the cause of its first exception. The exception that was being handled counts as a
+    cause only if an exception has no text of its own.
     """
-    found = error
+    found, others = error, 0
     for _ in range(MAX_DEPTH):
+        if isinstance(found, BaseExceptionGroup):
+            others += len(list_leaves(found)) - 1
+            found = list_leaves(found)[0]
         inner = next(_list_causes(found), None)
         if inner is None:
             break
         found = inner
-    return found
+    return found, others
 
 
 def _list_causes(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        yield error.exceptions[0]
-    elif error.__cause__ is not None:
+    if error.__cause__ is not None:
         yield error.__cause__
     elif error.__context__ is not None and not error.__suppress_context__ and not error.args:
         yield error.__context__

@@ -26,7 +26,7 @@ def describe_missing_module(ref: str, missing: str, base: Path, root: Path) -> s
     else:
         folders = list_search_folders(base, root)
         places = " or ".join(dict.fromkeys(map(str, folders)))
-        message = f"there is no module {missing!r} in {places}, and none is installed."
+        message = f"there is no module {module!r} in {places}, and none is installed."
         near = suggest_near_name(missing, list_modules(folders))
     found = find_in_project(module, root)
     if found is None:

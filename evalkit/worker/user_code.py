@@ -57,9 +57,9 @@ def describe_exception(error: BaseException) -> str:
     """
     first, *others = list_leaves(error)
     text = _describe_one(first)
-    origin = list_leaves(find_origin(first))[0]
+    origin, hidden = find_origin(first)
     if origin is not first and (reason := _describe_one(origin)) not in text:
-        text = f"{text} (caused by {reason})"
+        text = f"{text} (caused by {reason}{f', and {hidden:,} more' if hidden else ''})"
     more = f" (and {len(others):,} more in {type(error).__name__})" if others else ""
     return f"{text}{more}"
 
@@ -79,7 +79,7 @@ def format_user_traceback(error: BaseException) -> str:
     The frames of the innermost cause and the other exceptions of a group come first.
     """
     first, *others = list_leaves(error)
-    origin = find_origin(first)
+    origin, _ = find_origin(first)
     parts = [_describe_one(other) for other in others[:MAX_LISTED]]
     if origin is not first:
         parts += [f"{_format_frames(origin)}\n{_describe_one(origin)}", "which led to:"]

@@ -293,5 +293,8 @@ def test_an_exception_shows_what_it_is_about(tmp_path: Path) -> None:
     assert 'raise RuntimeError("model call failed")' in two.detail
     assert many.message == f"{cause} (and 199 more in ExceptionGroup)"
     assert len(many.detail) <= 2000
-    assert wrapped.message == "TypeError: agent failed (caused by ConnectionError: refused)"
+    assert (
+        wrapped.message
+        == "TypeError: agent failed (caused by ConnectionError: refused, and 1 more)"
+    )
     assert 'raise ConnectionError("refused")' in wrapped.detail
