@@ -30,8 +30,9 @@ IGNORED_NAMES = frozenset({".evalkit", "__pycache__"})
 PROCESS_EVENTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
 
 NATIVE_LIBRARIES = (
-    "cv2", "curl_cffi", "duckdb", "faiss", "grpc", "h5py", "lance", "llama_cpp", "lmdb", "MySQLdb",
-    "onnxruntime", "polars", "psycopg2", "pyarrow", "pycurl", "safetensors", "tantivy", "tokenizers",
+    "MySQLdb", "apsw", "chromadb_rust_bindings", "curl_cffi", "cv2", "duckdb", "faiss", "grpc", "h5py",
+    "lancedb", "llama_cpp", "lmdb", "lxml", "netCDF4", "onnxruntime", "plyvel", "polars", "psycopg",
+    "psycopg2", "pyarrow", "pycurl", "pyodbc", "safetensors", "sentencepiece", "tantivy", "tokenizers",
     "zmq",
 )  # fmt: skip
 """Libraries that open files or connections in C, unseen by Python."""
