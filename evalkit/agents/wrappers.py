@@ -1,21 +1,14 @@
-"""Wrap an agent: retry its calls, or answer them from the cache."""
+"""Wrap an agent: retry its calls, or replace it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-
-import msgspec
 
 from evalkit.agents.registry import Agent
 from evalkit.agents.retry import retry_call
-from evalkit.core.eval_set import AgentSpec
-from evalkit.core.serialization import digest
-from evalkit.core.spans import CACHED
 from evalkit.core.trial import AgentError, Output, Request
-from evalkit.store.cache import Cache
 
 
 class RetryingAgent:
@@ -66,37 +59,6 @@ class _WaitBudget:
     async def wait(self, wait_s: float) -> None:
         self.remaining_s -= wait_s
         await self._sleep(wait_s)
-
-
-def compute_agent_key(spec: AgentSpec, source_digest: str, environ: Mapping[str, str]) -> str:
-    """Return a digest of how the agent is called, its known code, and the variables it gets."""
-    given = {name: environ.get(name) for name in spec.env}
-    return digest([spec.kind, spec.args, source_digest, given])
-
-
-class CachingAgent:
-    """Calls an agent only for requests that are not in the cache; errors are never cached.
-
-    Each trial has its own entry, because the second trial of a case is a different request.
-    """
-
-    def __init__(self, agent: Agent, cache: Cache[Output], key: str) -> None:
-        self._agent = agent
-        self._cache = cache
-        self._key = key
-
-    async def answer(self, request: Request) -> Output:
-        """Return the cached answer, or call the agent and cache its answer."""
-        # The answer does not depend on timeout and case id, so a renamed case finds its cached answer.
-        question = replace(request, timeout_s=0.0, case_id="")
-        key = digest([self._key, msgspec.to_builtins(question)])
-        cached = self._cache.get(key)
-        if cached is not None:
-            return replace(cached, flags=(*cached.flags, CACHED))
-        output = await self._agent.answer(request)
-        if output.error is None:
-            self._cache.put(key, output)
-        return output
 
 
 class NoAgent:

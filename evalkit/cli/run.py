@@ -67,6 +67,7 @@ def run(
         resume.choose_run(agent.agent_version),
         cache=execution.cache,
         exit_first=execution.exit_first,
+        reports=tuple(files.values()),
     )
     compared = command.ComparisonOptions(
         gate=comparison.choose_gate(),

@@ -114,7 +114,7 @@ class RunEnvironment:
     `root` is the folder that all files of a set must be in. `set_folder` is the set's folder, which
     relative paths start from. `environ` is evalkit's own environment; child processes get an allowlisted
     part of it. `trials` is the number of trials per case. No code is imported from `replaced_checkout`,
-    the checkout that `root` replaces.
+    the checkout that `root` replaces. With `records_inputs`, a Python agent reports what it reads.
     """
 
     root: Path
@@ -124,3 +124,4 @@ class RunEnvironment:
     trials: int = 1
     run_id: str = ""
     replaced_checkout: Path | None = None
+    records_inputs: bool = False

@@ -19,6 +19,7 @@ from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Output, Score
+from evalkit.report.cached_answers import CachedAnswers
 
 PropertyTable: TypeAlias = Mapping[type[Any], tuple[str, ...]]
 
@@ -71,6 +72,8 @@ class RunDocument(TypedDict):
         selection: The options that selected a part of the set; empty for the whole set.
         cases: Selected cases.
         scored_from: The run whose outputs were scored again; empty if an agent was called.
+        cache: How many of the answers came from the cache, and what the cache does not cover; null
+            if none did.
         judges: Controls, anchors, and costs of the judges; null without a judge.
         warnings: Entries that were repaired or skipped while the run was read.
     """
@@ -94,6 +97,7 @@ class RunDocument(TypedDict):
     cases: int
     cases_in_set: int
     scored_from: str
+    cache: CachedAnswers | None
     judges: JudgeTrust | None
     warnings: tuple[str, ...]
 

@@ -16,6 +16,7 @@ from evalkit.core.format import name_rule
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Trial
+from evalkit.report.cached_answers import count_cached_answers
 from evalkit.report.case_status import (
     STATUS_TEXTS,
     CaseResult,
@@ -61,6 +62,7 @@ def run_document(run: Run) -> RunDocument:
         "cases": len(header.cases),
         "cases_in_set": header.cases_in_set,
         "scored_from": header.scored_from,
+        "cache": to_document(count_cached_answers(run)),
         "judges": to_document(run.trust),
         "warnings": run.warnings,
     }

@@ -10,15 +10,14 @@ from dataclasses import replace
 from functools import partial
 
 from evalkit.agents.registry import open_agent
-from evalkit.agents.wrappers import CachingAgent, compute_agent_key
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
 from evalkit.core.run import Run
-from evalkit.core.trial import Output
 from evalkit.evalset.project import Project
 from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.agent_prices import RETURN_COST
+from evalkit.runner.answer_cache import open_answer_cache
 from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
@@ -43,7 +42,6 @@ from evalkit.runner.resume import (
 from evalkit.runner.signals import StopRequest, run_stoppable
 from evalkit.runner.stages import run_stages
 from evalkit.runner.trial_sink import RunSide, TrialSink
-from evalkit.store.cache import Cache, cache_folder
 from evalkit.store.costs import load_costs
 from evalkit.store.run_spans import with_spans
 
@@ -116,7 +114,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             header = replace(header, looks=count_planned_looks(plan, baseline))
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)
-        environment = replace(plan.environment, run_id=header.id)
+        environment = replace(plan.environment, run_id=header.id, records_inputs=options.cache)
 
         guard = partial(guard_agent, plan=plan, stop=stop)
         async with (
@@ -125,19 +123,19 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             ) as against,
             open_agent(plan.agent, environment) as opened,
         ):
-            agent = guard(opened, plan.agent)
-            cache = Cache(cache_folder(project.root, "outputs"), Output)
-            # The key includes the agent's code, so an edited agent misses the cache.
-            key = compute_agent_key(plan.agent, header.source_digest, project.environ)
-            with open_writer(project.root, header, earlier) as writer:
+            guarded = guard(opened, plan.agent)
+            with (
+                open_answer_cache(guarded, plan, options, project, context) as agent,
+                open_writer(project.root, header, earlier) as writer,
+            ):
                 plan.costs.store_with(writer.append_cost)
                 candidate = RunSide(
                     spec=plan.agent,
-                    agent=CachingAgent(agent, cache, key) if options.cache else agent,
+                    agent=agent,
                     header=header,
                     sink=TrialSink(writer, finished, answered, context.open_progress),
                 )
-                execution = await run_stages(
+                return await run_stages(
                     plan,
                     candidate,
                     baseline,
@@ -146,15 +144,13 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
                     against=against,
                     exit_first=options.exit_first,
                 )
-            return _with_cost_warnings(execution, plan, context, cache)
+            return _with_cost_warnings(execution, plan, context)
 
 
-def _with_cost_warnings(
-    execution: Execution, plan: Plan, context: Context, cache: Cache[Output]
-) -> Execution:
-    """Return the execution with warnings about limits of the cost; say them, and those of the cache."""
+def _with_cost_warnings(execution: Execution, plan: Plan, context: Context) -> Execution:
+    """Return the execution with warnings about limits of the cost, and say them."""
     found = tuple(_find_cost_warnings(plan))
-    for warning in (*cache.warnings.values(), *found):
+    for warning in found:
         context.say(f"warning: {warning}")
     run = execution.run
     return replace(execution, run=replace(run, warnings=(*run.warnings, *found)))

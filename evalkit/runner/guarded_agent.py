@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from evalkit.agents.cached_agent import answer_with_inputs
 from evalkit.agents.cost_budget import CostBudget
 from evalkit.agents.registry import Agent
 from evalkit.core.eval_set import AgentSpec
+from evalkit.core.literals import Json
 from evalkit.core.trial import Output, Request
 from evalkit.runner.agent_prices import make_pricer
 from evalkit.runner.records import Plan
@@ -35,7 +37,12 @@ class GuardedAgent:
         self._stop = stop
 
     async def answer(self, request: Request) -> Output:
-        """Call the agent once, as soon as the budget admits it.
+        """Call the agent once, as soon as the budget admits it; raise what `answer_with_inputs` raises."""
+        output, _ = await self.answer_with_inputs(request)
+        return output
+
+    async def answer_with_inputs(self, request: Request) -> tuple[Output, tuple[Json, ...]]:
+        """Call the agent once, as soon as the budget admits it; return also what it has read.
 
         Raises:
             CostLimitReached: the call does not fit into the budget.
@@ -45,7 +52,7 @@ class GuardedAgent:
             if self._stop.requested.is_set():
                 raise CallsStopped
             with self._stop.busy():
-                output = await self._agent.answer(request)
+                output, inputs = await answer_with_inputs(self._agent, request)
                 if self._price is not None:
                     # In a thread, because prices are slow to load.
                     cost_usd = await asyncio.to_thread(self._price, output)
@@ -53,7 +60,7 @@ class GuardedAgent:
             call.cost_usd, call.is_answered = output.cost_usd, output.error is None
         if self._stop.requested.is_set() and output.error is not None and output.error.retryable:
             raise CallsStopped
-        return output
+        return output, inputs
 
 
 def guard_agent(agent: Agent, spec: AgentSpec, plan: Plan, stop: StopRequest) -> Agent:

@@ -54,7 +54,8 @@ class RunRequest:
 class RunOptions:
     """How a run is stored and named, what it may reuse, and when it ends early.
 
-    With `exit_first`, no trial starts after one that fails a deciding score.
+    With `exit_first`, no trial starts after one that fails a deciding score. `reports` are the files
+    that reports of the run will be written to.
     """
 
     agent_version: str | None = None
@@ -63,6 +64,7 @@ class RunOptions:
     retry_errors: bool = False
     cache: bool = False
     exit_first: bool = False
+    reports: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

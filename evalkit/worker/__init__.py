@@ -4,6 +4,8 @@ __all__ = [
     "agent_target",
     "child_command",
     "environment",
+    "input_log",
+    "installed",
     "limited_files",
     "limited_run",
     "object_loader",

@@ -333,11 +333,30 @@ def test_an_exit_status_is_an_error_with_the_tail_of_stderr(bench: Bench) -> Non
     )
     error = bench.error({"argv": argv})
     assert error.kind == "exit_status"
-    assert "status 3" in error.message
+    assert error.message == "exit status 3: no such \xe9 order"
     assert "order" in error.detail
     assert "\x1b" not in error.detail
     assert len(error.detail) <= 2_000
     assert not error.retryable
+
+
+def test_a_crash_names_its_error_and_keeps_the_rest(bench: Bench) -> None:
+    stack = "    at next (node:internal/x:1:1)\\n" * 9
+    argv = bench.script(
+        f"""
+        import sys
+        sys.stderr.write("TypeError: x is not a function\\n{stack}\\nNode.js v22.1.0\\n\\n")
+        sys.exit(1)
+        """
+    )
+    error = bench.error({"argv": argv})
+    assert error.message == "exit status 1: TypeError: x is not a function"
+    assert "at next" in error.detail
+    error = bench.error({"argv": bench.script("print('Error: no key'); raise SystemExit(2)")})
+    assert error.message == "exit status 2: Error: no key"
+    assert bench.error({"argv": ["false"]}).message == "exit status 1."
+    error = bench.error({"argv": ["sh", "-c", "echo FATAL ERROR: heap >&2; kill -9 $$"]})
+    assert error.message == "killed by SIGKILL: FATAL ERROR: heap"
 
 
 def test_a_death_by_signal_is_told_by_its_name(bench: Bench) -> None:

@@ -49,11 +49,12 @@ def ask(
     source: str,
     requests: Sequence[Request] | None = None,
     args: Json = "./agent.py:answer",
+    **options: Any,
 ) -> list[Output]:
     (folder / "agent.py").write_text(dedent(source))
 
     async def run() -> list[Output]:
-        async with open_agent(spec_of(args), surroundings_of(folder)) as agent:
+        async with open_agent(spec_of(args, **options), surroundings_of(folder)) as agent:
             return [await agent.answer(request) for request in requests or [request_of()]]
 
     return asyncio.run(run())
@@ -256,3 +257,57 @@ def test_threads_are_for_sync_functions(tmp_path: Path) -> None:
 def test_the_entrypoint_is_shown_as_it_was_written() -> None:
     assert describe_entrypoint(spec_of("support:answer")) == "support:answer"
     assert describe_entrypoint(spec_of({"entrypoint": "./a.py:Bot"})) == "./a.py:Bot"
+
+
+def test_a_target_that_is_never_loaded_is_given_up_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("import time\n\ndef load():\n    time.sleep(100)\n")
+    args = {"entrypoint": "./agent.py:answer", "load_timeout_s": 0.4}
+    with pytest.raises(InvalidInput) as refused:
+        ask(tmp_path, "import model\nmodel.load()", args=args)
+    message = str(refused.value)
+    assert "was not loaded within 0.4 s. It was at" in message
+    assert "model.py:4." in message
+    assert "raise 'load_timeout_s' under 'python'" in message
+    assert 'agent.py", line 2' in message
+    with pytest.raises(InvalidInput, match=r"'load_timeout_s' is 0\. Give seconds"):
+        ask(tmp_path, "", args={"entrypoint": "./agent.py:answer", "load_timeout_s": 0})
+
+
+def test_an_exception_shows_what_it_is_about(tmp_path: Path) -> None:
+    source = """
+    import asyncio
+
+    async def call(number):
+        if number:
+            raise ValueError(f"order {number}")
+        try:
+            raise ConnectionError("refused")
+        except ConnectionError as error:
+            raise RuntimeError("model call failed") from error
+
+    async def answer(text):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(200 if text == "many" else 2):
+                    group.create_task(call(number))
+        except BaseExceptionGroup as error:
+            if text == "wrapped":
+                raise TypeError("agent failed") from error
+            raise
+    """
+    requests = [request_of(Turn(role="user", content=text)) for text in ("two", "many", "wrapped")]
+    two, many, wrapped = (output.error for output in ask(tmp_path, source, requests))
+    assert two
+    assert many
+    assert wrapped
+    cause = "RuntimeError: model call failed (caused by ConnectionError: refused)"
+    assert two.message == f"{cause} (and 1 more in ExceptionGroup)"
+    assert "ValueError: order 1" in two.detail
+    assert 'raise RuntimeError("model call failed")' in two.detail
+    assert many.message == f"{cause} (and 199 more in ExceptionGroup)"
+    assert len(many.detail) <= 2000
+    assert (
+        wrapped.message
+        == "TypeError: agent failed (caused by ConnectionError: refused, and 1 more)"
+    )
+    assert 'raise ConnectionError("refused")' in wrapped.detail
