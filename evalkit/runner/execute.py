@@ -135,7 +135,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
                     header=header,
                     sink=TrialSink(writer, finished, answered, context.open_progress),
                 )
-                return await run_stages(
+                execution = await run_stages(
                     plan,
                     candidate,
                     baseline,
