@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from evalkit.core.errors import StoreError
-from evalkit.core.source_files import UnreadableFile, read_file
+from evalkit.core.source_files import UnreadableFile, open_regular_file, read_file
 
 MAX_STORED_BYTES = 4 << 30
 """Size limit of one stored file. A run of 100,000 cases with long outputs fits; an endless device does not."""
@@ -112,19 +115,16 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
         ) from error
 
 
-def truncate_incomplete_line(descriptor: int, path: Path) -> bytes:
-    """Remove the last line of a file if it has no line end; return the remaining content.
+def truncate_file(descriptor: int, path: Path, size: int) -> None:
+    """Cut an open file off after `size` bytes.
 
     Raises:
-        StoreError: The file cannot be read or truncated.
+        StoreError: The system refuses.
     """
-    content = read_stored_file(path)
-    complete = content[: content.rfind(b"\n") + 1]
     try:
-        os.ftruncate(descriptor, len(complete))
+        os.ftruncate(descriptor, size)
     except OSError as error:
         raise StoreError(f"{path}: could not be truncated: {os_error_reason(error)}.") from error
-    return complete
 
 
 def read_stored_file(path: Path) -> bytes:
@@ -137,6 +137,30 @@ def read_stored_file(path: Path) -> bytes:
         return read_file(path, MAX_STORED_BYTES)
     except UnreadableFile as error:
         raise StoreError(f"{path} {error}") from error
+
+
+@contextlib.contextmanager
+def open_stored_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a file that evalkit has written, to read it line by line instead of as a whole.
+
+    Raises:
+        StoreError: The file is missing or not a regular file, or the system refuses, now or later.
+    """
+    try:
+        with open_regular_file(path) as stream:
+            yield stream
+    except UnreadableFile as error:
+        raise StoreError(f"{path} {error}") from error
+
+
+def hash_stored_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, without holding the file in memory.
+
+    Raises:
+        StoreError: as for `open_stored_file`.
+    """
+    with open_stored_file(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def path_exists(path: Path) -> bool:
