@@ -65,13 +65,13 @@ def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
     else:
         found = [runs_folder(root) / run_id for run_id in list_run_ids(root)]
     folders = tuple(dict.fromkeys(one for one in found if path_exists(one / TRIALS_FILE)))
-    parquet = tuple(folder for folder in folders if path_exists(folder / COLUMNS_FILE))
+    has_columns = {folder: path_exists(folder / COLUMNS_FILE) for folder in folders}
     return StoredRuns(
         folders=folders,
-        parquet_folders=parquet,
+        parquet_folders=tuple(folder for folder in folders if has_columns[folder]),
         jsonl_folders=tuple(
             folder
             for folder in folders
-            if folder not in parquet and path_exists(folder / SPANS_FILE)
+            if not has_columns[folder] and path_exists(folder / SPANS_FILE)
         ),
     )

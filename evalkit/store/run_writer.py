@@ -150,7 +150,7 @@ class RunWriter:
             folder.parent.mkdir(parents=True, exist_ok=True)
             ignore = root / ".evalkit" / ".gitignore"
             if not ignore.exists():
-                ignore.write_text("*\n")
+                write_atomically(ignore, "*\n")
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(

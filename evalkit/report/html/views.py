@@ -54,6 +54,15 @@ class _Change(NamedTuple):
         """The length of the change in characters."""
         return max(len(self.deleted), len(self.inserted))
 
+    @property
+    def parts(self) -> tuple[DiffPart, ...]:
+        """The words and the change as parts of a difference, some of which may be empty."""
+        return (
+            DiffPart("same", self.same),
+            DiffPart("del", self.deleted),
+            DiffPart("ins", self.inserted),
+        )
+
 
 def word_diff(before: str, after: str) -> tuple[DiffPart, ...]:
     """Compare two texts word by word."""
@@ -61,12 +70,7 @@ def word_diff(before: str, after: str) -> tuple[DiffPart, ...]:
     changes = [_Change(deleted=before, inserted=after)]
     if max(len(left), len(right)) <= _MAX_TOKENS:
         changes = _join_changes(_find_changes(left, right))
-    return tuple(
-        DiffPart(kind, text)
-        for change in changes
-        for kind, text in (("same", change.same), ("del", change.deleted), ("ins", change.inserted))
-        if text
-    )
+    return tuple(part for change in changes for part in change.parts if part.text)
 
 
 def _find_changes(left: Sequence[str], right: Sequence[str]) -> list[_Change]:
@@ -74,14 +78,14 @@ def _find_changes(left: Sequence[str], right: Sequence[str]) -> list[_Change]:
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
     found = [_Change()]
-    for kind, a, b, c, d in Indel.opcodes(left, right):
-        if kind == "equal":
-            found.append(_Change(same="".join(left[a:b])))
+    for step in Indel.opcodes(left, right):
+        old = "".join(left[step.src_start : step.src_end])
+        if step.tag == "equal":
+            found.append(_Change(same=old))
             continue
+        new = "".join(right[step.dest_start : step.dest_end])
         last = found[-1]
-        found[-1] = last._replace(
-            deleted=last.deleted + "".join(left[a:b]), inserted=last.inserted + "".join(right[c:d])
-        )
+        found[-1] = last._replace(deleted=last.deleted + old, inserted=last.inserted + new)
     return found
 
 
