@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import get_args
 
 from evalkit.core.spans import SpanKind
+from evalkit.trace.events import EVENT_INPUT, EVENT_OUTPUT
 
 _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
     "tool": ("gen_ai.tool.name", "ai.toolCall.name", "tool_call.function.name", "tool.name"),
@@ -58,7 +59,8 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
         "traceloop.entity.input",
         "ai.prompt.messages",
         "ai.prompt",
-        "tool.parameters",
+        "gcp.vertex.agent.tool_call_args",
+        EVENT_INPUT,
     ),
     "result": (
         "gen_ai.tool.call.result",
@@ -70,6 +72,8 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
         "output.value",
         "traceloop.entity.output",
         "ai.response.text",
+        "gcp.vertex.agent.tool_response",
+        EVENT_OUTPUT,
     ),
     "user_id": (
         "user.id",
@@ -90,6 +94,19 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
 
 FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRARY_ALIASES.items()}
 """The attribute names of each field of `Span`, in order of precedence."""
+
+TOOL_PARAMETERS = ("tool.parameters", "tool.json_schema", "gen_ai.tool.json_schema")
+"""The attributes that may hold the schema of a tool's arguments."""
+
+IGNORED_SCOPES = ("crewai.telemetry",)
+"""The instrumentations of frameworks that report on their use, not on what the agent does."""
+
+AGENT_SCOPES = ("openinference.instrumentation.langchain",)
+"""The instrumentations that trace whole agents, whose outermost span is the agent's own."""
+
+NO_CALLS = ("execute_tool (merged)", "FinalAnswerTool")
+"""The names of spans that look like a tool call: several calls taken together by Google ADK, and the
+way in which an agent of smolagents answers."""
 
 KIND_ATTRIBUTES = (
     "evalkit.kind",

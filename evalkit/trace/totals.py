@@ -20,26 +20,13 @@ def fill_from_spans(output: Output) -> Output:
     models = _find_usage_spans(output.spans)
     return replace(
         output,
-        tool_calls=output.tool_calls or tuple(map(_to_tool_call, find_tool_spans(output.spans))),
+        tool_calls=output.tool_calls
+        or tuple(_to_tool_call(span) for span in output.spans if span.kind == "tool"),
         usage=output.usage or _sum_usage(models),
         cost_usd=output.cost_usd
         if output.cost_usd is not None
         else _sum_known(span.cost_usd for span in models),
     )
-
-
-def find_tool_spans(spans: Sequence[Span]) -> list[Span]:
-    """Return the tool spans, without those nested directly in a span of the same tool.
-
-    Two instrumentations of one call produce such pairs; the outer span is kept.
-    """
-    by_id = {span.id: span for span in spans}
-
-    def is_repeated(span: Span) -> bool:
-        parent = by_id.get(span.parent_id)
-        return parent is not None and parent.kind == "tool" and parent.tool == span.tool
-
-    return [span for span in spans if span.kind == "tool" and not is_repeated(span)]
 
 
 def _to_tool_call(span: Span) -> ToolCall:

@@ -92,6 +92,7 @@ def main(descriptor: int) -> None:
     except LoadFailure as failure:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))
         return
+    spans.ensure_provider()  # in this thread, before the first call
     reader.server = (
         TaskServer(target, pipe, spans.record)
         if target.is_async
