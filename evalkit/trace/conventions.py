@@ -98,6 +98,18 @@ FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRAR
 TOOL_PARAMETERS = ("tool.parameters", "tool.json_schema", "gen_ai.tool.json_schema")
 """The attributes that may hold the schema of a tool's arguments."""
 
+PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
+"""The attributes that may hold the provider of a model."""
+
+CACHED_TOKENS = (
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+    "gen_ai.usage.details.cache_read_tokens",
+    "llm.token_count.prompt_details.cache_read",
+    "ai.usage.cachedInputTokens",
+)
+"""The attributes that may hold the input tokens that were read from the provider's cache."""
+
 IGNORED_SCOPES = ("crewai.telemetry",)
 """The instrumentations of frameworks that report on their use, not on what the agent does."""
 

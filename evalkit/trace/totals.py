@@ -6,27 +6,50 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from evalkit.core.prices import look_up_cost_usd
 from evalkit.core.spans import Span, SpanKind, ToolCall, Usage
 from evalkit.core.trial import Output
 from evalkit.trace.calls import drop_enclosing_spans
+from evalkit.trace.conventions import CACHED_TOKENS, PROVIDERS
 
 _Number = TypeVar("_Number", int, float)
 
 
 def fill_from_spans(output: Output) -> Output:
-    """Return the output with tool calls, usage and cost from its spans, where the agent gave none."""
+    """Return the output with tool calls, usage and cost from its spans, where the agent gave none.
+
+    Model calls without a cost get the known price of their tokens. To load the prices takes half a
+    second the first time.
+    """
     if not output.spans:
         return output
-    models = _find_usage_spans(output.spans)
+    spans = tuple(_with_price(span) for span in output.spans)
+    models = _find_usage_spans(spans)
     return replace(
         output,
+        spans=spans,
         tool_calls=output.tool_calls
-        or tuple(_to_tool_call(span) for span in output.spans if span.kind == "tool"),
+        or tuple(_to_tool_call(span) for span in spans if span.kind == "tool"),
         usage=output.usage or _sum_usage(models),
         cost_usd=output.cost_usd
         if output.cost_usd is not None
         else _sum_known(span.cost_usd for span in models),
     )
+
+
+def _with_price(span: Span) -> Span:
+    """Return the span of a model call with the known price of its tokens, unless it has a cost."""
+    if span.kind != "model" or span.cost_usd is not None or span.input_tokens is None:
+        return span
+    cached = next(filter(None, map(span.attributes.get, CACHED_TOKENS)), 0)
+    cost_usd = look_up_cost_usd(
+        span.model,
+        input_tokens=span.input_tokens,
+        output_tokens=span.output_tokens or 0,
+        cached_tokens=cached if isinstance(cached, int) else 0,
+        provider=str(next(filter(None, map(span.attributes.get, PROVIDERS)), "")),
+    )
+    return replace(span, cost_usd=cost_usd)
 
 
 def _to_tool_call(span: Span) -> ToolCall:
