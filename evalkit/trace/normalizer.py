@@ -21,7 +21,13 @@ from evalkit.trace.conventions import (
 from evalkit.trace.events import CAUGHT_MESSAGE, CAUGHT_TYPE
 from evalkit.trace.recording import SpanPayload
 from evalkit.trace.repeated_calls import merge_repeated_calls
-from evalkit.trace.tool_data import find_handled_error, parse_value, read_arguments, read_result
+from evalkit.trace.tool_data import (
+    find_error_text,
+    find_handled_error,
+    parse_value,
+    read_arguments,
+    read_result,
+)
 from evalkit.trace.warnings import SPANS_CUT, SPANS_DROPPED
 
 
@@ -127,11 +133,13 @@ def _unwrap_call(span: Span, parameters: Json) -> Span:
     result = read_result(span.result)
     failed = span.error or span.error_type
     error = "" if failed else find_handled_error(result, span.tool)
+    if span.error == span.error_type:  # the library repeats the type as the message
+        error = find_error_text(result)
     return replace(
         span,
         arguments=read_arguments(span.arguments, span.tool, parameters),
         result=result,
-        error=span.error or error,
+        error=error or span.error,
         error_type=span.error_type or ("error" if error else ""),
     )
 

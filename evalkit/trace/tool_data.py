@@ -122,6 +122,14 @@ def find_handled_error(result: Json, tool: str) -> str:
     )
 
 
+def find_error_text(result: Json) -> str:
+    """Return the text under `error` in the result of a tool that failed, or an empty text."""
+    found = (
+        result.get("error", result.get("error_message")) if isinstance(result, Mapping) else None
+    )
+    return _find_text(found)[:_MAX_ERROR_CHARS]
+
+
 def _unwrap_message(result: Mapping[str, Json]) -> Mapping[str, Json]:
     for key in ("data", "kwargs", "toolResult", "update"):
         inner = result.get(key)
