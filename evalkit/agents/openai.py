@@ -25,7 +25,7 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
-from evalkit.core.prices import load_prices, look_up_cost_usd
+from evalkit.core.prices import load_known_prices, look_up_cost_usd
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
 
@@ -107,7 +107,7 @@ async def open(  # noqa: A001 - a function of AgentKind
     except RuntimeError as missing:
         raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
     try:
-        await asyncio.to_thread(load_prices)  # slow the first time
+        await asyncio.to_thread(load_known_prices)  # slow the first time
         yield OpenaiAgent(arguments, client)
     finally:
         await client.close()

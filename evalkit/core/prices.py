@@ -59,6 +59,6 @@ def _list_names(model: str, provider: str) -> Iterator[tuple[str, str | None]]:
     yield model.rpartition("/")[2], "aws"
 
 
-def load_prices() -> None:
+def load_known_prices() -> None:
     """Load the list of known prices, which takes half a second the first time."""
     look_up_cost_usd("gpt-4o", input_tokens=1, output_tokens=0)

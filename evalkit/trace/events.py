@@ -34,7 +34,9 @@ def read_outcome(
     span itself take precedence.
     """
     named = [(name, dict(values or {})) for name, values in events]
-    raised = next((values for name, values in reversed(named) if name == "exception"), {})
+    raised: dict[str, Any] = next(
+        (values for name, values in reversed(named) if name == "exception"), {}
+    )
     kind, text = (str(raised.get(f"exception.{key}") or "") for key in ("type", "message"))
     found = _read_messages(named)
     if status == "unset" and raised:
@@ -52,12 +54,12 @@ def _read_messages(events: Iterable[SpanEvent]) -> dict[str, Any]:
     """Return what the events of the GenAI conventions, old and new, say of input and output."""
     details: dict[str, Any] = {}
     asked: list[Any] = []
-    told: list[Any] = []
+    answered: list[Any] = []
     for name, values in events:
         if name == _OPERATION_DETAILS:
             details |= values
         elif name in ("gen_ai.choice", "gen_ai.content.completion"):
-            told.append(_content_of(values))
+            answered.append(_content_of(values))
         elif name.startswith("gen_ai.") and name.endswith((".message", ".prompt")):
             role = name.removeprefix("gen_ai.").removesuffix(".message")
             asked.append({"role": role, "content": _content_of(values)})
@@ -65,8 +67,8 @@ def _read_messages(events: Iterable[SpanEvent]) -> dict[str, Any]:
         # The span of a tool has one message to the tool: its arguments.
         is_call = [message["role"] for message in asked] == ["tool"]
         details[EVENT_INPUT] = asked[0]["content"] if is_call else asked
-    if told:
-        details[EVENT_OUTPUT] = told[0] if len(told) == 1 else told
+    if answered:
+        details[EVENT_OUTPUT] = answered[0] if len(answered) == 1 else answered
     return details
 
 

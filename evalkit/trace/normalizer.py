@@ -25,8 +25,8 @@ from evalkit.trace.tool_data import (
     find_error_text,
     find_handled_error,
     parse_value,
-    read_arguments,
     read_result,
+    unwrap_arguments,
 )
 from evalkit.trace.warnings import SPANS_CUT, SPANS_DROPPED
 
@@ -62,7 +62,7 @@ def normalize_spans(
     outermost spans. A span whose parent did not arrive becomes an outermost span. A call that several
     instrumentations saw is one span of its kind.
     """
-    # A span that was sent twice counts once. What a framework tells its maker is no step of the agent.
+    # A span that was sent twice counts once. What a framework reports to its maker is no step.
     by_id = {
         payload["id"]: payload
         for payload in payloads
@@ -113,7 +113,8 @@ def _normalize_span(payload: SpanPayload, zero_ns: int, parent: str) -> Span:
         error=error,
         tool=_to_text(found["tool"])
         or (_parse_tool_name(payload["name"]) if kind == "tool" else ""),
-        model=_to_text(found["model"]),
+        model=_to_text(found["model"])
+        or (_read_requested_model(attributes) if kind == "model" else ""),
         prompt=_to_text(found["prompt"]),
         user_id=_to_text(found["user_id"]),
         session_id=_to_text(found["session_id"]),
@@ -133,11 +134,11 @@ def _unwrap_call(span: Span, parameters: Json) -> Span:
     result = read_result(span.result)
     failed = span.error or span.error_type
     error = "" if failed else find_handled_error(result, span.tool)
-    if span.error == span.error_type:  # the library repeats the type as the message
+    if failed and span.error in ("", span.error_type):  # some libraries give the type alone
         error = find_error_text(result)
     return replace(
         span,
-        arguments=read_arguments(span.arguments, span.tool, parameters),
+        arguments=unwrap_arguments(span.arguments, span.tool, parameters),
         result=result,
         error=error or span.error,
         error_type=span.error_type or ("error" if error else ""),
@@ -145,10 +146,10 @@ def _unwrap_call(span: Span, parameters: Json) -> Span:
 
 
 def _read_error(
-    attributes: dict[str, Json], payload: SpanPayload, kind: SpanKind, told_type: Json
+    attributes: dict[str, Json], payload: SpanPayload, kind: SpanKind, given_type: Json
 ) -> tuple[str, str]:
     """Return the message and the type of a span's error; both are empty if it has none."""
-    message, error_type = payload["error"], payload["error_type"] or told_type or ""
+    message, error_type = payload["error"], payload["error_type"] or given_type or ""
     caught = [attributes.pop(name, "") for name in (CAUGHT_MESSAGE, CAUGHT_TYPE)]
     # An agent may go on after an exception, but a tool that raised one has failed.
     if kind == "tool" and message is None and caught[1]:
@@ -192,6 +193,13 @@ def _parse_tool_name(name: str) -> str:
     for prefix in ("execute_tool ", "running tool: ", "ai.toolCall "):
         name = name.removeprefix(prefix)
     return name.removesuffix(".tool")
+
+
+def _read_requested_model(attributes: Mapping[str, Json]) -> str:
+    """Return the model in the request; OpenInference names it nowhere else when the call fails."""
+    request = parse_value(attributes.get("llm.invocation_parameters"))
+    model = request.get("model") if isinstance(request, Mapping) else None
+    return model if isinstance(model, str) else ""
 
 
 def _shorten_error_type(error_type: str) -> str:

@@ -39,7 +39,7 @@ def _is_storable(value: Json, depth: int) -> bool:
     return depth > 1 and all(_is_storable(child, depth - 1) for child in children)
 
 
-def read_arguments(value: Json, tool: str, parameters: Json) -> Json:
+def unwrap_arguments(value: Json, tool: str, parameters: Json) -> Json:
     """Return the arguments of a call by name, without what a framework wraps around them.
 
     `parameters` is the tool's schema, which names positional arguments; None if it is unknown.
