@@ -98,6 +98,9 @@ FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRAR
 TOOL_PARAMETERS = ("tool.parameters", "tool.json_schema", "gen_ai.tool.json_schema")
 """The attributes that may hold the schema of a tool's arguments."""
 
+TOOL_CALL_IDS = ("gen_ai.tool.call.id", "tool_call.id", "tool.id", "ai.toolCall.id")
+"""The attributes that may hold the id that a model gave to a tool call."""
+
 PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 """The attributes that may hold the provider of a model."""
 

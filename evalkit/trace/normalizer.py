@@ -21,6 +21,7 @@ from evalkit.trace.conventions import (
 from evalkit.trace.events import CAUGHT_MESSAGE, CAUGHT_TYPE
 from evalkit.trace.recording import SpanPayload
 from evalkit.trace.repeated_calls import merge_repeated_calls
+from evalkit.trace.requested_calls import fill_requested_arguments
 from evalkit.trace.tool_data import (
     find_error_text,
     find_handled_error,
@@ -62,7 +63,7 @@ def normalize_spans(
     outermost spans. A span whose parent did not arrive becomes an outermost span. A call that several
     instrumentations saw is one span of its kind.
     """
-    # A span that was sent twice counts once. What a framework reports to its maker is no step.
+    # A span that was sent twice counts once. Usage statistics of a framework are no steps.
     by_id = {
         payload["id"]: payload
         for payload in payloads
@@ -79,7 +80,8 @@ def normalize_spans(
         is_inside = parent in by_id and parent not in (root, payload["id"])
         spans.append(_normalize_span(payload, zero_ns, parent if is_inside else ""))
     scopes = {payload["id"]: payload.get("scope", "") for payload in by_id.values()}
-    return tuple(merge_repeated_calls(_drop_cycles(spans), scopes))
+    filled = fill_requested_arguments(_drop_cycles(spans))
+    return tuple(merge_repeated_calls(filled, scopes))
 
 
 def _drop_cycles(spans: Sequence[Span]) -> list[Span]:

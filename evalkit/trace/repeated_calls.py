@@ -8,8 +8,7 @@ from typing import Any
 
 from evalkit.core.spans import Span
 from evalkit.core.values import is_same_json
-
-_CALL_IDS = ("gen_ai.tool.call.id", "tool_call.id", "tool.id", "ai.toolCall.id")
+from evalkit.trace.requested_calls import get_call_id
 
 _FILLED = (
     "arguments",
@@ -107,7 +106,7 @@ def _differ(one: Span, other: Span) -> bool:
         return True
     if one.arguments is not None and other.arguments is not None:
         return not is_same_json(one.arguments, other.arguments)
-    ids = _call_id(one), _call_id(other)
+    ids = get_call_id(one), get_call_id(other)
     return all(ids) and ids[0] != ids[1]
 
 
@@ -125,7 +124,3 @@ def _plain(model: str) -> str:
     """Return a model's name without its provider and date."""
     words = model.rpartition("/")[2].split("-")
     return "-".join(word for word in words if not (word.isdigit() and len(word) > 1))
-
-
-def _call_id(span: Span) -> str:
-    return str(next(filter(None, map(span.attributes.get, _CALL_IDS)), ""))

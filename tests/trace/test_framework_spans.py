@@ -255,6 +255,27 @@ def test_a_tool_call_that_two_instrumentations_see_is_one_with_all_they_say() ->
     assert count(sent("tool", GENAI, scope="one", at=(1, 5)), beside) == (0, 1)
 
 
+def test_arguments_that_a_tool_span_lacks_are_those_that_the_model_asked_for() -> None:
+    parts = [{"type": "tool_call", "id": "a", "name": "get_order", "arguments": {"order_id": 7}}]
+    message = json.dumps([{"role": "assistant", "parts": [{"type": "text"}, *parts]}])
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": message}
+    named = {**GENAI, "gen_ai.tool.call.id": "a"}
+    prefix = "llm.output_messages.0.message.tool_calls.1.tool_call."
+    flat = {f"{prefix}id": "a", f"{prefix}function.name": "get_order"}
+    again = {**LLM, **flat, f"{prefix}function.arguments": '{"order_id": 8}'}
+    output = read(
+        sent("chat", chat, at=(0, 1)),
+        sent("t", named, at=(1, 2)),
+        sent("t", {**GENAI, "gen_ai.tool.call.id": "b"}, at=(2, 3)),
+        sent("t", {**named, "gen_ai.tool.name": "other"}, at=(2, 3)),
+        sent("t", {**named, "gen_ai.tool.call.arguments": '{"order_id": 1}'}, at=(2, 3)),
+        sent("ChatCompletion", again, at=(3, 4)),
+        sent("t", named, at=(4, 5)),
+    )
+    found = [call.arguments for call in output.tool_calls]
+    assert found == [{"order_id": 7}, None, None, {"order_id": 1}, {"order_id": 8}]
+
+
 def test_calls_that_only_look_alike_are_counted_each() -> None:
     whole = {**GENAI, **ARGUMENTS}
     one, two = (sent("t", whole, scope="one", at=at) for at in ((1, 5), (2, 4)))
