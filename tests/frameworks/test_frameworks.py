@@ -34,6 +34,7 @@ NEEDED = {
     "google_adk": "google.adk litellm",
     "crewai": "crewai openinference.instrumentation.crewai",
     "autogen": "autogen_agentchat openinference.instrumentation.autogen_agentchat",
+    "autogen_native": "autogen_agentchat openinference.instrumentation.openai",
     "mcp": "mcp agents openinference.instrumentation.openai_agents",
 }
 """The modules that each agent imports."""
