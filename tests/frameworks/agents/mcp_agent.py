@@ -13,6 +13,6 @@ SERVER = {"command": sys.executable, "args": [str(Path(__file__).with_name("mcp_
 
 
 async def answer(prompt):
-    async with MCPServerStdio(params=SERVER) as server:
+    async with MCPServerStdio(params=SERVER, client_session_timeout_seconds=60) as server:
         agent = Agent(name="orders", model="gpt-4o-mini", mcp_servers=[server])
         return (await Runner.run(agent, prompt)).final_output
