@@ -95,6 +95,17 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
 FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRARY_ALIASES.items()}
 """The attribute names of each field of `Span`, in order of precedence."""
 
+TEMPLATE_ATTRIBUTE = "logfire.msg_template"
+
+TEMPLATES: dict[str, dict[str, str]] = {
+    "Function: {name}": {
+        "name": "evalkit.tool",
+        "input": "evalkit.arguments",
+        "output": "evalkit.result",
+    },
+}
+"""The names that attributes get in spans of these templates: Logfire's of the OpenAI Agents SDK."""
+
 TOOL_PARAMETERS = ("tool.parameters", "tool.json_schema", "gen_ai.tool.json_schema")
 """The attributes that may hold the schema of a tool's arguments."""
 
@@ -119,9 +130,9 @@ IGNORED_SCOPES = ("crewai.telemetry",)
 AGENT_SCOPES = ("openinference.instrumentation.langchain",)
 """The instrumentations that trace whole agents, whose outermost span is the agent's own."""
 
-NO_CALLS = ("execute_tool (merged)", "FinalAnswerTool")
-"""The names of spans that look like a tool call: several calls taken together by Google ADK, and the
-way in which an agent of smolagents answers."""
+NO_CALLS = ("execute_tool (merged)", "FinalAnswerTool", "tool failure")
+"""The names of spans that look like a tool call: several calls taken together by Google ADK, the way in
+which an agent of smolagents answers, and CrewAI's second span of a call that failed."""
 
 KIND_ATTRIBUTES = (
     "evalkit.kind",

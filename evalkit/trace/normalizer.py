@@ -16,6 +16,8 @@ from evalkit.trace.conventions import (
     KIND_ALIASES,
     KIND_ATTRIBUTES,
     NO_CALLS,
+    TEMPLATE_ATTRIBUTE,
+    TEMPLATES,
     TOOL_PARAMETERS,
 )
 from evalkit.trace.events import CAUGHT_MESSAGE, CAUGHT_TYPE
@@ -99,7 +101,9 @@ def _drop_cycles(spans: Sequence[Span]) -> list[Span]:
 
 
 def _normalize_span(payload: SpanPayload, zero_ns: int, parent: str) -> Span:
-    attributes = dict(payload["attributes"])
+    given = payload["attributes"]
+    names = TEMPLATES.get(str(given.get(TEMPLATE_ATTRIBUTE)), {})
+    attributes = {names.get(name, name): value for name, value in given.items()}
     kind = _read_kind(attributes, payload, is_outermost=not parent)
     found = {field: _pop_first(attributes, names) for field, names in FIELD_ALIASES.items()}
     parameters = _pop_first(attributes, TOOL_PARAMETERS) if kind == "tool" else None

@@ -93,7 +93,9 @@ def _find_beside(outer: Span, later: Sequence[Span], scopes: Mapping[str, str]) 
             return
         if span.kind != outer.kind or scopes.get(span.id, "") in ("", scopes[outer.id]):
             continue
-        is_inside = span.start_s + span.duration_s <= end_s + 0.001
+        # Two instrumentations of one call end in any order, and nearly at once.
+        shared_s = min(end_s, span.start_s + span.duration_s) - span.start_s
+        is_inside = shared_s >= min(outer.duration_s, span.duration_s) / 2
         if is_inside and not _differ(outer, span) and _has_evidence(outer, span):
             yield span
 

@@ -13,6 +13,9 @@ _MAX_JSON_DEPTH = 50
 """Levels of nesting. Deeper JSON stays text: readers of stored runs must not hit a recursion limit."""
 
 _MAX_ERROR_CHARS = 500
+_MAX_WRAPPERS = 3
+_WRAPPERS = ("output", "data", "kwargs", "toolResult", "update")
+"""The keys under which a result holds the message of a tool."""
 
 
 def parse_value(value: Json) -> Json:
@@ -131,10 +134,14 @@ def find_error_text(result: Json) -> str:
 
 
 def _unwrap_message(result: Mapping[str, Json]) -> Mapping[str, Json]:
-    for key in ("data", "kwargs", "toolResult", "update"):
-        inner = result.get(key)
-        if isinstance(inner, Mapping) and ("status" in inner or "content" in inner):
-            return inner
+    """Return the innermost message in a result, as LangChain and Strands serialize it."""
+    for _ in range(_MAX_WRAPPERS):
+        inner = next(
+            (result[key] for key in _WRAPPERS if isinstance(result.get(key), Mapping)), None
+        )
+        if inner is None:
+            break
+        result = inner
     return result
 
 

@@ -122,6 +122,16 @@ def test_arguments_are_plain_however_they_are_wrapped(form: str) -> None:
     assert not any(name.startswith(("evalkit", "tool.")) for name in span.attributes)
 
 
+def test_a_tool_call_in_the_words_of_logfire_is_one() -> None:
+    words = {"logfire.msg_template": "Function: {name}", "name": "get_order"}
+    raised: list[SpanEvent] = [("exception", {"exception.message": "no order"})]
+    attributes = {**words, "input": '{"order_id": 7}', "output": "An error occurred"}
+    span = read_tool(attributes, "Function: {name}", events=raised)
+    assert (span.kind, span.tool, span.arguments) == ("tool", "get_order", {"order_id": 7})
+    assert (span.error, span.result) == ("no order", "An error occurred")
+    assert read_tool({**attributes, "logfire.msg_template": "Order {name}"}).attributes["name"]
+
+
 def test_what_is_no_wrapper_stays_as_it_is() -> None:
     values: list[dict[str, Any]] = [
         {"args": "x", "kwargs": "y"}, {"name": "ann", "arguments": 1}, {"inputs": {}}
@@ -143,6 +153,11 @@ TOOL_MESSAGE = {
 
 HANDLED: dict[str, tuple[dict[str, Any], SpanStatus, list[SpanEvent]]] = {
     "a message of LangChain": ({"output.value": json.dumps(TOOL_MESSAGE)}, "ok", []),
+    "a message of LangChain, as OpenLLMetry has it": (
+        {"output.value": json.dumps({"output": {"lc": 1, "kwargs": TOOL_MESSAGE["data"]}})},
+        "unset",
+        [],
+    ),
     "a message of a tool": (
         {"output.value": '{"role": "tool", "status": "error", "content": "no order"}'},
         "ok",
@@ -210,13 +225,14 @@ def test_spans_that_are_no_call_of_the_agent_count_as_none() -> None:
     output = read(
         sent("execute_tool get_order", {**GENAI, "gen_ai.tool.call.id": "1"}, at=(1, 2)),
         sent("execute_tool (merged)", {**GENAI, "gen_ai.tool.name": "(merged tools)"}, at=(2, 3)),
+        sent("tool failure", GENAI, at=(2, 2)),
         sent("FinalAnswerTool", {**OPENINFERENCE, "tool.name": "final_answer"}, at=(3, 4)),
         sent("Tool Usage", {"tool_name": "get_order"}, scope="crewai.telemetry"),
         sent("chat", {"gen_ai.operation.name": "chat", "logfire.span_type": "pending_span"}),
         sent("POST", {"http.request.method": "POST"}, at=(4, 5)),
     )
     assert [span.name for span in output.spans if span.kind == "tool"] == ["execute_tool get_order"]
-    assert len(output.spans) == 4
+    assert len(output.spans) == 5
     assert get_model_calls(output) == ()
 
 
