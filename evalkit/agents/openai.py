@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
-from evalkit.agents.completion import ChatCompletion, parse_tool_calls, parse_usage
+from evalkit.agents.completion import ChatCompletion, count_tokens, parse_tool_calls, parse_usage
 from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
     expand_headers,
@@ -31,6 +32,7 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
+from evalkit.core.prices import load_known_prices, look_up_cost_usd
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
 
@@ -120,6 +122,7 @@ async def open(  # noqa: A001 - a function of AgentKind
     except RuntimeError as missing:
         raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
     try:
+        await asyncio.to_thread(load_known_prices)  # slow the first time
         yield OpenaiAgent(arguments, client)
     finally:
         await client.close()
@@ -180,8 +183,26 @@ class OpenaiAgent:
             "output": text or "",
             "tool_calls": calls,
             "usage": parse_usage(completion.usage) or None,
+            "cost_usd": self._find_cost_usd(completion),
             "metadata": {key: value for key, value in metadata.items() if value},
         }
         output = to_output(reply, latency_s)
         cut_off = (CUT_OFF,) if reason == "length" else ()
         return replace(output, flags=(*output.flags, *completion.flags, *cut_off))
+
+    def _find_cost_usd(self, completion: ChatCompletion) -> float | None:
+        """Return the known price of the tokens; the served model first, which may be a snapshot."""
+        usage = count_tokens(completion.usage)
+        if not usage.input_tokens:
+            return None
+        models = dict.fromkeys((completion.model, self._arguments.model))
+        costs = (
+            look_up_cost_usd(
+                model,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cached_tokens=usage.cached_tokens,
+            )
+            for model in models
+        )
+        return next((cost for cost in costs if cost is not None), None)

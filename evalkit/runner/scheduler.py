@@ -192,10 +192,13 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
+        output = self._redactor.redact_output(output)
+        if output.spans:  # in a thread, because the prices are slow to load
+            output = await asyncio.to_thread(fill_from_spans, output)
         return Trial(
             case_id=task.case.id,
             number=task.number,
-            output=fill_from_spans(self._redactor.redact_output(output)),
+            output=output,
             attempts=agent.max_attempts_used,
         )
 

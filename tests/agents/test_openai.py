@@ -175,6 +175,16 @@ def test_the_answer_comes_with_usage_and_the_model_that_gave_it() -> None:
     assert output.flags == ()
 
 
+def test_an_answer_costs_the_known_price_of_its_tokens() -> None:
+    assert answer(FINE).cost_usd is None, "no such model has a price"
+    [output], _ = ask({"model": "gpt-4o-mini"}, FINE)
+    assert output.cost_usd == pytest.approx((11 * 0.15 + 5 * 0.60) / 1e6)
+    served = {**completion(), "model": "gpt-4o-2024-08-06"}
+    [output], _ = ask({"model": "gpt-4o-mini"}, json_reply(served))
+    assert output.cost_usd == pytest.approx((11 * 2.50 + 5 * 10) / 1e6)
+    assert ask({"model": "gpt-4o-mini"}, json_reply(without("usage")))[0][0].cost_usd is None
+
+
 @pytest.mark.parametrize(
     ("reply_body", "text", "flags"),
     [
