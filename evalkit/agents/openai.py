@@ -122,14 +122,17 @@ async def open(  # noqa: A001 - a function of AgentKind
     except RuntimeError as missing:
         raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
     try:
-        await asyncio.to_thread(load_known_prices)  # slow the first time
         yield OpenaiAgent(arguments, client)
     finally:
         await client.close()
 
 
 class ChatArguments(Protocol):
-    """What an agent sends with every conversation."""
+    """The model that an agent calls, and what it sends with every conversation."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
 
     @property
     def system(self) -> str | None:
@@ -146,6 +149,8 @@ class OpenaiAgent:
     def __init__(self, arguments: ChatArguments, client: ChatClient) -> None:
         self._arguments = arguments
         self._client = client
+        # While the first calls wait for their answers, because loading is slow.
+        self._prices = asyncio.ensure_future(asyncio.to_thread(load_known_prices))
 
     async def answer(self, request: Request) -> Output:
         """Call the model once; the deadline applies to the whole exchange."""
@@ -159,7 +164,9 @@ class OpenaiAgent:
             )
         except ChatRequestError as failed:
             return Output(error=failed.error, latency_s=time.monotonic() - started)
-        return self._to_output(completion, time.monotonic() - started)
+        latency_s = time.monotonic() - started
+        await asyncio.shield(self._prices)
+        return self._to_output(completion, latency_s)
 
     def _to_output(self, completion: ChatCompletion, latency_s: float) -> Output:
         """Return the first choice as an Output; a refusal is an answer, and so is a tool call."""
@@ -191,10 +198,13 @@ class OpenaiAgent:
         return replace(output, flags=(*output.flags, *completion.flags, *cut_off))
 
     def _find_cost_usd(self, completion: ChatCompletion) -> float | None:
-        """Return the known price of the tokens; the served model first, which may be a snapshot."""
+        """Return the cost that the endpoint reports, or the known price of the tokens.
+
+        The served model comes first, which may be a snapshot with its own price.
+        """
         usage = count_tokens(completion.usage)
-        if not usage.input_tokens:
-            return None
+        if usage.reported_cost_usd is not None or not usage.input_tokens:
+            return usage.reported_cost_usd
         models = dict.fromkeys((completion.model, self._arguments.model))
         costs = (
             look_up_cost_usd(
@@ -202,6 +212,7 @@ class OpenaiAgent:
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 cached_tokens=usage.cached_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
             )
             for model in models
         )

@@ -18,11 +18,14 @@ def look_up_cost_usd(
     input_tokens: int,
     output_tokens: int,
     cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
     provider: str = "",
+    url: str = "",
 ) -> float | None:
     """Return the cost of one call in USD; None if the model has no known price.
 
-    `cached_tokens` are part of the input tokens. `model` is a name as libraries write it, which may begin
+    `cached_tokens` and `cache_write_tokens` are parts of the input tokens. With `url`, only the price of
+    the provider at this address counts. `model` is a name as libraries write it, which may begin
     with the provider: `gpt-4o`, `openai/gpt-4o`, `us.anthropic.claude-sonnet-4-5-20250929-v1:0`. `provider`
     is the name that a span gives; without a price there, the maker of the model is asked.
     """
@@ -31,14 +34,19 @@ def look_up_cost_usd(
     # The package contains its list and makes no request. It imports pydantic, which takes long.
     import genai_prices  # noqa: PLC0415 - only runs with tokens need it
 
+    read = min(cached_tokens, input_tokens)
     tokens = genai_prices.Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cache_read_tokens=min(cached_tokens, input_tokens) or None,
+        cache_read_tokens=read or None,
+        cache_write_tokens=min(cache_write_tokens, input_tokens - read) or None,
     )
-    for name, seller in _list_names(model, provider):
+    names = [(model, None)] if url else _list_names(model, provider)
+    for name, seller in names:
         try:
-            price = genai_prices.calc_price(tokens, name, provider_id=seller)
+            price = genai_prices.calc_price(
+                tokens, name, provider_id=seller, provider_api_url=url or None
+            )
         except (LookupError, ValueError):
             continue
         return float(price.total_price)

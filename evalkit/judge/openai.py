@@ -26,6 +26,7 @@ from evalkit.agents.openai_client import (
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
+from evalkit.core.prices import load_known_prices
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
@@ -34,7 +35,7 @@ from evalkit.judge.budgets import MAX_CONSECUTIVE_FAILURES, CircuitBreaker
 from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.openai_chat import OpenaiChat
-from evalkit.judge.prices import PriceList, load_prices
+from evalkit.judge.prices import PriceList
 from evalkit.judge.request_format import (
     JSON_MODES,
     MAX_GUESSES,
@@ -300,5 +301,5 @@ class ChatJudge:
         client = self._arguments.connect(self._environ)
         # Load the prices in this thread, so that the first reply does not wait for them.
         if not self._spec.prices and not self._endpoint.is_local:
-            load_prices()
+            load_known_prices()
         return client
