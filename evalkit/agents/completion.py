@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from evalkit.core.literals import Json
+from evalkit.core.prices import TokenCounts
 from evalkit.core.safe_text import one_line
 
 INPUT_TOKEN_KEYS = ("input_tokens", "prompt_tokens")
@@ -53,21 +54,6 @@ class ChatCompletion:
     usage: Json
     source: str = ""
     flags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenCounts:
-    """The tokens of one call, and its cost in USD if the endpoint reports it.
-
-    `cached_tokens` were read from the provider's cache, and `cache_write_tokens` were written to it. Both
-    are part of the input tokens and may have prices of their own.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reported_cost_usd: float | None = None
 
 
 def parse_completion(reply: Json) -> ChatCompletion:

@@ -206,14 +206,5 @@ class OpenaiAgent:
         if usage.reported_cost_usd is not None or not usage.input_tokens:
             return usage.reported_cost_usd
         models = dict.fromkeys((completion.model, self._arguments.model))
-        costs = (
-            look_up_cost_usd(
-                model,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                cached_tokens=usage.cached_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-            )
-            for model in models
-        )
+        costs = (look_up_cost_usd(model, usage) for model in models)
         return next((cost for cost in costs if cost is not None), None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evalkit.agents.completion import TokenCounts
-from evalkit.core.prices import look_up_cost_usd
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 
 USD_PER_MILLION = 1e-6
 
@@ -41,17 +40,7 @@ class PriceList:
             return None
         # The served name first, because it is a dated snapshot, which may have its own price.
         models = filter(None, dict.fromkeys((served_model, self.model)))
-        costs = (
-            look_up_cost_usd(
-                model,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                cached_tokens=usage.cached_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-                url=self.url,
-            )
-            for model in models
-        )
+        costs = (look_up_cost_usd(model, usage, url=self.url) for model in models)
         return next((cost for cost in costs if cost is not None), None)
 
 

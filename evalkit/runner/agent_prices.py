@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 from evalkit.agents.arguments import read_arguments
-from evalkit.agents.completion import TokenCounts
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.location import Problem
+from evalkit.core.prices import TokenCounts
 from evalkit.core.trial import Output
 from evalkit.judge.prices import PriceList
 from evalkit.trace.totals import fill_from_spans

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from evalkit.core.prices import look_up_cost_usd
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 from evalkit.core.spans import Span, SpanKind, ToolCall, Usage
 from evalkit.core.trial import Output
 from evalkit.trace.calls import drop_enclosing_spans
@@ -42,13 +42,13 @@ def _with_price(span: Span) -> Span:
     if span.kind != "model" or span.cost_usd is not None or span.input_tokens is None:
         return span
     cached = next(filter(None, map(span.attributes.get, CACHED_TOKENS)), 0)
-    cost_usd = look_up_cost_usd(
-        span.model,
+    tokens = TokenCounts(
         input_tokens=span.input_tokens,
         output_tokens=span.output_tokens or 0,
         cached_tokens=cached if isinstance(cached, int) else 0,
-        provider=str(next(filter(None, map(span.attributes.get, PROVIDERS)), "")),
     )
+    seller = str(next(filter(None, map(span.attributes.get, PROVIDERS)), ""))
+    cost_usd = look_up_cost_usd(span.model, tokens, provider=seller)
     return replace(span, cost_usd=cost_usd)
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from evalkit.agents.completion import (
     BadCompletion,
-    TokenCounts,
     count_tokens,
     iter_tool_arguments,
     parse_completion,
 )
 from evalkit.core.literals import Json
+from evalkit.core.prices import TokenCounts
 
 
 def reply_of(content: Json, **message: Json) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.agents.completion import TokenCounts
+from evalkit.core.prices import TokenCounts
 from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, RetryBudget
 from evalkit.judge.prices import PriceList
 from tests.judge.test_openai import By, ask, quick

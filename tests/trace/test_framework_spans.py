@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.core.prices import look_up_cost_usd
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 from evalkit.core.spans import Span
 from evalkit.core.trial import Output
 from evalkit.trace.calls import get_model_calls, get_tool_calls
@@ -356,7 +356,7 @@ def test_a_model_call_without_a_cost_has_the_price_of_its_tokens() -> None:
     for unknown in ("my-model", "llama3.1:8b", "deepseek-r1:7b", "ollama/gpt-4o-mini", ""):
         assert cost(unknown) is None, unknown
     assert cost("gpt-4o-mini", **{"gen_ai.system": "ollama"}) is None
-    assert look_up_cost_usd("gpt-4o-mini", input_tokens=0, output_tokens=0) == 0.0
+    assert look_up_cost_usd("gpt-4o-mini", TokenCounts()) == 0.0
 
 
 def test_a_call_that_failed_names_its_model_as_it_was_asked_for() -> None:
