@@ -220,3 +220,19 @@ def test_garbage_among_the_stored_costs_is_named(project: Project) -> None:
     path.write_text(json.dumps({"key": "agent", "usd": 0.1}) + '\n{"key": "torn')
     assert run(project, "--resume").code == 3
     assert agent_calls(project) == 19
+
+
+def test_a_run_whose_money_ends_before_the_last_control_does_not_pass(project: Project) -> None:
+    with served(ScriptedServer(choose=replying(honest))) as server:
+        judge = f"{{openai: {{model: m1, base_url: {server.url}/v1}}, {PRICES}, max_cost_usd: 1.1}}"
+        write_set(project, "agent: {python: ./agent.py:answer}", cases=6, judge=judge)
+        done = run(project)
+        # Six answers and six controls; eleven calls are paid.
+        assert (done.code, len(server.asked)) == (3, 11), done.out
+        assert "judge.max_cost_usd is 1.1 USD" in folded(done)
+        assert project.evalkit("gate", "latest").code == 3
+        raised = (project.folder / "set.yaml").read_text().replace("1.1}", "9}")
+        project.write("set.yaml", raised)
+        resumed = run(project, "--resume", "--retry-errors")
+        assert resumed.code == 0, resumed.out
+        assert agent_calls(project) == 6
