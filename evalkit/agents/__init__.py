@@ -2,6 +2,8 @@
 
 __all__ = [
     "arguments",
+    "chat_content",
+    "chat_errors",
     "completion",
     "conversation",
     "error_body",
@@ -10,6 +12,7 @@ __all__ = [
     "network_errors",
     "openai_client",
     "python",
+    "refused_fields",
     "registry",
     "reply",
     "retry",

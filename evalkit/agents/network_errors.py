@@ -23,8 +23,11 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
+TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 502, 503, 504, *range(520, 525), 529})
+"""The statuses of a temporary condition of the endpoint as a whole; 520 to 524 are Cloudflare's."""
+
 # Not 501 (not implemented): a retry would get the same answer.
-RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRYABLE_STATUSES = TRANSIENT_STATUSES | {500}
 
 
 def timeout_error(timeout_s: float, server: str) -> AgentError:
@@ -47,6 +50,7 @@ def status_error(status: int, retry_after: str | None, server: str, body: str) -
         message=f"{server} answered HTTP {status}.",
         detail=head(body, MAX_DETAIL_CHARS),
         retryable=status in RETRYABLE_STATUSES,
+        transient=status in TRANSIENT_STATUSES,
         retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
     )
 

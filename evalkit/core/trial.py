@@ -38,7 +38,8 @@ class AgentError:
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
     http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
     infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
-    traceback, at most 2 kB.
+    traceback, at most 2 kB. `transient` marks a temporary condition of the endpoint as a whole; another
+    try spends no attempt.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class AgentError:
     detail: str = ""
     retryable: bool = False
     retry_after_s: float | None = None
+    transient: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

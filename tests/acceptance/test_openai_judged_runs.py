@@ -258,7 +258,7 @@ def test_what_a_judge_writes_does_no_harm_wherever_it_ends_up(project: Project) 
     def judge(asking: Any) -> object:
         said = verdict_of(asking, lambda _, levels: levels[-1])
         for part in said["verdicts"].values():
-            part["explanation"] = part["evidence"] = evil
+            part |= {"explanation": evil, "evidence": "Paris"}
         return honest(asking) if asking.material["reference"] != "Paris" else said
 
     with served(ScriptedServer(choose=replying(judge))) as server:
