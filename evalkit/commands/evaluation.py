@@ -19,7 +19,7 @@ from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
-from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.case_metrics import DEFAULT_GATE
@@ -202,7 +202,7 @@ def _suggest_commands(
         run.finished
         and not run.header.selection
         and not result.tally.errors
-        and not explain_failed_controls(run)
+        and not explain_controls(run)
     ):
         # A baseline of more trials detects more, so record a new one instead of promoting this run.
         has_more = baseline is not None and baseline.header.trials > run.header.trials

@@ -104,7 +104,7 @@ class Judgement(_Judged):
 class ControlResult:
     """The judge's result on a control: an answer that is known to pass or fail.
 
-    `correct` is None when the judge gave no verdict.
+    `held` is None when the control could not be judged; `answered` then says why.
     """
 
     metric: str
@@ -140,5 +140,10 @@ class JudgeTrust:
 
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
-        """The controls that a judge got wrong or gave no verdict on."""
-        return tuple(result for result in self.controls if not result.held)
+        """The controls that a judge got wrong."""
+        return tuple(result for result in self.controls if result.held is False)
+
+    @property
+    def lost_controls(self) -> tuple[ControlResult, ...]:
+        """The controls that could not be judged, because a call was lost or a reply was no verdict."""
+        return tuple(result for result in self.controls if result.held is None)

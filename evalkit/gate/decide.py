@@ -20,7 +20,15 @@ from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
-from evalkit.gate.judge_trust import OnJudgeDrift, explain_judge_distrust, trust_notes
+from evalkit.gate.judge_trust import (
+    OnJudgeDrift,
+    explain_controls,
+    explain_judge_distrust,
+    find_untrusted_metrics,
+    mask_metrics,
+    trust_notes,
+    withhold_check,
+)
 from evalkit.gate.limits import check_limit
 from evalkit.gate.outcome import (
     SEVERITY,
@@ -80,14 +88,18 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
     decided = _apply_rules_at_look(rules, candidate, inputs)
+    if untrusted := find_untrusted_metrics(candidate):
+        decided = _withhold_untrusted(rules, candidate, inputs, decided, untrusted)
     checks = tuple(each.check for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
     outcome: Outcome = "undecided"
-    if problem := (
-        explain_incomplete_run(tally, max_errors)
-        or explain_judge_distrust(candidate, baseline, on_judge_drift)
-    ):
+    # A judge that is not trusted comes first: it may be why the scores are missing.
+    distrust = explain_controls(candidate)
+    incomplete = explain_incomplete_run(tally, max_errors)
+    if distrust:
+        incomplete = f"{distrust[0].upper()}{distrust[1:]} {incomplete}".rstrip()
+    if problem := incomplete or explain_judge_distrust(candidate, baseline, on_judge_drift):
         reason = problem + proven_failures_text(enforced)
     else:
         outcome = combine_outcomes(enforced)
@@ -108,6 +120,26 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
             *(note for each in decided for note in each.notes),
         ),
     )
+
+
+def _withhold_untrusted(
+    rules: Sequence[Rule],
+    candidate: Run,
+    inputs: GateInputs,
+    decided: Sequence[CheckWithNotes],
+    untrusted: Sequence[str],
+) -> list[CheckWithNotes]:
+    """Decide without the metrics whose judge is not trusted, and leave the thresholds on them undecided."""
+    run = mask_metrics(candidate, untrusted)
+    table = build_score_table(run)
+    comparison = compare_tables(inputs.base, table) if inputs.base is not None else None
+    masked = _apply_rules_at_look(
+        rules, run, replace(inputs, candidate=table, comparison=comparison)
+    )
+    return [
+        each._replace(check=withhold_check(each.check, part.check, untrusted))
+        for each, part in zip(decided, masked, strict=True)
+    ]
 
 
 def decide_stage(

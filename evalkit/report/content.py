@@ -197,8 +197,11 @@ def _judge_text(trust: JudgeTrust) -> str:
     if trust.cost_usd is not None:
         parts.append(value_cell(trust.cost_usd, "usd"))
     if trust.controls:
-        passed = len(trust.controls) - len(trust.failed_controls)
+        lost = len(trust.lost_controls)
+        passed = len(trust.controls) - len(trust.failed_controls) - lost
         parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
+        if lost:
+            parts.append(f"{lost} could not be judged")
     if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")
