@@ -389,6 +389,33 @@ def test_a_status_of_failure_is_asked_once_and_some_are_worth_another_attempt(
     assert "not so: ***" in trouble.detail
 
 
+def test_a_length_goes_by_its_newer_name_once_the_endpoint_says_so() -> None:
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    refusal = json_reply({"error": {"message": message, "param": "max_tokens"}}, status=400)
+    args = {"max_tokens": 50, "temperature": 0}
+    both = [request_of(), request_of()]
+    outputs, server = ask(args, refusal, refusal, FINE, requests=both)
+    assert [output.error for output in outputs] == [None, None]
+    sent = [{key: asked.json.get(key) for key in LENGTH_KEYS} for asked in server.asked]
+    renamed = {"max_tokens": None, "max_completion_tokens": 50}
+    assert sent == [{"max_tokens": 50, "max_completion_tokens": None}] * 2 + [renamed] * 2
+    assert all(asked.json["temperature"] == 0 for asked in server.asked)
+
+
+LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
+
+
+def test_a_parameter_of_the_user_is_never_left_out_but_named() -> None:
+    message = "Unsupported value: 'temperature' does not support 0.5 with this model."
+    refusal = json_reply({"error": {"message": message}}, status=400)
+    [output], server = ask({"temperature": 0.5}, refusal)
+    assert output.error is not None
+    assert (output.error.kind, output.error.retryable) == ("bad_request", False)
+    assert message in output.error.message.replace('"', "'")
+    assert "Change or remove 'temperature' under 'openai'." in output.error.message
+    assert len(server.asked) == 1
+
+
 def test_a_refused_key_is_told_by_its_variables_name() -> None:
     assert "OPENAI_API_KEY" in error(reply("nope", status=401)).message
 

@@ -263,6 +263,48 @@ def test_one_question_finds_the_mode_and_few_guess_it_meanwhile(known: int, stat
     assert sum(reading.calls for reading in session.readings) == modes.total()
 
 
+# As providers word it: a proxy of OpenRouter, an old and a new llama.cpp, Azure.
+MODE_REFUSALS = [
+    (404, "No endpoints found that support tool use. Try disabling tools."),
+    (404, "No endpoints found that can handle the requested parameters."),
+    (500, "response_format of type json_schema is not supported by this server"),
+    (501, "Not implemented."),
+    (422, "output_config.format: Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), MODE_REFUSALS)
+def test_a_mode_that_is_refused_in_other_ways_is_left_as_well(status: int, message: str) -> None:
+    refused = refusing(*MODES[:2], status=status, message=message)
+    session = ask(By(refused), *quick(12), attempts=1)
+    modes = Counter(mode_of(body) for body in session.bodies)
+    assert modes == {MODES[0]: AT_ONCE, MODES[1]: 1, MODES[2]: 12}
+    assert {reading.state for reading in session.readings} == {"scored"}
+    assert session.judge.down_reason == ""
+
+
+def test_an_endpoint_that_has_no_such_model_is_not_asked_in_other_modes() -> None:
+    play = json_reply({"error": {"message": "No endpoints found for m1.", "code": 404}}, status=404)
+    session = ask(play, *quick(30), concurrency=10)
+    assert len(session.server.asked) <= AT_ONCE
+    assert "has no model 'm1'" in str(session.judge.problem_to_fix)
+
+
+def test_a_refusal_that_only_one_request_gets_does_not_end_the_asking() -> None:
+    """Its words look like those of a wrong key, because they quote what is judged."""
+
+    def choose(asked: Asked) -> Play:
+        if "Paris 0" in asked.body.decode():
+            return json_reply({"error": {"message": "Not this: an invalid API key."}}, status=400)
+        return FINE.choose(asked) if b"BEGIN" in asked.body else json_reply(completion("OK"))
+
+    session = ask(By(choose), *quick(4), in_turn=True)
+    assert [reading.kind for reading in session.readings] == ["auth", "", "", ""]
+    assert session.judge.down_reason == ""
+    assert len(session.server.asked) == 1 + 1 + 3
+    assert session.readings[0].calls == 2
+
+
 def test_nobody_waits_for_the_mode_whose_turn_would_come_before_it_is_known() -> None:
     all_there = asyncio.Event()
 
@@ -420,6 +462,9 @@ def test_two_calls_of_the_tool_are_two_verdicts_and_count_for_none() -> None:
         ("seed", {"message": "property 'seed' is unsupported"}),
         ("seed", {"detail": [{"loc": ["body", "seed"], "msg": "extra", "input": "temperature"}]}),
         ("max_tokens", {"error": {"message": "Unsupported parameter: 'max_tokens'."}}),
+        ("seed", [{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}]),
+        ("seed", {"message": {"detail": [{"loc": ["body", "seed"], "msg": "forbidden"}]}}),
+        ("seed", {"error": {"message": "does not support parameters: ['seed']", "param": "None"}}),
     ],
 )
 def test_a_parameter_that_is_refused_is_left_out_for_the_rest_of_the_run(
