@@ -17,9 +17,6 @@ from evalkit.core.trial import AgentError
 
 MAX_SERVER_MESSAGE_LENGTH = 300
 
-USER_FIXABLE_KINDS = ("auth", "not_found", "redirect")
-"""The kinds of errors that end only when the user changes the key, the model, or the address."""
-
 _GROQ_CAPACITY_STATUS = 498
 _BODY_REFUSALS = (400, 422)
 _ENTRY_STATUSES = (401, 403)
@@ -230,7 +227,7 @@ def _describe(kind: str, status: int, said: ErrorBody, target: ChatTarget) -> st
     sentences = {
         "redirect": f"{server} redirects. Write the final URL as 'base_url'.",
         "auth": f"{server} refused the key in {target.key_variable} ({number}).",
-        "not_found": f"{server} has no model {target.model!r} or no such path ({number}).",
+        "not_found": f"{server} has no model {target.model!r} or no such path for the key in {target.key_variable} ({number}).",
         "no_credit": f"{server} reports that the account has no credit left ({number}).",
         "context_length": f"the request is too long for the model at {server} ({number}).",
         "content_filter": f"a content filter at {server} refused the request ({number}).",

@@ -106,13 +106,20 @@ def evaluate_execution(
     """Apply the gate to a new run, even if it ended early.
 
     Raises:
-        InvalidInput: a judge cannot be called until the user fixes a problem.
+        InvalidInput: the agent or a judge cannot be called until the user fixes a problem.
     """
     run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
     policy = GatePolicy.from_settings(
         msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
+    refused = run.trials[-1].output.error if execution.unreachable and run.trials else None
+    if refused is not None and refused.is_user_fixable:
+        spec = plan.agent
+        raise InvalidInput.single(
+            f"agent {spec.kind}: {refused.message} Continue with: {hints.resume(run, retry_errors=True)}",
+            spec.where,
+        )
     if execution.judge_problem:
         raise InvalidInput.single(
             f"{execution.judge_problem.message} The answers are stored. "

@@ -49,6 +49,16 @@ class AgentError:
     retry_after_s: float | None = None
     transient: bool = False
 
+    @property
+    def is_user_fixable(self) -> bool:
+        """Whether calls fail until the user changes the key, the model, or the address."""
+        return self.kind in ("auth", "not_found", "redirect")
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether every later call of the run would fail as well."""
+        return self.is_user_fixable or self.kind == "no_credit"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:

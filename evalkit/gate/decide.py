@@ -87,19 +87,15 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
-    decided = _apply_rules_at_look(rules, candidate, inputs)
-    if untrusted := find_untrusted_metrics(candidate):
-        decided = _withhold_untrusted(rules, candidate, inputs, decided, untrusted)
+    decided = _decide_rules(rules, candidate, inputs)
     checks = tuple(each.check for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
     outcome: Outcome = "undecided"
-    # A judge that is not trusted comes first: it may be why the scores are missing.
-    distrust = explain_controls(candidate)
-    incomplete = explain_incomplete_run(tally, max_errors)
-    if distrust:
-        incomplete = f"{distrust[0].upper()}{distrust[1:]} {incomplete}".rstrip()
-    if problem := incomplete or explain_judge_distrust(candidate, baseline, on_judge_drift):
+    if problem := (
+        _explain_doubt(candidate, explain_incomplete_run(tally, max_errors))
+        or explain_judge_distrust(candidate, baseline, on_judge_drift)
+    ):
         reason = problem + proven_failures_text(enforced)
     else:
         outcome = combine_outcomes(enforced)
@@ -122,14 +118,21 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     )
 
 
-def _withhold_untrusted(
-    rules: Sequence[Rule],
-    candidate: Run,
-    inputs: GateInputs,
-    decided: Sequence[CheckWithNotes],
-    untrusted: Sequence[str],
+def _explain_doubt(candidate: Run, incomplete: str) -> str:
+    """Return why a run cannot be decided; a judge that is not trusted comes before missing scores."""
+    distrust = explain_controls(candidate)
+    return f"{distrust[:1].upper()}{distrust[1:]} {incomplete}".strip()
+
+
+def _decide_rules(
+    rules: Sequence[Rule], candidate: Run, inputs: GateInputs
 ) -> list[CheckWithNotes]:
-    """Decide without the metrics whose judge is not trusted, and leave the thresholds on them undecided."""
+    """Apply all thresholds; those that rest on a judge that is not trusted are undecided."""
+    decided = _apply_rules_at_look(rules, candidate, inputs)
+    untrusted = find_untrusted_metrics(candidate)
+    if not untrusted:
+        return decided
+    # What still fails without these metrics fails whatever their judge said.
     run = mask_metrics(candidate, untrusted)
     table = build_score_table(run)
     comparison = compare_tables(inputs.base, table) if inputs.base is not None else None

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from evalkit.agents.chat_errors import USER_FIXABLE_KINDS
 from evalkit.agents.completion import ChatCompletion, count_tokens
 from evalkit.agents.openai_client import ChatClient, ChatRequestError
 from evalkit.agents.retry import retry_call
@@ -29,6 +28,9 @@ from evalkit.judge.request_format import (
 )
 
 UNSURE_STATUSES = (0, 400, 422)
+UNSURE_KINDS = ("auth", "not_found")
+"""With these statuses, the words of an error are a guess; one plain request confirms these kinds."""
+
 PLAIN_MESSAGES = ({"role": "user", "content": "Reply with the word OK."},)
 """A request with nothing in it that an endpoint could refuse, other than the key and the model."""
 
@@ -221,7 +223,7 @@ class OpenaiChat:
         """Return the error of a failed request; trip the breaker if all later requests would fail too."""
         error = failed.error
         # A refused body may be about this request only, so `_confirm` asks once more.
-        if error.kind in USER_FIXABLE_KINDS and failed.status not in UNSURE_STATUSES:
+        if error.is_user_fixable and failed.status not in UNSURE_STATUSES:
             self._breaker.trip(error.message, self._describe_user_fix(error))
         elif error.kind == "no_credit":
             self._breaker.trip(error.message)
@@ -233,7 +235,7 @@ class OpenaiChat:
 
         Proxies answer a wrong key and an unknown model with 400, as they do a refused parameter.
         """
-        is_refused = completion.error_kind in USER_FIXABLE_KINDS or (
+        is_refused = completion.error_kind in UNSURE_KINDS or (
             completion.error_kind == "bad_request" and self._format.mode is None
         )
         async with self._confirming:
@@ -246,7 +248,7 @@ class OpenaiChat:
                 )
             except ChatRequestError as failed:
                 error = self._classify_error(failed)
-                if error.kind in (*USER_FIXABLE_KINDS, "bad_request"):
+                if error.is_user_fixable or error.kind == "bad_request":
                     self._breaker.trip(error.message, self._describe_user_fix(error))
                 plain = Completion()
             except _JudgeDown:
@@ -260,6 +262,7 @@ class OpenaiChat:
         remedy = {
             "redirect": "",
             "auth": f" Set {variable} to a key that it accepts.",
+            "not_found": " Fix 'model' or 'base_url'.",
         }.get(error.kind, f" Fix 'model' or 'base_url'; the key is the one in {variable}.")
         where = Location(path=self._spec.path, line=self._spec.line) if self._spec.path else None
         return Problem(message=f"judge openai: {error.message}{remedy}", where=where)

@@ -192,16 +192,13 @@ def _judge_text(trust: JudgeTrust) -> str:
     parts = [", then ".join(trust.judges) or "no judge was called"]
     if trust.models:
         parts.append(f"answering as {' and '.join(trust.models)}")
-    if trust.calls:
-        parts.append(format_count(trust.calls, "call"))
-    if trust.cost_usd is not None:
-        parts.append(value_cell(trust.cost_usd, "usd"))
+    parts += [format_count(trust.calls, "call")] if trust.calls else []
+    parts += [value_cell(trust.cost_usd, "usd")] if trust.cost_usd is not None else []
     if trust.controls:
-        lost = len(trust.lost_controls)
-        passed = len(trust.controls) - len(trust.failed_controls) - lost
+        passed = sum(result.held is True for result in trust.controls)
         parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
-        if lost:
-            parts.append(f"{lost} could not be judged")
+    if trust.lost_controls:
+        parts.append(f"{len(trust.lost_controls)} could not be judged")
     if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")

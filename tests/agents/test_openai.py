@@ -20,6 +20,7 @@ from evalkit.core.trial import AgentError, Output, Request
 from tests.support.scripted_server import (
     CHUNKED,
     LENGTH_100,
+    Asked,
     Play,
     ScriptedServer,
     json_reply,
@@ -391,15 +392,30 @@ def test_a_status_of_failure_is_asked_once_and_some_are_worth_another_attempt(
 
 def test_a_length_goes_by_its_newer_name_once_the_endpoint_says_so() -> None:
     message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    refusal = json_reply({"error": {"message": message, "param": "max_tokens"}}, status=400)
-    args = {"max_tokens": 50, "temperature": 0}
-    both = [request_of(), request_of()]
-    outputs, server = ask(args, refusal, refusal, FINE, requests=both)
-    assert [output.error for output in outputs] == [None, None]
-    sent = [{key: asked.json.get(key) for key in LENGTH_KEYS} for asked in server.asked]
-    renamed = {"max_tokens": None, "max_completion_tokens": 50}
-    assert sent == [{"max_tokens": 50, "max_completion_tokens": None}] * 2 + [renamed] * 2
-    assert all(asked.json["temperature"] == 0 for asked in server.asked)
+
+    def choose(asked: Asked) -> Play:
+        error = {"error": {"message": message, "param": "max_tokens"}}
+        return json_reply(error, status=400) if "max_tokens" in asked.json else FINE
+
+    async def ask_at_once_and_then_again() -> ScriptedServer:
+        async with ScriptedServer(choose=choose) as server:
+            args = {
+                "model": "m1",
+                "base_url": f"{server.url}/v1",
+                "max_tokens": 50,
+                "temperature": 0,
+            }
+            async with open_agent(AgentSpec(kind="openai", args=args), surroundings_of()) as agent:
+                both = await asyncio.gather(*(agent.answer(request_of()) for _ in range(2)))
+                for output in (*both, await agent.answer(request_of())):
+                    assert output.error is None
+            return server
+
+    asked = asyncio.run(ask_at_once_and_then_again()).asked
+    sent = [tuple(each.json.get(key) for key in LENGTH_KEYS) for each in asked]
+    assert sorted(sent, key=str) == sorted([(50, None)] * 2 + [(None, 50)] * 3, key=str)
+    assert sent[-1] == (None, 50)
+    assert all(each.json["temperature"] == 0 for each in asked)
 
 
 LENGTH_KEYS = ("max_tokens", "max_completion_tokens")

@@ -260,6 +260,8 @@ ACCEPTED: dict[str, str | Callable[[], str]] = {
     "indented": json.dumps(verdict(), indent=2),
     "with blanks around it": f"\n  {GOOD}\n",
     "in a fence": f"```json\n{GOOD}\n```",
+    "in a fence with CRLF": f"```json\r\n{GOOD}\r\n```",
+    "in a fence with more words": f"``` json title=x\n{GOOD}\n```",
     "in a fence without a name": f"```\n{GOOD}\n```",
     "in another language": GOOD.replace("It says so.", "Die Antwort nennt es. 好的"),
     "with a fence in its explanation": json.dumps(with_part({"explanation": "```json\n{}\n```"})),
