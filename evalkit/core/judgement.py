@@ -35,7 +35,8 @@ class JudgeSpec:
 class CriterionVerdict:
     """The verdict on one criterion; `votes` are the levels of all votes if there were several.
 
-    `is_quote` is false when the evidence occurs nowhere in the texts that the judge was shown.
+    `is_quote` is false in runs of earlier versions whose evidence occurs in no text that the judge was
+    shown.
     """
 
     criterion: str
