@@ -129,6 +129,8 @@ def read_content(content: Json) -> MessageContent:
 def _read_text(value: Json) -> str:
     """Return the text of a part, which may be under `value`."""
     text = value.get("value") if isinstance(value, Mapping) else value
+    if text is None:
+        return ""
     if not isinstance(text, str):
         raise UnreadableContent
     return text

@@ -17,7 +17,6 @@ from evalkit.core.trial import AgentError
 
 MAX_SERVER_MESSAGE_LENGTH = 300
 
-_GROQ_CAPACITY_STATUS = 498
 _BODY_REFUSALS = (400, 422)
 _ENTRY_STATUSES = (401, 403)
 
@@ -55,7 +54,8 @@ _CONTEXT_LENGTH = re.compile(
     re.IGNORECASE,
 )
 _CONTENT_FILTER = re.compile(
-    r"content_filter|content[ -]management policy|responsibleaipolicyviolation|moderation|flagged"
+    r"content_filter|content[ -]management policy|responsibleaipolicyviolation|moderation"
+    r"|(input|prompt|content|request|message)s?\b.{0,40}\bflagged"
     r"|data_?inspection|safety (system|policy|filter)|prohibited_content|guardrail",
     re.IGNORECASE,
 )
@@ -212,9 +212,7 @@ def _is_transient(status: int, said: ErrorBody, kind: str) -> bool:
         return said.is_retryable
     if kind == "rate_limited":
         return True
-    return kind == "http_status" and (
-        status in TRANSIENT_STATUSES or status == _GROQ_CAPACITY_STATUS
-    )
+    return kind == "http_status" and status in TRANSIENT_STATUSES
 
 
 def _is_worth_an_attempt(status: int, kind: str) -> bool:

@@ -40,7 +40,8 @@ def read_chat_json(text: str) -> Json:
         NotJson: it is neither.
     """
     try:
-        return _unwrap(read_json(text))
+        value = _unwrap(read_json(text))
+        return _assemble([value], is_done=True) if _is_piece(value) else value
     except NotJson as wrong:
         events = _list_events(text)
         if events is None:
@@ -108,9 +109,10 @@ def _assemble(values: Iterable[Json], *, is_done: bool) -> Json:
     """Return the completion in the pieces of a stream; a stream without an end is an error in it."""
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
+    values = [value for value in values if isinstance(value, Mapping)]
+    if sum(map(_has_message, values)) > 1:
+        raise NotJson("several completions where one should be")
     for value in values:
-        if not isinstance(value, Mapping):
-            continue
         reply |= {key: each for key, each in value.items() if key != "choices" and each is not None}
         listed = value.get("choices")
         for choice in listed if isinstance(listed, list) else ():
@@ -119,8 +121,14 @@ def _assemble(values: Iterable[Json], *, is_done: bool) -> Json:
                 _add_piece(choices.setdefault(index if isinstance(index, int) else 0, {}), choice)
     is_ended = is_done or all(choice.get("finish_reason") for choice in choices.values())
     if choices and not is_ended and not reply.get("error"):
-        reply["error"] = {"message": "the stream ended before the reply was complete", "code": 502}
+        reply["error"] = {"message": "the stream ended before the reply was complete"}
     return {**reply, "choices": [choices[index] for index in sorted(choices)]}
+
+
+def _has_message(value: Mapping[str, Any]) -> bool:
+    choices = value.get("choices")
+    listed = choices if isinstance(choices, list) else []
+    return any(isinstance(each, Mapping) and each.get("message") for each in listed)
 
 
 def _add_piece(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:

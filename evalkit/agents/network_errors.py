@@ -23,8 +23,10 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
-TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 502, 503, 504, *range(520, 525), 529})
-"""The statuses of a temporary condition of the endpoint as a whole; 520 to 524 are Cloudflare's."""
+TRANSIENT_STATUSES = frozenset(
+    {408, 409, 425, 429, 498, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+)
+"""Statuses of an endpoint, or of the proxy before it, that serves no call for now, or not so many."""
 
 # Not 501 (not implemented): a retry would get the same answer.
 RETRYABLE_STATUSES = TRANSIENT_STATUSES | {500}

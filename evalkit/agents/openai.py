@@ -210,4 +210,6 @@ def _explain_refusal(failed: ChatRequestError, sent: Mapping[str, Json]) -> Agen
     if not refused:
         return error
     keys = ", ".join(map(repr, refused))
-    return replace(error, message=f"{error.message} Change or remove {keys} under 'openai'.")
+    return replace(
+        error, message=f"{error.message} Change or remove {keys} in the agent's arguments."
+    )

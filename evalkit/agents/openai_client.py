@@ -31,6 +31,7 @@ from evalkit.agents.network_errors import (
 from evalkit.agents.reply import bad_reply_error
 from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
-_SUCCESS = 200
 PLACEHOLDER_KEY = "none"
 """The key for a local server without a key, because the client requires one."""
+
+MAX_REASON_LENGTH = 300
+_SUCCESS = 200
 
 MISSING_TRANSPORT_MESSAGE = (
     "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
@@ -204,7 +207,8 @@ class ChatClient:
             return BadReplyError(error, said.status, said)
         # Gateways send pages and empty bodies during short problems: another attempt may get a completion.
         is_paid = isinstance(wrong, BadCompletion) and wrong.is_paid
-        error = bad_reply_error(f"{self.server} sent {wrong}.", text)
+        reason = f" It said: {one_line(said.message, MAX_REASON_LENGTH)!r}." if said.message else ""
+        error = bad_reply_error(f"{self.server} sent {wrong}.{reason}", text)
         return BadReplyError(replace(error, retryable=not is_paid), 0, said)
 
     async def _post(

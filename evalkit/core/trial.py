@@ -37,17 +37,17 @@ class AgentError:
 
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
     http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
-    infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
-    traceback, at most 2 kB. `transient` marks a temporary condition of the endpoint as a whole; another
-    try spends no attempt.
+    infrastructure, which another attempt may avoid. It is `transient` if waiting is enough: the endpoint
+    refuses calls for now, as at a rate limit, so the call spends no attempt. `detail` is the sanitized
+    end of stderr or of a traceback, at most 2 kB.
     """
 
     kind: str
     message: str
     detail: str = ""
     retryable: bool = False
-    retry_after_s: float | None = None
     transient: bool = False
+    retry_after_s: float | None = None
 
     @property
     def is_user_fixable(self) -> bool:

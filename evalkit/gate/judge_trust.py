@@ -35,7 +35,7 @@ class AnchorComparison(NamedTuple):
 def explain_judge_distrust(
     candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeDrift
 ) -> str:
-    """Return why the judges' verdicts cannot be trusted; empty if they can, or if there are no judges.
+    """Return that the judges were not checked to the end, or that their model has changed; else empty.
 
     Problems with the judge of an advisory metric are reported in notes only.
     """
@@ -46,16 +46,36 @@ def explain_judge_distrust(
             "Not decided: all trials are done, but the run ended before the last check of its judge. "
             "Continue with --resume."
         )
-    trust = candidate.trust
-    if trust is None:
+    if candidate.trust is None:
         return ""
-    advisory = _advisory_metrics(candidate)
-    before = baseline.trust if baseline is not None else None
-    for now, paired in _compare_shared_anchors(trust, before):
-        if now.metric not in advisory and paired.p_value <= ALPHA:
-            return f"Not decided: {_agreement_drop_text(now, paired)}"
-    drift = explain_model_drift(trust, before)
+    drift = explain_model_drift(candidate.trust, _get_trust(baseline))
     return f"Not decided: {drift}" if drift and on_judge_drift == "fail" else ""
+
+
+def explain_untrusted(candidate: Run, baseline: Run | None) -> str:
+    """Return why the verdicts of a judge do not count: its controls, or its anchors; empty if they count.
+
+    Reports begin with this sentence. Advisory metrics do not count.
+    """
+    if problem := explain_controls(candidate):
+        return problem
+    dropped = next(_iter_dropped_anchors(candidate, baseline), None)
+    return f"judge not trusted: {_agreement_drop_text(*dropped)}" if dropped else ""
+
+
+def _iter_dropped_anchors(
+    candidate: Run, baseline: Run | None
+) -> Iterator[tuple[AnchorResult, AnchorComparison]]:
+    """Yield the anchors on which a judge agrees with people less than before, by more than chance."""
+    advisory = _advisory_metrics(candidate)
+    if candidate.trust is not None:
+        for now, paired in _compare_shared_anchors(candidate.trust, _get_trust(baseline)):
+            if now.metric not in advisory and paired.p_value <= ALPHA:
+                yield now, paired
+
+
+def _get_trust(run: Run | None) -> JudgeTrust | None:
+    return run.trust if run is not None else None
 
 
 def explain_controls(run: Run) -> str:
@@ -66,9 +86,11 @@ def explain_controls(run: Run) -> str:
     return _controls_text(_find_bad_controls(run, advisory=False), run.header.id)
 
 
-def find_untrusted_metrics(run: Run) -> tuple[str, ...]:
-    """Return the metrics whose judge got a control wrong, or was not checked completely."""
-    return tuple(dict.fromkeys(each.metric for each in _find_bad_controls(run, advisory=False)))
+def find_untrusted_metrics(candidate: Run, baseline: Run | None) -> tuple[str, ...]:
+    """Return the metrics whose judge failed a control, was not checked completely, or has got worse."""
+    failed = [each.metric for each in _find_bad_controls(candidate, advisory=False)]
+    dropped = [now.metric for now, _ in _iter_dropped_anchors(candidate, baseline)]
+    return tuple(dict.fromkeys((*failed, *dropped)))
 
 
 def mask_metrics(run: Run, names: Container[str]) -> Run:
@@ -123,7 +145,7 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
     trust = candidate.trust
     if trust is None:
         return
-    before = baseline.trust if baseline is not None else None
+    before = _get_trust(baseline)
     if bad := _find_bad_controls(candidate, advisory=True):
         yield f"ADVISORY: {_controls_text(bad, candidate.header.id)}"
     compared = {now.metric: paired for now, paired in _compare_shared_anchors(trust, before)}

@@ -121,7 +121,7 @@ ROWS: dict[str, Row] = {
     "an event stream of one message": Row(lambda said: sse(says(said))),
     "a stream of a call": Row(lambda said: sse(*tool_pieces(said)), agent=""),
     "a stream that breaks off": Row(
-        lambda said: sse(*pieces(said)[:2], done=""), agent="!http_status", judge="error_beside"
+        lambda said: sse(*pieces(said)[:2], done=""), agent=BAD, judge="error_beside"
     ),
     "a stream with an error": Row(
         lambda said: sse(*pieces(said)[:3], {"error": ERROR}),
@@ -131,6 +131,8 @@ ROWS: dict[str, Row] = {
     "a stream that is an error": Row(
         lambda _: sse({"error": {**ERROR, "code": 429}}), agent="!rate_limited", judge=WEATHER
     ),
+    "one piece as JSON": Row(lambda said: delta("stop", content=said)),
+    "NDJSON of two replies": Row(lambda said: ndjson(says(said), says("no")), BAD, "bad_reply"),
     "NDJSON of pieces": Row(lambda said: ndjson(*pieces(said))),
     "an HTML page": Row(lambda _: "<!doctype html><html>Log in", BAD, "bad_reply", kind="text/html"),
     "a list": Row(lambda _: [], BAD, "bad_reply"),

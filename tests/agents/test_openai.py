@@ -428,7 +428,7 @@ def test_a_parameter_of_the_user_is_never_left_out_but_named() -> None:
     assert output.error is not None
     assert (output.error.kind, output.error.retryable) == ("bad_request", False)
     assert message in output.error.message.replace('"', "'")
-    assert "Change or remove 'temperature' under 'openai'." in output.error.message
+    assert "Change or remove 'temperature' in the agent's arguments." in output.error.message
     assert len(server.asked) == 1
 
 

@@ -56,10 +56,11 @@ def test_a_judge_that_agrees_with_people_far_less_leaves_the_run_undecided() -> 
     verdict = decided(trust(anchors(29)), trust(anchors(38)), passes=0.0)
     assert verdict.exit_code == 3
     assert verdict.reason.startswith(
-        "Not decided: the judge of accuracy has changed. It agreed with people on 38 of 40 anchors in the "
+        "Judge not trusted: the judge of accuracy has changed. It agreed with people on 38 of 40 anchors in the "
         "baseline and on 29 now, more than chance explains."
     )
-    assert verdict.reason.endswith("1 threshold failed on what was scored.")
+    assert "failed on what was scored" not in verdict.reason
+    assert [check.outcome for check in verdict.checks] == ["undecided"]
 
 
 def test_a_fall_that_chance_explains_is_only_told_of() -> None:
