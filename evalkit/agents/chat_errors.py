@@ -80,6 +80,11 @@ _MODE_WORD = (
     r"response_format|json[_ ]?(schema|object|mode)|structured[_ ]output|output_config|grammar|guided"
     r"|tool_choice|\btools?\b|\bfunctions?\b|function[_ -]?call|\bstrict\b|\bschema\b"
 )
+# These words name a mode wherever they are; a server that fails may say "function" of anything.
+_MODE_NAME = re.compile(
+    r"response_format|json_schema|json_object|structured[_ ]output|output_config|grammar|tool_choice",
+    re.IGNORECASE,
+)
 _MODE = re.compile(_MODE_WORD, re.IGNORECASE)
 _MODE_REFUSAL = re.compile(
     rf"constraint_filtered|no endpoints? (found|available)? ?that|(support|accept|allow|enabl|permit|disabl|implement"
@@ -170,6 +175,8 @@ def _find_refusal_kind(status: int, said: ErrorBody, words: str) -> str:
 
 
 def _is_mode_refused(status: int, words: str) -> bool:
+    if status == 500 and _MODE_NAME.search(words):
+        return True
     return status == 501 or (status in (404, 500) and bool(_MODE_REFUSAL.search(words)))
 
 

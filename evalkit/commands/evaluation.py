@@ -156,7 +156,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
             f"stopped after {done}, because the agent could not be reached "
             f"({last.message if last else 'no answer'}). When it is back, run: {again}"
         )
-    elif execution.judge_down:
+    elif execution.judge_down and not run.finished:
         reason = (
             f"stopped after {done}, because no judge answers any more "
             f"({execution.judge_down}). When one does, run: {again}"

@@ -217,7 +217,7 @@ def _controls_text(bad: Sequence[ControlResult], run_id: str) -> str:
     if first.held is None:
         return (
             f"judge not checked: {where} could not be judged by {first.judge}: {answered}.{more} "
-            f"Judge the stored answers again: evalkit score {run_id}"
+            f"Judge the stored answers again (evalkit score {run_id})."
         )
     wanted = "should pass" if first.should_pass else "should fail"
     return f"judge not trusted: {where} {wanted}, and {first.judge} answered: {answered}.{more}"

@@ -27,6 +27,9 @@ from evalkit.judge.request_format import (
     RequestFormat,
 )
 
+SERVER_ERROR = "server_error"
+"""The kind of a failure of the server that is neither a refusal nor a temporary condition, as 500."""
+
 UNSURE_STATUSES = (0, 400, 422)
 UNSURE_KINDS = ("auth", "not_found")
 """With these statuses, the words of an error are a guess; one plain request confirms these kinds."""
@@ -100,7 +103,8 @@ class OpenaiChat:
         if self._can_guess():
             self._format.guesses_left -= 1
             guess = await self._ask(call, JSON_MODES[0])
-            if not _is_wrong_mode(guess):
+            # Some servers fail (500) in a mode that they do not know: wait for what the other call finds.
+            if not _is_wrong_mode(guess) and guess.error_kind != SERVER_ERROR:
                 if not guess.error_kind:
                     self._format.settle_mode(JSON_MODES[0])
                 return guess
@@ -130,8 +134,9 @@ class OpenaiChat:
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
         """Try one mode after the other until a reply is JSON; `guess` is the result of the first mode.
 
-        Try the next mode after a refusal or a reply that is not a JSON object. If no
-        mode gets JSON, use the first one that got any reply. Stop when another call's guess was right.
+        Try the next mode after a refusal or a reply that is not a JSON object, and once in a run after a
+        failure of the server. If no mode gets JSON, use the first one that got any reply. Stop when
+        another call's guess was right.
         """
         spent: list[Completion] = []
         refused = answered = None
@@ -139,7 +144,8 @@ class OpenaiChat:
             completion = guess or await self._ask(call, mode)
             guess = None
             spent.append(completion)
-            if not _is_wrong_mode(completion):
+            is_failing = completion.error_kind == SERVER_ERROR and not self._format.is_walked
+            if not _is_wrong_mode(completion) and not is_failing:
                 if not completion.error_kind:
                     self._format.settle_mode(mode)
                 return completion.with_usage(*spent)
@@ -149,6 +155,7 @@ class OpenaiChat:
                 answered = answered or (mode, completion)
             if self._format.mode:
                 break
+        self._format.is_walked = True
         if answered:
             self._format.settle_mode(answered[0])
         result = answered[1] if answered else refused or completion
@@ -227,6 +234,8 @@ class OpenaiChat:
             self._breaker.trip(error.message, self._describe_user_fix(error))
         elif error.kind == "no_credit":
             self._breaker.trip(error.message)
+        if error.kind == "http_status" and error.retryable and not error.transient:
+            error = replace(error, kind=SERVER_ERROR)
         # A judge has its own deadline for each attempt, so a late reply may come in time the next time.
         return replace(error, retryable=error.retryable or error.kind == "timeout")
 

@@ -141,10 +141,16 @@ class Panel:
         self._start_check(metric, position, fresh=True)
         return await self._votes.get(judge, request, fresh=True)
 
+    async def settle_checks(self) -> None:
+        """Wait for the checks so far if another judge can take over from one that goes down meanwhile."""
+        if len(self._judges) > 1:
+            await asyncio.gather(*self._checks.values())
+
     async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
         """Wait for controls and anchors, and return the evidence of how far the judges can be trusted.
 
-        `stored` are the judgments from before the run was resumed; their judges are checked too.
+        `stored` are the judgments of the run, also those from before it was resumed; their judges are
+        checked too.
         """
         # Judgments that needed no judge (by checks, or of empty answers) have no digest.
         given = {each.digest: each for each in stored if each.digest}
@@ -166,8 +172,11 @@ class Panel:
                 result
                 for (_, position), results in checked.items()
                 for result in results.controls
-                # A wrong control counts even if the judge is down now, because the judge's verdicts count.
-                if result.held is False or not self._judges[position].down_reason
+                # A judge that is down now must still pass its controls if its verdicts count. A control
+                # that it got wrong always counts.
+                if result.held is False
+                or not self._judges[position].down_reason
+                or self._judges[position].digest in given
             ),
             anchors=tuple(
                 results.anchors

@@ -44,7 +44,8 @@ bad key.
 class RequestFormat:
     """The mode and the parameters of requests.
 
-    `mode` is None until it is known. While `is_probing`, one call tries the modes and others wait.
+    `mode` is None until it is known. While `is_probing`, one call tries the modes and others wait. It
+    `is_walked` once a call has tried all modes.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class RequestFormat:
     ) -> None:
         self.mode: JsonMode | None = None
         self.is_probing = False
+        self.is_walked = False
         self.guesses_left = MAX_GUESSES
         self._mode_changed = asyncio.Event()
         self._extra = dict(extra or {})

@@ -159,6 +159,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate)
         baseline = await rejudge(baseline, plan) if baseline else None
+        await plan.panel.settle_checks()
     return candidate, baseline
 
 

@@ -541,10 +541,23 @@ def test_a_control_that_cannot_be_judged_is_the_headline_and_no_threshold_passes
             text = (project.folder / name).read_text().replace("&#x27;", "'").replace("&#39;", "'")
             assert headline[:30] in text, name
         switch.choose = replying(honest)
-        command = re.search(r"evalkit (score \S+)", done.out)
+        command = re.search(r"evalkit (score [\w-]+)", " ".join(done.out.split()))
         assert command, done.out
         again = project.evalkit(*command[1].split(), env={"OPENAI_API_KEY": KEY})
     assert again.code == 0, again.out + again.err
+
+
+def test_a_judge_that_goes_down_over_its_controls_is_not_trusted_with_what_it_judged(
+    project: Project,
+) -> None:
+    def choose(asked: Asked) -> Play:
+        return json_reply({"choices": []}) if is_control(asked) else replying(honest)(asked)
+
+    with served(ScriptedServer(choose=choose)) as server:
+        write_set(project, server.url, cases=20, attempts=1)
+        done = run(project)
+    assert done.code == 3, done.out + done.err
+    assert "PASS" not in done.out
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,6 @@ def test_a_control_that_could_not_be_judged_is_no_wrong_verdict_and_no_pass() ->
     assert verdict.exit_code == 3
     assert verdict.reason == (
         "Judge not checked: control 'bad-1' of judged could not be judged by m1 at host: no reply. "
-        "Judge the stored answers again: evalkit score run"
+        "Judge the stored answers again (evalkit score run)."
     )
     assert outcomes(verdict) == ["undecided", "pass", "undecided", "undecided"]

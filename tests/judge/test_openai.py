@@ -685,7 +685,6 @@ def test_an_empty_account_ends_all_asking_at_once(status: int, error: dict[str, 
 # Attempts, deadlines, calls lost in a row
 
 TRANSIENT: dict[str, tuple[Play, str]] = {
-    "500": (reply("oops", status=500), "http_status"),
     "502": (reply("<html>Bad gateway</html>", status=502), "http_status"),
     "503": (reply("", status=503), "http_status"),
     "529": (json_reply({"error": {"message": "Overloaded"}}, status=529), "http_status"),
@@ -715,6 +714,30 @@ def test_passing_trouble_is_met_by_another_attempt(
     assert (reading.state, reading.kind, reading.calls) == ("judge_error", kind, 3)
     assert "Given up after 3 attempts." in reading.problem
     assert len(lost.server.asked) == 3
+
+
+def test_a_server_that_fails_is_asked_again_and_once_in_every_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Old servers fail (500) in a mode that they do not know, whatever they say about it."""
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
+    oops = reply("oops", status=500)
+    retried = ask([oops, verdict_play()], attempts=3)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 3)
+    lost = ask(oops, question("Paris 1"), question("Paris 2"), attempts=3, in_turn=True)
+    assert [reading.calls for reading in lost.readings] == [3 * len(MODES), 3]
+    assert {reading.kind for reading in lost.readings} == {"server_error"}
+    assert "Given up after 3 attempts." in lost.readings[0].problem
+
+    def choose(asked: Asked) -> Play:
+        return oops if mode_of(asked.json) == MODES[0] else refusing(MODES[0])(asked)
+
+    found = ask(By(choose), *quick(20), attempts=2)
+    assert {reading.state for reading in found.readings} == {"scored"}
+    assert Counter(mode_of(body) for body in found.bodies) == {
+        MODES[0]: 2 * AT_ONCE,
+        MODES[1]: 20,
+    }
 
 
 def verdict_play() -> Play:
@@ -780,7 +803,7 @@ def test_after_enough_calls_lost_in_a_row_nobody_is_asked_any_more() -> None:
     session = ask(reply("", status=500), *quick(40), attempts=1, concurrency=4)
     assert session.judge.down_reason.startswith("5 calls in a row failed")
     assert session.judge.problem_to_fix is None
-    assert len(session.server.asked) <= 5 + 4
+    assert len(session.server.asked) <= 5 + 4 + 3, "the first one tries the other modes"
     assert {reading.state for reading in session.readings} == {"judge_error"}
 
 
