@@ -23,8 +23,13 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
+TRANSIENT_STATUSES = frozenset(
+    {408, 409, 425, 429, 498, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+)
+"""Statuses of an endpoint, or of the proxy before it, that serves no call for now, or not so many."""
+
 # Not 501 (not implemented): a retry would get the same answer.
-RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRYABLE_STATUSES = TRANSIENT_STATUSES | {500}
 
 
 def timeout_error(timeout_s: float, server: str) -> AgentError:
@@ -47,6 +52,7 @@ def status_error(status: int, retry_after: str | None, server: str, body: str) -
         message=f"{server} answered HTTP {status}.",
         detail=head(body, MAX_DETAIL_CHARS),
         retryable=status in RETRYABLE_STATUSES,
+        transient=status in TRANSIENT_STATUSES,
         retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
     )
 

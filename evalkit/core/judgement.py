@@ -36,7 +36,8 @@ class JudgeSpec:
 class CriterionVerdict:
     """The verdict on one criterion; `votes` are the levels of all votes if there were several.
 
-    `is_quote` is false when the evidence occurs nowhere in the texts that the judge was shown.
+    `is_quote` is false in runs of earlier versions whose evidence occurs in no text that the judge was
+    shown.
     """
 
     criterion: str
@@ -107,7 +108,7 @@ class Judgement(_Judged):
 class ControlResult:
     """The judge's result on a control: an answer that is known to pass or fail.
 
-    `correct` is None when the judge gave no verdict.
+    `held` is None when the control could not be judged; `answered` then says why.
     """
 
     metric: str
@@ -149,5 +150,10 @@ class JudgeTrust:
 
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
-        """The controls that a judge got wrong or gave no verdict on."""
-        return tuple(result for result in self.controls if not result.held)
+        """The controls that a judge got wrong."""
+        return tuple(result for result in self.controls if result.held is False)
+
+    @property
+    def lost_controls(self) -> tuple[ControlResult, ...]:
+        """The controls that could not be judged, because a call was lost or a reply was no verdict."""
+        return tuple(result for result in self.controls if result.held is None)

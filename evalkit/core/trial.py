@@ -37,15 +37,27 @@ class AgentError:
 
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
     http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
-    infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
-    traceback, at most 2 kB.
+    infrastructure, which another attempt may avoid. It is `transient` if waiting is enough: the endpoint
+    refuses calls for now, as at a rate limit, so the call spends no attempt. `detail` is the sanitized
+    end of stderr or of a traceback, at most 2 kB.
     """
 
     kind: str
     message: str
     detail: str = ""
     retryable: bool = False
+    transient: bool = False
     retry_after_s: float | None = None
+
+    @property
+    def is_user_fixable(self) -> bool:
+        """Whether calls fail until the user changes the key, the model, or the address."""
+        return self.kind in ("auth", "not_found", "redirect")
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether every later call of the run would fail as well."""
+        return self.is_user_fixable or self.kind == "no_credit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
-from evalkit.agents.error_body import find_error_message, is_context_length_error
-from evalkit.agents.openai_client import BadReplyError, ChatClient, ChatRequestError
+from evalkit.agents.openai_client import ChatClient, ChatRequestError
 from evalkit.agents.retry import retry_call
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
-from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
 from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, RetryBudget
 from evalkit.judge.completion import Completion
 from evalkit.judge.prices import PriceList
 from evalkit.judge.prompt import Message
 from evalkit.judge.reply_parser import is_json_object
+from evalkit.judge.reply_signals import choose_finish_reason, find_objection, iter_reply_texts
 from evalkit.judge.request_format import (
     JSON_MODES,
-    REFUSAL_STATUSES,
     JsonMode,
     RequestFormat,
-    iter_reply_texts,
 )
 
-MAX_SERVER_MESSAGE_LENGTH = 300
+SERVER_ERROR = "server_error"
+"""The kind of a failure of the server that is neither a refusal nor a temporary condition, as 500."""
+
+UNSURE_STATUSES = (0, 400, 422)
+UNSURE_KINDS = ("auth", "not_found")
+"""With these statuses, the words of an error are a guess; one plain request confirms these kinds."""
+
+PLAIN_MESSAGES = ({"role": "user", "content": "Reply with the word OK."},)
+"""A request with nothing in it that an endpoint could refuse, other than the key and the model."""
 
 _OVERLOAD_STATUSES = (429, 503, 529)
-_TRANSIENT_STATUSES = (408, 409)
-"""Retryable statuses below 500, as in the openai client."""
-
-_USER_FIXABLE_KINDS = ("auth", "not_found", "redirect")
-_BAD_KEY_PATTERN = re.compile(r"invalid_api_key|api key not valid|incorrect api key", re.IGNORECASE)
-_CONTENT_FILTER_PATTERN = re.compile(r"content_filter|content management policy", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +81,14 @@ class OpenaiChat:
         self._prices = prices
         self._limit = AdaptiveLimit(spec.concurrency)
         self._retry_budget = RetryBudget(spec.deadline_s, time.monotonic, breaker.wait)
+        self._confirming = asyncio.Lock()
+        self._is_plain_accepted = False
         self._rng = random.Random()  # noqa: S311 - spreads the waits
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
         """Return a reply, or the error after which no further attempt is allowed or would help."""
         call = _Call(messages=tuple(map(asdict, messages)), schema=schema, vote=vote)
-        completion = await self._ask_or_guess(call)
+        completion = await self._confirm(await self._ask_or_guess(call))
         if not completion.error_kind:
             self._breaker.record_success()
         # Other prompts may still be short enough, so a prompt that is too long is not counted.
@@ -101,14 +102,16 @@ class OpenaiChat:
         if self._can_guess():
             self._format.guesses_left -= 1
             guess = await self._ask(call, JSON_MODES[0])
-            if not _is_wrong_mode(guess):
+            # Some servers fail (500) in a mode that they do not know: wait for what the other call finds.
+            if not _is_wrong_mode(guess) and guess.error_kind != SERVER_ERROR:
                 if not guess.error_kind:
                     self._format.settle_mode(JSON_MODES[0])
                 return guess
         await self._format.wait_for_mode()
         if self._format.mode is None:
             with self._format.probe_mode():
-                return await self._probe_modes(call, guess)
+                # Confirmed before other calls probe the modes, which would be refused as well.
+                return await self._confirm(await self._probe_modes(call, guess))
         if guess is None:
             return await self._ask(call, self._format.mode)
         # The guess used the first mode: if that is the known mode, its result is final.
@@ -128,8 +131,9 @@ class OpenaiChat:
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
         """Try one mode after the other until a reply is JSON; `guess` is the result of the first mode.
 
-        Try the next mode after a refusal or a reply that is not a JSON object. If no
-        mode gets JSON, use the first one that got any reply. Stop when another call's guess was right.
+        Try the next mode after a refusal or a reply that is not a JSON object, and once in a run after a
+        failure of the server. If no mode gets JSON, use the first one that got any reply. Stop when
+        another call's guess was right.
         """
         spent: list[Completion] = []
         refused = answered = None
@@ -137,7 +141,8 @@ class OpenaiChat:
             completion = guess or await self._ask(call, mode)
             guess = None
             spent.append(completion)
-            if not _is_wrong_mode(completion):
+            is_failing = completion.error_kind == SERVER_ERROR and not self._format.is_walked
+            if not _is_wrong_mode(completion) and not is_failing:
                 if not completion.error_kind:
                     self._format.settle_mode(mode)
                 return completion.with_usage(*spent)
@@ -147,6 +152,7 @@ class OpenaiChat:
                 answered = answered or (mode, completion)
             if self._format.mode:
                 break
+        self._format.is_walked = True
         if answered:
             self._format.settle_mode(answered[0])
         result = answered[1] if answered else refused or completion
@@ -215,39 +221,51 @@ class OpenaiChat:
 
     def _classify_error(self, failed: ChatRequestError) -> AgentError:
         """Return the error of a failed request; trip the breaker if all later requests would fail too."""
-        error, status = failed.error, failed.status
-        # The order matters: endpoints use the same status for several of these errors.
-        if isinstance(failed, BadReplyError):
-            # Gateways send such replies during short problems: another attempt may get a completion.
-            kind = "rate_limited" if status == 429 else error.kind
-            error = replace(error, kind=kind, retryable=status in (0, 429) or status >= 500)
-        reason = one_line(find_error_message(failed.body), MAX_SERVER_MESSAGE_LENGTH)
-        message = f"{error.message} It said: {reason!r}." if reason else error.message
-        error = replace(error, message=message)
-        is_refusal = status in REFUSAL_STATUSES
-        if is_context_length_error(error.detail):
-            return replace(error, kind="context_length", retryable=False)
-        if is_refusal and _CONTENT_FILTER_PATTERN.search(error.detail):
-            return replace(error, kind="content_filter", retryable=False)
-        if error.kind in _USER_FIXABLE_KINDS or (
-            is_refusal and _BAD_KEY_PATTERN.search(error.detail)
-        ):
-            self._breaker.trip(message, self._describe_user_fix(error))
-            return replace(error, retryable=False)
-        if status == 402 or (status == 429 and not error.retryable):
-            self._breaker.trip(message)
-            return replace(error, kind="no_credit", retryable=False)
-        if is_refusal:
-            return replace(error, kind="bad_request", retryable=False)
-        is_transient = error.kind == "timeout" or status in _TRANSIENT_STATUSES or status > 501
-        return replace(error, retryable=error.retryable or is_transient)
+        error = failed.error
+        # A refused body may be about this request only, so `_confirm` asks once more.
+        if error.is_user_fixable and failed.status not in UNSURE_STATUSES:
+            self._breaker.trip(error.message, self._describe_user_fix(error))
+        elif error.kind == "no_credit":
+            self._breaker.trip(error.message)
+        if error.kind == "http_status" and error.retryable and not error.transient:
+            error = replace(error, kind=SERVER_ERROR)
+        # A judge has its own deadline for each attempt, so a late reply may come in time the next time.
+        return replace(error, retryable=error.retryable or error.kind == "timeout")
+
+    async def _confirm(self, completion: Completion) -> Completion:
+        """Find out by one plain request whether the endpoint refuses this judge, or only this request.
+
+        Proxies answer a wrong key and an unknown model with 400, as they do a refused parameter.
+        """
+        is_refused = completion.error_kind in UNSURE_KINDS or (
+            completion.error_kind == "bad_request" and self._format.mode is None
+        )
+        async with self._confirming:
+            if not is_refused or self._is_plain_accepted or self._breaker.trip_reason:
+                return completion
+            call = _Call(messages=PLAIN_MESSAGES, schema=None, vote=0)
+            try:
+                plain = await self._send(
+                    call, self._format.build_plain_body(), self._spec.timeout_s
+                )
+            except ChatRequestError as failed:
+                error = self._classify_error(failed)
+                if error.is_user_fixable or error.kind == "bad_request":
+                    self._breaker.trip(error.message, self._describe_user_fix(error))
+                plain = Completion()
+            except _JudgeDown:
+                return completion
+            else:
+                self._is_plain_accepted = True
+            return completion.with_usage(completion, plain)
 
     def _describe_user_fix(self, error: AgentError) -> Problem:
         variable = self._client.key_variable
         remedy = {
             "redirect": "",
-            "not_found": f" Fix 'model' or 'base_url'; the key is the one in {variable}.",
-        }.get(error.kind, f" Set {variable} to a key that it accepts.")
+            "auth": f" Set {variable} to a key that it accepts.",
+            "not_found": " Fix 'model' or 'base_url'.",
+        }.get(error.kind, f" Fix 'model' or 'base_url'; the key is the one in {variable}.")
         where = Location(path=self._spec.path, line=self._spec.line) if self._spec.path else None
         return Problem(message=f"judge {self._spec.kind}: {error.message}{remedy}", where=where)
 
@@ -255,17 +273,19 @@ class OpenaiChat:
 def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:
     """Return a reply as a Completion; join several choices or tool calls to a text that is no valid reply."""
     tokens = count_tokens(reply.usage)
-    choices = reply.choices
+    objection = find_objection(reply)
     return Completion(
         text="\n".join(iter_reply_texts(reply)),
-        finish_reason=next(filter(None, (choice.finish_reason for choice in choices)), "stop"),
-        refusal=next(filter(None, (choice.refusal for choice in choices)), ""),
+        finish_reason=choose_finish_reason(reply),
+        refusal=next(filter(None, (choice.refusal for choice in reply.choices)), ""),
         model=reply.model,
         fingerprint=reply.fingerprint,
         input_tokens=tokens.input_tokens,
         output_tokens=tokens.output_tokens,
         cached_tokens=tokens.cached_tokens,
         cost_usd=prices.compute_cost_usd(tokens, reply.model),
+        objection_kind=objection.kind if objection else "",
+        objection=objection.sentence if objection else "",
     )
 
 

@@ -31,6 +31,9 @@ from evalkit.trace.totals import fill_from_spans
 UNREACHABLE_AFTER = 10
 """The number of infrastructure errors in a row, with no answer before them, that ends a run."""
 
+REFUSED_AFTER = 3
+"""The number of refusals in a row of a key, a model, or an empty account that ends a run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialTask:
@@ -115,12 +118,15 @@ class Runner:
         # Twice the concurrency, so that as many trials can be scored as wait for the agent.
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
+        self._consecutive_refusals = 0
         self._any_answer = False
         self.exited_first = False
 
     @property
     def unreachable(self) -> bool:
-        """Whether all trials so far, and at least UNREACHABLE_AFTER, had an infrastructure error."""
+        """Whether all trials so far had an infrastructure error, or the endpoint refuses every call."""
+        if self._consecutive_refusals >= REFUSED_AFTER:
+            return True
         return not self._any_answer and self._consecutive_losses >= UNREACHABLE_AFTER
 
     @property
@@ -192,6 +198,8 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
+        refused = output.error is not None and output.error.is_lasting
+        self._consecutive_refusals = self._consecutive_refusals + 1 if refused else 0
         output = self._redactor.redact_output(output)
         if output.spans:  # in a thread, because the prices are slow to load
             output = await asyncio.to_thread(fill_from_spans, output)

@@ -176,6 +176,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
+        await plan.panel.settle_checks()
     return candidate, baseline
 
 
