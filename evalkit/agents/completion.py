@@ -39,6 +39,7 @@ class ChatCompletion:
 
     `model` and `fingerprint` are empty if the endpoint sent none. `usage` is as the endpoint sent it,
     unchecked. `source` is the text of the whole reply, and `flags` say how its bytes were changed.
+    `first_token_s` is the time until the text of a stream began, in seconds.
     """
 
     choices: tuple[CompletionChoice, ...]
@@ -47,6 +48,7 @@ class ChatCompletion:
     usage: Json
     source: str = ""
     flags: tuple[str, ...] = ()
+    first_token_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,11 +27,8 @@ from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
 
-RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "stream", "n")
+RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "n")
 """Keys that `extra` may not have: another argument sets them, or the reply could not be read."""
-
-CUT_OFF = "cut_off"
-"""The flag of an answer that ends at the limit of tokens."""
 
 NO_ANSWER_REASONS = ("length", "content_filter")
 """Finish reasons with which an empty text is not an answer."""
@@ -42,7 +39,8 @@ class OpenaiArguments:
     """The arguments under `openai:`; a model's name in their place is `model`.
 
     `api_key_env` is the name of an environment variable. `extra` is added to the body of each request:
-    `extra: {max_completion_tokens: 500, tools: [...]}`.
+    `extra: {max_completion_tokens: 500, tools: [...]}`. With `stream` the answer is streamed, so that the
+    time to its first token is known.
     """
 
     model: str
@@ -51,6 +49,7 @@ class OpenaiArguments:
     api_key_env: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    stream: bool = False
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
@@ -61,7 +60,9 @@ class OpenaiArguments:
     def request_body(self) -> dict[str, Json]:
         """The body of a request without model and messages."""
         given = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        return {key: value for key, value in given.items() if value is not None} | {**self.extra}
+        stream = {"stream": True, "stream_options": {"include_usage": True}} if self.stream else {}
+        known = {key: value for key, value in given.items() if value is not None}
+        return {**known, **stream, **self.extra}
 
 
 def check(
@@ -71,6 +72,10 @@ def check(
 ) -> Iterator[Problem]:
     """Yield wrong arguments and a missing key."""
     arguments = _read(spec)
+    if "stream" in arguments.extra:
+        yield to_problem(
+            spec, "'extra' may not contain 'stream'. Write stream: true beside 'extra'."
+        )
     for message in (
         *find_body_problems(arguments.model, arguments.extra, RESERVED_KEYS),
         *arguments.resolve_endpoint(environment.environ).find_problems(),
@@ -156,5 +161,5 @@ class OpenaiAgent:
             "metadata": {key: value for key, value in metadata.items() if value},
         }
         output = to_output(reply, latency_s)
-        cut_off = (CUT_OFF,) if reason == "length" else ()
-        return replace(output, flags=(*output.flags, *completion.flags, *cut_off))
+        flags = (*output.flags, *completion.flags)
+        return replace(output, first_token_s=completion.first_token_s, flags=flags)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evalkit.agents.completion import BadCompletion, ChatCompletion, parse_completion
@@ -21,6 +23,7 @@ from evalkit.agents.network_errors import (
     too_large_error,
 )
 from evalkit.agents.reply import bad_reply_error
+from evalkit.agents.reply_body import BodyReader, ReplyBody
 from evalkit.agents.reply_text import (
     NotJson,
     ReplyTooLarge,
@@ -28,7 +31,10 @@ from evalkit.agents.reply_text import (
     read_capped,
     read_json,
     redact,
+    redact_json,
 )
+from evalkit.agents.stream_fields import BadStream
+from evalkit.agents.stream_reply import StreamFailed, ends_stream, join_completion
 from evalkit.core.literals import Json
 from evalkit.core.trial import AgentError
 
@@ -176,22 +182,34 @@ class ChatClient:
             ChatRequestError: there was no whole reply before the deadline, or it has an error status.
             BadReplyError: the reply is not a completion.
         """
-        received, redacted = redact(await self._post(messages, body, timeout_s), self._secrets)
-        text, decoded = decode_text(received)
+        received = await self._post(messages, body, timeout_s)
+        data, redacted = redact(received.data, self._secrets)
+        text, decoded = decode_text(data)
         reply: Json = None
+        first_token_s = None
         try:
-            reply = read_json(text)
+            if received.events is None:
+                reply = read_json(text)
+            else:
+                joined, first_token_s = join_completion(received.events)
+                reply, redacted = redact_json(joined, self._secrets)
             completion = parse_completion(reply)
+        except StreamFailed as failed:
+            raise BadReplyError(failed.to_error(self.server)) from None
+        except BadStream as bad:
+            error = bad_reply_error(f"{self.server} sent a stream {bad}.", text)
+            raise BadReplyError(error) from None
         except (NotJson, BadCompletion) as wrong:
             what = "an error in place of a completion" if find_error(reply) else wrong
             error = bad_reply_error(f"{self.server} sent {what}.", text)
             raise BadReplyError(error, find_error_status(reply), reply) from None
-        return replace(completion, source=text, flags=(*redacted, *decoded))
+        flags = (*redacted, *decoded)
+        return replace(completion, source=text, flags=flags, first_token_s=first_token_s)
 
     async def _post(
         self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
-    ) -> bytes:
-        """Return the bytes of a reply with status 2xx; raise ChatRequestError for any other."""
+    ) -> ReplyBody:
+        """Return the body of a reply with status 2xx; raise ChatRequestError for any other."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(messages, body)
@@ -207,8 +225,12 @@ class ChatClient:
             # on how much of the reply has arrived.
             raise self._to_chat_error(failure) from failure
 
-    async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
+    async def _send(
+        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]
+    ) -> ReplyBody:
         import openai  # noqa: PLC0415 - loaded by `connect`
+
+        reader = BodyReader(time.monotonic(), partial(ends_stream, stream="openai"))
 
         # The raw body, because the client returns HTML as text, checks no types, and raises
         # JSONDecodeError. Messages go into `extra_body`, because the client would walk through
@@ -219,7 +241,8 @@ class ChatClient:
             extra_body={"messages": messages, **body},
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
         ) as response:
-            return await read_capped(response.iter_bytes())
+            media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return await reader.read(response.iter_bytes(), media_type)
 
     def _to_chat_error(self, failure: Exception) -> Exception:
         """Return the ChatRequestError for a failure; return the exception itself if it is a bug."""

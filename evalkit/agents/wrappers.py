@@ -94,7 +94,8 @@ class CachingAgent:
         if cached is not None:
             return replace(cached, flags=(*cached.flags, CACHED))
         output = await self._agent.answer(request)
-        if output.error is None:
+        # The server may have forgotten a session by the next run.
+        if output.error is None and output.session is None:
             self._cache.put(key, output)
         return output
 

@@ -66,3 +66,6 @@ NO_TOOL_CALLS = "no_tool_calls"
 
 CACHED = "cached"
 """The flag of an output from the cache; its latency is that of the original call."""
+
+CUT_OFF = "cut_off"
+"""The flag of an answer that ends at the limit of tokens."""

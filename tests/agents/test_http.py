@@ -404,7 +404,7 @@ def test_a_case_that_does_not_give_what_the_body_asks_for_is_named() -> None:
         ({}, reply("not json"), "invalid JSON"),
         ({}, reply('{"output": "cut'), "invalid JSON"),
         ({}, reply('{"output": "a"}{"output": "b"}'), "invalid JSON"),
-        ({}, reply(b""), "nothing where JSON should be"),
+        ({}, reply(b""), "sent an empty body (application/json), not JSON."),
         ({}, reply("[" * 100_000), "nested"),
         ({}, reply('{"output": "a", "cost_usd": NaN}'), "finite"),
         ({}, reply('{"output": "a", "cost_usd": 1e999}'), "finite"),

@@ -483,7 +483,7 @@ BAD_ENVELOPES: dict[str, tuple[Play, str]] = {
     "deep JSON": (reply("[" * 100_000), "nested"),
     "an event stream": (
         reply('data: {"choices": []}\n\n', kind="text/event-stream"),
-        "invalid JSON",
+        "breaks off",
     ),
     "an empty object": (json_reply({}), "no message in 'choices'"),
     "a list": (json_reply([]), "no message in 'choices'"),
