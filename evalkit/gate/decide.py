@@ -26,6 +26,7 @@ from evalkit.gate.outcome import (
     SEVERITY,
     OnInconclusive,
     combine_outcomes,
+    cut_off_notes,
     exit_code_of,
     explain_incomplete_run,
     lead_sentence,
@@ -102,6 +103,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         comparison=comparison,
         notes=(
             *policy_notes(outcome, enforced, tally, on_inconclusive),
+            *cut_off_notes(candidate),
             *_advisory_notes(table),
             *trust_notes(candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
