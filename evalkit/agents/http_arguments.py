@@ -148,4 +148,5 @@ def _read_mapping(
     record, messages = convert_arguments(mapping, shape, shorthand=shorthand)
     if record is None:
         return None, [f"{name}: {message}" for message in messages]
-    return record, list(record.find_problems())
+    problems = list(record.find_problems())
+    return (None, problems) if problems else (record, [])

@@ -66,7 +66,9 @@ def _read_reply(value: Json, latency_s: float) -> Output:
             f"the agent returned {_type_name(value)}. Return text, or a mapping with `output`."
         )
     answers = "output" in value or "data" in value
-    if not answers and (reply := _read_model_reply(value)) is not None:
+    # OpenAI's responses have a list under `output`.
+    is_foreign = not answers or value.get("object") == "response"
+    if is_foreign and (reply := _read_model_reply(value)) is not None:
         value, answers = reply, True
     if not answers and value.get("error"):
         said = one_line(find_error_message(value), SHOWN_ERROR_CHARS)
@@ -88,7 +90,7 @@ def _read_reply(value: Json, latency_s: float) -> Output:
         text=_read_text(value, "output"),
         data=value.get("data"),
         tool_calls=tuple(map(_read_tool_call, _read_part(value, "tool_calls", list, "a list", []))),
-        usage=None if usage is None else _read_usage(usage),
+        usage=None if usage is None or usage == {} else _read_usage(usage),
         cost_usd=_read_amount(value, "cost_usd"),
         metadata=metadata,
         latency_s=latency_s,

@@ -25,6 +25,9 @@ _LONGEST_FIELD = len(b"retry:")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _LEADING = b"\xef\xbb\xbf \t\r\n"
 
+DEFAULT_NAME = "message"
+"""The name of an event that gives none (HTML, 9.2.6)."""
+
 DONE = "[DONE]"
 """The data of the last event of OpenAI's streams, and of many others."""
 
@@ -45,12 +48,16 @@ class ServerEvent:
     @property
     def label(self) -> str:
         """What kind of event it is: its name, or else `type` or `event` in its data; may be empty."""
-        # "message" is the default name of an event without a name (HTML, 9.2.6).
-        if self.name and self.name != "message":
+        if self.name not in ("", DEFAULT_NAME):
             return self.name
         found = self.value if isinstance(self.value, dict) else {}
         labels = (found.get(key) for key in ("type", "event", "kind"))
-        return next((label for label in labels if isinstance(label, str)), self.name)
+        return next((label for label in labels if isinstance(label, str)), "")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the event only says that the stream ends."""
+        return self.data.strip() == DONE
 
 
 def find_framing(media_type: str, start: bytes) -> Framing | None:

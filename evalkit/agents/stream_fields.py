@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evalkit.agents.placeholders import get_at_path
-from evalkit.agents.server_events import ServerEvent
+from evalkit.agents.server_events import DEFAULT_NAME, ServerEvent
 from evalkit.core.safe_text import one_line
 
 DELTA_PATHS = (
@@ -66,7 +66,8 @@ class StreamFields:
         """Yield the events that have text, with the text."""
         path = self.snapshot if self.delta is None else self.delta
         for event in events:
-            if self.event in (None, event.name, event.label) and not self.is_end(event):
+            is_chosen = self.event in (None, event.name or DEFAULT_NAME, event.label)
+            if is_chosen and not event.is_done and not self.is_end(event):
                 piece = find_text(event, path or "")
                 if piece is not None:
                     yield event, piece
@@ -117,7 +118,7 @@ def find_fields(events: Sequence[ServerEvent]) -> StreamFields:
     if len({path for path, _ in found}) > 1 or len(found) > 1:
         names = [_describe(path, label) for path, label in found]
         (path, label), *_ = found
-        example = f"delta: {path}, event: {label}" if label else f"delta: {path}"
+        example = f"delta: {path}, event: {label or DEFAULT_NAME}"
         raise BadStream(
             f"in which several fields may be the text: {', '.join(names[:4])}. "
             f"Say which, as in: stream: {{{example}}}"

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evalkit.agents.completion import BadCompletion
+from evalkit.agents.completion import BadCompletion, parse_usage
 from evalkit.agents.error_body import find_error_message, find_error_status
 from evalkit.agents.json_fields import as_object, as_text, first_object, iter_objects
 from evalkit.agents.model_replies import read_model_reply
 from evalkit.agents.network_errors import RETRYABLE_STATUSES
 from evalkit.agents.placeholders import get_at_path
-from evalkit.agents.server_events import DONE, ServerEvent
+from evalkit.agents.server_events import ServerEvent
 from evalkit.agents.stream_fields import BadStream, StreamFields, find_fields
 from evalkit.agents.stream_formats import FORMATS, StreamFormat, find_format, read_object
 from evalkit.core.format import format_count
@@ -63,7 +63,7 @@ def ends_stream(event: ServerEvent, stream: StreamArgument) -> bool:
     if isinstance(stream, StreamFields) and stream.end is not None:
         return stream.is_end(event)
     found = read_object(event.name, event.value)
-    is_last = _is_done(event) or any(each.is_last(found) for each in FORMATS.values())
+    is_last = event.is_done or any(each.is_last(found) for each in FORMATS.values())
     return is_last or _find_failure(event) is not None
 
 
@@ -99,13 +99,18 @@ def read_stream(
     """
     _raise_error(events)
     events = [event for event in events if event.data.strip() or event.name]
-    if all(map(_is_done, events)):
+    if all(event.is_done for event in events):
         raise BadStream("without an event")
     known = _choose_format(events, stream)
-    paths = paths if known or "output" in paths else {**OWN_PATHS, **paths}
-    parts = {name: list(_iter_values(events, path)) for name, path in paths.items()}
+    parts = _find_parts(events, known, paths)
     wholes = parts.pop("output", [])
     whole = wholes[0] if len(wholes) == 1 else None
+    if len(wholes) > 1 and known is None and stream is None:
+        path = paths.get("output", "output")
+        raise BadStream(
+            f"with {len(wholes):,} values at {path!r}. If each is a piece of the answer, write: "
+            f"stream: {{delta: {path}}}"
+        )
     if known is not None:
         pieces = list(_iter_known_pieces(events, known))
         reply = _join_known(events, known)
@@ -114,11 +119,6 @@ def read_stream(
         texts = [piece for _, piece in pieces]
         is_snapshot = isinstance(stream, StreamFields) and stream.snapshot is not None
         reply = {"output": texts[-1] if is_snapshot and texts else "".join(texts)}
-    if len(wholes) > 1 and known is None and stream is None:
-        raise BadStream(
-            f"with {len(wholes):,} values at {paths['output']!r}. If each is a piece of the answer, "
-            f"write: stream: {{delta: {paths['output']}}}"
-        )
     if whole is not None:
         event, answer = whole
         reply |= split_answer(answer)
@@ -144,10 +144,6 @@ def describe_stream(media_type: str, count: int, first: Sequence[ServerEvent]) -
 Pieces: TypeAlias = list[tuple[ServerEvent, str]]
 
 
-def _is_done(event: ServerEvent) -> bool:
-    return event.data.strip() == DONE
-
-
 def _choose_format(events: Sequence[ServerEvent], stream: StreamArgument) -> StreamFormat | None:
     if isinstance(stream, StreamFields):
         return None
@@ -159,6 +155,21 @@ def _choose_format(events: Sequence[ServerEvent], stream: StreamArgument) -> Str
     return FORMATS[stream]
 
 
+def _find_parts(
+    events: Sequence[ServerEvent], known: StreamFormat | None, paths: Mapping[str, str]
+) -> dict[str, list[tuple[ServerEvent, Json]]]:
+    """Return the events with a value at each path, and the values."""
+    defaults = {} if known or "output" in paths else OWN_PATHS
+    return {
+        name: [
+            (event, value)
+            for event, value in _iter_values(events, path)
+            if name in paths or _is_plausible(name, value)
+        ]
+        for name, path in {**defaults, **paths}.items()
+    }
+
+
 def _iter_values(events: Sequence[ServerEvent], path: str) -> Iterator[tuple[ServerEvent, Json]]:
     for event in events:
         try:
@@ -167,6 +178,13 @@ def _iter_values(events: Sequence[ServerEvent], path: str) -> Iterator[tuple[Ser
             continue
         if value is not None:
             yield event, value
+
+
+def _is_plausible(name: str, value: Json) -> bool:
+    """Return whether a value at a default path is the part of a reply with that name."""
+    if name == "usage":
+        return isinstance(value, Mapping) and bool(parse_usage(value))
+    return isinstance(value, {"tool_calls": list, "cost_usd": int | float}.get(name, str))
 
 
 def _iter_known_pieces(
@@ -188,7 +206,7 @@ def _join_known(events: Sequence[ServerEvent], known: StreamFormat) -> dict[str,
 
 def _check_end(events: Sequence[ServerEvent], known: StreamFormat, advice: str = "") -> None:
     if not any(
-        _is_done(event) or known.ends(read_object(event.name, event.value)) for event in events
+        event.is_done or known.ends(read_object(event.name, event.value)) for event in events
     ):
         raise BadStream(f"that breaks off: no event says that the answer is complete{advice}")
 
@@ -212,7 +230,7 @@ def _read_pieces(
         return pieces
     if whole is not None:
         return []
-    texts = [event for event in events if not _is_done(event) and event.data.strip()]
+    texts = [event for event in events if not event.is_done and event.data.strip()]
     return list(find_fields(texts).iter_pieces(texts))
 
 
