@@ -166,4 +166,4 @@ def describe_body(text: str, media_type: str, wrong: NotJson) -> str:
     if is_markup(text):
         title = one_line(find_title(text), SHOWN_TITLE_CHARS)
         return f"{kind} ({f'a page titled {title!r}' if title else 'HTML or XML'}), not JSON"
-    return f"{kind} that is not JSON: {wrong}"
+    return f"{kind} with {wrong}" if "json" in kind else f"{kind}, not JSON"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from evalkit.agents.placeholders import get_at_path
 from evalkit.agents.server_events import DEFAULT_NAME, ServerEvent
+from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
 
 DELTA_PATHS = (
@@ -34,6 +37,16 @@ MIN_GROWING_PIECES = 3
 """So many texts, of which each begins with the one before, are no pieces but the whole text so far."""
 
 SHOWN_LABEL_CHARS = 40
+MAX_SUGGESTED_DEPTH = 8
+
+_NAMES = ("type", "event", "kind", "id", "name", "role", "model", "object", "run_id")
+"""Keys whose texts name something and are no answer."""
+
+_ASIDE = re.compile(
+    r"(?:^|[^a-z])(?:status|progress|thinking|thought|reason|log|debug|tool|meta|step|ping|source)",
+    re.IGNORECASE,
+)
+"""Labels of events whose texts are not the answer."""
 
 
 class BadStream(Exception):
@@ -101,23 +114,17 @@ def find_fields(events: Sequence[ServerEvent]) -> StreamFields:
     Raises:
         BadStream: no field is, or several are.
     """
-    texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for event in events:
-        is_json_text = isinstance(event.value, str) and event.value != event.data
-        for path in ("",) if is_json_text else DELTA_PATHS:
-            text = find_text(event, path)
-            if text is not None:
-                texts[path, event.label].append(text)
-    # Events that begin and end a stream often repeat the field without text.
-    found = {key: pieces for key, pieces in texts.items() if any(pieces)} or texts
+    found = _drop_repeats(_collect_texts(events))
     if not found:
+        path = _suggest_path(events)
         raise BadStream(
             "in which evalkit does not know the field with the text. Name it, as in: "
-            "stream: {delta: PATH}, or set text: true if the events are plain text"
+            f"stream: {{delta: {path or 'PATH'}}}"
+            f"{'' if path else ', or set text: true if the events are plain text'}"
         )
-    if len({path for path, _ in found}) > 1 or len(found) > 1:
+    if len(found) > 1:
         names = [_describe(path, label) for path, label in found]
-        (path, label), *_ = found
+        path, label = max(found, key=lambda key: len(found[key]))
         example = f"delta: {path}, event: {label or DEFAULT_NAME}"
         raise BadStream(
             f"in which several fields may be the text: {', '.join(names[:4])}. "
@@ -130,6 +137,54 @@ def find_fields(events: Sequence[ServerEvent]) -> StreamFields:
             f"stream: {{snapshot: {path}}}. If it is the next piece, write: stream: {{delta: {path}}}"
         )
     return StreamFields(delta=path, event=label or None)
+
+
+Texts: TypeAlias = dict[tuple[str, str], list[str]]
+"""The texts at each path in events of each label."""
+
+
+def _collect_texts(events: Sequence[ServerEvent]) -> Texts:
+    texts: Texts = defaultdict(list)
+    for event in events:
+        is_json_text = isinstance(event.value, str) and event.value != event.data
+        for path in ("",) if is_json_text else DELTA_PATHS:
+            text = find_text(event, path)
+            if text is not None and not _ASIDE.search(event.label):
+                texts[path, event.label].append(text)
+    # Events that begin and end a stream often repeat the field without text.
+    return {key: pieces for key, pieces in texts.items() if any(pieces)} or texts
+
+
+def _drop_repeats(texts: Texts) -> Texts:
+    """Leave out a field that repeats the pieces of another one, and an event that repeats the whole text."""
+    kept: Texts = {}
+    for (path, label), pieces in texts.items():
+        if pieces not in [other for key, other in kept.items() if key[1] == label]:
+            kept[path, label] = pieces
+    wholes = {"".join(pieces) for pieces in kept.values() if len(pieces) > 1}
+    return {
+        key: pieces for key, pieces in kept.items() if len(pieces) > 1 or pieces[0] not in wholes
+    }
+
+
+def _suggest_path(events: Sequence[ServerEvent]) -> str:
+    """Return the path at which the most events have different texts; empty if there is none."""
+    texts: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        for path, text in _iter_leaves(event.value):
+            if path.rpartition(".")[2] not in _NAMES:
+                texts[path].add(text)
+    return max(texts, key=lambda path: len(texts[path]), default="")
+
+
+def _iter_leaves(value: Json, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and path:
+        yield path, value
+    elif isinstance(value, dict | list) and depth < MAX_SUGGESTED_DEPTH:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if str(key).isprintable() and "." not in str(key):
+                yield from _iter_leaves(item, f"{path}.{key}".lstrip("."), depth + 1)
 
 
 def _describe(path: str, label: str) -> str:

@@ -404,7 +404,7 @@ def test_a_case_that_does_not_give_what_the_body_asks_for_is_named() -> None:
     ("args", "play", "words"),
     [
         ({}, reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
-        ({}, reply("not json"), "invalid JSON"),
+        ({}, reply("not json"), "sent application/json with invalid JSON"),
         ({}, reply('{"output": "cut'), "invalid JSON"),
         ({}, reply('{"output": "a"}{"output": "b"}'), "invalid JSON"),
         ({}, reply(b""), "sent an empty body (application/json), not JSON."),
@@ -753,9 +753,9 @@ def test_json_is_read_in_its_own_charset(charset: str, kind: str) -> None:
             reply("<html><title>Log\n in</title>", kind="text/html; charset=utf-8"),
             ["sent text/html (a page titled 'Log in'), not JSON."],
         ),
-        (reply("Hello", kind="text/plain"), ["sent text/plain that is not JSON", "text: true"]),
+        (reply("Hello", kind="text/plain"), ["sent text/plain, not JSON.", "text: true"]),
         (reply("", kind="text/plain"), ["sent an empty body (text/plain), not JSON."]),
-        (raw(b"HTTP/1.1 200 OK\r\n\r\nHello"), ["sent a reply without a content type that is"]),
+        (raw(b"HTTP/1.1 200 OK\r\n\r\nHello"), ["sent a reply without a content type, not JSON."]),
     ],
 )
 def test_a_reply_that_is_no_json_names_its_content_type(play: Play, words: list[str]) -> None:

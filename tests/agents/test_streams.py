@@ -312,6 +312,23 @@ PLAIN_STREAMS: Mapping[str, tuple[Mapping[str, Any], bytes, str]] = {
         + sse({"usage": {"final": True}}, done=False),
         "text/event-stream",
     ),
+    "events beside the text": (
+        {},
+        sse({"type": "tool_call", "text": "find"}, {"type": "thinking", "text": "hm"}, done=False)
+        + sse({"type": "text", "text": "Order 1 "}, {"type": "text", "text": "shipped."}),
+        "text/event-stream",
+    ),
+    "the whole text again at the end": (
+        {},
+        sse({"type": "chunk", "text": "Order 1 "}, {"type": "chunk", "text": "shipped."}, done=False)
+        + sse({"type": "done", "text": "Order 1 shipped."}),
+        "text/event-stream",
+    ),
+    "one text under two names": (
+        {},
+        sse(*({"data": text, "delta": {"text": text}} for text in ("Order 1 ", "shipped."))),
+        "text/event-stream",
+    ),
     "snapshots": (
         {"stream": {"snapshot": "text"}},
         lines({"text": "Order"}, {"text": "Order 1"}, {"text": "Order 1 shipped."}),
@@ -422,13 +439,13 @@ def test_connections_are_used_again_after_a_stream() -> None:
 BAD_STREAMS: Mapping[str, tuple[Mapping[str, Any], bytes, Sequence[str]]] = {
     "an unknown form": (
         {},
-        sse({"foo": "Hi"}),
-        ["sent text/event-stream", 'the first {"foo": "Hi"}', "stream: {delta: PATH}"],
+        sse({"a": {"b": ["Hi"]}, "n": 1}, {"a": {"b": [" you"]}, "n": 1}),
+        ["sent text/event-stream", 'the first {"a": {"b": ["Hi"]}', "stream: {delta: a.b.0}"],
     ),
     "several fields": (
         {},
-        sse({"type": "thought", "content": "hm"}, {"type": "token", "content": "Hi"}),
-        ["'content' of 'thought', 'content' of 'token'", "stream: {delta: content, event: thought}"],
+        sse({"type": "draft", "content": "hm"}, *[{"type": "token", "content": "Hi"}] * 2),
+        ["'content' of 'draft', 'content' of 'token'", "stream: {delta: content, event: token}"],
     ),
     "texts that grow": (
         {},
