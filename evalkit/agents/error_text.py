@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from evalkit.agents.error_body import find_error_message
+from evalkit.agents.error_body import find_error, find_error_message, find_error_status
 from evalkit.agents.reply_text import NotJson, find_title, is_markup, read_json
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
 
 SHOWN_CHARS = 300
+_TRANSIENT_STATUSES = (408, 425, 429, *range(500, 600))
+_TRANSIENT_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "server_error"})
 _HEADING = re.compile(r"<h[1-3][^>]*>(.*?)</h[1-3]>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 
@@ -40,6 +42,13 @@ def say_json_error(body: Json) -> str:
             if found := "; ".join(_iter_messages(body.get(key))):
                 return found
     return json.dumps(body, ensure_ascii=False) if body not in (None, "", {}, []) else ""
+
+
+def is_transient_error(body: Json) -> bool:
+    """Return whether an error in a reply of success is a failure that another attempt may avoid."""
+    error = find_error(body) or (body if isinstance(body, Mapping) else {})
+    words = [word for word in (error.get("type"), error.get("code")) if isinstance(word, str)]
+    return find_error_status(body) in _TRANSIENT_STATUSES or bool(_TRANSIENT_TYPES & {*words})
 
 
 def _iter_messages(value: Json) -> Iterator[str]:

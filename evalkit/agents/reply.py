@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from evalkit.agents.completion import BadCompletion
-from evalkit.agents.error_body import find_error_message
+from evalkit.agents.error_text import say_json_error
 from evalkit.agents.model_replies import flag_cut_off, read_model_reply, read_tool_call
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_DEPTH
 from evalkit.core.literals import Json
@@ -71,8 +71,8 @@ def _read_reply(value: Json, latency_s: float) -> Output:
     if is_foreign and (reply := _read_model_reply(value)) is not None:
         value, answers = reply, True
     if not answers and value.get("error"):
-        said = one_line(find_error_message(value), SHOWN_ERROR_CHARS)
-        raise _BadReply(f"the agent returned an error{f': {said}' if said else '.'}")
+        said = one_line(say_json_error(value), SHOWN_ERROR_CHARS)
+        raise _BadReply(f"the agent returned an error: {said}")
     advice = (
         "Put your own values" if answers else "Give the answer as `output`, and your own values"
     )

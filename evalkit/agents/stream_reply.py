@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from evalkit.agents.completion import BadCompletion, parse_usage
-from evalkit.agents.error_body import find_error_message, find_error_status
+from evalkit.agents.error_text import is_transient_error, say_json_error
 from evalkit.agents.json_fields import as_object, as_text, first_object, iter_objects
 from evalkit.agents.model_replies import read_model_reply
-from evalkit.agents.network_errors import RETRYABLE_STATUSES
 from evalkit.agents.placeholders import get_at_path
 from evalkit.agents.server_events import ServerEvent
 from evalkit.agents.stream_fields import BadStream, StreamFields, find_fields
@@ -27,7 +26,6 @@ StreamArgument: TypeAlias = str | StreamFields | None
 OWN_PATHS = {name: name for name in ("output", "tool_calls", "usage", "cost_usd", "finish_reason")}
 """Where an event has the parts of a reply by default, if the stream has no known format."""
 
-TRANSIENT_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "server_error"})
 _NO_END_ADVICE = (
     ". If this server never says so, name the field with the text, as in: "
     "stream: {delta: choices.0.delta.content}"
@@ -256,10 +254,5 @@ def _find_failure(event: ServerEvent) -> StreamFailed | None:
     if failed is None and not is_error:
         return None
     found = failed or value
-    said = as_text(value.get("errorText")) or find_error_message(found) or event.data
-    error = as_object(found.get("error")) or found
-    is_transient = (
-        find_error_status(found) in RETRYABLE_STATUSES
-        or as_text(error.get("type") or error.get("code")) in TRANSIENT_TYPES
-    )
-    return StreamFailed(one_line(said, SHOWN_ERROR_CHARS), is_transient)
+    said = as_text(value.get("errorText")) or (say_json_error(found) if found else event.data)
+    return StreamFailed(one_line(said, SHOWN_ERROR_CHARS), is_transient_error(found))

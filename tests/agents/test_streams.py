@@ -15,7 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.agents.registry import check_agent, open_agent
+from evalkit.agents.reply import to_output
 from evalkit.agents.server_events import split_events
+from evalkit.agents.stream_fields import BadStream, StreamFields
+from evalkit.agents.stream_formats import FORMATS
+from evalkit.agents.stream_reply import StreamArgument, StreamFailed, read_stream
 from evalkit.core.eval_set import AgentSpec, Turn
 from evalkit.core.run import RunEnvironment
 from evalkit.core.spans import ToolCall, Usage
@@ -376,6 +380,77 @@ def test_where_chunks_end_changes_no_event(noise: bytes, cuts: Sequence[int]) ->
         pieces = [(body[a:b], 1.0) for a, b in itertools.pairwise(ends)]
         found = [split_events(framing, each) for each in ([(body, 1.0)], pieces)]  # type: ignore[arg-type]
         assert repr(found[0]) == repr(found[1])
+
+
+KEYS = [
+    "choices",
+    "delta",
+    "content",
+    "message",
+    "index",
+    "finish_reason",
+    "usage",
+    "tool_calls",
+    "function",
+    "name",
+    "arguments",
+    "type",
+    "response",
+    "item",
+    "output",
+    "candidates",
+    "parts",
+    "text",
+    "done",
+    "error",
+    "content_block",
+    "partial_json",
+    "toolCallId",
+    "args",
+]
+WORDS = [
+    "a",
+    "content_block_delta",
+    "content_block_start",
+    "message_start",
+    "response.completed",
+    "text-delta",
+    "tool-call",
+    "TOOL_CALL_ARGS",
+    "TEXT_MESSAGE_CONTENT",
+    "tool_use",
+    "function_call",
+    "length",
+    "message",
+    "error",
+    "finish",
+]
+LEAF = st.none() | st.booleans() | st.integers(-1, 2) | st.floats() | st.sampled_from(WORDS)
+JSON = st.recursive(
+    LEAF,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "0", "9", "error", "x"]), JSON), max_size=5),
+    st.sampled_from([None, *FORMATS, StreamFields(delta="delta", end="done")]),
+)
+def test_any_events_are_an_answer_or_an_error(
+    given_events: list[tuple[str, Any]], how: StreamArgument
+) -> None:
+    body = b"".join(sse(value, done=False, name=name) for name, value in given_events)
+    events = split_events("sse", [(body, 1.0)])
+    try:
+        output = to_output(read_stream(events, how, {"usage": "usage"}).reply, 0.1)
+    except (BadStream, StreamFailed) as wrong:
+        assert str(wrong)
+    else:
+        assert output.error is not None or isinstance(output.text, str)
+        json.dumps(output.data, allow_nan=False)
 
 
 def test_the_first_piece_is_timed_and_keep_alives_are_not() -> None:
