@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -444,11 +445,8 @@ def test_any_events_are_an_answer_or_an_error(
 ) -> None:
     body = b"".join(sse(value, done=False, name=name) for name, value in given_events)
     events = split_events("sse", [(body, 1.0)])
-    try:
+    with suppress(BadStream, StreamFailed):  # any other exception would end the run
         output = to_output(read_stream(events, how, {"usage": "usage"}).reply, 0.1)
-    except (BadStream, StreamFailed) as wrong:
-        assert str(wrong)
-    else:
         assert output.error is not None or isinstance(output.text, str)
         json.dumps(output.data, allow_nan=False)
 
