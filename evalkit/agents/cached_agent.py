@@ -102,7 +102,8 @@ class CachingAgent:
                 gaps = [f"{CACHE_GAP}{gap}" for gap in (*self._gaps, *answer.inputs.gaps)]
                 return replace(answer.output, flags=(*answer.output.flags, CACHED, *gaps))
         output, log = await answer_with_inputs(self._agent, request)
-        if output.error is None:
+        # The server may have forgotten a session by the next run.
+        if output.error is None and output.session is None:
             await self._keep(key, kept, output, log)
         return output
 

@@ -41,7 +41,7 @@ def read_chat_json(text: str) -> Json:
     """
     try:
         value = _unwrap(read_json(text))
-        return _assemble([value], is_done=True) if _is_piece(value) else value
+        return join_chunks([value], is_done=True) if _is_piece(value) else value
     except NotJson as wrong:
         events = _list_events(text)
         if events is None:
@@ -53,7 +53,7 @@ def read_chat_json(text: str) -> Json:
             raise wrong
         if len(values) == 1 and not _is_piece(values[0]):
             return _unwrap(values[0])
-        return _assemble(values, is_done=_is_done(text))
+        return join_chunks(values, is_done=_is_done(text))
 
 
 def _unwrap(value: Json) -> Json:
@@ -105,7 +105,7 @@ def _is_piece(value: Json) -> bool:
     return any(isinstance(each, Mapping) and "delta" in each for each in value["choices"])
 
 
-def _assemble(values: Iterable[Json], *, is_done: bool) -> Json:
+def join_chunks(values: Iterable[Json], *, is_done: bool = True) -> Json:
     """Return the completion in the pieces of a stream; a stream without an end is an error in it."""
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
@@ -137,6 +137,8 @@ def _add_piece(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
     message: dict[str, Any] = choice.setdefault("message", {})
     if isinstance(whole, Mapping):
         message |= whole
+    if isinstance(piece.get("text"), str):  # the older API of completions
+        message["content"] = _join(message.get("content"), piece["text"])
     delta = piece.get("delta")
     for key, value in delta.items() if isinstance(delta, Mapping) else ():
         if value is None:
@@ -149,7 +151,7 @@ def _add_piece(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
             message[key] = _merge_function(message.get(key), value)
         else:
             message[key] = value
-    known = ("message", "delta", "index")
+    known = ("message", "delta", "index", "text")
     choice |= {key: each for key, each in piece.items() if key not in known and each is not None}
 
 

@@ -77,7 +77,8 @@ class ChatCompletion:
 
     `model` and `fingerprint` are empty if the endpoint sent none. `usage` is as the endpoint sent it,
     unchecked. `source` is the text of the whole reply, and `flags` say how its bytes were changed.
-    `error` is an error object that the endpoint sent beside the choices, or None.
+    `error` is an error object that the endpoint sent beside the choices, or None. `first_token_s` is the
+    time until the text of a stream began, in seconds.
     """
 
     choices: tuple[CompletionChoice, ...]
@@ -87,6 +88,7 @@ class ChatCompletion:
     source: str = ""
     flags: tuple[str, ...] = ()
     error: Json = None
+    first_token_s: float | None = None
 
 
 def parse_completion(reply: Json) -> ChatCompletion:

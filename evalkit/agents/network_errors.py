@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
+from evalkit.agents.error_text import say_error
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
 from evalkit.core.safe_text import head
 from evalkit.core.trial import AgentError
@@ -49,12 +50,17 @@ def status_error(status: int, retry_after: str | None, server: str, body: str) -
     """Return the error of a reply with a status other than 2xx."""
     return AgentError(
         kind="rate_limited" if status == 429 else "http_status",
-        message=f"{server} answered HTTP {status}.",
+        message=f"{server} answered HTTP {status}{_say(body)}",
         detail=head(body, MAX_DETAIL_CHARS),
         retryable=status in RETRYABLE_STATUSES,
         transient=status in TRANSIENT_STATUSES,
         retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
     )
+
+
+def _say(body: str) -> str:
+    said = say_error(body)
+    return f": {said}" if said else "."
 
 
 def connection_error(error: BaseException, server: str) -> AgentError | None:

@@ -42,11 +42,8 @@ from evalkit.core.prices import load_known_prices, look_up_cost_usd
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import AgentError, Output, Request
 
-RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "stream", "n")
+RESERVED_KEYS = ("model", "messages", "temperature", "max_tokens", "n")
 """Keys that `extra` may not have: another argument sets them, or the reply could not be read."""
-
-CUT_OFF = "cut_off"
-"""The flag of an answer that ends at the limit of tokens."""
 
 NO_ANSWER_FINISHES = ("cut_off", "filtered")
 """The ends of a reply with which an empty text is not an answer."""
@@ -56,8 +53,9 @@ NO_ANSWER_FINISHES = ("cut_off", "filtered")
 class OpenaiArguments:
     """The arguments under `openai:`; a model's name in their place is `model`.
 
-    `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one. `extra` is added to the body of each request:
-    `extra: {max_completion_tokens: 500, tools: [...]}`.
+    `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one. `extra` is
+    added to the body of each request: `extra: {max_completion_tokens: 500, tools: [...]}`. With `stream`
+    the answer is streamed, so that the time to its first token is known.
     """
 
     model: str
@@ -67,6 +65,7 @@ class OpenaiArguments:
     headers: Mapping[str, str] = field(default_factory=dict)
     temperature: float | None = None
     max_tokens: int | None = None
+    stream: bool = False
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
@@ -77,7 +76,9 @@ class OpenaiArguments:
     def request_body(self) -> dict[str, Json]:
         """The body of a request without model and messages."""
         given = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        return {key: value for key, value in given.items() if value is not None} | {**self.extra}
+        stream = {"stream": True, "stream_options": {"include_usage": True}} if self.stream else {}
+        known = {key: value for key, value in given.items() if value is not None}
+        return {**known, **stream, **self.extra}
 
 
 def check(
@@ -87,6 +88,10 @@ def check(
 ) -> Iterator[Problem]:
     """Yield wrong arguments and a missing key."""
     arguments, environ = _read(spec), environment.environ
+    if "stream" in arguments.extra:
+        yield to_problem(
+            spec, "'extra' may not contain 'stream'. Write stream: true beside 'extra'."
+        )
     for message in (
         *find_body_problems(arguments.model, arguments.extra, RESERVED_KEYS),
         *arguments.resolve_endpoint(environ).find_problems(),
@@ -212,8 +217,8 @@ class OpenaiAgent:
             "metadata": {key: value for key, value in metadata.items() if value},
         }
         output = to_output(reply, latency_s)
-        cut_off = (CUT_OFF,) if choice.finish == "cut_off" else ()
-        return replace(output, flags=(*output.flags, *completion.flags, *cut_off))
+        flags = (*output.flags, *completion.flags)
+        return replace(output, first_token_s=completion.first_token_s, flags=flags)
 
     def _find_cost_usd(self, completion: ChatCompletion) -> float | None:
         """Return the cost that the endpoint reports, or the known price of the tokens.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evalkit.agents.chat_errors import ChatTarget, classify_failure
@@ -27,7 +29,9 @@ from evalkit.agents.network_errors import (
     too_large_error,
 )
 from evalkit.agents.reply import bad_reply_error
-from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact
+from evalkit.agents.reply_body import BodyReader, ReplyBody
+from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact, redact_json
+from evalkit.agents.stream_reply import ends_stream, find_first_token_s
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
@@ -126,15 +130,22 @@ class ChatClient:
             ChatRequestError: there was no whole reply before the deadline, or it has an error status.
             BadReplyError: the reply is not a completion.
         """
-        received, redacted = redact(await self._post(messages, body, timeout_s), self._secrets)
-        text, decoded = decode_body(received)
+        received = await self._post(messages, body, timeout_s)
+        data, redacted = redact(received.data, self._secrets)
+        text, decoded = decode_body(data)
         reply: Json = None
+        first_token_s = None
         try:
             reply = read_chat_json(text)
+            if received.events is not None:  # a secret may be spread over several events
+                reply, found = redact_json(reply, self._secrets)
+                redacted = redacted or found
+                first_token_s = find_first_token_s(received.events)
             completion = parse_completion(reply)
         except (NotJson, BadCompletion) as wrong:
             raise self._to_bad_reply(wrong, reply, text) from None
-        return replace(completion, source=text, flags=(*redacted, *decoded))
+        flags = (*redacted, *decoded)
+        return replace(completion, source=text, flags=flags, first_token_s=first_token_s)
 
     def to_error(self, error: Json, text: str) -> AgentError:
         """Return the AgentError for an error object that an endpoint sent beside a message."""
@@ -155,8 +166,8 @@ class ChatClient:
 
     async def _post(
         self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
-    ) -> bytes:
-        """Return the bytes of a reply with status 2xx; raise ChatRequestError for any other."""
+    ) -> ReplyBody:
+        """Return the body of a reply with status 2xx; raise ChatRequestError for any other."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(messages, body)
@@ -172,8 +183,12 @@ class ChatClient:
             # on how much of the reply has arrived.
             raise self._to_chat_error(failure) from failure
 
-    async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
+    async def _send(
+        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]
+    ) -> ReplyBody:
         import openai  # noqa: PLC0415 - loaded by `connect`
+
+        reader = BodyReader(time.monotonic(), partial(ends_stream, stream="openai"))
 
         # The raw body, because the client returns HTML as text, checks no types, and raises
         # JSONDecodeError. Messages go into `extra_body`, because the client would walk through
@@ -184,7 +199,8 @@ class ChatClient:
             extra_body={"messages": messages, **body},
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
         ) as response:
-            return await read_capped(response.iter_bytes())
+            media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return await reader.read(response.iter_bytes(), media_type)
 
     def _to_chat_error(self, failure: Exception) -> Exception:
         """Return the ChatRequestError for a failure; return the exception itself if it is a bug."""

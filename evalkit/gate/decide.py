@@ -34,6 +34,7 @@ from evalkit.gate.outcome import (
     SEVERITY,
     OnInconclusive,
     combine_outcomes,
+    cut_off_notes,
     exit_code_of,
     explain_incomplete_run,
     lead_sentence,
@@ -110,8 +111,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         comparison=comparison,
         notes=(
             *policy_notes(outcome, enforced, tally, on_inconclusive),
-            *_advisory_notes(table),
-            *trust_notes(candidate, baseline),
+            *_run_notes(table, candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
             *(note for each in decided for note in each.notes),
         ),
@@ -166,10 +166,13 @@ def decide_stage(
     return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
 
-def _advisory_notes(table: ScoreTable) -> Iterator[str]:
+def _run_notes(table: ScoreTable, candidate: Run, baseline: Run | None) -> Iterator[str]:
+    """Yield notes on the answers, on advisory metrics, and on the judges."""
+    yield from cut_off_notes(candidate)
     for info in table.infos.values():
         if info.advisory:
             yield f"ADVISORY: {info.name}: {info.advisory}."
+    yield from trust_notes(candidate, baseline)
 
 
 def _apply_rules_at_look(

@@ -176,6 +176,7 @@ class ReportDocument(TypedDict):
         exit_code: 0 passed, 1 failed, 3 undecided, 4 needs approval, 128 + signal if interrupted.
         reason: One sentence.
         statuses: Cases by status; sums to the number of cases.
+        cut_off: Answers that end at a limit of tokens; they have the flag `cut_off`.
         checks: The thresholds in the order of the gate.
         calls: Every tool by name, then every model.
         cases: In the order of the eval set.
@@ -191,6 +192,7 @@ class ReportDocument(TypedDict):
     baseline: RunDocument | None
     tally: TallyDocument
     statuses: Mapping[CaseResultStatus, int]
+    cut_off: int
     checks: list[CheckDocument]
     metrics: tuple[MetricSummary, ...]
     calls: tuple[CallStats, ...]

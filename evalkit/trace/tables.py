@@ -40,7 +40,7 @@ qualify row_number() over (partition by folder, case_id, number order by line de
 
 TRIAL_COLUMNS = """
 attempts: 'INTEGER',
-output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
+output: 'STRUCT(text VARCHAR, latency_s DOUBLE, first_token_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
     "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
     tool_calls STRUCT("name" VARCHAR, arguments JSON, result JSON, error VARCHAR,
         duration_s DOUBLE)[],
@@ -73,7 +73,7 @@ select run, agent_version, evalset, case_id, number as trial, state,
     state = 'scored' and not coalesce(
         list_contains(list_transform(enforced, lambda s: s.passed), false), false) as passed,
     coalesce(output.text, '') as text, coalesce(output.latency_s, 0) as latency_s,
-    output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
+    output.first_token_s as first_token_s, output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
     output."usage".output_tokens as output_tokens, coalesce(attempts, 1) as attempts,
     coalesce(output.error.kind, '') as error_type, coalesce(output.error.message, '') as error,
     scores, output.tool_calls as tool_calls, folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.support.scripted_server import (
     reply,
     reset_after,
     slow,
+    stream,
 )
 
 KEY = "sk-s3cret-key"
@@ -292,7 +294,7 @@ def test_without_a_key_a_local_server_is_asked_all_the_same() -> None:
         ({"model": ""}, ["'model' is empty"]),
         ({"base_url": "localhost:8000"}, ["'base_url' is not an HTTP URL"]),
         ({"base_url": "https://user:s3cret@host:99999/"}, ["'base_url' is not an HTTP URL"]),
-        ({"extra": {"stream": True}}, ["'extra' may not contain 'stream'"]),
+        ({"extra": {"stream": True}}, ["'extra' may not contain 'stream'. Write stream: true"]),
         ({"extra": {"n": 3}}, ["'extra' may not contain 'n'"]),
         ({"extra": {"temperature": 1}}, ["'temperature': it is an argument of its own"]),
     ],
@@ -571,3 +573,53 @@ def test_many_calls_at_once_keep_their_answers_apart() -> None:
                 ]
 
     assert asyncio.run(ask_many()) == [f"question {n}" for n in range(50)]
+
+
+# Streams
+
+
+def chunks(*contents: str | None, finish: str | None = "stop") -> list[bytes]:
+    deltas = [
+        {"model": "m1-2026-11", "choices": [{"index": 0, "delta": {"content": content}}]}
+        for content in contents
+    ]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}}
+    texts = [json.dumps(event) for event in (*deltas, last, usage)]
+    return [f"data: {text}\n\n".encode() for text in (*texts, "[DONE]")]
+
+
+def test_a_streamed_answer_is_whole_and_its_first_token_is_timed() -> None:
+    args = {"stream": True, "max_tokens": 9}
+    [output], server = ask(
+        args, stream(chunks(None, "", "So", "on.", finish="length"), pause_s=0.05)
+    )
+    assert server.asked[0].json["stream"] is True
+    assert server.asked[0].json["stream_options"] == {"include_usage": True}
+    assert (output.error, output.text, output.flags) == (None, "Soon.", ("cut_off",))
+    assert output.usage == Usage(input_tokens=11, output_tokens=5)
+    assert output.metadata == {"model": "m1-2026-11", "finish_reason": "length"}
+    assert output.first_token_s is not None
+    assert 0.1 < output.first_token_s < output.latency_s - 0.05
+
+
+def test_a_server_that_always_streams_is_understood() -> None:
+    body = b"".join(chunks("So", "on."))
+    output = answer(stream([body[i : i + 7] for i in range(0, len(body), 7)]))
+    assert (output.error, output.text) == (None, "Soon.")
+
+
+def test_an_option_of_streams_that_an_endpoint_refuses_can_be_left_out() -> None:
+    args = {"stream": True, "extra": {"stream_options": None}}
+    _, server = ask(args, stream(chunks("Soon.")))
+    assert server.asked[0].json["stream_options"] is None
+
+
+def test_a_stream_that_fails_or_breaks_off_is_an_error() -> None:
+    broken = error(stream(chunks("So")[:1]))
+    assert broken.kind == "bad_reply"
+    assert "sent a stream that breaks off" in broken.message
+    failed = {"error": {"message": "overloaded", "code": 503}}
+    trouble = error(stream([*chunks("So")[:1], f"data: {json.dumps(failed)}\n\n".encode()]))
+    assert trouble.retryable
+    assert "overloaded" in trouble.message
