@@ -121,7 +121,7 @@ def join_chunks(values: Iterable[Json], *, is_done: bool = True) -> Json:
                 _add_piece(choices.setdefault(index if isinstance(index, int) else 0, {}), choice)
     is_ended = is_done or all(choice.get("finish_reason") for choice in choices.values())
     if choices and not is_ended and not reply.get("error"):
-        reply["error"] = {"message": "the stream ended before the reply was complete"}
+        raise NotJson("a stream that breaks off: nothing in it says that the reply is complete")
     return {**reply, "choices": [choices[index] for index in sorted(choices)]}
 
 
@@ -170,11 +170,7 @@ def _add_calls(message: dict[str, Any], pieces: Iterable[Json]) -> None:
     for piece in pieces:
         if not isinstance(piece, Mapping):
             continue
-        number = piece.get("index")
-        known = {call.get("index"): call for call in calls}
-        # Without a number, a piece with an id begins a call, and any other one continues the last call.
-        is_new = number is not None or piece.get("id") or not calls
-        call = known.get(number) if is_new else calls[-1]
+        call = _find_call(calls, piece)
         if call is None:
             call = {}
             calls.append(call)
@@ -182,6 +178,17 @@ def _add_calls(message: dict[str, Any], pieces: Iterable[Json]) -> None:
         if isinstance(function := piece.get("function"), Mapping):
             call["function"] = _merge_function(call.get("function"), function)
     message["tool_calls"] = calls
+
+
+def _find_call(calls: list[dict[str, Any]], piece: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the call that a piece continues, by its number, its id, or else the last one; None if it is new."""
+    for key in ("index", "id"):
+        if piece.get(key) is not None:
+            return next((call for call in calls if call.get(key) == piece[key]), None)
+    function = piece.get("function")
+    begins = isinstance(function, Mapping) and function.get("name")
+    last = calls[-1] if calls else {}
+    return None if not calls or (begins and last.get("function", {}).get("name")) else last
 
 
 def _merge_function(before: Json, piece: Mapping[str, Any]) -> dict[str, Any]:
