@@ -734,10 +734,10 @@ def test_a_server_that_fails_is_asked_again_and_once_in_every_mode(
 
     found = ask(By(choose), *quick(20), attempts=2)
     assert {reading.state for reading in found.readings} == {"scored"}
-    assert Counter(mode_of(body) for body in found.bodies) == {
-        MODES[0]: 2 * AT_ONCE,
-        MODES[1]: 20,
-    }
+    modes = Counter(mode_of(body) for body in found.bodies)
+    # A call that waits for its second attempt may learn the mode from another one meanwhile.
+    assert modes.keys() == {*MODES[:2]}
+    assert (modes[MODES[0]] <= 2 * AT_ONCE, modes[MODES[1]]) == (True, 20)
 
 
 def verdict_play() -> Play:
