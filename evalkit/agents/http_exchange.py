@@ -127,7 +127,7 @@ class _CallFailed(Exception):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _HttpReply:
     status: int
-    retry_after: str | None
+    headers: Mapping[str, str]
     charset: str
     body: bytes
 
@@ -184,7 +184,7 @@ class HttpAgent:
                 if response.status not in REDIRECTS or "Location" not in response.headers:
                     return _HttpReply(
                         status=response.status,
-                        retry_after=response.headers.get("Retry-After"),
+                        headers=response.headers,
                         charset=response.charset or "utf-8",
                         body=await read_capped(response.content.iter_any()),
                     )
@@ -217,9 +217,7 @@ class HttpAgent:
         body, redacted = redact(received.body, self._secrets)
         text, decoded = decode_text(body, received.charset)
         if not 200 <= received.status < 300:
-            raise _CallFailed(
-                status_error(received.status, received.retry_after, self._server, text)
-            )
+            raise _CallFailed(status_error(received.status, received.headers, self._server, text))
         if self._arguments.text:
             output = Output(text=text, latency_s=latency_s)
         else:
@@ -270,8 +268,8 @@ class TracedHttpAgent:
         """Send the request once; the latency does not include the wait for spans."""
         with self._collector.open_trace() as trace:
             output = await self._agent.answer(request, {"traceparent": trace.traceparent})
-            if output.error is not None and output.error.retryable:
-                return output  # the request did not arrive, or will be repeated
+            if output.error is not None and output.error.transient:
+                return output  # the request was not served, and will be repeated
             in_time = await self._wait_for_spans(trace)
             output = trace.add_to_output(output)
             return output if in_time else replace(output, flags=(*output.flags, SPANS_PARTIAL))

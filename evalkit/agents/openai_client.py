@@ -11,6 +11,7 @@ from evalkit.agents.completion import BadCompletion, ChatCompletion, parse_compl
 from evalkit.agents.error_body import find_error, find_error_status
 from evalkit.agents.network_errors import (
     CONNECT_TIMEOUT_S,
+    TRANSIENT_STATUSES,
     connection_error,
     get_host,
     is_loopback,
@@ -116,10 +117,10 @@ def find_body_problems(
 class HttpStatusError(Exception):
     """A reply with a status other than 2xx."""
 
-    def __init__(self, status: int, retry_after: str | None, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
-        self.retry_after = retry_after
+        self.headers = headers
         self.body = body
 
 
@@ -145,7 +146,7 @@ async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
     # connection open when the deadline ends the read. An exception from a hook closes it.
     if not response.is_success:
         body = await read_capped(response.aiter_bytes())
-        raise HttpStatusError(response.status_code, response.headers.get("retry-after"), body)
+        raise HttpStatusError(response.status_code, response.headers, body)
 
 
 class ChatClient:
@@ -185,7 +186,10 @@ class ChatClient:
         except (NotJson, BadCompletion) as wrong:
             what = "an error in place of a completion" if find_error(reply) else wrong
             error = bad_reply_error(f"{self.server} sent {what}.", text)
-            raise BadReplyError(error, find_error_status(reply), reply) from None
+            status = find_error_status(reply)
+            is_transient = status in TRANSIENT_STATUSES
+            error = replace(error, retryable=is_transient, transient=is_transient)
+            raise BadReplyError(error, status, reply) from None
         return replace(completion, source=text, flags=(*redacted, *decoded))
 
     async def _post(
@@ -235,7 +239,7 @@ class ChatClient:
     def _to_status_error(self, reply: HttpStatusError) -> ChatRequestError:
         status, server = reply.status, self.server
         text, _ = decode_text(redact(reply.body, self._secrets)[0])
-        error = status_error(status, reply.retry_after, server, text)
+        error = status_error(status, reply.headers, server, text)
         if 300 <= status < 400:
             message = f"{server} redirects. Write the final URL as 'base_url'."
             error = replace(error, kind="redirect", message=message)
@@ -251,7 +255,7 @@ class ChatClient:
             return ChatRequestError(error, status, text)
         # 429 also means that the account has no credit left; then waiting does not help.
         if find_error(body).get("code") == "insufficient_quota":
-            error = replace(error, retryable=False)
+            error = replace(error, retryable=False, transient=False)
         return ChatRequestError(error, status, body)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -69,6 +69,14 @@ def check(
 def entrypoint(spec: AgentSpec) -> str:
     """Return the reference as the user wrote it: `support_agent:answer`."""
     return read_arguments(spec, PythonArguments, shorthand="entrypoint").entrypoint
+
+
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
 
 
 @asynccontextmanager

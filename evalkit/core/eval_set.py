@@ -60,13 +60,18 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentSpec:
-    """The agent as the eval set specifies it: a kind and the arguments of that kind."""
+    """The agent as the eval set specifies it: a kind, the arguments of that kind, and limits.
+
+    `rate` is calls per second.
+    """
 
     kind: str
     args: Mapping[str, Json]
     version: str | None = None
     timeout_s: float = 60.0
     attempts: int = 3
+    rate: float | None = None
+    tokens_per_min: float | None = None
     env: tuple[str, ...] = ()
     where: Location = NO_LOCATION
 

@@ -37,14 +37,16 @@ class AgentError:
 
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
     http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
-    infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
-    traceback, at most 2 kB.
+    infrastructure, which another attempt may avoid. It is `transient` if waiting is enough: the endpoint
+    refuses calls for now, as at a rate limit, so the call spends no attempt. `detail` is the sanitized
+    end of stderr or of a traceback, at most 2 kB.
     """
 
     kind: str
     message: str
     detail: str = ""
     retryable: bool = False
+    transient: bool = False
     retry_after_s: float | None = None
 
 

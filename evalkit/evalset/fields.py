@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from evalkit.evalset.nodes import (
 )
 from evalkit.evalset.value_types import (
     MAX_LABEL,
+    RATE_PATTERN,
+    RATE_UNITS_S,
     AnyMapping,
     Choice,
     Flag,
@@ -31,6 +35,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -134,6 +139,8 @@ class FieldReader:
                 return self.labels(key)
             case Number() | Share():
                 return self._number(key, node, kind)
+            case Rate():
+                return self._rate(key, node)
             case Integer():
                 return self._integer(key, node, kind)
             case Flag():
@@ -244,6 +251,19 @@ class FieldReader:
         if problem:
             self.report_problem(f"{key} {problem}", node)
         return None if problem else value
+
+    def _rate(self, key: str, node: Node) -> float | None:
+        text = node.text if isinstance(node, Scalar) else ""
+        found = re.fullmatch(RATE_PATTERN, text)
+        count = float(found[1]) if found else 0.0
+        if not found or not 0 < count < math.inf:
+            self.report_problem(
+                f"{key} must be calls per second, minute or hour, such as 5/s, 60/min or 1000/h; "
+                f"not {_show_node(node)}.",
+                node,
+            )
+            return None
+        return count / RATE_UNITS_S[found[2]]
 
     def _integer(self, key: str, node: Node, kind: Integer) -> int | str | None:
         if kind.word and isinstance(node, Scalar) and node.text == kind.word:

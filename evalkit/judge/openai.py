@@ -22,6 +22,7 @@ from evalkit.agents.openai_client import (
     connect,
     find_body_problems,
 )
+from evalkit.agents.pacing import Lane, find_pacer
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
@@ -117,7 +118,7 @@ async def open(  # noqa: A001 - a function of JudgeKind
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         raise ValueError(wrong[0])  # `check` comes first
-    judge = OpenaiJudge(arguments, spec, environment.environ)
+    judge = OpenaiJudge(arguments, spec, environment)
     try:
         yield judge
     finally:
@@ -130,12 +131,13 @@ class OpenaiJudge:
     is_local = False
 
     def __init__(
-        self, arguments: OpenaiJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+        self, arguments: OpenaiJudgeArguments, spec: JudgeSpec, environment: RunEnvironment
     ) -> None:
         self._arguments = arguments
         self._spec = spec
-        self._environ = environ
-        self._endpoint = arguments.resolve_endpoint(environ)
+        self._environ = environment.environ
+        self._endpoint = arguments.resolve_endpoint(environment.environ)
+        self._pacer = find_pacer(environment.pacers, self._endpoint.url, self._endpoint.key)
         self._circuit_breaker = CircuitBreaker()
         self._client: ChatClient | None = None
         self._starting: asyncio.Task[OpenaiChat | None] | None = None
@@ -201,8 +203,15 @@ class OpenaiJudge:
             self._spec,
             self._client,
             RequestFormat(parameters, arguments.extra),
-            self._circuit_breaker,
-            arguments.build_price_list(self._spec, self._environ),
+            breaker=self._circuit_breaker,
+            prices=arguments.build_price_list(self._spec, self._environ),
+            lane=Lane(
+                self._pacer,
+                deadline_s=self._spec.deadline_s,
+                concurrency=self._spec.concurrency,
+                rate=self._spec.rate,
+                tokens_per_min=self._spec.tokens_per_min,
+            ),
         )
 
     def _load_client(self) -> ChatClient:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
 from evalkit.agents.error_body import find_error_message, is_context_length_error
+from evalkit.agents.network_errors import TRANSIENT_STATUSES
 from evalkit.agents.openai_client import BadReplyError, ChatClient, ChatRequestError
+from evalkit.agents.pacing import Lane, NoTurn
+from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.retry import retry_call
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, CostBudget, RetryBudget
+from evalkit.judge.budgets import CircuitBreaker, CostBudget
 from evalkit.judge.completion import Completion
 from evalkit.judge.prices import PriceList
 from evalkit.judge.prompt import Message
@@ -32,10 +33,6 @@ from evalkit.judge.request_format import (
 
 MAX_SERVER_MESSAGE_LENGTH = 300
 
-_OVERLOAD_STATUSES = (429, 503, 529)
-_TRANSIENT_STATUSES = (408, 409)
-"""Retryable statuses below 500, as in the openai client."""
-
 _USER_FIXABLE_KINDS = ("auth", "not_found", "redirect")
 _BAD_KEY_PATTERN = re.compile(r"invalid_api_key|api key not valid|incorrect api key", re.IGNORECASE)
 _CONTENT_FILTER_PATTERN = re.compile(r"content_filter|content management policy", re.IGNORECASE)
@@ -46,6 +43,12 @@ class _Call:
     messages: tuple[Mapping[str, str], ...]
     schema: Json
     vote: int
+    key: object = field(default_factory=object)
+
+    @property
+    def characters(self) -> int:
+        """The length of the messages."""
+        return sum(len(text) for message in self.messages for text in message.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +57,7 @@ class _Attempt:
 
     completion: Completion
     error: AgentError | None = None
+    was_sent: bool = True
 
 
 class _JudgeDown(Exception):
@@ -67,23 +71,25 @@ class OpenaiChat:
     most likely mode, and are repeated in the right mode if that was wrong.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the limits and records of one judge
         self,
         spec: JudgeSpec,
         client: ChatClient,
         request_format: RequestFormat,
+        *,
         breaker: CircuitBreaker,
         prices: PriceList,
+        lane: Lane,
     ) -> None:
         self._spec = spec
         self._client = client
         self._format = request_format
         self._breaker = breaker
         self._prices = prices
-        self._limit = AdaptiveLimit(spec.concurrency)
-        self._retry_budget = RetryBudget(spec.deadline_s, time.monotonic, breaker.wait)
+        self._lane = lane
+        breaker.on_trip = lane.close
+        self._estimate = TokenEstimate(request_format.max_output_tokens)
         self._cost_budget = CostBudget(spec.max_cost_usd)
-        self._rng = random.Random()  # noqa: S311 - spreads the waits
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
         """Return a reply, or the error after which no further attempt is allowed or would help."""
@@ -123,7 +129,7 @@ class OpenaiChat:
             self._format.mode is None
             and self._format.is_probing
             and self._format.guesses_left > 0
-            and self._limit.has_capacity
+            and self._lane.has_capacity
             # A wrong guess costs money, so it is not worthwhile with a limit on the cost.
             and not self._cost_budget.is_limited
         )
@@ -160,61 +166,69 @@ class OpenaiChat:
 
         A request that is repeated without a refused parameter does not count as an attempt.
         """
-        failed_requests = 0
+        requests = 0
 
         async def attempt(number: int) -> _Attempt:
-            nonlocal failed_requests
+            nonlocal requests
             timeout_s = self._spec.timeout_s
             if number > 1:
-                timeout_s = min(timeout_s, max(self._retry_budget.remaining_s, 0.001))
+                timeout_s = min(timeout_s, max(self._lane.left_s, 0.001))
             while True:
                 body = self._format.build_body(self._format.mode or mode, call.schema, call.vote)
-                try:
-                    return _Attempt(completion=await self._send(call, body, timeout_s))
-                except ChatRequestError as failed:
-                    failed_requests += 1
-                    # This loop ends, because a dropped parameter is never sent again in this run.
-                    if not self._format.drop_refused_parameter(failed, body):
-                        error = self._classify_error(failed)
-                        return _Attempt(completion=Completion(), error=error)
+                result = await self._send(call, body, timeout_s)
+                # This loop ends, because a dropped parameter is never sent again in this run.
+                requests += result is None or result.was_sent
+                if result is not None:
+                    return result
 
         try:
             retried = await retry_call(
-                attempt, attempts=self._spec.attempts, budget=self._retry_budget, rng=self._rng
+                attempt, attempts=self._spec.attempts, lane=self._lane, wait=self._breaker.wait
             )
         except _JudgeDown:
             reason = self._breaker.trip_reason
-            return Completion(calls=failed_requests, error_kind="judge_down", error=reason)
+            return Completion(calls=requests, error_kind="judge_down", error=reason)
         completion, error = retried.result.completion, retried.result.error
         if error is None:
-            return replace(completion, calls=failed_requests + 1)
+            return replace(completion, calls=requests)
         if error.kind == "content_filter":
-            return Completion(calls=failed_requests, finish_reason="content_filter")
+            return Completion(calls=requests, finish_reason="content_filter")
         message = f"{error.message} {retried.give_up_reason}".rstrip()
-        return Completion(calls=failed_requests, error_kind=error.kind, error=message)
+        return Completion(calls=requests, error_kind=error.kind, error=message)
 
-    async def _send(self, call: _Call, body: Mapping[str, Json], timeout_s: float) -> Completion:
-        """Send one request as soon as the limit of calls in flight allows it.
+    async def _send(
+        self, call: _Call, body: Mapping[str, Json], timeout_s: float
+    ) -> _Attempt | None:
+        """Send one request as soon as the limits of the judge and of its endpoint allow it.
+
+        Return None if the endpoint refused a parameter, which no later request has.
 
         Raises:
-            ChatRequestError: there is no completion.
             _JudgeDown: no request may be sent any more.
         """
         self._raise_if_down()
-        async with self._limit.slot() as episode:
-            if self._cost_budget.exhausted_reason:
-                self._breaker.trip(self._cost_budget.exhausted_reason)
-            self._raise_if_down()  # again: other calls may have tripped it while this one waited
-            try:
-                reply = await self._client.complete(call.messages, body, timeout_s)
-            except ChatRequestError as failed:
-                if failed.status in _OVERLOAD_STATUSES:
-                    self._limit.record_rate_limit(episode)
-                raise
-            self._limit.record_success()
-        completion = _to_completion(reply, self._prices)
+        try:
+            async with self._lane.turn(call.key, self._estimate.estimate(call.characters)) as turn:
+                if self._cost_budget.exhausted_reason:
+                    self._breaker.trip(self._cost_budget.exhausted_reason)
+                self._raise_if_down()  # again: other calls may have tripped it meanwhile
+                try:
+                    reply = await self._client.complete(call.messages, body, timeout_s)
+                except ChatRequestError as failed:
+                    if self._format.drop_refused_parameter(failed, body):
+                        turn.record(None)
+                        return None
+                    error = turn.record(self._classify_error(failed))
+                    return _Attempt(completion=Completion(), error=error)
+                completion = _to_completion(reply, self._prices)
+                turn.record(
+                    None, self._estimate.add(completion.input_tokens, completion.output_tokens)
+                )
+        except NoTurn as refused:
+            self._raise_if_down()
+            return _Attempt(completion=Completion(), error=refused.error, was_sent=False)
         self._cost_budget.add_cost(completion.cost_usd)
-        return completion
+        return _Attempt(completion=completion)
 
     def _raise_if_down(self) -> None:
         if self._breaker.trip_reason:
@@ -227,27 +241,27 @@ class OpenaiChat:
         if isinstance(failed, BadReplyError):
             # Gateways send such replies during short problems: another attempt may get a completion.
             kind = "rate_limited" if status == 429 else error.kind
-            error = replace(error, kind=kind, retryable=status in (0, 429) or status >= 500)
+            is_retryable = status in TRANSIENT_STATUSES or status == 0 or status >= 500
+            error = replace(error, kind=kind, retryable=is_retryable)
         reason = one_line(find_error_message(failed.body), MAX_SERVER_MESSAGE_LENGTH)
         message = f"{error.message} It said: {reason!r}." if reason else error.message
         error = replace(error, message=message)
         is_refusal = status in REFUSAL_STATUSES
         if is_context_length_error(error.detail):
-            return replace(error, kind="context_length", retryable=False)
+            return _make_final(error, "context_length")
         if is_refusal and _CONTENT_FILTER_PATTERN.search(error.detail):
-            return replace(error, kind="content_filter", retryable=False)
+            return _make_final(error, "content_filter")
         if error.kind in _USER_FIXABLE_KINDS or (
             is_refusal and _BAD_KEY_PATTERN.search(error.detail)
         ):
             self._breaker.trip(message, self._describe_user_fix(error))
-            return replace(error, retryable=False)
+            return _make_final(error, error.kind)
         if status == 402 or (status == 429 and not error.retryable):
             self._breaker.trip(message)
-            return replace(error, kind="no_credit", retryable=False)
+            return _make_final(error, "no_credit")
         if is_refusal:
-            return replace(error, kind="bad_request", retryable=False)
-        is_transient = error.kind == "timeout" or status in _TRANSIENT_STATUSES or status > 501
-        return replace(error, retryable=error.retryable or is_transient)
+            return _make_final(error, "bad_request")
+        return replace(error, retryable=error.retryable or status > 501)
 
     def _describe_user_fix(self, error: AgentError) -> Problem:
         variable = self._client.key_variable
@@ -257,6 +271,10 @@ class OpenaiChat:
         }.get(error.kind, f" Set {variable} to a key that it accepts.")
         where = Location(path=self._spec.path, line=self._spec.line) if self._spec.path else None
         return Problem(message=f"judge openai: {error.message}{remedy}", where=where)
+
+
+def _make_final(error: AgentError, kind: str) -> AgentError:
+    return replace(error, kind=kind, retryable=False, transient=False)
 
 
 def _to_completion(reply: ChatCompletion, prices: PriceList) -> Completion:

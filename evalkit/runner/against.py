@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from evalkit.agents.registry import check_agent, open_agent
+from evalkit.agents.paced_agent import open_paced_agent
+from evalkit.agents.registry import check_agent
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.run import RunHeader
@@ -52,7 +53,7 @@ async def open_baseline_run(
         planned = refuse_if_changed(earlier.header, planned)
     finished = select_finished_trials(earlier, options)
     answered = select_unscored_trials(earlier, finished)
-    async with open_agent(version.agent, environment) as agent:
+    async with open_paced_agent(version.agent, environment) as agent:
         with open_writer(root, planned, earlier) as writer:
             sink = TrialSink(writer, finished, answered, context.open_progress)
             yield RunSide(spec=version.agent, agent=agent, header=planned, sink=sink)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from evalkit.agents.registry import open_agent
+from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.agents.wrappers import CachingAgent, compute_agent_key
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
@@ -101,7 +101,7 @@ async def _execute(
         environment = replace(plan.environment, run_id=header.id)
         async with (
             open_baseline_run(request.baseline_agent, header, plan, options, context) as against,
-            open_agent(plan.agent, environment) as agent,
+            open_paced_agent(plan.agent, environment) as agent,
         ):
             cache = Cache(cache_folder(project.root, "outputs"), Output)
             # The key includes the agent's code, so an edited agent misses the cache.

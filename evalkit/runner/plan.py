@@ -47,6 +47,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         environ=project.environ,
         concurrency=settings.concurrency,
         trials=settings.first_trials,
+        retry_deadline_s=settings.retry_deadline_s,
     )
     async with AsyncExitStack() as stack:
         panel = await stack.enter_async_context(_open_panel(merged, base, environment))

@@ -1,0 +1,66 @@
+"""Open an agent whose calls wait for the limits of its endpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from evalkit.agents.pacing import Lane, NoTurn, Pacer, find_pacer
+from evalkit.agents.rate_limits import TokenEstimate
+from evalkit.agents.registry import Agent, identify_endpoint, open_agent
+from evalkit.core.eval_set import AgentSpec
+from evalkit.core.run import RunEnvironment
+from evalkit.core.spans import Usage
+from evalkit.core.trial import Output, Request
+
+
+class PacedAgent:
+    """Makes each call as soon as the limits of the agent and of its endpoint allow it.
+
+    The error of a call that its endpoint refused for now is `transient`.
+    """
+
+    def __init__(self, agent: Agent, lane: Lane, estimate: TokenEstimate) -> None:
+        self.lane = lane
+        self._agent = agent
+        self._estimate = estimate
+
+    async def answer(self, request: Request) -> Output:
+        """Wait for a turn, and call the agent once."""
+        call = (request.case_id, request.trial, len(request.messages))
+        characters = sum(len(turn.content) for turn in request.messages)
+        try:
+            async with self.lane.turn(call, self._estimate.estimate(characters)) as turn:
+                output = await self._agent.answer(request)
+                usage = output.usage or Usage()
+                used = self._estimate.add(usage.input_tokens, usage.output_tokens)
+                error = turn.record(output.error, used)
+        except NoTurn as refused:
+            return Output(error=refused.error)
+        return replace(output, error=error)
+
+
+@asynccontextmanager
+async def open_paced_agent(
+    spec: AgentSpec, environment: RunEnvironment
+) -> AsyncIterator[PacedAgent]:
+    """Start the agent for a run, and stop it afterwards.
+
+    Raises:
+        InvalidInput: the agent cannot be started.
+    """
+    async with open_agent(spec, environment) as agent:
+        url, key = identify_endpoint(spec, environment.environ)
+        # Without an endpoint nothing is learned: only the limits of the set apply.
+        pacer = find_pacer(environment.pacers, url, key) if url else Pacer(ramp_calls=math.inf)
+        lane = Lane(
+            pacer,
+            deadline_s=environment.retry_deadline_s,
+            rate=spec.rate,
+            tokens_per_min=spec.tokens_per_min if url else None,
+        )
+        limit = spec.args.get("max_tokens")
+        max_output = float(limit) if isinstance(limit, int) else None
+        yield PacedAgent(agent, lane, TokenEstimate(max_output))
