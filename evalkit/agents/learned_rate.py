@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEADROOM = 0.85
+HEADROOM = 0.9
 """The share of the learned rate with which calls start again after a pause."""
 
 GROWTH_CALLS = 12.0

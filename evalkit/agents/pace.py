@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from evalkit.agents.learned_rate import LearnedRate
 from evalkit.agents.random_refusals import RandomRefusals
 
-RAMP_CALLS = 2
+RAMP_CALLS = 1
 RAMP_STEP_S = 0.02
-"""So many calls are in flight at first, and twice as many after each step without a refusal."""
+"""So many calls are in flight at first, and twice as many after each step without a refusal. After a
+pause it starts with twice as many."""
 
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
@@ -30,13 +31,16 @@ WINDOW_S = 60.0
 class Cycle:
     """The time from the end of a pause to the end of the next one.
 
-    `busy_from_s` is its start, moved by the time without calls. The pause begins when the call that
+    `busy_from_s` is its start, moved by the time without calls; it is the first outcome of a call in the
+    first cycle, because connecting takes time. `ramp_calls` may be in flight. The pause begins when the call that
     started at `refused_start_s` is refused; calls that started later are its followers.
     """
 
     busy_from_s: float
-    ramp_from_s: float
+    ramped_at_s: float
     last_start_s: float
+    ramp_calls: float
+    has_outcome: bool = True
     started: int = 0
     in_flight: int = 0
     refused: int = 0
@@ -112,13 +116,19 @@ class Pace:
         if self._barren_pauses:
             # The endpoint is down: one call at a time finds out when it is back.
             return max(at_s, cycle.last_start_s + self._backoff_s) if cycle.in_flight else at_s
-        steps = math.log2(max(1.0, (cycle.in_flight + 1) / self._ramp_calls))
-        return max(at_s, cycle.ramp_from_s + RAMP_STEP_S * steps)
+        return max(at_s, self._ramp_s(cycle, now_s))
+
+    def _ramp_s(self, cycle: Cycle, now_s: float) -> float:
+        """Return when one more call may be in flight; one step at a time, even if the clock jumps."""
+        if cycle.in_flight >= cycle.ramp_calls and now_s >= cycle.ramped_at_s + RAMP_STEP_S:
+            cycle.ramp_calls *= 2
+            cycle.ramped_at_s = now_s
+        return now_s if cycle.in_flight < cycle.ramp_calls else cycle.ramped_at_s + RAMP_STEP_S
 
     def start(self, now_s: float, *, was_paced: bool) -> Started:
         """Record that a call starts. `was_paced` is whether it had to wait for the pace."""
         if self._cycle is None:
-            self._cycle = Cycle(now_s, now_s, now_s)
+            self._cycle = Cycle(now_s, now_s, now_s, self._ramp_calls, has_outcome=False)
         cycle = self._cycle
         if self._idle_since_s is not None and not was_paced:
             cycle.busy_from_s += max(0.0, now_s - max(self._idle_since_s, cycle.busy_from_s))
@@ -135,6 +145,7 @@ class Pace:
 
     def end(self, call: Started, now_s: float) -> None:
         """Record that a call is no longer in flight."""
+        self._note_outcome(call.cycle, now_s)
         call.cycle.in_flight -= 1
         if call.cycle is self._cycle and not call.cycle.in_flight:
             self._idle_since_s = now_s
@@ -144,7 +155,7 @@ class Pace:
         self.served_at_s = now_s
         self._failing_since_s = None
         if self._barren_pauses and self._cycle is not None:
-            self._cycle.ramp_from_s = now_s
+            self._cycle.ramped_at_s = now_s
         self._barren_pauses = 0
         self.random.record(now_s, was_served=True)
         if call.was_paced:
@@ -176,6 +187,7 @@ class Pace:
         self.record_failed(now_s)
         self.random.record(now_s, was_served=False)
         cycle = call.cycle
+        self._note_outcome(cycle, now_s)
         cycle.refused += 1
         wait_s = (wait_s or 0.0) * self._rng.uniform(1.0, 1.0 + PAUSE_SPREAD)
         if self.is_paused(now_s):
@@ -191,6 +203,11 @@ class Pace:
             self.resumes_at_s = now_s + max(backoff_s, wait_s)
             is_odd = is_limit and self.rate.is_recovering
             self._may_probe, self._probe = is_odd and self.random.may_probe, None
+
+    def _note_outcome(self, cycle: Cycle, now_s: float) -> None:
+        if not cycle.has_outcome:
+            cycle.has_outcome = True
+            cycle.busy_from_s = now_s
 
     @property
     def _backoff_s(self) -> float:
@@ -215,4 +232,4 @@ class Pace:
         self.rate.give_credit((self.rate.per_second or 0.0) * paused_s, at_s)
         self._idle_since_s = None
         self._may_probe, self._probe = False, None
-        self._cycle = Cycle(at_s, at_s, at_s)
+        self._cycle = Cycle(at_s, at_s, at_s, 2 * self._ramp_calls)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from evalkit.agents.pacing import Lane, NoTurn, Pacer, find_pacer
+from evalkit.agents.lane import Lane, NoTurn
+from evalkit.agents.pacer import Pacer, find_pacer
 from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.registry import Agent, identify_endpoint, open_agent
 from evalkit.core.eval_set import AgentSpec

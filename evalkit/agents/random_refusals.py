@@ -1,4 +1,4 @@
-"""Tell refusals at random, which no lower rate of calls avoids, from those of a limit."""
+"""Distinguish refusals at random, which a lower rate of calls does not avoid, from those of a limit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TRUST_CALLS = 200
 RETEST_CALLS = 50
 MAX_REFUSED_PROBES = 2
 DOUBTFUL_DECREASE = 4.0
-"""For so many calls the result of a test stands: there is no other test, and no probe after a limit was
-found. After so many refused probes there is none for RETEST_CALLS. A limit is in doubt again when the rate has fallen to this part of it."""
+"""For so many calls there is no other test, and a limit that the last one showed is not probed. After so many
+refused probes the next one waits for RETEST_CALLS. A limit is in doubt again when the rate has fallen to this part of it."""
 
 
 @dataclass(slots=True)

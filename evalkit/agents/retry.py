@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from evalkit.agents.pacing import Lane
+from evalkit.agents.lane import Lane
 from evalkit.core.format import format_count
 from evalkit.core.trial import AgentError
 

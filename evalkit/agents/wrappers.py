@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import msgspec
 
+from evalkit.agents.lane import Lane
 from evalkit.agents.paced_agent import PacedAgent
-from evalkit.agents.pacing import Lane, Pacer
+from evalkit.agents.pacer import Pacer
 from evalkit.agents.registry import Agent
 from evalkit.agents.retry import retry_call
 from evalkit.core.eval_set import AgentSpec

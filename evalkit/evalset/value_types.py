@@ -55,7 +55,6 @@ class Number(ValueType):
     advice: str = ""
 
 
-RATE_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 RATE_PATTERN = r"([0-9]+(?:\.[0-9]+)?) ?/ ?(s|min|h)"
 
 

@@ -15,6 +15,7 @@ from evalkit.agents.http_headers import (
     find_header_secrets,
     find_unset_variables,
 )
+from evalkit.agents.lane import Lane
 from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
@@ -22,7 +23,7 @@ from evalkit.agents.openai_client import (
     connect,
     find_body_problems,
 )
-from evalkit.agents.pacing import Lane, find_pacer
+from evalkit.agents.pacer import find_pacer
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
 from evalkit.agents.error_body import find_error_message, is_context_length_error
+from evalkit.agents.lane import Lane, NoTurn
 from evalkit.agents.network_errors import TRANSIENT_STATUSES
 from evalkit.agents.openai_client import BadReplyError, ChatClient, ChatRequestError
-from evalkit.agents.pacing import Lane, NoTurn
 from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.retry import retry_call
 from evalkit.core.judgement import JudgeSpec
