@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-HEADROOM = 0.9
+HEADROOM = 0.8
 """The share of the learned rate with which calls start again after a pause."""
 
 GROWTH_CALLS = 12.0
-GROWTH_S = 3.0
+GROWTH_S = 4.0
 """After about so many served calls without a refusal the rate doubles, but not in less than so many
 seconds. They are twice as many once a refusal has confirmed the rate."""
 
