@@ -25,9 +25,9 @@ class NoTurn(Exception):
 
 @dataclass(slots=True)
 class _Waiting:
-    """A call that waits for its turn; those with a lower `order` go first."""
+    """A call that waits for its turn; the one with the lowest `place` is the next."""
 
-    order: int
+    place: int
     tokens: float
     ticket: asyncio.Future[Started]
     was_paced: bool = False
@@ -40,17 +40,19 @@ class Lane:
     in flight.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the limits of one agent or judge
         self,
         pacer: Pacer,
         *,
         deadline_s: float = math.inf,
+        deadline_name: str = "deadline_s",
         concurrency: int | None = None,
         rate: float | None = None,
         tokens_per_min: float | None = None,
     ) -> None:
         self.pacer = pacer
         self.deadline_s = deadline_s
+        self.deadline_name = deadline_name
         self._concurrency = concurrency
         self._limits = CallLimits(rate, tokens_per_min, pacer.clock)
         self._in_flight = 0
@@ -81,9 +83,9 @@ class Lane:
         return bool(self._waiting) and self._has_room
 
     @property
-    def first_order(self) -> int:
+    def first_place(self) -> int:
         """The place of the next call among those of all lanes."""
-        return self._waiting[0].order
+        return self._waiting[0].place
 
     def mark_paced(self) -> None:
         """Record that the next call waits for the pace."""
@@ -104,12 +106,12 @@ class Lane:
         Raises:
             NoTurn: it may not be sent any more.
         """
-        waiting = _Waiting(
-            self.pacer.get_order(call), tokens, asyncio.get_running_loop().create_future()
-        )
-        self._enqueue(waiting)
+        ticket: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(self.pacer.next_place(), tokens, ticket)
+        self._waiting.append(waiting)
+        self.pacer.release()
         started = await self._wait(waiting)
-        permit = Permit(self, call, waiting.order, started, tokens)
+        permit = Permit(self, call, started, tokens)
         try:
             yield permit
         finally:
@@ -157,15 +159,8 @@ class Lane:
         if error is not None and error.retryable:
             self._last_error = error
         left_s = self.left_s
-        is_weather = self.pacer.record(permit.call, permit.order, permit.started, error, left_s)
+        is_weather = self.pacer.record(permit.call, permit.started, error, left_s)
         return error if error is None else replace(error, transient=is_weather)
-
-    def _enqueue(self, waiting: _Waiting) -> None:
-        place = len(self._waiting)
-        while place and self._waiting[place - 1].order > waiting.order:
-            place -= 1
-        self._waiting.insert(place, waiting)
-        self.pacer.release()
 
     async def _wait(self, waiting: _Waiting) -> Started:
         try:
@@ -191,7 +186,6 @@ class Permit:
 
     lane: Lane
     call: Hashable
-    order: int
     started: Started
     tokens: float
 

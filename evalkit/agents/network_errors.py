@@ -36,7 +36,6 @@ def timeout_error(timeout_s: float, server: str) -> AgentError:
     return AgentError(
         kind="timeout",
         message=f"no complete reply from {server} within {timeout_s:g} s.",
-        retryable=True,
     )
 
 

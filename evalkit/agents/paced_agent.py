@@ -23,8 +23,11 @@ class PacedAgent:
     The error of a call that its endpoint refused for now is `transient`.
     """
 
-    def __init__(self, agent: Agent, lane: Lane, estimate: TokenEstimate) -> None:
+    def __init__(
+        self, agent: Agent, lane: Lane, estimate: TokenEstimate, *, has_endpoint: bool
+    ) -> None:
         self.lane = lane
+        self._has_endpoint = has_endpoint
         self._agent = agent
         self._estimate = estimate
 
@@ -37,7 +40,11 @@ class PacedAgent:
                 output = await self._agent.answer(request)
                 usage = output.usage or Usage()
                 used = self._estimate.add(usage.input_tokens, usage.output_tokens)
-                error = turn.record(output.error, used)
+                error = output.error
+                if error is not None and error.kind == "timeout" and self._has_endpoint:
+                    # A reply that does not come may be lost on the way. A hung program hangs again.
+                    error = replace(error, retryable=True)
+                error = turn.record(error, used)
         except NoTurn as refused:
             return Output(error=refused.error)
         return replace(output, error=error)
@@ -59,9 +66,10 @@ async def open_paced_agent(
         lane = Lane(
             pacer,
             deadline_s=environment.retry_deadline_s,
+            deadline_name="retry_deadline_s",
             rate=spec.rate,
             tokens_per_min=spec.tokens_per_min if url else None,
         )
         limit = spec.args.get("max_tokens")
         max_output = float(limit) if isinstance(limit, int) else None
-        yield PacedAgent(agent, lane, TokenEstimate(max_output))
+        yield PacedAgent(agent, lane, TokenEstimate(max_output), has_endpoint=bool(url))

@@ -8,7 +8,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Hashable, MutableMapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from evalkit.agents.pace import RAMP_CALLS, Pace, Started
@@ -30,7 +29,7 @@ class CallQueue(Protocol):
         """Whether a call waits for nothing but the pace."""
 
     @property
-    def first_order(self) -> int:
+    def first_place(self) -> int:
         """The place of the next call among those of all queues."""
 
     def ready_s(self, now_s: float) -> float:
@@ -44,12 +43,6 @@ class CallQueue(Protocol):
 
     def refuse_hopeless(self, now_s: float) -> None:
         """End the wait of all calls if it would be too long."""
-
-
-@dataclass(slots=True)
-class _Failure:
-    order: int
-    at_s: float
 
 
 class Pacer:
@@ -66,18 +59,22 @@ class Pacer:
         self.pace = Pace(self.rng, ramp_calls)
         self._queues: list[CallQueue] = []
         self._numbers = itertools.count()
-        # Calls that have failed and were not served since.
-        self._failed: dict[Hashable, _Failure] = {}
+        # Calls that have failed and were not served since: when they last did, and those that failed again
+        # after others had been served.
+        self._failed_at_s: dict[Hashable, float] = {}
+        self._faulty: set[Hashable] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def add_queue(self, queue: CallQueue) -> None:
         """Let the calls of a queue take turns with those of the others."""
         self._queues.append(queue)
 
-    def get_order(self, call: Hashable) -> int:
-        """Return the place of a call in the queue: a call that has failed goes before new ones."""
-        failure = self._failed.get(call)
-        return next(self._numbers) if failure is None else failure.order
+    def next_place(self) -> int:
+        """Return the place of a call at the end of all queues.
+
+        A call that was refused waits at the end again: the next one may not be refused.
+        """
+        return next(self._numbers)
 
     def release(self) -> None:
         """Start the calls that may start now, and set a timer for the next one."""
@@ -92,7 +89,7 @@ class Pacer:
             ready = [queue for queue in self._queues if queue.can_start]
             if not ready:
                 return
-            queue = min(ready, key=lambda one: (max(paced_s, one.ready_s(now_s)), one.first_order))
+            queue = min(ready, key=lambda one: (max(paced_s, one.ready_s(now_s)), one.first_place))
             wait_s = max(paced_s, queue.ready_s(now_s)) - now_s
             if wait_s > 0:
                 if paced_s > now_s:
@@ -104,7 +101,7 @@ class Pacer:
             queue.start_first(now_s)
 
     def record(
-        self, call: Hashable, order: int, started: Started, error: AgentError | None, left_s: float
+        self, call: Hashable, started: Started, error: AgentError | None, left_s: float
     ) -> bool:
         """Record the result of a call; return whether the weather is its reason.
 
@@ -113,7 +110,8 @@ class Pacer:
         now_s = self.clock()
         if error is None or not error.retryable:
             self.pace.record_served(started, now_s)
-            self._failed.pop(call, None)
+            self._failed_at_s.pop(call, None)
+            self._faulty.discard(call)
             return False
         was_served = self.pace.served_at_s > -math.inf
         # Until the first call is served, a server that cannot be reached is a wrong address.
@@ -121,8 +119,7 @@ class Pacer:
         is_limit = is_weather and error.kind != "connect"
         if not is_weather:
             is_weather = was_served and self._is_outage(call, started, now_s)
-        earlier = self._failed.get(call)
-        self._failed[call] = _Failure(earlier.order if earlier else order, now_s)
+        self._failed_at_s[call] = now_s
         if is_weather:
             wait_s = error.retry_after_s
             if wait_s is not None and wait_s >= left_s:
@@ -136,18 +133,22 @@ class Pacer:
     def _is_outage(self, call: Hashable, started: Started, now_s: float) -> bool:
         """Return whether the endpoint serves no call, so that a failure says nothing about this call.
 
-        Nothing was served since this call started or failed last, and another call has failed.
+        Nothing was served since this call started or failed last, and another call has failed. A call
+        that failed before others were served, and fails again, is faulty itself.
         """
         served_at_s = self.pace.served_at_s
-        own = self._failed.get(call)
-        since_s = started.at_s if own is None else min(own.at_s, started.at_s)
+        if self._failed_at_s.get(call, math.inf) < served_at_s:
+            self._faulty.add(call)
+        others_s = (
+            at_s
+            for other, at_s in self._failed_at_s.items()
+            if other != call and other not in self._faulty
+        )
         return (
-            served_at_s < since_s
+            call not in self._faulty
+            and served_at_s < self._failed_at_s.get(call, started.at_s)
             and self.pace.silent_s(now_s) < MAX_OUTAGE_S
-            and any(
-                other != call and failure.at_s > served_at_s
-                for other, failure in self._failed.items()
-            )
+            and any(failed_at_s > served_at_s for failed_at_s in others_s)
         )
 
 

@@ -72,10 +72,10 @@ async def retry_call(
             break
         if wait_s >= left_s:
             reason = (
-                f"Given up: the next attempt is {wait_s:.0f} s away, and the deadline leaves "
+                f"Given up: the next attempt is {wait_s:.0f} s away, {lane.deadline_name} leaves "
                 f"{left_s:.0f} s."
                 if left_s
-                else f"Given up: no call was answered for {lane.deadline_s:g} s."
+                else f"Given up: no call was answered for {lane.deadline_s:g} s ({lane.deadline_name})."
             )
             break
         await wait(wait_s)

@@ -174,8 +174,7 @@ class OpenaiChat:
             if number > 1:
                 timeout_s = min(timeout_s, max(self._lane.left_s, 0.001))
             while True:
-                body = self._format.build_body(self._format.mode or mode, call.schema, call.vote)
-                result = await self._send(call, body, timeout_s)
+                result = await self._send(call, mode, timeout_s)
                 # This loop ends, because a dropped parameter is never sent again in this run.
                 requests += result is None or result.was_sent
                 if result is not None:
@@ -196,9 +195,7 @@ class OpenaiChat:
         message = f"{error.message} {retried.give_up_reason}".rstrip()
         return Completion(calls=requests, error_kind=error.kind, error=message)
 
-    async def _send(
-        self, call: _Call, body: Mapping[str, Json], timeout_s: float
-    ) -> _Attempt | None:
+    async def _send(self, call: _Call, mode: JsonMode, timeout_s: float) -> _Attempt | None:
         """Send one request as soon as the limits of the judge and of its endpoint allow it.
 
         Return None if the endpoint refused a parameter, which no later request has.
@@ -212,6 +209,8 @@ class OpenaiChat:
                 if self._cost_budget.exhausted_reason:
                     self._breaker.trip(self._cost_budget.exhausted_reason)
                 self._raise_if_down()  # again: other calls may have tripped it meanwhile
+                # Now, because the mode may have been found while this call waited.
+                body = self._format.build_body(self._format.mode or mode, call.schema, call.vote)
                 try:
                     reply = await self._client.complete(call.messages, body, timeout_s)
                 except ChatRequestError as failed:
@@ -261,7 +260,8 @@ class OpenaiChat:
             return _make_final(error, "no_credit")
         if is_refusal:
             return _make_final(error, "bad_request")
-        return replace(error, retryable=error.retryable or status > 501)
+        is_cut = error.kind == "timeout" or status > 501
+        return replace(error, retryable=error.retryable or is_cut)
 
     def _describe_user_fix(self, error: AgentError) -> Problem:
         variable = self._client.key_variable

@@ -309,7 +309,7 @@ def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile()
     def choose(asked: Asked) -> Play:
         mode = mode_of(asked.json)
         if mode == "json_schema" and "Paris 0" not in asked.body.decode():
-            return reply("", status=429, headers={"Retry-After": "1"})
+            return reply("", status=429, headers={"Retry-After-Ms": "20"})
         return refusing("json_schema")(asked)
 
     session = ask(By(choose), *quick(AT_ONCE))
@@ -637,17 +637,8 @@ def test_an_empty_account_ends_all_asking_at_once(status: int, error: dict[str, 
 
 # Attempts, deadlines, calls lost in a row
 
-TRANSIENT: dict[str, tuple[Play, str]] = {
+FAILING: dict[str, tuple[Play, str]] = {
     "500": (reply("oops", status=500), "http_status"),
-    "502": (reply("<html>Bad gateway</html>", status=502), "http_status"),
-    "503": (reply("", status=503), "http_status"),
-    "529": (json_reply({"error": {"message": "Overloaded"}}, status=529), "http_status"),
-    "408": (reply("", status=408), "http_status"),
-    "429": (reply("", status=429), "rate_limited"),
-    "429 in a reply of success": (
-        json_reply({"error": {"message": "slow down", "code": 429}}),
-        "rate_limited",
-    ),
     "hung up": (raw(b""), "connection_lost"),
     "reset": (reset_after(b""), "connection_lost"),
     "reset in the body": (reset_after(LENGTH_100 + b"abc"), "connection_lost"),
@@ -655,12 +646,12 @@ TRANSIENT: dict[str, tuple[Play, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSIENT)
+@pytest.mark.parametrize("name", FAILING)
 def test_passing_trouble_is_met_by_another_attempt(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
-    play, kind = TRANSIENT[name]
+    play, kind = FAILING[name]
     retried = ask([play, play, verdict_play()], attempts=3)
     assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 4)
     lost = ask(play, attempts=3)
@@ -668,6 +659,34 @@ def test_passing_trouble_is_met_by_another_attempt(
     assert (reading.state, reading.kind, reading.calls) == ("judge_error", kind, 3)
     assert "Given up after 3 attempts." in reading.problem
     assert len(lost.server.asked) == 3
+
+
+WEATHER: dict[str, tuple[Play, str]] = {
+    **{
+        str(status): (reply("", status=status), "http_status")
+        for status in (408, 409, 425, 502, 503, 520, 524, 529)
+    },
+    "429": (reply("", status=429), "rate_limited"),
+    "429 in a reply of success": (
+        json_reply({"error": {"message": "slow down", "code": 429}}),
+        "rate_limited",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEATHER)
+def test_weather_spends_no_attempt_but_the_deadline(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+    monkeypatch.setattr("evalkit.agents.retry.WEATHER_WAIT_S", 0.01)
+    play, kind = WEATHER[name]
+    retried = ask([play] * 4 + [verdict_play()], attempts=1)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 6)
+    [reading] = ask(play, attempts=1, deadline_s=0.1).readings
+    assert (reading.state, reading.kind) == ("judge_error", kind)
+    assert "Given up: " in reading.problem
+    assert "deadline_s" in reading.problem
 
 
 def verdict_play() -> Play:
