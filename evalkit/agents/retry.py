@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -66,7 +65,8 @@ async def retry_call(
             break
         failed_attempts += not error.transient
         left_s = lane.left_s
-        wait_s = _compute_wait_s(error, requests, lane)
+        failures = requests - failed_attempts if error.transient else failed_attempts
+        wait_s = _compute_wait_s(error, failures, lane)
         if failed_attempts >= attempts:
             reason = f"Given up after {format_count(failed_attempts, 'attempt')}."
             break
@@ -83,28 +83,17 @@ async def retry_call(
     return Retried(result=result, attempts=max(1, spent), give_up_reason=reason)
 
 
-def _compute_wait_s(error: AgentError, requests: int, lane: Lane) -> float:
+def _compute_wait_s(error: AgentError, failures: int, lane: Lane) -> float:
+    """Return the seconds to wait after so many failures of this kind, at least as many as the server asks for."""
     # While all calls pause, this call waits for its turn with them.
     if error.transient and lane.is_paused:
         return error.retry_after_s or 0.0
+    # The wait grows exponentially. It is random, so that calls that failed at the same time are
+    # not repeated at the same time.
+    initial_s, longest_s = INITIAL_WAIT_S, MAX_WAIT_S
     if error.transient:
-        return compute_wait_s(error, requests, lane.pacer.rng, WEATHER_WAIT_S, MAX_WEATHER_WAIT_S)
-    return compute_wait_s(error, requests, lane.pacer.rng)
-
-
-def compute_wait_s(
-    error: AgentError,
-    requests: int,
-    rng: random.Random,
-    initial_s: float = INITIAL_WAIT_S,
-    longest_s: float = MAX_WAIT_S,
-) -> float:
-    """Return the seconds to wait after a failed request (from 1), at least as many as the server asks for.
-
-    The wait grows exponentially. It is random, so that calls that failed at the same time are
-    not repeated at the same time.
-    """
-    doubled_s = initial_s * 2.0 ** min(requests - 1, 30)  # min, because a float can overflow
-    backoff_s = min(doubled_s, longest_s) * rng.uniform(0.5, 1.0)
+        initial_s, longest_s = WEATHER_WAIT_S, MAX_WEATHER_WAIT_S
+    doubled_s = initial_s * 2.0 ** min(failures - 1, 30)  # min, because a float can overflow
+    backoff_s = min(doubled_s, longest_s) * lane.pacer.rng.uniform(0.5, 1.0)
     # A server's wait is a minimum, so it is only spread upward.
-    return max(backoff_s, (error.retry_after_s or 0.0) * rng.uniform(1.0, 1.1))
+    return max(backoff_s, (error.retry_after_s or 0.0) * lane.pacer.rng.uniform(1.0, 1.1))

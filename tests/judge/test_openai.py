@@ -305,7 +305,11 @@ def test_no_question_guesses_where_money_is_counted() -> None:
     assert "max_cost_usd" in session.judge.down_reason
 
 
-def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile() -> None:
+def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+
     def choose(asked: Asked) -> Play:
         mode = mode_of(asked.json)
         if mode == "json_schema" and "Paris 0" not in asked.body.decode():
