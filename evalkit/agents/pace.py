@@ -11,8 +11,8 @@ from evalkit.agents.random_refusals import RandomRefusals
 
 RAMP_CALLS = 1
 RAMP_STEP_S = 0.02
-"""So many calls are in flight at first, and twice as many after each step without a refusal. After a
-pause it starts with twice as many."""
+"""So many calls are in flight at first, twice as many after each step without a refusal, and one more
+for each served call. After a pause it starts with twice as many."""
 
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
@@ -119,9 +119,12 @@ class Pace:
         return max(at_s, self._ramp_s(cycle, now_s))
 
     def _ramp_s(self, cycle: Cycle, now_s: float) -> float:
-        """Return when one more call may be in flight; one step at a time, even if the clock jumps."""
-        if cycle.in_flight >= cycle.ramp_calls and now_s >= cycle.ramped_at_s + RAMP_STEP_S:
-            cycle.ramp_calls *= 2
+        """Return when one more call may be in flight."""
+        step_s = cycle.ramped_at_s + RAMP_STEP_S
+        if cycle.in_flight >= cycle.ramp_calls and now_s >= step_s:
+            # When this comes late, the process is busy, and may not have read a refusal yet.
+            if now_s < step_s + RAMP_STEP_S:
+                cycle.ramp_calls *= 2
             cycle.ramped_at_s = now_s
         return now_s if cycle.in_flight < cycle.ramp_calls else cycle.ramped_at_s + RAMP_STEP_S
 
@@ -161,6 +164,7 @@ class Pace:
         if call.was_paced:
             self.rate.record_served()
         cycle = call.cycle
+        cycle.ramp_calls += 1
         if cycle.refused_at_s is None or not (cycle.is_limit and self.is_paused(now_s)):
             return
         if call is self._probe:
