@@ -91,6 +91,11 @@ class CachingAgent:
         self._verifier = verifier
         self._gaps = gaps
 
+    @property
+    def wrapped(self) -> Agent:
+        """The agent that is called."""
+        return self._agent
+
     async def answer(self, request: Request) -> Output:
         """Return the cached answer, or call the agent and cache its answer."""
         # The answer does not depend on the timeout.

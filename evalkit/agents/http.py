@@ -16,6 +16,7 @@ from evalkit.agents.http_exchange import HttpAgent, TracedHttpAgent
 from evalkit.agents.http_headers import (
     expand_variables,
     find_header_problems,
+    find_header_secrets,
     find_unset_variables,
     find_variables,
     strip_variables,
@@ -134,6 +135,15 @@ def entrypoint(spec: AgentSpec) -> str:
     arguments = _read(spec)
     url = re.sub(r"//[^/]*@", "//", arguments.url.partition("?")[0])
     return f"{arguments.method} {url}"
+
+
+def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL without what differs between calls, and the secrets in the headers."""
+    arguments = _read(spec)
+    url = expand_variables(arguments.url, environ).partition("?")[0].partition("{")[0]
+    # As in `base_url` of a chat model, so that an agent and a judge can share an endpoint.
+    base = url.rstrip("/").removesuffix("/chat/completions")
+    return base, " ".join(find_header_secrets(arguments.headers, environ))
 
 
 @asynccontextmanager

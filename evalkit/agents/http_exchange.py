@@ -239,8 +239,8 @@ class TracedHttpAgent:
         """Send the request once; the latency does not include the wait for spans."""
         with self._collector.open_trace() as trace:
             output = await self._agent.answer(request, {"traceparent": trace.traceparent})
-            if output.error is not None and output.error.retryable:
-                return output  # the request did not arrive, or will be repeated
+            if output.error is not None and output.error.transient:
+                return output  # the request was not served, and will be repeated
             in_time = await self._wait_for_spans(trace)
             output = trace.add_to_output(output)
             return output if in_time else replace(output, flags=(*output.flags, SPANS_PARTIAL))

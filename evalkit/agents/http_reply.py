@@ -75,8 +75,7 @@ class ReplyReader:
         data, redacted = redact(body.data, self._secrets)
         if not 200 <= received.status < 300:
             text, _ = decode_json(data, body.charset)
-            retry_after = received.headers.get("Retry-After")
-            error = status_error(received.status, retry_after, self._server, text)
+            error = status_error(received.status, received.headers, self._server, text)
             return Output(error=error, latency_s=body.received_s)
         if self._is_stream(body):
             return self._read_events(body, data)

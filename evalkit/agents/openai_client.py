@@ -24,10 +24,10 @@ from evalkit.agents.network_errors import (
     CONNECT_TIMEOUT_S,
     connection_error,
     iter_causes,
-    parse_retry_after,
     timeout_error,
     too_large_error,
 )
+from evalkit.agents.rate_headers import find_wait_s
 from evalkit.agents.reply import bad_reply_error
 from evalkit.agents.reply_body import BodyReader, ReplyBody
 from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact, redact_json
@@ -67,10 +67,10 @@ def find_body_problems(
 class HttpStatusError(Exception):
     """A reply with a status other than 2xx."""
 
-    def __init__(self, status: int, retry_after: str | None, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
-        self.retry_after = retry_after
+        self.headers = headers
         self.body = body
 
 
@@ -96,7 +96,7 @@ async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
     # connection open when the deadline ends the read. An exception from a hook closes it.
     if not response.is_success:
         body = await read_capped(response.aiter_bytes())
-        raise HttpStatusError(response.status_code, response.headers.get("retry-after"), body)
+        raise HttpStatusError(response.status_code, response.headers, body)
 
 
 class ChatClient:
@@ -219,7 +219,7 @@ class ChatClient:
             said = read_error(read_chat_json(text))
         except NotJson:
             said = read_error(text)
-        wait_s = parse_retry_after(reply.retry_after, datetime.now(UTC))
+        wait_s = find_wait_s(reply.headers, datetime.now(UTC))
         error = classify_failure(reply.status, said, text, self._target, wait_s)
         return ChatRequestError(error, reply.status, said)
 

@@ -14,9 +14,9 @@ class JudgeSpec:
     """A judge as the eval set specifies it: a kind, the arguments of that kind, and limits.
 
     Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
-    and `attempts`, and all calls of a run by `deadline_s` after the first failure and by
-    `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`, `cached_input`,
-    `cache_write`).
+    and `attempts`. Calls are given up once the endpoint has answered none for `deadline_s`. All calls of
+    a run are limited by `rate` (calls per second), `tokens_per_min` and `max_cost_usd`. `prices` are USD
+    per million tokens (`input`, `output`, `cached_input`, `cache_write`).
     """
 
     kind: str
@@ -26,6 +26,8 @@ class JudgeSpec:
     timeout_s: float = 60.0
     attempts: int = 4
     deadline_s: float = 600.0
+    rate: float | None = None
+    tokens_per_min: float | None = None
     max_cost_usd: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     path: str = ""

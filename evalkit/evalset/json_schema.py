@@ -20,6 +20,7 @@ from evalkit.evalset.argument_schema import build_arguments_schema, iter_default
 from evalkit.evalset.fields import drop_none
 from evalkit.evalset.value_types import (
     MAX_LABEL,
+    RATE_PATTERN,
     AnyMapping,
     Choice,
     Flag,
@@ -28,6 +29,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -264,6 +266,8 @@ def _scalar_schema(kind: ValueType) -> dict[str, Json]:
                 "exclusiveMaximum": kind.below,
             }
             return {"type": "number", **drop_none(bounds)}
+        case Rate():
+            return {"type": "string", "pattern": f"^(?:{RATE_PATTERN})$"}
         case Share():
             return {"type": "number", "minimum": 0, "maximum": 1}
         case Integer():

@@ -19,6 +19,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -77,7 +78,9 @@ SETTING_KEYS: Keys = {
         "Whether the run is undecided when the judge's model differs from the baseline's.",
         words=("warn", "fail"),
     ),
-    "retry_deadline_s": Number("Total seconds that retries of one trial may wait.", at_least=0),
+    "retry_deadline_s": Number(
+        "Seconds for which the agent's endpoint may answer no call.", at_least=0
+    ),
     "max_cost_usd": Number(
         "Limit on the cost of a run's agents and judges together. Default: none.", above=0
     ),
@@ -103,6 +106,10 @@ AGENT_KEYS: Keys = {
         "Calls per trial when the infrastructure fails. Failures of the agent are not retried.",
         at_least=1,
         at_most=MAX_COUNT,
+    ),
+    "rate": Rate("Most calls per time, such as 60/min. Default: what the endpoint allows."),
+    "tokens_per_min": Number(
+        "Most tokens per minute, for http and openai. Default: none.", above=0
     ),
     "env": Labels("Environment variables that the agent receives.", pattern=VARIABLE_NAME),
     "max_cost_usd": Number("Limit on the cost of the agent's calls. Default: none.", above=0),
@@ -130,7 +137,9 @@ JUDGE_KEYS: Keys = {
     "concurrency": Integer("Concurrent calls of the judge.", at_least=1, at_most=MAX_CONCURRENCY),
     "timeout_s": Number("Seconds until a call is stopped.", above=0),
     "attempts": Integer("Calls per vote when the connection fails.", at_least=1, at_most=MAX_COUNT),
-    "deadline_s": Number("Seconds that judging may continue after the first failure.", at_least=0),
+    "deadline_s": Number("Seconds for which the endpoint may answer no call.", at_least=0),
+    "rate": Rate("Most calls per time, such as 60/min. Default: what the endpoint allows."),
+    "tokens_per_min": Number("Most tokens per minute. Default: none.", above=0),
     "max_cost_usd": Number("Limit on the cost of a run's judging. Default: none.", above=0),
     "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
 }

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
+from evalkit.agents.lane import Lane, NoTurn
 from evalkit.agents.openai_client import ChatClient, ChatRequestError
+from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.retry import retry_call
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.trial import AgentError
-from evalkit.judge.budgets import AdaptiveLimit, CircuitBreaker, RetryBudget
+from evalkit.judge.budgets import CircuitBreaker
 from evalkit.judge.completion import Completion
 from evalkit.judge.prices import PriceList
 from evalkit.judge.prompt import Message
@@ -37,14 +37,19 @@ UNSURE_KINDS = ("auth", "not_found")
 PLAIN_MESSAGES = ({"role": "user", "content": "Reply with the word OK."},)
 """A request with nothing in it that an endpoint could refuse, other than the key and the model."""
 
-_OVERLOAD_STATUSES = (429, 503, 529)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
     messages: tuple[Mapping[str, str], ...]
     schema: Json
     vote: int
+    is_plain: bool = False
+    key: object = field(default_factory=object)
+
+    @property
+    def characters(self) -> int:
+        """The length of the messages."""
+        return sum(len(text) for message in self.messages for text in message.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +58,7 @@ class _Attempt:
 
     completion: Completion
     error: AgentError | None = None
+    was_sent: bool = True
 
 
 class _JudgeDown(Exception):
@@ -66,24 +72,26 @@ class OpenaiChat:
     most likely mode, and are repeated in the right mode if that was wrong.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the limits and records of one judge
         self,
         spec: JudgeSpec,
         client: ChatClient,
         request_format: RequestFormat,
+        *,
         breaker: CircuitBreaker,
         prices: PriceList,
+        lane: Lane,
     ) -> None:
         self._spec = spec
         self._client = client
         self._format = request_format
         self._breaker = breaker
         self._prices = prices
-        self._limit = AdaptiveLimit(spec.concurrency)
-        self._retry_budget = RetryBudget(spec.deadline_s, time.monotonic, breaker.wait)
+        self._lane = lane
+        breaker.on_trip = lane.close
+        self._estimate = TokenEstimate(request_format.max_output_tokens)
         self._confirming = asyncio.Lock()
         self._is_plain_accepted = False
-        self._rng = random.Random()  # noqa: S311 - spreads the waits
 
     async def complete(self, messages: Sequence[Message], schema: Json, vote: int) -> Completion:
         """Return a reply, or the error after which no further attempt is allowed or would help."""
@@ -125,7 +133,7 @@ class OpenaiChat:
             self._format.mode is None
             and self._format.is_probing
             and self._format.guesses_left > 0
-            and self._limit.has_capacity
+            and self._lane.has_capacity
         )
 
     async def _probe_modes(self, call: _Call, guess: Completion | None) -> Completion:
@@ -163,57 +171,70 @@ class OpenaiChat:
 
         A request that is repeated without a refused parameter does not count as an attempt.
         """
-        failed_requests = 0
+        requests = 0
 
         async def attempt(number: int) -> _Attempt:
-            nonlocal failed_requests
+            nonlocal requests
             timeout_s = self._spec.timeout_s
             if number > 1:
-                timeout_s = min(timeout_s, max(self._retry_budget.remaining_s, 0.001))
+                timeout_s = min(timeout_s, max(self._lane.left_s, 0.001))
             while True:
-                body = self._format.build_body(self._format.mode or mode, call.schema, call.vote)
-                try:
-                    return _Attempt(completion=await self._send(call, body, timeout_s))
-                except ChatRequestError as failed:
-                    failed_requests += 1
-                    # This loop ends, because a dropped parameter is never sent again in this run.
-                    if not self._format.drop_refused_parameter(failed, body):
-                        error = self._classify_error(failed)
-                        return _Attempt(completion=Completion(), error=error)
+                result = await self._send(call, mode, timeout_s)
+                # This loop ends, because a dropped parameter is never sent again in this run.
+                requests += result is None or result.was_sent
+                if result is not None:
+                    return result
 
         try:
             retried = await retry_call(
-                attempt, attempts=self._spec.attempts, budget=self._retry_budget, rng=self._rng
+                attempt, attempts=self._spec.attempts, lane=self._lane, wait=self._breaker.wait
             )
         except _JudgeDown:
             reason = self._breaker.trip_reason
-            return Completion(calls=failed_requests, error_kind="judge_down", error=reason)
+            return Completion(calls=requests, error_kind="judge_down", error=reason)
         completion, error = retried.result.completion, retried.result.error
         if error is None:
-            return replace(completion, calls=failed_requests + 1)
+            return replace(completion, calls=requests)
         if error.kind == "content_filter":
-            return Completion(calls=failed_requests, finish_reason="content_filter")
+            return Completion(calls=requests, finish_reason="content_filter")
         message = f"{error.message} {retried.give_up_reason}".rstrip()
-        return Completion(calls=failed_requests, error_kind=error.kind, error=message)
+        return Completion(calls=requests, error_kind=error.kind, error=message)
 
-    async def _send(self, call: _Call, body: Mapping[str, Json], timeout_s: float) -> Completion:
-        """Send one request as soon as the limit of calls in flight allows it.
+    async def _send(self, call: _Call, mode: JsonMode, timeout_s: float) -> _Attempt | None:
+        """Send one request as soon as the limits of the judge and of its endpoint allow it.
+
+        Return None if the endpoint refused a parameter, which no later request has.
 
         Raises:
-            ChatRequestError: there is no completion.
             _JudgeDown: no request may be sent any more.
         """
         self._raise_if_down()
-        async with self._limit.slot() as episode:
-            self._raise_if_down()  # again: other calls may have tripped it while this one waited
-            try:
-                reply = await self._client.complete(call.messages, body, timeout_s)
-            except ChatRequestError as failed:
-                if failed.status in _OVERLOAD_STATUSES:
-                    self._limit.record_rate_limit(episode)
-                raise
-            self._limit.record_success()
-        return _to_completion(reply, self._prices)
+        try:
+            async with self._lane.turn(call.key, self._estimate.estimate(call.characters)) as turn:
+                self._raise_if_down()  # again: other calls may have tripped it meanwhile
+                # Now, because the mode may have been found while this call waited.
+                body = self._build_body(call, mode)
+                try:
+                    reply = await self._client.complete(call.messages, body, timeout_s)
+                except ChatRequestError as failed:
+                    if not call.is_plain and self._format.drop_refused_parameter(failed, body):
+                        turn.record(None)
+                        return None
+                    error = turn.record(self._classify_error(failed))
+                    return _Attempt(completion=Completion(), error=error)
+                completion = _to_completion(reply, self._prices)
+                turn.record(
+                    None, self._estimate.add(completion.input_tokens, completion.output_tokens)
+                )
+        except NoTurn as refused:
+            self._raise_if_down()
+            return _Attempt(completion=Completion(), error=refused.error, was_sent=False)
+        return _Attempt(completion=completion)
+
+    def _build_body(self, call: _Call, mode: JsonMode) -> Mapping[str, Json]:
+        if call.is_plain:
+            return self._format.build_plain_body()
+        return self._format.build_body(self._format.mode or mode, call.schema, call.vote)
 
     def _raise_if_down(self) -> None:
         if self._breaker.trip_reason:
@@ -243,21 +264,19 @@ class OpenaiChat:
         async with self._confirming:
             if not is_refused or self._is_plain_accepted or self._breaker.trip_reason:
                 return completion
-            call = _Call(messages=PLAIN_MESSAGES, schema=None, vote=0)
+            call = _Call(messages=PLAIN_MESSAGES, schema=None, vote=0, is_plain=True)
             try:
-                plain = await self._send(
-                    call, self._format.build_plain_body(), self._spec.timeout_s
-                )
-            except ChatRequestError as failed:
-                error = self._classify_error(failed)
-                if error.is_user_fixable or error.kind == "bad_request":
-                    self._breaker.trip(error.message, self._describe_user_fix(error))
-                plain = Completion()
+                plain = await self._send(call, JSON_MODES[0], self._spec.timeout_s)
             except _JudgeDown:
                 return completion
-            else:
+            if plain is None or not plain.was_sent:
+                return completion
+            error = plain.error
+            if error is None:
                 self._is_plain_accepted = True
-            return completion.with_usage(completion, plain)
+            elif error.is_user_fixable or error.kind == "bad_request":
+                self._breaker.trip(error.message, self._describe_user_fix(error))
+            return completion.with_usage(completion, replace(plain.completion, calls=1))
 
     def _describe_user_fix(self, error: AgentError) -> Problem:
         variable = self._client.key_variable

@@ -59,6 +59,12 @@ class RequestFormat:
         self._extra = dict(extra or {})
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
 
+    @property
+    def max_output_tokens(self) -> float | None:
+        """The limit of tokens of a reply, if there is one."""
+        limit = self._parameters.get("max_tokens", self._extra.get("max_completion_tokens"))
+        return float(limit) if isinstance(limit, int) else None
+
     def settle_mode(self, mode: JsonMode) -> None:
         """Use this mode for the rest of the run, unless another one is known already."""
         self.mode = self.mode or mode

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -17,7 +16,7 @@ from typing import Protocol, TypeAlias
 from evalkit.agents.conversation import converse
 from evalkit.agents.cost_budget import CostLimitReached
 from evalkit.agents.registry import Agent
-from evalkit.agents.wrappers import RetryingAgent
+from evalkit.agents.wrappers import RetryingAgent, find_lane
 from evalkit.core.errors import EvalkitError
 from evalkit.core.eval_set import Case
 from evalkit.core.redaction import Redactor
@@ -108,6 +107,7 @@ class Runner:
         exit_first: bool = False,
     ) -> None:
         self._agent = agent
+        self._lane = find_lane(agent, limits.retry_deadline_s)
         self._redactor = redactor
         self._limits = limits
         self._seed = seed
@@ -187,9 +187,7 @@ class Runner:
         agent = RetryingAgent(
             self._agent,
             attempts=self._limits.attempts,
-            deadline_s=self._limits.retry_deadline_s,
-            sleep=asyncio.sleep,
-            rng=random.Random(seed),  # noqa: S311 - spreads retries over time
+            lane=self._lane,
         )
         output = await converse(
             agent, task.case, trial=task.number, timeout_s=self._limits.timeout_s, seed=seed

@@ -57,5 +57,5 @@ def test_a_page_or_a_text_says_its_title_or_first_line(body: str, said: str) -> 
 
 def test_what_a_body_says_is_short_and_part_of_the_error() -> None:
     assert len(say_error("x" * 5000)) <= 300
-    assert status_error(400, None, "h", '{"detail": "no"}').message == "h answered HTTP 400: no"
-    assert status_error(500, None, "h", "").message == "h answered HTTP 500."
+    assert status_error(400, {}, "h", '{"detail": "no"}').message == "h answered HTTP 400: no"
+    assert status_error(500, {}, "h", "").message == "h answered HTTP 500."

@@ -347,11 +347,15 @@ def test_no_question_guesses_where_money_is_counted() -> None:
     assert "max_cost_usd" in session.judge.down_reason
 
 
-def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile() -> None:
+def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+
     def choose(asked: Asked) -> Play:
         mode = mode_of(asked.json)
         if mode == "json_schema" and "Paris 0" not in asked.body.decode():
-            return reply("", status=429, headers={"Retry-After": "1"})
+            return reply("", status=429, headers={"Retry-After-Ms": "20"})
         return refusing("json_schema")(asked)
 
     session = ask(By(choose), *quick(AT_ONCE))
@@ -684,16 +688,7 @@ def test_an_empty_account_ends_all_asking_at_once(status: int, error: dict[str, 
 
 # Attempts, deadlines, calls lost in a row
 
-TRANSIENT: dict[str, tuple[Play, str]] = {
-    "502": (reply("<html>Bad gateway</html>", status=502), "http_status"),
-    "503": (reply("", status=503), "http_status"),
-    "529": (json_reply({"error": {"message": "Overloaded"}}, status=529), "http_status"),
-    "408": (reply("", status=408), "http_status"),
-    "429": (reply("", status=429), "rate_limited"),
-    "429 in a reply of success": (
-        json_reply({"error": {"message": "slow down", "code": 429}}),
-        "rate_limited",
-    ),
+FAILING: dict[str, tuple[Play, str]] = {
     "hung up": (raw(b""), "connection_lost"),
     "reset": (reset_after(b""), "connection_lost"),
     "reset in the body": (reset_after(LENGTH_100 + b"abc"), "connection_lost"),
@@ -701,12 +696,12 @@ TRANSIENT: dict[str, tuple[Play, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSIENT)
+@pytest.mark.parametrize("name", FAILING)
 def test_passing_trouble_is_met_by_another_attempt(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
-    play, kind = TRANSIENT[name]
+    play, kind = FAILING[name]
     retried = ask([play, play, verdict_play()], attempts=3)
     assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 4)
     lost = ask(play, attempts=3)
@@ -738,6 +733,34 @@ def test_a_server_that_fails_is_asked_again_and_once_in_every_mode(
     # A call that waits for its second attempt may learn the mode from another one meanwhile.
     assert modes.keys() == {*MODES[:2]}
     assert (modes[MODES[0]] <= 2 * AT_ONCE, modes[MODES[1]]) == (True, 20)
+
+
+WEATHER: dict[str, tuple[Play, str]] = {
+    **{
+        str(status): (reply("", status=status), "http_status")
+        for status in (408, 409, 425, 502, 503, 520, 524, 529)
+    },
+    "429": (reply("", status=429), "rate_limited"),
+    "429 in a reply of success": (
+        json_reply({"error": {"message": "slow down", "code": 429}}),
+        "rate_limited",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEATHER)
+def test_weather_spends_no_attempt_but_the_deadline(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+    monkeypatch.setattr("evalkit.agents.retry.WEATHER_WAIT_S", 0.01)
+    play, kind = WEATHER[name]
+    retried = ask([play] * 4 + [verdict_play()], attempts=1)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 6)
+    [reading] = ask(play, attempts=1, deadline_s=0.1).readings
+    assert (reading.state, reading.kind) == ("judge_error", kind)
+    assert "Given up: " in reading.problem
+    assert "deadline_s" in reading.problem
 
 
 def verdict_play() -> Play:
