@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-HEADROOM = 0.8
+HEADROOM = 0.75
 """The share of the learned rate with which calls start again after a pause."""
 
 GROWTH_CALLS = 12.0
 GROWTH_S = 4.0
 """After about so many served calls without a refusal the rate doubles, but not in less than so many
 seconds. They are twice as many once a refusal has confirmed the rate."""
+
+SHARING_RATE = 3.0
+MAX_SHARING = 1.3
+"""A slower rate than this, in calls per second, grows as if up to so many times as many calls were served."""
 
 CONFIRMING_SHARE = 0.8
 """A refusal confirms the rate if this share of it, or of the rate learned before, was served until then."""
@@ -30,7 +34,7 @@ class LearnedRate:
     def __init__(self) -> None:
         self._peak: float | None = None
         self._estimates = 0
-        self._served_calls = 0
+        self._served_calls = 0.0
         self._growth_calls = GROWTH_CALLS
         # Calls that may start at once.
         self._credit = 0.0
@@ -67,8 +71,9 @@ class LearnedRate:
 
     def record_served(self) -> None:
         """Record that a call was served which had waited for the rate."""
-        if self._peak is not None:
-            self._served_calls += 1
+        if (rate := self.per_second) is not None:
+            # A slow rate grows faster, so that processes that share a limit get equal shares.
+            self._served_calls += min(MAX_SHARING, max(1.0, SHARING_RATE / rate))
             if self._growth > MAX_GROWTH:
                 self.forget()
 

@@ -14,6 +14,10 @@ RAMP_STEP_S = 0.02
 """So many calls are in flight at first, twice as many after each step without a refusal, and one more
 for each served call. After a pause it starts with twice as many."""
 
+COLD_S = 0.1
+"""The first request takes so long to be sent, because the client connects. Only two calls start before,
+unless one has an outcome."""
+
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
 """The first and the longest pause after refusals that do not say how long to wait."""
@@ -41,6 +45,7 @@ class Cycle:
     last_start_s: float
     ramp_calls: float
     has_outcome: bool = True
+    is_cold: bool = False
     started: int = 0
     in_flight: int = 0
     refused: int = 0
@@ -83,7 +88,7 @@ class Pace:
     """
 
     def __init__(self, rng: random.Random, ramp_calls: float = RAMP_CALLS) -> None:
-        self.served_at_s = -math.inf
+        self.last_served_start_s = -math.inf
         self.resumes_at_s = -math.inf
         self.rate = LearnedRate()
         self.random = RandomRefusals(self.rate)
@@ -120,18 +125,23 @@ class Pace:
 
     def _ramp_s(self, cycle: Cycle, now_s: float) -> float:
         """Return when one more call may be in flight."""
-        step_s = cycle.ramped_at_s + RAMP_STEP_S
+        is_cold = cycle.is_cold and cycle.ramp_calls > self._ramp_calls
+        step_s = cycle.ramped_at_s + (COLD_S if is_cold else RAMP_STEP_S)
         if cycle.in_flight >= cycle.ramp_calls and now_s >= step_s:
             # When this comes late, the process is busy, and may not have read a refusal yet.
             if now_s < step_s + RAMP_STEP_S:
                 cycle.ramp_calls *= 2
+                cycle.is_cold &= not is_cold
             cycle.ramped_at_s = now_s
-        return now_s if cycle.in_flight < cycle.ramp_calls else cycle.ramped_at_s + RAMP_STEP_S
+            step_s = now_s + RAMP_STEP_S
+        return now_s if cycle.in_flight < cycle.ramp_calls else step_s
 
     def start(self, now_s: float, *, was_paced: bool) -> Started:
         """Record that a call starts. `was_paced` is whether it had to wait for the pace."""
         if self._cycle is None:
-            self._cycle = Cycle(now_s, now_s, now_s, self._ramp_calls, has_outcome=False)
+            self._cycle = Cycle(
+                now_s, now_s, now_s, self._ramp_calls, has_outcome=False, is_cold=True
+            )
         cycle = self._cycle
         if self._idle_since_s is not None and not was_paced:
             cycle.busy_from_s += max(0.0, now_s - max(self._idle_since_s, cycle.busy_from_s))
@@ -155,7 +165,7 @@ class Pace:
 
     def record_served(self, call: Started, now_s: float) -> None:
         """Record that the endpoint answered a call, even by refusing that call for good."""
-        self.served_at_s = now_s
+        self.last_served_start_s = max(self.last_served_start_s, call.at_s)
         self._failing_since_s = None
         if self._barren_pauses and self._cycle is not None:
             self._cycle.ramped_at_s = now_s
@@ -210,7 +220,7 @@ class Pace:
 
     def _note_outcome(self, cycle: Cycle, now_s: float) -> None:
         if not cycle.has_outcome:
-            cycle.has_outcome = True
+            cycle.has_outcome, cycle.is_cold = True, False
             cycle.busy_from_s = now_s
 
     @property

@@ -21,8 +21,8 @@ MIN_TESTED_SHARE = 0.1
 """So many calls at another rate test whether refusals are random, if their share is at least so large."""
 
 TRUST_CALLS = 200
-RETEST_CALLS = 50
-MAX_REFUSED_PROBES = 2
+RETEST_CALLS = 16
+MAX_REFUSED_PROBES = 3
 DOUBTFUL_DECREASE = 4.0
 """For so many calls there is no other test, and a limit that the last one showed is not probed. After so many
 refused probes the next one waits for RETEST_CALLS. A limit is in doubt again when the rate has fallen to this part of it."""
