@@ -5,7 +5,7 @@ from __future__ import annotations
 HEADROOM = 0.75
 """The share of the learned rate with which calls start again after a pause."""
 
-GROWTH_CALLS = 12.0
+GROWTH_CALLS = 14.0
 GROWTH_S = 4.0
 """After about so many served calls without a refusal the rate doubles, but not in less than so many
 seconds. They are twice as many once a refusal has confirmed the rate."""

@@ -88,6 +88,7 @@ class Pace:
     """
 
     def __init__(self, rng: random.Random, ramp_calls: float = RAMP_CALLS) -> None:
+        self.served_at_s = -math.inf
         self.last_served_start_s = -math.inf
         self.resumes_at_s = -math.inf
         self.rate = LearnedRate()
@@ -165,6 +166,7 @@ class Pace:
 
     def record_served(self, call: Started, now_s: float) -> None:
         """Record that the endpoint answered a call, even by refusing that call for good."""
+        self.served_at_s = now_s
         self.last_served_start_s = max(self.last_served_start_s, call.at_s)
         self._failing_since_s = None
         if self._barren_pauses and self._cycle is not None:

@@ -113,7 +113,7 @@ class Pacer:
             self._failed_at_s.pop(call, None)
             self._faulty.discard(call)
             return False
-        was_served = self.pace.last_served_start_s > -math.inf
+        was_served = self.pace.served_at_s > -math.inf
         # Until the first call is served, a server that cannot be reached is a wrong address.
         is_weather = error.transient and (was_served or error.kind != "connect")
         is_limit = is_weather and error.kind != "connect"
@@ -133,11 +133,11 @@ class Pacer:
     def _is_outage(self, call: Hashable, started: Started, now_s: float) -> bool:
         """Return whether the endpoint serves no call, so that a failure says nothing about this call.
 
-        No call was served that started after this one started or failed last, and another call has
-        failed. A call that fails again after a later one was served is faulty itself.
+        Nothing was served since this call started or failed last, and another call has failed. A call
+        that fails again, while one that started after its last failure was served, is faulty itself.
         """
-        served_s = self.pace.last_served_start_s
-        if self._failed_at_s.get(call, math.inf) < served_s:
+        served_at_s = self.pace.served_at_s
+        if self._failed_at_s.get(call, math.inf) < self.pace.last_served_start_s:
             self._faulty.add(call)
         others_s = (
             at_s
@@ -146,9 +146,9 @@ class Pacer:
         )
         return (
             call not in self._faulty
-            and served_s <= self._failed_at_s.get(call, started.at_s)
+            and served_at_s < self._failed_at_s.get(call, started.at_s)
             and self.pace.silent_s(now_s) < MAX_OUTAGE_S
-            and any(failed_at_s > served_s for failed_at_s in others_s)
+            and any(failed_at_s > served_at_s for failed_at_s in others_s)
         )
 
 
