@@ -495,7 +495,7 @@ def test_a_flood_of_problems_is_cut_where_it_stands(complain: Callable[..., list
         ),
         (
             {"set.yaml": "cases: a.jsonl\n", "a.jsonl": "[" + "0," * 500_000 + "0]"},
-            "a.jsonl:1: more than 500,000 values on one line.",
+            "a.jsonl:1: more than 500,000 values in one JSON value. Split it.",
         ),
     ],
     ids=["keys", "rules", "columns", "values"],
