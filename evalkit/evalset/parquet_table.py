@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 
@@ -23,6 +24,8 @@ _SETTINGS = (
     "autoinstall_known_extensions = false",
     "autoload_known_extensions = false",
 )
+_ADVICE = "Name the columns as in CSV."
+_OPEN_FILE = re.compile(r"/dev/fd/\d+")
 _COUNT = "select num_rows from parquet_file_metadata(?)"
 _COLUMNS = "select * from read_parquet(?) limit 0"
 # As JSON, in which every type of Parquet has a form.
@@ -51,7 +54,7 @@ def read_parquet_table(
             for setting in _SETTINGS:
                 connection.execute(f"set {setting}")
             found = connection.execute(_COLUMNS, file).description or ()
-            messages = find_column_problems([column[0] for column in found], columns, "Add it.")
+            messages = find_column_problems([column[0] for column in found], columns, _ADVICE)
             counted = connection.execute(_COUNT, file)
             rows = sum(row[0] for row in counted.fetchall())
             if rows > MAX_ROWS:
@@ -64,8 +67,9 @@ def read_parquet_table(
             while row := selected.fetchone():
                 number += 1
                 yield _read_row(row[0], Location(path=path, line=number), problems)
-    except (duckdb.Error, OSError) as error:
-        problems.append(Problem(message=_describe_error(error), where=Location(path=path)))
+    except (duckdb.Error, OSError, RuntimeError, ValueError) as error:
+        # A damaged name of a column is a RuntimeError or a ValueError of the bindings.
+        problems.append(Problem(message=_describe_error(error, path), where=Location(path=path)))
 
 
 def _read_row(text: str, where: Location, problems: list[Problem]) -> MappingNode | InvalidNode:
@@ -77,8 +81,8 @@ def _read_row(text: str, where: Location, problems: list[Problem]) -> MappingNod
     return node if isinstance(node, MappingNode) else InvalidNode(where=where)
 
 
-def _describe_error(error: Exception) -> str:
-    reason = str(error).strip().partition("\n")[0].rstrip(".")
+def _describe_error(error: Exception, path: str) -> str:
+    reason = _OPEN_FILE.sub(lambda _: path, str(error).strip().partition("\n")[0]).rstrip(".")
     if reason.startswith("Out of Memory"):
         return f"the file needs more than {MAX_MEMORY} of memory to read. Split it."
     return f"the file cannot be read as Parquet: {reason}. Write it again."

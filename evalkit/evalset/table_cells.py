@@ -36,8 +36,8 @@ _PLAIN_COLUMNS = ("id", "cluster")
 
 # How a list or mapping begins when somebody meant one: `["a`, `[1, `, `['a'`, `{"a"`, `{a: `.
 # `[see note]`, `[1] in the list`, `{name}`, and `{{name}}` are text.
-_MAPPING_START = r"""\{\s*+(?:["'“‘}]|[\w.-]++\s*+:\s)"""
-_NUMBER_OR_WORD = r"(?:-?\d[\d.eE+-]*+|[Tt]rue|[Ff]alse|[Nn]ull|None|[Nn]a[Nn])\s*+(?:,|\Z)"
+_MAPPING_START = r"""\{\s*+(?:["'“‘]|[\w.-]++\s*+:\s)"""
+_NUMBER_OR_WORD = r"(?:-?\d[\d.eE+-]*+|[Tt]rue|[Ff]alse|[Nn]ull|None|[Nn]a[Nn])\s*+(?:,|\]?\Z)"
 _LIST_START = rf"""\[[\s\[]*+(?:["'“‘]|{_MAPPING_START}|{_NUMBER_OR_WORD})"""
 _JSON_START = re.compile(f"{_MAPPING_START}|{_LIST_START}")
 
@@ -48,6 +48,8 @@ def build_case_node(
     """Return a row as the mapping that a case is in YAML; `cells` has the values of its columns."""
     nodes = {}
     for column, cell in cells.items():
+        if column in _SEPARATORS and isinstance(cell, Scalar) and not cell.text.strip():
+            continue
         try:
             nodes[tuple(column.split("."))] = _read_cell(column, cell)
         except ValueError as error:
