@@ -12,7 +12,7 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import decode_utf8
 from evalkit.evalset.csv_table import CsvRow, open_text, read_csv_table
 from evalkit.evalset.fields import read_mapping
-from evalkit.evalset.json_nodes import JsonSyntaxError, iter_json_items, parse_json
+from evalkit.evalset.json_nodes import JsonSyntaxError, iter_json_items, parse_json_node
 from evalkit.evalset.keys import CASE_FILE_KEYS
 from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Node, Scalar, is_null
 from evalkit.evalset.parquet_table import read_parquet_table
@@ -50,7 +50,7 @@ def read_jsonl_cases(data: bytes, path: str, problems: list[Problem]) -> Iterato
             continue
         where = Location(path=path, line=number, column=1)
         try:
-            node = parse_json(line, where)
+            node = parse_json_node(line, where)
         except ValueError as error:
             advice = ". Write each case as one JSON object on one line."
             message = f"{error}{advice}" if isinstance(error, JsonSyntaxError) else str(error)
@@ -70,7 +70,9 @@ def read_json_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator
             end = "}" if begin["object"] else ""
             yield from iter_json_items(text, begin.end(), end, path, problems)
         else:
-            yield from _iter_listed_cases(parse_json(text, Location(path=path, line=1)), problems)
+            yield from _iter_listed_cases(
+                parse_json_node(text, Location(path=path, line=1)), problems
+            )
     except JsonSyntaxError as error:
         advice = "Write a list of cases, or an object with the one key `cases`."
         if error.has_more:

@@ -76,7 +76,7 @@ _JSON = json.JSONDecoder(
 )
 
 
-def parse_json(text: str, where: Location) -> Node:
+def parse_json_node(text: str, where: Location) -> Node:
     """Return the one JSON value in a text; every node of it gets the location `where`.
 
     Raises:

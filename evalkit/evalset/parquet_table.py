@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from evalkit.core.location import Location, Problem
 from evalkit.evalset.csv_table import Columns, find_column_problems
-from evalkit.evalset.json_nodes import parse_json
+from evalkit.evalset.json_nodes import parse_json_node
 from evalkit.evalset.nodes import InvalidNode, MappingNode, Node
 
 MAX_ROWS = 100_000
@@ -74,7 +74,7 @@ def read_parquet_table(
 
 def _read_row(text: str, where: Location, problems: list[Problem]) -> MappingNode | InvalidNode:
     try:
-        node: Node = parse_json(text, where)
+        node: Node = parse_json_node(text, where)
     except ValueError as error:
         problems.append(Problem(message=str(error), where=where))
         node = InvalidNode(where=where)

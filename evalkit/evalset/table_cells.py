@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from evalkit.core.location import Location, Problem
 from evalkit.evalset.csv_table import Columns
-from evalkit.evalset.json_nodes import JsonSyntaxError, parse_json
+from evalkit.evalset.json_nodes import JsonSyntaxError, parse_json_node
 from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Member, Node, Scalar
 
@@ -95,7 +95,7 @@ def _read_json_cell(cell: Scalar) -> Node | None:
     if not text.startswith(("[", "{")):
         return None
     try:
-        return parse_json(text, cell.where)
+        return parse_json_node(text, cell.where)
     except JsonSyntaxError as error:
         if not _looks_like_json(text):
             return None

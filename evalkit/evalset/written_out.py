@@ -7,8 +7,8 @@ from typing import NamedTuple
 from evalkit.core.location import Location, Problem
 from evalkit.evalset.nodes import MAX_NODES
 
-MAX_ALIAS_NODES = 500_000
-"""Values that the aliases of one file expand to. 10,000 cases can share 50 values each."""
+MAX_ALIAS_NODES = 1_000_000
+"""Values that the aliases of one file expand to: 10 for each of 100,000 cases."""
 
 MAX_ALIAS_TEXT = 64 * 2**20
 """Characters that the aliases of one file expand to: as many as a file without aliases may have."""
