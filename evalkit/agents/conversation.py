@@ -57,11 +57,11 @@ def list_turns(case: Case) -> tuple[Turn, ...]:
 def find_agent_turns(case: Case) -> tuple[int, ...]:
     """Return the indexes of the turns that the agent answers."""
     turns = list_turns(case)
-    followers = [*(turn.role for turn in turns[1:]), None]
+    # A case whose turns are all invalid has none; its problems are reported, and so are the agent's.
     return tuple(
         index
-        for index, (turn, follower) in enumerate(zip(turns, followers, strict=True))
-        if turn.role == "user" and follower != "assistant"
+        for index, (turn, follower) in enumerate(itertools.zip_longest(turns, turns[1:]))
+        if turn.role == "user" and (follower is None or follower.role != "assistant")
     )
 
 

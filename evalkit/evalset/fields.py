@@ -17,6 +17,7 @@ from evalkit.evalset.nodes import (
     Scalar,
     describe_node,
     is_null,
+    list_shared_keys,
     quote_short,
     suggest_similar,
     to_plain_value,
@@ -269,7 +270,8 @@ def read_mapping(node: Node, owner: str, keys: Keys, problems: list[Problem]) ->
             problems.append(Problem(message=message, where=node.where))
         return None
     fields = FieldReader(owner=owner, node=node, problems=problems, keys=keys)
-    unknown = [key for key in node.members if key not in keys]
+    known = {*keys, *list_shared_keys(node, keys)}
+    unknown = [key for key in node.members if key not in known]
     for key in unknown[:MAX_UNKNOWN_KEYS]:
         near = suggest_similar(key, keys) or f". Known keys: {', '.join(keys)}."
         fields.report_problem(f"unknown key {quote_short(key)}{near}", node.members[key].where)

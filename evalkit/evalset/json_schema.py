@@ -18,6 +18,7 @@ from evalkit.core.settings import Settings
 from evalkit.evalset import keys, rubric_keys
 from evalkit.evalset.argument_schema import build_arguments_schema, iter_defaults
 from evalkit.evalset.fields import drop_none
+from evalkit.evalset.nodes import SHARED_PREFIX
 from evalkit.evalset.value_types import (
     MAX_LABEL,
     RATE_PATTERN,
@@ -48,8 +49,10 @@ _LABEL = {
 }
 _CASE_FILE = {
     "type": "string",
-    "pattern": r"\.(?:[yY][aA]?[mM][lL]|[cC][sS][vV]|[jJ][sS][oO][nN][lL])$",
+    "pattern": r"\.(?:[yY][aA]?[mM][lL]|[cCtT][sS][vV]|[jJ][sS][oO][nN][lL]?|"
+    r"[pP][aA][rR][qQ][uU][eE][tT])$",
 }
+_SHARED = f"^{SHARED_PREFIX}"
 _NOT_CRITERIA = {"not": {"const": keys.CRITERIA}}
 
 
@@ -60,9 +63,9 @@ def build_schema(name: str, metrics: Mapping[str, type[Any]]) -> dict[str, Json]
     """
     builder = _SchemaBuilder(metrics)
     files: dict[str, tuple[str, Callable[[], dict[str, Json]]]] = {
-        "evalset": ("eval set", partial(builder.mapping, keys.SET_KEYS, Settings)),
+        "evalset": ("eval set", partial(builder.file, keys.SET_KEYS, Settings)),
         "cases": ("case file", builder.case_file),
-        "project": ("project file", partial(builder.mapping, keys.PROJECT_KEYS, Settings)),
+        "project": ("project file", partial(builder.file, keys.PROJECT_KEYS, Settings)),
         "rubric": ("rubric", builder.rubric),
     }
     title, build = files[name]
@@ -136,16 +139,20 @@ class _SchemaBuilder:
         schema = {"type": "object", "additionalProperties": False, "properties": properties}
         return {**schema, "required": list(required)} if required else schema
 
+    def file(self, table: Keys, record: type[Any] | None, *required: str) -> dict[str, Json]:
+        """Return the schema of a whole file, which may have keys of its own for aliases."""
+        return {**self.mapping(table, record, *required), "patternProperties": {_SHARED: {}}}
+
     def rubric(self) -> dict[str, Json]:
         """Return the schema of a rubric."""
-        return self.mapping(rubric_keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
+        return self.file(rubric_keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
 
     def case_file(self) -> dict[str, Json]:
         """Return the schema of a case file: a list, or a mapping with the key `cases`."""
         return {
             "anyOf": [
                 _list_of(self.refer("case")),
-                self.mapping(keys.CASE_FILE_KEYS, None),
+                self.file(keys.CASE_FILE_KEYS, None),
             ]
         }
 

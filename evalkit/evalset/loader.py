@@ -33,6 +33,7 @@ from evalkit.evalset.keys import (
 )
 from evalkit.evalset.metrics import read_metrics
 from evalkit.evalset.nodes import (
+    MAX_PROBLEMS,
     ListNode,
     MappingNode,
     Node,
@@ -42,7 +43,7 @@ from evalkit.evalset.nodes import (
     quote_short,
 )
 from evalkit.evalset.value_types import Keys
-from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
+from evalkit.evalset.yaml import parse_yaml
 
 PROJECT_FILE = "evalkit.yaml"
 
