@@ -175,7 +175,7 @@ def test_the_tokens_of_a_chat_model_are_priced(project: Project) -> None:
     assert [row["output"]["cost_usd"] for row in project.rows()] == pytest.approx([0.1] * 10)
 
 
-@pytest.mark.parametrize("limit", ["agent", "run", "judge under the run"])
+@pytest.mark.parametrize("limit", ["agent", "anthropic", "run", "judge under the run"])
 def test_a_model_without_a_known_price_is_refused_before_any_call(
     project: Project, limit: str
 ) -> None:
@@ -184,6 +184,8 @@ def test_a_model_without_a_known_price_is_refused_before_any_call(
         judge = ""
         if limit == "agent":
             head = f"agent: {{{model}, max_cost_usd: 1}}"
+        elif limit == "anthropic":
+            head = f"agent: {{{model.replace('openai', 'anthropic')}, max_cost_usd: 1}}"
         elif limit == "run":
             head = f"max_cost_usd: 1\nagent: {{{model}}}"
         else:
