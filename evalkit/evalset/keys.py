@@ -215,7 +215,9 @@ SET_KEYS: Keys = {
         pattern=SET_NAME,
     ),
     "description": Text("What the set covers."),
-    "cases": Section("The cases, or the files (YAML, CSV, TSV, JSON, JSONL, Parquet) that list them.", of="cases"),
+    "cases": Section(
+        "The cases, or the files (YAML, CSV, TSV, JSON, JSONL, Parquet) that list them.", of="cases"
+    ),
     **PROJECT_KEYS,
 }
 CASE_FILE_KEYS: Keys = {"cases": SectionList("The cases.", of="case")}
