@@ -91,6 +91,11 @@ class CachingAgent:
         self._verifier = verifier
         self._gaps = gaps
 
+    @property
+    def wrapped(self) -> Agent:
+        """The agent that is called."""
+        return self._agent
+
     async def answer(self, request: Request) -> Output:
         """Return the cached answer, or call the agent and cache its answer."""
         # The answer does not depend on the timeout.
@@ -102,7 +107,8 @@ class CachingAgent:
                 gaps = [f"{CACHE_GAP}{gap}" for gap in (*self._gaps, *answer.inputs.gaps)]
                 return replace(answer.output, flags=(*answer.output.flags, CACHED, *gaps))
         output, log = await answer_with_inputs(self._agent, request)
-        if output.error is None:
+        # The server may have forgotten a session by the next run.
+        if output.error is None and output.session is None:
             await self._keep(key, kept, output, log)
         return output
 

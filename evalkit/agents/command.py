@@ -79,6 +79,14 @@ def entrypoint(spec: AgentSpec) -> str:
     return shlex.join(_read(spec).argv)
 
 
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
+
+
 @asynccontextmanager
 async def open(  # noqa: A001 - a function of AgentKind
     spec: AgentSpec, environment: RunEnvironment

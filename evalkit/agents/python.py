@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.placeholders import to_messages
@@ -18,6 +18,7 @@ from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
 from evalkit.core.trial import Output, Request
 from evalkit.trace.normalizer import add_worker_spans
 from evalkit.worker.environment import find_name_problems
+from evalkit.worker.pieces import FIRST_PIECE_KEY
 from evalkit.worker.pool import LOAD_TIMEOUT_S, TargetSpec, WorkerPool, open_pool
 
 MAX_LOAD_TIMEOUT_S = 86_400.0
@@ -60,9 +61,18 @@ class PythonAgent:
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
-            output = to_output(reply.value, reply.duration_s)
+            output = _to_output(reply.value, reply.duration_s)
         # Also after a failure: the spans show what the call did before it.
         return add_worker_spans(output, reply.span_payload), reply.inputs
+
+
+def _to_output(value: Json, latency_s: float) -> Output:
+    """Return a reply as an Output; a streamed one has the time of its first piece."""
+    if isinstance(value, Mapping) and FIRST_PIECE_KEY in value:
+        first_s = value[FIRST_PIECE_KEY]
+        output = to_output(value.get("reply"), latency_s)
+        return replace(output, first_token_s=first_s if isinstance(first_s, float) else None)
+    return to_output(value, latency_s)
 
 
 def check(
@@ -88,6 +98,14 @@ def check(
 def entrypoint(spec: AgentSpec) -> str:
     """Return the reference as the user wrote it: `support_agent:answer`."""
     return read_arguments(spec, PythonArguments, shorthand="entrypoint").entrypoint
+
+
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
 
 
 @asynccontextmanager

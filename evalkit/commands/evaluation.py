@@ -19,7 +19,7 @@ from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
-from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.agent_prices import RETURN_COST
@@ -117,13 +117,20 @@ def evaluate_execution(
     """Apply the gate to a new run, even if it ended early.
 
     Raises:
-        InvalidInput: a judge cannot be called until the user fixes a problem.
+        InvalidInput: the agent or a judge cannot be called until the user fixes a problem.
     """
     run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
     policy = GatePolicy.from_settings(
         msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
+    refused = run.trials[-1].output.error if execution.unreachable and run.trials else None
+    if refused is not None and refused.is_user_fixable:
+        spec = plan.agent
+        raise InvalidInput.single(
+            f"agent {spec.kind}: {refused.message} Continue with: {hints.resume(run, retry_errors=True)}",
+            spec.where,
+        )
     if execution.judge_problem:
         raise InvalidInput.single(
             f"{execution.judge_problem.message} The answers are stored. "
@@ -170,7 +177,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
             f"stopped after {done}, because {execution.out_of_money}. "
             f"{advise_on_money(execution, _find_resume_command(execution, hints))}"
         )
-    elif execution.judge_down:
+    elif execution.judge_down and not run.finished:
         reason = (
             f"stopped after {done}, because no judge answers any more "
             f"({execution.judge_down}). When one does, run: {again}"
@@ -245,7 +252,7 @@ def _suggest_commands(
         run.finished
         and not run.header.selection
         and not result.tally.errors
-        and not explain_failed_controls(run)
+        and not explain_controls(run)
     ):
         # A baseline of more trials detects more, so record a new one instead of promoting this run.
         has_more = baseline is not None and baseline.header.trials > run.header.trials

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.judgement import JudgeTrust
@@ -115,6 +116,7 @@ class RunEnvironment:
     relative paths start from. `environ` is evalkit's own environment; child processes get an allowlisted
     part of it. `trials` is the number of trials per case. No code is imported from `replaced_checkout`,
     the checkout that `root` replaces. With `records_inputs`, a Python agent reports what it reads.
+    `pacers` has what paces the calls of the run to each endpoint, by a digest of its address and key.
     """
 
     root: Path
@@ -122,6 +124,8 @@ class RunEnvironment:
     environ: Mapping[str, str]
     concurrency: int = 8
     trials: int = 1
+    retry_deadline_s: float = 120.0
     run_id: str = ""
     replaced_checkout: Path | None = None
     records_inputs: bool = False
+    pacers: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)

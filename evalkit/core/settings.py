@@ -29,7 +29,7 @@ class Settings:
     """Whether a judge's model that differs from the baseline's is a warning, or leaves the run undecided."""
 
     retry_deadline_s: float = 120.0
-    """Total seconds that the retries of one trial may wait."""
+    """Seconds for which the agent's endpoint may answer no call before calls are given up."""
 
     max_cost_usd: float | None = None
     """What the calls of the run's agents and judges may cost together; None is no limit."""

@@ -69,3 +69,6 @@ CACHED = "cached"
 
 CACHE_GAP = "not_covered: "
 """What the flag of a cached output begins with that names what its cache entry does not cover."""
+
+CUT_OFF = "cut_off"
+"""The flag of an answer that ends at the limit of tokens."""

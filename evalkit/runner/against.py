@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
-from evalkit.agents.registry import Agent, check_agent, open_agent
+from evalkit.agents.paced_agent import open_paced_agent
+from evalkit.agents.registry import Agent, check_agent
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec
@@ -63,8 +64,7 @@ async def open_baseline_run(  # noqa: PLR0913 - both sides of a run have these
             planned = refuse_if_changed(earlier.run.header, planned)
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)
-        async with open_agent(version.agent, environment) as agent:
+        async with open_paced_agent(version.agent, environment, guard) as agent:
             with open_writer(root, planned, earlier) as writer:
                 sink = TrialSink(writer, finished, answered, context.open_progress)
-                guarded = guard(agent, version.agent)
-                yield RunSide(spec=version.agent, agent=guarded, header=planned, sink=sink)
+                yield RunSide(spec=version.agent, agent=agent, header=planned, sink=sink)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-from evalkit.agents.arguments import read_arguments
-from evalkit.agents.completion import TokenCounts
+from evalkit.agents.registry import identify_endpoint
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.location import Problem
+from evalkit.core.prices import TokenCounts
 from evalkit.core.trial import Output
 from evalkit.judge.prices import PriceList
 from evalkit.trace.totals import fill_from_spans
+
+MODEL_KINDS = ("openai", "anthropic")
+"""The kinds of agents that are a model, whose tokens have a known price."""
 
 NO_PRICE = (
     "max_cost_usd is set, but there is no price for {model!r} at {server}. Add prices: "
@@ -30,7 +33,7 @@ def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output
     cost counts before them, and that of its spans. To load the known prices takes half a second.
     """
     is_free = bool(spec.prices) and not any(spec.prices.values())
-    is_model = spec.kind == "openai"
+    is_model = spec.kind in MODEL_KINDS
 
     @cache
     def load_prices() -> PriceList:
@@ -67,28 +70,29 @@ def find_price_problems(
     Raises:
         InvalidInput: the arguments of the agent are wrong.
     """
-    if spec.kind != "openai" or not (spec.max_cost_usd is not None or is_run_limited):
+    if spec.kind not in MODEL_KINDS or not (spec.max_cost_usd is not None or is_run_limited):
         return
-    # The client's modules take 0.1 s, which agents of other kinds need not pay.
-    from evalkit.agents.network_errors import get_host  # noqa: PLC0415
+    from evalkit.agents.network_errors import get_host  # noqa: PLC0415 - as below
 
     prices = _build_price_list(spec, environ)
     if not prices.is_known:
         message = NO_PRICE.format(model=prices.model, server=get_host(prices.url))
-        yield Problem(message=f"agent openai: {message}", where=spec.where)
+        yield Problem(message=f"agent {spec.kind}: {message}", where=spec.where)
 
 
 def _build_price_list(spec: AgentSpec, environ: Mapping[str, str]) -> PriceList:
-    if spec.kind != "openai":
+    if spec.kind not in MODEL_KINDS:
         # Without an address, only the set's own prices count.
         return PriceList(model="", url="", is_local=True, set_prices=spec.prices)
-    from evalkit.agents.openai import OpenaiArguments  # noqa: PLC0415 - only its own kind needs it
+    # These modules take 0.1 s, which agents of other kinds need not pay.
+    from evalkit.agents.network_errors import is_loopback, split_url  # noqa: PLC0415
 
-    arguments = read_arguments(spec, OpenaiArguments, shorthand="model")
-    endpoint = arguments.resolve_endpoint(environ)
+    url, _ = identify_endpoint(spec, environ)
+    parts = split_url(url)
     return PriceList(
-        model=arguments.model,
-        url=endpoint.url,
-        is_local=endpoint.is_local,
+        # A name in place of the arguments is the model.
+        model=str(spec.args.get("model") or spec.args.get("") or ""),
+        url=url,
+        is_local=parts is not None and is_loopback(parts.hostname),
         set_prices=spec.prices,
     )

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from evalkit.agents.registry import open_agent
+from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
 from evalkit.core.run import Run
@@ -121,11 +121,10 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             open_baseline_run(
                 request.baseline_agent, header, plan, options, context, guard=guard
             ) as against,
-            open_agent(plan.agent, environment) as opened,
+            open_paced_agent(plan.agent, environment, guard) as paced,
         ):
-            guarded = guard(opened, plan.agent)
             with (
-                open_answer_cache(guarded, plan, options, project, context) as agent,
+                open_answer_cache(paced, plan, options, project, context) as agent,
                 open_writer(project.root, header, earlier) as writer,
             ):
                 plan.costs.store_with(writer.append_cost)

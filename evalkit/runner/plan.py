@@ -49,6 +49,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         environ=project.environ,
         concurrency=settings.concurrency,
         trials=settings.first_trials,
+        retry_deadline_s=settings.retry_deadline_s,
     )
     async with AsyncExitStack() as stack:
         costs = RunCosts(settings.max_cost_usd)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -17,7 +16,7 @@ from typing import Protocol, TypeAlias
 from evalkit.agents.conversation import converse
 from evalkit.agents.cost_budget import CostLimitReached
 from evalkit.agents.registry import Agent
-from evalkit.agents.wrappers import RetryingAgent
+from evalkit.agents.wrappers import RetryingAgent, find_lane
 from evalkit.core.errors import EvalkitError
 from evalkit.core.eval_set import Case
 from evalkit.core.redaction import Redactor
@@ -30,6 +29,9 @@ from evalkit.trace.totals import fill_from_spans
 
 UNREACHABLE_AFTER = 10
 """The number of infrastructure errors in a row, with no answer before them, that ends a run."""
+
+REFUSED_AFTER = 3
+"""The number of refusals in a row of a key, a model, or an empty account that ends a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +107,7 @@ class Runner:
         exit_first: bool = False,
     ) -> None:
         self._agent = agent
+        self._lane = find_lane(agent, limits.retry_deadline_s)
         self._redactor = redactor
         self._limits = limits
         self._seed = seed
@@ -115,12 +118,15 @@ class Runner:
         # Twice the concurrency, so that as many trials can be scored as wait for the agent.
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
+        self._consecutive_refusals = 0
         self._any_answer = False
         self.exited_first = False
 
     @property
     def unreachable(self) -> bool:
-        """Whether all trials so far, and at least UNREACHABLE_AFTER, had an infrastructure error."""
+        """Whether all trials so far had an infrastructure error, or the endpoint refuses every call."""
+        if self._consecutive_refusals >= REFUSED_AFTER:
+            return True
         return not self._any_answer and self._consecutive_losses >= UNREACHABLE_AFTER
 
     @property
@@ -181,9 +187,7 @@ class Runner:
         agent = RetryingAgent(
             self._agent,
             attempts=self._limits.attempts,
-            deadline_s=self._limits.retry_deadline_s,
-            sleep=asyncio.sleep,
-            rng=random.Random(seed),  # noqa: S311 - spreads retries over time
+            lane=self._lane,
         )
         output = await converse(
             agent, task.case, trial=task.number, timeout_s=self._limits.timeout_s, seed=seed
@@ -192,10 +196,15 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
+        refused = output.error is not None and output.error.is_lasting
+        self._consecutive_refusals = self._consecutive_refusals + 1 if refused else 0
+        output = self._redactor.redact_output(output)
+        if output.spans:  # in a thread, because the prices are slow to load
+            output = await asyncio.to_thread(fill_from_spans, output)
         return Trial(
             case_id=task.case.id,
             number=task.number,
-            output=fill_from_spans(self._redactor.redact_output(output)),
+            output=output,
             attempts=agent.max_attempts_used,
         )
 

@@ -74,7 +74,7 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
                 candidate.sink.writer.rewrite_header(next_header)
         await stop.finish_in_time(loading)
         trust = await _store_trust(panel, run, candidate.sink, stop) if complete else None
-        complete = complete and not stop.requested.is_set()
+        complete = complete and not (stop.requested.is_set() or panel.down_reason)
     if complete:
         _finish_runs(candidate, run, against, baseline)
     return Execution(
@@ -176,6 +176,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
+        await plan.panel.settle_checks()
     return candidate, baseline
 
 
@@ -202,12 +203,13 @@ async def _store_trust(
 ) -> JudgeTrust | None:
     """Wait for the last control answers of the judges, and store what they show.
 
-    After a stop, store nothing: the controls that are missing say nothing about a judge.
+    After a stop, or if no judge answers any more, store nothing: the controls that are missing say nothing
+    about a judge.
     """
     scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
     judgements = [score.judgement for score in scores if score.judgement is not None]
     trust = await stop.finish_in_time(panel.finish(judgements))
-    if trust is None or not trust.judges or stop.requested.is_set():
+    if trust is None or not trust.judges or stop.requested.is_set() or panel.down_reason:
         return None
     sink.writer.write_trust(trust)
     return trust

@@ -143,7 +143,8 @@ def build_sql(query: TraceQuery) -> tuple[str, list[object]]:
             from spans join page using (run, case_id, trial)
         )
         select run, agent_version, case_id, trial, state, passed, trial_latency_s as latency_s,
-            count(*) as steps, count(*) filter (where kind = 'tool') as tool_calls,
+            count(*) filter (where kind in ('model', 'tool')) as steps,
+            count(*) filter (where kind = 'tool') as tool_calls,
             min(hit) as step, any_value(total) as total
         from found
         group by run, agent_version, case_id, trial, state, passed, trial_latency_s

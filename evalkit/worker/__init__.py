@@ -9,6 +9,7 @@ __all__ = [
     "limited_files",
     "limited_run",
     "object_loader",
+    "pieces",
     "pool",
     "process_tree",
     "streams",

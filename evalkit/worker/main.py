@@ -102,6 +102,7 @@ def main(descriptor: int) -> None:
     except LoadFailure as failure:
         send_failure(failure)
         return
+    spans.ensure_provider()  # in this thread, before the first call
     if target.is_async:
         reader.server = TaskServer(target, pipe, spans.record)
     elif setup["threads"]:

@@ -175,7 +175,7 @@ def test_the_tokens_of_a_chat_model_are_priced(project: Project) -> None:
     assert [row["output"]["cost_usd"] for row in project.rows()] == pytest.approx([0.1] * 10)
 
 
-@pytest.mark.parametrize("limit", ["agent", "run", "judge under the run"])
+@pytest.mark.parametrize("limit", ["agent", "anthropic", "run", "judge under the run"])
 def test_a_model_without_a_known_price_is_refused_before_any_call(
     project: Project, limit: str
 ) -> None:
@@ -184,6 +184,8 @@ def test_a_model_without_a_known_price_is_refused_before_any_call(
         judge = ""
         if limit == "agent":
             head = f"agent: {{{model}, max_cost_usd: 1}}"
+        elif limit == "anthropic":
+            head = f"agent: {{{model.replace('openai', 'anthropic')}, max_cost_usd: 1}}"
         elif limit == "run":
             head = f"max_cost_usd: 1\nagent: {{{model}}}"
         else:
@@ -220,3 +222,19 @@ def test_garbage_among_the_stored_costs_is_named(project: Project) -> None:
     path.write_text(json.dumps({"key": "agent", "usd": 0.1}) + '\n{"key": "torn')
     assert run(project, "--resume").code == 3
     assert agent_calls(project) == 19
+
+
+def test_a_run_whose_money_ends_before_the_last_control_does_not_pass(project: Project) -> None:
+    with served(ScriptedServer(choose=replying(honest))) as server:
+        judge = f"{{openai: {{model: m1, base_url: {server.url}/v1}}, {PRICES}, max_cost_usd: 1.1}}"
+        write_set(project, "agent: {python: ./agent.py:answer}", cases=6, judge=judge)
+        done = run(project)
+        # Six answers and six controls; eleven calls are paid.
+        assert (done.code, len(server.asked)) == (3, 11), done.out
+        assert "judge.max_cost_usd is 1.1 USD" in folded(done)
+        assert project.evalkit("gate", "latest").code == 3
+        raised = (project.folder / "set.yaml").read_text().replace("1.1}", "9}")
+        project.write("set.yaml", raised)
+        resumed = run(project, "--resume", "--retry-errors")
+        assert resumed.code == 0, resumed.out
+        assert agent_calls(project) == 6

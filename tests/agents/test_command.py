@@ -22,6 +22,7 @@ from evalkit.agents.registry import check_agent, open_agent
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case, Turn
 from evalkit.core.run import RunEnvironment
+from evalkit.core.spans import Usage
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.worker.process_tree import kill_marked_processes
 
@@ -579,3 +580,16 @@ def test_many_calls_at_once_keep_their_answers_apart_and_leave_nothing_open(benc
     assert [output.text for output in outputs] == [request.text for request in requests]
     assert psutil.Process().num_fds() == before
     assert kill_marked_processes(f"{bench.run_id}/agent") == 0
+
+
+def test_what_a_model_api_returned_may_be_printed_as_it_is(bench: Bench) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"n": 1}'}}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    message = {"role": "assistant", "content": "Soon.", "tool_calls": [call]}
+    whole = {"choices": [{"message": message, "finish_reason": "length"}], "usage": usage}
+    for value in (whole, {"output": "Soon.", "usage": usage, "tool_calls": [call]}):
+        argv = bench.script(f"print({json.dumps(value)!r})")
+        [output] = bench.answers({"argv": argv, "stdout": "json"}, request_of())
+        assert (output.error, output.text) == (None, "Soon.")
+        assert output.usage == Usage(input_tokens=3, output_tokens=4)
+        assert [(each.name, each.arguments) for each in output.tool_calls] == [("find", {"n": 1})]

@@ -311,3 +311,123 @@ def test_an_exception_shows_what_it_is_about(tmp_path: Path) -> None:
         == "TypeError: agent failed (caused by ConnectionError: refused, and 1 more)"
     )
     assert 'raise ConnectionError("refused")' in wrapped.detail
+
+
+GENERATORS = """
+    import asyncio, time
+
+    def pieces():
+        time.sleep(0.1)
+        yield ""
+        yield None
+        yield "30 "
+        time.sleep(0.2)
+        yield "days"
+
+    def returning():
+        yield "30 "
+        yield "days"
+        return {"usage": {"input_tokens": 3}, "tool_calls": []}
+
+    def ending():
+        yield "thinking"
+        yield {"output": "30 days", "cost_usd": 0.5}
+
+    def replacing():
+        yield "30"
+        return "30 days"
+
+    async def later():
+        yield "30 "
+        await asyncio.sleep(0)
+        yield {"output": "30 days"}
+
+    def mapping_first():
+        yield {"output": "a"}
+        yield "b"
+
+    def numbers():
+        yield "a"
+        yield 3
+
+    def failing():
+        yield "a"
+        raise ValueError("no more")
+
+    def endless():
+        while True:
+            yield "x" * 1_000_000
+
+    def returning_number():
+        yield "a"
+        return 3
+
+    def answer(text):
+        return iter(["30 ", "days"]) if text == "iterator" else globals()[text]()
+"""
+
+
+def test_a_generator_streams_its_answer(tmp_path: Path) -> None:
+    names = ["pieces", "returning", "ending", "replacing", "later", "iterator"]
+    requests = [request_of(Turn(role="user", content=name)) for name in names]
+    outputs = dict(zip(names, ask(tmp_path, GENERATORS, requests), strict=True))
+    for name, output in outputs.items():
+        assert (output.error, output.text) == (None, "30 days"), name
+        assert output.first_token_s is not None
+    first_s = outputs["pieces"].first_token_s
+    assert first_s is not None
+    assert first_s >= 0.1
+    assert outputs["pieces"].latency_s - first_s >= 0.15
+    assert outputs["returning"].usage == Usage(input_tokens=3)
+    assert outputs["returning"].flags == ("no_tool_calls",)
+    assert outputs["ending"].cost_usd == 0.5
+
+
+def test_a_generator_that_fails_or_yields_no_text_is_an_error(tmp_path: Path) -> None:
+    expected = {
+        "mapping_first": ("bad_reply", "yielded a mapping before its last piece"),
+        "numbers": ("bad_reply", "yielded an object of type 'int'"),
+        "failing": ("exception", "ValueError: no more"),
+        "endless": ("output_too_large", "10,000,000 bytes"),
+        "returning_number": ("bad_reply", "returned an object of type 'int'"),
+    }
+    requests = [request_of(Turn(role="user", content=name)) for name in expected]
+    for (kind, words), output in zip(
+        expected.values(), ask(tmp_path, GENERATORS, requests), strict=True
+    ):
+        assert output.error is not None
+        assert output.error.kind == kind
+        assert words in output.error.message
+        assert "pieces.py" not in output.error.detail
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def answer(text):\n    yield from text.upper()",
+        "async def answer(text):\n    for letter in text: yield letter.upper()",
+        "class answer:\n    async def __call__(self, text):\n        yield text.upper()",
+        "def shout(text):\n    yield text.upper()\nasync def answer(text): return shout(text)",
+    ],
+    ids=["generator", "async generator", "async instance", "async function"],
+)
+def test_an_entrypoint_may_be_a_generator(tmp_path: Path, source: str) -> None:
+    [output] = ask(tmp_path, source)
+    assert (output.error, output.text) == (None, "HOW LONG?")
+    assert output.first_token_s is not None
+
+
+def test_an_async_generator_that_hangs_costs_its_trial_only(tmp_path: Path) -> None:
+    source = """
+        import asyncio
+
+        async def answer(text):
+            yield "a"
+            if text == "hang":
+                await asyncio.sleep(60)
+    """
+    hang = request_of(Turn(role="user", content="hang"), timeout_s=0.5)
+    stuck, fine = ask(tmp_path, source, [hang, request_of()])
+    assert stuck.error is not None
+    assert stuck.error.kind == "timeout"
+    assert (fine.error, fine.text) == (None, "a")

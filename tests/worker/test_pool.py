@@ -616,7 +616,7 @@ BAD_REPLIES = {
     "None": ("bad_reply", "returned None"),
     "3": ("bad_reply", "type 'int'"),
     "object()": ("bad_reply", "type 'object'"),
-    "(piece for piece in 'ab')": ("bad_reply", "type 'generator'"),
+    "(piece for piece in [1])": ("bad_reply", "yielded an object of type 'int'"),
     "{'data': float('nan')}": ("bad_reply", "JSON"),
     "{'data': cycle}": ("bad_reply", "Circular"),
     "{'data': deep}": ("bad_reply", "JSON"),
