@@ -87,6 +87,12 @@ def entrypoint(spec: AgentSpec) -> str:
     return f"{arguments.model} at {host}" if host else arguments.model
 
 
+def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the base URL and the key."""
+    endpoint = _read(spec).resolve_endpoint(environ)
+    return endpoint.url, endpoint.key
+
+
 @asynccontextmanager
 async def open(  # noqa: A001 - a function of AgentKind
     spec: AgentSpec, environment: RunEnvironment

@@ -18,6 +18,7 @@ from evalkit.agents.openai_client import (
     ChatClient,
     open_transport,
 )
+from evalkit.agents.reply_body import ReplyBody
 from evalkit.agents.reply_text import NotJson, decode_text, read_capped, read_json
 from evalkit.core.literals import Json
 
@@ -84,7 +85,9 @@ class AnthropicClient(ChatClient):
         """Close all connections."""
         await self._http.aclose()
 
-    async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
+    async def _send(
+        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]
+    ) -> ReplyBody:
         import openai  # noqa: PLC0415 - loaded by `connect_anthropic`
 
         request = {"model": self._model, **to_anthropic_request(messages, body)}
@@ -100,8 +103,8 @@ class AnthropicClient(ChatClient):
         try:
             reply = read_json(decode_text(received)[0])
         except NotJson:
-            return received
-        return json.dumps(to_openai_reply(reply)).encode()
+            return ReplyBody(data=received, media_type="")
+        return ReplyBody(data=json.dumps(to_openai_reply(reply)).encode(), media_type="")
 
 
 def connect_anthropic(

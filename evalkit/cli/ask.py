@@ -8,6 +8,7 @@ from evalkit.cli.options import (
     ConcurrencyOption,
     EvalSetArgument,
     FixedTrialsOption,
+    MaxCostOption,
 )
 from evalkit.cli.output import refuse_conflicting_options
 
@@ -18,6 +19,7 @@ def ask(
     resume: ResumeOptions,
     trials: FixedTrialsOption = None,
     concurrency: ConcurrencyOption = None,
+    max_cost_usd: MaxCostOption = None,
 ) -> None:
     """Store the agent's answers without scoring them."""
     from evalkit.commands.ask import ask as command
@@ -30,7 +32,9 @@ def ask(
     request = RunRequest(
         path=evalset,
         entrypoint=agent.agent,
-        overrides=SettingsOverrides(trials=trials, concurrency=concurrency),
+        overrides=SettingsOverrides(
+            trials=trials, concurrency=concurrency, max_cost_usd=max_cost_usd
+        ),
     )
     run = command(request, resume.choose_run(agent.agent_version), create_context())
     emit(stored_answers_text(run, detect_screen()))

@@ -12,6 +12,7 @@ from evalkit.cli.options import (
     ConcurrencyOption,
     EvalSetArgument,
     FixedTrialsOption,
+    MaxCostOption,
     MaxErrorsOption,
     SeedOption,
     require_text,
@@ -36,6 +37,7 @@ def baseline(
     trials: FixedTrialsOption = None,
     concurrency: ConcurrencyOption = None,
     max_errors: MaxErrorsOption = None,
+    max_cost_usd: MaxCostOption = None,
     seed: SeedOption = None,
 ) -> None:
     """Record a baseline, or promote a stored run to one.
@@ -56,7 +58,11 @@ def baseline(
         path=evalset,
         entrypoint=agent.agent,
         overrides=SettingsOverrides(
-            trials=trials, concurrency=concurrency, max_errors=max_errors, seed=seed
+            trials=trials,
+            concurrency=concurrency,
+            max_errors=max_errors,
+            max_cost_usd=max_cost_usd,
+            seed=seed,
         ),
     )
     if source is None:

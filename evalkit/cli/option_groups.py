@@ -16,6 +16,7 @@ from evalkit.cli.options import (
     Format,
     FormatOption,
     InconclusivePolicy,
+    MaxCostOption,
     MaxErrorsOption,
     OutputOption,
     PrintFormat,
@@ -92,6 +93,7 @@ class SettingOptions(NamedTuple):
     ] = None
     concurrency: ConcurrencyOption = None
     max_errors: MaxErrorsOption = None
+    max_cost_usd: MaxCostOption = None
     seed: SeedOption = None
     on_inconclusive: Annotated[
         InconclusivePolicy | None,
@@ -112,6 +114,7 @@ class SettingOptions(NamedTuple):
             max_errors=self.max_errors,
             on_inconclusive=self.on_inconclusive.value if self.on_inconclusive else None,
             on_judge_drift=self.on_judge_drift.value if self.on_judge_drift else None,
+            max_cost_usd=self.max_cost_usd,
             seed=self.seed,
         )
 

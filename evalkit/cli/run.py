@@ -56,7 +56,7 @@ def run(
         request = command.narrow_to_failed(request, context)
     # --dry-run and --pdb store no run, so there is nothing to gate or report.
     if execution.dry_run:
-        print_dry_run(request, context, printed)
+        print_dry_run(request, comparison, context, printed)
         return
     if execution.pdb:
         from evalkit.commands.debug import debug
@@ -67,6 +67,7 @@ def run(
         resume.choose_run(agent.agent_version),
         cache=execution.cache,
         exit_first=execution.exit_first,
+        reports=tuple(files.values()),
     )
     compared = command.ComparisonOptions(
         gate=comparison.choose_gate(),
@@ -101,9 +102,12 @@ def refuse_ineffective_options(
     )
 
 
-def print_dry_run(request: RunRequest, context: Context, printed: ReportOptions) -> None:
+def print_dry_run(
+    request: RunRequest, comparison: BaselineOptions, context: Context, printed: ReportOptions
+) -> None:
     """Print what a run would do."""
     from evalkit.commands.dry_run import plan_dry_run
     from evalkit.report.dry_run import dry_run_json, dry_run_text
 
-    print_result(plan_dry_run(request, context), printed, dry_run_json, dry_run_text)
+    preview = plan_dry_run(request, comparison.choose_baseline(), context)
+    print_result(preview, printed, dry_run_json, dry_run_text)

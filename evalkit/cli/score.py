@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions, ResumeOptions
-from evalkit.cli.options import ConcurrencyOption, RunArgument
+from evalkit.cli.options import ConcurrencyOption, MaxCostOption, RunArgument
 from evalkit.cli.output import (
     create_report_context,
     deliver_and_exit,
@@ -32,6 +32,7 @@ def score(
         ),
     ] = None,
     concurrency: ConcurrencyOption = None,
+    max_cost_usd: MaxCostOption = None,
 ) -> None:
     """Score stored outputs again without calling the agent."""
     from evalkit.commands.score import ScoreSource
@@ -44,7 +45,7 @@ def score(
 
     scored = command(
         ScoreSource(ref=ref, evalset=evalset, options=resume.choose_run()),
-        SettingsOverrides(concurrency=concurrency),
+        SettingsOverrides(concurrency=concurrency, max_cost_usd=max_cost_usd),
         comparison.choose_baseline(),
         comparison.choose_gate(),
         create_report_context(printed, files),

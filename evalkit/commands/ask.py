@@ -20,7 +20,7 @@ def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
 
     Raises:
         Interrupted: by a signal; finished trials are stored.
-        Undecidable: the agent could not be reached.
+        Undecidable: the agent could not be reached, or a limit of the cost is reached.
     """
     project = Project.open(context, request.path)
     request = replace(request, command="ask", needs_scores=False)
@@ -30,6 +30,12 @@ def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
         raise Interrupted(
             f"interrupted; finished trials are stored. Continue with: {hints.resume(execution.run)}",
             execution.stopped_by,
+        )
+    if execution.out_of_money:
+        raise Undecidable(
+            f"run {hints.name_run(execution.run)} is incomplete, because "
+            f"{execution.out_of_money}. The answers so far are stored. With a higher limit, run: "
+            f"{hints.resume(execution.run, retry_errors=True)}"
         )
     if not execution.run.finished:
         again = hints.resume(execution.run, retry_errors=True)

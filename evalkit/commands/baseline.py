@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalkit.commands.evaluation import add_higher_limit, advise_on_money
 from evalkit.commands.promotion import format_retry_command, promote_run
 from evalkit.core.context import Context
-from evalkit.core.errors import Interrupted, InvalidInput
+from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.files import refuse_unwritable
+from evalkit.core.format import format_count
 from evalkit.core.settings import DEFAULT_BASELINE_SEED, DEFAULT_BASELINE_TRIALS, SettingsOverrides
 from evalkit.evalset.project import Project
 from evalkit.report.baseline import RecordedBaseline
@@ -23,7 +25,7 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
 
     Raises:
         Interrupted: by a signal; finished trials are stored and can be resumed.
-        Undecidable: some trials have no score, so nothing was promoted.
+        Undecidable: some trials have no score, or a limit of the cost is reached, so nothing was promoted.
     """
     project = Project.open(context, request.path)
     request = replace(request, command="baseline")
@@ -42,6 +44,13 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
         raise Interrupted(
             f"interrupted; finished trials are stored. Continue with: {command}",
             execution.stopped_by,
+        )
+    if execution.out_of_money:
+        command = format_retry_command(execution.run, CommandHints.of(project))
+        command = add_higher_limit(execution, command)
+        raise Undecidable(
+            f"recorded {format_count(len(execution.run.trials), 'trial')}, and stopped because "
+            f"{execution.out_of_money}. {advise_on_money(execution, command)}"
         )
     return promote_run(execution.run, request.path, execution.plan.settings.max_errors, project)
 

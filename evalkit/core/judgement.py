@@ -14,9 +14,9 @@ class JudgeSpec:
     """A judge as the eval set specifies it: a kind, the arguments of that kind, and limits.
 
     Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
-    and `attempts`, and all calls of a run by `deadline_s` after the first failure and by
-    `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`, `cached_input`,
-    `cache_write`).
+    and `attempts`. Calls are given up once the endpoint has answered none for `deadline_s`. All calls of
+    a run are limited by `rate` (calls per second), `tokens_per_min` and `max_cost_usd`. `prices` are USD
+    per million tokens (`input`, `output`, `cached_input`, `cache_write`).
     """
 
     kind: str
@@ -26,6 +26,8 @@ class JudgeSpec:
     timeout_s: float = 60.0
     attempts: int = 4
     deadline_s: float = 600.0
+    rate: float | None = None
+    tokens_per_min: float | None = None
     max_cost_usd: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     path: str = ""
@@ -36,7 +38,8 @@ class JudgeSpec:
 class CriterionVerdict:
     """The verdict on one criterion; `votes` are the levels of all votes if there were several.
 
-    `is_quote` is false when the evidence occurs nowhere in the texts that the judge was shown.
+    `is_quote` is false in runs of earlier versions whose evidence occurs in no text that the judge was
+    shown.
     """
 
     criterion: str
@@ -107,7 +110,7 @@ class Judgement(_Judged):
 class ControlResult:
     """The judge's result on a control: an answer that is known to pass or fail.
 
-    `correct` is None when the judge gave no verdict.
+    `held` is None when the control could not be judged; `answered` then says why.
     """
 
     metric: str
@@ -149,5 +152,10 @@ class JudgeTrust:
 
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
-        """The controls that a judge got wrong or gave no verdict on."""
-        return tuple(result for result in self.controls if not result.held)
+        """The controls that a judge got wrong."""
+        return tuple(result for result in self.controls if result.held is False)
+
+    @property
+    def lost_controls(self) -> tuple[ControlResult, ...]:
+        """The controls that could not be judged, because a call was lost or a reply was no verdict."""
+        return tuple(result for result in self.controls if result.held is None)

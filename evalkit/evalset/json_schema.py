@@ -15,12 +15,13 @@ from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.rubric import CalibrationRequirement, Criterion, Rubric
 from evalkit.core.settings import Settings
-from evalkit.evalset import keys
+from evalkit.evalset import keys, rubric_keys
 from evalkit.evalset.argument_schema import build_arguments_schema, iter_defaults
 from evalkit.evalset.fields import drop_none
 from evalkit.evalset.nodes import SHARED_PREFIX
 from evalkit.evalset.value_types import (
     MAX_LABEL,
+    RATE_PATTERN,
     AnyMapping,
     Choice,
     Flag,
@@ -29,6 +30,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -103,13 +105,15 @@ class _SchemaBuilder:
             "criteria": self._criteria,
             "criterion": self._criterion,
             "question": lambda: _QUESTION,
-            "level": lambda: self.mapping(keys.LEVEL_KEYS, None, "name", "value"),
-            "example": lambda: self.mapping(keys.EXAMPLE_KEYS, None, "answer", "level"),
+            "level": lambda: self.mapping(rubric_keys.LEVEL_KEYS, None, "name", "value"),
+            "example": lambda: self.mapping(rubric_keys.EXAMPLE_KEYS, None, "answer", "level"),
             "check": self._check,
-            "controls": lambda: self.mapping(keys.CONTROLS_KEYS, None, *keys.CONTROLS_KEYS),
-            "control": lambda: self.mapping(keys.CONTROL_KEYS, None, "answer"),
+            "controls": lambda: self.mapping(
+                rubric_keys.CONTROLS_KEYS, None, *rubric_keys.CONTROLS_KEYS
+            ),
+            "control": lambda: self.mapping(rubric_keys.CONTROL_KEYS, None, "answer"),
             "calibration": lambda: {
-                **self.mapping(keys.CALIBRATION_KEYS, CalibrationRequirement),
+                **self.mapping(rubric_keys.CALIBRATION_KEYS, CalibrationRequirement),
                 "minProperties": 1,
             },
         }
@@ -141,7 +145,7 @@ class _SchemaBuilder:
 
     def rubric(self) -> dict[str, Json]:
         """Return the schema of a rubric."""
-        return self.file(keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
+        return self.file(rubric_keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
 
     def case_file(self) -> dict[str, Json]:
         """Return the schema of a case file: a list, or a mapping with the key `cases`."""
@@ -232,15 +236,15 @@ class _SchemaBuilder:
 
     def _criteria(self) -> Json:
         item = {"anyOf": [_QUESTION, self.refer("criterion")]}
-        return _list_of(item, 1, keys.MAX_CRITERIA)
+        return _list_of(item, 1, rubric_keys.MAX_CRITERIA)
 
     def _criterion(self) -> Json:
-        of_judge = {"anyOf": [{"required": [key]} for key in keys.JUDGE_ONLY_KEYS]}
+        of_judge = {"anyOf": [{"required": [key]} for key in rubric_keys.JUDGE_ONLY_KEYS]}
         asked_or_checked = [
             {"required": ["question"], "not": {"required": ["check"]}},
             {"required": ["check"], "not": of_judge},
         ]
-        return {**self.mapping(keys.CRITERION_KEYS, Criterion), "oneOf": asked_or_checked}
+        return {**self.mapping(rubric_keys.CRITERION_KEYS, Criterion), "oneOf": asked_or_checked}
 
     def _check(self) -> Json:
         names = [name for name in self.metrics if name != "rubric"]
@@ -271,6 +275,8 @@ def _scalar_schema(kind: ValueType) -> dict[str, Json]:
                 "exclusiveMaximum": kind.below,
             }
             return {"type": "number", **drop_none(bounds)}
+        case Rate():
+            return {"type": "string", "pattern": f"^(?:{RATE_PATTERN})$"}
         case Share():
             return {"type": "number", "minimum": 0, "maximum": 1}
         case Integer():

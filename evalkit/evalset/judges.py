@@ -54,7 +54,7 @@ def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
         args=read_args(fields.node.members[kinds[0]].node),
         path=node.where.path,
         line=node.where.line,
-        **drop_none({**fields.read_all(), "prices": _read_prices(fields)}),
+        **drop_none({**fields.read_all(), "prices": read_prices(fields)}),
     )
 
 
@@ -72,7 +72,8 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     return None
 
 
-def _read_prices(fields: FieldReader) -> dict[str, float] | None:
+def read_prices(fields: FieldReader) -> dict[str, float] | None:
+    """Read the prices of a judge's or an agent's tokens; None if there are none."""
     node = fields.get("prices")
     prices = node and read_mapping(node, "prices", PRICE_KEYS, fields.problems)
     if not prices:

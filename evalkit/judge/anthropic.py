@@ -87,5 +87,5 @@ async def open(  # noqa: A001 - a function of JudgeKind
     arguments, wrong = convert_arguments(spec.args, AnthropicJudgeArguments, shorthand="model")
     if arguments is None:
         raise ValueError(wrong[0])  # `check` comes first
-    async with open_chat_judge(arguments, spec, environment.environ) as judge:
+    async with open_chat_judge(arguments, spec, environment) as judge:
         yield judge

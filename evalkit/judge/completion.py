@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from evalkit.agents.chat_content import classify_finish
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """The result of one call with all its attempts; `error_kind` is set when there was no reply."""
+    """The result of one call with all its attempts; `error_kind` is set when there was no reply.
+
+    `objection_kind` and `objection` say why the text is not to be counted, whatever it is.
+    """
 
     text: str = ""
     finish_reason: str = "stop"
@@ -21,11 +26,13 @@ class Completion:
     calls: int = 1
     error_kind: str = ""
     error: str = ""
+    objection_kind: str = ""
+    objection: str = ""
 
     @property
     def is_whole(self) -> bool:
         """Whether the model finished its reply and did not refuse."""
-        return not self.refusal and self.finish_reason not in ("length", "content_filter")
+        return not self.refusal and classify_finish(self.finish_reason) == "normal"
 
     def with_usage(self, *spent: Completion) -> Completion:
         """Return this completion with the sum of the calls, tokens and costs of `spent` instead of its own."""

@@ -17,24 +17,33 @@ from evalkit.agents.http_headers import (
     find_header_secrets,
     find_unset_variables,
 )
+from evalkit.agents.lane import Lane
 from evalkit.agents.openai_client import (
     MISSING_TRANSPORT_MESSAGE,
     ChatClient,
     connect,
     find_body_problems,
 )
+from evalkit.agents.pacer import find_pacer
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
+from evalkit.core.prices import load_known_prices
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
 from evalkit.judge import prompt
-from evalkit.judge.budgets import CircuitBreaker
-from evalkit.judge.chat_vote import ask_judge
+from evalkit.judge.budgeted_judge import STOPPED
+from evalkit.judge.budgets import MAX_CONSECUTIVE_FAILURES, CircuitBreaker
+from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.openai_chat import OpenaiChat
-from evalkit.judge.prices import PriceList, load_prices
-from evalkit.judge.request_format import RequestFormat
+from evalkit.judge.prices import PriceList
+from evalkit.judge.request_format import (
+    JSON_MODES,
+    MAX_GUESSES,
+    OPTIONAL_PARAMETERS,
+    RequestFormat,
+)
 
 RESERVED_JUDGE_KEYS = (
     "model",
@@ -154,7 +163,7 @@ def _find_price_problems(
         yield (
             f"max_cost_usd is set, but there is no price for {arguments.model!r} at "
             f"{arguments.resolve_endpoint(environ).server}. Add prices: {{input: ..., output: ...}} "
-            "in USD per million tokens, or remove max_cost_usd."
+            "in USD per million tokens (0 if it is free), or remove max_cost_usd."
         )
 
 
@@ -175,16 +184,16 @@ async def open(  # noqa: A001 - a function of JudgeKind
     arguments, wrong = convert_arguments(spec.args, OpenaiJudgeArguments, shorthand="model")
     if arguments is None:
         raise ValueError(wrong[0])  # `check` comes first
-    async with open_chat_judge(arguments, spec, environment.environ) as judge:
+    async with open_chat_judge(arguments, spec, environment) as judge:
         yield judge
 
 
 @asynccontextmanager
 async def open_chat_judge(
-    arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+    arguments: ChatJudgeArguments, spec: JudgeSpec, environment: RunEnvironment
 ) -> AsyncIterator[ChatJudge]:
     """Yield a judge with valid arguments, and close its client afterwards."""
-    judge = ChatJudge(arguments, spec, environ)
+    judge = ChatJudge(arguments, spec, environment)
     try:
         yield judge
     finally:
@@ -197,12 +206,13 @@ class ChatJudge:
     is_local = False
 
     def __init__(
-        self, arguments: ChatJudgeArguments, spec: JudgeSpec, environ: Mapping[str, str]
+        self, arguments: ChatJudgeArguments, spec: JudgeSpec, environment: RunEnvironment
     ) -> None:
         self._arguments = arguments
         self._spec = spec
-        self._environ = environ
-        self._endpoint = arguments.resolve_endpoint(environ)
+        self._environ = environment.environ
+        self._endpoint = arguments.resolve_endpoint(environment.environ)
+        self._pacer = find_pacer(environment.pacers, self._endpoint.url, self._endpoint.key)
         self._circuit_breaker = CircuitBreaker()
         self._client: ChatClient | None = None
         self._starting: asyncio.Task[OpenaiChat | None] | None = None
@@ -228,6 +238,10 @@ class ChatJudge:
         """Load the client in a thread, so that agent calls continue."""
         await self._wait_until_started()
 
+    def stop(self) -> None:
+        """Start no further call and end the waits before retries; calls in flight may finish."""
+        self._circuit_breaker.trip(STOPPED)
+
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
         chat = await self._wait_until_started()
@@ -236,6 +250,26 @@ class ChatJudge:
         else:
             vote = await ask_judge(chat, request, secrets.token_hex(8))
         return replace(vote, judge=self.name, digest=self.digest)
+
+    def bound_calls(self, votes: int) -> int:
+        """Return the most requests that so many votes can take, without retries after failures.
+
+        A reply that is no verdict is asked for once more. The first votes find out the mode, and which
+        parameters the endpoint refuses.
+        """
+        first = min(votes, self._spec.concurrency, 1 + MAX_GUESSES)
+        sent = [
+            name for name in OPTIONAL_PARAMETERS if getattr(self._arguments, name, None) is not None
+        ]
+        # `max_tokens` is sent again as `max_completion_tokens`, which may be refused as well.
+        refusable = len(sent) + ("max_tokens" in sent)
+        guesses = max(0, first - 1)
+        # A vote that fails in every mode takes as many requests as there are modes, and no second reply.
+        failing = min(votes, MAX_CONSECUTIVE_FAILURES - 1)
+        probes = len(JSON_MODES) - 1 + (len(JSON_MODES) - MAX_REPLIES) * failing
+        # One plain request finds out whether the endpoint refuses the judge or only a request.
+        confirming = 1
+        return MAX_REPLIES * votes + probes + guesses + refusable * first + confirming
 
     async def close(self) -> None:
         """Close the client."""
@@ -264,13 +298,20 @@ class ChatJudge:
             self._spec,
             self._client,
             RequestFormat(arguments.parameters, arguments.extra),
-            self._circuit_breaker,
-            _list_prices(arguments, self._spec, self._environ),
+            breaker=self._circuit_breaker,
+            prices=_list_prices(arguments, self._spec, self._environ),
+            lane=Lane(
+                self._pacer,
+                deadline_s=self._spec.deadline_s,
+                concurrency=self._spec.concurrency,
+                rate=self._spec.rate,
+                tokens_per_min=self._spec.tokens_per_min,
+            ),
         )
 
     def _load_client(self) -> ChatClient:
         client = self._arguments.connect(self._environ)
         # Load the prices in this thread, so that the first reply does not wait for them.
         if not self._spec.prices and not self._endpoint.is_local:
-            load_prices()
+            load_known_prices()
         return client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evalkit.agents.completion import TokenCounts
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 
 USD_PER_MILLION = 1e-6
 
@@ -40,7 +40,7 @@ class PriceList:
             return None
         # The served name first, because it is a dated snapshot, which may have its own price.
         models = filter(None, dict.fromkeys((served_model, self.model)))
-        costs = (_look_up_cost_usd(model, usage, self.url) for model in models)
+        costs = (look_up_cost_usd(model, usage, url=self.url) for model in models)
         return next((cost for cost in costs if cost is not None), None)
 
 
@@ -58,25 +58,3 @@ def _count_cache_tokens(usage: TokenCounts) -> tuple[int, int]:
     """Return the tokens read from a cache and written to it, which together are at most the input."""
     read = min(usage.cached_tokens, usage.input_tokens)
     return read, min(usage.cache_write_tokens, usage.input_tokens - read)
-
-
-def load_prices() -> None:
-    """Load the list of known prices, which is slow the first time."""
-    _look_up_cost_usd("gpt-4o", TokenCounts(input_tokens=1), "https://api.openai.com/v1")
-
-
-def _look_up_cost_usd(model: str, usage: TokenCounts, url: str) -> float | None:
-    # The package contains its list and makes no request. It imports pydantic, as the openai client does.
-    import genai_prices  # noqa: PLC0415 - only a judge with a price needs it
-
-    read, written = _count_cache_tokens(usage)
-    tokens = genai_prices.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=read or None,
-        cache_write_tokens=written or None,
-    )
-    try:
-        return float(genai_prices.calc_price(tokens, model, provider_api_url=url).total_price)
-    except (LookupError, ValueError):
-        return None

@@ -19,7 +19,7 @@ from evalkit.core.format import (
 from evalkit.core.gate_result import Check, GateResult, GateReview, MetricChange, MetricSummary
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.spans import CACHED
+from evalkit.report.cached_answers import count_cached_answers
 from evalkit.report.judge_calls import judge_text
 
 NO_VALUE = "-"
@@ -159,9 +159,8 @@ def run_rows(run: Run, gate_result: GateResult, baseline: Run | None) -> list[tu
     if header.scored_from:
         rows.append(("outputs", f"of run {header.scored_from}, scored again"))
     trials_run = (*run.trials, *run.fresh)
-    if cached := sum(CACHED in trial.output.flags for trial in trials_run):
-        answers = format_count(len(trials_run), "answer")
-        rows.append(("cache", f"{cached:,} of {answers} from the cache"))
+    if cached := count_cached_answers(run):
+        rows.append(("cache", cached.sentence))
     if run.trust is not None:
         rows.append(("judge", judge_text(run.trust)))
     counts = {str(state): count for state, count in gate_result.tally.counts.items()}

@@ -35,8 +35,10 @@ def judge_text(trust: JudgeTrust) -> str:
         parts.append(f"answering as {' and '.join(trust.models)}")
     parts += describe_calls(trust)
     if trust.controls:
-        passed = len(trust.controls) - len(trust.failed_controls)
+        passed = sum(result.held is True for result in trust.controls)
         parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
+    if trust.lost_controls:
+        parts.append(f"{len(trust.lost_controls)} could not be judged")
     if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")

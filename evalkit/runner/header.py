@@ -43,7 +43,9 @@ def build_run_header(
         evalkit_version=__version__,
         git_commit=git.commit,
         git_dirty=git.dirty,
-        source_digest=digest([git.diff_digest, digest_sources(plan.agent, plan.environment)]),
+        source_digest=digest(
+            [project.digest_edits(request.path), digest_sources(plan.agent, plan.environment)]
+        ),
         selection=str(plan.selection),
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
@@ -51,6 +53,7 @@ def build_run_header(
         added=plan.added,
         against=request.baseline_agent.commit if request.baseline_agent else "",
         command=request.command,
+        overrides=request.overrides.given(),
     )
 
 

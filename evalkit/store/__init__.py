@@ -4,6 +4,7 @@ __all__ = [
     "answers",
     "baseline",
     "cache",
+    "costs",
     "frames",
     "refs",
     "run_lock",

@@ -24,6 +24,7 @@ from evalkit.core.run import RunHeader
 from evalkit.core.serialization import canonical_json, to_json_value
 from evalkit.core.trial import Trial
 from evalkit.store.answers import ANSWERS_FILE
+from evalkit.store.costs import COSTS_FILE
 from evalkit.store.run_lock import RunLock
 from evalkit.store.runs import (
     CHANGED_FLAG,
@@ -126,6 +127,7 @@ class RunWriter:
         self._trust: bytes | None = None
         self._spans = SpanWriter(folder)
         self._answers = LineFile(folder / ANSWERS_FILE)
+        self._costs = LineFile(folder / COSTS_FILE)
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
@@ -203,6 +205,10 @@ class RunWriter:
             self._spans.append(trial)
         self._trials.append(to_json_value(without_spans(trial)))
 
+    def append_cost(self, key: str, cost_usd: float) -> None:
+        """Store the cost of one call, and who paid for it."""
+        self._costs.append({"key": key, "usd": cost_usd})
+
     def write_trust(self, trust: JudgeTrust) -> None:
         """Store what the run showed about its judges."""
         write_atomically(self.folder / TRUST_FILE, canonical_json(to_json_value(trust)) + "\n")
@@ -241,7 +247,7 @@ class RunWriter:
 
     def close(self) -> None:
         """Release the lock."""
-        for file in (self._spans.file, self._answers, self._trials):
+        for file in (self._spans.file, self._answers, self._costs, self._trials):
             file.close()
         self._lock.release()
 
@@ -254,7 +260,7 @@ class RunWriter:
 
 def _set_debris_aside(folder: Path) -> None:
     """Rename the data of a folder without a header, which is no run, so that a new run cannot mix with it."""
-    for name in (TRIALS_FILE, ANSWERS_FILE, SPANS_FILE):
+    for name in (TRIALS_FILE, ANSWERS_FILE, SPANS_FILE, COSTS_FILE):
         path = folder / name
         with contextlib.suppress(OSError):
             path.replace(path.with_name(f"{name}.broken"))

@@ -30,7 +30,10 @@ from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import Reply
 
 LOAD_TIMEOUT_S = 120.0
-"""How long importing a target may take; some targets load a model at import."""
+"""How long importing a target may take by default; some targets load a model at import."""
+
+LOAD_GRACE_S = 5.0
+"""How much longer than its limit a process may load: to start, and to report where it was."""
 
 
 MAX_TRIES = 3
@@ -42,12 +45,14 @@ class TargetSpec:
     """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
 
     `args` are the fields of a metric's class. `where` is the line of a user's file that names it.
+    `load_timeout_s` is how long loading it may take.
     """
 
     kind: Literal["agent", "metric"]
     ref: str
     args: Mapping[str, Json] = field(default_factory=dict)
     where: Location | None = None
+    load_timeout_s: float = LOAD_TIMEOUT_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +147,7 @@ class WorkerPool:
         self._start_count += 1
         # The mark starts with the pool's, so that either one process or all can be killed.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
-        process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
+        process = await WorkerProcess.start(launch, launch.setup["load_timeout_s"] + LOAD_GRACE_S)
         self._started = [known for known in self._started if not known.has_ended]
         self._started.append(process)
         return process
@@ -188,6 +193,8 @@ async def open_pool(
             if environment.replaced_checkout
             else "",
             "threads": limits.calls_at_once if in_threads else 0,
+            "load_timeout_s": target.load_timeout_s,
+            "records_inputs": environment.records_inputs and target.kind == "agent",
         },
         folder=environment.root,
         environ=build_child_environment(environment.environ, env),

@@ -51,8 +51,7 @@ class _Call:
             self.answer.set_result(reply)
 
 
-_OVERDUE = Reply()  # compared by identity
-"""Settles a call at its deadline."""
+_OVERDUE = Reply()  # settles a call at its deadline; compared by identity
 
 
 class WorkerProcess:
@@ -67,6 +66,7 @@ class WorkerProcess:
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
+        self._inputs: tuple[Json, ...] = ()
         self._have_calls_ended = False
         self._kills_marked = True
         self._killing: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class WorkerProcess:
             output = self._exit_monitor.output_tail
             return WorkerStartError(f"its process {end} while loading it.", detail=output)
         self.kill()
-        return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
+        return WorkerStartError("it was not loaded in time.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
         """Make one call; return None if the process ended before the call began.
@@ -144,9 +144,7 @@ class WorkerProcess:
             timer.cancel()
         if reply is _OVERDUE:
             reply = await self._end_overdue(call_id, timeout_s)
-        return (
-            replace(reply, span_payload=call.span_payload) if reply and call.span_payload else reply
-        )
+        return reply and replace(reply, span_payload=call.span_payload, inputs=self._inputs)
 
     def _give_up(self, call_id: bytes) -> None:
         """Cancel an async call whose answer is no longer needed, or else retire the process."""
@@ -220,6 +218,8 @@ class WorkerProcess:
             elif kind == b"spans":
                 if call_id in self._calls:
                     self._calls[call_id].span_payload = decode(text.decode("ascii"))
+            elif kind == b"inputs":
+                self._inputs += (decode(text.decode("ascii")),)
             elif kind == b"pong":
                 if not self._pong.done():  # one pong answers all pings sent at the same time
                     self._pong.set_result(None)

@@ -8,12 +8,12 @@ import pytest
 
 from evalkit.agents.completion import (
     BadCompletion,
-    TokenCounts,
     count_tokens,
     iter_tool_arguments,
     parse_completion,
 )
 from evalkit.core.literals import Json
+from evalkit.core.prices import TokenCounts
 
 
 def reply_of(content: Json, **message: Json) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def test_text_and_parts_of_text_are_text(content: Json, text: str | None) -> Non
     assert (choice.text, choice.finish_reason) == (text, "stop")
 
 
-@pytest.mark.parametrize("content", [7, ["part"], [{"type": "image", "text": "x"}], {"text": "x"}])
+@pytest.mark.parametrize("content", [7, [7], [{"type": "image", "text": "x"}], {"image": "x"}])
 def test_other_content_is_unreadable_unless_a_tool_was_called(content: Json) -> None:
     with pytest.raises(BadCompletion, match="content is not text"):
         parse_completion(reply_of(content))

@@ -140,7 +140,7 @@ def test_an_overload_is_waited_out() -> None:
     ("status", "kind", "message", "expected"),
     [
         (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000", "context"),
-        (500, "api_error", "Internal server error", "http_status"),
+        (500, "api_error", "Internal server error", "server_error"),
     ],
 )
 def test_an_error_keeps_its_kind_and_words(

@@ -304,6 +304,12 @@ class StubJudge:
     async def start(self) -> None:
         pass
 
+    def stop(self) -> None:
+        pass
+
+    def bound_calls(self, votes: int) -> int:
+        return votes
+
     async def grade(self, question: JudgeRequest) -> JudgeVote:
         reading = await ask_judge(self.chat, question, secrets.token_hex(8))
         return replace(reading, judge=self.name)
@@ -382,8 +388,9 @@ def test_a_judge_that_always_says_the_same_is_not_trusted(level: int, tmp_path: 
 
 def test_a_judge_that_gives_no_verdict_on_known_answers_is_not_trusted(tmp_path: Path) -> None:
     _, trust = judge_all(lambda _: "Well.", ["It is Paris."], RUBRIC, tmp_path)
-    assert trust.failed_controls == trust.controls
-    assert {result.held for result in trust.controls} == {None}
+    assert trust.lost_controls == trust.controls
+    assert trust.controls
+    assert not trust.failed_controls
 
 
 def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Path) -> None:
@@ -461,11 +468,11 @@ def test_a_run_by_a_judge_that_obeys_is_undecided_and_says_which_control_it_fail
         done = project.evalkit("run", "set.yaml")
     assert done.code == 3, done.out + done.err
     said = " ".join(done.out.split())
-    assert "cannot be trusted with correctness" in said
     assert (
-        "the known answer 'built-in bad with instruction', which should fail, and it answered: agrees: yes"
-        in said
+        "UNDECIDED set: Judge not trusted: control 'built-in bad with instruction' of correctness should "
+        "fail, and m1 at" in said
     )
+    assert "answered: agrees: yes" in said
 
 
 def test_a_run_by_an_honest_judge_fails_on_every_attack(project: Project) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evalkit.agents.completion import TokenCounts
+from evalkit.core.prices import TokenCounts
 from evalkit.judge.prices import PriceList
 from tests.conftest import Project
 from tests.support.scripted_server import Asked, Play, ScriptedServer, json_reply, served
