@@ -17,6 +17,7 @@ __all__ = [
     "location",
     "markdown_fence",
     "project",
+    "reasoning",
     "redaction",
     "rubric",
     "run",
@@ -26,5 +27,6 @@ __all__ = [
     "source_files",
     "spans",
     "trial",
+    "unicode_form",
     "values",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.serialization import digest
 from evalkit.core.source_files import UnreadableFile, display_path, read_file, resolve_inside
+from evalkit.core.unicode_form import compose, decompose
 from evalkit.evalset.agent import read_agent
 from evalkit.evalset.case_files import READERS, find_reader
 from evalkit.evalset.cases import read_case
@@ -260,8 +260,7 @@ def _normalize_id(case_id: str) -> str:
     if case_id.isascii():
         return case_id.lower()
     # Canonical caseless matching, as in the Unicode Standard, section 3.13, D145.
-    decomposed = unicodedata.normalize("NFD", case_id)
-    return unicodedata.normalize("NFC", decomposed.casefold())
+    return compose(decompose(case_id).casefold())
 
 
 def _describe_duplicate_id(case: Case, first: Case) -> str:
