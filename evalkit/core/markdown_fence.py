@@ -174,7 +174,9 @@ def _open_containers(containers: list[int], line: _Line) -> None:
         gap = line.indent()
         # Five columns or more are one, and code that is indented by the others.
         line.skip(gap if gap <= 4 and not line.is_blank() else 1)
-        containers.append(line.column - start if not line.is_blank() else indent + len(marker[0]) + 1)
+        containers.append(
+            line.column - start if not line.is_blank() else indent + len(marker[0]) + 1
+        )
 
 
 def _take_quote(line: _Line) -> bool:

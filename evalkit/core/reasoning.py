@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 _NAMES = "think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|seed:think|antthinking"
 _TAG = re.compile(
@@ -32,7 +33,7 @@ def drop_reasoning(text: str) -> str:
     never ends is all of the rest, so that an answer that was cut off is empty. Tags inside a fenced code
     block are part of the code.
     """
-    before, final, after = text.rpartition(_FINAL_CHANNEL)
+    _, final, after = text.rpartition(_FINAL_CHANNEL)
     if final:
         return _END_TOKEN.sub("", after)
     kept = _drop_tagged(text)
@@ -43,40 +44,62 @@ def drop_reasoning(text: str) -> str:
 
 
 def _drop_tagged(text: str) -> str:
-    kept: list[str] = []
-    start = 0
-    is_reasoning = has_dropped = False
-    fence = ""
+    scan = _Scan(text)
     for tag in _TAG.finditer(text):
         if tag["fence"]:
-            # In reasoning a fence may be left open, so it hides nothing there.
-            mark = tag["fence"].lstrip(" ")
-            if is_reasoning:
-                continue
-            if not fence:
-                fence = mark
-            elif mark.startswith(fence) and not text[tag.end() : _line_end(text, tag.end())].strip():
-                fence = ""
-        elif fence:
+            scan.see_fence(tag["fence"].lstrip(" "), tag.end())
+        elif scan.fence:
             continue
         elif tag["open"]:
-            if not is_reasoning and _begins_line(text, start, tag.start()):
-                kept.append(text[start : tag.start()])
-                is_reasoning = has_dropped = True
-        elif is_reasoning:
-            is_reasoning, start = False, tag.end()
-        elif not has_dropped:
-            kept, start, has_dropped = [], tag.end(), True
-        elif tag.start() - start <= _MAX_GAP and not text[start : tag.start()].strip():
-            start = tag.end()  # a closing tag that is doubled
-    if not is_reasoning:
-        kept.append(text[start:])
-    return "".join(kept)
+            scan.see_opening(tag.start())
+        else:
+            scan.see_closing(tag.start(), tag.end())
+    if not scan.is_reasoning:
+        scan.kept.append(text[scan.start :])
+    return "".join(scan.kept)
 
 
-def _line_end(text: str, start: int) -> int:
-    end = text.find("\n", start)
-    return len(text) if end < 0 else end
+@dataclass(slots=True)
+class _Scan:
+    """What is known of a text up to a tag: the parts to keep, and where the next one starts."""
+
+    text: str
+    kept: list[str] = field(default_factory=list)
+    start: int = 0
+    fence: str = ""
+    is_reasoning: bool = False
+    has_dropped: bool = False
+    mentioned: int = 0
+
+    def see_fence(self, mark: str, end: int) -> None:
+        # In reasoning a fence may be left open, so it hides nothing there.
+        if self.is_reasoning:
+            return
+        line_end = self.text.find("\n", end)
+        rest = self.text[end : line_end if line_end >= 0 else len(self.text)]
+        if not self.fence:
+            self.fence = mark
+        elif mark.startswith(self.fence) and not rest.strip():
+            self.fence = ""
+
+    def see_opening(self, at: int) -> None:
+        if self.is_reasoning:
+            return
+        if _begins_line(self.text, self.start, at):
+            self.kept.append(self.text[self.start : at])
+            self.is_reasoning = self.has_dropped = True
+        else:  # the text mentions the tag
+            self.mentioned += 1
+
+    def see_closing(self, at: int, end: int) -> None:
+        if self.is_reasoning:
+            self.is_reasoning, self.start = False, end
+        elif self.mentioned:
+            self.mentioned -= 1
+        elif not self.has_dropped:
+            self.kept, self.start, self.has_dropped = [], end, True
+        elif at - self.start <= _MAX_GAP and not self.text[self.start : at].strip():
+            self.start = end  # a closing tag that is doubled
 
 
 def _begins_line(text: str, start: int, at: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
@@ -74,8 +75,26 @@ def _is_same_scalar(one: Json, other: Json) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     # Lists and mappings are unequal here, and comparing them may exceed the depth of recursion.
-    kinds = Mapping | list | tuple
-    return not (isinstance(one, kinds) or isinstance(other, kinds)) and bool(one == other)
+    if isinstance(one, Mapping | list | tuple) or isinstance(other, Mapping | list | tuple):
+        return False
+    return bool(one == other)
+
+
+def canonical_json(value: Json) -> str:
+    """Return a text that two values have in common exactly if `is_same_json` says that they are equal.
+
+    Raises:
+        RecursionError: the value is nested too deeply.
+    """
+    return json.dumps(_plain_numbers(value), sort_keys=True)
+
+
+def _plain_numbers(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {key: _plain_numbers(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def describe_kind(value: Json) -> str:

@@ -10,6 +10,8 @@ from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
 from evalkit.core.values import ABSENT, quote_value
+from evalkit.metrics.deadline import check_deadline
+from evalkit.metrics.matching import match_pairs
 
 MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "superset"]
 
@@ -72,7 +74,10 @@ def align_calls(
     compare: CompareArguments,
 ) -> Alignment:
     """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
-    agrees = [[_is_match(one, call, compare) for call in actual] for one in expected]
+    agrees: list[list[bool]] = []
+    for one in expected:
+        check_deadline("comparing the calls")
+        agrees.append([_is_match(one, call, compare) for call in actual])
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(actual))
     return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))
@@ -113,22 +118,7 @@ def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[i
 
 
 def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
-    """Return the pairs of a largest matching, found by augmenting paths (Kuhn 1955)."""
-    taken_by: dict[int, int] = {}
-
-    def place(i: int, tried: set[int]) -> bool:
-        for j in range(width):
-            if not agrees[i][j] or j in tried:
-                continue
-            tried.add(j)
-            if j not in taken_by or place(taken_by[j], tried):
-                taken_by[j] = i
-                return True
-        return False
-
-    for i in range(len(agrees)):
-        place(i, set())
-    return [(i, j) for j, i in taken_by.items()]
+    return match_pairs([[j for j in range(width) if row[j]] for row in agrees])
 
 
 def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArguments) -> str:

@@ -31,7 +31,7 @@ from evalkit.metrics.normalize import (
     contains_phrase,
     normalize,
 )
-from evalkit.metrics.numeric import find_numbers
+from evalkit.metrics.numeric_text import find_numbers
 from evalkit.metrics.registry import METRICS
 from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.metrics.specs import open_scorers
@@ -670,7 +670,7 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
     ("ref", "args", "said"),
     [
         ("exact_match", {"normalise": ["case"]}, "no argument 'normalise'. Did you mean 'normalize'?"),
-        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, normalize."),
+        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, strip_reasoning, normalize."),
         ("exact_match", {"": ["cases"]}, "not the text 'cases'. Did you mean 'case'?"),
         ("exact_match", {"normalize": True}, "normalize must be a list, each one of unicode, case"),
         ("exact_match", {"of": "txt"}, "an output has no 'txt'"),
@@ -691,7 +691,7 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
         ("numeric", {"abs_tol": -1}, "abs_tol: -1.0 is negative"),
         ("numeric", {"abs_tol": True}, "abs_tol must be a finite number, not true"),
         ("numeric", {"abs_tol": 10**400}, "abs_tol must be a finite number"),
-        ("numeric", {"pick": "lst"}, "pick must be one of first, last, only, not the text 'lst'. Did you mean 'last'?"),
+        ("numeric", {"pick": "lst"}, "pick must be one of first, last, only, any, not the text 'lst'. Did you mean 'last'?"),
         ("json", {"schema": {"type": "objekt"}}, "the schema is invalid at type"),
         ("json", {"schema": {"pattern": "("}}, "the schema is invalid at pattern"),
         ("json", {"schema": {"$schema": "http://example.org/own"}}, "$schema names no known draft"),
