@@ -9,6 +9,9 @@ _FENCE = re.compile(r"(?P<mark>`{3,}(?=[^`]*$)|~{3,})(?P<info>.*)", re.DOTALL)
 _LIST_MARKER = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?=\s|$)")
 _QUOTE = ">"
 _MAX_CONTAINERS = 100
+MAX_BLOCKS = 10_000
+"""Blocks of a text that are read; the rest of the text counts as text."""
+
 _MAX_INDENT = 3
 """Columns by which a fence or a marker may be indented. With four, CommonMark reads code."""
 
@@ -118,6 +121,8 @@ def _read(text: str) -> tuple[list[FencedBlock], bool]:
     if not lines[-1]:
         lines.pop()
     for raw in lines:
+        if len(blocks) == MAX_BLOCKS:
+            return blocks, True
         line = _Line(raw)
         inside = _enter(containers, line)
         if block is not None and inside == len(containers):

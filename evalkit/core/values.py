@@ -19,6 +19,8 @@ MAX_QUOTED_CHARS = 80
 
 _LEAD_CHARS = 20
 _MAX_LISTED = 5
+_MAX_COMPOSED = 4
+"""How many times as long one Unicode form of a text may be as another."""
 
 
 def find_value(value: Json, path: str) -> Json:
@@ -140,7 +142,8 @@ def describe_difference(expected: str, got: str) -> str:
     same = bisect_left(range(1, shorter + 1), True, key=lambda n: expected[:n] != got[:n])
     start = same - _LEAD_CHARS if same > MAX_QUOTED_CHARS - _LEAD_CHARS else 0
     # Texts that look the same differ only in their code points, so these are shown.
-    looks_same = compose(expected) == compose(got)
+    is_as_long = shorter * _MAX_COMPOSED >= max(len(expected), len(got))
+    looks_same = is_as_long and compose(expected) == compose(got)
     show = ascii if looks_same else repr
     one, other = (
         f"{'…' if start else ''}{show(text[start : start + MAX_QUOTED_CHARS])}"

@@ -108,6 +108,8 @@ class BuiltInScorer(Scorer):
             return finalize_score(score, self.info)
         except (OutOfTime, UnscorableAnswer) as error:
             return metric_error(self.info, str(error))
+        except RecursionError:
+            return metric_error(self.info, "the answer is nested too deeply to score it")
         except TimeoutError:
             return metric_error(self.info, f"the score took longer than {MAX_WAIT_S:g} s")
         except Exception as error:
