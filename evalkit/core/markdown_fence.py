@@ -20,11 +20,13 @@ _MAX_INDENT = 3
 class FencedBlock:
     """The content of a fenced code block and its info string, which usually names a language.
 
-    Lines of the content end with a line feed, and do not have the indentation of the fence.
+    Lines of the content end with a line feed, and do not have the indentation of the fence. A block may
+    lack its closing fence when the text was cut off.
     """
 
     content: str
     info: str = ""
+    is_closed: bool = True
 
     @property
     def language(self) -> str:
@@ -32,10 +34,12 @@ class FencedBlock:
         return next(iter(self.info.split()), "")
 
 
-def read_single_block(text: str) -> FencedBlock | None:
+def read_single_block(text: str, *, must_close: bool = True) -> FencedBlock | None:
     """Return the block that makes up all of a text, or None when there is anything else in it."""
     blocks, has_other_text = _read(text)
-    return blocks[0] if len(blocks) == 1 and not has_other_text else None
+    if len(blocks) != 1 or has_other_text:
+        return None
+    return blocks[0] if blocks[0].is_closed or not must_close else None
 
 
 def read_blocks(text: str) -> list[FencedBlock]:
@@ -104,8 +108,9 @@ class _OpenBlock:
         is_fence = len(rest) >= len(self.mark) and not rest.strip(self.mark[0])
         return is_fence and line.indent() <= _MAX_INDENT
 
-    def finish(self) -> FencedBlock:
-        return FencedBlock(content="".join(f"{line}\n" for line in self.lines), info=self.info)
+    def finish(self, *, is_closed: bool) -> FencedBlock:
+        content = "".join(f"{line}\n" for line in self.lines)
+        return FencedBlock(content=content, info=self.info, is_closed=is_closed)
 
 
 def _read(text: str) -> tuple[list[FencedBlock], bool]:
@@ -127,14 +132,14 @@ def _read(text: str) -> tuple[list[FencedBlock], bool]:
         inside = _enter(containers, line)
         if block is not None and inside == len(containers):
             if block.is_closed_by(line):
-                blocks.append(block.finish())
+                blocks.append(block.finish(is_closed=True))
                 block = None
             else:
                 line.skip(block.indent)
                 block.lines.append(line.rest())
             continue
         if block is not None:  # its list item or quote has ended
-            blocks.append(block.finish())
+            blocks.append(block.finish(is_closed=False))
             block = None
         del containers[inside:]
         if not raw or line.is_blank():
@@ -143,7 +148,7 @@ def _read(text: str) -> tuple[list[FencedBlock], bool]:
         block = _open_block(line)
         has_other_text = has_other_text or (block is None and not line.is_blank())
     if block is not None:
-        blocks.append(block.finish())
+        blocks.append(block.finish(is_closed=False))
     return blocks, has_other_text
 
 

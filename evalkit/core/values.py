@@ -17,6 +17,7 @@ ABSENT: Final = object()
 MAX_QUOTED_CHARS = 80
 """Characters of a value that an explanation shows. The whole value is stored with the trial."""
 
+_CONTAINERS = (Mapping, list, tuple)
 _LEAD_CHARS = 20
 _MAX_LISTED = 5
 _MAX_COMPOSED = 4
@@ -56,6 +57,8 @@ def is_same_json(one: Json, other: Json) -> bool:
 
     Values of any depth and size can be compared.
     """
+    if not isinstance(one, _CONTAINERS):  # most values, and quicker
+        return _is_same_scalar(one, other)
     pairs = [(one, other)]
     while pairs:
         left, right = pairs.pop()
@@ -77,7 +80,7 @@ def _is_same_scalar(one: Json, other: Json) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     # Lists and mappings are unequal here, and comparing them may exceed the depth of recursion.
-    if isinstance(one, Mapping | list | tuple) or isinstance(other, Mapping | list | tuple):
+    if isinstance(one, _CONTAINERS) or isinstance(other, _CONTAINERS):
         return False
     return bool(one == other)
 

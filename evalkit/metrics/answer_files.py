@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from evalkit.core.literals import Json
 from evalkit.core.markdown_fence import read_blocks
-from evalkit.core.reasoning import drop_reasoning
+from evalkit.core.think_tags import drop_reasoning
 from evalkit.core.trial import Output
 from evalkit.core.values import ABSENT, describe_kind, find_value
 from evalkit.worker.limited_files import RejectedFiles, check_files

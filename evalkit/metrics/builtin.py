@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
-from evalkit.core.reasoning import drop_reasoning
+from evalkit.core.think_tags import drop_reasoning
 from evalkit.core.trial import Output, Score
 from evalkit.core.values import ABSENT, describe_kind, find_value, is_same_json
 

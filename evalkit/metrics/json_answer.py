@@ -37,7 +37,7 @@ def read_json_answer(text: str, *, fenced: bool, prose: bool, wanted: type | Non
     text = text.removeprefix("\ufeff")
     if not (fenced or prose):
         return parse_json(text)
-    block = read_single_block(text)
+    block = read_single_block(text, must_close=False)
     try:
         return parse_json(block.content if block else text)
     except ValueError:

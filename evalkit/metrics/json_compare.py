@@ -11,7 +11,7 @@ from evalkit.core.literals import Json
 from evalkit.core.values import is_same_json
 from evalkit.metrics.builtin import UnscorableAnswer
 from evalkit.metrics.deadline import check_deadline
-from evalkit.metrics.matching import match_pairs
+from evalkit.metrics.partners import match_pairs
 
 MAX_MATCHED_ITEMS = 200
 """Items of a list that are compared in any order and with a tolerance: each with each."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
 from evalkit.core.values import ABSENT, quote_value
-from evalkit.metrics.deadline import check_deadline
-from evalkit.metrics.matching import match_pairs
+from evalkit.metrics.builtin import UnscorableAnswer
+from evalkit.metrics.partners import match_pairs
+
+MAX_COMPARED_PAIRS = 500_000
+"""Pairs of an expected and an actual call of the same name. Each takes about a microsecond."""
 
 MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "superset"]
 
@@ -74,10 +78,16 @@ def align_calls(
     compare: CompareArguments,
 ) -> Alignment:
     """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
-    agrees: list[list[bool]] = []
-    for one in expected:
-        check_deadline("comparing the calls")
-        agrees.append([_is_match(one, call, compare) for call in actual])
+    # Parsed once, because each call is compared with many.
+    actual = [replace(call, arguments=parse_call_arguments(call.arguments)) for call in actual]
+    named = Counter(call.name for call in actual)
+    pairs_to_compare = sum(named[one.name] for one in expected)
+    if pairs_to_compare > MAX_COMPARED_PAIRS:
+        raise UnscorableAnswer(
+            f"{pairs_to_compare:,} pairs of expected and actual calls of one name are too many to "
+            f"compare; at most {MAX_COMPARED_PAIRS:,} are"
+        )
+    agrees = [[_is_match(one, call, compare) for call in actual] for one in expected]
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(actual))
     return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))

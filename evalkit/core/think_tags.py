@@ -28,7 +28,7 @@ _START_TOKEN = re.compile(r"\s*<\|(?:start_response|begin_of_solution)\|>", re.I
 def drop_reasoning(text: str) -> str:
     """Return a text without the reasoning in it; a text without any is unchanged.
 
-    Reasoning stands between tags, of which the opening one begins a line. Before the first closing tag
+    Reasoning is what is between tags, of which the opening one begins a line. Before the first closing tag
     the opening one may be missing, because some chat templates write it into the prompt. Reasoning that
     never ends is all of the rest, so that an answer that was cut off is empty. Tags inside a fenced code
     block are part of the code.
