@@ -149,6 +149,10 @@ def _read_shared_sections(fields: FieldReader) -> _SharedSections:
     agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
     judge = fields.get("judge")
     problems = fields.problems
+    given = fields.node.members.get("metrics")
+    if given is not None and _is_empty(given.node):
+        message = "metrics lists none. List at least one, or leave the key out for exact_match."
+        fields.report_problem(message, given.node)
     return _SharedSections(
         agent=None if agent is None else read_agent(agent, problems),
         metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
@@ -156,6 +160,10 @@ def _read_shared_sections(fields: FieldReader) -> _SharedSections:
         judges=None if judge is None else read_judges(judge, problems),
         settings=drop_none({key: fields.read(key) for key in SETTING_KEYS}),
     )
+
+
+def _is_empty(node: Node) -> bool:
+    return is_null(node) or (isinstance(node, ListNode) and not node.items)
 
 
 def _read_name(fields: FieldReader, path: Path) -> str:
