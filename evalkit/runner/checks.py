@@ -80,10 +80,7 @@ def _can_fail(rule: Rule, shares: Container[str], trials_can_fail: bool, cases: 
         return trials_can_fail and (most is None or most < cases)
     if rule.min is not None:
         return rule.min > 0
-    upper = next(
-        (limit for limit in (rule.max, rule.max_drop, rule.max_rise) if limit is not None), 0.0
-    )
-    return rule.metric not in shares or upper < 1
+    return rule.max is None or rule.metric not in shares or rule.max < 1
 
 
 def find_reference_problems(
