@@ -29,7 +29,7 @@ MEGABYTE = 1_000_000
 SMALL = 60_000
 """Characters of the answers of the fast tests, which a quadratic step cannot handle in time either."""
 
-TAKEN = 1 if os.environ.get("EVALKIT_TEST_ALL_TEXTS") else 13
+TAKEN = 1 if os.environ.get("EVALKIT_TEST_ALL_TEXTS") else 19
 """Of this many texts of a megabyte, each metric gets one; all take minutes."""
 
 MAX_CPU_S = 1.0
@@ -102,7 +102,8 @@ WRAPPED = ["[", "{", '"', "```json\n", "<think>", "a", "", '{"a": [', "0."]
 
 
 def nasty_text(unit: str, size: int, head: str = "", tail: str = "") -> str:
-    return f"{head}{unit * (size // len(unit))}{tail}"
+    """Return a text of about `size` bytes."""
+    return f"{head}{unit * (size // len(unit.encode('utf-8', 'surrogatepass')))}{tail}"
 
 
 def nasty_texts(size: int) -> Iterator[str]:
