@@ -80,6 +80,12 @@ def align_calls(
     """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
     # Parsed once, because each call is compared with many.
     actual = [replace(call, arguments=parse_call_arguments(call.arguments)) for call in actual]
+    expected = [
+        one
+        if one.arguments is ABSENT
+        else replace(one, arguments=parse_call_arguments(one.arguments))
+        for one in expected
+    ]
     named = Counter(call.name for call in actual)
     pairs_to_compare = sum(named[one.name] for one in expected)
     if pairs_to_compare > MAX_COMPARED_PAIRS:
@@ -87,14 +93,16 @@ def align_calls(
             f"{pairs_to_compare:,} pairs of expected and actual calls of one name are too many to "
             f"compare; at most {MAX_COMPARED_PAIRS:,} are"
         )
-    agrees = [[_is_match(one, call, compare) for call in actual] for one in expected]
+    agrees = [[_is_parsed_match(one, call, compare) for call in actual] for one in expected]
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(actual))
     return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))
 
 
-def _is_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
-    return expected.name == call.name and not _describe_mismatch(expected, call, compare)
+def _is_parsed_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
+    if expected.name != call.name or expected.arguments is ABSENT:
+        return expected.name == call.name
+    return not compare(expected.arguments, call.arguments)
 
 
 def _describe_mismatch(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:
