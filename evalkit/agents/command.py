@@ -16,6 +16,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from evalkit.agents.arguments import SHORTHAND, raise_problems, read_arguments
+from evalkit.agents.error_line import find_error_line
 from evalkit.agents.placeholders import (
     fill_text,
     find_template_problems,
@@ -29,16 +30,24 @@ from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.core.safe_text import tail
+from evalkit.core.safe_text import one_line, tail
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.trace.receiver import TraceEnvironment, open_receiver
-from evalkit.worker.child_command import Command, CommandResult, run_command
+from evalkit.worker.child_command import (
+    MAX_STDERR_BYTES,
+    Command,
+    CommandResult,
+    run_command,
+)
 from evalkit.worker.environment import build_child_environment, find_name_problems
 from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
 from evalkit.worker.streams import name_signal
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors at the start of a command that may be temporary: out of processes, memory or file descriptors."""
+
+MAX_REASON_WIDTH = 300
+"""The width of the line that names the error, in a message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +77,14 @@ def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -
 def entrypoint(spec: AgentSpec) -> str:
     """Return the command as it is typed in a shell."""
     return shlex.join(_read(spec).argv)
+
+
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
 
 
 @asynccontextmanager
@@ -236,15 +253,20 @@ def _describe_failed_start(error: OSError) -> AgentError:
 
 def _describe_failure(result: CommandResult, timeout_s: float) -> AgentError | None:
     kind: str = result.exit_reason
+    if kind == "exited" and result.status == 0:
+        return None
+    # Some programs report their errors on stdout.
+    output = result.stderr_tail if result.stderr_tail.strip() else result.stdout
+    written = output[-MAX_STDERR_BYTES:].decode(errors="replace")
     if kind == "timeout":
         message = f"no answer within {timeout_s:g} s; the command was killed."
     elif kind == "output_too_large":
         message = f"stdout exceeded {MAX_REPLY_BYTES:,} bytes; the command was killed."
-    elif result.status is None or result.status < 0:
-        kind, message = "crashed", f"the command was killed by {name_signal(result.status)}."
-    elif result.status > 0:
-        kind, message = "exit_status", f"the command exited with status {result.status}."
     else:
-        return None
-    detail = tail(result.stderr_tail.decode(errors="replace"), MAX_DETAIL_CHARS)
-    return AgentError(kind=kind, message=message, detail=detail)
+        line = one_line(find_error_line(written), MAX_REASON_WIDTH)
+        kind = "exit_status" if result.status is not None and result.status > 0 else "crashed"
+        how = f"exit status {result.status}"
+        if kind == "crashed":
+            how = f"killed by {name_signal(result.status)}"
+        message = f"{how}: {line}" if line else f"{how}."
+    return AgentError(kind=kind, message=message, detail=tail(written, MAX_DETAIL_CHARS))

@@ -17,7 +17,7 @@ async def converse(
 ) -> Output:
     """Call the agent for every user turn that no scripted assistant turn answers.
 
-    Later calls get the agent's earlier replies. An error ends the conversation and becomes the error of
+    Later calls get the agent's earlier replies, and the session that it has issued. An error ends the conversation and becomes the error of
     the whole output; earlier calls still count in latency, usage, cost and tool calls. `timeout_s`
     applies to each call.
     """
@@ -37,6 +37,7 @@ async def converse(
             timeout_s=timeout_s,
             seed=seed,
             is_conversation=not isinstance(case.input, str),
+            session=outputs[-1].session if outputs else None,
         )
         outputs.append(await agent.answer(request))
         # The next user turn assumes an answer.
@@ -56,21 +57,25 @@ def list_turns(case: Case) -> tuple[Turn, ...]:
 def find_agent_turns(case: Case) -> tuple[int, ...]:
     """Return the indexes of the turns that the agent answers."""
     turns = list_turns(case)
-    followers = [*(turn.role for turn in turns[1:]), None]
+    # A case whose turns are all invalid has none; its problems are reported, and so are the agent's.
     return tuple(
         index
-        for index, (turn, follower) in enumerate(zip(turns, followers, strict=True))
-        if turn.role == "user" and follower != "assistant"
+        for index, (turn, follower) in enumerate(itertools.zip_longest(turns, turns[1:]))
+        if turn.role == "user" and (follower is None or follower.role != "assistant")
     )
 
 
 def join_outputs(outputs: Sequence[Output]) -> Output:
-    """Combine the outputs of a conversation: the last answer and error, and the totals of all outputs."""
+    """Combine the outputs of a conversation: the last answer and error, and the totals of all outputs.
+
+    The time to the first token is the longest of all turns.
+    """
     last = outputs[-1]
     if len(outputs) == 1:
         return last
     usages = [output.usage for output in outputs if output.usage is not None]
     costs = [output.cost_usd for output in outputs if output.cost_usd is not None]
+    first_tokens = [output.first_token_s for output in outputs if output.first_token_s is not None]
     starts = itertools.accumulate((output.latency_s for output in outputs), initial=0.0)
     return replace(
         last,
@@ -83,6 +88,7 @@ def join_outputs(outputs: Sequence[Output]) -> Output:
         else None,
         cost_usd=sum(costs) if costs else None,
         latency_s=sum(output.latency_s for output in outputs),
+        first_token_s=max(first_tokens, default=None),
         replies=tuple(output.text for output in outputs if output.error is None),
         flags=tuple(dict.fromkeys(flag for output in outputs for flag in output.flags)),
         spans=tuple(

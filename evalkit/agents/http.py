@@ -11,15 +11,12 @@ from multidict import CIMultiDict
 
 from evalkit import __version__
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
-from evalkit.agents.http_exchange import (
-    REPLY_PARTS,
-    HttpAgent,
-    HttpArguments,
-    TracedHttpAgent,
-)
+from evalkit.agents.http_arguments import SESSION_PLACEHOLDER, HttpArguments, SessionArguments
+from evalkit.agents.http_exchange import HttpAgent, TracedHttpAgent
 from evalkit.agents.http_headers import (
     expand_variables,
     find_header_problems,
+    find_header_secrets,
     find_unset_variables,
     find_variables,
     strip_variables,
@@ -39,10 +36,11 @@ def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -
     """Yield wrong arguments, unset variables, and cases that lack a value for URL or body."""
     arguments, environ = _read(spec), environment.environ
     for message in (
-        *find_unset_variables([arguments.url, *arguments.headers.values()], environ),
+        *find_unset_variables(_list_texts_with_variables(arguments), environ),
         *_find_url_problems(arguments, environ),
         *find_header_problems(arguments.headers, environ),
         *_find_contradictions(arguments),
+        *_find_session_problems(arguments, environ),
     ):
         yield to_problem(spec, message)
     yield from find_template_problems([_strip_secrets(arguments.url)], "url", spec, cases)
@@ -70,10 +68,12 @@ def _find_url_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> 
 
 
 def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
-    given = [name for name in REPLY_PARTS if getattr(arguments, name) is not None]
+    given = list(arguments.paths)
+    _, stream_problems = arguments.read_stream_argument()
+    yield from stream_problems
     if arguments.text and given:
         yield f"'text: true' and {given[0]!r} (a path into JSON) exclude each other. Remove one."
-    elif given and arguments.output is None:
+    elif given and arguments.output is None and arguments.stream is None:
         yield f"{given[0]!r} needs 'output' as well: the path of the answer in the reply."
     if arguments.otlp_port is not None and not 0 < arguments.otlp_port < 65_536:
         yield f"'otlp_port' is {arguments.otlp_port}. Give the port that the agent sends its spans to."
@@ -83,11 +83,67 @@ def _find_contradictions(arguments: HttpArguments) -> Iterator[str]:
         yield "no part of a case is sent. Put '{input}' into 'body' or 'url'."
 
 
+def _list_texts_with_variables(arguments: HttpArguments) -> list[str]:
+    session, _ = arguments.read_session_argument()
+    start = [session.start] if session and session.start else []
+    return [arguments.url, *arguments.headers.values(), *start]
+
+
+def _find_session_problems(arguments: HttpArguments, environ: Mapping[str, str]) -> Iterator[str]:
+    session, problems = arguments.read_session_argument()
+    yield from problems
+    url = strip_variables(arguments.url)
+    texts = [url, *iter_texts(arguments.body_template), *arguments.headers.values()]
+    is_sent = any(SESSION_PLACEHOLDER in text for text in texts)
+    if session is None:
+        if is_sent and not problems:
+            yield (
+                "'{session}' is filled with what 'session' finds in a reply. Add, for example: "
+                "session: session_id"
+            )
+        return
+    if session.cookies and is_sent:
+        yield "'session: {cookies: true}' sends cookies and has no id. Remove '{session}'."
+    elif not session.cookies and not is_sent:
+        yield "the session is never sent. Put '{session}' into 'url', 'headers' or 'body'."
+    if SESSION_PLACEHOLDER in url and session.start is None:
+        yield (
+            "'url' needs '{session}' in the first turn, before the server has issued one. Give the URL "
+            "that issues it, as in: session: {reply: session_id, start: https://host/sessions}"
+        )
+    yield from _find_start_problems(session, arguments, environ)
+
+
+def _find_start_problems(
+    session: SessionArguments, arguments: HttpArguments, environ: Mapping[str, str]
+) -> Iterator[str]:
+    if session.start is None or any(
+        name not in environ for name in find_variables([session.start])
+    ):
+        return
+    start = split_url(expand_variables(session.start, environ))
+    agent = split_url(expand_variables(arguments.url, environ))
+    if start is None:
+        yield "'start' under 'session' is not an HTTP URL. Write start: https://host/path"
+    # The headers may hold a key that is meant for the agent's host only.
+    elif agent is not None and (start.scheme, start.netloc) != (agent.scheme, agent.netloc):
+        yield "'start' under 'session' is at another host than 'url'. Use the same host."
+
+
 def entrypoint(spec: AgentSpec) -> str:
     """Return method and URL, without user, password, query and values of variables."""
     arguments = _read(spec)
     url = re.sub(r"//[^/]*@", "//", arguments.url.partition("?")[0])
     return f"{arguments.method} {url}"
+
+
+def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL without what differs between calls, and the secrets in the headers."""
+    arguments = _read(spec)
+    url = expand_variables(arguments.url, environ).partition("?")[0].partition("{")[0]
+    # As in `base_url` of a chat model, so that an agent and a judge can share an endpoint.
+    base = url.rstrip("/").removesuffix("/chat/completions")
+    return base, " ".join(find_header_secrets(arguments.headers, environ))
 
 
 @asynccontextmanager
@@ -103,7 +159,8 @@ async def open(  # noqa: A001 - a function of AgentKind
     arguments, environ = _read(spec), environment.environ
     headers = CIMultiDict({"User-Agent": USER_AGENT, "Content-Type": "application/json"})
     for name, value in arguments.headers.items():
-        headers[name] = expand_variables(value, environ)
+        if name not in arguments.session_headers:
+            headers[name] = expand_variables(value, environ)
     async with aiohttp.ClientSession(
         headers=headers,
         connector=aiohttp.TCPConnector(limit=0),  # the scheduler limits the calls in flight

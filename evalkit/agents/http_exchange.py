@@ -6,114 +6,39 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from evalkit.agents.completion import parse_tool_calls, parse_usage
+from evalkit.agents.http_arguments import HttpArguments
 from evalkit.agents.http_headers import expand_variables, find_header_secrets, find_variables
+from evalkit.agents.http_reply import HttpReply, ReplyReader
+from evalkit.agents.http_session import HttpSessions
 from evalkit.agents.network_errors import (
     choose_proxy,
     connection_error,
-    get_host,
-    status_error,
     timeout_error,
     too_large_error,
 )
-from evalkit.agents.placeholders import fill_body, fill_text, get_at_path, parse_template
-from evalkit.agents.reply import bad_reply_error, to_output
-from evalkit.agents.reply_text import (
-    NotJson,
-    ReplyTooLarge,
-    decode_text,
-    read_capped,
-    read_json,
-    redact,
-)
+from evalkit.agents.placeholders import fill_body, fill_text, parse_template
+from evalkit.agents.reply import bad_reply_error
+from evalkit.agents.reply_body import BodyReader
+from evalkit.agents.reply_text import ReplyTooLarge
+from evalkit.agents.server_events import ServerEvent
+from evalkit.agents.stream_reply import SHOWN_EVENT_CHARS, ends_stream
+from evalkit.core.format import format_count
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.trace.receiver import SpanCollector, TrialTrace
 from evalkit.trace.warnings import SPANS_PARTIAL
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
-
-REPLY_PARTS = ("output", "data", "tool_calls", "usage", "cost_usd")
-DEFAULT_BODY = {"input": "{input}", "messages": "{messages}"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpArguments:
-    """The arguments under `http:`; a URL in their place is `url`.
-
-    `${NAME}` in `url` and `headers` is an environment variable. `url`, after the host, and the texts
-    of `body` may have placeholders. `output` and the fields after it are dotted paths into the JSON
-    reply; with `text` the whole body is the answer. `otlp_port` is the loopback port to which the
-    agent's OpenTelemetry exporter sends its spans; each answer waits for its spans.
-    """
-
-    url: str
-    method: Literal["POST", "GET", "PUT", "PATCH"] = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Json = None
-    text: bool = False
-    output: str | None = None
-    data: str | None = None
-    tool_calls: str | None = None
-    usage: str | None = None
-    cost_usd: str | None = None
-    otlp_port: int | None = None
-
-    @property
-    def body_template(self) -> Json:
-        """The template of the body; without `body`, the default template, or None for GET."""
-        return DEFAULT_BODY if self.body is None and self.method != "GET" else self.body
-
-    @property
-    def server(self) -> str:
-        """The host, for messages: without user and password, variables not expanded."""
-        return get_host(self.url)
-
-    def extract(self, reply: Json) -> Json:
-        """Return the parts at the paths as the mapping that any agent may return.
-
-        Without `output` the whole reply is returned. With it, `output` must lead to a value. The last
-        name of any other path may be missing, because servers omit empty values; the value that should
-        contain it must exist.
-
-        Raises:
-            LookupError: a path has no value; the text is the path up to the missing part.
-        """
-        if self.output is None:
-            return reply
-        answer = get_at_path(reply, self.output)
-        if answer is None:
-            raise LookupError(self.output)
-        is_text = isinstance(answer, str)
-        parts = {
-            "output": answer if is_text else json.dumps(answer),
-            "data": None if is_text else answer,
-        }
-        for name in REPLY_PARTS[1:]:
-            path = getattr(self, name)
-            if path is not None:
-                parts[name] = _get_optional(reply, path)
-        parts["tool_calls"] = parse_tool_calls(parts.get("tool_calls"))
-        parts["usage"] = parse_usage(parts.get("usage"))
-        return parts
-
-
-def _get_optional(reply: Json, path: str) -> Json:
-    parent, _, name = path.rpartition(".")
-    container = get_at_path(reply, parent) if parent else reply
-    try:
-        return get_at_path(container, name)
-    except LookupError:
-        return None
 
 
 class _CallFailed(Exception):
@@ -124,16 +49,8 @@ class _CallFailed(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _HttpReply:
-    status: int
-    retry_after: str | None
-    charset: str
-    body: bytes
-
-
 class HttpAgent:
-    """Sends each request by one HTTP exchange, in one session for all requests."""
+    """Sends each request by one HTTP exchange, through one client session for all requests."""
 
     def __init__(
         self, arguments: HttpArguments, environ: Mapping[str, str], session: aiohttp.ClientSession
@@ -143,16 +60,30 @@ class HttpAgent:
         self._session = session
         self._url = parse_template(_expand_url_template(arguments.url, environ))
         self._proxy = choose_proxy(urlsplit(expand_variables(arguments.url, environ)), environ)
-        self._secrets = find_header_secrets(arguments.headers, environ)
+        self._stream, _ = arguments.read_stream_argument()
+        secrets = find_header_secrets(arguments.headers, environ)
+        self._reader = ReplyReader(arguments, self._stream, secrets)
+        kept, _ = arguments.read_session_argument()
+        headers = {
+            name: expand_variables(value, environ)
+            for name, value in arguments.session_headers.items()
+        }
+        self._sessions = HttpSessions(kept, headers) if kept else None
+        self._start_url = expand_variables(kept.start, environ) if kept and kept.start else None
 
     async def answer(self, request: Request, headers: Mapping[str, str] | None = None) -> Output:
-        """Send the request once; the deadline applies to the whole exchange, redirects included."""
-        started = time.monotonic()
+        """Send the request once; the deadline applies to the whole exchange, redirects included.
+
+        The latency does not include the call that starts a session.
+        """
+        reader = self._read_body()
         server = self._server
         try:
             async with asyncio.timeout(request.timeout_s):
-                received = await self._send(request, headers)
-            return self._to_output(received, time.monotonic() - started)
+                request = await self._start_session(request)
+                reader = self._read_body()
+                received = await self._exchange(request, headers, reader)
+            return self._keep_session(self._reader.read(received), request, received)
         except _CallFailed as failed:
             error = failed.error
         except ReplyTooLarge:
@@ -164,16 +95,61 @@ class HttpAgent:
             error = known
         # Last, because aiohttp's own timeout for connecting is a ClientError as well.
         except TimeoutError:
-            error = timeout_error(request.timeout_s, server)
-        return Output(error=error, latency_s=time.monotonic() - started)
+            error = _explain_open_stream(timeout_error(request.timeout_s, server), reader.events)
+        return Output(error=error, latency_s=reader.elapsed_s)
 
-    async def _send(self, request: Request, headers: Mapping[str, str] | None) -> _HttpReply:
+    def _read_body(self) -> BodyReader:
+        return BodyReader(time.monotonic(), partial(ends_stream, stream=self._stream))
+
+    async def _start_session(self, request: Request) -> Request:
+        """Return the request with the session that the server issues before the first turn, if it does."""
+        if self._sessions is None or self._start_url is None or request.session is not None:
+            return request
+        received = await self._send("POST", URL(self._start_url), b"{}", {}, self._read_body())
+        output = self._reader.read(received)
+        # The reply needs no answer, so only its status counts.
+        if output.error is not None and not 200 <= received.status < 300:
+            raise _CallFailed(output.error)
+        session = self._read_session(received, None)
+        if session is None:
+            raise _CallFailed(self._session_error())
+        return replace(request, session=session)
+
+    def _keep_session(self, output: Output, request: Request, received: HttpReply) -> Output:
+        """Return the output with the session for the next turn; a conversation needs one."""
+        if self._sessions is None or output.error is not None:
+            return output
+        session = self._read_session(received, request.session)
+        if session is None and request.is_conversation:
+            return replace(output, text="", error=self._session_error())
+        return replace(output, session=session)
+
+    def _read_session(self, received: HttpReply, known: Json) -> Json:
+        assert self._sessions is not None  # noqa: S101 - both callers have checked
+        return self._sessions.read(known, received)
+
+    def _session_error(self) -> AgentError:
+        assert self._sessions is not None  # noqa: S101
+        message = f"the reply of {self._server} has {self._sessions.describe()}. Correct 'session'."
+        return bad_reply_error(message)
+
+    async def _exchange(
+        self, request: Request, headers: Mapping[str, str] | None, reader: BodyReader
+    ) -> HttpReply:
         url = URL(fill_text(self._url, request, _quote))
         body = self._arguments.body_template
         data = b"" if body is None else json.dumps(fill_body(body, request)).encode()
+        own = self._sessions.build_headers(request) if self._sessions else {}
+        return await self._send(
+            self._arguments.method, url, data, {**(headers or {}), **own}, reader
+        )
+
+    async def _send(
+        self, method: str, url: URL, data: bytes, headers: Mapping[str, str], reader: BodyReader
+    ) -> HttpReply:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._session.request(
-                self._arguments.method,
+                method,
                 url,
                 # BytesIO, because aiohttp warns about a long body as plain bytes.
                 data=io.BytesIO(data) if data else None,
@@ -182,11 +158,16 @@ class HttpAgent:
                 proxy=self._proxy,
             ) as response:
                 if response.status not in REDIRECTS or "Location" not in response.headers:
-                    return _HttpReply(
+                    body = await reader.read(
+                        response.content.iter_any(),
+                        response.content_type if "Content-Type" in response.headers else "",
+                        response.charset or "",
+                    )
+                    return HttpReply(
                         status=response.status,
-                        retry_after=response.headers.get("Retry-After"),
-                        charset=response.charset or "utf-8",
-                        body=await read_capped(response.content.iter_any()),
+                        headers=response.headers,
+                        cookies=tuple(response.cookies.values()),
+                        body=body,
                     )
                 url = self._redirect_url(response)
         raise _CallFailed(self._redirect_error(f"more than {MAX_REDIRECTS} times"))
@@ -213,29 +194,17 @@ class HttpAgent:
         message = f"{self._server} redirects {where}. Write the final URL as 'url'."
         return AgentError(kind="redirect", message=message)
 
-    def _to_output(self, received: _HttpReply, latency_s: float) -> Output:
-        body, redacted = redact(received.body, self._secrets)
-        text, decoded = decode_text(body, received.charset)
-        if not 200 <= received.status < 300:
-            raise _CallFailed(
-                status_error(received.status, received.retry_after, self._server, text)
-            )
-        if self._arguments.text:
-            output = Output(text=text, latency_s=latency_s)
-        else:
-            output = self._parse_json(text, latency_s)
-        return replace(output, flags=(*output.flags, *redacted, *decoded))
 
-    def _parse_json(self, text: str, latency_s: float) -> Output:
-        try:
-            return to_output(self._arguments.extract(read_json(text)), latency_s)
-        except NotJson as wrong:
-            message = f"{self._server} sent {wrong}. If the answer is plain text, set text: true."
-            raise _CallFailed(bad_reply_error(message, text)) from None
-        except LookupError as missing:
-            path = str(missing.args[0])
-            message = f"the reply has no value at {path!r}. Fix the path or the agent."
-            return Output(error=bad_reply_error(message, text), latency_s=latency_s)
+def _explain_open_stream(error: AgentError, events: Sequence[ServerEvent]) -> AgentError:
+    """Say of a stream that was still open at the deadline what came last, and how to end it."""
+    if not events:
+        return error
+    last = one_line(events[-1].data or events[-1].name, SHOWN_EVENT_CHARS)
+    message = (
+        f"{error.message} Its stream sent {format_count(len(events), 'event')} and did not end; the last "
+        f"was {last}. If an event is the end, name it: stream: {{delta: PATH, end: TEXT}}."
+    )
+    return replace(error, message=message)
 
 
 def _expand_url_template(url: str, environ: Mapping[str, str]) -> str:
@@ -270,8 +239,8 @@ class TracedHttpAgent:
         """Send the request once; the latency does not include the wait for spans."""
         with self._collector.open_trace() as trace:
             output = await self._agent.answer(request, {"traceparent": trace.traceparent})
-            if output.error is not None and output.error.retryable:
-                return output  # the request did not arrive, or will be repeated
+            if output.error is not None and output.error.transient:
+                return output  # the request was not served, and will be repeated
             in_time = await self._wait_for_spans(trace)
             output = trace.add_to_output(output)
             return output if in_time else replace(output, flags=(*output.flags, SPANS_PARTIAL))

@@ -24,6 +24,11 @@ def expand_variables(text: str, environ: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: environ.get(match[1], ""), text)
 
 
+def expand_headers(headers: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with the values of their variables."""
+    return {name: expand_variables(value, environ) for name, value in headers.items()}
+
+
 def strip_variables(text: str) -> str:
     """Return a text without its variables, for messages."""
     return _VARIABLE.sub("", text)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
+from evalkit.agents.error_text import say_error
+from evalkit.agents.rate_headers import find_body_wait_s, find_wait_s
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
 from evalkit.core.safe_text import head
 from evalkit.core.trial import AgentError
@@ -23,14 +23,20 @@ from evalkit.core.trial import AgentError
 CONNECT_TIMEOUT_S = 10.0
 """How long name resolution, TCP and TLS may take together."""
 
+TRANSIENT_STATUSES = frozenset(
+    {408, 409, 425, 429, 498, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+)
+"""Statuses of an endpoint, or of the proxy before it, that serves no call for now, or not so many."""
+
 # Not 501 (not implemented): a retry would get the same answer.
-RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRYABLE_STATUSES = TRANSIENT_STATUSES | {500}
 
 
 def timeout_error(timeout_s: float, server: str) -> AgentError:
     """Return the error of a call whose reply is not complete at its deadline."""
     return AgentError(
-        kind="timeout", message=f"no complete reply from {server} within {timeout_s:g} s."
+        kind="timeout",
+        message=f"no complete reply from {server} within {timeout_s:g} s.",
     )
 
 
@@ -40,15 +46,22 @@ def too_large_error(server: str) -> AgentError:
     return AgentError(kind="output_too_large", message=message)
 
 
-def status_error(status: int, retry_after: str | None, server: str, body: str) -> AgentError:
+def status_error(status: int, headers: Mapping[str, str], server: str, body: str) -> AgentError:
     """Return the error of a reply with a status other than 2xx."""
+    wait_s = find_wait_s(headers, datetime.now(UTC))
     return AgentError(
         kind="rate_limited" if status == 429 else "http_status",
-        message=f"{server} answered HTTP {status}.",
+        message=f"{server} answered HTTP {status}{_say(body)}",
         detail=head(body, MAX_DETAIL_CHARS),
         retryable=status in RETRYABLE_STATUSES,
-        retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
+        transient=status in TRANSIENT_STATUSES,
+        retry_after_s=find_body_wait_s(body) if wait_s is None else wait_s,
     )
+
+
+def _say(body: str) -> str:
+    said = say_error(body)
+    return f": {said}" if said else "."
 
 
 def connection_error(error: BaseException, server: str) -> AgentError | None:
@@ -70,7 +83,10 @@ def connection_error(error: BaseException, server: str) -> AgentError | None:
     }[kind]
     reason = next(filter(None, map(_describe_reason, chain)), type(error).__name__)
     return AgentError(
-        kind=kind, message=f"{failure}: {reason}.", retryable=kind in ("connect", "connection_lost")
+        kind=kind,
+        message=f"{failure}: {reason}.",
+        retryable=kind in ("connect", "connection_lost"),
+        transient=kind == "connect",
     )
 
 
@@ -123,27 +139,6 @@ def _describe_reason(error: BaseException) -> str | None:
         case OSError() if not isinstance(error, aiohttp.ClientError) and error.errno:
             return os.strerror(error.errno)
     return None
-
-
-def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Read an HTTP Retry-After (RFC 9110, 10.2.3), seconds or a date, as seconds from `now`.
-
-    Return 0 for a date in the past, and None for anything else.
-
-    >>> parse_retry_after("30", datetime(2026, 1, 1, tzinfo=UTC))
-    30.0
-    """
-    text = (value or "").strip()
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        seconds = float(text)
-        return seconds if math.isfinite(seconds) else None
-    try:
-        date = parsedate_to_datetime(text)
-        # A date with an unknown zone (-0000) has no tzinfo; HTTP dates are always UTC.
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max((date - now).total_seconds(), 0.0)
-    except (ValueError, OverflowError):
-        return None
 
 
 def get_host(url: str) -> str:

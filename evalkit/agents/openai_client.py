@@ -3,101 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from evalkit.agents.completion import BadCompletion, ChatCompletion, parse_completion
-from evalkit.agents.error_body import find_error, find_error_status
+from evalkit.agents.chat_errors import ChatTarget, classify_failure
+from evalkit.agents.chat_stream import decode_body, read_chat_json
+from evalkit.agents.completion import (
+    BadCompletion,
+    ChatCompletion,
+    find_reply_error,
+    parse_completion,
+)
+from evalkit.agents.endpoint import Endpoint
+from evalkit.agents.error_body import ErrorBody, read_error
 from evalkit.agents.network_errors import (
     CONNECT_TIMEOUT_S,
     connection_error,
-    get_host,
-    is_loopback,
     iter_causes,
-    split_url,
-    status_error,
     timeout_error,
     too_large_error,
 )
+from evalkit.agents.rate_headers import find_wait_s
 from evalkit.agents.reply import bad_reply_error
-from evalkit.agents.reply_text import (
-    NotJson,
-    ReplyTooLarge,
-    decode_text,
-    read_capped,
-    read_json,
-    redact,
-)
+from evalkit.agents.reply_body import BodyReader, ReplyBody
+from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact, redact_json
+from evalkit.agents.stream_reply import ends_stream, find_first_token_s
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import one_line
 from evalkit.core.trial import AgentError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 
-OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 PLACEHOLDER_KEY = "none"
 """The key for a local server without a key, because the client requires one."""
+
+MAX_REASON_LENGTH = 300
+_SUCCESS = 200
 
 MISSING_TRANSPORT_MESSAGE = (
     "the client has no aiohttp transport. Run: pip install 'openai[aiohttp]'"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
-    """The address of a model, and the key for it.
-
-    `key_variable` is the environment variable that holds the key. It must be set if the eval set names
-    it (`is_key_named`), or if the endpoint is not on this machine.
-    """
-
-    url: str
-    key_variable: str
-    key: str
-    is_key_named: bool
-
-    @classmethod
-    def resolve(
-        cls, base_url: str | None, api_key_env: str | None, environ: Mapping[str, str]
-    ) -> Endpoint:
-        """Return the endpoint that an eval set names, or the default one."""
-        variable = api_key_env or DEFAULT_KEY_VARIABLE
-        return cls(
-            url=base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL,
-            key_variable=variable,
-            key=environ.get(variable, ""),
-            is_key_named=bool(api_key_env),
-        )
-
-    @property
-    def server(self) -> str:
-        """Host and port, for messages."""
-        return get_host(self.url)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the endpoint is on this machine."""
-        url = split_url(self.url)
-        return url is not None and is_loopback(url.hostname)
-
-    def find_problems(self) -> Iterator[str]:
-        """Yield a message for everything that would prevent a call."""
-        url = split_url(self.url)
-        if url is None or not url.netloc.isascii():
-            yield "'base_url' is not an HTTP URL. Write base_url: https://host/v1"
-        elif "@" in url.netloc:
-            yield (
-                "'base_url' may not contain a user or a password, because it is stored with the run. Give "
-                "the key's variable as 'api_key_env', or add a header with ${NAME}."
-            )
-        elif not self.key and (self.is_key_named or not self.is_local):
-            yield (
-                f"environment variable {self.key_variable!r}, which holds the key, is not set. "
-                f"Set it, or name another one with 'api_key_env'."
-            )
 
 
 def find_body_problems(
@@ -106,7 +57,7 @@ def find_body_problems(
     """Yield a message for an empty model, and for each key that `extra` may not have."""
     if not model:
         yield "'model' is empty. Give the model's name."
-    arguments = ("model", "temperature", "seed", "max_tokens")
+    arguments = ("model", "system", "temperature", "seed", "max_tokens")
     for key in extra:
         if key in reserved:
             reason = "it is an argument of its own" if key in arguments else "evalkit sets it"
@@ -116,28 +67,28 @@ def find_body_problems(
 class HttpStatusError(Exception):
     """A reply with a status other than 2xx."""
 
-    def __init__(self, status: int, retry_after: str | None, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
-        self.retry_after = retry_after
+        self.headers = headers
         self.body = body
 
 
 class ChatRequestError(Exception):
-    """A call without a completion; `status` and `body` are those of the reply, if there was one."""
+    """A call without a completion; `status` is that of the reply, if there was one, and `said` its error.
 
-    def __init__(self, error: AgentError, status: int = 0, body: Json = None) -> None:
+    The status of a reply of success is the one inside its error object, or 0.
+    """
+
+    def __init__(self, error: AgentError, status: int = 0, said: ErrorBody | None = None) -> None:
         super().__init__(error.message)
         self.error = error
         self.status = status
-        self.body = body
+        self.said = said or ErrorBody()
 
 
 class BadReplyError(ChatRequestError):
-    """A reply with status 2xx that is not a completion.
-
-    `status` is the one inside the error object that some gateways send instead, or 0.
-    """
+    """A reply with status 2xx that is not a completion."""
 
 
 async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
@@ -145,7 +96,7 @@ async def _raise_for_status(response: Any) -> None:  # of httpx or httpx2
     # connection open when the deadline ends the read. An exception from a hook closes it.
     if not response.is_success:
         body = await read_capped(response.aiter_bytes())
-        raise HttpStatusError(response.status_code, response.headers.get("retry-after"), body)
+        raise HttpStatusError(response.status_code, response.headers, body)
 
 
 class ChatClient:
@@ -161,6 +112,9 @@ class ChatClient:
         self.key_variable = endpoint.key_variable
         self._client = client
         self._model = model
+        self._target = ChatTarget(
+            server=endpoint.server, model=model, key_variable=endpoint.key_variable
+        )
         self._secrets = [secret for secret in (endpoint.key, *secrets) if secret]
 
     async def close(self) -> None:
@@ -176,22 +130,44 @@ class ChatClient:
             ChatRequestError: there was no whole reply before the deadline, or it has an error status.
             BadReplyError: the reply is not a completion.
         """
-        received, redacted = redact(await self._post(messages, body, timeout_s), self._secrets)
-        text, decoded = decode_text(received)
+        received = await self._post(messages, body, timeout_s)
+        data, redacted = redact(received.data, self._secrets)
+        text, decoded = decode_body(data)
         reply: Json = None
+        first_token_s = None
         try:
-            reply = read_json(text)
+            reply = read_chat_json(text)
+            if received.events is not None:  # a secret may be spread over several events
+                reply, found = redact_json(reply, self._secrets)
+                redacted = redacted or found
+                first_token_s = find_first_token_s(received.events)
             completion = parse_completion(reply)
         except (NotJson, BadCompletion) as wrong:
-            what = "an error in place of a completion" if find_error(reply) else wrong
-            error = bad_reply_error(f"{self.server} sent {what}.", text)
-            raise BadReplyError(error, find_error_status(reply), reply) from None
-        return replace(completion, source=text, flags=(*redacted, *decoded))
+            raise self._to_bad_reply(wrong, reply, text) from None
+        flags = (*redacted, *decoded)
+        return replace(completion, source=text, flags=flags, first_token_s=first_token_s)
+
+    def to_error(self, error: Json, text: str) -> AgentError:
+        """Return the AgentError for an error object that an endpoint sent beside a message."""
+        said = read_error({"error": error})
+        return classify_failure(_SUCCESS, said, text, self._target)
+
+    def _to_bad_reply(self, wrong: Exception, reply: Json, text: str) -> BadReplyError:
+        """Return the error of a reply of success that is not a completion."""
+        said = read_error(find_reply_error(reply))
+        if said.is_error:
+            error = classify_failure(_SUCCESS, said, text, self._target)
+            return BadReplyError(error, said.status, said)
+        # Gateways send pages and empty bodies during short problems: another attempt may get a completion.
+        is_paid = isinstance(wrong, BadCompletion) and wrong.is_paid
+        reason = f" It said: {one_line(said.message, MAX_REASON_LENGTH)!r}." if said.message else ""
+        error = bad_reply_error(f"{self.server} sent {wrong}.{reason}", text)
+        return BadReplyError(replace(error, retryable=not is_paid), 0, said)
 
     async def _post(
         self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json], timeout_s: float
-    ) -> bytes:
-        """Return the bytes of a reply with status 2xx; raise ChatRequestError for any other."""
+    ) -> ReplyBody:
+        """Return the body of a reply with status 2xx; raise ChatRequestError for any other."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(messages, body)
@@ -207,8 +183,12 @@ class ChatClient:
             # on how much of the reply has arrived.
             raise self._to_chat_error(failure) from failure
 
-    async def _send(self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]) -> bytes:
+    async def _send(
+        self, messages: Sequence[Mapping[str, str]], body: Mapping[str, Json]
+    ) -> ReplyBody:
         import openai  # noqa: PLC0415 - loaded by `connect`
+
+        reader = BodyReader(time.monotonic(), partial(ends_stream, stream="openai"))
 
         # The raw body, because the client returns HTML as text, checks no types, and raises
         # JSONDecodeError. Messages go into `extra_body`, because the client would walk through
@@ -219,7 +199,8 @@ class ChatClient:
             extra_body={"messages": messages, **body},
             timeout=openai.Timeout(None, connect=CONNECT_TIMEOUT_S),
         ) as response:
-            return await read_capped(response.iter_bytes())
+            media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return await reader.read(response.iter_bytes(), media_type)
 
     def _to_chat_error(self, failure: Exception) -> Exception:
         """Return the ChatRequestError for a failure; return the exception itself if it is a bug."""
@@ -233,26 +214,34 @@ class ChatClient:
         return ChatRequestError(error) if error is not None else failure
 
     def _to_status_error(self, reply: HttpStatusError) -> ChatRequestError:
-        status, server = reply.status, self.server
-        text, _ = decode_text(redact(reply.body, self._secrets)[0])
-        error = status_error(status, reply.retry_after, server, text)
-        if 300 <= status < 400:
-            message = f"{server} redirects. Write the final URL as 'base_url'."
-            error = replace(error, kind="redirect", message=message)
-        elif status in (401, 403):
-            message = f"{server} refused the key in {self.key_variable} (HTTP {status})."
-            error = replace(error, kind="auth", message=message)
-        elif status == 404:
-            message = f"{server} has no model {self._model!r} or no such path."
-            error = replace(error, kind="not_found", message=message)
+        text, _ = decode_body(redact(reply.body, self._secrets)[0])
         try:
-            body = read_json(text)
+            said = read_error(read_chat_json(text))
         except NotJson:
-            return ChatRequestError(error, status, text)
-        # 429 also means that the account has no credit left; then waiting does not help.
-        if find_error(body).get("code") == "insufficient_quota":
-            error = replace(error, retryable=False)
-        return ChatRequestError(error, status, body)
+            said = read_error(text)
+        wait_s = find_wait_s(reply.headers, datetime.now(UTC))
+        error = classify_failure(reply.status, said, text, self._target, wait_s)
+        return ChatRequestError(error, reply.status, said)
+
+
+async def _drop_token(request: Any) -> None:  # of httpx or httpx2
+    # `api-key` is Azure's header for a key. The client sends the key as a token too, which Azure checks.
+    del request.headers["authorization"]
+
+
+def open_transport() -> Any:  # of httpx or httpx2
+    """Return the HTTP client for calls to models; it raises HttpStatusError for error replies.
+
+    Raises:
+        RuntimeError: it was installed without its aiohttp transport.
+    """
+    import openai  # noqa: PLC0415 - takes a second, which checking a set does not need
+
+    # This transport takes a quarter to a third less CPU per call than the default one with 20 calls in
+    # flight, and less than half of it with 200, because the default one's pool is quadratic.
+    return openai.DefaultAioHttpClient(
+        follow_redirects=False, event_hooks={"response": [_raise_for_status]}
+    )
 
 
 def connect(  # noqa: PLR0913 - each is a header of every request
@@ -271,14 +260,15 @@ def connect(  # noqa: PLR0913 - each is a header of every request
     """
     import openai  # noqa: PLC0415 - takes a second, which checking a set does not need
 
-    # This transport takes a quarter to a third less CPU per call than the default one with 20 calls in
-    # flight, and less than half of it with 200, because the default one's pool is quadratic.
-    transport = openai.DefaultAioHttpClient(
-        follow_redirects=False, event_hooks={"response": [_raise_for_status]}
-    )
+    transport = open_transport()
+    names = {name.lower() for name in headers or ()}
+    if "api-key" in names and "authorization" not in names:
+        transport.event_hooks["request"] = [_drop_token]
+    base_url, query = endpoint.split_url()
     client = openai.AsyncOpenAI(
         api_key=endpoint.key or PLACEHOLDER_KEY,
-        base_url=endpoint.url,
+        base_url=base_url,
+        default_query=query,
         max_retries=0,  # evalkit itself retries, within its own budget
         http_client=transport,
         default_headers=headers,

@@ -20,8 +20,11 @@ from evalkit.core.trial import Request
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
-PLACEHOLDERS = ("input", "messages", "metadata", "case.id", "trial", "seed")
-"""The placeholders that every request has; `metadata.NAME`, to any depth, comes from the case."""
+PLACEHOLDERS = ("input", "messages", "metadata", "case.id", "trial", "seed", "session")
+"""The placeholders of requests; `metadata.NAME`, to any depth, comes from the case.
+
+Every request has a value for each of them, but `session` only after a reply has issued one.
+"""
 
 SHOWN_CASES = 5
 SHOWN_WIDTH = 60
@@ -111,6 +114,8 @@ def resolve_placeholder(name: str, request: Request) -> Json:
             return request.trial
         case "seed":
             return request.seed
+        case "session":
+            return request.session
     # Only `metadata` and `metadata.NAME` are left: `parse_template` rejects all other names.
     return get_at_path({"metadata": request.metadata}, name)
 
@@ -152,14 +157,26 @@ def iter_texts(body: Json) -> Iterator[str]:
 
 
 def fill_body(body: Json, request: Request) -> Json:
-    """Return a body with every text filled; a text that is one placeholder becomes its JSON value."""
+    """Return a body with every text filled; a text that is one placeholder becomes its JSON value.
+
+    Leave out texts with `{session}` while the request has no session.
+    """
     if isinstance(body, str):
         return fill_value(parse_template(body), request)
     if isinstance(body, Mapping):
-        return {key: fill_body(value, request) for key, value in body.items()}
+        return {
+            key: fill_body(value, request)
+            for key, value in body.items()
+            if not _lacks_session(value, request)
+        }
     if isinstance(body, list):
-        return [fill_body(value, request) for value in body]
+        return [fill_body(value, request) for value in body if not _lacks_session(value, request)]
     return body
+
+
+def _lacks_session(value: Json, request: Request) -> bool:
+    is_filled = request.session is not None or not isinstance(value, str)
+    return not is_filled and "session" in parse_template(value).placeholders
 
 
 def find_template_problems(
@@ -172,6 +189,9 @@ def find_template_problems(
             names.update(dict.fromkeys(parse_template(text).placeholders))
         except BadTemplate as bad:
             yield Problem(message=f"{spec.kind}: {place}: {bad}", where=spec.where)
+    if "session" in names and spec.kind != "http":
+        message = f"{spec.kind}: {place}: only an http agent has a '{{session}}'. Remove it."
+        yield Problem(message=message, where=spec.where)
     for name in names:
         missing = [
             case for case in cases if name not in PLACEHOLDERS and not _has_value(case, name)

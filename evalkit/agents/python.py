@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
 from evalkit.agents.placeholders import to_messages
 from evalkit.agents.reply import to_output
+from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
@@ -17,7 +18,10 @@ from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
 from evalkit.core.trial import Output, Request
 from evalkit.trace.normalizer import add_worker_spans
 from evalkit.worker.environment import find_name_problems
-from evalkit.worker.pool import TargetSpec, WorkerPool, open_pool
+from evalkit.worker.pieces import FIRST_PIECE_KEY
+from evalkit.worker.pool import LOAD_TIMEOUT_S, TargetSpec, WorkerPool, open_pool
+
+MAX_LOAD_TIMEOUT_S = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,12 +29,17 @@ class PythonArguments:
     """The arguments under `python:`; text in their place is `entrypoint`.
 
     `entrypoint` is `package.module:function`, or `./file.py:function` from the eval set's folder. The
-    function may be an async function, an object with `__call__` or a class of such objects. More than
-    one of `processes` only helps CPU-bound code: calls that wait share a process.
+    function may be an async function, an object with `__call__` or a class of such objects.
+    `processes` is the largest number of worker processes: by default the concurrency for a sync
+    function, which runs one call at a time in each process, and 1 for an async function, whose calls
+    share a process. With `threads`, the calls of a sync function share a process as well. Loading the
+    function may take `load_timeout_s`.
     """
 
     entrypoint: str
-    processes: int = 1
+    processes: int | None = None
+    threads: bool = False
+    load_timeout_s: float = LOAD_TIMEOUT_S
 
 
 class PythonAgent:
@@ -41,13 +50,29 @@ class PythonAgent:
 
     async def answer(self, request: Request) -> Output:
         """Call the function once; an exception or a crash becomes the output's error."""
-        reply = await self._pool.call(to_payload(request), request.timeout_s)
+        output, _ = await self.answer_with_inputs(request)
+        return output
+
+    async def answer_with_inputs(self, request: Request) -> tuple[Output, tuple[Json, ...]]:
+        """Call the function once; return the output, and what its process has read so far."""
+        # An agent may remember earlier turns, by the case and the trial.
+        session = f"{request.trial} {request.case_id}" if request.is_conversation else ""
+        reply = await self._pool.call(to_payload(request), request.timeout_s, session)
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
-            output = to_output(reply.value, reply.duration_s)
+            output = _to_output(reply.value, reply.duration_s)
         # Also after a failure: the spans show what the call did before it.
-        return add_worker_spans(output, reply.span_payload)
+        return add_worker_spans(output, reply.span_payload), reply.inputs
+
+
+def _to_output(value: Json, latency_s: float) -> Output:
+    """Return a reply as an Output; a streamed one has the time of its first piece."""
+    if isinstance(value, Mapping) and FIRST_PIECE_KEY in value:
+        first_s = value[FIRST_PIECE_KEY]
+        output = to_output(value.get("reply"), latency_s)
+        return replace(output, first_token_s=first_s if isinstance(first_s, float) else None)
+    return to_output(value, latency_s)
 
 
 def check(
@@ -62,13 +87,25 @@ def check(
     message = _find_reference_problem(arguments.entrypoint, environment)
     if message:
         yield to_problem(spec, message)
-    if arguments.processes < 1:
+    if arguments.processes is not None and arguments.processes < 1:
         yield to_problem(spec, f"'processes' is {arguments.processes}. Give 1 or more.")
+    if not 0 < arguments.load_timeout_s <= MAX_LOAD_TIMEOUT_S:
+        given = f"{arguments.load_timeout_s:g}"
+        most = f"{MAX_LOAD_TIMEOUT_S:,.0f}"
+        yield to_problem(spec, f"'load_timeout_s' is {given}. Give seconds, up to {most}.")
 
 
 def entrypoint(spec: AgentSpec) -> str:
     """Return the reference as the user wrote it: `support_agent:answer`."""
     return read_arguments(spec, PythonArguments, shorthand="entrypoint").entrypoint
+
+
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
 
 
 @asynccontextmanager
@@ -82,8 +119,24 @@ async def open(  # noqa: A001 - a function of AgentKind
     """
     raise_problems(check(spec, (), environment))
     arguments = read_arguments(spec, PythonArguments, shorthand="entrypoint")
-    target = TargetSpec(kind="agent", ref=arguments.entrypoint, where=spec.where)
-    async with open_pool(target, environment, env=spec.env, processes=arguments.processes) as pool:
+    target = TargetSpec(
+        kind="agent",
+        ref=arguments.entrypoint,
+        where=spec.where,
+        load_timeout_s=arguments.load_timeout_s,
+    )
+    async with open_pool(
+        target,
+        environment,
+        env=spec.env,
+        processes=arguments.processes,
+        in_threads=arguments.threads,
+    ) as pool:
+        if arguments.threads and pool.description["is_async"]:
+            message = (
+                "'threads' is for sync functions, and the function is async. Remove 'threads'."
+            )
+            raise InvalidInput([to_problem(spec, message)])
         yield PythonAgent(pool)
 
 

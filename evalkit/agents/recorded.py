@@ -27,7 +27,7 @@ from evalkit.core.source_files import (
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.worker.user_code import suggest_near_name
 
-LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s")
+LINE_KEYS = ("case", "trial", *REPLY_KEYS, "replies", "error", "latency_s", "first_token_s")
 
 MAX_RECORDING_BYTES = 2**30
 """Larger than the limit of an eval set, because a line contains a whole output."""
@@ -76,6 +76,14 @@ def check(spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment) -
 def entrypoint(spec: AgentSpec) -> str:
     """Return the file's name."""
     return read_arguments(spec, RecordedArguments, shorthand="file").file
+
+
+def identify_endpoint(
+    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
+    environ: Mapping[str, str],  # noqa: ARG001
+) -> tuple[str, str]:
+    """Return empty texts: evalkit sends no request."""
+    return "", ""
 
 
 @asynccontextmanager
@@ -198,24 +206,32 @@ def _refuse_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _read_output(entry: Mapping[str, Json]) -> Output:
-    latency_s = entry.get("latency_s", 0.0)
-    if type(latency_s) not in (int, float) or not 0 <= latency_s <= MAX_LATENCY_S:
-        raise _BadLine(f"'latency_s' must be a number of seconds from 0, not {latency_s!r}.")
+    latency_s = _read_seconds(entry, "latency_s") or 0.0
+    first_token_s = _read_seconds(entry, "first_token_s")
     reply = {key: value for key, value in entry.items() if key in REPLY_KEYS}
     if "error" in entry:
         if not isinstance(entry["error"], str) or reply or "replies" in entry:
             raise _BadLine("'error' must be text, and the line may have no output.")
         error = AgentError(kind="recorded_error", message=entry["error"])
-        return Output(error=error, latency_s=float(latency_s))
+        return Output(error=error, latency_s=latency_s)
     replies = _read_replies(entry)
     if replies:
         reply.setdefault("output", replies[-1])
-    output = to_output(reply, float(latency_s))
+    output = to_output(reply, latency_s)
     if output.error is not None:
         raise _BadLine(output.error.message)
     if replies and output.text != replies[-1]:
         raise _BadLine("'output' must be the last of 'replies', or missing.")
-    return replace(output, replies=replies)
+    return replace(output, replies=replies, first_token_s=first_token_s)
+
+
+def _read_seconds(entry: Mapping[str, Json], key: str) -> float | None:
+    if key not in entry:
+        return None
+    seconds: Json = entry[key]
+    if type(seconds) not in (int, float) or not 0 <= seconds <= MAX_LATENCY_S:
+        raise _BadLine(f"{key!r} must be a number of seconds from 0, not {seconds!r}.")
+    return float(seconds)
 
 
 def _read_replies(entry: Mapping[str, Json]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
@@ -44,6 +44,9 @@ class AgentKind(Protocol):
     def entrypoint(self, spec: AgentSpec) -> str:
         """Describe in a few words how the agent is called, without any secret."""
 
+    def identify_endpoint(self, spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
+        """Return the URL and the key that calls are sent with, or empty texts if none are sent."""
+
 
 def check_agent(
     spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
@@ -72,6 +75,17 @@ def describe_entrypoint(spec: AgentSpec) -> str:
         InvalidInput: `check_agent` would find a problem in the spec.
     """
     return _find_kind(spec).entrypoint(spec)
+
+
+def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL and the key that the agent is called with; empty texts if it is in no other place.
+
+    Agents and judges with the same URL and key share their rate limits.
+
+    Raises:
+        InvalidInput: `check_agent` would find a problem in the spec.
+    """
+    return _find_kind(spec).identify_endpoint(spec, environ)
 
 
 def _find_kind(spec: AgentSpec) -> AgentKind:

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
+from evalkit.agents.completion import BadCompletion
+from evalkit.agents.error_text import say_json_error
+from evalkit.agents.model_replies import flag_cut_off, read_model_reply, read_tool_call
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_DEPTH
 from evalkit.core.literals import Json
-from evalkit.core.safe_text import head
+from evalkit.core.safe_text import head, one_line
 from evalkit.core.spans import NO_TOOL_CALLS, ToolCall, Usage
 from evalkit.core.trial import AgentError, Output
 from evalkit.worker.user_code import repr_value, suggest_near_name
 
-REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "metadata")
+REPLY_KEYS = ("output", "data", "tool_calls", "usage", "cost_usd", "finish_reason", "metadata")
 TOOL_CALL_KEYS = ("name", "arguments", "result", "error", "duration_s")
-USAGE_KEYS = ("input_tokens", "output_tokens")
+USAGE_KEYS = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "inputTokens": "input_tokens",
+    "outputTokens": "output_tokens",
+    "promptTokens": "input_tokens",
+    "completionTokens": "output_tokens",
+}
+"""The names of token counts in the usage of common APIs, and evalkit's own."""
+
+TYPO_LIKENESS = 0.85
+SHOWN_ERROR_CHARS = 300
 
 
 class _BadReply(Exception):
@@ -25,8 +42,9 @@ def to_output(value: Json, latency_s: float) -> Output:
     """Return an agent's reply as an Output; an invalid reply becomes the error `bad_reply`.
 
     Text is the answer. A mapping has the answer under `output` (text) or `data` (any JSON) or both, and
-    may have `tool_calls`, `usage`, `cost_usd` and `metadata`. Any other key is an error, so that a
-    misspelled one is not scored as an empty answer. Numbers are finite; counts and costs are not
+    may have `tool_calls`, `usage`, `cost_usd`, `finish_reason` and `metadata`. Any other key is an
+    error, so that a misspelled one is not scored as an empty answer. Tool calls and usage may have the
+    form of a model's API, and so may the whole reply. Numbers are finite; counts and costs are not
     negative.
     """
     if isinstance(value, str):
@@ -48,6 +66,13 @@ def _read_reply(value: Json, latency_s: float) -> Output:
             f"the agent returned {_type_name(value)}. Return text, or a mapping with `output`."
         )
     answers = "output" in value or "data" in value
+    # OpenAI's responses have a list under `output`.
+    is_foreign = not answers or value.get("object") == "response"
+    if is_foreign and (reply := _read_model_reply(value)) is not None:
+        value, answers = reply, True
+    if not answers and value.get("error"):
+        said = one_line(say_json_error(value), SHOWN_ERROR_CHARS)
+        raise _BadReply(f"the agent returned an error: {said}")
     advice = (
         "Put your own values" if answers else "Give the answer as `output`, and your own values"
     )
@@ -58,21 +83,35 @@ def _read_reply(value: Json, latency_s: float) -> Output:
         )
     _refuse_unstorable(value)
     usage = value.get("usage")
+    metadata = _read_part(value, "metadata", Mapping, "a mapping", {})
+    if value.get("finish_reason") is not None:
+        metadata = {**metadata, "finish_reason": _read_text(value, "finish_reason")}
     return Output(
         text=_read_text(value, "output"),
         data=value.get("data"),
         tool_calls=tuple(map(_read_tool_call, _read_part(value, "tool_calls", list, "a list", []))),
-        usage=None if usage is None else _read_usage(usage),
+        usage=None if usage is None or usage == {} else _read_usage(usage),
         cost_usd=_read_amount(value, "cost_usd"),
-        metadata=_read_part(value, "metadata", Mapping, "a mapping", {}),
+        metadata=metadata,
         latency_s=latency_s,
-        flags=(NO_TOOL_CALLS,) if value.get("tool_calls") == [] else (),
+        flags=(
+            *((NO_TOOL_CALLS,) if value.get("tool_calls") == [] else ()),
+            *flag_cut_off(metadata.get("finish_reason")),
+        ),
     )
+
+
+def _read_model_reply(value: Mapping[str, Json]) -> Json:
+    try:
+        return read_model_reply(value)
+    except BadCompletion as bad:
+        raise _BadReply(f"the reply is {bad}.") from None
 
 
 def _read_tool_call(value: Json) -> ToolCall:
     if not isinstance(value, Mapping):
         raise _BadReply(f"an entry of `tool_calls` is {_type_name(value)}, not a mapping.")
+    value = read_tool_call(value)
     _refuse_unknown_keys(value, TOOL_CALL_KEYS, "an entry of `tool_calls`")
     if not value.get("name"):
         raise _BadReply("an entry of `tool_calls` has no `name`.")
@@ -88,11 +127,23 @@ def _read_tool_call(value: Json) -> ToolCall:
 def _read_usage(value: Json) -> Usage:
     if not isinstance(value, Mapping):
         raise _BadReply(f"`usage` is {_type_name(value)}, not a mapping.")
-    _refuse_unknown_keys(value, USAGE_KEYS, "`usage`")
+    counts: dict[str, int] = {}
     for key, tokens in value.items():
+        if key not in USAGE_KEYS or tokens is None:
+            continue
         if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
             raise _BadReply(f"`usage.{key}` is {tokens!r}, not a count of tokens.")
-    return Usage(**value)
+        counts.setdefault(USAGE_KEYS[key], tokens)
+    for key in value:
+        # APIs add totals and details, but a misspelled count must not be lost.
+        if key not in USAGE_KEYS and (not counts or _is_misspelled(str(key), counts)):
+            _refuse_unknown_keys({key: None}, ("input_tokens", "output_tokens"), "`usage`")
+    return Usage(**counts)
+
+
+def _is_misspelled(key: str, counts: Mapping[str, int]) -> bool:
+    missing = [name for name, own in USAGE_KEYS.items() if own not in counts]
+    return bool(get_close_matches(key, missing, n=1, cutoff=TYPO_LIKENESS))
 
 
 def _read_text(value: Mapping[str, Json], key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import html
 import json
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -12,7 +14,16 @@ from evalkit.core.literals import Json
 REPLACED_FLAG = "decoded_with_replacement"
 REDACTED_FLAG = "redacted"
 
-_MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|[a-z]+[\s>])", re.IGNORECASE)
+_MARKUP = re.compile(r"\s*<(!doctype|!--|html|\?xml|[a-z]+[\s>])", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_MARK = "\ufeff"
+_MARKED_CHARSETS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class ReplyTooLarge(Exception):
@@ -38,13 +49,40 @@ async def read_capped(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def decode_text(body: bytes, charset: str = "utf-8") -> tuple[str, tuple[str, ...]]:
-    """Return the text and flags of bytes; replace invalid bytes with U+FFFD and set a flag."""
+    """Return the text and flags of bytes; replace invalid bytes with U+FFFD and set a flag.
+
+    A byte order mark names the charset, whatever the caller says, and is not part of the text.
+    """
+    marked = next((name for mark, name in _MARKED_CHARSETS if body.startswith(mark)), None)
     try:
-        return body.decode(charset), ()
+        return body.decode(marked or charset).removeprefix(_MARK), ()
     except LookupError:  # a charset that Python does not know
         return decode_text(body)
-    except UnicodeDecodeError:
-        return body.decode(charset, errors="replace"), (REPLACED_FLAG,)
+    except UnicodeError:
+        return _replace_invalid(body, marked or charset).removeprefix(_MARK), (REPLACED_FLAG,)
+
+
+def _replace_invalid(body: bytes, charset: str) -> str:
+    try:
+        return body.decode(charset, errors="replace")
+    except UnicodeError:  # a charset for something else than texts, such as `idna`
+        return body.decode(errors="replace")
+
+
+def decode_json(body: bytes, charset: str = "") -> tuple[str, tuple[str, ...]]:
+    """Return the text and flags of bytes that should be JSON; without a charset, find it from the bytes."""
+    return decode_text(body, charset or json.detect_encoding(body))
+
+
+def is_markup(text: str) -> bool:
+    """Return whether a text is HTML or XML."""
+    return bool(_MARKUP.match(text))
+
+
+def find_title(text: str) -> str:
+    """Return the title of an HTML page; empty if it has none."""
+    found = _TITLE.search(text)
+    return " ".join(html.unescape(found[1]).split()) if found else ""
 
 
 def read_json(text: str) -> Json:
@@ -55,9 +93,10 @@ def read_json(text: str) -> Json:
     Raises:
         NotJson: the text is something else.
     """
+    text = text.removeprefix(_MARK)
     if not text.strip():
         raise NotJson("nothing where JSON should be")
-    if _MARKUP.match(text):
+    if is_markup(text):
         raise NotJson("HTML or XML where JSON should be")
     try:
         return json.loads(text)
@@ -74,3 +113,10 @@ def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]
         # On bytes, because a character that decoding replaces inside a secret would hide the secret.
         redacted = redacted.replace(secret.encode(), b"***")
     return redacted, (REDACTED_FLAG,) if redacted != body else ()
+
+
+def redact_json(value: Json, secrets: Iterable[str]) -> tuple[Json, tuple[str, ...]]:
+    """Replace secrets in JSON that was joined from pieces, whose ends may have cut a secret."""
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    clean, flags = redact(text, secrets)
+    return (json.loads(clean.decode("utf-8", "surrogatepass")), flags) if flags else (value, ())

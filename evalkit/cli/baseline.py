@@ -12,6 +12,7 @@ from evalkit.cli.options import (
     ConcurrencyOption,
     EvalSetArgument,
     FixedTrialsOption,
+    MaxCostOption,
     MaxErrorsOption,
     SeedOption,
     require_text,
@@ -36,6 +37,7 @@ def baseline(
     trials: FixedTrialsOption = None,
     concurrency: ConcurrencyOption = None,
     max_errors: MaxErrorsOption = None,
+    max_cost_usd: MaxCostOption = None,
     seed: SeedOption = None,
 ) -> None:
     """Record a baseline, or promote a stored run to one.
@@ -45,10 +47,10 @@ def baseline(
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
     from evalkit.report.baseline import baseline_json, baseline_text
-    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.runner.records import RunRequest
 
     refuse_conflicting_options(
-        ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),
+        resume.conflict,
         ("--from runs nothing; leave out --resume", source is not None and resume.resume),
     )
     context = create_context()
@@ -56,16 +58,15 @@ def baseline(
         path=evalset,
         entrypoint=agent.agent,
         overrides=SettingsOverrides(
-            trials=trials, concurrency=concurrency, max_errors=max_errors, seed=seed
+            trials=trials,
+            concurrency=concurrency,
+            max_errors=max_errors,
+            max_cost_usd=max_cost_usd,
+            seed=seed,
         ),
     )
     if source is None:
-        options = RunOptions(
-            agent_version=agent.agent_version,
-            run_id=resume.run_id,
-            resume=resume.resume,
-            retry_errors=resume.retry_errors,
-        )
+        options = resume.choose_run(agent.agent_version)
         recorded = command.record_baseline(request, options, context)
     else:
         recorded = command.promote_stored_run(request, source, context)

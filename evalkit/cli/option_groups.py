@@ -16,6 +16,7 @@ from evalkit.cli.options import (
     Format,
     FormatOption,
     InconclusivePolicy,
+    MaxCostOption,
     MaxErrorsOption,
     OutputOption,
     PrintFormat,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from evalkit.ci.base import GateChoice
     from evalkit.core.settings import SettingsOverrides
     from evalkit.evalset.selection import Selection
+    from evalkit.runner.records import RunOptions
     from evalkit.store.refs import BaselineChoice
 
 # Named tuples, because every command would wait about a millisecond for each dataclass.
@@ -91,6 +93,7 @@ class SettingOptions(NamedTuple):
     ] = None
     concurrency: ConcurrencyOption = None
     max_errors: MaxErrorsOption = None
+    max_cost_usd: MaxCostOption = None
     seed: SeedOption = None
     on_inconclusive: Annotated[
         InconclusivePolicy | None,
@@ -111,6 +114,7 @@ class SettingOptions(NamedTuple):
             max_errors=self.max_errors,
             on_inconclusive=self.on_inconclusive.value if self.on_inconclusive else None,
             on_judge_drift=self.on_judge_drift.value if self.on_judge_drift else None,
+            max_cost_usd=self.max_cost_usd,
             seed=self.seed,
         )
 
@@ -177,6 +181,22 @@ class ResumeOptions(NamedTuple):
     retry_errors: Annotated[
         bool, resume_option("--retry-errors", help="With --resume: repeat trials that had errors.")
     ] = False
+
+    @property
+    def conflict(self) -> tuple[str, bool]:
+        """The message about options that contradict each other, and whether they do."""
+        return "--retry-errors requires --resume", self.retry_errors and not self.resume
+
+    def choose_run(self, agent_version: str | None = None) -> RunOptions:
+        """Return the options of the run to start or to continue."""
+        from evalkit.runner.records import RunOptions
+
+        return RunOptions(
+            agent_version=agent_version,
+            run_id=self.run_id,
+            resume=self.resume,
+            retry_errors=self.retry_errors,
+        )
 
 
 class ExecutionOptions(NamedTuple):

@@ -84,6 +84,13 @@ def require_text(given: str | None) -> str | None:
     return given
 
 
+def require_amount(given: float | None) -> float | None:
+    """Refuse an amount of money that is no positive, finite number."""
+    if given is not None and not 0 < given < float("inf"):
+        raise typer.BadParameter("give an amount above 0.")
+    return given
+
+
 def refuse_folder(given: Path | None) -> Path | None:
     """Refuse a folder as an output file, before any work is done."""
     if given is not None and given.is_dir():
@@ -134,6 +141,15 @@ ConcurrencyOption = Annotated[
 MaxErrorsOption = Annotated[
     int | None,
     trials_option(min=0, help="Number of trials that may end without a score (default 0)."),
+]
+MaxCostOption = Annotated[
+    float | None,
+    trials_option(
+        "--max-cost-usd",
+        metavar="USD",
+        callback=require_amount,
+        help="What agents and judges may cost together, in USD (default: no limit).",
+    ),
 ]
 SeedOption = Annotated[int | None, trials_option(help="Seed that agents receive (default 0).")]
 RunIdOption = Annotated[

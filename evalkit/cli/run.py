@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.cli.console import emit
@@ -41,7 +42,7 @@ def run(
 ) -> None:
     """Run a set, score it, and apply the gate."""
     from evalkit.commands import run as command
-    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.runner.records import RunRequest
 
     refuse_ineffective_options(selection, comparison, resume, execution)
     context = create_report_context(printed, files)
@@ -55,20 +56,18 @@ def run(
         request = command.narrow_to_failed(request, context)
     # --dry-run and --pdb store no run, so there is nothing to gate or report.
     if execution.dry_run:
-        print_dry_run(request, context, printed)
+        print_dry_run(request, comparison, context, printed)
         return
     if execution.pdb:
         from evalkit.commands.debug import debug
 
         emit(debug(request, context))
         return
-    options = RunOptions(
-        agent_version=agent.agent_version,
-        run_id=resume.run_id,
-        resume=resume.resume,
-        retry_errors=resume.retry_errors,
+    options = replace(
+        resume.choose_run(agent.agent_version),
         cache=execution.cache,
         exit_first=execution.exit_first,
+        reports=tuple(files.values()),
     )
     compared = command.ComparisonOptions(
         gate=comparison.choose_gate(),
@@ -88,7 +87,7 @@ def refuse_ineffective_options(
     against, dry_run, pdb = execution.against, execution.dry_run, execution.pdb
     base = comparison.base is not None
     refuse_conflicting_options(
-        ("--retry-errors requires --resume", resume.retry_errors and not resume.resume),
+        resume.conflict,
         ("--dry-run and --resume exclude each other", dry_run and resume.resume),
         (
             "--against runs its own baseline; leave out --baseline",
@@ -103,9 +102,12 @@ def refuse_ineffective_options(
     )
 
 
-def print_dry_run(request: RunRequest, context: Context, printed: ReportOptions) -> None:
+def print_dry_run(
+    request: RunRequest, comparison: BaselineOptions, context: Context, printed: ReportOptions
+) -> None:
     """Print what a run would do."""
     from evalkit.commands.dry_run import plan_dry_run
     from evalkit.report.dry_run import dry_run_json, dry_run_text
 
-    print_result(plan_dry_run(request, context), printed, dry_run_json, dry_run_text)
+    preview = plan_dry_run(request, comparison.choose_baseline(), context)
+    print_result(preview, printed, dry_run_json, dry_run_text)

@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
-from evalkit.cli.options import ConcurrencyOption, RunArgument
-from evalkit.cli.output import create_report_context, deliver_and_exit, print_result
+from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions, ResumeOptions
+from evalkit.cli.options import ConcurrencyOption, MaxCostOption, RunArgument
+from evalkit.cli.output import (
+    create_report_context,
+    deliver_and_exit,
+    print_result,
+    refuse_conflicting_options,
+)
 
 
 def score(
@@ -17,6 +22,7 @@ def score(
     comparison: BaselineOptions,
     printed: ReportOptions,
     files: ReportFiles,
+    resume: ResumeOptions,
     evalset: Annotated[
         Path | None,
         typer.Option(
@@ -26,6 +32,7 @@ def score(
         ),
     ] = None,
     concurrency: ConcurrencyOption = None,
+    max_cost_usd: MaxCostOption = None,
 ) -> None:
     """Score stored outputs again without calling the agent."""
     from evalkit.commands.score import ScoreSource
@@ -34,9 +41,11 @@ def score(
     from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.report.model import Report
 
+    refuse_conflicting_options(resume.conflict)
+
     scored = command(
-        ScoreSource(ref=ref, evalset=evalset),
-        SettingsOverrides(concurrency=concurrency),
+        ScoreSource(ref=ref, evalset=evalset, options=resume.choose_run()),
+        SettingsOverrides(concurrency=concurrency, max_cost_usd=max_cost_usd),
         comparison.choose_baseline(),
         comparison.choose_gate(),
         create_report_context(printed, files),

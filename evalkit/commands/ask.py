@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, Undecidable
 from evalkit.core.run import Run
@@ -18,15 +20,27 @@ def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
 
     Raises:
         Interrupted: by a signal; finished trials are stored.
-        Undecidable: the agent could not be reached.
+        Undecidable: the agent could not be reached, or a limit of the cost is reached.
     """
     project = Project.open(context, request.path)
+    request = replace(request, command="ask", needs_scores=False)
+    hints = CommandHints.of(project)
     execution = execute(request, options, project, context, no_baseline)
     if execution.stopped_by is not None:
-        raise Interrupted("interrupted; finished trials are stored.", execution.stopped_by)
-    if not execution.run.finished:
+        raise Interrupted(
+            f"interrupted; finished trials are stored. Continue with: {hints.resume(execution.run)}",
+            execution.stopped_by,
+        )
+    if execution.out_of_money:
         raise Undecidable(
-            f"run {CommandHints.of(project).name_run(execution.run)} is incomplete: "
-            f"the agent could not be reached."
+            f"run {hints.name_run(execution.run)} is incomplete, because "
+            f"{execution.out_of_money}. The answers so far are stored. With a higher limit, run: "
+            f"{hints.resume(execution.run, retry_errors=True)}"
+        )
+    if not execution.run.finished:
+        again = hints.resume(execution.run, retry_errors=True)
+        raise Undecidable(
+            f"run {hints.name_run(execution.run)} is incomplete: the agent could not be reached. "
+            f"When it is back, run: {again}"
         )
     return execution.run

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalkit.commands.evaluation import add_higher_limit, advise_on_money
 from evalkit.commands.promotion import format_retry_command, promote_run
 from evalkit.core.context import Context
-from evalkit.core.errors import Interrupted, InvalidInput
+from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
+from evalkit.core.files import refuse_unwritable
+from evalkit.core.format import format_count
 from evalkit.core.settings import DEFAULT_BASELINE_SEED, DEFAULT_BASELINE_TRIALS, SettingsOverrides
 from evalkit.evalset.project import Project
 from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.next_steps import CommandHints
-from evalkit.runner.execute import execute, no_baseline
-from evalkit.runner.records import RunOptions, RunRequest
+from evalkit.runner.execute import execute
+from evalkit.runner.records import Plan, RunOptions, RunRequest
+from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import resolve_run
 
 
@@ -21,19 +25,32 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
 
     Raises:
         Interrupted: by a signal; finished trials are stored and can be resumed.
-        Undecidable: some trials have no score, so nothing was promoted.
+        Undecidable: some trials have no score, or a limit of the cost is reached, so nothing was promoted.
     """
     project = Project.open(context, request.path)
+    request = replace(request, command="baseline")
     # A resumed run keeps the settings it was started with.
     if not options.resume:
         defaults = SettingsOverrides(trials=DEFAULT_BASELINE_TRIALS, seed=DEFAULT_BASELINE_SEED)
         request = replace(request, overrides=request.overrides.or_else(defaults))
-    execution = execute(request, options, project, context, no_baseline)
+
+    def refuse_unwritable_baseline(plan: Plan) -> None:
+        # Before the first call: what cannot be saved must not be paid for.
+        refuse_unwritable(baseline_path(request.path, plan.evalset.name))
+
+    execution = execute(request, options, project, context, refuse_unwritable_baseline)
     if execution.stopped_by is not None:
         command = format_retry_command(execution.run, CommandHints.of(project))
         raise Interrupted(
             f"interrupted; finished trials are stored. Continue with: {command}",
             execution.stopped_by,
+        )
+    if execution.out_of_money:
+        command = format_retry_command(execution.run, CommandHints.of(project))
+        command = add_higher_limit(execution, command)
+        raise Undecidable(
+            f"recorded {format_count(len(execution.run.trials), 'trial')}, and stopped because "
+            f"{execution.out_of_money}. {advise_on_money(execution, command)}"
         )
     return promote_run(execution.run, request.path, execution.plan.settings.max_errors, project)
 

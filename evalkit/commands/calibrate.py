@@ -36,6 +36,7 @@ from evalkit.evalset.yaml import parse_yaml
 from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labels
 from evalkit.judge.registry import check_judges
 from evalkit.report.calibration import CalibrationResult, Disagreement
+from evalkit.runner.signals import run_stoppable
 from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
 
 MIN_JUDGED_SHARE = 0.5
@@ -62,6 +63,7 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
 
     Raises:
         InvalidInput: lists every problem of rubric, labels, and judge.
+        Interrupted: by a signal; the verdicts so far are cached.
         Undecidable: too few answers got a verdict.
         StoreError: the result could not be saved.
     """
@@ -78,7 +80,11 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
     if problems:
         raise InvalidInput(problems)
     answers = group_labels(rubric, labels)
-    judged = asyncio.run(judge_answers(specs[0], environment, answers, request.repeats))
+    judged = asyncio.run(
+        run_stoppable(
+            lambda stop: judge_answers(specs[0], environment, answers, request.repeats, stop)
+        )
+    )
     calibration = _build_calibration(request, rubric, labels, answers, judged)
     _refuse_too_few(rubric, calibration, judged, len(answers))
     # One calibration per judge: a new one replaces that of the same judge.
@@ -97,6 +103,8 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
         missing=judged.missing,
         passed_by=other_labels,
         calls=sum(trust.calls for trust in judged.trusts),
+        input_tokens=sum(trust.input_tokens for trust in judged.trusts),
+        cached_tokens=sum(trust.cached_tokens for trust in judged.trusts),
         cost_usd=sum(costs) if costs else None,
         notes=tuple(_notes(specs, judged.trusts)),
     )

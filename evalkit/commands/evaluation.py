@@ -19,9 +19,10 @@ from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
-from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
+from evalkit.runner.agent_prices import RETURN_COST
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.records import Execution
 from evalkit.store.baseline import baseline_path
@@ -86,7 +87,10 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
 def _read_gate_rules(
     run: Run, base_gate: BaseGate | None, project: Project
 ) -> tuple[tuple[Rule, ...], dict[str, Json]]:
-    """Return rules and settings: those of the base, else of today's set, else of the run."""
+    """Return rules and settings: those of the base, else of today's set, else of the run.
+
+    Settings that the run's command line gave count before all of these.
+    """
     path = project.root / run.header.evalset_path
     if base_gate is not None and base_gate.base_version is not None:
         evalset = base_gate.base_version.evalset
@@ -94,7 +98,8 @@ def _read_gate_rules(
         evalset = project.load_valid(path)
     else:
         return run.header.gate, dict(run.header.settings)
-    return evalset.gate or DEFAULT_GATE, {**run.header.settings, **evalset.settings}
+    settings = {**run.header.settings, **evalset.settings, **run.header.overrides}
+    return evalset.gate or DEFAULT_GATE, settings
 
 
 def evaluate_execution(
@@ -106,13 +111,20 @@ def evaluate_execution(
     """Apply the gate to a new run, even if it ended early.
 
     Raises:
-        InvalidInput: a judge cannot be called until the user fixes a problem.
+        InvalidInput: the agent or a judge cannot be called until the user fixes a problem.
     """
     run, plan, hints = execution.run, execution.plan, CommandHints.of(project)
     policy = GatePolicy.from_settings(
         msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
+    refused = run.trials[-1].output.error if execution.unreachable and run.trials else None
+    if refused is not None and refused.is_user_fixable:
+        spec = plan.agent
+        raise InvalidInput.single(
+            f"agent {spec.kind}: {refused.message} Continue with: {hints.resume(run, retry_errors=True)}",
+            spec.where,
+        )
     if execution.judge_problem:
         raise InvalidInput.single(
             f"{execution.judge_problem.message} The answers are stored. "
@@ -125,7 +137,12 @@ def evaluate_execution(
         baseline = base_gate.relocate_baseline(baseline)
         if not plan.selection.shard:
             result = apply_gate_review(result, base_gate.build_review(plan.selection))
-    return _build_report(run, result, baseline, project, hints)
+    report = _build_report(run, result, baseline, project, hints)
+    if not execution.out_of_money:
+        return report
+    resume = Hint(label="resume", command=_find_resume_command(execution, hints))
+    others = (hint for hint in report.hints if hint.label != "resume")
+    return replace(report, hints=(resume, *others))
 
 
 def _explain_early_end(result: GateResult, execution: Execution, hints: CommandHints) -> GateResult:
@@ -149,7 +166,12 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
             f"stopped after {done}, because the agent could not be reached "
             f"({last.message if last else 'no answer'}). When it is back, run: {again}"
         )
-    elif execution.judge_down:
+    elif execution.out_of_money:
+        reason = (
+            f"stopped after {done}, because {execution.out_of_money}. "
+            f"{advise_on_money(execution, _find_resume_command(execution, hints))}"
+        )
+    elif execution.judge_down and not run.finished:
         reason = (
             f"stopped after {done}, because no judge answers any more "
             f"({execution.judge_down}). When one does, run: {again}"
@@ -159,6 +181,28 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     else:
         return result
     return replace(result, reason=reason)
+
+
+def advise_on_money(execution: Execution, again: str) -> str:
+    """Return how to continue a run that a limit of the cost ended with the command `again`."""
+    if execution.plan.agent_budget.lacks_price:
+        return RETURN_COST
+    if execution.plan.costs.limit.is_reached:
+        return f"Continue with a higher limit: {again}"
+    return f"Raise the limit in the set, and continue with: {again}"
+
+
+def add_higher_limit(execution: Execution, again: str) -> str:
+    """Return a command with twice the limit of the run's cost, if that is what ended the run."""
+    limit = execution.plan.costs.limit
+    if not limit.is_reached or limit.max_usd is None:
+        return again
+    return f"{again} --max-cost-usd {2 * limit.max_usd:g}"
+
+
+def _find_resume_command(execution: Execution, hints: CommandHints) -> str:
+    again = hints.resume(execution.run, retry_errors=bool(execution.judge_down))
+    return add_higher_limit(execution, again)
 
 
 def _build_report(
@@ -202,7 +246,7 @@ def _suggest_commands(
         run.finished
         and not run.header.selection
         and not result.tally.errors
-        and not explain_failed_controls(run)
+        and not explain_controls(run)
     ):
         # A baseline of more trials detects more, so record a new one instead of promoting this run.
         has_more = baseline is not None and baseline.header.trials > run.header.trials

@@ -196,6 +196,10 @@ def _refuse_early_end(execution: Execution, done: int) -> None:
         raise Undecidable(
             f"stopped after {format_count(done, 'run')}: the agent could not be reached."
         )
+    if execution.out_of_money:
+        raise Undecidable(
+            f"stopped after {format_count(done, 'run')}, because {execution.out_of_money}."
+        )
     if execution.judge_down:
         raise Undecidable(
             f"stopped after {format_count(done, 'run')}: no judge answers any more ({execution.judge_down})."

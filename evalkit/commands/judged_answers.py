@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.core.errors import InvalidInput, Undecidable
+from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
@@ -16,6 +17,7 @@ from evalkit.judge.judge import Judge
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import open_judges
 from evalkit.judge.scoring import combine_votes
+from evalkit.runner.signals import StopRequest
 from evalkit.store.cache import Cache, NoCache, cache_folder
 
 CONCURRENCY = 64
@@ -37,23 +39,29 @@ class JudgedAnswers:
 
 
 async def judge_answers(
-    spec: JudgeSpec, environment: RunEnvironment, answers: Sequence[LabeledAnswer], repeats: int
+    spec: JudgeSpec,
+    environment: RunEnvironment,
+    answers: Sequence[LabeledAnswer],
+    repeats: int,
+    stop: StopRequest,
 ) -> JudgedAnswers:
     """Ask a judge for a verdict on every answer, then `repeats` more times with fresh calls.
 
     Raises:
+        Interrupted: a stop was requested.
         InvalidInput: the judge cannot be called until the user fixes a problem.
         Undecidable: the judge stopped answering.
     """
     redact = Redactor(environment.environ).redact_text
     async with open_judges([spec], environment) as judges:
         (judge,) = judges
+        stop.on_request(judge.stop)
         await judge.start()
         cached = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
-        first, missing, trust = await _judge_all(judge, cached, redact, answers)
+        first, missing, trust = await _judge_all(judge, cached, redact, answers, stop)
         again, trusts = [], [trust]
         for _ in range(repeats):
-            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers)
+            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers, stop)
             again.append(verdicts)
             trusts.append(trust)
         if judge.problem_to_fix is not None:
@@ -78,6 +86,7 @@ async def _judge_all(
     cache: Cache[JudgeVote],
     redact: Callable[[str], str],
     answers: Sequence[LabeledAnswer],
+    stop: StopRequest,
 ) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
     panel = Panel([judge], cache, redact, controls=False)
     slots = asyncio.Semaphore(CONCURRENCY)
@@ -97,8 +106,18 @@ async def _judge_all(
         verdicts = combine_votes(answer.request.criteria, votes)
         return {verdict.criterion: verdict for verdict in verdicts}
 
+    async def ask_all() -> tuple[VerdictsByCriterion | None, ...]:
+        return tuple(await asyncio.gather(*map(ask, answers)))
+
     try:
-        verdicts = await asyncio.gather(*map(ask, answers))
-        return tuple(verdicts), dict(missing), await panel.finish()
+        with stop.busy():
+            verdicts = await stop.finish_in_time(ask_all())
+        if stop.signal_number is not None or verdicts is None:
+            raise Interrupted(
+                "interrupted; nothing was stored. The verdicts so far are cached. Give the command "
+                "again to continue.",
+                stop.signal_number or signal.SIGINT,
+            )
+        return verdicts, dict(missing), await panel.finish()
     finally:
         panel.cancel()

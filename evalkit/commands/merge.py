@@ -151,6 +151,9 @@ def _merge_trust(shards: Sequence[JudgeTrust]) -> JudgeTrust | None:
         controls=tuple(result for shard in shards for result in shard.controls),
         anchors=tuple(result for shard in shards for result in shard.anchors),
         calls=sum(shard.calls for shard in shards),
+        input_tokens=sum(shard.input_tokens for shard in shards),
+        output_tokens=sum(shard.output_tokens for shard in shards),
+        cached_tokens=sum(shard.cached_tokens for shard in shards),
         cost_usd=sum(costs) if costs else None,
         warnings=tuple(warning for shard in shards for warning in shard.warnings),
     )

@@ -9,7 +9,7 @@ from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.errors import EvalkitError, Undecidable
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
-from evalkit.gate.judge_trust import explain_failed_controls
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.next_steps import CommandHints
 from evalkit.store.baseline import baseline_path, read_baseline, write_baseline
@@ -44,7 +44,7 @@ def promote_run(
             f"run {run.header.id} cannot be the baseline: it ran only {len(run.header.cases)} of "
             f"{run.header.cases_in_set} cases ({run.header.selection}). Run the whole set."
         )
-    if failed := explain_failed_controls(run):
+    if failed := explain_controls(run):
         raise Undecidable(
             f"run {run.header.id} cannot be the baseline: {failed} The old baseline is unchanged. Fix the "
             f"judge or the rubric, and judge the stored answers again: evalkit score {hints.name_run(run)}"

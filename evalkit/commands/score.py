@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
@@ -16,7 +16,7 @@ from evalkit.evalset.project import Project
 from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.model import Report
 from evalkit.runner.execute import no_baseline, score_stored_run
-from evalkit.runner.records import Plan, RunRequest
+from evalkit.runner.records import Plan, RunOptions, RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.untrusted_run import import_outputs
@@ -24,10 +24,14 @@ from evalkit.store.untrusted_run import import_outputs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSource:
-    """The run to score. With `evalset`, use only its outputs, as answers to that set."""
+    """The run to score, and how the new run is named or continued.
+
+    With `evalset`, use only the run's outputs, as answers to that set.
+    """
 
     ref: str
     evalset: Path | None = None
+    options: RunOptions = field(default_factory=RunOptions)
 
 
 def score(
@@ -57,7 +61,9 @@ def score(
     request = RunRequest(path=path, overrides=overrides)
     # A baseline is a single file; a run is a folder.
     if Path(run.path).suffix == ".jsonl" and source.evalset is None:
-        execution = score_stored_run(run, request, project, context, no_baseline)
+        execution = score_stored_run(
+            run, request, source.options, project, context, read_baseline=no_baseline
+        )
         return promote_run(execution.run, path, execution.plan.settings.max_errors, project)
 
     with open_base_gate(path, gate_choice, project, context) as base_gate:
@@ -67,5 +73,7 @@ def score(
             return load_comparison_baseline(baseline_choice, own, base_gate, project)
 
         request = apply_base_gate(request, base_gate)
-        execution = score_stored_run(run, request, project, context, read_baseline)
+        execution = score_stored_run(
+            run, request, source.options, project, context, read_baseline=read_baseline
+        )
         return evaluate_execution(execution, baseline_choice, base_gate, project)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
-from evalkit.core.files import path_exists
+from evalkit.core.files import path_exists, read_stored_file
 from evalkit.evalset.project import Project
 from evalkit.store.refs import find_run_folder
 from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, list_run_ids, runs_folder
@@ -72,6 +73,12 @@ def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
         jsonl_folders=tuple(
             folder
             for folder in folders
-            if folder not in parquet and path_exists(folder / SPANS_FILE)
+            if folder not in parquet
+            and (path_exists(folder / SPANS_FILE) or _has_tool_calls(folder))
         ),
     )
+
+
+def _has_tool_calls(folder: Path) -> bool:
+    """Return whether an answer of a run may have tool calls; this costs less than to query it."""
+    return b'"tool_calls":' in read_stored_file(folder / TRIALS_FILE)

@@ -16,6 +16,7 @@ __all__ = [
     "literals",
     "location",
     "markdown_fence",
+    "prices",
     "project",
     "redaction",
     "rubric",

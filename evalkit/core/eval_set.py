@@ -60,14 +60,22 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentSpec:
-    """The agent as the eval set specifies it: a kind and the arguments of that kind."""
+    """The agent as the eval set specifies it: a kind, the arguments of that kind, and limits.
+
+    `rate` is calls per second. All calls of a run may cost `max_cost_usd`. `prices` are USD per million
+    tokens (`input`, `output`), for an agent that reports no cost.
+    """
 
     kind: str
     args: Mapping[str, Json]
     version: str | None = None
     timeout_s: float = 60.0
     attempts: int = 3
+    rate: float | None = None
+    tokens_per_min: float | None = None
     env: tuple[str, ...] = ()
+    max_cost_usd: float | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
     where: Location = NO_LOCATION
 
 

@@ -53,6 +53,25 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         ) from error
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Find out whether `write_atomically` could replace a file, without changing anything.
+
+    Raises:
+        StoreError: it could not.
+    """
+    target = Path(os.path.realpath(path))
+    folder = next(each for each in target.parents if path_exists(each))
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written: {os_error_reason(error)}. Make it writable; nothing was run."
+        ) from error
+
+
 def open_for_append(path: Path) -> int:
     """Open a file for appending whole lines, and create it if necessary; return its descriptor.
 
@@ -71,9 +90,15 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
     """Append a line to an open file; once this returns, kill -9 cannot lose the line.
 
     Raises:
-        StoreError: The disk is full. Nothing is appended.
+        StoreError: The disk is full, or the file has been deleted. Nothing is appended.
     """
-    size = os.fstat(descriptor).st_size
+    status = os.fstat(descriptor)
+    if status.st_nlink == 0:
+        raise StoreError(
+            f"{path}: deleted or replaced by something else while the run was writing it, so nothing "
+            f"more can be saved. Keep other programs away from .evalkit and start a new run."
+        )
+    size = status.st_size
     try:
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -14,8 +14,9 @@ class JudgeSpec:
     """A judge as the eval set specifies it: a kind, the arguments of that kind, and limits.
 
     Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
-    and `attempts`, and all calls of a run by `deadline_s` after the first failure and by
-    `max_cost_usd`. `prices` are USD per million tokens (`input`, `output`).
+    and `attempts`. Calls are given up once the endpoint has answered none for `deadline_s`. All calls of
+    a run are limited by `rate` (calls per second), `tokens_per_min` and `max_cost_usd`. `prices` are USD
+    per million tokens (`input`, `output`, `cached_input`, `cache_write`).
     """
 
     kind: str
@@ -25,6 +26,8 @@ class JudgeSpec:
     timeout_s: float = 60.0
     attempts: int = 4
     deadline_s: float = 600.0
+    rate: float | None = None
+    tokens_per_min: float | None = None
     max_cost_usd: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     path: str = ""
@@ -35,7 +38,8 @@ class JudgeSpec:
 class CriterionVerdict:
     """The verdict on one criterion; `votes` are the levels of all votes if there were several.
 
-    `is_quote` is false when the evidence occurs nowhere in the texts that the judge was shown.
+    `is_quote` is false in runs of earlier versions whose evidence occurs in no text that the judge was
+    shown.
     """
 
     criterion: str
@@ -62,7 +66,8 @@ class _Judged:
     """The verdicts on one answer, with the judge and its calls.
 
     `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
-    `calls`, tokens, and `cost_usd` are those of this answer. If it `is_cached`, no call was made now.
+    `calls`, tokens, and `cost_usd` are those of this answer. `cached_tokens` are the input tokens that
+    the provider had cached. If the verdict itself `is_cached`, no call was made now.
     """
 
     judge: str = ""
@@ -74,6 +79,7 @@ class _Judged:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     is_cached: bool = False
 
@@ -104,7 +110,7 @@ class Judgement(_Judged):
 class ControlResult:
     """The judge's result on a control: an answer that is known to pass or fail.
 
-    `correct` is None when the judge gave no verdict.
+    `held` is None when the control could not be judged; `answered` then says why.
     """
 
     metric: str
@@ -128,17 +134,28 @@ class AnchorResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTrust:
-    """What a run shows about its judges other than scores: controls, anchors, and names."""
+    """What a run shows about its judges other than scores: controls, anchors, names, and calls.
+
+    `cached_tokens` are those of the `input_tokens` that the provider had cached.
+    """
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     controls: tuple[ControlResult, ...] = ()
     anchors: tuple[AnchorResult, ...] = ()
     calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def failed_controls(self) -> tuple[ControlResult, ...]:
-        """The controls that a judge got wrong or gave no verdict on."""
-        return tuple(result for result in self.controls if not result.held)
+        """The controls that a judge got wrong."""
+        return tuple(result for result in self.controls if result.held is False)
+
+    @property
+    def lost_controls(self) -> tuple[ControlResult, ...]:
+        """The controls that could not be judged, because a call was lost or a reply was no verdict."""
+        return tuple(result for result in self.controls if result.held is None)

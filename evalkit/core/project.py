@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,10 @@ def find_project_root(start: Path, cwd: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitState:
-    """The commit checked out, whether tracked files differ from it, and a digest of the difference."""
+    """The commit checked out, and whether tracked files differ from it."""
 
     commit: str = ""
     dirty: bool = False
-    diff_digest: str = ""
 
     @property
     def version(self) -> str:
@@ -50,14 +49,17 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
     commit = read_git(folder, environ, "rev-parse", "--verify", "HEAD").decode().strip()
     if not commit:
         return GitState()
-    difference = read_git(
-        folder, environ, "diff", "HEAD", "--no-ext-diff", "--no-color", "--binary"
-    )
-    if not difference:
-        return GitState(commit=commit)
-    return GitState(
-        commit=commit, dirty=True, diff_digest=hashlib.sha256(difference).hexdigest()[:16]
-    )
+    return GitState(commit=commit, dirty=bool(digest_edits(folder, environ, ())))
+
+
+def digest_edits(folder: Path, environ: Mapping[str, str], ignored: Sequence[str]) -> str:
+    """Return a digest of all uncommitted edits of tracked files, except `ignored` ones; empty if none.
+
+    `ignored` are pathspecs that start from `folder`.
+    """
+    arguments = ("diff", "HEAD", "--no-ext-diff", "--no-color", "--binary", "--", ":/")
+    difference = read_git(folder, environ, *arguments, *(f":(exclude){each}" for each in ignored))
+    return hashlib.sha256(difference).hexdigest()[:16] if difference else ""
 
 
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:

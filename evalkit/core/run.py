@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.judgement import JudgeTrust
-from evalkit.core.literals import Json
+from evalkit.core.literals import Json, RunCommand
 from evalkit.core.trial import Trial
 
 
@@ -49,7 +50,9 @@ class RunHeader:
     number of fresh trials, which are numbered from `trials` on. `scored_from` is the run whose outputs
     were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
-    baseline agent that ran in the same run.
+    baseline agent that ran in the same run. `command` is the command that started the run and can resume it.
+    `overrides` are the settings that the command line gave, which count before those of the set whenever
+    the run is decided again.
     """
 
     id: str
@@ -79,6 +82,8 @@ class RunHeader:
     base_commit: str = ""
     added: tuple[str, ...] = ()
     against: str = ""
+    command: RunCommand = "run"
+    overrides: Mapping[str, Json] = field(default_factory=dict)
     schema: str = "evalkit.run/v1"
 
 
@@ -110,7 +115,8 @@ class RunEnvironment:
     `root` is the folder that all files of a set must be in. `set_folder` is the set's folder, which
     relative paths start from. `environ` is evalkit's own environment; child processes get an allowlisted
     part of it. `trials` is the number of trials per case. No code is imported from `replaced_checkout`,
-    the checkout that `root` replaces.
+    the checkout that `root` replaces. With `records_inputs`, a Python agent reports what it reads.
+    `pacers` has what paces the calls of the run to each endpoint, by a digest of its address and key.
     """
 
     root: Path
@@ -118,5 +124,8 @@ class RunEnvironment:
     environ: Mapping[str, str]
     concurrency: int = 8
     trials: int = 1
+    retry_deadline_s: float = 120.0
     run_id: str = ""
     replaced_checkout: Path | None = None
+    records_inputs: bool = False
+    pacers: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -29,7 +29,10 @@ class Settings:
     """Whether a judge's model that differs from the baseline's is a warning, or leaves the run undecided."""
 
     retry_deadline_s: float = 120.0
-    """Total seconds that the retries of one trial may wait."""
+    """Seconds for which the agent's endpoint may answer no call before calls are given up."""
+
+    max_cost_usd: float | None = None
+    """What the calls of the run's agents and judges may cost together; None is no limit."""
 
     seed: int = 0
     """The seed passed to agents and used for every random draw of evalkit."""
@@ -50,6 +53,7 @@ class SettingsOverrides:
     on_inconclusive: Literal["pass", "fail"] | None = None
     on_judge_drift: Literal["warn", "fail"] | None = None
     retry_deadline_s: float | None = None
+    max_cost_usd: float | None = None
     seed: int | None = None
 
     @classmethod
@@ -69,7 +73,7 @@ class SettingsOverrides:
 
 NO_OVERRIDES = SettingsOverrides()
 
-OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s"})
+OPERATIONAL_SETTINGS = frozenset({"concurrency", "retry_deadline_s", "max_cost_usd"})
 """Settings about how the agent is called. They have no influence on the gate."""
 
 DEFAULT_BASELINE_TRIALS = 10

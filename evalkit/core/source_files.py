@@ -12,6 +12,8 @@ from evalkit.core.location import Location, Problem
 MAX_FILE_BYTES = 64 * 2**20
 """Size of one file. 100,000 cases of 400 bytes take 40 MB; a larger set needs several files."""
 
+_CHUNK_BYTES = 1 << 20
+
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
     (stat.S_ISFIFO, "is a named pipe"),
@@ -76,6 +78,15 @@ def _refuse_special(mode: int) -> None:
             raise UnreadableFile(f"{words}, not a file.")
 
 
+def _read_up_to(descriptor: int, size: int, max_bytes: int) -> bytes:
+    """Read to the end of a file, or `max_bytes`; reserve memory only for the `size` that it reports."""
+    chunks, read = [], 0
+    while chunk := os.read(descriptor, min(max(size - read, _CHUNK_BYTES), max_bytes - read)):
+        chunks.append(chunk)
+        read += len(chunk)
+    return b"".join(chunks)
+
+
 def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Read a regular file; nothing else is read, and no call blocks.
 
@@ -86,16 +97,16 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         # An ordinary open would block on a named pipe and take over a terminal.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            _refuse_special(os.fstat(descriptor).st_mode)
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                # One byte over the limit reveals a larger file, whatever size it reports.
-                data = stream.read(max_bytes + 1)
+            status = os.fstat(descriptor)
+            _refuse_special(status.st_mode)
+            data = _read_up_to(descriptor, status.st_size, max_bytes + 1)
         finally:
             os.close(descriptor)
     except FileNotFoundError:
         raise UnreadableFile(f"does not exist{_suggest_path(path)}") from None
     except (OSError, ValueError) as error:
         raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
+    # One byte over the limit reveals a larger file, whatever size it reports.
     if len(data) > max_bytes:
         raise UnreadableFile(f"is larger than {max_bytes // 2**20} MiB, the limit for one file.")
     return data

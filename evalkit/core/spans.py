@@ -66,3 +66,9 @@ NO_TOOL_CALLS = "no_tool_calls"
 
 CACHED = "cached"
 """The flag of an output from the cache; its latency is that of the original call."""
+
+CACHE_GAP = "not_covered: "
+"""What the flag of a cached output begins with that names what its cache entry does not cover."""
+
+CUT_OFF = "cut_off"
+"""The flag of an answer that ends at the limit of tokens."""

@@ -18,7 +18,8 @@ class Request:
     `messages` is the conversation so far, ending with the turn to answer; `text` is that turn. The
     expected answer is never part of it. `seed` differs between trials and stays the same when a trial
     is run again; an agent may ignore it. `is_conversation` is set when the case's input is a list of
-    turns, even of a single one.
+    turns, even of a single one. `session` is what an earlier reply of the same conversation issued as
+    its session id, or None.
     """
 
     case_id: str
@@ -29,6 +30,7 @@ class Request:
     timeout_s: float
     seed: int = 0
     is_conversation: bool = False
+    session: Json = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,15 +39,27 @@ class AgentError:
 
     `kind` is a stable word (timeout, crashed, exception, exit_status, output_too_large, connect,
     http_status, rate_limited, bad_reply, ...). `retryable` is true only for failures of the
-    infrastructure, which another attempt may avoid. `detail` is the sanitized end of stderr or of a
-    traceback, at most 2 kB.
+    infrastructure, which another attempt may avoid. It is `transient` if waiting is enough: the endpoint
+    refuses calls for now, as at a rate limit, so the call spends no attempt. `detail` is the sanitized
+    end of stderr or of a traceback, at most 2 kB.
     """
 
     kind: str
     message: str
     detail: str = ""
     retryable: bool = False
+    transient: bool = False
     retry_after_s: float | None = None
+
+    @property
+    def is_user_fixable(self) -> bool:
+        """Whether calls fail until the user changes the key, the model, or the address."""
+        return self.kind in ("auth", "not_found", "redirect")
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether every later call of the run would fail as well."""
+        return self.is_user_fixable or self.kind == "no_credit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +69,9 @@ class Output:
     `replies` has every reply of a conversation with several turns, ending with `text`; otherwise it is
     empty. `flags` name modifications of the output (`decoded_with_replacement`), or that the agent
     reports no tool calls (`no_tool_calls`), as opposed to reporting nothing about tools. `spans` are the
-    steps of the trial in order of their start.
+    steps of the trial in order of their start. `first_token_s` is the time from the request to the first
+    piece of text, in seconds, if the answer was streamed. `session` is the session id that an agent
+    issued for the conversation.
     """
 
     text: str = ""
@@ -64,10 +80,12 @@ class Output:
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_s: float = 0.0
+    first_token_s: float | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     replies: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
+    session: Json = None
     error: AgentError | None = None
 
 

@@ -1,4 +1,4 @@
-"""Load eval sets, rubrics, and labels from YAML, CSV, and JSONL."""
+"""Load eval sets, rubrics, and labels from YAML, CSV, JSON, and Parquet."""
 
 __all__ = [
     "base_version",

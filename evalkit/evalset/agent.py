@@ -6,7 +6,8 @@ import re
 
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.location import Problem
-from evalkit.evalset.fields import read_args, read_mapping
+from evalkit.evalset.fields import drop_none, read_args, read_mapping
+from evalkit.evalset.judges import read_prices
 from evalkit.evalset.keys import AGENT_KEYS, AGENT_KINDS, VARIABLE_NAME
 from evalkit.evalset.nodes import Node, is_null, quote_short
 
@@ -16,7 +17,7 @@ def read_agent(node: Node, problems: list[Problem]) -> AgentSpec | None:
     fields = read_mapping(node, "agent", AGENT_KEYS, problems)
     if fields is None:
         return None
-    given = fields.read_all()
+    given = drop_none({**fields.read_all(), "prices": read_prices(fields)})
     for name in given.get("env", ()):
         if not re.fullmatch(VARIABLE_NAME, name):
             fields.report_problem(

@@ -16,16 +16,7 @@ from evalkit.evalset.fields import (
     read_entries,
     read_mapping,
 )
-from evalkit.evalset.keys import (
-    CRITERIA,
-    CRITERION_KEYS,
-    EXAMPLE_KEYS,
-    JUDGE_ONLY_KEYS,
-    LEVEL_KEYS,
-    MAX_CRITERIA,
-    MAX_EXAMPLES,
-    MAX_LEVELS,
-)
+from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.nodes import (
     InvalidNode,
     ListNode,
@@ -35,6 +26,15 @@ from evalkit.evalset.nodes import (
     is_null,
     quote_short,
     suggest_similar,
+)
+from evalkit.evalset.rubric_keys import (
+    CRITERION_KEYS,
+    EXAMPLE_KEYS,
+    JUDGE_ONLY_KEYS,
+    LEVEL_KEYS,
+    MAX_CRITERIA,
+    MAX_EXAMPLES,
+    MAX_LEVELS,
 )
 
 

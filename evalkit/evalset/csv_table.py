@@ -1,4 +1,4 @@
-"""Read CSV tables into rows that know their line numbers."""
+"""Read CSV and TSV tables into rows that know their line numbers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from evalkit.evalset.nodes import MAX_TEXT, InvalidNode, quote_short, suggest_si
 MAX_COLUMNS = 200
 """Columns of one table. With more, it is a different kind of table."""
 
+MAX_COLUMN_STEPS = 8
+"""Names in one column name, as in `expected.address.city`."""
+
 
 class CsvRow(NamedTuple):
     """One row below the header: its nonempty cells by column."""
@@ -24,11 +27,11 @@ class CsvRow(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The columns that a table may and must have; any name with `prefix` is known, if given."""
+    """The columns that a table may and must have; every name with one of `prefixes` is known."""
 
     known: tuple[str, ...]
     required: tuple[str, ...]
-    prefix: str = ""
+    prefixes: tuple[str, ...] = ()
 
 
 def open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) -> Iterable[str]:
@@ -39,19 +42,23 @@ def open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) 
 
 
 def read_csv_table(
-    data: bytes, path: str, problems: list[Problem], columns: Columns
+    data: bytes, path: str, problems: list[Problem], columns: Columns, *, delimiter: str = ","
 ) -> Iterator[CsvRow | InvalidNode]:
     """Yield the rows of a CSV file with a header; every value is text, and empty cells are left out."""
+    kind, delimiters = ("TSV", "tabs") if delimiter == "\t" else ("CSV", "commas")
+    advice = f"{delimiters.capitalize()} separate columns."
     # The process-wide default of 128 KiB is too small for a long prompt.
     csv.field_size_limit(MAX_TEXT)
-    reader = csv.reader(open_text(data, path, problems, newline=""), strict=True)
+    reader = csv.reader(
+        open_text(data, path, problems, newline=""), strict=True, delimiter=delimiter
+    )
     header: Sequence[str] = ()
     where = Location(path=path, line=1, column=1)
     try:
         for row in reader:
             if not header:
                 header = row
-                found = _find_header_problems(header, columns) if header else []
+                found = find_column_problems(header, columns, advice) if header else []
                 if found:
                     problems += [Problem(message=message, where=where) for message in found]
                     return
@@ -59,31 +66,40 @@ def read_csv_table(
                 cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
                 yield CsvRow(cells, where)
             elif row:  # csv gives an empty row for a blank line
-                message = f"{len(row)} cells, but the first line has {len(header)}. Quote commas."
+                message = (
+                    f"{len(row)} cells, but the first line has {len(header)}. Quote {delimiters}."
+                )
                 problems.append(Problem(message=message, where=where))
                 yield InvalidNode(where=where)
             where = Location(path=path, line=reader.line_num + 1, column=1)
     except csv.Error as error:
         message = (
-            f"not valid CSV: {error}. Quote cells that contain quotes, and double those quotes."
+            f"not valid {kind}: {error}. Quote cells that contain quotes, and double those quotes."
         )
         problems.append(Problem(message=message, where=where))
 
 
-def _find_header_problems(header: Sequence[str], columns: Columns) -> list[str]:
-    """Return what is wrong with a header: unknown, repeated, and missing columns."""
+def find_column_problems(header: Sequence[str], columns: Columns, advice: str) -> list[str]:
+    """Return what is wrong with the names of columns: unknown, repeated, in conflict, or missing.
+
+    `advice` follows the message about a missing column.
+    """
     if len(header) > MAX_COLUMNS:
         return [f"{len(header):,} columns; at most {MAX_COLUMNS} are allowed."]
-    shown = [*columns.known, *([f"{columns.prefix}NAME"] if columns.prefix else [])]
+    shown = [*columns.known, *(f"{prefix}NAME" for prefix in columns.prefixes)]
     found = []
     for column, count in Counter(header).items():
-        has_prefix = column.removeprefix(columns.prefix) not in ("", column)
-        if column not in columns.known and not has_prefix:
+        steps = column.split(".")
+        has_prefix = column.startswith(columns.prefixes) and all(steps)
+        if column not in columns.known and not (has_prefix and len(steps) <= MAX_COLUMN_STEPS):
             near = suggest_similar(column, columns.known) or f". Known columns: {', '.join(shown)}."
             found.append(f"unknown column {quote_short(column)}{near}")
         if count > 1:
             found.append(f"column {quote_short(column)} appears {count} times. Keep one.")
+        part = next((other for other in header if other.startswith(f"{column}.")), None)
+        if part is not None:
+            found.append(
+                f"columns {quote_short(column)} and {quote_short(part)} set one value. Keep one."
+            )
     missing = [column for column in columns.required if column not in header]
-    return found + [
-        f"no column {column!r} in the first line. Commas separate columns." for column in missing
-    ]
+    return found + [f"no column {column!r} in the first line. {advice}" for column in missing]

@@ -17,10 +17,12 @@ from evalkit.evalset.nodes import (
     Scalar,
     describe_node,
     is_null,
+    list_shared_keys,
     quote_short,
     suggest_similar,
     to_plain_value,
 )
+from evalkit.evalset.numbers import find_bound_problem, find_share_problem, parse_rate
 from evalkit.evalset.value_types import (
     MAX_LABEL,
     AnyMapping,
@@ -31,6 +33,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -65,30 +68,6 @@ def _show_node(node: Node) -> str:
     if isinstance(node, Scalar) and node.kind == "text":
         return quote_short(node.text)
     return describe_node(node)
-
-
-def _find_bound_problem(value: float, text: str, bounds: Number) -> str:
-    """Return why a number is out of bounds; empty if it is not."""
-    if bounds.above is not None and value <= bounds.above:
-        found = f"must be more than {bounds.above:g}"
-    elif bounds.at_least is not None and value < bounds.at_least:
-        found = f"must be {bounds.at_least:g} or more"
-    elif bounds.at_most is not None and value > bounds.at_most:
-        found = f"must be at most {bounds.at_most:g}"
-    elif bounds.below is not None and value >= bounds.below:
-        found = f"must be less than {bounds.below:g}"
-    else:
-        return ""
-    return f"{found}, not {text}. {bounds.advice}".rstrip()
-
-
-def _find_share_problem(value: float, text: str) -> str:
-    if 0 <= value <= 1:
-        return ""
-    if value < 0:
-        return f"must be 0 or more, not {text}."
-    advice = f"For {value:g} percent write {value / 100:g}" if value <= 100 else "Write 0.7"
-    return f"is a share in 0..1, not {value:g}. {advice}."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +113,8 @@ class FieldReader:
                 return self.labels(key)
             case Number() | Share():
                 return self._number(key, node, kind)
+            case Rate():
+                return self._rate(key, node)
             case Integer():
                 return self._integer(key, node, kind)
             case Flag():
@@ -237,13 +218,20 @@ class FieldReader:
             return None
         value = float(node.text)
         problem = (
-            _find_share_problem(value, node.text)
+            find_share_problem(value, node.text)
             if isinstance(kind, Share)
-            else _find_bound_problem(value, node.text, kind)
+            else find_bound_problem(value, node.text, kind)
         )
         if problem:
             self.report_problem(f"{key} {problem}", node)
         return None if problem else value
+
+    def _rate(self, key: str, node: Node) -> float | None:
+        rate = parse_rate(node.text) if isinstance(node, Scalar) else None
+        if rate is None:
+            advice = "must be calls per second, minute or hour, such as 5/s, 60/min or 1000/h"
+            self.report_problem(f"{key} {advice}, not {_show_node(node)}.", node)
+        return rate
 
     def _integer(self, key: str, node: Node, kind: Integer) -> int | str | None:
         if kind.word and isinstance(node, Scalar) and node.text == kind.word:
@@ -282,7 +270,8 @@ def read_mapping(node: Node, owner: str, keys: Keys, problems: list[Problem]) ->
             problems.append(Problem(message=message, where=node.where))
         return None
     fields = FieldReader(owner=owner, node=node, problems=problems, keys=keys)
-    unknown = [key for key in node.members if key not in keys]
+    known = {*keys, *list_shared_keys(node, keys)}
+    unknown = [key for key in node.members if key not in known]
     for key in unknown[:MAX_UNKNOWN_KEYS]:
         near = suggest_similar(key, keys) or f". Known keys: {', '.join(keys)}."
         fields.report_problem(f"unknown key {quote_short(key)}{near}", node.members[key].where)

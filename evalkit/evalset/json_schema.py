@@ -15,11 +15,13 @@ from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.rubric import CalibrationRequirement, Criterion, Rubric
 from evalkit.core.settings import Settings
-from evalkit.evalset import keys
+from evalkit.evalset import keys, rubric_keys
 from evalkit.evalset.argument_schema import build_arguments_schema, iter_defaults
 from evalkit.evalset.fields import drop_none
+from evalkit.evalset.nodes import SHARED_PREFIX
 from evalkit.evalset.value_types import (
     MAX_LABEL,
+    RATE_PATTERN,
     AnyMapping,
     Choice,
     Flag,
@@ -28,6 +30,7 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
     Share,
@@ -46,8 +49,10 @@ _LABEL = {
 }
 _CASE_FILE = {
     "type": "string",
-    "pattern": r"\.(?:[yY][aA]?[mM][lL]|[cC][sS][vV]|[jJ][sS][oO][nN][lL])$",
+    "pattern": r"\.(?:[yY][aA]?[mM][lL]|[cCtT][sS][vV]|[jJ][sS][oO][nN][lL]?|"
+    r"[pP][aA][rR][qQ][uU][eE][tT])$",
 }
+_SHARED = f"^{SHARED_PREFIX}"
 _NOT_CRITERIA = {"not": {"const": keys.CRITERIA}}
 
 
@@ -58,9 +63,9 @@ def build_schema(name: str, metrics: Mapping[str, type[Any]]) -> dict[str, Json]
     """
     builder = _SchemaBuilder(metrics)
     files: dict[str, tuple[str, Callable[[], dict[str, Json]]]] = {
-        "evalset": ("eval set", partial(builder.mapping, keys.SET_KEYS, Settings)),
+        "evalset": ("eval set", partial(builder.file, keys.SET_KEYS, Settings)),
         "cases": ("case file", builder.case_file),
-        "project": ("project file", partial(builder.mapping, keys.PROJECT_KEYS, Settings)),
+        "project": ("project file", partial(builder.file, keys.PROJECT_KEYS, Settings)),
         "rubric": ("rubric", builder.rubric),
     }
     title, build = files[name]
@@ -88,7 +93,7 @@ class _SchemaBuilder:
             "agent": self._agent,
             "judges": self._judges,
             "judge": self._judge,
-            "prices": lambda: self.mapping(keys.PRICE_KEYS, None, *keys.PRICE_KEYS),
+            "prices": lambda: self.mapping(keys.PRICE_KEYS, None, *keys.NEEDED_PRICES),
             "metrics": lambda: _list_of(self.refer("metric"), 1),
             "own_metrics": lambda: _list_of(self.refer("metric")),
             "metric": self._metric,
@@ -101,13 +106,15 @@ class _SchemaBuilder:
             "criteria": self._criteria,
             "criterion": self._criterion,
             "question": lambda: _QUESTION,
-            "level": lambda: self.mapping(keys.LEVEL_KEYS, None, "name", "value"),
-            "example": lambda: self.mapping(keys.EXAMPLE_KEYS, None, "answer", "level"),
+            "level": lambda: self.mapping(rubric_keys.LEVEL_KEYS, None, "name", "value"),
+            "example": lambda: self.mapping(rubric_keys.EXAMPLE_KEYS, None, "answer", "level"),
             "check": self._check,
-            "controls": lambda: self.mapping(keys.CONTROLS_KEYS, None, *keys.CONTROLS_KEYS),
-            "control": lambda: self.mapping(keys.CONTROL_KEYS, None, "answer"),
+            "controls": lambda: self.mapping(
+                rubric_keys.CONTROLS_KEYS, None, *rubric_keys.CONTROLS_KEYS
+            ),
+            "control": lambda: self.mapping(rubric_keys.CONTROL_KEYS, None, "answer"),
             "calibration": lambda: {
-                **self.mapping(keys.CALIBRATION_KEYS, CalibrationRequirement),
+                **self.mapping(rubric_keys.CALIBRATION_KEYS, CalibrationRequirement),
                 "minProperties": 1,
             },
         }
@@ -133,16 +140,20 @@ class _SchemaBuilder:
         schema = {"type": "object", "additionalProperties": False, "properties": properties}
         return {**schema, "required": list(required)} if required else schema
 
+    def file(self, table: Keys, record: type[Any] | None, *required: str) -> dict[str, Json]:
+        """Return the schema of a whole file, which may have keys of its own for aliases."""
+        return {**self.mapping(table, record, *required), "patternProperties": {_SHARED: {}}}
+
     def rubric(self) -> dict[str, Json]:
         """Return the schema of a rubric."""
-        return self.mapping(keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
+        return self.file(rubric_keys.RUBRIC_KEYS, Rubric, "pass_at", keys.CRITERIA)
 
     def case_file(self) -> dict[str, Json]:
         """Return the schema of a case file: a list, or a mapping with the key `cases`."""
         return {
             "anyOf": [
                 _list_of(self.refer("case")),
-                self.mapping(keys.CASE_FILE_KEYS, None),
+                self.file(keys.CASE_FILE_KEYS, None),
             ]
         }
 
@@ -226,15 +237,15 @@ class _SchemaBuilder:
 
     def _criteria(self) -> Json:
         item = {"anyOf": [_QUESTION, self.refer("criterion")]}
-        return _list_of(item, 1, keys.MAX_CRITERIA)
+        return _list_of(item, 1, rubric_keys.MAX_CRITERIA)
 
     def _criterion(self) -> Json:
-        of_judge = {"anyOf": [{"required": [key]} for key in keys.JUDGE_ONLY_KEYS]}
+        of_judge = {"anyOf": [{"required": [key]} for key in rubric_keys.JUDGE_ONLY_KEYS]}
         asked_or_checked = [
             {"required": ["question"], "not": {"required": ["check"]}},
             {"required": ["check"], "not": of_judge},
         ]
-        return {**self.mapping(keys.CRITERION_KEYS, Criterion), "oneOf": asked_or_checked}
+        return {**self.mapping(rubric_keys.CRITERION_KEYS, Criterion), "oneOf": asked_or_checked}
 
     def _check(self) -> Json:
         names = [name for name in self.metrics if name != "rubric"]
@@ -265,6 +276,8 @@ def _scalar_schema(kind: ValueType) -> dict[str, Json]:
                 "exclusiveMaximum": kind.below,
             }
             return {"type": "number", **drop_none(bounds)}
+        case Rate():
+            return {"type": "string", "pattern": f"^(?:{RATE_PATTERN})$"}
         case Share():
             return {"type": "number", "minimum": 0, "maximum": 1}
         case Integer():

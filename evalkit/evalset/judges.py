@@ -5,8 +5,11 @@ from __future__ import annotations
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping
-from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, PRICE_KEYS
+from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, NEEDED_PRICES, PRICE_KEYS
 from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short, suggest_similar
+
+EXAMPLE_MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
+"""A model for messages, for each kind of judge that needs one."""
 
 
 def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
@@ -51,7 +54,7 @@ def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
         args=read_args(fields.node.members[kinds[0]].node),
         path=node.where.path,
         line=node.where.line,
-        **drop_none({**fields.read_all(), "prices": _read_prices(fields)}),
+        **drop_none({**fields.read_all(), "prices": read_prices(fields)}),
     )
 
 
@@ -59,7 +62,8 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     if node.text == "lexical":
         return JudgeSpec(kind="lexical", path=node.where.path, line=node.where.line)
     if node.text in JUDGE_KINDS:
-        reason = f" needs a model. Write `judge: {{{node.text}: {{model: gpt-4o-mini}}}}`."
+        model = EXAMPLE_MODELS[node.text]
+        reason = f" needs a model. Write `judge: {{{node.text}: {{model: {model}}}}}`."
     else:
         near = suggest_similar(node.text, JUDGE_KINDS)
         reason = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"
@@ -68,12 +72,13 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
     return None
 
 
-def _read_prices(fields: FieldReader) -> dict[str, float] | None:
+def read_prices(fields: FieldReader) -> dict[str, float] | None:
+    """Read the prices of a judge's or an agent's tokens; None if there are none."""
     node = fields.get("prices")
     prices = node and read_mapping(node, "prices", PRICE_KEYS, fields.problems)
     if not prices:
         return None
-    for key in PRICE_KEYS:
+    for key in NEEDED_PRICES:
         if key not in prices.node.members:
             prices.report_problem(f"{key} is missing: USD per million tokens of {key}.")
     return prices.read_all()

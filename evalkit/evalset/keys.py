@@ -1,7 +1,7 @@
-"""The keys of every mapping in eval sets, project files, case files, and rubrics.
+"""The keys of every mapping in eval sets, project files, and case files.
 
 The loader reads values by these tables, and the JSON Schemas are generated from them. A new key is one
-row here and one field of the record that it fills.
+row here and one field of the record that it fills. `rubric_keys` has those of rubrics.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import get_args
 
 from evalkit.core.literals import Role, Stat
-from evalkit.core.rubric import RubricInput
 from evalkit.evalset.value_types import (
     AnyMapping,
     Choice,
@@ -19,9 +18,9 @@ from evalkit.evalset.value_types import (
     Label,
     Labels,
     Number,
+    Rate,
     Section,
     SectionList,
-    Share,
     Text,
 )
 
@@ -42,18 +41,9 @@ MAX_ALPHA = 0.5
 """At 0.5, every second unchanged agent would fail."""
 
 MAX_JUDGES = 5
-MAX_CRITERIA = 20
-"""Criteria of one rubric. One call asks about all of them, and a model answers a longer list carelessly."""
-
-MAX_LEVELS = 10
-MAX_EXAMPLES = 50
-MAX_CONTROLS = 50
-"""Controls of each kind. Each is one call of the judge in every run."""
-
-MAX_WEIGHT = 1000.0
-"""Weights are proportions. A larger number is a typo."""
 
 _OPENAI = "A chat model at any endpoint that speaks the OpenAI protocol."
+_ANTHROPIC = "A model of Anthropic, through its Messages API."
 
 SETTING_KEYS: Keys = {
     "trials": Integer(
@@ -76,7 +66,12 @@ SETTING_KEYS: Keys = {
         "Whether the run is undecided when the judge's model differs from the baseline's.",
         words=("warn", "fail"),
     ),
-    "retry_deadline_s": Number("Total seconds that retries of one trial may wait.", at_least=0),
+    "retry_deadline_s": Number(
+        "Seconds for which the agent's endpoint may answer no call.", at_least=0
+    ),
+    "max_cost_usd": Number(
+        "Limit on the cost of a run's agents and judges together. Default: none.", above=0
+    ),
     "seed": Integer("The seed passed to agents and used for every random draw of evalkit."),
 }
 """The fields of `Settings`."""
@@ -86,6 +81,7 @@ AGENT_KINDS = {
     "command": "A program and its arguments, as a list.",
     "http": "A URL, or a mapping with method, url, headers, body, and the path of the answer.",
     "openai": _OPENAI,
+    "anthropic": _ANTHROPIC,
     "recorded": "A JSONL file of recorded outputs.",
 }
 """Each kind of agent with its description. The kind is the module of that name in `evalkit.agents`."""
@@ -99,11 +95,18 @@ AGENT_KEYS: Keys = {
         at_least=1,
         at_most=MAX_COUNT,
     ),
+    "rate": Rate("Most calls per time, such as 60/min. Default: what the endpoint allows."),
+    "tokens_per_min": Number(
+        "Most tokens per minute, for http and openai. Default: none.", above=0
+    ),
     "env": Labels("Environment variables that the agent receives.", pattern=VARIABLE_NAME),
+    "max_cost_usd": Number("Limit on the cost of the agent's calls. Default: none.", above=0),
+    "prices": Section("Prices of the agent's tokens, if it reports no cost.", of="prices"),
 }
 
 JUDGE_KINDS = {
     "openai": _OPENAI,
+    "anthropic": _ANTHROPIC,
     "lexical": "A judge that compares words and needs no model. It takes no arguments.",
 }
 """Each kind of judge with its description. The kind is the module of that name in `evalkit.judge`."""
@@ -122,14 +125,24 @@ JUDGE_KEYS: Keys = {
     "concurrency": Integer("Concurrent calls of the judge.", at_least=1, at_most=MAX_CONCURRENCY),
     "timeout_s": Number("Seconds until a call is stopped.", above=0),
     "attempts": Integer("Calls per vote when the connection fails.", at_least=1, at_most=MAX_COUNT),
-    "deadline_s": Number("Seconds that judging may continue after the first failure.", at_least=0),
+    "deadline_s": Number("Seconds for which the endpoint may answer no call.", at_least=0),
+    "rate": Rate("Most calls per time, such as 60/min. Default: what the endpoint allows."),
+    "tokens_per_min": Number("Most tokens per minute. Default: none.", above=0),
     "max_cost_usd": Number("Limit on the cost of a run's judging. Default: none.", above=0),
     "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
 }
 
+NEEDED_PRICES = ("input", "output")
 PRICE_KEYS: Keys = {
     "input": Number("USD per million input tokens.", at_least=0),
     "output": Number("USD per million output tokens.", at_least=0),
+    "cached_input": Number(
+        "USD per million input tokens from the provider's cache. Default: as `input`.", at_least=0
+    ),
+    "cache_write": Number(
+        "USD per million input tokens written to the provider's cache. Default: as `input`.",
+        at_least=0,
+    ),
 }
 
 METRIC_KEYS: Keys = {
@@ -204,7 +217,9 @@ SET_KEYS: Keys = {
         pattern=SET_NAME,
     ),
     "description": Text("What the set covers."),
-    "cases": Section("The cases, or the files (YAML, CSV, JSONL) that list them.", of="cases"),
+    "cases": Section(
+        "The cases, or the files (YAML, CSV, TSV, JSON, JSONL, Parquet) that list them.", of="cases"
+    ),
     **PROJECT_KEYS,
 }
 CASE_FILE_KEYS: Keys = {"cases": SectionList("The cases.", of="case")}
@@ -230,73 +245,4 @@ CASE_KEYS: Keys = {
 TURN_KEYS: Keys = {
     "role": Choice("Who speaks.", words=get_args(Role)),
     "content": Text("What is said."),
-}
-
-RUBRIC_KEYS: Keys = {
-    "rubric": Label("The rubric's name. Default: the name of this file."),
-    "description": Text("What the rubric covers. The judge reads it."),
-    "needs": Labels(
-        "What a case must provide. The judge sees it in addition to the input and the answer.",
-        words=get_args(RubricInput),
-    ),
-    "higher_is_better": Flag("`false` for what should be rare, such as toxicity."),
-    "pass_at": Share("The lowest score that passes, or the highest if higher_is_better is false."),
-    CRITERIA: Section("What the judge decides.", of=CRITERIA),
-    "controls": Section("Known good and bad answers that check the judge.", of="controls"),
-    "anchors": Text("A file of labeled answers that the judge judges again in every run."),
-    "require_calibration": Section(
-        "How well the judge must agree with people before this rubric may fail a build.",
-        of="calibration",
-    ),
-}
-CALIBRATION_KEYS: Keys = {
-    "kappa": Share("The lowest acceptable kappa between judge and people."),
-    "labels": Integer("The fewest labeled answers that the kappa may be based on.", at_least=1),
-}
-CONTROLS_KEYS: Keys = {
-    "good": SectionList("Answers that pass.", of="control", at_least=1, at_most=MAX_CONTROLS),
-    "bad": SectionList("Answers that fail.", of="control", at_least=1, at_most=MAX_CONTROLS),
-}
-_ANSWERED_KEYS: Keys = {
-    "input": Text("The question."),
-    "reference": Text("The reference answer."),
-    "context": Text("The material that the answer must be based on."),
-}
-CONTROL_KEYS: Keys = {
-    "name": Label("The control's name in reports."),
-    "answer": Text("The answer."),
-    **_ANSWERED_KEYS,
-}
-CRITERION_KEYS: Keys = {
-    "name": Label("The criterion's name. Default: criterion_1, criterion_2, ..."),
-    "question": Section("One question about something visible in the answer.", of="question"),
-    "levels": SectionList(
-        "The levels that the judge chooses from. Default: yes (1) and no (0).",
-        of="level",
-        at_least=2,
-        at_most=MAX_LEVELS,
-    ),
-    "otherwise": Label("The level when nothing in the answer supports another one."),
-    "weight": Number(
-        "The criterion's weight in the score.",
-        at_least=0,
-        at_most=MAX_WEIGHT,
-        advice="Weights are proportions.",
-    ),
-    "examples": SectionList("Labeled answers for the judge.", of="example", at_most=MAX_EXAMPLES),
-    "check": Section("A built-in metric that decides instead of a judge.", of="check"),
-}
-JUDGE_ONLY_KEYS = ("question", "levels", "otherwise", "examples")
-"""The keys of a criterion that have no meaning with a check."""
-
-LEVEL_KEYS: Keys = {
-    "name": Label("The exact text that the judge replies."),
-    "value": Share("The score of this level, in 0..1."),
-    "description": Text("How to distinguish this level from its neighbors."),
-}
-EXAMPLE_KEYS: Keys = {
-    "answer": Text("The answer."),
-    "level": Label("The level that a person gave it."),
-    **_ANSWERED_KEYS,
-    "explanation": Text("Why it has this level. The judge reads it."),
 }

@@ -14,6 +14,7 @@ from evalkit.core.source_files import UnreadableFile, display_path, read_file
 from evalkit.evalset.csv_table import Columns, CsvRow, read_csv_table
 from evalkit.evalset.fields import FieldReader, read_mapping
 from evalkit.evalset.nodes import (
+    MAX_PROBLEMS,
     InvalidNode,
     ListNode,
     MappingNode,
@@ -25,7 +26,7 @@ from evalkit.evalset.nodes import (
     suggest_similar,
 )
 from evalkit.evalset.value_types import Keys, Label, Labels, SectionList, Text
-from evalkit.evalset.yaml import MAX_PROBLEMS, parse_yaml
+from evalkit.evalset.yaml import parse_yaml
 
 LABEL_KEYS: Keys = {
     "rubric": Label(),

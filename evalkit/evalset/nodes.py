@@ -20,6 +20,15 @@ MAX_TEXT = 8 * 2**20
 MAX_DIGITS = 100
 """Digits of one number: far below 308, where integers stop being convertible to floats."""
 
+MAX_NODES = 2_000_000
+"""Values of one file. A node takes about 200 bytes of memory; a typical case has ten."""
+
+MAX_PROBLEMS = 100
+"""Problems of one file. With more, one mistake is repeated or it is a different kind of file."""
+
+SHARED_PREFIX = "x-"
+"""A key at the top that begins so holds parts for aliases, as in Compose files and OpenAPI."""
+
 ScalarKind: TypeAlias = Literal["text", "integer", "decimal", "boolean", "null"]
 
 
@@ -42,10 +51,14 @@ class ListNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MappingNode:
-    """A mapping with text keys, in the order of the file."""
+    """A mapping with text keys, in the order of the file.
+
+    At the top of a YAML file, `shared_keys` names keys that hold parts for aliases elsewhere in it.
+    """
 
     members: Mapping[str, Member]
     where: Location
+    shared_keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +137,18 @@ def suggest_similar(word: str, known: Iterable[str]) -> str:
     by_folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word[:200].casefold(), by_folded, n=1)
     return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
+
+
+def list_shared_keys(node: MappingNode, known: Iterable[str]) -> list[str]:
+    """Return the keys that only hold parts for aliases, without any that is a typo of a known key."""
+    names = list(known)
+    return [
+        key
+        for key in node.shared_keys
+        if key.startswith(SHARED_PREFIX)
+        # A higher cutoff than that of suggestions: `base` is not a typo of `cases`.
+        or not difflib.get_close_matches(key[:200].casefold(), names, n=1, cutoff=0.7)
+    ]
 
 
 def find_number_problem(text: str) -> str | None:

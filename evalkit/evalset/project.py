@@ -10,7 +10,13 @@ from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import EvalSet
 from evalkit.core.location import Problem
-from evalkit.core.project import GitState, find_project_root, read_git_state, relative_to_root
+from evalkit.core.project import (
+    GitState,
+    digest_edits,
+    find_project_root,
+    read_git_state,
+    relative_to_root,
+)
 
 
 class Project:
@@ -32,6 +38,16 @@ class Project:
     def git(self) -> GitState:
         """The git state of the project's root."""
         return read_git_state(self.root, self.environ)
+
+    def digest_edits(self, evalset: Path) -> str:
+        """Return a digest of the uncommitted edits of the code that a run of a set tests; empty if none.
+
+        Edits of the set and of `evalkit.yaml` are not among them, because a run has their content.
+        """
+        if not self.git.dirty:
+            return ""
+        ignored = (self.relative(evalset), "evalkit.yaml", "**/evalkit.yaml")
+        return digest_edits(self.root, self.environ, ignored)
 
     @cached_property
     def contains_cwd(self) -> bool:

@@ -15,14 +15,14 @@ from evalkit.core.serialization import digest
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
 from evalkit.evalset.criteria import read_criteria
 from evalkit.evalset.fields import FieldReader, read_mapping
-from evalkit.evalset.keys import (
+from evalkit.evalset.nodes import MappingNode, Node, is_null, quote_short, suggest_similar
+from evalkit.evalset.rubric_keys import (
     CALIBRATION_KEYS,
     CONTROL_KEYS,
     CONTROLS_KEYS,
     MAX_CONTROLS,
     RUBRIC_KEYS,
 )
-from evalkit.evalset.nodes import MappingNode, Node, is_null, quote_short, suggest_similar
 from evalkit.evalset.yaml import parse_yaml
 
 NEEDS: tuple[RubricInput, ...] = get_args(RubricInput)

@@ -55,6 +55,15 @@ class Number(ValueType):
     advice: str = ""
 
 
+RATE_PATTERN = r"([0-9]+(?:\.[0-9]+)?) ?/ ?(s|min|h)"
+
+
+class Rate(ValueType):
+    """A number of calls per second, minute, or hour, as in `60/min`; it is read as calls per second."""
+
+    __slots__ = ()
+
+
 class Share(ValueType):
     """A number from 0 to 1."""
 

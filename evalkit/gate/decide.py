@@ -20,12 +20,21 @@ from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
-from evalkit.gate.judge_trust import OnJudgeDrift, explain_judge_distrust, trust_notes
+from evalkit.gate.judge_trust import (
+    OnJudgeDrift,
+    explain_judge_distrust,
+    explain_untrusted,
+    find_untrusted_metrics,
+    mask_metrics,
+    trust_notes,
+    withhold_check,
+)
 from evalkit.gate.limits import check_limit
 from evalkit.gate.outcome import (
     SEVERITY,
     OnInconclusive,
     combine_outcomes,
+    cut_off_notes,
     exit_code_of,
     explain_incomplete_run,
     lead_sentence,
@@ -79,13 +88,13 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
-    decided = _apply_rules_at_look(rules, candidate, inputs)
+    decided = _decide_rules(rules, candidate, inputs, find_untrusted_metrics(candidate, baseline))
     checks = tuple(each.check for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
     outcome: Outcome = "undecided"
     if problem := (
-        explain_incomplete_run(tally, max_errors)
+        _explain_doubt(candidate, baseline, explain_incomplete_run(tally, max_errors))
         or explain_judge_distrust(candidate, baseline, on_judge_drift)
     ):
         reason = problem + proven_failures_text(enforced)
@@ -102,12 +111,37 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         comparison=comparison,
         notes=(
             *policy_notes(outcome, enforced, tally, on_inconclusive),
-            *_advisory_notes(table),
-            *trust_notes(candidate, baseline),
+            *_run_notes(table, candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
             *(note for each in decided for note in each.notes),
         ),
     )
+
+
+def _explain_doubt(candidate: Run, baseline: Run | None, incomplete: str) -> str:
+    """Return why a run cannot be decided; a judge that is not trusted comes before missing scores."""
+    distrust = explain_untrusted(candidate, baseline)
+    return f"{distrust[:1].upper()}{distrust[1:]} {incomplete}".strip()
+
+
+def _decide_rules(
+    rules: Sequence[Rule], candidate: Run, inputs: GateInputs, untrusted: Sequence[str]
+) -> list[CheckWithNotes]:
+    """Apply all thresholds; those that rest on a judge that is not trusted are undecided."""
+    decided = _apply_rules_at_look(rules, candidate, inputs)
+    if not untrusted:
+        return decided
+    # What still fails without these metrics fails whatever their judge said.
+    run = mask_metrics(candidate, untrusted)
+    table = build_score_table(run)
+    comparison = compare_tables(inputs.base, table) if inputs.base is not None else None
+    masked = _apply_rules_at_look(
+        rules, run, replace(inputs, candidate=table, comparison=comparison)
+    )
+    return [
+        each._replace(check=withhold_check(each.check, part.check, untrusted))
+        for each, part in zip(decided, masked, strict=True)
+    ]
 
 
 def decide_stage(
@@ -132,10 +166,13 @@ def decide_stage(
     return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
 
-def _advisory_notes(table: ScoreTable) -> Iterator[str]:
+def _run_notes(table: ScoreTable, candidate: Run, baseline: Run | None) -> Iterator[str]:
+    """Yield notes on the answers, on advisory metrics, and on the judges."""
+    yield from cut_off_notes(candidate)
     for info in table.infos.values():
         if info.advisory:
             yield f"ADVISORY: {info.name}: {info.advisory}."
+    yield from trust_notes(candidate, baseline)
 
 
 def _apply_rules_at_look(

@@ -6,13 +6,16 @@ anchors than in the baseline, the run is undecided.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from math import comb
 from typing import Literal, NamedTuple, TypeAlias
 
-from evalkit.core.format import format_count
+from evalkit.core.format import format_count, name_rule
+from evalkit.core.gate_result import Check
 from evalkit.core.judgement import AnchorResult, ControlResult, JudgeTrust
 from evalkit.core.run import Run
+from evalkit.core.trial import Trial
 
 OnJudgeDrift: TypeAlias = Literal["warn", "fail"]
 
@@ -32,7 +35,7 @@ class AnchorComparison(NamedTuple):
 def explain_judge_distrust(
     candidate: Run, baseline: Run | None, on_judge_drift: OnJudgeDrift
 ) -> str:
-    """Return why the judges' verdicts cannot be trusted; empty if they can, or if there are no judges.
+    """Return that the judges were not checked to the end, or that their model has changed; else empty.
 
     Problems with the judge of an advisory metric are reported in notes only.
     """
@@ -43,25 +46,98 @@ def explain_judge_distrust(
             "Not decided: all trials are done, but the run ended before the last check of its judge. "
             "Continue with --resume."
         )
-    trust = candidate.trust
-    if trust is None:
+    if candidate.trust is None:
         return ""
-    if failed := explain_failed_controls(candidate):
-        return f"Not decided: {failed}"
-    advisory = _advisory_metrics(candidate)
-    before = baseline.trust if baseline is not None else None
-    for now, paired in _compare_shared_anchors(trust, before):
-        if now.metric not in advisory and paired.p_value <= ALPHA:
-            return f"Not decided: {_agreement_drop_text(now, paired)}"
-    drift = explain_model_drift(trust, before)
+    drift = explain_model_drift(candidate.trust, _get_trust(baseline))
     return f"Not decided: {drift}" if drift and on_judge_drift == "fail" else ""
 
 
-def explain_failed_controls(run: Run) -> str:
-    """Return the first control that a judge failed, and how many failed; empty if all passed."""
-    advisory = _advisory_metrics(run)
-    failed = run.trust.failed_controls if run.trust is not None else ()
-    return _failed_text([each for each in failed if each.metric not in advisory])
+def explain_untrusted(candidate: Run, baseline: Run | None) -> str:
+    """Return why the verdicts of a judge do not count: its controls, or its anchors; empty if they count.
+
+    Reports begin with this sentence. Advisory metrics do not count.
+    """
+    if problem := explain_controls(candidate):
+        return problem
+    dropped = next(_iter_dropped_anchors(candidate, baseline), None)
+    return f"judge not trusted: {_agreement_drop_text(*dropped)}" if dropped else ""
+
+
+def _iter_dropped_anchors(
+    candidate: Run, baseline: Run | None
+) -> Iterator[tuple[AnchorResult, AnchorComparison]]:
+    """Yield the anchors on which a judge agrees with people less than before, by more than chance."""
+    advisory = _advisory_metrics(candidate)
+    if candidate.trust is not None:
+        for now, paired in _compare_shared_anchors(candidate.trust, _get_trust(baseline)):
+            if now.metric not in advisory and paired.p_value <= ALPHA:
+                yield now, paired
+
+
+def _get_trust(run: Run | None) -> JudgeTrust | None:
+    return run.trust if run is not None else None
+
+
+def explain_controls(run: Run) -> str:
+    """Return why the controls speak against a judge: the first that it got wrong, or that has no verdict.
+
+    Empty if all passed. The controls of advisory metrics do not count.
+    """
+    return _controls_text(_find_bad_controls(run, advisory=False), run.header.id)
+
+
+def find_untrusted_metrics(candidate: Run, baseline: Run | None) -> tuple[str, ...]:
+    """Return the metrics whose judge failed a control, was not checked completely, or has got worse."""
+    failed = [each.metric for each in _find_bad_controls(candidate, advisory=False)]
+    dropped = [now.metric for now, _ in _iter_dropped_anchors(candidate, baseline)]
+    return tuple(dict.fromkeys((*failed, *dropped)))
+
+
+def mask_metrics(run: Run, names: Container[str]) -> Run:
+    """Return a run in which the scores of some metrics decide nothing."""
+    header = run.header
+    metrics = tuple(
+        replace(info, advisory="its judge is not trusted") if info.name in names else info
+        for info in header.metrics
+    )
+    return replace(
+        run,
+        header=replace(header, metrics=metrics),
+        trials=tuple(_mask_trial(trial, names) for trial in run.trials),
+        fresh=tuple(_mask_trial(trial, names) for trial in run.fresh),
+    )
+
+
+def _mask_trial(trial: Trial, names: Container[str]) -> Trial:
+    scores = tuple(
+        replace(score, advisory=True) if score.metric in names else score for score in trial.scores
+    )
+    return replace(trial, scores=scores)
+
+
+def withhold_check(check: Check, masked: Check, untrusted: Sequence[str]) -> Check:
+    """Return a threshold as it is decided when some metrics have no trusted judge.
+
+    A threshold that is not about one metric still fails if it fails without those metrics, as `masked`
+    says.
+    """
+    rule = check.rule
+    if check.advisory or (rule.metric and rule.metric not in untrusted):
+        return check
+    if not rule.metric and masked.outcome == "fail":
+        return masked
+    names = rule.metric or ", ".join(untrusted)
+    sentence = f"UNDECIDED {name_rule(rule)}: the judge of {names} is not trusted."
+    return replace(check, outcome="undecided", sentence=sentence, to_decide="")
+
+
+def _find_bad_controls(run: Run, *, advisory: bool) -> list[ControlResult]:
+    """Return the controls that did not pass, wrong verdicts before missing ones."""
+    if run.trust is None:
+        return []
+    bad = (*run.trust.failed_controls, *run.trust.lost_controls)
+    names = _advisory_metrics(run)
+    return [each for each in bad if (each.metric in names) == advisory]
 
 
 def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
@@ -69,10 +145,9 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
     trust = candidate.trust
     if trust is None:
         return
-    before = baseline.trust if baseline is not None else None
-    advisory = _advisory_metrics(candidate)
-    if failed := _failed_text([each for each in trust.failed_controls if each.metric in advisory]):
-        yield f"ADVISORY: {failed}"
+    before = _get_trust(baseline)
+    if bad := _find_bad_controls(candidate, advisory=True):
+        yield f"ADVISORY: {_controls_text(bad, candidate.header.id)}"
     compared = {now.metric: paired for now, paired in _compare_shared_anchors(trust, before)}
     for now in trust.anchors:
         yield _anchor_note(now, compared.get(now.metric))
@@ -125,16 +200,27 @@ def _compare_shared_anchors(
             yield now, compare_anchors(then, now)
 
 
-def _failed_text(failed: list[ControlResult]) -> str:
-    if not failed:
+def _controls_text(bad: Sequence[ControlResult], run_id: str) -> str:
+    if not bad:
         return ""
-    first = failed[0]
-    more = f" {format_count(len(failed), 'control')} failed in all." if failed[1:] else ""
+    first = bad[0]
+    wrong = sum(each.held is False for each in bad)
+    lost = len(bad) - wrong
+    where = f"control {first.control!r} of {first.metric}"
+    counts = []
+    if wrong > 1:
+        counts.append(f"{format_count(wrong, 'control')} failed in all")
+    if lost > (0 if wrong else 1):
+        counts.append(f"{format_count(lost, 'control')} could not be judged")
+    more = f" {' and '.join(counts)}." if counts else ""
+    answered = first.answered.rstrip(".")
+    if first.held is None:
+        return (
+            f"judge not checked: {where} could not be judged by {first.judge}: {answered}.{more} "
+            f"Judge the stored answers again (evalkit score {run_id})."
+        )
     wanted = "should pass" if first.should_pass else "should fail"
-    return (
-        f"the judge {first.judge} cannot be trusted with {first.metric}. It was given the "
-        f"known answer {first.control!r}, which {wanted}, and it answered: {first.answered}.{more}"
-    )
+    return f"judge not trusted: {where} {wanted}, and {first.judge} answered: {answered}.{more}"
 
 
 def _agreement_drop_text(now: AnchorResult, paired: AnchorComparison) -> str:

@@ -9,11 +9,15 @@ from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, Undecidable
 from evalkit.core.format import format_count, format_missing
 from evalkit.core.gate_result import Check, Tally
 from evalkit.core.literals import Outcome
+from evalkit.core.run import Run
+from evalkit.core.spans import CUT_OFF
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
 SEVERITY: tuple[Outcome, ...] = ("undecided", "fail", "inconclusive", "pass")
 """The outcomes, most severe first. The most severe outcome of all checks is that of the gate."""
+
+MAX_NAMED_CASES = 5
 
 _RESOLVED_STATES = ("scored", "skipped")
 _VERBS: dict[Outcome, str] = {
@@ -87,3 +91,17 @@ def policy_notes(
             f"{tally.errors} of {format_count(tally.selected, 'trial')} have no score, no more than "
             f"max_errors allows; they are left out of every number."
         )
+
+
+def cut_off_notes(run: Run) -> Iterator[str]:
+    """Yield how many answers end at a limit of tokens, and of which cases."""
+    cut_off = [trial for trial in (*run.trials, *run.fresh) if CUT_OFF in trial.output.flags]
+    if not cut_off:
+        return
+    cases = list(dict.fromkeys(trial.case_id for trial in cut_off))
+    more = f" and {len(cases) - MAX_NAMED_CASES:,} more" if len(cases) > MAX_NAMED_CASES else ""
+    verb = "was" if len(cut_off) == 1 else "were"
+    yield (
+        f"{format_count(len(cut_off), 'answer')} {verb} cut off at the token limit "
+        f"({', '.join(cases[:MAX_NAMED_CASES])}{more}). Raise the agent's limit if that is not intended."
+    )

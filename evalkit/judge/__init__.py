@@ -1,3 +1,3 @@
 """Judge answers by rubrics, and check the judges with controls and human labels."""
 
-__all__ = ["anchors", "empty_answer", "judge", "lexical", "panel", "registry", "scoring"]
+__all__ = ["anchors", "empty_answer", "judge", "lexical", "panel", "prices", "registry", "scoring"]

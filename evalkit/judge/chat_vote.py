@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from evalkit.agents.chat_content import classify_finish
 from evalkit.core.judgement import CriterionVerdict, JudgeExchange, JudgeVote
 from evalkit.core.literals import Json
+from evalkit.core.safe_text import one_line
 from evalkit.judge.completion import Completion
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.prompt import RETRY_PROMPT, Message, build_messages, build_reply_schema
 from evalkit.judge.reply_parser import UnusableReply, parse_verdicts
 
+MAX_REASON_LENGTH = 80
 MAX_REPLIES = 2
 """Replies to one request before the answer is unscored."""
 
@@ -84,10 +87,16 @@ def _read_verdicts(
     """
     if completion.refusal:
         raise UnusableReply("refusal", f"the judge refuses: {completion.refusal[:200]!r}.")
-    if completion.finish_reason == "length":
-        raise UnusableReply("cut_off", "it was cut off by its length limit.")
-    if completion.finish_reason == "content_filter":
-        raise UnusableReply("content_filter", "a content filter stopped it.")
+    if completion.objection_kind:
+        raise UnusableReply(completion.objection_kind, completion.objection)
+    match classify_finish(completion.finish_reason):
+        case "cut_off":
+            raise UnusableReply("cut_off", "it was cut off by its length limit.")
+        case "filtered":
+            raise UnusableReply("content_filter", "a content filter stopped it.")
+        case "failed" | "unknown":
+            reason = one_line(completion.finish_reason, MAX_REASON_LENGTH)
+            raise UnusableReply("finish_reason", f"it did not end normally, but with {reason!r}.")
     return parse_verdicts(completion.text, request, nonce)
 
 
@@ -100,5 +109,6 @@ def _add_usage(vote: JudgeVote, completion: Completion) -> JudgeVote:
         calls=vote.calls + completion.calls,
         input_tokens=vote.input_tokens + completion.input_tokens,
         output_tokens=vote.output_tokens + completion.output_tokens,
+        cached_tokens=vote.cached_tokens + completion.cached_tokens,
         cost_usd=sum(costs) if costs else None,
     )

@@ -76,7 +76,7 @@ def _build_attack_controls(bad: Control, rubric: Rubric) -> Iterator[Control]:
 
 
 def check_control(metric: str, rubric: Rubric, control: Control, vote: JudgeVote) -> ControlResult:
-    """Return whether a judge's vote on a control is right; `correct` is None without a verdict."""
+    """Return whether a judge's vote on a control is right; `held` is None without a verdict."""
     result = ControlResult(
         metric=metric,
         control=control.name,

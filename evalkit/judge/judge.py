@@ -97,8 +97,14 @@ class Judge(Protocol):
     async def start(self) -> None:
         """Load everything that the first vote needs."""
 
+    def stop(self) -> None:
+        """Start no further call and end all waits; calls in flight may finish."""
+
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge an answer once."""
+
+    def bound_calls(self, votes: int) -> int:
+        """Return the most requests that so many votes can take, without retries after failures."""
 
 
 class JudgePanel(Protocol):

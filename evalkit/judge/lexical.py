@@ -104,6 +104,13 @@ class LexicalJudge:
     async def start(self) -> None:
         """Load nothing."""
 
+    def stop(self) -> None:
+        """Stop nothing: it makes no calls."""
+
+    def bound_calls(self, votes: int) -> int:  # noqa: ARG002 - a method of Judge
+        """Return 0: it makes no calls."""
+        return 0
+
     async def grade(self, request: JudgeRequest) -> JudgeVote:
         """Judge every criterion separately."""
         verdicts = tuple(_judge_criterion(criterion, request) for criterion in request.criteria)

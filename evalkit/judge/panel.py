@@ -54,6 +54,11 @@ class Panel:
         self._checks: dict[tuple[str, int], asyncio.Task[_CheckResults]] = {}
 
     @property
+    def judges(self) -> tuple[Judge, ...]:
+        """The judges in the order in which they are asked."""
+        return self._judges
+
+    @property
     def has_judge(self) -> bool:
         """Whether the panel has any judge."""
         return bool(self._judges)
@@ -141,10 +146,16 @@ class Panel:
         self._start_check(metric, position, fresh=True)
         return await self._votes.get(judge, request, fresh=True)
 
+    async def settle_checks(self) -> None:
+        """Wait for the checks so far if another judge can take over from one that goes down meanwhile."""
+        if len(self._judges) > 1:
+            await asyncio.gather(*self._checks.values())
+
     async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
         """Wait for controls and anchors, and return the evidence of how far the judges can be trusted.
 
-        `stored` are the judgments from before the run was resumed; their judges are checked too.
+        `stored` are the judgments of the run, also those from before it was resumed; their judges are
+        checked too.
         """
         # Judgments that needed no judge (by checks, or of empty answers) have no digest.
         given = {each.digest: each for each in stored if each.digest}
@@ -154,6 +165,7 @@ class Panel:
                 for metric in self._rubrics:
                     self._start_check(metric, position, fresh=False)
         checked = dict(zip(self._checks, await asyncio.gather(*self._checks.values()), strict=True))
+        checked = {key: await self._judge_lost_again(key, found) for key, found in checked.items()}
         votes = self._votes.recorded
         self._forget_untrusted(checked)
         costs = [vote.cost_usd for vote in votes if vote.cost_usd is not None]
@@ -165,8 +177,11 @@ class Panel:
                 result
                 for (_, position), results in checked.items()
                 for result in results.controls
-                # A wrong control counts even if the judge is down now, because the judge's verdicts count.
-                if result.held is False or not self._judges[position].down_reason
+                # A judge that is down now must still pass its controls if its verdicts count. A control
+                # that it got wrong always counts.
+                if result.held is False
+                or not self._judges[position].down_reason
+                or self._judges[position].digest in given
             ),
             anchors=tuple(
                 results.anchors
@@ -174,9 +189,31 @@ class Panel:
                 if results.anchors and self._judges[position] is self.active_judge
             ),
             calls=sum(vote.calls for vote in votes),
+            input_tokens=sum(vote.input_tokens for vote in votes),
+            output_tokens=sum(vote.output_tokens for vote in votes),
+            cached_tokens=sum(vote.cached_tokens for vote in votes),
             cost_usd=sum(costs) if costs else None,
             warnings=tuple(self._votes.cache.warnings.values()),
         )
+
+    async def _judge_lost_again(self, key: tuple[str, int], found: _CheckResults) -> _CheckResults:
+        """Judge the controls again that could not be judged: a lost call says nothing about a judge."""
+        metric, position = key
+        judge = self._judges[position]
+        lost = {result.control for result in found.controls if result.held is None}
+        if not lost or judge.down_reason:
+            return found
+        rubric = self._rubrics[metric]
+        listed = [each for each in list_controls(rubric) if each[0].name in lost]
+        votes = await asyncio.gather(
+            *(self._votes.get(judge, request, fresh=False) for _, request in listed)
+        )
+        again = {
+            control.name: check_control(metric, rubric, control, vote)
+            for (control, _), vote in zip(listed, votes, strict=True)
+        }
+        controls = tuple(again.get(result.control, result) for result in found.controls)
+        return replace(found, controls=controls)
 
     def _forget_untrusted(self, checked: dict[tuple[str, int], _CheckResults]) -> None:
         """Delete the cached votes of a judge that got a control wrong, so that it is asked again."""
@@ -184,6 +221,11 @@ class Panel:
             if any(result.held is False for result in results.controls):
                 for used in self._used_keys[key]:
                     self._votes.cache.delete(used)
+
+    def stop(self) -> None:
+        """Have no judge start another call; requests in flight may finish."""
+        for judge in self._judges:
+            judge.stop()
 
     def cancel(self) -> None:
         """Stop every request in progress."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evalkit.agents.completion import TokenCounts
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 
 USD_PER_MILLION = 1e-6
 
@@ -14,9 +14,10 @@ USD_PER_MILLION = 1e-6
 class PriceList:
     """The prices of one model at one URL.
 
-    `set_prices` are USD per million tokens of `input` and `output`, and override all other prices.
-    Without them, a model on this machine or at the URL of an unknown provider has no known price,
-    whatever its name is.
+    `set_prices` are USD per million tokens of `input` and `output`, and override all other prices. They
+    may name `cached_input` and `cache_write`, which otherwise cost as much as other input. Without
+    `set_prices`, the cost is what the endpoint reports, or else that of the known prices. A model on
+    this machine or at the URL of an unknown provider has none, whatever its name is.
     """
 
     model: str
@@ -32,32 +33,28 @@ class PriceList:
     def compute_cost_usd(self, usage: TokenCounts, served_model: str) -> float | None:
         """Return the cost of one call in USD; `served_model` is the model named in the reply."""
         if self.set_prices:
-            input_cost = self.set_prices["input"] * usage.input_tokens
-            output_cost = self.set_prices["output"] * usage.output_tokens
-            return USD_PER_MILLION * (input_cost + output_cost)
+            return USD_PER_MILLION * _apply_prices(self.set_prices, usage)
+        if usage.reported_cost_usd is not None:
+            return usage.reported_cost_usd
         if self.is_local:
             return None
         # The served name first, because it is a dated snapshot, which may have its own price.
         models = filter(None, dict.fromkeys((served_model, self.model)))
-        costs = (_look_up_cost_usd(model, usage, self.url) for model in models)
+        costs = (look_up_cost_usd(model, usage, url=self.url) for model in models)
         return next((cost for cost in costs if cost is not None), None)
 
 
-def load_prices() -> None:
-    """Load the list of known prices, which is slow the first time."""
-    _look_up_cost_usd("gpt-4o", TokenCounts(input_tokens=1), "https://api.openai.com/v1")
-
-
-def _look_up_cost_usd(model: str, usage: TokenCounts, url: str) -> float | None:
-    # The package contains its list and makes no request. It imports pydantic, as the openai client does.
-    import genai_prices  # noqa: PLC0415 - only a judge with a price needs it
-
-    tokens = genai_prices.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=min(usage.cached_tokens, usage.input_tokens) or None,
+def _apply_prices(prices: Mapping[str, float], usage: TokenCounts) -> float:
+    read, written = _count_cache_tokens(usage)
+    return (
+        prices["input"] * (usage.input_tokens - read - written)
+        + prices.get("cached_input", prices["input"]) * read
+        + prices.get("cache_write", prices["input"]) * written
+        + prices["output"] * usage.output_tokens
     )
-    try:
-        return float(genai_prices.calc_price(tokens, model, provider_api_url=url).total_price)
-    except (LookupError, ValueError):
-        return None
+
+
+def _count_cache_tokens(usage: TokenCounts) -> tuple[int, int]:
+    """Return the tokens read from a cache and written to it, which together are at most the input."""
+    read = min(usage.cached_tokens, usage.input_tokens)
+    return read, min(usage.cache_write_tokens, usage.input_tokens - read)

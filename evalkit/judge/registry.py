@@ -7,11 +7,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from importlib import import_module
 from typing import Protocol, cast
 
+from evalkit.agents.cost_budget import RunCosts
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.evalset.keys import JUDGE_KINDS
+from evalkit.judge.budgeted_judge import BudgetedJudge
 from evalkit.judge.judge import Judge
+
+JUDGE = "judge"
+"""The name of a judge as a payer."""
 
 JUDGES = {kind: f"evalkit.judge.{kind}" for kind in JUDGE_KINDS}
 """The module of each kind, a JudgeKind. It is imported when a set names the kind."""
@@ -43,14 +48,18 @@ def check_judges(specs: Sequence[JudgeSpec], environment: RunEnvironment) -> lis
 
 @asynccontextmanager
 async def open_judges(
-    specs: Sequence[JudgeSpec], environment: RunEnvironment
+    specs: Sequence[JudgeSpec], environment: RunEnvironment, costs: RunCosts | None = None
 ) -> AsyncIterator[tuple[Judge, ...]]:
-    """Open judges with valid specs and yield them."""
+    """Open judges with valid specs and yield them; their votes are paid from `costs`."""
+    costs = costs or RunCosts()
     async with AsyncExitStack() as stack:
-        judges = [
-            await stack.enter_async_context(_find_kind(spec).open(spec, environment))
-            for spec in specs
-        ]
+        judges: list[Judge] = []
+        for spec in specs:
+            judge = await stack.enter_async_context(_find_kind(spec).open(spec, environment))
+            if not judge.is_local:
+                budget = costs.open_budget(JUDGE, f"{JUDGE} {judge.digest}", spec.max_cost_usd)
+                judge = BudgetedJudge(judge, budget)
+            judges.append(judge)
         yield tuple(judges)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from evalkit.agents.error_body import is_context_length_error
+from evalkit.agents.chat_errors import is_context_length_text
 from evalkit.core.json_text import RepeatedKey, parse_leading_json
 from evalkit.core.judgement import CriterionVerdict
 from evalkit.core.literals import Json
 from evalkit.core.markdown_fence import read_single_block
 from evalkit.core.rubric import Criterion
+from evalkit.judge.evidence import find_evidence_problem
 from evalkit.judge.judge import JudgeRequest, key_criteria
+from evalkit.judge.thoughts import strip_reasoning
 
 MAX_REPLY_CHARS = 200_000
-_BLANKS = re.compile(r"\s+")
+_AROUND = " \t\r\n\v\f\ufeff"
+_JSON_INFOS = ("", "json", "JSON", "Json")
 _MAX_QUOTED_CHARS = 80
 _MAX_ERROR_CHARS = 1000
 _VERDICT_KEYS = ("evidence", "explanation", "level")
@@ -48,12 +50,12 @@ def parse_verdicts(text: str, request: JudgeRequest, nonce: str) -> tuple[Criter
     if not isinstance(verdicts, Mapping):
         raise UnusableReply("wrong_type", "verdicts is no object.")
     _check_keys(verdicts, tuple(criteria), "verdicts")
-    shown = _normalize_text(
-        f"{request.answer} {request.input} {request.reference} {request.context}"
-    )
-    return tuple(
-        _read_verdict(key, verdicts[key], criterion, shown) for key, criterion in criteria.items()
-    )
+    found = [_read_verdict(key, verdicts[key], criterion) for key, criterion in criteria.items()]
+    # After all verdicts are read: a broken one is worth more words than a wrong quotation.
+    for key, verdict in zip(criteria, found, strict=True):
+        if problem := find_evidence_problem(verdict.evidence, request):
+            raise UnusableReply("evidence_not_quoted", f"the evidence for {key} {problem}.")
+    return tuple(found)
 
 
 def is_json_object(text: str) -> bool:
@@ -66,18 +68,18 @@ def is_json_object(text: str) -> bool:
 
 
 def _read_object(text: str) -> Mapping[str, Json]:
-    text = text.strip()
-    if not text:
-        raise UnusableReply("empty", "it is empty.")
     if len(text) > MAX_REPLY_CHARS:
         raise UnusableReply("too_long", f"it has {len(text):,} characters.")
+    text = strip_reasoning(text.strip(_AROUND)).strip(_AROUND)
+    if not text:
+        raise UnusableReply("empty", "it is empty.")
     block = read_single_block(text)
-    is_json_block = block is not None and block.info.rstrip(" \t") in ("", "json", "JSON")
+    is_json_block = block is not None and "".join(block.info.split()[:1]) in _JSON_INFOS
     body = block.content.strip() if block and is_json_block else text
     if not body.startswith("{"):
         begin = body[:_MAX_QUOTED_CHARS]
         # Some endpoints report an error as the text of a reply.
-        if is_context_length_error(body[:_MAX_ERROR_CHARS]):
+        if is_context_length_text(body[:_MAX_ERROR_CHARS]):
             raise UnusableReply("context_length", f"it is an error about length: {begin!r}.")
         raise UnusableReply("prose", f"it is no JSON object but begins {begin!r}.")
     try:
@@ -105,7 +107,7 @@ def _check_keys(value: Mapping[str, Json], wanted: Sequence[str], what: str) -> 
         raise UnusableReply("unasked", f"{what} also says {extra}.")
 
 
-def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> CriterionVerdict:
+def _read_verdict(key: str, value: Json, criterion: Criterion) -> CriterionVerdict:
     if not isinstance(value, Mapping):
         raise UnusableReply("wrong_type", f"the verdict on {key} is no object.")
     _check_keys(value, _VERDICT_KEYS, f"the verdict on {key}")
@@ -119,17 +121,10 @@ def _read_verdict(key: str, value: Json, criterion: Criterion, shown: str) -> Cr
             "level_not_offered",
             f"the level of {key} is {value['level'][:_MAX_QUOTED_CHARS]!r}, and offered are {offered}.",
         )
-    evidence = value["evidence"]
     return CriterionVerdict(
         criterion=criterion.name,
         level=level.name,
         value=level.value,
-        evidence=evidence,
+        evidence=value["evidence"],
         explanation=value["explanation"],
-        is_quote=_normalize_text(evidence) in shown,
     )
-
-
-def _normalize_text(text: str) -> str:
-    # Models often change blanks, quotation marks and case when they copy evidence.
-    return _BLANKS.sub(" ", text).strip(" \"'“”‘’….").casefold()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, get_args
 
-from evalkit.agents.completion import ChatCompletion, iter_tool_arguments
-from evalkit.agents.error_body import (
-    find_error_message,
-    find_refused_fields,
-    is_context_length_error,
-)
 from evalkit.agents.openai_client import ChatRequestError
+from evalkit.agents.refused_fields import (
+    LENGTH_KEY,
+    NEWER_LENGTH_KEY,
+    find_refused_names,
+    is_newer_length_wanted,
+    rename_length,
+)
 from evalkit.core.literals import Json
 
 VERDICT_TOOL = "give_verdict"
@@ -24,8 +24,11 @@ JSON_MODES: tuple[JsonMode, ...] = get_args(JsonMode)
 """From strict to loose: a JSON Schema that the endpoint enforces; a tool whose arguments have that
 schema; JSON without a schema; and plain text as the prompt asks for it."""
 
-REFUSAL_STATUSES = (400, 422)
-"""The statuses with which an endpoint refuses a request body."""
+REFUSAL_STATUSES = (0, 400, 404, 422, 500, 501)
+"""The statuses with which endpoints refuse a part of a request; 0 is a reply of success with an error."""
+
+REFUSAL_KINDS = ("bad_request", "bad_reply", "http_status", "not_found", "auth")
+"""The kinds of errors that may be about a parameter which the message names."""
 
 OPTIONAL_PARAMETERS = ("temperature", "seed", "max_tokens", "max_completion_tokens")
 """Parameters that are left out if the endpoint refuses them."""
@@ -41,7 +44,8 @@ bad key.
 class RequestFormat:
     """The mode and the parameters of requests.
 
-    `mode` is None until it is known. While `is_probing`, one call tries the modes and others wait.
+    `mode` is None until it is known. While `is_probing`, one call tries the modes and others wait. It
+    `is_walked` once a call has tried all modes.
     """
 
     def __init__(
@@ -49,10 +53,17 @@ class RequestFormat:
     ) -> None:
         self.mode: JsonMode | None = None
         self.is_probing = False
+        self.is_walked = False
         self.guesses_left = MAX_GUESSES
         self._mode_changed = asyncio.Event()
         self._extra = dict(extra or {})
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
+
+    @property
+    def max_output_tokens(self) -> float | None:
+        """The limit of tokens of a reply, if there is one."""
+        limit = self._parameters.get("max_tokens", self._extra.get("max_completion_tokens"))
+        return float(limit) if isinstance(limit, int) else None
 
     def settle_mode(self, mode: JsonMode) -> None:
         """Use this mode for the rest of the run, unless another one is known already."""
@@ -89,25 +100,26 @@ class RequestFormat:
 
     def drop_refused_parameter(self, refused: ChatRequestError, sent: Mapping[str, Json]) -> bool:
         """Drop the parameter that a refusal names; return whether another request would differ."""
-        if refused.status not in REFUSAL_STATUSES or is_context_length_error(refused.error.detail):
+        if refused.status not in REFUSAL_STATUSES or refused.error.kind not in REFUSAL_KINDS:
             return False
-        message, fields = find_error_message(refused.body), find_refused_fields(refused.body)
-        # `extra` stays as the user wrote it. The message counts only if no field names the parameter.
+        # `extra` stays as the user wrote it.
         sent_by_us = [
             name for name in OPTIONAL_PARAMETERS if name in sent and name not in self._extra
         ]
-        refused_names = [
-            name
-            for name in sent_by_us
-            if (name in fields if fields else re.search(rf"\b{name}\b", message))
-        ]
+        refused_names = find_refused_names(refused.said, sent, sent_by_us)
         if not refused_names:
             return False
-        name = refused_names[0]
-        value = self._parameters.pop(name, None)
-        if name == "max_tokens" and "max_completion_tokens" in message and value is not None:
-            self._parameters["max_completion_tokens"] = value
+        if is_newer_length_wanted(refused.said) and LENGTH_KEY in refused_names:
+            self._parameters = rename_length(self._parameters)
+        else:
+            self._parameters.pop(refused_names[0], None)
         return True
+
+    def build_plain_body(self) -> dict[str, Json]:
+        """Return the loosest request: what the user wants in every body, and the limit of its length."""
+        lengths = (LENGTH_KEY, NEWER_LENGTH_KEY)
+        kept = {key: self._parameters[key] for key in lengths if key in self._parameters}
+        return {**self._extra, **kept}
 
 
 def _build_mode_fields(mode: JsonMode, schema: Json) -> dict[str, Json]:
@@ -125,13 +137,3 @@ def _build_mode_fields(mode: JsonMode, schema: Json) -> dict[str, Json]:
         case "json_object":
             return {"response_format": {"type": "json_object"}}
     return {}
-
-
-def iter_reply_texts(reply: ChatCompletion) -> Iterator[str]:
-    """Yield the arguments of every call of the verdict tool, or else the text, of each choice."""
-    for choice in reply.choices:
-        arguments = [*iter_tool_arguments(choice.tool_calls, VERDICT_TOOL)]
-        if arguments or choice.text is None:
-            yield from arguments
-        else:
-            yield choice.text

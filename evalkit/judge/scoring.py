@@ -38,6 +38,7 @@ def build_judgement(verdicts: Sequence[CriterionVerdict], votes: Sequence[JudgeV
         calls=sum(vote.calls for vote in votes),
         input_tokens=sum(vote.input_tokens for vote in votes),
         output_tokens=sum(vote.output_tokens for vote in votes),
+        cached_tokens=sum(vote.cached_tokens for vote in votes),
         cost_usd=sum(costs) if costs else None,
         is_cached=bool(votes) and all(vote.is_cached for vote in votes),
     )

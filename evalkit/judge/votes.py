@@ -97,4 +97,12 @@ class VoteSource:
 
 def _as_cached(vote: JudgeVote) -> JudgeVote:
     """Return a vote as cached: it took no call this time."""
-    return replace(vote, calls=0, input_tokens=0, output_tokens=0, cost_usd=None, is_cached=True)
+    return replace(
+        vote,
+        calls=0,
+        input_tokens=0,
+        output_tokens=0,
+        cached_tokens=0,
+        cost_usd=None,
+        is_cached=True,
+    )

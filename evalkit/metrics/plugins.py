@@ -86,6 +86,9 @@ class PluginScorer(Scorer):
         payload = {"case": msgspec.to_builtins(case), "output": msgspec.to_builtins(output)}
         try:
             reply = await self.pool.call(payload, DEADLINE_S)
+            if reply.error is not None and reply.error.retryable:
+                # Another score may have caused it. The pool now makes this call alone.
+                reply = await self.pool.call(payload, DEADLINE_S)
         except (ValueError, RecursionError) as error:
             return metric_error(self.info, f"the output cannot be passed as JSON: {error}")
         if reply.error is not None:
@@ -109,7 +112,9 @@ async def open_plugins(
 
         async def load(target: TargetSpec) -> WorkerPool | None:
             try:
-                return await stack.enter_async_context(open_pool(target, environment))
+                return await stack.enter_async_context(
+                    open_pool(target, environment, in_threads=True)
+                )
             except InvalidInput as error:
                 problems.extend(error.problems)
                 return None

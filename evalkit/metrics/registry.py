@@ -18,6 +18,7 @@ METRICS = {
     "similarity": "evalkit.metrics.similarity:Similarity",
     "coverage": "evalkit.metrics.coverage:Coverage",
     "latency_s": "evalkit.metrics.usage:LatencyS",
+    "time_to_first_token_s": "evalkit.metrics.usage:TimeToFirstTokenS",
     "cost_usd": "evalkit.metrics.usage:CostUsd",
     "tokens": "evalkit.metrics.usage:Tokens",
     "tool_calls": "evalkit.metrics.tool_calls:ToolCalls",

@@ -13,6 +13,8 @@ from evalkit.core.values import canonical_json
 from evalkit.metrics.usage import Measurement
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
 
+NO_MODEL_CALL_DATA = "the spans have no model call. Have the agent send spans"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCallMeasurement(Measurement):
@@ -89,21 +91,27 @@ class ModelCalls(Measurement):
         """Count the calls. Without any in the spans, their number is unknown, not 0."""
         calls = get_model_calls(output)
         if not calls:
-            return "the spans have no model call. Have the agent send spans"
+            return NO_MODEL_CALL_DATA
         return sum(not self.model or call.model == self.model for call in calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Measurement):
-    """The number of steps: every span below the agent's own."""
+    """The number of steps: model calls and tool calls, each counted once.
+
+    Spans of a framework around or between the calls do not count, so that the same agent has as many
+    steps in every framework.
+    """
 
     unit: ClassVar[str] = "steps"
+    version: ClassVar[int] = 2
 
     def measure(self, output: Output) -> float | str:
-        """Count the spans. Without spans the number is unknown, because tool calls are only some steps."""
-        if not output.spans:
-            return "there are no spans of the agent's steps. Have it send spans"
-        return sum(span.kind != "agent" for span in output.spans)
+        """Add the calls. Without spans of the model the number is unknown: tools are only some steps."""
+        models, tools = get_model_calls(output), get_tool_calls(output)
+        if not models:
+            return NO_MODEL_CALL_DATA
+        return NO_TOOL_CALL_DATA if tools is None else len(models) + len(tools)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,15 @@ def align_calls(
             f"compare; at most {MAX_COMPARED_PAIRS:,} are"
         )
     agrees = [[_is_parsed_match(one, call, compare) for call in actual] for one in expected]
+    return _align(expected, actual, mode, agrees)
+
+
+def _align(
+    expected: Sequence[ExpectedCall],
+    actual: Sequence[ToolCall],
+    mode: MatchMode,
+    agrees: Sequence[Sequence[bool]],
+) -> Alignment:
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(actual))
     return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))
@@ -103,6 +112,34 @@ def _is_parsed_match(expected: ExpectedCall, call: ToolCall, compare: CompareArg
     if expected.name != call.name or expected.arguments is ABSENT:
         return expected.name == call.name
     return not compare(expected.arguments, call.arguments)
+
+
+def _is_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
+    return expected.name == call.name and not _describe_mismatch(expected, call, compare)
+
+
+def find_unknown_arguments(
+    expected: Sequence[ExpectedCall],
+    actual: Sequence[ToolCall],
+    mode: MatchMode,
+    compare: CompareArguments,
+) -> str:
+    """Return the tool whose unknown arguments alone decide whether the calls are as the mode demands.
+
+    The text is empty if there is none: the calls differ, whatever these arguments are.
+    """
+    unknown = [call for call in actual if call.arguments is None]
+    decided = [one for one in expected if one.arguments is not ABSENT]
+    named = {one.name for one in decided} & {call.name for call in unknown}
+    if not named:
+        return ""
+
+    def is_possible(one: ExpectedCall, call: ToolCall) -> bool:
+        is_known = call.arguments is not None
+        return _is_match(one, call, compare) if is_known else one.name == call.name
+
+    agrees = [[is_possible(one, call) for call in actual] for one in expected]
+    return min(named) if _align(expected, actual, mode, agrees).satisfies(mode) else ""
 
 
 def _describe_mismatch(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> str:

@@ -29,6 +29,7 @@ from evalkit.metrics.tool_call_alignment import (
     ExpectedCall,
     MatchMode,
     align_calls,
+    find_unknown_arguments,
     first_difference,
 )
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
@@ -38,6 +39,12 @@ MAX_CALLS = 5_000
 
 MAX_EXPECTED_CALLS = 200
 """Calls that a label may expect."""
+
+UNKNOWN_ARGUMENTS = (
+    "the arguments of {tool} are unknown: neither the agent nor its spans report them. Have the "
+    "instrumentation record the content of calls, or compare none with `arguments: ignore`"
+)
+"""The reason why calls cannot be compared with expected ones that name arguments."""
 
 ARGUMENT_METRICS = ("exact_match", "one_of", "contains", "numeric", "similarity", "coverage")
 """The metrics that can compare arguments, each an AnswerMetric."""
@@ -99,6 +106,8 @@ def _compare_by(metric: AnswerMetric, expected: Json, actual: Json) -> str:
         return _compare_whole(expected, actual)
     for key, value in expected.items():
         case, argument = Case(id=str(key), input="", expected=value), actual.get(key, ABSENT)
+        if is_same_json(value, argument):  # whatever the metric says of them
+            continue
         if argument is ABSENT or not metric.applies_to(case) or metric.problem_with(case):
             if difference := _compare_value(str(key), value, argument):
                 return difference
@@ -137,6 +146,7 @@ class ToolCalls(AnswerMetric):
     """
 
     shorthand: ClassVar[str] = "mode"
+    version: ClassVar[int] = 2
 
     mode: MatchMode = "exact"
     arguments: str | Mapping[str, Json] = "exact"
@@ -208,6 +218,10 @@ class ToolCalls(AnswerMetric):
                 f"{len(actual):,} calls were made; at most {MAX_CALLS:,} are compared"
             )
         found = align_calls(expected, actual, self.mode, self.compare)
+        if not found.satisfies(self.mode) and (
+            tool := find_unknown_arguments(expected, actual, self.mode, self.compare)
+        ):
+            return Score(state="skipped", explanation=UNKNOWN_ARGUMENTS.format(tool=tool))
         difference = first_difference(found, self.mode, self.compare)
         parts = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
         explanation = f"{difference} ({parts})" if difference else parts

@@ -1,4 +1,4 @@
-"""Measure what an answer used, which is neither right nor wrong: latency_s, cost_usd, tokens."""
+"""Measure what an answer used, which is neither right nor wrong: time, cost, and tokens."""
 
 from __future__ import annotations
 
@@ -50,6 +50,19 @@ class LatencyS(Measurement):
     def measure(self, output: Output) -> float:
         """Return the latency, which evalkit measures itself."""
         return output.latency_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeToFirstTokenS(Measurement):
+    """Seconds from the request to the first piece of a streamed answer, the longest of all turns."""
+
+    unit: ClassVar[str] = "s"
+
+    def measure(self, output: Output) -> float | str:
+        """Return the time, which evalkit measures itself where the agent streams."""
+        if output.first_token_s is None:
+            return "the agent does not stream its answer"
+        return output.first_token_s
 
 
 @dataclass(frozen=True, kw_only=True)

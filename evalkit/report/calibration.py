@@ -10,6 +10,7 @@ from evalkit.core.format import format_count
 from evalkit.core.labels import HumanLabel
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import render_record
+from evalkit.report.judge_calls import describe_calls
 from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 MAX_DISAGREEMENTS = 5
@@ -48,6 +49,8 @@ class CalibrationResult:
     missing: Mapping[str, int] = field(default_factory=dict)
     passed_by: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -77,8 +80,7 @@ def _summary_lines(found: CalibrationResult, screen: Screen) -> list[str]:
     if calibration.models:
         lines.append(f"answering as {' and '.join(calibration.models)}")
     if found.calls:
-        cost = "" if found.cost_usd is None else f", {value_cell(found.cost_usd, 'usd')}"
-        lines.append(f"{format_count(found.calls, 'call')}{cost}")
+        lines.append(", ".join(describe_calls(found)))
     for rubric, count in found.passed_by.items():
         lines.append(f"{format_count(count, 'label')} of {rubric} left out")
     for reason, count in found.missing.items():

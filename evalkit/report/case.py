@@ -123,6 +123,8 @@ def _output_lines(output: Output, screen: Screen) -> Iterator[str]:
 
 def _usage_text(output: Output) -> str:
     parts = [] if output.error and not output.latency_s else [value_cell(output.latency_s, "s")]
+    if output.first_token_s is not None:
+        parts.append(f"first token after {value_cell(output.first_token_s, 's')}")
     if output.cost_usd is not None:
         parts.append(value_cell(output.cost_usd, "usd"))
     if output.usage is not None:
@@ -186,6 +188,8 @@ def _judge_line(judgement: Judgement) -> str:
     elif judgement.calls:
         tokens = judgement.input_tokens + judgement.output_tokens
         parts += [format_count(judgement.calls, "call"), f"{tokens:,} tokens"]
+        if judgement.cached_tokens:
+            parts.append(f"{judgement.cached_tokens:,} of them from the provider's cache")
     if judgement.cost_usd is not None:
         parts.append(value_cell(judgement.cost_usd, "usd"))
     return ", ".join(parts)

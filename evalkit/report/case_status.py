@@ -281,10 +281,7 @@ def _failing_score(trial: Trial, metric: str) -> Score | None:
 def _trial_error_text(trial: Trial) -> str:
     error = trial.output.error
     if error is not None:
-        words = f"{error.kind}: {error.message}" if error.message else error.kind
-        # The last line that a command prints before it fails usually says why.
-        last = error.detail.strip().rpartition("\n")[2] if error.kind == "exit_status" else ""
-        return f"{words} {last}" if last else words
+        return f"{error.kind}: {error.message}" if error.message else error.kind
     state = trial_state(trial)
     score = next((score for score in trial.scores if score.state == state), trial.scores[0])
     return f"{score.explanation or state.replace('_', ' ')} ({score.metric})"

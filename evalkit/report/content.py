@@ -17,10 +17,10 @@ from evalkit.core.format import (
     format_value,
 )
 from evalkit.core.gate_result import Check, GateResult, GateReview, MetricChange, MetricSummary
-from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.spans import CACHED
+from evalkit.report.cached_answers import count_cached_answers
+from evalkit.report.judge_calls import judge_text
 
 NO_VALUE = "-"
 CALL_TITLES = ("", "calls", "failed", "p50", "p95", "p99", "used")
@@ -159,11 +159,10 @@ def run_rows(run: Run, gate_result: GateResult, baseline: Run | None) -> list[tu
     if header.scored_from:
         rows.append(("outputs", f"of run {header.scored_from}, scored again"))
     trials_run = (*run.trials, *run.fresh)
-    if cached := sum(CACHED in trial.output.flags for trial in trials_run):
-        answers = format_count(len(trials_run), "answer")
-        rows.append(("cache", f"{cached:,} of {answers} from the cache"))
+    if cached := count_cached_answers(run):
+        rows.append(("cache", cached.sentence))
     if run.trust is not None:
-        rows.append(("judge", _judge_text(run.trust)))
+        rows.append(("judge", judge_text(run.trust)))
     counts = {str(state): count for state, count in gate_result.tally.counts.items()}
     parts = [format_missing(counts) or "no trials"]
     costs = [t.output.cost_usd for t in trials_run if t.output.cost_usd is not None]
@@ -185,24 +184,6 @@ def _scope_text(header: RunHeader) -> str:
         whole = format_count(header.cases_in_set, "case")
         scope += f" of a set of {whole} {header.selection}".rstrip()
     return scope
-
-
-def _judge_text(trust: JudgeTrust) -> str:
-    """Return the judges, their calls and cost, and their results on controls and anchors."""
-    parts = [", then ".join(trust.judges) or "no judge was called"]
-    if trust.models:
-        parts.append(f"answering as {' and '.join(trust.models)}")
-    if trust.calls:
-        parts.append(format_count(trust.calls, "call"))
-    if trust.cost_usd is not None:
-        parts.append(value_cell(trust.cost_usd, "usd"))
-    if trust.controls:
-        passed = len(trust.controls) - len(trust.failed_controls)
-        parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
-    if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
-        total = format_count(len(anchors), "anchor")
-        parts.append(f"agreed with people on {sum(anchors)} of {total}")
-    return ", ".join(parts)
 
 
 def _gate_row_text(review: GateReview) -> str:

@@ -29,6 +29,7 @@ COLUMNS = (
     "baseline_passed",
     "baseline_scored",
     "latency_s",
+    "first_token_s",
     "cost_usd",
     "reason",
     "input",
@@ -100,11 +101,14 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     output = trial.output if trial else None
     costs = [t.output.cost_usd for t in result.trials if t.output.cost_usd is not None]
     latencies = [t.output.latency_s for t in result.trials if t.output.error is None]
+    outputs = [trial.output for trial in result.trials]
+    first_tokens = [each.first_token_s for each in outputs if each.first_token_s is not None]
     yield from map(_safe_cell, (result.case.id, " ".join(result.case.tags), result.status))
     counts = (result.flaky, result.passed, result.scored, len(result.trials))
     # A flag is 0 or 1, because spreadsheets localize TRUE and FALSE.
     yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
     yield _mean_cell(latencies)
+    yield _mean_cell(first_tokens)
     yield f"{sum(costs):g}" if costs else ""
     texts = (
         case_status.reason_text(result),

@@ -11,7 +11,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from evalkit.compare.call_stats import CallStats
-from evalkit.compare.matrix import MatrixCase
 from evalkit.core.eval_set import Turn
 from evalkit.core.gate_result import Comparison, GateReview, MetricChange, MetricSummary
 from evalkit.core.judgement import JudgeTrust
@@ -19,6 +18,7 @@ from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Output, Score
+from evalkit.report.cached_answers import CachedAnswers
 
 PropertyTable: TypeAlias = Mapping[type[Any], tuple[str, ...]]
 
@@ -71,6 +71,8 @@ class RunDocument(TypedDict):
         selection: The options that selected a part of the set; empty for the whole set.
         cases: Selected cases.
         scored_from: The run whose outputs were scored again; empty if an agent was called.
+        cache: How many of the answers came from the cache, and what the cache does not cover; null
+            if none did.
         judges: Controls, anchors, and costs of the judges; null without a judge.
         warnings: Entries that were repaired or skipped while the run was read.
     """
@@ -94,6 +96,7 @@ class RunDocument(TypedDict):
     cases: int
     cases_in_set: int
     scored_from: str
+    cache: CachedAnswers | None
     judges: JudgeTrust | None
     warnings: tuple[str, ...]
 
@@ -172,6 +175,7 @@ class ReportDocument(TypedDict):
         exit_code: 0 passed, 1 failed, 3 undecided, 4 needs approval, 128 + signal if interrupted.
         reason: One sentence.
         statuses: Cases by status; sums to the number of cases.
+        cut_off: Answers that end at a limit of tokens; they have the flag `cut_off`.
         checks: The thresholds in the order of the gate.
         calls: Every tool by name, then every model.
         cases: In the order of the eval set.
@@ -187,6 +191,7 @@ class ReportDocument(TypedDict):
     baseline: RunDocument | None
     tally: TallyDocument
     statuses: Mapping[CaseResultStatus, int]
+    cut_off: int
     checks: list[CheckDocument]
     metrics: tuple[MetricSummary, ...]
     calls: tuple[CallStats, ...]
@@ -253,64 +258,3 @@ class DiffDocument(TypedDict):
     comparison: Comparison
     runs: Mapping[Literal["base", "candidate"], tuple[str, ...]]
     texts: list[DiffTextDocument]
-
-
-class VersionDocument(TypedDict):
-    """One version of a matrix, with the ids of the runs that are pooled in it."""
-
-    label: str
-    run: RunDocument
-    runs: tuple[str, ...]
-
-
-class MatrixCellDocument(TypedDict):
-    """One metric of one version; a value that is unknown or not comparable is null.
-
-    Attributes:
-        low: Lower end of the 90% interval of the mean.
-        high: Upper end of the same interval.
-        difference: Change from the first version, over the cases that both scored.
-        cases: The number of cases behind the difference.
-    """
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    scored: int
-    due: int
-    difference: float | None
-    cases: int
-
-
-class MatrixMetricDocument(TypedDict):
-    """One metric of every version, in the order of `versions`."""
-
-    metric: str
-    tag: str | None
-    unit: str
-    higher_is_better: bool
-    versions: list[MatrixCellDocument]
-
-
-class MatrixTextDocument(TypedDict):
-    """The output of each version for a case named by `--case`; null if a version has none."""
-
-    case_id: str
-    versions: list[str | None]
-
-
-class MatrixDocument(TypedDict):
-    """Three or more versions compared with the first. `diff` prints it.
-
-    Attributes:
-        shared_cases: The cases that are equal in all versions; all results are for these cases.
-        cases: The cases whose results differ, sorted by the number of versions that pass them.
-    """
-
-    schema: Literal["evalkit.matrix/v1"]
-    versions: list[VersionDocument]
-    shared_cases: tuple[str, ...]
-    metrics: list[MatrixMetricDocument]
-    cases: tuple[MatrixCase, ...]
-    texts: list[MatrixTextDocument]
-    notes: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalkit.core.format import format_count
@@ -11,12 +12,23 @@ from evalkit.report.screen import Screen, join_folded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedJudge:
+    """The calls of one judge: the `expected_calls` if it is never asked twice, and the most `calls`."""
+
+    name: str
+    expected_calls: int
+    calls: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
     """The size of a planned run; the cost is None if no stored trial has one.
 
-    A case takes up to `most_trials` if the first `trials` do not decide the gate; calls and cost are those
-    of the first `trials`. `judge_calls` is an upper bound, because a cached verdict needs no call.
-    `warnings` name the thresholds that this run cannot decide.
+    A case takes up to `most_trials` if the first `trials` do not decide the gate, and `fresh_trials` more if
+    it newly fails. `agent_calls` and `judge_calls` are upper bounds without retries after failures; a cached
+    answer or verdict needs no call. `expected_agent_calls` and cost are those of the first `trials`. Each of
+    `judges` after the first is called only if those before it are down. `warnings` name the thresholds that
+    this run cannot decide.
     """
 
     evalset: str
@@ -26,11 +38,15 @@ class DryRun:
     trials: int
     most_trials: int
     agent_calls: int
+    expected_agent_calls: int
     cost_usd: float | None
     metrics: tuple[str, ...]
     baseline_trials: int
     judge: str = ""
     judge_calls: int = 0
+    fresh_trials: int = 0
+    judges: tuple[PlannedJudge, ...] = ()
+    max_cost_usd: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -39,30 +55,56 @@ def dry_run_text(preview: DryRun, screen: Screen) -> str:
     cost = "unknown (no stored trial has a cost)"
     if preview.cost_usd is not None:
         cost = f"about {value_cell(preview.cost_usd, 'usd')}, as in the baseline"
+    limit = "" if preview.max_cost_usd is None else value_cell(preview.max_cost_usd, "usd")
     baseline = "none yet"
     if preview.baseline_trials:
         baseline = f"{format_count(preview.baseline_trials, 'trial')} per case"
-    calls = format_count(preview.agent_calls, "agent call")
-    judged = "no calls"
-    if preview.judge_calls:
-        judged = f"{format_count(preview.judge_calls, 'call')} at most, controls included"
+    calls = format_count(preview.expected_agent_calls, "agent call")
     more = ""
     if preview.most_trials > preview.trials:
         more = f"; up to {preview.most_trials} per case while the gate is inconclusive"
+    if preview.fresh_trials:
+        more += f"; {preview.fresh_trials} more of each case that newly fails"
     in_set = format_count(preview.cases_in_set, "case")
     lines = [
         f"Would run {len(preview.cases)} of {in_set} of {preview.evalset}",
         f"  agent: {preview.agent}",
         f"  trials: {preview.trials} per case, {calls} in total{more}",
+        *_list_calls(preview),
         f"  cost of the agent: {cost}",
+        *([f"  limit of the cost: {limit}"] if limit else []),
         f"  scored by: {', '.join(preview.metrics)}",
-        *([f"  judge: {preview.judge}, {judged}"] if preview.judge else []),
+        *_list_judges(preview),
         f"  baseline: {baseline}",
         f"  cases: {', '.join(preview.cases)}",
         *(f"  warning: {warning}" for warning in preview.warnings),
         "Nothing was run.",
     ]
     return join_folded(lines, screen)
+
+
+def _list_calls(preview: DryRun) -> Iterator[str]:
+    """Yield the upper bound of all calls, and what it leaves out."""
+    judges = (
+        f" and {format_count(preview.judge_calls, 'judge call')}" if preview.judge_calls else ""
+    )
+    yield (
+        f"  calls: at most {format_count(preview.agent_calls, 'agent call')}{judges}, without retries "
+        "after rate limits, timeouts, and other failures of the connection or the service"
+    )
+
+
+def _list_judges(preview: DryRun) -> Iterator[str]:
+    """Yield the calls of each judge."""
+    if preview.judge and not preview.judges:
+        yield f"  judge: {preview.judge}, no calls"
+    for position, judge in enumerate(preview.judges):
+        about = format_count(judge.expected_calls, "call")
+        when = ", only if no judge before it answers" if position else ""
+        yield (
+            f"  judge: {judge.name}{when}: {about} with its controls if every reply is a verdict, "
+            f"{judge.calls:,} at most"
+        )
 
 
 def dry_run_json(preview: DryRun) -> str:

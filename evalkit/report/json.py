@@ -15,7 +15,9 @@ from evalkit.compare.scores import trial_state
 from evalkit.core.format import name_rule
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
+from evalkit.core.spans import CUT_OFF
 from evalkit.core.trial import Trial
+from evalkit.report.cached_answers import count_cached_answers
 from evalkit.report.case_status import (
     STATUS_TEXTS,
     CaseResult,
@@ -61,6 +63,7 @@ def run_document(run: Run) -> RunDocument:
         "cases": len(header.cases),
         "cases_in_set": header.cases_in_set,
         "scored_from": header.scored_from,
+        "cache": to_document(count_cached_answers(run)),
         "judges": to_document(run.trust),
         "warnings": run.warnings,
     }
@@ -129,6 +132,7 @@ def render_json(report: Report) -> str:
     results = case_results(report.run, gate_result, report.baseline)
     counts = count_statuses(results)
     tally = gate_result.tally
+    trials = (*report.run.trials, *report.run.fresh)
     document: ReportDocument = {
         "schema": "evalkit.report/v1",
         "outcome": gate_result.outcome,
@@ -138,6 +142,7 @@ def render_json(report: Report) -> str:
         "baseline": run_document(report.baseline) if report.baseline else None,
         "tally": {"selected": tally.selected, "errors": tally.errors, "counts": tally.counts},
         "statuses": {status: counts.get(status, 0) for status in STATUS_TEXTS},
+        "cut_off": sum(CUT_OFF in trial.output.flags for trial in trials),
         "checks": [
             {"name": name_rule(check.rule), **to_document(check)} for check in gate_result.checks
         ],

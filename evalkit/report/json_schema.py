@@ -24,12 +24,12 @@ from evalkit.report.documents import (
     CaseDocument,
     CheckDocument,
     DiffDocument,
-    MatrixDocument,
     PropertyTable,
     ReportDocument,
 )
 from evalkit.report.dry_run import DryRun
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
+from evalkit.report.matrix_document import MatrixDocument
 from evalkit.report.traces import TracesDocument
 from evalkit.report.validate import ValidatedDocument
 

@@ -9,8 +9,9 @@ from evalkit.compare.matrix import MatrixCell, MatrixRow
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text
-from evalkit.report.documents import MatrixCellDocument, MatrixDocument, to_document
+from evalkit.report.documents import to_document
 from evalkit.report.json import run_document
+from evalkit.report.matrix_document import MatrixCellDocument, MatrixDocument
 from evalkit.report.model import VersionMatrix
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
 

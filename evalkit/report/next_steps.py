@@ -45,14 +45,14 @@ class CommandHints:
         return f"evalkit diff {base} {self.name_run(run)}"
 
     def resume(self, run: Run, *, retry_errors: bool = False) -> str:
-        """Return the command that resumes an unfinished run, or scores its stored outputs again."""
-        if run.header.scored_from:
-            return f"evalkit score {run.header.scored_from}"
+        """Return the command that resumes an unfinished run."""
+        command = run.header.command
+        subject = run.header.scored_from if command == "score" else self.name_set(run)
         again = " --retry-errors" if retry_errors else ""
         if run.header.against:
             # Ten digits identify a commit and keep the command short.
             again = f" --against {run.header.against[:10]}{again}"
-        return f"evalkit run {self.name_set(run)} --resume --run-id {run.header.id}{again}"
+        return f"evalkit {command} {subject} --resume --run-id {run.header.id}{again}"
 
     def promote(self, run: Run) -> str:
         """Return the command that makes the run the baseline."""

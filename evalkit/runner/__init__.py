@@ -1,6 +1,8 @@
 """Plan a run, call the agent, score its outputs and store every trial."""
 
 __all__ = [
+    "agent_prices",
+    "call_bound",
     "case_metrics",
     "execute",
     "looks",
@@ -9,4 +11,5 @@ __all__ = [
     "preflight",
     "records",
     "scheduler",
+    "signals",
 ]

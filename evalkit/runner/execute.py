@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
-from evalkit.agents.registry import open_agent
-from evalkit.agents.wrappers import CachingAgent, compute_agent_key
+from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.core.context import Context
-from evalkit.core.errors import InvalidInput
+from evalkit.core.errors import Interrupted, InvalidInput
 from evalkit.core.run import Run
-from evalkit.core.trial import Output
 from evalkit.evalset.project import Project
 from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
+from evalkit.runner.agent_prices import RETURN_COST
+from evalkit.runner.answer_cache import open_answer_cache
+from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
 from evalkit.runner.records import (
@@ -29,18 +31,19 @@ from evalkit.runner.records import (
 )
 from evalkit.runner.rescore import rescore_baseline
 from evalkit.runner.resume import (
+    EarlierRun,
     adopt_stored_settings,
-    find_resumable_run,
+    open_resumable_run,
     open_writer,
     refuse_if_changed,
     select_finished_trials,
     select_unscored_trials,
 )
+from evalkit.runner.signals import StopRequest, run_stoppable
 from evalkit.runner.stages import run_stages
 from evalkit.runner.trial_sink import RunSide, TrialSink
-from evalkit.store.cache import Cache, cache_folder
+from evalkit.store.costs import load_costs
 from evalkit.store.run_spans import with_spans
-from evalkit.store.run_writer import RunWriter
 
 RESERVED_RUN_IDS = ("latest", "baseline")
 RUN_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -62,6 +65,19 @@ def execute(
     Raises:
         EvalkitError: the request, the environment, the baseline or the store has a problem.
     """
+    _refuse_run_id(options)
+    with open_resumable_run(request, options, project) as earlier:
+        if earlier:
+            request = adopt_stored_settings(request, earlier.run.header)
+            if options.agent_version is None:
+                version = earlier.run.header.agent_version
+                options = replace(options, agent_version=version)
+        run = partial(_execute, request, options, project, context, read_baseline, earlier=earlier)
+        return asyncio.run(run_stoppable(lambda stop: run(stop=stop)))
+
+
+def _refuse_run_id(options: RunOptions) -> None:
+    """Raise InvalidInput if a run's id cannot name a folder, or is a reserved name."""
     if options.run_id in RESERVED_RUN_IDS:
         raise InvalidInput.single(
             f"--run-id {options.run_id!r} is a reserved name. Choose another one."
@@ -71,45 +87,50 @@ def execute(
             f"--run-id {options.run_id!r} cannot name a folder. "
             f"Use up to 100 letters, digits, '.', '_' and '-', a letter or digit first."
         )
-    return asyncio.run(_execute(request, options, project, context, read_baseline))
 
 
-async def _execute(
+async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue, and how it is stopped
     request: RunRequest,
     options: RunOptions,
     project: Project,
     context: Context,
     read_baseline: BaselineReader,
+    *,
+    earlier: EarlierRun | None,
+    stop: StopRequest,
 ) -> Execution:
-    earlier = find_resumable_run(request, options, project) if options.resume else None
-    if earlier:
-        request = adopt_stored_settings(request, earlier.header)
-        if options.agent_version is None:
-            options = replace(options, agent_version=earlier.header.agent_version)
     async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
+        stop.on_request(plan.panel.stop)
+        if earlier:
+            plan.costs.restore(load_costs(earlier.lock.folder))
         # Before the first call of the agent: a broken baseline must not cost a whole run.
-        baseline = await _read_current_baseline(read_baseline, plan, context)
+        baseline = await _read_current_baseline(read_baseline, plan, context, stop)
         header = build_run_header(plan, request, options, project, context)
         if earlier:
-            header = refuse_if_changed(earlier.header, header)
+            header = refuse_if_changed(earlier.run.header, header)
         elif baseline is not None:
             from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
 
             header = replace(header, looks=count_planned_looks(plan, baseline))
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)
-        environment = replace(plan.environment, run_id=header.id)
+        environment = replace(plan.environment, run_id=header.id, records_inputs=options.cache)
+
+        guard = partial(guard_agent, plan=plan, stop=stop)
         async with (
-            open_baseline_run(request.baseline_agent, header, plan, options, context) as against,
-            open_agent(plan.agent, environment) as agent,
+            open_baseline_run(
+                request.baseline_agent, header, plan, options, context, guard=guard
+            ) as against,
+            open_paced_agent(plan.agent, environment, guard) as paced,
         ):
-            cache = Cache(cache_folder(project.root, "outputs"), Output)
-            # The key includes the agent's code, so an edited agent misses the cache.
-            key = compute_agent_key(plan.agent, header.source_digest, project.environ)
-            with open_writer(project.root, header, earlier) as writer:
+            with (
+                open_answer_cache(paced, plan, options, project, context) as agent,
+                open_writer(project.root, header, earlier) as writer,
+            ):
+                plan.costs.store_with(writer.append_cost)
                 candidate = RunSide(
                     spec=plan.agent,
-                    agent=CachingAgent(agent, cache, key) if options.cache else agent,
+                    agent=agent,
                     header=header,
                     sink=TrialSink(writer, finished, answered, context.open_progress),
                 )
@@ -118,12 +139,30 @@ async def _execute(
                     candidate,
                     baseline,
                     _load_looks,
+                    stop,
                     against=against,
                     exit_first=options.exit_first,
                 )
-            for warning in cache.warnings.values():
-                context.say(f"warning: {warning}")
-            return execution
+            return _with_cost_warnings(execution, plan, context)
+
+
+def _with_cost_warnings(execution: Execution, plan: Plan, context: Context) -> Execution:
+    """Return the execution with warnings about limits of the cost, and say them."""
+    found = tuple(_find_cost_warnings(plan))
+    for warning in found:
+        context.say(f"warning: {warning}")
+    run = execution.run
+    return replace(execution, run=replace(run, warnings=(*run.warnings, *found)))
+
+
+def _find_cost_warnings(plan: Plan) -> Iterator[str]:
+    """Yield that a limit of the cost could not be checked, because the agent's answers had no cost."""
+    own, shared = plan.agent.max_cost_usd, plan.settings.max_cost_usd
+    if plan.agent_budget.lacks_price and (own is not None or shared is not None):
+        yield (
+            "max_cost_usd cannot be checked for the agent, because its answers came without a cost. "
+            f"{RETURN_COST}"
+        )
 
 
 def _load_looks() -> NextStageFinder:
@@ -146,16 +185,27 @@ async def _warm_up_judge(panel: Panel) -> AsyncIterator[None]:
 
 
 async def _read_current_baseline(
-    read_baseline: BaselineReader, plan: Plan, context: Context
+    read_baseline: BaselineReader, plan: Plan, context: Context, stop: StopRequest
 ) -> Run | None:
     """Return the baseline; rescore its outputs for the metrics that have changed since.
 
     A shard is not compared with its baseline, so nothing is rescored for it.
+
+    Raises:
+        Interrupted: a stop was requested meanwhile.
     """
     baseline = read_baseline(plan)
     if baseline is None or plan.selection.shard:
         return baseline
-    return await rescore_baseline(baseline, plan, context.say)
+    with stop.busy():
+        rescored = await stop.finish_in_time(rescore_baseline(baseline, plan, context.say))
+    if stop.signal_number is not None:
+        raise Interrupted(
+            "interrupted while the baseline was scored again. Its verdicts so far are cached. "
+            "Give the command again to continue.",
+            stop.signal_number,
+        )
+    return rescored
 
 
 def rescore_baseline_for(
@@ -167,22 +217,25 @@ def rescore_baseline_for(
         EvalkitError: the set or the environment has a problem.
     """
 
-    async def rescore_by_plan() -> Run | None:
+    async def rescore_by_plan(stop: StopRequest) -> Run | None:
         async with open_plan(request, project) as plan:
-            return await _read_current_baseline(lambda _: baseline, plan, context)
+            stop.on_request(plan.panel.stop)
+            return await _read_current_baseline(lambda _: baseline, plan, context, stop)
 
     if baseline is None:
         return None
     defined = {info.name: info.definition for info in baseline.header.metrics}
     is_current = all(defined.get(info.name) == info.definition for info in run.header.metrics)
-    return baseline if is_current else asyncio.run(rescore_by_plan())
+    return baseline if is_current else asyncio.run(run_stoppable(rescore_by_plan))
 
 
-def score_stored_run(
+def score_stored_run(  # noqa: PLR0913 - the arguments of `execute`, and the run to score
     source: Run,
     request: RunRequest,
+    options: RunOptions,
     project: Project,
     context: Context,
+    *,
     read_baseline: BaselineReader,
 ) -> Execution:
     """Score the outputs of a stored run with the current set, as a new run; call no agent.
@@ -190,28 +243,58 @@ def score_stored_run(
     Raises:
         EvalkitError: the set, the environment, the baseline or the store has a problem.
     """
-    request = replace(adopt_stored_settings(request, source.header), needs_agent=False)
-    return asyncio.run(_score_stored_run(source, request, project, context, read_baseline))
+    _refuse_run_id(options)
+    request = replace(
+        adopt_stored_settings(request, source.header), command="score", needs_agent=False
+    )
+    with open_resumable_run(request, options, project) as earlier:
+        score = partial(
+            _score_stored_run,
+            source,
+            request,
+            options,
+            project,
+            context,
+            read_baseline=read_baseline,
+            earlier=earlier,
+        )
+        return asyncio.run(run_stoppable(lambda stop: score(stop=stop)))
 
 
-async def _score_stored_run(
+async def _score_stored_run(  # noqa: PLR0913 - as for `_execute`
     source: Run,
     request: RunRequest,
+    options: RunOptions,
     project: Project,
     context: Context,
+    *,
     read_baseline: BaselineReader,
+    earlier: EarlierRun | None,
+    stop: StopRequest,
 ) -> Execution:
     async with open_plan(request, project) as plan:
-        baseline = await _read_current_baseline(read_baseline, plan, context)
-        header = build_rescore_header(plan, source, context)
+        stop.on_request(plan.panel.stop)
+        if earlier:
+            plan.costs.restore(load_costs(earlier.lock.folder))
+        baseline = await _read_current_baseline(read_baseline, plan, context, stop)
+        header = build_rescore_header(plan, source, options, context)
+        if earlier:
+            header = refuse_if_changed(earlier.run.header, header)
         source = with_spans(source)
-        rows = [row for row in (*source.trials, *source.fresh) if row.case_id in plan.scorers]
+        finished = select_finished_trials(earlier, options)
+        known = {(trial.case_id, trial.number) for trial in finished}
+        rows = [
+            row
+            for row in (*source.trials, *source.fresh)
+            if row.case_id in plan.scorers and (row.case_id, row.number) not in known
+        ]
         answered = [row for row in rows if row.output.error is None]
-        with RunWriter.create(project.root, header) as writer:
-            sink = TrialSink(writer, (), answered, context.open_progress)
+        with open_writer(project.root, header, earlier) as writer:
+            plan.costs.store_with(writer.append_cost)
+            sink = TrialSink(writer, finished, answered, context.open_progress)
             # Failed calls are kept as they are: there is nothing to score.
             for row in rows:
                 if row.output.error is not None:
                     sink.save(row)
             side = RunSide(spec=plan.agent, agent=None, header=header, sink=sink)
-            return await run_stages(plan, side, baseline, _load_looks)
+            return await run_stages(plan, side, baseline, _load_looks, stop)

@@ -43,17 +43,23 @@ def build_run_header(
         evalkit_version=__version__,
         git_commit=git.commit,
         git_dirty=git.dirty,
-        source_digest=digest([git.diff_digest, digest_sources(plan.agent, plan.environment)]),
+        source_digest=digest(
+            [project.digest_edits(request.path), digest_sources(plan.agent, plan.environment)]
+        ),
         selection=str(plan.selection),
         shard=str(plan.selection.shard or ""),
         cases_in_set=len(plan.evalset.cases),
         base_commit=plan.base_commit,
         added=plan.added,
         against=request.baseline_agent.commit if request.baseline_agent else "",
+        command=request.command,
+        overrides=request.overrides.given(),
     )
 
 
-def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader:
+def build_rescore_header(
+    plan: Plan, source: Run, options: RunOptions, context: Context
+) -> RunHeader:
     """Return the header of a run that scores the outputs of another run again.
 
     It contains the cases whose input has not changed; their labels may have changed.
@@ -76,7 +82,7 @@ def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader
     now = context.now()
     return replace(
         source.header,
-        id=new_run_id(now, plan.evalset.name, context.token()),
+        id=options.run_id or new_run_id(now, plan.evalset.name, context.token()),
         evalset_digest=plan.evalset.digest,
         cases=cases,
         metrics=plan.metrics,
@@ -88,6 +94,7 @@ def build_rescore_header(plan: Plan, source: Run, context: Context) -> RunHeader
         base_commit=plan.base_commit,
         added=plan.added,
         scored_from=source.header.id,
+        command="score",
         schema=RUN_SCHEMA,
     )
 

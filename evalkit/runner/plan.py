@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
+from evalkit.agents.cost_budget import RunCosts
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, EvalSet
 from evalkit.core.judgement import JudgeSpec, JudgeVote
@@ -18,6 +19,7 @@ from evalkit.evalset.project import Project
 from evalkit.evalset.selection import select_cases
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import check_judges, open_judges
+from evalkit.runner.agent_prices import find_price_problems
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.checks import find_agent_problems
 from evalkit.runner.records import Plan, RunRequest
@@ -47,9 +49,11 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         environ=project.environ,
         concurrency=settings.concurrency,
         trials=settings.first_trials,
+        retry_deadline_s=settings.retry_deadline_s,
     )
     async with AsyncExitStack() as stack:
-        panel = await stack.enter_async_context(_open_panel(merged, base, environment))
+        costs = RunCosts(settings.max_cost_usd)
+        panel = await stack.enter_async_context(_open_panel(merged, base, environment, costs))
         if request.needs_scores:
             scoring = await open_scoring(evalset, environment, panel, stack)
         else:
@@ -61,6 +65,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
         if request.needs_agent:
             problems += find_agent_problems(merged, cases, environment, problems)
+        problems += _find_unpriced_models(merged, settings, environment, problems)
         agent = merged.agent
         if agent is None and not request.needs_agent:
             agent = AgentSpec(kind="recorded", args={})
@@ -78,6 +83,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
             metrics=scoring.metrics,
             environment=environment,
             panel=panel,
+            costs=costs,
             base_commit=base.commit if base else "",
             added=tuple(case.id for case in cases if case.id not in known),
         )
@@ -95,20 +101,43 @@ def _choose_settings(request: RunRequest, evalset: EvalSet) -> Settings:
 
 @asynccontextmanager
 async def _open_panel(
-    evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment
+    evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment, costs: RunCosts
 ) -> AsyncIterator[Panel]:
     """Open the judges of a set; `check_judges` reports what is wrong with them."""
     judge_env = base.adapt_environment(environment) if base and base.evalset.judges else environment
     wrong = check_judges(evalset.judges, judge_env)
     # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
-    async with open_judges(usable, judge_env) as judges:
+    async with open_judges(usable, judge_env, costs) as judges:
         redact = Redactor(environment.environ).redact_text
         panel = Panel(judges, Cache(cache_folder(environment.root, "verdicts"), JudgeVote), redact)
         try:
             yield panel
         finally:
             panel.cancel()
+
+
+def _find_unpriced_models(
+    evalset: EvalSet,
+    settings: Settings,
+    environment: RunEnvironment,
+    known: Sequence[Problem],
+) -> list[Problem]:
+    """Return what limits of the cost require of models, without the problems known already."""
+    run_is_limited = settings.max_cost_usd is not None
+    found: list[Problem] = []
+    if evalset.agent is not None and not known:
+        found += find_price_problems(
+            evalset.agent, environment.environ, is_run_limited=run_is_limited
+        )
+    if not run_is_limited:
+        return found
+    limited = [
+        replace(spec, max_cost_usd=spec.max_cost_usd or settings.max_cost_usd)
+        for spec in evalset.judges
+        if spec.kind != "lexical"
+    ]
+    return [*found, *(each for each in check_judges(limited, environment) if each not in known)]
 
 
 def _location_key(problem: Problem) -> tuple[str, int, int]:

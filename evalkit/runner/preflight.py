@@ -6,19 +6,6 @@ from evalkit.core.run import Run
 from evalkit.runner.records import Plan
 
 
-def count_judge_calls(plan: Plan) -> int:
-    """Return the number of judge calls if no verdict is cached: for all outputs and controls."""
-    if not plan.panel.has_judge or plan.panel.active_judge.is_local:
-        return 0
-    judged = sum(
-        bool(info.judge)
-        for scorers in plan.scorers.values()
-        for info in {scorer.info.name: scorer.info for scorer in scorers}.values()
-    )
-    votes = plan.panel.active_judge.votes
-    return judged * plan.settings.first_trials * votes + plan.panel.count_controls()
-
-
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:
     """Return the expected cost of `trials` trials in USD, from the baseline's mean; None if unknown."""
     known = [trial.output.cost_usd for trial in baseline.trials] if baseline else []

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from evalkit.agents.cost_budget import CostBudget, RunCosts
 from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
+from evalkit.core.literals import RunCommand
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
@@ -15,6 +17,9 @@ from evalkit.evalset.base_version import BaselineAgent, BaseVersion
 from evalkit.evalset.selection import Selection
 from evalkit.judge.panel import Panel
 from evalkit.metrics.scorers import Scorer
+
+AGENT = "agent"
+"""The name of the agent as a payer."""
 
 IN_FLIGHT_PER_SLOT = 4
 """The number of trials in flight for each concurrent call of an agent or judge; further trials wait.
@@ -31,9 +36,11 @@ class RunRequest:
     the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
     are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
     another commit. With `baseline_agent`, another version of the agent takes turns with this one.
+    `command` is the command that the user gave.
     """
 
     path: Path
+    command: RunCommand = "run"
     entrypoint: str | None = None
     needs_agent: bool = True
     needs_scores: bool = True
@@ -47,7 +54,8 @@ class RunRequest:
 class RunOptions:
     """How a run is stored and named, what it may reuse, and when it ends early.
 
-    With `exit_first`, no trial starts after one that fails a deciding score.
+    With `exit_first`, no trial starts after one that fails a deciding score. `reports` are the files
+    that reports of the run will be written to.
     """
 
     agent_version: str | None = None
@@ -56,6 +64,7 @@ class RunOptions:
     retry_errors: bool = False
     cache: bool = False
     exit_first: bool = False
+    reports: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +81,20 @@ class Plan:
     metrics: tuple[MetricInfo, ...]
     environment: RunEnvironment
     panel: Panel
+    costs: RunCosts = field(default_factory=RunCosts)
     base_commit: str = ""
     added: tuple[str, ...] = ()
+
+    @property
+    def agent_budget(self) -> CostBudget:
+        """The budget of all calls of agents in the run."""
+        return self.costs.open_budget(AGENT, AGENT, self.agent.max_cost_usd)
+
+    @property
+    def out_of_money(self) -> str:
+        """Why the run may make no further call that it needs; empty while there is money."""
+        down = self.panel.down_reason
+        return self.agent_budget.refusal or (down if down in self.costs.refusals else "")
 
     @property
     def max_in_flight(self) -> int:
@@ -86,7 +107,8 @@ class Plan:
 class Execution:
     """The run so far, and what ended it early.
 
-    `stopped_by` is a signal number. `unscored_answers` counts the stored outputs without scores.
+    `stopped_by` is a signal number. `out_of_money` says which limit of the cost is reached.
+    `unscored_answers` counts the stored outputs without scores.
     """
 
     run: Run
@@ -95,6 +117,7 @@ class Execution:
     stopped_by: int | None = None
     stopped_at_failure: bool = False
     unreachable: bool = False
+    out_of_money: str = ""
     judge_down: str = ""
     judge_problem: Problem | None = None
     unscored_answers: int = 0

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import Case
+from evalkit.core.files import path_exists
 from evalkit.core.location import Problem
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.settings import SettingsOverrides
 from evalkit.core.trial import Trial
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
+from evalkit.report.next_steps import CommandHints
 from evalkit.runner.records import RunOptions, RunRequest
 from evalkit.store.answers import load_answers
+from evalkit.store.run_lock import RunLock
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
-from evalkit.store.runs import find_unfinished_run, read_run, runs_folder
+from evalkit.store.runs import HEADER_FILE, find_unfinished_run, read_run, runs_folder
 
 RESUME_FIELDS = (
     "evalset",
@@ -47,23 +51,49 @@ FIELD_LABELS = {
 """Descriptions of the fields whose values a user cannot interpret, such as digests."""
 
 
-def find_resumable_run(request: RunRequest, options: RunOptions, project: Project) -> Run:
-    """Return the run that `--run-id` names, or else the set's newest unfinished run.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierRun:
+    """A stored run to continue, read while its lock is held."""
+
+    run: Run
+    lock: RunLock
+
+
+@contextmanager
+def open_resumable_run(
+    request: RunRequest, options: RunOptions, project: Project
+) -> Iterator[EarlierRun | None]:
+    """Lock and read the run that `--run-id` names, or else the newest unfinished run of this command.
+
+    Yield None without `--resume`.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is no such run, another command started it, or another process is writing it.
         StoreError: it cannot be read.
     """
+    if not options.resume:
+        yield None
+        return
     folder = (
         runs_folder(project.root) / options.run_id
         if options.run_id
-        else find_unfinished_run(project.root, project.relative(request.path))
+        else find_unfinished_run(project.root, project.relative(request.path), request.command)
     )
-    if folder is None or not folder.exists():
+    if folder is None or not path_exists(folder / HEADER_FILE):
+        wanted = f" {options.run_id!r}" if options.run_id else ""
         raise InvalidInput.single(
-            f"{request.path}: there is no unfinished run to resume. Start one without --resume."
+            f"{request.path}: there is no unfinished run{wanted} of 'evalkit {request.command}' to "
+            f"resume. Start one without --resume."
         )
-    return read_run(folder)
+    # Locked before it is read, so that no other process adds trials that would be repeated here.
+    with RunLock(folder) as lock:
+        run = read_run(folder)
+        if run.header.command != request.command:
+            hint = CommandHints.of(project).resume(run)
+            raise InvalidInput.single(
+                f"run {folder.name!r} was started by 'evalkit {run.header.command}', which continues it: {hint}"
+            )
+        yield EarlierRun(run=run, lock=lock)
 
 
 def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
@@ -116,22 +146,23 @@ def _changed_cases(stored: Sequence[Case], planned: Sequence[Case]) -> list[str]
     return sorted({case_id for case_id, _ in differing})
 
 
-def open_writer(root: Path, header: RunHeader, earlier: Run | None) -> RunWriter:
+def open_writer(root: Path, header: RunHeader, earlier: EarlierRun | None) -> RunWriter:
     """Start a run in the store, or continue an earlier one."""
-    return RunWriter.reopen(Path(earlier.path)) if earlier else RunWriter.create(root, header)
+    return RunWriter.reopen(earlier.lock) if earlier else RunWriter.create(root, header)
 
 
-def select_finished_trials(earlier: Run | None, options: RunOptions) -> tuple[Trial, ...]:
+def select_finished_trials(earlier: EarlierRun | None, options: RunOptions) -> tuple[Trial, ...]:
     """Return the stored trials that do not run again.
 
     A failed trial with a later answer is not included, because the answer still needs scores.
     """
     if earlier is None:
         return ()
-    answered = {(trial.case_id, trial.number) for trial in _load_unscored_answers(earlier)}
+    run = earlier.run
+    answered = {(trial.case_id, trial.number) for trial in _load_unscored_answers(run)}
     return tuple(
         trial
-        for trial in (*earlier.trials, *earlier.fresh)
+        for trial in (*run.trials, *run.fresh)
         if trial.state == "scored"
         or not (
             options.retry_errors
@@ -140,16 +171,19 @@ def select_finished_trials(earlier: Run | None, options: RunOptions) -> tuple[Tr
     )
 
 
-def select_unscored_trials(earlier: Run | None, finished: Sequence[Trial]) -> tuple[Trial, ...]:
+def select_unscored_trials(
+    earlier: EarlierRun | None, finished: Sequence[Trial]
+) -> tuple[Trial, ...]:
     """Return the stored trials with an output and no score, so that the agent is not called again for them."""
     if earlier is None:
         return ()
+    run = earlier.run
     known = {(trial.case_id, trial.number) for trial in finished}
     # Answers first: a stored trial with an output is an answer that was scored later.
-    rows = (*_load_unscored_answers(earlier), *earlier.trials, *earlier.fresh)
+    rows = (*_load_unscored_answers(run), *run.trials, *run.fresh)
     latest = {(trial.case_id, trial.number): trial for trial in rows if trial.output.error is None}
     answered = tuple(trial for key, trial in latest.items() if key not in known)
-    return with_spans(replace(earlier, trials=answered, fresh=())).trials
+    return with_spans(replace(run, trials=answered, fresh=())).trials
 
 
 def _load_unscored_answers(earlier: Run) -> tuple[Trial, ...]:

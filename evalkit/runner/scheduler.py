@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Protocol, TypeAlias
 
 from evalkit.agents.conversation import converse
+from evalkit.agents.cost_budget import CostLimitReached
 from evalkit.agents.registry import Agent
-from evalkit.agents.wrappers import RetryingAgent
+from evalkit.agents.wrappers import RetryingAgent, find_lane
 from evalkit.core.errors import EvalkitError
 from evalkit.core.eval_set import Case
 from evalkit.core.redaction import Redactor
@@ -24,11 +24,14 @@ from evalkit.core.run import RunHeader
 from evalkit.core.trial import Score, Trial
 from evalkit.metrics.scorers import Scorer
 from evalkit.runner.output_scores import score_output
-from evalkit.runner.signals import StopRequest
+from evalkit.runner.signals import CallsStopped, StopRequest
 from evalkit.trace.totals import fill_from_spans
 
 UNREACHABLE_AFTER = 10
 """The number of infrastructure errors in a row, with no answer before them, that ends a run."""
+
+REFUSED_AFTER = 3
+"""The number of refusals in a row of a key, a model, or an empty account that ends a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +107,7 @@ class Runner:
         exit_first: bool = False,
     ) -> None:
         self._agent = agent
+        self._lane = find_lane(agent, limits.retry_deadline_s)
         self._redactor = redactor
         self._limits = limits
         self._seed = seed
@@ -114,12 +118,15 @@ class Runner:
         # Twice the concurrency, so that as many trials can be scored as wait for the agent.
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
+        self._consecutive_refusals = 0
         self._any_answer = False
         self.exited_first = False
 
     @property
     def unreachable(self) -> bool:
-        """Whether all trials so far, and at least UNREACHABLE_AFTER, had an infrastructure error."""
+        """Whether all trials so far had an infrastructure error, or the endpoint refuses every call."""
+        if self._consecutive_refusals >= REFUSED_AFTER:
+            return True
         return not self._any_answer and self._consecutive_losses >= UNREACHABLE_AFTER
 
     @property
@@ -138,21 +145,23 @@ class Runner:
     async def run_one(self, task: TrialTask, stop: StopRequest) -> None:
         """Run and save one trial, then free its slot; if scores are slow, save the output first.
 
-        Do nothing if the runner stopped, or a stop was requested, while the trial waited for its slot.
+        Save nothing if the runner stopped, or a stop was requested, before the agent was called. A trial
+        whose judge was not asked because of a stop stays unscored.
         """
         try:
             trial = task.answered
             if trial is None:
-                async with self._slots:
-                    if stop.requested.is_set() or self.is_stopped:
-                        return
-                    trial = await self._call_agent(task)
+                trial = await self._call_agent(task, stop)
+                if trial is None:
+                    return
                 if trial.output.error is None and any(each.waits for each in task.scorers):
                     self._store.store_unscored(trial)
             scores: tuple[Score, ...] = ()
             if trial.output.error is None:
                 scores = await score_output(task.case, task.scorers, trial.output)
             scored = replace(trial, scores=scores)
+            if stop.requested.is_set() and scored.state == "judge_error":
+                return
             self._store.save(scored)
             if scored.state == "scored":
                 self.in_flight.widen()
@@ -162,14 +171,23 @@ class Runner:
         finally:
             self.in_flight.release()
 
-    async def _call_agent(self, task: TrialTask) -> Trial:
+    async def _call_agent(self, task: TrialTask, stop: StopRequest) -> Trial | None:
+        """Return the trial without scores; None if the agent may not be called, or not to the end."""
+        async with self._slots:
+            if stop.requested.is_set() or self.is_stopped:
+                return None
+            try:
+                with stop.cancel_while_idle():
+                    return await self._converse(task)
+            except (CallsStopped, CostLimitReached):
+                return None
+
+    async def _converse(self, task: TrialTask) -> Trial:
         seed = trial_seed(self._seed, task.case.id, task.number)
         agent = RetryingAgent(
             self._agent,
             attempts=self._limits.attempts,
-            deadline_s=self._limits.retry_deadline_s,
-            sleep=asyncio.sleep,
-            rng=random.Random(seed),  # noqa: S311 - spreads retries over time
+            lane=self._lane,
         )
         output = await converse(
             agent, task.case, trial=task.number, timeout_s=self._limits.timeout_s, seed=seed
@@ -178,10 +196,15 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
+        refused = output.error is not None and output.error.is_lasting
+        self._consecutive_refusals = self._consecutive_refusals + 1 if refused else 0
+        output = self._redactor.redact_output(output)
+        if output.spans:  # in a thread, because the prices are slow to load
+            output = await asyncio.to_thread(fill_from_spans, output)
         return Trial(
             case_id=task.case.id,
             number=task.number,
-            output=fill_from_spans(self._redactor.redact_output(output)),
+            output=output,
             attempts=agent.max_attempts_used,
         )
 
@@ -196,17 +219,8 @@ async def run_all(work: Iterable[Work], stop: StopRequest) -> None:
     Raises:
         EvalkitError: a trial cannot be saved.
     """
-    working = asyncio.ensure_future(_start_all(work, stop))
-    immediate = asyncio.ensure_future(stop.immediate.wait())
-    try:
-        await asyncio.wait({working, immediate}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        # Cancelling `working` cancels all trials in flight; when it is done, this has no effect.
-        immediate.cancel()
-        working.cancel()
-        await asyncio.gather(immediate, working, return_exceptions=True)
-    if not working.cancelled():
-        working.result()
+    # Cancelling it cancels all trials in flight.
+    await stop.finish_in_time(_start_all(work, stop))
 
 
 async def _start_all(work: Iterable[Work], stop: StopRequest) -> None:

@@ -23,7 +23,7 @@ from evalkit.runner.scheduler import (
     list_pending_trials,
     run_all,
 )
-from evalkit.runner.signals import StopRequest, stop_on_signals
+from evalkit.runner.signals import StopRequest
 from evalkit.runner.trial_sink import RunSide, TrialSink
 from evalkit.store.baseline import write_rescored_baseline
 from evalkit.store.run_spans import with_spans
@@ -34,6 +34,7 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
     candidate: RunSide,
     baseline: Run | None,
     load_looks: Callable[[], NextStageFinder],
+    stop: StopRequest,
     *,
     against: RunSide | None = None,
     exit_first: bool = False,
@@ -42,53 +43,69 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
 
     A candidate without an agent only has its stored outputs scored. With `against`, the trials of both
     sides run in turns, and that side's run is the baseline. With `exit_first`, the first failure ends
-    the run. `load_looks` imports the function that finds the next stage, first in a thread.
+    the run. `load_looks` imports the function that finds the next stage, first in a thread. After a stop
+    is requested, what came is stored, and the run is incomplete.
     """
     panel = plan.panel
     runner, against_runner = _build_runners(plan, candidate, against, exit_first=exit_first)
-    stop = StopRequest()
     next_header: RunHeader | None = candidate.header
-    with stop_on_signals(stop) as signals:
+    with stop.busy():
         loading = asyncio.ensure_future(_load_judge_and_gate(panel, load_looks))
         while next_header is not None:
             candidate = replace(candidate, header=next_header)
-            work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, candidate))
-            if against and against_runner:
-                opened = against_runner  # mypy: a generator does not keep the narrowed type
-                work = interleave(((opened, task) for task in _list_tasks(plan, against)), work)
-            with candidate.sink.report_progress(next_header):
-                await run_all(work, stop)
+            await _run_stage(plan, (runner, candidate), (against_runner, against), stop)
             unreachable = runner.unreachable or bool(against_runner and against_runner.unreachable)
             # If no trial is left, the failure ended nothing.
             cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
-            complete = not (signals or unreachable or panel.down_reason or cut_short)
+            early = unreachable or cut_short or plan.out_of_money or panel.down_reason
+            complete = not (early or stop.requested.is_set())
             if complete:
                 baseline = against.run if against else baseline
-                candidate, baseline = await _unify_judges(plan, candidate, baseline)
-                complete = not panel.down_reason
+                unifying = _unify_judges(plan, candidate, baseline, stop)
+                candidate, baseline = await stop.finish_in_time(unifying) or (candidate, baseline)
+                complete = not (stop.requested.is_set() or panel.down_reason)
             run = candidate.run
             next_header = None
             if complete and baseline is not None and candidate.agent is not None:
                 next_header = load_looks()(plan, run, baseline)
-            if next_header is not None:
-                # Stored before its first trial, so that a killed run resumes with this stage.
+            if (
+                next_header is not None
+            ):  # stored first, so that a killed run resumes with this stage
                 candidate.sink.writer.rewrite_header(next_header)
-        # With the signal handlers, because the last controls of the judges may take a while.
-        await loading
-        trust = await _store_trust(panel, run, candidate.sink) if complete else None
+        await stop.finish_in_time(loading)
+        trust = await _store_trust(panel, run, candidate.sink, stop) if complete else None
+        complete = complete and not (stop.requested.is_set() or panel.down_reason)
     if complete:
         _finish_runs(candidate, run, against, baseline)
     return Execution(
         run=replace(run, finished=complete, trust=trust),
         plan=plan,
         baseline=baseline,
-        stopped_by=signals[0] if signals else None,
+        stopped_by=stop.signal_number,
         stopped_at_failure=cut_short,
         unreachable=unreachable,
+        out_of_money=plan.out_of_money,
         judge_down=panel.down_reason,
         judge_problem=panel.problem_to_fix,
         unscored_answers=len(candidate.sink.unscored),
     )
+
+
+async def _run_stage(
+    plan: Plan,
+    candidate: tuple[Runner, RunSide],
+    against: tuple[Runner | None, RunSide | None],
+    stop: StopRequest,
+) -> None:
+    """Run the trials that each side, with its runner, has yet to run, in turns."""
+    runner, side = candidate
+    work: Iterable[Work] = ((runner, task) for task in _list_tasks(plan, side))
+    other_runner, other = against
+    if other and other_runner:
+        opened = other_runner  # mypy: a generator does not keep the narrowed type
+        work = interleave(((opened, task) for task in _list_tasks(plan, other)), work)
+    with side.sink.report_progress(side.header):
+        await run_all(work, stop)
 
 
 def _build_runners(
@@ -100,7 +117,7 @@ def _build_runners(
         candidate.sink,
         seed=plan.settings.seed,
         redactor=Redactor(plan.environment.environ),
-        halted=lambda: plan.panel.down_reason,
+        halted=lambda: plan.panel.down_reason or plan.agent_budget.refusal,
         exit_first=exit_first,
     )
     if against is None or against.agent is None:
@@ -148,7 +165,7 @@ def _finish_runs(
 
 
 async def _unify_judges(
-    plan: Plan, candidate: RunSide, baseline: Run | None
+    plan: Plan, candidate: RunSide, baseline: Run | None, stop: StopRequest
 ) -> tuple[RunSide, Run | None]:
     """Have the active judge replace the verdicts of other judges, so that both sides have one judge.
 
@@ -157,15 +174,21 @@ async def _unify_judges(
     active = None
     while plan.panel.has_judge and active is not plan.panel.active_judge:
         active = plan.panel.active_judge
-        candidate = await _rejudge_trials(plan, candidate)
+        candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
+        await plan.panel.settle_checks()
     return candidate, baseline
 
 
-async def _rejudge_trials(plan: Plan, side: RunSide) -> RunSide:
-    """Judge a side's trials again where another judge did, and store them."""
+async def _rejudge_trials(plan: Plan, side: RunSide, stop: StopRequest) -> RunSide:
+    """Judge a side's trials again where another judge did, and store them.
+
+    After a stop, the verdicts of the other judge stay.
+    """
     run = side.run
     rejudged = await rejudge(run, plan)
+    if stop.requested.is_set():
+        return side
     before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
     for trial in (*rejudged.trials, *rejudged.fresh):
         if trial is not before[trial.case_id, trial.number]:
@@ -175,11 +198,18 @@ async def _rejudge_trials(plan: Plan, side: RunSide) -> RunSide:
     return replace(side, header=rejudged.header)
 
 
-async def _store_trust(panel: Panel, run: Run, sink: TrialSink) -> JudgeTrust | None:
-    """Wait for the last control answers of the judges, and store what they show."""
+async def _store_trust(
+    panel: Panel, run: Run, sink: TrialSink, stop: StopRequest
+) -> JudgeTrust | None:
+    """Wait for the last control answers of the judges, and store what they show.
+
+    After a stop, or if no judge answers any more, store nothing: the controls that are missing say nothing
+    about a judge.
+    """
     scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    trust = await panel.finish(score.judgement for score in scores if score.judgement is not None)
-    if not trust.judges:
+    judgements = [score.judgement for score in scores if score.judgement is not None]
+    trust = await stop.finish_in_time(panel.finish(judgements))
+    if trust is None or not trust.judges or stop.requested.is_set() or panel.down_reason:
         return None
     sink.writer.write_trust(trust)
     return trust

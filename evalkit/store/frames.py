@@ -21,8 +21,8 @@ SPAN_COLUMNS = ["run", "agent_version", "case", "trial", *Span.__slots__]
 class Frames:
     """A run as three tables, joined on `run`, `case` and `trial`.
 
-    `trials`: run, agent_version, case, trial, tags, state, passed, text, latency_s, cost_usd,
-    input_tokens, output_tokens, attempts, error. `scores`: run, agent_version, case, trial, metric,
+    `trials`: run, agent_version, case, trial, tags, state, passed, text, latency_s, first_token_s,
+    cost_usd, input_tokens, output_tokens, attempts, error. `scores`: run, agent_version, case, trial, metric,
     state, value, passed, explanation. `spans`: run, agent_version, case, trial, and the fields of
     `evalkit.Span`; empty where the agent reports no spans.
     """
@@ -81,6 +81,7 @@ def _trial_rows(run: Run) -> list[Row]:
             "passed": trial.passed,
             "text": trial.output.text,
             "latency_s": trial.output.latency_s,
+            "first_token_s": trial.output.first_token_s,
             "cost_usd": trial.output.cost_usd,
             "input_tokens": trial.output.usage.input_tokens if trial.output.usage else None,
             "output_tokens": trial.output.usage.output_tokens if trial.output.usage else None,

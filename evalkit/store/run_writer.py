@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -25,6 +24,8 @@ from evalkit.core.run import RunHeader
 from evalkit.core.serialization import canonical_json, to_json_value
 from evalkit.core.trial import Trial
 from evalkit.store.answers import ANSWERS_FILE
+from evalkit.store.costs import COSTS_FILE
+from evalkit.store.run_lock import RunLock
 from evalkit.store.runs import (
     CHANGED_FLAG,
     HEADER_FILE,
@@ -117,13 +118,16 @@ class RunWriter:
         StoreError: the disk is full, or something else changed the run's files.
     """
 
-    def __init__(self, folder: Path, descriptor: int) -> None:
+    def __init__(self, lock: RunLock) -> None:
+        folder = lock.folder
         self.folder = folder
-        self._trials = LineFile(folder / TRIALS_FILE, descriptor)
+        self._lock = lock
+        self._trials = LineFile(folder / TRIALS_FILE, open_for_append(folder / TRIALS_FILE))
         self._header = read_stored_file(folder / HEADER_FILE)
         self._trust: bytes | None = None
         self._spans = SpanWriter(folder)
         self._answers = LineFile(folder / ANSWERS_FILE)
+        self._costs = LineFile(folder / COSTS_FILE)
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
@@ -139,42 +143,43 @@ class RunWriter:
             ignore = root / ".evalkit" / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                raise InvalidInput.single(
-                    f"there is a run {header.id!r}. "
-                    f"Add --resume to continue it, or choose another id."
-                ) from None
+            folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"{folder}: could not save: {os_error_reason(error)}. "
                 f"Runs are stored in .evalkit, in the project's folder; make it writable."
             ) from error
-        newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
-        path = folder / HEADER_FILE
-        write_atomically(path, canonical_json(to_json_value(header)) + "\n")
-        # Runs are ordered by this time; a clock that was set back must not change their order.
-        time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
-        os.utime(path, ns=(time_ns, time_ns))
-        return cls(folder, _open_locked(folder / TRIALS_FILE))
+        with contextlib.ExitStack() as on_failure:
+            lock = on_failure.enter_context(RunLock(folder))
+            if path_exists(folder / HEADER_FILE):
+                raise InvalidInput.single(
+                    f"there is a run {header.id!r}. Add --resume to continue it, or choose another id."
+                )
+            _set_debris_aside(folder)
+            newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
+            path = folder / HEADER_FILE
+            write_atomically(path, canonical_json(to_json_value(header)) + "\n")
+            # Runs are ordered by this time; a clock that was set back must not change their order.
+            time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
+            os.utime(path, ns=(time_ns, time_ns))
+            writer = cls(lock)
+            on_failure.pop_all()
+        return writer
 
     @classmethod
-    def reopen(cls, folder: Path) -> Self:
-        """Continue a run: remove an incomplete last line and the outdated summary.
+    def reopen(cls, lock: RunLock) -> Self:
+        """Continue the run whose lock is held: remove an incomplete last line and the outdated summary.
 
         Raises:
-            InvalidInput: another process is writing this run.
+            StoreError: a file cannot be changed.
         """
-        descriptor = _open_locked(folder / TRIALS_FILE)
+        folder = lock.folder
         try:
-            truncate_incomplete_line(descriptor, folder / TRIALS_FILE)
             for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
-            os.close(descriptor)
             raise StoreError(f"{folder}: could not reopen: {os_error_reason(error)}.") from error
-        return cls(folder, descriptor)
+        return cls(lock)
 
     def rewrite_header(self, header: RunHeader) -> None:
         """Store a header that plans more trials, before the first call for them."""
@@ -199,6 +204,10 @@ class RunWriter:
         if not rescored and (trial.case_id, trial.number) not in self._unscored:
             self._spans.append(trial)
         self._trials.append(to_json_value(without_spans(trial)))
+
+    def append_cost(self, key: str, cost_usd: float) -> None:
+        """Store the cost of one call, and who paid for it."""
+        self._costs.append({"key": key, "usd": cost_usd})
 
     def write_trust(self, trust: JudgeTrust) -> None:
         """Store what the run showed about its judges."""
@@ -238,8 +247,9 @@ class RunWriter:
 
     def close(self) -> None:
         """Release the lock."""
-        for file in (self._spans.file, self._answers, self._trials):
+        for file in (self._spans.file, self._answers, self._costs, self._trials):
             file.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -248,16 +258,9 @@ class RunWriter:
         self.close()
 
 
-def _open_locked(path: Path) -> int:
-    descriptor = open_for_append(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InvalidInput.single(
-            f"run {path.parent.name!r} is being written by another process. Wait for it to end."
-        ) from None
-    except OSError:
-        # A network file system may have no locks. Ids are unique, so only two --resume at once collide.
-        pass
-    return descriptor
+def _set_debris_aside(folder: Path) -> None:
+    """Rename the data of a folder without a header, which is no run, so that a new run cannot mix with it."""
+    for name in (TRIALS_FILE, ANSWERS_FILE, SPANS_FILE, COSTS_FILE):
+        path = folder / name
+        with contextlib.suppress(OSError):
+            path.replace(path.with_name(f"{name}.broken"))

@@ -21,10 +21,12 @@ import msgspec
 from evalkit.core.errors import StoreError
 from evalkit.core.files import os_error_reason, path_exists, read_stored_file, write_atomically
 from evalkit.core.judgement import JudgeTrust
+from evalkit.core.literals import RunCommand
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
+from evalkit.store.run_lock import RunLock
 
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -98,15 +100,40 @@ def digest_if_readable(path: Path) -> str:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run back, finished or not; safe while it is being written.
+    """Read a run back, finished or not; safe while it is being written, finished or resumed.
 
     Raises:
         StoreError: the folder has no readable run, or its files were changed. The
             message names the line.
     """
+    while True:
+        # First: a summary that is there before the other files are read was written after them.
+        summary = _read_if_present(folder / SUMMARY_FILE)
+        run, changed = _read_files(folder, summary)
+        # A run that is resumed deletes its summary before anything else, so that what was read meanwhile
+        # is of two states.
+        if not changed or _read_if_present(folder / SUMMARY_FILE) == summary:
+            break
+    if changed:
+        raise StoreError(describe_changed_files(folder, changed))
+    return run
+
+
+def _read_if_present(path: Path) -> bytes | None:
+    """Return a file's content; None if it is missing, or is deleted at this moment."""
+    try:
+        return read_stored_file(path) if path_exists(path) else None
+    except StoreError:
+        if path_exists(path):
+            raise
+        return None
+
+
+def _read_files(folder: Path, summary: bytes | None) -> tuple[Run, Sequence[str]]:
+    """Return the run, and the names of the files that do not match the summary."""
     header = read_header(folder)
     path = folder / TRIALS_FILE
-    content = read_stored_file(path) if path_exists(path) else b""
+    content = _read_if_present(path) or b""
     # A run may be read while it is written, so an incomplete last line is not damage.
     complete, _, incomplete = content.rpartition(b"\n")
     warnings = (f"{path}: the last line is incomplete and was skipped.",) if incomplete else ()
@@ -119,39 +146,38 @@ def read_run(folder: Path) -> Run:
                 f"{path}:{number}: not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {folder.name}"
             ) from error
-    finished = path_exists(folder / SUMMARY_FILE)
-    if finished:
-        _refuse_changed(folder, content)
-    return replace(
+    run = replace(
         assemble_run(header, rows),
         path=str(folder),
-        finished=finished,
+        finished=summary is not None,
         warnings=warnings,
         trust=_read_trust(folder / TRUST_FILE),
     )
+    return run, () if summary is None else _find_changed_files(folder, summary, content)
 
 
 def _read_trust(path: Path) -> JudgeTrust | None:
-    if not path_exists(path):
+    stored = _read_if_present(path)
+    if stored is None:
         return None
     try:
-        return msgspec.convert(parse_stored_json(read_stored_file(path)), JudgeTrust, strict=True)
+        return msgspec.convert(parse_stored_json(stored), JudgeTrust, strict=True)
     except ValueError as error:
         raise StoreError(f"{path}: not what a run writes: {error}. Start a new run.") from error
 
 
-def _refuse_changed(folder: Path, trials: bytes) -> None:
-    """Raise StoreError if the files of a finished run do not match the digests in its summary."""
+def _find_changed_files(folder: Path, summary: bytes, trials: bytes) -> Sequence[str]:
+    """Return the names of the files of a finished run that do not match the digests in its summary."""
     try:
-        summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))
-        digests = dict(summary.get("sha256", {}))
+        stored = parse_stored_json(summary)
+        digests = dict(stored.get("sha256", {}))
         # Not the spans: they are large, few commands read them, and `load_spans` checks them.
         now = {
             TRIALS_FILE: compute_sha256(trials),
             HEADER_FILE: digest_if_readable(folder / HEADER_FILE),
             TRUST_FILE: digest_if_readable(folder / TRUST_FILE),
         }
-        changed = summary.get(CHANGED_FLAG) or [
+        changed = stored.get(CHANGED_FLAG) or [
             name for name, digest in now.items() if digests.get(name, digest) != digest
         ]
         # A summary without these digests was not written by a run.
@@ -162,8 +188,7 @@ def _refuse_changed(folder: Path, trials: bytes) -> None:
             changed = [TRUST_FILE]
     except (ValueError, KeyError, TypeError, AttributeError):
         changed = [SUMMARY_FILE]
-    if changed:
-        raise StoreError(describe_changed_files(folder, changed))
+    return changed
 
 
 def repair_run(folder: Path) -> tuple[int, int]:
@@ -172,8 +197,14 @@ def repair_run(folder: Path) -> tuple[int, int]:
     The original file is kept as `trials.jsonl.broken`.
 
     Raises:
+        InvalidInput: another process is writing the run.
         StoreError: the run's header or its trials cannot be read, or the file cannot be saved.
     """
+    with RunLock(folder):
+        return _repair_locked_run(folder)
+
+
+def _repair_locked_run(folder: Path) -> tuple[int, int]:
     path = folder / TRIALS_FILE
     read_header(folder)
     content = read_stored_file(path)
@@ -237,16 +268,23 @@ def read_header(folder: Path) -> RunHeader:
     return header
 
 
-def find_unfinished_run(root: Path, evalset_path: str) -> Path | None:
-    """Return the folder of the newest unfinished run of an eval set, if there is one."""
-    folders = list_set_runs(root, evalset_path)
-    return next((each for each in folders if not path_exists(each / SUMMARY_FILE)), None)
+def find_unfinished_run(root: Path, evalset_path: str, command: RunCommand) -> Path | None:
+    """Return the folder of the newest unfinished run of an eval set that `command` started, if any."""
+    for folder, header in _iter_set_runs(root, evalset_path):
+        if header.command == command and not path_exists(folder / SUMMARY_FILE):
+            return folder
+    return None
 
 
 def list_set_runs(root: Path, evalset_path: str) -> Iterator[Path]:
     """Yield the folders of the readable runs of an eval set, newest first; skip broken ones."""
+    return (folder for folder, _ in _iter_set_runs(root, evalset_path))
+
+
+def _iter_set_runs(root: Path, evalset_path: str) -> Iterator[tuple[Path, RunHeader]]:
     for run_id in reversed(list_run_ids(root)):
         folder = runs_folder(root) / run_id
         with contextlib.suppress(StoreError):
-            if read_header(folder).evalset_path == evalset_path:
-                yield folder
+            header = read_header(folder)
+            if header.evalset_path == evalset_path:
+                yield folder, header

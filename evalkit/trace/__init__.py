@@ -2,6 +2,7 @@
 
 __all__ = [
     "calls",
+    "events",
     "normalizer",
     "query",
     "receiver",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import get_args
 
 from evalkit.core.spans import SpanKind
+from evalkit.trace.events import EVENT_INPUT, EVENT_OUTPUT
 
 _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
     "tool": ("gen_ai.tool.name", "ai.toolCall.name", "tool_call.function.name", "tool.name"),
@@ -58,7 +59,8 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
         "traceloop.entity.input",
         "ai.prompt.messages",
         "ai.prompt",
-        "tool.parameters",
+        "gcp.vertex.agent.tool_call_args",
+        EVENT_INPUT,
     ),
     "result": (
         "gen_ai.tool.call.result",
@@ -70,6 +72,8 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
         "output.value",
         "traceloop.entity.output",
         "ai.response.text",
+        "gcp.vertex.agent.tool_response",
+        EVENT_OUTPUT,
     ),
     "user_id": (
         "user.id",
@@ -90,6 +94,45 @@ _LIBRARY_ALIASES: dict[str, tuple[str, ...]] = {
 
 FIELD_ALIASES = {field: (f"evalkit.{field}", *names) for field, names in _LIBRARY_ALIASES.items()}
 """The attribute names of each field of `Span`, in order of precedence."""
+
+TEMPLATE_ATTRIBUTE = "logfire.msg_template"
+
+TEMPLATES: dict[str, dict[str, str]] = {
+    "Function: {name}": {
+        "name": "evalkit.tool",
+        "input": "evalkit.arguments",
+        "output": "evalkit.result",
+    },
+}
+"""The names that attributes get in spans of these templates: Logfire's of the OpenAI Agents SDK."""
+
+TOOL_PARAMETERS = ("tool.parameters", "tool.json_schema", "gen_ai.tool.json_schema")
+"""The attributes that may hold the schema of a tool's arguments."""
+
+TOOL_CALL_IDS = ("gen_ai.tool.call.id", "tool_call.id", "tool.id", "ai.toolCall.id")
+"""The attributes that may hold the id that a model gave to a tool call."""
+
+PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
+"""The attributes that may hold the provider of a model."""
+
+CACHED_TOKENS = (
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+    "gen_ai.usage.details.cache_read_tokens",
+    "llm.token_count.prompt_details.cache_read",
+    "ai.usage.cachedInputTokens",
+)
+"""The attributes that may hold the input tokens that were read from the provider's cache."""
+
+IGNORED_SCOPES = ("crewai.telemetry",)
+"""The instrumentations of frameworks that report on their use, not on what the agent does."""
+
+AGENT_SCOPES = ("openinference.instrumentation.langchain",)
+"""The instrumentations that trace whole agents, whose outermost span is the agent's own."""
+
+NO_CALLS = ("execute_tool (merged)", "FinalAnswerTool", "tool failure")
+"""The names of spans that look like a tool call: several calls taken together by Google ADK, the way in
+which an agent of smolagents answers, and CrewAI's second span of a call that failed."""
 
 KIND_ATTRIBUTES = (
     "evalkit.kind",

@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 
 from evalkit.core.limits import MAX_EXPORT_BYTES
 from evalkit.core.literals import Json
+from evalkit.trace.events import SpanStatus, read_outcome
 from evalkit.trace.recording import SpanPayload
 
 TRACE_ATTRIBUTE = "evalkit.trace.id"
 """The resource attribute with a trial's trace id, for SDKs that start a trace id of their own."""
 
-_ERROR_STATUS = 2  # opentelemetry.proto.trace.v1.Status.StatusCode.STATUS_CODE_ERROR
+_STATUSES: Mapping[object, SpanStatus] = {
+    1: "ok",
+    "STATUS_CODE_OK": "ok",
+    2: "error",
+    "STATUS_CODE_ERROR": "error",
+}
+"""The values of `opentelemetry.proto.trace.v1.Status.StatusCode`; any other is unset."""
+
 _MAX_DEPTH = 32
 """Levels of nested attribute values that are read; deeper ones become None."""
 
@@ -74,41 +82,34 @@ def _read_json(data: bytes) -> Iterator[ReceivedSpan]:
             attributes = _read_json_attributes((resource.get("resource") or {}).get("attributes"))
             named = str(attributes.get(TRACE_ATTRIBUTE, ""))
             for scope in resource.get("scopeSpans") or ():
+                name = str((scope.get("scope") or {}).get("name") or "")
                 for span in scope.get("spans") or ():
-                    yield ReceivedSpan(_to_hex(span.get("traceId")), named, _read_json_span(span))
+                    payload = _read_json_span(span, name)
+                    yield ReceivedSpan(_to_hex(span.get("traceId")), named, payload)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise InvalidExport(f"not OTLP JSON: {type(error).__name__}: {error}") from None
 
 
-def _read_json_span(span: Mapping[str, Any]) -> SpanPayload:
+def _read_json_span(span: Mapping[str, Any], scope: str) -> SpanPayload:
     status = span.get("status") or {}
-    failed = status.get("code") in (_ERROR_STATUS, "STATUS_CODE_ERROR")
     start_ns = int(span["startTimeUnixNano"])
     events = [
-        (event.get("name"), _read_json_attributes(event.get("attributes")))
+        (str(event.get("name")), _read_json_attributes(event.get("attributes")))
         for event in span.get("events") or ()
     ]
     return {
         "id": _to_hex(span["spanId"]),
         "parent": _to_hex(span.get("parentSpanId")),
         "name": str(span.get("name", "")),
+        "scope": scope,
         "start_ns": start_ns,
         "end_ns": max(int(span.get("endTimeUnixNano") or 0), start_ns),
-        **(_read_error(str(status.get("message") or ""), events) if failed else _NO_ERROR),
-        "attributes": _read_json_attributes(span.get("attributes")),
-    }
-
-
-_NO_ERROR: SpanPayload = {"error": None, "error_type": ""}
-
-
-def _read_error(message: str, events: Iterable[tuple[str, Mapping[str, Json]]]) -> SpanPayload:
-    """Return the error of a failed span, from its status and its last exception."""
-    # Successful spans are not read this way: they record the exceptions that the agent caught, too.
-    raised = [attributes for event, attributes in events if event == "exception"] or [{}]
-    return {
-        "error": message or str(raised[-1].get("exception.message") or "") or "failed",
-        "error_type": str(raised[-1].get("exception.type") or ""),
+        **read_outcome(
+            _STATUSES.get(status.get("code"), "unset"),
+            str(status.get("message") or ""),
+            events,
+            _read_json_attributes(span.get("attributes")),
+        ),
     }
 
 
@@ -163,20 +164,24 @@ def _read_protobuf(data: bytes) -> Iterator[ReceivedSpan]:
         named = str(attributes.get(TRACE_ATTRIBUTE, ""))
         for scope in resource.scope_spans:
             for span in scope.spans:
-                yield ReceivedSpan(span.trace_id.hex(), named, _read_protobuf_span(span))
+                payload = _read_protobuf_span(span, scope.scope.name)
+                yield ReceivedSpan(span.trace_id.hex(), named, payload)
 
 
-def _read_protobuf_span(span: Any) -> SpanPayload:
-    failed = span.status.code == _ERROR_STATUS
-    events = [(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events]
+def _read_protobuf_span(span: Any, scope: str) -> SpanPayload:
     return {
         "id": span.span_id.hex(),
         "parent": span.parent_span_id.hex(),
         "name": span.name,
+        "scope": scope,
         "start_ns": span.start_time_unix_nano,
         "end_ns": max(span.end_time_unix_nano, span.start_time_unix_nano),
-        **(_read_error(span.status.message, events) if failed else _NO_ERROR),
-        "attributes": _read_protobuf_attributes(span.attributes),
+        **read_outcome(
+            _STATUSES.get(span.status.code, "unset"),
+            span.status.message,
+            [(event.name, _read_protobuf_attributes(event.attributes)) for event in span.events],
+            _read_protobuf_attributes(span.attributes),
+        ),
     }
 
 

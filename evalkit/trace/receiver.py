@@ -158,6 +158,10 @@ class SpanReceiver:
         except (web.HTTPRequestEntityTooLarge, ExportTooLarge):
             self.collector.count_invalid_export()
             return web.Response(status=413, text=f"the limit is {MAX_EXPORT_BYTES:,} bytes")
+        except (ConnectionError, web.RequestPayloadError):
+            # The sender ended while it sent; nobody reads the response.
+            self.collector.count_invalid_export()
+            return web.Response(status=400)
         except InvalidExport as error:
             self.collector.count_invalid_export()
             return web.Response(status=400, text=str(error))

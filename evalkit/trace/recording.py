@@ -17,7 +17,8 @@ from evalkit.core.limits import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_SPANS, 
 
 SpanPayload: TypeAlias = dict[str, Any]
 """One span as it was sent: `id`, `parent`, `name`, `start_ns`, `end_ns`, `error` (a message; None if
-the step succeeded), `error_type`, and `attributes` under the names of the sender's library."""
+the step succeeded), `error_type`, and `attributes` under the names of the sender's library. `scope` is
+the name of the instrumentation, if it is known."""
 
 SPAN_KINDS = ("agent", "model", "tool", "retrieval", "step")
 UNFINISHED = "not finished at the timeout"

@@ -61,7 +61,7 @@ def _open_views(stored: StoredRuns, sql: str) -> Iterator[duckdb.DuckDBPyConnect
     """Yield a connection that has the views named in `sql` and can read the runs' folders only."""
     views = {
         "runs": tables.select_runs(stored.folders),
-        "trials": f"select * exclude (scores, folder) from ({tables.select_trials(stored.folders)})",  # noqa: S608
+        "trials": f"select * exclude (scores, tool_calls, folder) from ({tables.select_trials(stored.folders)})",  # noqa: S608
         "scores": tables.select_scores(stored.folders),
         "spans": tables.select_spans(stored.parquet_folders, stored.jsonl_folders),
     }
@@ -143,7 +143,8 @@ def build_sql(query: TraceQuery) -> tuple[str, list[object]]:
             from spans join page using (run, case_id, trial)
         )
         select run, agent_version, case_id, trial, state, passed, trial_latency_s as latency_s,
-            count(*) as steps, count(*) filter (where kind = 'tool') as tool_calls,
+            count(*) filter (where kind in ('model', 'tool')) as steps,
+            count(*) filter (where kind = 'tool') as tool_calls,
             min(hit) as step, any_value(total) as total
         from found
         group by run, agent_version, case_id, trial, state, passed, trial_latency_s

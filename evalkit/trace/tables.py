@@ -14,6 +14,8 @@ from pathlib import Path
 
 import duckdb
 
+from evalkit.core.files import path_exists
+
 RUNS_SQL = """
 select id as run, evalset, evalset_path, agent_kind, agent_entrypoint, agent_version,
     coalesce(git_commit, '') as git_commit, coalesce(git_dirty, false) as git_dirty, created, trials, evalkit_version,
@@ -38,8 +40,10 @@ qualify row_number() over (partition by folder, case_id, number order by line de
 
 TRIAL_COLUMNS = """
 attempts: 'INTEGER',
-output: 'STRUCT(text VARCHAR, latency_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
+output: 'STRUCT(text VARCHAR, latency_s DOUBLE, first_token_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
     "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
+    tool_calls STRUCT("name" VARCHAR, arguments JSON, result JSON, error VARCHAR,
+        duration_s DOUBLE)[],
     error STRUCT(kind VARCHAR, message VARCHAR))',
 scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARCHAR, state VARCHAR,
     advisory BOOLEAN)[]'
@@ -69,10 +73,10 @@ select run, agent_version, evalset, case_id, number as trial, state,
     state = 'scored' and not coalesce(
         list_contains(list_transform(enforced, lambda s: s.passed), false), false) as passed,
     coalesce(output.text, '') as text, coalesce(output.latency_s, 0) as latency_s,
-    output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
+    output.first_token_s as first_token_s, output.cost_usd as cost_usd, output."usage".input_tokens as input_tokens,
     output."usage".output_tokens as output_tokens, coalesce(attempts, 1) as attempts,
     coalesce(output.error.kind, '') as error_type, coalesce(output.error.message, '') as error,
-    scores, folder
+    scores, output.tool_calls as tool_calls, folder
 from with_state join ({runs}) using (folder)
 """
 
@@ -116,6 +120,10 @@ SPAN_TABLE_COLUMNS = {
 }
 """The columns of `spans` with their types; those before `id` belong to the trial."""
 
+_NO_SPANS = f"""select {
+    ", ".join(f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
+} where false"""
+
 _SPAN_ONLY_COLUMNS = list(SPAN_TABLE_COLUMNS)[list(SPAN_TABLE_COLUMNS).index("id") :]
 
 SPANS_SQL = """
@@ -124,6 +132,25 @@ select t.run, t.agent_version, t.evalset, t.case_id, t.trial, t.state, t.passed,
     t.latency_s as trial_latency_s, t.error_type as trial_error_type, {columns}
 from flat join ({trials}) t using (folder, case_id, trial)
 """
+
+# The calls that an agent returned, without a span of the same tool in their trial.
+CALLS_SQL = """
+with spans as ({spans}), trials as ({trials}), calls as (
+    select *, unnest(tool_calls) as call, generate_subscripts(tool_calls, 1) as position from trials
+)
+select * from spans union all by name
+select {trial_columns}, 'call-' || position as id, call."name" as name, 'tool' as kind,
+    0 as start_s, call.duration_s as duration_s, if(call.error is null, '', 'error') as error_type,
+    coalesce(call.error, '') as error, call."name" as tool, call.arguments as arguments,
+    call.result as result, {empty_columns}
+from calls anti join (select run, case_id, trial, tool from spans where kind = 'tool') called
+    on (calls.run, calls.case_id, calls.trial, call."name")
+        = (called.run, called.case_id, called.trial, called.tool)
+"""
+
+_TRIAL_COLUMNS_SQL = """calls.run, calls.agent_version, calls.evalset, calls.case_id, calls.trial,
+    calls.state, calls.passed, calls.latency_s as trial_latency_s, calls.error_type as trial_error_type"""
+_TEXTS_OF_SPANS = ("parent_id", "model", "prompt", "user_id", "session_id")
 
 
 def select_runs(folders: Sequence[Path]) -> str:
@@ -152,14 +179,14 @@ def select_spans(parquet_folders: Sequence[Path], jsonl_folders: Sequence[Path])
     if jsonl_folders:
         selects.append(select_jsonl_spans(jsonl_folders))
     if not selects:  # neither function reads an empty list of files
-        nulls = (f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
-        selects.append(f"select {', '.join(nulls)} where false")
+        selects.append(_NO_SPANS)
     # In parentheses, because the second one begins with a WITH.
     return " union all ".join(f"({select})" for select in selects)
 
 
 def select_jsonl_spans(folders: Sequence[Path]) -> str:
-    """Return a SELECT of every span in the JSON lines of some runs."""
+    """Return a SELECT of every span in the JSON lines of some runs, and of every returned tool call."""
+    traced = [folder for folder in folders if path_exists(folder / "spans.jsonl")]
     # Runs store no field that has its default value, so the default is restored here.
     defaults = {"kind": "'step'", "start_s": "0", "duration_s": "0"}
     columns = []
@@ -167,10 +194,18 @@ def select_jsonl_spans(folders: Sequence[Path]) -> str:
         fallback = "''" if SPAN_TABLE_COLUMNS[name] == "VARCHAR" else "null"
         columns.append(f"coalesce(s.{name}, {defaults.get(name, fallback)}) as {name}")
     fields = ", ".join(f"{name} {SPAN_TABLE_COLUMNS[name]}" for name in _SPAN_ONLY_COLUMNS)
-    return SPANS_SQL.format(
-        lines=_select_lines(folders, "spans.jsonl", f"spans: 'STRUCT({fields})[]'"),
-        columns=", ".join(columns),
+    spans = _NO_SPANS
+    if traced:  # `read_json` takes no empty list of files
+        spans = SPANS_SQL.format(
+            lines=_select_lines(traced, "spans.jsonl", f"spans: 'STRUCT({fields})[]'"),
+            columns=", ".join(columns),
+            trials=select_trials(traced),
+        )
+    return CALLS_SQL.format(
+        spans=spans,
         trials=select_trials(folders),
+        trial_columns=_TRIAL_COLUMNS_SQL,
+        empty_columns=", ".join(f"'' as {name}" for name in _TEXTS_OF_SPANS),
     )
 
 

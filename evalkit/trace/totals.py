@@ -6,21 +6,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 from evalkit.core.spans import Span, SpanKind, ToolCall, Usage
 from evalkit.core.trial import Output
 from evalkit.trace.calls import drop_enclosing_spans
+from evalkit.trace.conventions import CACHED_TOKENS, PROVIDERS
 
 _Number = TypeVar("_Number", int, float)
 
 
 def fill_from_spans(output: Output) -> Output:
-    """Return the output with tool calls, usage and cost from its spans, where the agent gave none."""
+    """Return the output with tool calls, usage and cost from its spans, where the agent gave none.
+
+    Model calls without a cost get the known price of their tokens. To load the prices takes half a
+    second the first time.
+    """
     if not output.spans:
         return output
-    models = _find_usage_spans(output.spans)
+    spans = tuple(_with_price(span) for span in output.spans)
+    models = _find_usage_spans(spans)
     return replace(
         output,
-        tool_calls=output.tool_calls or tuple(map(_to_tool_call, find_tool_spans(output.spans))),
+        spans=spans,
+        tool_calls=output.tool_calls
+        or tuple(_to_tool_call(span) for span in spans if span.kind == "tool"),
         usage=output.usage or _sum_usage(models),
         cost_usd=output.cost_usd
         if output.cost_usd is not None
@@ -28,18 +37,19 @@ def fill_from_spans(output: Output) -> Output:
     )
 
 
-def find_tool_spans(spans: Sequence[Span]) -> list[Span]:
-    """Return the tool spans, without those nested directly in a span of the same tool.
-
-    Two instrumentations of one call produce such pairs; the outer span is kept.
-    """
-    by_id = {span.id: span for span in spans}
-
-    def is_repeated(span: Span) -> bool:
-        parent = by_id.get(span.parent_id)
-        return parent is not None and parent.kind == "tool" and parent.tool == span.tool
-
-    return [span for span in spans if span.kind == "tool" and not is_repeated(span)]
+def _with_price(span: Span) -> Span:
+    """Return the span of a model call with the known price of its tokens, unless it has a cost."""
+    if span.kind != "model" or span.cost_usd is not None or span.input_tokens is None:
+        return span
+    cached = next(filter(None, map(span.attributes.get, CACHED_TOKENS)), 0)
+    tokens = TokenCounts(
+        input_tokens=span.input_tokens,
+        output_tokens=span.output_tokens or 0,
+        cached_tokens=cached if isinstance(cached, int) else 0,
+    )
+    seller = str(next(filter(None, map(span.attributes.get, PROVIDERS)), ""))
+    cost_usd = look_up_cost_usd(span.model, tokens, provider=seller)
+    return replace(span, cost_usd=cost_usd)
 
 
 def _to_tool_call(span: Span) -> ToolCall:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from evalkit.worker.pieces import StreamedValue, join_yields, yields_asynchronously
 from evalkit.worker.user_code import (
     BadReply,
     CallArguments,
@@ -52,7 +53,7 @@ class AgentTarget:
     """An entrypoint and the arguments it is called with.
 
     The entrypoint is a function, an object with `__call__`, or a class of such objects, which is
-    instantiated once. It gets the prompt: text, or the list of messages of a conversation. A second
+    instantiated once. It may yield the answer in pieces. It gets the prompt: text, or the list of messages of a conversation. A second
     parameter without a default, or one called `context`, gets a mapping of case_id, trial, seed,
     metadata and messages.
     """
@@ -62,8 +63,8 @@ class AgentTarget:
             found = run_user_code(found)
         if not callable(found):
             raise LoadFailure(f"it is {type(found).__name__!r}, which cannot be called.")
-        self.function: Callable[..., object] = found
-        self.is_async = is_async(found)
+        self.is_async = is_async(found) or yields_asynchronously(found)
+        self.function: Callable[..., object] = join_yields(found, is_async=self.is_async)
         self._lay_out = _choose_layout(found)
         signature = read_signature(found)
         self.description = {
@@ -77,11 +78,13 @@ class AgentTarget:
         return self._lay_out(prompt, {key: payload[key] for key in _CONTEXT_KEYS})
 
     def to_json(self, value: object) -> object:
-        """Return text or a mapping as it is; the parent checks the content of a mapping.
+        """Return text or a mapping as it is, and a streamed value as its reply; the parent checks mappings.
 
         Raises:
             BadReply: the value is neither text nor a mapping.
         """
+        if isinstance(value, StreamedValue):
+            return value.to_reply(self.to_json)
         if isinstance(value, str):
             return value
         if isinstance(value, Mapping):

@@ -27,13 +27,17 @@ class CallSpans:
         self._records_otel = True
         install_import_hook(self._find_only_recording)
 
-    @contextmanager
-    def record(self, call_id: str) -> Iterator[None]:
-        """Record the spans of one call while this context is open."""
+    def ensure_provider(self) -> None:
+        """Set a tracer provider if the agent has imported OpenTelemetry and set none."""
         if self._records_otel and "opentelemetry.trace" in sys.modules:
             from evalkit.worker.otel import ensure_provider  # noqa: PLC0415 - loaded already
 
             ensure_provider()
+
+    @contextmanager
+    def record(self, call_id: str) -> Iterator[None]:
+        """Record the spans of one call while this context is open."""
+        self.ensure_provider()
         recording = self._open[call_id] = SpanRecording()
         token = current_recording.set(recording)
         try:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from evalkit.worker.call_spans import CallSpans
 from evalkit.worker.import_guard import redirect_search_path, refuse_checkout_modules
+from evalkit.worker.load_timer import limit_load_time
 from evalkit.worker.object_loader import load_object
 from evalkit.worker.pipe import Json, Pipe, decode, encode
-from evalkit.worker.servers import Target, TaskServer, ThreadServer
+from evalkit.worker.servers import MainThreadServer, Target, TaskServer, ThreadServer
 from evalkit.worker.user_code import LoadFailure
 
 
@@ -24,7 +25,7 @@ class PipeReader:
     def __init__(self, lines: Iterator[bytes], spans: CallSpans) -> None:
         self._lines = lines
         self._spans = spans
-        self.server: TaskServer | ThreadServer | None = None
+        self.server: TaskServer | MainThreadServer | None = None
 
     def read(self) -> None:
         """Read until the parent ends, then end this process."""
@@ -87,15 +88,26 @@ def main(descriptor: int) -> None:
     threading.Thread(target=reader.read, daemon=True).start()
     if setup["kind"] == "agent":
         spans.record_otel()
-    try:
-        target = _load(setup)
-    except LoadFailure as failure:
+    if setup["records_inputs"]:
+        from evalkit.worker.input_log import InputPipe  # noqa: PLC0415 - with --cache only
+
+        pipe = InputPipe(pipe, Path(setup["base"]), Path(setup["root"]))
+
+    def send_failure(failure: LoadFailure) -> None:
         pipe.send("failed", "-", 0, encode({"reasons": failure.reasons, "detail": failure.detail}))
+
+    try:
+        with limit_load_time(setup, send_failure):
+            target = _load(setup)
+    except LoadFailure as failure:
+        send_failure(failure)
         return
-    reader.server = (
-        TaskServer(target, pipe, spans.record)
-        if target.is_async
-        else ThreadServer(target, pipe, spans.record, setup["threads"])
-    )
+    spans.ensure_provider()  # in this thread, before the first call
+    if target.is_async:
+        reader.server = TaskServer(target, pipe, spans.record)
+    elif setup["threads"]:
+        reader.server = ThreadServer(target, pipe, spans.record, setup["threads"])
+    else:
+        reader.server = MainThreadServer(target, pipe, spans.record)
     pipe.send("ready", "-", 0, encode(target.description))
     reader.server.serve()

@@ -6,82 +6,107 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from importlib.machinery import SourceFileLoader
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
+from evalkit.worker.installed import InstalledSoftware
+from evalkit.worker.missing_module import describe_missing_module, find_import_advice
+from evalkit.worker.module_paths import ModuleFile, list_search_folders, locate_module
+from evalkit.worker.source_loader import load_from_source
 from evalkit.worker.user_code import LoadFailure, run_user_code, suggest_near_name
+
+SHOWN_NAMES = 8
 
 
 def load_object(ref: str, base: Path, root: Path) -> tuple[object, str]:
     """Import what `ref` names; return it and the SHA-256 of the file that defines it.
 
-    Search for modules in `base`, then in `root`, then where Python searches. The folder of a file comes
-    before all of these, as it does for a script.
+    Search for modules in the folders of `list_search_folders`, then where Python searches. A file in a
+    package is imported as the package's member. The folder of any other file comes before all of these
+    folders, as it does for a script.
 
     Raises:
         LoadFailure: the module cannot be imported, or has no such attribute.
     """
     place, _, attribute = ref.rpartition(":")
-    _prepend_search_path([base, root])
-    if place.endswith(".py"):
-        module = _import_file((base / place).resolve())
-    else:
-        module = _import_module(place, [base, root])
+    folders = list_search_folders(base, root)
+    load_from_source(InstalledSoftware([base, root]))
+    _prepend_search_path(folders)
+    try:
+        if place.endswith(".py"):
+            module = _import_file(locate_module((base / place).resolve(), folders))
+        else:
+            module = _import_module(place)
+    except LoadFailure as failure:
+        reasons = _explain(failure, ref, base, root)
+        raise LoadFailure(*reasons, detail=failure.detail) from failure.__cause__
     found = _get_attribute(module, attribute, place)
     return found, _source_digest(found, module)
 
 
-def _prepend_search_path(folders: list[Path]) -> None:
+def _explain(failure: LoadFailure, ref: str, base: Path, root: Path) -> tuple[str, ...]:
+    """Return the reasons of a failure, with what to do if a module was not found."""
+    module = ref.rpartition(":")[0]
+    error = failure.__cause__
+    missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+    if missing and not module.endswith(".py") and f"{module}.".startswith(f"{missing}."):
+        return (describe_missing_module(ref, missing, base, root),)
+    advice = find_import_advice(error, base, root) if isinstance(error, ImportError) else ""
+    *first, last = failure.reasons
+    return (*first, f"{last.rstrip('.')}. {advice}" if advice else last)
+
+
+def _prepend_search_path(folders: Sequence[Path]) -> None:
     paths = list(dict.fromkeys(str(folder) for folder in folders))
     sys.path[:] = paths + [path for path in sys.path if path not in paths]
 
 
-class _SourceLoader(SourceFileLoader):
-    """Load a file from its source, never from cached bytecode.
+def _import_file(file: ModuleFile) -> ModuleType:
+    _prepend_search_path([file.top])
+    if file.packages and str(file.path.parent) not in sys.path:
+        # Last, so that no module of the package hides another one: it may be called `logging`.
+        sys.path.append(str(file.path.parent))
+    names = file.names
+    dotted = [".".join(names[: count + 1]) for count in range(len(names))]
+    for name, folder in zip(dotted, file.packages, strict=False):
+        _load_package(name, folder)
+    if len(dotted) > len(file.packages):
+        _load(dotted[-1], importlib.util.spec_from_file_location(dotted[-1], file.path))
+    return sys.modules[dotted[-1]]
 
-    Python takes bytecode for current if size and second of the file are the same. After a quick edit,
-    it would run the agent as it was before.
-    """
 
-    def get_code(self, fullname: str) -> CodeType:
-        """Compile the source."""
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+def _load_package(name: str, folder: Path) -> None:
+    source = folder / "__init__.py"
+    if source.is_file():
+        search = [str(folder)]
+        spec = importlib.util.spec_from_file_location(
+            name, source, submodule_search_locations=search
+        )
+    else:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+    _load(name, spec)
 
 
-def _import_file(path: Path) -> ModuleType:
-    _prepend_search_path([path.parent])
-    # The module has the file's own name, so that other modules that import it get the same objects.
-    # But a file called json.py must not become `json` for the whole process.
-    is_name_taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
-    name = f"evalkit_file_{path.stem}" if is_name_taken else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise LoadFailure(f"{path} is not Python source.")
-    if isinstance(spec.loader, SourceFileLoader):
-        spec.loader = _SourceLoader(name, str(path))
-    loader = spec.loader
+def _load(name: str, spec: ModuleSpec | None) -> None:
+    """Import a module by its specification, unless it or its package has imported it already."""
+    if name in sys.modules:
+        return
+    if spec is None:
+        raise LoadFailure(f"{name} is not Python source.")
     module = importlib.util.module_from_spec(spec)
     # Before its code runs, as Python does: dataclasses and pickle look their module up.
     sys.modules[name] = module
-    run_user_code(lambda: loader.exec_module(module))
-    return module
+    if spec.loader is not None:
+        run_user_code(lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, sys.modules[name])
 
 
-def _import_module(name: str, folders: list[Path]) -> ModuleType:
-    # Only the first part is searched: to find a submodule, Python would import the package.
-    try:
-        missing = importlib.util.find_spec(name.partition(".")[0]) is None
-    except (ImportError, ValueError):
-        missing = False
-    if missing:
-        files = {path.stem for folder in folders for path in folder.glob("*.py")}
-        packages = {path.parent.name for folder in folders for path in folder.glob("*/__init__.py")}
-        raise LoadFailure(
-            f"there is no module {name!r} in {' or '.join(dict.fromkeys(map(str, folders)))}, "
-            f"and none is installed.{suggest_near_name(name, sorted(files | packages))}"
-        )
+def _import_module(name: str) -> ModuleType:
     run_user_code(lambda: importlib.import_module(name))
     return sys.modules[name]
 
@@ -93,10 +118,21 @@ def _get_attribute(module: ModuleType, path: str, place: str) -> object:
             found = getattr(found, name)
         except AttributeError:
             public = [known for known in dir(found) if not known.startswith("_")]
-            raise LoadFailure(
-                f"{place} has no {name!r}.{suggest_near_name(name, public)}"
-            ) from None
+            advice = suggest_near_name(name, public) or _list_functions(found)
+            raise LoadFailure(f"{place} has no {name!r}.{advice}") from None
     return found
+
+
+def _list_functions(owner: object) -> str:
+    """Return ` It has ...` with the functions and classes that a module defines; may be empty."""
+    defined = [
+        name
+        for name, value in getattr(owner, "__dict__", {}).items()
+        if not name.startswith("_")
+        and callable(value)
+        and getattr(value, "__module__", None) == getattr(owner, "__name__", "")
+    ]
+    return f" It has {', '.join(defined[:SHOWN_NAMES])}." if defined else ""
 
 
 def _source_digest(found: object, module: ModuleType) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from evalkit.trace.events import read_outcome
 from evalkit.trace.recording import SpanPayload, SpanRecording, current_recording
 
 RecordingFallback = Callable[[], "SpanRecording | None"]
@@ -64,21 +66,21 @@ class RecordingSpanProcessor:
 
 def build_span_payload(span: Any) -> SpanPayload:
     """Return the payload of a span of the SDK, ended or not."""
-    error_type, message = "", ""
-    for event in span.events:
-        if event.name == "exception" and event.attributes:
-            error_type = str(event.attributes.get("exception.type", ""))
-            message = str(event.attributes.get("exception.message", ""))
-    failed = span.status.status_code.name == "ERROR"
+    scope = span.instrumentation_scope
+    events = [(event.name, event.attributes) for event in span.events]
     return {
         "id": f"{span.context.span_id:016x}",
         "parent": f"{span.parent.span_id:016x}" if span.parent else "",
         "name": span.name,
+        "scope": scope.name if scope else "",
         "start_ns": span.start_time or 0,
         "end_ns": span.end_time or time.time_ns(),
-        "error": (span.status.description or message or "failed") if failed else None,
-        "error_type": error_type if failed else "",
-        "attributes": dict(span.attributes or {}),
+        **read_outcome(
+            span.status.status_code.name.lower(),
+            span.status.description or "",
+            events,
+            span.attributes or {},
+        ),
     }
 
 
@@ -124,30 +126,51 @@ def _add_span_processor(module: Any, processor: RecordingSpanProcessor) -> None:
 def install_import_hook(fallback: RecordingFallback) -> None:
     """Record the spans of all code that imports OpenTelemetry from now on."""
     processor = RecordingSpanProcessor(fallback)
+
+    def record_sdk(module: ModuleType) -> None:
+        _add_span_processor(module, processor)
+        ensure_provider_in_call()
+
     actions: dict[str, Callable[[ModuleType], None]] = {
-        "opentelemetry.sdk.trace": lambda module: _add_span_processor(module, processor),
-        # Only during a call: an agent that is being loaded may still set its own provider.
-        "opentelemetry.trace": lambda _: ensure_provider() if current_recording.get() else None,
+        "opentelemetry.sdk.trace": record_sdk,
+        "opentelemetry.trace": lambda _: ensure_provider_in_call(),
     }
     sys.meta_path.insert(0, _ImportHook(actions))
 
 
+def ensure_provider_in_call() -> None:
+    """Set a tracer provider for an agent that imports OpenTelemetry in a call.
+
+    An agent that is being loaded may still set its own provider.
+    """
+    if current_recording.get() is not None:
+        ensure_provider()
+
+
 def ensure_provider() -> None:
-    """Set a tracer provider if the agent uses OpenTelemetry and has set none."""
-    global _is_ensured  # noqa: PLW0603 - once a process
-    if _is_ensured:
+    """Set a tracer provider if the agent uses OpenTelemetry and has set none.
+
+    When this returns, there is one: a span that a thread starts before would be lost.
+    """
+    if _IS_ENSURED.is_set():
         return
-    _is_ensured = True
+    # Import outside of the lock: a thread that imports these modules holds Python's lock of them, and
+    # may come here from the import hook.
     from opentelemetry import trace  # noqa: PLC0415 - the agent has it loaded
 
     chosen = os.environ.get("OTEL_PYTHON_TRACER_PROVIDER")
-    if chosen or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return
-    try:
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - 100 ms
-    except ImportError:
-        return  # without the SDK the agent records no spans either
-    trace.set_tracer_provider(TracerProvider())
+    if not chosen and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        try:
+            from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - 100 ms
+        except ImportError:
+            # Without the SDK the agent records no spans. While the SDK is being imported, it comes
+            # here again when it is complete.
+            return
+        with _LOCK:
+            if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+                trace.set_tracer_provider(TracerProvider())
+    _IS_ENSURED.set()
 
 
-_is_ensured = False
+_LOCK = threading.Lock()
+_IS_ENSURED = threading.Event()

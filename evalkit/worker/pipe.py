@@ -11,6 +11,7 @@ Lines to the parent:
 
     ready - 0 DESCRIPTION         failed - 0 {"reasons", "detail"}
     spans ID 0 {"spans", "start_ns", "dropped", "cut"}    before the result of a call that recorded spans
+    inputs ID 0 {"read", "listed", "searched", ...}       before a line that could follow from them
     value ID SECONDS JSON         error ID SECONDS {"kind", "message", "detail"}
     pong - 0 null
 

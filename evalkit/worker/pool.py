@@ -1,8 +1,10 @@
 """Call the user's Python code in worker processes, which may freeze or die.
 
-A worker runs many calls at once. If it freezes or dies with several calls in flight, each of them is
-repeated alone in a process of its own, so that only the call that caused the failure fails. A call
-that has been answered is never repeated.
+A sync function runs in the main thread of its process, one call at a time. If it freezes or dies, only
+this call fails. The calls of an async function, or of one that is known to be thread-safe, share a
+process. If it freezes or dies with several calls in flight, any of them may be the cause: all of them fail
+with a retryable error, and from then on each process gets one call at a time. The pool never repeats
+a call that has begun.
 """
 
 from __future__ import annotations
@@ -20,13 +22,22 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import AgentError
+from evalkit.worker.crew import Crew
 from evalkit.worker.environment import build_child_environment
-from evalkit.worker.process import Launch, WorkerProcess, WorkerStartError
+from evalkit.worker.launch import Launch, WorkerStartError
+from evalkit.worker.process import WorkerProcess
 from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import Reply
 
 LOAD_TIMEOUT_S = 120.0
-"""How long importing a target may take; some targets load a model at import."""
+"""How long importing a target may take by default; some targets load a model at import."""
+
+LOAD_GRACE_S = 5.0
+"""How much longer than its limit a process may load: to start, and to report where it was."""
+
+
+MAX_TRIES = 3
+"""How many processes may end before a call that they were given has begun."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +45,27 @@ class TargetSpec:
     """The Python object to call: `module:attribute`, or `./file.py:attribute` from the set's folder.
 
     `args` are the fields of a metric's class. `where` is the line of a user's file that names it.
+    `load_timeout_s` is how long loading it may take.
     """
 
     kind: Literal["agent", "metric"]
     ref: str
     args: Mapping[str, Json] = field(default_factory=dict)
     where: Location | None = None
+    load_timeout_s: float = LOAD_TIMEOUT_S
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolLimits:
+    """How many calls run at once, and where: `processes` is the largest number of processes.
+
+    By default these are as many as calls for a sync function, and one for a function whose calls share
+    a process. With `in_threads`, the calls of a sync function share a process, each in a thread.
+    """
+
+    calls_at_once: int
+    processes: int | None = None
+    in_threads: bool = False
 
 
 class WorkerPool:
@@ -50,17 +76,14 @@ class WorkerPool:
     `higher_is_better`, `evalkit_api`, `is_class` and `fields`.
     """
 
-    def __init__(self, launch: Launch, processes: int, calls_at_once: int) -> None:
+    def __init__(self, launch: Launch, limits: PoolLimits) -> None:
         self.description: Mapping[str, Json] = {}
         self._launch = launch
-        self._max_processes = processes
-        self._serving: list[WorkerProcess] = []
+        self._limits = limits
+        self._crew: Crew
         self._started: list[WorkerProcess] = []
         self._start_count = 0
-        self._slots = asyncio.Semaphore(calls_at_once)
-        self._starting = asyncio.Lock()
-        # Each call that is repeated alone starts a process; this limits them to the usual number.
-        self._quarantine = asyncio.Semaphore(processes)
+        self._slots = asyncio.Semaphore(limits.calls_at_once)
         self._is_closed = False
 
     async def open(self) -> None:
@@ -69,63 +92,54 @@ class WorkerPool:
         Raises:
             WorkerStartError: the process could not load the target.
         """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         first = await self._start()
         self.description = first.description
-        self._serving.append(first)
+        is_exclusive = not (self._limits.in_threads or first.description["is_async"])
+        self._crew = Crew(
+            self._start,
+            first,
+            start_s=loop.time() - started,
+            calls_at_once=self._limits.calls_at_once,
+            max_processes=self._limits.processes
+            or (self._limits.calls_at_once if is_exclusive else 1),
+            is_exclusive=is_exclusive,
+        )
 
     async def close(self) -> None:
         """End every process, and kill what the target's calls have left running."""
         self._is_closed = True
         try:
-            await asyncio.gather(*(process.stop() for process in self._started))
-        except BaseException:  # interrupted: kill at once
+            if self.description:
+                await self._crew.close()
+            await asyncio.gather(*(each.stop(kills_marked=False) for each in self._started))
+        finally:  # also when interrupted
             kill_marked_processes(self._launch.mark)
-            raise
 
-    async def call(self, payload: Json, timeout_s: float) -> Reply:
+    async def call(self, payload: Json, timeout_s: float, session: str = "") -> Reply:
         """Call the target once; a failure of the target is the reply's `error`, never an exception.
 
-        `timeout_s` counts from the moment a process gets the call.
+        `timeout_s` counts from the moment a process gets the call. Calls of one session, such as the
+        turns of a conversation, go to the same process for as long as it lives.
         """
         text = _encode(payload).encode("ascii")
         async with self._slots:
             try:
-                process = await self._acquire_process()
-                reply = await process.run(text, timeout_s)
-                return await self._call_alone(text, timeout_s) if reply is None else reply
+                reply = await self._run(text, timeout_s, session)
             except WorkerStartError as failure:
                 message = f"no new process could be started: {' '.join(failure.reasons)}"
                 return _crashed(message, failure.detail)
+        if reply.error is not None and reply.error.retryable:
+            self._crew.isolate_calls(self._limits.processes or self._limits.calls_at_once)
+        return reply
 
-    async def _call_alone(self, text: bytes, timeout_s: float) -> Reply:
-        """Repeat a call in a process of its own, where no other call can cause a failure."""
-        async with self._quarantine:
-            process = await self._start()
-            try:
-                reply = await process.run(text, timeout_s)
-            finally:
-                await process.stop()
-        return reply or _crashed("its process ended before the call began.")
-
-    async def _acquire_process(self) -> WorkerProcess:
-        """Start a process while there are too few, or else return the one with the fewest calls.
-
-        While one call waits for a new process, the other calls go to the existing ones.
-        """
-        serving = self._drop_ended()
-        if not serving or (len(serving) < self._max_processes and not self._starting.locked()):
-            async with self._starting:
-                # Check again: another call may have started one while this call waited.
-                if len(self._drop_ended()) < self._max_processes:
-                    process = await self._start()
-                    self._serving.append(process)  # not before: the list may have been replaced
-                    return process
-            serving = self._serving
-        return min(serving, key=lambda process: process.load)
-
-    def _drop_ended(self) -> list[WorkerProcess]:
-        self._serving = [process for process in self._serving if process.is_accepting]
-        return self._serving
+    async def _run(self, text: bytes, timeout_s: float, session: str) -> Reply:
+        for _ in range(MAX_TRIES):
+            reply = await self._crew.run(text, timeout_s, session)
+            if reply is not None:
+                return reply
+        return _crashed("its process ended before the call began.")
 
     async def _start(self) -> WorkerProcess:
         if self._is_closed:
@@ -133,7 +147,7 @@ class WorkerPool:
         self._start_count += 1
         # The mark starts with the pool's, so that either one process or all can be killed.
         launch = replace(self._launch, mark=f"{self._launch.mark}/{self._start_count}")
-        process = await WorkerProcess.start(launch, LOAD_TIMEOUT_S)
+        process = await WorkerProcess.start(launch, launch.setup["load_timeout_s"] + LOAD_GRACE_S)
         self._started = [known for known in self._started if not known.has_ended]
         self._started.append(process)
         return process
@@ -152,18 +166,22 @@ async def open_pool(
     environment: RunEnvironment,
     *,
     env: Sequence[str] = (),
-    processes: int = 1,
-    calls_at_once: int | None = None,
+    processes: int | None = None,
+    in_threads: bool = False,
 ) -> AsyncIterator[WorkerPool]:
     """Load the target in worker processes; afterwards kill them and everything they started.
 
     `env` names the variables of evalkit's environment that they get in addition to the allow list.
-    `calls_at_once` limits the calls in flight; the default is the run's concurrency.
+    The run's concurrency limits the calls in flight; `PoolLimits` describes the other limits.
 
     Raises:
         InvalidInput: the target cannot be loaded; it lists every reason.
     """
-    calls_at_once = calls_at_once or environment.concurrency
+    limits = PoolLimits(
+        calls_at_once=environment.concurrency,
+        processes=processes,
+        in_threads=in_threads,
+    )
     launch = Launch(
         setup={
             "kind": target.kind,
@@ -174,13 +192,15 @@ async def open_pool(
             "replaced_checkout": str(environment.replaced_checkout.absolute())
             if environment.replaced_checkout
             else "",
-            "threads": calls_at_once,
+            "threads": limits.calls_at_once if in_threads else 0,
+            "load_timeout_s": target.load_timeout_s,
+            "records_inputs": environment.records_inputs and target.kind == "agent",
         },
         folder=environment.root,
         environ=build_child_environment(environment.environ, env),
         mark=f"{environment.run_id or 'run'}/{uuid.uuid4().hex}",
     )
-    pool = WorkerPool(launch, processes, calls_at_once)
+    pool = WorkerPool(launch, limits)
     try:
         try:
             await pool.open()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from evalkit.core.literals import Json
 from evalkit.core.trial import AgentError
-from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes, kill_process_tree
+from evalkit.worker.launch import Launch, WorkerStartError, start_interpreter
+from evalkit.worker.process_tree import kill_marked_processes, kill_process_tree
 from evalkit.worker.streams import (
     ExitMonitor,
     LineProtocol,
@@ -36,37 +32,7 @@ DRAIN_TIMEOUT_S = 0.2
 STOP_GRACE_S = 1.0
 """How long a process may take to finish after `bye`, for its own exit handlers."""
 
-IMPORT_FOLDER = str(Path(__file__).parents[2])
-"""The folder that contains the package evalkit."""
-
-PROGRAM = """\
-import sys
-sys.path.insert(0, {package!r})
-import evalkit
-del sys.path[0]
-from evalkit.worker.main import main
-main({descriptor})
-"""
-"""Import this installation of evalkit, however this process found it, and restore the search path."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Launch:
-    """How a worker process is started: `setup` is what it loads, `mark` identifies this process only."""
-
-    setup: Mapping[str, Json]
-    folder: Path
-    environ: Mapping[str, str]
-    mark: str
-
-
-class WorkerStartError(Exception):
-    """The process could not be started or could not load its target; has every reason and a traceback."""
-
-    def __init__(self, *reasons: str, detail: str = "") -> None:
-        super().__init__(*reasons)
-        self.reasons = reasons
-        self.detail = detail
+UNKNOWN_CAUSE = "Several calls were running in this process, and any of them may be the cause."
 
 
 class _Call:
@@ -85,8 +51,7 @@ class _Call:
             self.answer.set_result(reply)
 
 
-_OVERDUE = Reply()  # compared by identity
-"""Settles a call at its deadline."""
+_OVERDUE = Reply()  # settles a call at its deadline; compared by identity
 
 
 class WorkerProcess:
@@ -101,14 +66,15 @@ class WorkerProcess:
         self._pong: asyncio.Future[None] = self._loop.create_future()
         self._calls: dict[bytes, _Call] = {}
         self._count = 0
-        # None until the process dies or freezes; then whether exactly one call was in flight.
-        self._had_one_call: bool | None = None
+        self._inputs: tuple[Json, ...] = ()
+        self._have_calls_ended = False
+        self._kills_marked = True
         self._killing: asyncio.Task[None] | None = None
 
     @property
-    def load(self) -> int:
-        """The number of calls in flight."""
-        return len(self._calls)
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._transport.get_pid()
 
     @property
     def has_ended(self) -> bool:
@@ -138,29 +104,10 @@ class WorkerProcess:
         return process
 
     async def _spawn(self) -> None:
-        parent_end, child_end = socket.socketpair()
-        with child_end:
-            self._pipe, self._lines = await self._loop.create_connection(
-                lambda: LineProtocol(self._receive_line), sock=parent_end
-            )
-            try:
-                self._transport, self._exit_monitor = await self._loop.subprocess_exec(
-                    ExitMonitor,
-                    sys.executable,
-                    "-P",  # files in the working folder must not shadow evalkit's own imports
-                    "-c",
-                    PROGRAM.format(package=IMPORT_FOLDER, descriptor=child_end.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(child_end.fileno(),),
-                    cwd=self._launch.folder,
-                    env={**self._launch.environ, MARK_VARIABLE: self._launch.mark},
-                    start_new_session=True,  # the session is killed as a whole
-                )
-            except BaseException:
-                self._pipe.close()
-                raise
+        (self._pipe, self._lines), (self._transport, self._exit_monitor) = await start_interpreter(
+            self._launch, lambda: LineProtocol(self._receive_line), ExitMonitor
+        )
         self._reaping = self._loop.create_task(self._reap())
-        self._pipe.write(json.dumps(self._launch.setup).encode("ascii") + b"\n")
 
     async def _wait_until_ready(self, load_timeout_s: float) -> WorkerStartError | None:
         ends: set[asyncio.Future[Any]] = {self._ready, self._reaping}
@@ -172,10 +119,14 @@ class WorkerProcess:
             output = self._exit_monitor.output_tail
             return WorkerStartError(f"its process {end} while loading it.", detail=output)
         self.kill()
-        return WorkerStartError(f"it was not loaded within {load_timeout_s:g} s.")
+        return WorkerStartError("it was not loaded in time.")
 
     async def run(self, payload: bytes, timeout_s: float) -> Reply | None:
-        """Make one call; return None if the process ended and another call may be the cause."""
+        """Make one call; return None if the process ended before the call began.
+
+        The error of the reply is retryable if the process died or froze with several calls in flight,
+        because any of them may be the cause.
+        """
         if not self.is_accepting:
             return None
         self._count += 1
@@ -193,9 +144,7 @@ class WorkerProcess:
             timer.cancel()
         if reply is _OVERDUE:
             reply = await self._end_overdue(call_id, timeout_s)
-        return (
-            replace(reply, span_payload=call.span_payload) if reply and call.span_payload else reply
-        )
+        return reply and replace(reply, span_payload=call.span_payload, inputs=self._inputs)
 
     def _give_up(self, call_id: bytes) -> None:
         """Cancel an async call whose answer is no longer needed, or else retire the process."""
@@ -211,17 +160,17 @@ class WorkerProcess:
         if call_id in self._calls:
             self.retire()
 
-    async def _end_overdue(self, call_id: bytes, timeout_s: float) -> Reply | None:
-        """Return a timeout; return None if the process is frozen and another call may be the cause."""
+    async def _end_overdue(self, call_id: bytes, timeout_s: float) -> Reply:
         error = AgentError(kind="timeout", message=f"no answer within {timeout_s:g} s.")
-        overdue = Reply(error=error, duration_s=timeout_s)
         # A process that answers is not frozen: only this call is slow.
         if await self._answers_ping() or call_id not in self._calls:
             self._give_up(call_id)
-            return overdue
-        self._end_calls(error)
-        self.kill()
-        return overdue if self._had_one_call else None
+        else:
+            if len(self._calls) > 1:
+                error = _with_unknown_cause(error)
+            self._end_calls("its process was frozen when a call was over its deadline.")
+            self.kill()
+        return Reply(error=error, duration_s=timeout_s)
 
     async def _answers_ping(self) -> bool:
         if self._pong.done():
@@ -244,11 +193,15 @@ class WorkerProcess:
         """Start to kill the process and everything it started."""
         self.is_accepting = False
         if self._killing is None and not self._reaping.done():
-            self._killing = self._loop.create_task(kill_process_tree(self._transport.get_pid()))
+            self._killing = self._loop.create_task(kill_process_tree(self.pid))
 
-    async def stop(self) -> None:
-        """Let the process finish and run its exit handlers; kill it if it does not finish in time."""
-        self.is_accepting = False
+    async def stop(self, *, kills_marked: bool = True) -> None:
+        """Let the process finish and run its exit handlers; kill it if it does not finish in time.
+
+        With `kills_marked` False, processes with this one's mark that left its session are not
+        searched: the caller does that once for many processes.
+        """
+        self.is_accepting, self._kills_marked = False, kills_marked
         if self._calls or self._pipe.is_closing():
             self.kill()
         else:
@@ -265,6 +218,8 @@ class WorkerProcess:
             elif kind == b"spans":
                 if call_id in self._calls:
                     self._calls[call_id].span_payload = decode(text.decode("ascii"))
+            elif kind == b"inputs":
+                self._inputs += (decode(text.decode("ascii")),)
             elif kind == b"pong":
                 if not self._pong.done():  # one pong answers all pings sent at the same time
                     self._pong.set_result(None)
@@ -299,22 +254,27 @@ class WorkerProcess:
                 {self._exit_monitor.closed, self._lines.lost}, timeout=DRAIN_TIMEOUT_S
             )
             message = f"its process {describe_exit(self._transport.get_returncode())}."
-            self._end_calls(
-                AgentError(kind="crashed", message=message, detail=self._exit_monitor.output_tail)
-            )
-            await (self._killing or kill_process_tree(self._transport.get_pid(), grace_s=0))
-            kill_marked_processes(self._launch.mark)
+            self._end_calls(message, self._exit_monitor.output_tail)
+            await (self._killing or kill_process_tree(self.pid, grace_s=0))
+            if self._kills_marked:
+                kill_marked_processes(self._launch.mark)
             await self._exit_monitor.exited
         finally:
             self._pipe.close()
             self._transport.close()
         await asyncio.wait({self._exit_monitor.closed, self._lines.lost})
 
-    def _end_calls(self, error: AgentError) -> None:
-        """Settle the only call in flight with the error; several calls get None and are repeated."""
-        if self._had_one_call is not None:
+    def _end_calls(self, message: str, detail: str = "") -> None:
+        """Settle the calls in flight as crashed, which one of them has caused."""
+        if self._have_calls_ended:
             return
-        self._had_one_call = len(self._calls) == 1
+        self._have_calls_ended = True
+        error = AgentError(kind="crashed", message=message, detail=detail)
+        if len(self._calls) > 1:
+            error = _with_unknown_cause(error)
         for call in self._calls.values():
-            reply = Reply(error=error, duration_s=self._loop.time() - call.started)
-            call.settle(reply if self._had_one_call else None)
+            call.settle(Reply(error=error, duration_s=self._loop.time() - call.started))
+
+
+def _with_unknown_cause(error: AgentError) -> AgentError:
+    return replace(error, message=f"{error.message} {UNKNOWN_CAUSE}", retryable=True)

@@ -1,15 +1,20 @@
-"""Run the calls to a target: sync functions in threads, async functions as tasks of one event loop."""
+"""Run the calls to a target.
+
+A sync function runs in the main thread, one call at a time, or in threads if it is known to be
+thread-safe. The calls of an async function are tasks of one event loop.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from evalkit.worker.pipe import Json, Pipe, ReplyTooLong, decode, encode, encode_reply
+from evalkit.worker.returned import Finisher, finish_async
 from evalkit.worker.user_code import (
     BadReply,
     CallArguments,
@@ -137,19 +142,66 @@ class TaskServer(_Server):
             positional, named = self._read_payload(payload)
             started = perf_counter()  # again: reading the payload is not the target's time
             with self._record_spans(call_id):
-                value = await self._target.function(*positional, **named)
+                value = await finish_async(self._target.function(*positional, **named))
         except BaseException as error:
             self._send_exception(call_id, started, error)
         else:
             self._send_value(call_id, started, value)
 
 
-class ThreadServer(_Server):
+class MainThreadServer(_Server):
+    """Run calls of a sync function in the main thread, one after the other.
+
+    There, code may use event loops, signal handlers, and objects that only their own thread may use.
+    Every method but `serve` runs in the reading thread.
+    """
+
+    def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext) -> None:
+        super().__init__(target, pipe, record_spans)
+        self._calls: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+
+    def serve(self) -> None:
+        """Answer calls until `stop` is called."""
+        finisher = Finisher()
+        is_serving = True
+        while is_serving:
+            # A signal handler that the target has set may raise between two calls.
+            with suppress(BaseException):
+                call = self._calls.get()
+                if call is None:
+                    is_serving = False
+                else:
+                    self._answer(*call, finisher)
+
+    def start_call(self, call_id: str, payload: bytes) -> None:
+        """Queue a call for the main thread."""
+        self._calls.put((call_id, payload))
+
+    def cancel_call(self, call_id: str) -> None:
+        """Do nothing: a running function cannot be stopped, so the parent will kill this process."""
+
+    def stop(self) -> None:
+        """Let `serve` return."""
+        self._calls.put(None)
+
+    def _answer(self, call_id: str, payload: bytes, finisher: Finisher) -> None:
+        started = perf_counter()
+        try:
+            positional, named = self._read_payload(payload)
+            started = perf_counter()  # again: reading the payload is not the target's time
+            with self._record_spans(call_id):
+                value = finisher.finish(self._target.function(*positional, **named))
+        except BaseException as error:
+            self._send_exception(call_id, started, error)
+        else:
+            self._send_value(call_id, started, value)
+
+
+class ThreadServer(MainThreadServer):
     """Run calls of a sync function in threads. Every method but `serve` runs in the reading thread."""
 
     def __init__(self, target: Target, pipe: Pipe, record_spans: SpanContext, threads: int) -> None:
         super().__init__(target, pipe, record_spans)
-        self._calls: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._threads = threads
 
@@ -157,42 +209,9 @@ class ThreadServer(_Server):
         """Answer calls until `stop` is called."""
         # Daemon threads, because a call that hangs must not prevent the process from ending.
         for _ in range(self._threads):
-            threading.Thread(target=self._work, daemon=True).start()
+            threading.Thread(target=super().serve, daemon=True).start()
         self._stopped.wait()
-
-    def start_call(self, call_id: str, payload: bytes) -> None:
-        """Queue a call for the next idle thread."""
-        self._calls.put((call_id, payload))
-
-    def cancel_call(self, call_id: str) -> None:
-        """Do nothing: a thread cannot be stopped, so the parent will kill this process."""
 
     def stop(self) -> None:
         """Let `serve` return."""
         self._stopped.set()
-
-    def _work(self) -> None:
-        while True:
-            call_id, payload = self._calls.get()
-            started = perf_counter()
-            try:
-                positional, named = self._read_payload(payload)
-                started = perf_counter()
-                with self._record_spans(call_id):
-                    value = self._target.function(*positional, **named)
-                    if hasattr(value, "__await__"):
-                        value = _wait_for(value)
-            except BaseException as error:
-                self._send_exception(call_id, started, error)
-            else:
-                self._send_value(call_id, started, value)
-
-
-def _wait_for(awaitable: Awaitable[object]) -> object:
-    """Run what a sync function returned to be awaited, such as a wrapped async function."""
-    import asyncio  # noqa: PLC0415 - takes 60 ms, and hardly any sync target needs it
-
-    async def wait() -> object:
-        return await awaitable
-
-    return asyncio.run(wait())

@@ -22,12 +22,14 @@ class Reply:
     """The result of one call. `duration_s` is the time in the target, without the time on the pipe.
 
     `span_payload` holds the spans of the call as the worker sends them; None if there were none.
+    `inputs` has what the process has read so far, if the worker records it; see `input_log`.
     """
 
     value: Json = None
     error: AgentError | None = None
     duration_s: float = 0.0
     span_payload: Json = None
+    inputs: tuple[Json, ...] = ()
 
 
 def _refuse_constant(name: str) -> Json:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
+from evalkit.worker.exception_causes import find_origin, list_leaves
+
 T = TypeVar("T")
 
 CallArguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
@@ -17,6 +19,7 @@ CallArguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 WORKER_FOLDER = str(Path(__file__).parent)
 MAX_FRAMES = 8
+MAX_LISTED = 5
 MAX_MESSAGE_CHARS = 500
 MAX_SHOWN_CHARS = 60
 
@@ -47,7 +50,21 @@ def repr_value(value: object) -> str:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return `TypeName: text` of an exception; never raise, even if its `__str__` does."""
+    """Return `TypeName: text` of an exception; never raise, even if its `__str__` does.
+
+    Of a group, show the first exception in it and count the others. Add the innermost cause, which a
+    wrapper's text often lacks.
+    """
+    first, *others = list_leaves(error)
+    text = _describe_one(first)
+    origin, hidden = find_origin(first)
+    if origin is not first and (reason := _describe_one(origin)) not in text:
+        text = f"{text} (caused by {reason}{f', and {hidden:,} more' if hidden else ''})"
+    more = f" (and {len(others):,} more in {type(error).__name__})" if others else ""
+    return f"{text}{more}"
+
+
+def _describe_one(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error)
@@ -57,7 +74,20 @@ def describe_exception(error: BaseException) -> str:
 
 
 def format_user_traceback(error: BaseException) -> str:
-    """Return the last frames of an exception in the user's code, without evalkit and the import system."""
+    """Return the last frames of an exception in the user's code, without evalkit and the import system.
+
+    The frames of the innermost cause and the other exceptions of a group come first.
+    """
+    first, *others = list_leaves(error)
+    origin, _ = find_origin(first)
+    parts = [_describe_one(other) for other in others[:MAX_LISTED]]
+    if origin is not first:
+        parts += [f"{_format_frames(origin)}\n{_describe_one(origin)}", "which led to:"]
+    # A group was raised elsewhere than its members, which say more.
+    return "\n".join([*parts, _format_frames(first) or _format_frames(error)]).strip("\n")
+
+
+def _format_frames(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(error)).rstrip()
     frames = [

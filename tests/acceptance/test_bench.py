@@ -23,6 +23,20 @@ TABLES = {
         ["10 to 20"],
     ],
     "judging": [["python agent", "http agent"]],
+    "weather": [
+        [
+            "5/s, judge",
+            "5/s, http",
+            "5/s, openai",
+            "5/s shared by two runs, judge",
+            "random weather, http",
+            *(
+                f"outage of 0.3 s ({how}), {kind}"
+                for how in ("503", "500", "refused")
+                for kind in ("judge", "http")
+            ),
+        ]
+    ],
     "traces": [
         [
             "evalkit.span",
@@ -43,7 +57,17 @@ TABLES = {
             "plain aiohttp",
             "evalkit, http agent",
             "evalkit, python async agent",
-            "evalkit, python sync agent",
+            "evalkit, python threads agent",
+        ]
+    ],
+    "workers": [
+        [
+            "sync, 0.2 s",
+            "threads, 0.2 s",
+            "async, 0.2 s",
+            "sync, 0.02 s",
+            "sync, no time",
+            "threads, no time",
         ]
     ],
 }

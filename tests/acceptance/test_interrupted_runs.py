@@ -309,7 +309,7 @@ def test_an_agent_that_rewrites_the_run_is_found_out(project: Project) -> None:
     )
     done = project.evalkit("run", "echo.yaml")
     assert done.code == 3
-    assert "changed by something else" in done.err
+    assert "replaced by something else" in done.err
 
 
 def test_errors_can_be_run_again_without_paying_for_the_rest(project: Project) -> None:

@@ -113,7 +113,8 @@ def test_no_verdict_of_a_judge_that_got_a_control_wrong_is_kept(project: Project
         project.write("agent.py", AGENT.replace("Paris", "Rome"))
         praised = run(project)
         assert praised.code == 3
-        assert "cannot be trusted" in praised.out
+        assert "Judge not trusted: control" in praised.out
+        assert "PASS" not in praised.out
         switch.choose = replying(honest)
         assert run(project).code == 1
         assert len(server.asked) == 2 * (6 + CONTROLS)
@@ -258,7 +259,7 @@ def test_what_a_judge_writes_does_no_harm_wherever_it_ends_up(project: Project) 
     def judge(asking: Any) -> object:
         said = verdict_of(asking, lambda _, levels: levels[-1])
         for part in said["verdicts"].values():
-            part["explanation"] = part["evidence"] = evil
+            part |= {"explanation": evil, "evidence": "Paris"}
         return honest(asking) if asking.material["reference"] != "Paris" else said
 
     with served(ScriptedServer(choose=replying(judge))) as server:
@@ -293,7 +294,7 @@ def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
         resumed = run(project, "--resume")
     assert (first.code, gated.code, resumed.code) == (3, 3, 3), gated.out + resumed.out
     assert "--resume --run-id" in gated.out
-    assert "cannot be trusted with correctness" in " ".join(resumed.out.split())
+    assert "Judge not trusted: control" in resumed.out
     again = len(server.asked) - calls
     assert again == len(list_controls(BUILT_IN_CONTROL_RUBRIC)), (
         "the controls are asked anew, and no case is"
@@ -489,3 +490,102 @@ def test_an_interrupted_run_tells_of_the_answers_that_wait(project: Project) -> 
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "0 of 4 trials are done and stored, and 4 unscored answers." in " ".join(out.split())
+
+
+def is_control(asked: Asked) -> bool:
+    return read_asking(asked.json).material.get("reference") != "Paris"
+
+
+def test_a_control_whose_calls_are_lost_is_judged_again_at_the_end(project: Project) -> None:
+    lost: list[bytes] = []
+
+    def choose(asked: Asked) -> Play:
+        body = asked.body
+        if is_control(asked) and "bananas" in read_asking(asked.json).answer.casefold():
+            lost.append(body)
+            if len(lost) <= 2:
+                return json_reply(completion("I cannot say."))
+        return replying(honest)(asked)
+
+    with served(ScriptedServer(choose=choose)) as server:
+        write_set(project, server.url, cases=2, concurrency=1)
+        done = run(project)
+    assert done.code == 0, done.out + done.err
+    assert "6 of 6 controls passed" in " ".join(done.out.split())
+    assert len(lost) > 2
+
+
+def test_a_control_that_cannot_be_judged_is_the_headline_and_no_threshold_passes(
+    project: Project,
+) -> None:
+    def choose(asked: Asked) -> Play:
+        if is_control(asked) and "bananas" not in read_asking(asked.json).answer.casefold():
+            return json_reply(completion("I cannot say."))
+        return replying(honest)(asked)
+
+    switch = Switch(choose)
+    with served(ScriptedServer(choose=switch)) as server:
+        write_set(project, server.url, cases=2)
+        done = run(
+            project, "--junit", "junit.xml", "--markdown", "report.md", "--html", "report.html"
+        )
+        assert done.code == 3, done.out + done.err
+        told = " ".join(done.out.split())
+        headline = (
+            "Judge not checked: control 'built-in good' of correctness could not be judged by m1"
+        )
+        assert told.startswith(f"UNDECIDED set: {headline}")
+        assert "5 of 6 controls passed, 1 could not be judged" in told
+        assert "PASS" not in done.out
+        for name in ("junit.xml", "report.md", "report.html"):
+            text = (project.folder / name).read_text().replace("&#x27;", "'").replace("&#39;", "'")
+            assert headline[:30] in text, name
+        switch.choose = replying(honest)
+        command = re.search(r"evalkit (score [\w-]+)", " ".join(done.out.split()))
+        assert command, done.out
+        again = project.evalkit(*command[1].split(), env={"OPENAI_API_KEY": KEY})
+    assert again.code == 0, again.out + again.err
+
+
+def test_a_judge_that_goes_down_over_its_controls_is_not_trusted_with_what_it_judged(
+    project: Project,
+) -> None:
+    def choose(asked: Asked) -> Play:
+        return json_reply({"choices": []}) if is_control(asked) else replying(honest)(asked)
+
+    with served(ScriptedServer(choose=choose)) as server:
+        write_set(project, server.url, cases=20, attempts=1)
+        done = run(project)
+    assert done.code == 3, done.out + done.err
+    assert "PASS" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"error": {"message": "Incorrect API key provided: sk-abc"}}, "OPENAI_API_KEY"),
+        (
+            {"code": "Client specified an invalid argument", "error": "Incorrect API key"},
+            "OPENAI_API_KEY",
+        ),
+        ([{"error": {"code": 400, "message": "m1 is not a valid model ID"}}], "no model 'm1'"),
+        (
+            {"error": {"message": "I do not like this.", "type": "None", "code": "400"}},
+            "OPENAI_API_KEY",
+        ),
+    ],
+    ids=["key", "xAI", "model", "unexplained"],
+)
+def test_a_proxy_that_refuses_everything_with_400_ends_the_run_after_a_handful_of_requests(
+    project: Project, said: object, words: str
+) -> None:
+    with served(ScriptedServer(choose=lambda _: json_reply(said, status=400))) as server:
+        write_set(project, server.url, cases=30)
+        done = run(project)
+        assert done.code == 2, done.out + done.err
+        # Those that were in flight, the other modes, and the plain request that confirms it.
+        assert len(server.asked) <= 1 + MAX_GUESSES + 3 + 1
+    assert done.err.startswith("set.yaml:3: judge openai: ")
+    assert words in done.err
+    assert "OPENAI_API_KEY" in done.err
+    assert KEY not in done.out + done.err

@@ -274,6 +274,7 @@ def test_a_part_of_a_set_in_the_guide_is_valid(project: Project, page: str, yaml
     if not yaml.startswith("metrics:"):
         text += "metrics: [{contains: {all: true}}, latency_s]\n"
     project.write("set.yaml", f"{text}cases:\n{case}")
-    keys = dict.fromkeys(("TOKEN", "OPENAI_API_KEY", "TENANT"), "x")
+    named = re.findall(r"[A-Z_]+_(?:KEY|BEDROCK)\b", yaml)
+    keys = dict.fromkeys(("TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TENANT", *named), "x")
     done = project.evalkit("validate", "set.yaml", env=keys)
     assert done.code == 0, done

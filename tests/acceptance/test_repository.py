@@ -61,8 +61,9 @@ def write_program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_there_is_a_workflow_for_the_tests_and_one_for_the_gate() -> None:
-    assert {path.stem for path in WORKFLOWS} == {"ci", "eval"}
+def test_there_is_a_workflow_for_the_tests_one_for_the_gate_and_one_for_frameworks() -> None:
+    assert {path.stem for path in WORKFLOWS} == {"ci", "eval", "frameworks"}
+    assert "uv pip install --system -e '.[test,frameworks]'" in commands_of("frameworks")
 
 
 @every_workflow

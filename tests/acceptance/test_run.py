@@ -516,3 +516,18 @@ def test_runs_of_different_sets_are_compared_with_a_warning(project: Project) ->
     done = project.evalkit("diff", "a", "b")
     assert done.code == 0
     assert "two different sets: echo.yaml and other.yaml" in " ".join(done.out.split())
+
+
+def test_a_stored_run_is_decided_again_by_the_settings_of_its_command_line(
+    project: Project,
+) -> None:
+    project.write(
+        "agent.py", "def answer(text):\n    assert text != 'two'\n    return text.upper()\n"
+    )
+    gated = (
+        "    max_errors: 0\n    gate: [{metric: exact_match, min: 0.5, test: point}]\n    cases:"
+    )
+    project.write("echo.yaml", ECHO_SET.replace("    cases:", gated))
+    assert project.evalkit("run", "echo.yaml").code == 3
+    assert project.evalkit("run", "echo.yaml", "--max-errors", "1").code == 0
+    assert project.evalkit("gate", "latest").code == 0

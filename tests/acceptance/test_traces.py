@@ -431,3 +431,46 @@ def test_a_rescored_run_still_has_its_spans(desk: Project) -> None:
         for path in newest.iterdir():
             path.unlink()
         newest.rmdir()
+
+
+RETURNING = """
+    import evalkit
+
+    def answer(text):
+        calls = [
+            {"name": "look", "arguments": {"id": text}, "result": [1]},
+            {"name": "pay", "error": "TimeoutError: slow", "duration_s": 2.5},
+        ]
+        if text == "one":
+            with evalkit.span("tool", "look", arguments={"id": "by span"}):
+                pass
+        return {"output": text.upper(), "tool_calls": [] if text == "three" else calls}
+"""
+
+
+def test_calls_that_an_agent_returns_are_found_like_spans_and_none_twice(project: Project) -> None:
+    project.write("agent.py", RETURNING)
+    run(project, "echo.yaml", "--agent-version", "v1")
+    for stored_by_column in (True, False):
+        sql = "select case_id, tool, kind, error, arguments->>'$.id' as id, duration_s from spans"
+        rows = traces(project, "--sql", f"{sql} order by case_id, tool")["rows"]
+        timed = [(row["case_id"], row["tool"], row["id"], row["error"]) for row in rows]
+        assert timed == [
+            ("one", "look", "by span", ""),
+            ("one", "pay", None, "TimeoutError: slow"),
+            ("two", "look", "two", ""),
+            ("two", "pay", None, "TimeoutError: slow"),
+        ]
+        assert {row["kind"] for row in rows} == {"tool"}
+        assert [row["duration_s"] for row in rows][1:] == [2.5, None, 2.5]
+        assert found(project, "--tool", "pay", "--slower-than", "2s") == {
+            ("v1", "one"),
+            ("v1", "two"),
+        }
+        assert found(project, "--tool", "look") == {("v1", "one"), ("v1", "two")}
+        [folder] = project.runs()
+        (folder / "spans.parquet").unlink(missing_ok=True)
+        if stored_by_column:
+            assert traces(project, "--tool", "pay")["rows"][0]["steps"] == 2
+    (folder / "spans.jsonl").unlink()
+    assert found(project, "--tool", "look") == {("v1", "one"), ("v1", "two")}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.agents.conversation import converse
-from evalkit.agents.network_errors import parse_retry_after
+from evalkit.agents.lane import Lane
+from evalkit.agents.pacer import Pacer
 from evalkit.agents.placeholders import (
     BadTemplate,
     fill_text,
@@ -360,29 +359,19 @@ BROKEN = Output(error=AgentError(kind="exit_status", message="status 1"))
 FINE = Output(text="fine")
 
 
-def limited(retry_after_s: float | None) -> Output:
-    error = AgentError(
-        kind="rate_limited", message="429", retryable=True, retry_after_s=retry_after_s
-    )
-    return Output(error=error)
-
-
 def ask_patiently(
-    outputs: list[Output], *, attempts: int = 3, deadline_s: float = 120.0, calls: int = 1
+    outputs: list[Output], *, attempts: int = 3
 ) -> tuple[Output, int, list[float], int]:
     """The last output, the attempts counted, the waits, and how often the agent was asked."""
     waits: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         waits.append(seconds)
 
     async def ask() -> tuple[Output, int]:
-        patient = RetryingAgent(
-            agent, attempts=attempts, deadline_s=deadline_s, sleep=sleep, rng=random.Random(1)
-        )
-        for _ in range(calls):
-            output = await patient.answer(request_of())
-        return output, patient.max_attempts_used
+        lane = Lane(Pacer(rng=random.Random(1)), deadline_s=120.0)
+        patient = RetryingAgent(agent, attempts=attempts, lane=lane, wait=wait)
+        return await patient.answer(request_of()), patient.max_attempts_used
 
     agent = ScriptedAgent(outputs)
     output, counted = asyncio.run(ask())
@@ -406,89 +395,6 @@ def test_the_last_error_stands_when_the_attempts_are_used_up() -> None:
     assert output == LOST
     assert attempts == asked == 3
     assert len(waits) == 2
-
-
-@pytest.mark.parametrize("retry_after_s", [0.0, None])
-def test_no_word_on_when_to_come_back_means_the_usual_wait(retry_after_s: float | None) -> None:
-    _, _, [wait_s], _ = ask_patiently([limited(retry_after_s), FINE])
-    assert 0.5 <= wait_s <= 1.0
-
-
-def test_a_server_that_says_when_to_come_back_is_obeyed() -> None:
-    output, _, [wait_s], _ = ask_patiently([limited(30.0), FINE])
-    assert output == FINE
-    assert 30.0 <= wait_s <= 33.0
-
-
-def test_a_wait_that_the_budget_does_not_hold_is_not_begun() -> None:
-    output, attempts, waits, _ = ask_patiently([limited(3600.0), FINE])
-    assert output == limited(3600.0)
-    assert attempts == 1
-    assert waits == []
-
-
-def test_all_waits_of_a_trial_share_one_budget() -> None:
-    outputs = [limited(40.0), FINE, limited(40.0), FINE, limited(40.0), FINE]
-    output, attempts, waits, _ = ask_patiently(outputs, deadline_s=100.0, calls=3)
-    assert len(waits) == 2
-    assert sum(waits) <= 100.0
-    assert output == limited(40.0)
-    assert attempts == 2
-
-
-def test_calls_that_failed_together_come_back_apart() -> None:
-    waits = set()
-    for seed in range(20):
-        patient_waits: list[float] = []
-
-        async def sleep(seconds: float, into: list[float] = patient_waits) -> None:
-            into.append(seconds)
-
-        agent = RetryingAgent(
-            ScriptedAgent([limited(30.0), FINE]),
-            attempts=2,
-            deadline_s=120.0,
-            sleep=sleep,
-            rng=random.Random(seed),
-        )
-        asyncio.run(agent.answer(request_of()))
-        waits.update(patient_waits)
-    assert len(waits) == 20
-
-
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("value", "wanted"),
-    [
-        ("0", 0.0),
-        ("1", 1.0),
-        ("1.5", 1.5),
-        (" 30 ", 30.0),
-        ("Sun, 22 Nov 2026 12:01:00 GMT", 60.0),
-        ("Sun, 22 Nov 2026 13:00:30 +0100", 30.0),
-        ("Sun, 22 Nov 2026 12:00:30 -0000", 30.0),
-        ("Sat, 01 Jan 2000 00:00:00 GMT", 0.0),
-        ("garbage", None),
-        ("-5", None),
-        ("nan", None),
-        ("inf", None),
-        ("1e400", None),
-        ("9" * 400, None),
-        ("Sun, 99 Nov 2026 12:01:00 GMT", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_date(value: str | None, wanted: float | None) -> None:
-    assert parse_retry_after(value, NOW) == wanted
-
-
-@given(st.text(alphabet=string.printable))
-def test_no_retry_after_breaks_a_run(value: str) -> None:
-    seconds = parse_retry_after(value, NOW)
-    assert seconds is None or 0 <= seconds < float("inf")
 
 
 def test_a_request_carries_no_label() -> None:

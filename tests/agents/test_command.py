@@ -22,6 +22,7 @@ from evalkit.agents.registry import check_agent, open_agent
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case, Turn
 from evalkit.core.run import RunEnvironment
+from evalkit.core.spans import Usage
 from evalkit.core.trial import AgentError, Output, Request
 from evalkit.worker.process_tree import kill_marked_processes
 
@@ -333,11 +334,30 @@ def test_an_exit_status_is_an_error_with_the_tail_of_stderr(bench: Bench) -> Non
     )
     error = bench.error({"argv": argv})
     assert error.kind == "exit_status"
-    assert "status 3" in error.message
+    assert error.message == "exit status 3: no such \xe9 order"
     assert "order" in error.detail
     assert "\x1b" not in error.detail
     assert len(error.detail) <= 2_000
     assert not error.retryable
+
+
+def test_a_crash_names_its_error_and_keeps_the_rest(bench: Bench) -> None:
+    stack = "    at next (node:internal/x:1:1)\\n" * 9
+    argv = bench.script(
+        f"""
+        import sys
+        sys.stderr.write("TypeError: x is not a function\\n{stack}\\nNode.js v22.1.0\\n\\n")
+        sys.exit(1)
+        """
+    )
+    error = bench.error({"argv": argv})
+    assert error.message == "exit status 1: TypeError: x is not a function"
+    assert "at next" in error.detail
+    error = bench.error({"argv": bench.script("print('Error: no key'); raise SystemExit(2)")})
+    assert error.message == "exit status 2: Error: no key"
+    assert bench.error({"argv": ["false"]}).message == "exit status 1."
+    error = bench.error({"argv": ["sh", "-c", "echo FATAL ERROR: heap >&2; kill -9 $$"]})
+    assert error.message == "killed by SIGKILL: FATAL ERROR: heap"
 
 
 def test_a_death_by_signal_is_told_by_its_name(bench: Bench) -> None:
@@ -560,3 +580,16 @@ def test_many_calls_at_once_keep_their_answers_apart_and_leave_nothing_open(benc
     assert [output.text for output in outputs] == [request.text for request in requests]
     assert psutil.Process().num_fds() == before
     assert kill_marked_processes(f"{bench.run_id}/agent") == 0
+
+
+def test_what_a_model_api_returned_may_be_printed_as_it_is(bench: Bench) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"n": 1}'}}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    message = {"role": "assistant", "content": "Soon.", "tool_calls": [call]}
+    whole = {"choices": [{"message": message, "finish_reason": "length"}], "usage": usage}
+    for value in (whole, {"output": "Soon.", "usage": usage, "tool_calls": [call]}):
+        argv = bench.script(f"print({json.dumps(value)!r})")
+        [output] = bench.answers({"argv": argv, "stdout": "json"}, request_of())
+        assert (output.error, output.text) == (None, "Soon.")
+        assert output.usage == Usage(input_tokens=3, output_tokens=4)
+        assert [(each.name, each.arguments) for each in output.tool_calls] == [("find", {"n": 1})]

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from evalkit.agents.conversation import converse
 from evalkit.agents.registry import check_agent, open_agent
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case, Turn
@@ -30,6 +31,7 @@ from tests.support.scripted_server import (
     CHUNKED,
     LENGTH_100,
     LENGTHLESS,
+    Asked,
     Play,
     ScriptedServer,
     json_reply,
@@ -38,6 +40,7 @@ from tests.support.scripted_server import (
     reply,
     reset_after,
     slow,
+    stream,
 )
 
 SECRET = "s3cret-t0ken"
@@ -401,10 +404,10 @@ def test_a_case_that_does_not_give_what_the_body_asks_for_is_named() -> None:
     ("args", "play", "words"),
     [
         ({}, reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
-        ({}, reply("not json"), "invalid JSON"),
+        ({}, reply("not json"), "sent application/json with invalid JSON"),
         ({}, reply('{"output": "cut'), "invalid JSON"),
         ({}, reply('{"output": "a"}{"output": "b"}'), "invalid JSON"),
-        ({}, reply(b""), "nothing where JSON should be"),
+        ({}, reply(b""), "sent an empty body (application/json), not JSON."),
         ({}, reply("[" * 100_000), "nested"),
         ({}, reply('{"output": "a", "cost_usd": NaN}'), "finite"),
         ({}, reply('{"output": "a", "cost_usd": 1e999}'), "finite"),
@@ -706,3 +709,231 @@ def test_an_output_survives_as_json() -> None:
     output = answer({}, json_reply({"output": "\ud83d", "data": {"deep": [1, None, "é"]}}))
     assert output.text == "\ud83d"
     assert json.loads(json.dumps(output.data)) == {"deep": [1, None, "é"]}
+
+
+# Bodies as servers encode them
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("\ufeff" + '{"output": "é"}', "application/json"),
+        ("\n\n  " + '{"output": "é"}' + "\n", "application/json; charset=utf-8"),
+        ('{"output": "é"}', "application/problem+json"),
+        ('{"output": "é"}', "text/plain"),
+        ('{"output": "é"}', ""),
+    ],
+)
+def test_json_is_read_whatever_is_before_it_or_its_type_says(body: str, kind: str) -> None:
+    output = answer({}, reply(body, kind=kind))
+    assert (output.error, output.text, output.flags) == (None, "é", ())
+
+
+@pytest.mark.parametrize(
+    ("charset", "kind"),
+    [
+        ("utf-16", "application/json"),
+        ("utf-16-le", "application/json"),
+        ("utf-32", "application/json"),
+        ("utf-16", "application/json; charset=utf-16"),
+        ("utf-16-be", "application/json; charset=UTF-16BE"),
+        ("latin-1", "application/json; charset=ISO-8859-1"),
+        ("utf-8-sig", "application/json; charset=latin-1"),
+    ],
+)
+def test_json_is_read_in_its_own_charset(charset: str, kind: str) -> None:
+    output = answer({}, reply('{"output": "é"}'.encode(charset), kind=kind))
+    assert (output.error, output.text, output.flags) == (None, "é", ())
+
+
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        (
+            reply("<html><title>Log\n in</title>", kind="text/html; charset=utf-8"),
+            ["sent text/html (a page titled 'Log in'), not JSON."],
+        ),
+        (reply("Hello", kind="text/plain"), ["sent text/plain, not JSON.", "text: true"]),
+        (reply("", kind="text/plain"), ["sent an empty body (text/plain), not JSON."]),
+        (raw(b"HTTP/1.1 200 OK\r\n\r\nHello"), ["sent a reply without a content type, not JSON."]),
+    ],
+)
+def test_a_reply_that_is_no_json_names_its_content_type(play: Play, words: list[str]) -> None:
+    trouble = error({}, play)
+    assert trouble.kind == "bad_reply"
+    for word in words:
+        assert word in trouble.message
+
+
+def test_an_error_status_says_what_its_body_says() -> None:
+    detail = {"detail": [{"loc": ["body", "q"], "msg": f"Field {SECRET} required"}]}
+    headers = {"Authorization": "Bearer ${AGENT_TOKEN}"}
+    trouble = error({"headers": headers}, json_reply(detail, status=422))
+    assert trouble.message.endswith("answered HTTP 422: body.q: Field *** required")
+
+
+def test_parts_without_a_path_are_found_where_apis_have_them() -> None:
+    counted = {"answer": {"text": "a"}, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    output = answer({"output": "answer.text"}, json_reply(counted))
+    assert output.usage is not None
+    assert (output.usage.input_tokens, output.usage.output_tokens) == (3, 4)
+    assert (
+        answer({"output": "answer.text"}, json_reply({**counted, "usage": {"day": 3}})).usage
+        is None
+    )
+    message = {"content": "a", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    chat = {"choices": [{"message": message, "finish_reason": "length"}]}
+    output = answer({"output": "choices.0.message.content"}, json_reply(chat))
+    assert [call.name for call in output.tool_calls] == ["f"]
+    assert output.flags == ("cut_off",)
+
+
+# The session of a conversation
+
+
+def talk(
+    args: Mapping[str, Any], choose: Callable[[Asked], Play]
+) -> tuple[list[Output], list[Asked]]:
+    """Hold four conversations of three turns at once."""
+
+    async def talk_at_once() -> tuple[list[Output], list[Asked]]:
+        async with ScriptedServer(choose=choose) as server:
+            filled = json.loads(json.dumps(args).replace("@", server.url))
+            spec = AgentSpec(kind="http", args=filled)
+            async with open_agent(spec, surroundings_of()) as agent:
+                turns = tuple(Turn(role="user", content=text) for text in ("one", "two", "three"))
+                cases = [Case(id=name, input=turns) for name in "abcd"]
+                talks = (converse(agent, case, trial=0, timeout_s=5) for case in cases)
+                return await asyncio.gather(*talks), server.asked
+
+    return asyncio.run(talk_at_once())
+
+
+def remember(
+    find: Callable[[Asked], str | None], issue: Callable[[str], Play]
+) -> Callable[[Asked], Play]:
+    """A server that knows a conversation only by its id, and says which of its turns this is."""
+    turns: dict[str, int] = {}
+
+    def choose(asked: Asked) -> Play:
+        session = find(asked)
+        if session not in turns:
+            session = f"s{len(turns)}"
+        assert session is not None
+        turns[session] = turns.get(session, 0) + 1
+        return issue(f"{session} {turns[session]}")
+
+    return choose
+
+
+BODY = {"message": "{input}", "session": {"id": "{session}"}}
+
+
+@pytest.mark.parametrize(
+    ("args", "find", "issue"),
+    [
+        (
+            {"body": BODY, "output": "reply", "session": "meta.id"},
+            lambda asked: asked.json["session"].get("id"),
+            lambda said: json_reply({"reply": said, "meta": {"id": said.split()[0]}}),
+        ),
+        (
+            {
+                "body": {"message": "{input}"},
+                "headers": {"X-Chat": "id {session}"},
+                "output": "reply",
+                "session": {"header": "X-Session-Id"},
+            },
+            lambda asked: asked.headers.get("x-chat", "").removeprefix("id "),
+            lambda said: json_reply({"reply": said}, headers={"x-session-id": said.split()[0]}),
+        ),
+        (
+            {"body": {"message": "{input}"}, "output": "reply", "session": {"cookies": True}},
+            lambda asked: asked.headers.get("cookie", "").partition("sid=")[2],
+            lambda said: json_reply(
+                {"reply": said}, headers={"Set-Cookie": f"sid={said.split()[0]}; Path=/; HttpOnly"}
+            ),
+        ),
+        (
+            {"body": BODY, "session": "id"},
+            lambda asked: asked.json["session"].get("id"),
+            lambda said: stream(
+                [json.dumps(each).encode() + b"\n" for each in ({"delta": said}, {"id": said.split()[0]})],
+                kind="application/x-ndjson",
+            ),
+        ),
+    ],
+    ids=["reply", "header", "cookies", "stream"],
+)  # fmt: skip
+def test_a_session_that_the_server_issues_is_sent_in_later_turns(
+    args: dict[str, Any], find: Callable[[Asked], str | None], issue: Callable[[str], Play]
+) -> None:
+    outputs, asked = talk({"url": "@/chat", **args}, remember(find, issue))
+    for output in outputs:
+        assert output.error is None
+        first = output.replies[0].split()[0]
+        assert output.replies == (f"{first} 1", f"{first} 2", f"{first} 3")
+    assert len({output.replies[0] for output in outputs}) == 4
+    assert "sid=" not in repr(outputs)
+    assert not any("{session}" in repr(each) for each in asked)
+
+
+def test_a_session_is_started_before_the_first_turn_and_keeps_its_type() -> None:
+    started: list[int] = []
+
+    def choose(asked: Asked) -> Play:
+        if asked.target == "/sessions":
+            started.append(len(started))
+            return json_reply({"id": started[-1]}, status=201)
+        return json_reply({"output": f"{asked.target} {asked.json['id']!r}"})
+
+    args = {
+        "url": "@/chat/{session}",
+        "body": {"text": "{input}", "id": "{session}"},
+        "session": {"reply": "id", "start": "@/sessions"},
+    }
+    outputs, asked = talk(args, choose)
+    assert sorted(output.replies for output in outputs) == [
+        (f"/chat/{n} {n}",) * 3 for n in range(4)
+    ]
+    assert len(asked) == 4 * 4
+
+
+def test_a_conversation_without_a_session_id_is_an_error() -> None:
+    outputs, _ = talk({"url": "@/", "body": BODY, "session": "id"}, lambda _: FINE)
+    assert all(output.error for output in outputs)
+    assert outputs[0].error is not None
+    assert "has no session id at 'id'" in outputs[0].error.message
+    refused = {"url": "@/{session}", "session": {"reply": "id", "start": "@/no"}}
+    outputs, _ = talk(refused, lambda _: json_reply({"detail": "closed"}, status=403))
+    assert outputs[0].error is not None
+    assert "answered HTTP 403: closed" in outputs[0].error.message
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"session": "id"}, ["the session is never sent"]),
+        ({"body": BODY}, ["'session' finds in a reply"]),
+        ({"session": {}}, ["needs one of 'reply'"]),
+        ({"session": {"reply": "a", "header": "b"}, "body": BODY}, ["needs one of 'reply'"]),
+        ({"session": {"cookies": True}, "body": BODY}, ["Remove '{session}'"]),
+        ({"session": {"repyl": "id"}, "body": BODY}, ["session: unknown key 'repyl'"]),
+        ({"url": "http://h/{session}", "session": "id"}, ["before the server has issued one"]),
+        (
+            {"body": BODY, "session": {"reply": "id", "start": "http://other/s"}},
+            ["'start' under 'session' is at another host"],
+        ),
+        ({"body": BODY, "session": {"reply": "id", "start": "/s"}}, ["not an HTTP URL"]),
+        (
+            {"body": BODY, "session": {"reply": "id", "start": "http://h/${NO_SUCH}"}},
+            ["'NO_SUCH' is not set"],
+        ),
+    ],
+)
+def test_a_session_that_cannot_work_is_refused_before_any_call(
+    args: dict[str, Any], words: list[str]
+) -> None:
+    [message] = problems({"url": "http://h/", **args})
+    for word in words:
+        assert word in message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from evalkit.core.trial import AgentError, Output, Request
 from tests.support.scripted_server import (
     CHUNKED,
     LENGTH_100,
+    Asked,
     Play,
     ScriptedServer,
     json_reply,
@@ -28,6 +30,7 @@ from tests.support.scripted_server import (
     reply,
     reset_after,
     slow,
+    stream,
 )
 
 KEY = "sk-s3cret-key"
@@ -175,6 +178,16 @@ def test_the_answer_comes_with_usage_and_the_model_that_gave_it() -> None:
     assert output.flags == ()
 
 
+def test_an_answer_costs_the_known_price_of_its_tokens() -> None:
+    assert answer(FINE).cost_usd is None, "no such model has a price"
+    [output], _ = ask({"model": "gpt-4o-mini"}, FINE)
+    assert output.cost_usd == pytest.approx((11 * 0.15 + 5 * 0.60) / 1e6)
+    served = {**completion(), "model": "gpt-4o-2024-08-06"}
+    [output], _ = ask({"model": "gpt-4o-mini"}, json_reply(served))
+    assert output.cost_usd == pytest.approx((11 * 2.50 + 5 * 10) / 1e6)
+    assert ask({"model": "gpt-4o-mini"}, json_reply(without("usage")))[0][0].cost_usd is None
+
+
 @pytest.mark.parametrize(
     ("reply_body", "text", "flags"),
     [
@@ -182,6 +195,9 @@ def test_the_answer_comes_with_usage_and_the_model_that_gave_it() -> None:
         (completion("cut of", "length"), "cut of", ("cut_off",)),
         (completion(None, refusal="I cannot help with that."), "I cannot help with that.", ()),
         (completion("text", "content_filter"), "text", ()),
+        (completion("cut of", "model_length"), "cut of", ("cut_off",)),
+        (completion("cut of", "MAX_TOKENS"), "cut of", ("cut_off",)),
+        (completion("<think>Hm.</think>Soon."), "<think>Hm.</think>Soon.", ()),
         (without("usage"), "Soon.", ()),
         ({**completion(), "usage": None}, "Soon.", ()),
         ({**completion(), "usage": {}}, "Soon.", ()),
@@ -278,7 +294,7 @@ def test_without_a_key_a_local_server_is_asked_all_the_same() -> None:
         ({"model": ""}, ["'model' is empty"]),
         ({"base_url": "localhost:8000"}, ["'base_url' is not an HTTP URL"]),
         ({"base_url": "https://user:s3cret@host:99999/"}, ["'base_url' is not an HTTP URL"]),
-        ({"extra": {"stream": True}}, ["'extra' may not contain 'stream'"]),
+        ({"extra": {"stream": True}}, ["'extra' may not contain 'stream'. Write stream: true"]),
         ({"extra": {"n": 3}}, ["'extra' may not contain 'n'"]),
         ({"extra": {"temperature": 1}}, ["'temperature': it is an argument of its own"]),
     ],
@@ -300,26 +316,13 @@ def test_what_cannot_be_asked_is_refused_before_any_call(
 @pytest.mark.parametrize(
     ("play", "words"),
     [
-        (reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
-        (reply("just text", kind="text/html"), "invalid JSON"),
-        (reply("just text", kind="text/plain"), "invalid JSON"),
-        (reply('{"choices": [{"message": {"content": "cut'), "invalid JSON"),
-        (reply(""), "nothing where JSON should be"),
-        (reply("[" * 100_000), "nested"),
-        (reply('data: {"choices": []}\n\n', kind="text/event-stream"), "invalid JSON"),
-        (json_reply({}), "no message in 'choices'"),
-        (json_reply([]), "no message in 'choices'"),
-        (json_reply("text"), "no message in 'choices'"),
-        (json_reply(without("choices")), "no message in 'choices'"),
-        (json_reply({**completion(), "choices": None}), "no message in 'choices'"),
-        (json_reply({**completion(), "choices": []}), "no message in 'choices'"),
-        (json_reply({**completion(), "choices": [{"message": None}]}), "no message in 'choices'"),
-        (json_reply({"error": {"message": "context too long"}}), "an error in place of"),
         (json_reply(completion(None)), "without text (finish_reason 'stop')"),
         (json_reply(completion(None, "length")), "without text (finish_reason 'length')"),
         (json_reply(completion("", "length")), "finish_reason 'length'"),
+        (json_reply(completion("", "MAX_TOKENS")), "finish_reason 'MAX_TOKENS'"),
         (json_reply(completion("", "content_filter")), "finish_reason 'content_filter'"),
-        (json_reply(completion(["part"])), "not text"),
+        (json_reply(completion("", reasoning_content="Hm.")), "after its reasoning, without an"),
+        (json_reply(completion([{"type": "image_url", "image_url": "x"}])), "not text"),
         (json_reply({**completion(), "usage": {"prompt_tokens": "many"}}), "tokens"),
         (reply(b"abc", headers={"Content-Encoding": "gzip"}), "not valid HTTP"),
         (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "not valid HTTP"),
@@ -333,35 +336,112 @@ def test_a_reply_without_an_answer_is_a_bad_reply_that_says_why(play: Play, word
     assert not trouble.retryable
 
 
+# Pages, empty bodies, and errors in a reply of success come from gateways in trouble.
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        (reply("<!doctype html><html>Log in</html>", kind="text/html"), "HTML"),
+        (reply("just text", kind="text/html"), "invalid JSON"),
+        (reply("just text", kind="text/plain"), "invalid JSON"),
+        (reply('{"choices": [{"message": {"content": "cut'), "invalid JSON"),
+        (reply(""), "nothing where JSON should be"),
+        (reply("[" * 100_000), "nested"),
+        (reply('data: {"choices": []}\n\n', kind="text/event-stream"), "no message in 'choices'"),
+        (json_reply({}), "no message in 'choices'"),
+        (json_reply([]), "no message in 'choices'"),
+        (json_reply("text"), "no message in 'choices'"),
+        (json_reply(without("choices")), "no message in 'choices'"),
+        (json_reply({**completion(), "choices": None}), "no message in 'choices'"),
+        (json_reply({**completion(), "choices": []}), "no message in 'choices'"),
+        (json_reply({**completion(), "choices": [{"message": None}]}), "no message in 'choices'"),
+        (json_reply({"error": {"message": "something went wrong"}}), "an error in place of"),
+        (json_reply(completion("Half an ans", "error")), "in the middle of the answer"),
+    ],
+)
+def test_a_gateway_in_trouble_is_asked_again(play: Play, words: str) -> None:
+    trouble = error(play)
+    assert (trouble.kind, trouble.retryable, trouble.transient) == ("bad_reply", True, False)
+    assert words in trouble.message
+
+
 def test_the_reason_an_endpoint_gives_in_a_reply_of_success_is_kept() -> None:
-    trouble = error(json_reply({"error": {"message": "context too long"}}))
-    assert "context too long" in trouble.detail
+    trouble = error(json_reply({"error": {"message": "this failed"}}))
+    assert "It said: 'this failed'." in trouble.message
+    assert "this failed" in trouble.detail
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [
-        (400, "http_status", False),
+        (400, "bad_request", False),
         (401, "auth", False),
         (403, "auth", False),
         (404, "not_found", False),
-        (408, "http_status", False),
-        (409, "http_status", False),
+        (405, "http_status", False),
+        (408, "http_status", True),
+        (409, "http_status", True),
+        (425, "http_status", True),
         (429, "rate_limited", True),
         (500, "http_status", True),
         (502, "http_status", True),
         (503, "http_status", True),
+        (501, "bad_request", False),
         (504, "http_status", True),
+        (522, "http_status", True),
+        (529, "http_status", True),
     ],
 )
 def test_a_status_of_failure_is_asked_once_and_some_are_worth_another_attempt(
     status: int, kind: str, retryable: bool
 ) -> None:
-    body = {"error": {"message": f"no: key {KEY}", "code": "some_code"}}
+    body = {"error": {"message": f"not so: {KEY}", "code": "some_code"}}
     trouble = error(json_reply(body, status=status, headers={"Retry-After": "7"}))
     assert (trouble.kind, trouble.retryable) == (kind, retryable)
+    assert trouble.transient == (retryable and status != 500)
     assert trouble.retry_after_s == 7.0
-    assert "no: key ***" in trouble.detail
+    assert "not so: ***" in trouble.detail
+
+
+def test_a_length_goes_by_its_newer_name_once_the_endpoint_says_so() -> None:
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+
+    def choose(asked: Asked) -> Play:
+        error = {"error": {"message": message, "param": "max_tokens"}}
+        return json_reply(error, status=400) if "max_tokens" in asked.json else FINE
+
+    async def ask_at_once_and_then_again() -> ScriptedServer:
+        async with ScriptedServer(choose=choose) as server:
+            args = {
+                "model": "m1",
+                "base_url": f"{server.url}/v1",
+                "max_tokens": 50,
+                "temperature": 0,
+            }
+            async with open_agent(AgentSpec(kind="openai", args=args), surroundings_of()) as agent:
+                both = await asyncio.gather(*(agent.answer(request_of()) for _ in range(2)))
+                for output in (*both, await agent.answer(request_of())):
+                    assert output.error is None
+            return server
+
+    asked = asyncio.run(ask_at_once_and_then_again()).asked
+    sent = [tuple(each.json.get(key) for key in LENGTH_KEYS) for each in asked]
+    assert sorted(sent, key=str) == sorted([(50, None)] * 2 + [(None, 50)] * 3, key=str)
+    assert sent[-1] == (None, 50)
+    assert all(each.json["temperature"] == 0 for each in asked)
+
+
+LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
+
+
+def test_a_parameter_of_the_user_is_never_left_out_but_named() -> None:
+    message = "Unsupported value: 'temperature' does not support 0.5 with this model."
+    refusal = json_reply({"error": {"message": message}}, status=400)
+    [output], server = ask({"temperature": 0.5}, refusal)
+    assert output.error is not None
+    assert (output.error.kind, output.error.retryable) == ("bad_request", False)
+    assert message in output.error.message.replace('"', "'")
+    assert "Change or remove 'temperature' in the agent's arguments." in output.error.message
+    assert len(server.asked) == 1
 
 
 def test_a_refused_key_is_told_by_its_variables_name() -> None:
@@ -375,7 +455,7 @@ def test_an_unknown_model_is_named() -> None:
 def test_an_empty_account_is_not_worth_another_attempt() -> None:
     body = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
     trouble = error(json_reply(body, status=429))
-    assert (trouble.kind, trouble.retryable) == ("rate_limited", False)
+    assert (trouble.kind, trouble.retryable) == ("no_credit", False)
 
 
 @pytest.mark.parametrize("body", ["", "<html>Bad gateway</html>", "{", "[]", '{"error": null}'])
@@ -493,3 +573,53 @@ def test_many_calls_at_once_keep_their_answers_apart() -> None:
                 ]
 
     assert asyncio.run(ask_many()) == [f"question {n}" for n in range(50)]
+
+
+# Streams
+
+
+def chunks(*contents: str | None, finish: str | None = "stop") -> list[bytes]:
+    deltas = [
+        {"model": "m1-2026-11", "choices": [{"index": 0, "delta": {"content": content}}]}
+        for content in contents
+    ]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}}
+    texts = [json.dumps(event) for event in (*deltas, last, usage)]
+    return [f"data: {text}\n\n".encode() for text in (*texts, "[DONE]")]
+
+
+def test_a_streamed_answer_is_whole_and_its_first_token_is_timed() -> None:
+    args = {"stream": True, "max_tokens": 9}
+    [output], server = ask(
+        args, stream(chunks(None, "", "So", "on.", finish="length"), pause_s=0.05)
+    )
+    assert server.asked[0].json["stream"] is True
+    assert server.asked[0].json["stream_options"] == {"include_usage": True}
+    assert (output.error, output.text, output.flags) == (None, "Soon.", ("cut_off",))
+    assert output.usage == Usage(input_tokens=11, output_tokens=5)
+    assert output.metadata == {"model": "m1-2026-11", "finish_reason": "length"}
+    assert output.first_token_s is not None
+    assert 0.1 < output.first_token_s < output.latency_s - 0.05
+
+
+def test_a_server_that_always_streams_is_understood() -> None:
+    body = b"".join(chunks("So", "on."))
+    output = answer(stream([body[i : i + 7] for i in range(0, len(body), 7)]))
+    assert (output.error, output.text) == (None, "Soon.")
+
+
+def test_an_option_of_streams_that_an_endpoint_refuses_can_be_left_out() -> None:
+    args = {"stream": True, "extra": {"stream_options": None}}
+    _, server = ask(args, stream(chunks("Soon.")))
+    assert server.asked[0].json["stream_options"] is None
+
+
+def test_a_stream_that_fails_or_breaks_off_is_an_error() -> None:
+    broken = error(stream(chunks("So")[:1]))
+    assert broken.kind == "bad_reply"
+    assert "sent a stream that breaks off" in broken.message
+    failed = {"error": {"message": "overloaded", "code": 503}}
+    trouble = error(stream([*chunks("So")[:1], f"data: {json.dumps(failed)}\n\n".encode()]))
+    assert trouble.retryable
+    assert "overloaded" in trouble.message

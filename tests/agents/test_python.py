@@ -49,11 +49,12 @@ def ask(
     source: str,
     requests: Sequence[Request] | None = None,
     args: Json = "./agent.py:answer",
+    **options: Any,
 ) -> list[Output]:
     (folder / "agent.py").write_text(dedent(source))
 
     async def run() -> list[Output]:
-        async with open_agent(spec_of(args), surroundings_of(folder)) as agent:
+        async with open_agent(spec_of(args, **options), surroundings_of(folder)) as agent:
             return [await agent.answer(request) for request in requests or [request_of()]]
 
     return asyncio.run(run())
@@ -206,6 +207,7 @@ def test_variables_of_env_are_passed_on(tmp_path: Path) -> None:
         ("../outside.py:answer", "../outside.py is outside of the project"),
         ("/etc/agent.py:answer", "/etc/agent.py is an absolute path"),
         ({"entrypoint": "agent:answer", "processes": 0}, "'processes' is 0. Give 1 or more."),
+        ({"entrypoint": "agent:answer", "threads": 4}, "'threads' must be true or false, not 4."),
         ({"entrypoint": "agent:answer", "procesess": 2}, "Did you mean 'processes'?"),
         ({"processes": 2}, "'entrypoint' is missing"),
         ({"entrypoint": 3}, "'entrypoint' must be text"),
@@ -240,6 +242,192 @@ def test_an_agent_that_cannot_be_imported_is_invalid_input_where_it_is_named(
     assert "Did you mean 'answr'?" in problem.message
 
 
+def test_threads_are_for_sync_functions(tmp_path: Path) -> None:
+    args = {"entrypoint": "./agent.py:answer", "threads": True}
+    source = "import threading\ndef answer(text): return threading.current_thread().name"
+    [output] = ask(tmp_path, source, args=args)
+    assert "Thread-" in output.text
+    with pytest.raises(InvalidInput) as caught:
+        ask(tmp_path, "async def answer(text): return text", args=args)
+    [problem] = caught.value.problems
+    assert problem.where == WHERE
+    assert "'threads' is for sync functions" in problem.message
+
+
 def test_the_entrypoint_is_shown_as_it_was_written() -> None:
     assert describe_entrypoint(spec_of("support:answer")) == "support:answer"
     assert describe_entrypoint(spec_of({"entrypoint": "./a.py:Bot"})) == "./a.py:Bot"
+
+
+def test_a_target_that_is_never_loaded_is_given_up_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("import time\n\ndef load():\n    time.sleep(100)\n")
+    args = {"entrypoint": "./agent.py:answer", "load_timeout_s": 0.4}
+    with pytest.raises(InvalidInput) as refused:
+        ask(tmp_path, "import model\nmodel.load()", args=args)
+    message = str(refused.value)
+    assert "was not loaded within 0.4 s. It was at" in message
+    assert "model.py:4." in message
+    assert "raise 'load_timeout_s' under 'python'" in message
+    assert 'agent.py", line 2' in message
+    with pytest.raises(InvalidInput, match=r"'load_timeout_s' is 0\. Give seconds"):
+        ask(tmp_path, "", args={"entrypoint": "./agent.py:answer", "load_timeout_s": 0})
+
+
+def test_an_exception_shows_what_it_is_about(tmp_path: Path) -> None:
+    source = """
+    import asyncio
+
+    async def call(number):
+        if number:
+            raise ValueError(f"order {number}")
+        try:
+            raise ConnectionError("refused")
+        except ConnectionError as error:
+            raise RuntimeError("model call failed") from error
+
+    async def answer(text):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(200 if text == "many" else 2):
+                    group.create_task(call(number))
+        except BaseExceptionGroup as error:
+            if text == "wrapped":
+                raise TypeError("agent failed") from error
+            raise
+    """
+    requests = [request_of(Turn(role="user", content=text)) for text in ("two", "many", "wrapped")]
+    two, many, wrapped = (output.error for output in ask(tmp_path, source, requests))
+    assert two
+    assert many
+    assert wrapped
+    cause = "RuntimeError: model call failed (caused by ConnectionError: refused)"
+    assert two.message == f"{cause} (and 1 more in ExceptionGroup)"
+    assert "ValueError: order 1" in two.detail
+    assert 'raise RuntimeError("model call failed")' in two.detail
+    assert many.message == f"{cause} (and 199 more in ExceptionGroup)"
+    assert len(many.detail) <= 2000
+    assert (
+        wrapped.message
+        == "TypeError: agent failed (caused by ConnectionError: refused, and 1 more)"
+    )
+    assert 'raise ConnectionError("refused")' in wrapped.detail
+
+
+GENERATORS = """
+    import asyncio, time
+
+    def pieces():
+        time.sleep(0.1)
+        yield ""
+        yield None
+        yield "30 "
+        time.sleep(0.2)
+        yield "days"
+
+    def returning():
+        yield "30 "
+        yield "days"
+        return {"usage": {"input_tokens": 3}, "tool_calls": []}
+
+    def ending():
+        yield "thinking"
+        yield {"output": "30 days", "cost_usd": 0.5}
+
+    def replacing():
+        yield "30"
+        return "30 days"
+
+    async def later():
+        yield "30 "
+        await asyncio.sleep(0)
+        yield {"output": "30 days"}
+
+    def mapping_first():
+        yield {"output": "a"}
+        yield "b"
+
+    def numbers():
+        yield "a"
+        yield 3
+
+    def failing():
+        yield "a"
+        raise ValueError("no more")
+
+    def endless():
+        while True:
+            yield "x" * 1_000_000
+
+    def returning_number():
+        yield "a"
+        return 3
+
+    def answer(text):
+        return iter(["30 ", "days"]) if text == "iterator" else globals()[text]()
+"""
+
+
+def test_a_generator_streams_its_answer(tmp_path: Path) -> None:
+    names = ["pieces", "returning", "ending", "replacing", "later", "iterator"]
+    requests = [request_of(Turn(role="user", content=name)) for name in names]
+    outputs = dict(zip(names, ask(tmp_path, GENERATORS, requests), strict=True))
+    for name, output in outputs.items():
+        assert (output.error, output.text) == (None, "30 days"), name
+        assert output.first_token_s is not None
+    first_s = outputs["pieces"].first_token_s
+    assert first_s is not None
+    assert first_s >= 0.1
+    assert outputs["pieces"].latency_s - first_s >= 0.15
+    assert outputs["returning"].usage == Usage(input_tokens=3)
+    assert outputs["returning"].flags == ("no_tool_calls",)
+    assert outputs["ending"].cost_usd == 0.5
+
+
+def test_a_generator_that_fails_or_yields_no_text_is_an_error(tmp_path: Path) -> None:
+    expected = {
+        "mapping_first": ("bad_reply", "yielded a mapping before its last piece"),
+        "numbers": ("bad_reply", "yielded an object of type 'int'"),
+        "failing": ("exception", "ValueError: no more"),
+        "endless": ("output_too_large", "10,000,000 bytes"),
+        "returning_number": ("bad_reply", "returned an object of type 'int'"),
+    }
+    requests = [request_of(Turn(role="user", content=name)) for name in expected]
+    for (kind, words), output in zip(
+        expected.values(), ask(tmp_path, GENERATORS, requests), strict=True
+    ):
+        assert output.error is not None
+        assert output.error.kind == kind
+        assert words in output.error.message
+        assert "pieces.py" not in output.error.detail
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def answer(text):\n    yield from text.upper()",
+        "async def answer(text):\n    for letter in text: yield letter.upper()",
+        "class answer:\n    async def __call__(self, text):\n        yield text.upper()",
+        "def shout(text):\n    yield text.upper()\nasync def answer(text): return shout(text)",
+    ],
+    ids=["generator", "async generator", "async instance", "async function"],
+)
+def test_an_entrypoint_may_be_a_generator(tmp_path: Path, source: str) -> None:
+    [output] = ask(tmp_path, source)
+    assert (output.error, output.text) == (None, "HOW LONG?")
+    assert output.first_token_s is not None
+
+
+def test_an_async_generator_that_hangs_costs_its_trial_only(tmp_path: Path) -> None:
+    source = """
+        import asyncio
+
+        async def answer(text):
+            yield "a"
+            if text == "hang":
+                await asyncio.sleep(60)
+    """
+    hang = request_of(Turn(role="user", content="hang"), timeout_s=0.5)
+    stuck, fine = ask(tmp_path, source, [hang, request_of()])
+    assert stuck.error is not None
+    assert stuck.error.kind == "timeout"
+    assert (fine.error, fine.text) == (None, "a")

@@ -18,6 +18,7 @@ from evalkit.core.eval_set import AgentSpec, Case, Turn
 from evalkit.core.location import Location
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output
+from tests.conftest import Project
 
 
 class Tape:
@@ -240,3 +241,43 @@ def test_a_conversation_with_another_number_of_replies_is_refused(tape: Tape) ->
     assert len(problems) == 2
     assert "tape.jsonl:1: case 'talk' has 2 turns for the agent, but this line has 1" in problems[0]
     assert "tape.jsonl:2: case 'a' has 1 turn" in problems[1]
+
+
+ODD_INPUTS = {
+    "[{role: user, content: hi}, {role: tool, content: r}, more]": "role must be system or user or",
+    "[{role: user, content: [{type: text, text: hi}]}]": "content must be text, not a list",
+    "[{role: user, content: }]": "content is empty",
+    "[{content: hi}]": "role is missing",
+    "[{role: user, content: hi, name: bob}]": "unknown key 'name'",
+    "[{}]": "role is missing",
+    "[]": "the last turn of input must be the user's",
+    "[null]": "a turn must be text or a mapping",
+    "[[hi]]": "a turn must be text or a mapping",
+    "{role: user, content: hi}": "input must be text or a list of turns",
+    "[{role: assistant, content: hi}]": "the last turn of input must be the user's",
+}
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "recorded: tape.jsonl",
+        "python: ./agent.py:answer",
+        "command: [cat]",
+        "http: 'http://127.0.0.1:9/'",
+    ],
+)
+def test_turns_that_no_agent_takes_are_problems_with_their_line(
+    project: Project, agent: str
+) -> None:
+    project.write("tape.jsonl", '{"case": "c0", "output": "x"}\n')
+    cases = [
+        f"- {{id: c{number}, expected: x, input: {content}}}"
+        for number, content in enumerate(ODD_INPUTS)
+    ]
+    project.write("odd.yaml", "\n".join([f"agent: {{{agent}}}", "cases:", *cases, ""]))
+    done = project.evalkit("validate", "odd.yaml")
+    assert done.code == 2
+    for number, words in enumerate(ODD_INPUTS.values()):
+        assert f"odd.yaml:{number + 3}: case 'c{number}': " in done.err
+        assert words in done.err

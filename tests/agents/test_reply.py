@@ -104,3 +104,132 @@ def test_any_reply_becomes_an_answer_or_an_error(reply: Any) -> None:
     json.dumps(output.data, allow_nan=False)
     if output.error is None:
         assert isinstance(reply, str) or {"output", "data"} & reply.keys()
+
+
+# Replies in the form of a model's API
+
+CALLS = [
+    {"id": "1", "type": "function", "function": {"name": "find", "arguments": '{"order": 1}'}},
+    {"type": "function", "function": {"name": "find", "arguments": {"order": 1}}},
+    {"type": "tool_use", "id": "1", "name": "find", "input": {"order": 1}},
+    {"type": "function_call", "call_id": "1", "name": "find", "arguments": '{"order": 1}'},
+    {"type": "tool_call", "id": "1", "name": "find", "args": {"order": 1}},
+    {"type": "tool-call", "toolCallId": "1", "toolName": "find", "input": {"order": 1}},
+    {"name": "find", "arguments": {"order": 1}},
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_tool_calls_are_read_in_the_form_of_any_api(call: Json) -> None:
+    output = to_output({"output": "a", "tool_calls": [call]}, 0.5)
+    assert output.tool_calls == (ToolCall(name="find", arguments={"order": 1}),)
+
+
+def test_arguments_that_are_no_json_are_kept() -> None:
+    call = {"type": "function", "function": {"name": "find", "arguments": "{order"}}
+    [found] = to_output({"output": "a", "tool_calls": [call]}, 0.5).tool_calls
+    assert found.arguments == "{order"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+        {
+            "prompt_tokens": 3,
+            "completion_tokens": 4,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+        {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 0, "service_tier": "x"},
+        {"promptTokens": 3, "completionTokens": 4},
+        {"input_tokens": 3, "output_tokens": 4, "prompt_tokens": None},
+    ],
+)
+def test_usage_is_read_in_the_form_of_any_api(usage: Json) -> None:
+    output = to_output({"output": "a", "usage": usage}, 0.5)
+    assert output.usage == Usage(input_tokens=3, output_tokens=4)
+
+
+def test_a_misspelled_count_is_not_lost_beside_a_known_one() -> None:
+    output = to_output({"output": "a", "usage": {"input_tokens": 3, "output_token": 4}}, 0.5)
+    assert output.error is not None
+    assert "Did you mean 'output_tokens'?" in output.error.message
+    assert to_output({"output": "a", "usage": {}}, 0.5).usage is None
+
+
+def chat(message: Json, **more: Json) -> Json:
+    return {"object": "chat.completion", "choices": [{"message": message, **more}]}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {
+            **chat({"content": "Soon.", "tool_calls": CALLS[:1]}, finish_reason="stop"),
+            "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+        },
+        {
+            "type": "message",
+            "content": [{"type": "thinking"}, {"type": "text", "text": "Soon."}, CALLS[2]],
+            "usage": {"input_tokens": 3, "output_tokens": 4},
+        },
+        {
+            "object": "response",
+            "status": "completed",
+            "output": [
+                {"type": "reasoning"},
+                CALLS[3],
+                {"type": "message", "content": [{"type": "output_text", "text": "Soon."}]},
+            ],
+            "usage": {"input_tokens": 3, "output_tokens": 4},
+        },
+        {
+            "candidates": [
+                {
+                    "content": {
+                        "parts": [
+                            {"text": "Soon."},
+                            {"functionCall": {"name": "find", "args": {"order": 1}}},
+                        ]
+                    }
+                }
+            ],
+            "usageMetadata": {
+                "promptTokenCount": 3,
+                "candidatesTokenCount": 3,
+                "thoughtsTokenCount": 1,
+            },
+        },
+        {
+            "message": {"content": "Soon.", "tool_calls": CALLS[1:2]},
+            "done": True,
+            "prompt_eval_count": 3,
+            "eval_count": 4,
+        },
+    ],
+)
+def test_the_whole_reply_of_an_api_is_an_answer(reply: Json) -> None:
+    output = to_output(reply, 0.5)
+    assert output.error is None
+    assert output.text == "Soon."
+    assert output.tool_calls == (ToolCall(name="find", arguments={"order": 1}),)
+    assert output.usage == Usage(input_tokens=3, output_tokens=4)
+
+
+def test_a_reply_of_an_api_without_an_answer_is_an_error() -> None:
+    output = to_output(chat({"content": None}, finish_reason="content_filter"), 0.5)
+    assert output.error is not None
+    assert "finish_reason 'content_filter'" in output.error.message
+    failed = to_output({"error": {"message": "no model"}}, 0.5)
+    assert failed.error is not None
+    assert failed.error.message == "the agent returned an error: no model"
+
+
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "max_output_tokens", "model_length"])
+def test_an_answer_that_was_cut_off_is_flagged(reason: str) -> None:
+    output = to_output({"output": "a", "finish_reason": reason}, 0.5)
+    assert (output.flags, output.metadata) == (("cut_off",), {"finish_reason": reason})
+    assert to_output({"output": "a", "metadata": {"finish_reason": reason}}, 0.5).flags
+    assert to_output(chat({"content": "a"}, finish_reason=reason), 0.5).flags == ("cut_off",)
+    assert to_output({"output": "a", "finish_reason": "stop"}, 0.5).flags == ()

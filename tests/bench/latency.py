@@ -130,7 +130,8 @@ def contestants(folder: Path, url: str, load: Load) -> list[Contestant]:
     agents = {
         "http": f"http: {{url: {url}, output: output}}",
         "python async": "python: ./agent.py:wait_async",
-        "python sync": "python: ./agent.py:wait",
+        # The processes of a sync agent start during the calls; workers.py measures them.
+        "python threads": "python: {entrypoint: ./agent.py:wait, threads: true}",
     }
 
     def from_server() -> tuple[float, float]:

@@ -24,8 +24,7 @@ from evalkit.evalset.case_files import read_csv_cases, read_jsonl_cases
 from evalkit.evalset.cases import read_case
 from evalkit.evalset.keys import AGENT_KEYS, CASE_KEYS, RULE_KEYS, SET_KEYS, TURN_KEYS
 from evalkit.evalset.loader import load_evalset
-from evalkit.evalset.nodes import MAX_TEXT
-from evalkit.evalset.yaml import MAX_PROBLEMS
+from evalkit.evalset.nodes import MAX_PROBLEMS, MAX_TEXT
 from tests.support.paths import TESTS
 
 EXAMPLES = TESTS / "examples"
@@ -496,7 +495,7 @@ def test_a_flood_of_problems_is_cut_where_it_stands(complain: Callable[..., list
         ),
         (
             {"set.yaml": "cases: a.jsonl\n", "a.jsonl": "[" + "0," * 500_000 + "0]"},
-            "a.jsonl:1: more than 500,000 values on one line.",
+            "a.jsonl:1: more than 500,000 values in one JSON value. Split it.",
         ),
     ],
     ids=["keys", "rules", "columns", "values"],

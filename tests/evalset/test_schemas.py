@@ -26,7 +26,7 @@ from evalkit.core.rubric import (
     Rubric,
 )
 from evalkit.core.settings import Settings
-from evalkit.evalset import keys
+from evalkit.evalset import keys, rubric_keys
 from evalkit.evalset.json_schema import SCHEMA_NAMES, build_schema
 from evalkit.evalset.labels import LABEL_KEYS
 from evalkit.evalset.nodes import to_plain_value
@@ -139,12 +139,12 @@ def test_a_schema_is_valid_has_an_id_and_refers_to_nothing_outside(name: str) ->
         (keys.RULE_KEYS, Rule, "where"),
         (keys.CASE_KEYS, Case, "criteria digest where"),
         (keys.TURN_KEYS, Turn, ""),
-        (keys.RUBRIC_KEYS, Rubric, "rubric name path digest"),
-        (keys.CALIBRATION_KEYS, CalibrationRequirement, ""),
-        (keys.CONTROL_KEYS, Control, "passes"),
-        (keys.CRITERION_KEYS, Criterion, ""),
-        (keys.LEVEL_KEYS, Level, ""),
-        (keys.EXAMPLE_KEYS, Example, ""),
+        (rubric_keys.RUBRIC_KEYS, Rubric, "rubric name path digest"),
+        (rubric_keys.CALIBRATION_KEYS, CalibrationRequirement, ""),
+        (rubric_keys.CONTROL_KEYS, Control, "passes"),
+        (rubric_keys.CRITERION_KEYS, Criterion, ""),
+        (rubric_keys.LEVEL_KEYS, Level, ""),
+        (rubric_keys.EXAMPLE_KEYS, Example, ""),
         (LABEL_KEYS, HumanLabel, ""),
     ],
 )

@@ -56,10 +56,11 @@ def test_a_judge_that_agrees_with_people_far_less_leaves_the_run_undecided() -> 
     verdict = decided(trust(anchors(29)), trust(anchors(38)), passes=0.0)
     assert verdict.exit_code == 3
     assert verdict.reason.startswith(
-        "Not decided: the judge of accuracy has changed. It agreed with people on 38 of 40 anchors in the "
+        "Judge not trusted: the judge of accuracy has changed. It agreed with people on 38 of 40 anchors in the "
         "baseline and on 29 now, more than chance explains."
     )
-    assert verdict.reason.endswith("1 threshold failed on what was scored.")
+    assert "failed on what was scored" not in verdict.reason
+    assert [check.outcome for check in verdict.checks] == ["undecided"]
 
 
 def test_a_fall_that_chance_explains_is_only_told_of() -> None:
@@ -144,4 +145,85 @@ def test_an_advisory_metric_decides_nothing_by_its_anchors_or_controls_either() 
     assert verdict.exit_code == 0
     (check,) = verdict.checks
     assert (check.outcome, check.advisory) == ("fail", "not calibrated")
-    assert any(note.startswith("ADVISORY: the judge") for note in verdict.notes)
+    assert any(note.startswith("ADVISORY: judge not trusted") for note in verdict.notes)
+
+
+def control(*, held: bool | None, name: str = "bad-1") -> ControlResult:
+    return ControlResult(
+        metric="judged",
+        control=name,
+        should_pass=False,
+        held=held,
+        answered="no reply." if held is None else "same: yes",
+        judge="m1 at host",
+    )
+
+
+JUDGED_RULES = [
+    Rule(metric="judged", min=0.5),
+    Rule(metric="exact", min=0.5),
+    Rule(must_pass=()),
+    Rule(max_regressed=0),
+]
+
+
+def judged_gate(
+    *controls: ControlResult, exact: float = 1.0, judged: float | str = 1.0
+) -> GateResult:
+    ids = [f"c{number}" for number in range(30)]
+    fine = {metric: {case: [1.0] for case in ids} for metric in ("judged", "exact")}
+    cells = {
+        "judged": {case: [judged] for case in ids},
+        "exact": {case: [exact if case == "c1" else 1.0] for case in ids},
+    }
+    trusted = JudgeTrust(judges=("m1 at host",), controls=controls)
+    return decide_gate(
+        JUDGED_RULES,
+        replace(make_run(cells), trust=trusted),  # type: ignore[arg-type] # a state is a cell as well
+        make_run(fine),
+        max_errors=0,
+        on_inconclusive="pass",
+    )
+
+
+def outcomes(verdict: GateResult) -> list[str]:
+    return [check.outcome for check in verdict.checks]
+
+
+def test_thresholds_that_rest_on_a_judge_that_is_not_trusted_neither_pass_nor_fail() -> None:
+    fine = judged_gate(control(held=True))
+    assert (fine.exit_code, outcomes(fine)) == (0, ["pass"] * 4)
+    wrong = control(held=False)
+    for judged in (1.0, 0.0):
+        verdict = judged_gate(wrong, control(held=None, name="lost"), judged=judged)
+        assert verdict.exit_code == 3
+        assert outcomes(verdict) == ["undecided", "pass", "undecided", "undecided"]
+        assert verdict.checks[0].sentence.endswith("the judge of judged is not trusted.")
+        assert verdict.reason == (
+            "Judge not trusted: control 'bad-1' of judged should fail, and m1 at host answered: "
+            "same: yes. 1 control could not be judged."
+        )
+
+
+def test_what_fails_without_the_judge_still_fails() -> None:
+    verdict = judged_gate(control(held=False), exact=0.0)
+    assert verdict.exit_code == 3
+    assert outcomes(verdict) == ["undecided", "pass", "fail", "fail"]
+    assert verdict.checks[2].hits[0].case_id == "c1"
+    assert verdict.reason.endswith("2 thresholds failed on what was scored.")
+
+
+def test_a_judge_that_is_not_trusted_comes_before_the_answers_that_it_did_not_score() -> None:
+    verdict = judged_gate(control(held=False), control(held=False, name="bad-2"), judged="unscored")
+    assert verdict.reason.startswith("Judge not trusted: control 'bad-1' of judged should fail")
+    assert "2 controls failed in all. Not decided: 30 of 30 trials have no score" in verdict.reason
+
+
+def test_a_control_that_could_not_be_judged_is_no_wrong_verdict_and_no_pass() -> None:
+    verdict = judged_gate(control(held=None), control(held=True, name="good-1"))
+    assert verdict.exit_code == 3
+    assert verdict.reason == (
+        "Judge not checked: control 'bad-1' of judged could not be judged by m1 at host: no reply. "
+        "Judge the stored answers again (evalkit score run)."
+    )
+    assert outcomes(verdict) == ["undecided", "pass", "undecided", "undecided"]

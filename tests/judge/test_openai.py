@@ -263,6 +263,48 @@ def test_one_question_finds_the_mode_and_few_guess_it_meanwhile(known: int, stat
     assert sum(reading.calls for reading in session.readings) == modes.total()
 
 
+# As providers word it: a proxy of OpenRouter, an old and a new llama.cpp, Azure.
+MODE_REFUSALS = [
+    (404, "No endpoints found that support tool use. Try disabling tools."),
+    (404, "No endpoints found that can handle the requested parameters."),
+    (500, "response_format of type json_schema is not supported by this server"),
+    (501, "Not implemented."),
+    (422, "output_config.format: Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), MODE_REFUSALS)
+def test_a_mode_that_is_refused_in_other_ways_is_left_as_well(status: int, message: str) -> None:
+    refused = refusing(*MODES[:2], status=status, message=message)
+    session = ask(By(refused), *quick(12), attempts=1)
+    modes = Counter(mode_of(body) for body in session.bodies)
+    assert modes == {MODES[0]: AT_ONCE, MODES[1]: 1, MODES[2]: 12}
+    assert {reading.state for reading in session.readings} == {"scored"}
+    assert session.judge.down_reason == ""
+
+
+def test_an_endpoint_that_has_no_such_model_is_not_asked_in_other_modes() -> None:
+    play = json_reply({"error": {"message": "No endpoints found for m1.", "code": 404}}, status=404)
+    session = ask(play, *quick(30), concurrency=10)
+    assert len(session.server.asked) <= AT_ONCE
+    assert "has no model 'm1'" in str(session.judge.problem_to_fix)
+
+
+def test_a_refusal_that_only_one_request_gets_does_not_end_the_asking() -> None:
+    """Its words look like those of a wrong key, because they quote what is judged."""
+
+    def choose(asked: Asked) -> Play:
+        if "Paris 0" in asked.body.decode():
+            return json_reply({"error": {"message": "Not this: an invalid API key."}}, status=400)
+        return FINE.choose(asked) if b"BEGIN" in asked.body else json_reply(completion("OK"))
+
+    session = ask(By(choose), *quick(4), in_turn=True)
+    assert [reading.kind for reading in session.readings] == ["auth", "", "", ""]
+    assert session.judge.down_reason == ""
+    assert len(session.server.asked) == 1 + 1 + 3
+    assert session.readings[0].calls == 2
+
+
 def test_nobody_waits_for_the_mode_whose_turn_would_come_before_it_is_known() -> None:
     all_there = asyncio.Event()
 
@@ -301,15 +343,19 @@ def test_no_question_guesses_where_it_would_only_stand_in_the_way() -> None:
 def test_no_question_guesses_where_money_is_counted() -> None:
     prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
     session = ask(FINE, *quick(12), prices=prices, max_cost_usd=0.05)
-    assert len(session.server.asked) == 1
+    assert len(session.server.asked) == 1, "the first call goes alone, until its cost is known"
     assert "max_cost_usd" in session.judge.down_reason
 
 
-def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile() -> None:
+def test_a_guess_that_has_to_wait_goes_on_in_the_mode_that_was_found_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+
     def choose(asked: Asked) -> Play:
         mode = mode_of(asked.json)
         if mode == "json_schema" and "Paris 0" not in asked.body.decode():
-            return reply("", status=429, headers={"Retry-After": "1"})
+            return reply("", status=429, headers={"Retry-After-Ms": "20"})
         return refusing("json_schema")(asked)
 
     session = ask(By(choose), *quick(AT_ONCE))
@@ -408,7 +454,7 @@ def test_two_calls_of_the_tool_are_two_verdicts_and_count_for_none() -> None:
         call = {"function": {"name": "give_verdict", "arguments": said}}
         return json_reply(completion(None, "tool_calls", tool_calls=[call, call]))
 
-    assert judge_once(By(choose)).kind == "several_objects"
+    assert judge_once(By(choose)).kind == "several_calls"
 
 
 @pytest.mark.parametrize(
@@ -420,6 +466,9 @@ def test_two_calls_of_the_tool_are_two_verdicts_and_count_for_none() -> None:
         ("seed", {"message": "property 'seed' is unsupported"}),
         ("seed", {"detail": [{"loc": ["body", "seed"], "msg": "extra", "input": "temperature"}]}),
         ("max_tokens", {"error": {"message": "Unsupported parameter: 'max_tokens'."}}),
+        ("seed", [{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}]),
+        ("seed", {"message": {"detail": [{"loc": ["body", "seed"], "msg": "forbidden"}]}}),
+        ("seed", {"error": {"message": "does not support parameters: ['seed']", "param": "None"}}),
     ],
 )
 def test_a_parameter_that_is_refused_is_left_out_for_the_rest_of_the_run(
@@ -454,7 +503,8 @@ def test_what_the_user_puts_into_every_body_is_not_taken_out() -> None:
     args = {"extra": {"max_completion_tokens": 5}}
     session = ask(json_reply(error, status=400), args=args)
     assert session.readings[0].kind == "bad_request"
-    assert [body["max_completion_tokens"] for body in session.bodies] == [5] * len(MODES)
+    # Each mode, and the plain request that confirms that the endpoint refuses everything.
+    assert [body["max_completion_tokens"] for body in session.bodies] == [5] * (len(MODES) + 1)
 
 
 def test_an_endpoint_that_refuses_everything_says_why_and_is_given_up() -> None:
@@ -463,9 +513,9 @@ def test_an_endpoint_that_refuses_everything_says_why_and_is_given_up() -> None:
     first = session.readings[0]
     assert (first.state, first.kind) == ("judge_error", "bad_request")
     assert "Bad body: no such thing." in first.problem
-    assert "in a row" in session.judge.down_reason
-    assert session.judge.problem_to_fix is None
-    assert len(session.server.asked) <= 5 * len(MODES) + MAX_GUESSES
+    assert "Bad body: no such thing." in str(session.judge.problem_to_fix)
+    assert "'model' or 'base_url'" in str(session.judge.problem_to_fix)
+    assert len(session.server.asked) <= AT_ONCE + len(MODES)
 
 
 # Replies that are no completion
@@ -483,7 +533,7 @@ BAD_ENVELOPES: dict[str, tuple[Play, str]] = {
     "deep JSON": (reply("[" * 100_000), "nested"),
     "an event stream": (
         reply('data: {"choices": []}\n\n', kind="text/event-stream"),
-        "invalid JSON",
+        "no message in 'choices'",
     ),
     "an empty object": (json_reply({}), "no message in 'choices'"),
     "a list": (json_reply([]), "no message in 'choices'"),
@@ -494,7 +544,7 @@ BAD_ENVELOPES: dict[str, tuple[Play, str]] = {
     "no message": (json_reply({**completion("x"), "choices": [{"index": 0}]}), "no message"),
     "message null": (json_reply({**completion("x"), "choices": [{"message": None}]}), "no message"),
     "content a number": (json_reply(completion(7)), "not text"),
-    "content a list": (json_reply(completion(["x"])), "not text"),
+    "content an image": (json_reply(completion([{"type": "image"}])), "not text"),
     "an error in place of it": (json_reply({"error": {"message": "overloaded"}}), "overloaded"),
     "broken gzip": (reply(b"abc", headers={"Content-Encoding": "gzip"}), "not valid HTTP"),
     "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "not valid HTTP"),
@@ -538,7 +588,7 @@ def test_two_choices_are_two_verdicts_and_count_for_none() -> None:
         body = completion(json.dumps(honest(read_asking(asked.json))))
         return json_reply({**body, "choices": body["choices"] * 2})
 
-    assert judge_once(By(choose)).kind == "several_objects"
+    assert judge_once(By(choose)).kind == "several_choices"
 
 
 def test_parts_of_text_are_one_text() -> None:
@@ -612,7 +662,8 @@ def test_a_refusal_that_only_the_user_can_mend_ends_all_asking_at_once(
     status: int, body: str, words: list[str]
 ) -> None:
     session = ask(reply(body, status=status), *quick(30), concurrency=10)
-    assert len(session.server.asked) <= AT_ONCE
+    # A refused body may be the fault of one request, so a plain one confirms it.
+    assert len(session.server.asked) <= AT_ONCE + (status == 400)
     assert {reading.state for reading in session.readings} == {"judge_error"}
     assert session.judge.down_reason
     refused = session.judge.problem_to_fix
@@ -637,17 +688,7 @@ def test_an_empty_account_ends_all_asking_at_once(status: int, error: dict[str, 
 
 # Attempts, deadlines, calls lost in a row
 
-TRANSIENT: dict[str, tuple[Play, str]] = {
-    "500": (reply("oops", status=500), "http_status"),
-    "502": (reply("<html>Bad gateway</html>", status=502), "http_status"),
-    "503": (reply("", status=503), "http_status"),
-    "529": (json_reply({"error": {"message": "Overloaded"}}, status=529), "http_status"),
-    "408": (reply("", status=408), "http_status"),
-    "429": (reply("", status=429), "rate_limited"),
-    "429 in a reply of success": (
-        json_reply({"error": {"message": "slow down", "code": 429}}),
-        "rate_limited",
-    ),
+FAILING: dict[str, tuple[Play, str]] = {
     "hung up": (raw(b""), "connection_lost"),
     "reset": (reset_after(b""), "connection_lost"),
     "reset in the body": (reset_after(LENGTH_100 + b"abc"), "connection_lost"),
@@ -655,12 +696,12 @@ TRANSIENT: dict[str, tuple[Play, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSIENT)
+@pytest.mark.parametrize("name", FAILING)
 def test_passing_trouble_is_met_by_another_attempt(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
-    play, kind = TRANSIENT[name]
+    play, kind = FAILING[name]
     retried = ask([play, play, verdict_play()], attempts=3)
     assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 4)
     lost = ask(play, attempts=3)
@@ -668,6 +709,58 @@ def test_passing_trouble_is_met_by_another_attempt(
     assert (reading.state, reading.kind, reading.calls) == ("judge_error", kind, 3)
     assert "Given up after 3 attempts." in reading.problem
     assert len(lost.server.asked) == 3
+
+
+def test_a_server_that_fails_is_asked_again_and_once_in_every_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Old servers fail (500) in a mode that they do not know, whatever they say about it."""
+    monkeypatch.setattr("evalkit.agents.retry.INITIAL_WAIT_S", 0.01)
+    oops = reply("oops", status=500)
+    retried = ask([oops, verdict_play()], attempts=3)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 3)
+    lost = ask(oops, question("Paris 1"), question("Paris 2"), attempts=3, in_turn=True)
+    assert [reading.calls for reading in lost.readings] == [3 * len(MODES), 3]
+    assert {reading.kind for reading in lost.readings} == {"server_error"}
+    assert "Given up after 3 attempts." in lost.readings[0].problem
+
+    def choose(asked: Asked) -> Play:
+        return oops if mode_of(asked.json) == MODES[0] else refusing(MODES[0])(asked)
+
+    found = ask(By(choose), *quick(20), attempts=2)
+    assert {reading.state for reading in found.readings} == {"scored"}
+    modes = Counter(mode_of(body) for body in found.bodies)
+    # A call that waits for its second attempt may learn the mode from another one meanwhile.
+    assert modes.keys() == {*MODES[:2]}
+    assert (modes[MODES[0]] <= 2 * AT_ONCE, modes[MODES[1]]) == (True, 20)
+
+
+WEATHER: dict[str, tuple[Play, str]] = {
+    **{
+        str(status): (reply("", status=status), "http_status")
+        for status in (408, 409, 425, 502, 503, 520, 524, 529)
+    },
+    "429": (reply("", status=429), "rate_limited"),
+    "429 in a reply of success": (
+        json_reply({"error": {"message": "slow down", "code": 429}}),
+        "rate_limited",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEATHER)
+def test_weather_spends_no_attempt_but_the_deadline(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
+    monkeypatch.setattr("evalkit.agents.retry.WEATHER_WAIT_S", 0.01)
+    play, kind = WEATHER[name]
+    retried = ask([play] * 4 + [verdict_play()], attempts=1)
+    assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 6)
+    [reading] = ask(play, attempts=1, deadline_s=0.1).readings
+    assert (reading.state, reading.kind) == ("judge_error", kind)
+    assert "Given up: " in reading.problem
+    assert "deadline_s" in reading.problem
 
 
 def verdict_play() -> Play:
@@ -733,7 +826,7 @@ def test_after_enough_calls_lost_in_a_row_nobody_is_asked_any_more() -> None:
     session = ask(reply("", status=500), *quick(40), attempts=1, concurrency=4)
     assert session.judge.down_reason.startswith("5 calls in a row failed")
     assert session.judge.problem_to_fix is None
-    assert len(session.server.asked) <= 5 + 4
+    assert len(session.server.asked) <= 5 + 4 + 3, "the first one tries the other modes"
     assert {reading.state for reading in session.readings} == {"judge_error"}
 
 
@@ -762,16 +855,24 @@ def test_a_server_that_is_not_there_is_down_within_the_budget() -> None:
 def test_a_limit_of_cost_ends_the_asking_and_says_so() -> None:
     prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
     session = ask(FINE, *quick(30), prices=prices, max_cost_usd=0.45, concurrency=1, in_turn=True)
-    assert len(session.server.asked) == 5
+    assert len(session.server.asked) == 4
     assert [reading.state for reading in session.readings] == [
-        *["scored"] * 5,
-        *["judge_error"] * 25,
+        *["scored"] * 4,
+        *["judge_error"] * 26,
     ]
-    assert (
-        "max_cost_usd is 0.45 USD, and the judge's calls have cost 0.5 USD"
-        in session.readings[-1].problem
+    assert session.readings[-1].problem == (
+        "judge.max_cost_usd is 0.45 USD, and the judge's calls have cost 0.4 USD; "
+        "another call of the judge may cost 0.1 USD"
     )
     assert session.judge.down_reason == session.readings[-1].problem
+
+
+def test_votes_at_once_stay_within_the_limit_of_cost() -> None:
+    prices = {"input": 1000.0, "output": 0.0}  # 0.1 USD a call
+    slowly = By(lambda asked: slow(replying(honest)(asked), 0.02))
+    session = ask(slowly, *quick(30), prices=prices, max_cost_usd=1.0, concurrency=8)
+    assert len(session.server.asked) == 10
+    assert sum(reading.state == "scored" for reading in session.readings) == 10
 
 
 def test_a_model_on_this_machine_has_no_price() -> None:

@@ -80,7 +80,7 @@ MALFORMED: dict[str, tuple[str | Completion, str]] = {
     "empty": ("", "empty"),
     "blanks": (" \n\t ", "empty"),
     "only an invisible character": ("\u200b", "prose"),
-    "a byte order mark alone": ("\ufeff", "prose"),
+    "a byte order mark alone": ("\ufeff", "empty"),
     "prose": ("The answer agrees with the reference, so I would give it the best level.", "prose"),
     "a grade in words": ("agrees: all; polite: yes", "prose"),
     "yes": ("yes", "prose"),
@@ -92,7 +92,18 @@ MALFORMED: dict[str, tuple[str | Completion, str]] = {
     "the verdict in a list": (f"[{GOOD}]", "prose"),
     "prose, then the verdict": (f"Here is my verdict:\n{GOOD}", "prose"),
     "the verdict, then prose": (f"{GOOD}\nI hope this helps.", "prose"),
-    "a thought, then the verdict": (f"<think>Hmm.</think>{GOOD}", "prose"),
+    "a thought, then prose": ("<think>Hmm.</think>I would say all.", "prose"),
+    "a thought and no more": ("<think>Hmm.</think>", "empty"),
+    "a thought without an end": ("<think>Hmm, is it the best level?", "prose"),
+    "a thought without an end that drafts the verdict": (
+        f"<think>Perhaps\n{FORGED}\nor rather\n{GOOD}",
+        "prose",
+    ),
+    "a thought after the verdict": (f"{GOOD}<think>Hmm.</think>", "prose"),
+    "a verdict between thoughts, and another": (
+        f"<think>Hmm.</think>{FORGED}<think>No.</think>{GOOD}",
+        "prose",
+    ),
     "prose, then a fenced verdict": (f"Sure!\n```json\n{GOOD}\n```", "prose"),
     "a fenced verdict, then prose": (f"```json\n{GOOD}\n```\nDone.", "prose"),
     "a fence that does not end": (f"```json\n{GOOD}", "prose"),
@@ -249,9 +260,21 @@ ACCEPTED: dict[str, str | Callable[[], str]] = {
     "indented": json.dumps(verdict(), indent=2),
     "with blanks around it": f"\n  {GOOD}\n",
     "in a fence": f"```json\n{GOOD}\n```",
+    "in a fence with CRLF": f"```json\r\n{GOOD}\r\n```",
+    "in a fence with more words": f"``` json title=x\n{GOOD}\n```",
     "in a fence without a name": f"```\n{GOOD}\n```",
     "in another language": GOOD.replace("It says so.", "Die Antwort nennt es. 好的"),
-    "with a fence in its evidence": json.dumps(with_part({"evidence": "```json\n{}\n```"})),
+    "with a fence in its explanation": json.dumps(with_part({"explanation": "```json\n{}\n```"})),
+    "after a thought": f"<think>Hmm, {{x}}.</think>\n\n{GOOD}",
+    "after a thought by another name": f"<Thinking>\nHmm.\n</Thinking>\n{GOOD}",
+    "after a thought whose tag is in the prompt": f"Hmm.\n</think>\n{GOOD}",
+    "after two thoughts": f"<think>\n</think>\n<think>Hm.</think>{GOOD}",
+    "after a thought with doubled tags": f"<think><think>Hm.</think></think>\n{GOOD}",
+    "after a thought that quotes JSON": f'<think>If it is {{"level": "all"}}?</think>{GOOD}',
+    "after a thought that has no end": f"<think>Hm.\nIt says so.\n{GOOD}",
+    "in a fence after a thought": f"<think>Hm.</think>\n```json\n{GOOD}\n```",
+    "after a byte order mark": f"\ufeff{GOOD}",
+    "with a closing tag in its explanation": json.dumps(with_part({"explanation": "a</think>{b"})),
     "with half a character": json.dumps(with_part({"explanation": "\ud83d"})),
 }
 
@@ -261,6 +284,99 @@ def test_a_verdict_counts_however_it_is_laid_out(name: str) -> None:
     reading, chat = judge(str(ACCEPTED[name]))
     assert (reading.state, len(chat.asked)) == ("scored", 1)
     assert [verdict.value for verdict in reading.verdicts] == [1.0, 1.0]
+
+
+ANSWER = "The **capital** is \u201cParis\u201d \u2013 founded in 250\u00a0BC.\nIt's caf\u00e9-rich! \U0001f5fc"
+QUOTED = [
+    "",
+    "  ",
+    "Paris",
+    "the capital is paris",
+    'The capital is "Paris" - founded',
+    "'Paris'",
+    "`Paris`.",
+    "founded in 250 BC. It's",
+    "It\u2019s cafe\u0301-rich",
+    "caf\\u00e9-rich",
+    "BC.\\nIt's",
+    "The capital ... 250 BC",
+    "The capital \u2026 BC.",
+    "The capital [...] rich",
+    "...Paris...",
+    '"Paris", "250 BC"',
+    '"capital" and "BC"',
+    "capital; BC",
+    "capital\n- BC",
+    "\uff30\uff41\uff52\uff49\uff53",
+    "\U0001f5fc",
+    "!",
+    ANSWER[:40],
+]
+NOT_QUOTED = {
+    "Lyon": "does not occur in the answer: 'Lyon'",
+    "The capital ... Lyon": "does not occur in the answer",
+    "the seat of government": "is quoted from the reference, not from the answer",
+    "Which city?": "is quoted from the input, not from the answer",
+    "It names the right city.": "does not occur in the answer",
+    "?!": "does not occur in the answer",
+}
+
+
+def judge_evidence(*evidence: str) -> tuple[JudgeVote, ScriptedChat]:
+    request = JudgeRequest(
+        criteria=QUESTION.criteria[:1],
+        answer=ANSWER,
+        reference="Paris is the seat of government",
+        input="Which city?",
+    )
+    replies = [verdict(verdicts={"agrees": part(evidence=each)}) for each in evidence]
+    chat = ScriptedChat([Completion(text=json.dumps(each)) for each in replies])
+    return asyncio.run(ask_judge(chat, request, NONCE)), chat
+
+
+@pytest.mark.parametrize("evidence", QUOTED)
+def test_evidence_is_quoted_however_it_is_copied(evidence: str) -> None:
+    reading, chat = judge_evidence(evidence)
+    assert (reading.state, len(chat.asked)) == ("scored", 1), reading.problem
+    assert reading.verdicts[0].evidence == evidence
+
+
+@pytest.mark.parametrize("evidence", NOT_QUOTED)
+def test_evidence_that_is_not_the_answers_is_asked_for_again_and_then_counts_for_none(
+    evidence: str,
+) -> None:
+    reading, chat = judge_evidence(evidence)
+    assert (reading.state, reading.kind) == ("unscored", "evidence_not_quoted")
+    assert f"the evidence for agrees {NOT_QUOTED[evidence]}" in reading.problem
+    assert len(chat.asked) == 2
+    mended, chat = judge_evidence(evidence, "Paris")
+    assert (mended.state, len(chat.asked)) == ("scored", 2)
+    assert NOT_QUOTED[evidence] in chat.asked[1][-1].content
+
+
+ENDS = {
+    "STOP": "",
+    "Tool_Calls": "",
+    "function_call": "",
+    "": "",
+    "eos": "",
+    "end_turn": "",
+    "LENGTH": "cut_off",
+    "model_length": "cut_off",
+    "MAX_TOKENS": "cut_off",
+    "SAFETY": "content_filter",
+    "error": "finish_reason",
+    "network_error": "finish_reason",
+    "pause_turn": "finish_reason",
+    "something else": "finish_reason",
+}
+
+
+@pytest.mark.parametrize("reason", ENDS)
+def test_a_verdict_that_did_not_end_normally_counts_for_none(reason: str) -> None:
+    reading, _ = judge(Completion(text=GOOD, finish_reason=reason))
+    assert reading.kind == ENDS[reason]
+    assert (reading.state == "scored") == (not ENDS[reason])
 
 
 def test_both_replies_are_counted_and_kept() -> None:

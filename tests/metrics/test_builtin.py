@@ -631,6 +631,7 @@ USAGE = Usage(input_tokens=30, output_tokens=12)
     [
         ("latency_s", {}, Output(latency_s=0.25), 0.25),
         ("latency_s", {}, Output(), 0.0),
+        ("time_to_first_token_s", {}, Output(first_token_s=0.25), 0.25),
         ("cost_usd", {}, Output(cost_usd=0.002), 0.002),
         ("cost_usd", {}, Output(cost_usd=0.0), 0.0),
         ("tokens", {}, Output(usage=USAGE), 42.0),
@@ -642,6 +643,12 @@ def test_a_measurement_has_a_value_and_neither_passes_nor_fails(
     ref: str, args: dict[str, Json], output: Output, value: float
 ) -> None:
     assert score(ref, args, None, output) == Score(metric=ref, value=value)
+
+
+def test_an_answer_that_is_not_streamed_has_no_first_token() -> None:
+    scored = score("time_to_first_token_s", {}, None, Output(text="x", latency_s=1.0))
+    assert (scored.state, scored.value) == ("skipped", None)
+    assert scored.explanation == "the agent does not stream its answer"
 
 
 @pytest.mark.parametrize("ref", ["cost_usd", "tokens"])
@@ -656,6 +663,7 @@ def test_what_has_a_unit_measures_and_less_of_it_is_better() -> None:
     measured = {scorer.info.name: scorer.info.unit for scorer in scorers if scorer.is_measurement}
     assert measured == {
         "latency_s": "s",
+        "time_to_first_token_s": "s",
         "cost_usd": "usd",
         "tokens": "tokens",
         "tool_error_rate": "",

@@ -118,6 +118,36 @@ def test_arguments_are_compared_as_asked(
     assert scored.passed is passes, scored.explanation
 
 
+@pytest.mark.parametrize("how", [{"similarity": 0.8}, "numeric", "contains", "one_of"])
+def test_equal_arguments_are_equal_whatever_compares_them(how: Json) -> None:
+    arguments = {
+        "to": ["ann", "bob"],
+        "n": 1.0,
+        "cc": [],
+        "deep": {"a": [1, {"b": None}]},
+        "x": None,
+    }
+    expected = [{"name": "mail", "arguments": {**arguments, "n": 1}}]
+    made_call = made(call("mail", **arguments))
+    assert score_calls("exact", expected, made_call, arguments=how).passed
+    other = made(call("mail", **{**arguments, "to": ["eve"]}))
+    assert score_calls("exact", expected, other, arguments=how).passed is False
+
+
+def test_arguments_that_nobody_reports_are_unknown_not_wrong() -> None:
+    silent = made(ToolCall(name="look"), call("pay", None, id=1))
+    scored = score_calls("exact", [*LOOK, "pay"], silent)
+    assert (scored.state, scored.value) == ("skipped", None)
+    assert "the arguments of look are unknown" in scored.explanation
+    assert score_calls("exact", ["look", "pay"], silent).passed
+    assert score_calls("exact", [*LOOK, "pay"], silent, arguments="ignore").passed
+    # Whatever the arguments are, these calls are not the expected ones.
+    for wrong in ([*LOOK, "mail"], LOOK, [*LOOK, {"name": "pay", "arguments": {"id": 2}}]):
+        assert score_calls("exact", wrong, silent).passed is False
+    nothing = {"name": "look", "arguments": {}}
+    assert score_calls("exact", [nothing], made(ToolCall(name="look"))).passed
+
+
 def test_what_differs_in_the_arguments_is_named() -> None:
     scored = score_calls("any_order", LOOK, made(call("look", id="A18", deep={"x": 1})))
     assert "call 1 of look differs: id: expected 'A17', got 'A18'" in scored.explanation
@@ -306,7 +336,7 @@ TRACED = fill_from_spans(
 @pytest.mark.parametrize(
     ("ref", "args", "value"),
     [
-        ("steps", {}, 5),
+        ("steps", {}, 4),
         ("model_calls", {}, 2),
         ("model_calls", {"": "big"}, 1),
         ("tool_call_count", {}, 2),

@@ -30,6 +30,12 @@ class ScriptedJudge:
     async def start(self) -> None:
         pass
 
+    def stop(self) -> None:
+        pass
+
+    def bound_calls(self, votes: int) -> int:
+        return votes
+
     async def grade(self, question: JudgeRequest) -> JudgeVote:
         self.asked.append(question)
         times = sum(each.answer == question.answer for each in self.asked)

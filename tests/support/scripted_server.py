@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -176,6 +176,31 @@ def repeat(head: bytes, piece: bytes, pause_s: float) -> Play:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
+
+    return play
+
+
+def stream(
+    chunks: Iterable[bytes],
+    *,
+    kind: str = "text/event-stream",
+    pause_s: float = 0.0,
+    is_open: bool = False,
+) -> Play:
+    """A reply in chunks of HTTP; with `is_open` the connection stays open after the last one."""
+
+    async def play(writer: asyncio.StreamWriter) -> bool:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode())
+        for chunk in filter(None, chunks):
+            await asyncio.sleep(pause_s)
+            writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await writer.drain()
+        if is_open:
+            await asyncio.sleep(60)
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
 
     return play
 

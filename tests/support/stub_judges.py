@@ -31,9 +31,13 @@ class Asking:
 def read_asking(body: Mapping[str, Any]) -> Asking:
     """What a judge is asked, from the messages alone."""
     system, user = (message["content"] for message in body["messages"][:2])
-    [nonce] = set(re.findall(r"BEGIN ([0-9a-f]{16})", system))
-    fenced = re.fullmatch(rf"BEGIN {nonce}\n(.*)\nEND {nonce}", user, re.DOTALL)
-    assert fenced, user
+    # The lines of the material are told from ours by their place, as the rules say.
+    first, *lines, end, last = user.split("\n")
+    nonce = first.removeprefix("BEGIN ")
+    assert re.fullmatch("[0-9a-f]{16}", nonce), first
+    assert end == f"END {nonce}", user
+    assert last.endswith(f'"nonce": "{nonce}".'), last
+    assert nonce not in system, "the system message is the same for every call"
     levels = {
         key: re.findall(r"^- ([^:\n]+)", listed, re.MULTILINE)
         for key, listed in re.findall(
@@ -41,7 +45,7 @@ def read_asking(body: Mapping[str, Any]) -> Asking:
         )
     }
     return Asking(
-        system=system, nonce=nonce, material=json.loads(fenced[1]), levels=levels, body=body
+        system=system, nonce=nonce, material=json.loads("\n".join(lines)), levels=levels, body=body
     )
 
 

@@ -155,6 +155,49 @@ def test_spans_of_any_provider_go_to_the_call_they_are_of(tmp_path: Path, provid
         assert (tool.kind, tool.tool, tool.arguments) == ("tool", "find", {"q": output.text})
 
 
+RACE = """
+    import threading
+    from evalkit.worker.call_spans import CallSpans
+
+    sent = {{}}
+    spans = CallSpans(lambda call, recorded: sent.update({{call: recorded["spans"]}}))
+    spans.record_otel()
+    {before}
+    start = threading.Barrier(16)
+
+    def call(number):
+        start.wait()
+        with spans.record(str(number)):
+            {inside}
+            with get().start_as_current_span("execute_tool find"):
+                pass
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(sorted(map(len, sent.values())))
+"""
+API = "from opentelemetry import trace; get = lambda: trace.get_tracer('agent')"
+SDK = "from opentelemetry.sdk.trace import TracerProvider; " + API
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [(API, "pass"), ("pass", API), ("pass", SDK)],
+    ids=["before", "api", "sdk"],
+)
+def test_no_call_of_many_threads_starts_a_span_before_there_is_a_provider(
+    before: str, inside: str
+) -> None:
+    source = dedent(RACE).format(before=before, inside=inside)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == (str([1] * 16), "")
+
+
 def test_spans_of_threads_an_agent_starts_are_found_by_their_trace(tmp_path: Path) -> None:
     outputs = ask_python(
         tmp_path,

@@ -230,7 +230,6 @@ def test_tool_calls_usage_and_cost_are_what_the_spans_add_up_to() -> None:
         span("inner", kind="model", parent_id="m1", input_tokens=10, output_tokens=2, cost_usd=0.1),
         span("m2", kind="model", parent_id="agent", input_tokens=20, output_tokens=4),
         span("t", kind="tool", tool="find", arguments={"q": 1}, error="no", duration_s=2.0),
-        span("t2", kind="tool", tool="find", parent_id="t"),
     )
     folded = fill_from_spans(Output(text="x", spans=spans))
     assert folded.usage == Usage(input_tokens=30, output_tokens=6)
