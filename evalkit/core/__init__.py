@@ -26,6 +26,8 @@ __all__ = [
     "settings",
     "source_files",
     "spans",
+    "think_tags",
     "trial",
+    "unicode_form",
     "values",
 ]

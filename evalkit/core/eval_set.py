@@ -70,7 +70,7 @@ class AgentSpec:
     args: Mapping[str, Json]
     version: str | None = None
     timeout_s: float = 60.0
-    attempts: int = 3
+    attempts: int = 4
     rate: float | None = None
     tokens_per_min: float | None = None
     env: tuple[str, ...] = ()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from typing import NoReturn
 
+from evalkit.core.limits import MAX_REPLY_DEPTH
 from evalkit.core.literals import Json
+
+_TOO_DEEP = "it is nested too deeply"
 
 
 class RepeatedKey(ValueError):
@@ -21,12 +26,14 @@ def parse_json(text: str) -> Json:
 
     Raises:
         RepeatedKey: an object has a key twice.
-        ValueError: it is not JSON, has NaN or Infinity, or is nested too deeply.
+        ValueError: it is not JSON, has NaN, Infinity or an integer of over 4,300 digits, or is nested
+            deeper than MAX_REPLY_DEPTH.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    return _refuse_depth(value, text)
 
 
 def parse_leading_json(text: str) -> tuple[Json, str]:
@@ -39,8 +46,32 @@ def parse_leading_json(text: str) -> tuple[Json, str]:
     try:
         value, end = decoder.raw_decode(text)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return value, text[end:]
+        raise ValueError(_TOO_DEEP) from None
+    return _refuse_depth(value, text[:end]), text[end:]
+
+
+def is_deeper_than(value: Json, limit: int) -> bool:
+    """Return whether lists and mappings are nested more than `limit` deep."""
+    level = [value]
+    for _ in range(limit):
+        level = [child for parent in level for child in _children_of(parent)]
+        if not level:
+            return False
+    return any(isinstance(each, Mapping | list | tuple) for each in level)
+
+
+def _children_of(value: Json) -> list[Json]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _refuse_depth(value: Json, text: str) -> Json:
+    # Most texts have too few brackets to be deep, which is quicker to see than the depth.
+    brackets = text.count("[") + text.count("{")
+    if brackets > MAX_REPLY_DEPTH and is_deeper_than(value, MAX_REPLY_DEPTH):
+        raise ValueError(_TOO_DEEP)
+    return value
 
 
 def parse_call_arguments(value: Json) -> Json:
@@ -63,6 +94,6 @@ def _refuse_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     # By default json keeps the last of several equal keys, without a warning.
     members = dict(pairs)
     if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise RepeatedKey(next(key for key in keys if keys.count(key) > 1))
+        counts = Counter(key for key, _ in pairs)
+        raise RepeatedKey(next(key for key, count in counts.items() if count > 1))
     return members

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
+import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Final
 
 from evalkit.core.literals import Json
+from evalkit.core.unicode_form import compose
 
 ABSENT: Final = object()
 """What `find_value` returns for a path that does not exist. For a null at the path it returns None."""
@@ -16,8 +17,11 @@ ABSENT: Final = object()
 MAX_QUOTED_CHARS = 80
 """Characters of a value that an explanation shows. The whole value is stored with the trial."""
 
+_CONTAINERS = (Mapping, list, tuple)
 _LEAD_CHARS = 20
 _MAX_LISTED = 5
+_MAX_COMPOSED = 4
+"""How many times as long one Unicode form of a text may be as another."""
 
 
 def find_value(value: Json, path: str) -> Json:
@@ -49,15 +53,53 @@ def _take_step(value: Json, step: str) -> Json:
 
 
 def is_same_json(one: Json, other: Json) -> bool:
-    """Return whether two values are equal as JSON: 1 and 1.0 are, true and 1 are not."""
+    """Return whether two values are equal as JSON: 1 and 1.0 are, true and 1 are not.
+
+    Values of any depth and size can be compared.
+    """
+    if not isinstance(one, _CONTAINERS):  # most values, and quicker
+        return _is_same_scalar(one, other)
+    pairs = [(one, other)]
+    while pairs:
+        left, right = pairs.pop()
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            if left.keys() != right.keys():
+                return False
+            pairs += [(left[key], right[key]) for key in left]
+        elif isinstance(left, list | tuple) and isinstance(right, list | tuple):
+            if len(left) != len(right):
+                return False
+            pairs += zip(left, right, strict=True)
+        elif not _is_same_scalar(left, right):
+            return False
+    return True
+
+
+def _is_same_scalar(one: Json, other: Json) -> bool:
     # In Python True == 1.
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(is_same_json(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(is_same_json, one, other))
+    # Lists and mappings are unequal here, and comparing them may exceed the depth of recursion.
+    if isinstance(one, _CONTAINERS) or isinstance(other, _CONTAINERS):
+        return False
     return bool(one == other)
+
+
+def canonical_json(value: Json) -> str:
+    """Return a text that two values have in common exactly if `is_same_json` says that they are equal.
+
+    Raises:
+        RecursionError: the value is nested too deeply.
+    """
+    return json.dumps(_plain_numbers(value), sort_keys=True)
+
+
+def _plain_numbers(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {key: _plain_numbers(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def describe_kind(value: Json) -> str:
@@ -77,7 +119,10 @@ def quote_value(value: Json) -> str:
     """Return the repr of a value, cut to MAX_QUOTED_CHARS."""
     if isinstance(value, str):
         return f"{value[:MAX_QUOTED_CHARS]!r}{'…' if len(value) > MAX_QUOTED_CHARS else ''}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested deeply, or an integer of over 4,300 digits
+        text = f"{type(value).__name__} too large to show"
     return text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…"
 
 
@@ -100,7 +145,8 @@ def describe_difference(expected: str, got: str) -> str:
     same = bisect_left(range(1, shorter + 1), True, key=lambda n: expected[:n] != got[:n])
     start = same - _LEAD_CHARS if same > MAX_QUOTED_CHARS - _LEAD_CHARS else 0
     # Texts that look the same differ only in their code points, so these are shown.
-    looks_same = unicodedata.normalize("NFC", expected) == unicodedata.normalize("NFC", got)
+    is_as_long = shorter * _MAX_COMPOSED >= max(len(expected), len(got))
+    looks_same = is_as_long and compose(expected) == compose(got)
     show = ascii if looks_same else repr
     one, other = (
         f"{'…' if start else ''}{show(text[start : start + MAX_QUOTED_CHARS])}"

@@ -236,7 +236,7 @@ CASE_KEYS: Keys = {
     "cluster": Label("Cases of one cluster share a source, such as a document."),
     "metrics": Section(
         "Metrics of this case. Each replaces the set's metric of the same name, or is added.",
-        of="metrics",
+        of="own_metrics",
     ),
     CRITERIA: Section(
         "Requirements of this case alone, judged as the metric `criteria`.", of=CRITERIA

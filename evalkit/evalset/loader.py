@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.serialization import digest
 from evalkit.core.source_files import UnreadableFile, display_path, read_file, resolve_inside
+from evalkit.core.unicode_form import compose, decompose
 from evalkit.evalset.agent import read_agent
 from evalkit.evalset.case_files import READERS, find_reader
 from evalkit.evalset.cases import read_case
@@ -153,6 +153,10 @@ def _read_shared_sections(fields: FieldReader) -> _SharedSections:
     agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
     judge = fields.get("judge")
     problems = fields.problems
+    given = fields.node.members.get("metrics")
+    if given is not None and _is_empty(given.node):
+        message = "metrics lists none. List at least one, or leave the key out for exact_match."
+        fields.report_problem(message, given.node)
     return _SharedSections(
         agent=None if agent is None else read_agent(agent, problems),
         metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
@@ -160,6 +164,10 @@ def _read_shared_sections(fields: FieldReader) -> _SharedSections:
         judges=None if judge is None else read_judges(judge, problems),
         settings=drop_none({key: fields.read(key) for key in SETTING_KEYS}),
     )
+
+
+def _is_empty(node: Node) -> bool:
+    return is_null(node) or (isinstance(node, ListNode) and not node.items)
 
 
 def _read_name(fields: FieldReader, path: Path) -> str:
@@ -266,8 +274,7 @@ def _normalize_id(case_id: str) -> str:
     if case_id.isascii():
         return case_id.lower()
     # Canonical caseless matching, as in the Unicode Standard, section 3.13, D145.
-    decomposed = unicodedata.normalize("NFD", case_id)
-    return unicodedata.normalize("NFC", decomposed.casefold())
+    return compose(decompose(case_id).casefold())
 
 
 def _describe_duplicate_id(case: Case, first: Case) -> str:

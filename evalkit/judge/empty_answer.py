@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from evalkit.core.judgement import CriterionVerdict, JudgeVote
 from evalkit.core.rubric import Criterion
+from evalkit.core.unicode_form import compose_compatible
 
 EMPTY_ANSWERS = frozenset(
     {
@@ -66,7 +67,7 @@ def normalize_words(text: str) -> str:
     """Return the words of a text in lower case, with one space between them."""
     kept = (
         char if unicodedata.category(char)[0] in "LN" or _is_symbol(char) else " "
-        for char in unicodedata.normalize("NFKC", text)
+        for char in compose_compatible(text)
     )
     return " ".join("".join(kept).casefold().split())
 

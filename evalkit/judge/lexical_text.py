@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from evalkit.core.unicode_form import compose_compatible
+
 _SENTENCE = re.compile(r"[^\s].*?(?:[.!?…](?=\s)|[。！？]|\n|$)")
 _DIGIT = re.compile(r"\d")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|\s[–—-]\s")
@@ -80,7 +82,7 @@ def is_number(word: str) -> bool:
 def split_words(text: str) -> tuple[str, ...]:
     """Return the words of a text in lower case; numbers keep inner points, and `4,90` is `4.90`."""
     found: list[str] = []
-    for piece in _SEPARATORS.split(unicodedata.normalize("NFKC", text).casefold()):
+    for piece in _SEPARATORS.split(compose_compatible(text).casefold()):
         word = piece if piece.isalnum() else _CLITICS.sub("", piece.strip(_EDGE_CHARACTERS))
         if _WITHOUT_SPACES.search(word):
             found += [char for char in word if char not in _EDGE_CHARACTERS]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from evalkit.core.literals import Json
 from evalkit.core.markdown_fence import read_blocks
+from evalkit.core.think_tags import drop_reasoning
 from evalkit.core.trial import Output
 from evalkit.core.values import ABSENT, describe_kind, find_value
 from evalkit.worker.limited_files import RejectedFiles, check_files
@@ -44,5 +45,9 @@ def parse_files(value: Json, subject: str) -> dict[str, str]:
 
 
 def extract_code(text: str) -> str:
-    """Return the longest fenced code block of a text, or all of the text if there is none."""
+    """Return the longest fenced code block of a text, or all of the text if there is none.
+
+    What a model reasoned before does not count.
+    """
+    text = drop_reasoning(text)
     return max((block.content for block in read_blocks(text)), key=len, default=text)

@@ -9,8 +9,14 @@ from typing import ClassVar
 
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
+from evalkit.core.think_tags import drop_reasoning
 from evalkit.core.trial import Output, Score
-from evalkit.core.values import ABSENT, describe_kind, find_value
+from evalkit.core.values import ABSENT, describe_kind, find_value, is_same_json
+
+
+class UnscorableAnswer(Exception):
+    """A metric cannot score an answer, which is a metric error; the text says why."""
+
 
 PASSED = Score(value=1.0, passed=True)
 
@@ -70,6 +76,11 @@ class BuiltIn:
     shorthand: ClassVar[str] = ""
 
     @property
+    def revision(self) -> int:
+        """The version of the scores with these arguments; some changes concern only some arguments."""
+        return self.version
+
+    @property
     def is_measurement(self) -> bool:
         """Whether it only measures, so that it never passes or fails a trial."""
         return False
@@ -103,7 +114,10 @@ class BuiltIn:
         return None
 
     def score(self, case: Case, output: Output) -> Score | Awaitable[Score]:
-        """Score one output. Every exception becomes a metric error."""
+        """Score one output; every exception becomes a metric error.
+
+        Steps that take long on some answers call `check_deadline` of `evalkit.metrics.deadline`.
+        """
         raise NotImplementedError
 
 
@@ -177,14 +191,45 @@ class AnswerMetric(BuiltIn):
 
 @dataclass(frozen=True, kw_only=True)
 class TextMetric(AnswerMetric):
-    """A metric of a part of the output that must be a text; any other output fails."""
+    """A metric of a part of the output that must be a text; any other output fails.
+
+    A value that equals the label as JSON is right, whatever the metric makes of texts.
+
+    Args:
+        strip_reasoning: drop the reasoning of the model from the text first, such as
+            `<think>...</think>`.
+    """
+
+    strip_reasoning: bool = False
+
+    @property
+    def revision(self) -> int:
+        """The version; values that are no text are compared as JSON since the next one."""
+        return self.version + (self.of != "text")
+
+    def answer(self, output: Output) -> Json:
+        """Return the part of the output to score, or ABSENT."""
+        value = super().answer(output)
+        return drop_reasoning(value) if self.strip_reasoning and isinstance(value, str) else value
 
     def score(self, case: Case, output: Output) -> Score:
         """Score the text, or the lack of one."""
+        if self.of != "text" and self.is_label(self.answer(output), case):
+            return self.score_equal()
         answer = self.answer_text(output)
         if answer is None:
             return self.score_missing(output)
         return self.score_text(case, answer)
+
+    def is_label(self, value: Json, case: Case) -> bool:
+        """Return whether a value that is not a text equals the label, if the label counts."""
+        if isinstance(value, str) or value in (ABSENT, None) or not self.needs_expected:
+            return False
+        return is_same_json(value, self.expected_value(case))
+
+    def score_equal(self) -> Score:
+        """Return the score of a value that equals the label."""
+        return PASSED
 
     def score_text(self, case: Case, answer: str) -> Score:
         """Score the text of an answer."""

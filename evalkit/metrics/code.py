@@ -82,6 +82,11 @@ class CodeMetric(BuiltIn):
             self.check_command(self.command)
 
     @property
+    def revision(self) -> int:
+        """The version; code in the answer's text is found as CommonMark says since the next one."""
+        return self.version + bool(self.path)
+
+    @property
     def waits(self) -> bool:
         """True: scoring waits for the commands."""
         return True

@@ -34,6 +34,7 @@ class Coverage(TextMetric):
     Args:
         pass_at: the share at which an answer passes.
         normalize: what to normalize first; the default finds `30 days` in `30-Days`.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.core.eval_set import Case
-from evalkit.core.json_text import parse_json
+from evalkit.core.json_text import is_deeper_than, parse_json
+from evalkit.core.limits import MAX_REPLY_DEPTH
 from evalkit.core.literals import Json
-from evalkit.core.markdown_fence import read_single_block
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
 from evalkit.core.trial import Output, Score
-from evalkit.core.values import ABSENT, describe_mismatch, find_value, is_same_json, quote_value
-from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
+from evalkit.core.values import ABSENT, describe_mismatch, find_value, quote_value
+from evalkit.metrics.builtin import PASSED, TextMetric, failed_score
+from evalkit.metrics.json_answer import read_json_answer
+from evalkit.metrics.json_compare import agrees_as_json
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonMatch(AnswerMetric):
+class JsonMatch(TextMetric):
     """Passes an answer that is JSON and conforms to a schema, or equals the label.
 
     Without `schema` and `paths` the whole value must equal the whole label. A label that is the text
@@ -33,18 +35,28 @@ class JsonMatch(AnswerMetric):
         schema: a JSON Schema, or the name of a file that holds one.
         paths: dotted paths at which answer and label must be equal.
         fenced: also accept JSON inside one Markdown code fence.
+        prose: also accept one JSON object or list with other text around it; several are no answer.
+        tolerance: the largest difference at which two numbers are equal.
+        unordered: the order of the items of lists does not count.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output: a text is parsed, anything else is used as it is.
         expected: the part of the label.
     """
 
     shorthand: ClassVar[str] = "schema"
+    version: ClassVar[int] = 2
 
     schema: Mapping[str, Json] | Path | None = None
     paths: tuple[str, ...] = ()
     fenced: bool = False
+    prose: bool = False
+    tolerance: float = 0.0
+    unordered: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tolerance < 0:
+            raise ValueError(f"tolerance: {self.tolerance!r} is negative.")
         if self.schema is not None:
             # Build it now, so that an invalid schema is reported before the first call.
             _ = self.validator
@@ -84,7 +96,9 @@ class JsonMatch(AnswerMetric):
         return label
 
     def problem_with_label(self, label: Json) -> str | None:
-        """Return why a label lacks a path of `paths`, or None."""
+        """Return why a label cannot be compared, or None."""
+        if _is_deep_text(label) or is_deeper_than(label, MAX_REPLY_DEPTH):
+            return f"expected is nested more than {MAX_REPLY_DEPTH} deep. Compare a part of it."
         missing = [path for path in self.paths if find_value(label, path) is ABSENT]
         if not missing:
             return None
@@ -97,9 +111,11 @@ class JsonMatch(AnswerMetric):
         value = self.answer(output)
         if value in (ABSENT, None):
             return self.score_missing(output)
+        label = self.expected_value(case) if self.needs_expected else None
         if isinstance(value, str):
+            wanted = type(label) if isinstance(label, dict | list) else None
             try:
-                value = parse_json(self._unfence(value))
+                value = read_json_answer(value, fenced=self.fenced, prose=self.prose, wanted=wanted)
             except ValueError as error:
                 return failed_score(f"not JSON: {error}; got {quote_value(value)}")
         if self.schema is not None:
@@ -107,23 +123,21 @@ class JsonMatch(AnswerMetric):
 
             if reason := first_violation(self.validator, value):
                 return failed_score(reason)
-        return self._compare(value, case) if self.needs_expected else PASSED
+        return self._compare(value, label) if self.needs_expected else PASSED
 
-    def _unfence(self, text: str) -> str:
-        block = read_single_block(text) if self.fenced else None
-        # Only a bare word may follow the fence. Accepting more changes scores, so it needs a new `version`.
-        is_plain = block is not None and (not block.info or _is_ascii_word(block.info))
-        return block.content if block and is_plain else text
-
-    def _compare(self, value: Json, case: Case) -> Score:
-        label = self.expected_value(case)
+    def _compare(self, value: Json, label: Json) -> Score:
         for path in self.paths or ("",):
             expected, actual = find_value(label, path), find_value(value, path)
-            if not is_same_json(expected, actual):
+            is_equal = actual is not ABSENT and agrees_as_json(
+                expected, actual, tolerance=self.tolerance, unordered=self.unordered
+            )
+            if not is_equal:
                 at = f"{path}: " if path else ""
                 return failed_score(f"{at}{describe_mismatch(expected, actual)}")
         return PASSED
 
 
-def _is_ascii_word(text: str) -> bool:
-    return text.isascii() and text.isalpha()
+def _is_deep_text(label: Json) -> bool:
+    """Return whether a label is the text of JSON that is nested too deeply to parse it."""
+    is_list = isinstance(label, str) and label.lstrip().startswith(("{", "["))
+    return is_list and label.count("[") + label.count("{") > MAX_REPLY_DEPTH

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.core.eval_set import Case
 from evalkit.core.literals import Json
-from evalkit.core.trial import Output, Score
+from evalkit.core.trial import Score
 from evalkit.core.values import describe_kind, quote_value
-from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score
+from evalkit.metrics.builtin import PASSED, TextMetric, failed_score
+from evalkit.metrics.deadline import MAX_INLINE_S, OutOfTime, remaining_s
 
 if TYPE_CHECKING:
     from regex import Pattern
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 1.0
 """The longest that one search may take. Without a deadline, `(a+)+$` takes years on 50 letters."""
-
-MAX_INLINE_S = 0.02
-"""The longest that a search may block the event loop before it moves to a thread."""
 
 
 def compile_pattern(pattern: str) -> Pattern[str]:
@@ -43,12 +39,13 @@ def compile_pattern(pattern: str) -> Pattern[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regex(AnswerMetric):
+class Regex(TextMetric):
     """Passes an answer that a regular expression matches.
 
     Args:
         pattern: the expression; by default the case's label. Flags go inside, as `(?i)`.
         full: match the whole answer instead of searching in it.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -78,35 +75,24 @@ class Regex(AnswerMetric):
             return f"expected: {error}"
         return None
 
-    def score(self, case: Case, output: Output) -> Score | Awaitable[Score]:
-        """Search the answer; a long search continues in a thread, so that no agent waits for it."""
-        answer = self.answer_text(output)
-        if answer is None:
-            return self.score_missing(output)
+    def score_text(self, case: Case, answer: str) -> Score:
+        """Search the answer."""
         pattern = self.expected_value(case) if self.pattern is None else self.pattern
-        try:
-            return self._search(pattern, answer, timeout_s=MAX_INLINE_S)
-        except TimeoutError:
-            return self._search_in_thread(pattern, answer)
-
-    def _search(
-        self, pattern: str, answer: str, *, timeout_s: float, concurrent: bool = False
-    ) -> Score:
         compiled = compile_pattern(pattern)
         find = compiled.fullmatch if self.full else compiled.search
-        if find(answer, timeout=timeout_s, concurrent=concurrent):
-            return PASSED
-        return failed_score(f"{quote_value(pattern)} does not match {quote_value(answer)}")
-
-    async def _search_in_thread(self, pattern: str, answer: str) -> Score:
+        is_inline = remaining_s() <= MAX_INLINE_S
         try:
             # `concurrent` releases the interpreter lock during the search.
-            return await asyncio.to_thread(
-                self._search, pattern, answer, timeout_s=DEADLINE_S, concurrent=True
+            found = find(
+                answer,
+                timeout=MAX_INLINE_S if is_inline else DEADLINE_S,
+                concurrent=not is_inline,
             )
         except TimeoutError:
-            return Score(
-                state="metric_error",
-                explanation=f"{quote_value(pattern)} took longer than {DEADLINE_S:g} s on an answer of "
-                f"{len(answer)} characters. Rewrite it without nested repetition.",
-            )
+            raise OutOfTime(
+                f"{quote_value(pattern)} took longer than {DEADLINE_S:g} s on an answer of "
+                f"{len(answer)} characters. Rewrite it without nested repetition."
+            ) from None
+        if found:
+            return PASSED
+        return failed_score(f"{quote_value(pattern)} does not match {quote_value(answer)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,6 +9,7 @@ from typing import ClassVar, Literal
 from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.spans import ToolCall
 from evalkit.core.trial import Output
+from evalkit.core.values import canonical_json
 from evalkit.metrics.usage import Measurement
 from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
 
@@ -173,6 +173,7 @@ class Loops(ToolCallMeasurement):
     """
 
     unit: ClassVar[str] = "calls"
+    version: ClassVar[int] = 2
     shorthand: ClassVar[str] = "retries"
 
     retries: float = 2
@@ -186,7 +187,7 @@ class Loops(ToolCallMeasurement):
         failures: dict[str, int] = {}
         repeats = 0
         for call in calls:
-            key = json.dumps([call.name, parse_call_arguments(call.arguments)], sort_keys=True)
+            key = canonical_json([call.name, parse_call_arguments(call.arguments)])
             # After a success, or too many failures, every further equal call is a repeat.
             if key in failures and not 0 < failures[key] <= self.retries:
                 repeats += 1

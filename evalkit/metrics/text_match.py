@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from evalkit.core.eval_set import Case
@@ -46,6 +46,7 @@ class ExactMatch(TextMetric):
     Args:
         normalize: what to normalize first; the list replaces the default, and with an empty one
             texts are compared code point by code point.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -69,6 +70,7 @@ class OneOf(TextMetric):
     Args:
         choices: the texts, the same for every case; by default those of the case's label.
         normalize: what to normalize first, as in exact_match.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -93,6 +95,16 @@ class OneOf(TextMetric):
         """Return why a label is not a text or a list of texts, or None."""
         return problem_with_texts(label, ())
 
+    def is_label(self, value: Json, case: Case) -> bool:
+        """Return whether a value that is not a text equals the label or one of its choices."""
+        if super().is_label(value, case):
+            return True
+        label = self.expected_value(case) if self.needs_expected else ()
+        choices = label if isinstance(label, list | tuple) else ()
+        return any(
+            super(OneOf, self).is_label(value, replace(case, expected=each)) for each in choices
+        )
+
     def score_text(self, case: Case, answer: str) -> Score:
         """Look for the answer among the texts."""
         choices = self.choices or texts_of(self.expected_value(case)) or ()
@@ -113,6 +125,7 @@ class Contains(TextMetric):
         any: the texts, at least one of which must be there; `true` means those of the label.
         whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """
@@ -186,12 +199,17 @@ class NotContains(Contains):
         all: the texts that may not all be there; `true` means those of the label.
         whole_words: match whole words and numbers only: `no` is not in `know`, nor 5 in 1.5.
         normalize: what to normalize first, as in exact_match.
+        strip_reasoning: drop `<think>...</think>` and the like from the answer first.
         of: the part of the output.
         expected: the part of the label.
     """
 
     shorthand: ClassVar[str] = "any"
     default_mode: ClassVar[str] = "any"
+
+    def score_equal(self) -> Score:
+        """Return the score of a value that equals the label, and so contains it."""
+        return failed_score("equals what it must not contain")
 
     def score_text(self, case: Case, answer: str) -> Score:
         """Look for the texts in the answer, which fails when they are found."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
 from evalkit.core.values import ABSENT, quote_value
+from evalkit.metrics.builtin import UnscorableAnswer
+from evalkit.metrics.partners import match_pairs
+
+MAX_COMPARED_PAIRS = 500_000
+"""Pairs of an expected and an actual call of the same name. Each takes about a microsecond."""
 
 MatchMode: TypeAlias = Literal["exact", "in_order", "any_order", "subset", "superset"]
 
@@ -72,7 +78,22 @@ def align_calls(
     compare: CompareArguments,
 ) -> Alignment:
     """Pair as many calls as possible, for `exact` and `in_order` without changing their order."""
-    agrees = [[_is_match(one, call, compare) for call in actual] for one in expected]
+    # Parsed once, because each call is compared with many.
+    actual = [replace(call, arguments=parse_call_arguments(call.arguments)) for call in actual]
+    expected = [
+        one
+        if one.arguments is ABSENT
+        else replace(one, arguments=parse_call_arguments(one.arguments))
+        for one in expected
+    ]
+    named = Counter(call.name for call in actual)
+    pairs_to_compare = sum(named[one.name] for one in expected)
+    if pairs_to_compare > MAX_COMPARED_PAIRS:
+        raise UnscorableAnswer(
+            f"{pairs_to_compare:,} pairs of expected and actual calls of one name are too many to "
+            f"compare; at most {MAX_COMPARED_PAIRS:,} are"
+        )
+    agrees = [[_is_parsed_match(one, call, compare) for call in actual] for one in expected]
     return _align(expected, actual, mode, agrees)
 
 
@@ -85,6 +106,12 @@ def _align(
     pair = _pair_in_order if mode in ("exact", "in_order") else _pair_freely
     pairs = pair(agrees, len(actual))
     return Alignment(expected=tuple(expected), actual=tuple(actual), pairs=tuple(sorted(pairs)))
+
+
+def _is_parsed_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
+    if expected.name != call.name or expected.arguments is ABSENT:
+        return expected.name == call.name
+    return not compare(expected.arguments, call.arguments)
 
 
 def _is_match(expected: ExpectedCall, call: ToolCall, compare: CompareArguments) -> bool:
@@ -146,22 +173,7 @@ def _pair_in_order(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[i
 
 
 def _pair_freely(agrees: Sequence[Sequence[bool]], width: int) -> list[tuple[int, int]]:
-    """Return the pairs of a largest matching, found by augmenting paths (Kuhn 1955)."""
-    taken_by: dict[int, int] = {}
-
-    def place(i: int, tried: set[int]) -> bool:
-        for j in range(width):
-            if not agrees[i][j] or j in tried:
-                continue
-            tried.add(j)
-            if j not in taken_by or place(taken_by[j], tried):
-                taken_by[j] = i
-                return True
-        return False
-
-    for i in range(len(agrees)):
-        place(i, set())
-    return [(i, j) for j, i in taken_by.items()]
+    return match_pairs([[j for j in range(width) if row[j]] for row in agrees])
 
 
 def first_difference(alignment: Alignment, mode: MatchMode, compare: CompareArguments) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from evalkit.agents.registry import check_agent
-from evalkit.core.eval_set import Case, EvalSet, MetricSpec
+from evalkit.core.eval_set import Case, EvalSet, MetricSpec, Rule
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.metrics.scorers import Scorer
@@ -48,6 +48,39 @@ def find_scoring_problems(
                 message=f"metric {spec.name!r} scores no case: none has {shared[spec.name].needs}",
                 where=spec.where,
             )
+
+
+def find_failure_problems(
+    evalset: EvalSet, scorers: Mapping[str, Sequence[Scorer]]
+) -> Iterable[Problem]:
+    """Yield a problem if no answer of the agent can make the set fail."""
+    if not evalset.cases or not all(scorers[case.id] for case in evalset.cases):
+        return
+    used = [scorer for row in scorers.values() for scorer in row]
+    trials_can_fail = not all(scorer.is_measurement for scorer in used)
+    shares = {scorer.info.name for scorer in used if not scorer.info.unit}
+    if not evalset.gate and not trials_can_fail:
+        yield Problem(
+            message="nothing can fail: every metric only measures. Add one that an answer can fail, or "
+            "a threshold, as in `gate: [{metric: latency_s, max: 2}]`.",
+            where=evalset.metrics[0].where if evalset.metrics else evalset.cases[0].where,
+        )
+    elif evalset.gate and not any(
+        _can_fail(rule, shares, trials_can_fail, len(evalset.cases)) for rule in evalset.gate
+    ):
+        yield Problem(
+            message="nothing can fail: no result exceeds a threshold of the gate. Set a stricter one.",
+            where=evalset.gate[0].where,
+        )
+
+
+def _can_fail(rule: Rule, shares: Container[str], trials_can_fail: bool, cases: int) -> bool:
+    if not rule.metric:
+        most = rule.max_regressed if rule.broken_cases is None else rule.broken_cases
+        return trials_can_fail and (most is None or most < cases)
+    if rule.min is not None:
+        return rule.min > 0
+    return rule.max is None or rule.metric not in shares or rule.max < 1
 
 
 def find_reference_problems(

@@ -17,6 +17,7 @@ from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.metrics.specs import open_scorers
 from evalkit.runner.case_metrics import effective_metrics
 from evalkit.runner.checks import (
+    find_failure_problems,
     find_limit_problems,
     find_reference_problems,
     find_scoring_problems,
@@ -60,6 +61,7 @@ async def open_scoring(
         problems=(
             *wrong,
             *find_scoring_problems(evalset, scorers, tuple(opened.values()), shared),
+            *find_failure_problems(evalset, scorers),
             *find_reference_problems(evalset, specs),
             *find_limit_problems(evalset, opened.values()),
         ),

@@ -31,12 +31,14 @@ from evalkit.metrics.normalize import (
     contains_phrase,
     normalize,
 )
-from evalkit.metrics.numeric import find_numbers
+from evalkit.metrics.numeric_text import find_numbers
 from evalkit.metrics.registry import METRICS
 from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.metrics.specs import open_scorers
 
 NOWHERE = Path("/nonexistent")
+
+EXACT_MATCH_DIGEST = "909286ebc1582329"
 
 NEEDED = {"lint_clean": {"command": ["python"]}, "tests_passed": {"command": ["python"]}}
 """The required arguments of metrics that have some."""
@@ -156,6 +158,27 @@ PASSES = [
     ("numeric", {"percent": "share"}, "12.5%", "0.125"),
     ("numeric", {"of": "data.total"}, 12.5, DATA),
     ("numeric", {}, 1500, "1.5e3"),
+    ("numeric", {}, 42, "The answer is _42_."),
+    ("numeric", {}, -42, "-**42** °C"),
+    ("numeric", {}, 10500, "10\u202f500 or 10&nbsp;500"),
+    ("numeric", {}, 10500, r"$10\,500$"),
+    ("numeric", {}, 1500, "about 1.5 × 10^3 m"),
+    ("numeric", {}, 0.0025, r"$2.5 \times 10^{-3}$"),
+    ("numeric", {}, -5, "–5 °C"),
+    ("numeric", {}, 1000, "1_000"),
+    ("numeric", {"pick": "any"}, 30, "30 of 60, or 10 500"),
+    ("numeric", {"decimal": ","}, 0.5, "0,5 km"),
+    ("numeric", {"strip_reasoning": True, "pick": "only"}, 7, "<think>6 or 8?</think>7"),
+    ("exact_match", {"strip_reasoning": True}, "yes", "<think>no?</think>\n\nyes"),
+    ("not_contains", {"strip_reasoning": True}, "no", "no?</think>yes"),
+    ("json", {"tolerance": 0.01}, {"a": [0.3]}, '{"a": [0.30000000000000004]}'),
+    ("json", {"tolerance": 0.1, "unordered": True}, [1.0, {"b": 2}, 1.1], '[{"b": 2.1}, 1.2, 1.1]'),
+    ("json", {"unordered": True}, {"a": [1, [2, 3]]}, '{"a": [[3, 2], 1.0]}'),
+    ("json", {"prose": True}, {"a": 1}, 'Here it is: {"a": 1}. See [1].'),
+    ("json", {"prose": True}, {"a": 1}, 'So:\n\n- ```json\n  {"a": 1}\n  ```\nthat is {"a": 1.0}.'),
+    ("json", {"prose": True}, [1], "[note] the list is [1]"),
+    ("json", {"fenced": True}, {"a": 1}, '~~~ json5\r\n{"a": 1}\r\n~~~'),
+    ("json", {"fenced": True}, {"a": 1}, '\ufeff````\n{"a": 1}'),
     ("json", {}, {"a": [1, None]}, '{"a": [1.0, null]}'),
     ("json", {}, "x", '"x"'),
     ("json", {}, "[x", '"[x"'),
@@ -217,6 +240,23 @@ FAILS = [
     ("numeric", {"": 0.5}, 12, "12.6"),
     ("numeric", {"of": "data.ok"}, 1, DATA),
     ("numeric", {"of": "data.nothing"}, 1, DATA),
+    *(("numeric", {}, label, text) for label, text in (
+        (500, "It costs 10 500 euros."), (5, "It is 0,5 km."), (0, "1,00,000 rupees"), (500, "0,500"),
+        (1.2, "version 1.2.3"), (3, "192.168.0.3"), (1, "1_00"), (3, "5 × 10^3"), (10, "10²"), (2, "2½"),
+        (0, "0x1F"), (1.234, "1.234,50"), (50, "1.234,50"), (20, "The total is 20, not 10 500"),
+    )),
+    ("numeric", {"pick": "any"}, 500, "10 500, 0,500"),
+    ("numeric", {"pick": "only"}, 20, "20, not 10 500"),
+    ("exact_match", {"strip_reasoning": True}, "yes", "<think>yes, but it was cut off"),
+    ("json", {"tolerance": 0.01}, {"a": 1}, '{"a": true}'),
+    ("json", {"tolerance": 0.1}, {"a": [1]}, '{"a": [1.11]}'),
+    ("json", {"unordered": True}, [1, 1, 2], "[1, 2, 2]"),
+    ("json", {"unordered": True}, [1, "1"], "[true, 1]"),
+    ("json", {"prose": True}, {"a": 1}, 'Either {"a": 1} or {"a": 2}.'),
+    ("json", {"prose": True}, {"a": 1}, "There is none."),
+    ("json", {"prose": True}, {"a": 1}, '{"a": 1, "a": 1}'),
+    ("similarity", {"method": "partial", "pass_at": 0.9}, "The refund takes 14 days.", "4"),
+    ("similarity", {"method": "token_set", "pass_at": 0.9}, "The refund takes 14 days.", "the"),
     ("json", {}, {"a": 1}, '{"a": true}'),
     ("json", {}, {"a": 1}, '{"a": 1, "b": 2}'),
     ("json", {}, {"a": 1}, '{"a": 1, "a": 1}'),
@@ -516,6 +556,47 @@ def test_a_pattern_in_a_schema_that_never_ends_is_a_metric_error() -> None:
     assert ENDLESS in scored.explanation
 
 
+@pytest.mark.parametrize(
+    ("ref", "args", "label", "text", "said"),
+    [
+        ("similarity", {"method": "partial"}, "ab" * 5_000, "ba" * 5_000, "too long to compare"),
+        ("numeric", {}, 1, "1 " * 20_000, "more than 10,000 numbers"),
+        ("json", {"tolerance": 1, "unordered": True}, [{}] * 300, json.dumps([{}] * 300), "too long"),
+        ("json", {"schema": {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [
+            {"items": {"$ref": "#/$defs/a"}, "minItems": 1, "type": "array"},
+            {"items": {"$ref": "#/$defs/a"}, "minItems": 1, "type": "array", "title": "again"},
+        ]}}}}, None, "[" * 40 + "]" * 40, "checking the JSON by the schema takes longer"),
+        ("exact_match", {}, "x", "x" * 10_000_001, "at most 10,000,000 are scored"),
+    ],
+)  # fmt: skip
+def test_what_would_take_too_long_is_a_metric_error_that_says_so(
+    ref: str, args: dict[str, Json], label: Json, text: str, said: str
+) -> None:
+    started = time.process_time()
+    scored = score(ref, args, label, text)
+    assert time.process_time() - started < 2.5
+    assert scored.state == "metric_error"
+    assert said in scored.explanation
+
+
+def test_a_list_with_unique_items_is_checked_in_linear_time() -> None:
+    [scorer] = open_all(metric_spec("json", {"schema": {"uniqueItems": True}}))
+    for last, passed in ((-1.0, True), (7.0, False)):
+        answer = json.dumps([*({"n": number} for number in range(3_000)), "7", *range(3_000), last])
+        scored = run_score(scorer, labelled(None), Output(text=answer))
+        assert scored.passed is passed, scored
+
+
+def test_a_default_argument_that_came_later_keeps_the_digest() -> None:
+    def digest_of(ref: str, args: Mapping[str, Json]) -> str:
+        return open_all(metric_spec(ref, args))[0].info.digest
+
+    # As recorded by baselines of version 0.2.0.
+    assert digest_of("exact_match", {}) == EXACT_MATCH_DIGEST
+    assert digest_of("exact_match", {"strip_reasoning": True}) != EXACT_MATCH_DIGEST
+    assert digest_of("exact_match", {"of": "data.x"}) != EXACT_MATCH_DIGEST
+
+
 def test_texts_too_long_to_compare_are_a_metric_error() -> None:
     scored = score("similarity", {}, "x" * 50_000, "y" * 50_000)
     assert scored.state == "metric_error"
@@ -678,7 +759,7 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
     ("ref", "args", "said"),
     [
         ("exact_match", {"normalise": ["case"]}, "no argument 'normalise'. Did you mean 'normalize'?"),
-        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, normalize."),
+        ("exact_match", {"xyz": 1}, "no argument 'xyz'. There are: of, expected, strip_reasoning, normalize."),
         ("exact_match", {"": ["cases"]}, "not the text 'cases'. Did you mean 'case'?"),
         ("exact_match", {"normalize": True}, "normalize must be a list, each one of unicode, case"),
         ("exact_match", {"of": "txt"}, "an output has no 'txt'"),
@@ -699,7 +780,7 @@ def test_a_label_the_metric_cannot_use_is_named_before_any_call(
         ("numeric", {"abs_tol": -1}, "abs_tol: -1.0 is negative"),
         ("numeric", {"abs_tol": True}, "abs_tol must be a finite number, not true"),
         ("numeric", {"abs_tol": 10**400}, "abs_tol must be a finite number"),
-        ("numeric", {"pick": "lst"}, "pick must be one of first, last, only, not the text 'lst'. Did you mean 'last'?"),
+        ("numeric", {"pick": "lst"}, "pick must be one of first, last, only, any, not the text 'lst'. Did you mean 'last'?"),
         ("json", {"schema": {"type": "objekt"}}, "the schema is invalid at type"),
         ("json", {"schema": {"pattern": "("}}, "the schema is invalid at pattern"),
         ("json", {"schema": {"$schema": "http://example.org/own"}}, "$schema names no known draft"),
