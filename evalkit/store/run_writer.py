@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -139,8 +140,11 @@ class RunWriter:
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
-    def create(cls, root: Path, header: RunHeader) -> Self:
+    def create(cls, root: Path, header: RunHeader, stored: Iterable[Trial] = ()) -> Self:
         """Start a run: create its folder, write its header and take its lock.
+
+        The trials in `stored` are written before the header. If the process is killed meanwhile, the folder
+        is no run, so that nobody continues it and pays for them again.
 
         Raises:
             InvalidInput: there is a run with this id.
@@ -164,6 +168,7 @@ class RunWriter:
                     f"there is a run {header.id!r}. Add --resume to continue it, or choose another id."
                 )
             _set_debris_aside(folder)
+            _store_trials(folder, stored)
             newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
             path = folder / HEADER_FILE
             write_atomically(path, canonical_json(to_json_value(header)) + "\n")
@@ -264,6 +269,18 @@ class RunWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _store_trials(folder: Path, stored: Iterable[Trial]) -> None:
+    """Write trials and their spans to a folder that has none."""
+    trials, spans = LineFile(folder / TRIALS_FILE), SpanWriter(folder)
+    try:
+        for trial in stored:
+            spans.append(trial)
+            trials.append(to_json_value(without_spans(trial)))
+    finally:
+        trials.close()
+        spans.file.close()
 
 
 def _set_debris_aside(folder: Path) -> None:

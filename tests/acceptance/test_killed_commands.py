@@ -168,6 +168,9 @@ def test_a_killed_merge_can_be_repeated(stored: Project) -> None:
         kill_within(stored, 1.0, rng, "merge", "part1", "part2")
         assert list_debris(stored) == []
         assert [read_case_ids(part) for part in parts] == before
+    # What a killed merge left is no run that asks the agent again.
+    stored.evalkit("run", "s.yaml", "--resume")
+    assert count_calls(stored) == paid
     merged = stored.evalkit("merge", "part1", "part2", "--format", "json")
     assert merged.code == 0
     assert merged.json["tally"]["counts"]["scored"] == CASES
