@@ -45,13 +45,19 @@ def evaluate_stored_run(
     """
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
-    # With --against, the baseline is the other agent's run, which is stored next to this one.
-    if run.header.against and baseline_choice.ref is None:
-        baseline_choice = replace(baseline_choice, ref=baseline_run_id(run.header.id))
+    baseline_choice = choose_stored_baseline(run, baseline_choice)
     with open_base_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
         return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
+
+
+def choose_stored_baseline(run: Run, choice: BaselineChoice) -> BaselineChoice:
+    """Return which baseline a stored run is compared with, if the user names none."""
+    # With --against, the baseline is the other agent's run, which is stored next to this one.
+    if run.header.against and choice.ref is None:
+        return replace(choice, ref=baseline_run_id(run.header.id))
+    return choice
 
 
 def evaluate_with_base(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import msgspec
 from evalkit.compare.history import HistoryRow, build_history_row
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput, NothingSelected
-from evalkit.core.files import path_exists, read_stored_file, write_atomically
+from evalkit.core.files import lock_folder, path_exists, read_stored_file, write_atomically
 from evalkit.core.git import read_git
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
 from evalkit.evalset.project import Project
@@ -45,21 +46,44 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
     project = Project.open(context, evalset)
     name = project.load_valid(evalset).name
     path, notes = project.relative(evalset), list[str]()
-    recorded = list(_read_recorded(record)) if record is not None and path_exists(record) else []
-    rows = {row.id: row for row in recorded if row.evalset_path == path}
-    known = frozenset(rows)
     file = baseline_path(project.root / path, name)
-    for row in (*_read_baselines(file, project, notes), *_read_runs(project.root, path, notes)):
-        rows.setdefault(row.id, row)
+    found = (*_read_baselines(file, project, notes), *_read_runs(project.root, path, notes))
+    rows = _merge_rows(path, (), found) if record is None else _record_rows(record, path, found)
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
-    if record is not None:
-        fresh = [row for row in rows.values() if row.id not in known and not row.selection]
-        lines = (canonical_json(to_json_value(row)) + "\n" for row in (*recorded, *fresh))
-        write_atomically(record, "".join(lines))
     # The sort is stable: runs of the same second keep their order.
     ordered = sorted(rows.values(), key=lambda row: row.created)
     return History(evalset=name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
+
+
+def _merge_rows(
+    evalset_path: str, recorded: Iterable[HistoryRow], found: Iterable[HistoryRow]
+) -> dict[str, HistoryRow]:
+    """Return the rows of a set by id; of two rows with one id, the recorded or first one counts."""
+    rows = {row.id: row for row in recorded if row.evalset_path == evalset_path}
+    for row in found:
+        rows.setdefault(row.id, row)
+    return rows
+
+
+def _record_rows(
+    record: Path, evalset_path: str, found: Sequence[HistoryRow]
+) -> dict[str, HistoryRow]:
+    """Add the rows that a file does not have yet, and return all rows of the set.
+
+    The folder is locked meanwhile, so that several processes can record into one file.
+    """
+    if not found and not path_exists(record):
+        return {}
+    with lock_folder(Path(os.path.realpath(record)).parent):
+        recorded = list(_read_recorded(record)) if path_exists(record) else []
+        rows = _merge_rows(evalset_path, recorded, found)
+        known = {row.id for row in recorded if row.evalset_path == evalset_path}
+        fresh = [row for row in rows.values() if row.id not in known and not row.selection]
+        if rows:
+            lines = (canonical_json(to_json_value(row)) + "\n" for row in (*recorded, *fresh))
+            write_atomically(record, "".join(lines))
+    return rows
 
 
 def _read_recorded(path: Path) -> Iterator[HistoryRow]:

@@ -70,9 +70,8 @@ def merge(
 
 def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:
     """Store the joined run, and its baseline if it was scored again."""
-    with RunWriter.create(root, joined.header) as writer:
-        for trial in (*joined.trials, *joined.fresh):
-            writer.append(trial)
+    stored = (*joined.trials, *joined.fresh)
+    with RunWriter.create(root, joined.header, stored) as writer:
         if joined.trust is not None:
             writer.write_trust(joined.trust)
         if joined.finished and baseline is not None and baseline.is_rescored:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 
-from evalkit.commands.evaluation import evaluate_stored_run
+from evalkit.commands.evaluation import choose_stored_baseline, evaluate_stored_run
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
 from evalkit.evalset.project import Project
 from evalkit.report.model import CaseDetails, Report
-from evalkit.store.refs import BaselineChoice, resolve_run
+from evalkit.store.baseline import baseline_path
+from evalkit.store.refs import BaselineChoice, read_baseline_for, resolve_run
 from evalkit.store.run_spans import read_run_spans
 
 
@@ -31,9 +32,10 @@ def show_case(ref: str, case_id: str, context: Context) -> CaseDetails:
 
     Raises:
         InvalidInput: no such run, or no such case in it.
+        StoreError, ApprovalNeeded: the run or its baseline cannot be trusted.
     """
     project = Project.open(context)
-    run = resolve_run(ref, root=project.root, cwd=project.cwd)
+    run = resolve_run(ref, root=project.root, cwd=project.cwd, only_case=case_id)
     ids = [case.id for case in run.header.cases]
     if case_id not in ids:
         near = difflib.get_close_matches(case_id, ids, n=1)
@@ -41,10 +43,11 @@ def show_case(ref: str, case_id: str, context: Context) -> CaseDetails:
             f"Did you mean {near[0]!r}?" if near else f"It has {format_count(len(ids), 'case')}."
         )
         raise InvalidInput.single(f"run {run.header.id} has no case {case_id!r}. {advice}")
-    report = evaluate_stored_run(ref, BaselineChoice(), None, project, context)
+    own = baseline_path(project.root / run.header.evalset_path, run.header.evalset)
+    choice = choose_stored_baseline(run, BaselineChoice(only_case=case_id))
     return CaseDetails(
         run=run,
         case=run.header.cases[ids.index(case_id)],
-        baseline=report.baseline,
-        spans=read_run_spans(run),
+        baseline=read_baseline_for(run, choice, own, root=project.root, cwd=project.cwd),
+        spans=read_run_spans(run, case_id),
     )

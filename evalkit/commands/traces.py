@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
-from evalkit.core.files import path_exists, read_stored_file
+from evalkit.core.files import open_stored_file, path_exists
 from evalkit.evalset.project import Project
 from evalkit.store.refs import find_run_folder
 from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, list_run_ids, runs_folder
@@ -46,7 +46,8 @@ def query_traces_sql(sql: str, refs: Sequence[str], limit: int, context: Context
     Raises:
         InvalidInput: no such run, no run at all, or a statement that DuckDB rejects.
     """
-    stored = _find_stored_runs(refs, context)
+    # To find out which runs have spans takes as long as most queries.
+    stored = _find_stored_runs(refs, context, with_spans="spans" in sql.lower())
     if not stored.folders:
         raise InvalidInput.single("no stored runs. Make one with: evalkit run EVALSET")
     from evalkit.trace.search import query_sql  # noqa: PLC0415 - as above
@@ -54,8 +55,10 @@ def query_traces_sql(sql: str, refs: Sequence[str], limit: int, context: Context
     return query_sql(sql, stored, limit)
 
 
-def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
-    """Return the folders of runs, grouped by the file format of their spans."""
+def _find_stored_runs(
+    refs: Sequence[str], context: Context, *, with_spans: bool = True
+) -> StoredRuns:
+    """Return the folders of runs, grouped by the file format of their spans if `with_spans`."""
     root = Project.open(context).root
     if refs:
         named = [context.cwd / ref for ref in refs]
@@ -66,14 +69,16 @@ def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
     else:
         found = [runs_folder(root) / run_id for run_id in list_run_ids(root)]
     folders = tuple(dict.fromkeys(one for one in found if path_exists(one / TRIALS_FILE)))
-    parquet = tuple(folder for folder in folders if path_exists(folder / COLUMNS_FILE))
+    if not with_spans:
+        return StoredRuns(folders=folders, parquet_folders=(), jsonl_folders=())
+    has_columns = {folder: path_exists(folder / COLUMNS_FILE) for folder in folders}
     return StoredRuns(
         folders=folders,
-        parquet_folders=parquet,
+        parquet_folders=tuple(folder for folder in folders if has_columns[folder]),
         jsonl_folders=tuple(
             folder
             for folder in folders
-            if folder not in parquet
+            if not has_columns[folder]
             and (path_exists(folder / SPANS_FILE) or _has_tool_calls(folder))
         ),
     )
@@ -81,4 +86,5 @@ def _find_stored_runs(refs: Sequence[str], context: Context) -> StoredRuns:
 
 def _has_tool_calls(folder: Path) -> bool:
     """Return whether an answer of a run may have tool calls; this costs less than to query it."""
-    return b'"tool_calls":' in read_stored_file(folder / TRIALS_FILE)
+    with open_stored_file(folder / TRIALS_FILE) as stream:
+        return any(b'"tool_calls":' in line for line in stream)

@@ -80,10 +80,13 @@ def trial_state(trial: Trial | None) -> TrialState:
     """Return the state of a selected trial; an unusable value is a metric error."""
     if trial is None:
         return "not_run"
-    scored = (score for score in trial.scores if score.state == "scored")
-    if trial.state == "scored" and not all(map(is_usable, scored)):
-        return "metric_error"
-    return trial.state
+    state = trial.state
+    if state != "scored":
+        return state
+    for score in trial.scores:
+        if score.state == "scored" and not is_usable(score):
+            return "metric_error"
+    return state
 
 
 def _index_trials(
@@ -175,6 +178,8 @@ def mean(values: Iterable[float]) -> float:
     """Return the mean of at least one value. It does not depend on the order of the values."""
     # A plain sum of floats depends on their order; fsum does not.
     numbers = tuple(values)
+    if len(numbers) == 1:
+        return float(numbers[0])
     return math.fsum(numbers) / len(numbers)
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
+import secrets
 import tempfile
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from evalkit.core.errors import StoreError
-from evalkit.core.source_files import UnreadableFile, read_file
+from evalkit.core.source_files import UnreadableFile, open_regular_file, read_file
 
 MAX_STORED_BYTES = 4 << 30
 """Size limit of one stored file. A run of 100,000 cases with long outputs fits; an endless device does not."""
@@ -25,7 +30,7 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         StoreError: The system refuses, for example because the disk is full. Nothing is changed.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = ""
+    temporary: Path | None = None
     try:
         # Before links are followed: /dev/stdout leads to the name of a pipe, which is no path.
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -33,24 +38,79 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
             return
         path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        descriptor, temporary = _create_temporary(path)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             # Sync before the rename, so that a crash cannot leave an empty file under this name.
             stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp creates a private file; the result must be as readable as any other new file.
-        Path(temporary).chmod(0o666 & ~_umask())
-        if time_ns is not None:
-            os.utime(temporary, ns=(time_ns, time_ns))
-        Path(temporary).replace(path)
+            os.fsync(descriptor)
+            # A temporary file is private; the result must be as readable as any other new file.
+            os.fchmod(descriptor, 0o666 & ~_umask())
+            if time_ns is not None:
+                os.utime(descriptor, ns=(time_ns, time_ns))
+            if temporary is None:
+                temporary = _new_name(path)
+                _link_unnamed(descriptor, temporary)
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
+        if temporary is not None:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
         raise StoreError(
             f"{path}: could not save: {os_error_reason(error)}. Free disk space or choose another path."
         ) from error
+
+
+def _create_temporary(path: Path) -> tuple[int, Path | None]:
+    """Create a file next to `path`, without a name where the system can: kill -9 leaves nothing of it."""
+    if hasattr(os, "O_TMPFILE") and path_exists(Path("/proc/self/fd")):
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        # Some file systems, such as NFS, have only files with names.
+        with contextlib.suppress(OSError):
+            return os.open(path.parent, flags, 0o600), None
+    name = _new_name(path)
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), name
+
+
+def _new_name(path: Path) -> Path:
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+
+
+def _link_unnamed(descriptor: int, path: Path) -> None:
+    """Give a name to an open file that has none."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Python follows the link in /proc only if a folder is given.
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            path.name,
+            src_dir_fd=folder,
+            dst_dir_fd=folder,
+            follow_symlinks=True,
+        )
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a folder, once other processes have released it; create the folder.
+
+    Raises:
+        StoreError: The system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"{folder}: could not be opened: {os_error_reason(error)}.") from error
+    try:
+        # A network file system may have no locks.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -112,19 +172,16 @@ def append_line(descriptor: int, path: Path, line: bytes) -> None:
         ) from error
 
 
-def truncate_incomplete_line(descriptor: int, path: Path) -> bytes:
-    """Remove the last line of a file if it has no line end; return the remaining content.
+def truncate_file(descriptor: int, path: Path, size: int) -> None:
+    """Cut an open file off after `size` bytes.
 
     Raises:
-        StoreError: The file cannot be read or truncated.
+        StoreError: The system refuses.
     """
-    content = read_stored_file(path)
-    complete = content[: content.rfind(b"\n") + 1]
     try:
-        os.ftruncate(descriptor, len(complete))
+        os.ftruncate(descriptor, size)
     except OSError as error:
         raise StoreError(f"{path}: could not be truncated: {os_error_reason(error)}.") from error
-    return complete
 
 
 def read_stored_file(path: Path) -> bytes:
@@ -137,6 +194,30 @@ def read_stored_file(path: Path) -> bytes:
         return read_file(path, MAX_STORED_BYTES)
     except UnreadableFile as error:
         raise StoreError(f"{path} {error}") from error
+
+
+@contextlib.contextmanager
+def open_stored_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a file that evalkit has written, to read it line by line instead of as a whole.
+
+    Raises:
+        StoreError: The file is missing or not a regular file, or the system refuses, now or later.
+    """
+    try:
+        with open_regular_file(path) as stream:
+            yield stream
+    except UnreadableFile as error:
+        raise StoreError(f"{path} {error}") from error
+
+
+def hash_stored_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, without holding the file in memory.
+
+    Raises:
+        StoreError: as for `open_stored_file`.
+    """
+    with open_stored_file(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def path_exists(path: Path) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from evalkit.core.location import Location, Problem
@@ -93,23 +96,37 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     Raises:
         UnreadableFile: It is missing, too large, or not a regular file, or the system refuses.
     """
-    try:
-        # An ordinary open would block on a named pipe and take over a terminal.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            _refuse_special(status.st_mode)
-            data = _read_up_to(descriptor, status.st_size, max_bytes + 1)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        raise UnreadableFile(f"does not exist{_suggest_path(path)}") from None
-    except (OSError, ValueError) as error:
-        raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
+    with open_regular_file(path) as stream:
+        descriptor = stream.fileno()
+        data = _read_up_to(descriptor, os.fstat(descriptor).st_size, max_bytes + 1)
     # One byte over the limit reveals a larger file, whatever size it reports.
     if len(data) > max_bytes:
         raise UnreadableFile(f"is larger than {max_bytes // 2**20} MiB, the limit for one file.")
     return data
+
+
+@contextmanager
+def open_regular_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file to read it piece by piece; nothing else is opened, and no call blocks.
+
+    Raises:
+        UnreadableFile: It is missing or not a regular file, or the system refuses, now or later.
+    """
+    try:
+        # An ordinary open would block on a named pipe and take over a terminal.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UnreadableFile(f"does not exist{_suggest_path(path)}") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
+    try:
+        _refuse_special(os.fstat(descriptor).st_mode)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            yield stream
+    except OSError as error:
+        raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
+    finally:
+        os.close(descriptor)
 
 
 def _guess_other_encoding(data: bytes) -> str:

@@ -113,6 +113,9 @@ class Score:
         return self.passed is False and not self.advisory
 
 
+_ALL_SCORED = {"scored"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
     """One scored run of the agent on one case. `number` starts at 0; `attempts` includes retries."""
@@ -131,9 +134,12 @@ class Trial:
         """
         if self.output.error is not None:
             return "agent_error"
-        # The order of the loop is the precedence of the states.
         deciding = {score.state for score in self.scores if not score.advisory}
         states = deciding or {score.state for score in self.scores}
+        # Nearly every trial, and reports on 10,000 cases ask for each of them several times.
+        if states == _ALL_SCORED:
+            return "scored"
+        # The order of the loop is the precedence of the states.
         for state in ("judge_error", "metric_error", "unscored"):
             if state in states:
                 return state

@@ -12,5 +12,6 @@ __all__ = [
     "run_writer",
     "runs",
     "span_file",
+    "trial_lines",
     "untrusted_run",
 ]

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from evalkit.core.errors import StoreError
-from evalkit.core.files import path_exists, read_stored_file
-from evalkit.core.serialization import parse_stored_json
+from evalkit.core.files import open_stored_file, path_exists
 from evalkit.core.trial import Trial
+from evalkit.store.trial_lines import HashedLines, read_full_trial
 
 ANSWERS_FILE = "answers.jsonl"
 
@@ -27,12 +25,13 @@ def load_answers(folder: Path) -> tuple[Trial, ...]:
     if not path_exists(path):
         return ()
     found = []
-    for number, line in enumerate(read_stored_file(path).split(b"\n")[:-1], start=1):
-        try:
-            found.append(msgspec.convert(parse_stored_json(line), Trial, strict=True))
-        except ValueError as error:
-            raise StoreError(
-                f"{path}:{number}: not an answer: {error}. "
-                f"Delete the line; the agent is then asked again."
-            ) from error
+    with open_stored_file(path) as stream:
+        for number, line in HashedLines(stream):
+            try:
+                found.append(read_full_trial(line))
+            except ValueError as error:
+                raise StoreError(
+                    f"{path}:{number}: not an answer: {error}. "
+                    f"Delete the line; the agent is then asked again."
+                ) from error
     return tuple(found)

@@ -7,27 +7,67 @@ so that a changed rubric or metric can be applied to both sides.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import msgspec
 
 from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.eval_set import Case
-from evalkit.core.files import path_exists, read_stored_file, write_atomically
+from evalkit.core.files import (
+    hash_stored_file,
+    open_stored_file,
+    path_exists,
+    write_atomically,
+)
 from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.literals import Json
 from evalkit.core.location import NO_LOCATION
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
+from evalkit.core.serialization import (
+    canonical_json,
+    parse_stored_json,
+    parse_stored_record,
+    to_json_value,
+)
 from evalkit.core.trial import Trial
+from evalkit.store.trial_lines import TrialOutline, line_filter
 
 BASELINE_SCHEMA = "evalkit.baseline/v1"
 
 RESCORED_BASELINE_FILE = "baseline.jsonl"
 """The file in a run's folder with the run's baseline, if the baseline was rescored for the run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CaseLine:
+    """A line of the file after the header."""
+
+    case: Case
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CaseId:
+    """What a report on one case needs of the others."""
+
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CaseOutline:
+    """A line with what a report on one case needs of the others."""
+
+    case: _CaseId
+    trials: tuple[TrialOutline, ...]
+
+    def to_line(self) -> _CaseLine:
+        """Return the line with nothing else in it."""
+        trials = tuple(trial.to_trial() for trial in self.trials)
+        return _CaseLine(case=Case(id=self.case.id, input=""), trials=trials)
 
 
 def baseline_path(evalset_path: Path, name: str) -> Path:
@@ -43,12 +83,14 @@ def write_rescored_baseline(baseline: Run, folder: Path) -> None:
     """
     # A run that serves as the baseline is not stored: its name finds it, and it is rescored.
     if Path(baseline.path).suffix == ".jsonl":
-        source = _digest_file(Path(baseline.path))
+        source = hash_stored_file(Path(baseline.path))
         write_baseline(folder / RESCORED_BASELINE_FILE, baseline, rescored_from=source)
 
 
-def read_rescored_baseline(run: Run, recorded: Path) -> Run | None:
+def read_rescored_baseline(run: Run, recorded: Path, only_case: str | None = None) -> Run | None:
     """Return the rescored baseline of a run; None if there is none, or if `recorded` changed since.
+
+    `only_case` is as in `read_baseline`.
 
     Raises:
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
@@ -56,14 +98,13 @@ def read_rescored_baseline(run: Run, recorded: Path) -> Run | None:
     path = Path(run.path) / RESCORED_BASELINE_FILE
     if not run.path or not path_exists(path):
         return None
-    header = _parse_header(path, read_stored_file(path).partition(b"\n")[0])
-    if header.get("renewed_from") != _digest_file(recorded):
+    with open_stored_file(path) as stream:
+        header = _parse_header(path, stream.readline())
+    if header.get("renewed_from") != hash_stored_file(recorded):
         return None
-    return replace(read_baseline(path), path=str(recorded), warnings=tuple(header["warnings"]))
-
-
-def _digest_file(path: Path) -> str:
-    return hashlib.sha256(read_stored_file(path)).hexdigest()
+    return replace(
+        read_baseline(path, only_case), path=str(recorded), warnings=tuple(header["warnings"])
+    )
 
 
 def write_baseline(path: Path, run: Run, *, rescored_from: str = "") -> None:
@@ -91,14 +132,17 @@ def write_baseline(path: Path, run: Run, *, rescored_from: str = "") -> None:
         header["trust"] = to_json_value(run.trust)
     if rescored_from:
         header |= {"renewed_from": rescored_from, "warnings": run.warnings}
-    header["sha256"] = _compute_digest(header, body.encode())
+    sha256 = _hash_header(header)
+    sha256.update(body.encode())
+    header["sha256"] = sha256.hexdigest()
     write_atomically(path, canonical_json(header) + "\n" + body)
 
 
-def _compute_digest(header: dict[str, Json], body: bytes) -> str:
+def _hash_header(header: dict[str, Json]) -> hashlib._Hash:
+    """Return the digest of the header, to be updated with the lines of the cases."""
     # A digest cannot cover itself.
     rest = {name: value for name, value in header.items() if name != "sha256"}
-    return hashlib.sha256(canonical_json(rest).encode() + b"\n" + body).hexdigest()
+    return hashlib.sha256(canonical_json(rest).encode() + b"\n")
 
 
 def _case_line(case: Case, trials: Sequence[Trial]) -> str:
@@ -136,14 +180,17 @@ def _shorten_judgement(judgement: Judgement | None) -> Judgement | None:
     return replace(kept, judge=judgement.judge, digest=judgement.digest)
 
 
-def read_baseline(path: Path) -> Run:
+def read_baseline(path: Path, only_case: str | None = None) -> Run:
     """Read a baseline file.
+
+    With `only_case`, the other cases and their trials have only what a report on that case needs.
 
     Raises:
         StoreError: it is missing, cut off, not a baseline, or made by a newer evalkit.
         ApprovalNeeded: its lines are readable, but were edited after they were recorded.
     """
-    return parse_baseline(path, read_stored_file(path))
+    with open_stored_file(path) as stream:
+        return _parse_lines(path, stream, only_case)
 
 
 def parse_baseline(path: Path, content: bytes) -> Run:
@@ -152,19 +199,30 @@ def parse_baseline(path: Path, content: bytes) -> Run:
     Raises:
         StoreError, ApprovalNeeded: as for `read_baseline`.
     """
-    first, _, body = content.partition(b"\n")
-    header = _parse_header(path, first)
-    cases, trials = [], []
-    for number, line in enumerate(body.splitlines(), start=2):
+    return _parse_lines(path, io.BytesIO(content))
+
+
+def _parse_lines(path: Path, lines: BinaryIO, only_case: str | None = None) -> Run:
+    header = _parse_header(path, lines.readline())
+    sha256 = _hash_header(header)
+    is_wanted = line_filter(only_case) if only_case is not None else None
+    cases: list[Case] = []
+    trials: list[Trial] = []
+    line = b""
+    for number, line in enumerate(lines, start=2):
+        sha256.update(line)
         try:
-            row = parse_stored_json(line)
-            cases.append(msgspec.convert(row["case"], Case))
-            trials += msgspec.convert(row["trials"], list[Trial])
-        except (ValueError, KeyError, TypeError) as error:
+            if is_wanted is None or is_wanted(line):
+                row = parse_stored_record(line, _CaseLine)
+            else:
+                row = parse_stored_record(line, _CaseOutline).to_line()
+        except ValueError as error:
             _refuse(path, number, f"not a case ({error})")
-    if len(cases) != header["case_count"] or not body.endswith(b"\n"):
+        cases.append(row.case)
+        trials += row.trials
+    if len(cases) != header["case_count"] or not line.endswith(b"\n"):
         _refuse(path, len(cases) + 1, f"cut off after {len(cases)} of {header['case_count']} cases")
-    if _compute_digest(header, body) != header["sha256"]:
+    if sha256.hexdigest() != header["sha256"]:
         raise ApprovalNeeded(
             f"{path}: edited since it was recorded: its lines do not match its digest. "
             f"Restore it from git, or record it again with: evalkit baseline EVALSET"

@@ -24,11 +24,13 @@ from evalkit.store.runs import (
 class BaselineChoice:
     """Which baseline a run is compared with: the set's own unless `ref` names another run.
 
-    With `allow_missing`, thresholds that need a baseline are left out, with a note, if there is none.
+    With `allow_missing`, thresholds that need a baseline are left out, with a note, if there is none. With
+    `only_case`, the trials of other cases are not read in full.
     """
 
     ref: str | None = None
     allow_missing: bool = False
+    only_case: str | None = None
 
     @property
     def uses_own(self) -> bool:
@@ -36,10 +38,18 @@ class BaselineChoice:
         return self.ref is None or self.ref == "baseline"
 
 
-def resolve_run(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | None = None) -> Run:
+def resolve_run(
+    ref: str,
+    *,
+    root: Path,
+    cwd: Path,
+    same_set_as: RunHeader | None = None,
+    only_case: str | None = None,
+) -> Run:
     """Find the run that `ref` names.
 
-    `baseline` is the baseline of the eval set of `same_set_as`, or else of the newest run.
+    `baseline` is the baseline of the eval set of `same_set_as`, or else of the newest run. With
+    `only_case`, the trials of other cases are not read in full.
 
     Raises:
         InvalidInput: no run, or more than one, has that name.
@@ -47,13 +57,13 @@ def resolve_run(ref: str, *, root: Path, cwd: Path, same_set_as: RunHeader | Non
     """
     path = cwd / ref
     if path.suffix == ".jsonl" and path_exists(path):
-        return read_baseline(path)
+        return read_baseline(path, only_case)
     if path_exists(path / HEADER_FILE):
-        return read_run(path)
+        return read_run(path, only_case)
     if ref == "baseline":
         header = same_set_as or read_header(find_run_folder("latest", root))
-        return read_baseline(baseline_path(root / header.evalset_path, header.evalset))
-    return read_run(find_run_folder(ref, root))
+        return read_baseline(baseline_path(root / header.evalset_path, header.evalset), only_case)
+    return read_run(find_run_folder(ref, root), only_case)
 
 
 def find_run_folder(ref: str, root: Path) -> Path:
@@ -123,7 +133,7 @@ def read_baseline_for(
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     if choice.uses_own and path_exists(own):
-        rescored = read_rescored_baseline(run, own)
+        rescored = read_rescored_baseline(run, own, choice.only_case)
         if rescored is not None:
             return rescored
     return read_chosen_baseline(choice, own, root=root, cwd=cwd)
@@ -137,8 +147,8 @@ def read_chosen_baseline(choice: BaselineChoice, own: Path, *, root: Path, cwd: 
         StoreError, ApprovalNeeded: it exists and cannot be trusted.
     """
     if not choice.uses_own and choice.ref is not None:
-        return resolve_run(choice.ref, root=root, cwd=cwd)
-    return read_baseline(own) if path_exists(own) else None
+        return resolve_run(choice.ref, root=root, cwd=cwd, only_case=choice.only_case)
+    return read_baseline(own, choice.only_case) if path_exists(own) else None
 
 
 def _find_version_runs(version: str, run_ids: Sequence[str], root: Path) -> list[str]:

@@ -15,8 +15,10 @@ from evalkit.store.runs import HEADER_FILE, SUMMARY_FILE, describe_changed_files
 from evalkit.store.span_file import SPANS_FILE, SpansByTrial, load_spans
 
 
-def read_run_spans(run: Run) -> SpansByTrial:
+def read_run_spans(run: Run, only_case: str | None = None) -> SpansByTrial:
     """Return the spans of a stored run by case id and trial number; a baseline has none.
+
+    With `only_case`, those of other cases may be left out.
 
     Raises:
         StoreError: they cannot be read, or were changed.
@@ -26,13 +28,13 @@ def read_run_spans(run: Run) -> SpansByTrial:
         return {}
     if not run.finished:
         # Digests are stored when a run finishes; until then there are none to check.
-        return load_spans(folder)
+        return load_spans(folder, only_case=only_case)
     try:
         summary = parse_stored_json(read_stored_file(folder / SUMMARY_FILE))
         written = summary["sha256"].get(SPANS_FILE)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(describe_changed_files(folder, [SUMMARY_FILE])) from None
-    return load_spans(folder, written)
+    return load_spans(folder, written, only_case)
 
 
 def with_spans(run: Run) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -12,10 +13,11 @@ from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import (
     append_line,
     open_for_append,
+    open_stored_file,
     os_error_reason,
     path_exists,
     read_stored_file,
-    truncate_incomplete_line,
+    truncate_file,
     write_atomically,
 )
 from evalkit.core.judgement import JudgeTrust
@@ -38,15 +40,13 @@ from evalkit.store.runs import (
     list_start_times,
     runs_folder,
 )
-from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, parse_span_lines, without_spans
+from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, load_spans, without_spans
 
 
 class LineFile:
     """A file of JSON lines to append to; it is created with its first line.
 
-    `descriptor` is given if the file is open already. `kept` is the content that the file had at first,
-    without an incomplete last line.
-    The caller must hold the run's lock.
+    `descriptor` is given if the file is open already. An incomplete last line is removed. The caller must hold the run's lock.
 
     Raises (every method):
         StoreError: the disk is full, or the file cannot be opened.
@@ -57,10 +57,19 @@ class LineFile:
         self._descriptor = descriptor
         if descriptor < 0 and path_exists(path):
             self._descriptor = open_for_append(path)
-        self.kept = (
-            truncate_incomplete_line(self._descriptor, path) if self._descriptor >= 0 else b""
-        )
-        self._sha256 = hashlib.sha256(self.kept)
+        self._sha256 = hashlib.sha256()
+        if self._descriptor >= 0:
+            truncate_file(self._descriptor, path, self._hash_complete_lines())
+
+    def _hash_complete_lines(self) -> int:
+        """Take the lines that the file has into the digest; return their size in bytes."""
+        size = 0
+        with open_stored_file(self._path) as stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    self._sha256.update(line)
+                    size += len(line)
+        return size
 
     def append(self, row: Json) -> None:
         """Store one row; when this returns, kill -9 cannot lose it."""
@@ -99,7 +108,7 @@ class SpanWriter:
 
     def __init__(self, folder: Path) -> None:
         self.file = LineFile(folder / SPANS_FILE)
-        self._known = set(parse_span_lines(self.file.kept))
+        self._known = set(load_spans(folder))
 
     def append(self, trial: Trial) -> None:
         """Store the spans of a trial, before the trial itself is stored."""
@@ -131,8 +140,11 @@ class RunWriter:
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
-    def create(cls, root: Path, header: RunHeader) -> Self:
+    def create(cls, root: Path, header: RunHeader, stored: Iterable[Trial] = ()) -> Self:
         """Start a run: create its folder, write its header and take its lock.
+
+        The trials in `stored` are written before the header. If the process is killed meanwhile, the folder
+        is no run, so that nobody continues it and pays for them again.
 
         Raises:
             InvalidInput: there is a run with this id.
@@ -142,7 +154,7 @@ class RunWriter:
             folder.parent.mkdir(parents=True, exist_ok=True)
             ignore = root / ".evalkit" / ".gitignore"
             if not ignore.exists():
-                ignore.write_text("*\n")
+                write_atomically(ignore, "*\n")
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -156,6 +168,7 @@ class RunWriter:
                     f"there is a run {header.id!r}. Add --resume to continue it, or choose another id."
                 )
             _set_debris_aside(folder)
+            _store_trials(folder, stored)
             newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
             path = folder / HEADER_FILE
             write_atomically(path, canonical_json(to_json_value(header)) + "\n")
@@ -256,6 +269,18 @@ class RunWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _store_trials(folder: Path, stored: Iterable[Trial]) -> None:
+    """Write trials and their spans to a folder that has none."""
+    trials, spans = LineFile(folder / TRIALS_FILE), SpanWriter(folder)
+    try:
+        for trial in stored:
+            spans.append(trial)
+            trials.append(to_json_value(without_spans(trial)))
+    finally:
+        trials.close()
+        spans.file.close()
 
 
 def _set_debris_aside(folder: Path) -> None:

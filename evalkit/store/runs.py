@@ -12,21 +12,28 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import os_error_reason, path_exists, read_stored_file, write_atomically
+from evalkit.core.files import (
+    hash_stored_file,
+    os_error_reason,
+    path_exists,
+    read_stored_file,
+    write_atomically,
+)
 from evalkit.core.judgement import JudgeTrust
-from evalkit.core.literals import RunCommand
+from evalkit.core.literals import Json, RunCommand
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.serialization import parse_stored_json
+from evalkit.core.serialization import parse_stored_json, parse_stored_record
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
 from evalkit.store.run_lock import RunLock
+from evalkit.store.trial_lines import TrialReader, read_full_trial, read_only_case, read_trials
 
 HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
@@ -94,22 +101,25 @@ def compute_sha256(data: bytes) -> str:
 def digest_if_readable(path: Path) -> str:
     """Return the SHA-256 of a file; empty when it cannot be read."""
     try:
-        return compute_sha256(read_stored_file(path))
+        return hash_stored_file(path)
     except StoreError:
         return ""
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, only_case: str | None = None) -> Run:
     """Read a run back, finished or not; safe while it is being written, finished or resumed.
+
+    With `only_case`, trials of other cases have only what a report on that case needs: the flags.
 
     Raises:
         StoreError: the folder has no readable run, or its files were changed. The
             message names the line.
     """
+    read_trial = read_full_trial if only_case is None else read_only_case(only_case)
     while True:
         # First: a summary that is there before the other files are read was written after them.
         summary = _read_if_present(folder / SUMMARY_FILE)
-        run, changed = _read_files(folder, summary)
+        run, changed = _read_files(folder, summary, read_trial)
         # A run that is resumed deletes its summary before anything else, so that what was read meanwhile
         # is of two states.
         if not changed or _read_if_present(folder / SUMMARY_FILE) == summary:
@@ -129,23 +139,15 @@ def _read_if_present(path: Path) -> bytes | None:
         return None
 
 
-def _read_files(folder: Path, summary: bytes | None) -> tuple[Run, Sequence[str]]:
+def _read_files(
+    folder: Path, summary: bytes | None, read_trial: TrialReader
+) -> tuple[Run, Sequence[str]]:
     """Return the run, and the names of the files that do not match the summary."""
     header = read_header(folder)
     path = folder / TRIALS_FILE
-    content = _read_if_present(path) or b""
+    rows, digest, incomplete = read_trials(path, read_trial)
     # A run may be read while it is written, so an incomplete last line is not damage.
-    complete, _, incomplete = content.rpartition(b"\n")
     warnings = (f"{path}: the last line is incomplete and was skipped.",) if incomplete else ()
-    rows = []
-    for number, line in enumerate(complete.split(b"\n") if complete else (), start=1):
-        try:
-            rows.append(_decode_trial(line))
-        except ValueError as error:
-            raise StoreError(
-                f"{path}:{number}: not a trial: {error}. "
-                f"Keep the rest with: evalkit repair {folder.name}"
-            ) from error
     run = replace(
         assemble_run(header, rows),
         path=str(folder),
@@ -153,7 +155,7 @@ def _read_files(folder: Path, summary: bytes | None) -> tuple[Run, Sequence[str]
         warnings=warnings,
         trust=_read_trust(folder / TRUST_FILE),
     )
-    return run, () if summary is None else _find_changed_files(folder, summary, content)
+    return run, () if summary is None else _find_changed_files(folder, summary, digest)
 
 
 def _read_trust(path: Path) -> JudgeTrust | None:
@@ -166,14 +168,14 @@ def _read_trust(path: Path) -> JudgeTrust | None:
         raise StoreError(f"{path}: not what a run writes: {error}. Start a new run.") from error
 
 
-def _find_changed_files(folder: Path, summary: bytes, trials: bytes) -> Sequence[str]:
+def _find_changed_files(folder: Path, summary: bytes, trials_digest: str) -> Sequence[str]:
     """Return the names of the files of a finished run that do not match the digests in its summary."""
     try:
         stored = parse_stored_json(summary)
         digests = dict(stored.get("sha256", {}))
         # Not the spans: they are large, few commands read them, and `load_spans` checks them.
         now = {
-            TRIALS_FILE: compute_sha256(trials),
+            TRIALS_FILE: trials_digest,
             HEADER_FILE: digest_if_readable(folder / HEADER_FILE),
             TRUST_FILE: digest_if_readable(folder / TRUST_FILE),
         }
@@ -212,7 +214,7 @@ def _repair_locked_run(folder: Path) -> tuple[int, int]:
     kept = []
     for line in lines:
         with contextlib.suppress(ValueError):
-            _decode_trial(line)
+            read_full_trial(line)
             kept.append(line)
     dropped = len(lines) - len(kept)
     if dropped:
@@ -221,10 +223,6 @@ def _repair_locked_run(folder: Path) -> tuple[int, int]:
         # It has the digest of the old file. Without a summary the run is unfinished and can be resumed.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
     return len(kept), dropped
-
-
-def _decode_trial(line: bytes) -> Trial:
-    return msgspec.convert(parse_stored_json(line), Trial, strict=True)
 
 
 def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
@@ -245,6 +243,14 @@ def assemble_run(header: RunHeader, rows: Iterable[Trial]) -> Run:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _HeaderVersion:
+    """Who wrote a header, and in which form."""
+
+    schema: Json = RUN_SCHEMA
+    evalkit_version: Json = None
+
+
 def read_header(folder: Path) -> RunHeader:
     """Read a run's header.
 
@@ -253,17 +259,18 @@ def read_header(folder: Path) -> RunHeader:
     """
     path = folder / HEADER_FILE
     try:
-        stored = parse_stored_json(read_stored_file(path))
-        schema = stored.get("schema", RUN_SCHEMA)
+        content = read_stored_file(path)
+        stored = parse_stored_record(content, _HeaderVersion)
+        schema = stored.schema
         if schema != RUN_SCHEMA:
             raise StoreError(
-                f"{path}: schema {schema!r}, made by evalkit {stored.get('evalkit_version')}; "
+                f"{path}: schema {schema!r}, made by evalkit {stored.evalkit_version}; "
                 f"this one reads {RUN_SCHEMA!r}. Install that version to read it."
             )
-        header = msgspec.convert(stored, RunHeader, strict=True)
+        header = parse_stored_record(content, RunHeader)
         # They are stored as a plain mapping. Check the types here, not in a later command.
         msgspec.convert(header.settings, Settings, strict=True)
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise StoreError(f"{path}: not a run: {error}. Start a new run.") from error
     return header
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -59,18 +59,18 @@ def query_sql(sql: str, stored: StoredRuns, limit: int) -> QueryResult:
 @contextmanager
 def _open_views(stored: StoredRuns, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that has the views named in `sql` and can read the runs' folders only."""
-    views = {
-        "runs": tables.select_runs(stored.folders),
-        "trials": f"select * exclude (scores, tool_calls, folder) from ({tables.select_trials(stored.folders)})",  # noqa: S608
-        "scores": tables.select_scores(stored.folders),
-        "spans": tables.select_spans(stored.parquet_folders, stored.jsonl_folders),
+    views: dict[str, Callable[[], str]] = {
+        "runs": lambda: tables.select_runs(stored.folders),
+        "trials": lambda: tables.select_trial_view(stored.folders),
+        "scores": lambda: tables.select_scores(stored.folders),
+        "spans": lambda: tables.select_spans(stored.parquet_folders, stored.jsonl_folders),
     }
     allowed = ", ".join(tables.quote_sql(str(folder)) for folder in stored.folders)
     with duckdb.connect() as connection:
-        for name, select in views.items():
+        for name, build_select in views.items():
             # DuckDB opens the files of a view when it is created, which takes long for many runs.
             if name in sql.lower():
-                connection.execute(f"create view {name} as {select}")
+                connection.execute(f"create view {name} as {build_select()}")
         # The order matters: external access and the lock close the door to the settings before them.
         for setting in (
             f"allowed_directories = [{allowed}]",

@@ -8,23 +8,21 @@ other tables are read from the runs' JSON files when a query names them.
 from __future__ import annotations
 
 import contextlib
-import os
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import duckdb
 
-from evalkit.core.files import path_exists
+from evalkit.core.errors import StoreError
+from evalkit.core.files import path_exists, read_stored_file, write_atomically
+from evalkit.core.serialization import parse_stored_record
 
 RUNS_SQL = """
-select id as run, evalset, evalset_path, agent_kind, agent_entrypoint, agent_version,
-    coalesce(git_commit, '') as git_commit, coalesce(git_dirty, false) as git_dirty, created, trials, evalkit_version,
-    parse_dirpath(filename) as folder
-from read_json({files}, format = 'unstructured', filename = true, columns = {{
-    id: 'VARCHAR', evalset: 'VARCHAR', evalset_path: 'VARCHAR', agent_kind: 'VARCHAR',
-    agent_entrypoint: 'VARCHAR', agent_version: 'VARCHAR', git_commit: 'VARCHAR',
-    git_dirty: 'BOOLEAN', created: 'TIMESTAMP', trials: 'INTEGER', evalkit_version: 'VARCHAR'
-}}, maximum_object_size = 268435456)
+select run, evalset, evalset_path, agent_kind, agent_entrypoint, agent_version, git_commit, git_dirty,
+    try_cast(created as timestamp) as created, trials, evalkit_version, folder
+from (values {rows}) t({columns})
 """
 
 # Of several lines for one trial the last counts; a torn line has no case.
@@ -153,9 +151,56 @@ _TRIAL_COLUMNS_SQL = """calls.run, calls.agent_version, calls.evalset, calls.cas
 _TEXTS_OF_SPANS = ("parent_id", "model", "prompt", "user_id", "session_id")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRow:
+    """The parts of a run's header that are columns of `runs`, in their order."""
+
+    id: str
+    evalset: str = ""
+    evalset_path: str = ""
+    agent_kind: str = ""
+    agent_entrypoint: str = ""
+    agent_version: str = ""
+    git_commit: str = ""
+    git_dirty: bool = False
+    created: str = ""
+    trials: int | None = None
+    evalkit_version: str = ""
+
+
 def select_runs(folders: Sequence[Path]) -> str:
-    """Return a SELECT of one row for each run."""
-    return RUNS_SQL.format(files=_list_files_sql(folders, "run.json"))
+    """Return a SELECT of one row for each run.
+
+    The headers are read here, because DuckDB would parse the cases in them as well, which takes longer
+    than to read all the trials.
+
+    Raises:
+        StoreError: a header cannot be read.
+    """
+    names = [each.name for each in fields(RunRow)]
+    rows = []
+    for folder in folders:
+        header = _read_run_row(folder)
+        values = [*(getattr(header, name) for name in names), str(folder)]
+        rows.append(f"({', '.join(map(_write_value, values))})")
+    return RUNS_SQL.format(rows=", ".join(rows), columns=", ".join(["run", *names[1:], "folder"]))
+
+
+def _read_run_row(folder: Path) -> RunRow:
+    path = folder / "run.json"
+    try:
+        return parse_stored_record(read_stored_file(path), RunRow)
+    except ValueError as error:
+        raise StoreError(
+            f"{path}: not a run: {error}. Delete its folder, or name intact runs with --run."
+        ) from error
+
+
+def _write_value(value: str | float | None) -> str:
+    if isinstance(value, str):
+        # DuckDB takes neither lone surrogates nor NUL.
+        return quote_sql(value.encode(errors="replace").decode().replace("\0", ""))
+    return "null" if value is None else str(value)
 
 
 def select_trials(folders: Sequence[Path]) -> str:
@@ -163,6 +208,11 @@ def select_trials(folders: Sequence[Path]) -> str:
     return TRIALS_SQL.format(
         lines=_select_lines(folders, "trials.jsonl", TRIAL_COLUMNS), runs=select_runs(folders)
     )
+
+
+def select_trial_view(folders: Sequence[Path]) -> str:
+    """Return a SELECT of every stored trial, with the columns that a query may use."""
+    return f"select * exclude (scores, tool_calls, folder) from ({select_trials(folders)})"  # noqa: S608
 
 
 def select_scores(folders: Sequence[Path]) -> str:
@@ -211,18 +261,19 @@ def select_jsonl_spans(folders: Sequence[Path]) -> str:
 
 def write_parquet(folder: Path) -> None:
     """Write the Parquet file of a finished run; on failure searches read its JSON lines instead."""
-    path = folder / "spans.parquet"
-    partial = folder / f".spans.parquet.{os.getpid()}"
-    with contextlib.suppress(duckdb.Error, OSError):
-        try:
-            with duckdb.connect() as connection:
-                connection.execute(
-                    f"copy ({select_jsonl_spans([folder])}) to {quote_sql(str(partial))} "
-                    f"(format parquet, compression zstd)"
-                )
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with (
+        contextlib.suppress(duckdb.Error, OSError, StoreError),
+        # DuckDB writes to a name. Where the system can, the file has none otherwise, so that kill -9
+        # leaves nothing of it.
+        tempfile.TemporaryFile() as stream,
+        duckdb.connect() as connection,
+    ):
+        connection.execute(
+            f"copy ({select_jsonl_spans([folder])}) to '/dev/fd/{stream.fileno()}' "
+            f"(format parquet, compression zstd, use_tmp_file false)"
+        )
+        stream.seek(0)
+        write_atomically(folder / "spans.parquet", stream.read())
 
 
 def _select_lines(folders: Sequence[Path], name: str, columns: str) -> str:

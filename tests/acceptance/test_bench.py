@@ -52,6 +52,10 @@ TABLES = {
             "SQL over all trials",
         ],
     ],
+    "stored": [
+        ["show", "show of one case", "gate", "diff", "report --html"],
+        ["show", "show of one case", "gate", "diff", "report --html"],
+    ],
     "latency": [
         [
             "plain aiohttp",

@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
 
-from evalkit.core.files import read_stored_file
+from evalkit.core.files import open_stored_file, read_stored_file
 from evalkit.core.run import Run
 from evalkit.store.runs import read_run
 from tests.conftest import Project
@@ -188,19 +190,29 @@ def test_a_reader_never_accuses_a_run_that_finishes_or_is_resumed(
             (folder / name).unlink(missing_ok=True)
         for name, content in before.items():
             (folder / name).write_bytes(content)
-        target = "evalkit.store.runs.read_stored_file"
+
+        def change(name: str) -> None:
+            if name != seen:
+                return
+            monkeypatch.undo()
+            for gone in before.keys() - after.keys():
+                (folder / gone).unlink()
+            for stored, text in after.items():
+                (folder / stored).write_bytes(text)
 
         def read_and_change(path: Path) -> bytes:
             content = read_stored_file(path)
-            if path.name == seen:
-                monkeypatch.setattr(target, read_stored_file)
-                for name in before.keys() - after.keys():
-                    (folder / name).unlink()
-                for name, text in after.items():
-                    (folder / name).write_bytes(text)
+            change(path.name)
             return content
 
-        monkeypatch.setattr(target, read_and_change)
+        @contextmanager
+        def open_and_change(path: Path) -> Iterator[BufferedReader]:
+            with open_stored_file(path) as stream:
+                yield stream
+            change(path.name)
+
+        monkeypatch.setattr("evalkit.store.runs.read_stored_file", read_and_change)
+        monkeypatch.setattr("evalkit.store.trial_lines.open_stored_file", open_and_change)
         return read_run(folder)
 
     unfinished = {"run.json": finished["run.json"], "trials.jsonl": first}

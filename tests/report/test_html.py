@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -95,6 +96,35 @@ def test_a_difference_holds_both_texts() -> None:
         put_in = re.sub(r"<del>.*?</del>", "", shown, flags=re.DOTALL)
         assert re.sub(r"</?del>", "", kept_out) == before
         assert re.sub(r"</?ins>", "", put_in) == after
+
+
+def test_a_difference_of_two_texts_names_the_words_that_changed() -> None:
+    before = "The refund takes five days.\nWe write to you when it is done."
+    after = "The refund takes two days.\nWe call you when it is done."
+    kinds = [(part.kind, part.text) for part in word_diff(before, after)]
+    assert kinds == [
+        ("same", "The refund takes "),
+        ("del", "five"),
+        ("ins", "two"),
+        ("same", " days.\nWe "),
+        ("del", "write to"),
+        ("ins", "call"),
+        ("same", " you when it is done."),
+    ]
+    # A name that stays, between sentences that change, would only cut these into pieces.
+    shout = word_diff("Write to Ann today.", "WRITE TO Ann TODAY.")
+    assert [part.kind for part in shout] == ["del", "ins", "same"]
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda text: text[::-1], lambda text: text * 2])
+def test_a_difference_of_long_texts_without_a_common_word_holds_both(
+    change: Callable[[str], str],
+) -> None:
+    rng = random.Random(13)
+    before = " ".join(f"word{rng.randrange(300)}," for _ in range(1_600))
+    parts = word_diff(before, change(before))
+    assert "".join(part.text for part in parts if part.kind != "ins") == before
+    assert "".join(part.text for part in parts if part.kind != "del") == change(before)
 
 
 def test_steps_are_drawn_however_deep_they_stand() -> None:
