@@ -7,8 +7,9 @@ HEADROOM = 0.75
 
 GROWTH_CALLS = 14.0
 GROWTH_S = 4.0
+CHEAP_GROWTH_CALLS = 4.0
 """After about so many served calls without a refusal the rate doubles, but not in less than so many
-seconds. They are twice as many once a refusal has confirmed the rate."""
+seconds. They are twice as many once a refusal has confirmed the rate, and few while refusals are cheap."""
 
 SHARING_RATE = 3.0
 MAX_SHARING = 1.3
@@ -77,8 +78,11 @@ class LearnedRate:
             if self._growth > MAX_GROWTH:
                 self.forget()
 
-    def learn(self, served_per_second: float) -> None:
-        """Learn from a refusal, until which so many calls were served per second."""
+    def learn(self, served_per_second: float, *, is_cheap: bool) -> None:
+        """Learn from a refusal, until which so many calls were served per second.
+
+        It `is_cheap` if the endpoint did not ask to wait, so that the next one costs little time.
+        """
         rate, old = self.per_second, self._peak
         is_known = self._estimates > 1
         self._estimates += 1
@@ -86,7 +90,7 @@ class LearnedRate:
         served = served_per_second
         if rate is None or old is None:
             self._peak = served
-            self._growth_calls = self._fastest_growth
+            self._growth_calls = CHEAP_GROWTH_CALLS if is_cheap else self._fastest_growth
         elif served >= CONFIRMING_SHARE * rate:
             self._peak = min(rate, max(served, old))
             self._growth_calls = min(self._growth_calls * 2, self._slowest_growth)
@@ -96,7 +100,7 @@ class LearnedRate:
             self._growth_calls = min(self._growth_calls * 1.25, self._slowest_growth)
         else:
             self._peak = max(min(served, rate), DECREASE * rate if is_known else 0.0)
-            self._growth_calls = self._fastest_growth
+            self._growth_calls = CHEAP_GROWTH_CALLS if is_cheap else self._fastest_growth
 
     def set(self, per_second: float) -> None:
         """Take a rate as well known."""

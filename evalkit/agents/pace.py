@@ -51,6 +51,7 @@ class Cycle:
     refused: int = 0
     forgotten: float = 0.0
     is_limit: bool = False
+    has_wait: bool = False
     refused_at_s: float | None = None
     refused_start_s: float = 0.0
     served_followers: int = 0
@@ -213,7 +214,7 @@ class Pace:
                 self.random.record_probe(now_s, was_served=False)
         elif cycle is self._cycle and not (is_limit and self.random.explain_last):
             cycle.refused_at_s, cycle.refused_start_s = now_s, call.at_s
-            cycle.is_limit = is_limit
+            cycle.is_limit, cycle.has_wait = is_limit, wait_s > 0
             cycle.served_followers = cycle.refused_followers = 0
             backoff_s = self._backoff_s * self._rng.uniform(0.5, 1.0)
             self.resumes_at_s = now_s + max(backoff_s, wait_s)
@@ -242,7 +243,8 @@ class Pace:
         if cycle.accepted < 1:
             self._barren_pauses += 1
         elif cycle.is_limit:
-            self.rate.learn(cycle.accepted / max(at_s - cycle.busy_from_s, 1e-3))
+            served_per_second = cycle.accepted / max(at_s - cycle.busy_from_s, 1e-3)
+            self.rate.learn(served_per_second, is_cheap=not cycle.has_wait)
         # What the endpoint did not serve in the pause, it may serve at once after it.
         paused_s = at_s - cycle.refused_at_s if cycle.accepted >= 1 else 0.0
         self.rate.give_credit((self.rate.per_second or 0.0) * paused_s, at_s)

@@ -14,7 +14,7 @@ from evalkit.evalset.csv_table import CsvRow, open_text, read_csv_table
 from evalkit.evalset.fields import read_mapping
 from evalkit.evalset.json_nodes import JsonSyntaxError, iter_json_items, parse_json_node
 from evalkit.evalset.keys import CASE_FILE_KEYS
-from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Node, Scalar, is_null
+from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Node, Scalar
 from evalkit.evalset.parquet_table import read_parquet_table
 from evalkit.evalset.table_cells import COLUMNS, build_case_node
 from evalkit.evalset.yaml import parse_yaml
@@ -91,14 +91,6 @@ def _build_text_case(row: CsvRow, problems: list[Problem]) -> MappingNode:
     return build_case_node(cells, row.where, problems)
 
 
-def _build_typed_case(row: MappingNode, problems: list[Problem]) -> MappingNode:
-    # A table has every column in every row; a case without a value has a null there.
-    cells = {
-        column: member.node for column, member in row.members.items() if not is_null(member.node)
-    }
-    return build_case_node(cells, row.where, problems)
-
-
 def read_csv_cases(
     data: bytes, path: str, problems: list[Problem], *, delimiter: str = ","
 ) -> Iterator[Node]:
@@ -110,7 +102,11 @@ def read_csv_cases(
 def read_parquet_cases(data: bytes, path: str, problems: list[Problem]) -> Iterator[Node]:
     """Yield the cases of a Parquet file."""
     for row in read_parquet_table(data, path, problems, COLUMNS):
-        yield _build_typed_case(row, problems) if isinstance(row, MappingNode) else row
+        if isinstance(row, MappingNode):
+            cells = {column: member.node for column, member in row.members.items()}
+            yield build_case_node(cells, row.where, problems)
+        else:
+            yield row
 
 
 READERS: Mapping[str, CaseReader] = {

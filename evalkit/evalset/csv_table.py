@@ -45,7 +45,7 @@ def read_csv_table(
     data: bytes, path: str, problems: list[Problem], columns: Columns, *, delimiter: str = ","
 ) -> Iterator[CsvRow | InvalidNode]:
     """Yield the rows of a CSV file with a header; every value is text, and empty cells are left out."""
-    delimiters = "tabs" if delimiter == "\t" else "commas"
+    kind, delimiters = ("TSV", "tabs") if delimiter == "\t" else ("CSV", "commas")
     advice = f"{delimiters.capitalize()} separate columns."
     # The process-wide default of 128 KiB is too small for a long prompt.
     csv.field_size_limit(MAX_TEXT)
@@ -74,7 +74,7 @@ def read_csv_table(
             where = Location(path=path, line=reader.line_num + 1, column=1)
     except csv.Error as error:
         message = (
-            f"not valid CSV: {error}. Quote cells that contain quotes, and double those quotes."
+            f"not valid {kind}: {error}. Quote cells that contain quotes, and double those quotes."
         )
         problems.append(Problem(message=message, where=where))
 

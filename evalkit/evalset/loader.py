@@ -50,6 +50,9 @@ PROJECT_FILE = "evalkit.yaml"
 MAX_CASES = 100_000
 """Cases of one set, over all its files."""
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that Git LFS has not fetched yet."""
+
 MAX_NAME_BYTES = 200
 """Length of a set's name. File systems allow 255 bytes, and file names add a suffix to it."""
 
@@ -194,6 +197,8 @@ class _CaseFiles:
                 raise UnreadableFile("is listed twice. Keep one.")
             self._known.add(path)
             data = read_file(path)
+            if data.startswith(_LFS_POINTER):
+                raise UnreadableFile("is only a pointer of Git LFS. Run `git lfs pull`.")
         except UnreadableFile as error:
             message = f"case file {quote_short(name.text)} {error}"
             self.problems.append(Problem(message=message, where=name.where))

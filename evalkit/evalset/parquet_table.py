@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evalkit.core.location import Location, Problem
 from evalkit.evalset.csv_table import Columns, find_column_problems
 from evalkit.evalset.json_nodes import parse_json_node
-from evalkit.evalset.nodes import InvalidNode, MappingNode, Node
+from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Member, Node, is_null
 
 MAX_ROWS = 100_000
 """Rows of one file: as many as a set may have cases."""
@@ -40,7 +41,8 @@ def read_parquet_table(
 ) -> Iterator[MappingNode | InvalidNode]:
     """Yield the rows of a Parquet file; lists and structs become lists and mappings.
 
-    The line of a location is the number of the row, from 1.
+    Nulls are missing values, also within structs. The line of a location is the number of the row,
+    from 1.
     """
     # Imported here, because it takes long and only Parquet needs it.
     import duckdb  # noqa: PLC0415
@@ -78,7 +80,22 @@ def _read_row(text: str, where: Location, problems: list[Problem]) -> MappingNod
     except ValueError as error:
         problems.append(Problem(message=str(error), where=where))
         node = InvalidNode(where=where)
-    return node if isinstance(node, MappingNode) else InvalidNode(where=where)
+    pruned = _drop_nulls(node)
+    return pruned if isinstance(pruned, MappingNode) else InvalidNode(where=where)
+
+
+def _drop_nulls(node: Node) -> Node:
+    """Return a value without the nulls in its mappings: a struct has every field in every row."""
+    if isinstance(node, ListNode):
+        return replace(node, items=tuple(map(_drop_nulls, node.items)))
+    if not isinstance(node, MappingNode):
+        return node
+    members = {
+        key: Member(member.where, _drop_nulls(member.node))
+        for key, member in node.members.items()
+        if not is_null(member.node)
+    }
+    return replace(node, members=members)
 
 
 def _describe_error(error: Exception, path: str) -> str:

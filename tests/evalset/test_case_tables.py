@@ -277,6 +277,29 @@ Expecting ',' delimiter in column 6. Write it as JSON, as in ["a", "b"].""",
     assert problem == "a.parquet: 10 rows; at most 9 are allowed. Split the file."
 
 
+def test_nulls_in_parquet_are_missing_values(load: Callable[..., EvalSet], tmp_path: Path) -> None:
+    rows = """
+        select * from (values
+            (1, 'x', {'city': 'Bern', 'zip': NULL}, [{'contains': {'all': true}, 'json': NULL}], 1.5),
+            (2, 'y', NULL, [{'contains': NULL, 'json': {'at': 'a'}}], NULL)
+        ) as t(id, input, expected, metrics, "metadata.n")
+    """
+    one, two = load("a.parquet", parquet(tmp_path / "a.parquet", rows)).cases
+    assert (one.id, one.expected, one.metadata) == ("1", {"city": "Bern"}, {"n": 1.5})
+    assert [(spec.ref, spec.args) for spec in one.metrics] == [("contains", {"all": True})]
+    assert (two.expected, two.metadata) == (None, {})
+    assert [(spec.ref, spec.args) for spec in two.metrics] == [("json", {"at": "a"})]
+
+
+def test_a_file_that_git_lfs_has_not_fetched_is_named(load: Callable[..., EvalSet]) -> None:
+    problems: list[str] = []
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+    load("a.parquet", pointer, problems)
+    assert problems == [
+        "set.yaml:1: case file 'a.parquet' is only a pointer of Git LFS. Run `git lfs pull`."
+    ]
+
+
 def test_cases_in_parquet_are_compared_with_those_at_the_base(
     project: Project, git: Callable[..., str], tmp_path: Path
 ) -> None:
