@@ -209,6 +209,12 @@ def count_tokens(usage: Json) -> TokenCounts:
     return replace(tokens, reported_cost_usd=_read_cost(usage.get("cost")))
 
 
+def keep_token_counts(usage: Json) -> dict[str, int]:
+    """Return the plausible counts of a usage under evalkit's names, without the others."""
+    counts = parse_usage(usage) if isinstance(usage, Mapping) else {}
+    return {key: count for key, count in counts.items() if _is_token_count(count)}
+
+
 def _is_token_count(value: Json) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < MAX_TOKEN_COUNT  # `type`, because True is an int
 
