@@ -223,9 +223,10 @@ def to_openai_reply(reply: Json) -> Json:
     choice = {
         "index": 0,
         "message": message,
-        "finish_reason": FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else None,
+        "finish_reason": FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason,
     }
-    return {"choices": [choice], "model": reply.get("model"), "usage": reply.get("usage")}
+    kept = {key: reply[key] for key in ("model", "usage", "error", "errors") if key in reply}
+    return {"choices": [choice], **kept}
 
 
 def _is_readable(block: Json) -> bool:

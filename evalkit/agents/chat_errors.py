@@ -19,6 +19,7 @@ MAX_SERVER_MESSAGE_LENGTH = 300
 
 _BODY_REFUSALS = (400, 422)
 _ENTRY_STATUSES = (401, 403)
+_FAILED_PRECONDITION = "failed_precondition"
 
 _NO_CREDIT_CODES = frozenset(
     {
@@ -36,11 +37,15 @@ _NO_CREDIT_CODES = frozenset(
         "payment_required",
     }
 )
+_FAILED_GENERATION_CODES = frozenset(
+    {"json_validate_failed", "tool_use_failed", "output_parse_failed"}
+)
 # Not "exceeded your current quota": Gemini says it of every rate limit.
 _NO_CREDIT = re.compile(
     r"credit balance|out of credits|(used|consumed) all (available )?credits|spend(ing)? (limit|cap)"
     r"|insufficient[ _](balance|credit|funds|quota)|budget\w* (has been |was |is )?exceeded|exceeded\w* budget"
-    r"|exceeded (your|the) budget|reached your specified api usage limit|negative balance|no credits? left",
+    r"|over budget|exceeded (your|the) budget|reached your specified api usage limit|negative balance|no credits? left"
+    r"|(n[o']t have any|purchase( more)?) credits",
     re.IGNORECASE,
 )
 _BILLING = re.compile(
@@ -50,11 +55,13 @@ _CONTEXT_LENGTH = re.compile(
     r"context[_ ]length|context[_ ](window|size)|prompt is too long|(prompt|input|request) (is )?too (long|large)"
     r"|too many (input |prompt )?tokens|exceed\w* (the |your )?(model'?s )?(max(imum)? )?(input|context|prompt)"
     r"|input length and `?max_tokens|tokens? (count )?exceeds|max(imum)? (input|prompt) (length|tokens)"
-    r"|(prompt|input)\b.{0,60}\b(exceeds?|longer than)\b.{0,60}\btokens?|reduce the length of",
+    r"|(prompt|input)\b.{0,60}\b(exceeds?|longer than)\b.{0,60}\btokens?|reduce the length of"
+    r"|`?inputs?`? (tokens\b.{0,60} must be <|must have (less|fewer) than \d+ tokens)",
     re.IGNORECASE,
 )
 _CONTENT_FILTER = re.compile(
-    r"content_filter|content[ -]management policy|responsibleaipolicyviolation|moderation"
+    r"content_filter|content[ -](management|filter\w*) policy|responsibleaipolicyviolation|moderation"
+    r"|content exists risk|(unsafe|sensitive|inappropriate|harmful) content"
     r"|(input|prompt|content|request|message)s?\b.{0,40}\bflagged"
     r"|data_?inspection|safety (system|policy|filter)|prohibited_content|guardrail",
     re.IGNORECASE,
@@ -64,7 +71,8 @@ _BAD_KEY = re.compile(
     r"|(api|access|auth|secret|virtual)[ _-]?(key|token)\b.{0,60}?\b(not|invalid|incorrect|wrong|missing|expired"
     r"|revoked|disabled|required|unknown|provided|inactive)"
     r"|(invalid|incorrect|wrong|missing|no|bad|expired|revoked|unknown|malformed)\b.{0,20}?\b(api|access|auth\w*"
-    r"|bearer|secret|virtual)?[ _-]?(key|token|credentials?)\b",
+    r"|bearer|secret|virtual)?[ _-]?(key|token|credentials?)\b"
+    r"|\b(bearer|jwt|security|id) ?token\b|\bjwt\b|validate credentials",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
@@ -73,7 +81,7 @@ _NO_MODEL = re.compile(
     r"|\b(model|deployment|engine)\b.{0,120}?(not (be )?(found|exist|available|supported|recogni[sz]ed|allowed"
     r"|deployed|loaded)|not a valid|n[o']t have access|doesn't exist|isn't (supported|available)|is (invalid|unknown)"
     r"|unknown|(decommission|deprecat|retir|remov)ed|no longer)"
-    r"|not a valid model|no such model|no (healthy )?deployments? (is |are )?(available |configured )?for",
+    r"|not a valid model|no such model|model name format|llm provider not provided|no (healthy )?deployments? (is |are )?(available |configured )?for",
     re.IGNORECASE,
 )
 _MODE_WORD = (
@@ -123,7 +131,7 @@ def classify_failure(
         target: the endpoint.
         retry_after_s: the wait that the headers ask for, in seconds.
     """
-    inner = said.status if 200 <= status < 300 else status
+    inner = _choose_status(status, said)
     # A model may be named like a mode ("my-tool"), and a body may quote the request.
     words = f"{said.message or text[:MAX_DETAIL_CHARS]} {' '.join(sorted(said.codes))}"
     words = words.replace(target.model, "MODEL") if len(target.model) > 2 else words
@@ -141,17 +149,26 @@ def classify_failure(
     )
 
 
+def _choose_status(status: int, said: ErrorBody) -> int:
+    """Return the status that counts: that of the body behind a success, or behind a bare 400."""
+    if 200 <= status < 300:
+        return said.status
+    # Bedrock and some gateways answer 400 to a wrong key, an unknown model, and too many calls.
+    is_known = said.status in (*_ENTRY_STATUSES, 404, *TRANSIENT_STATUSES)
+    return said.status if status == 400 and is_known else status
+
+
 def _find_kind(status: int, said: ErrorBody, words: str) -> str:
     """Return the kind of an error: codes and words first, then the status."""
     checks = (
         ("redirect", 300 <= status < 400),
         ("rate_limited", said.is_retryable or "in_flight_budget_exhausted" in said.codes),
-        ("bad_reply", "json_validate_failed" in said.codes),
+        ("bad_reply", bool(said.codes & _FAILED_GENERATION_CODES)),
         ("no_credit", _is_no_credit(status, said, words)),
         ("context_length", _is_too_long(status, words)),
         ("content_filter", _is_filtered(status, said, words)),
         ("rate_limited", status == 429),
-        ("auth", status in _ENTRY_STATUSES),
+        ("auth", status in _ENTRY_STATUSES or _FAILED_PRECONDITION in said.codes),
         ("bad_request", _is_mode_refused(status, words)),
         ("not_found", status == 404),
     )
@@ -195,7 +212,7 @@ def _is_no_credit(status: int, said: ErrorBody, words: str) -> bool:
     if status == 412:
         return bool(_NO_CREDIT.search(words) or _BILLING.search(words)) or not said.message
     # Gemini's FAILED_PRECONDITION is a region without a free tier, or billing that is off.
-    is_billing = "failed_precondition" in said.codes and bool(_BILLING.search(words))
+    is_billing = _FAILED_PRECONDITION in said.codes and bool(_BILLING.search(words))
     return status in (400, 403, 422, 0) and (is_billing or bool(_NO_CREDIT.search(words)))
 
 

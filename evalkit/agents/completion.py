@@ -115,8 +115,10 @@ def parse_completion(reply: Json) -> ChatCompletion:
 
 
 def _find_error(*places: Json) -> Json:
-    """Return the error of a reply or of one of its choices; None if there is none."""
-    errors = (place.get("error") for place in places if isinstance(place, Mapping))
+    """Return the error of a reply, of a choice, or of its message; None if there is none."""
+    found = [place for place in places if isinstance(place, Mapping)]
+    messages = [message for place in found if isinstance(message := place.get("message"), Mapping)]
+    errors = (place.get(key) for place in (*found, *messages) for key in ("error", "errors"))
     return next(filter(None, errors), None)
 
 
@@ -150,14 +152,23 @@ def _parse_choice(choice: Json, *, has_error: bool) -> CompletionChoice:
         text=content.text,
         refusal=_text_or_none(message.get("refusal")) or content.refusal or None,
         tool_calls=calls,
-        finish_reason=_text_or_none(choice.get("finish_reason")),
-        native_finish_reason=_text_or_none(choice.get("native_finish_reason")),
+        finish_reason=_read_reason(choice.get("finish_reason")),
+        native_finish_reason=_read_reason(
+            choice.get("native_finish_reason", choice.get("stop_reason"))
+        ),
         reasoning=content.reasoning or join_reasoning(thoughts),
     )
 
 
 def _text_or_none(value: Json) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _read_reason(value: Json) -> str | None:
+    """Return a finish reason; one that is not a text is no known reason either."""
+    return (
+        value if value is None or isinstance(value, str) else one_line(repr(value), MAX_NAME_LENGTH)
+    )
 
 
 def _read_name(value: Json) -> str:
@@ -196,6 +207,12 @@ def count_tokens(usage: Json) -> TokenCounts:
     }
     tokens = TokenCounts(**{key: count for key, count in counts.items() if _is_token_count(count)})
     return replace(tokens, reported_cost_usd=_read_cost(usage.get("cost")))
+
+
+def keep_token_counts(usage: Json) -> dict[str, int]:
+    """Return the plausible counts of a usage under evalkit's names, without the others."""
+    counts = parse_usage(usage) if isinstance(usage, Mapping) else {}
+    return {key: count for key, count in counts.items() if _is_token_count(count)}
 
 
 def _is_token_count(value: Json) -> TypeGuard[int]:

@@ -37,10 +37,14 @@ MAX_WAIT_S = 1e9
 
 CODE_STATUSES: Mapping[str, int] = {
     "authentication_error": 401,
+    "expiredtokenexception": 401,
     "invalid_api_key": 401,
+    "invalidsignatureexception": 401,
     "unauthenticated": 401,
+    "unrecognizedclientexception": 401,
     "billing_error": 402,
     "insufficient_quota": 429,
+    "accessdeniedexception": 403,
     "permission_denied": 403,
     "permission_error": 403,
     "model_not_found": 404,
@@ -50,6 +54,7 @@ CODE_STATUSES: Mapping[str, int] = {
     "rate_limit_exceeded": 429,
     "rate_limited": 429,
     "resource_exhausted": 429,
+    "servicequotaexceededexception": 429,
     "slow_down": 429,
     "throttlingexception": 429,
     "too_many_requests": 429,

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
-from evalkit.agents.completion import ChatCompletion, count_tokens, parse_tool_calls, parse_usage
+from evalkit.agents.completion import (
+    ChatCompletion,
+    count_tokens,
+    keep_token_counts,
+    parse_tool_calls,
+)
 from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import (
     expand_headers,
@@ -187,7 +192,7 @@ class OpenaiAgent:
             except ChatRequestError as failed:
                 if self._rename_length(failed, body):
                     continue
-                error = _explain_refusal(failed, body)
+                error = _explain_refusal(failed, body, self._client.key_variable)
                 return Output(error=error, latency_s=time.monotonic() - started)
             latency_s = time.monotonic() - started
             await asyncio.shield(self._prices)
@@ -218,7 +223,7 @@ class OpenaiAgent:
         reply = {
             "output": text or "",
             "tool_calls": calls,
-            "usage": parse_usage(completion.usage) or None,
+            "usage": keep_token_counts(completion.usage) or None,
             "cost_usd": self._find_cost_usd(completion),
             "metadata": {key: value for key, value in metadata.items() if value},
         }
@@ -262,14 +267,20 @@ class OpenaiAgent:
         return bad_reply_error(message, source)
 
 
-def _explain_refusal(failed: ChatRequestError, sent: Mapping[str, Json]) -> AgentError:
-    """Return the error of a failed call, with the user's own key if the endpoint refused its value."""
+def _explain_refusal(
+    failed: ChatRequestError, sent: Mapping[str, Json], key_variable: str
+) -> AgentError:
+    """Return the error of a failed call, with what the user may have to change in the agent's arguments."""
     error = failed.error
     if error.kind != "bad_request":
         return error
     refused = find_refused_names(failed.said, sent, tuple(sent))
     if not refused:
-        return error
+        # Proxies answer a wrong key and an unknown model with 400, as they do a refused parameter.
+        return replace(
+            error,
+            message=f"{error.message} Check 'model', 'base_url', and the key in {key_variable}.",
+        )
     keys = ", ".join(map(repr, refused))
     return replace(
         error, message=f"{error.message} Change or remove {keys} in the agent's arguments."

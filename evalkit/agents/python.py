@@ -48,6 +48,10 @@ class PythonAgent:
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
+    def stop(self) -> None:
+        """Begin no further call, also none that waits for a process."""
+        self._pool.stop()
+
     async def answer(self, request: Request) -> Output:
         """Call the function once; an exception or a crash becomes the output's error."""
         output, _ = await self.answer_with_inputs(request)

@@ -18,13 +18,20 @@ _RETRY_DELAY = re.compile(r'"retryDelay"\s*:\s*"([0-9]+(?:\.[0-9]*)?)s"')
 
 _RESET_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
 _LIMITED = ("requests", "tokens", "input-tokens", "output-tokens")
+_PLAIN_PREFIXES = ("x-ratelimit-", "ratelimit-")
+"""Of gateways that have one limit (OpenRouter), and of the draft of a standard for such headers."""
+
+_EPOCH_S = 1e9
+_EPOCH_MS = 1e12
+"""A number at least this large is a time since 1970, in seconds or milliseconds."""
 
 
 def find_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that the headers of a refusal ask to wait, or None.
 
     `Retry-After` and `retry-after-ms` say it. Otherwise it is the time to the reset of whatever has
-    nothing left, or whose rest is unknown (`x-ratelimit-reset-*`, `anthropic-ratelimit-*-reset`).
+    nothing left, or whose rest is unknown (`x-ratelimit-reset-*`, `anthropic-ratelimit-*-reset`,
+    `ratelimit-reset`).
     Negative and unreadable values do not count.
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
@@ -53,6 +60,10 @@ def _iter_resets(headers: Mapping[str, str], now: datetime) -> Iterator[float]:
                 reset_s = parse_reset(headers.get(name.format("reset"), ""), now)
                 if reset_s is not None and not left:
                     yield reset_s
+    for prefix in _PLAIN_PREFIXES:
+        reset_s = parse_reset(headers.get(f"{prefix}reset", ""), now)
+        if reset_s is not None and not _read_number(headers.get(f"{prefix}remaining", "")):
+            yield reset_s
 
 
 def parse_reset(value: str, now: datetime) -> float | None:
@@ -63,8 +74,10 @@ def parse_reset(value: str, now: datetime) -> float | None:
     """
     number = _read_number(value)
     if number is not None:
-        # A number this large is the time itself, in seconds since 1970.
-        return number if number < 1e9 else max(0.0, number - now.timestamp())
+        if number < _EPOCH_S:
+            return number
+        at_s = number / 1000 if number >= _EPOCH_MS else number
+        return max(0.0, at_s - now.timestamp())
     if _GO_DURATION.fullmatch(value):
         return sum(float(count) * _GO_UNITS[unit] for count, unit in _GO_PART.findall(value))
     try:

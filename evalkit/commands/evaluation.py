@@ -17,6 +17,7 @@ from evalkit.core.format import format_count
 from evalkit.core.gate_result import GateResult
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
+from evalkit.core.trial import AgentError
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
 from evalkit.gate.judge_trust import explain_controls
@@ -124,8 +125,7 @@ def evaluate_execution(
         msgspec.to_builtins(plan.settings), allow_missing=baseline_choice.allow_missing
     )
     result = evaluate_gate(run, plan.gate, execution.baseline, policy, hints)
-    refused = run.trials[-1].output.error if execution.unreachable and run.trials else None
-    if refused is not None and refused.is_user_fixable:
+    if refused := _find_refusal(execution):
         spec = plan.agent
         raise InvalidInput.single(
             f"agent {spec.kind}: {refused.message} Continue with: {hints.resume(run, retry_errors=True)}",
@@ -149,6 +149,19 @@ def evaluate_execution(
     resume = Hint(label="resume", command=_find_resume_command(execution, hints))
     others = (hint for hint in report.hints if hint.label != "resume")
     return replace(report, hints=(resume, *others))
+
+
+def _find_refusal(execution: Execution) -> AgentError | None:
+    """Return the error that the user must fix before the agent answers at all, or None."""
+    trials = execution.run.trials
+    last = trials[-1].output.error if trials else None
+    if last is None or execution.stopped_by or execution.plan.agent.kind == "recorded":
+        return None
+    if not last.is_user_fixable and last.kind != "bad_request":
+        return None
+    errors = (trial.output.error for trial in trials)
+    are_alike = all(error is not None and error.kind == last.kind for error in errors)
+    return last if execution.unreachable or are_alike else None
 
 
 def _explain_early_end(result: GateResult, execution: Execution, hints: CommandHints) -> GateResult:

@@ -28,6 +28,7 @@ from evalkit.gate.judge_trust import (
     mask_metrics,
     trust_notes,
     withhold_check,
+    withhold_unchecked,
 )
 from evalkit.gate.limits import check_limit
 from evalkit.gate.outcome import (
@@ -89,7 +90,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
     decided = _decide_rules(rules, candidate, inputs, find_untrusted_metrics(candidate, baseline))
-    checks = tuple(each.check for each in decided)
+    checks = tuple(withhold_unchecked(each.check, candidate) for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
     outcome: Outcome = "undecided"

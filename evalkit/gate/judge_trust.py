@@ -131,6 +131,19 @@ def withhold_check(check: Check, masked: Check, untrusted: Sequence[str]) -> Che
     return replace(check, outcome="undecided", sentence=sentence, to_decide="")
 
 
+def withhold_unchecked(check: Check, candidate: Run) -> Check:
+    """Return a threshold that holds as undecided if the run ended before the last check of its judge."""
+    judged = [info.name for info in candidate.header.metrics if info.judge and not info.advisory]
+    rests_on = [name for name in judged if check.rule.metric in (None, "", name)]
+    if candidate.finished or check.advisory or check.outcome != "pass" or not rests_on:
+        return check
+    sentence = (
+        f"UNDECIDED {name_rule(check.rule)}: the run ended before the last check of the judge of "
+        f"{', '.join(rests_on)}."
+    )
+    return replace(check, outcome="undecided", sentence=sentence, to_decide="")
+
+
 def _find_bad_controls(run: Run, *, advisory: bool) -> list[ControlResult]:
     """Return the controls that did not pass, wrong verdicts before missing ones."""
     if run.trust is None:

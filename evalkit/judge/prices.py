@@ -31,12 +31,17 @@ class PriceList:
         return self.compute_cost_usd(TokenCounts(input_tokens=1), self.model) is not None
 
     def compute_cost_usd(self, usage: TokenCounts, served_model: str) -> float | None:
-        """Return the cost of one call in USD; `served_model` is the model named in the reply."""
+        """Return the cost of one call in USD; `served_model` is the model named in the reply.
+
+        A reply without a count of tokens has no known cost, unless all set prices are 0.
+        """
         if self.set_prices:
+            if not (usage.input_tokens or usage.output_tokens) and any(self.set_prices.values()):
+                return usage.reported_cost_usd
             return USD_PER_MILLION * _apply_prices(self.set_prices, usage)
         if usage.reported_cost_usd is not None:
             return usage.reported_cost_usd
-        if self.is_local:
+        if self.is_local or not (usage.input_tokens or usage.output_tokens):
             return None
         # The served name first, because it is a dated snapshot, which may have its own price.
         models = filter(None, dict.fromkeys((served_model, self.model)))

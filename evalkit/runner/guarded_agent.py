@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from evalkit.agents.cached_agent import answer_with_inputs
 from evalkit.agents.cost_budget import CostBudget
@@ -15,6 +16,14 @@ from evalkit.core.trial import Output, Request
 from evalkit.runner.agent_prices import make_pricer
 from evalkit.runner.records import Plan
 from evalkit.runner.signals import CallsStopped, StopRequest
+
+
+@runtime_checkable
+class StoppableAgent(Protocol):
+    """An agent whose calls wait for more than the run knows of, such as a process of their own."""
+
+    def stop(self) -> None:
+        """Begin no further call; one that waits ends with a retryable error."""
 
 
 class GuardedAgent:
@@ -71,6 +80,8 @@ def guard_agent(agent: Agent, spec: AgentSpec, plan: Plan, stop: StopRequest) ->
     if spec.kind == "recorded":
         return agent
     is_limited = spec.max_cost_usd is not None or plan.settings.max_cost_usd is not None
+    if isinstance(agent, StoppableAgent):
+        stop.on_request(agent.stop)
     needs_price = is_limited or bool(spec.prices)
     price = make_pricer(spec, plan.environment.environ) if needs_price else None
     return GuardedAgent(agent, plan.agent_budget, price, stop)

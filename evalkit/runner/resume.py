@@ -12,7 +12,7 @@ from evalkit.core.eval_set import Case
 from evalkit.core.files import path_exists
 from evalkit.core.location import Problem
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.settings import SettingsOverrides
+from evalkit.core.settings import OPERATIONAL_SETTINGS, SettingsOverrides
 from evalkit.core.trial import Trial
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
@@ -102,7 +102,13 @@ def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
     # By id, because an expression or a limit could select other cases today.
     if stored.selection and not str(selection):
         selection = Selection(only=frozenset(case.id for case in stored.cases))
-    overrides = request.overrides.or_else(SettingsOverrides.from_stored(stored.settings))
+    # How the agent is called may be changed in the set; what was given on a command line stays.
+    kept = {
+        name: value
+        for name, value in stored.settings.items()
+        if name not in OPERATIONAL_SETTINGS or name in stored.overrides
+    }
+    overrides = request.overrides.or_else(SettingsOverrides.from_stored(kept))
     return replace(request, selection=selection, overrides=overrides)
 
 

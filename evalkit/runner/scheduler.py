@@ -31,7 +31,10 @@ UNREACHABLE_AFTER = 10
 """The number of infrastructure errors in a row, with no answer before them, that ends a run."""
 
 REFUSED_AFTER = 3
-"""The number of refusals in a row of a key, a model, or an empty account that ends a run."""
+"""The number of refusals in a row of a key, a model, or an empty account that ends a run.
+
+Before the first answer, every refused request counts, because it may be refused for the same reasons.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +122,7 @@ class Runner:
         self.in_flight = InFlightLimit(2 * limits.concurrency, limits.max_in_flight)
         self._consecutive_losses = 0
         self._consecutive_refusals = 0
-        self._any_answer = False
+        self._any_answer = self._any_output = False
         self.exited_first = False
 
     @property
@@ -196,7 +199,10 @@ class Runner:
         lost = output.error is not None and output.error.retryable
         self._consecutive_losses = self._consecutive_losses + 1 if lost else 0
         self._any_answer = self._any_answer or not lost
-        refused = output.error is not None and output.error.is_lasting
+        self._any_output = self._any_output or output.error is None
+        refused = output.error is not None and (
+            output.error.is_lasting or (output.error.kind == "bad_request" and not self._any_output)
+        )
         self._consecutive_refusals = self._consecutive_refusals + 1 if refused else 0
         output = self._redactor.redact_output(output)
         if output.spans:  # in a thread, because the prices are slow to load

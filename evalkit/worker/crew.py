@@ -19,6 +19,10 @@ Assignment: TypeAlias = tuple[WorkerProcess, float]
 """The process that a call was given to, and when."""
 
 
+class CrewStopped(Exception):
+    """A call was not given to a process, because no call begins any more."""
+
+
 class Crew:
     """At most `max_processes` processes that serve at most `calls_at_once` calls.
 
@@ -54,6 +58,7 @@ class Crew:
         self._max_starting = count_usable_cpus()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_stopped = False
 
     async def run(self, payload: bytes, timeout_s: float, session: str) -> Reply | None:
         """Make one call as soon as a process is free; None if the process ended before the call began.
@@ -62,6 +67,7 @@ class Crew:
 
         Raises:
             WorkerStartError: no process serves, and none can be started.
+            CrewStopped: no call begins any more.
         """
         process, given_at = await self._acquire(self._sessions.get(session))
         if session:
@@ -78,6 +84,15 @@ class Crew:
         if not self._is_exclusive:
             self._is_exclusive, self._max_processes = True, max_processes
 
+    def stop(self) -> None:
+        """Begin no further call, also none that waits for a process; calls in a process go on."""
+        self._is_stopped = True
+        for waiter in (*self._waiting, *(waiter for waiter, _ in self._bound)):
+            if not waiter.done():
+                waiter.set_exception(CrewStopped())
+        self._waiting.clear()
+        self._bound.clear()
+
     async def close(self) -> None:
         """Give up the processes that have not loaded their target yet."""
         if self._timer is not None:
@@ -88,6 +103,8 @@ class Crew:
         await asyncio.gather(*starting, return_exceptions=True)
 
     async def _acquire(self, wanted: WorkerProcess | None) -> Assignment:
+        if self._is_stopped:
+            raise CrewStopped
         waiter: asyncio.Future[Assignment] = self._loop.create_future()
         if wanted:
             self._bound.append((waiter, wanted))

@@ -22,7 +22,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import AgentError
-from evalkit.worker.crew import Crew
+from evalkit.worker.crew import Crew, CrewStopped
 from evalkit.worker.environment import build_child_environment
 from evalkit.worker.launch import Launch, WorkerStartError
 from evalkit.worker.process import WorkerProcess
@@ -107,6 +107,10 @@ class WorkerPool:
             is_exclusive=is_exclusive,
         )
 
+    def stop(self) -> None:
+        """Begin no further call; those that wait for a process end with a retryable error."""
+        self._crew.stop()
+
     async def close(self) -> None:
         """End every process, and kill what the target's calls have left running."""
         self._is_closed = True
@@ -130,6 +134,9 @@ class WorkerPool:
             except WorkerStartError as failure:
                 message = f"no new process could be started: {' '.join(failure.reasons)}"
                 return _crashed(message, failure.detail)
+            except CrewStopped:
+                message = "the call did not begin, because the run is being stopped."
+                return Reply(error=AgentError(kind="stopped", message=message, retryable=True))
         if reply.error is not None and reply.error.retryable:
             self._crew.isolate_calls(self._limits.processes or self._limits.calls_at_once)
         return reply

@@ -98,6 +98,7 @@ def test_an_agents_endpoint_that_is_overloaded_is_asked_again(project: Project) 
     ("status", "error", "code", "words"),
     [
         (400, {"message": "Incorrect API key provided"}, 2, "refused the key in MY_KEY"),
+        (400, {"message": "No."}, 2, "Check 'model', 'base_url', and the key in MY_KEY."),
         (402, {"message": "Insufficient credits"}, 3, "no credit left"),
     ],
 )
@@ -117,3 +118,12 @@ def test_an_agent_whose_endpoint_refuses_every_call_is_not_called_for_every_case
     if code == 2:
         assert done.err.startswith("set.yaml:1: agent openai: ")
         assert "MY_KEY" in done.err
+
+
+def test_a_small_set_whose_every_request_is_refused_names_the_key(project: Project) -> None:
+    play = json_reply({"error": "Unauthorized"}, status=401)
+    with served(ScriptedServer((play,))) as server:
+        write_agent_set(project, server.url, cases=1)
+        done = project.evalkit("run", "set.yaml", env={"MY_KEY": "k"})
+    assert (done.code, len(server.asked)) == (2, 1), done.out + done.err
+    assert "refused the key in MY_KEY" in done.err

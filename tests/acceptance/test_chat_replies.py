@@ -121,7 +121,7 @@ ROWS: dict[str, Row] = {
     "an event stream of one message": Row(lambda said: sse(says(said))),
     "a stream of a call": Row(lambda said: sse(*tool_pieces(said)), agent=""),
     "a stream that breaks off": Row(
-        lambda said: sse(*pieces(said)[:2], done=""), agent=BAD, judge="error_beside"
+        lambda said: sse(*pieces(said)[:2], done=""), agent=BAD, judge="bad_reply"
     ),
     "a stream with an error": Row(
         lambda said: sse(*pieces(said)[:3], {"error": ERROR}),
@@ -247,6 +247,19 @@ ROWS: dict[str, Row] = {
     )},
     "ended by a failure": Row(lambda said: says(said, "error"), BAD, "finish_reason"),
     "ended by something unknown": Row(lambda said: says(said, "pause_turn"), judge="finish_reason"),
+    "ended by a number": Row(lambda said: says(said, 7), judge="finish_reason"),
+    "ended by an object": Row(
+        lambda said: says(said, {"type": "length"}), judge="finish_reason"
+    ),
+    "cut off says the stop reason": Row(
+        lambda said: says(said, stop_reason="max_tokens"), judge="cut_off"
+    ),
+    "an error in the message": Row(
+        lambda said: body(choice(content=said, error=ERROR)), "!http_status", "error_beside"
+    ),
+    "errors beside it": Row(
+        lambda said: {**says(said), "errors": [ERROR]}, "!http_status", "error_beside"
+    ),
     "cut off says the gateway": Row(
         lambda said: says(said, native_finish_reason="max_tokens"), judge="cut_off"
     ),

@@ -107,6 +107,10 @@ def test_the_runs_limit_covers_agent_and_judge_and_can_be_raised_where_it_is_res
         assert "the run's max_cost_usd is 2 USD, and its calls have cost 2 USD" in folded(done)
         resume = re.search(r"evalkit run (\S+ --resume .+? --max-cost-usd 4)", folded(done))
         assert resume, done.out
+        raised = (project.folder / "set.yaml").read_text().replace("usd: 2\n", "usd: 2.3\n")
+        project.write("set.yaml", raised)
+        assert run(project, "--resume", "--retry-errors").code == 3
+        assert agent_calls(project) + len(server.asked) == 23
         resumed = project.evalkit("run", *resume[1].split())
         assert resumed.code == 0, resumed.out + resumed.err
         assert agent_calls(project) == 10
@@ -232,6 +236,7 @@ def test_a_run_whose_money_ends_before_the_last_control_does_not_pass(project: P
         # Six answers and six controls; eleven calls are paid.
         assert (done.code, len(server.asked)) == (3, 11), done.out
         assert "judge.max_cost_usd is 1.1 USD" in folded(done)
+        assert "PASS" not in done.out, "the judge was not checked to the end"
         assert project.evalkit("gate", "latest").code == 3
         raised = (project.folder / "set.yaml").read_text().replace("1.1}", "9}")
         project.write("set.yaml", raised)

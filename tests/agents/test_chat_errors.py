@@ -102,6 +102,10 @@ RETRIED: dict[str, tuple[int, Json]] = {
         429,
         {"__type": "com.amazon#ThrottlingException", "message": "Too many requests"},
     ),
+    "Bedrock throttled by 400": (
+        400,
+        {"__type": "ServiceQuotaExceededException", "message": "You exceeded the quota"},
+    ),
     "Ollama queue": (
         503,
         {"error": "server busy, please try again. maximum pending requests exceeded"},
@@ -138,6 +142,7 @@ def test_a_condition_of_the_endpoint_passes_and_spends_no_attempt(name: str) -> 
             openai("Failed to generate JSON.", code="json_validate_failed", failed_generation="x"),
             "bad_reply",
         ),
+        (400, openai("Failed to call a function.", code="tool_use_failed"), "bad_reply"),
         (200, {"error": {"message": "something went wrong"}}, "bad_reply"),
         (200, {"error": "something went wrong"}, "bad_reply"),
         (200, router(500, "oops"), "http_status"),
@@ -520,6 +525,61 @@ FINAL: dict[str, tuple[str, int, Json]] = {
     ),
     "unexplained": ("bad_request", 400, openai("No.")),
     "no JSON": ("bad_request", 400, "Bad request"),
+    # Named by words or by codes alone
+    "Bedrock expired key": (
+        "auth",
+        400,
+        {"__type": "ExpiredTokenException", "message": "The token is expired"},
+    ),
+    "FastAPI key": ("auth", 422, {"detail": "Could not validate credentials"}),
+    "JWT": ("auth", 400, openai("JWT verification failed")),
+    "Gemini suspended key": (
+        "auth",
+        400,
+        gemini(403, "The consumer has been suspended.", "PERMISSION_DENIED"),
+    ),
+    "Gemini region": (
+        "auth",
+        400,
+        gemini(400, "User location is not supported for the API use.", "FAILED_PRECONDITION"),
+    ),
+    "LiteLLM provider": (
+        "not_found",
+        400,
+        openai("LLM Provider NOT provided. Pass in the LLM provider.", type="None", code="400"),
+    ),
+    "Gemini model name": (
+        "not_found",
+        400,
+        gemini(400, "unexpected model name format", "INVALID_ARGUMENT"),
+    ),
+    "xAI new team": (
+        "no_credit",
+        403,
+        {"code": "no permission", "error": "Your team doesn't have any credits yet."},
+    ),
+    "LiteLLM user budget": ("no_credit", 400, openai("ExceededBudget: User=x over budget.")),
+    "Together input": (
+        "context_length",
+        403,
+        openai("`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000"),
+    ),
+    "text-generation-inference input": (
+        "context_length",
+        422,
+        openai("Input validation error: `inputs` must have less than 4096 tokens. Given: 5000"),
+    ),
+    "DeepSeek filter": ("content_filter", 400, openai("Content Exists Risk")),
+    "Anthropic output filter": (
+        "content_filter",
+        400,
+        anthropic("invalid_request_error", "Output blocked by content filtering policy"),
+    ),
+    "Zhipu filter": (
+        "content_filter",
+        400,
+        {"error": {"code": "1301", "message": "potentially unsafe or sensitive content"}},
+    ),
     # The rest
     "a redirect": ("redirect", 307, ""),
     "a method": ("http_status", 405, ""),

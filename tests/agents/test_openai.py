@@ -201,6 +201,11 @@ def test_an_answer_costs_the_known_price_of_its_tokens() -> None:
         (without("usage"), "Soon.", ()),
         ({**completion(), "usage": None}, "Soon.", ()),
         ({**completion(), "usage": {}}, "Soon.", ()),
+        (
+            {**completion(), "usage": {"prompt_tokens": "many", "completion_tokens": -1}},
+            "Soon.",
+            (),
+        ),
         ({**completion(), "model": None, "extra": {"x": 1}}, "Soon.", ()),
     ],
 )
@@ -323,7 +328,6 @@ def test_what_cannot_be_asked_is_refused_before_any_call(
         (json_reply(completion("", "content_filter")), "finish_reason 'content_filter'"),
         (json_reply(completion("", reasoning_content="Hm.")), "after its reasoning, without an"),
         (json_reply(completion([{"type": "image_url", "image_url": "x"}])), "not text"),
-        (json_reply({**completion(), "usage": {"prompt_tokens": "many"}}), "tokens"),
         (reply(b"abc", headers={"Content-Encoding": "gzip"}), "not valid HTTP"),
         (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "not valid HTTP"),
         (raw(CHUNKED + b"zz\r\nabc"), "not valid HTTP"),

@@ -101,6 +101,16 @@ def test_a_reset_is_read_as_duration_or_date(value: str, wanted: float | None) -
             10.0,
         ),
         ({"Retry-After": "1", "x-ratelimit-reset-requests": "6m0s"}, 1.0),
+        # OpenRouter names the time in milliseconds, and the draft of a standard the seconds until it.
+        (
+            {
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": str(int((NOW.timestamp() + 7) * 1000)),
+            },
+            7.0,
+        ),
+        ({"RateLimit-Remaining": "0", "RateLimit-Reset": "5"}, 5.0),
+        ({"X-RateLimit-Remaining": "3", "X-RateLimit-Reset": "60"}, None),
         ({"Content-Type": "text/html"}, None),
     ],
 )

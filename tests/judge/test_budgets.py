@@ -55,6 +55,12 @@ def test_prices_of_the_set_override_all_others() -> None:
     assert listed.compute_cost_usd(usage, "gpt-4o") == pytest.approx(2.0)
 
 
+def test_a_reply_without_a_count_of_tokens_is_free_only_where_all_is_free() -> None:
+    assert prices("m", input=1.0, output=2.0).compute_cost_usd(TokenCounts(), "m") is None
+    assert prices("m", input=0.0, output=0.0).compute_cost_usd(TokenCounts(), "m") == 0
+    assert prices("gpt-4o").compute_cost_usd(TokenCounts(), "gpt-4o") is None
+
+
 def test_known_models_have_their_prices_and_what_was_cached_costs_less() -> None:
     listed = prices("gpt-4o")
     plain = listed.compute_cost_usd(

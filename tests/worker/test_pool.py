@@ -1043,3 +1043,30 @@ def test_modules_are_found_beside_the_set_then_in_the_root_and_beside_a_file(
 
     reply = asyncio.run(run())
     assert reply.value == f'["base", "only root", "file", "{tmp_path}"]'
+
+
+def test_after_a_stop_no_waiting_call_begins(tmp_path: Path) -> None:
+    source = """
+        import time
+        def answer(prompt):
+            open("begun", "a").write(prompt)
+            while not __import__("os").path.exists("end"):
+                time.sleep(0.01)
+            return prompt
+    """
+
+    async def use(pool: WorkerPool) -> list[Reply]:
+        calls = [asyncio.ensure_future(pool.call(payload(text), PLENTY_S)) for text in "abc"]
+        while not (tmp_path / "begun").exists():  # noqa: ASYNC110 - a file of the worker
+            await asyncio.sleep(0.01)
+        pool.stop()
+        (tmp_path / "end").touch()
+        late = await pool.call(payload("d"), PLENTY_S)
+        return [*await asyncio.gather(*calls), late]
+
+    first, *others = with_pool(tmp_path, source, use, processes=1)
+    assert first.value == "a"
+    assert [each.error and (each.error.kind, each.error.retryable) for each in others] == [
+        ("stopped", True)
+    ] * 3
+    assert (tmp_path / "begun").read_text() == "a"
