@@ -21,7 +21,7 @@ from evalkit.core.trial import Output, Request
 from evalkit.store.cache import Cache
 from evalkit.worker.installed import list_distributions
 
-ENTRY_VERSION = 2
+ENTRY_VERSION = 3
 """Raise it when an entry has another form or another meaning."""
 
 MAX_KEPT_ANSWERS = 8

@@ -15,20 +15,31 @@ from evalkit.core.safe_text import one_line
 SHOWN_CHARS = 300
 _TRANSIENT_STATUSES = (408, 425, 429, *range(500, 600))
 _HEADING = re.compile(r"<h[1-3][^>]*>(.*?)</h[1-3]>", re.IGNORECASE | re.DOTALL)
+_XML_MESSAGE = re.compile(
+    r"<((?:\w+:)?(?:message|faultstring|reason|detail|description|text))(?:\s[^>]*)?>([^<]*\S[^<]*)</\1>",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"<[^>]*>")
 
 
 def say_error(body: str) -> str:
     """Return what the body of an error reply says, escaped and short; empty if it says nothing."""
     if is_markup(body):
-        heading = _HEADING.search(body)
-        said = find_title(body) or (html.unescape(_TAG.sub("", heading[1])) if heading else "")
+        said = find_title(body) or _find_markup_message(body)
     else:
         try:
             said = say_json_error(read_json(body))
         except NotJson:
             said = next((line for line in body.splitlines() if line.strip()), "")
     return one_line(" ".join(said.split()), SHOWN_CHARS)
+
+
+def _find_markup_message(body: str) -> str:
+    """Return the first heading of a page, or the message of an error in XML; empty without either."""
+    if heading := _HEADING.search(body):
+        return html.unescape(_TAG.sub("", heading[1]))
+    message = _XML_MESSAGE.search(body)
+    return html.unescape(message[2]) if message else ""
 
 
 def say_json_error(body: Json) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.core.literals import Json
 from evalkit.core.serialization import digest
-from evalkit.worker.input_log import IGNORED_NAMES
+from evalkit.worker.input_log import IGNORED_NAMES, LINK
 
 MAX_HASHED_BYTES = 64 << 20
 """The largest file that an agent reads and whose content is compared."""
@@ -31,13 +33,15 @@ class UnstableInputs(Exception):
 class InputManifest:
     """What an answer followed from, besides the request. Paths are relative to the project if possible.
 
-    `files` maps a file to the digest of its content, empty if it did not exist. `folders` maps a folder
+    `files` maps a file to the digest of its content, empty if it did not exist. `looked` maps a path that
+    was only looked at to its size or target, empty if there was nothing. `folders` maps a folder
     that was listed to the digest of its names without `own`, the files that the agent itself wrote.
     `modules` maps a folder to the names of modules that were searched there, and `found` to those of its
     entries that could be one of them. `gaps` name what else the answer may depend on.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
+    looked: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -100,6 +104,7 @@ class InputVerifier:
                 modules.setdefault(self._shorten(folder), set()).update(names)
         return InputManifest(
             files=files,
+            looked=self._list_looked(log),
             folders={
                 self._shorten(folder): self._digest_names(folder, names, own)
                 for folder, names in listed.items()
@@ -120,16 +125,25 @@ class InputVerifier:
             files[self._shorten(path)] = "" if _is_empty_log(path, state) else content
         if changed:
             raise UnstableInputs(sorted({self._shorten(path) for path in changed}))
-        for path in set(_chain(log, "absent")).difference(_chain(log, "written")):
-            # The agent may have made the file because there was none.
-            if self._digests.read(path)[0] is None:
-                files[self._shorten(path)] = ""
         return files
+
+    def _list_looked(self, log: Sequence[Json]) -> dict[str, str]:
+        """Return what was at the paths that the agent looked at, without the files that it writes."""
+        written = {*_chain(log, "written"), *_join(log, "read")}
+        return {
+            self._shorten(path): what
+            for path, what in _join(log, "looked").items()
+            # The agent may have made the file because there was none, as a folder or by a program.
+            if path not in written and (what or not os.path.lexists(path))
+        }
 
     def is_current(self, manifest: InputManifest) -> bool:
         """Return whether everything in a manifest is as it was."""
         return (
             all(self._is_unchanged(path, was) for path, was in manifest.files.items())
+            and all(
+                _look(str(self._expand(path)), was) == was for path, was in manifest.looked.items()
+            )
             and all(
                 self._digest_names(folder, _list_names(self._expand(folder)), manifest.own) == was
                 for folder, was in manifest.folders.items()
@@ -167,6 +181,17 @@ class InputVerifier:
                 if entry.partition(".")[0] in wanted and Path(entry).suffix in MODULE_SUFFIXES
             )
         )
+
+
+def _look(path: str, was: str) -> str:
+    """Return what is at a path now, in the form in which it was recorded."""
+    try:
+        if was.startswith(LINK):
+            return f"{LINK}{Path(path).readlink()}"
+        found = Path(path).stat()
+    except OSError:
+        return "" if not os.path.lexists(path) else "another kind"
+    return f"{found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "another kind"
 
 
 def _is_empty_log(path: str, state: list[int] | None) -> bool:

@@ -22,7 +22,7 @@ MAX_HASHED_BYTES = 4 << 20
 
 
 class ProjectFiles:
-    """The files of a project that git tracks or would track, as they were at the start of a run.
+    """The files of a project, as they were at the start of a run, without the folders that git ignores.
 
     Without git, these are all files. `excluded` are files and folders that the program does not read.
     """
@@ -58,8 +58,14 @@ class ProjectFiles:
         return {name: self._digests.read(str(self._root / name))[1] for name in names}
 
     def _list(self) -> Iterator[str]:
-        options = ("--cached", "--others", "--exclude-standard")
-        for name in self._list_by_git(*options) or self._walk():
+        known = self._list_by_git("--cached", "--others", "--exclude-standard")
+        if known:
+            # Single files, such as `.env`, but no folder of them, such as `node_modules/`.
+            ignored = self._list_by_git(
+                "--others", "--ignored", "--exclude-standard", "--directory"
+            )
+            known += [name for name in ignored if not name.endswith("/")]
+        for name in known or self._walk():
             path = self._root / name
             is_skipped = SKIPPED_FOLDERS.intersection(name.split("/"))
             if not (is_skipped or f"{path}/".startswith(self._excluded)) and path.is_file():

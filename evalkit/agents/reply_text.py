@@ -14,7 +14,7 @@ from evalkit.core.literals import Json
 REPLACED_FLAG = "decoded_with_replacement"
 REDACTED_FLAG = "redacted"
 
-_MARKUP = re.compile(r"\s*<(!doctype|!--|html|\?xml|[a-z]+[\s>])", re.IGNORECASE)
+_MARKUP = re.compile(r"\s*<(!doctype|!--|html|\?xml|[a-z][\w.:-]*[\s>])", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _MARK = "\ufeff"
 _MARKED_CHARSETS = (

@@ -79,6 +79,11 @@ class StreamFields:
                 "'snapshot', the path of the whole text so far."
             )
 
+    @property
+    def is_whole_event(self) -> bool:
+        """Whether the text is all data of an event, which may be any text."""
+        return "" in (self.delta, self.snapshot)
+
     def iter_pieces(self, events: Iterable[ServerEvent]) -> Iterator[tuple[ServerEvent, str]]:
         """Yield the events that have text, with the text."""
         path = self.snapshot if self.delta is None else self.delta

@@ -82,6 +82,8 @@ def read_stream(
         StreamFailed: an event is an error.
     """
     _raise_error(events)
+    if not (isinstance(stream, StreamFields) and stream.is_whole_event):
+        _check_last(events)
     events = [event for event in events if event.data.strip() or event.name]
     if all(event.is_done for event in events):
         raise BadStream("without an event")
@@ -186,6 +188,13 @@ def _join_known(events: Sequence[ServerEvent], known: StreamFormat) -> dict[str,
         return {**(read_model_reply(joined) or joined)}
     except BadCompletion as bad:
         raise BadStream(f"with {bad}") from None
+
+
+def _check_last(events: Sequence[ServerEvent]) -> None:
+    """Raise BadStream if the last event is the beginning of a JSON object."""
+    last = events[-1] if events else None
+    if last is not None and last.value is last.data and last.data.lstrip().startswith("{"):
+        raise BadStream("that breaks off in the middle of an event")
 
 
 def _check_end(events: Sequence[ServerEvent], known: StreamFormat, advice: str = "") -> None:

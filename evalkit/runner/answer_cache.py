@@ -95,7 +95,7 @@ def _describe_gap(spec: AgentSpec) -> str:
     if spec.kind != "command":
         return f"changes of {entrypoint}"
     program = shlex.split(entrypoint)[0]
-    return f"what {program} reads outside of the project or where git ignores it"
+    return f"what {program} reads outside of the project or in folders that git ignores"
 
 
 def _join_names(names: Sequence[str]) -> str:

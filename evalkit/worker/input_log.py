@@ -40,6 +40,9 @@ NATIVE_LIBRARIES = (
 _IMPORT_SYSTEM = re.compile(r"<frozen importlib|[/_]importlib[/_]|/pkg_resources/")
 """Code that lists every folder in which modules or distributions are searched."""
 
+LINK = "-> "
+"""What precedes the target of a link."""
+
 HARMLESS_PROGRAMS = frozenset({"ldconfig", "lsb_release", "uname"})
 """What the standard library runs to describe the system."""
 
@@ -50,7 +53,8 @@ class InputLog:
     `read` maps a file to its size, its time of modification in nanoseconds and its inode when it was
     first opened; None if it did not exist. `listed` maps a folder to the names in it, `searched` maps a
     folder to the names of modules that were searched there. `written` has files of the process's own, and
-    `changed` files that it read first and then wrote. `absent` has files that it only looked for.
+    `changed` files that it read first and then wrote. `looked` maps a path that it only looked at to what was
+    there: the size of a file, the target of a link, or nothing.
     `programs`, `hosts` and `libraries` name what may read more than is recorded.
     """
 
@@ -58,7 +62,7 @@ class InputLog:
         self._installed = installed
         self._lock = threading.RLock()
         self._states: dict[str, str] = {}
-        self._absent: set[str] = set()
+        self._looked: set[str] = set()
         self._listed: set[str] = set()
         self._named: set[tuple[str, str]] = set()
         self._searched: set[tuple[str, str]] = set()
@@ -81,7 +85,8 @@ class InputLog:
         os.register_at_fork(after_in_child=self._stop)
         sys.addaudithook(self._receive)
         sys.meta_path.insert(0, self)  # a finder that finds nothing
-        self._watch_stat()
+        for name in ("stat", "lstat", "access", "readlink"):
+            self._watch(name)
 
     def _stop(self) -> None:
         """Record nothing in a fork: another thread of the parent may hold the lock."""
@@ -97,30 +102,43 @@ class InputLog:
             new, self._new = self._new, {}
             return new
 
-    def _watch_stat(self) -> None:
-        """Record the paths for which `os.stat` finds nothing: it has no audit event."""
-        find = os.stat
+    def _watch(self, name: str) -> None:
+        """Record what a function of `os` finds at a path without opening it: it has no audit event."""
+        find = getattr(os, name)
 
         @functools.wraps(find)
-        def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        def watched(path: Any, *arguments: Any, **options: Any) -> Any:
+            found = None
             try:
-                return find(path, *arguments, **options)
-            except FileNotFoundError:
-                if not self._is_stopped and not options.get("dir_fd"):
+                found = find(path, *arguments, **options)
+                return found
+            finally:
+                if not self._is_stopped and not isinstance(path, int) and not options.get("dir_fd"):
                     with suppress(Exception):
-                        self._record_absence(os.path.abspath(os.fsdecode(path)))
-                raise
+                        self._record_look(os.path.abspath(os.fsdecode(path)), found)
 
         for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
-            known.add(stat)
-        os.stat = stat
+            if find in known:
+                known.add(watched)
+        setattr(os, name, watched)
 
-    def _record_absence(self, path: str) -> None:
+    def _record_look(self, path: str, found: object) -> None:
+        """Record the size of a file, the target of a link, or that there is nothing."""
+        if path in self._states or path in self._looked:
+            return
+        if isinstance(found, str | bytes):
+            what = f"{LINK}{os.fsdecode(found)}"
+        elif described := _describe_file(path):
+            what = f"{described[0]} bytes"
+        elif described is None or os.path.islink(path):
+            return
+        else:
+            what = ""
         with self._lock:
-            if path not in self._states and path not in self._absent:
-                self._absent.add(path)
+            if path not in self._looked:
+                self._looked.add(path)
                 if not self._is_ignored(path):
-                    self._new.setdefault("absent", []).append(path)
+                    self._new.setdefault("looked", {})[path] = what
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None

@@ -70,7 +70,8 @@ def locate_module(path: Path, folders: Sequence[Path]) -> ModuleFile:
     """Return a file as the member of its package, up to the outermost folder with an `__init__.py`.
 
     A file that imports relatively is a member of its folder even without an `__init__.py`, as for
-    `python -m`; its packages then begin in the nearest of `folders` with enough folders between.
+    `python -m`; its packages then begin in the nearest of `folders` with enough folders between. These may
+    have names such as `my-bot`, which no import can spell.
     """
     packages: list[Path] = []
     for folder in path.parents:
@@ -81,7 +82,7 @@ def locate_module(path: Path, folders: Sequence[Path]) -> ModuleFile:
     # The nearest first: its path has the most parts.
     for top in sorted({folder.resolve() for folder in folders}, key=lambda f: -len(f.parts)):
         between = path.parent.relative_to(top).parts if path.is_relative_to(top) else ()
-        if len(packages) < level and all(part.isidentifier() for part in between):
+        if len(packages) < level and not any("." in part for part in between):
             packages = [top.joinpath(*between[: count + 1]) for count in range(len(between))]
     return ModuleFile(path=path, packages=tuple(packages))
 

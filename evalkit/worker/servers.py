@@ -6,6 +6,7 @@ thread-safe. The calls of an async function are tasks of one event loop.
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
@@ -171,7 +172,8 @@ class MainThreadServer(_Server):
                 if call is None:
                     is_serving = False
                 else:
-                    self._answer(*call, finisher)
+                    # In a context of its own, like a task, so that no call sees another's variables.
+                    contextvars.copy_context().run(self._answer, *call, finisher)
 
     def start_call(self, call_id: str, payload: bytes) -> None:
         """Queue a call for the main thread."""

@@ -56,7 +56,7 @@ def test_of_a_command_the_project_is_covered_and_the_rest_is_named(project: Proj
     kept = run(project, "--junit", "junit.xml", "--markdown", "out.md")
     sentence = (
         "1 of 1 answer from the cache, which does not cover: what ./agent.sh reads outside of the "
-        "project or where git ignores it; calls.log, which changed during a run"
+        "project or in folders that git ignores; calls.log, which changed during a run"
     )
     assert sentence in " ".join(kept.out.split())
     assert sentence in re.sub(r"[`\\\n]", "", (project.folder / "out.md").read_text())

@@ -9,9 +9,10 @@ import pytest
 from tests.conftest import Project
 
 STATEFUL = """
-    import asyncio, os, signal, threading, time
+    import asyncio, contextvars, os, signal, threading, time
 
     LOG = os.open("calls.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    USER = contextvars.ContextVar("USER", default=None)
 
 
     class Client:
@@ -37,6 +38,9 @@ STATEFUL = """
         def __call__(self, prompt, context):
             os.write(LOG, f"{context['case_id']} {context['trial']}\\n".encode())
             self.current = prompt
+            if USER.get() is not None:
+                raise RuntimeError(f"still in the context of {USER.get()!r}")
+            USER.set(prompt)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(30)
             answer = asyncio.get_event_loop().run_until_complete(self.client.ask(self.current))

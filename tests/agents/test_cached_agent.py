@@ -105,6 +105,8 @@ READER = """
         thread.start()
         thread.join()
         os.read(os.open("descriptor.txt", os.O_RDONLY), 9)
+        os.access("access.txt", os.R_OK), os.path.lexists("lexists.txt"), os.path.exists("flag.txt")
+        os.path.realpath("current"), os.path.isdir("plugins")
         tool = subprocess.check_output([sys.executable, "tool.py"], text=True)
         names = sorted(path.name for path in (HERE / "docs").glob("*"))
         return OLD() + open("facts.txt").read() + open(".env").read() + open("../shared.txt").read()
@@ -114,7 +116,7 @@ READ_FILES = {
     "src/helper.py": "", "pkg/__init__.py": "", "pkg/sub.py": "", "prompts/system.py": "TONE = 1",
     "prompts/late.py": "TONE = 1", "data.json": "[1]", "memory.txt": "1", "thread.txt": "1",
     "descriptor.txt": "1", "tool.py": "print(1)", "docs/a.md": "", "facts.txt": "1", ".env": "K=1",
-    "../shared.txt": "1", ".gitignore": ".env",
+    "../shared.txt": "1", ".gitignore": ".env", "flag.txt": "1",
 }  # fmt: skip
 
 EDITS = {
@@ -131,6 +133,11 @@ EDITS = {
     "a script in a process": ("tool.py", "print(2)"),
     "a file that was missing": ("missing.txt", "1"),
     "a file that only its existence is asked for": ("style.txt", ""),
+    "a file that is only accessed": ("access.txt", ""),
+    "a file that is not followed": ("lexists.txt", ""),
+    "the size of a file": ("flag.txt", "22"),
+    "a folder that was missing": ("plugins/a.txt", ""),
+    "a link": ("current", "docs"),
     "a module that was missing": ("local_settings.py", "1"),
     "a module that hides another": ("helper.py", "1"),
     "a new file in a folder that is listed": ("docs/b.md", ""),
@@ -142,13 +149,18 @@ def test_an_edit_of_anything_that_the_agent_reads_asks_again(lab: Lab) -> None:
     lab.write("agent.py", READER)
     for name, text in READ_FILES.items():
         lab.write(name, text)
+    (lab.root / "current").symlink_to("prompts")
     lab.ask()
     lab.write("unrelated.txt", "a")
     lab.write("unrelated.py", "a")
     assert lab.is_kept()
     seen = {}
     for edit, (name, text) in EDITS.items():
-        lab.write(name, text)
+        if edit == "a link":
+            (lab.root / name).unlink()
+            (lab.root / name).symlink_to(text)
+        else:
+            lab.write(name, text)
         seen[edit] = (lab.is_kept(), lab.is_kept())
     assert seen == dict.fromkeys(EDITS, (False, True))
 

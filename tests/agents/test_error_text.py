@@ -45,6 +45,14 @@ def test_the_message_of_json_is_found(body: Json, said: str) -> None:
         ("<html><head><title>502 Bad\n Gateway</title></head></html>", "502 Bad Gateway"),
         ("<!-- x --><html><h1 class='a'>Not <b>found</b></h1></html>", "Not found"),
         ("<html><p>nothing</p></html>", ""),
+        (
+            "<?xml version='1.0'?>\n<Error><Code>Denied</Code><Message>no &amp; no</Message></Error>",
+            "no & no",
+        ),
+        (
+            "<s:Fault><faultcode>x</faultcode><faultstring xml:lang='en'>bad</faultstring></s:Fault>",
+            "bad",
+        ),
         ("", ""),
         ("\x1b[31mred\u202e", "\\x1b[31mred\\u202e"),
         ('{"detail": "cut', '{"detail": "cut'),

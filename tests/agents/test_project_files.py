@@ -20,7 +20,7 @@ def digest_of(root: Path) -> str:
 def test_every_file_counts_that_the_program_may_read(tmp_path: Path, has_git: bool) -> None:
     if has_git:
         subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
-        (tmp_path / ".gitignore").write_text("*.secret\n")
+        (tmp_path / ".gitignore").write_text("*.secret\nout/\n")
     (tmp_path / "lib").mkdir()
     (tmp_path / "baselines").mkdir()
     before = digest_of(tmp_path)
@@ -28,6 +28,10 @@ def test_every_file_counts_that_the_program_may_read(tmp_path: Path, has_git: bo
         (tmp_path / name).write_text("1")
     assert digest_of(tmp_path) == before
     (tmp_path / "k.secret").write_text("1")
+    assert digest_of(tmp_path) != before
+    before = digest_of(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.txt").write_text("1")
     assert (digest_of(tmp_path) == before) is has_git
     before = digest_of(tmp_path)
     (tmp_path / "lib" / "a b.txt").write_text("1")

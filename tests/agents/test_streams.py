@@ -535,6 +535,8 @@ BAD_STREAMS: Mapping[str, tuple[Mapping[str, Any], bytes, Sequence[str]]] = {
     "plain text": ({}, b"data: Hi\n\n", ["set text: true"]),
     "chunks that break off": ({}, sse(chunk("Hi"), done=False), ["breaks off", "stream: {delta:"]),
     "messages that break off": ({}, MESSAGE[:600], ["breaks off"]),
+    "an object that breaks off": ({}, sse({"delta": "Hi"}, done=False) + b'data: {"delta": "', ["breaks off in the middle"]),
+    "a line that breaks off": ({}, lines({"delta": "Hi"}) + b'{"del', ["breaks off in the middle"]),
     "no end": (
         {"stream": {"delta": "delta", "end": "bye"}},
         sse({"delta": "Hi"}),

@@ -80,6 +80,11 @@ LAYOUTS: dict[str, tuple[dict[str, str], str, str]] = {
         "./bot/agent.py:answer",
         ".",
     ),
+    "a folder that no import can spell": (
+        {"my-bot/__init__.py": "", "my-bot/helper.py": HI, "my-bot/agent.py": f"from .helper import hi\n{CALLS_HI}"},
+        "./my-bot/agent.py:answer",
+        ".",
+    ),
     "folders without __init__, with the set in one of them": (
         {"evals/helper.py": HI, "evals/x/agent.py": f"from ..helper import hi\n{CALLS_HI}"},
         "./x/agent.py:answer",
