@@ -159,8 +159,8 @@ class Lane:
         if error is not None and error.retryable:
             self._last_error = error
         left_s = self.left_s
-        is_weather = self.pacer.record(permit.call, permit.started, error, left_s)
-        return error if error is None else replace(error, transient=is_weather)
+        is_transient = self.pacer.record(permit.call, permit.started, error, left_s)
+        return error if error is None else replace(error, transient=is_transient)
 
     async def _wait(self, waiting: _Waiting) -> Started:
         try:

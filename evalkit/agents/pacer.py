@@ -103,7 +103,7 @@ class Pacer:
     def record(
         self, call: Hashable, started: Started, error: AgentError | None, left_s: float
     ) -> bool:
-        """Record the result of a call; return whether the weather is its reason.
+        """Record the result of a call; return whether its error is transient.
 
         `left_s` are the seconds that the call may still wait.
         """
@@ -115,12 +115,12 @@ class Pacer:
             return False
         was_served = self.pace.served_at_s > -math.inf
         # Until the first call is served, a server that cannot be reached is a wrong address.
-        is_weather = error.transient and (was_served or error.kind != "connect")
-        is_limit = is_weather and error.kind != "connect"
-        if not is_weather:
-            is_weather = was_served and self._is_outage(call, started, now_s)
+        is_transient = error.transient and (was_served or error.kind != "connect")
+        is_limit = is_transient and error.kind != "connect"
+        if not is_transient:
+            is_transient = was_served and self._is_outage(call, started, now_s)
         self._failed_at_s[call] = now_s
-        if is_weather:
+        if is_transient:
             wait_s = error.retry_after_s
             if wait_s is not None and wait_s >= left_s:
                 is_believed = self.pace.random.in_a_row + 1 >= MIN_LONG_WAITS
@@ -128,7 +128,7 @@ class Pacer:
             self.pace.record_refused(started, now_s, wait_s, is_limit=is_limit)
         else:
             self.pace.record_failed(now_s)
-        return is_weather
+        return is_transient
 
     def _is_outage(self, call: Hashable, started: Started, now_s: float) -> bool:
         """Return whether the endpoint serves no call, so that a failure says nothing about this call.

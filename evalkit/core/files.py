@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from evalkit.core.errors import StoreError
@@ -137,6 +138,18 @@ def read_stored_file(path: Path) -> bytes:
         return read_file(path, MAX_STORED_BYTES)
     except UnreadableFile as error:
         raise StoreError(f"{path} {error}") from error
+
+
+def iter_complete_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a stored file with their numbers from 1, but no incomplete last line.
+
+    A file that does not exist has no lines.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    if path_exists(path):
+        yield from enumerate(read_stored_file(path).split(b"\n")[:-1], start=1)
 
 
 def path_exists(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import path_exists, read_stored_file
+from evalkit.core.files import iter_complete_lines
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.trial import Trial
 
@@ -24,10 +24,8 @@ def load_answers(folder: Path) -> tuple[Trial, ...]:
         StoreError: a line is not an answer.
     """
     path = folder / ANSWERS_FILE
-    if not path_exists(path):
-        return ()
     found = []
-    for number, line in enumerate(read_stored_file(path).split(b"\n")[:-1], start=1):
+    for number, line in iter_complete_lines(path):
         try:
             found.append(msgspec.convert(parse_stored_json(line), Trial, strict=True))
         except ValueError as error:
