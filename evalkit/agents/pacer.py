@@ -15,14 +15,14 @@ from evalkit.core.serialization import digest
 from evalkit.core.trial import AgentError
 
 MAX_OUTAGE_S = 60.0
-"""So long, failures such as HTTP 500 of an endpoint that serves no call spend no attempt."""
+"""For so long, failures such as HTTP 500 of an endpoint that serves no call spend no attempt."""
 
 MIN_LONG_WAITS = 3
 """After so many refusals in a row, a wait that is too long for the deadline applies to all calls."""
 
 
 class CallQueue(Protocol):
-    """Calls that wait for their turn, in order."""
+    """The calls that wait in one `Lane`, in order."""
 
     @property
     def can_start(self) -> bool:
@@ -36,7 +36,7 @@ class CallQueue(Protocol):
         """Return when the limits of this queue allow the next call."""
 
     def start_first(self, now_s: float) -> None:
-        """Give the next call its turn."""
+        """Give the next call its permit."""
 
     def mark_paced(self) -> None:
         """Record that the next call waits for the pace."""

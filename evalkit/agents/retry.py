@@ -85,7 +85,7 @@ async def retry_call(
 
 def _compute_wait_s(error: AgentError, failures: int, lane: Lane) -> float:
     """Return the seconds to wait after so many failures of this kind, at least as many as the server asks for."""
-    # While all calls pause, this call waits for its turn with them.
+    # While all calls pause, this call waits with them.
     if error.transient and lane.is_paused:
         return error.retry_after_s or 0.0
     # The wait grows exponentially. It is random, so that calls that failed at the same time are
