@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from evalkit.agents.arguments import raise_problems, to_problem
+from evalkit.agents.chat_content import NO_ANSWER_FINISHES
 from evalkit.agents.completion import ChatCompletion, count_tokens, parse_tool_calls, parse_usage
 from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import find_header_problems, find_unset_variables
@@ -35,9 +36,6 @@ from evalkit.core.location import Problem
 from evalkit.core.prices import load_known_prices, look_up_cost_usd
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import AgentError, Output, Request
-
-NO_ANSWER_FINISHES = ("cut_off", "filtered")
-"""The ends of a reply with which an empty text is not an answer."""
 
 
 class ChatAgentArguments(Protocol):
