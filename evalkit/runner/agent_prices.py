@@ -63,7 +63,7 @@ def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output
 def find_price_problems(
     spec: AgentSpec, environ: Mapping[str, str], *, is_run_limited: bool
 ) -> Iterator[Problem]:
-    """Yield a problem if a limit of the cost is set for a model without a known price.
+    """Yield a problem if a cost limit is set for a model without a known price.
 
     Agents of other kinds report their costs with their answers.
 

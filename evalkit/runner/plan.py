@@ -123,7 +123,7 @@ def _find_unpriced_models(
     environment: RunEnvironment,
     known: Sequence[Problem],
 ) -> list[Problem]:
-    """Return what limits of the cost require of models, without the problems known already."""
+    """Return what cost limits require of models, without the problems known already."""
     run_is_limited = settings.max_cost_usd is not None
     found: list[Problem] = []
     if evalset.agent is not None:

@@ -32,7 +32,7 @@ def load_costs(folder: Path) -> tuple[tuple[str, float], ...]:
             row = msgspec.json.decode(line, type=PaidRow)
         except msgspec.DecodeError as error:
             raise StoreError(
-                f"{path}:{number}: not a cost: {error}. Delete the line; the limits of the cost then "
+                f"{path}:{number}: not a cost: {error}. Delete the line; the cost limits then "
                 f"count less than was spent."
             ) from error
         found.append((row.key, row.usd))
