@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from evalkit.agents.anthropic_client import (
+    ANTHROPIC_DEFAULTS,
     MAX_TOKENS,
     connect_anthropic,
-    resolve_anthropic_endpoint,
 )
-from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
+from evalkit.agents.arguments import read_arguments
+from evalkit.agents.chat_agent import (
+    ChatAgent,
+    describe_chat_agent,
+    find_chat_agent_problems,
+    open_chat_agent,
+)
 from evalkit.agents.endpoint import Endpoint
-from evalkit.agents.http_headers import (
-    expand_headers,
-    find_header_problems,
-    find_header_secrets,
-    find_unset_variables,
-)
-from evalkit.agents.network_errors import get_host
-from evalkit.agents.openai import OpenaiAgent
-from evalkit.agents.openai_client import MISSING_TRANSPORT_MESSAGE, find_body_problems
-from evalkit.core.errors import InvalidInput
+from evalkit.agents.http_headers import expand_headers, find_header_secrets
+from evalkit.agents.openai_client import ChatClient
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
@@ -36,8 +34,9 @@ RESERVED_KEYS = ("model", "messages", "system", "temperature", "max_tokens", "st
 class AnthropicArguments:
     """The arguments under `anthropic:`; a model's name in their place is `model`.
 
-    `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one. `extra` is added to the body of each request, in
-    the form of the Messages API: `extra: {thinking: {type: adaptive}, tools: [...]}`.
+    `api_key_env` is the name of an environment variable, and `${NAME}` in `headers` is one. `extra` is
+    added to the body of each request, in the form of the Messages API:
+    `extra: {thinking: {type: adaptive}, tools: [...]}`.
     """
 
     model: str
@@ -51,13 +50,22 @@ class AnthropicArguments:
 
     def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Return the address of the model and the key for it."""
-        return resolve_anthropic_endpoint(self.base_url, self.api_key_env, environ)
+        return Endpoint.resolve(self.base_url, self.api_key_env, environ, ANTHROPIC_DEFAULTS)
 
     @property
     def request_body(self) -> dict[str, Json]:
         """The body of a request without model and messages."""
         given = {} if self.temperature is None else {"temperature": self.temperature}
         return {**given, "max_tokens": self.max_tokens, **self.extra}
+
+    def connect(self, environ: Mapping[str, str]) -> ChatClient:
+        """Load the client, which takes a second; raise RuntimeError if it cannot be loaded."""
+        return connect_anthropic(
+            self.resolve_endpoint(environ),
+            self.model,
+            headers=expand_headers(self.headers, environ),
+            secrets=find_header_secrets(self.headers, environ),
+        )
 
 
 def check(
@@ -66,14 +74,7 @@ def check(
     environment: RunEnvironment,
 ) -> Iterator[Problem]:
     """Yield wrong arguments and a missing key."""
-    arguments, environ = _read(spec), environment.environ
-    for message in (
-        *find_body_problems(arguments.model, arguments.extra, RESERVED_KEYS),
-        *arguments.resolve_endpoint(environ).find_problems(),
-        *find_unset_variables(arguments.headers.values(), environ),
-        *find_header_problems(arguments.headers, environ),
-    ):
-        yield to_problem(spec, message)
+    yield from find_chat_agent_problems(_read(spec), spec, environment.environ, RESERVED_KEYS)
 
 
 def _read(spec: AgentSpec) -> AnthropicArguments:
@@ -82,9 +83,7 @@ def _read(spec: AgentSpec) -> AnthropicArguments:
 
 def entrypoint(spec: AgentSpec) -> str:
     """Return the model, and its host unless it is the default one."""
-    arguments = _read(spec)
-    host = get_host(arguments.base_url or "")
-    return f"{arguments.model} at {host}" if host else arguments.model
+    return describe_chat_agent(_read(spec))
 
 
 def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -93,27 +92,9 @@ def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str,
     return endpoint.url, endpoint.key
 
 
-@asynccontextmanager
-async def open(  # noqa: A001 - a function of AgentKind
+def open(  # noqa: A001 - a function of AgentKind
     spec: AgentSpec, environment: RunEnvironment
-) -> AsyncIterator[OpenaiAgent]:
-    """Yield the agent with one client for the whole run.
-
-    Raises:
-        InvalidInput: `check` finds a problem, or the client lacks its aiohttp transport.
-    """
-    raise_problems(check(spec, (), environment))
-    arguments, environ = _read(spec), environment.environ
-    try:
-        client = connect_anthropic(
-            arguments.resolve_endpoint(environ),
-            arguments.model,
-            headers=expand_headers(arguments.headers, environ),
-            secrets=find_header_secrets(arguments.headers, environ),
-        )
-    except RuntimeError as missing:
-        raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
-    try:
-        yield OpenaiAgent(arguments, client)
-    finally:
-        await client.close()
+) -> AbstractAsyncContextManager[ChatAgent]:
+    """Return a context with the agent and its client; see `open_chat_agent`."""
+    problems = check(spec, (), environment)
+    return open_chat_agent(_read(spec), spec, environment, problems)

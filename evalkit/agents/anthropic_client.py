@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from evalkit.agents.endpoint import Endpoint
+from evalkit.agents.endpoint import Endpoint, EndpointDefaults
 from evalkit.agents.network_errors import CONNECT_TIMEOUT_S
 from evalkit.agents.openai_client import (
     PLACEHOLDER_KEY,
@@ -22,8 +22,11 @@ from evalkit.agents.reply_body import ReplyBody
 from evalkit.agents.reply_text import NotJson, decode_text, read_capped, read_json
 from evalkit.core.literals import Json
 
-ANTHROPIC_URL = "https://api.anthropic.com"
-KEY_VARIABLE = "ANTHROPIC_API_KEY"
+ANTHROPIC_DEFAULTS = EndpointDefaults(
+    url="https://api.anthropic.com",
+    url_variable="ANTHROPIC_BASE_URL",
+    key_variable="ANTHROPIC_API_KEY",
+)
 API_VERSION = "2023-06-01"
 MAX_TOKENS = 4096
 """The length limit of replies without `max_tokens`, which a request must have. All models allow it."""
@@ -42,19 +45,6 @@ _TOOL_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
 # The API refuses an empty message, which a judge may have sent.
 _EMPTY_REPLY = "(an empty reply)"
-
-
-def resolve_anthropic_endpoint(
-    base_url: str | None, api_key_env: str | None, environ: Mapping[str, str]
-) -> Endpoint:
-    """Return the endpoint that an eval set names, or the default one."""
-    variable = api_key_env or KEY_VARIABLE
-    return Endpoint(
-        url=base_url or environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL,
-        key_variable=variable,
-        key=environ.get(variable, ""),
-        is_key_named=bool(api_key_env),
-    )
 
 
 class AnthropicClient(ChatClient):

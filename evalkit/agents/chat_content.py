@@ -71,6 +71,9 @@ _FINISHES: Mapping[Finish, tuple[str, ...]] = {
     ),
 }
 
+NO_ANSWER_FINISHES: tuple[Finish, ...] = ("cut_off", "filtered")
+"""The ends of a reply with which an empty text is not an answer."""
+
 
 class UnreadableContent(Exception):
     """The content has a part that is not text, such as an image."""

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from evalkit.agents.reply_text import NotJson, decode_text, read_json
+from evalkit.agents.reply_text import NotJson, read_json
 from evalkit.core.literals import Json
 
-_BOM = "\ufeff"
 _DONE = "[DONE]"
-_WIDE_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _EVENT_FIELDS = ("data:", "event:", "id:", "retry:", ":")
 _JOINED = ("content", "reasoning_content", "reasoning", "refusal")
 """The texts of a message that come in pieces."""
-
-
-def decode_body(body: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a body and flags; a byte order mark names its encoding and is not part of it."""
-    charset = next((name for mark, name in _WIDE_BOMS if body.startswith(mark)), "utf-8")
-    text, flags = decode_text(body, charset)
-    return text.removeprefix(_BOM), flags
 
 
 def read_chat_json(text: str) -> Json:
@@ -106,7 +91,11 @@ def _is_piece(value: Json) -> bool:
 
 
 def join_chunks(values: Iterable[Json], *, is_done: bool = True) -> Json:
-    """Return the completion in the pieces of a stream; a stream without an end is an error in it."""
+    """Return the completion in the pieces of a stream; `is_done` says whether an end mark came after them.
+
+    Raises:
+        NotJson: the stream breaks off, or has several whole completions.
+    """
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     values = [value for value in values if isinstance(value, Mapping)]

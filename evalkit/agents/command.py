@@ -54,9 +54,9 @@ MAX_REASON_WIDTH = 300
 class CommandArguments:
     """The arguments under `command:`; a list in their place is `argv`.
 
-    `argv` may have placeholders; the value of a placeholder is never split into arguments. The default of `stdin`
-    is `json`, or `none` if `argv` has a placeholder. Relative paths start from `cwd`, and `cwd` starts
-    from the eval set's folder.
+    `argv` may have placeholders; the value of a placeholder is never split into arguments. The default of
+    `stdin` is `json`, or `none` if `argv` has a placeholder. Relative paths start from `cwd`, and `cwd`
+    starts from the eval set's folder.
     """
 
     argv: tuple[str, ...]

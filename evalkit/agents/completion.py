@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -19,6 +18,7 @@ from evalkit.agents.chat_content import (
     join_reasoning,
     read_content,
 )
+from evalkit.agents.json_fields import parse_if_json
 from evalkit.core.literals import Json
 from evalkit.core.prices import TokenCounts
 from evalkit.core.safe_text import one_line
@@ -233,12 +233,8 @@ def _parse_tool_call(call: Json) -> Json:
     function = _get_function(call)
     if function is None:
         return call
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        # The model wrote the arguments: text that is not JSON is kept as it is.
-        with suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments)
-    return {"name": function.get("name"), "arguments": arguments}
+    # The model wrote the arguments: text that is not JSON is kept as it is.
+    return {"name": function.get("name"), "arguments": parse_if_json(function.get("arguments"))}
 
 
 def iter_tool_arguments(tool_calls: Json, name: str) -> Iterator[str]:

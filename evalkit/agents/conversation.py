@@ -17,9 +17,9 @@ async def converse(
 ) -> Output:
     """Call the agent for every user turn that no scripted assistant turn answers.
 
-    Later calls get the agent's earlier replies, and the session that it has issued. An error ends the conversation and becomes the error of
-    the whole output; earlier calls still count in latency, usage, cost and tool calls. `timeout_s`
-    applies to each call.
+    Later calls get the agent's earlier replies, and the session that it has issued. An error ends the
+    conversation and becomes the error of the whole output; earlier calls still count in latency, usage,
+    cost and tool calls. `timeout_s` applies to each call.
     """
     outputs: list[Output] = []
     messages: list[Turn] = []

@@ -96,8 +96,9 @@ class PaidCall:
 class CostBudget:
     """The money of one payer, the agent or a judge: its own limit, and the one that it shares.
 
-    The dearest call so far is the estimate of the next one. Under a limit, as many calls run at once as
-    have a known cost, so that a first one that was cheap does not start many dear ones. `refusal` says why no further call may start; it is empty while one may.
+    The estimate of the next call is the cost of the most expensive one so far. Under a limit, as many
+    calls run at once as have a known cost, so that a cheap first one does not start many expensive ones.
+    `refusal` says why no further call may start; it is empty while one may.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class CostBudget:
         self.refusal = ""
         self._shared = shared
         self._record = record
-        self._dearest_usd: float | None = None
+        self._highest_usd: float | None = None
         self._priced_calls = 0
         self._in_flight = 0
         self._unpriced_answers = 0
@@ -116,17 +117,17 @@ class CostBudget:
     @property
     def has_no_price(self) -> bool:
         """Whether several answers came, and none had a cost."""
-        return self._dearest_usd is None and self._unpriced_answers >= MAX_UNPRICED_ANSWERS
+        return self._highest_usd is None and self._unpriced_answers >= MAX_UNPRICED_ANSWERS
 
     @property
     def lacks_price(self) -> bool:
         """Whether answers came, and none had a cost, so that a limit could not be checked."""
-        return self._dearest_usd is None and self._unpriced_answers > 0
+        return self._highest_usd is None and self._unpriced_answers > 0
 
     @property
     def _estimate_usd(self) -> float | None:
         # Under a shared limit, a payer that reports no costs does not slow down the others.
-        return 0.0 if self.has_no_price else self._dearest_usd
+        return 0.0 if self.has_no_price else self._highest_usd
 
     def restore(self, costs_usd: Iterable[float]) -> None:
         """Count calls that were paid before the run was resumed; the shared limit has them already."""
@@ -198,7 +199,7 @@ class CostBudget:
 
     def _learn_cost(self, cost_usd: float) -> None:
         self._priced_calls += 1
-        self._dearest_usd = max(self._dearest_usd or 0.0, cost_usd)
+        self._highest_usd = max(self._highest_usd or 0.0, cost_usd)
 
     def _explain(self, limit: CostLimit, estimate_usd: float | None) -> str:
         if limit is self.own:

@@ -9,10 +9,24 @@ from urllib.parse import parse_qsl
 
 from evalkit.agents.network_errors import get_host, is_loopback, split_url
 
-OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
-
 _SECRET_NAME = re.compile(r"auth|key|secret|token|sig", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointDefaults:
+    """Where a kind of model is when the eval set does not say it.
+
+    The environment variable `url_variable` overrides `url`; `key_variable` holds the key.
+    """
+
+    url: str
+    url_variable: str
+    key_variable: str
+
+
+OPENAI_DEFAULTS = EndpointDefaults(
+    url="https://api.openai.com/v1", url_variable="OPENAI_BASE_URL", key_variable="OPENAI_API_KEY"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +44,16 @@ class Endpoint:
 
     @classmethod
     def resolve(
-        cls, base_url: str | None, api_key_env: str | None, environ: Mapping[str, str]
+        cls,
+        base_url: str | None,
+        api_key_env: str | None,
+        environ: Mapping[str, str],
+        defaults: EndpointDefaults = OPENAI_DEFAULTS,
     ) -> Endpoint:
         """Return the endpoint that an eval set names, or the default one."""
-        variable = api_key_env or DEFAULT_KEY_VARIABLE
+        variable = api_key_env or defaults.key_variable
         return cls(
-            url=base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL,
+            url=base_url or environ.get(defaults.url_variable) or defaults.url,
             key_variable=variable,
             key=environ.get(variable, ""),
             is_key_named=bool(api_key_env),

@@ -15,7 +15,7 @@ from evalkit.agents.rate_limits import CallLimits
 from evalkit.core.trial import AgentError
 
 
-class NoTurn(Exception):
+class NoPermit(Exception):
     """A call may not start: the wait would be longer than its deadline, or its lane is closed."""
 
     def __init__(self, error: AgentError) -> None:
@@ -25,7 +25,7 @@ class NoTurn(Exception):
 
 @dataclass(slots=True)
 class _Waiting:
-    """A call that waits for its turn; the one with the lowest `place` is the next."""
+    """A call that waits for its permit; the one with the lowest `place` is the next."""
 
     place: int
     tokens: float
@@ -96,7 +96,7 @@ class Lane:
         return self._concurrency is None or self._in_flight < self._concurrency
 
     @asynccontextmanager
-    async def turn(self, call: Hashable, tokens: float = 0.0) -> AsyncIterator[Permit]:
+    async def permit(self, call: Hashable, tokens: float = 0.0) -> AsyncIterator[Permit]:
         """Wait until a request may be sent, and hold its place while it is in flight.
 
         Args:
@@ -104,7 +104,7 @@ class Lane:
             tokens: an estimate of the tokens that it will use.
 
         Raises:
-            NoTurn: it may not be sent any more.
+            NoPermit: it may not be sent any more.
         """
         ticket: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(self.pacer.next_place(), tokens, ticket)
@@ -127,7 +127,7 @@ class Lane:
         return self._limits.ready_s(now_s, self._waiting[0].tokens if self._waiting else 0.0)
 
     def start_first(self, now_s: float) -> None:
-        """Give the next call its turn."""
+        """Give the next call its permit."""
         waiting = self._waiting.popleft()
         if waiting.ticket.done():  # it was canceled
             return
@@ -148,26 +148,26 @@ class Lane:
         while error is not None and self._waiting:
             ticket = self._waiting.popleft().ticket
             if not ticket.done():
-                ticket.set_exception(NoTurn(error))
+                ticket.set_exception(NoPermit(error))
 
     def record(
         self, permit: Permit, error: AgentError | None, tokens: float | None
     ) -> AgentError | None:
-        """Record the result of a turn; see `Permit.record`."""
+        """Record the result of a call; see `Permit.record`."""
         if tokens is not None:
             self._limits.correct_tokens(tokens - permit.tokens)
         if error is not None and error.retryable:
             self._last_error = error
         left_s = self.left_s
-        is_weather = self.pacer.record(permit.call, permit.started, error, left_s)
-        return error if error is None else replace(error, transient=is_weather)
+        is_transient = self.pacer.record(permit.call, permit.started, error, left_s)
+        return error if error is None else replace(error, transient=is_transient)
 
     async def _wait(self, waiting: _Waiting) -> Started:
         try:
             return await waiting.ticket
         except asyncio.CancelledError:
             if waiting.ticket.done() and not waiting.ticket.cancelled():
-                # The call was canceled after it got its turn.
+                # The call was canceled after it got its permit.
                 self._leave(waiting.ticket.result())
             elif waiting in self._waiting:
                 self._waiting.remove(waiting)

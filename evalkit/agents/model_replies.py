@@ -6,33 +6,23 @@ native replies of Ollama.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import Mapping
 
+from evalkit.agents.chat_content import NO_ANSWER_FINISHES, classify_finish
 from evalkit.agents.completion import (
     BadCompletion,
     ChatCompletion,
     parse_completion,
     parse_usage,
 )
+from evalkit.agents.json_fields import as_text, iter_objects, parse_if_json
 from evalkit.core.literals import Json
 from evalkit.core.spans import CUT_OFF
-
-CUT_OFF_REASONS = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
-)
-"""Finish reasons, in lower case, of an answer that ends at a limit of tokens."""
-
-NO_ANSWER_REASONS = ("length", "content_filter")
-"""Finish reasons with which an empty text is not an answer."""
 
 
 def flag_cut_off(finish_reason: Json) -> tuple[str, ...]:
     """Return the flag of an answer that was cut off, or nothing."""
-    is_cut_off = isinstance(finish_reason, str) and finish_reason.lower() in CUT_OFF_REASONS
-    return (CUT_OFF,) if is_cut_off else ()
+    return (CUT_OFF,) if classify_finish(as_text(finish_reason)) == "cut_off" else ()
 
 
 def read_completion(completion: ChatCompletion) -> dict[str, Json]:
@@ -43,7 +33,7 @@ def read_completion(completion: ChatCompletion) -> dict[str, Json]:
     """
     choice = completion.choices[0]
     text = choice.refusal if choice.text is None else choice.text
-    is_empty = text is None or (text == "" and choice.finish_reason in NO_ANSWER_REASONS)
+    is_empty = text is None or (text == "" and choice.finish in NO_ANSWER_FINISHES)
     if is_empty and not choice.tool_calls:
         raise BadCompletion(
             f"no answer: the model stopped without text (finish_reason {choice.finish_reason!r})"
@@ -74,7 +64,7 @@ def read_model_reply(value: Json) -> dict[str, Json] | None:
         case {"choices": [{"message": _}, *_]}:
             return read_completion(parse_completion(value))
         case {"type": "message", "content": list(blocks)}:
-            calls = [block for block in _mappings(blocks) if block.get("type") == "tool_use"]
+            calls = [block for block in iter_objects(blocks) if block.get("type") == "tool_use"]
             reason = value.get("stop_reason")
             return _reply(value, _join_texts(blocks), calls, value.get("usage"), reason)
         case {"object": "response", "output": list(items)}:
@@ -116,18 +106,18 @@ def _reply(
 
 
 def _read_response(value: Mapping[str, Json], items: list[Json]) -> dict[str, Json]:
-    messages = [item for item in _mappings(items) if item.get("type") == "message"]
-    parts = [part for item in messages for part in _mappings(item.get("content"))]
+    messages = [item for item in iter_objects(items) if item.get("type") == "message"]
+    parts = [part for item in messages for part in iter_objects(item.get("content"))]
     texts = [part.get("text", part.get("refusal")) for part in parts]
-    calls = [item for item in _mappings(items) if item.get("type") == "function_call"]
+    calls = [item for item in iter_objects(items) if item.get("type") == "function_call"]
     details = value.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, Mapping) else value.get("status")
-    joined = "".join(text for text in texts if isinstance(text, str))
+    joined = "".join(map(as_text, texts))
     return _reply(value, joined, calls, value.get("usage"), reason)
 
 
 def _read_candidate(value: Mapping[str, Json], parts: list[Json]) -> dict[str, Json]:
-    calls = [part["functionCall"] for part in _mappings(parts) if "functionCall" in part]
+    calls = [part["functionCall"] for part in iter_objects(parts) if "functionCall" in part]
     usage = value.get("usageMetadata")
     counts = usage if isinstance(usage, Mapping) else {}
     # Gemini counts thoughts apart from the answer, and bills them as output.
@@ -136,9 +126,9 @@ def _read_candidate(value: Mapping[str, Json], parts: list[Json]) -> dict[str, J
         "input_tokens": counts.get("promptTokenCount"),
         "output_tokens": sum(count for count in written if isinstance(count, int)) or None,
     }
-    answer = [part for part in _mappings(parts) if not part.get("thought")]
+    answer = [part for part in iter_objects(parts) if not part.get("thought")]
     own_calls = [
-        {"name": call.get("name"), "arguments": call.get("args")} for call in _mappings(calls)
+        {"name": call.get("name"), "arguments": call.get("args")} for call in iter_objects(calls)
     ]
     model = {"model": value.get("modelVersion")}
     return _reply(
@@ -153,17 +143,8 @@ def _ollama_usage(value: Mapping[str, Json]) -> Json:
     }
 
 
-def _mappings(values: Json) -> Iterator[Mapping[str, Any]]:
-    yield from (
-        (value for value in values if isinstance(value, Mapping))
-        if isinstance(values, list)
-        else ()
-    )
-
-
 def _join_texts(blocks: list[Json]) -> str:
-    texts = [block.get("text") for block in _mappings(blocks)]
-    return "".join(text for text in texts if isinstance(text, str))
+    return "".join(as_text(block.get("text")) for block in iter_objects(blocks))
 
 
 def read_tool_call(call: Json) -> Json:
@@ -173,9 +154,9 @@ def read_tool_call(call: Json) -> Json:
     """
     match call:
         case {"function": {"name": name, **function}}:
-            return {"name": name, "arguments": _parse_arguments(function.get("arguments"))}
+            return {"name": name, "arguments": parse_if_json(function.get("arguments"))}
         case {"type": "function_call", "name": name, "arguments": arguments}:
-            return {"name": name, "arguments": _parse_arguments(arguments)}
+            return {"name": name, "arguments": parse_if_json(arguments)}
         case {"type": "tool_use", "name": name}:
             return {"name": name, "arguments": call.get("input")}
         case {"type": "tool_call" | "tool-call", "name": name}:
@@ -184,11 +165,3 @@ def read_tool_call(call: Json) -> Json:
             arguments = call.get("input", call.get("args"))
             return {"name": name, "arguments": arguments}
     return call
-
-
-def _parse_arguments(arguments: Json) -> Json:
-    if isinstance(arguments, str):
-        # The model wrote the arguments: text that is not JSON is kept as it is.
-        with suppress(ValueError, RecursionError):
-            return json.loads(arguments)
-    return arguments

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evalkit.agents.chat_errors import ChatTarget, classify_failure
-from evalkit.agents.chat_stream import decode_body, read_chat_json
+from evalkit.agents.chat_stream import read_chat_json
 from evalkit.agents.completion import (
     BadCompletion,
     ChatCompletion,
@@ -30,7 +30,14 @@ from evalkit.agents.network_errors import (
 from evalkit.agents.rate_headers import find_wait_s
 from evalkit.agents.reply import bad_reply_error
 from evalkit.agents.reply_body import BodyReader, ReplyBody
-from evalkit.agents.reply_text import NotJson, ReplyTooLarge, read_capped, redact, redact_json
+from evalkit.agents.reply_text import (
+    NotJson,
+    ReplyTooLarge,
+    decode_text,
+    read_capped,
+    redact,
+    redact_json,
+)
 from evalkit.agents.stream_reply import ends_stream, find_first_token_s
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import one_line
@@ -132,7 +139,7 @@ class ChatClient:
         """
         received = await self._post(messages, body, timeout_s)
         data, redacted = redact(received.data, self._secrets)
-        text, decoded = decode_body(data)
+        text, decoded = decode_text(data)
         reply: Json = None
         first_token_s = None
         try:
@@ -214,7 +221,7 @@ class ChatClient:
         return ChatRequestError(error) if error is not None else failure
 
     def _to_status_error(self, reply: HttpStatusError) -> ChatRequestError:
-        text, _ = decode_body(redact(reply.body, self._secrets)[0])
+        text, _ = decode_text(redact(reply.body, self._secrets)[0])
         try:
             said = read_error(read_chat_json(text))
         except NotJson:

@@ -35,9 +35,9 @@ WINDOW_S = 60.0
 class Cycle:
     """The time from the end of a pause to the end of the next one.
 
-    `busy_from_s` is its start, moved by the time without calls; it is the first outcome of a call in the
-    first cycle, because connecting takes time. `ramp_calls` may be in flight. The pause begins when the call that
-    started at `refused_start_s` is refused; calls that started later are its followers.
+    `busy_from_s` is its start, moved by the time without calls; in the first cycle it is the first outcome
+    of a call, because connecting takes time. `ramp_calls` may be in flight. The pause begins when the call
+    that started at `refused_start_s` is refused; calls that started later are its followers.
     """
 
     busy_from_s: float

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from evalkit.agents.cached_agent import answer_with_inputs
-from evalkit.agents.lane import Lane, NoTurn
+from evalkit.agents.lane import Lane, NoPermit
 from evalkit.agents.pacer import Pacer, find_pacer
 from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.registry import Agent, identify_endpoint, open_agent
@@ -34,16 +34,16 @@ class PacedAgent:
         self._estimate = estimate
 
     async def answer(self, request: Request) -> Output:
-        """Wait for a turn, and call the agent once."""
+        """Wait for a permit, and call the agent once."""
         output, _ = await self.answer_with_inputs(request)
         return output
 
     async def answer_with_inputs(self, request: Request) -> tuple[Output, tuple[Json, ...]]:
-        """Wait for a turn, and call the agent once; return also what it has read."""
+        """Wait for a permit, and call the agent once; return also what it has read."""
         call = (request.case_id, request.trial, len(request.messages))
         characters = sum(len(turn.content) for turn in request.messages)
         try:
-            async with self.lane.turn(call, self._estimate.estimate(characters)) as turn:
+            async with self.lane.permit(call, self._estimate.estimate(characters)) as permit:
                 output, inputs = await answer_with_inputs(self._agent, request)
                 usage = output.usage or Usage()
                 used = self._estimate.add(usage.input_tokens, usage.output_tokens)
@@ -51,8 +51,8 @@ class PacedAgent:
                 if error is not None and error.kind == "timeout" and self._has_endpoint:
                     # A reply that does not come may be lost on the way. A hung program hangs again.
                     error = replace(error, retryable=True)
-                error = turn.record(error, used)
-        except NoTurn as refused:
+                error = permit.record(error, used)
+        except NoPermit as refused:
             return Output(error=refused.error), ()
         return replace(output, error=error), inputs
 
@@ -63,7 +63,7 @@ async def open_paced_agent(
 ) -> AsyncIterator[PacedAgent]:
     """Start the agent for a run, and stop it afterwards.
 
-    `guard` wraps the agent itself: what it refuses has had its turn already.
+    `guard` wraps the agent itself: what it refuses has had its permit already.
 
     Raises:
         InvalidInput: the agent cannot be started.

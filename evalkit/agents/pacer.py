@@ -15,14 +15,14 @@ from evalkit.core.serialization import digest
 from evalkit.core.trial import AgentError
 
 MAX_OUTAGE_S = 60.0
-"""So long, failures such as HTTP 500 of an endpoint that serves no call spend no attempt."""
+"""For so long, failures such as HTTP 500 of an endpoint that serves no call spend no attempt."""
 
 MIN_LONG_WAITS = 3
 """After so many refusals in a row, a wait that is too long for the deadline applies to all calls."""
 
 
 class CallQueue(Protocol):
-    """Calls that wait for their turn, in order."""
+    """The calls that wait in one `Lane`, in order."""
 
     @property
     def can_start(self) -> bool:
@@ -36,7 +36,7 @@ class CallQueue(Protocol):
         """Return when the limits of this queue allow the next call."""
 
     def start_first(self, now_s: float) -> None:
-        """Give the next call its turn."""
+        """Give the next call its permit."""
 
     def mark_paced(self) -> None:
         """Record that the next call waits for the pace."""
@@ -103,7 +103,7 @@ class Pacer:
     def record(
         self, call: Hashable, started: Started, error: AgentError | None, left_s: float
     ) -> bool:
-        """Record the result of a call; return whether the weather is its reason.
+        """Record the result of a call; return whether its error is transient.
 
         `left_s` are the seconds that the call may still wait.
         """
@@ -115,12 +115,12 @@ class Pacer:
             return False
         was_served = self.pace.served_at_s > -math.inf
         # Until the first call is served, a server that cannot be reached is a wrong address.
-        is_weather = error.transient and (was_served or error.kind != "connect")
-        is_limit = is_weather and error.kind != "connect"
-        if not is_weather:
-            is_weather = was_served and self._is_outage(call, started, now_s)
+        is_transient = error.transient and (was_served or error.kind != "connect")
+        is_limit = is_transient and error.kind != "connect"
+        if not is_transient:
+            is_transient = was_served and self._is_outage(call, started, now_s)
         self._failed_at_s[call] = now_s
-        if is_weather:
+        if is_transient:
             wait_s = error.retry_after_s
             if wait_s is not None and wait_s >= left_s:
                 is_believed = self.pace.random.in_a_row + 1 >= MIN_LONG_WAITS
@@ -128,7 +128,7 @@ class Pacer:
             self.pace.record_refused(started, now_s, wait_s, is_limit=is_limit)
         else:
             self.pace.record_failed(now_s)
-        return is_weather
+        return is_transient
 
     def _is_outage(self, call: Hashable, started: Started, now_s: float) -> bool:
         """Return whether the endpoint serves no call, so that a failure says nothing about this call.

@@ -24,8 +24,9 @@ TRUST_CALLS = 200
 RETEST_CALLS = 16
 MAX_REFUSED_PROBES = 3
 DOUBTFUL_DECREASE = 4.0
-"""For so many calls there is no other test, and a limit that the last one showed is not probed. After so many
-refused probes the next one waits for RETEST_CALLS. A limit is in doubt again when the rate has fallen to this part of it."""
+"""For TRUST_CALLS there is no other test, and a limit that the last test showed is not probed. After
+MAX_REFUSED_PROBES the next probe waits for RETEST_CALLS. A limit is in doubt again when the rate has
+fallen below it by the factor DOUBTFUL_DECREASE."""
 
 
 @dataclass(slots=True)

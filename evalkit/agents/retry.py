@@ -15,8 +15,8 @@ INITIAL_WAIT_S = 1.0
 MAX_WAIT_S = 30.0
 """Waits double from the initial to the longest one; a wait that a server asks for may be longer."""
 
-WEATHER_WAIT_S = 0.5
-MAX_WEATHER_WAIT_S = 8.0
+TRANSIENT_WAIT_S = 0.5
+MAX_TRANSIENT_WAIT_S = 8.0
 """The same for a call that spent no attempt, because nothing is wrong with it."""
 
 
@@ -85,14 +85,14 @@ async def retry_call(
 
 def _compute_wait_s(error: AgentError, failures: int, lane: Lane) -> float:
     """Return the seconds to wait after so many failures of this kind, at least as many as the server asks for."""
-    # While all calls pause, this call waits for its turn with them.
+    # While all calls pause, this call waits with them.
     if error.transient and lane.is_paused:
         return error.retry_after_s or 0.0
     # The wait grows exponentially. It is random, so that calls that failed at the same time are
     # not repeated at the same time.
     initial_s, longest_s = INITIAL_WAIT_S, MAX_WAIT_S
     if error.transient:
-        initial_s, longest_s = WEATHER_WAIT_S, MAX_WEATHER_WAIT_S
+        initial_s, longest_s = TRANSIENT_WAIT_S, MAX_TRANSIENT_WAIT_S
     doubled_s = initial_s * 2.0 ** min(failures - 1, 30)  # min, because a float can overflow
     backoff_s = min(doubled_s, longest_s) * lane.pacer.rng.uniform(0.5, 1.0)
     # A server's wait is a minimum, so it is only spread upward.

@@ -20,7 +20,7 @@ def ask(request: RunRequest, options: RunOptions, context: Context) -> Run:
 
     Raises:
         Interrupted: by a signal; finished trials are stored.
-        Undecidable: the agent could not be reached, or a limit of the cost is reached.
+        Undecidable: the agent could not be reached, or a cost limit is reached.
     """
     project = Project.open(context, request.path)
     request = replace(request, command="ask", needs_scores=False)

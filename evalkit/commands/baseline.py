@@ -25,7 +25,7 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
 
     Raises:
         Interrupted: by a signal; finished trials are stored and can be resumed.
-        Undecidable: some trials have no score, or a limit of the cost is reached, so nothing was promoted.
+        Undecidable: some trials have no score, or a cost limit is reached, so nothing was promoted.
     """
     project = Project.open(context, request.path)
     request = replace(request, command="baseline")

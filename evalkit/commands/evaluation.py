@@ -203,7 +203,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
 
 
 def advise_on_money(execution: Execution, again: str) -> str:
-    """Return how to continue a run that a limit of the cost ended with the command `again`."""
+    """Return how to continue a run that a cost limit ended with the command `again`."""
     if execution.plan.agent_budget.lacks_price:
         return RETURN_COST
     if execution.plan.costs.limit.is_reached:

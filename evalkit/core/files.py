@@ -220,6 +220,21 @@ def hash_stored_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def iter_complete_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a stored file with their numbers from 1, but no incomplete last line.
+
+    A file that does not exist has no lines.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    if path_exists(path):
+        with open_stored_file(path) as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.endswith(b"\n"):
+                    yield number, line[:-1]
+
+
 def path_exists(path: Path) -> bool:
     """Return whether a path exists; an inaccessible one counts as missing."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises where access is denied

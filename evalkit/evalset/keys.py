@@ -97,7 +97,7 @@ AGENT_KEYS: Keys = {
     ),
     "rate": Rate("Most calls per time, such as 60/min. Default: what the endpoint allows."),
     "tokens_per_min": Number(
-        "Most tokens per minute, for http and openai. Default: none.", above=0
+        "Most tokens per minute, for kinds with an endpoint. Default: none.", above=0
     ),
     "env": Labels("Environment variables that the agent receives.", pattern=VARIABLE_NAME),
     "max_cost_usd": Number("Limit on the cost of the agent's calls. Default: none.", above=0),

@@ -36,10 +36,14 @@ def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
         }
         budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
         return (
-            f"Not decided: {tally.errors:,} of {format_count(tally.selected, 'trial')} have no score "
-            f"({format_missing(missing)}){budget}."
+            f"Not decided: {_count_unscored(tally)} no score ({format_missing(missing)}){budget}."
         )
     return "" if tally.counts["scored"] else "Not decided: no trial was scored."
+
+
+def _count_unscored(tally: Tally) -> str:
+    verb = "has" if tally.errors == 1 else "have"
+    return f"{tally.errors:,} of {format_count(tally.selected, 'trial')} {verb}"
 
 
 def combine_outcomes(checks: Sequence[Check]) -> Outcome:
@@ -88,7 +92,7 @@ def policy_notes(
         )
     if tally.errors and outcome != "undecided":
         yield (
-            f"{tally.errors} of {format_count(tally.selected, 'trial')} have no score, no more than "
+            f"{_count_unscored(tally)} no score, no more than "
             f"max_errors allows; they are left out of every number."
         )
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from evalkit.agents.anthropic_client import (
+    ANTHROPIC_DEFAULTS,
     MAX_TOKENS,
     connect_anthropic,
-    resolve_anthropic_endpoint,
 )
 from evalkit.agents.arguments import convert_arguments
 from evalkit.agents.endpoint import Endpoint
@@ -54,7 +54,7 @@ class AnthropicJudgeArguments:
 
     def resolve_endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Return the address of the model and the key for it."""
-        return resolve_anthropic_endpoint(self.base_url, self.api_key_env, environ)
+        return Endpoint.resolve(self.base_url, self.api_key_env, environ, ANTHROPIC_DEFAULTS)
 
     @property
     def parameters(self) -> dict[str, Json]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from evalkit.agents.completion import ChatCompletion, count_tokens
-from evalkit.agents.lane import Lane, NoTurn
+from evalkit.agents.lane import Lane, NoPermit
 from evalkit.agents.openai_client import ChatClient, ChatRequestError
 from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.retry import retry_call
@@ -210,7 +210,9 @@ class OpenaiChat:
         """
         self._raise_if_down()
         try:
-            async with self._lane.turn(call.key, self._estimate.estimate(call.characters)) as turn:
+            async with self._lane.permit(
+                call.key, self._estimate.estimate(call.characters)
+            ) as permit:
                 self._raise_if_down()  # again: other calls may have tripped it meanwhile
                 # Now, because the mode may have been found while this call waited.
                 body = self._build_body(call, mode)
@@ -218,15 +220,15 @@ class OpenaiChat:
                     reply = await self._client.complete(call.messages, body, timeout_s)
                 except ChatRequestError as failed:
                     if not call.is_plain and self._format.drop_refused_parameter(failed, body):
-                        turn.record(None)
+                        permit.record(None)
                         return None
-                    error = turn.record(self._classify_error(failed))
+                    error = permit.record(self._classify_error(failed))
                     return _Attempt(completion=Completion(), error=error)
                 completion = _to_completion(reply, self._prices)
-                turn.record(
+                permit.record(
                     None, self._estimate.add(completion.input_tokens, completion.output_tokens)
                 )
-        except NoTurn as refused:
+        except NoPermit as refused:
             self._raise_if_down()
             return _Attempt(completion=Completion(), error=refused.error, was_sent=False)
         return _Attempt(completion=completion)

@@ -78,8 +78,8 @@ class PluginScorer(Scorer):
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it has a unit."""
-        return bool(self.info.unit)
+        """False: a plugin may say that an answer is wrong, whatever its unit is."""
+        return False
 
     async def score(self, case: Case, output: Output) -> Score:
         """Call the plugin."""

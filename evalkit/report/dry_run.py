@@ -72,7 +72,7 @@ def dry_run_text(preview: DryRun, screen: Screen) -> str:
         f"  trials: {preview.trials} per case, {calls} in total{more}",
         *_list_calls(preview),
         f"  cost of the agent: {cost}",
-        *([f"  limit of the cost: {limit}"] if limit else []),
+        *([f"  cost limit: {limit}"] if limit else []),
         f"  scored by: {', '.join(preview.metrics)}",
         *_list_judges(preview),
         f"  baseline: {baseline}",

@@ -198,7 +198,8 @@ def _next_steps(report: Report, screen: Screen) -> list[str]:
         return []
     lines = [heading("Next", screen)]
     rows = [(Cell(hint.label, "dim"), hint.command) for hint in report.hints]
-    if all(len(label) + len(command) + 4 <= screen.columns for label, command in report.hints):
+    label_width = max(len(label) for label, _ in report.hints)
+    if all(label_width + len(command) + 4 <= screen.columns for _, command in report.hints):
         return lines + align_columns(rows, screen, shrinkable={})
     # Do not cut or fold commands, so that they can be copied.
     for hint in report.hints:

@@ -29,8 +29,8 @@ RETURN_COST = (
 def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output], float | None]:
     """Return a function from an answer to its cost in USD; None if the cost is not known.
 
-    The set's prices count first for a model, since nothing else can be known of it; any other agent's own
-    cost counts before them, and that of its spans. To load the known prices takes half a second.
+    The set's prices count first for a model. Any other agent's own cost counts before them, and so does
+    that of its spans. The first price takes half a second, because the list of known prices is loaded.
     """
     is_free = bool(spec.prices) and not any(spec.prices.values())
     is_model = spec.kind in MODEL_KINDS
@@ -63,7 +63,7 @@ def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output
 def find_price_problems(
     spec: AgentSpec, environ: Mapping[str, str], *, is_run_limited: bool
 ) -> Iterator[Problem]:
-    """Yield that a limit of the cost is set for a model without a known price.
+    """Yield a problem if a cost limit is set for a model without a known price.
 
     Agents of other kinds report their costs with their answers.
 

@@ -147,7 +147,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
 
 
 def _with_cost_warnings(execution: Execution, plan: Plan, context: Context) -> Execution:
-    """Return the execution with warnings about limits of the cost, and say them."""
+    """Return the execution with warnings about cost limits, and say them."""
     found = tuple(_find_cost_warnings(plan))
     for warning in found:
         context.say(f"warning: {warning}")
@@ -156,7 +156,7 @@ def _with_cost_warnings(execution: Execution, plan: Plan, context: Context) -> E
 
 
 def _find_cost_warnings(plan: Plan) -> Iterator[str]:
-    """Yield that a limit of the cost could not be checked, because the agent's answers had no cost."""
+    """Yield that a cost limit could not be checked, because the agent's answers had no cost."""
     own, shared = plan.agent.max_cost_usd, plan.settings.max_cost_usd
     if plan.agent_budget.lacks_price and (own is not None or shared is not None):
         yield (

@@ -29,8 +29,8 @@ class StoppableAgent(Protocol):
 class GuardedAgent:
     """The innermost wrapper of an agent: each of its calls is one real call.
 
-    `price` returns the cost of an answer in USD, or None if it is not known. Without it, only a cost that the
-    agent reports counts.
+    `price` returns the cost of an answer in USD, or None if it is not known. Without it, only a cost that
+    the agent reports counts.
     """
 
     def __init__(

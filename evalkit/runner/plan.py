@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 from evalkit.agents.cost_budget import RunCosts
@@ -123,13 +123,14 @@ def _find_unpriced_models(
     environment: RunEnvironment,
     known: Sequence[Problem],
 ) -> list[Problem]:
-    """Return what limits of the cost require of models, without the problems known already."""
+    """Return what cost limits require of models, without the problems known already."""
     run_is_limited = settings.max_cost_usd is not None
     found: list[Problem] = []
-    if evalset.agent is not None and not known:
-        found += find_price_problems(
-            evalset.agent, environment.environ, is_run_limited=run_is_limited
-        )
+    if evalset.agent is not None:
+        with suppress(InvalidInput):  # wrong arguments are among the known problems
+            found += find_price_problems(
+                evalset.agent, environment.environ, is_run_limited=run_is_limited
+            )
     if not run_is_limited:
         return found
     limited = [

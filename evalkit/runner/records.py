@@ -107,7 +107,7 @@ class Plan:
 class Execution:
     """The run so far, and what ended it early.
 
-    `stopped_by` is a signal number. `out_of_money` says which limit of the cost is reached.
+    `stopped_by` is a signal number. `out_of_money` says which cost limit is reached.
     `unscored_answers` counts the stored outputs without scores.
     """
 

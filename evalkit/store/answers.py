@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import open_stored_file, path_exists
 from evalkit.core.trial import Trial
-from evalkit.store.trial_lines import HashedLines, read_full_trial
+from evalkit.store.trial_lines import read_full_trial
 
 ANSWERS_FILE = "answers.jsonl"
 
@@ -22,16 +21,13 @@ def load_answers(folder: Path) -> tuple[Trial, ...]:
         StoreError: a line is not an answer.
     """
     path = folder / ANSWERS_FILE
-    if not path_exists(path):
-        return ()
     found = []
-    with open_stored_file(path) as stream:
-        for number, line in HashedLines(stream):
-            try:
-                found.append(read_full_trial(line))
-            except ValueError as error:
-                raise StoreError(
-                    f"{path}:{number}: not an answer: {error}. "
-                    f"Delete the line; the agent is then asked again."
-                ) from error
+    for number, line in iter_complete_lines(path):
+        try:
+            found.append(read_full_trial(line))
+        except ValueError as error:
+            raise StoreError(
+                f"{path}:{number}: not an answer: {error}. "
+                f"Delete the line; the agent is then asked again."
+            ) from error
     return tuple(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import path_exists, read_stored_file
+from evalkit.core.files import iter_complete_lines
 
 COSTS_FILE = "costs.jsonl"
 
@@ -26,15 +26,13 @@ def load_costs(folder: Path) -> tuple[tuple[str, float], ...]:
         StoreError: a line is not a cost.
     """
     path = folder / COSTS_FILE
-    if not path_exists(path):
-        return ()
     found = []
-    for number, line in enumerate(read_stored_file(path).split(b"\n")[:-1], start=1):
+    for number, line in iter_complete_lines(path):
         try:
             row = msgspec.json.decode(line, type=PaidRow)
         except msgspec.DecodeError as error:
             raise StoreError(
-                f"{path}:{number}: not a cost: {error}. Delete the line; the limits of the cost then "
+                f"{path}:{number}: not a cost: {error}. Delete the line; the cost limits then "
                 f"count less than was spent."
             ) from error
         found.append((row.key, row.usd))

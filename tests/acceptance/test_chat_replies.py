@@ -55,7 +55,7 @@ def choice(finish: str | None = "stop", /, index: int = 0, **fields: Json) -> di
     return {"index": index, "message": message(**fields), "finish_reason": finish}
 
 
-def says(said: str, finish: str | None = "stop", **more: Json) -> dict[str, Any]:
+def says(said: str, finish: Json = "stop", **more: Json) -> dict[str, Any]:
     return body({**choice(finish, content=said), **more})
 
 
@@ -98,7 +98,7 @@ def ndjson(*values: Json) -> str:
 
 THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
 ERROR = {"message": "Upstream failed", "code": 502}
-BAD, WEATHER = "!bad_reply", "rate_limited"
+BAD, LIMITED = "!bad_reply", "rate_limited"
 
 ROWS: dict[str, Row] = {
     # Bodies
@@ -129,7 +129,7 @@ ROWS: dict[str, Row] = {
         judge="error_beside",
     ),
     "a stream that is an error": Row(
-        lambda _: sse({"error": {**ERROR, "code": 429}}), agent="!rate_limited", judge=WEATHER
+        lambda _: sse({"error": {**ERROR, "code": 429}}), agent="!rate_limited", judge=LIMITED
     ),
     "one piece as JSON": Row(lambda said: delta("stop", content=said)),
     "NDJSON of two replies": Row(lambda said: ndjson(says(said), says("no")), BAD, "bad_reply"),
@@ -155,7 +155,7 @@ ROWS: dict[str, Row] = {
     # Errors in a reply of success
     "an error": Row(lambda _: {"error": {"message": "oops"}}, BAD, "bad_reply"),
     "a text as error": Row(lambda _: {"error": "oops"}, BAD, "bad_reply"),
-    "an error with 429": Row(lambda _: {"error": {**ERROR, "code": 429}}, "!rate_limited", WEATHER),
+    "an error with 429": Row(lambda _: {"error": {**ERROR, "code": 429}}, "!rate_limited", LIMITED),
     "an error with 502": Row(lambda _: {"error": ERROR, "choices": None}, "!http_status", "http_status"),
     "an error and no text": Row(
         lambda _: body({**choice("error", content=""), "error": ERROR}), "!http_status", "http_status"
@@ -277,7 +277,11 @@ def serve(row: Row, said: str) -> Play:
     return reply(to_bytes(row.make(said)), status=row.status, kind=row.kind)
 
 
-ENVIRONMENT = RunEnvironment(root=Path("/"), set_folder=Path("/"), environ={})
+def surroundings() -> RunEnvironment:
+    """Return the environment of a new run, which has learned nothing of a server at the same port."""
+    return RunEnvironment(root=Path("/"), set_folder=Path("/"), environ={})
+
+
 SAID = json.dumps({"nonce": "1", "verdicts": {"agrees": "é"}})
 
 
@@ -289,7 +293,7 @@ async def ask_agent(rows: Mapping[str, Row]) -> dict[str, Output]:
 
     async with ScriptedServer(choose=choose) as server:
         args = {"model": "m1", "base_url": f"{server.url}/v1"}
-        async with open_agent(AgentSpec(kind="openai", args=args), ENVIRONMENT) as agent:
+        async with open_agent(AgentSpec(kind="openai", args=args), surroundings()) as agent:
             return {name: await agent.answer(request_of(name)) for name in rows}
 
 
@@ -310,7 +314,7 @@ async def ask_judge(row: Row) -> JudgeVote:
     async with ScriptedServer(choose=choose) as server:
         args = {"model": "m1", "base_url": f"{server.url}/v1"}
         spec = JudgeSpec(kind="openai", args=args, attempts=1, deadline_s=0.2)
-        async with open_judges([spec], ENVIRONMENT) as (judge,):
+        async with open_judges([spec], surroundings()) as (judge,):
             criteria = (Criterion(name="agrees", question="Does it agree?"),)
             request = JudgeRequest(criteria=criteria, answer=ANSWER, reference="Paris")
             return await judge.grade(request)

@@ -201,6 +201,15 @@ def test_a_model_without_a_known_price_is_refused_before_any_call(
     assert done.err.count("\n") == 1, "the problem is told once"
 
 
+def test_models_without_a_price_are_told_together(project: Project) -> None:
+    model = "openai: {model: m1, base_url: 'http://127.0.0.1:9/v1'}"
+    head = f"agent: {{{model}, max_cost_usd: 1}}"
+    write_set(project, head, judge=f"{{{model}, max_cost_usd: 1}}")
+    done = run(project)
+    assert done.code == 2
+    assert done.err.count("there is no price for 'm1'") == 2, done.err
+
+
 def test_cached_answers_cost_nothing(project: Project) -> None:
     write_set(project, "agent: {python: ./agent.py:answer, max_cost_usd: 1}", cases=8)
     assert run(project, "--cache").code == 0

@@ -15,7 +15,7 @@ from evalkit.core.serialization import canonical_json
 from evalkit.core.trial import AgentError
 
 TARGET = ChatTarget(server="host", model="my-tool-model", key_variable="MY_KEY")
-WEATHER = ("rate_limited", "http_status")
+TRANSIENT_KINDS = ("rate_limited", "http_status")
 
 
 def classify(status: int, body: Json, wait_s: float | None = None) -> AgentError:
@@ -127,7 +127,7 @@ RETRIED: dict[str, tuple[int, Json]] = {
 @pytest.mark.parametrize("name", RETRIED)
 def test_a_condition_of_the_endpoint_passes_and_spends_no_attempt(name: str) -> None:
     error = classify(*RETRIED[name])
-    assert error.kind in WEATHER
+    assert error.kind in TRANSIENT_KINDS
     assert (error.retryable, error.transient) == (True, True)
 
 

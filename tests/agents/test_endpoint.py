@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.agents.anthropic_client import build_messages_url, resolve_anthropic_endpoint
+from evalkit.agents.anthropic_client import ANTHROPIC_DEFAULTS, build_messages_url
 from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.registry import check_agent, open_agent
 from evalkit.core.eval_set import AgentSpec, Turn
@@ -117,4 +117,4 @@ def test_an_address_is_split_into_base_and_query(
     ],
 )
 def test_the_messages_api_is_under_any_base(url: str | None, expected: str) -> None:
-    assert build_messages_url(resolve_anthropic_endpoint(url, None, {})) == expected
+    assert build_messages_url(Endpoint.resolve(url, None, {}, ANTHROPIC_DEFAULTS)) == expected

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.agents.lane import Lane, NoTurn
+from evalkit.agents.lane import Lane, NoPermit
 from evalkit.agents.pacer import Pacer, find_pacer
 from evalkit.agents.rate_limits import TokenEstimate
 from evalkit.agents.retry import Retried, retry_call
@@ -60,9 +60,9 @@ async def call_all(
     async def call_one(number: int) -> None:
         async def send(_: int) -> Output:
             try:
-                async with lane.turn(number) as permit:
+                async with lane.permit(number) as permit:
                     return Output(error=permit.record(await endpoint(number)))
-            except NoTurn as refused:
+            except NoPermit as refused:
                 return Output(error=refused.error)
 
         async with slots:
@@ -239,7 +239,7 @@ def test_tokens_per_minute_are_estimated_and_corrected() -> None:
     async def call(used: float) -> float:
         lane = Lane(Pacer(asyncio.get_running_loop().time), tokens_per_min=6000)
         for number in range(20):
-            async with lane.turn(number, 1000.0) as permit:
+            async with lane.permit(number, 1000.0) as permit:
                 permit.record(None, used)
         return now_s() - 1000.0
 
@@ -264,13 +264,13 @@ def test_lanes_of_one_pacer_share_what_is_learned_but_not_their_limits() -> None
         pacer = Pacer(asyncio.get_running_loop().time)
         slow, fast = Lane(pacer, rate=1.0), Lane(pacer)
         starts_s = []
-        async with slow.turn("a") as permit:
+        async with slow.permit("a") as permit:
             permit.record(None)
         started_s = now_s()
-        async with fast.turn("b") as permit:
+        async with fast.permit("b") as permit:
             starts_s.append(now_s() - started_s)
             permit.record(refusal(30.0))
-        async with fast.turn("c"):
+        async with fast.permit("c"):
             starts_s.append(now_s() - started_s)
         return starts_s
 
@@ -287,7 +287,7 @@ def test_a_canceled_call_gives_its_turn_to_the_next() -> None:
         lane = Lane(Pacer(asyncio.get_running_loop().time), concurrency=1)
 
         async def hold() -> str:
-            async with lane.turn("x"):
+            async with lane.permit("x"):
                 await asyncio.sleep(1)
             return "held"
 
@@ -307,13 +307,13 @@ def test_a_closed_lane_ends_every_wait() -> None:
         lane = Lane(Pacer(asyncio.get_running_loop().time), concurrency=1)
 
         async def hold() -> None:
-            async with lane.turn("x"):
+            async with lane.permit("x"):
                 await asyncio.sleep(100)
 
         first, second = (asyncio.ensure_future(hold()) for _ in range(2))
         await asyncio.sleep(1)
         lane.close("over")
-        with pytest.raises(NoTurn, match="over"):
+        with pytest.raises(NoPermit, match="over"):
             await second
         first.cancel()
 

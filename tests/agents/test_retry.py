@@ -45,7 +45,7 @@ def test_a_result_that_is_final_needs_no_wait(output: Output) -> None:
     assert retry([output]) == (Retried(result=output, attempts=1), [])
 
 
-def test_a_failure_spends_an_attempt_and_weather_does_not() -> None:
+def test_a_failure_spends_an_attempt_and_a_transient_error_does_not() -> None:
     found, waits = retry([LOST, LIMITED, LIMITED, LIMITED, LOST, FINE])
     assert found == Retried(result=FINE, attempts=3)
     assert len(waits) == 5

@@ -481,7 +481,7 @@ def test_trials_never_run_leave_a_run_undecided_however_many_errors_are_allowed(
     run = candidate_with(0, absent=[("case-07", 1)])
     verdict = judged([Rule(metric="accuracy", min=0.1)], run, max_errors=50)
     assert (verdict.outcome, verdict.exit_code) == ("undecided", 3)
-    assert verdict.reason == "Not decided: 1 of 200 trials have no score (1 not run)."
+    assert verdict.reason == "Not decided: 1 of 200 trials has no score (1 not run)."
 
 
 def test_errors_within_the_budget_are_left_out_and_said() -> None:

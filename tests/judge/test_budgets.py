@@ -98,7 +98,7 @@ RETRY_AFTERS = ["0", "1", "30", "3600", "garbage", "Wed, 21 Oct 2015 07:28:00 GM
 
 
 def test_a_storm_of_rate_limits_ends_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalkit.agents.retry.WEATHER_WAIT_S", 0.02)
+    monkeypatch.setattr("evalkit.agents.retry.TRANSIENT_WAIT_S", 0.02)
     rng = random.Random(7)  # a storm that is the same every time
     fine = replying(honest)
     limited = []

@@ -735,7 +735,7 @@ def test_a_server_that_fails_is_asked_again_and_once_in_every_mode(
     assert (modes[MODES[0]] <= 2 * AT_ONCE, modes[MODES[1]]) == (True, 20)
 
 
-WEATHER: dict[str, tuple[Play, str]] = {
+TRANSIENT: dict[str, tuple[Play, str]] = {
     **{
         str(status): (reply("", status=status), "http_status")
         for status in (408, 409, 425, 502, 503, 520, 524, 529)
@@ -748,13 +748,13 @@ WEATHER: dict[str, tuple[Play, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WEATHER)
-def test_weather_spends_no_attempt_but_the_deadline(
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_a_transient_error_spends_no_attempt_but_the_deadline(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evalkit.agents.pace.BACKOFF_S", 0.01)
-    monkeypatch.setattr("evalkit.agents.retry.WEATHER_WAIT_S", 0.01)
-    play, kind = WEATHER[name]
+    monkeypatch.setattr("evalkit.agents.retry.TRANSIENT_WAIT_S", 0.01)
+    play, kind = TRANSIENT[name]
     retried = ask([play] * 4 + [verdict_play()], attempts=1)
     assert (retried.readings[0].state, len(retried.server.asked)) == ("unscored", 6)
     [reading] = ask(play, attempts=1, deadline_s=0.1).readings

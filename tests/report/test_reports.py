@@ -729,6 +729,11 @@ def test_hints_are_shown_whole_and_side_by_side_when_they_fit() -> None:
     long = f"evalkit show {'x' * 100}"
     report = replace(failing_report(), hints=(Hint("look closer", long),))
     assert f"  look closer:\n    {long}\n" in render_terminal(report, Screen())
+    # The longest label and the longest command need not be of one hint.
+    command = f"evalkit show {'x' * 50}"
+    hints = (Hint("show", command), Hint("accept as baseline", "evalkit baseline s"))
+    shown = render_terminal(replace(failing_report(), hints=hints), Screen(width=80))
+    assert f"  show:\n    {command}\n" in shown
 
 
 def test_a_run_without_metrics_or_cases_is_still_shown() -> None:
