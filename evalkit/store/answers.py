@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.core.errors import StoreError
+from evalkit.core.files import iter_complete_lines
 from evalkit.core.trial import Trial
 from evalkit.store.trial_lines import read_full_trial
 
