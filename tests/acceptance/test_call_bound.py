@@ -73,7 +73,8 @@ def run_and_compare(
     assert not project.runs() or agent_calls(project), "a dry run calls nobody"
     before = agent_calls(project), sum(len(server.asked) for server in servers)
     done = project.evalkit("run", "set.yaml", *options)
-    assert done.code in (0, 1, 3), done.err
+    # An endpoint that refuses everything ends the run with 2, after the agent was called.
+    assert done.code in (0, 1, 3) or "The answers are stored" in done.err, done.err
     agents = agent_calls(project) - before[0]
     judged = sum(len(server.asked) for server in servers) - before[1]
     assert agents <= preview.json["agent_calls"]
