@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from evalkit.core.limits import MAX_REPLY_BYTES
 from evalkit.core.literals import Json
+from evalkit.core.redaction import MIN_SECRET_CHARS
 
 REPLACED_FLAG = "decoded_with_replacement"
 REDACTED_FLAG = "redacted"
@@ -107,9 +108,14 @@ def read_json(text: str) -> Json:
 
 
 def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]:
-    """Replace secrets that a server sends back with `***`, and set a flag."""
+    """Replace secrets that a server sends back with `***`, and set a flag.
+
+    A short one, such as the key `x` of a server that needs none, is in many words, and stays.
+    """
     redacted = body
     for secret in secrets:
+        if len(secret) < MIN_SECRET_CHARS:
+            continue
         # On bytes, because a character that decoding replaces inside a secret would hide the secret.
         redacted = redacted.replace(secret.encode(), b"***")
     return redacted, (REDACTED_FLAG,) if redacted != body else ()

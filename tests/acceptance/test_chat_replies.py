@@ -51,7 +51,7 @@ def body(*choices: dict[str, Any], **more: Json) -> dict[str, Any]:
     return {"id": "c1", "object": "chat.completion", "model": "m1", "choices": [*choices], **more}
 
 
-def choice(finish: str | None = "stop", /, index: int = 0, **fields: Json) -> dict[str, Any]:
+def choice(finish: Json = "stop", /, index: int = 0, **fields: Json) -> dict[str, Any]:
     return {"index": index, "message": message(**fields), "finish_reason": finish}
 
 

@@ -554,7 +554,7 @@ def test_a_judge_that_goes_down_over_its_controls_is_not_trusted_with_what_it_ju
         return json_reply({"choices": []}) if is_control(asked) else replying(honest)(asked)
 
     with served(ScriptedServer(choose=choose)) as server:
-        write_set(project, server.url, cases=20, attempts=1)
+        write_set(project, server.url, cases=20, attempts=1, deadline_s=2)
         done = run(project)
     assert done.code == 3, done.out + done.err
     assert "PASS" not in done.out

@@ -250,6 +250,12 @@ def test_a_key_that_comes_back_is_blanked_out() -> None:
     assert output.flags == ("redacted",)
 
 
+def test_a_key_that_is_part_of_words_changes_no_answer() -> None:
+    environ = {"OPENAI_API_KEY": "o"}
+    [output], _ = ask({"model": "m1"}, json_reply(completion("Soon.")), environ=environ)
+    assert (output.text, output.flags) == ("Soon.", ())
+
+
 # The key
 
 
