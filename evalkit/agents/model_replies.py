@@ -1,6 +1,6 @@
 """Turn the reply of a model's API, as an agent may pass it on, into what an agent returns.
 
-Known are chat completions and responses (OpenAI), messages (Anthropic), candidates (Gemini), and the
+Known are chat completions, their messages, and responses (OpenAI), messages (Anthropic), candidates (Gemini), and the
 native replies of Ollama.
 """
 
@@ -67,6 +67,9 @@ def read_model_reply(value: Json) -> dict[str, Json] | None:
             calls = [block for block in iter_objects(blocks) if block.get("type") == "tool_use"]
             reason = value.get("stop_reason")
             return _reply(value, _join_texts(blocks), calls, value.get("usage"), reason)
+        case {"role": "assistant", "content": _}:
+            choice = {"message": value, "finish_reason": value.get("finish_reason")}
+            return read_completion(parse_completion({"choices": [choice]}))
         case {"object": "response", "output": list(items)}:
             return _read_response(value, items)
         case {"candidates": [{"content": {"parts": list(parts)}}, *_]}:

@@ -30,6 +30,9 @@ USAGE_KEYS = {
 }
 """The names of token counts in the usage of common APIs, and evalkit's own."""
 
+TOTAL_KEYS = ("total_tokens", "totalTokens")
+"""The names of sums, which do not say how many of the tokens were read and written."""
+
 TYPO_LIKENESS = 0.85
 SHOWN_ERROR_CHARS = 300
 
@@ -87,10 +90,10 @@ def _read_reply(value: Json, latency_s: float) -> Output:
     if value.get("finish_reason") is not None:
         metadata = {**metadata, "finish_reason": _read_text(value, "finish_reason")}
     return Output(
-        text=_read_text(value, "output"),
+        text=_read_answer(value),
         data=value.get("data"),
         tool_calls=tuple(map(_read_tool_call, _read_part(value, "tool_calls", list, "a list", []))),
-        usage=None if usage is None or usage == {} else _read_usage(usage),
+        usage=None if usage is None else _read_usage(usage),
         cost_usd=_read_amount(value, "cost_usd"),
         metadata=metadata,
         latency_s=latency_s,
@@ -124,7 +127,7 @@ def _read_tool_call(value: Json) -> ToolCall:
     )
 
 
-def _read_usage(value: Json) -> Usage:
+def _read_usage(value: Json) -> Usage | None:
     if not isinstance(value, Mapping):
         raise _BadReply(f"`usage` is {_type_name(value)}, not a mapping.")
     counts: dict[str, int] = {}
@@ -136,14 +139,22 @@ def _read_usage(value: Json) -> Usage:
         counts.setdefault(USAGE_KEYS[key], tokens)
     for key in value:
         # APIs add totals and details, but a misspelled count must not be lost.
-        if key not in USAGE_KEYS and (not counts or _is_misspelled(str(key), counts)):
+        if key not in (*USAGE_KEYS, *TOTAL_KEYS) and (
+            not counts or _is_misspelled(str(key), counts)
+        ):
             _refuse_unknown_keys({key: None}, ("input_tokens", "output_tokens"), "`usage`")
-    return Usage(**counts)
+    return Usage(**counts) if counts else None
 
 
 def _is_misspelled(key: str, counts: Mapping[str, int]) -> bool:
     missing = [name for name, own in USAGE_KEYS.items() if own not in counts]
     return bool(get_close_matches(key, missing, n=1, cutoff=TYPO_LIKENESS))
+
+
+def _read_answer(value: Mapping[str, Json]) -> str:
+    """Return the text of the answer; null is an empty one where the answer is data or a tool call."""
+    is_elsewhere = value.get("data") is not None or bool(value.get("tool_calls"))
+    return "" if is_elsewhere and value.get("output") is None else _read_text(value, "output")
 
 
 def _read_text(value: Mapping[str, Json], key: str) -> str:

@@ -36,6 +36,15 @@ def test_parts_that_are_null_are_not_there() -> None:
     assert to_output(reply, 0.5) == Output(text="a", latency_s=0.5)
 
 
+def test_a_message_of_a_chat_model_is_an_answer() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    calls = (ToolCall(name="f", arguments={}),)
+    message = {"role": "assistant", "content": "a", "refusal": None, "tool_calls": [call]}
+    assert to_output(message, 0.5) == Output(text="a", tool_calls=calls, latency_s=0.5)
+    alone = {"output": None, "tool_calls": [call], "usage": {"total_tokens": 7}}
+    assert to_output(alone, 0.5) == Output(tool_calls=calls, latency_s=0.5)
+
+
 def test_every_part_is_read() -> None:
     call = {"name": "f", "arguments": [1], "result": {"a": 1}, "error": "no", "duration_s": 1}
     reply = {"output": "a", "tool_calls": [call], "usage": {"input_tokens": 3}, "cost_usd": 1}
