@@ -109,14 +109,14 @@ READER = """
         os.path.realpath("current"), os.path.isdir("plugins")
         tool = subprocess.check_output([sys.executable, "tool.py"], text=True)
         names = sorted(path.name for path in (HERE / "docs").glob("*"))
-        return OLD() + open("facts.txt").read() + open(".env").read() + open("../shared.txt").read()
+        return OLD() + open("facts.txt").read() + open(".env").read() + open("../common.txt").read()
 """
 
 READ_FILES = {
     "src/helper.py": "", "pkg/__init__.py": "", "pkg/sub.py": "", "prompts/system.py": "TONE = 1",
     "prompts/late.py": "TONE = 1", "data.json": "[1]", "memory.txt": "1", "thread.txt": "1",
     "descriptor.txt": "1", "tool.py": "print(1)", "docs/a.md": "", "facts.txt": "1", ".env": "K=1",
-    "../shared.txt": "1", ".gitignore": ".env", "flag.txt": "1",
+    "../common.txt": "1", ".gitignore": ".env", "flag.txt": "1",
 }  # fmt: skip
 
 EDITS = {
@@ -127,7 +127,7 @@ EDITS = {
     "a file that only the first call reads": ("memory.txt", "2"),
     "a file that a call reads": ("facts.txt", "2"),
     "a file that git ignores": (".env", "K=2"),
-    "a file outside of the project": ("../shared.txt", "2"),
+    "a file outside of the project": ("../common.txt", "2"),
     "a file that a thread reads": ("thread.txt", "2"),
     "a file without a file object": ("descriptor.txt", "2"),
     "a script in a process": ("tool.py", "print(2)"),
