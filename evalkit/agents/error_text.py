@@ -19,6 +19,8 @@ _XML_MESSAGE = re.compile(
     r"<((?:\w+:)?(?:message|faultstring|reason|detail|description|text))(?:\s[^>]*)?>([^<]*\S[^<]*)</\1>",
     re.IGNORECASE,
 )
+_EVENT = re.compile(r"(?:data|event): ?\S")
+_DATA = re.compile(r"^data: ?(\S.*)", re.MULTILINE)
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -27,10 +29,13 @@ def say_error(body: str) -> str:
     if is_markup(body):
         said = find_title(body) or _find_markup_message(body)
     else:
+        first = next((line for line in body.splitlines() if line.strip()), "")
+        # The error of a server that streams may be an event, also with the status of an error.
+        events = _DATA.findall(body) if _EVENT.match(first) else []
         try:
-            said = say_json_error(read_json(body))
+            said = say_json_error(read_json(events[-1] if events else body))
         except NotJson:
-            said = next((line for line in body.splitlines() if line.strip()), "")
+            said = events[-1] if events else first
     return one_line(" ".join(said.split()), SHOWN_CHARS)
 
 

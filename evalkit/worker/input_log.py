@@ -130,7 +130,7 @@ class InputLog:
             what = f"{LINK}{os.fsdecode(found)}"
         elif described := _describe_file(path):
             what = f"{described[0]} bytes"
-        elif described is None or os.path.islink(path):
+        elif described is None or _is_entry(path):
             return
         else:
             what = ""
@@ -265,7 +265,17 @@ class InputLog:
                 self._new.setdefault(kind, []).append(text)
 
 
-_stat = os.stat
+_stat, _lstat = os.stat, os.lstat
+"""The functions themselves, which record nothing."""
+
+
+def _is_entry(path: str) -> bool:
+    """Return whether there is anything at a path, such as a link to nothing."""
+    try:
+        _lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 def _describe_file(path: str) -> list[int] | None:

@@ -53,6 +53,8 @@ def test_the_message_of_json_is_found(body: Json, said: str) -> None:
             "<s:Fault><faultcode>x</faultcode><faultstring xml:lang='en'>bad</faultstring></s:Fault>",
             "bad",
         ),
+        ('event: error\ndata: {"error": {"message": "no tokens"}}\n\n', "no tokens"),
+        ("data: it broke\n\n", "it broke"),
         ("", ""),
         ("\x1b[31mred\u202e", "\\x1b[31mred\\u202e"),
         ('{"detail": "cut', '{"detail": "cut'),
