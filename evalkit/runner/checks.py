@@ -78,9 +78,11 @@ def _can_fail(rule: Rule, shares: Container[str], trials_can_fail: bool, cases: 
     if not rule.metric:
         most = rule.max_regressed if rule.broken_cases is None else rule.broken_cases
         return trials_can_fail and (most is None or most < cases)
+    if rule.metric not in shares:  # its scores have no known limits
+        return True
     if rule.min is not None:
         return rule.min > 0
-    return rule.max is None or rule.metric not in shares or rule.max < 1
+    return rule.max is None or rule.max < 1
 
 
 def find_reference_problems(

@@ -181,7 +181,7 @@ def test_a_metric_that_gives_no_sound_number_is_an_error_not_a_score(
     project.write("rate.py", f"def rate(case, output):\n    return {value}\n")
     project.write(
         "set.yaml",
-        HEAD + "metrics: [./rate.py:rate]\ngate: [{metric: rate, min: 0.0}]\n"
+        HEAD + "metrics: [./rate.py:rate]\ngate: [{metric: rate, min: 0.1}]\n"
         "cases:\n- {id: a, input: x}\n",
     )
     done = project.evalkit("run", "set.yaml", "--format", "json")
