@@ -32,7 +32,8 @@ class _DebuggedAgent:
     async def answer(self, request: Request) -> Output:
         positional, named = self._target.read_payload(to_payload(request))
         start_s = time.monotonic()
-        debugger = pdb.Pdb()
+        # It stops first in the user's code, not in what calls it.
+        debugger = pdb.Pdb(skip=["evalkit.*"])
         if self._target.is_async:
             debugger.set_trace(sys._getframe())  # noqa: SLF001 - the frame that awaits it
             value = await self._target.function(*positional, **named)  # type: ignore[misc]
