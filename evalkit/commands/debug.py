@@ -33,7 +33,7 @@ class _DebuggedAgent:
         positional, named = self._target.read_payload(to_payload(request))
         start_s = time.monotonic()
         # It stops first in the user's code, not in what calls it.
-        debugger = pdb.Pdb(skip=["evalkit.*", "abc", "asyncio.*"])
+        debugger = pdb.Pdb(skip=["evalkit.*", "abc", "collections.abc", "asyncio.*"])
         if self._target.is_async:
             debugger.set_trace(sys._getframe())  # noqa: SLF001 - the frame that awaits it
             value = await self._target.function(*positional, **named)  # type: ignore[misc]
