@@ -80,7 +80,7 @@ def test_a_rate_in_the_set_avoids_every_refusal(project: Project, agent: str) ->
     assert limiter.statuses == {200: 12}
     if "rate" in agent:
         gaps_s = [later - earlier for earlier, later in itertools.pairwise(limiter.arrivals_s)]
-        assert sum(gaps_s) >= 11 * 0.05
+        assert sum(gaps_s) >= 11 * 0.05 - 0.02  # the server sees when a request has arrived
 
 
 def test_a_rate_spaces_the_calls_of_a_function(project: Project) -> None:

@@ -59,7 +59,7 @@ def test_a_block_beside_something_else_is_not_single(text: str) -> None:
     assert read_single_block("```\nopen", must_close=False) is not None
 
 
-PIECES = ["```", "~~~", "````", "```py", "~~~ a`b", "- ", "1. ", "  ", "   ", "    ", "\t", "> ", "x", "\n", "\n\n"]  # fmt: skip
+PIECES = ["```", "~~~", "````", "```py", "~~~ a`b", "- ", "1. ", "  ", "   ", "    ", "> ", "x", "\n", "\n\n"]  # fmt: skip
 COMMONMARK = MarkdownIt("commonmark").disable(["html_block"])
 
 

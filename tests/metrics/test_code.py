@@ -90,9 +90,9 @@ def judge(
         ("Here:\n```python\nx = 1\n```\nDone.", "x = 1\n"),
         ("```\na\n```\nand\n~~~py\nlonger = 1\n~~~\n", "longer = 1\n"),
         ("````md\n```\nx\n```\n````", "```\nx\n```\n"),
-        ("```python\nx = 1", "x = 1"),
+        ("```python\nx = 1", "x = 1\n"),
         ("```python\n```", ""),
-        ("  ```py\n  x\n  ```", "  x\n"),
+        ("  ```py\n  x\n  ```", "x\n"),
     ],
 )
 def test_the_longest_code_block_of_an_answer_is_its_code(text: str, code: str) -> None:

@@ -84,6 +84,7 @@ ON_CALLS: list[tuple[str, dict[str, Json], Json]] = [
     ("escalated", {"tools": ["f"]}, None),
     ("resolved", {"expected": "done"}, {"done": True}),
     ("latency_s", {}, None),
+    ("time_to_first_token_s", {}, None),
     ("cost_usd", {}, None),
     ("tokens", {}, None),
 ]  # fmt: skip
@@ -255,7 +256,7 @@ def test_no_calls_or_data_break_a_metric_or_keep_it_busy(
     ref: str, args: dict[str, Json], label: Json
 ) -> None:
     for output in laden_outputs(SMALL):
-        if ref not in {"cost_usd", "latency_s"} or output.cost_usd is None:
+        if ref not in {"cost_usd", "latency_s", "time_to_first_token_s"} or output.cost_usd is None:
             score_in_time(ref, args, label, output, 1.5 * MAX_CPU_S)
 
 
