@@ -200,6 +200,14 @@ def identify(head: bytes, body: bytes) -> str:
     return json.dumps(asked)
 
 
+async def end_other_tasks() -> None:
+    """Cancel what the server still does, such as answers that hang."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 @contextmanager
 def serving(weather: Weather) -> Iterator[WeatherServer]:
     """A server in a thread."""
@@ -213,5 +221,6 @@ def serving(weather: Weather) -> Iterator[WeatherServer]:
 
     wait_for(server.listen())
     yield server
+    wait_for(end_other_tasks())
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
