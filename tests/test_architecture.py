@@ -443,5 +443,10 @@ def test_looking_at_stored_runs_weighs_nothing(
     evalset = write_set(tmp_path)
     monkeypatch.chdir(tmp_path)
     loaded_by("run", str(evalset))
-    for command in (["traces"], ["history", str(evalset)], ["repair", "latest"]):
+    for command in (
+        ["traces"],
+        ["history", str(evalset)],
+        ["repair", "latest"],
+        ["show", "latest", "a"],
+    ):
         assert not loaded_by(*command) & {"numpy", "pandas", "openai"}, command

@@ -18,7 +18,6 @@ from evalkit.core.gate_result import GateResult
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.core.trial import AgentError
-from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
 from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
@@ -27,7 +26,7 @@ from evalkit.runner.agent_prices import RETURN_COST
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.records import Execution
 from evalkit.store.baseline import baseline_path
-from evalkit.store.refs import BaselineChoice, resolve_run
+from evalkit.store.refs import BaselineChoice, choose_stored_baseline, resolve_run
 from evalkit.store.run_spans import attach_spans, read_run_spans
 
 
@@ -51,14 +50,6 @@ def evaluate_stored_run(
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
         return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
-
-
-def choose_stored_baseline(run: Run, choice: BaselineChoice) -> BaselineChoice:
-    """Return which baseline a stored run is compared with, if the user names none."""
-    # With --against, the baseline is the other agent's run, which is stored next to this one.
-    if run.header.against and choice.ref is None:
-        return replace(choice, ref=baseline_run_id(run.header.id))
-    return choice
 
 
 def evaluate_with_base(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 
-from evalkit.commands.evaluation import choose_stored_baseline, evaluate_stored_run
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
 from evalkit.evalset.project import Project
 from evalkit.report.model import CaseDetails, Report
 from evalkit.store.baseline import baseline_path
-from evalkit.store.refs import BaselineChoice, read_baseline_for, resolve_run
+from evalkit.store.refs import (
+    BaselineChoice,
+    choose_stored_baseline,
+    read_baseline_for,
+    resolve_run,
+)
 from evalkit.store.run_spans import read_run_spans
 
 
@@ -23,6 +27,9 @@ def show_run(ref: str, context: Context, baseline: str | None = None) -> Report:
     Raises:
         InvalidInput, StoreError: as `gate`.
     """
+    # Imported here because it loads numpy, which one case does not need.
+    from evalkit.commands.evaluation import evaluate_stored_run  # noqa: PLC0415
+
     project = Project.open(context)
     return evaluate_stored_run(ref, BaselineChoice(ref=baseline), None, project, context)
 

@@ -38,7 +38,7 @@ class PriceList:
         if self.set_prices:
             if not (usage.input_tokens or usage.output_tokens) and any(self.set_prices.values()):
                 return usage.reported_cost_usd
-            return USD_PER_MILLION * _apply_prices(self.set_prices, usage)
+            return apply_prices(self.set_prices, usage)
         if usage.reported_cost_usd is not None:
             return usage.reported_cost_usd
         if self.is_local or not (usage.input_tokens or usage.output_tokens):
@@ -49,9 +49,10 @@ class PriceList:
         return next((cost for cost in costs if cost is not None), None)
 
 
-def _apply_prices(prices: Mapping[str, float], usage: TokenCounts) -> float:
+def apply_prices(prices: Mapping[str, float], usage: TokenCounts) -> float:
+    """Return the cost of tokens in USD by an eval set's prices, which are per million tokens."""
     read, written = _count_cache_tokens(usage)
-    return (
+    return USD_PER_MILLION * (
         prices["input"] * (usage.input_tokens - read - written)
         + prices.get("cached_input", prices["input"]) * read
         + prices.get("cache_write", prices["input"]) * written

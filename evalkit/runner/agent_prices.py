@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 
 from evalkit.agents.registry import identify_endpoint
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.location import Problem
-from evalkit.core.prices import TokenCounts
+from evalkit.core.prices import TokenCounts, look_up_cost_usd
 from evalkit.core.trial import Output
-from evalkit.judge.prices import PriceList
+from evalkit.judge.prices import apply_prices
 from evalkit.trace.totals import fill_from_spans
 
 MODEL_KINDS = ("openai", "anthropic")
@@ -26,29 +25,24 @@ RETURN_COST = (
 )
 
 
-def make_pricer(spec: AgentSpec, environ: Mapping[str, str]) -> Callable[[Output], float | None]:
+def make_pricer(spec: AgentSpec) -> Callable[[Output], float | None]:
     """Return a function from an answer to its cost in USD; None if the cost is not known.
 
     The set's prices count first for a model. Any other agent's own cost counts before them, and so does
-    that of its spans. The first price takes half a second, because the list of known prices is loaded.
+    that of its spans.
     """
     is_free = bool(spec.prices) and not any(spec.prices.values())
     is_model = spec.kind in MODEL_KINDS
 
-    @cache
-    def load_prices() -> PriceList:
-        return _build_price_list(spec, environ)
-
     def price_tokens(output: Output) -> float | None:
         if is_free:  # also without a count of the tokens
             return 0.0
-        if output.usage is None or not (spec.prices or is_model):
+        if output.usage is None or not spec.prices:
             return None
         tokens = TokenCounts(
             input_tokens=output.usage.input_tokens, output_tokens=output.usage.output_tokens
         )
-        served = str(output.metadata.get("model") or "")
-        return load_prices().compute_cost_usd(tokens, served)
+        return apply_prices(spec.prices, tokens)
 
     def price(output: Output) -> float | None:
         filled = fill_from_spans(output)
@@ -70,29 +64,14 @@ def find_price_problems(
     Raises:
         InvalidInput: the arguments of the agent are wrong.
     """
-    if spec.kind not in MODEL_KINDS or not (spec.max_cost_usd is not None or is_run_limited):
+    is_limited = spec.max_cost_usd is not None or is_run_limited
+    if spec.kind not in MODEL_KINDS or not is_limited or spec.prices:
         return
-    from evalkit.agents.network_errors import get_host  # noqa: PLC0415 - as below
-
-    prices = _build_price_list(spec, environ)
-    if not prices.is_known:
-        message = NO_PRICE.format(model=prices.model, server=get_host(prices.url))
-        yield Problem(message=f"agent {spec.kind}: {message}", where=spec.where)
-
-
-def _build_price_list(spec: AgentSpec, environ: Mapping[str, str]) -> PriceList:
-    if spec.kind not in MODEL_KINDS:
-        # Without an address, only the set's own prices count.
-        return PriceList(model="", url="", is_local=True, set_prices=spec.prices)
-    # These modules take 0.1 s, which agents of other kinds need not pay.
-    from evalkit.agents.network_errors import is_loopback, split_url  # noqa: PLC0415
-
+    # A name in place of the arguments is the model.
+    model = str(spec.args.get("model") or spec.args.get("") or "")
     url, _ = identify_endpoint(spec, environ)
-    parts = split_url(url)
-    return PriceList(
-        # A name in place of the arguments is the model.
-        model=str(spec.args.get("model") or spec.args.get("") or ""),
-        url=url,
-        is_local=parts is not None and is_loopback(parts.hostname),
-        set_prices=spec.prices,
-    )
+    if look_up_cost_usd(model, TokenCounts(input_tokens=1)) is None:
+        from evalkit.agents.network_errors import get_host  # noqa: PLC0415 - loads aiohttp
+
+        message = NO_PRICE.format(model=model, server=get_host(url))
+        yield Problem(message=f"agent {spec.kind}: {message}", where=spec.where)

@@ -83,5 +83,5 @@ def guard_agent(agent: Agent, spec: AgentSpec, plan: Plan, stop: StopRequest) ->
     if isinstance(agent, StoppableAgent):
         stop.on_request(agent.stop)
     needs_price = is_limited or bool(spec.prices)
-    price = make_pricer(spec, plan.environment.environ) if needs_price else None
+    price = make_pricer(spec) if needs_price else None
     return GuardedAgent(agent, plan.agent_budget, price, stop)

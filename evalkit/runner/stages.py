@@ -68,9 +68,8 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
             next_header = None
             if complete and baseline is not None and candidate.agent is not None:
                 next_header = load_looks()(plan, run, baseline)
-            if (
-                next_header is not None
-            ):  # stored first, so that a killed run resumes with this stage
+            if next_header is not None:
+                # Stored before its first trial, so that a killed run resumes with this stage.
                 candidate.sink.writer.rewrite_header(next_header)
         await stop.finish_in_time(loading)
         trust = await _store_trust(panel, run, candidate.sink, stop) if complete else None

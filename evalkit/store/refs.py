@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import path_exists
 from evalkit.core.run import Run, RunHeader
+from evalkit.evalset.base_version import baseline_run_id
 from evalkit.store.baseline import baseline_path, read_baseline, read_rescored_baseline
 from evalkit.store.runs import (
     HEADER_FILE,
@@ -36,6 +37,14 @@ class BaselineChoice:
     def uses_own(self) -> bool:
         """Whether it is the set's own baseline."""
         return self.ref is None or self.ref == "baseline"
+
+
+def choose_stored_baseline(run: Run, choice: BaselineChoice) -> BaselineChoice:
+    """Return which baseline a stored run is compared with, if the user names none."""
+    # With --against, the baseline is the other agent's run, which is stored next to this one.
+    if run.header.against and choice.ref is None:
+        return replace(choice, ref=baseline_run_id(run.header.id))
+    return choice
 
 
 def resolve_run(

@@ -179,6 +179,15 @@ def test_the_tokens_of_a_chat_model_are_priced(project: Project) -> None:
     assert [row["output"]["cost_usd"] for row in project.rows()] == pytest.approx([0.1] * 10)
 
 
+def test_a_model_with_a_known_price_is_limited_wherever_it_is_served(project: Project) -> None:
+    with served(ScriptedServer(choose=lambda _: json_reply(completion("Paris")))) as server:
+        model = f"openai: {{model: gpt-4o-mini, base_url: {server.url}/v1}}"
+        write_set(project, f"agent: {{{model}, max_cost_usd: 1}}")
+        done = run(project)
+    assert done.code == 0, done.err
+    assert all(row["output"]["cost_usd"] > 0 for row in project.rows())
+
+
 @pytest.mark.parametrize("limit", ["agent", "anthropic", "run", "judge under the run"])
 def test_a_model_without_a_known_price_is_refused_before_any_call(
     project: Project, limit: str
