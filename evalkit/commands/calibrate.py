@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.commands.judged_answers import JudgedAnswers, VerdictsByCriterion, judge_answers
-from evalkit.core.calibration import Calibration, CriterionCalibration, find_unmet_requirement
+from evalkit.core.calibration import (
+    Calibration,
+    CriterionCalibration,
+    find_unmet_requirement,
+)
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, Undecidable
 from evalkit.core.files import write_atomically
@@ -37,7 +41,12 @@ from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labe
 from evalkit.judge.registry import check_judges
 from evalkit.report.calibration import CalibrationResult, Disagreement
 from evalkit.runner.signals import run_stoppable
-from evalkit.stats.agreement import compare_raters, flip_rate, measure_agreement
+from evalkit.stats.agreement import (
+    compare_raters,
+    compare_with_people,
+    flip_rate,
+    measure_agreement,
+)
 
 MIN_JUDGED_SHARE = 0.5
 """The share of labeled answers that need a verdict; with fewer, the missing ones could matter."""
@@ -82,7 +91,9 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
     answers = group_labels(rubric, labels)
     judged = asyncio.run(
         run_stoppable(
-            lambda stop: judge_answers(specs[0], environment, answers, request.repeats, stop)
+            lambda stop: judge_answers(
+                _find_calibrated(specs), environment, answers, request.repeats, stop
+            )
         )
     )
     calibration = _build_calibration(request, rubric, labels, answers, judged)
@@ -158,6 +169,11 @@ def _find_judge(request: CalibrationRequest, project: Project) -> tuple[JudgeSpe
     return specs
 
 
+def _find_calibrated(specs: Sequence[JudgeSpec]) -> Sequence[JudgeSpec]:
+    """Return the judges to calibrate: all of a jury, else the first one without its fallbacks."""
+    return specs if specs[0].jury else specs[:1]
+
+
 def _build_calibration(
     request: CalibrationRequest,
     rubric: Rubric,
@@ -203,6 +219,11 @@ def _calibrate_criterion(
         unjudged += first is None
         if majority is not None and first is not None:
             pairs.append((majority, first[name].level))
+    jurors = {
+        str(index): by_criterion[name]
+        for index, by_criterion in enumerate(judged.jurors)
+        if name in by_criterion
+    }
     return CriterionCalibration(
         criterion=name,
         agreement=measure_agreement(pairs, levels, values) if pairs else None,
@@ -210,6 +231,14 @@ def _calibrate_criterion(
         divided=divided,
         flip_rate=flip_rate(levels_given.values()),
         people=compare_raters(people, levels, values),
+        jurors=(
+            *compare_with_people(people, jurors, levels, values),
+            *(
+                each
+                for each in compare_raters(jurors, levels, values)
+                if not each.is_against_majority
+            ),
+        ),
     )
 
 
@@ -268,7 +297,7 @@ def _pick_label(answer: LabeledAnswer, criterion: str, level: str) -> HumanLabel
 
 
 def _notes(specs: Sequence[JudgeSpec], trusts: Sequence[JudgeTrust]) -> Iterator[str]:
-    if specs[1:]:
+    if _find_calibrated(specs) != specs:
         yield (
             f"Only the first of {len(specs)} judges was calibrated. To calibrate another one, name it "
             "with --judge."

@@ -51,7 +51,12 @@ async def _plan_dry_run(request: RunRequest, choice: BaselineChoice, project: Pr
             judge=plan.panel.active_judge.name if plan.panel.has_judge else "",
             judge_calls=sum(each.at_most for each in bound.judges),
             judges=tuple(
-                PlannedJudge(name=each.judge, expected_calls=each.expected, calls=each.at_most)
+                PlannedJudge(
+                    name=each.judge,
+                    expected_calls=each.expected,
+                    calls=each.at_most,
+                    takes_over=each.takes_over,
+                )
                 for each in bound.judges
             ),
             max_cost_usd=plan.settings.max_cost_usd,

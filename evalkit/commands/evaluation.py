@@ -10,6 +10,7 @@ from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.compare.call_stats import compute_call_stats
+from evalkit.compare.jurors import describe_juror_agreement, measure_juror_agreement
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput
 from evalkit.core.eval_set import Rule
@@ -226,6 +227,9 @@ def _build_report(
     spans = read_run_spans(run)
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
+    jurors = measure_juror_agreement(run)
+    agreed = (note for found in jurors for note in describe_juror_agreement(found))
+    result = replace(result, notes=(*result.notes, *agreed))
     return Report(
         run=run,
         gate_result=result,
@@ -233,6 +237,7 @@ def _build_report(
         hints=_suggest_commands(run, result, baseline, hints),
         calls=compute_call_stats(attach_spans(run, spans)),
         spans=spans,
+        jurors=jurors,
     )
 
 

@@ -1,20 +1,21 @@
-"""Ask one judge for verdicts on labeled answers, once with the cache and again with fresh calls."""
+"""Ask one judge, or a jury, for verdicts on labeled answers: once with the cache, then with fresh calls."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
 from evalkit.judge.anchors import LabeledAnswer
-from evalkit.judge.judge import Judge
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
+from evalkit.judge.jury import open_panel
 from evalkit.judge.registry import open_judges
 from evalkit.judge.scoring import combine_votes
 from evalkit.runner.signals import StopRequest
@@ -24,11 +25,16 @@ CONCURRENCY = 64
 """Maximum number of answers in progress. The judge has its own limit on calls."""
 
 VerdictsByCriterion = Mapping[str, CriterionVerdict]
+LevelsByJuror = Mapping[str, Mapping[str, str]]
+"""The level that each juror gave, by criterion and then by juror."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedAnswers:
-    """The verdicts of a judge, in the order of the answers; None means no verdict."""
+    """The verdicts of a judge, in the order of the answers; None means no verdict.
+
+    `jurors` has the levels of each juror in the order of the answers, if the judge is a jury.
+    """
 
     judge: str
     digest: str
@@ -36,10 +42,11 @@ class JudgedAnswers:
     repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
     missing: Mapping[str, int]
     trusts: tuple[JudgeTrust, ...]
+    jurors: tuple[LevelsByJuror, ...] = ()
 
 
 async def judge_answers(
-    spec: JudgeSpec,
+    specs: Sequence[JudgeSpec],
     environment: RunEnvironment,
     answers: Sequence[LabeledAnswer],
     repeats: int,
@@ -53,46 +60,61 @@ async def judge_answers(
         Undecidable: the judge stopped answering.
     """
     redact = Redactor(environment.environ).redact_text
-    async with open_judges([spec], environment) as judges:
-        (judge,) = judges
-        stop.on_request(judge.stop)
-        await judge.start()
-        cached = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
-        first, missing, trust = await _judge_all(judge, cached, redact, answers, stop)
-        again, trusts = [], [trust]
-        for _ in range(repeats):
-            verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers, stop)
-            again.append(verdicts)
-            trusts.append(trust)
-        if judge.problem_to_fix is not None:
-            raise InvalidInput([judge.problem_to_fix])
-        if judge.down_reason:
+    async with open_judges(specs, environment) as judges:
+        for judge in judges:
+            stop.on_request(judge.stop)
+            await judge.start()
+
+        def make_panel(cache: Cache[JudgeVote]) -> JudgePanel:
+            return open_panel(specs, judges, cache, redact, controls=False)
+
+        panel = make_panel(Cache(cache_folder(environment.root, "verdicts"), JudgeVote))
+        first = await _judge_all(panel, answers, stop)
+        again = [
+            await _judge_all(make_panel(NoCache(JudgeVote)), answers, stop) for _ in range(repeats)
+        ]
+        if panel.problem_to_fix is not None:
+            raise InvalidInput([panel.problem_to_fix])
+        if panel.down_reason:
             raise Undecidable(
-                f"the judge {judge.name} stopped answering ({judge.down_reason}). "
+                f"the judge {panel.active_judge.name} stopped answering ({panel.down_reason}). "
                 f"Its verdicts are cached; try again later."
             )
         return JudgedAnswers(
-            judge=judge.name,
-            digest=judge.digest,
-            first=first,
-            repeats=tuple(again),
-            missing=missing,
-            trusts=tuple(trusts),
+            judge=panel.active_judge.name,
+            digest=panel.active_judge.digest,
+            first=first.verdicts,
+            repeats=tuple(each.verdicts for each in again),
+            missing=first.missing,
+            trusts=tuple(each.trust for each in (first, *again)),
+            jurors=first.jurors,
         )
 
 
+class _Round(NamedTuple):
+    """The verdicts on all answers when each was judged once."""
+
+    verdicts: tuple[VerdictsByCriterion | None, ...]
+    jurors: tuple[LevelsByJuror, ...]
+    missing: Mapping[str, int]
+    trust: JudgeTrust
+
+
+def _list_juror_levels(votes: Sequence[JudgeVote]) -> LevelsByJuror:
+    found: dict[str, dict[str, str]] = {}
+    for juror in (juror for vote in votes for juror in vote.jurors):
+        for verdict in juror.verdicts:
+            found.setdefault(verdict.criterion, {})[juror.judge] = verdict.level
+    return found
+
+
 async def _judge_all(
-    judge: Judge,
-    cache: Cache[JudgeVote],
-    redact: Callable[[str], str],
-    answers: Sequence[LabeledAnswer],
-    stop: StopRequest,
-) -> tuple[tuple[VerdictsByCriterion | None, ...], Mapping[str, int], JudgeTrust]:
-    panel = Panel([judge], cache, redact, controls=False)
+    panel: JudgePanel, answers: Sequence[LabeledAnswer], stop: StopRequest
+) -> _Round:
     slots = asyncio.Semaphore(CONCURRENCY)
     missing: Counter[str] = Counter()
 
-    async def ask(answer: LabeledAnswer) -> VerdictsByCriterion | None:
+    async def ask(answer: LabeledAnswer) -> tuple[VerdictsByCriterion | None, LevelsByJuror]:
         async with slots:
             votes = (
                 (answer.empty_answer_vote,)
@@ -102,22 +124,27 @@ async def _judge_all(
         lost = next((vote for vote in votes if vote.state != "scored"), None)
         if lost is not None:
             missing[lost.problem] += 1
-            return None
+            return None, _list_juror_levels(votes)
         verdicts = combine_votes(answer.request.criteria, votes)
-        return {verdict.criterion: verdict for verdict in verdicts}
+        return {verdict.criterion: verdict for verdict in verdicts}, _list_juror_levels(votes)
 
-    async def ask_all() -> tuple[VerdictsByCriterion | None, ...]:
-        return tuple(await asyncio.gather(*map(ask, answers)))
+    async def ask_all() -> list[tuple[VerdictsByCriterion | None, LevelsByJuror]]:
+        return await asyncio.gather(*map(ask, answers))
 
     try:
         with stop.busy():
-            verdicts = await stop.finish_in_time(ask_all())
-        if stop.signal_number is not None or verdicts is None:
+            judged = await stop.finish_in_time(ask_all())
+        if stop.signal_number is not None or judged is None:
             raise Interrupted(
                 "interrupted; nothing was stored. The verdicts so far are cached. Give the command "
                 "again to continue.",
                 stop.signal_number or signal.SIGINT,
             )
-        return verdicts, dict(missing), await panel.finish()
+        return _Round(
+            verdicts=tuple(verdicts for verdicts, _ in judged),
+            jurors=tuple(levels for _, levels in judged),
+            missing=dict(missing),
+            trust=await panel.finish(),
+        )
     finally:
         panel.cancel()

@@ -49,9 +49,13 @@ class Agreement:
         return self.levels[rates.index(max(rates))], max(rates)
 
 
+PEOPLE = "people"
+"""The other rater of a juror that is compared with the majority of the people."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RaterAgreement:
-    """The agreement of two people, or of one with the majority of the others (`other` is empty)."""
+    """The agreement of two raters, or of one with the majority of the others (`other` is empty)."""
 
     rater: str
     other: str
@@ -64,12 +68,22 @@ class RaterAgreement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JurorAgreement:
+    """The agreement of each two jurors of a run on one criterion of a metric."""
+
+    metric: str
+    criterion: str
+    pairs: tuple[RaterAgreement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionCalibration:
     """The agreement of a judge with people on one criterion.
 
     `agreement` is None when no answer has a level from both. `unjudged` counts labeled answers without a
     verdict, `divided` those without a majority among the people. `flip_rate` is the probability that two
-    judgments of one answer differ; None when each answer was judged once.
+    judgments of one answer differ; None when each answer was judged once. `jurors` has the agreement of each
+    juror with the majority of the people, then of each two jurors, if the judge is a jury.
     """
 
     criterion: str
@@ -78,6 +92,7 @@ class CriterionCalibration:
     divided: int = 0
     flip_rate: float | None = None
     people: tuple[RaterAgreement, ...] = ()
+    jurors: tuple[RaterAgreement, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 DecidedBy: TypeAlias = Literal["judge", "check", "floor"]
+JuryRule: TypeAlias = Literal["majority", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,7 +17,8 @@ class JudgeSpec:
     Each answer is judged `votes` times, and the median vote counts. Each call is limited by `timeout_s`
     and `attempts`. Calls are given up once the endpoint has answered none for `deadline_s`. All calls of
     a run are limited by `rate` (calls per second), `tokens_per_min` and `max_cost_usd`. `prices` are USD
-    per million tokens (`input`, `output`, `cached_input`, `cache_write`).
+    per million tokens (`input`, `output`, `cached_input`, `cache_write`). `jury` is the rule of the jury that
+    the judge is a member of; None for a judge that decides alone.
     """
 
     kind: str
@@ -30,13 +32,14 @@ class JudgeSpec:
     tokens_per_min: float | None = None
     max_cost_usd: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
+    jury: JuryRule | None = None
     path: str = ""
     line: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionVerdict:
-    """The verdict on one criterion; `votes` are the levels of all votes if there were several.
+    """The verdict on one criterion; `votes` are the levels of all votes, or of all jurors, if several.
 
     `is_quote` is false in runs of earlier versions whose evidence occurs in no text that the judge was
     shown.
@@ -67,7 +70,8 @@ class _Judged:
 
     `judge` and `digest` identify the judge. `model` and `fingerprint` are from the endpoint's replies.
     `calls`, tokens, and `cost_usd` are those of this answer. `cached_tokens` are the input tokens that
-    the provider had cached. If the verdict itself `is_cached`, no call was made now.
+    the provider had cached. If the verdict itself `is_cached`, no call was made now. `jurors` has what each
+    member of a jury said, in the order of the set; it is empty for a judge that decides alone.
     """
 
     judge: str = ""
@@ -82,6 +86,7 @@ class _Judged:
     cached_tokens: int = 0
     cost_usd: float | None = None
     is_cached: bool = False
+    jurors: tuple[JudgeVote, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

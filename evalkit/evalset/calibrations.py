@@ -88,7 +88,8 @@ def _check_entries(found: Sequence[Calibration]) -> None:
         raise ValueError("it has two calibrations of one judge")
     for entry in found:
         for criterion in entry.criteria:
-            compared = [criterion.agreement, *(each.agreement for each in criterion.people)]
+            raters = (*criterion.people, *criterion.jurors)
+            compared = [criterion.agreement, *(each.agreement for each in raters)]
             for agreement in filter(None, compared):
                 _check_agreement(agreement, f"{entry.judge}, {criterion.criterion}")
 

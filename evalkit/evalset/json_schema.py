@@ -18,6 +18,7 @@ from evalkit.core.settings import Settings
 from evalkit.evalset import keys, rubric_keys
 from evalkit.evalset.argument_schema import build_arguments_schema, iter_defaults
 from evalkit.evalset.fields import drop_none
+from evalkit.evalset.judges import DEFAULT_RULE
 from evalkit.evalset.nodes import SHARED_PREFIX
 from evalkit.evalset.value_types import (
     MAX_LABEL,
@@ -180,7 +181,9 @@ class _SchemaBuilder:
 
     def _judges(self) -> Json:
         judge = self.refer("judge")
-        return {"anyOf": [judge, _list_of(judge, 1, keys.MAX_JUDGES)]}
+        jury = self.mapping(keys.JURY_KEYS, None, "jury")
+        jury["properties"]["rule"]["default"] = DEFAULT_RULE
+        return {"anyOf": [judge, _list_of(judge, 1, keys.MAX_JUDGES), jury]}
 
     def _judge(self) -> Json:
         alone = {"required": ["lexical"], "maxProperties": 1}

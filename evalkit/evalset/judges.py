@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from evalkit.core.judgement import JudgeSpec
+from dataclasses import replace
+
+from evalkit.core.judgement import JudgeSpec, JuryRule
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping
-from evalkit.evalset.keys import JUDGE_KEYS, JUDGE_KINDS, MAX_JUDGES, NEEDED_PRICES, PRICE_KEYS
-from evalkit.evalset.nodes import ListNode, Node, Scalar, is_null, quote_short, suggest_similar
+from evalkit.evalset.keys import (
+    JUDGE_KEYS,
+    JUDGE_KINDS,
+    JURY_KEYS,
+    MAX_JUDGES,
+    MAX_JURORS,
+    NEEDED_PRICES,
+    PRICE_KEYS,
+)
+from evalkit.evalset.nodes import (
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    is_null,
+    quote_short,
+    suggest_similar,
+)
 
 EXAMPLE_MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
 """A model for messages, for each kind of judge that needs one."""
 
+DEFAULT_RULE: JuryRule = "majority"
+
 
 def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
-    """Read the judge, or the first judge and its fallbacks in order."""
+    """Read the judge, the first judge and its fallbacks in order, or the members of a jury."""
+    if isinstance(node, MappingNode) and "jury" in node.members:
+        return _read_jury(node, problems)
     entries = node.items if isinstance(node, ListNode) else (node,)
     if not entries or len(entries) > MAX_JUDGES:
         message = f"judge: {len(entries)} judges; name one, or up to {MAX_JUDGES} in order."
@@ -28,6 +50,30 @@ def read_judges(node: Node, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
             problems.append(Problem(message=message, where=item.where))
     # With no readable judge, rubrics would report a second problem: that they have no judge.
     return tuple(judge for _, judge in found if judge is not None) or (JudgeSpec(kind="lexical"),)
+
+
+def _read_jury(node: MappingNode, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
+    known = len(problems)
+    fields = read_mapping(node, "judge", JURY_KEYS, problems)
+    if fields is None:
+        return (JudgeSpec(kind="lexical"),)
+    rule = fields.read_all().get("rule") or DEFAULT_RULE
+    items = fields.items("jury") or ()
+    if not 2 <= len(items) <= MAX_JURORS and len(problems) == known:
+        fields.report_problem(
+            f"jury has {len(items)} jurors; name 2 to {MAX_JURORS}, each as a judge of its own."
+        )
+    found = [(item, _read_judge(item, problems)) for item in items]
+    for position, (item, juror) in enumerate(found):
+        before = [each for _, each in found[:position] if each and juror]
+        if juror and any((each.kind, each.args) == (juror.kind, juror.args) for each in before):
+            message = (
+                "judge: jury: this juror is the same as one before it, so the two always agree. "
+                "Name another model, or ask one judge several times with `votes: 3`."
+            )
+            problems.append(Problem(message=message, where=item.where))
+    jurors = tuple(replace(juror, jury=rule) for _, juror in found if juror is not None)
+    return jurors if len(problems) == known else (JudgeSpec(kind="lexical"),)
 
 
 def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:

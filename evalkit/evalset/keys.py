@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from evalkit.core.judgement import JuryRule
 from evalkit.core.literals import Role, Stat
 from evalkit.evalset.value_types import (
     AnyMapping,
@@ -41,6 +42,8 @@ MAX_ALPHA = 0.5
 """At 0.5, every second unchanged agent would fail."""
 
 MAX_JUDGES = 5
+MAX_JURORS = 9
+"""Each juror is asked about every answer. More of them add cost, hardly accuracy."""
 
 _OPENAI = "A chat model at any endpoint that speaks the OpenAI protocol."
 _ANTHROPIC = "A model of Anthropic, through its Messages API."
@@ -132,6 +135,16 @@ JUDGE_KEYS: Keys = {
     "prices": Section("Prices of a model whose prices evalkit does not know.", of="prices"),
 }
 
+JURY_KEYS: Keys = {
+    "jury": SectionList(
+        "Judges that all judge every answer.", of="judge", at_least=2, at_most=MAX_JURORS
+    ),
+    "rule": Choice(
+        "`majority`: the level that more than half of all jurors give. `mean`: the mean of their values.",
+        words=get_args(JuryRule),
+    ),
+}
+
 NEEDED_PRICES = ("input", "output")
 PRICE_KEYS: Keys = {
     "input": Number("USD per million input tokens.", at_least=0),
@@ -206,7 +219,7 @@ RULE_KEYS: Keys = {
 
 PROJECT_KEYS: Keys = {
     "agent": Section("The system under test.", of="agent"),
-    "judge": Section("The judge of the rubrics, or a list with fallbacks.", of="judges"),
+    "judge": Section("The judge of the rubrics, a list with fallbacks, or a jury.", of="judges"),
     "metrics": Section("The metrics that score every trial.", of="metrics"),
     "gate": SectionList("The thresholds that decide the exit code.", of="rule"),
     **SETTING_KEYS,

@@ -107,17 +107,6 @@ class Judge(Protocol):
         """Return the most requests that so many votes can take, without retries after failures."""
 
 
-class JudgePanel(Protocol):
-    """The judges of a run, as a rubric uses them."""
-
-    @property
-    def active_judge(self) -> Judge:
-        """The judge that gives the next vote."""
-
-    async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
-        """Return every vote on an answer."""
-
-
 def make_criterion_key(number: int, criterion: Criterion) -> str:
     """Return the key of a criterion in a reply: its name if that is a safe key, else its number."""
     return criterion.name if _PLAIN_NAME.fullmatch(criterion.name) else f"criterion_{number + 1}"

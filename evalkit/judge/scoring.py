@@ -20,7 +20,8 @@ def combine_votes(
         # With an even number of votes, the higher of the middle two.
         median = sorted(cast, key=lambda verdict: verdict.value)[len(cast) // 2]
         levels = tuple(verdict.level for verdict in cast)
-        verdicts.append(replace(median, votes=levels if len(levels) > 1 else ()))
+        # The vote of a jury already lists the levels of its jurors.
+        verdicts.append(replace(median, votes=levels) if len(levels) > 1 else median)
     return tuple(verdicts)
 
 
@@ -41,6 +42,7 @@ def build_judgement(verdicts: Sequence[CriterionVerdict], votes: Sequence[JudgeV
         cached_tokens=sum(vote.cached_tokens for vote in votes),
         cost_usd=sum(costs) if costs else None,
         is_cached=bool(votes) and all(vote.is_cached for vote in votes),
+        jurors=first.jurors,
     )
 
 

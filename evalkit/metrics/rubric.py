@@ -20,7 +20,8 @@ from evalkit.core.trial import Output, Score
 from evalkit.core.values import ABSENT, find_value
 from evalkit.evalset.calibrations import explain_advisory
 from evalkit.judge.empty_answer import build_lowest_vote, find_empty_answer_reason
-from evalkit.judge.judge import JudgePanel, JudgeRequest
+from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.scoring import build_judgement, combine_votes, score_verdicts
 from evalkit.metrics.builtin import BuiltIn, check_output_path, text_of
 from evalkit.metrics.scorers import Scorer, finalize_score, metric_error

@@ -22,6 +22,7 @@ from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.labels import load_labels
 from evalkit.evalset.rubrics import NEEDS, digest_rubric, read_partial_rubric
 from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labels
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.builtin_scorer import BuiltInScorer
@@ -37,7 +38,7 @@ RUBRIC_REFS = (RUBRIC, CRITERIA)
 
 @asynccontextmanager
 async def open_scorers(
-    specs: Sequence[MetricSpec], environment: RunEnvironment, panel: Panel | None = None
+    specs: Sequence[MetricSpec], environment: RunEnvironment, panel: JudgePanel | None = None
 ) -> AsyncIterator[Mapping[str, Scorer]]:
     """Open the metrics of a run and yield their scorers by `spec_digest`.
 
@@ -85,7 +86,7 @@ def _refuse_duplicate(
 
 
 def open_rubric(
-    spec: MetricSpec, environment: RunEnvironment, panel: Panel, problems: list[Problem]
+    spec: MetricSpec, environment: RunEnvironment, panel: JudgePanel, problems: list[Problem]
 ) -> RubricScorer | None:
     """Open a rubric, or the criteria of a case; return None if `problems` grew."""
     known = len(problems)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evalkit.core.calibration import Agreement, Calibration, CriterionCalibration, Estimate
+from evalkit.core.calibration import (
+    Agreement,
+    Calibration,
+    CriterionCalibration,
+    Estimate,
+    RaterAgreement,
+)
 from evalkit.core.format import format_count
 from evalkit.core.labels import HumanLabel
 from evalkit.report.content import NO_VALUE, value_cell
@@ -113,7 +119,13 @@ def _criterion_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
         right=(1,),
     )
     lines += screen.fold_all(_remarks(found), indent="  ", hang="    ")
-    return [*lines, "", *_confusion(agreement, screen), *_rater_lines(found, screen)]
+    return [
+        *lines,
+        "",
+        *_confusion(agreement, screen),
+        *_rater_lines("jurors", found.jurors, screen),
+        *_rater_lines("people", found.people, screen),
+    ]
 
 
 def _estimate_texts(estimate: Estimate | None) -> tuple[str, str]:
@@ -161,8 +173,8 @@ def _confusion(agreement: Agreement, screen: Screen) -> list[str]:
     return align_columns(rows, screen, titles=titles, shrinkable={0: 12}, right=range(1, size + 2))
 
 
-def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
-    if not found.people:
+def _rater_lines(kind: str, found: Sequence[RaterAgreement], screen: Screen) -> list[str]:
+    if not found:
         return []
     rows = [
         (
@@ -173,9 +185,9 @@ def _rater_lines(found: CriterionCalibration, screen: Screen) -> list[str]:
             value_cell(each.agreement.accuracy.value, ""),
             f"{each.agreement.answers:,}",
         )
-        for each in found.people
+        for each in found
     ]
-    titles = ("people", "and", "kappa", "90% interval", "AC1", "accuracy", "answers")
+    titles = (kind, "and", "kappa", "90% interval", "AC1", "accuracy", "answers")
     return [
         "",
         *align_columns(

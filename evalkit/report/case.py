@@ -9,7 +9,7 @@ import msgspec
 
 from evalkit.compare.scores import trial_state
 from evalkit.core.format import format_count
-from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement
+from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement, JudgeVote
 from evalkit.core.safe_text import format_json
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output, Score, Trial
@@ -165,6 +165,19 @@ def _judgement_lines(judgement: Judgement, screen: Screen) -> Iterator[str]:
         yield from screen.fold(_judge_line(judgement), indent=_JUDGE_INDENT, hang=_JUDGE_HANG)
     for exchange in judgement.exchanges:
         yield from _exchange_lines(exchange, screen)
+    for juror in judgement.jurors:
+        yield from _juror_lines(juror, screen)
+
+
+def _juror_lines(juror: JudgeVote, screen: Screen) -> Iterator[str]:
+    """Yield what one member of a jury said, or why it has no verdict."""
+    problem = f": no verdict, {juror.problem}" if juror.problem else ""
+    line = f"{_judge_line(juror)}{problem}"
+    yield from screen.fold(line, indent=_JUDGE_INDENT, hang=_JUDGE_HANG)
+    for verdict in juror.verdicts:
+        yield from _verdict_lines(verdict, screen)
+    for exchange in juror.exchanges:
+        yield from _exchange_lines(exchange, screen)
 
 
 def _verdict_lines(verdict: CriterionVerdict, screen: Screen) -> Iterator[str]:
@@ -179,7 +192,7 @@ def _verdict_lines(verdict: CriterionVerdict, screen: Screen) -> Iterator[str]:
         yield from screen.fold(quoted, indent=_JUDGE_HANG, hang=f"{_JUDGE_HANG}  ")
 
 
-def _judge_line(judgement: Judgement) -> str:
+def _judge_line(judgement: Judgement | JudgeVote) -> str:
     parts = [f"judged by {judgement.judge}"]
     if judgement.model:
         parts.append(f"answering as {judgement.model} {judgement.fingerprint}".rstrip())

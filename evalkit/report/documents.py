@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from evalkit.compare.call_stats import CallStats
+from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Turn
 from evalkit.core.gate_result import Comparison, GateReview, MetricChange, MetricSummary
 from evalkit.core.judgement import JudgeTrust
@@ -178,6 +179,7 @@ class ReportDocument(TypedDict):
         cut_off: Answers that end at a limit of tokens; they have the flag `cut_off`.
         checks: The thresholds in the order of the gate.
         calls: Every tool by name, then every model.
+        jurors: The agreement of the members of a jury, by metric and criterion.
         cases: In the order of the eval set.
         gate: The edits that a change makes to its gate; null if no gate was compared.
         next: Commands to type next, each with a label.
@@ -195,6 +197,7 @@ class ReportDocument(TypedDict):
     checks: list[CheckDocument]
     metrics: tuple[MetricSummary, ...]
     calls: tuple[CallStats, ...]
+    jurors: tuple[JurorAgreement, ...]
     cases: list[CaseResultDocument]
     comparison: Comparison | None
     gate: GateReview | None

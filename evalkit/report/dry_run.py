@@ -13,11 +13,15 @@ from evalkit.report.screen import Screen, join_folded
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedJudge:
-    """The calls of one judge: the `expected_calls` if it is never asked twice, and the most `calls`."""
+    """The calls of one judge: the `expected_calls` if it is never asked twice, and the most `calls`.
+
+    A judge that `takes_over` is asked only if no judge before it answers.
+    """
 
     name: str
     expected_calls: int
     calls: int
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,9 +102,9 @@ def _list_judges(preview: DryRun) -> Iterator[str]:
     """Yield the calls of each judge."""
     if preview.judge and not preview.judges:
         yield f"  judge: {preview.judge}, no calls"
-    for position, judge in enumerate(preview.judges):
+    for judge in preview.judges:
         about = format_count(judge.expected_calls, "call")
-        when = ", only if no judge before it answers" if position else ""
+        when = ", only if no judge before it answers" if judge.takes_over else ""
         yield (
             f"  judge: {judge.name}{when}: {about} with its controls if every reply is a verdict, "
             f"{judge.calls:,} at most"

@@ -13,6 +13,7 @@ import msgspec
 
 from evalkit.compare.scores import trial_state
 from evalkit.core.format import name_rule
+from evalkit.core.judgement import Judgement
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
 from evalkit.core.spans import CUT_OFF
@@ -120,10 +121,15 @@ def _case_document(result: CaseResult) -> CaseResultDocument:
 def _without_exchanges(trial: Trial) -> Trial:
     """Return a trial without the judges' exchanges, which would double the size of a document."""
     scores = tuple(
-        replace(score, judgement=score.judgement and replace(score.judgement, exchanges=()))
+        replace(score, judgement=_shorten_judgement(score.judgement)) if score.judgement else score
         for score in trial.scores
     )
     return replace(trial, scores=scores)
+
+
+def _shorten_judgement(judgement: Judgement) -> Judgement:
+    jurors = tuple(replace(juror, exchanges=()) for juror in judgement.jurors)
+    return replace(judgement, exchanges=(), jurors=jurors)
 
 
 def render_json(report: Report) -> str:
@@ -148,6 +154,7 @@ def render_json(report: Report) -> str:
         ],
         "metrics": to_document(gate_result.summaries),
         "calls": to_document(report.calls),
+        "jurors": to_document(report.jurors),
         "cases": [_case_document(result) for result in results],
         "comparison": to_document(gate_result.comparison),
         "gate": to_document(gate_result.gate),

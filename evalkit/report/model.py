@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from evalkit.compare.call_stats import CallStats
 from evalkit.compare.matrix import Matrix
+from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import Comparison, GateResult
 from evalkit.core.run import Run
@@ -27,7 +28,8 @@ class Report:
     """A run with its gate result and everything else that reports show.
 
     `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
-    model. `spans` are the steps of its trials, which are stored in a separate file.
+    model. `spans` are the steps of its trials, which are stored in a separate file. `jurors` has the
+    agreement of the members of its jury, if it has one.
     """
 
     run: Run
@@ -36,6 +38,7 @@ class Report:
     hints: tuple[Hint, ...] = ()
     calls: tuple[CallStats, ...] = ()
     spans: SpansByTrial = field(default_factory=dict)
+    jurors: tuple[JurorAgreement, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,12 +20,14 @@ CONTROL_TRIES = 2
 class JudgeCallBound:
     """The calls of one judge: `expected` of a judge that is never asked twice, and `at_most`.
 
-    A judge after the first one is asked only if those before it are down, and then about everything.
+    A judge after the first one is asked only if those before it are down, and then about everything;
+    a juror is always asked.
     """
 
     judge: str
     expected: int
     at_most: int
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +74,15 @@ def _bound_judge_calls(
     for position, judge in enumerate(plan.panel.judges):
         if judge.is_local:
             continue
-        again = stored if position else stale
+        takes_over = bool(position) and plan.evalset.judges[position].jury is None
+        again = stored if takes_over else stale
         most_votes = (most * answers + again) * judge.votes + CONTROL_TRIES * controls
         found.append(
             JudgeCallBound(
                 judge=judge.name,
                 expected=(first * answers + again) * judge.votes + controls,
                 at_most=judge.bound_calls(most_votes),
+                takes_over=takes_over,
             )
         )
     return tuple(found)

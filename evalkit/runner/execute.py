@@ -14,7 +14,7 @@ from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.agent_prices import RETURN_COST
 from evalkit.runner.answer_cache import open_answer_cache
@@ -174,7 +174,7 @@ def _load_looks() -> NextStageFinder:
 
 
 @asynccontextmanager
-async def _warm_up_judge(panel: Panel) -> AsyncIterator[None]:
+async def _warm_up_judge(panel: JudgePanel) -> AsyncIterator[None]:
     """Load the judge's client in the background, while the rest of the run is prepared."""
     warming = asyncio.ensure_future(panel.warm_up())
     try:

@@ -17,7 +17,8 @@ from evalkit.core.settings import Settings, merge_settings
 from evalkit.evalset.base_version import BaseVersion, choose_against_trials, merge_sets
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import select_cases
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
+from evalkit.judge.jury import open_panel
 from evalkit.judge.registry import check_judges, open_judges
 from evalkit.runner.agent_prices import find_price_problems
 from evalkit.runner.case_metrics import DEFAULT_GATE
@@ -102,7 +103,7 @@ def _choose_settings(request: RunRequest, evalset: EvalSet) -> Settings:
 @asynccontextmanager
 async def _open_panel(
     evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment, costs: RunCosts
-) -> AsyncIterator[Panel]:
+) -> AsyncIterator[JudgePanel]:
     """Open the judges of a set; `check_judges` reports what is wrong with them."""
     judge_env = base.adapt_environment(environment) if base and base.evalset.judges else environment
     wrong = check_judges(evalset.judges, judge_env)
@@ -110,7 +111,8 @@ async def _open_panel(
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
     async with open_judges(usable, judge_env, costs) as judges:
         redact = Redactor(environment.environ).redact_text
-        panel = Panel(judges, Cache(cache_folder(environment.root, "verdicts"), JudgeVote), redact)
+        cache = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
+        panel = open_panel(usable, judges, cache, redact)
         try:
             yield panel
         finally:

@@ -15,7 +15,7 @@ from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
 from evalkit.evalset.base_version import BaselineAgent, BaseVersion
 from evalkit.evalset.selection import Selection
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.metrics.scorers import Scorer
 
 AGENT = "agent"
@@ -80,7 +80,7 @@ class Plan:
     scorers: Mapping[str, tuple[Scorer, ...]]
     metrics: tuple[MetricInfo, ...]
     environment: RunEnvironment
-    panel: Panel
+    panel: JudgePanel
     costs: RunCosts = field(default_factory=RunCosts)
     base_commit: str = ""
     added: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from evalkit.core.eval_set import EvalSet
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, RunEnvironment
 from evalkit.evalset.base_version import BaseVersion
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.registry import check_judges
 from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.metrics.specs import open_scorers
@@ -34,7 +34,7 @@ class Scoring:
 
 
 async def open_scoring(
-    evalset: EvalSet, environment: RunEnvironment, panel: Panel, stack: AsyncExitStack
+    evalset: EvalSet, environment: RunEnvironment, panel: JudgePanel, stack: AsyncExitStack
 ) -> Scoring:
     """Open a set's metrics until `stack` closes, and check the set against them."""
     specs = {case.id: effective_metrics(evalset, case) for case in evalset.cases}
@@ -85,7 +85,7 @@ async def open_base_scoring(
     base: BaseVersion,
     own: Scoring,
     environment: RunEnvironment,
-    panel: Panel,
+    panel: JudgePanel,
     stack: AsyncExitStack,
 ) -> Scoring:
     """Open the base's metrics for the base's cases, and the change's own for the cases that it adds.

@@ -11,7 +11,7 @@ from evalkit.core.eval_set import AgentSpec
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
-from evalkit.judge.panel import Panel
+from evalkit.judge.judge_panel import JudgePanel
 from evalkit.runner.records import Execution, NextStageFinder, Plan
 from evalkit.runner.rescore import rejudge
 from evalkit.runner.scheduler import (
@@ -142,7 +142,7 @@ def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
             yield task
 
 
-async def _load_judge_and_gate(panel: Panel, load_looks: Callable[[], object]) -> None:
+async def _load_judge_and_gate(panel: JudgePanel, load_looks: Callable[[], object]) -> None:
     """Start the judge, then import the gate in a thread, while the agent is called."""
     await panel.start()
     await asyncio.to_thread(load_looks)
@@ -198,7 +198,7 @@ async def _rejudge_trials(plan: Plan, side: RunSide, stop: StopRequest) -> RunSi
 
 
 async def _store_trust(
-    panel: Panel, run: Run, sink: TrialSink, stop: StopRequest
+    panel: JudgePanel, run: Run, sink: TrialSink, stop: StopRequest
 ) -> JudgeTrust | None:
     """Wait for the last control answers of the judges, and store what they show.
 

@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from evalkit.core.calibration import Agreement, Estimate, RaterAgreement
+from evalkit.core.calibration import PEOPLE, Agreement, Estimate, RaterAgreement
 from evalkit.core.labels import find_majority
 from evalkit.stats.distributions import Floats
 from evalkit.stats.intervals import wilson_interval
@@ -143,6 +143,30 @@ def compare_raters(
         for (rater, other), found in sorted(
             pairs.items(), key=lambda pair: (not pair[0][1], pair[0])
         )
+    )
+
+
+def compare_with_people(
+    people: Mapping[str, Mapping[str, str]],
+    jurors: Mapping[str, Mapping[str, str]],
+    levels: Sequence[str],
+    values: Sequence[float],
+) -> tuple[RaterAgreement, ...]:
+    """Return the agreement of each juror with the majority of the people.
+
+    Both arguments map each answer to the level that each rater gave. A juror without an answer that has a
+    majority is left out.
+    """
+    pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for answer, given in jurors.items():
+        majority = find_majority(people.get(answer, {}).values())
+        for juror, level in given.items() if majority is not None else ():
+            pairs[juror].append((majority or "", level))
+    return tuple(
+        RaterAgreement(
+            rater=juror, other=PEOPLE, agreement=measure_agreement(found, levels, values)
+        )
+        for juror, found in pairs.items()
     )
 
 

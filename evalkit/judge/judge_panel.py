@@ -1,0 +1,77 @@
+"""The interface of all judges of a run together: one judge with fallbacks, or a jury."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from evalkit.core.judgement import Judgement, JudgeTrust, JudgeVote
+from evalkit.core.location import Problem
+from evalkit.core.rubric import Rubric
+from evalkit.judge.anchors import LabeledAnswer
+from evalkit.judge.judge import Judge, JudgeRequest
+
+
+class JudgeIdentity(Protocol):
+    """Who gives a verdict: one judge, or a jury."""
+
+    @property
+    def name(self) -> str:
+        """The name in reports, without secrets."""
+
+    @property
+    def digest(self) -> str:
+        """A key of everything that can change the verdicts."""
+
+
+class JudgePanel(Protocol):
+    """The judges of a run: one judge with fallbacks, or a jury."""
+
+    @property
+    def judges(self) -> tuple[Judge, ...]:
+        """All of them, in the order of the set."""
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether there is any judge."""
+
+    @property
+    def active_judge(self) -> JudgeIdentity:
+        """Who gives the next verdict; the same object while it stays the same."""
+
+    @property
+    def down_reason(self) -> str:
+        """Why no verdict is given any more; empty while there may be one."""
+
+    @property
+    def problem_to_fix(self) -> Problem | None:
+        """The problem that the user must fix before there is a verdict, if that is why there is none."""
+
+    def register_rubric(
+        self, metric: str, rubric: Rubric, anchors: Sequence[LabeledAnswer] = ()
+    ) -> None:
+        """Judge a rubric's controls and anchors together with the agent's answers."""
+
+    def count_controls(self) -> int:
+        """Return how many controls and anchors a judge has to judge."""
+
+    async def warm_up(self) -> None:
+        """Load everything that the first vote needs, without asking a judge."""
+
+    async def start(self) -> None:
+        """Get ready while the agents work on their first answers."""
+
+    async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
+        """Return every vote on an answer."""
+
+    async def settle_checks(self) -> None:
+        """Wait for the checks so far if another judge can take over."""
+
+    async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
+        """Wait for all checks, and return the evidence of how far the judges can be trusted."""
+
+    def stop(self) -> None:
+        """Start no further call; requests in flight may finish."""
+
+    def cancel(self) -> None:
+        """Stop every request in progress."""
