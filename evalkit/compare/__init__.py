@@ -7,6 +7,7 @@ __all__ = [
     "jurors",
     "matrix",
     "pairs",
+    "preferences",
     "scores",
     "summary",
     "versions",

@@ -41,6 +41,7 @@ def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
         for name in candidate.infos
         if name in base.infos
         and not candidate.infos[name].advisory
+        and not candidate.infos[name].is_pairwise
         and not _incomparable_reason(name, base, candidate)
     ]
     cases = tuple(_case_changes(base, candidate, comparable))
@@ -69,7 +70,9 @@ def find_redefined_metrics(base: ScoreTable, candidate: ScoreTable) -> list[str]
     return [
         info.name
         for info in candidate.header.metrics
-        if info.name in before and before[info.name].definition != info.definition
+        if info.name in before
+        and before[info.name].definition != info.definition
+        and not info.is_pairwise
     ]
 
 
@@ -132,7 +135,8 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
     tags = dict.fromkeys((*candidate.tags, *base.tags))
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         info = candidate.infos.get(metric) or base.infos[metric]
-        for tag in (None, *tags):
+        # A pairwise metric is a comparison itself.
+        for tag in () if info.is_pairwise else (None, *tags):
             change = MetricChange(
                 metric=metric, tag=tag, unit=info.unit, higher_is_better=info.higher_is_better
             )
@@ -270,7 +274,10 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
     left_out = len(base.cases.keys() - candidate.cases.keys())
     if left_out and _is_partial(candidate):
         yield f"Not selected in this run: {format_count(left_out, 'case')} of the baseline."
+    infos = {**base.infos, **candidate.infos}
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
+        if infos[metric].is_pairwise:
+            continue
         if reason := _incomparable_reason(metric, base, candidate):
             yield f"Not compared: {metric}, because {reason}."
     lost = sum(state not in ("scored", "skipped") for row in base.states.values() for state in row)

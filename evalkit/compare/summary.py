@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from evalkit.compare.preferences import collect_preferences, count_preferences
 from evalkit.compare.scores import CaseScores, ScoreTable, mean, quantile, sum_missing, trial_state
 from evalkit.core.gate_result import MetricSummary, Tally
 from evalkit.core.literals import TRIAL_STATES
@@ -34,17 +35,20 @@ def summarize_table(table: ScoreTable) -> tuple[MetricSummary, ...]:
     summaries = []
     for metric, by_case in table.scores.items():
         info = infos.get(metric, MetricInfo(name=metric))
-        summaries.append(_summarize(info, None, list(by_case.values())))
+        summaries.append(_summarize(info, None, list(by_case.values()), table))
         for tag, case_ids in ids_by_tag.items():
             tagged = [by_case[case_id] for case_id in case_ids if case_id in by_case]
             if tagged:
-                summaries.append(_summarize(info, tag, tagged))
+                summaries.append(_summarize(info, tag, tagged, table))
     return tuple(summaries)
 
 
-def _summarize(info: MetricInfo, tag: str | None, cases: list[CaseScores]) -> MetricSummary:
+def _summarize(
+    info: MetricInfo, tag: str | None, cases: list[CaseScores], table: ScoreTable
+) -> MetricSummary:
     values = sorted(value for case in cases for value in case.values)
     flagged = [case.flags for case in cases if case.flags]
+    pairs = collect_preferences(table, info.name, tag) if info.is_pairwise else []
     return MetricSummary(
         metric=info.name,
         tag=tag,
@@ -58,4 +62,5 @@ def _summarize(info: MetricInfo, tag: str | None, cases: list[CaseScores]) -> Me
         p50=quantile(values, 0.50) if values else None,
         p95=quantile(values, 0.95) if values else None,
         p99=quantile(values, 0.99) if values else None,
+        preference=count_preferences(pairs) if pairs else None,
     )

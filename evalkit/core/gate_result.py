@@ -58,12 +58,36 @@ class HumanMean:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PreferenceCounts:
+    """The results of a pairwise metric.
+
+    Cases are won, tied, or lost. A case is won if it won more of its `pairs` of answers than it lost. Of the
+    `judged` pairs, a judge preferred the answer shown first in both orders in `first_flips`, and the one shown
+    second in `second_flips`; these are ties.
+    """
+
+    wins: int
+    ties: int
+    losses: int
+    pairs: int
+    judged: int
+    first_flips: int = 0
+    second_flips: int = 0
+
+    @property
+    def flips(self) -> int:
+        """The pairs in which the preference flipped with the order."""
+        return self.first_flips + self.second_flips
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSummary:
     """One metric over the trials of a run, or over those of the cases with `tag`.
 
     `scored` of `due` trials have a value; `missing` counts the others by reason. The statistics are over
     the scored trials, in the metric's unit; None when there are none. `rate` is the share that passed;
     None for measurements. `people` estimates the mean that people would give instead of the judge.
+    `preference` has the counts of a pairwise metric.
     """
 
     metric: str
@@ -79,6 +103,7 @@ class MetricSummary:
     p95: float | None = None
     p99: float | None = None
     people: HumanMean | None = None
+    preference: PreferenceCounts | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +193,8 @@ class Check:
     nothing changed. An unchanged agent fails with a probability of at most `false_alarm`. A change of
     `smallest_detectable` (absolute value) fails 4 times in 5; None if no change does. `users` is the
     test about other cases like these. `to_decide` says what would decide an inconclusive check.
-    `advisory` says why the check does not affect the result; empty if it does.
+    `advisory` says why the check does not affect the result; empty if it does. `preference` has the counts of
+    a pairwise metric.
     """
 
     rule: Rule
@@ -189,6 +215,7 @@ class Check:
     hits: tuple[CaseContribution, ...] = ()
     to_decide: str = ""
     advisory: str = ""
+    preference: PreferenceCounts | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

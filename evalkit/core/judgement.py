@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 DecidedBy: TypeAlias = Literal["judge", "check", "floor"]
 JuryRule: TypeAlias = Literal["majority", "mean"]
+Preference: TypeAlias = Literal["win", "tie", "loss"]
+Place: TypeAlias = Literal["first", "second"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +67,22 @@ class JudgeExchange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PairResult:
+    """The result of an answer against one answer of the baseline, judged in both orders.
+
+    `base_trial` is the number of the baseline's trial, and `base_answer` a digest of its output. `flipped` is the
+    place that a judge preferred in both orders, which makes a tie; None if the preference did not flip.
+    `was_judged` is False if the result is known without a judge.
+    """
+
+    preference: Preference
+    base_trial: int
+    base_answer: str
+    flipped: Place | None = None
+    was_judged: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Judged:
     """The verdicts on one answer, with the judge and its calls.
 
@@ -103,7 +121,12 @@ class JudgeVote(_Judged):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement(_Judged):
-    """The judgment of one answer under one rubric, from one or more votes."""
+    """The judgment of one answer under one rubric, from one or more votes.
+
+    `pair` is set if the answer was compared with an answer of the baseline.
+    """
+
+    pair: PairResult | None = None
 
     @property
     def is_split(self) -> bool:

@@ -96,7 +96,7 @@ class Rubric:
     if `higher_is_better` is false, at `pass_at` or less. `needs` lists what a case must provide; a judge
     sees no other part of a case's reference and context. `anchors` is a file of answers with human
     labels that are judged again in every run. `digest` covers what a judge is asked and how its answers
-    count.
+    count. If it `is_pairwise`, a judge compares two answers by the criteria, in place of grading one.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Rubric:
     anchors: str = ""
     require_calibration: CalibrationRequirement | None = None
     digest: str = ""
+    is_pairwise: bool = False
 
     @property
     def judged_criteria(self) -> tuple[Criterion, ...]:

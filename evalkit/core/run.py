@@ -20,7 +20,8 @@ class MetricInfo:
     `unit` is empty for a share in 0..1, otherwise a word such as `s`, `usd`, `tokens`, or
     a plugin's own. `judge`
     is the name of a rubric's judge, and `judge_digest` identifies it. `advisory` says why no threshold
-    on the metric may fail a build; empty if they may.
+    on the metric may fail a build; empty if they may. If it `is_pairwise`, its values compare the answers
+    with those of a baseline, so that a baseline has no value of it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class MetricInfo:
     judge: str = ""
     judge_digest: str = ""
     advisory: str = ""
+    is_pairwise: bool = False
 
     @property
     def definition(self) -> tuple[str, str]:

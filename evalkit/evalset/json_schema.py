@@ -251,7 +251,7 @@ class _SchemaBuilder:
         return {**self.mapping(rubric_keys.CRITERION_KEYS, Criterion), "oneOf": asked_or_checked}
 
     def _check(self) -> Json:
-        names = [name for name in self.metrics if name != "rubric"]
+        names = [name for name in self.metrics if name not in ("rubric", "pairwise")]
         one_metric = {
             "type": "object",
             "properties": {name: self.refer(f"metric_{name}") for name in names},

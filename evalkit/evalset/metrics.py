@@ -73,9 +73,10 @@ def _report_refs(refs: list[str], fields: FieldReader) -> None:
 
 def _build_spec(ref: str, args: Mapping[str, Json], fields: FieldReader) -> MetricSpec | None:
     name = ref.rpartition(":")[2]
-    if ref == "rubric":
+    if ref in ("rubric", "pairwise"):
         # A rubric's scores are named after its file, as in {metric: helpfulness}.
         name = Path(str(args.get(SHORTHAND) or args.get("file") or ref)).stem
+        name = f"{name}_pairwise" if ref == "pairwise" and name != ref else name
     if not name:
         fields.report_problem(
             f"metric {quote_short(ref)} has no name after the colon. Write FILE:FUNCTION."

@@ -8,6 +8,7 @@ from math import floor
 
 from evalkit.compare.estimates import TrialValues
 from evalkit.compare.pairs import PairedScores
+from evalkit.compare.preferences import describe_preferences
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
     find_distinct_digits,
@@ -58,6 +59,7 @@ def check_change(
         else finite_or_none(abs(scale.as_change(detectable))),
         users=_to_population_test(evidence) if is_suite else None,
         to_decide=_plan_text(evidence, cost_per_trial) if outcome == "inconclusive" else "",
+        preference=evidence.preference,
     )
     notes = (
         _detectable_harm_text(evidence),
@@ -157,6 +159,7 @@ def _change_sentence(
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
         f"({changed}, {_interval_text(rule, evidence, evidence.bounds, extra)}; {sizes}).",
+        *([f"Cases: {describe_preferences(counts)}."] if (counts := evidence.preference) else []),
         _finding_text(rule, outcome, evidence),
         *_closing_texts(evidence, missing, names_hits=outcome != "pass"),
     )

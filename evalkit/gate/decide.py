@@ -18,7 +18,7 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.gate.broken_cases import check_broken_cases, plan_fresh_trials
 from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
-from evalkit.gate.evidence import Evidence
+from evalkit.gate.evidence import MIN_LATENCY_CHANGE_S, Evidence
 from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
 from evalkit.gate.judge_trust import (
     OnJudgeDrift,
@@ -43,12 +43,9 @@ from evalkit.gate.outcome import (
     proven_failures_text,
 )
 from evalkit.gate.paired import compare_points, measure_change
+from evalkit.gate.preferences import measure_preference
 from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
 from evalkit.stats.multiplicity import holm_levels
-
-MIN_LATENCY_CHANGE_S = 0.01
-"""The smallest change of a latency that counts, unless the rule sets one. Smaller changes are caused by the
-scheduler, and the first call of a new process is slower by as much."""
 
 
 class StageResult(NamedTuple):
@@ -290,6 +287,8 @@ def _start_change_check(
 ) -> CheckWithNotes | _PendingCheck:
     base, _ = inputs.require_base()
     missing = sum_missing(find_rule_scores(rule, inputs.candidate))
+    if inputs.candidate.infos[rule.metric].is_pairwise:
+        return _PendingCheck(rule, measure_preference(rule, inputs, rule.alpha / sharing), missing)
     try:
         pairs = pair_scores(
             base, inputs.candidate, rule.metric, tag=rule.tag, flags=rule.stat == "rate"

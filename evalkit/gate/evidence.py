@@ -10,13 +10,17 @@ from evalkit.compare.pairs import PairedScores
 from evalkit.compare.scores import MAX_VALUE
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Rule
-from evalkit.core.gate_result import CaseContribution
+from evalkit.core.gate_result import CaseContribution, PreferenceCounts
 from evalkit.core.literals import Outcome
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits
 from evalkit.stats.sign_flip_test import ClusterTest
 
 _ROUNDING = 1e-9
+
+MIN_LATENCY_CHANGE_S = 0.01
+"""The smallest change of a latency that counts, unless the rule sets one. Smaller changes are caused by the
+scheduler, and the first call of a new process is slower by as much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +119,8 @@ class Evidence:
     `p_unweighted` is the same without weights, `smallest_p` is the smallest that these cases allow.
     `is_offset_by_gains` is True if stable cases got worse and others got better by as much. An unchanged
     agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5.
-    `design` is set for pass rates, to plan further trials. `population` is the test on other cases like
+    `design` is set for pass rates, to plan further trials. `preference` is set for pairwise metrics.
+    `population` is the test on other cases like
     these; it is None for a quantile, which is a statistic of all trials together.
     """
 
@@ -135,6 +140,7 @@ class Evidence:
     hits: tuple[CaseContribution, ...] = ()
     design: Design | None = None
     population: ClusterTest | None = None
+    preference: PreferenceCounts | None = None
 
     @property
     def is_large(self) -> bool:

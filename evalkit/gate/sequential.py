@@ -83,5 +83,6 @@ def _is_binary(table: ScoreTable, metric: str) -> bool:
     return (
         info is not None
         and not info.unit
+        and not info.is_pairwise
         and all(value in (0.0, 1.0) for row in rows for value in row.values)
     )

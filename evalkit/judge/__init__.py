@@ -7,6 +7,7 @@ __all__ = [
     "judge_panel",
     "jury",
     "lexical",
+    "pairs",
     "panel",
     "prices",
     "registry",

@@ -9,6 +9,7 @@ from evalkit.core.judgement import ControlResult, JudgeVote
 from evalkit.core.rubric import Control, Criterion, Level, Rubric
 from evalkit.judge.attacks import build_attacks
 from evalkit.judge.judge import JudgeRequest, make_criterion_key
+from evalkit.judge.pair_controls import check_pair_control, list_pair_controls
 from evalkit.judge.scoring import combine_votes, score_verdicts
 
 BUILT_IN_CONTROL_RUBRIC = Rubric(
@@ -48,6 +49,8 @@ BUILT_IN_CONTROL_RUBRIC = Rubric(
 
 def list_controls(rubric: Rubric) -> tuple[tuple[Control, JudgeRequest], ...]:
     """Return every control of a rubric with its request, and the first bad one again with each attack."""
+    if rubric.is_pairwise:
+        return list_pair_controls(rubric)
     rubric = choose_control_rubric(rubric)
     controls = list(rubric.controls)
     first_bad = next((control for control in controls if not control.passes), None)
@@ -87,6 +90,8 @@ def check_control(metric: str, rubric: Rubric, control: Control, vote: JudgeVote
     )
     if vote.state != "scored":
         return result
+    if rubric.is_pairwise:
+        return check_pair_control(result, rubric, vote)
     rubric = choose_control_rubric(rubric)
     score = score_verdicts(rubric, combine_votes(rubric.criteria, [vote]))
     return replace(result, held=score.passed == control.passes, answered=score.explanation)

@@ -23,7 +23,7 @@ def find_evidence_problem(evidence: str, request: JudgeRequest) -> str:
     Empty evidence is allowed, because an answer may lack what a criterion asks for. Case, spaces,
     punctuation, and Markdown do not count, and an ellipsis may replace words.
     """
-    if not evidence.strip() or _is_quoted(evidence, request.answer):
+    if not evidence.strip() or _is_quoted(evidence, request.judged_text):
         return ""
     quoted = repr(one_line(evidence, _MAX_QUOTED_CHARS))
     for name in ("reference", "input", "context"):

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from evalkit.core.judgement import JudgeVote
 from evalkit.core.labels import HumanLabel
 from evalkit.core.location import Problem
-from evalkit.core.rubric import Control, Criterion, Example, Rubric
+from evalkit.core.rubric import Control, Criterion, Example, Level, Rubric
 from evalkit.core.serialization import digest
 
 _PLAIN_NAME = re.compile(r"(?!criterion_\d)[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
+PAIR_LEVELS = (
+    Level(name="A", value=1.0, description="answer_A is better."),
+    Level(name="tie", value=0.5, description="Neither is better, or the difference is too small."),
+    Level(name="B", value=0.0, description="answer_B is better."),
+)
+"""The levels of every criterion when a judge compares two answers; the values are those of answer A."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherAnswer:
+    """The second of two answers that a judge compares, and which end of the levels is the better one."""
+
+    text: str
+    higher_is_better: bool = True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeRequest:
-    """One answer to judge by some criteria; `vote` is the number of the vote on it, from 0."""
+    """One answer to judge by some criteria; `vote` is the number of the vote on it, from 0.
+
+    With `other`, the judge compares two answers: `answer` is shown first, as A, and `other` as B.
+    """
 
     criteria: tuple[Criterion, ...]
     answer: str
@@ -26,6 +45,7 @@ class JudgeRequest:
     context: str = ""
     description: str = ""
     vote: int = 0
+    other: OtherAnswer | None = None
 
     @classmethod
     def of(cls, rubric: Rubric, shown: Control | HumanLabel) -> JudgeRequest:
@@ -64,7 +84,15 @@ class JudgeRequest:
             for criterion in self.criteria
         ]
         texts = [self.answer, self.input, self.reference, self.context, self.description]
+        if self.other is not None:
+            # Another form than that of a single answer, so that the two never share a vote.
+            return digest(["pair", criteria, texts, self.other.text, self.vote])
         return digest([criteria, texts, self.vote])
+
+    @property
+    def judged_text(self) -> str:
+        """The text that evidence is quoted from: the answer, or both answers."""
+        return f"{self.answer}\n{self.other.text}" if self.other is not None else self.answer
 
 
 class Judge(Protocol):
@@ -113,8 +141,10 @@ def make_criterion_key(number: int, criterion: Criterion) -> str:
 
 
 def key_criteria(request: JudgeRequest) -> dict[str, Criterion]:
-    """Return the criteria of a request by their keys in the reply."""
+    """Return the criteria of a request by their keys in the reply, with the levels that are offered."""
     return {
-        make_criterion_key(number, criterion): criterion
+        make_criterion_key(number, criterion): (
+            criterion if request.other is None else replace(criterion, levels=PAIR_LEVELS)
+        )
         for number, criterion in enumerate(request.criteria)
     }

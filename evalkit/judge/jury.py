@@ -18,6 +18,7 @@ from evalkit.core.judgement import (
     JudgeTrust,
     JudgeVote,
     JuryRule,
+    PairResult,
 )
 from evalkit.core.location import Problem
 from evalkit.core.rubric import Rubric
@@ -151,7 +152,7 @@ class Jury:
         for judgement in stored:
             for said in judgement.jurors:
                 if said.state == "scored":
-                    by_juror[said.digest].append(_as_judgement(said))
+                    by_juror[said.digest].append(_as_judgement(said, judgement.pair))
         trusts = await asyncio.gather(
             *(panel.finish(by_juror[panel.judges[0].digest]) for panel in self._panels)
         )
@@ -188,9 +189,13 @@ class Jury:
             panel.cancel()
 
 
-def _as_judgement(said: JudgeVote) -> Judgement:
+def _as_judgement(said: JudgeVote, pair: PairResult | None) -> Judgement:
     return Judgement(
-        judge=said.judge, digest=said.digest, model=said.model, fingerprint=said.fingerprint
+        judge=said.judge,
+        digest=said.digest,
+        model=said.model,
+        fingerprint=said.fingerprint,
+        pair=pair,
     )
 
 

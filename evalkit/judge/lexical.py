@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeVote
@@ -16,7 +16,7 @@ from evalkit.core.location import Problem
 from evalkit.core.rubric import Criterion, Example, Level
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
-from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.judge import PAIR_LEVELS, JudgeRequest, OtherAnswer
 from evalkit.judge.lexical_text import (
     Lexicon,
     compute_found_share,
@@ -112,9 +112,33 @@ class LexicalJudge:
         return 0
 
     async def grade(self, request: JudgeRequest) -> JudgeVote:
-        """Judge every criterion separately."""
+        """Judge every criterion separately; compare two answers by their levels."""
+        if request.other is not None:
+            return self._compare(request, request.other)
         verdicts = tuple(_judge_criterion(criterion, request) for criterion in request.criteria)
         return JudgeVote(verdicts=verdicts, judge=self.name, digest=self.digest)
+
+    def _compare(self, request: JudgeRequest, other: OtherAnswer) -> JudgeVote:
+        single = replace(request, other=None)
+        verdicts = []
+        for criterion in request.criteria:
+            first, second = (
+                _judge_criterion(criterion, replace(single, answer=text))
+                for text in (request.answer, other.text)
+            )
+            lead = (
+                first.value - second.value if other.higher_is_better else second.value - first.value
+            )
+            place = 1 if lead == 0 else 0 if lead > 0 else 2
+            verdicts.append(
+                CriterionVerdict(
+                    criterion=criterion.name,
+                    level=PAIR_LEVELS[place].name,
+                    value=PAIR_LEVELS[place].value,
+                    explanation=f"A is {first.level}, B is {second.level}",
+                )
+            )
+        return JudgeVote(verdicts=tuple(verdicts), judge=self.name, digest=self.digest)
 
 
 def _judge_criterion(criterion: Criterion, request: JudgeRequest) -> CriterionVerdict:

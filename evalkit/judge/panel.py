@@ -110,10 +110,13 @@ class Panel:
         """Get ready while the agents work on their first answers.
 
         Controls with cached votes are judged only when an answer needs a new vote, so that a run whose
-        answers all have cached votes makes no call.
+        answers all have cached votes makes no call. Those of a pairwise metric wait for the first pair,
+        because a run may have none.
         """
         await self.warm_up()
-        for metric in self._rubrics:
+        for metric, rubric in self._rubrics.items():
+            if rubric.is_pairwise:
+                continue
             judge = self.active_judge
             is_cached = not judge.is_local and all(
                 self._votes.find_cached(judge, request)
@@ -158,12 +161,15 @@ class Panel:
         checked too.
         """
         # Judgments that needed no judge (by checks, or of empty answers) have no digest.
-        given = {each.digest: each for each in stored if each.digest}
+        judged = [each for each in stored if each.digest]
+        given = {each.digest: each for each in judged}
+        compared = any(each.pair is not None for each in judged)
         for position, judge in enumerate(self._judges):
             has_judged = self._votes.has_served(judge) or judge.digest in given
             if has_judged and not judge.down_reason:
-                for metric in self._rubrics:
-                    self._start_check(metric, position, fresh=False)
+                for metric, rubric in self._rubrics.items():
+                    if compared or not rubric.is_pairwise:
+                        self._start_check(metric, position, fresh=False)
         checked = dict(zip(self._checks, await asyncio.gather(*self._checks.values()), strict=True))
         checked = {key: await self._judge_lost_again(key, found) for key, found in checked.items()}
         votes = self._votes.recorded

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from evalkit.core.literals import Json
 from evalkit.core.rubric import Criterion
-from evalkit.judge.judge import JudgeRequest, key_criteria
+from evalkit.judge.judge import JudgeRequest, key_criteria, make_criterion_key
+from evalkit.judge.pair_prompt import (
+    PAIR_MATERIAL,
+    PAIR_RULES,
+    build_pair_material,
+    describe_pair_criterion,
+)
 
 PROMPT_VERSION = 2
 """The version of the words sent to a model. Raise it with every change to them, so that cached
@@ -63,17 +69,24 @@ class Message:
 
 def build_messages(request: JudgeRequest, nonce: str) -> tuple[Message, ...]:
     """Return the rules and criteria as the system message, the material as the user message."""
-    parts = [_RULES]
+    other = request.other
+    parts = [_RULES if other is None else PAIR_RULES]
     if request.description:
         parts.append(f"What this is about: {request.description}")
-    parts += [
-        _describe_criterion(key, criterion) for key, criterion in key_criteria(request).items()
-    ]
+    for number, criterion in enumerate(request.criteria):
+        key = make_criterion_key(number, criterion)
+        parts.append(
+            _describe_criterion(key, criterion)
+            if other is None
+            else describe_pair_criterion(key, criterion, other)
+        )
+    material = _build_material(request) if other is None else build_pair_material(request, other)
     # JSON in ASCII also shows invisible characters, as escapes.
-    material = json.dumps(_build_material(request), indent=1)
+    shown = json.dumps(material, indent=1)
+    template = _MATERIAL if other is None else PAIR_MATERIAL
     return (
         Message(role="system", content="\n\n".join(parts)),
-        Message(role="user", content=_MATERIAL.format(nonce=nonce, material=material)),
+        Message(role="user", content=template.format(nonce=nonce, material=shown)),
     )
 
 

@@ -27,6 +27,7 @@ from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
 from evalkit.metrics.builtin_scorer import BuiltInScorer
 from evalkit.metrics.entry_points import suggest_name
+from evalkit.metrics.pairwise import PAIRWISE, PairwiseArguments, PairwiseScorer
 from evalkit.metrics.plugins import Plugin, PluginScorer, find_plugin, open_plugins
 from evalkit.metrics.registry import METRICS, load_metric
 from evalkit.metrics.rubric import RUBRIC, RubricArguments, RubricScorer
@@ -34,6 +35,7 @@ from evalkit.metrics.scorers import Scorer, spec_digest
 from evalkit.store.cache import Cache
 
 RUBRIC_REFS = (RUBRIC, CRITERIA)
+JUDGED_REFS = (*RUBRIC_REFS, PAIRWISE)
 
 
 @asynccontextmanager
@@ -57,11 +59,14 @@ async def open_scorers(
         if spec.ref in METRICS:
             if metric := bind_arguments(load_metric(spec.ref), spec, environment, problems):
                 scorers[spec_digest(spec)] = BuiltInScorer.of(spec, metric)
-        elif spec.ref in RUBRIC_REFS:
+        elif spec.ref in JUDGED_REFS:
             if rubric := open_rubric(spec, environment, panel, problems):
-                scorers[spec_digest(spec)] = rubric
+                is_pairwise = spec.ref == PAIRWISE
+                scorers[spec_digest(spec)] = (
+                    PairwiseScorer(single=rubric) if is_pairwise else rubric
+                )
                 _refuse_duplicate(rubric, rubrics, problems)
-        elif plugin := find_plugin(spec, environment, problems, (*METRICS, *RUBRIC_REFS)):
+        elif plugin := find_plugin(spec, environment, problems, (*METRICS, *JUDGED_REFS)):
             plugins[spec_digest(spec)] = plugin
     async with open_plugins(tuple(plugins.values()), environment, problems) as pools:
         if problems:
@@ -77,7 +82,7 @@ def _refuse_duplicate(
 ) -> None:
     """Report a second rubric of one name, because results of controls are stored by that name."""
     spec, first = opened.spec, rubrics.setdefault(opened.spec.name, opened)
-    if spec.ref == RUBRIC and first.rubric.digest != opened.rubric.digest:
+    if spec.ref != CRITERIA and first.rubric.digest != opened.rubric.digest:
         message = (
             f"{spec.name}: another rubric has this name, at {first.spec.where}. "
             f"Give one of them a `name:` of its own."
@@ -94,7 +99,7 @@ def open_rubric(
     if source is None:
         return None
     rubric, arguments = source
-    is_file = spec.ref == RUBRIC
+    is_file = spec.ref != CRITERIA
     scorer = RubricScorer(
         spec=spec,
         rubric=rubric,
@@ -162,17 +167,28 @@ def _read_rubric(
         rubric = replace(rubric, digest=digest_rubric(rubric))
         return rubric, RubricArguments(file=Path(rubric.path))
     if not spec.args:
-        message = "rubric: it names no file. Write `- rubric: rubrics/helpfulness.yaml`."
+        message = f"{spec.ref}: it names no file. Write `- {spec.ref}: rubrics/helpfulness.yaml`."
         problems.append(Problem(message=message, where=spec.where))
         return None
-    arguments = bind_arguments(RubricArguments, spec, environment, problems)
+    kind = PairwiseArguments if spec.ref == PAIRWISE else RubricArguments
+    arguments = bind_arguments(kind, spec, environment, problems)
     if arguments is None:
         return None
     read, found = read_partial_rubric(arguments.file)
     located = (_locate_problem(problem, arguments.file, spec) for problem in found)
     # Several metrics may name one file; its problems are reported once.
     problems += [problem for problem in located if problem not in problems]
-    return None if read is None else (read, arguments)
+    if read is None or spec.ref != PAIRWISE:
+        return None if read is None else (read, arguments)
+    if not read.judged_criteria:
+        message = (
+            f"pairwise: all criteria of rubric {read.name!r} are checks, which compare nothing."
+        )
+        problems.append(Problem(message=message, where=spec.where))
+        return None
+    # Checks and anchors are about one answer.
+    criteria = read.judged_criteria
+    return replace(read, criteria=criteria, anchors="", is_pairwise=True), arguments
 
 
 def _locate_problem(problem: Problem, file: Path, spec: MetricSpec) -> Problem:

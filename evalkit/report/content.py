@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from evalkit.compare.call_stats import CallStats
+from evalkit.compare.preferences import describe_preferences
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
     find_distinct_digits,
@@ -213,6 +214,8 @@ def _spread_text(summary: MetricSummary) -> str:
             if value is not None
         )
     parts = []
+    if summary.preference is not None:
+        parts.append(describe_preferences(summary.preference))
     if summary.rate is not None and summary.rate != summary.mean:
         parts.append(f"{value_cell(summary.rate, '')} passed")
     if people := summary.people:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from evalkit.core.run import Run
 from evalkit.gate.broken_cases import FRESH_TRIALS
 from evalkit.runner.looks import count_planned_looks
 from evalkit.runner.records import Plan
+
+CALLS_PER_PAIR = 2
+"""Two answers are compared in both orders."""
 
 CONTROL_TRIES = 2
 """A control or anchor without a verdict may be judged once more."""
@@ -64,7 +68,10 @@ def _bound_judge_calls(
 ) -> tuple[JudgeCallBound, ...]:
     judged = {case.id: _find_judged_metrics(plan, case) for case in plan.cases}
     answers = sum(map(len, judged.values()))
-    if not answers:
+    first_pairs, most_pairs = (
+        CALLS_PER_PAIR * _count_pairs(plan, baseline, trials) for trials in (first, most)
+    )
+    if not answers and not most_pairs:
         return ()
     stored = _count_stored_answers(plan, baseline, judged)
     # What the baseline's verdicts were given by, its first judge may have to give again.
@@ -76,11 +83,11 @@ def _bound_judge_calls(
             continue
         takes_over = bool(position) and plan.evalset.judges[position].jury is None
         again = stored if takes_over else stale
-        most_votes = (most * answers + again) * judge.votes + CONTROL_TRIES * controls
+        most_votes = (most * answers + most_pairs + again) * judge.votes + CONTROL_TRIES * controls
         found.append(
             JudgeCallBound(
                 judge=judge.name,
-                expected=(first * answers + again) * judge.votes + controls,
+                expected=(first * answers + first_pairs + again) * judge.votes + controls,
                 at_most=judge.bound_calls(most_votes),
                 takes_over=takes_over,
             )
@@ -90,7 +97,26 @@ def _bound_judge_calls(
 
 def _find_judged_metrics(plan: Plan, case: Case) -> frozenset[str]:
     infos = (scorer.info for scorer in plan.scorers[case.id])
-    return frozenset(info.name for info in infos if info.judge)
+    return frozenset(info.name for info in infos if info.judge and not info.is_pairwise)
+
+
+def _count_pairs(plan: Plan, baseline: Run | None, trials: int) -> int:
+    """Return how many pairs of answers a run of so many trials per case has at most."""
+    pairwise = {
+        case.id: frozenset(
+            scorer.info.name for scorer in plan.scorers[case.id] if scorer.info.is_pairwise
+        )
+        for case in plan.cases
+    }
+    if baseline is None or not any(pairwise.values()):
+        return 0
+    stored = {case.id: case.digest for case in baseline.header.cases}
+    answered = Counter(trial.case_id for trial in baseline.trials if trial.output.error is None)
+    return sum(
+        min(trials, answered[case.id]) * len(pairwise[case.id])
+        for case in plan.cases
+        if stored.get(case.id) == case.digest
+    )
 
 
 def _keep_redefined(

@@ -225,7 +225,9 @@ def rescore_baseline_for(
     if baseline is None:
         return None
     defined = {info.name: info.definition for info in baseline.header.metrics}
-    is_current = all(defined.get(info.name) == info.definition for info in run.header.metrics)
+    is_current = all(
+        info.is_pairwise or defined.get(info.name) == info.definition for info in run.header.metrics
+    )
     return baseline if is_current else asyncio.run(run_stoppable(rescore_by_plan))
 
 

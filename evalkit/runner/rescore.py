@@ -20,7 +20,11 @@ async def rescore_baseline(baseline: Run, plan: Plan, say: Callable[[str], None]
     change: its outputs are rescored for each run, with verdicts from the cache.
     """
     before = {info.name: info.definition for info in baseline.header.metrics}
-    stale = {info.name for info in plan.metrics if before.get(info.name) != info.definition}
+    stale = {
+        info.name
+        for info in plan.metrics
+        if before.get(info.name) != info.definition and not info.is_pairwise
+    }
     if not stale:
         return baseline
     judged = [info.name for info in plan.metrics if info.name in stale and info.judge]
@@ -64,6 +68,8 @@ async def rejudge(run: Run, plan: Plan) -> Run:
             score.metric
             for score in trial.scores
             if score.metric in judged
+            # Pairs are compared again by `pairs`.
+            and not judged[score.metric].is_pairwise
             and score.judgement is not None
             and score.judgement.digest not in ("", digest)
         }

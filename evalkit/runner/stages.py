@@ -12,6 +12,7 @@ from evalkit.core.judgement import JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.judge_panel import JudgePanel
+from evalkit.runner.pairs import compare_answers
 from evalkit.runner.records import Execution, NextStageFinder, Plan
 from evalkit.runner.rescore import rejudge
 from evalkit.runner.scheduler import (
@@ -175,6 +176,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
+        candidate = await _compare_answers(plan, candidate, baseline, stop)
         await plan.panel.settle_checks()
     return candidate, baseline
 
@@ -188,13 +190,29 @@ async def _rejudge_trials(plan: Plan, side: RunSide, stop: StopRequest) -> RunSi
     rejudged = await rejudge(run, plan)
     if stop.requested.is_set():
         return side
-    before = {(trial.case_id, trial.number): trial for trial in (*run.trials, *run.fresh)}
-    for trial in (*rejudged.trials, *rejudged.fresh):
-        if trial is not before[trial.case_id, trial.number]:
-            side.sink.replace(trial)
+    _replace_trials(side, run, rejudged)
     if rejudged.header != side.header:
         side.sink.writer.rewrite_header(rejudged.header)
     return replace(side, header=rejudged.header)
+
+
+async def _compare_answers(
+    plan: Plan, side: RunSide, baseline: Run | None, stop: StopRequest
+) -> RunSide:
+    """Compare a side's answers with the baseline's, for pairwise metrics, and store the scores."""
+    run = side.run
+    compared = await compare_answers(run, baseline, plan)
+    if not stop.requested.is_set():
+        _replace_trials(side, run, compared)
+    return side
+
+
+def _replace_trials(side: RunSide, before: Run, now: Run) -> None:
+    """Store the trials of a side that have other scores now."""
+    known = {(trial.case_id, trial.number): trial for trial in (*before.trials, *before.fresh)}
+    for trial in (*now.trials, *now.fresh):
+        if trial is not known[trial.case_id, trial.number]:
+            side.sink.replace(trial)
 
 
 async def _store_trust(

@@ -11,4 +11,5 @@ __all__ = [
     "ppi",
     "sample_size",
     "sign_flip_test",
+    "sign_test",
 ]

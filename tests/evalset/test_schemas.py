@@ -32,6 +32,7 @@ from evalkit.evalset.labels import LABEL_KEYS
 from evalkit.evalset.nodes import to_plain_value
 from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
+from evalkit.metrics.pairwise import PAIRWISE, PairwiseArguments
 from evalkit.metrics.registry import METRICS, load_metric
 from evalkit.metrics.rubric import RUBRIC, RubricArguments
 from tests.support.paths import ROOT, TESTS
@@ -114,7 +115,7 @@ def test_case_files_and_project_files_have_schemas_too() -> None:
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
 def test_the_shipped_schemas_are_those_that_the_tables_give(name: str) -> None:
     metrics: dict[str, type[Any]] = {metric: load_metric(metric) for metric in METRICS}
-    schema = build_schema(name, {**metrics, RUBRIC: RubricArguments})
+    schema = build_schema(name, {**metrics, RUBRIC: RubricArguments, PAIRWISE: PairwiseArguments})
     text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     if os.environ.get("EVALKIT_UPDATE_SCHEMAS"):
         schema_path(name).write_text(text, "utf-8")
