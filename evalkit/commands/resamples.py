@@ -54,13 +54,20 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
                 f"A run may take {wanted} looks, but {format_count(stored, 'stored trial')} a case "
                 f"allow only {looks}."
             )
-    # Fresh trials need a minimal baseline after the candidate has taken its trials.
     kept, fresh = tuple(rules), 0
+    pairwise = {info.name for info in base.header.metrics if info.is_pairwise}
+    if left_out := sorted({rule.metric for rule in rules if rule.metric in pairwise}):
+        kept = tuple(rule for rule in rules if rule.metric not in pairwise)
+        notes.append(
+            f"{', '.join(left_out)} is left out: a judge would have to compare the answers of every "
+            "split. Measure it with --run."
+        )
+    # Fresh trials need a minimal baseline after the candidate has taken its trials.
     if any(rule.broken_cases is not None for rule in rules):
         needed = trials + broken.FRESH_TRIALS + broken.MIN_BASE_TRIALS
         fresh = broken.FRESH_TRIALS
         if stored < needed:
-            kept, fresh = tuple(rule for rule in rules if rule.broken_cases is None), 0
+            kept, fresh = tuple(rule for rule in kept if rule.broken_cases is None), 0
             notes.append(
                 f"broken_cases is left out: it needs {needed} stored trials per case, and there are "
                 f"{stored}. Measure it with --run."

@@ -87,6 +87,19 @@ def _check_limits(fields: FieldReader) -> bool:
     return True
 
 
+def explain_pairwise_misuse(rule: Rule) -> str:
+    """Return what a rule asks of a pairwise metric that it does not have; empty if the rule fits."""
+    if rule.max_rise is not None or rule.max is not None:
+        return "it is better when it is higher. Use max_drop, or min"
+    if rule.stat != "mean":
+        return f"it has no {rule.stat}: a pair is won, tied, or lost. Remove stat"
+    if rule.max_drop is not None and rule.test != "exact":
+        return "it is compared by an exact test. Remove test"
+    if rule.and_at_least is not None:
+        return "and_at_least is for metrics with a unit. Use max_drop alone"
+    return ""
+
+
 def add_call_metrics(
     metrics: Sequence[MetricSpec], gate: Sequence[Rule], problems: list[Problem]
 ) -> tuple[tuple[MetricSpec, ...], tuple[Rule, ...]]:

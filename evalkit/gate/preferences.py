@@ -21,6 +21,7 @@ from evalkit.compare.scores import ScoreTable, mean
 from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution
+from evalkit.evalset.gate import explain_pairwise_misuse
 from evalkit.gate.evidence import Evidence, HarmScale, drop_limits_of
 from evalkit.gate.inputs import GateInputs
 from evalkit.stats.intervals import Interval
@@ -47,7 +48,9 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
         Undecidable: there is no baseline, the run was compared with another one, or the rule is of another
             kind.
     """
-    _refuse_other_rules(rule)
+    # Checked when a set is read; a stored run may have been made with other rules.
+    if why := explain_pairwise_misuse(rule):
+        raise Undecidable(why)
     base, _ = inputs.require_base()
     cases = collect_preferences(inputs.candidate, rule.metric, rule.tag)
     if not cases:
@@ -56,12 +59,13 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     points = _count_points(rule, cases)
     wins, losses = points.count(1), points.count(-1)
     test = run_sign_test(wins, losses)
-    net = net_share_interval(wins, losses, len(points), rule.alpha)
-    harm = (losses - wins) / len(points) / 2
+    harm = EQUAL - mean(mean(each.values) for each in cases)
+    bounds = _bound_harm(wins, losses, len(points), rule.alpha, harm)
     scale = HarmScale(sign=-1)
     limits = drop_limits_of(rule, scale, EQUAL, level)
     decided = (wins + losses) / len(points)
-    se = sqrt(max(decided - (2 * harm) ** 2, 0.0) / len(points)) / 2
+    lead = (losses - wins) / len(points)
+    se = sqrt(max(decided - lead**2, 0.0) / len(points)) / 2
     can_fail = test.smallest_p <= level and se > 0
     return Evidence(
         pairs=_pair_values(inputs.candidate, rule.metric, cases),
@@ -70,7 +74,7 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
         base=EQUAL,
         candidate=EQUAL - harm,
         harm=harm,
-        bounds=Interval(-net.high / 2, -net.low / 2),
+        bounds=bounds,
         p_value=test.p_value,
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
@@ -81,15 +85,15 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     )
 
 
-def _refuse_other_rules(rule: Rule) -> None:
-    if rule.max_drop is None:
-        raise Undecidable("a pairwise metric has no value in the baseline. Use max_drop, or min")
-    if rule.stat != "mean":
-        raise Undecidable(f"a pairwise metric has no {rule.stat}. Remove stat")
-    if rule.test != "exact":
-        raise Undecidable("a pairwise metric is compared by its exact test. Remove test")
-    if rule.and_at_least is not None:
-        raise Undecidable("and_at_least is for metrics with a unit. Use max_drop alone")
+def _bound_harm(wins: int, losses: int, cases: int, alpha: float, harm: float) -> Interval:
+    """Return the bounds of the harm, at most one half on each side.
+
+    With several trials, the harm is a mean over pairs, and a case is still won or lost as a whole. The mean
+    varies less than that, so the interval around it is wide enough.
+    """
+    net = net_share_interval(wins, losses, cases, alpha)
+    shift = harm - (losses - wins) / cases / 2
+    return Interval(max(-EQUAL, shift - net.high / 2), min(EQUAL, shift - net.low / 2))
 
 
 def _refuse_other_baseline(

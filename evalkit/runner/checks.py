@@ -9,6 +9,7 @@ from evalkit.agents.registry import check_agent
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec, Rule
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
+from evalkit.evalset.gate import explain_pairwise_misuse
 from evalkit.metrics.scorers import Scorer
 
 
@@ -115,6 +116,15 @@ def find_limit_problems(evalset: EvalSet, opened: Iterable[Scorer]) -> Iterable[
                     f"For {limit:g} percent write {limit / 100:g}.",
                     where=rule.where,
                 )
+
+
+def find_pairwise_problems(evalset: EvalSet, opened: Iterable[Scorer]) -> Iterable[Problem]:
+    """Yield thresholds that a pairwise metric cannot decide."""
+    pairwise = {scorer.info.name for scorer in opened if scorer.info.is_pairwise}
+    for rule in evalset.gate:
+        if rule.metric in pairwise and (why := explain_pairwise_misuse(rule)):
+            message = f"gate: {rule.metric!r} is pairwise: {why}."
+            yield Problem(message=message, where=rule.where)
 
 
 def _unknown_name_problem(noun: str, name: str, known: Sequence[str], where: Location) -> Problem:

@@ -19,6 +19,7 @@ from evalkit.runner.case_metrics import effective_metrics
 from evalkit.runner.checks import (
     find_failure_problems,
     find_limit_problems,
+    find_pairwise_problems,
     find_reference_problems,
     find_scoring_problems,
 )
@@ -64,6 +65,7 @@ async def open_scoring(
             *find_failure_problems(evalset, scorers),
             *find_reference_problems(evalset, specs),
             *find_limit_problems(evalset, opened.values()),
+            *find_pairwise_problems(evalset, opened.values()),
         ),
     )
 

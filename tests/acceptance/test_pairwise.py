@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -68,7 +68,7 @@ def command(project: Project, *arguments: str) -> Done:
 
 
 def record(project: Project, *options: str) -> None:
-    done = command(project, "baseline", "set.yaml", "--trials", "1", *options)
+    done = command(project, "baseline", "set.yaml", *(options or ("--trials", "1")))
     assert done.code == 0, done.out + done.err
 
 
@@ -221,7 +221,7 @@ def test_a_lost_verdict_is_an_error_and_no_tie(project: Project, judge: Scripted
     )
     assert resumed.code == 0, resumed.out + resumed.err
     assert counts(resumed) == (CASES, 0, 0, 0)
-    assert len(judge.asked) == asked + 2, "the controls and the other pairs are cached"
+    assert len(judge.asked) == asked + 2 + CONTROLS, "the other pairs keep their verdicts"
 
 
 def test_without_a_baseline_nothing_is_compared(project: Project, judge: ScriptedServer) -> None:
@@ -279,6 +279,48 @@ def test_each_trial_of_a_side_is_used_once(project: Project, judge: ScriptedServ
     assert "only 2 answers to this case" in skipped[-1]["explanation"]
 
 
+def test_another_version_in_the_same_run_is_the_other_side(
+    project: Project, judge: ScriptedServer, git: Callable[..., str]
+) -> None:
+    write_set(project, judge.url)
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    write_agent(project, WORSE)
+    done = command(project, "run", "set.yaml", "--against", "HEAD", "--format", "json")
+    assert done.code == 1, done.out + done.err
+    assert counts(done) == (0, 0, CASES, 0)
+    assert len(judge.asked) == 2 * CASES + CONTROLS
+    assert command(project, "gate", "latest").code == 1
+
+
+def test_a_jury_compares_pairs_by_its_majority(project: Project, judge: ScriptedServer) -> None:
+    def contrary(asking: Any) -> object:
+        said: Any = preferring(right_and_brief)(asking)
+        is_control = "q" not in asking.material["answer_A"][:1]
+        for verdict in said["verdicts"].values() if not is_control else ():
+            verdict["level"] = {"A": "B", "B": "A"}.get(verdict["level"], "tie")
+        return said
+
+    with served(ScriptedServer(choose=replying(contrary))) as other:
+        write_set(project, judge.url, cases=8)
+        jurors = "".join(
+            f"    - openai: {{model: m{number}, base_url: {url}/v1}}\n"
+            for number, url in enumerate((judge.url, other.url, judge.url))
+        )
+        text = (project.folder / "set.yaml").read_text()
+        project.write("set.yaml", re.sub(r"judge: .*\n", f"judge:\n  jury:\n{jurors}", text))
+        record(project)
+        write_agent(project, BETTER)
+        done = command(project, "run", "set.yaml", "--format", "json")
+        assert len(other.asked) == 2 * 8 + CONTROLS
+    assert done.code == 0, done.out + done.err
+    assert counts(done) == (8, 0, 0, 0)
+    assert len(done.json["run"]["judges"]["controls"]) == 3 * CONTROLS
+    (measured,) = done.json["jurors"]
+    assert [pair["agreement"]["accuracy"]["value"] for pair in measured["pairs"]] == [0, 1, 0]
+
+
 def test_the_lexical_judge_compares_by_its_levels(project: Project) -> None:
     write_set(project, "http://127.0.0.1:9", cases=6)
     text = (project.folder / "set.yaml").read_text()
@@ -294,16 +336,25 @@ def test_what_a_pairwise_metric_cannot_do_is_told(project: Project) -> None:
     write_set(project, "http://127.0.0.1:9", gate="[{metric: helpful_pairwise, max_rise: 0.1}]")
     text = (project.folder / "set.yaml").read_text()
     project.write("set.yaml", text.replace("judge: {openai", "judge: lexical #"))
-    record(project)
-    done = command(project, "run", "set.yaml")
-    assert done.code == 3
-    assert "Use max_drop, or min" in " ".join(done.out.split())
     project.write(
         "set.yaml",
         (project.folder / "set.yaml")
         .read_text()
-        .replace("{pairwise: helpful.yaml}", "{pairwise: {file: helpful.yaml, of: tool_calls}}"),
+        .replace(
+            "{pairwise: helpful.yaml}",
+            "{pairwise: helpful.yaml}, {pairwise: {file: helpful.yaml, of: tool_calls}, name: calls}",
+        ),
     )
     wrong = command(project, "validate", "set.yaml")
     assert wrong.code == 2
     assert "'tool_calls' cannot be compared with a baseline" in wrong.err
+    text = (project.folder / "set.yaml").read_text()
+    project.write("set.yaml", text.replace("of: tool_calls", "of: data.reply"))
+    wrong = command(project, "run", "set.yaml")
+    assert wrong.code == 2
+    assert "set.yaml:5: gate: 'helpful_pairwise' is pairwise" in wrong.err
+    assert "Use max_drop, or min" in wrong.err
+    project.write("set.yaml", text.replace(", of: tool_calls", "").replace("max_rise", "max_drop"))
+    record(project, "--trials", "3")
+    alarms = command(project, "false-alarms", "set.yaml")
+    assert "helpful_pairwise is left out" in " ".join(alarms.out.split())

@@ -140,7 +140,7 @@ def test_a_schema_is_valid_has_an_id_and_refers_to_nothing_outside(name: str) ->
         (keys.RULE_KEYS, Rule, "where"),
         (keys.CASE_KEYS, Case, "criteria digest where"),
         (keys.TURN_KEYS, Turn, ""),
-        (rubric_keys.RUBRIC_KEYS, Rubric, "rubric name path digest"),
+        (rubric_keys.RUBRIC_KEYS, Rubric, "rubric name path digest is_pairwise"),
         (rubric_keys.CALIBRATION_KEYS, CalibrationRequirement, ""),
         (rubric_keys.CONTROL_KEYS, Control, "passes"),
         (rubric_keys.CRITERION_KEYS, Criterion, ""),

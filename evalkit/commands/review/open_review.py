@@ -26,7 +26,8 @@ def choose_metric(run: Run, wanted: str | None) -> MetricInfo:
     Raises:
         InvalidInput: the run has none, none of that name, or several and none is named.
     """
-    judged = {info.name: info for info in run.header.metrics if info.judge}
+    # A person reviews the verdicts on one answer, which a pairwise metric does not have.
+    judged = {info.name: info for info in run.header.metrics if info.judge and not info.is_pairwise}
     names = ", ".join(judged)
     if not judged:
         raise InvalidInput.single(
