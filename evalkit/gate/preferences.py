@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from math import sqrt
+from typing import NamedTuple
 
 from evalkit.compare.pairs import PairedScores
 from evalkit.compare.preferences import (
@@ -20,6 +21,7 @@ from evalkit.compare.preferences import (
 from evalkit.compare.scores import ScoreTable, mean
 from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Rule
+from evalkit.core.format import format_count, format_limit
 from evalkit.core.gate_result import CaseContribution
 from evalkit.evalset.gate import explain_pairwise_misuse
 from evalkit.gate.evidence import Evidence, HarmScale, drop_limits_of
@@ -56,11 +58,17 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     if not cases:
         raise Undecidable("no answer of this run was compared with one of the baseline")
     _refuse_other_baseline(cases, base, inputs.candidate)
-    points = _count_points(rule, cases)
+    units = _list_units(rule, cases)
+    points = [unit.points for unit in units]
     wins, losses = points.count(1), points.count(-1)
+    flips = sum(unit.flipped and not unit.points for unit in units)
     test = run_sign_test(wins, losses)
     harm = EQUAL - mean(mean(each.values) for each in cases)
-    bounds = _bound_harm(wins, losses, len(points), rule.alpha, harm)
+    net = _bound_harm(wins, losses, points.count(0) - flips, flips, rule.alpha)
+    # With several trials, the harm is a mean over pairs, while a case is won or lost as a whole. The mean
+    # varies less than that, so the interval around it is wide enough.
+    shift = harm - (losses - wins) / len(points) / 2
+    bounds = Interval(max(-EQUAL, net.low + shift), min(EQUAL, net.high + shift))
     scale = HarmScale(sign=-1)
     limits = drop_limits_of(rule, scale, EQUAL, level)
     decided = (wins + losses) / len(points)
@@ -85,15 +93,36 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     )
 
 
-def _bound_harm(wins: int, losses: int, cases: int, alpha: float, harm: float) -> Interval:
-    """Return the bounds of the harm, at most one half on each side.
+def _bound_harm(wins: int, losses: int, ties: int, flips: int, alpha: float) -> Interval:
+    """Return the bounds of the harm of cases that are won, lost, tied, or tied because a preference flipped.
 
-    With several trials, the harm is a mean over pairs, and a case is still won or lost as a whole. The mean
-    varies less than that, so the interval around it is wide enough.
+    A flip is no evidence that two answers are equal: a judge that prefers a place would prove that nothing
+    got worse. So the cases that flipped may be as the others are, or tied, whichever bound is wider.
     """
-    net = net_share_interval(wins, losses, cases, alpha)
-    shift = harm - (losses - wins) / cases / 2
-    return Interval(max(-EQUAL, shift - net.high / 2), min(EQUAL, shift - net.low / 2))
+    bounds = [net_share_interval(wins, losses, wins + losses + ties + flips, alpha)]
+    if flips:
+        known = wins + losses + ties
+        bounds += [net_share_interval(wins, losses, known, alpha) if known else Interval(-1.0, 1.0)]
+    return Interval(-max(each.high for each in bounds) / 2, -min(each.low for each in bounds) / 2)
+
+
+def explain_undecidable_preference(rule: Rule, cases: int) -> str:
+    """Return why a rule on a pairwise metric cannot fail, or cannot pass, on so many cases; else empty."""
+    smallest = run_sign_test(0, cases).p_value
+    if smallest > rule.alpha:
+        return (
+            f"cannot fail with any result: when all of {format_count(cases, 'case')} are lost, the p-value "
+            f"is {smallest:.2g}, and {rule.alpha:g} is needed. Add cases."
+        )
+    limits = drop_limits_of(rule, HarmScale(sign=-1), EQUAL, rule.alpha)
+    reach = _bound_harm(0, 0, cases, 0, rule.alpha).high
+    if reach < limits.tolerated:
+        return ""
+    return (
+        f"can hardly pass: when all of {format_count(cases, 'case')} are tied, the interval reaches "
+        f"{100 * reach:.1f} pt, but only {format_limit(limits.tolerated, '')} is tolerated. Add cases, or "
+        "raise margin."
+    )
 
 
 def _refuse_other_baseline(
@@ -115,16 +144,26 @@ def _refuse_other_baseline(
                 )
 
 
-def _count_points(rule: Rule, cases: Sequence[CasePreference]) -> list[int]:
-    """Return 1, 0, or -1 for each case, or for each cluster if the rule is about other cases."""
-    if rule.estimand == "suite":
-        return [case.points for case in cases]
-    totals: defaultdict[tuple[str, str], int] = defaultdict(int)
+class _Unit(NamedTuple):
+    """A case or a cluster: 1 if it is won, -1 if it is lost, else 0; and whether a preference flipped."""
+
+    points: int
+    flipped: bool
+
+
+def _list_units(rule: Rule, cases: Sequence[CasePreference]) -> list[_Unit]:
+    """Return the cases, or the clusters of cases if the rule is about other cases."""
+    groups: defaultdict[tuple[str, str], list[CasePreference]] = defaultdict(list)
     for case in cases:
-        cluster = case.case.cluster
+        cluster = case.case.cluster if rule.estimand == "users" else None
         key = ("case", case.case.id) if cluster is None else ("cluster", cluster)
-        totals[key] += case.points
-    return [(total > 0) - (total < 0) for total in totals.values()]
+        groups[key].append(case)
+    units = []
+    for group in groups.values():
+        total = sum(case.points for case in group)
+        flipped = any(pair.flipped is not None for case in group for pair in case.pairs)
+        units.append(_Unit((total > 0) - (total < 0), flipped))
+    return units
 
 
 def _pair_values(

@@ -22,6 +22,7 @@ from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
+from evalkit.gate.preferences import explain_undecidable_preference
 from evalkit.gate.sequential import adjust_rule_for_look
 from evalkit.stats.sample_size import critical_value
 
@@ -93,6 +94,8 @@ def _with_worst_candidate(rule: Rule, planned: PlannedRun, pairs: PairedScores) 
 
 def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
     """Return why a comparing rule cannot fail, or cannot pass if nothing changed; empty if it can."""
+    if any(m[rule.metric].is_pairwise for m in planned.metrics.values() if rule.metric in m):
+        return _explain_undecidable_pairs(rule, planned, base)
     # Compare the baseline with itself, on the planned cases that are unchanged in it.
     again = replace(base, header=replace(base.header, cases=planned.cases))
     try:
@@ -114,6 +117,17 @@ def _explain_undecidable_change(rule: Rule, planned: PlannedRun, base: ScoreTabl
         f"cannot fail with any result: on {format_sample(len(same.cases), clusters)} the smallest "
         f"possible p-value is {evidence.p_value:.2g}, and {rule.alpha:g} is needed. {remedy}."
     )
+
+
+def _explain_undecidable_pairs(rule: Rule, planned: PlannedRun, base: ScoreTable) -> str:
+    known = base.cases
+    compared = [
+        case
+        for case in planned.cases
+        if case.id in known and known[case.id].digest == case.digest
+        if rule.metric in planned.metrics[case.id] and (rule.tag is None or rule.tag in case.tags)
+    ]
+    return explain_undecidable_preference(rule, len(compared)) if compared else ""
 
 
 def _explain_wide_interval(

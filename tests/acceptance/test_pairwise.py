@@ -173,6 +173,28 @@ def test_a_judge_that_prefers_a_place_has_only_ties_and_is_not_trusted(
     assert "votes better, worse" in told
 
 
+def test_flips_prove_nothing_though_every_control_is_passed(
+    project: Project, judge: ScriptedServer
+) -> None:
+    """A judge that prefers a place where answers are close would else show that nothing got worse."""
+
+    def biased(asking: Any) -> object:
+        is_control = "library" in asking.material.get("input", "")
+        return preferring(right_and_brief)(asking) if is_control else first_place(asking)
+
+    judge.choose = replying(biased)
+    write_set(project, judge.url)
+    record(project)
+    write_agent(project, WORSE)
+    done = command(project, "run", "set.yaml", "--format", "json")
+    assert done.json["outcome"] == "inconclusive", done.out
+    assert counts(done) == (0, CASES, 0, CASES)
+    (check,) = done.json["checks"]
+    assert (check["low"], check["difference"], check["high"]) == (-0.5, 0.0, 0.5)
+    said = "the preference flipped with the order in 20 of 20 judged pairs (20 for the first answer)"
+    assert said in check["sentence"]
+
+
 def test_a_judge_that_obeys_an_answer_is_not_trusted(
     project: Project, judge: ScriptedServer
 ) -> None:
@@ -261,6 +283,7 @@ def test_each_trial_of_a_side_is_used_once(project: Project, judge: ScriptedServ
     write_agent(project, WORSE)
     dry = " ".join(command(project, "run", "set.yaml", "--trials", "3", "--dry-run").out.split())
     assert "26 calls with its controls" in dry
+    assert "helpful_pairwise: can hardly pass: when all of 5 cases are tied" in dry
     done = command(project, "run", "set.yaml", "--trials", "3", "--format", "json")
     assert done.code == 1, done.out + done.err
     (summary,) = [
