@@ -4,6 +4,7 @@ __all__ = [
     "base_version",
     "calibrations",
     "fields",
+    "gate",
     "judges",
     "keys",
     "label_writer",

@@ -191,7 +191,9 @@ def test_flips_prove_nothing_though_every_control_is_passed(
     assert counts(done) == (0, CASES, 0, CASES)
     (check,) = done.json["checks"]
     assert (check["low"], check["difference"], check["high"]) == (-0.5, 0.0, 0.5)
-    said = "the preference flipped with the order in 20 of 20 judged pairs (20 for the first answer)"
+    said = (
+        "the preference flipped with the order in 20 of 20 judged pairs (20 for the first answer)"
+    )
     assert said in check["sentence"]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.evalset.keys import JUDGE_KEYS
 from evalkit.metrics.registry import METRICS
-from evalkit.metrics.specs import RUBRIC_REFS
+from evalkit.metrics.specs import JUDGED_REFS
 from tests.conftest import ECHO_SET, Project
 from tests.support.paths import ROOT
 
@@ -168,7 +168,7 @@ def test_no_retired_word_and_no_path_of_this_machine(page: Path) -> None:
 
 def test_every_built_in_metric_is_in_the_table() -> None:
     text = (GUIDE / "metrics.md").read_text()
-    for name in (*METRICS, *RUBRIC_REFS):
+    for name in (*METRICS, *JUDGED_REFS):
         assert re.search(rf"^\| [^|]*`{name}`[^|]* \|", text, re.MULTILINE), name
 
 
@@ -273,6 +273,10 @@ def test_a_part_of_a_set_in_the_guide_is_valid(project: Project, page: str, yaml
         text += "agent: {python: ./support_agent.py:answer}\n"
     if not yaml.startswith("metrics:"):
         text += "metrics: [{contains: {all: true}}, latency_s]\n"
+    if "pairwise:" in yaml:
+        text += "judge: lexical\n"
+        rubric = ROOT / "rubrics" / "helpfulness.yaml"
+        project.write("rubrics/helpfulness.yaml", rubric.read_text())
     project.write("set.yaml", f"{text}cases:\n{case}")
     named = re.findall(r"[A-Z_]+_(?:KEY|BEDROCK)\b", yaml)
     keys = dict.fromkeys(("TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TENANT", *named), "x")
