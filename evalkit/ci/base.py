@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
+from evalkit.ci.base_files import Checkout, checkout
+from evalkit.ci.definition import choose_base, describe_definition
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
+from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
-from evalkit.core.gate_result import GateChange, GateReview
+from evalkit.core.gate_result import DefinitionSource, GateChange, GateReview
 from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -35,22 +37,25 @@ _CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 class GateChoice:
     """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
-    With `accept`, the change's edits to the gate are approved.
+    With `accept`, the change's edits to the gate are approved. With `require`, there must be a base.
     """
 
     base: str | None = None
     accept: bool = False
+    require: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseGate:
-    """The base's gate, which applies to a change, and a review of the change's edits to it.
+    """The gate that applies to a change: the base's, with a review of the change's edits to it.
 
-    Without `base_version`, the set's own rules apply. `baseline_file` is the base's baseline, None if only
-    the set's own exists; messages show it as `display_path`.
+    Without `base_version`, the set's own rules apply, and `definition` says why, if there is no base.
+    `baseline_file` is the base's baseline, None if only the set's own exists; messages show it as
+    `display_path`.
     """
 
-    review: GateReview
+    review: GateReview | None = None
+    definition: DefinitionSource | None = None
     base_version: BaseVersion | None = None
     baseline_file: Path | None = None
     display_path: Path | None = None
@@ -62,9 +67,9 @@ class BaseGate:
         is_from_base = baseline.path == str(self.baseline_file)
         return replace(baseline, path=str(self.display_path)) if is_from_base else baseline
 
-    def build_review(self, selection: Selection) -> GateReview:
+    def build_review(self, selection: Selection) -> GateReview | None:
         """Return the review, with an entry for the command line's selection of cases."""
-        if not str(selection) or selection.shard:
+        if self.review is None or not str(selection) or selection.shard:
             return self.review
         change = GateChange(
             kind="selection",
@@ -93,22 +98,24 @@ class _SetVersion:
 def open_base_gate(
     path: Path, choice: GateChoice | None, project: Project, context: Context
 ) -> Iterator[BaseGate | None]:
-    """Yield the base's gate while the base's files exist; None without a base or a choice.
+    """Yield the gate that applies, while the base's files exist; None without a choice.
 
     Raises:
-        InvalidInput: the base commit is missing and cannot be fetched.
+        InvalidInput: the base commit is missing and cannot be fetched, or a base is required.
         ApprovalNeeded: the set at the base can no longer be read.
     """
-    ref = None
-    if choice is not None and choice.base is not None:
-        ref = BaseRef(name=choice.base, found_in="--base")
-    elif choice is not None:
-        ref = find_base_ref(context.environ)
-    if choice is None or ref is None:
+    if choice is None:
         yield None
         return
+    build = find_build(context.environ)
+    ref = choose_base(choice.base, build, require=choice.require)
+    if ref is None:
+        yield BaseGate(definition=describe_definition(build))
+        return
     with checkout(ref, path, context) as base:
-        yield compare_with_base(path, base, project, accept=choice.accept)
+        found = compare_with_base(path, base, project, accept=choice.accept)
+        definition = describe_definition(build, base.commit, require=choice.require)
+        yield replace(found, definition=definition)
 
 
 def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: bool) -> BaseGate:
@@ -161,9 +168,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
 
 def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
     """Return a change if files are committed among the stored runs and verdicts: they could be forged."""
-    committed = base.repository.query(
-        "diff", "--no-ext-diff", "--name-only", base.commit.sha, "--", ":(top,glob)**/.evalkit/**"
-    ).splitlines()
+    committed = base.list_committed(":(glob)**/.evalkit/**")
     if not committed:
         return ()
     sentence = f"files are committed in the store of runs and verdicts: {', '.join(committed[:3])}"
@@ -270,5 +275,7 @@ def load_comparison_baseline(
     except (StoreError, ApprovalNeeded) as error:
         if base_gate is None or from_base is None:
             raise
-        message = str(error).replace(str(file), f"{own} at {base_gate.review.base}")
+        message = str(error).replace(
+            str(file), f"{own} at {base_gate.review.base if base_gate.review else ''}"
+        )
         raise type(error)(message) from error

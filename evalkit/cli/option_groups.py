@@ -155,6 +155,12 @@ class BaselineOptions(NamedTuple):
             "branch).",
         ),
     ] = None
+    require_base: Annotated[
+        bool,
+        comparison_option(
+            "--require-base", help="Exit 2 if the gate would come from this checkout itself."
+        ),
+    ] = False
     accept_gate_changes: Annotated[
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
@@ -170,7 +176,9 @@ class BaselineOptions(NamedTuple):
         """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
 
-        return GateChoice(base=self.base, accept=self.accept_gate_changes)
+        return GateChoice(
+            base=self.base, accept=self.accept_gate_changes, require=self.require_base
+        )
 
 
 class ResumeOptions(NamedTuple):

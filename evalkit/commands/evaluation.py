@@ -68,7 +68,8 @@ def evaluate_with_base(
     result = evaluate_gate(run, rules, baseline, policy, hints)
     if base_gate is not None:
         baseline = base_gate.relocate_baseline(baseline)
-        if not run.header.shard:
+        result = replace(result, definition=base_gate.definition)
+        if base_gate.review is not None and not run.header.shard:
             result = apply_gate_review(result, base_gate.review)
     return _build_report(run, result, baseline, project, hints)
 
@@ -78,7 +79,8 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
     base = base_gate.base_version
     known = {case.id for case in base.evalset.cases} if base else set()
     added = tuple(case.id for case in run.header.cases if case.id not in known)
-    header = replace(run.header, base_commit=base_gate.review.commit, added=added)
+    commit = base.commit if base else ""
+    header = replace(run.header, base_commit=commit, added=added)
     return replace(run, header=header)
 
 
@@ -132,8 +134,10 @@ def evaluate_execution(
     baseline = execution.baseline
     if base_gate is not None:
         baseline = base_gate.relocate_baseline(baseline)
-        if not plan.selection.shard:
-            result = apply_gate_review(result, base_gate.build_review(plan.selection))
+        result = replace(result, definition=base_gate.definition)
+        review = base_gate.build_review(plan.selection)
+        if review is not None and not plan.selection.shard:
+            result = apply_gate_review(result, review)
     report = _build_report(run, result, baseline, project, hints)
     if not execution.out_of_money:
         return report

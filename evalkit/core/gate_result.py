@@ -227,11 +227,23 @@ class GateReview:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DefinitionSource:
+    """Where the definition of a gate came from, if that is not another commit: one sentence.
+
+    `warning` is set if a change could have edited the definition unseen.
+    """
+
+    sentence: str
+    warning: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
     """The result of a gate. Every report and the exit code are made from it.
 
     `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
-    `reason` is one sentence. `gate` is set when the gate's definition came from another commit.
+    `reason` is one sentence. `gate` is set when the gate's definition came from another commit,
+    `definition` when it came from this checkout and the report must say so.
     """
 
     outcome: Outcome
@@ -243,3 +255,4 @@ class GateResult:
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
     gate: GateReview | None = None
+    definition: DefinitionSource | None = None

@@ -194,6 +194,12 @@ def _gate_row_text(review: GateReview) -> str:
     return f"{source} {review.base}; {edits}{loosening}"
 
 
+def definition_text(gate_result: GateResult) -> str:
+    """Return where the gate's definition came from, if it was this checkout; else empty."""
+    source = gate_result.definition
+    return f"gate definition: {source.sentence}" if source is not None else ""
+
+
 def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:
     """Return a word and a sentence for each edit of the gate, loosening edits first."""
     review = gate_result.gate

@@ -12,7 +12,13 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from evalkit.compare.call_stats import CallStats
 from evalkit.core.eval_set import Turn
-from evalkit.core.gate_result import Comparison, GateReview, MetricChange, MetricSummary
+from evalkit.core.gate_result import (
+    Comparison,
+    DefinitionSource,
+    GateReview,
+    MetricChange,
+    MetricSummary,
+)
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
@@ -180,6 +186,7 @@ class ReportDocument(TypedDict):
         calls: Every tool by name, then every model.
         cases: In the order of the eval set.
         gate: The edits that a change makes to its gate; null if no gate was compared.
+        definition: Why the gate is this checkout's own, in CI; null if it is that of another commit.
         next: Commands to type next, each with a label.
     """
 
@@ -198,6 +205,7 @@ class ReportDocument(TypedDict):
     cases: list[CaseResultDocument]
     comparison: Comparison | None
     gate: GateReview | None
+    definition: DefinitionSource | None
     notes: tuple[str, ...]
     next: list[Mapping[Literal["label", "command"], str]]
 

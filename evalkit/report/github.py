@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
-from evalkit.report import case_status
+from evalkit.report import case_status, content
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
@@ -26,6 +26,11 @@ def render_github(report: Report) -> str:
     level = "error" if report.gate_result.exit_code else "warning"
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     lines = [*_check_annotations(report, level), *_case_annotations(results, level)]
+    source = report.gate_result.definition
+    if source is not None and source.warning:
+        whole = Location(path=report.run.header.evalset_path)
+        text = content.definition_text(report.gate_result)
+        lines.insert(0, _annotation("warning", whole, report.run.header.evalset, text))
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
 

@@ -151,6 +151,7 @@ def render_json(report: Report) -> str:
         "cases": [_case_document(result) for result in results],
         "comparison": to_document(gate_result.comparison),
         "gate": to_document(gate_result.gate),
+        "definition": to_document(gate_result.definition),
         "notes": gate_result.notes,
         "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
     }

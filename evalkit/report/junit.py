@@ -18,7 +18,7 @@ from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
 from evalkit.report import case_status
-from evalkit.report.content import check_sentence
+from evalkit.report.content import check_sentence, definition_text
 from evalkit.report.model import Report
 
 IssueKind: TypeAlias = Literal["failure", "error", "skipped"]
@@ -203,7 +203,9 @@ def _totals(cases: Sequence[ReportedTest]) -> dict[str, str]:
     }
 
 
-def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str) -> None:
+def _add_suite(
+    root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str
+) -> ET.Element:
     about = {"name": _attribute(name), "timestamp": _attribute(created), **_totals(cases)}
     suite = ET.SubElement(root, "testsuite", about)
     for case, unique in zip(cases, _unique_names(case.name for case in cases), strict=True):
@@ -226,6 +228,7 @@ def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], creat
                 message=one_line(case.issue.message, _MAX_MESSAGE_CHARS),
             )
             issue.text = escape_xml(head(case.issue.text, _MAX_TEXT_CHARS))
+    return suite
 
 
 def _attribute(text: str) -> str:
@@ -239,7 +242,13 @@ def render_junit(report: Report) -> str:
     about = {"name": "evalkit", "timestamp": _attribute(header.created)}
     root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
     _add_suite(root, header.evalset, cases, header.created)
-    _add_suite(root, GATE_SUITE, gates, header.created)
+    suite = _add_suite(root, GATE_SUITE, gates, header.created)
+    if text := definition_text(report.gate_result):
+        # Readers expect the properties of a suite before its tests.
+        properties = ET.Element("properties")
+        value = one_line(text, _MAX_MESSAGE_CHARS)
+        ET.SubElement(properties, "property", name="gate definition", value=value)
+        suite.insert(0, properties)
     ET.indent(root)
     body = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'

@@ -109,6 +109,13 @@ def thresholds_block(
     return join_blocks((table, left_out))
 
 
+def definition_block(report: Report) -> str:
+    """Return where the gate's definition came from, in bold if a change could have edited it unseen."""
+    source = report.gate_result.definition
+    text = sentence_text(content.definition_text(report.gate_result))
+    return f"**{text}**" if source is not None and source.warning else text
+
+
 def gate_block(report: Report) -> str:
     """Return the edits that a change makes to its gate, loosening edits first."""
     rows = content.gate_rows(report.gate_result)
@@ -255,6 +262,7 @@ def _blocks(report: Report) -> list[Block]:
         # Rank 0 always stays; the other ranks go from what a reader needs most to what can be dropped first.
         Block(0, headline(report)),
         Block(0, sentence_text(content.gate_reason(report.gate_result))),
+        Block(0, definition_block(report)),
         Block(1, gate_block(report)),
         Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),
         Block(3, unreported_checks_block(report.gate_result)),

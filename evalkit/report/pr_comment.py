@@ -68,6 +68,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
     return [
         markdown.Block(0, markdown.headline(report)),
         markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
+        markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(
             1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)

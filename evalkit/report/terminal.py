@@ -38,7 +38,13 @@ def _headline(report: Report, screen: Screen) -> list[str]:
     word = content.OUTCOME_WORDS[gate_result.outcome]
     sentence = f"{report.run.header.evalset}: {content.gate_reason(gate_result)}"
     lines = screen.fold(sentence, indent=f"{word}  ", hang=" " * (len(word) + 2))
-    return screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
+    lines = screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
+    source = gate_result.definition
+    if source is None:
+        return lines
+    folded = screen.fold(content.definition_text(gate_result), indent="  ", hang="  ")
+    style: Style = "warn" if source.warning else "dim"
+    return [*lines, *screen.paint_start(folded, "gate definition:", style, indent="  ")]
 
 
 def _run_lines(report: Report, screen: Screen) -> list[str]:
