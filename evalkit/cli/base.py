@@ -31,4 +31,4 @@ def base(
     found = find_base(name, create_context(), require=require)
     say(found.sentence)
     if found.commit:
-        emit(found.commit)
+        emit(f"{found.commit}\n")
