@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.ci.base_files import Checkout, checkout
-from evalkit.ci.definition import choose_base, describe_definition
+from evalkit.ci.definition import choose_base, describe_definition, describe_uncompared
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
 from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded, StoreError
+from evalkit.core.errors import ApprovalNeeded, InvalidInput, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.gate_result import DefinitionSource, GateChange, GateReview
@@ -80,9 +80,9 @@ class BaseGate:
         return replace(self.review, changes=(*self.review.changes, change))
 
 
-def apply_base_gate(request: RunRequest, base_gate: BaseGate | None) -> RunRequest:
+def apply_base_gate(request: RunRequest, base_gate: BaseGate) -> RunRequest:
     """Return the request with the base's gate, if there is one."""
-    return replace(request, base_version=base_gate.base_version) if base_gate else request
+    return replace(request, base_version=base_gate.base_version)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,17 +97,17 @@ class _SetVersion:
 @contextmanager
 def open_base_gate(
     path: Path, choice: GateChoice | None, project: Project, context: Context
-) -> Iterator[BaseGate | None]:
-    """Yield the gate that applies, while the base's files exist; None without a choice.
+) -> Iterator[BaseGate]:
+    """Yield the gate that applies, while the base's files exist; without a choice, this checkout's own.
 
     Raises:
         InvalidInput: the base commit is missing and cannot be fetched, or a base is required.
         ApprovalNeeded: the set at the base can no longer be read.
     """
-    if choice is None:
-        yield None
-        return
     build = find_build(context.environ)
+    if choice is None:
+        yield BaseGate(definition=describe_uncompared(build))
+        return
     ref = choose_base(choice.base, build, require=choice.require)
     if ref is None:
         yield BaseGate(definition=describe_definition(build))
@@ -119,7 +119,12 @@ def open_base_gate(
 
 
 def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: bool) -> BaseGate:
-    """Compare a set with the same set at the base, and return the gate that applies."""
+    """Compare a set with the same set at the base, and return the gate that applies.
+
+    Raises:
+        InvalidInput: the set is in a submodule.
+        ApprovalNeeded: the set at the base can no longer be read.
+    """
     commit = base.commit
     own = _read_set_version(path, project)
     base_path = _find_set_at_base(path, own.definition.evalset, base)
@@ -128,6 +133,11 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     if paths := base.list_submodules():
         notes = (f"The files of submodules were not compared: {paths}.",)
     review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
+    if base_path is None and (name := base.find_submodule(path)):
+        raise InvalidInput.single(
+            f"{display_path(path)} is in the submodule {name}, whose files {commit} does not contain. "
+            f"Run evalkit in that folder, with --base."
+        )
     if base_path is None:
         note = (
             f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
@@ -251,7 +261,7 @@ def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> Eva
 def load_comparison_baseline(
     choice: BaselineChoice,
     own: Path,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     project: Project,
     *,
     run: Run | None = None,
@@ -266,16 +276,14 @@ def load_comparison_baseline(
         StoreError, ApprovalNeeded: the baseline cannot be read or trusted.
     """
     # A run that the user names is used as it is, whatever the base has.
-    from_base = base_gate.baseline_file if base_gate and choice.uses_own else None
+    from_base = base_gate.baseline_file if choice.uses_own else None
     file = from_base or own
     try:
         if run is not None:
             return read_baseline_for(run, choice, file, root=project.root, cwd=project.cwd)
         return read_chosen_baseline(choice, file, root=project.root, cwd=project.cwd)
     except (StoreError, ApprovalNeeded) as error:
-        if base_gate is None or from_base is None:
+        if base_gate.review is None or from_base is None:
             raise
-        message = str(error).replace(
-            str(file), f"{own} at {base_gate.review.base if base_gate.review else ''}"
-        )
+        message = str(error).replace(str(file), f"{own} at {base_gate.review.base}")
         raise type(error)(message) from error

@@ -52,6 +52,11 @@ class Checkout:
         """Return the first paths of submodules in the commit, whose files are missing here."""
         return ", ".join(self.submodules[:5])
 
+    def find_submodule(self, path: Path) -> str:
+        """Return the submodule of the commit that a file of the working tree is in; empty if none."""
+        place = self.locate(path).relative_to(self.tree)
+        return next((name for name in self.submodules if place.is_relative_to(name)), "")
+
     def list_committed(self, pattern: str) -> list[str]:
         """Return the paths that match a pathspec and that HEAD changes, adds, or removes."""
         changed = self.repository.query(

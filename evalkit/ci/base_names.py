@@ -154,7 +154,7 @@ def choose_remote(repository: Repository, ref: BaseRef) -> str:
     """
     remotes = repository.remotes
     wanted = ref.repository.lower()
-    matching = [name for name, url in remotes.items() if wanted and _get_path(url) == wanted]
+    matching = [name for name, url in remotes.items() if wanted and _has_path(url, wanted)]
     if matching:
         return "origin" if "origin" in matching else matching[0]
     others = [name for name, url in remotes.items() if not (wanted and _is_other(url, wanted))]
@@ -164,7 +164,8 @@ def choose_remote(repository: Repository, ref: BaseRef) -> str:
     if remotes and not others:
         raise InvalidInput.single(
             f"{ref.found_in} {ref.name!r} is a branch of {ref.repository}, but this clone has "
-            f"other repositories only: {listed}. Add it: git remote add upstream URL"
+            f"other repositories only: {listed}. Add it: git remote add upstream URL. If one of "
+            f"these is a mirror of it, name that: --base REMOTE/{ref.name}"
         )
     if remotes:
         raise InvalidInput.single(
@@ -181,11 +182,17 @@ def _get_path(url: str) -> str:
     return path.strip("/").removesuffix(".git").lower()
 
 
+def _has_path(url: str, wanted: str) -> bool:
+    """Return whether an address ends in the name of a repository; a server may have a prefix before it."""
+    return f"/{_get_path(url)}".endswith(f"/{wanted}")
+
+
 def _is_other(url: str, wanted: str) -> bool:
     """Return whether an address on a server is that of another repository than `wanted`.
 
     A mirror may have any path, and so may a folder. A fork differs in the owner only.
     """
-    is_folder = url.startswith((".", "/", "file:"))
-    path = _get_path(url)
-    return not is_folder and path != wanted and path.rpartition("/")[2] == wanted.rpartition("/")[2]
+    if url.startswith((".", "/", "file:")) or "/" not in wanted or _has_path(url, wanted):
+        return False
+    owner, _, name = _get_path(url).rpartition("/")
+    return bool(owner) and name == wanted.rpartition("/")[2]

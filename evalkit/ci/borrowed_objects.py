@@ -45,7 +45,8 @@ class TreeEntry(NamedTuple):
 class Repository:
     """A checkout: its top folder, its commit `head`, refs, and remotes, and the private git folder.
 
-    `common` is the checkout's own git folder. `headers` are HTTP headers for fetching that CI stored in the checkout's configuration.
+    `common` is the checkout's own git folder. `headers` are the HTTP headers and
+    proxies for fetching that CI stored in the checkout's configuration.
     """
 
     top: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +44,18 @@ class Commit:
 def open_checkout(path: Path, folder: Path, ref: BaseRef, context: Context) -> Repository:
     """Return the repository that contains a file, read through a private git folder at `folder`.
 
+    The current folder's repository comes first: a `.git` deeper inside, of a submodule or made by an agent,
+    would have another past.
+
     Raises:
         InvalidInput: there is none, or nothing is committed in it.
         StoreError: the private folder cannot be written.
     """
     start = (context.cwd / path).parent
     start = start if start.is_dir() else context.cwd
-    top = find_checkout(start)
+    top = find_checkout(context.cwd)
+    if top is None or not Path(os.path.realpath(start)).is_relative_to(top):
+        top = find_checkout(start)
     if top is None:
         raise InvalidInput.single(
             f"{ref.found_in} {ref.name!r}: {start} is not in a git repository, so there is no base. "

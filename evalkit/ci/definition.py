@@ -68,3 +68,11 @@ def describe_definition(
         f"--base REMOTE/BRANCH. With --require-base, a run without a base exits 2.",
         warning=True,
     )
+
+
+def describe_uncompared(build: Build | None) -> DefinitionSource | None:
+    """Return where the gate's definition comes from for a command that takes no base; None outside of CI."""
+    if build is None:
+        return None
+    sentence = f"{_OWN}, because this command looks for no base. `evalkit gate` does"
+    return DefinitionSource(sentence=f"{sentence}.", warning=build.is_change)

@@ -56,7 +56,7 @@ def open_repository(top: Path, folder: Path, environ: Mapping[str, str]) -> Repo
         headers=[
             (key, value)
             for key, value in config
-            if key.startswith("http.") and key.endswith(".extraheader")
+            if key.startswith("http.") and key.endswith((".extraheader", ".proxy"))
         ],
         algorithm=algorithm,
     )

@@ -55,22 +55,21 @@ def evaluate_stored_run(
 def evaluate_with_base(
     run: Run,
     baseline: Run | None,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     baseline_choice: BaselineChoice,
     project: Project,
 ) -> Report:
     """Apply to a stored run the base's gate if there is one, else its set's own."""
     hints = CommandHints.of(project)
-    if base_gate is not None and base_gate.base_version is not None:
+    if base_gate.base_version is not None:
         run = _mark_added_cases(run, base_gate)
     rules, settings = _read_gate_rules(run, base_gate, project)
     policy = GatePolicy.from_settings(settings, allow_missing=baseline_choice.allow_missing)
     result = evaluate_gate(run, rules, baseline, policy, hints)
-    if base_gate is not None:
-        baseline = base_gate.relocate_baseline(baseline)
-        result = replace(result, definition=base_gate.definition)
-        if base_gate.review is not None and not run.header.shard:
-            result = apply_gate_review(result, base_gate.review)
+    baseline = base_gate.relocate_baseline(baseline)
+    result = replace(result, definition=base_gate.definition)
+    if base_gate.review is not None and not run.header.shard:
+        result = apply_gate_review(result, base_gate.review)
     return _build_report(run, result, baseline, project, hints)
 
 
@@ -85,14 +84,14 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
 
 
 def _read_gate_rules(
-    run: Run, base_gate: BaseGate | None, project: Project
+    run: Run, base_gate: BaseGate, project: Project
 ) -> tuple[tuple[Rule, ...], dict[str, Json]]:
     """Return rules and settings: those of the base, else of today's set, else of the run.
 
     Settings that the run's command line gave count before all of these.
     """
     path = project.root / run.header.evalset_path
-    if base_gate is not None and base_gate.base_version is not None:
+    if base_gate.base_version is not None:
         evalset = base_gate.base_version.evalset
     elif path.is_file():
         evalset = project.load_valid(path)
@@ -105,7 +104,7 @@ def _read_gate_rules(
 def evaluate_execution(
     execution: Execution,
     baseline_choice: BaselineChoice,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     project: Project,
 ) -> Report:
     """Apply the gate to a new run, even if it ended early.
@@ -131,13 +130,11 @@ def evaluate_execution(
             execution.judge_problem.where,
         )
     result = _explain_early_end(result, execution, hints)
-    baseline = execution.baseline
-    if base_gate is not None:
-        baseline = base_gate.relocate_baseline(baseline)
-        result = replace(result, definition=base_gate.definition)
-        review = base_gate.build_review(plan.selection)
-        if review is not None and not plan.selection.shard:
-            result = apply_gate_review(result, review)
+    baseline = base_gate.relocate_baseline(execution.baseline)
+    result = replace(result, definition=base_gate.definition)
+    review = base_gate.build_review(plan.selection)
+    if review is not None and not plan.selection.shard:
+        result = apply_gate_review(result, review)
     report = _build_report(run, result, baseline, project, hints)
     if not execution.out_of_money:
         return report

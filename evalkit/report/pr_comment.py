@@ -59,7 +59,13 @@ def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     changed = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
     gate_result = report.gate_result
     edited = gate_result.gate is not None and bool(gate_result.gate.changes)
-    return gate_result.outcome != "pass" or edited or any(r.status in changed for r in results)
+    unguarded = gate_result.definition is not None and gate_result.definition.warning
+    return (
+        gate_result.outcome != "pass"
+        or edited
+        or unguarded
+        or any(r.status in changed for r in results)
+    )
 
 
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:

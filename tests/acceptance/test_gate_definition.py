@@ -96,6 +96,8 @@ def test_where_no_base_is_known_every_report_says_so_at_its_top(change: Project)
     assert "::warning" in noted.out
     assert OWN in noted.out
     assert OWN in change.evalkit("comment", "latest", env={"CI": "true"}).out
+    shown = change.evalkit("show", "latest", env={"GITHUB_BASE_REF": "main"})
+    assert f"{OWN}, because this command looks for no base" in squeeze(shown.out)
     # Outside of CI, people edit their own gate.
     assert change.evalkit("gate", "latest", "--format", "json").json["definition"] is None
 
@@ -191,6 +193,34 @@ def test_the_base_can_be_found_before_an_agent_moves_it(change: Project) -> None
     silent = change.evalkit("base", env={"CI": "true"})
     assert (silent.code, silent.out) == (0, "")
     assert OWN in silent.err
+
+
+def test_a_repository_inside_of_the_checkout_has_no_say(change: Project) -> None:
+    """An agent can make one, and a change can turn a folder into a submodule."""
+    run_git(change, "checkout", "-q", "main")
+    (change.folder / "sets").mkdir()
+    run_git(change, "mv", "echo.yaml", "agent.py", "sets")
+    run_git(change, "commit", "-qm", "a folder of sets")
+    run_git(change, "push", "-q", "origin", "main")
+    run_git(change, "checkout", "-q", "--detach")
+    inside = Project(change.folder / "sets")
+    inside.write("echo.yaml", SET.replace("min: 0.9", "min: 0.4"))
+    run_git(inside, "init", "-q", "-b", "main")
+    run_git(inside, "add", ".")
+    run_git(inside, "commit", "-qm", "inside")
+    run_git(inside, "update-ref", "refs/remotes/origin/main", "HEAD")
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main"}
+    done = change.evalkit("run", "sets/echo.yaml", env=environ)
+    assert done.code == 4, done
+    run_git(change, "add", "--all")
+    run_git(change, "rm", "-rq", "--cached", "sets")
+    inner = run_git(inside, "rev-parse", "HEAD")
+    run_git(change, "update-index", "--add", "--cacheinfo", f"160000,{inner},sets")
+    run_git(change, "commit", "-qm", "a submodule")
+    assert change.evalkit("run", "sets/echo.yaml", env=environ).code == 4
+    run_git(change, "push", "-q", "origin", "HEAD:main")
+    done = change.evalkit("run", "sets/echo.yaml", env=environ)
+    assert (done.code, "is in the submodule sets" in squeeze(done.err)) == (2, True)
 
 
 def test_an_agent_that_moves_every_ref_does_not_reach_the_next_command(change: Project) -> None:

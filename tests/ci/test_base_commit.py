@@ -267,6 +267,11 @@ def bring_git(repo: Repo, entry: str) -> None:
     repo.environ["PATH"] = f"{entry.format(top=repo.top)}:{repo.environ['PATH']}"
 
 
+def bring_git_at_the_top(repo: Repo) -> None:
+    bring_git(repo, "")
+    shutil.copy(repo.top / "bin" / "git", repo.top / "git")
+
+
 def link_git(repo: Repo) -> None:
     """A folder outside of the checkout, whose git is a link into it."""
     bring_git(repo, "{top}/../links")
@@ -313,10 +318,7 @@ ATTACKS: dict[str, Callable[[Repo], object]] = {
     "git in a relative folder": lambda r: bring_git(r, "bin"),
     "git in a link to the checkout": link_git,
     "a remote with another name": lambda r: r.git("remote", "rename", "origin", "upstream"),
-    "an empty folder in PATH": lambda r: (
-        bring_git(r, ""),
-        shutil.copy(r.top / "bin" / "git", r.top / "git"),
-    ),
+    "an empty folder in PATH": bring_git_at_the_top,
 }
 
 
@@ -463,6 +465,29 @@ def test_the_main_branch_of_a_fork_is_no_base(repo: Repo, url: str) -> None:
         repo.read()
     repo.git("remote", "add", "upstream", str(repo.hub))
     repo.git("fetch", "-q", "upstream")
+    assert repo.read()[0] == base
+    # A mirror can have any address; people may name it.
+    assert repo.read("origin/main")[0] == base
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("team/agent", "https://git.example.org/prefix/Team/Agent.git"),
+        ("agent", "https://dev.example.org/org/project/_git/agent"),
+        ("team/agent", "https://mirror.example.org/agent"),
+        ("team/agent", "ssh://git@mirror.example.org:2222/cache/team-agent"),
+    ],
+)
+def test_an_address_that_may_be_that_of_the_target_is_not_taken_for_a_fork(
+    repo: Repo, name: str, url: str
+) -> None:
+    base = repo.sha("origin/main")
+    repo.environ["GITHUB_REPOSITORY"] = name
+    repo.git("config", "remote.origin.url", url)
+    # A server that refuses at once.
+    repo.environ |= dict.fromkeys(("https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    repo.environ["GIT_SSH_COMMAND"] = "false"
     assert repo.read()[0] == base
 
 
