@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,7 +112,17 @@ def open_base_gate(
     if ref is None:
         yield BaseGate(definition=describe_definition(build))
         return
-    with checkout(ref, path, context) as base:
+    with ExitStack() as stack:
+        try:
+            base = stack.enter_context(checkout(ref, path, context))
+        except InvalidInput:
+            # The default branch is a guess, so the report says what is missing instead.
+            if ref.name or choice.require:
+                raise
+            base = None
+        if base is None:
+            yield BaseGate(definition=describe_definition(build))
+            return
         found = compare_with_base(path, base, project, accept=choice.accept)
         definition = describe_definition(build, base.commit, require=choice.require)
         yield replace(found, definition=definition)

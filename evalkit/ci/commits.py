@@ -143,6 +143,11 @@ def _missing_commit_error(
     repository: Repository, ref: BaseRef, tip: NamedCommit, reason: str
 ) -> InvalidInput:
     shown = tip.name if ref.is_branch else ref.name
+    if ref.is_branch and not ref.name:
+        return InvalidInput.single(
+            f"{ref.found_in} does not name the target branch of this change, and {tip.name} is "
+            f"missing here. Name it: --base REMOTE/BRANCH"
+        )
     place = locate_remotely(repository, tip.name)
     remote, source = place or ("origin", tip.name)
     branch = source.removeprefix("refs/heads/")

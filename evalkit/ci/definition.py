@@ -32,6 +32,8 @@ def choose_base(option: str | None, build: Build | None, *, require: bool) -> Ba
 def _explain_missing_base(build: Build | None) -> str:
     if build is None:
         return "this is no build of a CI system that names one"
+    if build.is_change:
+        return f"{build.system.name} does not name the target branch of this change"
     if build.is_side_branch:
         return f"{build.system.name} builds a branch, not a pull request"
     if build.system.change:
@@ -61,7 +63,7 @@ def describe_definition(
             raise InvalidInput.single(f"--require-base: the gate would be {sentence}")
         return DefinitionSource(sentence=sentence, warning=True)
     why = _explain_missing_base(build)
-    if build.system.change and not build.is_side_branch:
+    if build.system.change and not (build.is_change or build.is_side_branch):
         return DefinitionSource(sentence=f"{_OWN}; {why}", warning=False)
     return DefinitionSource(
         sentence=f"{_OWN}, because {why}. A change could loosen it unseen. Name the target branch: "

@@ -9,6 +9,7 @@ from evalkit.ci.base_files import find_commit
 from evalkit.ci.definition import choose_base, describe_definition
 from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
+from evalkit.core.errors import InvalidInput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +28,17 @@ def find_base(name: str | None, context: Context, *, require: bool) -> FoundBase
     """
     build = find_build(context.environ)
     ref = choose_base(name, build, require=require)
-    if ref is None:
-        source = describe_definition(build)
-        sentence = source.sentence if source is not None else "this checkout's own"
-        return FoundBase(commit="", sentence=f"gate definition: {sentence}")
-    commit = find_commit(ref, Path(context.cwd) / "_", context)
+    commit = None
+    if ref is not None:
+        try:
+            commit = find_commit(ref, Path(context.cwd) / "_", context)
+        except InvalidInput:
+            # As in a run: a default branch that is missing was only a guess.
+            if ref.name or require:
+                raise
     source = describe_definition(build, commit, require=require)
-    sentence = source.sentence if source is not None else f"as of {commit}"
-    return FoundBase(commit=commit.sha, sentence=f"gate definition: {sentence}")
+    sentence = f"as of {commit}" if commit is not None else "this checkout's own"
+    sentence = source.sentence if source is not None else sentence
+    return FoundBase(
+        commit=commit.sha if commit is not None else "", sentence=f"gate definition: {sentence}"
+    )

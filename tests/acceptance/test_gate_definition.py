@@ -152,6 +152,19 @@ def test_a_base_can_be_required(change: Project, environ: dict[str, str], why: s
     assert (named.code, named.out.strip()) == (0, run_git(change, "rev-parse", "HEAD~1"))
 
 
+def test_a_default_branch_that_is_missing_is_no_reason_to_stop_but_said(change: Project) -> None:
+    environ = {"CIRCLECI": "true", "CIRCLE_PULL_REQUEST": "https://example.org/pull/7"}
+    run_git(change, "remote", "remove", "origin")
+    done = change.evalkit("run", "echo.yaml", "--format", "json", env=environ)
+    assert done.code == 0, done
+    assert done.json["definition"]["warning"]
+    assert "CircleCI does not name the target branch" in done.json["definition"]["sentence"]
+    found = change.evalkit("base", env=environ)
+    assert (found.code, found.out, OWN in found.err) == (0, "", True)
+    required = change.evalkit("base", "--require-base", env=environ)
+    assert (required.code, "Name it: --base" in required.err) == (2, True)
+
+
 def test_a_push_to_the_main_branch_is_no_reason_for_alarm(change: Project) -> None:
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "main"}
     done = change.evalkit("run", "echo.yaml", "--format", "json", env=environ)

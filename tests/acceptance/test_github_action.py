@@ -122,6 +122,14 @@ def test_reports_are_kept_and_the_gate_decides_last_whatever_happened() -> None:
     assert stopped.returncode != 0
 
 
+def test_python_imports_nothing_from_the_checkout() -> None:
+    commands = [step["run"] for step in action_steps() if "run" in step]
+    pythons = [line for text in commands for line in text.splitlines() if "python" in line]
+    assert len(pythons) == 3
+    assert all(re.search(r"^(run: )?\s*python -EP ", line) for line in pythons), pythons
+    assert not any(re.search(r"(^|\s)pip ", line.replace("-m pip ", "")) for line in pythons)
+
+
 def read_outputs(path: Path) -> dict[str, str]:
     """As the runner reads them: name, delimiter, lines up to it."""
     found = re.findall(r"^([\w-]+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.MULTILINE | re.DOTALL)
