@@ -95,9 +95,7 @@ class Repository:
     def fetch(self, remote: str, sources: Sequence[str], *options: str) -> bool:
         """Fetch refspecs from a remote into the private folder; return whether that worked."""
         command = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-        done = self._call_remote(
-            remote, (*command, "--no-write-fetch-head", *options), tuple(sources)
-        )
+        done = self._call_remote(remote, (*command, *options), tuple(sources))
         return done is not None
 
     def ask_remote(self, remote: str) -> str:

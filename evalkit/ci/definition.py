@@ -7,7 +7,8 @@ from evalkit.ci.systems import BaseRef, Build
 from evalkit.core.errors import InvalidInput
 from evalkit.core.gate_result import DefinitionSource
 
-_OWN = "this checkout's own"
+OWN_DEFINITION = "gate definition: this checkout's own"
+"""How the sentence of every report begins if no other commit defines the gate."""
 
 
 def choose_base(option: str | None, build: Build | None, *, require: bool) -> BaseRef | None:
@@ -55,18 +56,18 @@ def describe_definition(
         if not (build.is_change and commit.is_head):
             return None
         sentence = (
-            f"{_OWN}, because the base {commit} is the commit under test: no edit of this change "
+            f"{OWN_DEFINITION}, because the base {commit} is the commit under test: no edit of this change "
             f"was compared. Check out the change itself, or name the commit it starts from: "
             f"--base REMOTE/BRANCH"
         )
         if require:
-            raise InvalidInput.single(f"--require-base: the gate would be {sentence}")
+            raise InvalidInput.single(f"--require-base: {sentence}")
         return DefinitionSource(sentence=sentence, warning=True)
     why = _explain_missing_base(build)
     if build.system.change and not (build.is_change or build.is_side_branch):
-        return DefinitionSource(sentence=f"{_OWN}; {why}", warning=False)
+        return DefinitionSource(sentence=f"{OWN_DEFINITION}; {why}", warning=False)
     return DefinitionSource(
-        sentence=f"{_OWN}, because {why}. A change could loosen it unseen. Name the target branch: "
+        sentence=f"{OWN_DEFINITION}, because {why}. A change could loosen it unseen. Name the target branch: "
         f"--base REMOTE/BRANCH. With --require-base, a run without a base exits 2.",
         warning=True,
     )
@@ -76,5 +77,5 @@ def describe_uncompared(build: Build | None) -> DefinitionSource | None:
     """Return where the gate's definition comes from for a command that takes no base; None outside of CI."""
     if build is None:
         return None
-    sentence = f"{_OWN}, because this command looks for no base. `evalkit gate` does"
+    sentence = f"{OWN_DEFINITION}, because this command looks for no base. `evalkit gate` does"
     return DefinitionSource(sentence=f"{sentence}.", warning=build.is_change)

@@ -23,13 +23,13 @@ def open_repository(top: Path, folder: Path, environ: Mapping[str, str]) -> Repo
         done = run_git(top, environ, f"--git-dir={top / '.git'}", *arguments, extra=NO_USER_CONFIG)
         return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else ""
 
-    asked = ("--path-format=absolute", "--git-common-dir", "--show-object-format", "HEAD")
+    asked = ("--git-common-dir", "--show-object-format", "HEAD")
     # A path may contain a line break, but a format and an id do not.
     lines = read("rev-parse", *asked).removesuffix("\n").rsplit("\n", 2)
     if len(lines) < 3:
         return None
-    common, algorithm, head = lines
-    _write_private_folder(folder, Path(common), algorithm)
+    common, algorithm, head = top / lines[0], lines[1], lines[2]
+    _write_private_folder(folder, common, algorithm)
     (folder / "refs" / "evalkit").mkdir()
     (folder / HEAD_REF).write_text(f"{head}\n")
     rows = [row.split(" ") for row in read("for-each-ref", _REF_FORMAT).splitlines()]
@@ -43,7 +43,7 @@ def open_repository(top: Path, folder: Path, environ: Mapping[str, str]) -> Repo
     repository = Repository(
         top=top,
         folder=folder,
-        common=Path(common),
+        common=common,
         environ=environ,
         head=head,
         refs={name: sha for sha, name, _ in rows},
@@ -60,7 +60,7 @@ def open_repository(top: Path, folder: Path, environ: Mapping[str, str]) -> Repo
         ],
         algorithm=algorithm,
     )
-    _write_shallow_file(repository, Path(common) / "shallow")
+    _write_shallow_file(repository, common / "shallow")
     return repository
 
 

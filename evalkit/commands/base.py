@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.ci.base_files import find_commit
-from evalkit.ci.definition import choose_base, describe_definition
+from evalkit.ci.definition import OWN_DEFINITION, choose_base, describe_definition
 from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
@@ -37,8 +37,8 @@ def find_base(name: str | None, context: Context, *, require: bool) -> FoundBase
             if ref.name or require:
                 raise
     source = describe_definition(build, commit, require=require)
-    sentence = f"as of {commit}" if commit is not None else "this checkout's own"
-    sentence = source.sentence if source is not None else sentence
+    found = f"gate definition: as of {commit}" if commit is not None else OWN_DEFINITION
     return FoundBase(
-        commit=commit.sha if commit is not None else "", sentence=f"gate definition: {sentence}"
+        commit=commit.sha if commit is not None else "",
+        sentence=source.sentence if source is not None else found,
     )

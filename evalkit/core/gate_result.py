@@ -228,7 +228,7 @@ class GateReview:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DefinitionSource:
-    """Where the definition of a gate came from, if that is not another commit: one sentence.
+    """Where the definition of a gate came from, if that is not another commit: one sentence, with its label.
 
     `warning` is set if a change could have edited the definition unseen.
     """

@@ -196,8 +196,7 @@ def _gate_row_text(review: GateReview) -> str:
 
 def definition_text(gate_result: GateResult) -> str:
     """Return where the gate's definition came from, if it was this checkout; else empty."""
-    source = gate_result.definition
-    return f"gate definition: {source.sentence}" if source is not None else ""
+    return gate_result.definition.sentence if gate_result.definition is not None else ""
 
 
 def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:

@@ -305,6 +305,9 @@ ATTACKS: dict[str, Callable[[Repo], object]] = {
     "filters and attributes": filter_files,
     "hooks and fsmonitor": run_hooks,
     "programs for fetching": run_transport_programs,
+    "a program as the remote": lambda r: configure(
+        r, ("remote.origin.url", f"ext::{r.program()} %S"), ("protocol.ext.allow", "always")
+    ),
     "another working tree": lambda r: configure(r, ("core.worktree", str(r.folder))),
     "a bare checkout": lambda r: configure(r, ("core.bare", "true")),
     "aliases": lambda r: configure(
