@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,7 @@ class Step:
         self.temporary = project.folder.parent
         write_program(self.temporary / "bin" / "evalkit", f'[ "$1" = base ] && exit 0\n{evalkit}')
         self.output = self.temporary / "output"
+        self.environ: dict[str, str] = {}
 
     def run(self, path: str | None = None, **inputs: str) -> subprocess.CompletedProcess[str]:
         self.output.write_text("")
@@ -153,6 +155,7 @@ class Step:
                     name if name == "PYTHONPATH" else f"EVALKIT_{name}": text
                     for name, text in inputs.items()
                 },
+                **self.environ,
                 "GITHUB_OUTPUT": str(self.output),
                 "GITHUB_STEP_SUMMARY": str(self.temporary / "summary.md"),
             }
@@ -342,6 +345,50 @@ def test_the_step_runs_a_set_with_all_reports_and_fails_no_earlier_than_it_has_t
     assert (
         "GITHUB_REPOSITORY" in done.stderr
     )  # the comment had nowhere to go, and nothing came of it
+
+
+@pytest.mark.slow
+def test_the_agent_of_the_first_set_cannot_move_the_base_of_the_second(
+    project: Project, git: Callable[..., str]
+) -> None:
+    project.write(
+        "second.yaml", (project.folder / "echo.yaml").read_text() + "gate: [{must_pass: all}]\n"
+    )
+    project.write(".gitignore", ".evalkit/\n__pycache__/\n")
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-qm", "base")
+    git("clone", "-q", "--bare", ".", "../hub.git")
+    git("remote", "add", "origin", "../hub.git")
+    git("checkout", "-q", "--detach")
+    moved = ("refs/remotes/origin/main", "refs/tags/origin/main", "refs/heads/main")
+    commands = [["update-ref", ref, "HEAD"] for ref in moved]
+    commands.append(["push", "-q", "-f", "origin", "HEAD:main"])
+    project.write(
+        "agent.py",
+        f"""
+        import subprocess
+
+        def answer(text):
+            for command in {commands}:
+                subprocess.run(["git", *command], cwd={str(project.folder)!r}, check=True)
+            return text.upper() if text != "two" else "?"
+        """,
+    )
+    second = (project.folder / "second.yaml").read_text()
+    project.write("second.yaml", second.replace("must_pass: all", "metric: exact_match, min: 0.1"))
+    git("commit", "-qam", "worse, and looser")
+    change, base = git("rev-parse", "HEAD", "HEAD~1").split()
+    step = Step(project, "")
+    write_program(step.temporary / "bin" / "evalkit", f'exec {sys.executable} -m evalkit "$@"')
+    step.environ = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main"}
+    step.run(SETS="echo.yaml\nsecond.yaml", ARGS="--require-base --allow-missing-baseline")
+    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == change
+    reports = project.folder / ".evalkit" / "report"
+    gates = [json.loads(path.read_text()) for path in sorted(reports.glob("*/report.json"))]
+    assert [each["gate"]["commit"] for each in gates] == [base] * 2
+    assert gates[1]["exit_code"] == 4
+    assert read_outputs(step.output)["exit-code"] in ("1", "4")
 
 
 def test_the_step_decides_on_answers_that_were_made_elsewhere(project: Project) -> None:
