@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 from evalkit.cli.options import (
     BaselineOption,
+    BaseOption,
     CaseIdsOption,
     ConcurrencyOption,
     DriftPolicy,
@@ -20,6 +21,7 @@ from evalkit.cli.options import (
     MaxErrorsOption,
     OutputOption,
     PrintFormat,
+    RequireBaseOption,
     RunIdOption,
     SeedOption,
     agent_option,
@@ -147,20 +149,8 @@ class BaselineOptions(NamedTuple):
             "--allow-missing-baseline", help="Gate a run without a baseline; the report says so."
         ),
     ] = False
-    base: Annotated[
-        str | None,
-        comparison_option(
-            metavar="REF",
-            help="Take the gate from the merge base with REF (default in a pull request: its target "
-            "branch).",
-        ),
-    ] = None
-    require_base: Annotated[
-        bool,
-        comparison_option(
-            "--require-base", help="Exit 2 if the gate would come from this checkout itself."
-        ),
-    ] = False
+    base: BaseOption = None
+    require_base: RequireBaseOption = False
     accept_gate_changes: Annotated[
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
