@@ -20,7 +20,7 @@ from evalkit.evalset.selection import parse_shard
 from evalkit.report.model import Report
 from evalkit.runner.execute import rescore_baseline_for
 from evalkit.runner.records import RunRequest
-from evalkit.store.baseline import baseline_path, write_rescored_baseline
+from evalkit.store.baseline import baseline_path, store_rescored_baseline
 from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
@@ -75,7 +75,7 @@ def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:
         if joined.trust is not None:
             writer.write_trust(joined.trust)
         if joined.finished and baseline is not None and baseline.is_rescored:
-            write_rescored_baseline(baseline, writer.folder)
+            store_rescored_baseline(baseline, writer)
         if joined.finished:
             writer.finish(build_summary(joined))
         return replace(joined, path=str(writer.folder))

@@ -11,6 +11,7 @@ __all__ = [
     "run_spans",
     "run_writer",
     "runs",
+    "seal",
     "span_file",
     "trial_lines",
     "untrusted_run",
