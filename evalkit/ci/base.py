@@ -35,11 +35,12 @@ _CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 class GateChoice:
     """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
-    With `accept`, the change's edits to the gate are approved.
+    With `accept`, the change's edits to the gate are approved. Links in the store may lead into `store`.
     """
 
     base: str | None = None
     accept: bool = False
+    store: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

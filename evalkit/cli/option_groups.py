@@ -159,6 +159,14 @@ class BaselineOptions(NamedTuple):
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
     ] = False
+    store: Annotated[
+        Path | None,
+        comparison_option(
+            "--store",
+            metavar="FOLDER",
+            help="Let .evalkit or the baselines be links into this folder, also in CI.",
+        ),
+    ] = None
 
     def choose_baseline(self) -> BaselineChoice:
         """Return which baseline to compare with."""
@@ -170,7 +178,7 @@ class BaselineOptions(NamedTuple):
         """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
 
-        return GateChoice(base=self.base, accept=self.accept_gate_changes)
+        return GateChoice(base=self.base, accept=self.accept_gate_changes, store=self.store)
 
 
 class ResumeOptions(NamedTuple):

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.compare.call_stats import compute_call_stats
@@ -46,7 +47,7 @@ def evaluate_stored_run(
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
     baseline_choice = choose_stored_baseline(run, baseline_choice)
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
         return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)

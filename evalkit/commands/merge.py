@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.evaluation import evaluate_with_base
 from evalkit.compare.history import build_summary
 from evalkit.core.context import Context
@@ -59,7 +60,7 @@ def merge(
     joined = _join_shards(shards, run_id)
     # Shards do not score the baseline again, so do it here, once for the joined run.
     path = root / joined.header.evalset_path
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, joined.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project)
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
