@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
@@ -19,6 +18,7 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import parse_shard
 from evalkit.report.model import Report
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.execute import rescore_baseline_for
 from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path, store_rescored_baseline
@@ -26,6 +26,7 @@ from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
 from evalkit.store.runs import assemble_run, new_run_id
+from evalkit.store.seal import Seal
 
 MERGE_FIELDS = (
     "evalset",
@@ -65,14 +66,15 @@ def merge(
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project)
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
         baseline = rescore_baseline_for(joined, baseline, request, project, context)
-        joined = _store_merged_run(joined, baseline, root)
+        joined = _store_merged_run(joined, baseline, project)
         return evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
 
 
-def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:
+def _store_merged_run(joined: Run, baseline: Run | None, project: Project) -> Run:
     """Store the joined run, and its baseline if it was scored again."""
     stored = (*joined.trials, *joined.fresh)
-    with RunWriter.create(root, joined.header, stored) as writer:
+    seal = Seal(read_store_key(project.environ))
+    with RunWriter.create(project.root, joined.header, seal, stored) as writer:
         if joined.trust is not None:
             writer.write_trust(joined.trust)
         if joined.finished and baseline is not None and baseline.is_rescored:

@@ -128,7 +128,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
         ):
             with (
                 open_answer_cache(paced, store, plan, project, context) as agent,
-                open_writer(project.root, header, earlier) as writer,
+                open_writer(project.root, header, earlier, project.environ) as writer,
             ):
                 plan.costs.store_with(writer.append_cost)
                 candidate = RunSide(
@@ -292,7 +292,7 @@ async def _score_stored_run(  # noqa: PLR0913 - as for `_execute`
             if row.case_id in plan.scorers and (row.case_id, row.number) not in known
         ]
         answered = [row for row in rows if row.output.error is None]
-        with open_writer(project.root, header, earlier) as writer:
+        with open_writer(project.root, header, earlier, project.environ) as writer:
             plan.costs.store_with(writer.append_cost)
             sink = TrialSink(writer, finished, answered, context.open_progress)
             # Failed calls are kept as they are: there is nothing to score.

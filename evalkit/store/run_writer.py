@@ -42,7 +42,9 @@ from evalkit.store.runs import (
     list_start_times,
     runs_folder,
 )
+from evalkit.store.seal import Seal
 from evalkit.store.span_file import COLUMNS_FILE, SpansByTrial, load_spans, without_spans
+from evalkit.store.trial_lines import seal_row
 
 
 class LineFile:
@@ -129,13 +131,14 @@ class RunWriter:
         StoreError: the disk is full, or something else changed the run's files.
     """
 
-    def __init__(self, lock: RunLock, header: bytes) -> None:
+    def __init__(self, lock: RunLock, header: bytes, seal: Seal) -> None:
         """Open the files of a run whose `run.json` has the content `header`."""
         folder = lock.folder
         self.folder = folder
         self._lock = lock
         self._trials = LineFile(folder / TRIALS_FILE, open_for_append(folder / TRIALS_FILE))
         self._header = header
+        self._seal = seal
         self._trust: bytes | None = None
         self._baseline: bytes | None = None
         self._spans = SpanWriter(folder)
@@ -144,8 +147,10 @@ class RunWriter:
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
-    def create(cls, root: Path, header: RunHeader, stored: Iterable[Trial] = ()) -> Self:
-        """Start a run: create its folder, write its header and take its lock.
+    def create(
+        cls, root: Path, header: RunHeader, seal: Seal, stored: Iterable[Trial] = ()
+    ) -> Self:
+        """Start a run whose trials get this seal: create its folder, write its header, take its lock.
 
         The trials in `stored` are written before the header. If the process is killed meanwhile, the folder
         is no run, so that nobody continues it and pays for them again.
@@ -172,7 +177,7 @@ class RunWriter:
                     f"there is a run {header.id!r}. Add --resume to continue it, or choose another id."
                 )
             _set_debris_aside(folder)
-            _store_trials(folder, stored)
+            _store_trials(folder, seal, stored)
             newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
             path = folder / HEADER_FILE
             content = _format_header(header)
@@ -180,12 +185,12 @@ class RunWriter:
             # Runs are ordered by this time; a clock that was set back must not change their order.
             time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
             os.utime(path, ns=(time_ns, time_ns))
-            writer = cls(lock, content)
+            writer = cls(lock, content, seal)
             on_failure.pop_all()
         return writer
 
     @classmethod
-    def reopen(cls, lock: RunLock) -> Self:
+    def reopen(cls, lock: RunLock, seal: Seal) -> Self:
         """Continue the run whose lock is held: remove an incomplete last line and the outdated summary.
 
         Raises:
@@ -197,7 +202,7 @@ class RunWriter:
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{folder}: could not reopen: {os_error_reason(error)}.") from error
-        return cls(lock, read_stored_file(folder / HEADER_FILE))
+        return cls(lock, read_stored_file(folder / HEADER_FILE), seal)
 
     def rewrite_header(self, header: RunHeader) -> None:
         """Store a header that plans more trials, before the first call for them."""
@@ -219,7 +224,8 @@ class RunWriter:
         """
         if not rescored and (trial.case_id, trial.number) not in self._unscored:
             self._spans.append(trial)
-        self._trials.append(to_json_value(without_spans(trial)))
+        row = to_json_value(without_spans(trial))
+        self._trials.append(seal_row(row, self.folder.name, self._seal))
 
     def append_cost(self, key: str, cost_usd: float) -> None:
         """Store the cost of one call, and who paid for it."""
@@ -292,13 +298,14 @@ def _format_header(header: RunHeader) -> bytes:
     return (canonical_json(to_json_value(header)) + "\n").encode()
 
 
-def _store_trials(folder: Path, stored: Iterable[Trial]) -> None:
+def _store_trials(folder: Path, seal: Seal, stored: Iterable[Trial]) -> None:
     """Write trials and their spans to a folder that has none."""
     trials, spans = LineFile(folder / TRIALS_FILE), SpanWriter(folder)
     try:
         for trial in stored:
             spans.append(trial)
-            trials.append(to_json_value(without_spans(trial)))
+            row = to_json_value(without_spans(trial))
+            trials.append(seal_row(row, folder.name, seal))
     finally:
         trials.close()
         spans.file.close()

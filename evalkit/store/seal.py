@@ -1,4 +1,4 @@
-"""Seal cache entries with keys that no child process of evalkit gets, so that none can forge one."""
+"""Seal what is stored with keys that no child process of evalkit gets, so that none can forge it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 MIN_KEY_CHARS = 16
 """Shorter keys could be guessed from a sealed entry."""
 
-_PURPOSE = b"evalkit cache entry\0"
+_PURPOSE = b"evalkit store\0"
 
 
 class Seal:

@@ -222,6 +222,61 @@ def test_a_finished_run_refuses_files_that_it_did_not_write(started: Project) ->
         (first / name).unlink()
 
 
+def test_a_resumed_run_believes_only_trials_that_were_sealed(project: Project) -> None:
+    """An agent can end evalkit, and so the check at the end of the run."""
+    attack = """
+        import signal
+        (own,) = (STORE / "runs").glob("r*")
+        lines = (own / "trials.jsonl").read_text().splitlines()
+        if lines:
+            forged = json.loads(lines[0].replace("Rome", "Paris"))
+            forged["scores"][0].update(value=1.0, passed=True, explanation="")
+            rows = [forged | {"case_id": f"c{number}"} for number in range(2)]
+            (own / "trials.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
+            os.kill(os.getppid(), signal.SIGKILL)
+    """
+    write_set(project)
+    write_agent(project, attack, wrong=True)
+    for options, code in ((("--run-id", "r1"), -9), (("--resume",), 3)):
+        done = subprocess.run(
+            project.command("run", "set.yaml", "--trials", "1", *options),
+            cwd=project.folder,
+            env=project.environ({"EVALKIT_STORE_KEY": KEY}),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+    assert b"trials.jsonl:1: this trial was not sealed" in done.stderr
+
+
+def test_a_sealed_run_is_resumed(project: Project) -> None:
+    env = {"EVALKIT_STORE_KEY": KEY}
+    write_set(project)
+    write_agent(
+        project,
+        'if text == "q1" and (ROOT / "armed").exists(): os.kill(os.getppid(), 9)',
+        wrong=False,
+    )
+    agent = project.folder / "agent.py"
+    call = "def answer(text):\n    attack(text)\n"
+    source = agent.read_text().replace("def answer(text):\n", call)
+    agent.write_text(source.replace("def attack():", "def attack(text):"))
+    armed = project.write("armed", "")
+    killed = subprocess.run(
+        project.command("run", "set.yaml", "--trials", "1"),
+        cwd=project.folder,
+        env=project.environ(env),
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -9
+    armed.unlink()
+    assert [row["case_id"] for row in project.rows()] == ["c0"]
+    resumed = run(project, "--resume", env=env)
+    assert (resumed.code, len(project.rows())) == (0, 2), resumed
+    assert project.evalkit("run", "set.yaml", env={"EVALKIT_STORE_KEY": "short"}).code == 2
+
+
 # --- what a change commits ----------------------------------------------------------------------
 
 
@@ -302,7 +357,7 @@ def test_a_store_or_a_baseline_of_the_change_is_refused(change: tuple[Project, G
 def test_a_submodule_is_refused(change: tuple[Project, Git], place: str) -> None:
     project, git = change
     forged = project.folder.parent / "forged"
-    shutil.rmtree(project.folder / place, ignore_errors=True)
+    git("rm", "-rq", "--ignore-unmatch", place)
     shutil.copytree(project.folder.parent / "prepared", forged)
     for arguments in (["init", "-q"], ["add", "-f", "-A"], ["commit", "-qm", "x"]):
         git("-C", str(forged), *arguments)
