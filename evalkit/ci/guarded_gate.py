@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +97,15 @@ def _mark_file(path: Path) -> Marks:
 
 def _watch_finished_runs(root: Path, own_run: str | None) -> Iterator[_Watched]:
     """Yield the finished runs, of which any could become a baseline or be gated again."""
-    folders = [
-        runs_folder(root) / run_id
-        for run_id in list_run_ids(root)
-        if not (own_run and run_id.startswith(own_run))
-    ]
-    finished = [folder for folder in folders if path_exists(folder / SUMMARY_FILE)]
+    finished: list[Path] = []
+    # A store that cannot be read is reported by what needs it.
+    with suppress(StoreError):
+        finished += (
+            runs_folder(root) / run_id
+            for run_id in list_run_ids(root)
+            if path_exists(runs_folder(root) / run_id / SUMMARY_FILE)
+            and not (own_run and run_id.startswith(own_run))
+        )
 
     def mark() -> Marks:
         return {

@@ -73,7 +73,7 @@ def _find_all(
     tracked = _list_tracked([store, baseline.parent], project)
     at_base = _list_at_base(terms.commit, list(tracked), project)
     yield from _find_outside_root(top, terms, project)
-    links = [each for each in (store, baseline.parent, baseline) if each.is_symlink()]
+    links = [each for each in (store, baseline.parent, baseline) if _is_link(each)]
     links += [Path(entry.path) for entry in iter_entries(store) if entry.is_symlink()]
     for link in links:
         # What a link of the base leads to in the checkout is compared with the base, like any file.
@@ -119,6 +119,10 @@ def _find_outside_root(top: Path | None, terms: StoreTerms, project: Project) ->
             advice=f"Remove the link that leads there, or give the command line {STORE_OPTION} "
             f"{project.root}",
         )
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises where access is denied
 
 
 def _leads_into(link: Path, folder: Path | None) -> bool:

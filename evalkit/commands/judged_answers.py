@@ -58,7 +58,7 @@ async def judge_answers(
         (judge,) = judges
         stop.on_request(judge.stop)
         await judge.start()
-        cached = open_verdict_cache(judges, [spec], environment)
+        cached = open_verdict_cache([spec], environment)
         first, missing, trust = await _judge_all(judge, cached, redact, answers, stop)
         again, trusts = [], [trust]
         for _ in range(repeats):

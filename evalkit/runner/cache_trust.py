@@ -9,8 +9,7 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.run import RunEnvironment
-from evalkit.judge.judge import Judge
-from evalkit.store.cache import Cache, CacheTrust, NoCache, cache_folder
+from evalkit.store.cache import Cache, CacheTrust, cache_folder
 from evalkit.store.seal import MIN_KEY_CHARS, Seal
 
 STORE_KEY = "EVALKIT_STORE_KEY"
@@ -20,10 +19,7 @@ _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
 def open_verdict_cache(
-    judges: Sequence[Judge],
-    specs: Sequence[JudgeSpec],
-    environment: RunEnvironment,
-    agent: AgentSpec | None = None,
+    specs: Sequence[JudgeSpec], environment: RunEnvironment, agent: AgentSpec | None = None
 ) -> Cache[JudgeVote]:
     """Open the cache of verdicts of judges, before any code under test starts.
 
@@ -32,8 +28,6 @@ def open_verdict_cache(
     Raises:
         InvalidInput: the store's own key is too short.
     """
-    if all(judge.is_local for judge in judges):
-        return NoCache(JudgeVote)
     environ = environment.environ
     known = frozenset(agent.env) if agent else frozenset()
     keys = (*read_store_key(environ), *_find_judge_keys(specs, environ, known))

@@ -114,7 +114,7 @@ async def _open_panel(
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
     async with open_judges(usable, judge_env, costs) as judges:
         redact = Redactor(environment.environ).redact_text
-        cache = open_verdict_cache(judges, usable, environment, evalset.agent)
+        cache = open_verdict_cache(usable, environment, evalset.agent)
         panel = Panel(judges, cache, redact)
         try:
             yield panel

@@ -175,16 +175,12 @@ class Cache(Generic[Record]):
     def _find_forged(self) -> Iterator[Path]:
         now = mark_files(self._folder)
         writes = now.get(WRITES_FILE, (0, 0, 0, 0))[2]
-        # Without a seal, the entries of another evalkit look like forged ones.
-        is_shared = writes > self._writes_found + self._own_writes
+        if writes > self._writes_found + self._own_writes:
+            return  # another evalkit has written entries, perhaps with another key
         for name, mark in now.items():
-            if not name.endswith(".json") or self._is_marked(name, mark):
-                continue
             path = self._folder / name
-            if self._trust.seal:
-                if not self._is_sealed(path):
-                    yield path
-            elif not is_shared:
+            is_new = name.endswith(".json") and not self._is_marked(name, mark)
+            if is_new and not self._is_sealed(path):
                 yield path
 
     def _is_sealed(self, path: Path) -> bool:

@@ -174,6 +174,10 @@ def test_runs_that_share_a_store_do_not_take_each_other_for_forgers(
         ("own = newest(); (own / 'judges.json').write_text('{}')", "judges.json"),
         ("own = newest(); (own / 'run.json').write_text((own / 'run.json').read_text() + ' ')", "run.json"),
         ("own = newest(); (own / 'baseline.jsonl').write_text('{}')", "baseline.jsonl"),
+        # Entries of caches, also of those that this run does not use.
+        ("put('cache/verdicts/ab/abc.json')", "verdicts/ab/abc.json"),
+        ("put('cache/outputs/ab/abc.json')", "outputs/ab/abc.json"),
+        ("put('cache/own-files/ab/abc.json')", "own-files/ab/abc.json"),
         # Files of a finished run, and of the next Python process.
         ("path = STORE / 'runs/first/trials.jsonl'; path.write_text(path.read_text())", "trials.jsonl"),
         ("(STORE / 'runs/first/spans.jsonl').write_text('')", "spans.jsonl"),
@@ -188,10 +192,13 @@ def test_a_file_written_by_the_agent_ends_the_run(
     helper = """
         def newest():
             return max((STORE / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        def put(name):
+            (STORE / name).parent.mkdir(parents=True, exist_ok=True)
+            (STORE / name).write_text("{}")
         FORGED = (ROOT / "baselines/capital.jsonl").read_text() + " "
     """
     write_agent(started, dedent(helper).strip() + "\n" + attack, wrong=True)
-    done = run(started, env={"PYTHONPATH": str(started.folder / "lib")})
+    done = run(started, "--cache", env={"PYTHONPATH": str(started.folder / "lib")})
     assert (done.code, named in done.err) == (3, True), done
 
 
