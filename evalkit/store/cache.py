@@ -189,10 +189,8 @@ class Cache(Generic[Record]):
                 entry = parse_stored_json(stream.read(MAX_ENTRY_BYTES + 1))
             is_named = self._name(entry["key"]) == str(path.relative_to(self._folder))
             return is_named and self._trust.seal.is_valid(_signed_text(entry), entry.get("seal"))
-        except FileNotFoundError:
-            return True
         except (OSError, StoreError, ValueError, KeyError, TypeError, AttributeError):
-            return not os.path.lexists(path)
+            return not os.path.lexists(path)  # another process has removed it
 
     @staticmethod
     def _name(key: str) -> str:
