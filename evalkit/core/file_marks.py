@@ -34,11 +34,13 @@ def mark_files(folder: Path) -> Mapping[str, FileMark]:
 
     A symbolic link has a mark of its own and is not followed. What cannot be read is left out.
     """
-    return {
-        os.path.relpath(entry.path, folder): mark_status(entry.stat(follow_symlinks=False))
-        for entry in iter_entries(folder)
-        if not entry.is_dir(follow_symlinks=False)
-    }
+    prefix = len(os.path.join(folder, ""))  # noqa: PTH118 - with the separator at the end
+    found = {}
+    for entry in iter_entries(folder):
+        if not entry.is_dir(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                found[entry.path[prefix:]] = mark_status(entry.stat(follow_symlinks=False))
+    return found
 
 
 def iter_entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
