@@ -23,6 +23,7 @@ from evalkit.runner.execute import rescore_baseline_for
 from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path, store_rescored_baseline
 from evalkit.store.refs import BaselineChoice, resolve_run
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
 from evalkit.store.runs import assemble_run, new_run_id
@@ -56,7 +57,10 @@ def merge(
     """
     project = Project.open(context)
     root = project.root
+    seal = Seal(read_store_key(project.environ))
     shards = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
+    for shard in shards:
+        refuse_unsealed(shard, seal)
     run_id = new_run_id(context.now(), shards[0].header.evalset, context.token())
     joined = _join_shards(shards, run_id)
     # Shards do not score the baseline again, so do it here, once for the joined run.

@@ -21,12 +21,12 @@ from evalkit.runner.resume import (
     EarlierRun,
     open_writer,
     refuse_if_changed,
-    refuse_unsealed,
     select_finished_trials,
     select_unscored_trials,
 )
 from evalkit.runner.trial_sink import RunSide, TrialSink
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.runs import HEADER_FILE, read_run, runs_folder
 from evalkit.store.seal import Seal
 
@@ -64,7 +64,7 @@ async def open_baseline_run(  # noqa: PLR0913 - both sides of a run have these
         if options.resume and path_exists(folder / HEADER_FILE):
             lock = stack.enter_context(RunLock(folder))
             earlier = EarlierRun(run=read_run(folder), lock=lock)
-            refuse_unsealed(folder, Seal(read_store_key(plan.environment.environ)))
+            refuse_unsealed(earlier.run, Seal(read_store_key(plan.environment.environ)))
             planned = refuse_if_changed(earlier.run.header, planned)
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.core.errors import InvalidInput, StoreError
+from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import Case
 from evalkit.core.files import path_exists
 from evalkit.core.location import Problem
@@ -17,15 +17,15 @@ from evalkit.core.trial import Trial
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
 from evalkit.report.next_steps import CommandHints
-from evalkit.runner.cache_trust import STORE_KEY, read_store_key
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.records import RunOptions, RunRequest
 from evalkit.store.answers import load_answers
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
-from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, find_unfinished_run, read_run, runs_folder
+from evalkit.store.runs import HEADER_FILE, find_unfinished_run, read_run, runs_folder
 from evalkit.store.seal import Seal
-from evalkit.store.trial_lines import find_unsealed_line
 
 RESUME_FIELDS = (
     "evalset",
@@ -91,27 +91,13 @@ def open_resumable_run(
     # Locked before it is read, so that no other process adds trials that would be repeated here.
     with RunLock(folder) as lock:
         run = read_run(folder)
-        refuse_unsealed(folder, Seal(read_store_key(project.environ)))
+        refuse_unsealed(run, Seal(read_store_key(project.environ)))
         if run.header.command != request.command:
             hint = CommandHints.of(project).resume(run)
             raise InvalidInput.single(
                 f"run {folder.name!r} was started by 'evalkit {run.header.command}', which continues it: {hint}"
             )
         yield EarlierRun(run=run, lock=lock)
-
-
-def refuse_unsealed(folder: Path, seal: Seal) -> None:
-    """Refuse to resume a run with trials that lack the seal; without a key, nothing can be known.
-
-    Raises:
-        StoreError: it has such trials.
-    """
-    line = find_unsealed_line(folder / TRIALS_FILE, folder.name, seal) if seal else None
-    if line is not None:
-        raise StoreError(
-            f"{folder / TRIALS_FILE}:{line}: this trial was not sealed with the key in {STORE_KEY}, so "
-            f"that something else than evalkit may have written it. Start a new run."
-        )
 
 
 def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:

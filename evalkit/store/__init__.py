@@ -8,6 +8,7 @@ __all__ = [
     "frames",
     "refs",
     "run_lock",
+    "run_seal",
     "run_spans",
     "run_writer",
     "runs",

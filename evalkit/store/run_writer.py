@@ -28,6 +28,7 @@ from evalkit.core.trial import Trial
 from evalkit.store.answers import ANSWERS_FILE
 from evalkit.store.costs import COSTS_FILE
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import seal_row
 from evalkit.store.runs import (
     CHANGED_FLAG,
     HEADER_FILE,
@@ -44,7 +45,6 @@ from evalkit.store.runs import (
 )
 from evalkit.store.seal import Seal
 from evalkit.store.span_file import COLUMNS_FILE, SpansByTrial, load_spans, without_spans
-from evalkit.store.trial_lines import seal_row
 
 
 class LineFile:
@@ -272,7 +272,8 @@ class RunWriter:
         if changed:
             write_atomically(self.folder / SUMMARY_FILE, canonical_json({CHANGED_FLAG: changed}))
             raise StoreError(describe_changed_files(self.folder, changed))
-        write_atomically(self.folder / SUMMARY_FILE, canonical_json({**summary, "sha256": written}))
+        sealed = seal_row({**summary, "sha256": written}, self.folder.name, self._seal)
+        write_atomically(self.folder / SUMMARY_FILE, canonical_json(sealed))
         if SPANS_FILE in written:
             # Imported here because it takes 150 ms, which runs without spans need not pay.
             from evalkit.trace.tables import write_parquet  # noqa: PLC0415

@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evalkit.core.errors import StoreError
-from evalkit.core.files import iter_complete_lines, open_stored_file, path_exists
-from evalkit.core.literals import Json
-from evalkit.core.serialization import canonical_json, parse_stored_json, parse_stored_record
+from evalkit.core.files import open_stored_file, path_exists
+from evalkit.core.serialization import parse_stored_record
 from evalkit.core.trial import Output, Trial
-from evalkit.store.seal import Seal
-
-SEAL_KEY = "seal"
-"""The key of a line that has the line's seal."""
 
 TrialReader: TypeAlias = Callable[[bytes], Trial]
 """Turns a line of `trials.jsonl` into a trial; raises ValueError if the line is not one."""
@@ -97,22 +92,6 @@ def read_trials(path: Path, read_trial: TrialReader) -> tuple[list[Trial], str, 
             raise
         return [], HashedLines(()).digest, False
     return rows, lines.digest, lines.incomplete
-
-
-def seal_row(row: dict[str, Json], run_id: str, seal: Seal) -> dict[str, Json]:
-    """Return the row of a trial with the seal of its run; without a key, the row itself."""
-    signature = seal.sign(canonical_json([run_id, row]))
-    return {**row, SEAL_KEY: signature} if signature else row
-
-
-def find_unsealed_line(path: Path, run_id: str, seal: Seal) -> int | None:
-    """Return the number of the first trial in a file that no key has sealed for this run, or None."""
-    for number, line in iter_complete_lines(path):
-        row = parse_stored_json(line)
-        signature = row.pop(SEAL_KEY, None)
-        if not seal.is_valid(canonical_json([run_id, row]), signature):
-            return number
-    return None
 
 
 class HashedLines:

@@ -253,7 +253,7 @@ def test_a_resumed_run_believes_only_trials_that_were_sealed(project: Project) -
             check=False,
         )
         assert done.returncode == code, done.stderr
-    assert b"trials.jsonl:1: this trial was not sealed" in done.stderr
+    assert b"trials.jsonl:1: not sealed with the key" in done.stderr
 
 
 def test_a_sealed_run_is_resumed(project: Project) -> None:
@@ -282,6 +282,12 @@ def test_a_sealed_run_is_resumed(project: Project) -> None:
     resumed = run(project, "--resume", env=env)
     assert (resumed.code, len(project.rows())) == (0, 2), resumed
     assert project.evalkit("run", "set.yaml", env={"EVALKIT_STORE_KEY": "short"}).code == 2
+    # A finished run is sealed by its summary, which another process could write with new digests.
+    assert project.evalkit("gate", "latest", env=env).code == 0
+    summary = project.runs()[-1] / "summary.json"
+    summary.write_text(summary.read_text().replace('"scored":2', '"scored":3'))
+    forged = project.evalkit("gate", "latest", env=env)
+    assert (forged.code, "summary.json: not sealed" in forged.err) == (3, True), forged
 
 
 # --- what a change commits ----------------------------------------------------------------------
