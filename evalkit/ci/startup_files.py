@@ -63,7 +63,8 @@ def _list_folders(project: Project) -> list[Path]:
         if entries
     ]
     sites = [*site.getsitepackages(), site.getusersitepackages()]
-    return list(dict.fromkeys([*named, *(Path(each) for each in (*sys.path, *sites) if each)]))
+    found = (*named, *(project.cwd / each for each in (*sys.path, *sites) if each))
+    return list(dict.fromkeys(found))
 
 
 def _list_startup_files(folder: Path) -> Iterator[Path]:

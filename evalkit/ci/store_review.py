@@ -87,6 +87,12 @@ def _find_all(
             advice=f"Remove it, or give the command line {STORE_OPTION} {_shown_target(link)}",
             is_from_change=bool(terms.commit) and link in tracked,
         )
+    if top and not terms.accept and _is_submodule(top, project):
+        yield _Finding(
+            path=top,
+            what="is a git submodule, so that the base of the change does not contain the gate",
+            advice="Run evalkit in its folder with --base, or keep the set in this repository.",
+        )
     for folder in _find_repositories(store, baseline.parent, top):
         yield _Finding(
             path=folder,
@@ -144,6 +150,16 @@ def _find_top(folder: Path) -> Path | None:
 
 def _is_top(folder: Path) -> bool:
     return os.path.lexists(folder / ".git")
+
+
+def _is_submodule(top: Path, project: Project) -> bool:
+    """Return whether a set's repository is a submodule of the one in whose folder the command runs."""
+    outer = _find_top(top.parent)
+    if outer is None or not project.cwd.is_relative_to(outer) or project.cwd.is_relative_to(top):
+        return False
+    name = os.path.relpath(top, outer)
+    listed = read_git(outer, project.environ, "ls-files", "--stage", "--", name)
+    return listed.startswith(_SUBMODULE.encode())
 
 
 def _find_repositories(store: Path, baselines: Path, top: Path | None) -> Iterator[Path]:

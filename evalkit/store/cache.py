@@ -26,7 +26,10 @@ from evalkit.store.seal import Seal
 MAX_ENTRY_BYTES = 16 << 20
 
 WRITES_FILE = "writes"
-"""The file in a cache's folder that grows by one byte with each entry that any process writes."""
+"""The file in a cache's folder that grows before and after a process writes an entry.
+
+So a process that sees a new entry also sees that the file has grown since.
+"""
 
 Record = TypeVar("Record")
 
@@ -56,8 +59,8 @@ class Cache(Generic[Record]):
         self._folder = folder
         self._record = record
         self._trust = trust or CacheTrust()
+        self._writes_found = self._read_writes()
         self._found = dict(mark_files(folder))
-        self._writes_found = self._found.get(WRITES_FILE, (0, 0, 0, 0))[2]
         self._own_writes = 0
         # What this process wrote, by name: the mark of the file, and the digest of the record.
         self._own: dict[str, tuple[FileMark | None, str]] = {}
@@ -122,17 +125,21 @@ class Cache(Generic[Record]):
                 entry["seal"] = signature
             text = canonical_json(entry)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Before the entry appears, so that no other process takes it for a forged one.
             self._count_write()
             # No fsync: an entry that a crash left incomplete is a cache miss.
             temporary.write_text(text)
             temporary.replace(path)
+            self._count_write()
             self._own[name] = (mark_file(path), _fingerprint(entry))
         except (OSError, StoreError, ValueError) as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             reason = os_error_reason(error) if isinstance(error, OSError) else str(error)
             self.warnings.setdefault("write", f"{path}: could not be cached: {reason}.")
+
+    def _read_writes(self) -> int:
+        mark = mark_file(self._folder / WRITES_FILE)
+        return mark[2] if mark else 0
 
     def _count_write(self) -> None:
         descriptor = open_for_append(self._folder / WRITES_FILE)
@@ -174,8 +181,8 @@ class Cache(Generic[Record]):
 
     def _find_forged(self) -> Iterator[Path]:
         now = mark_files(self._folder)
-        writes = now.get(WRITES_FILE, (0, 0, 0, 0))[2]
-        if writes > self._writes_found + self._own_writes:
+        # After the entries: see WRITES_FILE.
+        if self._read_writes() > self._writes_found + self._own_writes:
             return  # another evalkit has written entries, perhaps with another key
         for name, mark in now.items():
             path = self._folder / name

@@ -381,6 +381,18 @@ def test_a_submodule_is_refused(change: tuple[Project, Git], place: str) -> None
         assert (done.code, f"{place} is a git submodule" in done.err) == (4, True), done
 
 
+def test_a_set_in_a_submodule_is_refused_in_ci(change: tuple[Project, Git]) -> None:
+    project, git = change
+    outer = Project(project.folder.parent / "outer")
+    outer.folder.mkdir()
+    git("-C", str(outer.folder), "init", "-q")
+    git("-C", str(outer.folder), "submodule", "add", "-q", str(project.folder), "sets")
+    done = outer.evalkit("run", "sets/set.yaml", "--trials", "1", env=CI)
+    assert (done.code, "sets is a git submodule" in done.err) == (4, True), done
+    inside = Project(outer.folder / "sets")
+    assert run(inside, env=CI).code == 0
+
+
 def test_a_link_to_baselines_that_the_base_has_is_followed(change: tuple[Project, Git]) -> None:
     project, git = change
     git("checkout", "-q", "main")
