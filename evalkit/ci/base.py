@@ -38,11 +38,13 @@ class GateChoice:
     """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
     With `accept`, the change's edits to the gate are approved. With `require`, there must be a base.
+    Links in the store may lead into `store`.
     """
 
     base: str | None = None
     accept: bool = False
     require: bool = False
+    store: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

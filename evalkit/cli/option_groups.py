@@ -155,6 +155,14 @@ class BaselineOptions(NamedTuple):
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
     ] = False
+    store: Annotated[
+        Path | None,
+        comparison_option(
+            "--store",
+            metavar="FOLDER",
+            help="Let .evalkit or the baselines be links into this folder, also in CI.",
+        ),
+    ] = None
 
     def choose_baseline(self) -> BaselineChoice:
         """Return which baseline to compare with."""
@@ -167,7 +175,10 @@ class BaselineOptions(NamedTuple):
         from evalkit.ci.base import GateChoice
 
         return GateChoice(
-            base=self.base, accept=self.accept_gate_changes, require=self.require_base
+            base=self.base,
+            accept=self.accept_gate_changes,
+            require=self.require_base,
+            store=self.store,
         )
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.compare.call_stats import compute_call_stats
@@ -23,11 +24,14 @@ from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.agent_prices import RETURN_COST
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.records import Execution
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, choose_stored_baseline, resolve_run
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import attach_spans, read_run_spans
+from evalkit.store.seal import Seal
 
 
 def evaluate_stored_run(
@@ -44,9 +48,11 @@ def evaluate_stored_run(
         StoreError: the run or its baseline cannot be read.
     """
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
+    if gate_choice is not None:
+        refuse_unsealed(run, Seal(read_store_key(project.environ)))
     path = project.root / run.header.evalset_path
     baseline_choice = choose_stored_baseline(run, baseline_choice)
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
         return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)

@@ -17,8 +17,9 @@ from evalkit.judge.judge import Judge
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import open_judges
 from evalkit.judge.scoring import combine_votes
+from evalkit.runner.cache_trust import open_verdict_cache
 from evalkit.runner.signals import StopRequest
-from evalkit.store.cache import Cache, NoCache, cache_folder
+from evalkit.store.cache import Cache, NoCache
 
 CONCURRENCY = 64
 """Maximum number of answers in progress. The judge has its own limit on calls."""
@@ -57,7 +58,7 @@ async def judge_answers(
         (judge,) = judges
         stop.on_request(judge.stop)
         await judge.start()
-        cached = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
+        cached = open_verdict_cache([spec], environment)
         first, missing, trust = await _judge_all(judge, cached, redact, answers, stop)
         again, trusts = [], [trust]
         for _ in range(repeats):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ci.against import open_baseline_agent
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
 from evalkit.core.run import Run
@@ -43,7 +44,9 @@ def run(
     """
     project = Project.open(context, request.path)
     with (
-        open_base_gate(request.path, comparison.gate, project, context) as base_gate,
+        open_guarded_gate(
+            request.path, comparison.gate, project, context, own_run=options.run_id
+        ) as base_gate,
         open_baseline_agent(request.path, comparison.against, project, context) as version,
     ):
         request = replace(apply_base_gate(request, base_gate), baseline_agent=version)

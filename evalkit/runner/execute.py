@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from evalkit.evalset.project import Project
 from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.agent_prices import RETURN_COST
-from evalkit.runner.answer_cache import open_answer_cache
+from evalkit.runner.answer_cache import open_answer_cache, open_answer_store
 from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
@@ -99,7 +99,10 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
     earlier: EarlierRun | None,
     stop: StopRequest,
 ) -> Execution:
-    async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(open_answer_store(options, project))
+        plan = await stack.enter_async_context(open_plan(request, project))
+        await stack.enter_async_context(_warm_up_judge(plan.panel))
         stop.on_request(plan.panel.stop)
         if earlier:
             plan.costs.restore(load_costs(earlier.lock.folder))
@@ -124,8 +127,8 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             open_paced_agent(plan.agent, environment, guard) as paced,
         ):
             with (
-                open_answer_cache(paced, plan, options, project, context) as agent,
-                open_writer(project.root, header, earlier) as writer,
+                open_answer_cache(paced, store, plan, project, context) as agent,
+                open_writer(project.root, header, earlier, project.environ) as writer,
             ):
                 plan.costs.store_with(writer.append_cost)
                 candidate = RunSide(
@@ -289,7 +292,7 @@ async def _score_stored_run(  # noqa: PLR0913 - as for `_execute`
             if row.case_id in plan.scorers and (row.case_id, row.number) not in known
         ]
         answered = [row for row in rows if row.output.error is None]
-        with open_writer(project.root, header, earlier) as writer:
+        with open_writer(project.root, header, earlier, project.environ) as writer:
             plan.costs.store_with(writer.append_cost)
             sink = TrialSink(writer, finished, answered, context.open_progress)
             # Failed calls are kept as they are: there is nothing to score.

@@ -25,8 +25,8 @@ from evalkit.runner.scheduler import (
 )
 from evalkit.runner.signals import StopRequest
 from evalkit.runner.trial_sink import RunSide, TrialSink
-from evalkit.store.baseline import write_rescored_baseline
-from evalkit.store.run_spans import with_spans
+from evalkit.store.baseline import store_rescored_baseline
+from evalkit.store.run_spans import attach_spans
 
 
 async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are compared by
@@ -156,11 +156,12 @@ def _finish_runs(
 
     # The candidate's summary is last, so that a run that is killed in between can be resumed.
     if against:
-        summary = build_summary(with_spans(replace(against.run, finished=False)))
-        against.sink.writer.finish(summary)
+        other = against.sink.writer
+        other.finish(build_summary(attach_spans(against.run, other.read_spans())))
+    writer = candidate.sink.writer
     if baseline is not None and baseline.is_rescored:
-        write_rescored_baseline(baseline, candidate.sink.writer.folder)
-    candidate.sink.writer.finish(build_summary(with_spans(replace(run, finished=False))))
+        store_rescored_baseline(baseline, writer)
+    writer.finish(build_summary(attach_spans(run, writer.read_spans())))
 
 
 async def _unify_judges(

@@ -32,7 +32,7 @@ AGENT = """
             step.set(result=["a", "b"])
         with evalkit.span("model", "answer", model="m1", input_tokens=10, output_tokens=2,
                           user_id="u-" + order, prompt="answer-v1", temperature=0.5):
-            time.sleep(0.02 if order == "two" else 0)
+            time.sleep(0.2 if order == "two" else 0)
 
     def answer(text):
         with evalkit.span("agent", "orders", session_id="s1", note=os.environ["SHOP_API_KEY"]):
@@ -149,9 +149,9 @@ def test_failing_traces_of_a_version_that_used_a_tool_are_one_command(desk: Proj
         (["--model", "m1", "--user", "u-one"], "v3 v4", "one"),
         (["--tool", "refund_order", "--user", "u-one", "--session", "s1"], "v3", "one"),
         (["--model", "m"], "", ""),
-        (["--slower-than", "15ms"], "v3 v4", "two"),
-        (["--model", "m1", "--slower-than", "15ms"], "v3 v4", "two"),
-        (["--tool", "search", "--slower-than", "15ms"], "", ""),
+        (["--slower-than", "150ms"], "v3 v4", "two"),
+        (["--model", "m1", "--slower-than", "150ms"], "v3 v4", "two"),
+        (["--tool", "search", "--slower-than", "150ms"], "", ""),
         (["--case", "three", "--run", "later"], "v4", "three"),
         (["--run", "v3", "--run", ".evalkit/runs/later"], "v3 v4", "one two three"),
         (["--user", "x' or true --"], "", ""),
