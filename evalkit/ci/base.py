@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evalkit.ci.base_sets import find_set_changes, read_set_places
 from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
@@ -18,6 +18,7 @@ from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.gate_result import GateChange, GateReview
+from evalkit.core.git import read_git
 from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -27,8 +28,6 @@ from evalkit.evalset.selection import Selection
 from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_baseline_for, read_chosen_baseline
-
-_CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +114,16 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     """Compare a set with the same set at the base, and return the gate that applies."""
     commit = base.commit
     own = _read_set_version(path, project)
-    base_path = _find_set_at_base(path, own.definition.evalset, base)
+    place = base.locate(path).relative_to(base.tree).as_posix()
+    top, changed = base.repository.top, _list_changed_files(base)
+    places = read_set_places(top, base.tree, changed, {place: own.definition.evalset}, project)
+    lost = places.find_lost()
+    sources = places.find_sources(place, lost)
+    base_path: Path | None = base.tree / place
+    if not (base.tree / place).exists():
+        base_path = base.tree / sources[0].place if sources else None
+    others = [each for each in lost if each not in sources]
+    set_changes = tuple(find_set_changes(places, others, place, top))
     # git writes no files of submodules, so edits there go unnoticed.
     notes: tuple[str, ...] = ()
     if paths := base.list_submodules():
@@ -126,7 +134,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
             f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
             f"and its own rules decide."
         )
-        return BaseGate(review=replace(review, notes=(note, *notes)))
+        return BaseGate(review=replace(review, changes=set_changes, notes=(note, *notes)))
     before = _read_set_version(base_path, Project(base_path.parent, base.tree, project.environ))
     if before.broken and not accept:
         raise ApprovalNeeded(
@@ -139,7 +147,9 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     if before.broken:
         sentence = "the set could not be read at the base, so nothing can be compared"
         changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
-    review = replace(review, changes=(*changes, *_find_store_changes(base)))
+    merged = [base.tree / each.place for each in sources if base.tree / each.place != base_path]
+    changes += tuple(_find_merge_changes(merged, own, base, project))
+    review = replace(review, changes=(*changes, *set_changes, *_find_store_changes(base)))
     if accept:
         return BaseGate(review=review)
     file = baseline_path(base_path, evalset.name)
@@ -192,32 +202,32 @@ def _digest_file(path: Path) -> str:
         return str(reason)
 
 
-def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
-    """Return the set at the base: at the same path, else where it was before the change moved it.
-
-    A file that the change removed counts as this set if its name or any of its cases is the same.
-    """
-    if (base_path := base.locate(path)).exists():
-        return base_path
-    best, most_shared = None, -1
-    digests = {(case.id, case.digest) for case in own.cases}
-    for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
-        # A file that still exists is another set, not the moved one.
-        is_still_there = (base.repository.top / file.relative_to(base.tree)).exists()
-        if is_still_there or not _has_cases(file):
-            continue
-        evalset, _ = Project(file.parent, base.tree, {}).load(file)
-        shared = len({(case.id, case.digest) for case in evalset.cases} & digests)
-        if (shared or evalset.name == own.name) and shared > most_shared:
-            best, most_shared = file, shared
-    return best
+def _list_changed_files(base: Checkout) -> list[str]:
+    """Return the files that the change edits, adds, or deletes, committed or not, from the top folder."""
+    top, environ = base.repository.top, base.repository.environ
+    edits = ("diff", "--no-ext-diff", "--no-renames", "--no-relative", "--name-only", "-z")
+    listed = (
+        read_git(top, environ, *edits, base.commit.sha),
+        read_git(top, environ, *edits, base.commit.sha, "HEAD"),
+        read_git(top, environ, "ls-files", "--others", "--exclude-standard", "-z"),
+    )
+    names = dict.fromkeys(name for each in listed for name in each.split(b"\0") if name)
+    return [os.fsdecode(name) for name in names]
 
 
-def _has_cases(file: Path) -> bool:
-    try:
-        return bool(_CASES_KEY.search(read_stored_file(file)))
-    except StoreError:
-        return False
+def _find_merge_changes(
+    merged: Sequence[Path], own: _SetVersion, base: Checkout, project: Project
+) -> Iterator[GateChange]:
+    """Yield how a set loosens the gates of the other sets of the base whose cases it took over."""
+    for path in merged:
+        before = _read_set_version(path, Project(path.parent, base.tree, project.environ))
+        evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
+        place = path.relative_to(base.tree).as_posix()
+        for change in find_gate_changes(
+            replace(before.definition, evalset=evalset), own.definition
+        ):
+            if change.loosened:
+                yield replace(change, sentence=f"set {place}, now in this one: {change.sentence}")
 
 
 def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> EvalSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,18 +14,18 @@ from evalkit.core.literals import ScoreState
 from evalkit.core.run import MetricInfo, Run
 from evalkit.core.trial import Score
 from evalkit.gate.decide import decide_gate
-from tests.support.run_samples import Cell, make_run
+from tests.support.run_samples import Cell, Made, make_run
 
 COST = MetricInfo(name="cost", unit="usd", higher_is_better=False, digest="d")
 IDS = [f"c{number}" for number in range(10)]
 SILENT: ScoreState = "skipped"
 
 
-def run_of(metric: str, cells: dict[str, list[Cell]], **made: object) -> Run:
+def run_of(metric: str, cells: dict[str, list[Cell]], **made: Any) -> Run:
     """A run whose skipped scores say what the agent did not report."""
     infos = [COST] if metric == COST.name else []
     other: dict[str, list[Cell]] = {case_id: [1.0] * len(row) for case_id, row in cells.items()}
-    run = make_run({metric: cells, "other": other}, infos=infos, **made)
+    run = make_run({metric: cells, "other": other}, Made(infos=infos, **made))
     trials = [
         replace(
             trial,

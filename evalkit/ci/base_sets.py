@@ -1,0 +1,194 @@
+"""Find what became of the sets of the base in a change: moved, renamed, merged, split, or gone.
+
+A set is known by the inputs of its cases, not by its file, its name, or the ids of its cases, so that a new
+name is no way around its thresholds and its baseline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.core.errors import StoreError
+from evalkit.core.eval_set import Case, EvalSet
+from evalkit.core.files import read_stored_file
+from evalkit.core.format import format_count
+from evalkit.core.gate_result import GateChange
+from evalkit.core.location import Location
+from evalkit.core.serialization import canonical_json
+from evalkit.core.source_files import display_path
+from evalkit.core.unicode_form import compose_compatible
+from evalkit.evalset.project import Project
+
+KNOWN_SHARE = 0.5
+"""A set is another set if it has this share of its cases, or gets this share of its new cases from it."""
+
+CASE_SUFFIXES = (".yaml", ".yml", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
+"""The files that sets and cases can be in."""
+
+_CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_MAX_NAMED = 3
+
+
+def normalize_input(case: Case) -> str:
+    """Return the input of a case without case, punctuation, spaces, and forms of characters."""
+    turns = case.input if not isinstance(case.input, str) else ()
+    text = " ".join(turn.content for turn in turns) if turns else str(case.input)
+    return _join_words(text) or text
+
+
+def normalize_case(case: Case) -> tuple[str, str]:
+    """Return the normalized input and expected answer of a case."""
+    return normalize_input(case), _join_words(canonical_json(case.expected))
+
+
+def _join_words(text: str) -> str:
+    return " ".join(_WORD.findall(compose_compatible(text).casefold()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostSet:
+    """A set of the base that is not at its place any more, or no longer with most of its cases.
+
+    `place` is its path from the top of the repository. `lost` are the cases whose inputs are not there.
+    """
+
+    place: str
+    evalset: EvalSet
+    lost: tuple[Case, ...]
+    is_deleted: bool
+
+    def count_in(self, inputs: Collection[str]) -> int:
+        """Return how many of the lost cases are among these inputs."""
+        return sum(normalize_input(case) in inputs for case in self.lost)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetPlaces:
+    """The sets of the base, and those of the change at the same places and in changed files, by place."""
+
+    base: Mapping[str, EvalSet]
+    now: Mapping[str, EvalSet]
+
+    def find_lost(self) -> tuple[LostSet, ...]:
+        """Return the sets of the base that were deleted, or that lost more than half of their cases."""
+        found = []
+        for place, evalset in self.base.items():
+            now = self.now.get(place)
+            kept = _list_inputs(now)
+            lost = tuple(case for case in evalset.cases if normalize_input(case) not in kept)
+            if len(lost) > KNOWN_SHARE * len(evalset.cases):
+                is_deleted = now is None
+                found.append(
+                    LostSet(place=place, evalset=evalset, lost=lost, is_deleted=is_deleted)
+                )
+        return tuple(found)
+
+    def list_new_inputs(self, place: str) -> set[str]:
+        """Return the inputs of a set that it did not have at the base."""
+        return _list_inputs(self.now.get(place)) - _list_inputs(self.base.get(place))
+
+    def find_sources(self, place: str, lost: Sequence[LostSet]) -> list[LostSet]:
+        """Return the lost sets whose cases a set now has, the one with the most first.
+
+        A deleted set is a source as well if it has the same name or any case that is the same.
+        """
+        own, inputs = self.now[place], self.list_new_inputs(place)
+        cases = {(case.id, case.digest) for case in own.cases}
+        found = []
+        for each in lost:
+            shared = each.count_in(inputs)
+            is_large = shared and shared >= KNOWN_SHARE * min(len(each.evalset.cases), len(inputs))
+            has_same = any((case.id, case.digest) in cases for case in each.lost)
+            is_renamed = each.is_deleted and place not in self.base
+            is_same = is_renamed and (has_same or each.evalset.name == own.name)
+            if each.place != place and (is_large or is_same):
+                found.append((shared, each))
+        return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _list_inputs(evalset: EvalSet | None) -> set[str]:
+    return set(map(normalize_input, evalset.cases)) if evalset is not None else set()
+
+
+def read_set_places(
+    top: Path, tree: Path, changed: Sequence[str], own: Mapping[str, EvalSet], project: Project
+) -> SetPlaces:
+    """Read the sets that a change may have moved or deleted.
+
+    Args:
+        top: the top of the repository.
+        tree: the files of the base, laid out in the same way.
+        changed: the files that the change edits, adds, or deletes, from the top.
+        own: the set that is run, by its place.
+        project: the project of that set.
+    """
+    changed = [name for name in changed if name.endswith(CASE_SUFFIXES)]
+    if not changed:
+        return SetPlaces(base={}, now=own)
+    base = {
+        name: evalset
+        for path in _list_yaml(tree)
+        if (evalset := _read_set(path, Project(path.parent, tree, project.environ)))
+        and (name := path.relative_to(tree).as_posix())
+    }
+    places = dict.fromkeys((*base, *(name for name in changed if name.endswith((".yaml", ".yml")))))
+    now = {
+        name: evalset
+        for name in places
+        if name not in own
+        and (evalset := _read_set(top / name, Project((top / name).parent, top, project.environ)))
+    }
+    return SetPlaces(base=base, now={**now, **own})
+
+
+def _list_yaml(tree: Path) -> Iterable[Path]:
+    return sorted((*tree.rglob("*.yaml"), *tree.rglob("*.yml")))
+
+
+def _read_set(path: Path, project: Project) -> EvalSet | None:
+    """Return the set of a file; None if it is not a set with cases and something to decide by."""
+    try:
+        if not _CASES_KEY.search(read_stored_file(path)):
+            return None
+    except StoreError:
+        return None
+    evalset, _ = project.load(path)
+    return evalset if evalset.cases and (evalset.agent or evalset.metrics or evalset.gate) else None
+
+
+def find_set_changes(
+    places: SetPlaces, lost: Sequence[LostSet], own_place: str, top: Path
+) -> Iterator[GateChange]:
+    """Yield what became of the sets that are not at their place and not part of the one that is run."""
+    for each in lost:
+        if each.place == own_place:
+            continue  # the review of the set itself lists its cases
+        other = {
+            place: shared
+            for place in places.now
+            if place != each.place and (shared := each.count_in(places.list_new_inputs(place)))
+        }
+        best = max(other, key=lambda place: other[place], default="")
+        total = format_count(len(each.evalset.cases), "case")
+        where = Location(path=display_path(top / each.place))
+        if best and other[best] >= KNOWN_SHARE * len(each.evalset.cases):
+            sentence = f"set {each.place}: {other[best]} of {total} are in {best} now"
+            yield GateChange(kind="set", sentence=sentence, loosened=False, where=where)
+            continue
+        what = (
+            f"deleted with its {total}"
+            if each.is_deleted
+            else f"{len(each.lost)} of {total} are gone"
+        )
+        spread = f"; some are in {', '.join(list(other)[:_MAX_NAMED])}" if other else ""
+        yield GateChange(
+            kind="set",
+            sentence=f"set {each.place}: {what}{spread}",
+            loosened=True,
+            case_ids=tuple(case.id for case in each.lost),
+            where=where,
+        )
