@@ -9,16 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.ci.base_sets import find_set_changes, read_set_places
+from evalkit.ci.base_sets import find_origin
+from evalkit.ci.changed_files import list_changed_files
 from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
+from evalkit.ci.label_leaks import find_label_leaks
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.gate_result import GateChange, GateReview
-from evalkit.core.git import read_git
 from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -114,28 +115,21 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     """Compare a set with the same set at the base, and return the gate that applies."""
     commit = base.commit
     own = _read_set_version(path, project)
+    files = list_changed_files(base.repository.top, base.tree, commit.sha, base.repository.environ)
     place = base.locate(path).relative_to(base.tree).as_posix()
-    top, changed = base.repository.top, _list_changed_files(base)
-    places = read_set_places(top, base.tree, changed, {place: own.definition.evalset}, project)
-    lost = places.find_lost()
-    sources = places.find_sources(place, lost)
-    base_path: Path | None = base.tree / place
-    if not (base.tree / place).exists():
-        base_path = base.tree / sources[0].place if sources else None
-    others = [each for each in lost if each not in sources]
-    set_changes = tuple(find_set_changes(places, others, place, top))
+    origin = find_origin(place, own.definition.evalset, files, project)
     # git writes no files of submodules, so edits there go unnoticed.
     notes: tuple[str, ...] = ()
     if paths := base.list_submodules():
         notes = (f"The files of submodules were not compared: {paths}.",)
     review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
-    if base_path is None:
+    if origin.path is None:
         note = (
             f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
             f"and its own rules decide."
         )
-        return BaseGate(review=replace(review, changes=set_changes, notes=(note, *notes)))
-    before = _read_set_version(base_path, Project(base_path.parent, base.tree, project.environ))
+        return BaseGate(review=replace(review, changes=origin.changes, notes=(note, *notes)))
+    before = _read_base_version(origin.path, base, project)
     if before.broken and not accept:
         raise ApprovalNeeded(
             f"{display_path(path)} at {commit} can no longer be read. If this change is meant to "
@@ -147,17 +141,21 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     if before.broken:
         sentence = "the set could not be read at the base, so nothing can be compared"
         changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
-    merged = [base.tree / each.place for each in sources if base.tree / each.place != base_path]
-    changes += tuple(_find_merge_changes(merged, own, base, project))
-    review = replace(review, changes=(*changes, *set_changes, *_find_store_changes(base)))
+    changes += tuple(_find_merge_changes(origin.merged, own, base, project))
+    words = own.definition.files
+    leaks = find_label_leaks(evalset.cases, files, origin.list_label_files(words))
+    review = replace(
+        review,
+        changes=(*changes, *origin.changes, *leaks, *_find_store_changes(base)),
+    )
     if accept:
         return BaseGate(review=review)
-    file = baseline_path(base_path, evalset.name)
+    file = baseline_path(origin.path, evalset.name)
     return BaseGate(
         review=review,
         base_version=BaseVersion(
             evalset=evalset,
-            folder=base_path.parent,
+            folder=origin.path.parent,
             root=before.root,
             checkout=base.repository.top,
             commit=commit.sha,
@@ -193,6 +191,10 @@ def _read_set_version(path: Path, project: Project) -> _SetVersion:
     )
 
 
+def _read_base_version(path: Path, base: Checkout, project: Project) -> _SetVersion:
+    return _read_set_version(path, Project(path.parent, base.tree, project.environ))
+
+
 def _digest_file(path: Path) -> str:
     if not path_exists(path):
         return ""
@@ -202,25 +204,12 @@ def _digest_file(path: Path) -> str:
         return str(reason)
 
 
-def _list_changed_files(base: Checkout) -> list[str]:
-    """Return the files that the change edits, adds, or deletes, committed or not, from the top folder."""
-    top, environ = base.repository.top, base.repository.environ
-    edits = ("diff", "--no-ext-diff", "--no-renames", "--no-relative", "--name-only", "-z")
-    listed = (
-        read_git(top, environ, *edits, base.commit.sha),
-        read_git(top, environ, *edits, base.commit.sha, "HEAD"),
-        read_git(top, environ, "ls-files", "--others", "--exclude-standard", "-z"),
-    )
-    names = dict.fromkeys(name for each in listed for name in each.split(b"\0") if name)
-    return [os.fsdecode(name) for name in names]
-
-
 def _find_merge_changes(
     merged: Sequence[Path], own: _SetVersion, base: Checkout, project: Project
 ) -> Iterator[GateChange]:
     """Yield how a set loosens the gates of the other sets of the base whose cases it took over."""
     for path in merged:
-        before = _read_set_version(path, Project(path.parent, base.tree, project.environ))
+        before = _read_base_version(path, base, project)
         evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
         place = path.relative_to(base.tree).as_posix()
         for change in find_gate_changes(

@@ -6,11 +6,15 @@ name is no way around its thresholds and its baseline.
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from evalkit.ci.changed_files import ChangedFiles
+from evalkit.ci.ci_files import find_dropped_mentions, is_ci_file
 from evalkit.core.errors import StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import read_stored_file
@@ -114,20 +118,13 @@ def _list_inputs(evalset: EvalSet | None) -> set[str]:
     return set(map(normalize_input, evalset.cases)) if evalset is not None else set()
 
 
-def read_set_places(
-    top: Path, tree: Path, changed: Sequence[str], own: Mapping[str, EvalSet], project: Project
+def _read_set_places(
+    files: ChangedFiles, own: Mapping[str, EvalSet], project: Project
 ) -> SetPlaces:
-    """Read the sets that a change may have moved or deleted.
-
-    Args:
-        top: the top of the repository.
-        tree: the files of the base, laid out in the same way.
-        changed: the files that the change edits, adds, or deletes, from the top.
-        own: the set that is run, by its place.
-        project: the project of that set.
-    """
-    changed = [name for name in changed if name.endswith(CASE_SUFFIXES)]
-    if not changed:
+    """Read the sets that a change may have moved or deleted; `own` is the one that is run, by its place."""
+    top, tree = files.top, files.tree
+    changed = [name for name in files.names if name.endswith(CASE_SUFFIXES)]
+    if not changed and not any(map(is_ci_file, files.names)):
         return SetPlaces(base={}, now=own)
     base = {
         name: evalset
@@ -160,10 +157,11 @@ def _read_set(path: Path, project: Project) -> EvalSet | None:
     return evalset if evalset.cases and (evalset.agent or evalset.metrics or evalset.gate) else None
 
 
-def find_set_changes(
-    places: SetPlaces, lost: Sequence[LostSet], own_place: str, top: Path
+def _find_set_changes(
+    places: SetPlaces, lost: Sequence[LostSet], own_place: str, files: ChangedFiles
 ) -> Iterator[GateChange]:
-    """Yield what became of the sets that are not at their place and not part of the one that is run."""
+    """Yield what became of the sets of the base other than the one that is run and those that it took in."""
+    moved = {}
     for each in lost:
         if each.place == own_place:
             continue  # the review of the set itself lists its cases
@@ -173,22 +171,102 @@ def find_set_changes(
             if place != each.place and (shared := each.count_in(places.list_new_inputs(place)))
         }
         best = max(other, key=lambda place: other[place], default="")
-        total = format_count(len(each.evalset.cases), "case")
-        where = Location(path=display_path(top / each.place))
         if best and other[best] >= KNOWN_SHARE * len(each.evalset.cases):
-            sentence = f"set {each.place}: {other[best]} of {total} are in {best} now"
-            yield GateChange(kind="set", sentence=sentence, loosened=False, where=where)
-            continue
-        what = (
-            f"deleted with its {total}"
-            if each.is_deleted
-            else f"{len(each.lost)} of {total} are gone"
-        )
-        spread = f"; some are in {', '.join(list(other)[:_MAX_NAMED])}" if other else ""
+            moved[each.place] = best
+            total = format_count(len(each.evalset.cases), "case")
+            yield GateChange(
+                kind="set",
+                sentence=f"set {each.place}: {other[best]} of {total} are in {best} now",
+                loosened=False,
+                where=Location(path=display_path(files.top / best)),
+            )
+        else:
+            yield _describe_lost(each, tuple(other), files.top)
+    gone = {each.place for each in lost} - moved.keys()
+    run = [
+        (place, moved.get(place, place))
+        for place in places.base
+        if place not in gone and own_place not in (place, moved.get(place))
+    ]
+    for place, mention in find_dropped_mentions(run, files):
         yield GateChange(
             kind="set",
-            sentence=f"set {each.place}: {what}{spread}",
+            sentence=f"set {place}: {mention.name} ran it, and no CI file names it now",
             loosened=True,
-            case_ids=tuple(case.id for case in each.lost),
-            where=where,
+            where=mention.locate(files.top),
         )
+
+
+def _describe_lost(lost: LostSet, others: Sequence[str], top: Path) -> GateChange:
+    total = format_count(len(lost.evalset.cases), "case")
+    what = (
+        f"deleted with its {total}" if lost.is_deleted else f"{len(lost.lost)} of {total} are gone"
+    )
+    spread = f"; some are in {', '.join(others[:_MAX_NAMED])}" if others else ""
+    return GateChange(
+        kind="set",
+        sentence=f"set {lost.place}: {what}{spread}",
+        loosened=True,
+        case_ids=tuple(case.id for case in lost.lost),
+        where=Location(path=display_path(top / lost.place)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a set was at the base, None if it is new, and which other sets it took in.
+
+    `changes` say what became of the other sets of the base.
+    """
+
+    place: str
+    path: Path | None
+    merged: Sequence[Path]
+    changes: tuple[GateChange, ...]
+    files: ChangedFiles
+    sets: SetPlaces
+
+    def list_label_files(self, words: Collection[str]) -> set[str]:
+        """Return the files that may have labels: sets, their cases and baselines, recordings, the gate's files.
+
+        `words` are the names of the gate's files as the set has them.
+        """
+        agent = self.sets.now[self.place].agent
+        recorded = agent.args.values() if agent and agent.kind == "recorded" else ()
+        folder = PurePosixPath(self.place).parent
+        named = {
+            posixpath.normpath(folder / word.partition(":")[0])
+            for word in (*words, *recorded)
+            if isinstance(word, str)
+        }
+        baselines = {name for name in self.files.names if name.split("/")[-2:-1] == ["baselines"]}
+        return self._list_set_files() | named | baselines
+
+    def _list_set_files(self) -> set[str]:
+        found = {*self.sets.base, *self.sets.now}
+        for root, sets in ((self.files.tree, self.sets.base), (self.files.top, self.sets.now)):
+            paths = {case.where.path for evalset in sets.values() for case in evalset.cases}
+            for path in paths:
+                full = Path(os.path.abspath(path))  # noqa: PTH100 - as it was displayed
+                if full.is_relative_to(root):
+                    found.add(full.relative_to(root).as_posix())
+        return found
+
+
+def find_origin(place: str, own: EvalSet, files: ChangedFiles, project: Project) -> Origin:
+    """Find a set at the base: at the same place, else where its cases come from."""
+    sets = _read_set_places(files, {place: own}, project)
+    lost = sets.find_lost()
+    sources = sets.find_sources(place, lost)
+    others = [each for each in lost if each not in sources]
+    found = [files.tree / each.place for each in sources]
+    if (files.tree / place).exists():
+        found.insert(0, files.tree / place)
+    return Origin(
+        place=place,
+        path=found[0] if found else None,
+        merged=found[1:],
+        changes=tuple(_find_set_changes(sets, others, place, files)),
+        files=files,
+        sets=sets,
+    )

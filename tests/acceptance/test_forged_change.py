@@ -22,6 +22,8 @@ STRICT = (
 )
 LOOSE = "gate: [{metric: exact_match, min: 0.1, test: point}]\n"
 
+WORKFLOW = ".github/workflows/ci.yml"
+
 QUESTIONS = [f"where is order number {number}" for number in range(6)]
 OTHERS = [f"please cancel ticket {number}" for number in range(4)]
 
@@ -47,7 +49,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sets/orders.yaml", set_of("orders", STRICT, QUESTIONS).replace("./agent", "../agent")
     )
     made.write("sets/tickets.yaml", set_of("tickets", LOOSE, OTHERS).replace("./agent", "../agent"))
-    made.write("ci.yml", "run: evalkit run sets/orders.yaml sets/tickets.yaml\n")
+    made.write("data.yml", "cases: [a, b]\n")
+    made.write(
+        WORKFLOW, "run: evalkit run ./sets/orders.yaml\nand: evalkit run sets/tickets.yaml\n"
+    )
     made.write(".gitignore", ".evalkit/\n__pycache__/\n")
     done = made.evalkit("baseline", "sets/orders.yaml", "--trials", "2")
     assert done.code == 0, done
@@ -157,6 +162,20 @@ def run_again(change: Project, place: str, *options: str) -> Done:
     return change.evalkit("run", place, "--base", "main", "--format", "json", *options)
 
 
+def test_a_set_that_the_workflow_drops_is_named(change: Project) -> None:
+    write_set(change, "sets/copy.yaml", LOOSE, QUESTIONS, "c")
+    change.write(
+        WORKFLOW, "run: |\n  evalkit run sets/copy.yaml\n  evalkit run sets/tickets.yaml\n"
+    )
+    done = run(change, "sets/copy.yaml")
+    assert done.code == 4, done
+    assert loosening(done) == [
+        f"set sets/orders.yaml: {WORKFLOW} ran it, and no CI file names it now"
+    ]
+    [edit] = done.json["gate"]["changes"]
+    assert (edit["where"]["path"], edit["where"]["line"]) == (WORKFLOW, 1)
+
+
 HONEST: dict[str, Callable[[Project], str]] = {}
 
 
@@ -198,8 +217,31 @@ def add_a_set(change: Project) -> str:
 
 @honest
 def delete_yaml_that_is_no_set(change: Project) -> str:
-    (change.folder / "ci.yml").unlink()
+    (change.folder / "data.yml").unlink()
     return "sets/tickets.yaml"
+
+
+FEW_SHOT = "You are helpful.\n\nUser: Where is order number 3?\nYou: WHERE IS ORDER NUMBER 3\n"
+
+
+@honest
+def run_all_sets_by_a_pattern(change: Project) -> str:
+    change.write(WORKFLOW, "run: for set in sets/*.yaml; do evalkit run $set; done\n")
+    return "sets/tickets.yaml"
+
+
+@honest
+def write_a_prompt(change: Project) -> str:
+    change.write(
+        "prompts/system.md", "You help people who ask where their order is. Answer yes or no.\n"
+    )
+    return "sets/orders.yaml"
+
+
+@honest
+def use_a_case_in_a_test(change: Project) -> str:
+    change.write("tests/test_agent.py", f"EXAMPLES = {FEW_SHOT!r}\n")
+    return "sets/orders.yaml"
 
 
 @pytest.mark.parametrize("edit", HONEST.values(), ids=HONEST.keys())
@@ -214,3 +256,33 @@ def test_other_ids_are_one_line(change: Project) -> None:
     assert done.code == 4, done
     [edit] = loosening(done)
     assert edit.startswith("6 cases renamed: c0 -> other0, c1 -> other1")
+
+
+def test_labels_in_a_prompt_wait_for_approval_in_every_report(change: Project) -> None:
+    change.write("prompts/system.md", FEW_SHOT)
+    options = ("--junit", "r.xml", "--markdown", "r.md", "--html", "r.html", "--ctrf", "r.json")
+    done = run(change, "sets/orders.yaml", *options)
+    assert done.code == 4, done
+    sentence = (
+        "prompts/system.md contains what the agent is tested with: "
+        "c3 (input and expected answer, line 3)"
+    )
+    [edit] = done.json["gate"]["changes"]
+    assert (edit["kind"], edit["sentence"], edit["case_ids"]) == ("leak", sentence, ["c3"])
+    assert (edit["where"]["path"], edit["where"]["line"]) == ("prompts/system.md", 3)
+    for name in ("r.xml", "r.md", "r.html", "r.json"):
+        assert "prompts/system.md:3" in (change.folder / name).read_text(), name
+    # Its own reports, which show every label, are no leak when the same job runs it again.
+    again = change.evalkit("run", "sets/orders.yaml", "--base", "main")
+    assert again.code == 4
+    text = " ".join(again.out.split())
+    assert f"LOOSENS {sentence} (prompts/system.md:3)" in text
+    assert text.count("LOOSENS") == 1
+    accepted = run_again(change, "sets/orders.yaml", "--accept-gate-changes")
+    assert accepted.code == 0, accepted
+
+
+def test_labels_in_the_working_tree_count_before_they_are_committed(change: Project) -> None:
+    change.write("prompts/system.md", FEW_SHOT)
+    assert run_again(change, "sets/orders.yaml").code == 4
+    assert run_again(change, "sets/tickets.yaml").code == 0
