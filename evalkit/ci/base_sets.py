@@ -63,19 +63,24 @@ class LostSet:
     place: str
     evalset: EvalSet
     lost: tuple[Case, ...]
+    lost_inputs: tuple[str, ...]
     is_deleted: bool
 
     def count_in(self, inputs: Collection[str]) -> int:
         """Return how many of the lost cases are among these inputs."""
-        return sum(normalize_input(case) in inputs for case in self.lost)
+        return sum(each in inputs for each in self.lost_inputs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetPlaces:
-    """The sets of the base, and those of the change at the same places and in changed files, by place."""
+    """The sets that a change may concern, by place: those of the base, and those of the change.
+
+    `unchanged` are the places of the other sets of the base.
+    """
 
     base: Mapping[str, EvalSet]
     now: Mapping[str, EvalSet]
+    unchanged: tuple[str, ...] = ()
 
     def find_lost(self) -> tuple[LostSet, ...]:
         """Return the sets of the base that were deleted, or that lost more than half of their cases."""
@@ -83,11 +88,17 @@ class SetPlaces:
         for place, evalset in self.base.items():
             now = self.now.get(place)
             kept = _list_inputs(now)
-            lost = tuple(case for case in evalset.cases if normalize_input(case) not in kept)
-            if len(lost) > KNOWN_SHARE * len(evalset.cases):
-                is_deleted = now is None
+            known = [(case, normalize_input(case)) for case in evalset.cases]
+            lost = [(case, given) for case, given in known if given not in kept]
+            if len(lost) > KNOWN_SHARE * len(known):
                 found.append(
-                    LostSet(place=place, evalset=evalset, lost=lost, is_deleted=is_deleted)
+                    LostSet(
+                        place=place,
+                        evalset=evalset,
+                        lost=tuple(case for case, _ in lost),
+                        lost_inputs=tuple(given for _, given in lost),
+                        is_deleted=now is None,
+                    )
                 )
         return tuple(found)
 
@@ -100,7 +111,7 @@ class SetPlaces:
 
         A deleted set is a source as well if it has the same name or any case that is the same.
         """
-        own, inputs = self.now[place], self.list_new_inputs(place)
+        own, inputs = self.now[place], self.list_new_inputs(place) if lost else set()
         cases = {(case.id, case.digest) for case in own.cases}
         found = []
         for each in lost:
@@ -126,34 +137,42 @@ def _read_set_places(
     changed = [name for name in files.names if name.endswith(CASE_SUFFIXES)]
     if not changed and not any(map(is_ci_file, files.names)):
         return SetPlaces(base={}, now=own)
-    base = {
-        name: evalset
-        for path in _list_yaml(tree)
-        if (evalset := _read_set(path, Project(path.parent, tree, project.environ)))
-        and (name := path.relative_to(tree).as_posix())
-    }
+    named = {posixpath.basename(name) for name in changed}
+    texts = {path.relative_to(tree).as_posix(): _read_set_text(path) for path in _list_yaml(tree)}
+    base, unchanged = {}, []
+    for place, text in texts.items():
+        # Cases may be in other files, which the set names or has a pattern for.
+        if not (place in own or place in changed or "*" in text or any(n in text for n in named)):
+            unchanged += [place] if text else []
+        elif text and (evalset := _read_set(tree / place, tree, project)):
+            base[place] = evalset
     places = dict.fromkeys((*base, *(name for name in changed if name.endswith((".yaml", ".yml")))))
     now = {
-        name: evalset
-        for name in places
-        if name not in own
-        and (evalset := _read_set(top / name, Project((top / name).parent, top, project.environ)))
+        place: evalset
+        for place in places
+        if place not in own
+        and _read_set_text(top / place)
+        and (evalset := _read_set(top / place, top, project))
     }
-    return SetPlaces(base=base, now={**now, **own})
+    return SetPlaces(base=base, now={**now, **own}, unchanged=tuple(unchanged))
 
 
 def _list_yaml(tree: Path) -> Iterable[Path]:
     return sorted((*tree.rglob("*.yaml"), *tree.rglob("*.yml")))
 
 
-def _read_set(path: Path, project: Project) -> EvalSet | None:
-    """Return the set of a file; None if it is not a set with cases and something to decide by."""
+def _read_set_text(path: Path) -> str:
+    """Return the text of a file that has cases; empty for any other."""
     try:
-        if not _CASES_KEY.search(read_stored_file(path)):
-            return None
+        data = read_stored_file(path)
     except StoreError:
-        return None
-    evalset, _ = project.load(path)
+        return ""
+    return data.decode(errors="replace") if _CASES_KEY.search(data) else ""
+
+
+def _read_set(path: Path, root: Path, project: Project) -> EvalSet | None:
+    """Return the set of a file; None if it has no cases, or nothing to decide by."""
+    evalset, _ = Project(path.parent, root, project.environ).load(path)
     return evalset if evalset.cases and (evalset.agent or evalset.metrics or evalset.gate) else None
 
 
@@ -162,13 +181,14 @@ def _find_set_changes(
 ) -> Iterator[GateChange]:
     """Yield what became of the sets of the base other than the one that is run and those that it took in."""
     moved = {}
+    new_inputs = {place: places.list_new_inputs(place) for place in places.now} if lost else {}
     for each in lost:
         if each.place == own_place:
             continue  # the review of the set itself lists its cases
         other = {
             place: shared
-            for place in places.now
-            if place != each.place and (shared := each.count_in(places.list_new_inputs(place)))
+            for place, inputs in new_inputs.items()
+            if place != each.place and (shared := each.count_in(inputs))
         }
         best = max(other, key=lambda place: other[place], default="")
         if best and other[best] >= KNOWN_SHARE * len(each.evalset.cases):
@@ -185,7 +205,7 @@ def _find_set_changes(
     gone = {each.place for each in lost} - moved.keys()
     run = [
         (place, moved.get(place, place))
-        for place in places.base
+        for place in (*places.base, *places.unchanged)
         if place not in gone and own_place not in (place, moved.get(place))
     ]
     for place, mention in find_dropped_mentions(run, files):
