@@ -115,7 +115,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     """Compare a set with the same set at the base, and return the gate that applies."""
     commit = base.commit
     own = _read_set_version(path, project)
-    files = list_changed_files(base.repository.top, base.tree, commit.sha, base.repository.environ)
+    files = list_changed_files(base.repository.top, base.tree, base.repository.environ)
     place = base.locate(path).relative_to(base.tree).as_posix()
     origin = find_origin(place, own.definition.evalset, files, project)
     # git writes no files of submodules, so edits there go unnoticed.

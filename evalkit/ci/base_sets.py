@@ -138,7 +138,10 @@ def _read_set_places(
     if not changed and not any(map(is_ci_file, files.names)):
         return SetPlaces(base={}, now=own)
     named = {posixpath.basename(name) for name in changed}
-    texts = {path.relative_to(tree).as_posix(): _read_set_text(path) for path in _list_yaml(tree)}
+    listed = {path.relative_to(tree).as_posix(): path for path in _list_yaml(tree)}
+    texts = {
+        place: _read_set_text(path) for place, path in listed.items() if place not in files.left_out
+    }
     base, unchanged = {}, []
     for place, text in texts.items():
         # Cases may be in other files, which the set names or has a pattern for.
