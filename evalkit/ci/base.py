@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.ci.base_sets import find_origin
+from evalkit.ci.base_sets import trace_origin
 from evalkit.ci.changed_files import list_changed_files
 from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
@@ -117,7 +117,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     own = _read_set_version(path, project)
     files = list_changed_files(base.repository.top, base.tree, base.repository.environ)
     place = base.locate(path).relative_to(base.tree).as_posix()
-    origin = find_origin(place, own.definition.evalset, files, project)
+    origin = trace_origin(place, own.definition.evalset, files, project)
     # git writes no files of submodules, so edits there go unnoticed.
     notes: tuple[str, ...] = ()
     if paths := base.list_submodules():

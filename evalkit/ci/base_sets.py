@@ -276,7 +276,7 @@ class Origin:
         return found
 
 
-def find_origin(place: str, own: EvalSet, files: ChangedFiles, project: Project) -> Origin:
+def trace_origin(place: str, own: EvalSet, files: ChangedFiles, project: Project) -> Origin:
     """Find a set at the base: at the same place, else where its cases come from."""
     sets = _read_set_places(files, {place: own}, project)
     lost = sets.find_lost()

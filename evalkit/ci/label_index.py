@@ -42,7 +42,7 @@ _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 Trigram: TypeAlias = tuple[str, str, str]
 
 
-def split_words(text: str) -> list[str]:
+def list_words(text: str) -> list[str]:
     """Return the words of a text without case, invisible characters, and forms of characters."""
     if not text.isascii():
         text = compose_compatible(text.translate(_INVISIBLE))
@@ -99,8 +99,8 @@ class LabelIndex:
     """The inputs and expected answers of a set, ready to be found in texts."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
-        inputs = [split_words(_input_text(case)) for case in cases]
-        labels = [[split_words(text) for text in _texts_in(case.expected)] for case in cases]
+        inputs = [list_words(_input_text(case)) for case in cases]
+        labels = [[list_words(text) for text in _texts_in(case.expected)] for case in cases]
         # A template is in many inputs, and a long label of several cases names a class.
         templates = _find_common(inputs)
         classes = _find_common([list(chain.from_iterable(texts)) for texts in labels])
@@ -128,14 +128,14 @@ class LabelIndex:
         """Return the cases whose input or expected answer a text contains, each once."""
         if "\\" in text:
             text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "  ", text)
-        words = split_words(text)
+        words = list_words(text)
         found = self._locate(words)
         hits = [
             (needle, hit) for needle in self._needles if (hit := _find_leak(needle, words, found))
         ]
         if not hits:
             return []
-        starts = list(accumulate((len(split_words(line)) for line in text.split("\n")), initial=0))
+        starts = list(accumulate((len(list_words(line)) for line in text.split("\n")), initial=0))
         return [Leak(needle.case, what, bisect_right(starts, at)) for needle, (what, at) in hits]
 
     def _locate(self, words: Sequence[str]) -> Mapping[Trigram, list[int]]:
@@ -149,7 +149,7 @@ class LabelIndex:
 
 
 def _find_common(texts: Sequence[Sequence[str]]) -> Collection[Trigram]:
-    """Return the trigrams that too many texts share to tell them apart."""
+    """Return the trigrams that too many texts share to identify one of them."""
     counts = Counter(chain.from_iterable(set(_trigrams_of(words)) for words in texts))
     most = max(_MIN_SHARED_CASES, MAX_SHARED * len(texts))
     return {trigram for trigram, count in counts.items() if count > most}
