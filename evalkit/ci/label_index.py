@@ -39,6 +39,9 @@ _WORD = re.compile(f"[{_CHARACTER}]|[^\\W_{_CHARACTER}]+")
 _INVISIBLE = dict.fromkeys((173, *range(8203, 8208), *range(8288, 8293), 65279))
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 
+WHOLE_CASE = "input and expected answer"
+"""The most that a file can have of a case."""
+
 Trigram: TypeAlias = tuple[str, str, str]
 
 
@@ -55,6 +58,11 @@ class Leak(NamedTuple):
     case: Case
     what: str
     line: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The id of the case and what the file has of it."""
+        return self.case.id, self.what
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ def _find_leak(
     if stretch is not None:
         start, end = stretch
         if any(_is_near(label, words, start, end) for label in needle.texts):
-            return "input and expected answer", start
+            return WHOLE_CASE, start
         if len(needle.input.trigrams) >= MIN_WORDS - 2:
             return "input", start
     for text in needle.long_texts:

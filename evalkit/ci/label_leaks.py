@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.ci.changed_files import ChangedFiles
-from evalkit.ci.label_index import LabelIndex, Leak
+from evalkit.ci.label_index import WHOLE_CASE, LabelIndex, Leak
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import GateChange
 from evalkit.core.location import Location
@@ -20,6 +20,9 @@ from evalkit.core.source_files import display_path
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 """Bytes of changed files that are searched; the review names the files that are not."""
+
+MAX_CASES = 20_000
+"""Cases whose labels are searched for, which takes about a second; the review says when there are more."""
 
 TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "testdata", "fixtures", "spec"})
 """Folders of tests, which often have the same examples: what is found there is listed, and allowed."""
@@ -35,18 +38,18 @@ class _Search:
     files: ChangedFiles
     names: Sequence[str]
 
-    def find_cases_at_base(self, name: str) -> set[str]:
-        """Return the ids of the cases that a file had at the base."""
+    def find_known(self, name: str) -> set[tuple[str, str]]:
+        """Return what a file had of each case at the base, by case id."""
         text, _ = _read_text(self.files.tree / name)
-        return {leak.case.id for leak in self.index.find(text)} if text else set()
+        return _name_leaks(self.index.find(text)) if text else set()
 
-    def find_moved_cases(self) -> set[str]:
-        """Return the ids of the cases that another file had at the base and has no more."""
-        moved: set[str] = set()
+    def find_moved(self) -> set[tuple[str, str]]:
+        """Return what another file had of each case at the base and has no more; tests do not count."""
+        moved: set[tuple[str, str]] = set()
         for name in self.names:
-            if had := self.find_cases_at_base(name):
+            if not _is_test(name) and (had := self.find_known(name)):
                 text, _ = _read_text(self.files.top / name)
-                moved |= had - {leak.case.id for leak in self.index.find(text or "")}
+                moved |= had - _name_leaks(self.index.find(text or ""))
         return moved
 
 
@@ -63,7 +66,7 @@ def find_label_leaks(
     names = [name for name in files.names if name not in excluded]
     if not (cases and names):
         return ()
-    search = _Search(LabelIndex(cases), files, names)
+    search = _Search(LabelIndex(cases[:MAX_CASES]), files, names)
     found: dict[str, list[Leak]] = {}
     unsearched = []
     left = MAX_TOTAL_BYTES
@@ -74,13 +77,26 @@ def find_label_leaks(
             unsearched.append(name)
         elif text and not (name in files.untracked and _is_report(text)):
             found[name] = search.index.find(text)
-    moved = search.find_moved_cases() if any(found.values()) else set()
+    moved = search.find_moved() if any(found.values()) else set()
     changes = []
     for name, leaks in found.items():
-        known = moved | search.find_cases_at_base(name) if leaks else moved
-        if new := [leak for leak in leaks if leak.case.id not in known]:
+        known = moved | search.find_known(name) if leaks else moved
+        if new := [leak for leak in leaks if not {leak.key, (leak.case.id, WHOLE_CASE)} & known]:
             changes.append(_describe(name, new, files.top))
-    return (*changes, *([_describe_unsearched(unsearched)] if unsearched else []))
+    if unsearched:
+        changes.append(_describe_unsearched(unsearched))
+    if len(cases) > MAX_CASES:
+        sentence = f"only the first {MAX_CASES:,} of {len(cases):,} cases were searched for"
+        changes.append(GateChange(kind="leak", sentence=sentence, loosened=False))
+    return tuple(changes)
+
+
+def _name_leaks(leaks: Sequence[Leak]) -> set[tuple[str, str]]:
+    return {leak.key for leak in leaks}
+
+
+def _is_test(name: str) -> bool:
+    return not TEST_FOLDERS.isdisjoint(name.split("/")[:-1])
 
 
 def _is_report(text: str) -> bool:
@@ -106,7 +122,6 @@ def _read_text(path: Path) -> tuple[str | None, int]:
 
 
 def _describe(name: str, leaks: Sequence[Leak], top: Path) -> GateChange:
-    is_test = not TEST_FOLDERS.isdisjoint(name.split("/")[:-1])
     named = ", ".join(
         f"{leak.case.id} ({leak.what}, line {leak.line})" for leak in leaks[:_MAX_NAMED]
     )
@@ -114,7 +129,7 @@ def _describe(name: str, leaks: Sequence[Leak], top: Path) -> GateChange:
     return GateChange(
         kind="leak",
         sentence=f"{name} contains what the agent is tested with: {named}{more}",
-        loosened=not is_test,
+        loosened=not _is_test(name),
         case_ids=tuple(leak.case.id for leak in leaks),
         where=Location(path=display_path(top / name), line=leaks[0].line),
     )

@@ -142,13 +142,22 @@ def review(
 def test_only_what_is_new_in_a_file_is_a_leak(files: ChangedFiles) -> None:
     old = f"Title\n{ANSWER}\n"
     assert review(files, {"kb.md": f"{old}More.\n"}, {"kb.md": old}) == []
-    assert review(
-        files, {"kb.md": f"{old}{QUESTION}", "new.md": f"a\nb\n{QUESTION}"}, {"kb.md": old}
-    ) == [("new.md:3", True)]
+    now = {"kb.md": f"{old}{QUESTION}", "new.md": f"a\nb\n{QUESTION}"}
+    assert review(files, now, {"kb.md": old}) == [("kb.md:3", True), ("new.md:3", True)]
 
 
 def test_a_text_that_moved_is_no_leak(files: ChangedFiles) -> None:
     assert review(files, {"b.md": ANSWER}, {"a.md": ANSWER}) == []
+
+
+def test_an_answer_beside_a_known_question_is_new(files: ChangedFiles) -> None:
+    now = f"Ask:\n{QUESTION}\n{ANSWER}"
+    assert review(files, {"kb.md": now}, {"kb.md": f"Ask:\n{QUESTION}"}) == [("kb.md:2", True)]
+
+
+def test_labels_that_leave_a_test_for_a_prompt_are_a_leak(files: ChangedFiles) -> None:
+    found = review(files, {"prompt.md": ANSWER}, {"tests/test_it.py": ANSWER})
+    assert found == [("prompt.md:1", True)]
 
 
 def test_a_text_that_left_one_file_for_another_is_no_leak(files: ChangedFiles) -> None:
