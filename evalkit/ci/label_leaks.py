@@ -63,7 +63,9 @@ def find_label_leaks(
         files: the files of the change.
         excluded: the files that may have labels, such as the set itself.
     """
-    names = [name for name in files.names if name not in excluded]
+    names = [
+        name for name in files.names if name not in excluded and ".evalkit" not in name.split("/")
+    ]
     if not (cases and names):
         return ()
     search = _Search(LabelIndex(cases[:MAX_CASES]), files, names)
