@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.ci.base_files import Checkout, checkout
+from evalkit.ci.base_sets import trace_origin
+from evalkit.ci.changed_files import list_changed_files
 from evalkit.ci.definition import choose_base, describe_definition, describe_uncompared
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
+from evalkit.ci.label_leaks import find_label_leaks
 from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput, StoreError
@@ -29,8 +31,6 @@ from evalkit.evalset.selection import Selection
 from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_baseline_for, read_chosen_baseline
-
-_CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ class BaseGate:
 
     Without `base_version`, the set's own rules apply, and `definition` says why, if there is no base.
     `baseline_file` is the base's baseline, None if only the set's own exists; messages show it as
-    `display_path`.
+    `display_path`. `base` holds all files of the base.
     """
 
     review: GateReview | None = None
@@ -61,6 +61,7 @@ class BaseGate:
     base_version: BaseVersion | None = None
     baseline_file: Path | None = None
     display_path: Path | None = None
+    base: Checkout | None = None
 
     def relocate_baseline(self, baseline: Run | None) -> Run | None:
         """Return the baseline with a path outside the base's temporary folder."""
@@ -127,7 +128,7 @@ def open_base_gate(
             return
         found = compare_with_base(path, base, project, accept=choice.accept)
         definition = describe_definition(build, base.commit, require=choice.require)
-        yield replace(found, definition=definition)
+        yield replace(found, definition=definition, base=base)
 
 
 def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: bool) -> BaseGate:
@@ -139,24 +140,25 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     """
     commit = base.commit
     own = _read_set_version(path, project)
-    base_path = _find_set_at_base(path, own.definition.evalset, base)
+    files = list_changed_files(base.repository.top, base.tree, base.repository.environ)
+    place = base.locate(path).relative_to(base.tree).as_posix()
+    origin = trace_origin(place, own.definition.evalset, files, project)
     # git writes no files of submodules, so edits there go unnoticed.
-    notes: tuple[str, ...] = ()
-    if paths := base.list_submodules():
-        notes = (f"The files of submodules were not compared: {paths}.",)
+    paths = base.list_submodules()
+    notes = (f"The files of submodules were not compared: {paths}.",) if paths else ()
     review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
-    if base_path is None and (name := base.find_submodule(path)):
+    if origin.path is None and (name := base.find_submodule(path)):
         raise InvalidInput.single(
             f"{display_path(path)} is in the submodule {name}, whose files {commit} does not contain. "
             f"Run evalkit in that folder, with --base."
         )
-    if base_path is None:
+    if origin.path is None:
         note = (
             f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
             f"and its own rules decide."
         )
-        return BaseGate(review=replace(review, notes=(note, *notes)))
-    before = _read_set_version(base_path, Project(base_path.parent, base.tree, project.environ))
+        return BaseGate(review=replace(review, changes=origin.changes, notes=(note, *notes)))
+    before = _read_base_version(origin.path, base, project)
     if before.broken and not accept:
         raise ApprovalNeeded(
             f"{display_path(path)} at {commit} can no longer be read. If this change is meant to "
@@ -164,19 +166,22 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
             f"{before.broken.replace(str(base.tree) + os.sep, '')}"
         )
     evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
-    changes = find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
-    if before.broken:
-        sentence = "the set could not be read at the base, so nothing can be compared"
-        changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
-    review = replace(review, changes=(*changes, *_find_store_changes(base)))
+    changes = (
+        *_find_set_changes(before, own, evalset),
+        *_find_merge_changes(origin.merged, own, base, project),
+        *origin.changes,
+        *find_label_leaks(evalset.cases, files, origin.list_label_files(own.definition.files)),
+        *_find_store_changes(base),
+    )
+    review = replace(review, changes=changes)
     if accept:
         return BaseGate(review=review)
-    file = baseline_path(base_path, evalset.name)
+    file = baseline_path(origin.path, evalset.name)
     return BaseGate(
         review=review,
         base_version=BaseVersion(
             evalset=evalset,
-            folder=base_path.parent,
+            folder=origin.path.parent,
             root=before.root,
             checkout=base.repository.top,
             commit=commit.sha,
@@ -186,6 +191,16 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
         baseline_file=file if path_exists(file) else None,
         display_path=baseline_path(path, evalset.name),
     )
+
+
+def _find_set_changes(
+    before: _SetVersion, own: _SetVersion, evalset: EvalSet
+) -> Sequence[GateChange]:
+    """Return how a set differs from `evalset`, which is the base's, with its files in the working tree."""
+    if before.broken:
+        sentence = "the set could not be read at the base, so nothing can be compared"
+        return (GateChange(kind="set", sentence=sentence, loosened=True),)
+    return find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
 
 
 def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
@@ -210,6 +225,10 @@ def _read_set_version(path: Path, project: Project) -> _SetVersion:
     )
 
 
+def _read_base_version(path: Path, base: Checkout, project: Project) -> _SetVersion:
+    return _read_set_version(path, Project(path.parent, base.tree, project.environ))
+
+
 def _digest_file(path: Path) -> str:
     if not path_exists(path):
         return ""
@@ -219,32 +238,19 @@ def _digest_file(path: Path) -> str:
         return str(reason)
 
 
-def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
-    """Return the set at the base: at the same path, else where it was before the change moved it.
-
-    A file that the change removed counts as this set if its name or any of its cases is the same.
-    """
-    if (base_path := base.locate(path)).exists():
-        return base_path
-    best, most_shared = None, -1
-    digests = {(case.id, case.digest) for case in own.cases}
-    for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
-        # A file that still exists is another set, not the moved one.
-        is_still_there = (base.repository.top / file.relative_to(base.tree)).exists()
-        if is_still_there or not _has_cases(file):
-            continue
-        evalset, _ = Project(file.parent, base.tree, {}).load(file)
-        shared = len({(case.id, case.digest) for case in evalset.cases} & digests)
-        if (shared or evalset.name == own.name) and shared > most_shared:
-            best, most_shared = file, shared
-    return best
-
-
-def _has_cases(file: Path) -> bool:
-    try:
-        return bool(_CASES_KEY.search(read_stored_file(file)))
-    except StoreError:
-        return False
+def _find_merge_changes(
+    merged: Sequence[Path], own: _SetVersion, base: Checkout, project: Project
+) -> Iterator[GateChange]:
+    """Yield how a set loosens the gates of the other sets of the base whose cases it took over."""
+    for path in merged:
+        before = _read_base_version(path, base, project)
+        evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
+        place = path.relative_to(base.tree).as_posix()
+        for change in find_gate_changes(
+            replace(before.definition, evalset=evalset), own.definition
+        ):
+            if change.loosened:
+                yield replace(change, sentence=f"set {place}, now in this one: {change.sentence}")
 
 
 def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> EvalSet:

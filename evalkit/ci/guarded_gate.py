@@ -57,8 +57,7 @@ def open_guarded_gate(
             return
         evalset, _ = project.load(path)
         own = baseline_path(project.root / project.relative(path), evalset.name)
-        commit = gate.review.commit if gate.review else ""
-        terms = StoreTerms(folder=choice.store, commit=commit, accept=choice.accept)
+        terms = StoreTerms(folder=choice.store, base=gate.base, accept=choice.accept)
         review_store(path, own, terms, project, context)
         for warning in find_startup_warnings(project):
             context.say(f"warning: {warning}")

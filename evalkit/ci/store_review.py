@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.ci.base_files import Checkout
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded
 from evalkit.core.file_marks import iter_entries
@@ -24,12 +25,11 @@ _LINK, _SUBMODULE = "120000", "160000"
 class StoreTerms:
     """What the command line and the base allow.
 
-    `folder` is where `--store` says that links may lead. `commit` is the base of the change, empty if none
-    is known. With `accept`, the change's edits are approved.
+    `folder` is where `--store` says that links may lead. `base` is the base of the change, if it is known. With `accept`, the change's edits are approved.
     """
 
     folder: Path | None = None
-    commit: str = ""
+    base: Checkout | None = None
     accept: bool = False
 
 
@@ -71,7 +71,7 @@ def _find_all(
     store = project.root / ".evalkit"
     top = _find_top(path.parent)
     tracked = _list_tracked([store, baseline.parent], project)
-    at_base = _list_at_base(terms.commit, list(tracked), project)
+    at_base = _list_at_base(terms.base)
     yield from _find_outside_root(top, terms, project)
     links = [each for each in (store, baseline.parent, baseline) if _is_link(each)]
     links += [Path(entry.path) for entry in iter_entries(store) if entry.is_symlink()]
@@ -85,7 +85,7 @@ def _find_all(
             path=link,
             what=f"is a link to {os.path.realpath(link)}",
             advice=f"Remove it, or give the command line {STORE_OPTION} {_shown_target(link)}",
-            is_from_change=bool(terms.commit) and link in tracked,
+            is_from_change=terms.base is not None and link in tracked,
         )
     if top and not terms.accept and _is_submodule(top, project):
         yield _Finding(
@@ -98,18 +98,18 @@ def _find_all(
             path=folder,
             what="is a git submodule or another repository, whose files the base does not contain",
             advice="Keep the files in this repository, or outside of git.",
-            is_from_change=bool(terms.commit),
+            is_from_change=terms.base is not None,
         )
     for file, (mode, _) in tracked.items():
         # With a base, the review of the gate lists files that a change commits to the store.
         if not file.is_relative_to(store) or terms.accept or mode == _LINK:
             continue
-        if mode == _SUBMODULE or not terms.commit:
+        if mode == _SUBMODULE or terms.base is None:
             yield _Finding(
                 path=file,
                 what="is committed in the store of runs and verdicts, where it could be forged",
                 advice=f"Remove it: git rm -r --cached {display_path(store)}",
-                is_from_change=bool(terms.commit),
+                is_from_change=terms.base is not None,
             )
             return
 
@@ -187,17 +187,9 @@ def _list_tracked(folders: list[Path], project: Project) -> Mapping[Path, tuple[
     return found
 
 
-def _list_at_base(
-    commit: str, paths: list[Path], project: Project
-) -> Mapping[Path, tuple[str, str]]:
-    """Return the mode and the blob of paths in a commit; those that it does not have are left out."""
-    if not commit or not paths:
+def _list_at_base(base: Checkout | None) -> Mapping[Path, tuple[str, str]]:
+    """Return the mode and the blob of each file of the base, by its path in the working tree."""
+    if base is None:
         return {}
-    named = [os.path.relpath(path, project.root) for path in paths]
-    output = read_git(project.root, project.environ, "ls-tree", "-z", commit, "--", *named)
-    found = {}
-    for row in filter(None, output.split(b"\0")):
-        description, _, name = row.partition(b"\t")
-        mode, _, blob = description.decode().split(" ")
-        found[project.root / os.fsdecode(name)] = (mode, blob)
-    return found
+    entries = base.repository.read_tree(base.commit.sha)
+    return {base.repository.top / each.path: (each.mode, each.sha) for each in entries}

@@ -25,6 +25,7 @@ GateChangeKind: TypeAlias = Literal[
     "selection",
     "set",
     "section",
+    "leak",
 ]
 
 
@@ -204,6 +205,9 @@ class GateChange:
     loosened: bool
     case_ids: tuple[str, ...] = ()
     where: Location = NO_LOCATION
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.where})" if self.where.path else self.sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,6 +97,8 @@ class Score:
     `value` is None exactly when `state` is not `scored`. `passed` is None for measurements such as
     latency, which are neither right nor wrong. `judgement` is the judge's, if there was one. An
     `advisory` score is shown but decides nothing, because its judge is not calibrated as required.
+    `unreported` names what the agent did not report, such as `tool calls`, if a score is `skipped` for
+    that reason; it is empty if the metric does not apply.
     """
 
     metric: str = ""
@@ -106,12 +108,16 @@ class Score:
     state: ScoreState = "scored"
     judgement: Judgement | None = None
     advisory: bool = False
+    unreported: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether the score makes the trial fail; an advisory score does not."""
         return self.passed is False and not self.advisory
 
+
+STREAM_STARTS = "first-token times"
+"""What an agent that does not stream leaves unreported; its first token comes with the whole answer."""
 
 _ALL_SCORED = {"scored"}
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, Undecidable
-from evalkit.core.format import format_count, format_missing
+from evalkit.core.format import format_count, format_missing, name_rule
 from evalkit.core.gate_result import Check, Tally
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
 from evalkit.core.spans import CUT_OFF
+from evalkit.gate.inputs import CheckWithNotes
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
@@ -50,6 +51,20 @@ def combine_outcomes(checks: Sequence[Check]) -> Outcome:
     """Return the most severe outcome of all checks."""
     outcomes = {check.outcome for check in checks}
     return next((outcome for outcome in SEVERITY if outcome in outcomes), "pass")
+
+
+def pick_worse_check(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> CheckWithNotes:
+    """Return the worse of two checks of a limit: on the whole run, and without its added cases."""
+    severity_of_whole, severity_of_part = (
+        SEVERITY.index(each.check.outcome) for each in (whole, part)
+    )
+    threshold = f"Threshold {name_rule(whole.check.rule)} holds"
+    if severity_of_part < severity_of_whole:
+        return part._replace(notes=(*part.notes, f"{threshold} only with added cases."))
+    if severity_of_whole < severity_of_part:
+        note = f"{threshold} without the {format_count(added, 'added case')}."
+        return whole._replace(notes=(*whole.notes, note))
+    return part
 
 
 def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:

@@ -206,7 +206,7 @@ def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:
         return []
     word = "accepted" if review.accepted else "LOOSENS"
     edits = sorted(review.changes, key=lambda change: not change.loosened)
-    return [(word if edit.loosened else "allowed", edit.sentence) for edit in edits]
+    return [(word if edit.loosened else "allowed", str(edit)) for edit in edits]
 
 
 def _spread_text(summary: MetricSummary) -> str:

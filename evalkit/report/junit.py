@@ -134,7 +134,7 @@ def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
         return None
     kind: IssueKind = "skipped" if review.accepted else "failure"
     why = "accepted" if review.accepted else "loosens the gate"
-    return TestIssue(kind, "gate_edit", f"{why}: {edit.sentence}", edit.sentence)
+    return TestIssue(kind, "gate_edit", f"{why}: {edit}", str(edit))
 
 
 def list_case_tests(report: Report) -> list[ReportedTest]:
