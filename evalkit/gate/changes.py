@@ -86,7 +86,7 @@ def _start_check(
         cases=len(pairs.cases),
         base_trials=_trials_per_case(pairs.base),
         trials=_trials_per_case(pairs.candidate),
-        hits=compared.hits,
+        hits=tuple(replace(hit, metric=pairs.info.name) for hit in compared.hits),
     )
 
 
@@ -131,7 +131,7 @@ def _closing_texts(
     """Yield the most affected cases and the missing trials."""
     if compared.hits and names_hits:
         hits = format_hits(compared.hits[:_MAX_NAMED_HITS], compared.pairs.info.unit)
-        yield f"Most affected: {hits}."
+        yield f"Most affected in {compared.pairs.info.name}: {hits}."
     if missing:
         yield f"Left out: {format_missing(missing)}."
 

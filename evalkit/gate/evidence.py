@@ -7,11 +7,11 @@ from itertools import chain
 from math import ceil, exp, expm1, inf, isfinite, log, log1p
 
 from evalkit.compare.pairs import PairedScores
-from evalkit.compare.scores import MAX_VALUE
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution
 from evalkit.core.literals import Outcome
+from evalkit.core.trial import MAX_VALUE
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits
 from evalkit.stats.sign_flip_test import ClusterTest

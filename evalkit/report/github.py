@@ -49,7 +49,7 @@ def _check_annotations(report: Report, level: str) -> Iterator[str]:
 
 def _case_annotations(results: Sequence[case_status.CaseResult], level: str) -> Iterator[str]:
     for result in case_status.worst_first(results):
-        title = f"{result.case.id} {result.status} ({case_status.passes_change(result)})"
+        title = f"{result.case.id} {result.label} ({case_status.passes_change(result.change)})"
         yield _annotation(level, result.case.where, title, _message(result))
 
 

@@ -120,7 +120,7 @@ def gate_block(report: Report) -> str:
 
 
 def _broken_item(result: case_status.CaseResult) -> str:
-    line = f"- {inline_code(result.case.id)} {result.status}, {case_status.passes_change(result)}"
+    line = f"- {inline_code(result.case.id)} {result.label}, {case_status.passes_change(result.change)}"
     if result.status == "error":
         return f"{line}: {sentence_text(case_status.reason_text(result))}"
     before = case_status.representative_trial(result.base, passed=True)
@@ -153,7 +153,7 @@ def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> st
         left_out_text(len(broken) - len(shown), report),
     ]
     for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [result for result in results if result.status == status]
+        of_status = [r for r in results if r.status == status and not r.is_broken]
         if of_status:
             parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
     return join_blocks(parts)
@@ -162,7 +162,7 @@ def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> st
 def _case_list_text(results: Sequence[case_status.CaseResult]) -> str:
     more = case_status.worst_first(results)[_MAX_SHOWN_CASES:_MAX_LISTED_CASES]
     lines = [
-        f"- {inline_code(r.case.id)} {r.status}, {case_status.passes_change(r)}: {sentence_text(case_status.reason_text(r))}"
+        f"- {inline_code(r.case.id)} {r.label}, {case_status.passes_change(r.change)}: {sentence_text(case_status.reason_text(r))}"
         for r in more
     ]
     return details_block("More broken cases", ["\n".join(lines)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import Check
-from evalkit.core.literals import CaseResultStatus
+from evalkit.core.literals import CaseStatus
 from evalkit.report import case_status, content
 from evalkit.report.model import Report
 from evalkit.report.screen import (
@@ -26,10 +26,11 @@ MAX_TABLE_ROWS = 20
 _MAX_SENTENCES = 8
 _MAX_COMMAND_CHARS = 500
 
-_STATUS_STYLES: dict[CaseResultStatus, Style] = {
+_STATUS_STYLES: dict[CaseStatus, Style] = {
     "regressed": "bad",
     "failing": "bad",
     "error": "warn",
+    "flaky": "warn",
 }
 
 
@@ -106,9 +107,9 @@ def _cases(
     broken = case_status.worst_first(results)
     rows = [
         (
-            Cell(result.status, _STATUS_STYLES[result.status]),
+            Cell(result.label, _STATUS_STYLES.get(result.status, "")),
             result.case.id,
-            case_status.passes_change(result),
+            case_status.passes_change(result.change),
             case_status.reason_text(result),
         )
         for result in broken[:limit]
@@ -117,7 +118,7 @@ def _cases(
     lines += _left_out_lines(report, len(broken) - limit, screen)
     lines += _most_common_error(broken, lines, screen)
     for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [result for result in results if result.status == status]
+        of_status = [r for r in results if r.status == status and not r.is_broken]
         if of_status:
             names = case_status.cases_with_passes(of_status)
             lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
