@@ -32,6 +32,8 @@ def check_regressed(rule: Rule, inputs: GateInputs) -> Check:
         f"{outcome.upper()} {name_rule(rule)}: {len(hits)} passed in the baseline and "
         f"{'fails' if len(hits) == 1 else 'fail'} now, at most {allowed} allowed{list_hits(hits)}."
     )
+    if not any(2 * change.base_passed > change.base_trials for change in changes):
+        sentence += " No case passed in the baseline, so none could regress."
     if unknown:
         passed = f"{format_count(unknown, 'case')} that passed in the baseline"
         sentence += f" {passed} {'has' if unknown == 1 else 'have'} no complete trial now."

@@ -203,7 +203,7 @@ def _metrics(report: Report) -> str:
         (code_cell(name), *map(plain_cell, rest))
         for name, *rest in content.metric_rows(report.gate_result)
     ]
-    return markdown_table(("Metric", "Mean", "", "Trials"), rows, right=(1,))
+    return markdown_table(("Metric", "Mean over cases", "", "Trials"), rows, right=(1,))
 
 
 def _tags(report: Report) -> str:

@@ -145,7 +145,7 @@ def _most_common_error(
 def _metrics(report: Report, screen: Screen) -> list[str]:
     rows = content.metric_rows(report.gate_result)
     lines = align_columns(rows, screen, shrinkable={0: 12}, right=(1,))
-    return [heading("Metrics", screen), *lines] if rows else []
+    return [heading("Metrics, means over cases", screen), *lines] if rows else []
 
 
 def _calls(report: Report, screen: Screen, limit: int) -> list[str]:
