@@ -139,7 +139,8 @@ def _closing_texts(
     """Yield the most affected cases and the missing trials."""
     if compared.hits and names_hits:
         hits = format_hits(compared.hits[:_MAX_NAMED_HITS], compared.pairs.info.unit)
-        yield f"Most affected in {compared.pairs.info.name}: {hits}."
+        how = "in" if compared.hits[0].is_count else "by mean"
+        yield f"Most affected {how} {compared.pairs.info.name}: {hits}."
     if missing:
         yield f"Left out: {format_missing(missing)}."
 

@@ -170,7 +170,7 @@ def passes_text(passed: int, trials: int) -> str:
 def passes_change(change: CaseChange) -> str:
     """Return a case's passes, after those of the baseline if there is one: `3/3 -> 0/1`.
 
-    Passes by the metrics of the baseline and passes by one metric say so.
+    Passes by the metrics of the baseline alone say so.
     """
     now = passes_text(change.passed_all, change.trials)
     parts = now
@@ -180,10 +180,16 @@ def passes_change(change: CaseChange) -> str:
         parts = f"{before} -> {shared}"
         if shared != now:
             parts += f" by the metrics of the baseline, {now} by all"
-    if hit := change.on_metric:
-        before = passes_text(hit.base_passed, hit.base_trials)
-        parts += f"; {hit.metric} {before} -> {passes_text(hit.passed, hit.trials)}"
     return parts
+
+
+def metric_passes_change(change: CaseChange) -> str:
+    """Return the passes of the metric by which a case regressed: `has 5/5 -> 0/1`; empty if none is named."""
+    hit = change.on_metric
+    if hit is None or change.status != "regressed":
+        return ""
+    before = passes_text(hit.base_passed, hit.base_trials)
+    return f"{hit.metric} {before} -> {passes_text(hit.passed, hit.trials)}"
 
 
 def status_label(change: CaseChange) -> str:
@@ -278,6 +284,8 @@ def _trial_error_text(trial: Trial) -> str:
 def reason_text(result: CaseResult) -> str:
     """Return why a case needs attention: the thresholds it breaks, and what its worst trial shows."""
     why = _trial_reason(result)
+    if counts := metric_passes_change(result.change):
+        why = f"{counts}: {why}" if why else counts
     if not result.breaks or result.status in BROKEN_STATUSES:
         return why
     return f"breaks {', '.join(result.breaks)}{f': {why}' if why else ''}"

@@ -16,6 +16,7 @@ from evalkit.core.trial import Trial
 from evalkit.report.case_status import (
     STATUS_TEXTS,
     answer_text,
+    metric_passes_change,
     passes_change,
     passes_text,
     representative_trial,
@@ -128,7 +129,8 @@ def change_passes(change: CaseChange) -> str:
     """Return passes out of scored trials, before and now."""
     if change.origin == "removed":
         return f"{passes_text(change.base_passed, change.base_trials)} -> none"
-    return passes_change(change)
+    hit = metric_passes_change(change)
+    return f"{passes_change(change)}{f'; {hit}' if hit else ''}"
 
 
 def _answer_lines(trial: Trial | None) -> list[str]:

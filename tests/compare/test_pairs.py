@@ -14,7 +14,7 @@ from evalkit.core.errors import NotComparable
 from evalkit.core.gate_result import CaseChange, MetricChange, MetricPasses
 from evalkit.core.literals import CaseStatus
 from evalkit.core.run import MetricInfo
-from evalkit.report.case_status import passes_change
+from evalkit.report.case_status import metric_passes_change, passes_change
 from tests.support.run_samples import Cell, counted, make_run
 
 Accuracy = Mapping[str, Sequence[Cell]]
@@ -218,7 +218,8 @@ def test_a_metric_that_newly_fails_is_named_with_its_counts_beside_those_of_its_
     assert change.status == "regressed"
     assert (change.base_passed, change.base_trials, change.passed, change.trials) == (0, 5, 0, 1)
     assert change.on_metric == MetricPasses("has", 5, 5, 0, 1)
-    assert passes_change(change) == "0/5 -> 0/1; has 5/5 -> 0/1"
+    assert passes_change(change) == "0/5 -> 0/1"
+    assert metric_passes_change(change) == "has 5/5 -> 0/1"
 
 
 def test_passes_by_the_metrics_of_the_baseline_say_so_where_the_run_has_more() -> None:

@@ -273,7 +273,7 @@ def test_the_bare_numbers_decide_where_that_is_asked() -> None:
     runs = (make_run(cells, infos=[LATENCY]) for cells in (slow, quick))
     assert checked(slower, *runs).sentence == (
         "FAIL latency_s p50 1.00 s -> 1.30 s (+30.0%; 1 case, 1 baseline and 1 candidate trial). "
-        "More than the rise of 20% allowed. Most affected in latency_s: a (1.00 s -> 1.30 s)."
+        "More than the rise of 20% allowed. Most affected by mean latency_s: a (1.00 s -> 1.30 s)."
     )
 
 
