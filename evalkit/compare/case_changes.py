@@ -5,11 +5,11 @@ Every report takes the status from here, so no two of them can name it different
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import NamedTuple
 
-from evalkit.compare.scores import ScoreTable, mean, trial_state
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange, MetricPasses
 from evalkit.core.literals import CaseStatus, TrialState
@@ -48,41 +48,6 @@ class PassCount(NamedTuple):
         return PassCount(self.trials - self.passed, self.trials)
 
 
-def compare_cases(
-    base: ScoreTable, candidate: ScoreTable, shared: Set[str], metrics: Sequence[str]
-) -> Iterator[CaseChange]:
-    """Yield the candidate's cases in their order, then the cases that were removed.
-
-    A case that a partial run did not select was not removed, so it is skipped.
-
-    Args:
-        base: the baseline.
-        candidate: the run.
-        shared: the ids of the cases that are the same in both.
-        metrics: the metrics that both define in the same way; only these can be compared.
-    """
-    known, now = base.cases, candidate.cases
-    for case in candidate.header.cases:
-        row = candidate.trials[case.id]
-        if case.id in shared:
-            yield _compare_case(case, base.scored_trials(case.id), row, metrics)
-            continue
-        yield describe_case(case, row, is_edited=case.id in known)
-    if is_partial(candidate):
-        return
-    for case in base.header.cases:
-        if case.id not in now:
-            before = _count_passes(base.scored_trials(case.id))
-            yield CaseChange(
-                case_id=case.id,
-                status="removed",
-                origin="removed",
-                flaky=before.is_mixed,
-                base_passed=before.passed,
-                base_trials=before.trials,
-            )
-
-
 def describe_case(
     case: Case, row: Sequence[Trial | None], *, is_edited: bool = False
 ) -> CaseChange:
@@ -90,7 +55,7 @@ def describe_case(
     own = _count_passes(_scored(row))
     return CaseChange(
         case_id=case.id,
-        status=_decide_status([trial_state(trial) for trial in row], own),
+        status=_decide_status(_list_states(row), own),
         origin="edited" if is_edited else "added",
         flaky=own.is_mixed,
         passed=own.passed,
@@ -99,14 +64,30 @@ def describe_case(
     )
 
 
-def is_partial(table: ScoreTable) -> bool:
-    """Return whether a run selected only some cases of its set."""
-    return bool(table.header.selection or table.header.shard)
+def describe_removed_case(case: Case, before: Sequence[Trial]) -> CaseChange:
+    """Return a case of the baseline that the run's set does not have; `before` are its scored trials."""
+    base = _count_passes(before)
+    return CaseChange(
+        case_id=case.id,
+        status="removed",
+        origin="removed",
+        flaky=base.is_mixed,
+        base_passed=base.passed,
+        base_trials=base.trials,
+    )
 
 
-def _compare_case(
+def compare_case_trials(
     case: Case, before: Sequence[Trial], row: Sequence[Trial | None], metrics: Sequence[str]
 ) -> CaseChange:
+    """Return the status of a case that is the same in run and baseline.
+
+    Args:
+        case: the case.
+        before: its completely scored trials in the baseline.
+        row: its planned trials in the run, None for one that was not run.
+        metrics: the metrics that both define in the same way; only these can be compared.
+    """
     if not (before and metrics):
         return replace(describe_case(case, row), origin="shared")
     after = _scored(row)
@@ -118,7 +99,7 @@ def _compare_case(
     hit = None if regressed else _find_failing_metric(before, after, metrics)
     if hit is not None:
         regressed = _exceeds_flakiness(*_counts_of(hit))
-    states = [trial_state(trial) for trial in row]
+    states = _list_states(row)
     return CaseChange(
         case_id=case.id,
         status="regressed" if regressed else _decide_status(states, own, base, now),
@@ -197,6 +178,10 @@ def _counts_of(hit: MetricPasses) -> tuple[PassCount, PassCount]:
     return PassCount(hit.base_passed, hit.base_trials), PassCount(hit.passed, hit.trials)
 
 
+def _list_states(row: Iterable[Trial | None]) -> list[TrialState]:
+    return ["not_run" if trial is None else trial.state for trial in row]
+
+
 def _scored(row: Iterable[Trial | None]) -> list[Trial]:
     return [trial for trial in row if trial is not None and trial.state == "scored"]
 
@@ -223,6 +208,6 @@ def _is_out_of_range(
     """Return whether the mean of any metric is outside the range of the baseline's values for the case."""
     for metric in metrics:
         old, new = _pass_fail_values(before, metric), _pass_fail_values(after, metric)
-        if old and new and not min(old) <= mean(new) <= max(old):
+        if old and new and not min(old) <= fmean(new) <= max(old):
             return True
     return False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
-from evalkit.compare.case_changes import compare_cases, is_partial
+from evalkit.compare.case_changes import (
+    compare_case_trials,
+    describe_case,
+    describe_removed_case,
+)
 from evalkit.compare.scores import ScoreTable, build_score_table, mean
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case
@@ -44,7 +48,7 @@ def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
         and not _incomparable_reason(name, base, candidate)
     ]
     shared = {case.id for case in find_shared_cases(base, candidate)}
-    cases = tuple(compare_cases(base, candidate, shared, comparable))
+    cases = tuple(_compare_cases(base, candidate, shared, comparable))
     return Comparison(
         base=base.header.id,
         candidate=candidate.header.id,
@@ -152,6 +156,30 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
             )
 
 
+def _compare_cases(
+    base: ScoreTable, candidate: ScoreTable, shared: Set[str], metrics: Sequence[str]
+) -> Iterable[CaseChange]:
+    """Yield the candidate's cases in their order, then the cases that were removed.
+
+    A case that a partial run did not select was not removed, so it is skipped.
+    """
+    known, now = base.cases, candidate.cases
+    for case in candidate.header.cases:
+        row = candidate.trials[case.id]
+        if case.id in shared:
+            yield compare_case_trials(case, base.scored_trials(case.id), row, metrics)
+        else:
+            yield describe_case(case, row, is_edited=case.id in known)
+    if not _is_partial(candidate):
+        for case in base.header.cases:
+            if case.id not in now:
+                yield describe_removed_case(case, base.scored_trials(case.id))
+
+
+def _is_partial(table: ScoreTable) -> bool:
+    return bool(table.header.selection or table.header.shard)
+
+
 def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange]) -> Iterable[str]:
     """Yield what the comparison leaves out."""
     for origin, why in (
@@ -171,7 +199,7 @@ def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange])
         why = "without a complete trial in one of the runs"
         yield f"Not compared, {why}: {summarize_case_ids(without)}."
     left_out = len(base.cases.keys() - candidate.cases.keys())
-    if left_out and is_partial(candidate):
+    if left_out and _is_partial(candidate):
         yield f"Not selected in this run: {format_count(left_out, 'case')} of the baseline."
     for metric in dict.fromkeys((*candidate.infos, *base.infos)):
         if reason := _incomparable_reason(metric, base, candidate):

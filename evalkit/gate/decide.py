@@ -31,7 +31,7 @@ from evalkit.gate.judge_trust import (
     withhold_unchecked,
 )
 from evalkit.gate.limits import check_limit
-from evalkit.gate.odds import with_look_odds
+from evalkit.gate.look_odds import with_look_odds
 from evalkit.gate.outcome import (
     SEVERITY,
     OnInconclusive,
@@ -45,7 +45,6 @@ from evalkit.gate.outcome import (
 )
 from evalkit.gate.paired import compare_points, measure_change
 from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
-from evalkit.stats.group_sequential import alpha_at_look
 from evalkit.stats.multiplicity import holm_levels
 
 MIN_LATENCY_CHANGE_S = 0.01
@@ -310,9 +309,7 @@ def _start_change_check(
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
-    header = inputs.candidate.header
-    whole = rule.alpha / alpha_at_look(1.0, header.trials) if header.looks else rule.alpha
-    return _PendingCheck(rule, with_look_odds(evidence, header.looks, whole / sharing), missing)
+    return _PendingCheck(rule, with_look_odds(evidence, inputs.candidate.header), missing)
 
 
 def _finish_check(pending: _PendingCheck, candidate: ScoreTable, level: float) -> CheckWithNotes:

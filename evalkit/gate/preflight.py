@@ -139,12 +139,15 @@ def _explain_wide_interval(
     whole = rule.alpha / alpha_at_look(1.0, 1) if planned.looks else rule.alpha
     limits = replace(unchanged.limits, alpha=whole)
     chance = simulate_unchanged(replace(design, looks=planned.looks), limits).passed
-    often = f"in only {100 * chance:.0f}% of runs" if chance >= _RARE else "hardly ever"
+    often, result = "can hardly pass", "even a run without any change is inconclusive"
+    if chance >= _RARE:
+        share = f"{100 * chance:.0f}%"
+        often = "can seldom pass"
+        result = f"an agent that did not change passes in {share} of runs, and the others are inconclusive"
     return (
-        f"passes an agent that did not change {often}: with "
-        f"{format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline and "
+        f"{often}: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline and "
         f"{format_count(planned.trials, 'candidate trial')} the interval reaches {100 * reach:.1f} pt, but "
-        f"only {format_limit(tolerated, '')} is tolerated. The other runs are inconclusive. See evalkit power."
+        f"only {format_limit(tolerated, '')} is tolerated, so {result}. See evalkit power."
     )
 
 

@@ -55,7 +55,8 @@ def test_run_diff_and_show_name_the_same_flaky_cases(flaky: Project) -> None:
         "show": [(case["case_id"], case["flaky"]) for case in shown(flaky, "latest").json["cases"]],
     }
     assert {
-        name: sorted(id for id, is_flaky in cases if is_flaky) for name, cases in documents.items()
+        name: sorted(one for one, is_flaky in cases if is_flaky)
+        for name, cases in documents.items()
     } == {name: ["one", "two"] for name in documents}
     text = " ".join(flaky.evalkit("show", "latest", "--flaky").out.split())
     assert "2 of 3 cases flaky" in text
