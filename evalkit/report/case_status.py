@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evalkit.compare.case_changes import ERROR_STATES, describe_case
 from evalkit.core.eval_set import Case
-from evalkit.core.format import name_rule
 from evalkit.core.gate_result import CaseChange, GateResult
 from evalkit.core.literals import CaseStatus, Json
 from evalkit.core.run import Run
 from evalkit.core.trial import Output, Score, Trial
+from evalkit.report.broken_rules import find_broken_rules, name_broken_rules
 
 STATUS_TEXTS: dict[CaseStatus, str] = {
     "regressed": "passed in the baseline, fails now",
@@ -49,7 +49,7 @@ class CaseResult:
     """One case of a run: its status and passes in `change`, and all its trials.
 
     `due` trials were planned. `base` are the trials of the baseline. `breaks` names the failed thresholds
-    that name the case.
+    that the failures of the case break.
     """
 
     case: Case
@@ -90,16 +90,6 @@ class CaseResult:
         return status_label(self.change)
 
 
-def _find_broken_rules(gate_result: GateResult) -> dict[str, tuple[str, ...]]:
-    """Return by case id the names of the failed thresholds that name the case."""
-    found: dict[str, list[str]] = {}
-    for check in gate_result.checks:
-        if check.outcome == "fail" and not check.advisory:
-            for hit in check.hits:
-                found.setdefault(hit.case_id, []).append(name_rule(check.rule))
-    return {case_id: tuple(dict.fromkeys(names)) for case_id, names in found.items()}
-
-
 def _group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
     trials: dict[str, list[Trial]] = {}
     for trial in run.trials if run else ():
@@ -113,20 +103,20 @@ def case_results(
     """Return every selected case with its status, in the order of the run."""
     comparison = gate_result.comparison
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
-    breaks = _find_broken_rules(gate_result)
+    breaks = find_broken_rules(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
     results = []
     for case in run.header.cases:
         own = trials.get(case.id, ())
+        change = changes.get(case.id) or describe_case(case, _fill_row(own, run.header.trials))
         results.append(
             CaseResult(
                 case=case,
-                change=changes.get(case.id)
-                or describe_case(case, _fill_row(own, run.header.trials)),
+                change=change,
                 due=run.header.trials,
                 trials=own,
                 base=base.get(case.id, ()),
-                breaks=breaks.get(case.id, ()),
+                breaks=name_broken_rules(breaks.get(case.id, ()), change),
             )
         )
     return tuple(results)
@@ -148,6 +138,15 @@ def worst_first(results: Iterable[CaseResult]) -> list[CaseResult]:
         return order.index(result.status), now - before
 
     return sorted((result for result in results if result.is_broken), key=severity)
+
+
+def secondary_cases(results: Iterable[CaseResult]) -> Iterator[tuple[str, list[CaseResult]]]:
+    """Yield the label of each secondary status with its cases that are not broken, failing ones first."""
+    results = list(results)
+    for status, label in SECONDARY_STATUSES.items():
+        found = [result for result in results if result.status == status and not result.is_broken]
+        if found:
+            yield label, sorted(found, key=lambda result: not result.fails)
 
 
 def count_statuses(results: Iterable[CaseResult]) -> dict[CaseStatus, int]:

@@ -141,7 +141,7 @@ class CaseResultDocument(TypedDict):
         scored: Trials that are completely scored.
         baseline: The same counts in the baseline, by the metrics that both runs define in the same way.
         on_metric: The passes of the metric that newly fails, if the case failed before; else null.
-        breaks: The names of the failed thresholds that name the case.
+        breaks: The names of the failed thresholds that the failures of the case break.
     """
 
     id: str

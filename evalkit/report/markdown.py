@@ -152,10 +152,8 @@ def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> st
         "\n".join(map(_broken_item, shown)),
         left_out_text(len(broken) - len(shown), report),
     ]
-    for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [r for r in results if r.status == status and not r.is_broken]
-        if of_status:
-            parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
+    for title, of_status in case_status.secondary_cases(results):
+        parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
     return join_blocks(parts)
 
 

@@ -117,11 +117,9 @@ def _cases(
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _left_out_lines(report, len(broken) - limit, screen)
     lines += _most_common_error(broken, lines, screen)
-    for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [r for r in results if r.status == status and not r.is_broken]
-        if of_status:
-            names = case_status.cases_with_passes(of_status)
-            lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
+    for title, of_status in case_status.secondary_cases(results):
+        names = case_status.cases_with_passes(of_status)
+        lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
     return lines
 
 
