@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from evalkit.core.errors import InvalidInput
-from evalkit.gate.odds import SIMULATION_SEED, is_small, simulate_unchanged
-from evalkit.gate.simulation import simulate_detectable_drop, simulate_gate
+from evalkit.gate.simulation import MIN_CASES_FOR_FORMULA, simulate_detectable_drop, simulate_gate
 from evalkit.report.power import DetectableDrop, RequiredSize
 from evalkit.stats.group_sequential import simulate_looks
 from evalkit.stats.power import (
@@ -21,13 +20,21 @@ from evalkit.stats.power import (
     chance_to_fail,
     find_detectable_drop,
 )
-from evalkit.stats.sample_size import find_min_cases, find_min_trials
+from evalkit.stats.sample_size import chance_to_pass, find_min_cases, find_min_trials
 
 MAX_CANDIDATE_TRIALS = 5
 """Maximum number of candidate trials per case. Beyond it, more cases help more at the same cost."""
 
 ENOUGH_POWER = WANTED_POWER - 1e-9
 """The wanted power with a tolerance: an inconclusive result can keep the chance just below it."""
+
+SIMULATION_SEED = 0
+"""Fixed, so that the same input gives the same result."""
+
+
+def is_small(design: Design) -> bool:
+    """Return whether there are too few cases, or clusters, for the formula."""
+    return min(design.cases, design.clusters or design.cases) < MIN_CASES_FOR_FORMULA
 
 
 def compute_detection_chance(design: Design, limits: DropLimits, drop: float) -> float:
@@ -39,12 +46,23 @@ def compute_detection_chance(design: Design, limits: DropLimits, drop: float) ->
     return chance_to_fail(design, limits, drop)
 
 
+def _simulate_unchanged(design: Design, limits: DropLimits) -> tuple[float, float]:
+    """Return the chance that an unchanged agent passes, and the mean number of trials per case."""
+    if is_small(design):
+        simulated = simulate_gate(design, limits, 0.0, seed=SIMULATION_SEED)
+        return simulated.passed, simulated.trials
+    if design.looks:
+        looked = simulate_looks(design, limits, 0.0)
+        return looked.passed, looked.trials
+    return chance_to_pass(design, limits), design.trials
+
+
 def compute_detectable_drop(
     design: Design, limits: DropLimits, cost_per_run_usd: float | None, *, now: bool
 ) -> DetectableDrop:
     """Return the drop that a design detects; `now` marks the design that the set has."""
     small = is_small(design)
-    unchanged = simulate_unchanged(design, limits)
+    pass_chance, mean_trials = _simulate_unchanged(design, limits)
     return DetectableDrop(
         cases=design.cases,
         base_trials=design.base_trials,
@@ -52,12 +70,12 @@ def compute_detectable_drop(
         smallest_drop=simulate_detectable_drop(design, limits, seed=SIMULATION_SEED)
         if small
         else find_detectable_drop(design, limits, chance=compute_detection_chance),
-        pass_chance=unchanged.passed,
+        pass_chance=pass_chance,
         cost_usd=None
         if cost_per_run_usd is None
-        else cost_per_run_usd * design.cases * unchanged.trials,
+        else cost_per_run_usd * design.cases * mean_trials,
         looks=design.looks,
-        mean_trials=unchanged.trials,
+        mean_trials=mean_trials,
         now=now,
         simulated=small,
     )
@@ -124,5 +142,5 @@ def find_size_to_certify(design: Design, limits: DropLimits, tolerated: float) -
     """Return the size that proves, 4 times in 5, that an unchanged agent is within a tolerated drop."""
     tighter = replace(limits, tolerated=tolerated, max_drop=min(limits.max_drop, tolerated))
     return _find_required_size(
-        design, tolerated, lambda other: simulate_unchanged(other, tighter).passed
+        design, tolerated, lambda other: _simulate_unchanged(other, tighter)[0]
     )

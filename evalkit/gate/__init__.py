@@ -4,7 +4,6 @@ __all__ = [
     "broken_cases",
     "decide",
     "judge_trust",
-    "odds",
     "population",
     "preflight",
     "sequential",

@@ -20,12 +20,11 @@ from evalkit.core.run import MetricInfo
 from evalkit.gate.broken_cases import explain_undecidable_breaks, find_detectable_breaks
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
-from evalkit.gate.odds import simulate_unchanged
 from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
 from evalkit.gate.sequential import adjust_rule_for_look
-from evalkit.stats.group_sequential import alpha_at_look
-from evalkit.stats.sample_size import critical_value
+from evalkit.stats.group_sequential import alpha_at_look, simulate_looks
+from evalkit.stats.sample_size import chance_to_pass, critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
 """The worst value is this many times the baseline's largest value, so no run will measure it."""
@@ -135,15 +134,17 @@ def _explain_wide_interval(
     reach = critical_value(design, rule.alpha) * design.se_bound_after(tolerated)
     if reach < tolerated:
         return ""
-    # The same estimate as that of evalkit power.
-    whole = rule.alpha / alpha_at_look(1.0, 1) if planned.looks else rule.alpha
-    limits = replace(unchanged.limits, alpha=whole)
-    chance = simulate_unchanged(replace(design, looks=planned.looks), limits).passed
+    chance = chance_to_pass(design, unchanged.limits)
+    if planned.looks:
+        whole = replace(unchanged.limits, alpha=rule.alpha / alpha_at_look(1.0, 1))
+        chance = simulate_looks(replace(design, looks=planned.looks), whole, 0.0).passed
+    if chance >= 0.5:
+        return ""
     often, result = "can hardly pass", "even a run without any change is inconclusive"
     if chance >= _RARE:
-        share = f"{100 * chance:.0f}%"
+        share = f"about {100 * chance:.0f}%"
         often = "can seldom pass"
-        result = f"an agent that did not change passes in {share} of runs, and the others are inconclusive"
+        result = f"an agent that did not change passes in {share} of runs, and most others are inconclusive"
     return (
         f"{often}: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline and "
         f"{format_count(planned.trials, 'candidate trial')} the interval reaches {100 * reach:.1f} pt, but "
