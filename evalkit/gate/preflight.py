@@ -29,8 +29,8 @@ from evalkit.stats.sample_size import chance_to_pass, critical_value
 _WORST_VALUE_FACTOR = 1000.0
 """The worst value is this many times the baseline's largest value, so no run will measure it."""
 
-_RARE = 0.02
-"""Below this chance a gate hardly ever passes; percentages would suggest more precision than there is."""
+_RARE = 0.1
+"""Below this chance a gate hardly ever passes, and the formula is no more exact than that."""
 
 _WORST_VALUE_JITTER = 1e-6
 """The relative difference of the worst values of two successive trials."""
@@ -140,7 +140,7 @@ def _explain_wide_interval(
         chance = simulate_looks(replace(design, looks=planned.looks), whole, 0.0).passed
     if chance >= 0.5:
         return ""
-    often, result = "can hardly pass", "even a run without any change is inconclusive"
+    often, result = "can hardly pass", "even a run without any change is most likely inconclusive"
     if chance >= _RARE:
         share = f"about {100 * chance:.0f}%"
         often = "can seldom pass"
