@@ -14,12 +14,10 @@ from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange, MetricPasses
 from evalkit.core.literals import CaseStatus, TrialState
 from evalkit.core.trial import Trial
+from evalkit.stats.power import LEANING_ALPHA
 
 ERROR_STATES: tuple[TrialState, ...] = ("agent_error", "judge_error", "metric_error", "unscored")
 """The states of a trial that was run and is not completely scored."""
-
-CASE_ALPHA = 0.05
-"""The level of the exact test that separates a regression of a flaky case from its usual failures."""
 
 
 class PassCount(NamedTuple):
@@ -149,14 +147,15 @@ def _decide_status(
 def _exceeds_flakiness(base: PassCount, now: PassCount) -> bool:
     """Return whether a case that passed and now fails does so more often than its baseline explains.
 
-    If all baseline trials passed, it does. If they disagreed, Fisher's exact test of this case decides.
+    If all baseline trials passed, it does. If they disagreed, Fisher's exact test of this case decides, at
+    the level at which data suggest harm: 9/10 -> 0/1 exceeds it, 8/10 -> 0/1 does not.
     """
     if not base.is_mixed:
         return True
     # Imported here, because numpy takes 100 ms to load and most cases do not need it.
     from evalkit.stats.multiplicity import compare_case  # noqa: PLC0415
 
-    return compare_case(*base, *now).p_value <= CASE_ALPHA
+    return compare_case(*base, *now).p_value <= LEANING_ALPHA
 
 
 def _find_failing_metric(
