@@ -277,6 +277,6 @@ def _find_worst_case(run: Run, result: GateResult) -> str | None:
     for check in result.checks:
         if check.outcome == "fail" and check.hits and not check.advisory:
             return check.hits[0].case_id
-    troubled = [trial for trial in run.trials if trial.state != "scored"]
-    failed = [trial for trial in run.trials if not trial.passed]
+    failed = [trial for trial in run.trials if not trial.is_good]
+    troubled = [trial for trial in failed if trial.state != "scored"]
     return next((trial.case_id for trial in (*troubled, *failed)), None)

@@ -77,8 +77,8 @@ def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:
     """
     project = Project.open(context, request.path)
     newest = read_newest_run(project.relative(request.path), project.root)
-    passed = {trial.case_id for trial in newest.trials if trial.passed}
-    passed -= {trial.case_id for trial in newest.trials if not trial.passed}
+    passed = {trial.case_id for trial in newest.trials if trial.is_good}
+    passed -= {trial.case_id for trial in newest.trials if not trial.is_good}
     failed = frozenset(case.id for case in newest.header.cases if case.id not in passed)
     if not failed:
         raise NothingSelected(f"no case failed in run {newest.header.id}. Leave out --last-failed.")

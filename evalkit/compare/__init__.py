@@ -1,3 +1,13 @@
 """Compare stored runs: two runs by metric and case, a history, and a matrix of versions."""
 
-__all__ = ["call_stats", "estimates", "history", "matrix", "pairs", "scores", "summary", "versions"]
+__all__ = [
+    "call_stats",
+    "case_changes",
+    "estimates",
+    "history",
+    "matrix",
+    "pairs",
+    "scores",
+    "summary",
+    "versions",
+]

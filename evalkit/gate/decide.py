@@ -31,6 +31,7 @@ from evalkit.gate.judge_trust import (
     withhold_unchecked,
 )
 from evalkit.gate.limits import check_limit
+from evalkit.gate.look_odds import with_look_odds
 from evalkit.gate.outcome import (
     OnInconclusive,
     combine_outcomes,
@@ -299,7 +300,7 @@ def _start_change_check(
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
-    return _PendingCheck(rule, evidence, missing)
+    return _PendingCheck(rule, with_look_odds(evidence, inputs.candidate.header), missing)
 
 
 def _finish_check(pending: _PendingCheck, candidate: ScoreTable, level: float) -> CheckWithNotes:

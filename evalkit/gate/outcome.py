@@ -35,7 +35,9 @@ def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
         missing: dict[str, int] = {
             state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES
         }
-        budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
+        # No budget covers a trial that was not run.
+        errors = tally.errors - tally.counts["not_run"]
+        budget = f"; max_errors allows {max_errors}" if errors > max_errors else ""
         return (
             f"Not decided: {_count_unscored(tally)} no score ({format_missing(missing)}){budget}."
         )
@@ -86,7 +88,8 @@ def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
         return "The threshold holds." if count == 1 else f"All {count} thresholds hold."
     more = f" {count} of {len(checks)} thresholds {_VERBS[outcome]}." if count > 1 else ""
     failures = proven_failures_text(checks) if outcome == "undecided" else ""
-    return f"{decisive[0].sentence}{more}{failures}"
+    plan = f" {decisive[0].to_decide}" if decisive[0].to_decide else ""
+    return f"{decisive[0].sentence}{plan}{more}{failures}"
 
 
 def proven_failures_text(checks: Sequence[Check]) -> str:
@@ -108,7 +111,7 @@ def policy_notes(
     if tally.errors and outcome != "undecided":
         yield (
             f"{_count_unscored(tally)} no score, no more than "
-            f"max_errors allows; they are left out of every number."
+            f"max_errors allows; {'it is' if tally.errors == 1 else 'they are'} left out of every number."
         )
 
 

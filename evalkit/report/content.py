@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from evalkit.compare.call_stats import CallStats
 from evalkit.core.eval_set import Rule
@@ -194,11 +194,6 @@ def _gate_row_text(review: GateReview) -> str:
     return f"{source} {review.base}; {edits}{loosening}"
 
 
-def definition_text(gate_result: GateResult) -> str:
-    """Return where the gate's definition came from, if it was this checkout; else empty."""
-    return gate_result.definition.sentence if gate_result.definition is not None else ""
-
-
 def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:
     """Return a word and a sentence for each edit of the gate, loosening edits first."""
     review = gate_result.gate
@@ -234,17 +229,34 @@ def _scored_text(summary: MetricSummary) -> str:
 
 
 def metric_rows(gate_result: GateResult) -> list[tuple[str, str, str, str]]:
-    """Return the name, mean, distribution, and number of scored trials of each metric."""
+    """Return the name, mean over cases, distribution, and number of scored trials of each metric.
+
+    The second text also has each other estimate of the mean that a threshold shows, and what it is of.
+    """
     return [
         (
             summary.metric,
             value_cell(summary.mean, summary.unit),
-            _spread_text(summary),
+            ", ".join(filter(None, (_spread_text(summary), *_other_means(summary, gate_result)))),
             _scored_text(summary),
         )
         for summary in gate_result.summaries
         if summary.tag is None
     ]
+
+
+def _other_means(summary: MetricSummary, gate_result: GateResult) -> Iterator[str]:
+    """Yield the means of a metric that thresholds show and that differ from its mean over all cases."""
+    shown = {value_cell(summary.mean, summary.unit)}
+    for check in gate_result.checks:
+        rule = check.rule
+        if (rule.metric, rule.tag, rule.stat) != (summary.metric, None, "mean"):
+            continue
+        text = value_cell(check.candidate, summary.unit)
+        if check.candidate is not None and text not in shown:
+            shown.add(text)
+            cases = format_count(check.cases, "case")
+            yield f"{text} {'in a typical case' if summary.unit else f'over the {cases} compared'}"
 
 
 def call_rows(stats: Iterable[CallStats]) -> list[tuple[str, ...]]:

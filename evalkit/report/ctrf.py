@@ -81,8 +81,9 @@ def _test_entry(test: ReportedTest) -> dict[str, Json]:
         entry["filePath"] = test.where.path
     if test.where.line:
         entry["line"] = test.where.line
+    if raw := test.status or (test.issue.type if test.issue else ""):
+        entry["rawStatus"] = raw
     if test.issue:
-        entry["rawStatus"] = test.issue.type
         entry["message"] = test.issue.message
         entry["trace"] = test.issue.text
     return entry

@@ -17,10 +17,11 @@ from evalkit.core.gate_result import (
     DefinitionSource,
     GateReview,
     MetricChange,
+    MetricPasses,
     MetricSummary,
 )
 from evalkit.core.judgement import JudgeTrust
-from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
+from evalkit.core.literals import CaseStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Output, Score
@@ -130,24 +131,31 @@ class CaseResultDocument(TypedDict):
     """One selected case with its result.
 
     Attributes:
-        status: `regressed` passed in the baseline and fails now. `failing` fails, and either the case
-            or a metric is new or a failed threshold names the case. `error` is not completely
-            scored. `flaky` fails now, and its baseline trials disagreed. `still_failing` fails as in
-            the baseline. `not_run` was not reached before the run ended.
-        flaky: Whether its baseline trials disagree.
+        status: The same in every report, whatever the gate says. `regressed` passed in the baseline and
+            fails now; if its baseline trials disagreed, by more than that explains. `failing` fails,
+            and either the case or a metric is new. `error` is not completely scored. `flaky` passes in
+            some trials and fails in others, in this run or in the baseline. `still_failing` fails as in
+            the baseline. `not_run` was not reached before the run ended. `removed` is in the baseline
+            only.
+        flaky: Whether its trials disagree, in this run or in the baseline.
         passed: Scored trials that passed.
         scored: Trials that are completely scored.
+        baseline: The same counts in the baseline, by the metrics that both runs define in the same way.
+        on_metric: The passes of the metric that newly fails, if the case failed before; else null.
+        breaks: The names of the failed thresholds that the failures of the case break.
     """
 
     id: str
     tags: tuple[str, ...]
     path: str
     line: int
-    status: CaseResultStatus
+    status: CaseStatus
     flaky: bool
     passed: int
     scored: int
     baseline: Mapping[Literal["passed", "scored"], int] | None
+    on_metric: MetricPasses | None
+    breaks: tuple[str, ...]
     trials: list[TrialDocument]
 
 
@@ -197,7 +205,7 @@ class ReportDocument(TypedDict):
     run: RunDocument
     baseline: RunDocument | None
     tally: TallyDocument
-    statuses: Mapping[CaseResultStatus, int]
+    statuses: Mapping[CaseStatus, int]
     cut_off: int
     checks: list[CheckDocument]
     metrics: tuple[MetricSummary, ...]

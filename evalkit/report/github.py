@@ -12,7 +12,7 @@ from itertools import islice
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
-from evalkit.report import case_status, content
+from evalkit.report import case_status
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
@@ -32,7 +32,7 @@ def render_github(report: Report) -> str:
     source = report.gate_result.definition
     if source is not None and source.warning:
         whole = Location(path=report.run.header.evalset_path)
-        text = content.definition_text(report.gate_result)
+        text = report.gate_result.definition_sentence
         lines.insert(0, _annotation("warning", whole, report.run.header.evalset, text))
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
@@ -59,7 +59,7 @@ def _gate_annotations(report: Report, level: str) -> Iterator[str]:
 
 def _case_annotations(results: Sequence[case_status.CaseResult], level: str) -> Iterator[str]:
     for result in case_status.worst_first(results):
-        title = f"{result.case.id} {result.status} ({case_status.passes_change(result)})"
+        title = f"{result.case.id} {result.label} ({case_status.passes_change(result.change)})"
         yield _annotation(level, result.case.where, title, _message(result))
 
 

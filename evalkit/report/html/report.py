@@ -48,7 +48,7 @@ def render_html(report: Report) -> str:
         outcome=gate_result.outcome,
         outcome_word=word,
         reason=content.gate_reason(gate_result),
-        definition=_plain_apostrophes(content.definition_text(gate_result)),
+        definition=_plain_apostrophes(gate_result.definition_sentence),
         run_rows=content.run_rows(run, gate_result, report.baseline),
         checks=[
             _check_view(report, check)
