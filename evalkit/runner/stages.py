@@ -143,8 +143,8 @@ def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
 
 
 async def _load_judge_and_gate(panel: Panel, load_looks: Callable[[], object]) -> None:
-    """Start the judge, then import the gate in a thread, while the agent is called."""
-    await panel.start()
+    """Load the judge, then import the gate in a thread, while the agent is called."""
+    await panel.warm_up()
     await asyncio.to_thread(load_looks)
 
 

@@ -60,7 +60,7 @@ def sit(folder: Path, judge: ScriptedJudge, *answers: str) -> JudgeTrust:
     async def run() -> JudgeTrust:
         panel = Panel([judge], Cache(folder, JudgeVote), str)
         panel.register_rubric("right", RUBRIC, anchors())
-        await panel.start()
+        await panel.warm_up()
         for answer in answers:
             await panel.collect_votes(
                 "right", JudgeRequest(criteria=RUBRIC.judged_criteria, answer=answer)
