@@ -67,7 +67,8 @@ class CaseControls:
         subject = self._draw_subject()
         if subject is None:
             return None
-        empty = {"an answer off topic": OFF_TOPIC, "an opener": self._draw.choice(OPENERS)}
+        opener = self._draw.choice(OPENERS)
+        empty = {"an answer off topic": OFF_TOPIC, f"the opener {opener!r}": opener}
         answers = {
             name: answer
             for name, answer in empty.items()

@@ -17,7 +17,7 @@ ENOUGH = 11
 """Controls of one kind without a wrong answer after which a judge is trusted: an unreliable judge gives
 so many right answers in .8 ** 11 = 9 % of runs."""
 
-MAX_ASKED = 60
+MAX_ASKED = 40
 """The most controls of one kind that the test asks before it decides against the judge."""
 
 _LIMIT = log((1 - ERROR_CHANCE) / ERROR_CHANCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -42,6 +43,9 @@ MAX_DRIFTS = 3
 CASE_SHARE = 0.5
 """The share of controls about cases among those drawn after the planned ones."""
 
+REDRAWS = 8
+"""How often another control is drawn in place of one that was asked already."""
+
 BATCH = 8
 """The most further controls that are asked at once to decide about a judge that got one wrong."""
 
@@ -59,15 +63,14 @@ def bound_controls(rubric: Rubric, answers: int, anchors: int) -> ControlBound:
     # The last control is at the end, the first ones at the beginning, and each other one has a block.
     spread = BLOCK * (bad - FIRST - 1)
     expected = good + bad + -(-max(0, answers - spread) // (2 * BLOCK))
-    # A control that is lost is asked again, and so is one that is answered wrong.
     drifts = MAX_DRIFTS * (DRIFT_CONTROLS + 1)
-    further = 2 * (MAX_ASKED + BATCH)
-    return ControlBound(
-        expected=expected + anchors, at_most=2 * (expected + drifts + further) + anchors
-    )
+    # Those that are lost are asked again; those of each kind that decide after a wrong answer are few.
+    at_most = 2 * (expected + drifts) + 2 * (MAX_ASKED + BATCH)
+    return ControlBound(expected=expected + anchors, at_most=at_most + anchors)
 
 
 def _count_kinds(rubric: Rubric) -> tuple[int, int]:
+    """Return how many good and how many bad controls are planned for a rubric."""
     listed = list_controls(rubric)
     good = sum(known.control.passes for known in listed)
     from_cases = 1 if "reference" in rubric.needs else 0
@@ -104,8 +107,10 @@ class ControlWatch:
             self._queue += [None] * (from_cases > 0)
         self._tally = ControlTally(is_constant=judge.is_local)
         self._models: list[str] = []
+        self._drawn = {known.control.name for known in self._queue if known}
         self._tasks: list[asyncio.Task[None]] = []
         self._answers = self._next_at = 0
+        self._finished_at = -1
         self._needed_good = 0
 
     def notice_answer(self, request: JudgeRequest) -> None:
@@ -153,23 +158,31 @@ class ControlWatch:
 
         Controls that the judge got wrong have `held` False if it cannot be trusted.
         """
-        # Own controls stay; a built-in good answer says less than one about a case of the run.
-        built_in = not self._rubric.controls and not self._judge.is_local
-        last_good = (self._cases.draw_good() if built_in else None) or self._good[0]
-        good = self._good[1:] if self._judge.is_local or not self._answers else []
-        for known in (*self._queue, last_good, *good):
-            self._launch(known or self._draw_case_bad())
-        self._queue = []
+        if self._finished_at != self._answers:
+            self._finished_at = self._answers
+            for known in self._list_last():
+                self._launch(known)
+            self._queue = []
+            await self.settle()
+            await self._ask_lost_again()
+            if not self._judge.is_local:
+                for should_pass in (False, True):
+                    await self._ask_until_decided(should_pass=should_pass)
         await self.settle()
-        await self._ask_lost_again()
-        if not self._judge.is_local:
-            for should_pass in (False, True):
-                await self._ask_until_decided(should_pass=should_pass)
         order = [known.control.name for known in list_controls(self._rubric)]
         results = self._tally.list_results()
         # Those of every run come first, in an order that is the same in every run.
         place = {name: number for number, name in enumerate(order)}
         return tuple(sorted(results, key=lambda each: place.get(each.control, len(order))))
+
+    def _list_last(self) -> Iterator[KnownAnswer]:
+        """Yield what is left of the planned bad controls, at least one, and the last good one."""
+        yield from (known or self._draw_case_bad() for known in self._queue or [None])
+        # A built-in good answer says less than one about a case of the run.
+        is_built_in = not self._rubric.controls and not self._judge.is_local
+        yield (self._cases.draw_good() if is_built_in else None) or self._good[0]
+        if not self._answers or self._judge.is_local:
+            yield from self._good[1:]
 
     def _launch(self, known: KnownAnswer) -> None:
         self._tasks.append(asyncio.ensure_future(self._ask(known)))
@@ -213,7 +226,7 @@ class ControlWatch:
             needed = 0 if finding == "wrong" else count_needed(asked, wrong)
             if finding == "trusted":
                 needed = self._needed_good - asked if should_pass else 0
-            for _ in range(min(needed, BATCH)):
+            for _ in range(max(0, min(needed, BATCH))):
                 self._launch(draw())
             await self.settle()
             if self._tally.count(should_pass=should_pass)[0] == asked:
@@ -232,7 +245,14 @@ class ControlWatch:
 
     def _draw_case_bad(self) -> KnownAnswer:
         """Return a bad control about a case of the run; a built-in one if that is not possible."""
-        return self._cases.draw_bad() or self._draw.choice(self._further)
+        known = self._cases.draw_bad() or self._draw.choice(self._further)
+        # A further control says more than the same one again, where there is another.
+        for _ in range(REDRAWS):
+            if known.control.name not in self._drawn:
+                break
+            known = self._cases.draw_bad() or self._draw.choice(self._further)
+        self._drawn.add(known.control.name)
+        return known
 
     def _draw_good(self) -> KnownAnswer:
         return self._cases.draw_good() or self._draw.choice(self._good)

@@ -165,21 +165,16 @@ class Panel:
         found = await asyncio.gather(*(votes.get(judge, anchor.request) for anchor in anchors))
         return check_anchors(metric, self._rubrics[metric], anchors, found)
 
-    async def settle_checks(self) -> None:
-        """Wait for the checks so far if another judge can take over from one that goes down meanwhile."""
+    async def settle_checks(self, stored: Iterable[Judgement]) -> None:
+        """Check the judges to the end, if another one can take over from one that goes down meanwhile."""
         if len(self._judges) > 1:
-            await asyncio.gather(*(watch.settle() for watch in self._watches.values()))
+            self._watch_judges([each for each in stored if each.digest])
+            await asyncio.gather(*(watch.finish() for watch in self._watches.values()))
             await asyncio.gather(*self._anchor_checks.values())
 
-    async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
-        """Ask the last controls, and return the evidence of how far the judges can be trusted.
-
-        `stored` are the judgments of the run, also those from before it was resumed; their judges are
-        checked too, unless all their verdicts are from the cache and the judge was trusted with them.
-        """
-        # Judgments that needed no judge (by checks, or of empty answers) have no digest.
-        judgements = [each for each in stored if each.digest]
-        given = {each.digest: each for each in judgements}
+    def _watch_judges(self, judgements: Sequence[Judgement]) -> None:
+        """Check each judge of a judgment, unless all are from the cache and an earlier run trusted it."""
+        given = {each.digest for each in judgements}
         fresh = {each.digest for each in judgements if not each.is_cached}
         for position, judge in enumerate(self._judges):
             has_judged = self._votes.has_served(judge) or judge.digest in given
@@ -188,6 +183,17 @@ class Panel:
                     if judge.digest in fresh or not self._was_trusted(metric, judge):
                         self._watch(metric, position)
                     self._start_anchors(metric, position, fresh=False)
+
+    async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
+        """Ask the last controls, and return the evidence of how far the judges can be trusted.
+
+        `stored` are the judgments of the run, also those from before it was resumed; their judges are
+        checked too.
+        """
+        # Judgments that needed no judge (by checks, or of empty answers) have no digest.
+        judgements = [each for each in stored if each.digest]
+        given = {each.digest for each in judgements}
+        self._watch_judges(judgements)
         found = await asyncio.gather(*(watch.finish() for watch in self._watches.values()))
         controls = dict(zip(self._watches, found, strict=True))
         anchors = dict(

@@ -66,15 +66,17 @@ def _bound_judge_calls(
     # What the baseline's verdicts were given by, its first judge may have to give again.
     stale = _count_stored_answers(plan, baseline, _keep_redefined(plan, baseline, judged))
     counts = Counter(metric for metrics in judged.values() for metric in metrics)
-    controls, most_controls = (
-        plan.panel.bound_controls({metric: trials * count for metric, count in counts.items()})
-        for trials in (first, most)
-    )
     found = []
     for position, judge in enumerate(plan.panel.judges):
         if judge.is_local:
             continue
         again = stored if position else stale
+        controls, most_controls = (
+            plan.panel.bound_controls(
+                {metric: trials * count * judge.votes for metric, count in counts.items()}
+            )
+            for trials in (first, most)
+        )
         most_votes = (most * answers + again) * judge.votes + most_controls.at_most
         found.append(
             JudgeCallBound(

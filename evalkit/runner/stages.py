@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.agents.wrappers import NoAgent
 from evalkit.core.eval_set import AgentSpec
-from evalkit.core.judgement import JudgeTrust
+from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.panel import Panel
@@ -175,7 +175,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
-        await plan.panel.settle_checks()
+        await plan.panel.settle_checks(_list_judgements(candidate.run))
     return candidate, baseline
 
 
@@ -205,10 +205,13 @@ async def _store_trust(
     After a stop, or if no judge answers any more, store nothing: the controls that are missing say nothing
     about a judge.
     """
-    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    judgements = [score.judgement for score in scores if score.judgement is not None]
-    trust = await stop.finish_in_time(panel.finish(judgements))
+    trust = await stop.finish_in_time(panel.finish(_list_judgements(run)))
     if trust is None or not trust.judges or stop.requested.is_set() or panel.down_reason:
         return None
     sink.writer.write_trust(trust)
     return trust
+
+
+def _list_judgements(run: Run) -> list[Judgement]:
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    return [score.judgement for score in scores if score.judgement is not None]
