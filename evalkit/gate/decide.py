@@ -89,7 +89,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
-    decided = _decide_rules(rules, candidate, inputs, find_untrusted_metrics(candidate, baseline))
+    decided = _decide_rules(rules, candidate, baseline, inputs)
     checks = tuple(withhold_unchecked(each.check, candidate) for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
@@ -126,10 +126,11 @@ def _explain_doubt(candidate: Run, baseline: Run | None, incomplete: str) -> str
 
 
 def _decide_rules(
-    rules: Sequence[Rule], candidate: Run, inputs: GateInputs, untrusted: Sequence[str]
+    rules: Sequence[Rule], candidate: Run, baseline: Run | None, inputs: GateInputs
 ) -> list[CheckWithNotes]:
     """Apply all thresholds; those that rest on a judge that is not trusted are undecided."""
     decided = _apply_rules_at_look(rules, candidate, inputs)
+    untrusted = find_untrusted_metrics(candidate, baseline)
     if not untrusted:
         return decided
     # What still fails without these metrics fails whatever their judge said.

@@ -20,6 +20,9 @@ from evalkit.judge.judge import JudgeRequest
 MAX_SUBJECTS = 200
 """The most cases of a rubric that are remembered as subjects of controls."""
 
+MAX_TRIED = 20
+"""The cases among which one with another reference is looked for."""
+
 _MAX_SHOWN_CHARS = 40
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+")
@@ -88,9 +91,10 @@ class CaseControls:
 
     def _draw_other(self, subject: JudgeRequest) -> str:
         """Return the reference of another case that says something else; empty if there is none."""
-        references = {each.reference for each in self._subjects.values()}
-        others = sorted(each for each in references if _says_otherwise(each, subject.reference))
-        return self._draw.choice(others) if others else ""
+        subjects = list(self._subjects.values())
+        drawn = self._draw.sample(subjects, min(MAX_TRIED, len(subjects)))
+        others = (each.reference for each in drawn)
+        return next((each for each in others if _says_otherwise(each, subject.reference)), "")
 
 
 def repeats_reference(request: JudgeRequest) -> bool:

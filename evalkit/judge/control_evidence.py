@@ -42,6 +42,15 @@ def decide_trust(asked: int, wrong: int) -> Finding:
     return "wrong" if ratio >= _LIMIT or asked >= MAX_ASKED else "open"
 
 
+def is_suspicious(asked: int, wrong: int) -> bool:
+    """Return whether so many wrong answers speak for an unreliable judge rather than for a reliable one.
+
+    >>> is_suspicious(100, 3), is_suspicious(100, 9)
+    (False, True)
+    """
+    return _weigh(asked, wrong) > 0
+
+
 def count_needed(asked: int, wrong: int) -> int:
     """Return how many more right answers lead to trust, if no further one is wrong.
 

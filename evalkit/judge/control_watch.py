@@ -11,7 +11,7 @@ from typing import NamedTuple
 from evalkit.core.judgement import ControlResult, Judgement, JudgeVote
 from evalkit.core.rubric import Rubric
 from evalkit.judge.case_controls import CaseControls, repeats_reference
-from evalkit.judge.control_evidence import ENOUGH, MAX_ASKED, count_needed
+from evalkit.judge.control_evidence import ENOUGH, MAX_ASKED, count_needed, is_suspicious
 from evalkit.judge.control_tally import ControlTally
 from evalkit.judge.controls import (
     BUILT_IN_CONTROL_RUBRIC,
@@ -111,7 +111,8 @@ class ControlWatch:
         self._tasks: list[asyncio.Task[None]] = []
         self._answers = self._next_at = 0
         self._finished_at = -1
-        self._needed_good = 0
+        # Answers that repeat their reference, and how many of them the judge failed.
+        self._repeating = self._failed_repeating = 0
 
     def notice_answer(self, request: JudgeRequest) -> None:
         """Start the controls that are due when a judge is asked about an answer of the agent."""
@@ -132,15 +133,16 @@ class ControlWatch:
     def notice_vote(self, request: JudgeRequest, vote: JudgeVote) -> None:
         """Look at a new vote on an answer: whether another model gave it, and whether it is suspicious.
 
-        It is if it fails an answer that repeats its reference. Such a judge is asked more good controls.
+        It is if it fails an answer that repeats its reference. A judge that fails many of them is asked
+        more good controls.
         """
         self._notice_model(vote)
-        if vote.state == "scored" and not self._needed_good:
-            rubric = replace(self._rubric, criteria=self._rubric.judged_criteria)
-            if request.criteria == rubric.criteria and repeats_reference(request):
-                verdicts = combine_votes(rubric.criteria, [vote])
-                is_failed = not score_verdicts(rubric, verdicts).passed
-                self._needed_good = ENOUGH if is_failed else 0
+        rubric = replace(self._rubric, criteria=self._rubric.judged_criteria)
+        is_shown = request.criteria == rubric.criteria and repeats_reference(request)
+        if vote.state == "scored" and is_shown:
+            verdicts = combine_votes(rubric.criteria, [vote])
+            self._repeating += 1
+            self._failed_repeating += not score_verdicts(rubric, verdicts).passed
 
     async def settle(self) -> None:
         """Wait for the controls that have been asked."""
@@ -225,7 +227,8 @@ class ControlWatch:
             finding = self._tally.decide(should_pass=should_pass)
             needed = 0 if finding == "wrong" else count_needed(asked, wrong)
             if finding == "trusted":
-                needed = self._needed_good - asked if should_pass else 0
+                is_doubtful = should_pass and is_suspicious(self._repeating, self._failed_repeating)
+                needed = ENOUGH - asked if is_doubtful else 0
             for _ in range(max(0, min(needed, BATCH))):
                 self._launch(draw())
             await self.settle()

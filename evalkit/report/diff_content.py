@@ -14,6 +14,7 @@ from evalkit.core.safe_text import head
 from evalkit.core.trial import Trial
 from evalkit.report.case_status import answer_text, passes_text, representative_trial, trials_of
 from evalkit.report.content import NO_VALUE, change_cell, value_cell
+from evalkit.report.judge_calls import describe_cached_verdicts
 from evalkit.report.model import Diff, VersionMatrix
 
 CASE_STATUSES: tuple[CaseStatus, ...] = (
@@ -87,7 +88,12 @@ def diff_notes(diff: Diff) -> list[str]:
         for change in diff.comparison.metrics
         if change.why_not and change.tag is None
     ]
-    return [*incomparable, *diff.comparison.notes]
+    cached = [
+        f"{name}: {text}"
+        for name, run in zip(side_names(diff), (diff.base, diff.candidate), strict=True)
+        if (text := describe_cached_verdicts(run))
+    ]
+    return [*incomparable, *diff.comparison.notes, *cached]
 
 
 def case_counts_text(diff: Diff) -> str:

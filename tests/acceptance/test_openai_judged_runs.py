@@ -539,6 +539,7 @@ def test_a_control_that_cannot_be_judged_is_the_headline_and_no_threshold_passes
         )
         assert told.startswith(f"UNDECIDED set: {headline}")
         assert "11 of 12 controls passed, 1 could not be judged" in told
+        assert "UNDECIDED must pass: the judge of correctness could not be checked." in told
         assert "PASS" not in done.out
         for name in ("junit.xml", "report.md", "report.html"):
             text = (project.folder / name).read_text().replace("&#x27;", "'").replace("&#39;", "'")
