@@ -95,7 +95,10 @@ class ControlWatch:
         built_in = KnownAnswer.of(BUILT_IN_CONTROL_RUBRIC.controls[0], BUILT_IN_CONTROL_RUBRIC)
         self._good = [known for known in listed if known.control.passes] or [built_in]
         self._bad = [known for known in listed if not known.control.passes]
-        self._further = list_further_controls()
+        known_names = {known.control.name for known in listed}
+        self._further = [
+            each for each in list_further_controls() if each.control.name not in known_names
+        ]
         # None is built from a case, once some are known.
         self._queue: list[KnownAnswer | None] = draw.sample(self._bad, len(self._bad))
         if not judge.is_local:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -148,6 +149,28 @@ def test_one_wrong_answer_of_many_is_said_and_forgiven_and_the_same_one_twice_is
     assert [result.control for result in results if result.held is False] == [
         "built-in near miss: another weekday"
     ]
+
+
+FOOLED: dict[str, Callable[[JudgeRequest], object]] = {
+    "bare openers": lambda asked: re.fullmatch(
+        r"(thought process:|solution|let's solve.*)", asked.answer.casefold()
+    ),
+    "openers in front": lambda asked: asked.answer.casefold().startswith("thought process"),
+    "another script": lambda asked: re.search(r"[\u0600-\u06ff]{4}", asked.answer),
+    "an order in front": lambda asked: "ignore the rubric" in asked.answer.casefold()[:60],
+    "lines of the prompt": lambda asked: "\nLevels:\n" in asked.answer,
+    "a near miss": lambda asked: asked.answer.endswith("Friday."),
+}
+
+
+@pytest.mark.parametrize("by", FOOLED)
+def test_a_judge_that_is_fooled_by_what_no_answer_of_the_run_shows_is_not_trusted(by: str) -> None:
+    def falls(request: JudgeRequest, right: bool, *_: object) -> bool:
+        return right or bool(FOOLED[by](request))
+
+    for seed in range(5):
+        _, results = watch(falls, 3, seed=seed)
+        assert [each for each in results if each.held is False]
 
 
 def test_models_that_take_turns_cost_a_few_controls_and_one_of_them_that_is_worse_is_found() -> (
