@@ -143,6 +143,25 @@ def test_a_run_with_one_new_answer_checks_its_judge(project: Project) -> None:
     assert "8 of 9 verdicts from the cache" in told
 
 
+@pytest.mark.slow
+def test_a_merge_that_has_the_baseline_judged_again_checks_the_judge(project: Project) -> None:
+    says: list[Says] = [honest]
+    with served(serving(lambda asking, _: says[0](asking))) as server:
+        write_set(project, server.url, cases=8)
+        recorded = project.evalkit("baseline", "set.yaml", env={"OPENAI_API_KEY": "sk-canary-key"})
+        assert recorded.code == 0, recorded.err
+        project.write("correctness.yaml", RUBRIC.replace("Does the", "Does this"))
+        project.write("agent.py", AGENT.replace("It is number", "That is number"))
+        for shard in ("1/2", "2/2"):
+            assert run(project, "--shard", shard).code in (0, 3)
+        says[0] = worst
+        runs = [each.name for each in project.runs()][-2:]
+        merged = project.evalkit("merge", *runs, env={"OPENAI_API_KEY": "sk-canary-key"})
+    assert merged.code == 3, merged.out + merged.err
+    told = " ".join(merged.err.split())
+    assert "the baseline was judged again, and judge not trusted: control" in told
+
+
 def test_two_models_in_one_run_are_said_and_both_are_checked(project: Project) -> None:
     with served(serving(lambda asking, _: honest(asking), models=("m1-a", "m1-b"))) as server:
         write_set(project, server.url, cases=20)
