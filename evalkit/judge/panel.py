@@ -149,6 +149,8 @@ class Panel:
         key = metric, position
         if key not in self._watches:
             self._watches[key] = ControlWatch(metric, judge, rubric, self._votes, self._draw)
+            # Until this run trusts the judge: a run that is killed leaves verdicts that nobody checked.
+            self._votes.cache.delete(_trust_key(rubric, judge))
             self._start_anchors(metric, position, fresh=True)
         return self._watches[key]
 

@@ -137,6 +137,9 @@ def test_a_run_with_one_new_answer_checks_its_judge(project: Project) -> None:
         says[0] = best
         write_set(project, server.url, cases=9)
         done = run(project)
+        # The verdicts of the first run are left, but nobody trusted the judge since.
+        write_set(project, server.url, cases=8)
+        assert run(project).code == 3
     assert done.code == 3, done.out
     told = " ".join(done.out.split())
     assert "Judge not trusted: control" in told
