@@ -231,7 +231,7 @@ class ControlWatch:
             needed = 0 if finding == "wrong" else count_needed(asked, wrong)
             if finding == "trusted":
                 is_doubtful = should_pass and is_suspicious(self._repeating, self._failed_repeating)
-                needed = ENOUGH - asked if is_doubtful else 0
+                needed = PLANNED - asked if is_doubtful else 0
             for _ in range(max(0, min(needed, BATCH))):
                 self._launch(draw())
             await self.settle()
