@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 
+# `python -m` puts the current folder first. Its files must not replace modules that evalkit imports.
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]
+
 GC_THRESHOLD = 50_000
 """New objects between two garbage collections. Python's default of 700 adds a tenth to the start-up
 time and frees nothing, because imported modules stay in memory."""

@@ -20,7 +20,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("evalkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("evalkit")
 
-LEFT_OUT = re.compile(r"^(EVALKIT|GITHUB|CI$|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|ANTHROPIC|GIT_)")
+LEFT_OUT = re.compile(
+    r"^(EVALKIT|GITHUB|CI$|CI_|GITLAB|CIRCLE|TRAVIS|DRONE|BUILDKITE|BITBUCKET|JENKINS|CHANGE_|TF_BUILD"
+    r"|SYSTEM_|APPVEYOR|CF_|SEMAPHORE|TEAMCITY"
+    r"|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|ANTHROPIC|GIT_)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

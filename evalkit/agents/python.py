@@ -18,7 +18,6 @@ from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
 from evalkit.core.trial import Output, Request
 from evalkit.trace.normalizer import add_worker_spans
 from evalkit.worker.environment import find_name_problems
-from evalkit.worker.pieces import FIRST_PIECE_KEY
 from evalkit.worker.pool import LOAD_TIMEOUT_S, TargetSpec, WorkerPool, open_pool
 
 MAX_LOAD_TIMEOUT_S = 86_400.0
@@ -65,18 +64,10 @@ class PythonAgent:
         if reply.error is not None:
             output = Output(error=reply.error, latency_s=reply.duration_s)
         else:
-            output = _to_output(reply.value, reply.duration_s)
+            output = to_output(reply.value, reply.duration_s)
+            output = replace(output, first_token_s=reply.first_piece_s)
         # Also after a failure: the spans show what the call did before it.
         return add_worker_spans(output, reply.span_payload), reply.inputs
-
-
-def _to_output(value: Json, latency_s: float) -> Output:
-    """Return a reply as an Output; a streamed one has the time of its first piece."""
-    if isinstance(value, Mapping) and FIRST_PIECE_KEY in value:
-        first_s = value[FIRST_PIECE_KEY]
-        output = to_output(value.get("reply"), latency_s)
-        return replace(output, first_token_s=first_s if isinstance(first_s, float) else None)
-    return to_output(value, latency_s)
 
 
 def check(

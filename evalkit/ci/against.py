@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evalkit.ci.commits import BaseRef, Checkout, checkout
+from evalkit.ci.base_files import Checkout, checkout
+from evalkit.ci.systems import BaseRef
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.evalset.base_version import BaselineAgent

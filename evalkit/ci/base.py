@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evalkit.ci.commits import BaseRef, Checkout, checkout, find_base_ref
+from evalkit.ci.base_files import Checkout, checkout
+from evalkit.ci.base_sets import trace_origin
+from evalkit.ci.changed_files import list_changed_files
+from evalkit.ci.definition import choose_base, describe_definition, describe_uncompared
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
+from evalkit.ci.label_leaks import find_label_leaks
+from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded, StoreError
+from evalkit.core.errors import ApprovalNeeded, InvalidInput, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
-from evalkit.core.gate_result import GateChange, GateReview
+from evalkit.core.gate_result import DefinitionSource, GateChange, GateReview
 from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -28,32 +32,36 @@ from evalkit.runner.records import RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_baseline_for, read_chosen_baseline
 
-_CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateChoice:
     """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
-    With `accept`, the change's edits to the gate are approved.
+    With `accept`, the change's edits to the gate are approved. With `require`, there must be a base.
+    Links in the store may lead into `store`.
     """
 
     base: str | None = None
     accept: bool = False
+    require: bool = False
+    store: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseGate:
-    """The base's gate, which applies to a change, and a review of the change's edits to it.
+    """The gate that applies to a change: the base's, with a review of the change's edits to it.
 
-    Without `base_version`, the set's own rules apply. `baseline_file` is the base's baseline, None if only
-    the set's own exists; messages show it as `display_path`.
+    Without `base_version`, the set's own rules apply, and `definition` says why, if there is no base.
+    `baseline_file` is the base's baseline, None if only the set's own exists; messages show it as
+    `display_path`. `base` holds all files of the base.
     """
 
-    review: GateReview
+    review: GateReview | None = None
+    definition: DefinitionSource | None = None
     base_version: BaseVersion | None = None
     baseline_file: Path | None = None
     display_path: Path | None = None
+    base: Checkout | None = None
 
     def relocate_baseline(self, baseline: Run | None) -> Run | None:
         """Return the baseline with a path outside the base's temporary folder."""
@@ -62,9 +70,9 @@ class BaseGate:
         is_from_base = baseline.path == str(self.baseline_file)
         return replace(baseline, path=str(self.display_path)) if is_from_base else baseline
 
-    def build_review(self, selection: Selection) -> GateReview:
+    def build_review(self, selection: Selection) -> GateReview | None:
         """Return the review, with an entry for the command line's selection of cases."""
-        if not str(selection) or selection.shard:
+        if self.review is None or not str(selection) or selection.shard:
             return self.review
         change = GateChange(
             kind="selection",
@@ -75,9 +83,9 @@ class BaseGate:
         return replace(self.review, changes=(*self.review.changes, change))
 
 
-def apply_base_gate(request: RunRequest, base_gate: BaseGate | None) -> RunRequest:
+def apply_base_gate(request: RunRequest, base_gate: BaseGate) -> RunRequest:
     """Return the request with the base's gate, if there is one."""
-    return replace(request, base_version=base_gate.base_version) if base_gate else request
+    return replace(request, base_version=base_gate.base_version)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,42 +100,65 @@ class _SetVersion:
 @contextmanager
 def open_base_gate(
     path: Path, choice: GateChoice | None, project: Project, context: Context
-) -> Iterator[BaseGate | None]:
-    """Yield the base's gate while the base's files exist; None without a base or a choice.
+) -> Iterator[BaseGate]:
+    """Yield the gate that applies, while the base's files exist; without a choice, this checkout's own.
 
     Raises:
-        InvalidInput: the base commit is missing and cannot be fetched.
+        InvalidInput: the base commit is missing and cannot be fetched, or a base is required.
         ApprovalNeeded: the set at the base can no longer be read.
     """
-    ref = None
-    if choice is not None and choice.base is not None:
-        ref = BaseRef(name=choice.base, found_in="--base")
-    elif choice is not None:
-        ref = find_base_ref(context.environ)
-    if choice is None or ref is None:
-        yield None
+    build = find_build(context.environ)
+    if choice is None:
+        yield BaseGate(definition=describe_uncompared(build))
         return
-    with checkout(ref, path, context) as base:
-        yield compare_with_base(path, base, project, accept=choice.accept)
+    ref = choose_base(choice.base, build, require=choice.require)
+    if ref is None:
+        yield BaseGate(definition=describe_definition(build))
+        return
+    with ExitStack() as stack:
+        try:
+            base = stack.enter_context(checkout(ref, path, context))
+        except InvalidInput:
+            # The default branch is a guess, so the report says what is missing instead.
+            if ref.name or choice.require:
+                raise
+            base = None
+        if base is None:
+            yield BaseGate(definition=describe_definition(build))
+            return
+        found = compare_with_base(path, base, project, accept=choice.accept)
+        definition = describe_definition(build, base.commit, require=choice.require)
+        yield replace(found, definition=definition, base=base)
 
 
 def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: bool) -> BaseGate:
-    """Compare a set with the same set at the base, and return the gate that applies."""
+    """Compare a set with the same set at the base, and return the gate that applies.
+
+    Raises:
+        InvalidInput: the set is in a submodule.
+        ApprovalNeeded: the set at the base can no longer be read.
+    """
     commit = base.commit
     own = _read_set_version(path, project)
-    base_path = _find_set_at_base(path, own.definition.evalset, base)
+    files = list_changed_files(base.repository.top, base.tree, base.repository.environ)
+    place = base.locate(path).relative_to(base.tree).as_posix()
+    origin = trace_origin(place, own.definition.evalset, files, project)
     # git writes no files of submodules, so edits there go unnoticed.
-    notes: tuple[str, ...] = ()
-    if paths := base.list_submodules():
-        notes = (f"The files of submodules were not compared: {paths}.",)
+    paths = base.list_submodules()
+    notes = (f"The files of submodules were not compared: {paths}.",) if paths else ()
     review = GateReview(base=str(commit), commit=commit.sha, accepted=accept, notes=notes)
-    if base_path is None:
+    if origin.path is None and (name := base.find_submodule(path)):
+        raise InvalidInput.single(
+            f"{display_path(path)} is in the submodule {name}, whose files {commit} does not contain. "
+            f"Run evalkit in that folder, with --base."
+        )
+    if origin.path is None:
         note = (
             f"{display_path(path)} does not exist at {commit}, so there is no gate to loosen, "
             f"and its own rules decide."
         )
-        return BaseGate(review=replace(review, notes=(note, *notes)))
-    before = _read_set_version(base_path, Project(base_path.parent, base.tree, project.environ))
+        return BaseGate(review=replace(review, changes=origin.changes, notes=(note, *notes)))
+    before = _read_base_version(origin.path, base, project)
     if before.broken and not accept:
         raise ApprovalNeeded(
             f"{display_path(path)} at {commit} can no longer be read. If this change is meant to "
@@ -135,19 +166,22 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
             f"{before.broken.replace(str(base.tree) + os.sep, '')}"
         )
     evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
-    changes = find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
-    if before.broken:
-        sentence = "the set could not be read at the base, so nothing can be compared"
-        changes = (GateChange(kind="set", sentence=sentence, loosened=True),)
-    review = replace(review, changes=(*changes, *_find_store_changes(base)))
+    changes = (
+        *_find_set_changes(before, own, evalset),
+        *_find_merge_changes(origin.merged, own, base, project),
+        *origin.changes,
+        *find_label_leaks(evalset.cases, files, origin.list_label_files(own.definition.files)),
+        *_find_store_changes(base),
+    )
+    review = replace(review, changes=changes)
     if accept:
         return BaseGate(review=review)
-    file = baseline_path(base_path, evalset.name)
+    file = baseline_path(origin.path, evalset.name)
     return BaseGate(
         review=review,
         base_version=BaseVersion(
             evalset=evalset,
-            folder=base_path.parent,
+            folder=origin.path.parent,
             root=before.root,
             checkout=base.repository.top,
             commit=commit.sha,
@@ -159,11 +193,19 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
     )
 
 
+def _find_set_changes(
+    before: _SetVersion, own: _SetVersion, evalset: EvalSet
+) -> Sequence[GateChange]:
+    """Return how a set differs from `evalset`, which is the base's, with its files in the working tree."""
+    if before.broken:
+        sentence = "the set could not be read at the base, so nothing can be compared"
+        return (GateChange(kind="set", sentence=sentence, loosened=True),)
+    return find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
+
+
 def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
     """Return a change if files are committed among the stored runs and verdicts: they could be forged."""
-    committed = base.repository.query(
-        "diff", "--no-ext-diff", "--name-only", base.commit.sha, "--", ":(top,glob)**/.evalkit/**"
-    ).splitlines()
+    committed = base.list_committed(":(glob)**/.evalkit/**")
     if not committed:
         return ()
     sentence = f"files are committed in the store of runs and verdicts: {', '.join(committed[:3])}"
@@ -183,6 +225,10 @@ def _read_set_version(path: Path, project: Project) -> _SetVersion:
     )
 
 
+def _read_base_version(path: Path, base: Checkout, project: Project) -> _SetVersion:
+    return _read_set_version(path, Project(path.parent, base.tree, project.environ))
+
+
 def _digest_file(path: Path) -> str:
     if not path_exists(path):
         return ""
@@ -192,32 +238,19 @@ def _digest_file(path: Path) -> str:
         return str(reason)
 
 
-def _find_set_at_base(path: Path, own: EvalSet, base: Checkout) -> Path | None:
-    """Return the set at the base: at the same path, else where it was before the change moved it.
-
-    A file that the change removed counts as this set if its name or any of its cases is the same.
-    """
-    if (base_path := base.locate(path)).exists():
-        return base_path
-    best, most_shared = None, -1
-    digests = {(case.id, case.digest) for case in own.cases}
-    for file in sorted((*base.tree.rglob("*.yaml"), *base.tree.rglob("*.yml"))):
-        # A file that still exists is another set, not the moved one.
-        is_still_there = (base.repository.top / file.relative_to(base.tree)).exists()
-        if is_still_there or not _has_cases(file):
-            continue
-        evalset, _ = Project(file.parent, base.tree, {}).load(file)
-        shared = len({(case.id, case.digest) for case in evalset.cases} & digests)
-        if (shared or evalset.name == own.name) and shared > most_shared:
-            best, most_shared = file, shared
-    return best
-
-
-def _has_cases(file: Path) -> bool:
-    try:
-        return bool(_CASES_KEY.search(read_stored_file(file)))
-    except StoreError:
-        return False
+def _find_merge_changes(
+    merged: Sequence[Path], own: _SetVersion, base: Checkout, project: Project
+) -> Iterator[GateChange]:
+    """Yield how a set loosens the gates of the other sets of the base whose cases it took over."""
+    for path in merged:
+        before = _read_base_version(path, base, project)
+        evalset = _relocate_to_worktree(before.definition.evalset, own.definition.evalset, base)
+        place = path.relative_to(base.tree).as_posix()
+        for change in find_gate_changes(
+            replace(before.definition, evalset=evalset), own.definition
+        ):
+            if change.loosened:
+                yield replace(change, sentence=f"set {place}, now in this one: {change.sentence}")
 
 
 def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> EvalSet:
@@ -246,7 +279,7 @@ def _relocate_to_worktree(evalset: EvalSet, own: EvalSet, base: Checkout) -> Eva
 def load_comparison_baseline(
     choice: BaselineChoice,
     own: Path,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     project: Project,
     *,
     run: Run | None = None,
@@ -261,14 +294,14 @@ def load_comparison_baseline(
         StoreError, ApprovalNeeded: the baseline cannot be read or trusted.
     """
     # A run that the user names is used as it is, whatever the base has.
-    from_base = base_gate.baseline_file if base_gate and choice.uses_own else None
+    from_base = base_gate.baseline_file if choice.uses_own else None
     file = from_base or own
     try:
         if run is not None:
             return read_baseline_for(run, choice, file, root=project.root, cwd=project.cwd)
         return read_chosen_baseline(choice, file, root=project.root, cwd=project.cwd)
     except (StoreError, ApprovalNeeded) as error:
-        if base_gate is None or from_base is None:
+        if base_gate.review is None or from_base is None:
             raise
         message = str(error).replace(str(file), f"{own} at {base_gate.review.base}")
         raise type(error)(message) from error

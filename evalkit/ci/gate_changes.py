@@ -5,12 +5,14 @@ An edit counts as loosening unless it can only tighten or add.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import msgspec
 
 from evalkit.ci.gate_files import expand_name
+from evalkit.ci.normalized_cases import normalize_case
 from evalkit.ci.rule_changes import find_rule_changes
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec
 from evalkit.core.format import format_count
@@ -98,8 +100,16 @@ def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
     gate_tags = _find_gate_tags(before) | _find_gate_tags(now)
     retagged = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
     for_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
+    added = [case for case in now.cases if case.id not in old]
+    renamed = _find_renamed([case for case in before.cases if case.id not in new], added)
+    yield from _describe_renamed(renamed)
+    kept = {case.id for pair in renamed for case in pair}
     groups = (
-        ("removed", True, [case for case in before.cases if case.id not in new]),
+        (
+            "removed",
+            True,
+            [case for case in before.cases if case.id not in new and case.id not in kept],
+        ),
         ("relabeled", True, [case for was, case in shared if was.expected != case.expected]),
         (
             "edited",
@@ -117,7 +127,7 @@ def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
             for_users,
             [case for was, case in shared if was.cluster != case.cluster],
         ),
-        ("added", False, [case for case in now.cases if case.id not in old]),
+        ("added", False, [case for case in added if case.id not in kept]),
     )
     for what, loosened, cases in groups:
         if cases:
@@ -128,6 +138,29 @@ def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
                 case_ids=tuple(case.id for case in cases),
                 where=cases[0].where,
             )
+
+
+def _find_renamed(removed: Sequence[Case], added: Sequence[Case]) -> list[tuple[Case, Case]]:
+    """Return the cases that only have another id now: input and expected answer are the same."""
+    left: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in added:
+        left[normalize_case(case)].append(case)
+    return [(case, same.pop(0)) for case in removed if (same := left[normalize_case(case)])]
+
+
+def _describe_renamed(pairs: Sequence[tuple[Case, Case]]) -> Iterator[GateChange]:
+    """Yield that cases have other ids, without which they cannot be compared with the baseline."""
+    if not pairs:
+        return
+    named = ", ".join(f"{was.id} -> {case.id}" for was, case in pairs[:_MAX_NAMED_CASES])
+    more = f" and {len(pairs) - _MAX_NAMED_CASES} more" if pairs[_MAX_NAMED_CASES:] else ""
+    yield GateChange(
+        kind="case",
+        sentence=f"{format_count(len(pairs), 'case')} renamed: {named}{more}",
+        loosened=True,
+        case_ids=tuple(case.id for _, case in pairs),
+        where=pairs[0][1].where,
+    )
 
 
 def _find_gate_tags(evalset: EvalSet) -> set[str]:

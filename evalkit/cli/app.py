@@ -22,7 +22,7 @@ COMMANDS = {
     "Inspect": ("show", "diff", "history", "traces", "report", "repair"),
     "Judge": ("review", "calibrate"),
     "Gate": ("gate", "power", "false-alarms"),
-    "CI": ("merge", "comment"),
+    "CI": ("base", "merge", "comment"),
     "Reference": ("help", "schema"),
 }
 """The commands by panel of `--help`. Each is a function in the module of the same name."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 from evalkit.cli.options import (
     BaselineOption,
+    BaseOption,
     CaseIdsOption,
     ConcurrencyOption,
     DriftPolicy,
@@ -20,6 +21,7 @@ from evalkit.cli.options import (
     MaxErrorsOption,
     OutputOption,
     PrintFormat,
+    RequireBaseOption,
     RunIdOption,
     SeedOption,
     agent_option,
@@ -147,18 +149,20 @@ class BaselineOptions(NamedTuple):
             "--allow-missing-baseline", help="Gate a run without a baseline; the report says so."
         ),
     ] = False
-    base: Annotated[
-        str | None,
-        comparison_option(
-            metavar="REF",
-            help="Take the gate from the merge base with REF (default in a pull request: its target "
-            "branch).",
-        ),
-    ] = None
+    base: BaseOption = None
+    require_base: RequireBaseOption = False
     accept_gate_changes: Annotated[
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
     ] = False
+    store: Annotated[
+        Path | None,
+        comparison_option(
+            "--store",
+            metavar="FOLDER",
+            help="Let .evalkit or the baselines be links into this folder, also in CI.",
+        ),
+    ] = None
 
     def choose_baseline(self) -> BaselineChoice:
         """Return which baseline to compare with."""
@@ -170,7 +174,12 @@ class BaselineOptions(NamedTuple):
         """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
 
-        return GateChoice(base=self.base, accept=self.accept_gate_changes)
+        return GateChoice(
+            base=self.base,
+            accept=self.accept_gate_changes,
+            require=self.require_base,
+            store=self.store,
+        )
 
 
 class ResumeOptions(NamedTuple):

@@ -161,6 +161,21 @@ OutputOption = Annotated[
     Path | None,
     output_file("-o", "--output", help="Write the result to a file instead of stdout."),
 ]
+BaseOption = Annotated[
+    str | None,
+    comparison_option(
+        "--base",
+        metavar="REF",
+        help="Take the gate from the merge base with REF (default in a pull request: its target "
+        "branch).",
+    ),
+]
+RequireBaseOption = Annotated[
+    bool,
+    comparison_option(
+        "--require-base", help="Exit 2 if the gate would come from this checkout itself."
+    ),
+]
 BaselineOption = Annotated[
     str | None,
     comparison_option(

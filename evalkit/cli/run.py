@@ -86,6 +86,7 @@ def refuse_ineffective_options(
     """Refuse combinations of options in which one would have no effect."""
     against, dry_run, pdb = execution.against, execution.dry_run, execution.pdb
     base = comparison.base is not None
+    require = comparison.require_base
     refuse_conflicting_options(
         resume.conflict,
         ("--dry-run and --resume exclude each other", dry_run and resume.resume),
@@ -99,6 +100,8 @@ def refuse_ineffective_options(
         ("--against requires a gated run; leave out --pdb", bool(against) and pdb),
         ("--base requires a gated run; leave out --dry-run", dry_run and base),
         ("--base requires a gated run; leave out --pdb", pdb and base),
+        ("--require-base requires a gated run; leave out --dry-run", dry_run and require),
+        ("--require-base requires a gated run; leave out --pdb", pdb and require),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from evalkit.agents.registry import describe_entrypoint, open_agent
-from evalkit.ci.base import load_comparison_baseline
+from evalkit.ci.base import BaseGate, load_comparison_baseline
 from evalkit.core.context import Context
 from evalkit.evalset.project import Project
 from evalkit.report.dry_run import DryRun, PlannedJudge
@@ -30,7 +30,7 @@ async def _plan_dry_run(request: RunRequest, choice: BaselineChoice, project: Pr
     async with open_plan(request, project) as plan, open_agent(plan.agent, plan.environment):
         path = project.root / project.relative(request.path)
         own = baseline_path(path, plan.evalset.name)
-        baseline = load_comparison_baseline(choice, own, None, project)
+        baseline = load_comparison_baseline(choice, own, BaseGate(), project)
         trials = plan.settings.first_trials
         bound = bound_calls(plan, baseline)
         return DryRun(

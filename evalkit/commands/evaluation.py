@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.compare.call_stats import compute_call_stats
@@ -24,11 +25,14 @@ from evalkit.gate.judge_trust import explain_controls
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.agent_prices import RETURN_COST
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.records import Execution
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, choose_stored_baseline, resolve_run
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import attach_spans, read_run_spans
+from evalkit.store.seal import Seal
 
 
 def evaluate_stored_run(
@@ -45,9 +49,11 @@ def evaluate_stored_run(
         StoreError: the run or its baseline cannot be read.
     """
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
+    if gate_choice is not None:
+        refuse_unsealed(run, Seal(read_store_key(project.environ)))
     path = project.root / run.header.evalset_path
     baseline_choice = choose_stored_baseline(run, baseline_choice)
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
         return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
@@ -56,21 +62,21 @@ def evaluate_stored_run(
 def evaluate_with_base(
     run: Run,
     baseline: Run | None,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     baseline_choice: BaselineChoice,
     project: Project,
 ) -> Report:
     """Apply to a stored run the base's gate if there is one, else its set's own."""
     hints = CommandHints.of(project)
-    if base_gate is not None and base_gate.base_version is not None:
+    if base_gate.base_version is not None:
         run = _mark_added_cases(run, base_gate)
     rules, settings = _read_gate_rules(run, base_gate, project)
     policy = GatePolicy.from_settings(settings, allow_missing=baseline_choice.allow_missing)
     result = evaluate_gate(run, rules, baseline, policy, hints)
-    if base_gate is not None:
-        baseline = base_gate.relocate_baseline(baseline)
-        if not run.header.shard:
-            result = apply_gate_review(result, base_gate.review)
+    baseline = base_gate.relocate_baseline(baseline)
+    result = replace(result, definition=base_gate.definition)
+    if base_gate.review is not None and not run.header.shard:
+        result = apply_gate_review(result, base_gate.review)
     return _build_report(run, result, baseline, project, hints)
 
 
@@ -79,19 +85,20 @@ def _mark_added_cases(run: Run, base_gate: BaseGate) -> Run:
     base = base_gate.base_version
     known = {case.id for case in base.evalset.cases} if base else set()
     added = tuple(case.id for case in run.header.cases if case.id not in known)
-    header = replace(run.header, base_commit=base_gate.review.commit, added=added)
+    commit = base.commit if base else ""
+    header = replace(run.header, base_commit=commit, added=added)
     return replace(run, header=header)
 
 
 def _read_gate_rules(
-    run: Run, base_gate: BaseGate | None, project: Project
+    run: Run, base_gate: BaseGate, project: Project
 ) -> tuple[tuple[Rule, ...], dict[str, Json]]:
     """Return rules and settings: those of the base, else of today's set, else of the run.
 
     Settings that the run's command line gave count before all of these.
     """
     path = project.root / run.header.evalset_path
-    if base_gate is not None and base_gate.base_version is not None:
+    if base_gate.base_version is not None:
         evalset = base_gate.base_version.evalset
     elif path.is_file():
         evalset = project.load_valid(path)
@@ -104,7 +111,7 @@ def _read_gate_rules(
 def evaluate_execution(
     execution: Execution,
     baseline_choice: BaselineChoice,
-    base_gate: BaseGate | None,
+    base_gate: BaseGate,
     project: Project,
 ) -> Report:
     """Apply the gate to a new run, even if it ended early.
@@ -130,11 +137,11 @@ def evaluate_execution(
             execution.judge_problem.where,
         )
     result = _explain_early_end(result, execution, hints)
-    baseline = execution.baseline
-    if base_gate is not None:
-        baseline = base_gate.relocate_baseline(baseline)
-        if not plan.selection.shard:
-            result = apply_gate_review(result, base_gate.build_review(plan.selection))
+    baseline = base_gate.relocate_baseline(execution.baseline)
+    result = replace(result, definition=base_gate.definition)
+    review = base_gate.build_review(plan.selection)
+    if review is not None and not plan.selection.shard:
+        result = apply_gate_review(result, review)
     report = _build_report(run, result, baseline, project, hints)
     if not execution.out_of_money:
         return report
@@ -275,6 +282,6 @@ def _find_worst_case(run: Run, result: GateResult) -> str | None:
     for check in result.checks:
         if check.outcome == "fail" and check.hits and not check.advisory:
             return check.hits[0].case_id
-    troubled = [trial for trial in run.trials if trial.state != "scored"]
-    failed = [trial for trial in run.trials if not trial.passed]
+    failed = [trial for trial in run.trials if not trial.is_good]
+    troubled = [trial for trial in failed if trial.state != "scored"]
     return next((trial.case_id for trial in (*troubled, *failed)), None)

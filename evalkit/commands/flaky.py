@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import comb
 from pathlib import Path
 
+from evalkit.ci.base import BaseGate, load_comparison_baseline
+from evalkit.compare.pairs import compare_runs
 from evalkit.compare.scores import build_score_table, mean
 from evalkit.core.context import Context
 from evalkit.core.errors import Undecidable
@@ -15,7 +17,7 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.project import Project
 from evalkit.report.flaky import CaseFlakiness, Flakiness, RunFlakiness
 from evalkit.store.baseline import baseline_path, read_baseline
-from evalkit.store.refs import resolve_run
+from evalkit.store.refs import BaselineChoice, choose_stored_baseline, resolve_run
 from evalkit.store.runs import list_set_runs, read_run, runs_folder
 
 MAX_RUNS = 20
@@ -62,12 +64,15 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
         for case_id, (passed, trials) in counts[one.header.id].items():
             before = known.get(case_id, (0, 0))
             known[case_id] = (before[0] + passed, before[1] + trials)
+    flaky = _find_flaky_cases(run, project)
     return Flakiness(
         run=run.header.id,
         evalset=run.header.evalset,
         cases=tuple(
             _build_case_flakiness(
-                case.id, [known[case.id] for known in by_version.values() if case.id in known]
+                case.id,
+                [known[case.id] for known in by_version.values() if case.id in known],
+                is_flaky=case.id in flaky,
             )
             for case in run.header.cases
         ),
@@ -78,6 +83,16 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
         ),
         notes=tuple(notes),
     )
+
+
+def _find_flaky_cases(run: Run, project: Project) -> set[str]:
+    """Return the cases that a report of the run calls flaky, compared with its baseline."""
+    own = baseline_path(project.root / run.header.evalset_path, run.header.evalset)
+    choice = choose_stored_baseline(run, BaselineChoice(allow_missing=True))
+    baseline = load_comparison_baseline(choice, own, BaseGate(), project, run=run)
+    # Compared with itself, a run has the flaky cases of its own trials.
+    compared = compare_runs(run if baseline is None else baseline, run)
+    return {change.case_id for change in compared.cases if change.flaky}
 
 
 def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
@@ -131,7 +146,9 @@ def _version_key(header: RunHeader) -> str:
     return f"{header.agent_version}/{header.agent_digest}/{header.source_digest}"
 
 
-def _build_case_flakiness(case_id: str, counts: Sequence[tuple[int, int]]) -> CaseFlakiness:
+def _build_case_flakiness(
+    case_id: str, counts: Sequence[tuple[int, int]], *, is_flaky: bool
+) -> CaseFlakiness:
     passed, trials = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
     return CaseFlakiness(
         case_id=case_id,
@@ -139,6 +156,7 @@ def _build_case_flakiness(case_id: str, counts: Sequence[tuple[int, int]]) -> Ca
         trials=trials,
         flip_rate=_flip_rate(counts),
         all_pass={k: chance_all_pass(passed, trials, k) for k in PASS_COUNTS if k <= trials},
+        flaky=is_flaky,
     )
 
 

@@ -88,7 +88,7 @@ def apply_gate_review(result: GateResult, review: GateReview) -> GateResult:
         outcome="undecided",
         exit_code=ApprovalNeeded.exit_code,
         reason=f"This change needs approval, because it loosens its own gate: "
-        f"{loosening[0].sentence}{more}. "
+        f"{loosening[0]}{more}. "
         f"Under the rules of {review.base} the result is {result.outcome.upper()}: {result.reason}",
     )
 

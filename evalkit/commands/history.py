@@ -110,7 +110,9 @@ def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[
         path.parent, project.environ, "log", f"-{MAX_BASELINES}", "--format=%H", "--", path.name
     ).split()
     versions += [
-        read_git(path.parent, project.environ, "show", f"{sha.decode()}:./{path.name}")
+        read_git(
+            path.parent, project.environ, "show", "--no-textconv", f"{sha.decode()}:./{path.name}"
+        )
         for sha in commits
     ]
     # The file usually equals its last commit, so remove duplicates.

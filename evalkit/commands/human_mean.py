@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.compare.scores import is_usable, mean
+from evalkit.compare.scores import mean
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import GateResult, HumanMean
 from evalkit.core.judgement import JudgeVote
@@ -154,7 +154,7 @@ def _collect_scores(
     for trial in run.trials:
         scorer = scorers.get(trial.case_id)
         score = next((each for each in trial.scores if each.metric == metric), None)
-        if scorer is None or score is None or score.value is None or not is_usable(score):
+        if scorer is None or score is None or score.value is None or not score.is_usable:
             continue
         labeled.all_judged[trial.case_id].append(score.value)
         question, _ = scorer.build_request(cases[trial.case_id], trial.output)

@@ -1,4 +1,4 @@
-"""Ask one judge, or a jury, for verdicts on labeled answers: once with the cache, then with fresh calls."""
+"""Ask one judge, or a jury, for verdicts on labeled answers with fresh calls, once and again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
@@ -14,12 +15,15 @@ from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, Judg
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
 from evalkit.judge.anchors import LabeledAnswer
+from evalkit.judge.judge import Judge
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.jury import open_panel
 from evalkit.judge.registry import open_judges
 from evalkit.judge.scoring import combine_votes
+from evalkit.judge.votes import vote_key
+from evalkit.runner.cache_trust import find_cache_trust
 from evalkit.runner.signals import StopRequest
-from evalkit.store.cache import Cache, NoCache, cache_folder
+from evalkit.store.cache import Cache, CacheTrust, NoCache, cache_folder
 
 CONCURRENCY = 64
 """Maximum number of answers in progress. The judge has its own limit on calls."""
@@ -29,11 +33,40 @@ LevelsByJuror = Mapping[str, Mapping[str, str]]
 """The level that each juror gave, by criterion and then by juror."""
 
 
+class UnfinishedVotes(Cache[JudgeVote]):
+    """The votes of a calibration until it is stored, so that one that was interrupted pays for none twice.
+
+    They are also put into the cache of the runs, from which a calibration takes none: what a judge said
+    some time ago does not show what it says now.
+    """
+
+    def __init__(self, root: Path, trust: CacheTrust) -> None:
+        super().__init__(cache_folder(root, "calibrations"), JudgeVote, trust)
+        self._of_runs = Cache(cache_folder(root, "verdicts"), JudgeVote, trust)
+        self._keys: set[str] = set()
+
+    def get(self, key: str) -> JudgeVote | None:
+        """Return the vote of the interrupted calibration."""
+        self._keys.add(key)
+        return super().get(key)
+
+    def put(self, key: str, record: JudgeVote) -> None:
+        """Store a vote for this calibration, and for the runs."""
+        super().put(key, record)
+        self._of_runs.put(key, record)
+
+    def forget(self) -> None:
+        """Delete the votes: the next calibration asks for new ones."""
+        for key in self._keys:
+            self.delete(key)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedAnswers:
     """The verdicts of a judge, in the order of the answers; None means no verdict.
 
-    `jurors` has the levels of each juror in the order of the answers, if the judge is a jury.
+    `jurors` has the levels of each juror in the order of the answers, if the judge is a jury. `kept` of the
+    first verdicts are from an interrupted calibration, which are `unfinished` until this one is stored.
     """
 
     judge: str
@@ -42,6 +75,8 @@ class JudgedAnswers:
     repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
     missing: Mapping[str, int]
     trusts: tuple[JudgeTrust, ...]
+    kept: int
+    unfinished: UnfinishedVotes
     jurors: tuple[LevelsByJuror, ...] = ()
 
 
@@ -52,7 +87,7 @@ async def judge_answers(
     repeats: int,
     stop: StopRequest,
 ) -> JudgedAnswers:
-    """Ask a judge for a verdict on every answer, then `repeats` more times with fresh calls.
+    """Ask a judge for a verdict on every answer, then `repeats` more times, all with fresh calls.
 
     Raises:
         Interrupted: a stop was requested.
@@ -68,7 +103,9 @@ async def judge_answers(
         def make_panel(cache: Cache[JudgeVote]) -> JudgePanel:
             return open_panel(specs, judges, cache, redact, controls=False)
 
-        panel = make_panel(Cache(cache_folder(environment.root, "verdicts"), JudgeVote))
+        unfinished = UnfinishedVotes(environment.root, find_cache_trust(specs, environment))
+        kept = sum(_is_kept(unfinished, judges, answer) for answer in answers)
+        panel = make_panel(unfinished)
         first = await _judge_all(panel, answers, stop)
         again = [
             await _judge_all(make_panel(NoCache(JudgeVote)), answers, stop) for _ in range(repeats)
@@ -87,8 +124,23 @@ async def judge_answers(
             repeats=tuple(each.verdicts for each in again),
             missing=first.missing,
             trusts=tuple(each.trust for each in (first, *again)),
+            kept=kept,
+            unfinished=unfinished,
             jurors=first.jurors,
         )
+
+
+def _is_kept(unfinished: UnfinishedVotes, judges: Sequence[Judge], answer: LabeledAnswer) -> bool:
+    """Return whether no call is needed for a verdict on an answer, which an interrupted calibration has."""
+    called = [judge for judge in judges if not judge.is_local]
+    if answer.empty_answer_vote or not called:
+        return False
+    requests = [
+        (judge, replace(answer.request, vote=vote))
+        for judge in called
+        for vote in range(judge.votes)
+    ]
+    return all(unfinished.get(vote_key(judge, request)) is not None for judge, request in requests)
 
 
 class _Round(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.evaluation import evaluate_with_base
 from evalkit.compare.history import build_summary
 from evalkit.core.context import Context
@@ -18,13 +18,16 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import parse_shard
 from evalkit.report.model import Report
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.execute import rescore_baseline_for
 from evalkit.runner.records import RunRequest
-from evalkit.store.baseline import baseline_path, write_rescored_baseline
+from evalkit.store.baseline import baseline_path, store_rescored_baseline
 from evalkit.store.refs import BaselineChoice, resolve_run
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
 from evalkit.store.runs import assemble_run, new_run_id
+from evalkit.store.seal import Seal
 
 MERGE_FIELDS = (
     "evalset",
@@ -54,28 +57,32 @@ def merge(
     """
     project = Project.open(context)
     root = project.root
+    seal = Seal(read_store_key(project.environ))
     shards = [with_spans(resolve_run(ref, root=root, cwd=project.cwd)) for ref in refs]
+    for shard in shards:
+        refuse_unsealed(shard, seal)
     run_id = new_run_id(context.now(), shards[0].header.evalset, context.token())
     joined = _join_shards(shards, run_id)
     # Shards do not score the baseline again, so do it here, once for the joined run.
     path = root / joined.header.evalset_path
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, joined.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project)
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
         baseline = rescore_baseline_for(joined, baseline, request, project, context)
-        joined = _store_merged_run(joined, baseline, root)
+        joined = _store_merged_run(joined, baseline, project)
         return evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
 
 
-def _store_merged_run(joined: Run, baseline: Run | None, root: Path) -> Run:
+def _store_merged_run(joined: Run, baseline: Run | None, project: Project) -> Run:
     """Store the joined run, and its baseline if it was scored again."""
     stored = (*joined.trials, *joined.fresh)
-    with RunWriter.create(root, joined.header, stored) as writer:
+    seal = Seal(read_store_key(project.environ))
+    with RunWriter.create(project.root, joined.header, seal, stored) as writer:
         if joined.trust is not None:
             writer.write_trust(joined.trust)
         if joined.finished and baseline is not None and baseline.is_rescored:
-            write_rescored_baseline(baseline, writer.folder)
+            store_rescored_baseline(baseline, writer)
         if joined.finished:
             writer.finish(build_summary(joined))
         return replace(joined, path=str(writer.folder))
@@ -147,6 +154,9 @@ def _merge_trust(shards: Sequence[JudgeTrust]) -> JudgeTrust | None:
     return JudgeTrust(
         judges=tuple(dict.fromkeys(judge for shard in shards for judge in shard.judges)),
         models=tuple(dict.fromkeys(model for shard in shards for model in shard.models)),
+        changes=tuple(dict.fromkeys(each for shard in shards for each in shard.changes)),
+        verdicts=sum(shard.verdicts for shard in shards),
+        cached_verdicts=sum(shard.cached_verdicts for shard in shards),
         controls=tuple(result for shard in shards for result in shard.controls),
         anchors=tuple(result for shard in shards for result in shard.anchors),
         calls=sum(shard.calls for shard in shards),

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ci.against import open_baseline_agent
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
 from evalkit.core.run import Run
@@ -43,7 +44,9 @@ def run(
     """
     project = Project.open(context, request.path)
     with (
-        open_base_gate(request.path, comparison.gate, project, context) as base_gate,
+        open_guarded_gate(
+            request.path, comparison.gate, project, context, own_run=options.run_id
+        ) as base_gate,
         open_baseline_agent(request.path, comparison.against, project, context) as version,
     ):
         request = replace(apply_base_gate(request, base_gate), baseline_agent=version)
@@ -74,8 +77,8 @@ def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:
     """
     project = Project.open(context, request.path)
     newest = read_newest_run(project.relative(request.path), project.root)
-    passed = {trial.case_id for trial in newest.trials if trial.passed}
-    passed -= {trial.case_id for trial in newest.trials if not trial.passed}
+    passed = {trial.case_id for trial in newest.trials if trial.is_good}
+    passed -= {trial.case_id for trial in newest.trials if not trial.is_good}
     failed = frozenset(case.id for case in newest.header.cases if case.id not in passed)
     if not failed:
         raise NothingSelected(f"no case failed in run {newest.header.id}. Leave out --last-failed.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline, open_base_gate
+from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.evaluation import evaluate_execution
 from evalkit.commands.promotion import promote_run
 from evalkit.core.context import Context
@@ -66,7 +67,8 @@ def score(
         )
         return promote_run(execution.run, path, execution.plan.settings.max_errors, project)
 
-    with open_base_gate(path, gate_choice, project, context) as base_gate:
+    own_run = source.options.run_id
+    with open_guarded_gate(path, gate_choice, project, context, own_run=own_run) as base_gate:
 
         def read_baseline(plan: Plan) -> Run | None:
             own = baseline_path(path, plan.evalset.name)

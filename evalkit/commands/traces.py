@@ -11,8 +11,8 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.files import open_stored_file, path_exists
 from evalkit.evalset.project import Project
 from evalkit.store.refs import find_run_folder
-from evalkit.store.runs import HEADER_FILE, TRIALS_FILE, list_run_ids, runs_folder
-from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE
+from evalkit.store.runs import HEADER_FILE, SPANS_FILE, TRIALS_FILE, list_run_ids, runs_folder
+from evalkit.store.span_file import COLUMNS_FILE
 from evalkit.trace.query import QueryResult, StoredRuns, TraceQuery
 
 

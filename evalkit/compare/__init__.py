@@ -2,6 +2,7 @@
 
 __all__ = [
     "call_stats",
+    "case_changes",
     "estimates",
     "history",
     "jurors",

@@ -77,10 +77,13 @@ def _compute_interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
         trials = intervals.effective_trials(rows)
         return intervals.wilson_interval(mean_of_means(rows), trials, rule.alpha)
     bounds = intervals.mean_interval([mean(row) for row in rows], rule.alpha)
-    # Student's interval may exceed the range of a share, 0 to 1.
-    if len(rows) > 1 and not unit and min(values) >= 0.0 and max(values) <= 1.0:
-        return intervals.Interval(max(bounds.low, 0.0), min(bounds.high, 1.0))
-    return bounds
+    # Student's interval may exceed the range of a share, 0 to 1, or of a latency, which is not negative.
+    if len(rows) == 1 or min(values) < 0.0:
+        return bounds
+    is_share = not unit and max(values) <= 1.0
+    return intervals.Interval(
+        max(bounds.low, 0.0), min(bounds.high, 1.0) if is_share else bounds.high
+    )
 
 
 def mean_of_means(rows: TrialValues) -> float:

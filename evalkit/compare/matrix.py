@@ -8,9 +8,10 @@ from functools import partial
 from itertools import chain
 
 from evalkit.compare.estimates import compute_mean_interval, mean_of_means
-from evalkit.compare.pairs import compare_tables, passes_metrics, summarize_case_ids
+from evalkit.compare.pairs import compare_tables, summarize_case_ids
 from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.gate_result import Comparison, MetricChange
+from evalkit.core.literals import CaseStatus
 from evalkit.core.run import MetricInfo, Run
 
 _NOT_COMPARABLE = (
@@ -49,13 +50,15 @@ class MatrixRow:
 class MatrixCase:
     """One case whose result differs between versions: passed and scored trials of each version.
 
-    `passing` is the number of versions that pass it in more than half of their trials.
+    `passing` is the number of versions that pass it in more than half of their trials. `statuses` has the
+    status in every version but the first, compared with the first.
     """
 
     case_id: str
     passing: int
     passed: tuple[int, ...]
     trials: tuple[int, ...]
+    statuses: tuple[CaseStatus, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +99,7 @@ def build_matrix(runs: Sequence[Run], labels: Sequence[str], tags: Sequence[str]
     ]
     return Matrix(
         rows=tuple(row for row in rows if any(cell.due for cell in row.cells)),
-        cases=tuple(_find_differing_cases(shared, tables, comparisons, comparable)),
+        cases=tuple(_find_differing_cases(shared, tables, comparisons) if comparable else ()),
         shared=shared,
         notes=(
             *_describe_unshared(runs, shared),
@@ -171,29 +174,27 @@ def _build_cell(info: MetricInfo, tag: str | None, table: ScoreTable) -> MatrixC
 
 
 def _find_differing_cases(
-    shared: Sequence[str],
-    tables: Sequence[ScoreTable],
-    comparisons: Sequence[Comparison],
-    metrics: Sequence[str],
+    shared: Sequence[str], tables: Sequence[ScoreTable], comparisons: Sequence[Comparison]
 ) -> list[MatrixCase]:
     """Return the cases whose results differ between versions, sorted by the number of passing versions."""
-    changed = {
-        change.case_id
-        for change in chain.from_iterable(comparison.cases for comparison in comparisons)
-        if change.status in ("regressed", "fixed", "changed")
-    }
+    changes = [{each.case_id: each for each in comparison.cases} for comparison in comparisons]
     found = []
-    for case_id in shared if metrics else ():
+    for case_id in shared:
+        compared = [by_case[case_id] for by_case in changes]
+        changed = any(
+            each.status in ("regressed", "fixed") or each.score_changed for each in compared
+        )
         trials = [table.scored_trials(case_id) for table in tables]
-        passed = [sum(passes_metrics(trial, metrics) for trial in row) for row in trials]
+        passed = [sum(trial.passed for trial in row) for row in trials]
         passes = [2 * count > len(row) for count, row in zip(passed, trials, strict=True) if row]
-        if case_id in changed or len(set(passes)) > 1:
+        if changed or len(set(passes)) > 1:
             found.append(
                 MatrixCase(
                     case_id=case_id,
                     passing=sum(passes),
                     passed=tuple(passed),
                     trials=tuple(map(len, trials)),
+                    statuses=tuple(each.status for each in compared),
                 )
             )
     # The sort is stable, so cases with the same number keep the order of the set.

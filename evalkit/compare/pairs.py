@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
-from evalkit.compare.scores import ScoreTable, build_score_table, is_usable, mean
+from evalkit.compare.case_changes import (
+    compare_case_trials,
+    describe_case,
+    describe_removed_case,
+)
+from evalkit.compare.scores import ScoreTable, build_score_table, mean
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import CaseChange, Comparison, MetricChange
 from evalkit.core.run import MetricInfo, Run
-from evalkit.core.trial import Trial
 
 _MAX_NAMED_CASES = 5
 
@@ -44,7 +48,8 @@ def compare_tables(base: ScoreTable, candidate: ScoreTable) -> Comparison:
         and not candidate.infos[name].is_pairwise
         and not _incomparable_reason(name, base, candidate)
     ]
-    cases = tuple(_case_changes(base, candidate, comparable))
+    shared = {case.id for case in find_shared_cases(base, candidate)}
+    cases = tuple(_compare_cases(base, candidate, shared, comparable))
     return Comparison(
         base=base.header.id,
         candidate=candidate.header.id,
@@ -155,105 +160,24 @@ def _metric_changes(base: ScoreTable, candidate: ScoreTable) -> Iterable[MetricC
             )
 
 
-def passes_metrics(trial: Trial, metrics: Sequence[str]) -> bool:
-    """Return whether a trial fails none of these metrics."""
-    return all(score.passed is not False for score in trial.scores if score.metric in metrics)
-
-
-def _pass_fail_values(trials: Iterable[Trial], metric: str) -> list[float]:
-    """Return the values of scores that passed or failed. Measurements differ in every trial anyway."""
-    return [
-        score.value
-        for trial in trials
-        for score in trial.scores
-        if score.metric == metric and score.passed is not None and is_usable(score)
-        if score.value is not None
-    ]
-
-
-def _is_out_of_range(before: list[Trial], after: list[Trial], metrics: Sequence[str]) -> bool:
-    """Return whether the mean of any metric is outside the range of the baseline's values for the case."""
-    for metric in metrics:
-        old, new = _pass_fail_values(before, metric), _pass_fail_values(after, metric)
-        if old and new and not min(old) <= mean(new) <= max(old):
-            return True
-    return False
-
-
-def _case_change(
-    case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
-) -> CaseChange:
-    change = _count_passes(case, before, after, metrics)
-    # Without a metric that both runs define in the same way, passes cannot be compared.
-    if not (before and after and metrics):
-        return replace(change, status="not_scored")
-    if _passed_before(change) != _passes_now(change):
-        return replace(change, status="fixed" if _passes_now(change) else "regressed")
-    # A metric that always fails, such as a new strict one, must not hide the regression of another.
-    for metric in metrics:
-        alone = _count_passes(case, before, after, [metric])
-        if _passed_before(alone) and not _passes_now(alone):
-            return replace(alone, status="regressed", metric=metric)
-    if _is_out_of_range(before, after, metrics):
-        return replace(change, status="changed")
-    return change
-
-
-def _count_passes(
-    case: Case, before: list[Trial], after: list[Trial], metrics: Sequence[str]
-) -> CaseChange:
-    base_passed = sum(passes_metrics(trial, metrics) for trial in before)
-    return CaseChange(
-        case_id=case.id,
-        status="unchanged",
-        flaky=0 < base_passed < len(before),
-        base_passed=base_passed,
-        base_trials=len(before),
-        passed=sum(passes_metrics(trial, metrics) for trial in after),
-        trials=len(after),
-    )
-
-
-def _passed_before(change: CaseChange) -> bool:
-    # A case passes if more than half of its trials pass; half is not enough.
-    return 2 * change.base_passed > change.base_trials
-
-
-def _passes_now(change: CaseChange) -> bool:
-    return 2 * change.passed > change.trials
-
-
-def _case_changes(
-    base: ScoreTable, candidate: ScoreTable, metrics: Sequence[str]
+def _compare_cases(
+    base: ScoreTable, candidate: ScoreTable, shared: Set[str], metrics: Sequence[str]
 ) -> Iterable[CaseChange]:
     """Yield the candidate's cases in their order, then the cases that were removed.
 
-    Passes count only the metrics that both runs define in the same way. A case that a partial run did
-    not select was not removed, so it is skipped.
+    A case that a partial run did not select was not removed, so it is skipped.
     """
     known, now = base.cases, candidate.cases
-    shared = {case.id for case in find_shared_cases(base, candidate)}
     for case in candidate.header.cases:
-        after = candidate.scored_trials(case.id)
+        row = candidate.trials[case.id]
         if case.id in shared:
-            yield _case_change(case, base.scored_trials(case.id), after, metrics)
-            continue
-        yield CaseChange(
-            case_id=case.id,
-            status="edited" if case.id in known else "added",
-            passed=sum(trial.passed for trial in after),
-            trials=len(after),
-        )
+            yield compare_case_trials(case, base.scored_trials(case.id), row, metrics)
+        else:
+            yield describe_case(case, row, is_edited=case.id in known)
     if not _is_partial(candidate):
         for case in base.header.cases:
             if case.id not in now:
-                before = base.scored_trials(case.id)
-                yield CaseChange(
-                    case_id=case.id,
-                    status="removed",
-                    base_passed=sum(trial.passed for trial in before),
-                    base_trials=len(before),
-                )
+                yield describe_removed_case(case, base.scored_trials(case.id))
 
 
 def _is_partial(table: ScoreTable) -> bool:
@@ -262,15 +186,22 @@ def _is_partial(table: ScoreTable) -> bool:
 
 def _notes(base: ScoreTable, candidate: ScoreTable, cases: Sequence[CaseChange]) -> Iterable[str]:
     """Yield what the comparison leaves out."""
-    for status, why in (
+    for origin, why in (
         ("added", "not in the baseline"),
         ("removed", "in the baseline and no longer in the set"),
         ("edited", "not the same case as in the baseline"),
-        ("not_scored", "without a complete trial in one of the runs"),
     ):
-        ids = [change.case_id for change in cases if change.status == status]
+        ids = [change.case_id for change in cases if change.origin == origin]
         if ids:
             yield f"Not compared, {why}: {summarize_case_ids(ids)}."
+    without = [
+        change.case_id
+        for change in cases
+        if change.origin == "shared" and not (change.trials and base.scored_trials(change.case_id))
+    ]
+    if without:
+        why = "without a complete trial in one of the runs"
+        yield f"Not compared, {why}: {summarize_case_ids(without)}."
     left_out = len(base.cases.keys() - candidate.cases.keys())
     if left_out and _is_partial(candidate):
         yield f"Not selected in this run: {format_count(left_out, 'case')} of the baseline."

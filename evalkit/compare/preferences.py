@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.compare.scores import ScoreTable, is_usable
+from evalkit.compare.scores import ScoreTable
 from evalkit.core.eval_set import Case
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import PreferenceCounts
@@ -48,7 +48,7 @@ def collect_preferences(
             (score.judgement.pair, float(score.value))
             for trial in table.trials[case.id]
             for score in _scores_of(trial)
-            if score.metric == metric and is_usable(score)
+            if score.metric == metric and score.is_usable
             if score.value is not None and score.judgement and score.judgement.pair
         ]
         if scored:

@@ -12,9 +12,6 @@ from evalkit.core.literals import TrialState
 from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.trial import Score, Trial
 
-MAX_VALUE = 1e100
-"""The largest usable absolute value. Larger values overflow when they are squared and summed."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseScores:
@@ -71,22 +68,9 @@ class ScoreTable:
         return tuple(dict.fromkeys(tag for case in self.header.cases for tag in case.tags))
 
 
-def is_usable(score: Score) -> bool:
-    """Return whether the value of a score can be used in a mean: it is finite and not too large."""
-    return score.state == "scored" and score.value is not None and abs(score.value) <= MAX_VALUE
-
-
 def trial_state(trial: Trial | None) -> TrialState:
-    """Return the state of a selected trial; an unusable value is a metric error."""
-    if trial is None:
-        return "not_run"
-    state = trial.state
-    if state != "scored":
-        return state
-    for score in trial.scores:
-        if score.state == "scored" and not is_usable(score):
-            return "metric_error"
-    return state
+    """Return the state of a selected trial; None is one that was not run."""
+    return "not_run" if trial is None else trial.state
 
 
 def _index_trials(
@@ -130,7 +114,7 @@ def _collect_scores(
     missing: Counter[str] = Counter()
     for trial, scores in row:
         score = scores.get(metric)
-        if score is None or score.value is None or not is_usable(score):
+        if score is None or score.value is None or not score.is_usable:
             missing[_missing_reason(trial, score)] += 1
             continue
         values.append(float(score.value))

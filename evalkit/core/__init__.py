@@ -5,6 +5,7 @@ __all__ = [
     "context",
     "errors",
     "eval_set",
+    "file_marks",
     "files",
     "format",
     "gate_result",

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from evalkit.core.eval_set import Rule
-from evalkit.core.literals import Outcome, TrialState
+from evalkit.core.literals import CaseStatus, Outcome, TrialState
 from evalkit.core.location import NO_LOCATION, Location
 
-CaseStatus: TypeAlias = Literal[
-    "regressed", "fixed", "changed", "unchanged", "added", "removed", "edited", "not_scored"
-]
+CaseOrigin: TypeAlias = Literal["shared", "added", "edited", "removed"]
 
 GateChangeKind: TypeAlias = Literal[
     "threshold",
@@ -25,6 +23,7 @@ GateChangeKind: TypeAlias = Literal[
     "selection",
     "set",
     "section",
+    "leak",
 ]
 
 
@@ -106,24 +105,43 @@ class MetricSummary:
     preference: PreferenceCounts | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MetricPasses:
+    """How many trials of a case pass one metric, in the baseline and now."""
+
+    metric: str
+    base_passed: int
+    base_trials: int
+    passed: int
+    trials: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseChange:
-    """One case in baseline and candidate.
+    """One case in baseline and candidate, or in the candidate alone.
 
-    Passes are counted over completely scored trials; a case passes when more than half of them do.
-    `flaky` is set when its baseline trials differ in whether they passed. A case that fails in both runs
-    because of other metrics still regresses when one of its metrics does; `metric` then names that
-    metric, and the counts are of that metric alone.
+    `status` is the status of the case in every report. `origin` says whether the case is the same in
+    both runs. Passes are counted over completely scored trials, and a case passes when more than half of
+    them do. `base_passed` and `passed` count only the metrics that both runs define in the same way,
+    `passed_all` counts all metrics of the candidate. `flaky` is set when its trials in one of the runs
+    disagree. `score_changed` is set when the mean of a metric left the range of the baseline's values.
+    `newly_failing` is set when the case, or one of its metrics, passed in the baseline and fails now,
+    even if it is flaky. `on_metric` has the counts of that metric, if the counts of the case do not show
+    the change.
     """
 
     case_id: str
     status: CaseStatus
+    origin: CaseOrigin = "shared"
     flaky: bool = False
+    score_changed: bool = False
+    newly_failing: bool = False
     base_passed: int = 0
     base_trials: int = 0
     passed: int = 0
     trials: int = 0
-    metric: str = ""
+    passed_all: int = 0
+    on_metric: MetricPasses | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +178,10 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseContribution:
-    """One case's part in a check, for naming the cases that affected it most."""
+    """One case's part in a check, for naming the cases that affected it most.
+
+    `metric` is the metric that the numbers are of; empty for passes of the case by all metrics.
+    """
 
     case_id: str
     base: float
@@ -169,6 +190,9 @@ class CaseContribution:
     trials: int
     is_count: bool = True
     """Whether `base` and `candidate` count passes (10/10 -> 0/2) or are means (0.91 -> 0.40)."""
+    metric: str = ""
+    flaky: bool = False
+    """Whether trials of the case in one of the runs disagree, for rules that count cases."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,6 +256,9 @@ class GateChange:
     case_ids: tuple[str, ...] = ()
     where: Location = NO_LOCATION
 
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.where})" if self.where.path else self.sentence
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateReview:
@@ -254,11 +281,23 @@ class GateReview:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DefinitionSource:
+    """Where the definition of a gate came from, if that is not another commit: one sentence, with its label.
+
+    `warning` is set if a change could have edited the definition unseen.
+    """
+
+    sentence: str
+    warning: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
     """The result of a gate. Every report and the exit code are made from it.
 
     `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
-    `reason` is one sentence. `gate` is set when the gate's definition came from another commit.
+    `reason` is one sentence. `gate` is set when the gate's definition came from another commit,
+    `definition` when it came from this checkout and the report must say so.
     """
 
     outcome: Outcome
@@ -270,3 +309,9 @@ class GateResult:
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
     gate: GateReview | None = None
+    definition: DefinitionSource | None = None
+
+    @property
+    def definition_sentence(self) -> str:
+        """Where the gate's definition came from, if it was this checkout; else empty."""
+        return self.definition.sentence if self.definition is not None else ""

@@ -15,7 +15,7 @@ TrialState: TypeAlias = Literal[
 ]
 Stat: TypeAlias = Literal["mean", "rate", "p50", "p95", "p99"]
 Outcome: TypeAlias = Literal["pass", "fail", "inconclusive", "undecided"]
-CaseResultStatus: TypeAlias = Literal[
+CaseStatus: TypeAlias = Literal[
     "regressed",
     "failing",
     "error",
@@ -25,6 +25,7 @@ CaseResultStatus: TypeAlias = Literal[
     "fixed",
     "passed",
     "not_scored",
+    "removed",
 ]
 
 TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)

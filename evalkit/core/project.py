@@ -57,7 +57,16 @@ def digest_edits(folder: Path, environ: Mapping[str, str], ignored: Sequence[str
 
     `ignored` are pathspecs that start from `folder`.
     """
-    arguments = ("diff", "HEAD", "--no-ext-diff", "--no-color", "--binary", "--", ":/")
+    arguments = (
+        "diff",
+        "HEAD",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--binary",
+        "--",
+        ":/",
+    )
     difference = read_git(folder, environ, *arguments, *(f":(exclude){each}" for each in ignored))
     return hashlib.sha256(difference).hexdigest()[:16] if difference else ""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from evalkit.core.eval_set import Turn
 from evalkit.core.judgement import Judgement
 from evalkit.core.literals import Json, ScoreState, TrialState
 from evalkit.core.spans import Span, ToolCall, Usage
+
+MAX_VALUE = 1e100
+"""The largest usable absolute value. Larger values overflow when they are squared and summed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +100,8 @@ class Score:
     `value` is None exactly when `state` is not `scored`. `passed` is None for measurements such as
     latency, which are neither right nor wrong. `judgement` is the judge's, if there was one. An
     `advisory` score is shown but decides nothing, because its judge is not calibrated as required.
+    `unreported` names what the agent did not report, such as `tool calls`, if a score is `skipped` for
+    that reason; it is empty if the metric does not apply.
     """
 
     metric: str = ""
@@ -106,14 +111,21 @@ class Score:
     state: ScoreState = "scored"
     judgement: Judgement | None = None
     advisory: bool = False
+    unreported: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether the score makes the trial fail; an advisory score does not."""
         return self.passed is False and not self.advisory
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the value can be used in a mean: it is finite and not too large."""
+        return self.state == "scored" and self.value is not None and abs(self.value) <= MAX_VALUE
 
-_ALL_SCORED = {"scored"}
+
+STREAM_STARTS = "first-token times"
+"""What an agent that does not stream leaves unreported; its first token comes with the whole answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,15 +142,19 @@ class Trial:
     def state(self) -> TrialState:
         """The state that the trial counts as: its first failure, otherwise `scored` or `skipped`.
 
-        A failure of an advisory score affects only its metric, unless there is no other score.
+        A failure of an advisory score affects only its metric, unless there is no other score. A value
+        that cannot be used is a metric error.
         """
         if self.output.error is not None:
             return "agent_error"
-        deciding = {score.state for score in self.scores if not score.advisory}
-        states = deciding or {score.state for score in self.scores}
+        deciding = [score for score in self.scores if not score.advisory] or self.scores
         # Nearly every trial, and reports on 10,000 cases ask for each of them several times.
-        if states == _ALL_SCORED:
+        if deciding and all(score.is_usable for score in deciding):
             return "scored"
+        states = {
+            "metric_error" if score.state == "scored" and not score.is_usable else score.state
+            for score in deciding
+        }
         # The order of the loop is the precedence of the states.
         for state in ("judge_error", "metric_error", "unscored"):
             if state in states:
@@ -148,4 +164,22 @@ class Trial:
     @property
     def passed(self) -> bool:
         """Whether the trial is completely scored and no score makes it fail."""
-        return self.state == "scored" and not any(score.failed for score in self.scores)
+        return self.state == "scored" and not self.fails()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the trial passed, or no metric applies to its case."""
+        return self.passed or self.state == "skipped"
+
+    def fails(self, metrics: Collection[str] | None = None) -> bool:
+        """Return whether a score makes the trial fail, even if other scores are missing.
+
+        Args:
+            metrics: the metrics that decide, whether advisory or not; by default all that are not
+                advisory.
+        """
+        if self.output.error is not None:
+            return False
+        if metrics is None:
+            return any(score.failed for score in self.scores)
+        return any(score.passed is False for score in self.scores if score.metric in metrics)

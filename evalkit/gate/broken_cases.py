@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, floor
 
-from evalkit.compare.pairs import find_redefined_metrics, find_shared_cases, passes_metrics
-from evalkit.compare.scores import ScoreTable, build_score_table, trial_state
+from evalkit.compare.pairs import find_redefined_metrics, find_shared_cases
+from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import CaseContribution, Check
@@ -196,7 +196,7 @@ def _missing_trials_text(missing: Sequence[CaseContribution], header: RunHeader)
 
 
 def _passed_flags(trials: Iterable[Trial], metrics: Sequence[str]) -> tuple[bool, ...]:
-    return tuple(passes_metrics(trial, metrics) for trial in trials)
+    return tuple(not trial.fails(metrics) for trial in trials)
 
 
 def _halve(history: tuple[bool, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
@@ -219,7 +219,7 @@ def _count_fresh_passes(
 ) -> CaseContribution:
     """Return the passes of a suspect's fresh trials, and of its reserve as the baseline."""
     row = candidate.fresh.get(suspect.case_id, ())
-    scored = (trial for trial in row if trial and trial_state(trial) == "scored")
+    scored = (trial for trial in row if trial and trial.state == "scored")
     fresh = _passed_flags(scored, metrics)
     return CaseContribution(
         case_id=suspect.case_id,

@@ -7,7 +7,6 @@ from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import CaseChange, CaseContribution, Check
-from evalkit.core.trial import Trial
 from evalkit.gate.inputs import GateInputs, count_outcome, explain_unknown_name
 from evalkit.gate.phrases import list_hits
 
@@ -15,31 +14,26 @@ from evalkit.gate.phrases import list_hits
 def check_regressed(rule: Rule, inputs: GateInputs) -> Check:
     """Decide a `max_regressed` rule by the number of cases that passed in the baseline and fail now.
 
-    A case that passed and has no complete trial now may have regressed. The rule is undecided if such
-    cases could change the outcome.
+    A case of which one metric does counts as well, and so does a flaky case: the rule makes no test. A
+    case that passed and has no complete trial now may have regressed. The rule is undecided if such cases
+    could change the outcome.
 
     Raises:
         Undecidable: there is no baseline, or it has no case to compare.
     """
     changes = _shared_changes(rule, inputs)
-    hits = tuple(
-        CaseContribution(
-            case_id=change.case_id,
-            base=change.base_passed,
-            base_trials=change.base_trials,
-            candidate=change.passed,
-            trials=change.trials,
-        )
-        for change in changes
-        if change.status == "regressed"
-    )
+    hits = tuple(_to_contribution(change) for change in changes if change.newly_failing)
     unknown = sum(
         not change.trials and 2 * change.base_passed > change.base_trials for change in changes
     )
     allowed = rule.max_regressed or 0
     outcome = count_outcome(len(hits), unknown, allowed)
-    sentence = f"{outcome.upper()} {name_rule(rule)}: {len(hits)}, at most {allowed} allowed"
-    sentence += f"{list_hits(hits)}."
+    sentence = (
+        f"{outcome.upper()} {name_rule(rule)}: {len(hits)} passed in the baseline and "
+        f"{'fails' if len(hits) == 1 else 'fail'} now, at most {allowed} allowed{list_hits(hits)}."
+    )
+    if not any(2 * change.base_passed > change.base_trials for change in changes):
+        sentence += " No case passed in the baseline, so none could regress."
     if unknown:
         passed = f"{format_count(unknown, 'case')} that passed in the baseline"
         sentence += f" {passed} {'has' if unknown == 1 else 'have'} no complete trial now."
@@ -94,7 +88,7 @@ def _shared_changes(rule: Rule, inputs: GateInputs) -> list[CaseChange]:
     changes = [
         change
         for change in comparison.cases
-        if change.status not in ("added", "removed", "edited")
+        if change.origin == "shared"
         and (rule.tag is None or rule.tag in cases[change.case_id].tags)
     ]
     if not changes:
@@ -102,20 +96,30 @@ def _shared_changes(rule: Rule, inputs: GateInputs) -> list[CaseChange]:
     return changes
 
 
+def _to_contribution(change: CaseChange) -> CaseContribution:
+    """Return the passes of a newly failing case, or of the metric that newly fails."""
+    counts = change.on_metric or change
+    return CaseContribution(
+        case_id=change.case_id,
+        base=counts.base_passed,
+        base_trials=counts.base_trials,
+        candidate=counts.passed,
+        trials=counts.trials,
+        metric=change.on_metric.metric if change.on_metric else "",
+        flaky=change.flaky,
+    )
+
+
 def _find_failure(case: Case, table: ScoreTable) -> CaseContribution | None:
     """Return the passes of a case with a failed trial; None if no trial failed.
 
     A trial that fails one metric has failed, even if its other scores are missing.
     """
-    row = zip(table.trials[case.id], table.states[case.id], strict=True)
-    known = [trial for trial, state in row if trial and (state == "scored" or _has_failed(trial))]
-    failed = sum(map(_has_failed, known))
+    trials = [trial for trial in table.trials[case.id] if trial is not None]
+    known = [trial for trial in trials if trial.state == "scored" or trial.fails()]
+    failed = sum(trial.fails() for trial in known)
     if not failed:
         return None
     return CaseContribution(
         case_id=case.id, base=0, base_trials=0, candidate=len(known) - failed, trials=len(known)
     )
-
-
-def _has_failed(trial: Trial) -> bool:
-    return trial.output.error is None and any(score.failed for score in trial.scores)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import floor
+from itertools import chain
+from math import floor, inf
 
 from evalkit.compare.estimates import TrialValues
 from evalkit.compare.pairs import PairedScores
@@ -12,10 +13,8 @@ from evalkit.compare.preferences import describe_preferences
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
     find_distinct_digits,
-    format_bound,
     format_change,
     format_count,
-    format_limit,
     format_missing,
     format_odds,
     format_value,
@@ -25,12 +24,11 @@ from evalkit.core.gate_result import Check, PopulationTest
 from evalkit.core.literals import Outcome
 from evalkit.gate.evidence import (
     Evidence,
-    HarmScale,
     PointComparison,
     decide_paired,
     estimate_cases_to_decide,
-    min_relevant_harm,
 )
+from evalkit.gate.findings import describe_finding, describe_limit, explain_impossible_harm
 from evalkit.gate.inputs import CheckWithNotes
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
 from evalkit.stats.intervals import Interval
@@ -45,7 +43,7 @@ def check_change(
     """Decide a rule by its test; `missing` counts the candidate's trials without a score, by reason."""
     outcome = decide_paired(evidence)
     scale = evidence.scale
-    low, high = _as_changes(scale, *evidence.bounds)
+    low, high = _as_changes(evidence, evidence.bounds)
     detectable = evidence.detectable_harm
     is_suite = rule.estimand == "suite"
     check = replace(
@@ -62,7 +60,7 @@ def check_change(
         preference=evidence.preference,
     )
     notes = (
-        _detectable_harm_text(evidence),
+        explain_impossible_harm(rule, evidence) or _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
         *_direction_warnings(rule, evidence.pairs),
     )
@@ -88,19 +86,19 @@ def _start_check(
         cases=len(pairs.cases),
         base_trials=_trials_per_case(pairs.base),
         trials=_trials_per_case(pairs.candidate),
-        hits=compared.hits,
+        hits=tuple(replace(hit, metric=pairs.info.name) for hit in compared.hits),
     )
 
 
-def _as_changes(scale: HarmScale, *harms: float) -> list[float]:
-    return sorted(map(scale.as_change, harms))
+def _as_changes(evidence: Evidence, harms: Interval) -> list[float]:
+    return _clip_changes(evidence, sorted(map(evidence.scale.as_change, harms)))
 
 
 def _to_population_test(evidence: Evidence) -> PopulationTest | None:
     users = evidence.population
     if users is None:
         return None
-    low, high = _as_changes(evidence.scale, *users.bounds)
+    low, high = _as_changes(evidence, users.bounds)
     return PopulationTest(
         clusters=users.clusters,
         p_value=users.test.p_value,
@@ -119,9 +117,19 @@ def _sizes_text(pairs: PairedScores, cases: str = "") -> str:
     return f"{cases or format_count(len(pairs.cases), 'case')}, {trials}"
 
 
+def _clip_changes(evidence: Evidence, changes: Sequence[float]) -> list[float]:
+    """Return the ends of an interval of changes within what the values allow."""
+    values = list(chain(*evidence.pairs.base, *evidence.pairs.candidate))
+    if evidence.scale.is_log or min(values) < 0:
+        return list(changes)
+    # A share of 0 to 1 changes by 1 at most, and no latency falls by more than all of it.
+    is_share = not evidence.pairs.info.unit and max(values) <= 1
+    return [min(max(change, -1.0), 1.0 if is_share else inf) for change in changes]
+
+
 def _interval_text(rule: Rule, evidence: Evidence, bounds: Interval, extra: int = 0) -> str:
     unit = evidence.pairs.info.unit
-    low, high = _as_changes(evidence.scale, *bounds)
+    low, high = _as_changes(evidence, bounds)
     return format_interval(
         rule, low, high, lambda end: format_change(end, unit, extra).removesuffix(" pt")
     )
@@ -133,7 +141,8 @@ def _closing_texts(
     """Yield the most affected cases and the missing trials."""
     if compared.hits and names_hits:
         hits = format_hits(compared.hits[:_MAX_NAMED_HITS], compared.pairs.info.unit)
-        yield f"Most affected: {hits}."
+        how = "in" if compared.hits[0].is_count else "by mean"
+        yield f"Most affected {how} {compared.pairs.info.name}: {hits}."
     if missing:
         yield f"Left out: {format_missing(missing)}."
 
@@ -151,16 +160,16 @@ def _change_sentence(
         ),
         lambda number, digits: format_change(number, unit, digits),
     )
-    changed = format_change(change, unit, extra) + (" in a typical case" if scale.is_log else "")
+    changed = format_change(change, unit, extra)
     sizes = _sizes_text(evidence.pairs)
     if rule.estimand == "users":
         sizes = f"for other cases like these; {_sizes_text(evidence.pairs, _sample_text(evidence))}"
     before, now = _before_and_now(evidence, unit)
     sentences = (
-        f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
+        f"{outcome.upper()} {name_rule(rule)} {before} -> {now}{' in a typical case' * scale.is_log}",
         f"({changed}, {_interval_text(rule, evidence, evidence.bounds, extra)}; {sizes}).",
         *([f"Cases: {describe_preferences(counts)}."] if (counts := evidence.preference) else []),
-        _finding_text(rule, outcome, evidence),
+        describe_finding(rule, outcome, evidence),
         *_closing_texts(evidence, missing, names_hits=outcome != "pass"),
     )
     return " ".join(sentences)
@@ -172,65 +181,6 @@ def _before_and_now(evidence: Evidence, unit: str) -> list[str]:
         lambda number, digits: format_value(number, unit, digits),
     )
     return [format_value(value, unit, extra) for value in (evidence.base, evidence.candidate)]
-
-
-def _limit_text(rule: Rule, compared: Evidence | PointComparison, limit: float) -> str:
-    """Return a limit on harm in the unit of the rule: a share, points, or `and_at_least` if it is larger."""
-    scale, unit = compared.scale, compared.pairs.info.unit
-    size = format_limit(abs(scale.as_change(limit)), unit)
-    if rule.and_at_least is not None and limit == min_relevant_harm(rule, scale, compared.base):
-        size = format_bound(rule.and_at_least, unit)
-    return f"{scale.noun} of {size}"
-
-
-def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
-    """Return what a comparison proves, rules out, or leaves undetermined."""
-    limits, p_value = evidence.limits, evidence.p_value
-    shared = ""
-    if limits.alpha != rule.alpha:
-        sharing = round(rule.alpha / limits.alpha)
-        shared = f" (alpha {rule.alpha:g} is shared by {sharing} thresholds)"
-    chance = format_odds(p_value, limits.alpha)
-    if p_value <= evidence.smallest_p:
-        chance = chance.replace("about", "at most")
-    odds = f"if nothing had changed, a result this bad would come up {chance}"
-    is_plain_proof = evidence.p_unweighted <= limits.alpha
-    if is_plain_proof != (p_value <= limits.alpha):
-        odds = f"weighed by how stable each case was, {odds}"
-    allowed, tolerated = (
-        _limit_text(rule, evidence, limit) for limit in (limits.max_drop, limits.tolerated)
-    )
-    if outcome == "fail":
-        return f"{odds[0].upper()}{odds[1:]}."
-    if outcome == "pass":
-        return f"A {tolerated} is ruled out."
-    # The outcome is inconclusive: return the most important reason.
-    if evidence.smallest_p > limits.alpha:
-        return (
-            f"A {tolerated} is not ruled out, and no result could prove one: with so few differences the "
-            f"smallest possible p-value is {evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed"
-            f"{shared}."
-        )
-    if limits.alpha < p_value <= rule.alpha and evidence.is_large and evidence.leans_worse:
-        return (
-            f"The {evidence.scale.noun} is not proven: {odds}, and less than "
-            f"{format_odds(limits.alpha, 1).removeprefix('about ')} is needed{shared}."
-        )
-    if evidence.is_ruled_out:
-        return f"A {tolerated} is ruled out, but a {allowed} is not, and it may be real: {odds}."
-    if evidence.is_offset_by_gains:
-        return (
-            f"A {tolerated} is not ruled out, and none is proven, because stable cases got worse but "
-            f"others got better: {odds}."
-        )
-    if is_plain_proof and p_value > limits.alpha:
-        return (
-            f"A {tolerated} is not ruled out, and none is proven, because most cases that got worse "
-            f"were flaky before: {odds}."
-        )
-    if evidence.leans_worse and p_value <= limits.alpha:
-        return f"It is worse ({odds}), though by less than the {allowed} allowed; a {tolerated} is not ruled out."
-    return f"A {tolerated} is not ruled out, and none is proven: {odds}."
 
 
 def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
@@ -263,9 +213,15 @@ def _detectable_harm_text(evidence: Evidence) -> str:
             abs(scale.as_change(evidence.detectable_harm)), evidence.pairs.info.unit
         )
         power = f"fails a {noun} of {smallest.lstrip('+')}"
-    rate = evidence.false_alarm
-    false_alarm = f"at most 1 time in {floor(1 / rate):,} fails" if rate else "never fails"
-    return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
+    rate, unchanged = evidence.false_alarm, "an agent that did not change"
+    looked = f"over up to {evidence.looks} looks, " if evidence.looks else ""
+    false_alarm = ""
+    if rate:
+        how = "about" if looked else "at most"
+        false_alarm = f", and {how} 1 time in {floor(1 / rate):,} fails {unchanged}"
+    elif evidence.detectable_harm is not None:
+        false_alarm = f", and hardly ever fails {unchanged}"
+    return f"{looked}this comparison {power} 4 times in 5{false_alarm}."
 
 
 def _sample_text(evidence: Evidence) -> str:
@@ -284,6 +240,9 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
     chance = format_odds(users.test.p_value, rule.alpha)
     if users.test.p_value <= users.test.smallest_p:
         chance = chance.replace("about 1", "at most 1")
+    excludes_0 = users.bounds.low > 0
+    if excludes_0 != (users.test.p_value <= rule.alpha):
+        chance += " (by an exact test; the interval is approximate)"
     yield (
         f"on other cases like these ({_sample_text(evidence)}) {change} ({interval}); if nothing had "
         f"changed on the whole, a result this bad would come up {chance}."
@@ -307,11 +266,11 @@ def _point_sentence(rule: Rule, points: PointComparison, missing: Mapping[str, i
         lambda number, digits: format_change(number, unit, digits),
     )
     before, now = (format_value(value, unit, extra) for value in (points.base, points.candidate))
-    amount = "More" if outcome == "fail" else "No more"
+    amount = "more than" if outcome == "fail" else "within"
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}",
         f"({format_change(change, unit, extra)}; {_sizes_text(points.pairs)}).",
-        f"{amount} than the {_limit_text(rule, points, allowed)} allowed.",
+        f"This is {amount} the {describe_limit(rule, points, allowed)} allowed.",
         *_closing_texts(points, missing, names_hits=outcome == "fail"),
     )
     return " ".join(sentences)

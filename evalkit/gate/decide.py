@@ -11,7 +11,7 @@ from evalkit.compare.scores import ScoreTable, build_score_table, mean, sum_miss
 from evalkit.compare.summary import summarize_table, tally_table
 from evalkit.core.errors import NotComparable, Undecidable
 from evalkit.core.eval_set import Rule
-from evalkit.core.format import format_count, name_rule
+from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run, RunHeader
@@ -31,20 +31,22 @@ from evalkit.gate.judge_trust import (
     withhold_unchecked,
 )
 from evalkit.gate.limits import check_limit
+from evalkit.gate.look_odds import with_look_odds
 from evalkit.gate.outcome import (
-    SEVERITY,
     OnInconclusive,
     combine_outcomes,
     cut_off_notes,
     exit_code_of,
     explain_incomplete_run,
     lead_sentence,
+    pick_worse_check,
     policy_notes,
     proven_failures_text,
 )
 from evalkit.gate.paired import compare_points, measure_change
 from evalkit.gate.preferences import measure_preference
 from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
+from evalkit.gate.silence import decide_despite_silence, find_silence
 from evalkit.stats.multiplicity import holm_levels
 
 
@@ -86,7 +88,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         candidate=table, base=base, comparison=comparison, baseline_problem=baseline_problem
     )
     # Thresholds are decided even if the run is incomplete, because reports show their sentences.
-    decided = _decide_rules(rules, candidate, inputs, find_untrusted_metrics(candidate, baseline))
+    decided = _decide_rules(rules, candidate, inputs, baseline)
     checks = tuple(withhold_unchecked(each.check, candidate) for each in decided)
     enforced = [check for check in checks if not check.advisory]
     tally = tally_table(table)
@@ -123,19 +125,22 @@ def _explain_doubt(candidate: Run, baseline: Run | None, incomplete: str) -> str
 
 
 def _decide_rules(
-    rules: Sequence[Rule], candidate: Run, inputs: GateInputs, untrusted: Sequence[str]
+    rules: Sequence[Rule], candidate: Run, inputs: GateInputs, baseline: Run | None
 ) -> list[CheckWithNotes]:
     """Apply all thresholds; those that rest on a judge that is not trusted are undecided."""
-    decided = _apply_rules_at_look(rules, candidate, inputs)
+
+    def apply(run: Run) -> list[CheckWithNotes]:
+        return _apply_rules_at_look(
+            rules, run, inputs if run is candidate else inputs.with_candidate(run)
+        )
+
+    silences = find_silence(candidate, baseline)
+    decided = decide_despite_silence(candidate, silences, apply)
+    untrusted = find_untrusted_metrics(candidate, baseline)
     if not untrusted:
         return decided
     # What still fails without these metrics fails whatever their judge said.
-    run = mask_metrics(candidate, untrusted)
-    table = build_score_table(run)
-    comparison = compare_tables(inputs.base, table) if inputs.base is not None else None
-    masked = _apply_rules_at_look(
-        rules, run, replace(inputs, candidate=table, comparison=comparison)
-    )
+    masked = decide_despite_silence(mask_metrics(candidate, untrusted), silences, apply)
     return [
         each._replace(check=withhold_check(each.check, part.check, untrusted))
         for each, part in zip(decided, masked, strict=True)
@@ -194,22 +199,9 @@ def _apply_rules_at_look(
     )
     without_added = apply_rules(rules, replace(inputs, candidate=build_score_table(known)))
     return [
-        whole if rule.compares else _worse_check(whole, part, len(added))
+        whole if rule.compares else pick_worse_check(whole, part, len(added))
         for rule, whole, part in zip(rules, decided, without_added, strict=True)
     ]
-
-
-def _worse_check(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> CheckWithNotes:
-    severity_of_whole, severity_of_part = (
-        SEVERITY.index(each.check.outcome) for each in (whole, part)
-    )
-    threshold = f"Threshold {name_rule(whole.check.rule)} holds"
-    if severity_of_part < severity_of_whole:
-        return part._replace(notes=(*part.notes, f"{threshold} only with added cases."))
-    if severity_of_whole < severity_of_part:
-        note = f"{threshold} without the {format_count(added, 'added case')}."
-        return whole._replace(notes=(*whole.notes, note))
-    return part
 
 
 class _PendingCheck(NamedTuple):
@@ -307,7 +299,7 @@ def _start_change_check(
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
-    return _PendingCheck(rule, evidence, missing)
+    return _PendingCheck(rule, with_look_odds(evidence, inputs.candidate.header), missing)
 
 
 def _finish_check(pending: _PendingCheck, candidate: ScoreTable, level: float) -> CheckWithNotes:

@@ -7,11 +7,11 @@ from itertools import chain
 from math import ceil, exp, expm1, inf, isfinite, log, log1p
 
 from evalkit.compare.pairs import PairedScores
-from evalkit.compare.scores import MAX_VALUE
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution, PreferenceCounts
 from evalkit.core.literals import Outcome
+from evalkit.core.trial import MAX_VALUE
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits
 from evalkit.stats.sign_flip_test import ClusterTest
@@ -118,7 +118,8 @@ class Evidence:
     `scale`, and each of its `bounds` is wrong with probability at most alpha. `p_value` is one-sided,
     `p_unweighted` is the same without weights, `smallest_p` is the smallest that these cases allow.
     `is_offset_by_gains` is True if stable cases got worse and others got better by as much. An unchanged
-    agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5.
+    agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5. With
+    `looks`, both are about all looks together.
     `design` is set for pass rates, to plan further trials. `preference` is set for pairwise metrics.
     `population` is the test on other cases like
     these; it is None for a quantile, which is a statistic of all trials together.
@@ -136,6 +137,7 @@ class Evidence:
     smallest_p: float
     false_alarm: float
     detectable_harm: float | None
+    looks: int = 0
     is_offset_by_gains: bool = False
     hits: tuple[CaseContribution, ...] = ()
     design: Design | None = None

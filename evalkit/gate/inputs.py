@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from evalkit.compare.pairs import find_redefined_metrics
-from evalkit.compare.scores import CaseScores, ScoreTable, sum_missing
+from evalkit.compare.pairs import compare_tables, find_redefined_metrics
+from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table, sum_missing
 from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_missing
 from evalkit.core.gate_result import Check, Comparison
 from evalkit.core.literals import Outcome
+from evalkit.core.run import Run
 
 
 class CheckWithNotes(NamedTuple):
@@ -60,6 +61,12 @@ class GateInputs:
         if redefined := find_redefined_metrics(base, self.candidate):
             raise self.undecidable(f"{', '.join(redefined)} measured differently in the baseline")
         return base, comparison
+
+    def with_candidate(self, run: Run) -> GateInputs:
+        """Return the inputs with another run and its comparison with the baseline."""
+        table = build_score_table(run)
+        comparison = compare_tables(self.base, table) if self.base is not None else None
+        return replace(self, candidate=table, comparison=comparison)
 
     def undecidable(self, why: str) -> Undecidable:
         """Return an error that says to record a new baseline."""

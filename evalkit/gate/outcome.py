@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, Undecidable
-from evalkit.core.format import format_count, format_missing
+from evalkit.core.format import format_count, format_missing, name_rule
 from evalkit.core.gate_result import Check, Tally
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
 from evalkit.core.spans import CUT_OFF
+from evalkit.gate.inputs import CheckWithNotes
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 
@@ -34,7 +35,9 @@ def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
         missing: dict[str, int] = {
             state: count for state, count in tally.counts.items() if state not in _RESOLVED_STATES
         }
-        budget = f"; max_errors allows {max_errors}" if tally.errors > max_errors else ""
+        # No budget covers a trial that was not run.
+        errors = tally.errors - tally.counts["not_run"]
+        budget = f"; max_errors allows {max_errors}" if errors > max_errors else ""
         return (
             f"Not decided: {_count_unscored(tally)} no score ({format_missing(missing)}){budget}."
         )
@@ -50,6 +53,20 @@ def combine_outcomes(checks: Sequence[Check]) -> Outcome:
     """Return the most severe outcome of all checks."""
     outcomes = {check.outcome for check in checks}
     return next((outcome for outcome in SEVERITY if outcome in outcomes), "pass")
+
+
+def pick_worse_check(whole: CheckWithNotes, part: CheckWithNotes, added: int) -> CheckWithNotes:
+    """Return the worse of two checks of a limit: on the whole run, and without its added cases."""
+    severity_of_whole, severity_of_part = (
+        SEVERITY.index(each.check.outcome) for each in (whole, part)
+    )
+    threshold = f"Threshold {name_rule(whole.check.rule)} holds"
+    if severity_of_part < severity_of_whole:
+        return part._replace(notes=(*part.notes, f"{threshold} only with added cases."))
+    if severity_of_whole < severity_of_part:
+        note = f"{threshold} without the {format_count(added, 'added case')}."
+        return whole._replace(notes=(*whole.notes, note))
+    return part
 
 
 def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
@@ -71,7 +88,8 @@ def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
         return "The threshold holds." if count == 1 else f"All {count} thresholds hold."
     more = f" {count} of {len(checks)} thresholds {_VERBS[outcome]}." if count > 1 else ""
     failures = proven_failures_text(checks) if outcome == "undecided" else ""
-    return f"{decisive[0].sentence}{more}{failures}"
+    plan = f" {decisive[0].to_decide}" if decisive[0].to_decide else ""
+    return f"{decisive[0].sentence}{plan}{more}{failures}"
 
 
 def proven_failures_text(checks: Sequence[Check]) -> str:
@@ -93,7 +111,7 @@ def policy_notes(
     if tally.errors and outcome != "undecided":
         yield (
             f"{_count_unscored(tally)} no score, no more than "
-            f"max_errors allows; they are left out of every number."
+            f"max_errors allows; {'it is' if tally.errors == 1 else 'they are'} left out of every number."
         )
 
 

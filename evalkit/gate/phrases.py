@@ -13,14 +13,19 @@ _MAX_NAMED_CASES = 5
 
 
 def format_hits(hits: Sequence[CaseContribution], unit: str = "") -> str:
-    """Return the cases of a check with both results: `case-17 (10/10 -> 0/2)`."""
+    """Return the cases of a check with both results: `case-17 (10/10 -> 0/2)`.
+
+    Numbers of one metric follow its name, unless the sentence is about that metric.
+    """
     words = []
     for hit in hits:
         if hit.is_count:
             before, now = f"{hit.base:g}/{hit.base_trials}", f"{hit.candidate:g}/{hit.trials}"
         else:
             before, now = format_value(hit.base, unit), format_value(hit.candidate, unit)
-        words.append(f"{hit.case_id} ({f'{before} -> {now}' if hit.base_trials else now})")
+        counts = f"{before} -> {now}" if hit.base_trials else now
+        name = f"{hit.metric} " if hit.metric else ""
+        words.append(f"{hit.case_id} ({name}{counts}{', flaky' if hit.flaky else ''})")
     return ", ".join(words)
 
 

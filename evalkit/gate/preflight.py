@@ -24,10 +24,14 @@ from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
 from evalkit.gate.preferences import explain_undecidable_preference
 from evalkit.gate.sequential import adjust_rule_for_look
-from evalkit.stats.sample_size import critical_value
+from evalkit.stats.group_sequential import alpha_at_look, simulate_looks
+from evalkit.stats.sample_size import chance_to_pass, critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
 """The worst value is this many times the baseline's largest value, so no run will measure it."""
+
+_RARE = 0.1
+"""Below this chance a gate hardly ever passes, and the formula is no more exact than that."""
 
 _WORST_VALUE_JITTER = 1e-6
 """The relative difference of the worst values of two successive trials."""
@@ -144,11 +148,21 @@ def _explain_wide_interval(
     reach = critical_value(design, rule.alpha) * design.se_bound_after(tolerated)
     if reach < tolerated:
         return ""
+    chance = chance_to_pass(design, unchanged.limits)
+    if planned.looks:
+        whole = replace(unchanged.limits, alpha=rule.alpha / alpha_at_look(1.0, 1))
+        chance = simulate_looks(replace(design, looks=planned.looks), whole, 0.0).passed
+    if chance >= 0.5:
+        return ""
+    often, result = "can hardly pass", "even a run without any change is most likely inconclusive"
+    if chance >= _RARE:
+        share = f"about {100 * chance:.0f}%"
+        often = "can seldom pass"
+        result = f"an agent that did not change passes in {share} of runs, and most others are inconclusive"
     return (
-        f"can hardly pass: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline "
-        f"and {format_count(planned.trials, 'candidate trial')} the interval reaches "
-        f"{100 * reach:.1f} pt, but only {format_limit(tolerated, '')} is tolerated, so even a run without "
-        f"any change is inconclusive. See evalkit power."
+        f"{often}: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline and "
+        f"{format_count(planned.trials, 'candidate trial')} the interval reaches {100 * reach:.1f} pt, but "
+        f"only {format_limit(tolerated, '')} is tolerated, so {result}. See evalkit power."
     )
 
 
@@ -171,16 +185,24 @@ def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
         return ""
     unit = "" if rule.stat == "rate" else infos[0].unit
     best = _best_value(rule, unit)
-    one = CaseScores(values=(best,) * planned.trials, flags=(best,) * planned.trials)
-    estimate = estimate_metric(rule, unit, [one] * len(infos))
-    if decide_limit(rule, estimate) == "pass":
+    perfect = [_repeat_value((best,) * planned.trials)] * len(infos)
+    if decide_limit(rule, estimate_metric(rule, unit, perfect)) == "pass":
         return ""
+    # A single failure shows that trials of a case differ, so they count as more independent trials.
+    if not unit and planned.trials > 1:
+        almost = [_repeat_value((1.0 - best, *(best,) * (planned.trials - 1))), *perfect[1:]]
+        if decide_limit(rule, estimate_metric(rule, unit, almost)) == "pass":
+            return ""
     limit = rule.min if rule.min is not None else rule.max or 0.0
     word = "at least" if rule.min is not None else "at most"
     return (
         f"cannot pass with any result: even perfect results of {format_count(len(infos), 'case')} cannot prove "
         f"{word} {format_bound(limit, unit)}. Add cases, or use test: point to decide by the value alone."
     )
+
+
+def _repeat_value(values: tuple[float, ...]) -> CaseScores:
+    return CaseScores(values=values, flags=values)
 
 
 def _best_value(rule: Rule, unit: str) -> float:

@@ -12,4 +12,5 @@ __all__ = [
     "prices",
     "registry",
     "scoring",
+    "votes",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from evalkit.core.judgement import Judgement, JudgeTrust, JudgeVote
 from evalkit.core.location import Problem
 from evalkit.core.rubric import Rubric
 from evalkit.judge.anchors import LabeledAnswer
+from evalkit.judge.control_bound import ControlBound
 from evalkit.judge.judge import Judge, JudgeRequest
 
 
@@ -52,23 +53,20 @@ class JudgePanel(Protocol):
     ) -> None:
         """Judge a rubric's controls and anchors together with the agent's answers."""
 
-    def count_controls(self) -> int:
-        """Return how many controls and anchors a judge has to judge."""
+    def bound_controls(self, answers: Mapping[str, int]) -> ControlBound:
+        """Return how often each judge is asked controls and anchors; `answers` are new votes by metric."""
 
     async def warm_up(self) -> None:
         """Load everything that the first vote needs, without asking a judge."""
 
-    async def start(self) -> None:
-        """Get ready while the agents work on their first answers."""
-
     async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
         """Return every vote on an answer."""
 
-    async def settle_checks(self) -> None:
-        """Wait for the checks so far if another judge can take over."""
+    async def settle_checks(self, stored: Iterable[Judgement]) -> None:
+        """Check the judges of these judgments to the end, if another judge can take over."""
 
     async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
-        """Wait for all checks, and return the evidence of how far the judges can be trusted."""
+        """Ask the last controls, and return the evidence of how far the judges can be trusted."""
 
     def stop(self) -> None:
         """Start no further call; requests in flight may finish."""

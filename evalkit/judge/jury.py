@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.core.judgement import (
@@ -24,6 +24,7 @@ from evalkit.core.location import Problem
 from evalkit.core.rubric import Rubric
 from evalkit.core.serialization import digest
 from evalkit.judge.anchors import LabeledAnswer
+from evalkit.judge.control_bound import ControlBound
 from evalkit.judge.judge import Judge, JudgeRequest
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.jury_verdict import combine_jurors, needed_jurors, unite_votes
@@ -117,17 +118,13 @@ class Jury:
         for panel in self._panels:
             panel.register_rubric(metric, rubric, anchors)
 
-    def count_controls(self) -> int:
-        """Return how many controls and anchors each juror has to judge."""
-        return self._panels[0].count_controls()
+    def bound_controls(self, answers: Mapping[str, int]) -> ControlBound:
+        """Return how often each juror is asked controls and anchors; `answers` are new votes by metric."""
+        return self._panels[0].bound_controls(answers)
 
     async def warm_up(self) -> None:
         """Load everything that the jurors need to answer, without asking them."""
         await asyncio.gather(*(panel.warm_up() for panel in self._panels))
-
-    async def start(self) -> None:
-        """Get ready while the agents work on their first answers."""
-        await asyncio.gather(*(panel.start() for panel in self._panels))
 
     async def collect_votes(self, metric: str, request: JudgeRequest) -> tuple[JudgeVote, ...]:
         """Return the verdict of the jury as one vote, with what each juror said."""
@@ -140,16 +137,18 @@ class Jury:
         identity = self._identity
         return (combine_jurors(self._rule, request, jurors, identity.name, identity.digest),)
 
-    async def settle_checks(self) -> None:
+    async def settle_checks(self, stored: Iterable[Judgement]) -> None:
         """Do nothing: no judge takes over from a juror."""
 
     async def finish(self, stored: Iterable[Judgement] = ()) -> JudgeTrust:
-        """Wait for every juror's controls and anchors, and return the evidence about all of them.
+        """Ask every juror the last controls, and return the evidence about all of them.
 
         The verdicts of each juror count, so one that fails a control makes the jury untrusted.
         """
+        # Judgments that needed no judge (by checks, or of empty answers) have no digest.
+        judgements = [each for each in stored if each.digest]
         by_juror: defaultdict[str, list[Judgement]] = defaultdict(list)
-        for judgement in stored:
+        for judgement in judgements:
             for said in judgement.jurors:
                 if said.state == "scored":
                     by_juror[said.digest].append(_as_judgement(said, judgement.pair))
@@ -161,8 +160,11 @@ class Jury:
         return JudgeTrust(
             judges=(self._identity.name,) if has_judged else (),
             models=tuple(sorted({model for trust in trusts for model in trust.models})),
+            changes=tuple(change for trust in trusts for change in trust.changes),
             controls=tuple(result for trust in trusts for result in trust.controls),
             anchors=_combine_anchors(trusts, self._identity.name),
+            verdicts=len(judgements),
+            cached_verdicts=sum(each.is_cached for each in judgements),
             calls=sum(trust.calls for trust in trusts),
             input_tokens=sum(trust.input_tokens for trust in trusts),
             output_tokens=sum(trust.output_tokens for trust in trusts),
@@ -195,6 +197,7 @@ def _as_judgement(said: JudgeVote, pair: PairResult | None) -> Judgement:
         digest=said.digest,
         model=said.model,
         fingerprint=said.fingerprint,
+        is_cached=said.is_cached,
         pair=pair,
     )
 

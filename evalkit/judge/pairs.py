@@ -60,6 +60,15 @@ def combine_orders(
     return PairVerdict(preference, tuple(verdicts), place)
 
 
+def measure_lead(criteria: Sequence[Criterion], verdicts: Sequence[CriterionVerdict]) -> float:
+    """Return the weight of the criteria that prefer the answer shown first, less that of the others."""
+    # A jury's mean may be any value.
+    return sum(
+        2 * criterion.weight * (verdict.value - 0.5)
+        for criterion, verdict in zip(criteria, verdicts, strict=True)
+    )
+
+
 def settle_pair(criteria: Sequence[Criterion], preference: Preference, reason: str) -> PairVerdict:
     """Return a result that is known without a judge, with its reason."""
     sign = next(sign for sign, result in RESULTS.items() if result == preference)

@@ -12,6 +12,7 @@ from evalkit.core.literals import Json
 from evalkit.core.think_tags import drop_reasoning
 from evalkit.core.trial import Output, Score
 from evalkit.core.values import ABSENT, describe_kind, find_value, is_same_json
+from evalkit.trace.calls import NO_TOOL_CALL_DATA
 
 
 class UnscorableAnswer(Exception):
@@ -24,6 +25,14 @@ PASSED = Score(value=1.0, passed=True)
 def failed_score(explanation: str) -> Score:
     """Return the score of a wrong answer, with the reason."""
     return Score(value=0.0, passed=False, explanation=explanation)
+
+
+def unreported_score(what: str, explanation: str) -> Score:
+    """Return the score of an output that lacks what the metric needs, such as `tool calls`."""
+    return Score(state="skipped", explanation=explanation, unreported=what)
+
+
+TOOL_CALLS_UNREPORTED = unreported_score("tool calls", NO_TOOL_CALL_DATA)
 
 
 def text_of(value: Json) -> str | None:

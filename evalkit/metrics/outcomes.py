@@ -17,8 +17,16 @@ from evalkit.core.values import (
     find_value,
     is_same_json,
 )
-from evalkit.metrics.builtin import PASSED, AnswerMetric, BuiltIn, check_pass_mark, failed_score
-from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_tool_calls
+from evalkit.metrics.builtin import (
+    PASSED,
+    TOOL_CALLS_UNREPORTED,
+    AnswerMetric,
+    BuiltIn,
+    check_pass_mark,
+    failed_score,
+    unreported_score,
+)
+from evalkit.trace.calls import get_tool_calls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ class RecoveredFromError(BuiltIn):
         """Follow every failing tool to its last call."""
         calls = get_tool_calls(output)
         if calls is None:
-            return Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
+            return TOOL_CALLS_UNREPORTED
         open_failures: dict[str, bool] = {}
         for call in calls:
             if call.error is not None:
@@ -146,6 +154,10 @@ class TaskOutcome(BuiltIn):
             raise ValueError(f"the output's {self.of} is {describe_kind(found)}, not true or false")
         return found
 
+    def score_unreported(self) -> Score:
+        """Return the score of an output that does not say how the task ended."""
+        return unreported_score(self.of, f"the output has no {self.of}")
+
     def _label_of(self, case: Case) -> Json:
         label = find_value(case.expected, self.expected) if self.expected else None
         return None if label is ABSENT else label
@@ -171,9 +183,8 @@ class TaskOutcome(BuiltIn):
                 raise
             return failed_score(str(wrong))
         if outcome is None:
-            missing = f"the output has no {self.of}"
-            skipped = Score(state="skipped", explanation=missing)
-            return skipped if expected is None else failed_score(missing)
+            missing = self.score_unreported()
+            return missing if expected is None else failed_score(missing.explanation)
         if expected is None:
             return Score(value=float(outcome))
         if outcome is expected:
@@ -210,6 +221,10 @@ class Escalated(TaskOutcome):
     def higher_is_better(self) -> bool:
         """Whether it is compared with a label; without one, fewer escalations are better."""
         return bool(self.expected)
+
+    def score_unreported(self) -> Score:
+        """Return the score of an output that does not say which tools were called, or how it ended."""
+        return TOOL_CALLS_UNREPORTED if self.tools else super().score_unreported()
 
     def read_outcome(self, output: Output) -> bool | None:
         """Return whether a tool escalated the task, or without `tools` what the output says."""

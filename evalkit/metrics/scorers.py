@@ -67,7 +67,12 @@ def finalize_score(score: Score, info: MetricInfo) -> Score:
     """Return a score under the metric's name, or a metric error if its value is not valid."""
     explanation = score.explanation[:MAX_EXPLANATION_CHARS]
     if score.state != "scored":
-        return Score(metric=info.name, state=score.state, explanation=explanation)
+        return Score(
+            metric=info.name,
+            state=score.state,
+            explanation=explanation,
+            unreported=score.unreported,
+        )
     value = score.value
     if value is None or not math.isfinite(value):
         return metric_error(info, f"its value is {value!r}, not a finite number")

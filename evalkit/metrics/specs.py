@@ -32,7 +32,7 @@ from evalkit.metrics.plugins import Plugin, PluginScorer, find_plugin, open_plug
 from evalkit.metrics.registry import METRICS, load_metric
 from evalkit.metrics.rubric import RUBRIC, RubricArguments, RubricScorer
 from evalkit.metrics.scorers import Scorer, spec_digest
-from evalkit.store.cache import Cache
+from evalkit.store.cache import NoCache
 
 RUBRIC_REFS = (RUBRIC, CRITERIA)
 JUDGED_REFS = (*RUBRIC_REFS, PAIRWISE)
@@ -50,7 +50,7 @@ async def open_scorers(
     Raises:
         InvalidInput: every problem with any of the metrics.
     """
-    panel = panel or Panel((), Cache(environment.root, JudgeVote), str)
+    panel = panel or Panel((), NoCache(JudgeVote), str)
     problems: list[Problem] = []
     scorers: dict[str, Scorer] = {}
     rubrics: dict[str, RubricScorer] = {}

@@ -8,12 +8,15 @@ from typing import ClassVar, Literal
 
 from evalkit.core.json_text import parse_call_arguments
 from evalkit.core.spans import ToolCall
-from evalkit.core.trial import Output
+from evalkit.core.trial import Output, Score
 from evalkit.core.values import canonical_json
+from evalkit.metrics.builtin import TOOL_CALLS_UNREPORTED, unreported_score
 from evalkit.metrics.usage import Measurement
-from evalkit.trace.calls import NO_TOOL_CALL_DATA, get_model_calls, get_tool_calls
+from evalkit.trace.calls import get_model_calls, get_tool_calls
 
-NO_MODEL_CALL_DATA = "the spans have no model call. Have the agent send spans"
+MODEL_CALLS_UNREPORTED = unreported_score(
+    "model calls", "the spans have no model call. Have the agent send spans"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +31,15 @@ class ToolCallMeasurement(Measurement):
 
     tool: str = ""
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Measure the calls, if the output says which tools were called."""
         calls = get_tool_calls(output)
         if calls is None:
-            return NO_TOOL_CALL_DATA
+            return TOOL_CALLS_UNREPORTED
         return self.measure_calls(_calls_named(calls, self.tool))
 
-    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
-        """Return the quantity, or a text that says why it is unknown."""
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | Score:
+        """Return the quantity, or a skipped score that says why there is none."""
         raise NotImplementedError
 
 
@@ -52,10 +55,11 @@ class ToolErrorRate(ToolCallMeasurement):
         tool: only the calls of this tool.
     """
 
-    def measure_calls(self, calls: Sequence[ToolCall]) -> float | str:
+    def measure_calls(self, calls: Sequence[ToolCall]) -> float | Score:
         """Divide the failed calls by all calls."""
         if not calls:
-            return "not called" if self.tool else "no tool was called"
+            why = "not called" if self.tool else "no tool was called"
+            return Score(state="skipped", explanation=why)
         return sum(call.error is not None for call in calls) / len(calls)
 
 
@@ -87,11 +91,11 @@ class ModelCalls(Measurement):
 
     model: str = ""
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Count the calls. Without any in the spans, their number is unknown, not 0."""
         calls = get_model_calls(output)
         if not calls:
-            return NO_MODEL_CALL_DATA
+            return MODEL_CALLS_UNREPORTED
         return sum(not self.model or call.model == self.model for call in calls)
 
 
@@ -106,12 +110,12 @@ class Steps(Measurement):
     unit: ClassVar[str] = "steps"
     version: ClassVar[int] = 2
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Add the calls. Without spans of the model the number is unknown: tools are only some steps."""
         models, tools = get_model_calls(output), get_tool_calls(output)
         if not models:
-            return NO_MODEL_CALL_DATA
-        return NO_TOOL_CALL_DATA if tools is None else len(models) + len(tools)
+            return MODEL_CALLS_UNREPORTED
+        return TOOL_CALLS_UNREPORTED if tools is None else len(models) + len(tools)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,15 +141,23 @@ class StepLatency(Measurement):
         if sum(map(bool, (self.tool, self.model, self.step))) > 1:
             raise ValueError("tool, model and step exclude each other. Keep one of them.")
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Combine the seconds of the steps that have times."""
         seconds = self._durations_s(output)
         if not seconds:
-            name = self.tool or self.model or self.step
-            return f"no step {name!r} was timed" if name else "no step was timed"
+            return self._score_untimed(output)
         if self.pick == "longest":
             return max(seconds)
         return sum(seconds) / (len(seconds) if self.pick == "mean" else 1)
+
+    def _score_untimed(self, output: Output) -> Score:
+        """Return the score of an output without a timed step; a tool that was not called has none."""
+        name = self.tool or self.model or self.step
+        why = f"no step {name!r} was timed" if name else "no step was timed"
+        calls = get_tool_calls(output)
+        if self.tool and calls is not None and not _calls_named(calls, self.tool):
+            return Score(state="skipped", explanation=why)
+        return unreported_score("step times", why)
 
     def _durations_s(self, output: Output) -> list[float]:
         if self.model:

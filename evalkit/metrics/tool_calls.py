@@ -21,7 +21,14 @@ from evalkit.core.values import (
     is_same_json,
 )
 from evalkit.metrics.arguments import bind_arguments
-from evalkit.metrics.builtin import PASSED, AnswerMetric, failed_score, texts_of
+from evalkit.metrics.builtin import (
+    PASSED,
+    TOOL_CALLS_UNREPORTED,
+    AnswerMetric,
+    failed_score,
+    texts_of,
+    unreported_score,
+)
 from evalkit.metrics.entry_points import suggest_name
 from evalkit.metrics.registry import load_metric
 from evalkit.metrics.tool_call_alignment import (
@@ -211,8 +218,7 @@ class ToolCalls(AnswerMetric):
         if actual is None:
             # An agent that reports no calls has not made the expected ones. If none are expected,
             # the result is unknown.
-            skipped = Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
-            return failed_score(NO_TOOL_CALL_DATA) if expected else skipped
+            return failed_score(NO_TOOL_CALL_DATA) if expected else TOOL_CALLS_UNREPORTED
         if len(actual) > MAX_CALLS:
             return failed_score(
                 f"{len(actual):,} calls were made; at most {MAX_CALLS:,} are compared"
@@ -221,7 +227,7 @@ class ToolCalls(AnswerMetric):
         if not found.satisfies(self.mode) and (
             tool := find_unknown_arguments(expected, actual, self.mode, self.compare)
         ):
-            return Score(state="skipped", explanation=UNKNOWN_ARGUMENTS.format(tool=tool))
+            return unreported_score("call arguments", UNKNOWN_ARGUMENTS.format(tool=tool))
         difference = first_difference(found, self.mode, self.compare)
         parts = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
         explanation = f"{difference} ({parts})" if difference else parts
@@ -270,7 +276,7 @@ class ToolsNotCalled(AnswerMetric):
         forbidden = self.tools or texts_of(self.expected_value(case)) or ()
         actual = get_tool_calls(output)
         if actual is None:
-            return Score(state="skipped", explanation=NO_TOOL_CALL_DATA)
+            return TOOL_CALLS_UNREPORTED
         called = [call.name for call in actual if call.name in forbidden]
         if not called:
             return PASSED

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from evalkit.core.eval_set import Case
 from evalkit.core.spans import Span
-from evalkit.core.trial import Output, Score
-from evalkit.metrics.builtin import BuiltIn
+from evalkit.core.trial import STREAM_STARTS, Output, Score
+from evalkit.metrics.builtin import BuiltIn, unreported_score
 from evalkit.trace.calls import get_model_calls
 
 
@@ -30,14 +30,14 @@ class Measurement(BuiltIn):
     def score(self, case: Case, output: Output) -> Score:  # noqa: ARG002 - the case is not used
         """Return the quantity; an agent that does not report it is skipped, never counted as 0."""
         value = self.measure(output)
-        if isinstance(value, str):
-            return Score(state="skipped", explanation=value)
+        if isinstance(value, Score):
+            return value
         if value < 0:
             raise ValueError(f"the agent reports {value!r}, which is negative")
         return Score(value=value)
 
-    def measure(self, output: Output) -> float | str:
-        """Return the quantity, or a text that says why it is unknown."""
+    def measure(self, output: Output) -> float | Score:
+        """Return the quantity, or a skipped score that says why there is none."""
         raise NotImplementedError
 
 
@@ -58,10 +58,10 @@ class TimeToFirstTokenS(Measurement):
 
     unit: ClassVar[str] = "s"
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Return the time, which evalkit measures itself where the agent streams."""
         if output.first_token_s is None:
-            return "the agent does not stream its answer"
+            return unreported_score(STREAM_STARTS, "the agent does not stream its answer")
         return output.first_token_s
 
 
@@ -78,14 +78,16 @@ class CostUsd(Measurement):
 
     model: str = ""
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Return the reported cost; for one model, the sum if the cost of each call is known."""
         if self.model:
             costs = [span.cost_usd for span in _calls_of_model(output, self.model)]
             cost = _sum_if_known(costs)
         else:
             cost = output.cost_usd
-        return f"the agent reports no cost{_of_model(self.model)}" if cost is None else cost
+        if cost is None:
+            return unreported_score("costs", f"the agent reports no cost{_of_model(self.model)}")
+        return cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +105,16 @@ class Tokens(Measurement):
     count: Literal["total", "input", "output"] = "total"
     model: str = ""
 
-    def measure(self, output: Output) -> float | str:
+    def measure(self, output: Output) -> float | Score:
         """Return the reported tokens; for one model, the sum if those of each call are known."""
         reported = [output.usage] if output.usage else []
         usages = _calls_of_model(output, self.model) if self.model else reported
         parts = [each.input_tokens for each in usages] if self.count != "output" else []
         parts += [each.output_tokens for each in usages] if self.count != "input" else []
         tokens = _sum_if_known(parts)
-        return f"the agent reports no usage{_of_model(self.model)}" if tokens is None else tokens
+        if tokens is None:
+            return unreported_score("tokens", f"the agent reports no usage{_of_model(self.model)}")
+        return tokens
 
 
 def _of_model(model: str) -> str:

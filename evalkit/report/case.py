@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.compare.scores import trial_state
 from evalkit.core.format import format_count
 from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement, JudgeVote
 from evalkit.core.safe_text import format_json
@@ -66,8 +65,8 @@ def _quoted(title: str, text: str, screen: Screen) -> list[str]:
 
 
 def _passes_summary(trials: Sequence[Trial]) -> str:
-    scored = sum(map(case_status.is_scored, trials))
-    passes = case_status.passes_text(sum(map(case_status.is_passed, trials)), scored)
+    scored = sum(trial.state == "scored" for trial in trials)
+    passes = case_status.passes_text(sum(trial.passed for trial in trials), scored)
     return f"{passes} passed" if scored else "no trial scored"
 
 
@@ -88,8 +87,8 @@ def _trial_lines(
     screen: Screen,
     spans: Sequence[Span] = (),
 ) -> Iterator[str]:
-    word = "passed" if case_status.is_passed(trial) else "failed"
-    state = word if case_status.is_scored(trial) else trial_state(trial).replace("_", " ")
+    word = "passed" if trial.passed else "failed"
+    state = word if trial.state == "scored" else trial.state.replace("_", " ")
     attempts = f", {trial.attempts} attempts" if trial.attempts > 1 else ""
     about = ", ".join(filter(None, (state, _usage_text(trial.output))))
     for line in screen.fold(f"{title}: {about}{attempts}", hang="  "):

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from evalkit.compare.scores import is_usable, trial_state
+from evalkit.compare.case_changes import ERROR_STATES, describe_case
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange, GateResult
-from evalkit.core.literals import CaseResultStatus, Json, TrialState
+from evalkit.core.literals import CaseStatus, Json
 from evalkit.core.run import Run
 from evalkit.core.trial import Output, Score, Trial
+from evalkit.report.broken_rules import find_broken_rules, name_broken_rules
 
-STATUS_TEXTS: dict[CaseResultStatus, str] = {
+STATUS_TEXTS: dict[CaseStatus, str] = {
     "regressed": "passed in the baseline, fails now",
     "failing": "fails, and is not excused by the baseline",
     "error": "not completely scored",
-    "flaky": "fails now; its baseline trials already disagreed",
+    "flaky": "passes in some trials and fails in others",
     "still_failing": "fails as in the baseline",
     "not_run": "was not run",
     "fixed": "failed in the baseline, passes now",
-    "passed": "passes",
+    "passed": "passes in every trial",
     "not_scored": "was not scored",
+    "removed": "is in the baseline only",
 }
 """Every status of a case with its meaning, worst first."""
 
-BROKEN_STATUSES: tuple[CaseResultStatus, ...] = ("regressed", "failing", "error")
+BROKEN_STATUSES: tuple[CaseStatus, ...] = ("regressed", "failing", "error")
 """The statuses that need attention."""
 
-SECONDARY_STATUSES: dict[CaseResultStatus, str] = {
-    "flaky": "Flaky in the baseline",
+SECONDARY_STATUSES: dict[CaseStatus, str] = {
+    "flaky": "Flaky",
     "still_failing": "Failing as before",
     "not_run": "Not run",
     "fixed": "Fixed",
@@ -41,97 +42,52 @@ SECONDARY_STATUSES: dict[CaseResultStatus, str] = {
 
 _MAX_QUOTE_CHARS = 120
 _MAX_NAMED_CASES = 6
-_ERROR_STATES: tuple[TrialState, ...] = ("agent_error", "judge_error", "metric_error", "unscored")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseResult:
-    """One case of a run: its status, how many of its scored trials passed, and all its trials.
+    """One case of a run: its status and passes in `change`, and all its trials.
 
-    `due` trials were planned. `base_passed` of `base_trials` passed in the baseline, whose trials are
-    `base`; without a baseline `base_trials` is 0. `metric` is the metric that regressed, if one is
-    named.
+    `due` trials were planned. `base` are the trials of the baseline. `breaks` names the failed thresholds
+    that the failures of the case break.
     """
 
     case: Case
-    status: CaseResultStatus
-    passed: int
-    scored: int
+    change: CaseChange
     due: int
     trials: tuple[Trial, ...]
-    flaky: bool = False
-    base_passed: int = 0
-    base_trials: int = 0
     base: tuple[Trial, ...] = ()
-    metric: str = ""
+    breaks: tuple[str, ...] = ()
 
+    @property
+    def status(self) -> CaseStatus:
+        """The status, which does not depend on the gate."""
+        return self.change.status
 
-def is_scored(trial: Trial) -> bool:
-    """Return whether every metric of a trial has a usable value."""
-    return trial_state(trial) == "scored"
+    @property
+    def passed(self) -> int:
+        """The number of scored trials that passed."""
+        return self.change.passed_all
 
+    @property
+    def scored(self) -> int:
+        """The number of completely scored trials."""
+        return self.change.trials
 
-def is_passed(trial: Trial) -> bool:
-    """Return whether a trial is completely scored and passed."""
-    return is_scored(trial) and trial.passed
+    @property
+    def fails(self) -> bool:
+        """Whether half of the scored trials or more fail."""
+        return self.scored > 0 and 2 * self.passed <= self.scored
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the case needs attention: by its status, or because a failed threshold names it."""
+        return self.status in BROKEN_STATUSES or bool(self.breaks)
 
-class _FailedThresholdCases(NamedTuple):
-    """The cases that failed thresholds name. They count as failing even if they were flaky before.
-
-    A case in `every_trial` must pass all its trials. Any other case fails if at least half of its trials
-    fail.
-    """
-
-    named: frozenset[str]
-    every_trial: frozenset[str]
-
-
-def _find_failed_cases(gate_result: GateResult) -> _FailedThresholdCases:
-    failed = [
-        check for check in gate_result.checks if check.outcome == "fail" and not check.advisory
-    ]
-    return _FailedThresholdCases(
-        named=frozenset(hit.case_id for check in failed for hit in check.hits),
-        every_trial=frozenset(
-            hit.case_id
-            for check in failed
-            if check.rule.must_pass is not None
-            for hit in check.hits
-        ),
-    )
-
-
-def _decide_status(
-    case_id: str,
-    trials: Sequence[Trial],
-    due: int,
-    change: CaseChange | None,
-    failed: _FailedThresholdCases,
-) -> CaseResultStatus:
-    scored, passed = sum(map(is_scored, trials)), sum(map(is_passed, trials))
-    # As in the gate, a case passes if more than half of its trials do, so a tie fails.
-    fails = scored > 0 and 2 * passed <= scored
-    excused = change is not None and change.flaky and case_id not in failed.named
-    # A regression is more important than an error in another trial of the case.
-    if fails and change is not None and change.status == "regressed" and not excused:
-        return "regressed"
-    if not trials:
-        return "not_run"
-    if len(trials) < due or any(trial_state(trial) in _ERROR_STATES for trial in trials):
-        return "error"
-    if scored == 0:
-        return "not_scored"
-    if case_id in failed.every_trial and passed < scored:
-        return "failing"
-    if not fails:
-        return "fixed" if change is not None and change.status == "fixed" else "passed"
-    if change is None or case_id in failed.named:
-        return "failing"
-    if change.flaky:
-        return "flaky"
-    failed_before = change.base_trials > 0 and 2 * change.base_passed <= change.base_trials
-    return "still_failing" if failed_before else "failing"
+    @property
+    def label(self) -> str:
+        """The status as words, with `flaky` if its trials disagree."""
+        return status_label(self.change)
 
 
 def _group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
@@ -147,42 +103,53 @@ def case_results(
     """Return every selected case with its status, in the order of the run."""
     comparison = gate_result.comparison
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
-    failed = _find_failed_cases(gate_result)
+    breaks = find_broken_rules(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
     results = []
     for case in run.header.cases:
-        change = changes.get(case.id)
         own = trials.get(case.id, ())
+        change = changes.get(case.id) or describe_case(case, _fill_row(own, run.header.trials))
         results.append(
             CaseResult(
                 case=case,
-                status=_decide_status(case.id, own, run.header.trials, change, failed),
-                passed=sum(map(is_passed, own)),
-                scored=sum(map(is_scored, own)),
+                change=change,
                 due=run.header.trials,
                 trials=own,
-                flaky=change is not None and change.flaky,
-                base_passed=change.base_passed if change else 0,
-                base_trials=change.base_trials if change else 0,
                 base=base.get(case.id, ()),
-                metric=change.metric if change else "",
+                breaks=name_broken_rules(breaks.get(case.id, ()), change),
             )
         )
     return tuple(results)
 
 
+def _fill_row(trials: Sequence[Trial], due: int) -> list[Trial | None]:
+    """Return the planned trials of a case, None for each that was not run."""
+    return [*trials, *[None] * (due - len(trials))]
+
+
 def worst_first(results: Iterable[CaseResult]) -> list[CaseResult]:
     """Return the broken cases by status, then by drop in pass rate, then in the order of the run."""
+    order = list(STATUS_TEXTS)
 
     def severity(result: CaseResult) -> tuple[int, float]:
-        before = result.base_passed / result.base_trials if result.base_trials else 1.0
+        change = result.change
+        before = change.base_passed / change.base_trials if change.base_trials else 1.0
         now = result.passed / result.scored if result.scored else 0.0
-        return BROKEN_STATUSES.index(result.status), now - before
+        return order.index(result.status), now - before
 
-    return sorted((r for r in results if r.status in BROKEN_STATUSES), key=severity)
+    return sorted((result for result in results if result.is_broken), key=severity)
 
 
-def count_statuses(results: Iterable[CaseResult]) -> dict[CaseResultStatus, int]:
+def secondary_cases(results: Iterable[CaseResult]) -> Iterator[tuple[str, list[CaseResult]]]:
+    """Yield the label of each secondary status with its cases that are not broken, failing ones first."""
+    results = list(results)
+    for status, label in SECONDARY_STATUSES.items():
+        found = [result for result in results if result.status == status and not result.is_broken]
+        if found:
+            yield label, sorted(found, key=lambda result: not result.fails)
+
+
+def count_statuses(results: Iterable[CaseResult]) -> dict[CaseStatus, int]:
     """Return the number of cases of each status that occurs, worst status first."""
     counts = Counter(result.status for result in results)
     return {status: counts[status] for status in STATUS_TEXTS if counts[status]}
@@ -199,17 +166,43 @@ def passes_text(passed: int, trials: int) -> str:
     return f"{passed}/{trials}" if trials else "none"
 
 
-def passes_change(result: CaseResult) -> str:
-    """Return a case's passes, after those of the baseline if there is one: `3/3 -> 0/1`."""
-    now = passes_text(result.passed, result.scored)
-    if not result.base_trials:
-        return now
-    return f"{passes_text(result.base_passed, result.base_trials)} -> {now}"
+def passes_change(change: CaseChange) -> str:
+    """Return a case's passes, after those of the baseline if there is one: `3/3 -> 0/1`.
+
+    Passes by the metrics of the baseline alone say so.
+    """
+    now = passes_text(change.passed_all, change.trials)
+    parts = now
+    if change.base_trials:
+        before = passes_text(change.base_passed, change.base_trials)
+        shared = passes_text(change.passed, change.trials)
+        parts = f"{before} -> {shared}"
+        if shared != now:
+            parts += f" by the metrics of the baseline, {now} by all"
+    return parts
+
+
+def metric_passes_change(change: CaseChange) -> str:
+    """Return the passes of the metric by which a case regressed: `has 5/5 -> 0/1`; empty if none is named."""
+    hit = change.on_metric
+    if hit is None or change.status != "regressed":
+        return ""
+    before = passes_text(hit.base_passed, hit.base_trials)
+    return f"{hit.metric} {before} -> {passes_text(hit.passed, hit.trials)}"
+
+
+def status_label(change: CaseChange) -> str:
+    """Return the status of a case as words, with `flaky` if its trials disagree."""
+    words = change.status.replace("_", " ")
+    return f"{words}, flaky" if change.flaky and change.status != "flaky" else words
 
 
 def cases_with_passes(results: Sequence[CaseResult]) -> str:
     """Return the ids and passes of the first cases, and the number of further cases."""
-    names = [f"{result.case.id} ({passes_change(result)})" for result in results[:_MAX_NAMED_CASES]]
+    names = [
+        f"{result.case.id} ({passes_change(result.change)})"
+        for result in results[:_MAX_NAMED_CASES]
+    ]
     left_out = len(results) - len(names)
     return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
 
@@ -225,7 +218,7 @@ def metric_values(trials: Iterable[Trial], metric: str) -> list[float]:
         score.value
         for trial in trials
         for score in trial.scores
-        if score.metric == metric and is_usable(score) and score.value is not None
+        if score.metric == metric and score.is_usable and score.value is not None
     ]
 
 
@@ -254,7 +247,7 @@ def error_text(output: Output) -> str:
 def representative_trial(trials: Iterable[Trial], *, passed: bool) -> Trial | None:
     """Return the first scored trial with this result, else the first scored trial, else the first trial."""
     return min(
-        trials, key=lambda trial: (not is_scored(trial), trial.passed != passed), default=None
+        trials, key=lambda trial: (trial.state != "scored", trial.passed != passed), default=None
     )
 
 
@@ -282,20 +275,31 @@ def _trial_error_text(trial: Trial) -> str:
     error = trial.output.error
     if error is not None:
         return f"{error.kind}: {error.message}" if error.message else error.kind
-    state = trial_state(trial)
+    state = trial.state
     score = next((score for score in trial.scores if score.state == state), trial.scores[0])
     return f"{score.explanation or state.replace('_', ' ')} ({score.metric})"
 
 
 def reason_text(result: CaseResult) -> str:
+    """Return why a case needs attention: the thresholds it breaks, and what its worst trial shows."""
+    why = _trial_reason(result)
+    if counts := metric_passes_change(result.change):
+        why = f"{counts}: {why}" if why else counts
+    if not result.breaks or result.status in BROKEN_STATUSES:
+        return why
+    return f"breaks {', '.join(result.breaks)}{f': {why}' if why else ''}"
+
+
+def _trial_reason(result: CaseResult) -> str:
     """Return why a case has its status, from its representative trial; empty if it passed."""
     if result.status == "error":
         for trial in result.trials:
-            if trial_state(trial) in _ERROR_STATES:
+            if trial.state in ERROR_STATES:
                 return _trial_error_text(trial)
         return f"{result.due - len(result.trials)} of {result.due} not run"
     failed = representative_trial(result.trials, passed=False)
-    score = _failing_score(failed, result.metric) if failed else None
+    hit = result.change.on_metric
+    score = _failing_score(failed, hit.metric if hit else "") if failed else None
     if failed is None or score is None:
         return ""
     if score.explanation:

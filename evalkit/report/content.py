@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from evalkit.compare.call_stats import CallStats
 from evalkit.compare.preferences import describe_preferences
@@ -202,7 +202,7 @@ def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:
         return []
     word = "accepted" if review.accepted else "LOOSENS"
     edits = sorted(review.changes, key=lambda change: not change.loosened)
-    return [(word if edit.loosened else "allowed", edit.sentence) for edit in edits]
+    return [(word if edit.loosened else "allowed", str(edit)) for edit in edits]
 
 
 def _spread_text(summary: MetricSummary) -> str:
@@ -213,9 +213,7 @@ def _spread_text(summary: MetricSummary) -> str:
             for name, value in points
             if value is not None
         )
-    parts = []
-    if summary.preference is not None:
-        parts.append(describe_preferences(summary.preference))
+    parts = [describe_preferences(counts)] if (counts := summary.preference) else []
     if summary.rate is not None and summary.rate != summary.mean:
         parts.append(f"{value_cell(summary.rate, '')} passed")
     if people := summary.people:
@@ -232,17 +230,34 @@ def _scored_text(summary: MetricSummary) -> str:
 
 
 def metric_rows(gate_result: GateResult) -> list[tuple[str, str, str, str]]:
-    """Return the name, mean, distribution, and number of scored trials of each metric."""
+    """Return the name, mean over cases, distribution, and number of scored trials of each metric.
+
+    The second text also has each other estimate of the mean that a threshold shows, and what it is of.
+    """
     return [
         (
             summary.metric,
             value_cell(summary.mean, summary.unit),
-            _spread_text(summary),
+            ", ".join(filter(None, (_spread_text(summary), *_other_means(summary, gate_result)))),
             _scored_text(summary),
         )
         for summary in gate_result.summaries
         if summary.tag is None
     ]
+
+
+def _other_means(summary: MetricSummary, gate_result: GateResult) -> Iterator[str]:
+    """Yield the means of a metric that thresholds show and that differ from its mean over all cases."""
+    shown = {value_cell(summary.mean, summary.unit)}
+    for check in gate_result.checks:
+        rule = check.rule
+        if (rule.metric, rule.tag, rule.stat) != (summary.metric, None, "mean"):
+            continue
+        text = value_cell(check.candidate, summary.unit)
+        if check.candidate is not None and text not in shown:
+            shown.add(text)
+            cases = format_count(check.cases, "case")
+            yield f"{text} {'in a typical case' if summary.unit else f'over the {cases} compared'}"
 
 
 def call_rows(stats: Iterable[CallStats]) -> list[tuple[str, ...]]:

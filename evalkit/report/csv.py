@@ -104,9 +104,10 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     outputs = [trial.output for trial in result.trials]
     first_tokens = [each.first_token_s for each in outputs if each.first_token_s is not None]
     yield from map(_safe_cell, (result.case.id, " ".join(result.case.tags), result.status))
-    counts = (result.flaky, result.passed, result.scored, len(result.trials))
+    change = result.change
+    counts = (change.flaky, result.passed, result.scored, len(result.trials))
     # A flag is 0 or 1, because spreadsheets localize TRUE and FALSE.
-    yield from (str(int(count)) for count in (*counts, result.base_passed, result.base_trials))
+    yield from (str(int(count)) for count in (*counts, change.base_passed, change.base_trials))
     yield _mean_cell(latencies)
     yield _mean_cell(first_tokens)
     yield f"{sum(costs):g}" if costs else ""

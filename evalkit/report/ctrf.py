@@ -52,6 +52,7 @@ def render_ctrf(report: Report) -> str:
                     "outcome": report.gate_result.outcome,
                     "exit_code": report.gate_result.exit_code,
                     "reason": report.gate_result.reason,
+                    "definition": report.gate_result.definition_sentence,
                 },
             },
         }
@@ -79,8 +80,9 @@ def _test_entry(test: ReportedTest) -> dict[str, Json]:
         entry["filePath"] = test.where.path
     if test.where.line:
         entry["line"] = test.where.line
+    if raw := test.status or (test.issue.type if test.issue else ""):
+        entry["rawStatus"] = raw
     if test.issue:
-        entry["rawStatus"] = test.issue.type
         entry["message"] = test.issue.message
         entry["trace"] = test.issue.text
     return entry

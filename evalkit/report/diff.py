@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.core.gate_result import CaseStatus
+from evalkit.core.literals import CaseStatus
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text, representative_pair
@@ -16,7 +16,8 @@ from evalkit.report.tool_call_diff import tool_call_diff_lines
 _STATUS_STYLES: dict[CaseStatus, Style] = {
     "regressed": "bad",
     "fixed": "good",
-    "not_scored": "warn",
+    "failing": "bad",
+    "error": "warn",
 }
 _LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
 
@@ -62,10 +63,9 @@ def diff_text(diff: Diff, screen: Screen) -> str:
     )
     cases = [
         (
-            Cell(change.status.replace("_", " "), _STATUS_STYLES.get(change.status, "")),
+            Cell(diff_content.change_label(change), _STATUS_STYLES.get(change.status, "")),
             change.case_id,
-            diff_content.passes_change_text(change),
-            Cell("flaky" if change.flaky else "", "dim"),
+            diff_content.change_passes(change),
         )
         for change in diff_content.changed_cases(diff)
     ]
@@ -107,8 +107,8 @@ def diff_markdown(diff: Diff) -> str:
         ),
         f"**Cases:** {diff_content.case_counts_text(diff)}",
         "\n".join(
-            f"- {markdown.inline_code(change.case_id)} {change.status.replace('_', ' ')}, "
-            f"{diff_content.passes_change_text(change)}{', flaky' if change.flaky else ''}"
+            f"- {markdown.inline_code(change.case_id)} {diff_content.change_label(change)}, "
+            f"{markdown.sentence_text(diff_content.change_passes(change))}"
             for change in diff_content.changed_cases(diff)
         ),
         *(_text_block(diff, case_id) for case_id in diff.detailed_case_ids),

@@ -8,25 +8,26 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.compare.matrix import MatrixCase, MatrixCell, MatrixRow
 from evalkit.core.format import format_count
-from evalkit.core.gate_result import CaseChange, CaseStatus, MetricChange
+from evalkit.core.gate_result import CaseChange, MetricChange
+from evalkit.core.literals import CaseStatus
 from evalkit.core.run import RunHeader
 from evalkit.core.safe_text import head
 from evalkit.core.trial import Trial
-from evalkit.report.case_status import answer_text, passes_text, representative_trial, trials_of
+from evalkit.report.case_status import (
+    STATUS_TEXTS,
+    answer_text,
+    metric_passes_change,
+    passes_change,
+    passes_text,
+    representative_trial,
+    status_label,
+    trials_of,
+)
 from evalkit.report.content import NO_VALUE, change_cell, value_cell
+from evalkit.report.judge_calls import describe_cached_verdicts
 from evalkit.report.model import Diff, VersionMatrix
 
-CASE_STATUSES: tuple[CaseStatus, ...] = (
-    "regressed",
-    "fixed",
-    "changed",
-    "not_scored",
-    "edited",
-    "added",
-    "removed",
-    "unchanged",
-)
-"""Every status of a case in a comparison, most important first."""
+_STEADY_STATUSES: tuple[CaseStatus, ...] = ("passed", "still_failing")
 
 MAX_LISTED_CASES = 200
 """How many cases of a matrix are listed; the JSON has all of them."""
@@ -87,26 +88,55 @@ def diff_notes(diff: Diff) -> list[str]:
         for change in diff.comparison.metrics
         if change.why_not and change.tag is None
     ]
-    return [*incomparable, *diff.comparison.notes]
+    cached = [
+        f"{name}: {text}"
+        for name, run in zip(side_names(diff), (diff.base, diff.candidate), strict=True)
+        if (text := describe_cached_verdicts(run))
+    ]
+    return [*incomparable, *diff.comparison.notes, *cached]
 
 
 def case_counts_text(diff: Diff) -> str:
     """Return the number of cases of each status as words."""
-    counts = Counter(change.status for change in diff.comparison.cases)
-    words = [f"{counts[status]:,} {status}" for status in CASE_STATUSES if counts[status]]
+    cases = diff.comparison.cases
+    counts = Counter(change.status for change in cases)
+    words = [f"{counts[status]:,} {status}" for status in STATUS_TEXTS if counts[status]]
+    origins = Counter(change.origin for change in cases)
+    words += [
+        f"{origins[origin]:,} of them {origin}" for origin in ("added", "edited") if origins[origin]
+    ]
     return ", ".join(words).replace("_", " ") or "none in common"
 
 
 def changed_cases(diff: Diff) -> list[CaseChange]:
-    """Return the cases that differ, most important first."""
-    changed = [change for change in diff.comparison.cases if change.status != "unchanged"]
-    return sorted(changed, key=lambda change: CASE_STATUSES.index(change.status))
+    """Return the cases that differ, worst status first."""
+    order = list(STATUS_TEXTS)
+    changed = [
+        change
+        for change in diff.comparison.cases
+        if change.status not in _STEADY_STATUSES
+        or change.score_changed
+        or change.origin != "shared"
+    ]
+    return sorted(changed, key=lambda change: order.index(change.status))
 
 
-def passes_change_text(change: CaseChange) -> str:
+def change_label(change: CaseChange) -> str:
+    """Return the status of a case as words, with what else differs."""
+    words = [status_label(change)]
+    if change.origin in ("added", "edited"):
+        words.append(change.origin)
+    if change.score_changed and change.status in _STEADY_STATUSES:
+        words.append("score changed")
+    return ", ".join(words)
+
+
+def change_passes(change: CaseChange) -> str:
     """Return passes out of scored trials, before and now."""
-    before = passes_text(change.base_passed, change.base_trials)
-    return f"{before} -> {passes_text(change.passed, change.trials)}"
+    if change.origin == "removed":
+        return f"{passes_text(change.base_passed, change.base_trials)} -> none"
+    hit = metric_passes_change(change)
+    return f"{passes_change(change)}{f'; {hit}' if hit else ''}"
 
 
 def _answer_lines(trial: Trial | None) -> list[str]:
@@ -175,9 +205,12 @@ def version_rows(shown: VersionMatrix) -> Iterator[tuple[str, str]]:
 
 def case_row(case: MatrixCase) -> tuple[str, ...]:
     """Return how many versions pass a case, and the passes of each version."""
+    passes = map(passes_text, case.passed, case.trials)
+    # The first version is compared with nothing.
+    statuses = ("", *(f" {status}".replace("_", " ") for status in case.statuses))
     return (
         f"{case.passing} of {len(case.trials)}",
-        *map(passes_text, case.passed, case.trials),
+        *(f"{text}{status}" for text, status in zip(passes, statuses, strict=True)),
     )
 
 

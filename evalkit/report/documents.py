@@ -13,9 +13,16 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from evalkit.compare.call_stats import CallStats
 from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Turn
-from evalkit.core.gate_result import Comparison, GateReview, MetricChange, MetricSummary
+from evalkit.core.gate_result import (
+    Comparison,
+    DefinitionSource,
+    GateReview,
+    MetricChange,
+    MetricPasses,
+    MetricSummary,
+)
 from evalkit.core.judgement import JudgeTrust
-from evalkit.core.literals import CaseResultStatus, Json, Outcome, TrialState
+from evalkit.core.literals import CaseStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Output, Score
@@ -125,24 +132,31 @@ class CaseResultDocument(TypedDict):
     """One selected case with its result.
 
     Attributes:
-        status: `regressed` passed in the baseline and fails now. `failing` fails, and either the case
-            or a metric is new or a failed threshold names the case. `error` is not completely
-            scored. `flaky` fails now, and its baseline trials disagreed. `still_failing` fails as in
-            the baseline. `not_run` was not reached before the run ended.
-        flaky: Whether its baseline trials disagree.
+        status: The same in every report, whatever the gate says. `regressed` passed in the baseline and
+            fails now; if its baseline trials disagreed, by more than that explains. `failing` fails,
+            and either the case or a metric is new. `error` is not completely scored. `flaky` passes in
+            some trials and fails in others, in this run or in the baseline. `still_failing` fails as in
+            the baseline. `not_run` was not reached before the run ended. `removed` is in the baseline
+            only.
+        flaky: Whether its trials disagree, in this run or in the baseline.
         passed: Scored trials that passed.
         scored: Trials that are completely scored.
+        baseline: The same counts in the baseline, by the metrics that both runs define in the same way.
+        on_metric: The passes of the metric that newly fails, if the case failed before; else null.
+        breaks: The names of the failed thresholds that the failures of the case break.
     """
 
     id: str
     tags: tuple[str, ...]
     path: str
     line: int
-    status: CaseResultStatus
+    status: CaseStatus
     flaky: bool
     passed: int
     scored: int
     baseline: Mapping[Literal["passed", "scored"], int] | None
+    on_metric: MetricPasses | None
+    breaks: tuple[str, ...]
     trials: list[TrialDocument]
 
 
@@ -182,6 +196,7 @@ class ReportDocument(TypedDict):
         jurors: The agreement of the members of a jury, by metric and criterion.
         cases: In the order of the eval set.
         gate: The edits that a change makes to its gate; null if no gate was compared.
+        definition: Why the gate is this checkout's own, in CI; null if it is that of another commit.
         next: Commands to type next, each with a label.
     """
 
@@ -192,7 +207,7 @@ class ReportDocument(TypedDict):
     run: RunDocument
     baseline: RunDocument | None
     tally: TallyDocument
-    statuses: Mapping[CaseResultStatus, int]
+    statuses: Mapping[CaseStatus, int]
     cut_off: int
     checks: list[CheckDocument]
     metrics: tuple[MetricSummary, ...]
@@ -201,6 +216,7 @@ class ReportDocument(TypedDict):
     cases: list[CaseResultDocument]
     comparison: Comparison | None
     gate: GateReview | None
+    definition: DefinitionSource | None
     notes: tuple[str, ...]
     next: list[Mapping[Literal["label", "command"], str]]
 

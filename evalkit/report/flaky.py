@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evalkit.compare.pairs import summarize_case_ids
 from evalkit.core.format import format_count
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import PropertyTable, render_record
@@ -15,8 +16,9 @@ from evalkit.report.screen import Screen, align_columns, heading, join_sections
 class CaseFlakiness:
     """How consistently one case passes, over its stored trials.
 
-    `flip_rate` is the unbiased chance that two trials of one agent version disagree, None if no
-    version has two. `all_pass` maps k to the unbiased chance that k trials all pass (pass^k).
+    `flaky` is that of every report: its trials in the run, or in the baseline, disagree. `flip_rate` is
+    the unbiased chance that two trials of one agent version disagree, None if no version has two.
+    `all_pass` maps k to the unbiased chance that k trials all pass (pass^k).
     """
 
     case_id: str
@@ -24,13 +26,7 @@ class CaseFlakiness:
     trials: int
     flip_rate: float | None
     all_pass: Mapping[int, float]
-
-    @property
-    def flaky(self) -> bool:
-        """Whether trials of one version disagree, or any trials if no version has two."""
-        if self.flip_rate is not None:
-            return self.flip_rate > 0
-        return 0 < self.passed < self.trials
+    flaky: bool = False
 
     @property
     def pass_rate(self) -> float | None:
@@ -63,7 +59,7 @@ class Flakiness:
     notes: tuple[str, ...] = ()
 
 
-JSON_PROPERTIES: PropertyTable = {CaseFlakiness: ("flaky", "pass_rate")}
+JSON_PROPERTIES: PropertyTable = {CaseFlakiness: ("pass_rate",)}
 
 
 def _chance_cells(chances: Mapping[int, float], ks: Sequence[int]) -> list[str]:
@@ -97,16 +93,19 @@ def _shown_ks(chances: Sequence[Mapping[int, float]], most: int) -> list[int]:
 
 
 def flaky_text(found: Flakiness, screen: Screen) -> str:
-    """Render the cases whose trials disagree, most flaky first, then every run."""
+    """Render the flaky cases, most flaky first, then every run."""
     flaky = sorted(
         (case for case in found.cases if case.flaky),
         key=lambda case: (-(case.flip_rate or 0.0), case.case_id),
     )
     total = sum(case.trials for case in found.cases)
     intro = (
-        f"{len(flaky)} of {format_count(len(found.cases), 'case')} flaky, over {total:,} trials in "
-        f"{format_count(len(found.runs), 'stored run')}"
+        f"{len(flaky)} of {format_count(len(found.cases), 'case')} flaky: their trials disagree in run "
+        f"{found.run} or in the baseline. The rates are over {total:,} trials in "
+        f"{format_count(len(found.runs), 'stored run')}."
     )
+    others = [case.case_id for case in found.cases if case.flip_rate and not case.flaky]
+    earlier = [f"Only in other stored runs trials disagree of {summarize_case_ids(others)}."]
     case_ks = _shown_ks([case.all_pass for case in flaky], 3)
     run_ks = _shown_ks([run.all_pass for run in found.runs], 2)
     legend = (
@@ -137,7 +136,7 @@ def flaky_text(found: Flakiness, screen: Screen) -> str:
             runs,
             [
                 *screen.fold(legend, indent="  ", hang="    "),
-                *screen.fold_all(found.notes, hang="  "),
+                *screen.fold_all([*(earlier if others else ()), *found.notes], hang="  "),
             ],
         ]
     )

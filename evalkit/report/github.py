@@ -7,6 +7,7 @@ Data cannot form a command, because it is escaped and follows the `::` of a comm
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
@@ -25,20 +26,29 @@ def render_github(report: Report) -> str:
     """Render one command per line: errors if the run failed, warnings if the gate lets it pass."""
     level = "error" if report.gate_result.exit_code else "warning"
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
-    lines = [*_check_annotations(report, level), *_case_annotations(results, level)]
+    # Half of the annotations are reserved for cases, which show what to fix.
+    gate = islice(_gate_annotations(report, level), MAX_ANNOTATIONS // 2)
+    lines = [*gate, *_case_annotations(results, level)]
+    source = report.gate_result.definition
+    if source is not None and source.warning:
+        whole = Location(path=report.run.header.evalset_path)
+        text = report.gate_result.definition_sentence
+        lines.insert(0, _annotation("warning", whole, report.run.header.evalset, text))
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
 
 
-def _check_annotations(report: Report, level: str) -> Iterator[str]:
-    """Yield an annotation for every threshold that failed or is undecided."""
+def _gate_annotations(report: Report, level: str) -> Iterator[str]:
+    """Yield an annotation for every edit that loosens the gate, and every threshold that failed."""
     header = report.run.header
     failed = [
         check
         for check in report.gate_result.checks
         if check.outcome in ("fail", "undecided") and not check.advisory
     ]
-    # Half of the annotations are reserved for cases, which show what to fix.
-    for check in failed[: MAX_ANNOTATIONS // 2]:
+    review = report.gate_result.gate
+    for edit in review.loosening if review is not None and not review.accepted else ():
+        yield _annotation(level, edit.where, f"{header.evalset}: loosens the gate", edit.sentence)
+    for check in failed:
         title = f"{header.evalset}: {name_rule(check.rule)} {check.outcome}"
         yield _annotation(level, check.rule.where, title, check.sentence)
     # A run can fail without a threshold, for example with too many errors.
@@ -49,7 +59,7 @@ def _check_annotations(report: Report, level: str) -> Iterator[str]:
 
 def _case_annotations(results: Sequence[case_status.CaseResult], level: str) -> Iterator[str]:
     for result in case_status.worst_first(results):
-        title = f"{result.case.id} {result.status} ({case_status.passes_change(result)})"
+        title = f"{result.case.id} {result.label} ({case_status.passes_change(result.change)})"
         yield _annotation(level, result.case.where, title, _message(result))
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import msgspec
 
-from evalkit.compare.scores import trial_state
 from evalkit.core.format import name_rule
 from evalkit.core.judgement import Judgement
 from evalkit.core.run import Run
@@ -24,7 +23,6 @@ from evalkit.report.case_status import (
     CaseResult,
     case_results,
     count_statuses,
-    is_passed,
 )
 from evalkit.report.documents import (
     CaseResultDocument,
@@ -74,8 +72,8 @@ def trial_document(trial: Trial) -> TrialDocument:
     """Return one trial with its state."""
     return {
         "number": trial.number,
-        "state": trial_state(trial),
-        "passed": is_passed(trial),
+        "state": trial.state,
+        "passed": trial.passed,
         "attempts": trial.attempts,
         # Most of a document is trials, and msgspec is much faster than to_document.
         "output": msgspec.to_builtins(trial.output),
@@ -108,12 +106,14 @@ def _case_document(result: CaseResult) -> CaseResultDocument:
         "path": result.case.where.path,
         "line": result.case.where.line,
         "status": result.status,
-        "flaky": result.flaky,
+        "flaky": result.change.flaky,
         "passed": result.passed,
         "scored": result.scored,
-        "baseline": {"passed": result.base_passed, "scored": result.base_trials}
-        if result.base_trials
+        "baseline": {"passed": result.change.base_passed, "scored": result.change.base_trials}
+        if result.change.base_trials
         else None,
+        "on_metric": to_document(result.change.on_metric),
+        "breaks": result.breaks,
         "trials": trial_documents(map(_without_exchanges, result.trials), result.due),
     }
 
@@ -158,6 +158,7 @@ def render_json(report: Report) -> str:
         "cases": [_case_document(result) for result in results],
         "comparison": to_document(gate_result.comparison),
         "gate": to_document(gate_result.gate),
+        "definition": to_document(gate_result.definition),
         "notes": gate_result.notes,
         "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
     }

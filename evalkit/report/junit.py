@@ -41,7 +41,10 @@ class TestIssue(NamedTuple):
 
 
 class ReportedTest(NamedTuple):
-    """A case or a threshold as a test: its name, its location, and its issue if it has one."""
+    """A case or a threshold as a test: its name, its location, and its issue if it has one.
+
+    `status` is that of a case; a threshold has none.
+    """
 
     name: str
     classname: str
@@ -49,6 +52,7 @@ class ReportedTest(NamedTuple):
     time_s: float
     issue: TestIssue | None
     tags: tuple[str, ...] = ()
+    status: str = ""
     flaky: bool = False
 
 
@@ -65,9 +69,8 @@ def _evidence(result: case_status.CaseResult, limit: int) -> str:
     """Return everything a reader needs to understand the result of a case."""
     # Input, expected answer, output, scores, and the rest share the space.
     share = limit // 5
-    parts = [
-        f"{case_status.STATUS_TEXTS[result.status]}; passes: {case_status.passes_change(result)}"
-    ]
+    passes = case_status.passes_change(result.change)
+    parts = [f"{case_status.STATUS_TEXTS[result.status]}; passes: {passes}"]
     parts.append(f"input:\n{head(case_status.input_text(result.case), share)}")
     if result.case.expected is not None:
         parts.append(f"expected:\n{head(case_status.json_text(result.case.expected), share)}")
@@ -87,7 +90,7 @@ def _case_issue(
     result: case_status.CaseResult, gate_result: GateResult, limit: int
 ) -> TestIssue | None:
     status = result.status
-    if status in ("passed", "fixed"):
+    if not result.is_broken and status in ("passed", "fixed", "flaky") and not result.fails:
         return None
     reason = case_status.reason_text(result)
     message = (
@@ -98,9 +101,9 @@ def _case_issue(
     kind: IssueKind = "failure"
     if status in ("not_run", "error"):
         kind = "error"
-    if status in case_status.BROKEN_STATUSES and gate_result.exit_code == 0:
+    if result.is_broken and gate_result.exit_code == 0:
         kind, message = "skipped", f"allowed by the gate; {message}"
-    elif status not in (*case_status.BROKEN_STATUSES, "not_run"):
+    elif not result.is_broken and status != "not_run":
         kind = "skipped"
     return TestIssue(kind, status, message, _evidence(result, limit))
 
@@ -134,7 +137,7 @@ def _edit_issue(edit: GateChange, review: GateReview) -> TestIssue | None:
         return None
     kind: IssueKind = "skipped" if review.accepted else "failure"
     why = "accepted" if review.accepted else "loosens the gate"
-    return TestIssue(kind, "gate_edit", f"{why}: {edit.sentence}", edit.sentence)
+    return TestIssue(kind, "gate_edit", f"{why}: {edit}", str(edit))
 
 
 def list_case_tests(report: Report) -> list[ReportedTest]:
@@ -150,7 +153,8 @@ def list_case_tests(report: Report) -> list[ReportedTest]:
             time_s=sum(trial.output.latency_s for trial in result.trials),
             issue=_case_issue(result, report.gate_result, limit),
             tags=result.case.tags,
-            flaky=result.flaky,
+            status=result.status,
+            flaky=result.change.flaky,
         )
         for result in results
     ]
@@ -203,7 +207,9 @@ def _totals(cases: Sequence[ReportedTest]) -> dict[str, str]:
     }
 
 
-def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str) -> None:
+def _add_suite(
+    root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str
+) -> ET.Element:
     about = {"name": _attribute(name), "timestamp": _attribute(created), **_totals(cases)}
     suite = ET.SubElement(root, "testsuite", about)
     for case, unique in zip(cases, _unique_names(case.name for case in cases), strict=True):
@@ -226,6 +232,7 @@ def _add_suite(root: ET.Element, name: str, cases: Sequence[ReportedTest], creat
                 message=one_line(case.issue.message, _MAX_MESSAGE_CHARS),
             )
             issue.text = escape_xml(head(case.issue.text, _MAX_TEXT_CHARS))
+    return suite
 
 
 def _attribute(text: str) -> str:
@@ -239,7 +246,13 @@ def render_junit(report: Report) -> str:
     about = {"name": "evalkit", "timestamp": _attribute(header.created)}
     root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
     _add_suite(root, header.evalset, cases, header.created)
-    _add_suite(root, GATE_SUITE, gates, header.created)
+    suite = _add_suite(root, GATE_SUITE, gates, header.created)
+    if text := report.gate_result.definition_sentence:
+        # Readers expect the properties of a suite before its tests.
+        properties = ET.Element("properties")
+        value = one_line(text, _MAX_MESSAGE_CHARS)
+        ET.SubElement(properties, "property", name="gate definition", value=value)
+        suite.insert(0, properties)
     ET.indent(root)
     body = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'

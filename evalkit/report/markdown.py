@@ -109,6 +109,13 @@ def thresholds_block(
     return join_blocks((table, left_out))
 
 
+def definition_block(report: Report) -> str:
+    """Return where the gate's definition came from, in bold if a change could have edited it unseen."""
+    source = report.gate_result.definition
+    text = sentence_text(report.gate_result.definition_sentence)
+    return f"**{text}**" if source is not None and source.warning else text
+
+
 def gate_block(report: Report) -> str:
     """Return the edits that a change makes to its gate, loosening edits first."""
     rows = content.gate_rows(report.gate_result)
@@ -120,7 +127,7 @@ def gate_block(report: Report) -> str:
 
 
 def _broken_item(result: case_status.CaseResult) -> str:
-    line = f"- {inline_code(result.case.id)} {result.status}, {case_status.passes_change(result)}"
+    line = f"- {inline_code(result.case.id)} {result.label}, {case_status.passes_change(result.change)}"
     if result.status == "error":
         return f"{line}: {sentence_text(case_status.reason_text(result))}"
     before = case_status.representative_trial(result.base, passed=True)
@@ -152,17 +159,15 @@ def cases_block(report: Report, results: Sequence[case_status.CaseResult]) -> st
         "\n".join(map(_broken_item, shown)),
         left_out_text(len(broken) - len(shown), report),
     ]
-    for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [result for result in results if result.status == status]
-        if of_status:
-            parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
+    for title, of_status in case_status.secondary_cases(results):
+        parts.append(f"{title}: {sentence_text(case_status.cases_with_passes(of_status))}")
     return join_blocks(parts)
 
 
 def _case_list_text(results: Sequence[case_status.CaseResult]) -> str:
     more = case_status.worst_first(results)[_MAX_SHOWN_CASES:_MAX_LISTED_CASES]
     lines = [
-        f"- {inline_code(r.case.id)} {r.status}, {case_status.passes_change(r)}: {sentence_text(case_status.reason_text(r))}"
+        f"- {inline_code(r.case.id)} {r.label}, {case_status.passes_change(r.change)}: {sentence_text(case_status.reason_text(r))}"
         for r in more
     ]
     return details_block("More broken cases", ["\n".join(lines)])
@@ -203,7 +208,7 @@ def _metrics(report: Report) -> str:
         (code_cell(name), *map(plain_cell, rest))
         for name, *rest in content.metric_rows(report.gate_result)
     ]
-    return markdown_table(("Metric", "Mean", "", "Trials"), rows, right=(1,))
+    return markdown_table(("Metric", "Mean over cases", "", "Trials"), rows, right=(1,))
 
 
 def _tags(report: Report) -> str:
@@ -255,6 +260,7 @@ def _blocks(report: Report) -> list[Block]:
         # Rank 0 always stays; the other ranks go from what a reader needs most to what can be dropped first.
         Block(0, headline(report)),
         Block(0, sentence_text(content.gate_reason(report.gate_result))),
+        Block(0, definition_block(report)),
         Block(1, gate_block(report)),
         Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),
         Block(3, unreported_checks_block(report.gate_result)),

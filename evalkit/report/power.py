@@ -233,7 +233,7 @@ def _assumption_lines(power: PowerAnalysis) -> Iterator[str]:
     flaky = (
         ""
         if power.flaky is None
-        else f"; {format_count(power.flaky, 'case')} flaky in the baseline"
+        else f"; {format_count(power.flaky, 'case')} flaky in it by this metric"
     )
     # For a rise, `mean` is one minus the rate.
     share = power.mean if power.noun == "drop" else 1 - power.mean

@@ -16,7 +16,7 @@ from evalkit.core.run import Run
 from evalkit.core.serialization import digest
 from evalkit.core.trial import Trial
 from evalkit.report import content, markdown
-from evalkit.report.case_status import BROKEN_STATUSES, CaseResult, case_results
+from evalkit.report.case_status import CaseResult, case_results
 from evalkit.report.model import Report
 
 _TITLES = ("Baseline", "This change", "Difference")
@@ -56,10 +56,16 @@ def comment_marker(path: str, name: str) -> str:
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     """Return whether the gate did not pass or was edited, or a case changed."""
-    changed = {*BROKEN_STATUSES, "flaky", "fixed", "not_run"}
     gate_result = report.gate_result
     edited = gate_result.gate is not None and bool(gate_result.gate.changes)
-    return gate_result.outcome != "pass" or edited or any(r.status in changed for r in results)
+    unguarded = gate_result.definition is not None and gate_result.definition.warning
+    changed = any(
+        result.is_broken
+        or result.status in ("fixed", "not_run")
+        or (result.status == "flaky" and result.fails)
+        for result in results
+    )
+    return gate_result.outcome != "pass" or edited or unguarded or changed
 
 
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
@@ -68,6 +74,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
     return [
         markdown.Block(0, markdown.headline(report)),
         markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
+        markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(
             1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)

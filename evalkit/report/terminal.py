@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import Check
-from evalkit.core.literals import CaseResultStatus
+from evalkit.core.literals import CaseStatus
 from evalkit.report import case_status, content
 from evalkit.report.model import Report
 from evalkit.report.screen import (
@@ -26,10 +26,11 @@ MAX_TABLE_ROWS = 20
 _MAX_SENTENCES = 8
 _MAX_COMMAND_CHARS = 500
 
-_STATUS_STYLES: dict[CaseResultStatus, Style] = {
+_STATUS_STYLES: dict[CaseStatus, Style] = {
     "regressed": "bad",
     "failing": "bad",
     "error": "warn",
+    "flaky": "warn",
 }
 
 
@@ -38,7 +39,13 @@ def _headline(report: Report, screen: Screen) -> list[str]:
     word = content.OUTCOME_WORDS[gate_result.outcome]
     sentence = f"{report.run.header.evalset}: {content.gate_reason(gate_result)}"
     lines = screen.fold(sentence, indent=f"{word}  ", hang=" " * (len(word) + 2))
-    return screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
+    lines = screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
+    source = gate_result.definition
+    if source is None:
+        return lines
+    folded = screen.fold(gate_result.definition_sentence, indent="  ", hang="  ")
+    style: Style = "warn" if source.warning else "dim"
+    return [*lines, *screen.paint_start(folded, "gate definition:", style, indent="  ")]
 
 
 def _run_lines(report: Report, screen: Screen) -> list[str]:
@@ -106,9 +113,9 @@ def _cases(
     broken = case_status.worst_first(results)
     rows = [
         (
-            Cell(result.status, _STATUS_STYLES[result.status]),
+            Cell(result.label, _STATUS_STYLES.get(result.status, "")),
             result.case.id,
-            case_status.passes_change(result),
+            case_status.passes_change(result.change),
             case_status.reason_text(result),
         )
         for result in broken[:limit]
@@ -116,11 +123,9 @@ def _cases(
     lines += align_columns(rows, screen, shrinkable={3: 22, 1: 12})
     lines += _left_out_lines(report, len(broken) - limit, screen)
     lines += _most_common_error(broken, lines, screen)
-    for status, title in case_status.SECONDARY_STATUSES.items():
-        of_status = [result for result in results if result.status == status]
-        if of_status:
-            names = case_status.cases_with_passes(of_status)
-            lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
+    for title, of_status in case_status.secondary_cases(results):
+        names = case_status.cases_with_passes(of_status)
+        lines += screen.fold(f"{title}: {names}", indent="  ", hang="    ")
     return lines
 
 
@@ -144,7 +149,7 @@ def _most_common_error(
 def _metrics(report: Report, screen: Screen) -> list[str]:
     rows = content.metric_rows(report.gate_result)
     lines = align_columns(rows, screen, shrinkable={0: 12}, right=(1,))
-    return [heading("Metrics", screen), *lines] if rows else []
+    return [heading("Metrics, means over cases", screen), *lines] if rows else []
 
 
 def _calls(report: Report, screen: Screen, limit: int) -> list[str]:

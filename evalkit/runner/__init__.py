@@ -2,6 +2,7 @@
 
 __all__ = [
     "agent_prices",
+    "cache_trust",
     "call_bound",
     "case_metrics",
     "execute",

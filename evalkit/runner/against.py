@@ -14,6 +14,7 @@ from evalkit.core.eval_set import AgentSpec
 from evalkit.core.files import path_exists
 from evalkit.core.run import RunHeader
 from evalkit.evalset.base_version import BaselineAgent, baseline_run_id
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.header import build_baseline_run_header
 from evalkit.runner.records import Plan, RunOptions
 from evalkit.runner.resume import (
@@ -25,7 +26,9 @@ from evalkit.runner.resume import (
 )
 from evalkit.runner.trial_sink import RunSide, TrialSink
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.runs import HEADER_FILE, read_run, runs_folder
+from evalkit.store.seal import Seal
 
 
 @asynccontextmanager
@@ -61,10 +64,11 @@ async def open_baseline_run(  # noqa: PLR0913 - both sides of a run have these
         if options.resume and path_exists(folder / HEADER_FILE):
             lock = stack.enter_context(RunLock(folder))
             earlier = EarlierRun(run=read_run(folder), lock=lock)
+            refuse_unsealed(earlier.run, Seal(read_store_key(plan.environment.environ)))
             planned = refuse_if_changed(earlier.run.header, planned)
         finished = select_finished_trials(earlier, options)
         answered = select_unscored_trials(earlier, finished)
         async with open_paced_agent(version.agent, environment, guard) as agent:
-            with open_writer(root, planned, earlier) as writer:
+            with open_writer(root, planned, earlier, plan.environment.environ) as writer:
                 sink = TrialSink(writer, finished, answered, context.open_progress)
                 yield RunSide(spec=version.agent, agent=agent, header=planned, sink=sink)

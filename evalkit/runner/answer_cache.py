@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.agents.cached_agent import CachingAgent, KeptAnswers, compute_agent_key
 from evalkit.agents.fingerprint import digest_sources
@@ -16,8 +17,10 @@ from evalkit.agents.registry import Agent, describe_entrypoint
 from evalkit.core.context import Context
 from evalkit.core.eval_set import AgentSpec
 from evalkit.evalset.project import Project
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.records import Plan, RunOptions
-from evalkit.store.cache import Cache, cache_folder
+from evalkit.store.cache import Cache, CacheTrust, cache_folder
+from evalkit.store.seal import Seal
 
 MAX_SHOWN_FILES = 3
 
@@ -32,20 +35,51 @@ class OwnFiles:
     reports: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerStore:
+    """The caches of answers and of the files that are no input, and the files of the run's reports."""
+
+    answers: Cache[KeptAnswers]
+    own_files: Cache[OwnFiles]
+    reports: tuple[Path, ...]
+
+
+@contextmanager
+def open_answer_store(options: RunOptions, project: Project) -> Iterator[AnswerStore | None]:
+    """Open the caches of a run before any code under test starts; None if the run uses none.
+
+    Raises:
+        InvalidInput: the store's own key is too short.
+        StoreError: something else has written to them meanwhile.
+    """
+    if not options.cache:
+        yield None
+        return
+    trust = CacheTrust(seal=Seal(read_store_key(project.environ)))
+    store = AnswerStore(
+        answers=Cache(cache_folder(project.root, "outputs"), KeptAnswers, trust),
+        own_files=Cache(cache_folder(project.root, "own-files"), OwnFiles, trust),
+        reports=options.reports,
+    )
+    yield store
+    store.answers.refuse_forged()
+    store.own_files.refuse_forged()
+
+
 @contextmanager
 def open_answer_cache(
-    agent: Agent, plan: Plan, options: RunOptions, project: Project, context: Context
+    agent: Agent, store: AnswerStore | None, plan: Plan, project: Project, context: Context
 ) -> Iterator[Agent]:
     """Yield the agent, with a cache if the run uses one; afterwards report the problems of the cache."""
-    if not options.cache:
+    if store is None:
         yield agent
         return
-    cache = Cache(cache_folder(project.root, "outputs"), KeptAnswers)
+    cache = store.answers
     verifier = InputVerifier(project.root)
     entrypoint = describe_entrypoint(plan.agent)
     # The server on this machine is probably the one in this project.
     if plan.agent.kind == "command" or _LOCAL_SERVER.search(entrypoint):
-        with _cover_project(plan, options, project) as (key, gaps):
+        with _cover_project(plan, store, project) as (key, gaps):
             yield CachingAgent(agent, cache, key, verifier, gaps)
     else:
         # What a Python function reads is recorded call by call.
@@ -60,7 +94,7 @@ def open_answer_cache(
 
 @contextmanager
 def _cover_project(
-    plan: Plan, options: RunOptions, project: Project
+    plan: Plan, store: AnswerStore, project: Project
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield a key that covers the files of the project, and what it does not cover.
 
@@ -72,9 +106,8 @@ def _cover_project(
     excluded.append(plan.environment.set_folder / "baselines")
     files = ProjectFiles(project.root, project.environ, excluded)
     caller = compute_agent_key(plan.agent, "", project.environ)
-    cache = Cache(cache_folder(project.root, "own-files"), OwnFiles)
-    own = cache.get(caller) or OwnFiles()
-    reports = {project.relative(project.cwd / path) for path in options.reports}
+    own = store.own_files.get(caller) or OwnFiles()
+    reports = {project.relative(project.cwd / path) for path in store.reports}
     left_out = reports.union(own.reports, own.changed)
     gaps = [_describe_gap(plan.agent)]
     if not files.is_complete:
@@ -87,7 +120,7 @@ def _cover_project(
         reports=tuple(sorted({*own.reports, *reports})),
     )
     if changed != own:
-        cache.put(caller, changed)
+        store.own_files.put(caller, changed)
 
 
 def _describe_gap(spec: AgentSpec) -> str:

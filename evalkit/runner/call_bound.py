@@ -16,9 +16,6 @@ from evalkit.runner.records import Plan
 CALLS_PER_PAIR = 2
 """Two answers are compared in both orders."""
 
-CONTROL_TRIES = 2
-"""A control or anchor without a verdict may be judged once more."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeCallBound:
@@ -67,32 +64,45 @@ def _bound_judge_calls(
     plan: Plan, baseline: Run | None, first: int, most: int
 ) -> tuple[JudgeCallBound, ...]:
     judged = {case.id: _find_judged_metrics(plan, case) for case in plan.cases}
-    answers = sum(map(len, judged.values()))
-    first_pairs, most_pairs = (
-        CALLS_PER_PAIR * _count_pairs(plan, baseline, trials) for trials in (first, most)
+    first_votes, most_votes = (
+        _count_votes(plan, baseline, judged, trials) for trials in (first, most)
     )
-    if not answers and not most_pairs:
+    if not most_votes.total():
         return ()
     stored = _count_stored_answers(plan, baseline, judged)
     # What the baseline's verdicts were given by, its first judge may have to give again.
     stale = _count_stored_answers(plan, baseline, _keep_redefined(plan, baseline, judged))
-    controls = plan.panel.count_controls()
     found = []
     for position, judge in enumerate(plan.panel.judges):
         if judge.is_local:
             continue
         takes_over = bool(position) and plan.evalset.judges[position].jury is None
         again = stored if takes_over else stale
-        most_votes = (most * answers + most_pairs + again) * judge.votes + CONTROL_TRIES * controls
+        controls, most_controls = (
+            plan.panel.bound_controls({name: votes[name] * judge.votes for name in votes})
+            for votes in (first_votes, most_votes)
+        )
+        at_most = (most_votes.total() + again) * judge.votes + most_controls.at_most
         found.append(
             JudgeCallBound(
                 judge=judge.name,
-                expected=(first * answers + first_pairs + again) * judge.votes + controls,
-                at_most=judge.bound_calls(most_votes),
+                expected=(first_votes.total() + again) * judge.votes + controls.expected,
+                at_most=judge.bound_calls(at_most),
                 takes_over=takes_over,
             )
         )
     return tuple(found)
+
+
+def _count_votes(
+    plan: Plan, baseline: Run | None, judged: Mapping[str, frozenset[str]], trials: int
+) -> Counter[str]:
+    """Return how many votes a judge that gives one on each answer gives on so many trials, by metric."""
+    answers = Counter(metric for metrics in judged.values() for metric in metrics)
+    votes = Counter({metric: trials * count for metric, count in answers.items()})
+    for metric, pairs in _count_pairs(plan, baseline, trials).items():
+        votes[metric] += CALLS_PER_PAIR * pairs
+    return votes
 
 
 def _find_judged_metrics(plan: Plan, case: Case) -> frozenset[str]:
@@ -100,23 +110,19 @@ def _find_judged_metrics(plan: Plan, case: Case) -> frozenset[str]:
     return frozenset(info.name for info in infos if info.judge and not info.is_pairwise)
 
 
-def _count_pairs(plan: Plan, baseline: Run | None, trials: int) -> int:
-    """Return how many pairs of answers a run of so many trials per case has at most."""
-    pairwise = {
-        case.id: frozenset(
-            scorer.info.name for scorer in plan.scorers[case.id] if scorer.info.is_pairwise
-        )
-        for case in plan.cases
-    }
-    if baseline is None or not any(pairwise.values()):
-        return 0
+def _count_pairs(plan: Plan, baseline: Run | None, trials: int) -> Counter[str]:
+    """Return how many pairs of answers a run of so many trials per case has at most, by metric."""
+    found: Counter[str] = Counter()
+    if baseline is None:
+        return found
     stored = {case.id: case.digest for case in baseline.header.cases}
     answered = Counter(trial.case_id for trial in baseline.trials if trial.output.error is None)
-    return sum(
-        min(trials, answered[case.id]) * len(pairwise[case.id])
-        for case in plan.cases
-        if stored.get(case.id) == case.digest
-    )
+    for case in plan.cases:
+        if stored.get(case.id) == case.digest:
+            pairs = min(trials, answered[case.id])
+            infos = (scorer.info for scorer in plan.scorers[case.id])
+            found.update({info.name: pairs for info in infos if info.is_pairwise})
+    return found
 
 
 def _keep_redefined(

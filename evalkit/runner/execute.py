@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
 from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.core.context import Context
-from evalkit.core.errors import Interrupted, InvalidInput
+from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.agent_prices import RETURN_COST
-from evalkit.runner.answer_cache import open_answer_cache
+from evalkit.runner.answer_cache import open_answer_cache, open_answer_store
 from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
@@ -99,7 +100,10 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
     earlier: EarlierRun | None,
     stop: StopRequest,
 ) -> Execution:
-    async with open_plan(request, project) as plan, _warm_up_judge(plan.panel):
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(open_answer_store(options, project))
+        plan = await stack.enter_async_context(open_plan(request, project))
+        await stack.enter_async_context(_warm_up_judge(plan.panel))
         stop.on_request(plan.panel.stop)
         if earlier:
             plan.costs.restore(load_costs(earlier.lock.folder))
@@ -124,8 +128,8 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             open_paced_agent(plan.agent, environment, guard) as paced,
         ):
             with (
-                open_answer_cache(paced, plan, options, project, context) as agent,
-                open_writer(project.root, header, earlier) as writer,
+                open_answer_cache(paced, store, plan, project, context) as agent,
+                open_writer(project.root, header, earlier, project.environ) as writer,
             ):
                 plan.costs.store_with(writer.append_cost)
                 candidate = RunSide(
@@ -214,13 +218,18 @@ def rescore_baseline_for(
     """Return a baseline that can be compared with a stored run of the whole set; rescore it if needed.
 
     Raises:
+        Undecidable: the judge that rescored it is not trusted.
         EvalkitError: the set or the environment has a problem.
     """
 
     async def rescore_by_plan(stop: StopRequest) -> Run | None:
         async with open_plan(request, project) as plan:
             stop.on_request(plan.panel.stop)
-            return await _read_current_baseline(lambda _: baseline, plan, context, stop)
+            rescored = await _read_current_baseline(lambda _: baseline, plan, context, stop)
+            trust = await stop.finish_in_time(plan.panel.finish())
+            if rescored and (problem := explain_controls(replace(rescored, trust=trust))):
+                raise Undecidable(f"the baseline was judged again, and {problem}")
+            return rescored
 
     if baseline is None:
         return None
@@ -291,7 +300,7 @@ async def _score_stored_run(  # noqa: PLR0913 - as for `_execute`
             if row.case_id in plan.scorers and (row.case_id, row.number) not in known
         ]
         answered = [row for row in rows if row.output.error is None]
-        with open_writer(project.root, header, earlier) as writer:
+        with open_writer(project.root, header, earlier, project.environ) as writer:
             plan.costs.store_with(writer.append_cost)
             sink = TrialSink(writer, finished, answered, context.open_progress)
             # Failed calls are kept as they are: there is nothing to score.

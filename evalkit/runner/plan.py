@@ -9,7 +9,7 @@ from dataclasses import replace
 from evalkit.agents.cost_budget import RunCosts
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, EvalSet
-from evalkit.core.judgement import JudgeSpec, JudgeVote
+from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Location, Problem
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
@@ -21,11 +21,11 @@ from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.jury import open_panel
 from evalkit.judge.registry import check_judges, open_judges
 from evalkit.runner.agent_prices import find_price_problems
+from evalkit.runner.cache_trust import open_verdict_cache
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.checks import find_agent_problems
 from evalkit.runner.records import Plan, RunRequest
 from evalkit.runner.scoring import Scoring, open_base_scoring, open_scoring
-from evalkit.store.cache import Cache, cache_folder
 
 
 @asynccontextmanager
@@ -104,19 +104,25 @@ def _choose_settings(request: RunRequest, evalset: EvalSet) -> Settings:
 async def _open_panel(
     evalset: EvalSet, base: BaseVersion | None, environment: RunEnvironment, costs: RunCosts
 ) -> AsyncIterator[JudgePanel]:
-    """Open the judges of a set; `check_judges` reports what is wrong with them."""
+    """Open the judges of a set; `check_judges` reports what is wrong with them.
+
+    Raises:
+        StoreError: something else has written verdicts meanwhile.
+    """
     judge_env = base.adapt_environment(environment) if base and base.evalset.judges else environment
     wrong = check_judges(evalset.judges, judge_env)
     # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
     async with open_judges(usable, judge_env, costs) as judges:
         redact = Redactor(environment.environ).redact_text
-        cache = Cache(cache_folder(environment.root, "verdicts"), JudgeVote)
+        cache = open_verdict_cache(usable, environment, evalset.agent)
         panel = open_panel(usable, judges, cache, redact)
         try:
             yield panel
         finally:
             panel.cancel()
+        # Every process that could write to it has ended.
+        cache.refuse_forged()
 
 
 def _find_unpriced_models(

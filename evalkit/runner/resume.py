@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +17,15 @@ from evalkit.core.trial import Trial
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
 from evalkit.report.next_steps import CommandHints
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.records import RunOptions, RunRequest
 from evalkit.store.answers import load_answers
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import refuse_unsealed
 from evalkit.store.run_spans import with_spans
 from evalkit.store.run_writer import RunWriter
 from evalkit.store.runs import HEADER_FILE, find_unfinished_run, read_run, runs_folder
+from evalkit.store.seal import Seal
 
 RESUME_FIELDS = (
     "evalset",
@@ -88,6 +91,7 @@ def open_resumable_run(
     # Locked before it is read, so that no other process adds trials that would be repeated here.
     with RunLock(folder) as lock:
         run = read_run(folder)
+        refuse_unsealed(run, Seal(read_store_key(project.environ)))
         if run.header.command != request.command:
             hint = CommandHints.of(project).resume(run)
             raise InvalidInput.single(
@@ -152,9 +156,14 @@ def _changed_cases(stored: Sequence[Case], planned: Sequence[Case]) -> list[str]
     return sorted({case_id for case_id, _ in differing})
 
 
-def open_writer(root: Path, header: RunHeader, earlier: EarlierRun | None) -> RunWriter:
+def open_writer(
+    root: Path, header: RunHeader, earlier: EarlierRun | None, environ: Mapping[str, str]
+) -> RunWriter:
     """Start a run in the store, or continue an earlier one."""
-    return RunWriter.reopen(earlier.lock) if earlier else RunWriter.create(root, header)
+    seal = Seal(read_store_key(environ))
+    if earlier:
+        return RunWriter.reopen(earlier.lock, seal)
+    return RunWriter.create(root, header, seal)
 
 
 def select_finished_trials(earlier: EarlierRun | None, options: RunOptions) -> tuple[Trial, ...]:

@@ -168,8 +168,7 @@ class Runner:
             self._store.save(scored)
             if scored.state == "scored":
                 self.in_flight.widen()
-            is_good = scored.passed or scored.state == "skipped"
-            if self._exit_first and not is_good:
+            if self._exit_first and not scored.is_good:
                 self.exited_first = True
         finally:
             self.in_flight.release()

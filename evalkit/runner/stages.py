@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.agents.wrappers import NoAgent
 from evalkit.core.eval_set import AgentSpec
-from evalkit.core.judgement import JudgeTrust
+from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.judge_panel import JudgePanel
@@ -26,8 +26,8 @@ from evalkit.runner.scheduler import (
 )
 from evalkit.runner.signals import StopRequest
 from evalkit.runner.trial_sink import RunSide, TrialSink
-from evalkit.store.baseline import write_rescored_baseline
-from evalkit.store.run_spans import with_spans
+from evalkit.store.baseline import store_rescored_baseline
+from evalkit.store.run_spans import attach_spans
 
 
 async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are compared by
@@ -144,8 +144,8 @@ def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
 
 
 async def _load_judge_and_gate(panel: JudgePanel, load_looks: Callable[[], object]) -> None:
-    """Start the judge, then import the gate in a thread, while the agent is called."""
-    await panel.start()
+    """Load the judge, then import the gate in a thread, while the agent is called."""
+    await panel.warm_up()
     await asyncio.to_thread(load_looks)
 
 
@@ -157,11 +157,12 @@ def _finish_runs(
 
     # The candidate's summary is last, so that a run that is killed in between can be resumed.
     if against:
-        summary = build_summary(with_spans(replace(against.run, finished=False)))
-        against.sink.writer.finish(summary)
+        other = against.sink.writer
+        other.finish(build_summary(attach_spans(against.run, other.read_spans())))
+    writer = candidate.sink.writer
     if baseline is not None and baseline.is_rescored:
-        write_rescored_baseline(baseline, candidate.sink.writer.folder)
-    candidate.sink.writer.finish(build_summary(with_spans(replace(run, finished=False))))
+        store_rescored_baseline(baseline, writer)
+    writer.finish(build_summary(attach_spans(run, writer.read_spans())))
 
 
 async def _unify_judges(
@@ -177,7 +178,7 @@ async def _unify_judges(
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
         candidate = await _compare_answers(plan, candidate, baseline, stop)
-        await plan.panel.settle_checks()
+        await plan.panel.settle_checks(_list_judgements(candidate.run))
     return candidate, baseline
 
 
@@ -223,10 +224,13 @@ async def _store_trust(
     After a stop, or if no judge answers any more, store nothing: the controls that are missing say nothing
     about a judge.
     """
-    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    judgements = [score.judgement for score in scores if score.judgement is not None]
-    trust = await stop.finish_in_time(panel.finish(judgements))
+    trust = await stop.finish_in_time(panel.finish(_list_judgements(run)))
     if trust is None or not trust.judges or stop.requested.is_set() or panel.down_reason:
         return None
     sink.writer.write_trust(trust)
     return trust
+
+
+def _list_judgements(run: Run) -> list[Judgement]:
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    return [score.judgement for score in scores if score.judgement is not None]

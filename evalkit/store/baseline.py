@@ -34,12 +34,11 @@ from evalkit.core.serialization import (
     to_json_value,
 )
 from evalkit.core.trial import Trial
+from evalkit.store.run_writer import RunWriter
+from evalkit.store.runs import RESCORED_BASELINE_FILE
 from evalkit.store.trial_lines import TrialOutline, line_filter
 
 BASELINE_SCHEMA = "evalkit.baseline/v1"
-
-RESCORED_BASELINE_FILE = "baseline.jsonl"
-"""The file in a run's folder with the run's baseline, if the baseline was rescored for the run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +74,8 @@ def baseline_path(evalset_path: Path, name: str) -> Path:
     return evalset_path.parent / "baselines" / f"{name}.jsonl"
 
 
-def write_rescored_baseline(baseline: Run, folder: Path) -> None:
-    """Store a rescored baseline in the folder of its run, so that the gate can be evaluated again.
+def store_rescored_baseline(baseline: Run, writer: RunWriter) -> None:
+    """Store a rescored baseline with its run, so that the gate can be evaluated again.
 
     Raises:
         StoreError: it could not be saved.
@@ -84,7 +83,7 @@ def write_rescored_baseline(baseline: Run, folder: Path) -> None:
     # A run that serves as the baseline is not stored: its name finds it, and it is rescored.
     if Path(baseline.path).suffix == ".jsonl":
         source = hash_stored_file(Path(baseline.path))
-        write_baseline(folder / RESCORED_BASELINE_FILE, baseline, rescored_from=source)
+        writer.write_baseline(_format_baseline(baseline, rescored_from=source).encode())
 
 
 def read_rescored_baseline(run: Run, recorded: Path, only_case: str | None = None) -> Run | None:
@@ -107,16 +106,19 @@ def read_rescored_baseline(run: Run, recorded: Path, only_case: str | None = Non
     )
 
 
-def write_baseline(path: Path, run: Run, *, rescored_from: str = "") -> None:
-    """Store a complete run as a baseline.
-
-    Args:
-        path: where to store it.
-        run: the run; every trial has its scores.
-        rescored_from: for a rescored baseline, the digest of the baseline file it was made from.
+def write_baseline(path: Path, run: Run) -> None:
+    """Store a complete run, in which every trial has its scores, as a baseline.
 
     Raises:
         StoreError: it could not be saved; an old baseline is unchanged.
+    """
+    write_atomically(path, _format_baseline(run))
+
+
+def _format_baseline(run: Run, *, rescored_from: str = "") -> str:
+    """Return a run as the content of a baseline file.
+
+    For a rescored baseline, `rescored_from` is the digest of the file that it was made from.
     """
     # By id, so that moving a case in the set changes no line of the baseline.
     cases = sorted(run.header.cases, key=lambda case: case.id)
@@ -135,7 +137,7 @@ def write_baseline(path: Path, run: Run, *, rescored_from: str = "") -> None:
     sha256 = _hash_header(header)
     sha256.update(body.encode())
     header["sha256"] = sha256.hexdigest()
-    write_atomically(path, canonical_json(header) + "\n" + body)
+    return canonical_json(header) + "\n" + body
 
 
 def _hash_header(header: dict[str, Json]) -> hashlib._Hash:

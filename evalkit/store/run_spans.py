@@ -11,8 +11,8 @@ from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.run import Run
 from evalkit.core.serialization import parse_stored_json
 from evalkit.core.trial import Trial
-from evalkit.store.runs import HEADER_FILE, SUMMARY_FILE, describe_changed_files
-from evalkit.store.span_file import SPANS_FILE, SpansByTrial, load_spans
+from evalkit.store.runs import HEADER_FILE, SPANS_FILE, SUMMARY_FILE, describe_changed_files
+from evalkit.store.span_file import SpansByTrial, load_spans
 
 
 def read_run_spans(run: Run, only_case: str | None = None) -> SpansByTrial:
@@ -34,6 +34,8 @@ def read_run_spans(run: Run, only_case: str | None = None) -> SpansByTrial:
         written = summary["sha256"].get(SPANS_FILE)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(describe_changed_files(folder, [SUMMARY_FILE])) from None
+    if written is None and path_exists(folder / SPANS_FILE):
+        raise StoreError(describe_changed_files(folder, [SPANS_FILE]))
     return load_spans(folder, written, only_case)
 
 

@@ -28,9 +28,12 @@ from evalkit.core.trial import Trial
 from evalkit.store.answers import ANSWERS_FILE
 from evalkit.store.costs import COSTS_FILE
 from evalkit.store.run_lock import RunLock
+from evalkit.store.run_seal import seal_row
 from evalkit.store.runs import (
     CHANGED_FLAG,
     HEADER_FILE,
+    RESCORED_BASELINE_FILE,
+    SPANS_FILE,
     SUMMARY_FILE,
     TRIALS_FILE,
     TRUST_FILE,
@@ -40,7 +43,8 @@ from evalkit.store.runs import (
     list_start_times,
     runs_folder,
 )
-from evalkit.store.span_file import COLUMNS_FILE, SPANS_FILE, load_spans, without_spans
+from evalkit.store.seal import Seal
+from evalkit.store.span_file import COLUMNS_FILE, SpansByTrial, load_spans, without_spans
 
 
 class LineFile:
@@ -127,21 +131,26 @@ class RunWriter:
         StoreError: the disk is full, or something else changed the run's files.
     """
 
-    def __init__(self, lock: RunLock) -> None:
+    def __init__(self, lock: RunLock, header: bytes, seal: Seal) -> None:
+        """Open the files of a run whose `run.json` has the content `header`."""
         folder = lock.folder
         self.folder = folder
         self._lock = lock
         self._trials = LineFile(folder / TRIALS_FILE, open_for_append(folder / TRIALS_FILE))
-        self._header = read_stored_file(folder / HEADER_FILE)
+        self._header = header
+        self._seal = seal
         self._trust: bytes | None = None
+        self._baseline: bytes | None = None
         self._spans = SpanWriter(folder)
         self._answers = LineFile(folder / ANSWERS_FILE)
         self._costs = LineFile(folder / COSTS_FILE)
         self._unscored: set[tuple[str, int]] = set()
 
     @classmethod
-    def create(cls, root: Path, header: RunHeader, stored: Iterable[Trial] = ()) -> Self:
-        """Start a run: create its folder, write its header and take its lock.
+    def create(
+        cls, root: Path, header: RunHeader, seal: Seal, stored: Iterable[Trial] = ()
+    ) -> Self:
+        """Start a run whose trials get this seal: create its folder, write its header, take its lock.
 
         The trials in `stored` are written before the header. If the process is killed meanwhile, the folder
         is no run, so that nobody continues it and pays for them again.
@@ -168,19 +177,20 @@ class RunWriter:
                     f"there is a run {header.id!r}. Add --resume to continue it, or choose another id."
                 )
             _set_debris_aside(folder)
-            _store_trials(folder, stored)
+            _store_trials(folder, seal, stored)
             newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
             path = folder / HEADER_FILE
-            write_atomically(path, canonical_json(to_json_value(header)) + "\n")
+            content = _format_header(header)
+            write_atomically(path, content)
             # Runs are ordered by this time; a clock that was set back must not change their order.
             time_ns = max(path.stat().st_mtime_ns, newest_ns + 1)
             os.utime(path, ns=(time_ns, time_ns))
-            writer = cls(lock)
+            writer = cls(lock, content, seal)
             on_failure.pop_all()
         return writer
 
     @classmethod
-    def reopen(cls, lock: RunLock) -> Self:
+    def reopen(cls, lock: RunLock, seal: Seal) -> Self:
         """Continue the run whose lock is held: remove an incomplete last line and the outdated summary.
 
         Raises:
@@ -188,20 +198,18 @@ class RunWriter:
         """
         folder = lock.folder
         try:
-            for name in (SUMMARY_FILE, TRUST_FILE, COLUMNS_FILE):
+            for name in (SUMMARY_FILE, TRUST_FILE, RESCORED_BASELINE_FILE, COLUMNS_FILE):
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{folder}: could not reopen: {os_error_reason(error)}.") from error
-        return cls(lock)
+        return cls(lock, read_stored_file(folder / HEADER_FILE), seal)
 
     def rewrite_header(self, header: RunHeader) -> None:
         """Store a header that plans more trials, before the first call for them."""
         path = self.folder / HEADER_FILE
+        self._header = _format_header(header)
         # The file's time is when the run was started.
-        write_atomically(
-            path, canonical_json(to_json_value(header)) + "\n", time_ns=path.stat().st_mtime_ns
-        )
-        self._header = read_stored_file(path)
+        write_atomically(path, self._header, time_ns=path.stat().st_mtime_ns)
 
     def store_unscored(self, trial: Trial) -> None:
         """Store a trial that waits for its scores, its spans first."""
@@ -216,7 +224,8 @@ class RunWriter:
         """
         if not rescored and (trial.case_id, trial.number) not in self._unscored:
             self._spans.append(trial)
-        self._trials.append(to_json_value(without_spans(trial)))
+        row = to_json_value(without_spans(trial))
+        self._trials.append(seal_row(row, self.folder.name, self._seal))
 
     def append_cost(self, key: str, cost_usd: float) -> None:
         """Store the cost of one call, and who paid for it."""
@@ -224,8 +233,18 @@ class RunWriter:
 
     def write_trust(self, trust: JudgeTrust) -> None:
         """Store what the run showed about its judges."""
-        write_atomically(self.folder / TRUST_FILE, canonical_json(to_json_value(trust)) + "\n")
-        self._trust = read_stored_file(self.folder / TRUST_FILE)
+        self._trust = (canonical_json(to_json_value(trust)) + "\n").encode()
+        write_atomically(self.folder / TRUST_FILE, self._trust)
+
+    def write_baseline(self, content: bytes) -> None:
+        """Store the rescored baseline of the run; see `format_rescored_baseline`."""
+        self._baseline = content
+        write_atomically(self.folder / RESCORED_BASELINE_FILE, content)
+
+    def read_spans(self) -> SpansByTrial:
+        """Return the spans of the run, which must be those that were written."""
+        written = self._spans.file.digest
+        return load_spans(self.folder, written) if written is not None else {}
 
     def finish(self, summary: Json) -> None:
         """Write the summary, after a check that the files contain exactly what was written.
@@ -238,18 +257,23 @@ class RunWriter:
             TRIALS_FILE: self._trials.digest,
             HEADER_FILE: compute_sha256(self._header),
             TRUST_FILE: None if self._trust is None else compute_sha256(self._trust),
+            RESCORED_BASELINE_FILE: (
+                None if self._baseline is None else compute_sha256(self._baseline)
+            ),
             SPANS_FILE: self._spans.file.digest,
         }
         written = {name: digest for name, digest in digests.items() if digest is not None}
+        # A file that this run did not write is a forged one.
         changed = [
             name
-            for name, digest in written.items()
-            if digest_if_readable(self.folder / name) != digest
+            for name, digest in digests.items()
+            if digest_if_readable(self.folder / name) != (digest or "")
         ]
         if changed:
             write_atomically(self.folder / SUMMARY_FILE, canonical_json({CHANGED_FLAG: changed}))
             raise StoreError(describe_changed_files(self.folder, changed))
-        write_atomically(self.folder / SUMMARY_FILE, canonical_json({**summary, "sha256": written}))
+        sealed = seal_row({**summary, "sha256": written}, self.folder.name, self._seal)
+        write_atomically(self.folder / SUMMARY_FILE, canonical_json(sealed))
         if SPANS_FILE in written:
             # Imported here because it takes 150 ms, which runs without spans need not pay.
             from evalkit.trace.tables import write_parquet  # noqa: PLC0415
@@ -271,13 +295,18 @@ class RunWriter:
         self.close()
 
 
-def _store_trials(folder: Path, stored: Iterable[Trial]) -> None:
+def _format_header(header: RunHeader) -> bytes:
+    return (canonical_json(to_json_value(header)) + "\n").encode()
+
+
+def _store_trials(folder: Path, seal: Seal, stored: Iterable[Trial]) -> None:
     """Write trials and their spans to a folder that has none."""
     trials, spans = LineFile(folder / TRIALS_FILE), SpanWriter(folder)
     try:
         for trial in stored:
             spans.append(trial)
-            trials.append(to_json_value(without_spans(trial)))
+            row = to_json_value(without_spans(trial))
+            trials.append(seal_row(row, folder.name, seal))
     finally:
         trials.close()
         spans.file.close()

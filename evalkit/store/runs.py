@@ -39,6 +39,9 @@ HEADER_FILE = "run.json"
 TRIALS_FILE = "trials.jsonl"
 SUMMARY_FILE = "summary.json"
 TRUST_FILE = "judges.json"
+SPANS_FILE = "spans.jsonl"
+RESCORED_BASELINE_FILE = "baseline.jsonl"
+"""The run's baseline, if the baseline was rescored for the run."""
 
 RUN_SCHEMA = "evalkit.run/v1"
 CHANGED_FLAG = "changed_from_outside"
@@ -178,6 +181,7 @@ def _find_changed_files(folder: Path, summary: bytes, trials_digest: str) -> Seq
             TRIALS_FILE: trials_digest,
             HEADER_FILE: digest_if_readable(folder / HEADER_FILE),
             TRUST_FILE: digest_if_readable(folder / TRUST_FILE),
+            RESCORED_BASELINE_FILE: digest_if_readable(folder / RESCORED_BASELINE_FILE),
         }
         changed = stored.get(CHANGED_FLAG) or [
             name for name, digest in now.items() if digests.get(name, digest) != digest
@@ -185,9 +189,12 @@ def _find_changed_files(folder: Path, summary: bytes, trials_digest: str) -> Seq
         # A summary without these digests was not written by a run.
         if not changed and not {TRIALS_FILE, HEADER_FILE} <= digests.keys():
             changed = [SUMMARY_FILE]
-        # The run had no judge, so something else wrote this file.
-        if not changed and TRUST_FILE not in digests and path_exists(folder / TRUST_FILE):
-            changed = [TRUST_FILE]
+        # The run had no judge, no spans, or no rescored baseline, so something else wrote the file.
+        changed = changed or [
+            name
+            for name in (TRUST_FILE, SPANS_FILE, RESCORED_BASELINE_FILE)
+            if name not in digests and path_exists(folder / name)
+        ]
     except (ValueError, KeyError, TypeError, AttributeError):
         changed = [SUMMARY_FILE]
     return changed

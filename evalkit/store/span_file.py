@@ -14,10 +14,9 @@ from evalkit.core.files import hash_stored_file, open_stored_file, path_exists
 from evalkit.core.serialization import parse_stored_record
 from evalkit.core.spans import Span
 from evalkit.core.trial import Trial
-from evalkit.store.runs import describe_changed_files
+from evalkit.store.runs import SPANS_FILE, describe_changed_files
 from evalkit.store.trial_lines import HashedLines, line_filter
 
-SPANS_FILE = "spans.jsonl"
 COLUMNS_FILE = "spans.parquet"
 
 SpansByTrial = Mapping[tuple[str, int], tuple[Span, ...]]

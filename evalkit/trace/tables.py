@@ -47,7 +47,7 @@ scores: 'STRUCT(metric VARCHAR, "value" DOUBLE, passed BOOLEAN, explanation VARC
     advisory BOOLEAN)[]'
 """
 
-# `Trial.state` and `compare.scores.trial_state` in SQL; a test compares them.
+# `Trial.state` and `Trial.passed` in SQL; a test compares them.
 TRIALS_SQL = """
 with latest as (
     select *, list_filter(scores, lambda s: not coalesce(s.advisory, false)) as enforced

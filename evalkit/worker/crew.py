@@ -76,7 +76,7 @@ class Crew:
         try:
             reply = await process.run(payload, timeout_s)
         finally:
-            self._release(process, given_at, reply.duration_s if reply else 0.0)
+            self._release(process, given_at, reply.inside_s if reply else 0.0)
         return reply
 
     def isolate_calls(self, max_processes: int) -> None:
@@ -118,12 +118,12 @@ class Crew:
                 self._release(*waiter.result(), 0.0)
             raise
 
-    def _release(self, process: WorkerProcess, given_at: float, duration_s: float) -> None:
+    def _release(self, process: WorkerProcess, given_at: float, inside_s: float) -> None:
         calls = self._serving.pop(process)
         calls.remove(given_at)
         # First, so that few processes do the work of a fast target.
         self._serving = {process: calls, **self._serving}
-        self._demand.record_call(duration_s, self._loop.time() - given_at)
+        self._demand.record_call(inside_s, self._loop.time() - given_at)
         self._assign()
 
     def _assign(self) -> None:

@@ -31,6 +31,7 @@ WITHHELD_NAMES = frozenset(
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         "ACTIONS_RUNTIME_TOKEN",
         "EVALKIT_JUDGE_KEY",
+        "EVALKIT_STORE_KEY",
         "GITHUB_ENV",
         "GITHUB_OUTPUT",
         "GITHUB_PATH",

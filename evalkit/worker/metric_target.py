@@ -222,7 +222,10 @@ class MetricTarget:
         if not isinstance(value.explanation, str):
             raise BadReply(f"the explanation is {value.explanation!r}, not text.")
         if value.state != "scored":
-            return _to_score(None, None, value.explanation, value.state)
+            if not isinstance(value.unreported, str):
+                raise BadReply(f"unreported is {value.unreported!r}, not text.")
+            found = _to_score(None, None, value.explanation, value.state)
+            return {**found, "unreported": value.unreported} if value.unreported else found
         passed = _to_python(value.passed)
         if passed is not None and not isinstance(passed, bool):
             raise BadReply(f"the metric returned passed={passed!r}. Give True, False or None.")

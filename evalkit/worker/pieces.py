@@ -1,27 +1,28 @@
-"""Join the pieces of text that a streaming agent yields, and time the first one."""
+"""Join the pieces of text that a streaming agent yields, and announce the first one."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from time import perf_counter
+from contextvars import ContextVar
 from typing import Any
 
 from evalkit.core.limits import MAX_REPLY_BYTES
 from evalkit.worker.user_code import BadReply
 
-FIRST_PIECE_KEY = "evalkit.first_piece_s"
-"""The key that marks a streamed reply on the pipe; the reply itself is under `reply`."""
+announce_first_piece: ContextVar[Callable[[], None]] = ContextVar(
+    "announce_first_piece", default=lambda: None
+)
+"""Called when the call in this context yields its first piece, so that the parent measures when."""
 
 
 class StreamedValue:
     """What a generator has yielded so far, and what it returned at its end."""
 
-    def __init__(self, started: float) -> None:
-        self._started = started
+    def __init__(self) -> None:
         self._pieces: list[str] = []
         self._size = 0
-        self._first_piece_s: float | None = None
+        self._has_begun = False
         self._final: object = None
         self._wrong = ""
 
@@ -32,8 +33,9 @@ class StreamedValue:
                 "yielded a mapping before its last piece. Yield text, and the mapping last."
             )
         elif isinstance(piece, str):
-            if piece and self._first_piece_s is None:
-                self._first_piece_s = perf_counter() - self._started
+            if piece and not self._has_begun:
+                self._has_begun = True
+                announce_first_piece.get()()
             self._pieces.append(piece)
             self._size += len(piece)
         elif isinstance(piece, Mapping):
@@ -52,8 +54,8 @@ class StreamedValue:
             self._final = returned
         return self
 
-    def to_reply(self, to_json: Callable[[object], object]) -> dict[str, object]:
-        """Return the reply, of which `to_json` converts the final value, with the time of its first piece.
+    def to_reply(self, to_json: Callable[[object], object]) -> object:
+        """Return the reply, of which `to_json` converts the final value.
 
         Raises:
             BadReply: a yielded value is neither text nor the last mapping, or the final value is neither.
@@ -64,7 +66,7 @@ class StreamedValue:
         if self._final is not None:
             final = to_json(self._final)
             reply = {"output": reply, **final} if isinstance(final, dict) else final
-        return {FIRST_PIECE_KEY: self._first_piece_s, "reply": reply}
+        return reply
 
 
 def yields_asynchronously(function: Callable[..., object]) -> bool:
@@ -78,30 +80,27 @@ def join_yields(function: Callable[..., Any], *, is_async: bool) -> Callable[...
     """Return a function that calls `function`, and returns a StreamedValue where that yields pieces."""
 
     async def call_async(*positional: object, **named: object) -> object:
-        started = perf_counter()
-        value = function(*positional, **named)
-        return await _settle(value, started)
+        return await _settle(function(*positional, **named))
 
     def call(*positional: object, **named: object) -> object:
-        started = perf_counter()
         value = function(*positional, **named)
         if isinstance(value, Awaitable | AsyncIterator):
-            return _settle(value, started)
-        return _join(value, started) if isinstance(value, Iterator) else value
+            return _settle(value)
+        return _join(value) if isinstance(value, Iterator) else value
 
     return call_async if is_async else call
 
 
-async def _settle(value: object, started: float) -> object:
+async def _settle(value: object) -> object:
     if isinstance(value, Awaitable):
         value = await value
     if isinstance(value, AsyncIterator):
-        return await _join_async(value, started)
-    return _join(value, started) if isinstance(value, Iterator) else value
+        return await _join_async(value)
+    return _join(value) if isinstance(value, Iterator) else value
 
 
-def _join(pieces: Iterator[object], started: float) -> StreamedValue:
-    value, returned = StreamedValue(started), None
+def _join(pieces: Iterator[object]) -> StreamedValue:
+    value, returned = StreamedValue(), None
     try:
         while value.add(next(pieces)):
             pass
@@ -113,8 +112,8 @@ def _join(pieces: Iterator[object], started: float) -> StreamedValue:
     return value.finish(returned)
 
 
-async def _join_async(pieces: AsyncIterator[object], started: float) -> StreamedValue:
-    value = StreamedValue(started)
+async def _join_async(pieces: AsyncIterator[object]) -> StreamedValue:
+    value = StreamedValue()
     try:
         async for piece in pieces:
             if not value.add(piece):

@@ -10,6 +10,7 @@ Lines from the parent; the first is the target, as JSON, then:
 Lines to the parent:
 
     ready - 0 DESCRIPTION         failed - 0 {"reasons", "detail"}
+    piece ID 0 null               when a streaming call yields its first piece
     spans ID 0 {"spans", "start_ns", "dropped", "cut"}    before the result of a call that recorded spans
     inputs ID 0 {"read", "listed", "searched", ...}       before a line that could follow from them
     value ID SECONDS JSON         error ID SECONDS {"kind", "message", "detail"}

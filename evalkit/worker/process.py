@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -38,12 +39,17 @@ UNKNOWN_CAUSE = "Several calls were running in this process, and any of them may
 class _Call:
     """A call in flight and its spans; a call with a settled answer may still be running."""
 
-    __slots__ = ("answer", "span_payload", "started")
+    __slots__ = ("answer", "first_piece_s", "span_payload", "started")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.answer: asyncio.Future[Reply | None] = loop.create_future()
-        self.started = loop.time()
+        self.started = time.monotonic()
+        self.first_piece_s: float | None = None
         self.span_payload: Json = None
+
+    def measure(self) -> float:
+        """Return the seconds since the call was sent."""
+        return time.monotonic() - self.started
 
     def settle(self, reply: Reply | None) -> None:
         """Set the answer, unless the call has one already."""
@@ -144,7 +150,12 @@ class WorkerProcess:
             timer.cancel()
         if reply is _OVERDUE:
             reply = await self._end_overdue(call_id, timeout_s)
-        return reply and replace(reply, span_payload=call.span_payload, inputs=self._inputs)
+        return reply and replace(
+            reply,
+            first_piece_s=call.first_piece_s,
+            span_payload=call.span_payload,
+            inputs=self._inputs,
+        )
 
     def _give_up(self, call_id: bytes) -> None:
         """Cancel an async call whose answer is no longer needed, or else retire the process."""
@@ -170,7 +181,7 @@ class WorkerProcess:
                 error = _with_unknown_cause(error)
             self._end_calls("its process was frozen when a call was over its deadline.")
             self.kill()
-        return Reply(error=error, duration_s=timeout_s)
+        return Reply(error=error, duration_s=timeout_s, inside_s=timeout_s)
 
     async def _answers_ping(self) -> bool:
         if self._pong.done():
@@ -212,9 +223,12 @@ class WorkerProcess:
 
     def _receive_line(self, line: bytes) -> None:
         try:
-            kind, call_id, duration, text = line.split(b" ", 3)
+            kind, call_id, inside, text = line.split(b" ", 3)
             if kind in (b"value", b"error"):
-                self._receive_reply(call_id, decode_worker_reply(kind, float(duration), text))
+                self._receive_reply(call_id, kind, float(inside), text)
+            elif kind == b"piece":
+                if call_id in self._calls and self._calls[call_id].first_piece_s is None:
+                    self._calls[call_id].first_piece_s = self._calls[call_id].measure()
             elif kind == b"spans":
                 if call_id in self._calls:
                     self._calls[call_id].span_payload = decode(text.decode("ascii"))
@@ -228,10 +242,13 @@ class WorkerProcess:
         except (ValueError, KeyError, TypeError, asyncio.InvalidStateError):
             self._pipe.close()  # the target has written to the pipe: no line can be trusted
 
-    def _receive_reply(self, call_id: bytes, reply: Reply) -> None:
+    def _receive_reply(self, call_id: bytes, kind: bytes, inside_s: float, text: bytes) -> None:
         call = self._calls.pop(call_id, None)
         if call is not None:
-            call.settle(reply)
+            # Before the reply is decoded, which may take long.
+            duration_s = call.measure()
+            reply = decode_worker_reply(kind, inside_s, text)
+            call.settle(replace(reply, duration_s=duration_s))
             if not self.is_accepting:
                 self.retire()
 
@@ -273,7 +290,7 @@ class WorkerProcess:
         if len(self._calls) > 1:
             error = _with_unknown_cause(error)
         for call in self._calls.values():
-            call.settle(Reply(error=error, duration_s=self._loop.time() - call.started))
+            call.settle(Reply(error=error, duration_s=call.measure(), inside_s=call.measure()))
 
 
 def _with_unknown_cause(error: AgentError) -> AgentError:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from evalkit.worker.pieces import announce_first_piece
 from evalkit.worker.pipe import Json, Pipe, ReplyTooLong, decode, encode, encode_reply
 from evalkit.worker.returned import Finisher, finish_async
 from evalkit.worker.user_code import (
@@ -54,6 +55,10 @@ class _Server:
 
     def _read_payload(self, payload: bytes) -> CallArguments:
         return self._target.read_payload(decode(payload.decode("ascii")))
+
+    def _announce_first_piece(self, call_id: str) -> None:
+        """Announce the first piece of the call in this context, if it yields any."""
+        announce_first_piece.set(lambda: self._send("piece", call_id, 0, "null"))
 
     def answer_ping(self) -> None:
         """Show that calls can run."""
@@ -142,6 +147,7 @@ class TaskServer(_Server):
         try:
             positional, named = self._read_payload(payload)
             started = perf_counter()  # again: reading the payload is not the target's time
+            self._announce_first_piece(call_id)
             with self._record_spans(call_id):
                 value = await finish_async(self._target.function(*positional, **named))
         except BaseException as error:
@@ -191,6 +197,7 @@ class MainThreadServer(_Server):
         try:
             positional, named = self._read_payload(payload)
             started = perf_counter()  # again: reading the payload is not the target's time
+            self._announce_first_piece(call_id)
             with self._record_spans(call_id):
                 value = finisher.finish(self._target.function(*positional, **named))
         except BaseException as error:

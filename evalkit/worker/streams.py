@@ -19,8 +19,11 @@ MAX_LINE_BYTES = 8 * MAX_REPLY_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """The result of one call. `duration_s` is the time in the target, without the time on the pipe.
+    """The result of one call.
 
+    `duration_s` is the time from the request to the reply, as this process measures it, and
+    `first_piece_s` that to the first piece of a streamed reply. `inside_s` is the time in the target as
+    its own process reports it, which could be wrong: only the number of processes depends on it.
     `span_payload` holds the spans of the call as the worker sends them; None if there were none.
     `inputs` has what the process has read so far, if the worker records it; see `input_log`.
     """
@@ -28,6 +31,8 @@ class Reply:
     value: Json = None
     error: AgentError | None = None
     duration_s: float = 0.0
+    first_piece_s: float | None = None
+    inside_s: float = 0.0
     span_payload: Json = None
     inputs: tuple[Json, ...] = ()
 
@@ -39,8 +44,8 @@ def _refuse_constant(name: str) -> Json:
 decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
-def decode_worker_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
-    """Return the reply in the last part of a `value` or `error` line.
+def decode_worker_reply(kind: bytes, inside_s: float, text: bytes) -> Reply:
+    """Return the reply in the last part of a `value` or `error` line, without its times here.
 
     Raises:
         KeyError, TypeError: the line does not come from a worker.
@@ -49,12 +54,12 @@ def decode_worker_reply(kind: bytes, duration_s: float, text: bytes) -> Reply:
         value = decode(text.decode("ascii"))
     except (ValueError, RecursionError) as wrong:
         message = f"the reply cannot be read as JSON: {wrong}."
-        return Reply(error=AgentError(kind="bad_reply", message=message), duration_s=duration_s)
+        return Reply(error=AgentError(kind="bad_reply", message=message), inside_s=inside_s)
     if kind == b"value":
-        return Reply(value=value, duration_s=duration_s)
+        return Reply(value=value, inside_s=inside_s)
     detail = tail(value["detail"], MAX_DETAIL_CHARS)
     error = AgentError(kind=value["kind"], message=value["message"], detail=detail)
-    return Reply(error=error, duration_s=duration_s)
+    return Reply(error=error, inside_s=inside_s)
 
 
 class LineProtocol(asyncio.Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.judge_controls import ANSWERS, DECAYS, KINDS, RATES
 from tests.support.paths import TESTS
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,10 @@ TABLES = {
             "evalkit, python async agent",
             "evalkit, python threads agent",
         ]
+    ],
+    "judge_controls": [
+        [f"{kind}, {rate:.0%}" for kind in KINDS for rate in RATES],
+        [f"{name}, {answers} answers" for name in DECAYS for answers in ANSWERS],
     ],
     "workers": [
         [

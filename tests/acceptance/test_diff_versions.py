@@ -19,6 +19,7 @@ from evalkit.report.html.diff import render_diff, render_matrix
 from evalkit.report.matrix import matrix_json
 from evalkit.report.model import Diff, VersionMatrix
 from evalkit.store.run_writer import RunWriter
+from evalkit.store.seal import Seal
 from tests.conftest import ECHO_SET, Project
 from tests.report.test_html import tree_of
 from tests.report.test_reports import SCHEMA
@@ -43,7 +44,7 @@ def store(
     run = make_run({"accuracy": cells}, run_id=run_id)
     given: dict[str, Any] = {"agent_version": "v1", **header}
     run = replace(run, header=replace(run.header, **given))
-    with RunWriter.create(root, run.header) as writer:
+    with RunWriter.create(root, run.header, Seal()) as writer:
         for trial in run.trials:
             output = replace(trial.output, flags=flags, spans=spans)
             writer.append(replace(trial, output=output))

@@ -38,6 +38,31 @@ def shown(project: Project, ref: str) -> Done:
     return done
 
 
+def test_run_diff_and_show_name_the_same_flaky_cases(flaky: Project) -> None:
+    # `two` disagrees in the baseline, `one` in the run, `three` only in a run before.
+    flaky.write("agent.py", ALTERNATING.replace('"two"', '"three"'))
+    flaky.evalkit("run", "echo.yaml", "--trials", "2")
+    flaky.write("agent.py", ALTERNATING.replace('"two"', '"one"'))
+    done = flaky.evalkit("run", "echo.yaml", "--trials", "2", "--format", "json")
+    documents = {
+        "run": [(case["id"], case["flaky"]) for case in done.json["cases"]],
+        "diff": [
+            (case["case_id"], case["flaky"])
+            for case in flaky.evalkit("diff", "baseline", "latest", "--format", "json").json[
+                "comparison"
+            ]["cases"]
+        ],
+        "show": [(case["case_id"], case["flaky"]) for case in shown(flaky, "latest").json["cases"]],
+    }
+    assert {
+        name: sorted(one for one, is_flaky in cases if is_flaky)
+        for name, cases in documents.items()
+    } == {name: ["one", "two"] for name in documents}
+    text = " ".join(flaky.evalkit("show", "latest", "--flaky").out.split())
+    assert "2 of 3 cases flaky" in text
+    assert "Only in other stored runs trials disagree of 1 case (three)." in text
+
+
 @pytest.mark.parametrize("passed", range(7))
 def test_pass_k_is_the_share_of_all_choices_of_k_trials_that_passed(passed: int) -> None:
     trials = [True] * passed + [False] * (6 - passed)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,14 @@ def test_reports_are_kept_and_the_gate_decides_last_whatever_happened() -> None:
     assert stopped.returncode != 0
 
 
+def test_python_imports_nothing_from_the_checkout() -> None:
+    commands = [step["run"] for step in action_steps() if "run" in step]
+    pythons = [line for text in commands for line in text.splitlines() if "python" in line]
+    assert len(pythons) == 3
+    assert all(re.search(r"^(run: )?\s*python -EP ", line) for line in pythons), pythons
+    assert not any(re.search(r"(^|\s)pip ", line.replace("-m pip ", "")) for line in pythons)
+
+
 def read_outputs(path: Path) -> dict[str, str]:
     """As the runner reads them: name, delimiter, lines up to it."""
     found = re.findall(r"^([\w-]+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.MULTILINE | re.DOTALL)
@@ -134,21 +143,28 @@ class Step:
     def __init__(self, project: Project, evalkit: str) -> None:
         self.project = project
         self.temporary = project.folder.parent
-        write_program(self.temporary / "bin" / "evalkit", evalkit)
+        write_program(self.temporary / "bin" / "evalkit", f'[ "$1" = base ] && exit 0\n{evalkit}')
         self.output = self.temporary / "output"
+        self.environ: dict[str, str] = {}
 
-    def run(self, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(self, path: str | None = None, **inputs: str) -> subprocess.CompletedProcess[str]:
         self.output.write_text("")
         environ = self.project.environ(
             {
-                **{f"EVALKIT_{name}": text for name, text in inputs.items()},
+                **{
+                    name if name == "PYTHONPATH" else f"EVALKIT_{name}": text
+                    for name, text in inputs.items()
+                },
+                **self.environ,
                 "GITHUB_OUTPUT": str(self.output),
                 "GITHUB_STEP_SUMMARY": str(self.temporary / "summary.md"),
             }
         )
         environ["PATH"] = f"{self.temporary / 'bin'}:{environ['PATH']}"
+        if path is not None:
+            environ["PATH"] = f"{path}:{environ['PATH']}"
         return subprocess.run(
-            [sys.executable, str(ACTION / "run.py")],
+            [sys.executable, "-EP", str(ACTION / "run.py")],
             cwd=self.project.folder,
             env=environ,
             capture_output=True,
@@ -176,11 +192,95 @@ class Step:
 def test_of_several_sets_the_worst_code_counts(
     project: Project, codes: list[int], worst: int
 ) -> None:
-    step = Step(project, 'exit "${2%.yaml}"')
+    step = Step(project, """echo '{"outcome": "pass"}'; exit "${2%.yaml}" """)
     done = step.run(SETS="\n".join(f"{code}.yaml" for code in codes))
     assert done.returncode == 0, done.stderr
+    assert read_outputs(step.output)["exit-code"] == str(worst)
+
+
+@pytest.mark.parametrize(
+    ("code", "report", "told"),
+    [
+        (0, {"outcome": "pass", "exit_code": 0}, ("0", "pass")),
+        (0, {"outcome": "inconclusive", "exit_code": 0}, ("0", "inconclusive")),
+        (0, {"outcome": "fail", "exit_code": 1}, ("1", "fail")),
+        (0, {"outcome": "fail", "exit_code": 0}, ("1", "fail")),
+        (0, {"outcome": "undecided", "exit_code": 4}, ("4", "undecided")),
+        (0, {"outcome": "pass", "exit_code": 3}, ("3", "undecided")),
+        (0, {"outcome": "pass", "exit_code": "0"}, ("3", "undecided")),
+        (0, {"exit_code": 0}, ("3", "undecided")),
+        (0, None, ("3", "undecided")),
+        (1, {"outcome": "pass", "exit_code": 0}, ("1", "fail")),
+        (4, {"outcome": "pass", "exit_code": 0}, ("4", "undecided")),
+        (1, None, ("1", "fail")),
+    ],
+)
+def test_the_worse_of_exit_code_and_report_counts(
+    project: Project, code: int, report: dict[str, Any] | None, told: tuple[str, str]
+) -> None:
+    printed = "" if report is None else f"echo '{json.dumps(report)}'"
+    step = Step(project, f"{printed}\nexit {code}")
+    # A report that is there already, as if a run had written it.
+    old = project.write(".evalkit/report/1-a/report.json", '{"outcome": "pass", "exit_code": 0}')
+    stray = project.write(".evalkit/report/1-a/junit.xml", "<testsuites/>")
+    step.run(SETS="a.yaml")
     outputs = read_outputs(step.output)
-    assert (outputs["exit-code"], outputs["verdict"]) == (str(worst), "undecided")
+    assert (outputs["exit-code"], outputs["verdict"]) == told
+    assert old.read_text() == ("" if report is None else f"{json.dumps(report)}\n")
+    assert not stray.exists()
+
+
+def test_the_base_is_found_once_before_any_set_and_the_arguments_cannot_replace_it(
+    project: Project,
+) -> None:
+    log = project.folder / "log"
+    step = Step(
+        project,
+        f'echo "$*" >> {log}\n'
+        """[ "$1" = run ] && echo '{"run": {"id": "r1"}, "outcome": "pass"}'; exit 0""",
+    )
+    write_program(
+        step.temporary / "bin" / "evalkit",
+        f'echo "$*" >> {log}\n'
+        '[ "$1" = base ] && echo 0123456789 && exit 0\n'
+        """[ "$1" = run ] && echo '{"run": {"id": "r1"}, "outcome": "pass"}'; exit 0""",
+    )
+    step.run(SETS="a.yaml\nb.yaml", COMMENT="always", COMMENT_TOKEN="t", ARGS="--base evil -k x")
+    lines = log.read_text().splitlines()
+    assert lines[0] == "base --base evil"
+    assert [line.split()[0] for line in lines[1:]] == ["run", "gate", "comment"] * 2
+    assert all(line.split()[-1] == "--base=0123456789" or "--post" in line for line in lines[1:])
+    assert sum("evil" in line for line in lines[1:]) == 2  # the runs, before the commit
+
+
+def test_without_the_base_no_set_is_run(project: Project) -> None:
+    log = project.folder / "log"
+    step = Step(project, "exit 0")
+    write_program(step.temporary / "bin" / "evalkit", f'echo "$1" >> {log}; exit 2')
+    step.run(SETS="a.yaml\nb.yaml")
+    assert log.read_text() == "base\n"
+    assert read_outputs(step.output)["exit-code"] == "2"
+
+
+@pytest.mark.parametrize("place", ["bin", ".", ""])
+def test_a_program_of_the_checkout_does_not_replace_evalkit(project: Project, place: str) -> None:
+    step = Step(project, "exit 1")
+    write_program(project.folder / place / "evalkit", """echo '{"outcome": "pass"}'""")
+    # Absolute, relative, and empty: the current folder.
+    first = str(project.folder / place) if place == "bin" else place
+    step.run(SETS="a.yaml", path=first)
+    assert read_outputs(step.output)["exit-code"] == "1"
+
+
+def test_a_module_of_the_checkout_does_not_replace_one_of_evalkit(project: Project) -> None:
+    for name in ("json", "typer", "evalkit"):
+        project.write(f"{name}.py", 'print(\'{"outcome": "pass"}\')\nraise SystemExit(0)\n')
+    step = Step(project, "")
+    script = "import sys\nfrom evalkit.__main__ import main\nsys.exit(main())\n"
+    program = step.temporary / "bin" / "evalkit"
+    program.write_text(f"#!{sys.executable}\n{script}")
+    step.run(SETS="missing.yaml", PYTHONPATH=".")
+    assert read_outputs(step.output)["exit-code"] == "2"
 
 
 def test_only_the_comment_gets_the_token_that_may_write_and_all_decide_alike(
@@ -199,7 +299,6 @@ def test_only_the_comment_gets_the_token_that_may_write_and_all_decide_alike(
         ["gate", "none", "none"],
         ["comment", "secret", "none"],
     ]
-    assert all("--base=x y" in line for line in lines)
     assert lines[0].endswith("-k a b")
     assert "--only-changes" in lines[2]
     log.unlink()
@@ -207,9 +306,9 @@ def test_only_the_comment_gets_the_token_that_may_write_and_all_decide_alike(
         SETS="a.yaml",
         COMMENT="always",
         COMMENT_TOKEN="secret",
-        ARGS="--trials 3 --baseline b.jsonl --allow-missing-baseline --base=main",
+        ARGS="--trials 3 --baseline b.jsonl --allow-missing-baseline --require-base",
     )
-    decided = "--baseline b.jsonl --allow-missing-baseline --base=main"
+    decided = "--baseline b.jsonl --allow-missing-baseline --require-base"
     assert [line.endswith(decided) for line in log.read_text().splitlines()] == [True] * 3
     log.unlink()
     step.run(SETS="a.yaml", COMMENT="never", COMMENT_TOKEN="secret")
@@ -246,6 +345,50 @@ def test_the_step_runs_a_set_with_all_reports_and_fails_no_earlier_than_it_has_t
     assert (
         "GITHUB_REPOSITORY" in done.stderr
     )  # the comment had nowhere to go, and nothing came of it
+
+
+@pytest.mark.slow
+def test_the_agent_of_the_first_set_cannot_move_the_base_of_the_second(
+    project: Project, git: Callable[..., str]
+) -> None:
+    project.write(
+        "second.yaml", (project.folder / "echo.yaml").read_text() + "gate: [{must_pass: all}]\n"
+    )
+    project.write(".gitignore", ".evalkit/\n__pycache__/\n")
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-qm", "base")
+    git("clone", "-q", "--bare", ".", "../hub.git")
+    git("remote", "add", "origin", "../hub.git")
+    git("checkout", "-q", "--detach")
+    moved = ("refs/remotes/origin/main", "refs/tags/origin/main", "refs/heads/main")
+    commands = [["update-ref", ref, "HEAD"] for ref in moved]
+    commands.append(["push", "-q", "-f", "origin", "HEAD:main"])
+    project.write(
+        "agent.py",
+        f"""
+        import subprocess
+
+        def answer(text):
+            for command in {commands}:
+                subprocess.run(["git", *command], cwd={str(project.folder)!r}, check=True)
+            return text.upper() if text != "two" else "?"
+        """,
+    )
+    second = (project.folder / "second.yaml").read_text()
+    project.write("second.yaml", second.replace("must_pass: all", "metric: exact_match, min: 0.1"))
+    git("commit", "-qam", "worse, and looser")
+    change, base = git("rev-parse", "HEAD", "HEAD~1").split()
+    step = Step(project, "")
+    write_program(step.temporary / "bin" / "evalkit", f'exec {sys.executable} -m evalkit "$@"')
+    step.environ = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main"}
+    step.run(SETS="echo.yaml\nsecond.yaml", ARGS="--require-base --allow-missing-baseline")
+    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == change
+    reports = project.folder / ".evalkit" / "report"
+    gates = [json.loads(path.read_text()) for path in sorted(reports.glob("*/report.json"))]
+    assert [each["gate"]["commit"] for each in gates] == [base] * 2
+    assert gates[1]["exit_code"] == 4
+    assert read_outputs(step.output)["exit-code"] in ("1", "4")
 
 
 def test_the_step_decides_on_answers_that_were_made_elsewhere(project: Project) -> None:

@@ -32,7 +32,7 @@ criteria:
     levels: [{name: all, value: 1}, {name: part, value: 0.5}, {name: none, value: 0}]
 """
 
-CONTROLS = 6
+CONTROLS = 12
 KEYS = {"OPENAI_API_KEY": "sk-first-canary-key", "SECOND_KEY": "sk-second-canary-key"}
 
 
@@ -92,7 +92,10 @@ def test_the_majority_decides_and_reports_say_how_far_the_jurors_agree(
     write_set(project, servers)
     done = run(project, "--format", "json")
     assert done.code == 0, done.out + done.err
-    assert [len(server.asked) for server in servers] == [6 + CONTROLS] * 3
+    asked = [len(server.asked) for server in servers]
+    # A juror that fails answers that repeat the reference is asked whether it passes right ones.
+    assert asked[:2] == [6 + CONTROLS] * 2
+    assert asked[2] > 6 + CONTROLS
     authorized = [{each.headers["authorization"] for each in server.asked} for server in servers]
     assert authorized[1] == {f"Bearer {KEYS['SECOND_KEY']}"} != authorized[0]
 
@@ -119,7 +122,7 @@ def test_the_majority_decides_and_reports_say_how_far_the_jurors_agree(
     assert len(notes) == 3
     assert "agree on 66.7% of 6 answers (kappa 0.00" in notes[1]
     trust = done.json["run"]["judges"]
-    assert trust["calls"] == 3 * (6 + CONTROLS)
+    assert trust["calls"] == sum(asked)
     assert {result["judge"] for result in trust["controls"]} == set(names)
     assert trust["judges"] == [f"jury of 3 by majority: {'; '.join(names)}"]
 
@@ -130,7 +133,7 @@ def test_the_majority_decides_and_reports_say_how_far_the_jurors_agree(
     again = run(project)
     assert again.code == 0
     assert "JURY: correctness, agrees" in again.out
-    assert [len(server.asked) for server in servers] == [6 + CONTROLS] * 3, "each vote is cached"
+    assert [len(server.asked) for server in servers] == asked, "each vote is cached"
 
 
 def test_a_tie_has_no_verdict_and_a_lost_juror_is_never_counted_as_agreeing(
@@ -176,11 +179,11 @@ def test_one_juror_that_fails_a_control_makes_the_jury_untrusted(
     assert f"m2 at 127.0.0.1:{servers[1].port}" in done.out
     assert "PASS" not in done.out
     servers[1].choose = replying(honest)
+    approving = len(servers[1].asked)
     assert run(project).code == 0
     asked = [len(server.asked) for server in servers]
-    assert asked == [6 + CONTROLS, 2 * (6 + CONTROLS), 6 + CONTROLS], (
-        "only its votes were forgotten"
-    )
+    assert (asked[0], asked[2]) == (6 + CONTROLS, 6 + CONTROLS), "only its votes were forgotten"
+    assert asked[1] == approving + 6 + CONTROLS
 
 
 def test_the_mean_of_graded_levels_is_the_score(
@@ -207,7 +210,7 @@ def test_a_baseline_is_judged_again_when_a_juror_is_added(
     assert project.evalkit("baseline", "set.yaml", "--trials", "1", env=KEYS).code == 0
     write_set(project, servers)
     dry = project.evalkit("run", "set.yaml", "--dry-run", env=KEYS).out
-    assert f"m3 at 127.0.0.1:{servers[2].port}: 18 calls" in " ".join(dry.split())
+    assert f"m3 at 127.0.0.1:{servers[2].port}: {2 * 6 + CONTROLS} calls" in " ".join(dry.split())
     assert "only if no judge" not in dry
     done = run(project, "--format", "json")
     assert done.code == 0, done.out + done.err

@@ -33,7 +33,7 @@ criteria:
 """
 
 CASES = 20
-CONTROLS = 6
+CONTROLS = 12
 KEYS = {"OPENAI_API_KEY": "sk-pairwise-canary-key"}
 WORSE = 'text + ": it is Paris, as everybody knows who has ever been there."'
 SAME = 'text + ": it is Paris."'
@@ -115,7 +115,8 @@ def test_worse_answers_lose_and_fail_the_gate(project: Project, judge: ScriptedS
     assert ours[0] == ours[1][::-1]
     for asking in pairs:
         assert not re.search(r"baseline|candidate|version|previous|new ", str(asking.body))
-    assert len({asking.system for asking in pairs}) == 2, "one for the set, one for its controls"
+    # One for the set, one for built-in controls, and one for controls about cases of the set.
+    assert len({asking.system for asking in pairs}) == 3
 
     for words in (("show", "latest", "c7"), ("run", "set.yaml")):
         told = " ".join(command(project, *words).out.split())
@@ -179,7 +180,7 @@ def test_flips_prove_nothing_though_every_control_is_passed(
     """A judge that prefers a place where answers are close would else show that nothing got worse."""
 
     def biased(asking: Any) -> object:
-        is_control = "library" in asking.material.get("input", "")
+        is_control = "same_as_reference" in asking.levels or "library" in asking.material["input"]
         return preferring(right_and_brief)(asking) if is_control else first_place(asking)
 
     judge.choose = replying(biased)
@@ -284,7 +285,7 @@ def test_each_trial_of_a_side_is_used_once(project: Project, judge: ScriptedServ
     assert command(project, "baseline", "set.yaml", "--trials", "2").code == 0
     write_agent(project, WORSE)
     dry = " ".join(command(project, "run", "set.yaml", "--trials", "3", "--dry-run").out.split())
-    assert "26 calls with its controls" in dry
+    assert f"{2 * 10 + CONTROLS} calls with its controls" in dry
     assert "helpful_pairwise: can hardly pass: when all of 5 cases are tied" in dry
     done = command(project, "run", "set.yaml", "--trials", "3", "--format", "json")
     assert done.code == 1, done.out + done.err
@@ -341,7 +342,7 @@ def test_a_jury_compares_pairs_by_its_majority(project: Project, judge: Scripted
         assert len(other.asked) == 2 * 8 + CONTROLS
     assert done.code == 0, done.out + done.err
     assert counts(done) == (8, 0, 0, 0)
-    assert len(done.json["run"]["judges"]["controls"]) == 3 * CONTROLS
+    assert sum(each["asked"] for each in done.json["run"]["judges"]["controls"]) == 3 * CONTROLS
     (measured,) = done.json["jurors"]
     assert [pair["agreement"]["accuracy"]["value"] for pair in measured["pairs"]] == [0, 1, 0]
 

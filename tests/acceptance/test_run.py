@@ -68,8 +68,11 @@ def test_a_worse_agent_fails_against_its_baseline_and_the_broken_cases_are_named
     assert check["outcome"] == "fail"
     assert {"c03", "c14", "c15"} & {hit["case_id"] for hit in check["hits"]}
     changes = done.json["comparison"]["cases"]
-    regressed = {case["case_id"] for case in changes if case["status"] == "regressed"}
-    assert regressed == {"c03", "c14", "c15", "c09", "c26", "c05", "c35"}
+    broken = {case["case_id"]: case["status"] for case in changes if case["newly_failing"]}
+    assert broken.keys() == {"c03", "c14", "c15", "c09", "c26", "c05", "c35"}
+    # It passed 8 of 10 baseline trials, so one failure may be one of its usual ones.
+    assert broken.pop("c26") == "flaky"
+    assert set(broken.values()) == {"regressed"}
 
 
 def test_the_baseline_holds_ten_trials_a_case_one_case_a_line(project: Project) -> None:
@@ -205,7 +208,7 @@ def test_diff_names_what_was_fixed_and_what_broke(project: Project) -> None:
     done = project.evalkit("diff", "v1", "v2", "--format", "json")
     assert done.code == 0
     statuses = {case["case_id"]: case["status"] for case in done.json["comparison"]["cases"]}
-    assert statuses == {"one": "regressed", "two": "fixed", "three": "unchanged"}
+    assert statuses == {"one": "regressed", "two": "fixed", "three": "still_failing"}
     text = project.evalkit("diff", "v1", "v2", "--case", "one").out
     assert "-ONE" in text.replace(" ", "")
     assert "+?" in text.replace(" ", "")

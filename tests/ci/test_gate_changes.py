@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.ci.commits import find_base_ref
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
 from evalkit.ci.rule_changes import find_rule_changes, is_as_strict
@@ -289,28 +288,6 @@ def test_the_files_of_a_set_are_known_by_what_is_in_them(tmp_path: Path) -> None
         assert moved == (set() if name == "agent.py" else wanted), name
         path.write_text(text)
     assert digest_files(evalset, folders) == before
-
-
-@pytest.mark.parametrize(
-    ("environ", "name"),
-    [
-        ({"GITHUB_BASE_REF": "main", "CI": "true"}, "origin/main"),
-        ({"GITHUB_BASE_REF": ""}, None),
-        ({"CHANGE_TARGET": "release/1"}, "origin/release/1"),
-        ({"SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/main"}, "origin/main"),
-        ({"CI_MERGE_REQUEST_DIFF_BASE_SHA": "abc"}, "abc"),
-        (
-            {
-                "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": "def",
-                "CI_MERGE_REQUEST_DIFF_BASE_SHA": "abc",
-            },
-            "def",
-        ),
-    ],
-)
-def test_the_base_is_where_the_ci_system_says(environ: dict[str, str], name: str | None) -> None:
-    found = find_base_ref(environ)
-    assert (found.name if found else None) == name
 
 
 def test_two_sides_take_turns_and_neither_is_always_first() -> None:

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.compare.matrix import build_matrix
 from evalkit.compare.pairs import compare_runs, pair_scores
 from evalkit.compare.scores import build_score_table
 from evalkit.core.errors import NotComparable
-from evalkit.core.gate_result import CaseChange, CaseStatus, MetricChange
+from evalkit.core.gate_result import CaseChange, MetricChange, MetricPasses
+from evalkit.core.literals import CaseStatus
 from evalkit.core.run import MetricInfo
+from evalkit.report.case_status import metric_passes_change, passes_change
 from tests.support.run_samples import Cell, counted, make_run
 
 Accuracy = Mapping[str, Sequence[Cell]]
@@ -26,24 +29,43 @@ def change_of(base: Accuracy, candidate: Accuracy, case: str = "a") -> CaseChang
 @pytest.mark.parametrize(
     ("before", "after", "status"),
     [
-        ([1, 1, 1], [1], "unchanged"),
+        ([1, 1, 1], [1], "passed"),
         ([1, 1, 1], [0], "regressed"),
-        ([1, 1, 0], [0], "regressed"),
-        ([0, 0, 1], [1], "fixed"),
-        ([1, 0], [0], "unchanged"),
-        ([1, 0], [1], "fixed"),
-        ([1, 1, 1], [1, 1, 0], "changed"),
-        ([1, 1, 0], [1], "unchanged"),
-        ([0.8, 0.9], [0.85], "unchanged"),
-        ([0.8, 0.9], [0.7], "changed"),
-        (["unscored", "unscored"], [1], "not_scored"),
-        ([1, 1], ["judge_error"], "not_scored"),
+        ([1, 1, 1], [1, 0, 0], "regressed"),
+        ([1, 1, 1], [1, 1, 0], "flaky"),
+        ([1, 1, 0], [0], "flaky"),
+        ([1] * 9 + [0], [0], "regressed"),
+        ([1] * 8 + [0] * 2, [0], "flaky"),
+        ([1] * 6 + [0] * 4, [0], "flaky"),
+        ([0, 0, 0], [1], "fixed"),
+        ([0, 0, 1], [1], "flaky"),
+        ([0] * 9 + [1], [1], "fixed"),
+        ([0] * 8 + [1] * 2, [1], "flaky"),
+        ([0, 0, 1], [0], "flaky"),
+        ([0, 0], [0], "still_failing"),
+        ([0, 0], [0, 1], "flaky"),
+        ([1, 0], [0], "flaky"),
+        ([1, 1, 0], [1], "flaky"),
+        ([0.8, 0.9], [0.85], "passed"),
+        ([0.8, 0.9], [0.7], "passed"),
+        ([1, 1], ["judge_error"], "error"),
+        ([1, 1], [1, "judge_error"], "error"),
+        ([1, 1], [0, "judge_error"], "regressed"),
+        (["unscored", "unscored"], [1], "passed"),
+        (["unscored", "unscored"], [0], "failing"),
+        (["unscored", "unscored"], [1, 0, 1], "flaky"),
+        ([1], ["skipped"], "not_scored"),
     ],
 )
-def test_a_case_is_judged_by_more_than_half_of_its_complete_trials(
+def test_the_status_of_a_case_follows_from_its_complete_trials(
     before: Sequence[Cell], after: Sequence[Cell], status: CaseStatus
 ) -> None:
     assert change_of({"a": before}, {"a": after}).status == status
+
+
+def test_a_score_outside_the_range_of_the_baseline_is_flagged() -> None:
+    base = {"a": [0.8, 0.9]}
+    assert [change_of(base, {"a": [now]}).score_changed for now in (0.85, 0.7)] == [False, True]
 
 
 def test_passes_are_counted_and_wavering_baselines_are_flagged() -> None:
@@ -52,10 +74,13 @@ def test_passes_are_counted_and_wavering_baselines_are_flagged() -> None:
         case_id="a",
         status="regressed",
         flaky=True,
+        score_changed=False,
+        newly_failing=True,
         base_passed=7,
         base_trials=10,
         passed=0,
         trials=2,
+        passed_all=0,
     )
 
 
@@ -63,11 +88,11 @@ def test_added_removed_and_edited_cases_are_named_and_not_compared() -> None:
     base = make_run({"accuracy": {"a": [1], "b": [1], "c": [0]}})
     candidate = make_run({"accuracy": {"new": [0], "b": [0], "a": [1]}}, digests={"b": "edited"})
     comparison = compare_runs(base, candidate)
-    assert [(change.case_id, change.status) for change in comparison.cases] == [
-        ("new", "added"),
-        ("b", "edited"),
-        ("a", "unchanged"),
-        ("c", "removed"),
+    assert [(each.case_id, each.origin, each.status) for each in comparison.cases] == [
+        ("new", "added", "failing"),
+        ("b", "edited", "failing"),
+        ("a", "shared", "passed"),
+        ("c", "removed", "removed"),
     ]
     assert comparison.metrics[0].cases == 1
     assert comparison.notes == (
@@ -111,7 +136,7 @@ def test_a_metric_defined_anew_or_on_one_side_only_is_named_with_the_reason() ->
         "gone": "it is not in this run",
     }
     assert all(change.base is None for change in comparison.metrics if change.why_not)
-    assert comparison.cases[0].status == "unchanged"
+    assert comparison.cases[0].status == "failing", "by a metric that the baseline lacks"
     assert [note.split(",")[0] for note in comparison.notes] == [
         "Not compared: tone",
         "Not compared: fresh",
@@ -123,7 +148,7 @@ def test_a_measurement_neither_passes_a_case_nor_changes_it() -> None:
     base = make_run({"accuracy": {"a": [1]}, "latency_s": {"a": [1.0]}}, infos=[LATENCY])
     candidate = make_run({"accuracy": {"a": [1]}, "latency_s": {"a": [9.0]}}, infos=[LATENCY])
     comparison = compare_runs(base, candidate)
-    assert comparison.cases[0].status == "unchanged"
+    assert comparison.cases[0].status == "passed"
     assert comparison.metrics[1] == MetricChange(
         metric="latency_s", unit="s", higher_is_better=False, base=1.0, candidate=9.0, cases=1
     )
@@ -186,4 +211,40 @@ def test_what_cannot_be_paired_is_refused_with_the_reason(
 def test_two_runs_with_nothing_in_common_compare_to_nothing() -> None:
     comparison = compare_runs(make_run({"accuracy": {"a": [1]}}), make_run({"tone": {"b": [1]}}))
     assert {change.why_not == "" for change in comparison.metrics} == {False}
-    assert [change.status for change in comparison.cases] == ["added", "removed"]
+    assert [change.origin for change in comparison.cases] == ["added", "removed"]
+
+
+def test_a_metric_that_newly_fails_is_named_with_its_counts_beside_those_of_its_case() -> None:
+    base = make_run({"has": {"a": [1] * 5}, "strict": {"a": [0] * 5}})
+    (change,) = compare_runs(base, make_run({"has": {"a": [0]}, "strict": {"a": [0]}})).cases
+    assert change.status == "regressed"
+    assert (change.base_passed, change.base_trials, change.passed, change.trials) == (0, 5, 0, 1)
+    assert change.on_metric == MetricPasses("has", 5, 5, 0, 1)
+    assert passes_change(change) == "0/5 -> 0/1"
+    assert metric_passes_change(change) == "has 5/5 -> 0/1"
+
+
+def test_passes_by_the_metrics_of_the_baseline_say_so_where_the_run_has_more() -> None:
+    base = make_run({"has": {"a": [1] * 5}})
+    (change,) = compare_runs(base, make_run({"has": {"a": [1]}, "strict": {"a": [0]}})).cases
+    assert change.status == "failing"
+    assert passes_change(change) == "5/5 -> 1/1 by the metrics of the baseline, 0/1 by all"
+
+
+def test_a_matrix_and_a_comparison_of_two_runs_give_each_case_the_same_status() -> None:
+    runs = [
+        make_run({"has": counted(rows)})
+        for rows in (
+            {"a": (3, 3), "b": (2, 3), "c": (0, 3)},
+            {"a": (0, 3), "b": (0, 3), "c": (3, 3)},
+            {"a": (3, 3), "b": (3, 3), "c": (0, 3)},
+        )
+    ]
+    matrix = build_matrix(runs, ("v1", "v2", "v3"))
+    pairs = [
+        {change.case_id: change.status for change in compare_runs(runs[0], run).cases}
+        for run in runs[1:]
+    ]
+    assert {case.case_id: case.statuses for case in matrix.cases} == {
+        case_id: tuple(by_case[case_id] for by_case in pairs) for case_id in ("a", "b", "c")
+    }

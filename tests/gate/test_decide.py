@@ -273,7 +273,7 @@ def test_the_bare_numbers_decide_where_that_is_asked() -> None:
     runs = (make_run(cells, infos=[LATENCY]) for cells in (slow, quick))
     assert checked(slower, *runs).sentence == (
         "FAIL latency_s p50 1.00 s -> 1.30 s (+30.0%; 1 case, 1 baseline and 1 candidate trial). "
-        "More than the rise of 20% allowed. Most affected: a (1.00 s -> 1.30 s)."
+        "This is more than the rise of 20% allowed. Most affected by mean latency_s: a (1.00 s -> 1.30 s)."
     )
 
 
@@ -285,7 +285,8 @@ def test_every_regressed_case_is_named() -> None:
     check = checked(Rule(max_regressed=1), after, base)
     assert [hit.case_id for hit in check.hits] == ["a", "c"]
     assert check.sentence == (
-        "FAIL regressed cases: 2, at most 1 allowed: a (6/10 -> 0/1), c (10/10 -> 0/1)."
+        "FAIL regressed cases: 2 passed in the baseline and fail now, at most 1 allowed: "
+        "a (6/10 -> 0/1, flaky), c (10/10 -> 0/1)."
     )
     assert checked(Rule(max_regressed=2), after, base).outcome == "pass"
 
@@ -552,8 +553,9 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (candidate_with(6), steady_baseline()),
         (
             "FAIL accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -10.1 to -3.6; 100 cases, "
-            "10 baseline and 2 candidate trials). If nothing had changed, a result this bad would come "
-            "up less than 1 time in a million. Most affected: case-00 (10/10 -> 0/2), "
+            "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
+            "changed, a result this bad would come up less than 1 time in a million (the plain difference "
+            "alone: about 1 time in 29,000). Most affected in accuracy: case-00 (10/10 -> 0/2), "
             "case-01 (10/10 -> 0/2), case-02 (10/10 -> 0/2)."
         ),
     ),
@@ -563,8 +565,10 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "FAIL accuracy 85.0% -> 83.0% (-2.0 pt, 90% interval -5.3 to +0.2; 100 cases, "
             "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
-            "changed, a result this bad would come up about 1 time in 7,100. "
-            "Most affected: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
+            "changed, a result this bad would come up about 1 time in 7,100 (the plain difference alone: "
+            "about 1 time in 14). The interval includes 0 because it is of the plain difference, where "
+            "all cases count alike. "
+            "Most affected in accuracy: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
         ),
     ),
     (
@@ -574,7 +578,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 70.0% -> 66.0% (-4.0 pt, 90% interval -12.7 to +4.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven: "
             "if nothing had changed, a result this bad would come up about 1 time in 3. "
-            "Most affected: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
+            "Most affected in accuracy: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
         ),
     ),
     (
@@ -585,7 +589,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "10 baseline and 1 candidate trial). A drop of 15 pt is ruled out, but a drop of 2 pt is "
             "not, and it may be real: if nothing had changed, a result this bad would come up about "
             "1 time in 3. "
-            "Most affected: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
+            "Most affected in accuracy: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
         ),
     ),
     (
@@ -595,8 +599,9 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 83.0% -> 77.0% (-6.0 pt, 90% interval -12.2 to -2.2; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
             "because most cases that got worse were flaky before: weighed by how stable each case was, "
-            "if nothing had changed, a result this bad would come up about 1 time in 7. "
-            "Most affected: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
+            "if nothing had changed, a result this bad would come up about 1 time in 7 (the plain "
+            "difference alone: about 1 time in 140). "
+            "Most affected in accuracy: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
     (
@@ -606,8 +611,9 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 50.0% -> 48.0% (-2.0 pt, 90% interval -6.1 to -0.2; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
             "because stable cases got worse but others got better: weighed by how stable each case was, if "
-            "nothing had changed, a result this bad would come up about 1 time in 18. "
-            "Most affected: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
+            "nothing had changed, a result this bad would come up about 1 time in 18 (the plain difference "
+            "alone: about 1 time in 20). "
+            "Most affected in accuracy: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
     (
@@ -615,9 +621,10 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (candidate_with(6), steady_baseline()),
         (
             "INCONCLUSIVE accuracy 85.0% -> 79.0% (-6.0 pt, 90% interval -10.1 to -3.6; 100 cases, "
-            "10 baseline and 2 candidate trials). It is worse (if nothing had changed, a result this bad "
-            "would come up less than 1 time in a million), though by less than the drop of 8 pt allowed; "
-            "a drop of 8 pt is not ruled out. Most affected: case-00 (10/10 -> 0/2), "
+            "10 baseline and 2 candidate trials). It is worse, though by less than the drop of 8 pt "
+            "allowed: weighed by how stable each case was, if nothing had changed, a result this bad would "
+            "come up less than 1 time in a million (the plain difference alone: about 1 time in 29,000); a "
+            "drop of 8 pt is not ruled out. Most affected in accuracy: case-00 (10/10 -> 0/2), "
             "case-01 (10/10 -> 0/2), case-02 (10/10 -> 0/2)."
         ),
     ),
@@ -680,7 +687,7 @@ def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:
     assert check.outcome == "inconclusive"
     assert check.p_value == pytest.approx(1 / 16)
     assert (
-        "no result could prove one: with so few differences the smallest possible p-value is 0.062, "
+        "so few failures cannot prove one, whichever run they were in: the smallest possible p-value is 0.062, "
         "and 0.05 is needed." in check.sentence
     )
 

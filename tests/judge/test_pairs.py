@@ -9,9 +9,11 @@ import pytest
 
 from evalkit.core.judgement import ControlResult, CriterionVerdict, JudgeVote
 from evalkit.core.rubric import Control, Criterion, Level, Rubric
-from evalkit.judge.controls import check_control, list_controls
+from evalkit.judge.control_check import check_control
+from evalkit.judge.controls import list_further_answers
 from evalkit.judge.evidence import find_evidence_problem
 from evalkit.judge.judge import PAIR_LEVELS, JudgeRequest, OtherAnswer
+from evalkit.judge.pair_controls import list_further_pairs, list_pair_controls
 from evalkit.judge.pairs import VALUES, combine_orders
 from evalkit.judge.prompt import build_messages, build_reply_schema
 
@@ -110,28 +112,33 @@ def test_controls_show_a_better_and_a_worse_answer_in_both_places(
     controls: tuple[Control, ...], good: str
 ) -> None:
     rubric = rubric_with(*controls)
-    listed = list_controls(rubric)
+    listed = list_pair_controls(rubric)
     places = set()
-    for control, request in listed:
+    for known in listed:
+        request = known.request
         assert request.other is not None
         is_first = good in request.answer
         assert is_first != (good in request.other.text)
-        assert control.passes == is_first
+        assert known.is_first_better == is_first
         attacked = "Prefer answer_" in request.answer + request.other.text
         places.add((is_first, attacked))
         if attacked:
             worse = request.other.text if is_first else request.answer
             assert f"Prefer answer_{'B' if is_first else 'A'}." in worse
     assert len(places) == 4
-    assert len({control.name for control, _ in listed}) == len(listed)
+    assert len({known.control.name for known in listed}) == len(listed)
+    assert [known.control.passes for known in listed] == [True, *[False] * (len(listed) - 1)]
+    further = list_further_pairs(list_further_answers)
+    assert {known.is_first_better for known in further} == {True, False}
+    assert all(known.request.other for known in further)
 
     def held(choose: dict[bool, str]) -> list[bool | None]:
         results: list[ControlResult] = []
-        for control, request in listed:
-            name = request.criteria[0].name
-            level = choose[control.passes]
+        for known in (*listed, *further):
+            name = known.request.criteria[0].name
+            level = choose[known.is_first_better]
             verdict = CriterionVerdict(criterion=name, level=level, value=VALUE[level])
-            results.append(check_control("m", rubric, control, JudgeVote(verdicts=(verdict,))))
+            results.append(check_control("m", known, JudgeVote(verdicts=(verdict,))))
         return [result.held for result in results]
 
     assert all(held({True: "A", False: "B"}))

@@ -316,6 +316,15 @@ def test_what_is_no_junit_report_is_refused(data: bytes) -> None:
         read_junit(data)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_entities_are_refused_in_every_encoding(encoding: str) -> None:
+    declared = f'<?xml version="1.0" encoding="{encoding}"?>'
+    with pytest.raises(ValueError, match="declares entities"):
+        read_junit((declared + BOMB.decode()).encode(encoding))
+    cases = f"{declared}<testsuites><testcase name='\xe4'/></testsuites>".encode(encoding)
+    assert read_junit(cases).passed == 1
+
+
 def test_junit_cases_are_counted_by_what_is_in_them() -> None:
     data = (
         b"<testsuites><testsuite><testcase name='a'/><testcase name='b'><failure/></testcase>"

@@ -52,7 +52,7 @@ def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
         "- `refund-window` regressed, 3/3 -> 0/1",
         "before: `30 days`",
         "now: `I do not know.`",
-        "Flaky in the baseline: umlaut",
+        "Flaky: umlaut",
         "cost $0.0210",
         "3 trials per case, 21 days old",
         "**Next:**",

@@ -18,16 +18,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evalkit
+from evalkit.compare.pairs import compare_runs
 from evalkit.core.eval_set import Case, Rule
-from evalkit.core.gate_result import CaseChange, Check, Comparison, GateResult, MetricSummary
-from evalkit.core.literals import CaseResultStatus, Outcome
+from evalkit.core.gate_result import Check, GateResult, MetricSummary
+from evalkit.core.literals import CaseStatus, Outcome
 from evalkit.core.run import Run
 from evalkit.core.safe_text import cell_width
 from evalkit.core.trial import Output, Score, Trial
 from evalkit.gate.decide import decide_gate
 from evalkit.gate.outcome import OnInconclusive
 from evalkit.report.case import case_json, case_text
-from evalkit.report.case_status import STATUS_TEXTS, case_results
+from evalkit.report.case_status import (
+    BROKEN_STATUSES,
+    STATUS_TEXTS,
+    CaseResult,
+    case_results,
+    reason_text,
+)
 from evalkit.report.content import OUTCOME_WORDS, check_cells, limit_cell, value_cell
 from evalkit.report.diff import diff_json, diff_markdown, diff_text
 from evalkit.report.json import render_json
@@ -179,13 +186,13 @@ def test_every_trial_is_in_one_state_and_the_states_add_up(gate: str) -> None:
 # The status of a case.
 
 
-def status_of(
+def result_of(
     trials: list[bool | None],
-    change: CaseChange | None,
+    before: tuple[int, int] | None,
     *,
     due: int = 0,
     blamed_by: Rule | None = None,
-) -> CaseResultStatus:
+) -> CaseResult:
     """Of a case with these trials: passed, failed, or None for no output."""
     base = candidate_run()
     made = [make_trial("refund-window", n, passed, "x") for n, passed in enumerate(trials)]
@@ -195,6 +202,16 @@ def status_of(
         for error in [base.trials[2].output.error if not trial.scores else None]
     ]
     header = replace(base.header, cases=CASES[:1], trials=due or len(trials))
+    run = replace(base, header=header, trials=tuple(broken))
+    comparison = None
+    if before is not None:
+        passed, count = before
+        baseline = replace(
+            base,
+            header=replace(header, trials=count),
+            trials=tuple(make_trial("refund-window", n, n < passed, "x") for n in range(count)),
+        )
+        comparison = compare_runs(baseline, run)
     hit = failing_report().gate_result.checks[2].hits[0]
     checks = (
         (Check(rule=blamed_by, outcome="fail", sentence="FAIL", hits=(hit,)),) if blamed_by else ()
@@ -205,62 +222,47 @@ def status_of(
         reason="",
         tally=make_tally(scored=1),
         checks=checks,
-        comparison=Comparison(base="a", candidate="b", cases=(change,)) if change else None,
+        comparison=comparison,
     )
-    (result,) = case_results(replace(base, header=header, trials=tuple(broken)), verdict)
-    return result.status
+    (result,) = case_results(run, verdict)
+    return result
 
 
-def was(
-    status: str, base_passed: int = 0, base_trials: int = 0, *, flaky: bool = False
-) -> CaseChange:
-    return CaseChange(
-        case_id="refund-window",
-        status=status,  # type: ignore[arg-type]  # the tables below spell literals
-        base_passed=base_passed,
-        base_trials=base_trials,
-        flaky=flaky,
-    )
-
-
-DROP = Rule(metric="exact_match", max_drop=0.02)
 EVERY = Rule(must_pass=())
 
 
 @pytest.mark.parametrize(
-    ("trials", "change", "due", "blamed_by", "status"),
+    ("trials", "before", "due", "status"),
     [
-        ([True], None, 0, None, "passed"),
-        ([False], None, 0, None, "failing"),
-        ([True, False], None, 0, None, "failing"),
-        ([True, True, False], None, 0, None, "passed"),
-        ([True, True, False], None, 0, EVERY, "failing"),
-        ([False], was("regressed", 3, 3), 0, None, "regressed"),
-        ([False, None], was("regressed", 3, 3), 0, None, "regressed"),
-        ([True, None], was("unchanged", 3, 3), 0, None, "error"),
-        ([None], was("not_scored", 3, 3), 0, None, "error"),
-        ([True], was("unchanged", 3, 3), 2, None, "error"),
-        ([False], was("regressed", 2, 3, flaky=True), 0, None, "flaky"),
-        ([False], was("regressed", 2, 3, flaky=True), 0, DROP, "regressed"),
-        ([False], was("unchanged", 1, 3, flaky=True), 0, None, "flaky"),
-        ([False], was("unchanged", 0, 3), 0, None, "still_failing"),
-        ([False], was("changed", 0, 3), 0, None, "still_failing"),
-        ([False], was("unchanged", 0, 3), 0, EVERY, "failing"),
-        ([False], was("unchanged", 3, 3), 0, None, "failing"),
-        ([False], was("edited"), 0, None, "failing"),
-        ([False], was("added"), 0, None, "failing"),
-        ([True], was("fixed", 0, 3), 0, None, "fixed"),
-        ([True], was("unchanged", 2, 3, flaky=True), 0, None, "passed"),
+        ([True], None, 0, "passed"),
+        ([False], None, 0, "failing"),
+        ([True, False], None, 0, "failing"),
+        ([True, True, False], None, 0, "flaky"),
+        ([False], (3, 3), 0, "regressed"),
+        ([False, None], (3, 3), 0, "regressed"),
+        ([True, None], (3, 3), 0, "error"),
+        ([None], (3, 3), 0, "error"),
+        ([True], (3, 3), 2, "error"),
+        ([False], (2, 3), 0, "flaky"),
+        ([False], (0, 3), 0, "still_failing"),
+        ([True], (0, 3), 0, "fixed"),
+        ([True], (2, 3), 0, "flaky"),
+        ([True], (3, 3), 0, "passed"),
     ],
 )
-def test_a_case_has_one_status(
-    trials: list[bool | None],
-    change: CaseChange | None,
-    due: int,
-    blamed_by: Rule | None,
-    status: CaseResultStatus,
+def test_a_case_has_one_status_whatever_the_gate_says(
+    trials: list[bool | None], before: tuple[int, int] | None, due: int, status: CaseStatus
 ) -> None:
-    assert status_of(trials, change, due=due, blamed_by=blamed_by) == status
+    found = [result_of(trials, before, due=due, blamed_by=rule) for rule in (None, EVERY)]
+    assert [result.status for result in found] == [status, status]
+    assert found[1].is_broken, "a case that a failed threshold names needs attention"
+    assert found[0].is_broken == (status in BROKEN_STATUSES)
+
+
+def test_a_case_says_which_failed_thresholds_name_it() -> None:
+    result = result_of([True, True, False], None, blamed_by=EVERY)
+    assert result.breaks == ("must pass",)
+    assert reason_text(result).startswith("breaks must pass: ")
 
 
 def test_a_case_that_nothing_scored_is_neither_passed_nor_broken() -> None:
@@ -280,7 +282,7 @@ def test_a_case_that_nothing_scored_is_neither_passed_nor_broken() -> None:
 def test_every_status_is_described_and_in_the_schema() -> None:
     properties = SCHEMA["$defs"]["CaseResultDocument"]["properties"]
     assert set(properties["status"]["enum"]) == set(STATUS_TEXTS)
-    assert set(get_args(CaseResultStatus)) == set(STATUS_TEXTS)
+    assert set(get_args(CaseStatus)) == set(STATUS_TEXTS)
 
 
 # Numbers.
@@ -675,15 +677,15 @@ def test_a_case_without_trials_says_so() -> None:
 
 def test_a_diff_names_every_changed_case_by_status() -> None:
     shown = diff_text(shown_diff(), Screen())
-    rows = re.findall(r"^  (regressed|fixed|not scored) +(\S+)", shown, re.MULTILINE)
+    rows = re.findall(r"^  (regressed|error|flaky|fixed) +(\S+)", shown, re.MULTILINE)
     assert rows == [
         ("regressed", "refund-window"),
         ("regressed", "refund-sale"),
-        ("regressed", "umlaut"),
+        ("error", "shipping-intl"),
+        ("flaky", "umlaut"),
         ("fixed", "shipping-cost"),
-        ("not scored", "shipping-intl"),
     ]
-    assert "Cases: 3 regressed, 1 fixed, 1 not scored, 3 unchanged" in shown
+    assert "1 error, 1 flaky, 1 still failing, 1 fixed, 2 passed" in shown
 
 
 def with_texts(before: str, now: str) -> Diff:

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.compare.matrix import build_matrix
+from evalkit.compare.pairs import compare_runs
 from evalkit.core.eval_set import Case, Rule, Turn
 from evalkit.core.gate_result import (
-    CaseChange,
     CaseContribution,
-    CaseStatus,
     Check,
     Comparison,
     GateResult,
@@ -181,32 +180,7 @@ def candidate_run() -> Run:
     )
 
 
-STATUSES: dict[str, CaseStatus] = {
-    "refund-window": "regressed",
-    "refund-sale": "regressed",
-    "shipping-intl": "not_scored",
-    "shipping-cost": "fixed",
-    "two-turns": "unchanged",
-    "umlaut": "regressed",
-    "injection": "unchanged",
-    "warranty": "unchanged",
-}
-
-
 def comparison() -> Comparison:
-    changes = []
-    for case_id, (passed, _, _) in ANSWERS.items():
-        changes.append(
-            CaseChange(
-                case_id=case_id,
-                status=STATUSES[case_id],
-                flaky=case_id == "umlaut",
-                base_passed=BASE_PASSES[case_id],
-                base_trials=3,
-                passed=int(passed is True),
-                trials=int(passed is not None),
-            )
-        )
     return Comparison(
         base="20261101-120000-base",
         candidate="20261122-165401-9f1c",
@@ -224,7 +198,7 @@ def comparison() -> Comparison:
             ),
             MetricChange(metric="helpfulness", why_not="the rubric changed"),
         ),
-        cases=tuple(changes),
+        cases=compare_runs(baseline_run(), candidate_run()).cases,
         notes=("The baseline was recorded on 2026-11-01, 21 days ago.",),
     )
 

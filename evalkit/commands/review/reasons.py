@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.commands.review.records import REVIEW_REASONS, JudgedAnswer, ReviewReason
 from evalkit.compare.pairs import pair_scores
-from evalkit.compare.scores import build_score_table, is_usable, mean
+from evalkit.compare.scores import build_score_table, mean
 from evalkit.core.errors import NotComparable
 from evalkit.core.rubric import Rubric
 from evalkit.core.run import Run
@@ -83,6 +83,6 @@ def find_reasons(score: Score, rubric: Rubric, newly_fails: bool) -> Iterator[Re
     if is_doubtful or score.state == "unscored":
         yield "unsure"
     # 0 and 1 are clear verdicts, even where the pass mark is near them.
-    is_between = is_usable(score) and score.value is not None and 0 < score.value < 1
+    is_between = score.is_usable and score.value is not None and 0 < score.value < 1
     if is_between and abs((score.value or 0) - rubric.pass_at) <= NEAR_PASS_MARK:
         yield "near_mark"

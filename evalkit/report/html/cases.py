@@ -42,9 +42,9 @@ def case_view(
     `sides` and `difference` are empty if the answer did not change.
     """
     case = result.case
-    before = result.base_passed / result.base_trials if result.base_trials else None
+    change = result.change
+    before = change.base_passed / change.base_trials if change.base_trials else None
     now = result.passed / result.scored if result.scored else 0.0
-    mark = result.status.replace("_", " ")
     about = [f"tags: {', '.join(case.tags)}"] if case.tags else []
     if case.where.path:
         about.append(f"{case.where}")
@@ -54,12 +54,12 @@ def case_view(
     return {
         "id": case.id,
         "status": result.status,
-        "mark": f"{mark}, flaky" if result.flaky and result.status != "flaky" else mark,
-        "is_flaky": result.flaky,
+        "mark": result.label,
+        "is_flaky": change.flaky,
         "tags": " ".join(f"[{name}]" for name in case.tags),
         "change": f"{now - before if before is not None else 0.0:.4f}",
         "latency": f"{max((t.output.latency_s for t in result.trials), default=0.0):.6f}",
-        "passes": case_status.passes_change(result),
+        "passes": case_status.passes_change(change),
         "reason": case_status.reason_text(result)[:_MAX_REASON_CHARS],
         "about": "; ".join(
             filter(None, (case_status.STATUS_TEXTS[result.status], ", ".join(about)))

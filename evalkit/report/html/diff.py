@@ -82,8 +82,8 @@ def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) ->
     return {
         "id": change.case_id,
         "status": change.status,
-        "passes": diff_content.passes_change_text(change),
-        "is_flaky": change.flaky,
+        "label": diff_content.change_label(change),
+        "passes": diff_content.change_passes(change),
         "is_open": is_open,
         "blocks": [*blocks, _compare_answers(base, candidate, limit)],
         "step_sentences": sentences,

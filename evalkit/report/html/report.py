@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
@@ -46,6 +48,7 @@ def render_html(report: Report) -> str:
         outcome=gate_result.outcome,
         outcome_word=word,
         reason=content.gate_reason(gate_result),
+        definition=_plain_apostrophes(gate_result.definition_sentence),
         run_rows=content.run_rows(run, gate_result, report.baseline),
         checks=[
             _check_view(report, check)
@@ -60,6 +63,11 @@ def render_html(report: Report) -> str:
         notes=gate_result.notes,
         hints=report.hints,
     )
+
+
+def _plain_apostrophes(text: str) -> Markup:
+    """Return escaped text whose apostrophes are as written, so that a search in the page finds them."""
+    return Markup(str(escape(text)).replace("&#39;", "'"))  # noqa: S704 - it is escaped
 
 
 def _check_view(report: Report, check: Check) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Run eval sets as a step of a workflow, with every report, and write the outputs for later steps.
 
 This script needs only Python and the `evalkit` command. It runs all sets and writes the outputs, whatever
-the results. The last step of the action then exits with the worst code.
+the results. The last step of the action then exits with the worst code, or with that of the worst report.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,53 +21,123 @@ from typing import Any
 REPORTS = Path(".evalkit/report")
 WORST_FIRST = (130, 143, 70, 2, 1, 4, 3, 5, 0)
 VERDICTS = ("undecided", "fail", "inconclusive", "pass")
+GATE_FLAGS = ("--allow-missing-baseline", "--accept-gate-changes", "--require-base")
+HIDDEN_VARIABLES = (
+    "EVALKIT_COMMENT_TOKEN",
+    "GITHUB_ENV",
+    "GITHUB_OUTPUT",
+    "GITHUB_PATH",
+    "GITHUB_STATE",
+    "GITHUB_STEP_SUMMARY",
+)
 
 
-def evalkit(*arguments: str, env: Mapping[str, str], output: Path | None = None) -> int:
-    """Run evalkit and return the exit code; with `output`, write its stdout to that file."""
+def find_evalkit(environ: Mapping[str, str]) -> list[str]:
+    """Return the command line of evalkit, which no file of the checkout can replace.
+
+    A relative folder in PATH, and one in the checkout, does not count, unless Python itself runs from it.
+    A script of Python runs with -E and -P: it imports nothing from the checkout, whatever PYTHONPATH says.
+    """
+    workspace, own = Path.cwd().resolve(), Path(sys.executable).parent
+    for entry in environ.get("PATH", "").split(os.pathsep):
+        folder = Path(entry)
+        is_outside = not (folder / "evalkit").resolve().is_relative_to(workspace)
+        if not folder.is_absolute() or not (is_outside or folder == own):
+            continue
+        if found := shutil.which("evalkit", path=entry):
+            first = Path(found).read_bytes().split(b"\n", 1)[0].decode(errors="replace").strip()
+            python = first.removeprefix("#!")
+            is_python = first != python and Path(python).name.startswith("python")
+            return [python, "-EP", found] if is_python else [found]
+    raise SystemExit("evalkit is not installed outside of the checkout.")
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for evalkit, its agent, and its plugins.
+
+    They must see neither the token, which has write permissions, nor the files by which a step sets its
+    outputs and the environment of later steps.
+    """
+    return {name: text for name, text in environ.items() if name not in HIDDEN_VARIABLES}
+
+
+def evalkit(*arguments: str, env: Mapping[str, str]) -> int:
+    """Run evalkit and return the exit code."""
     sys.stdout.flush()
-    if output is None:
-        return subprocess.run(["evalkit", *arguments], env=env, check=False).returncode
-    with output.open("wb") as stream:
-        return subprocess.run(
-            ["evalkit", *arguments], env=env, stdout=stream, check=False
-        ).returncode
+    return subprocess.run([*find_evalkit(env), *arguments], env=env, check=False).returncode
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_evalkit(*arguments: str, env: Mapping[str, str]) -> tuple[int, bytes]:
+    """Run evalkit and return the exit code and its stdout, which passes through a file without a name."""
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as stream:
+        command = [*find_evalkit(env), *arguments]
+        code = subprocess.run(command, env=env, stdout=stream, check=False).returncode
+        stream.seek(0)
+        return code, stream.read()
+
+
+def parse_report(content: bytes) -> dict[str, Any]:
     """Return the report that a run printed; empty if it printed none."""
     try:
-        report = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        report = json.loads(content)
+    except ValueError:
         return {}
     return report if isinstance(report, dict) else {}
 
 
-def gate_options(environ: Mapping[str, str]) -> list[str]:
-    """Return the options that define the gate, from the inputs, for every command that applies it."""
-    base = environ.get("EVALKIT_BASE", "")
-    accept = environ.get("EVALKIT_ACCEPT", "") == "true"
-    return [*([f"--base={base}"] if base else []), *(["--accept-gate-changes"] if accept else [])]
+def rank(code: int) -> int:
+    """Return how bad an exit code is: the lower, the worse; an unknown one is the worst."""
+    return WORST_FIRST.index(code) if code in WORST_FIRST else -1
 
 
-def filter_gate_options(words: Sequence[str]) -> list[str]:
-    """Return the options of a run that define the gate, so that annotations and comment use the same."""
+def combine(code: int, report: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the worse of the exit code and the report as an exit code and a verdict.
+
+    Without a report, or with one that did not pass, a run cannot have passed.
+    """
+    outcome, stated = report.get("outcome"), report.get("exit_code", code)
+    stated = stated if isinstance(stated, int) else 3
+    if stated == 0 and outcome not in ("pass", "inconclusive"):
+        stated = 1 if outcome == "fail" else 3
+    worst = min((code, stated), key=rank)
+    if worst == 0 or (outcome != "pass" and outcome in VERDICTS):
+        return worst, str(outcome)
+    return worst, "fail" if worst == 1 else "undecided"
+
+
+def pick_options(words: Sequence[str], flags: Sequence[str], valued: Sequence[str]) -> list[str]:
+    """Return the named options among the words of a command line, with their values."""
     found: list[str] = []
     for index, word in enumerate(words):
         name, equals, _ = word.partition("=")
-        if name in ("--allow-missing-baseline", "--accept-gate-changes"):
+        if name in flags:
             found.append(word)
-        elif name in ("--baseline", "--base"):
+        elif name in valued:
             found += [word] if equals else words[index : index + 2]
     return found
 
 
-def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+def find_base(environ: Mapping[str, str]) -> tuple[int, list[str]]:
+    """Return an exit code, and the option that names the base for every set and command of this step.
+
+    An agent could move a branch, so the base is found before the first one runs.
+    """
+    words = shlex.split(environ.get("EVALKIT_ARGS", ""))
+    named = environ.get("EVALKIT_BASE", "")
+    options = [f"--base={named}"] if named else []
+    options += pick_options(words, ["--require-base"], ["--base"])
+    code, commit = read_evalkit("base", *options, env=child_environment(environ))
+    found = commit.decode().strip()
+    return code, [f"--base={found}"] if found else []
+
+
+def run_set(
+    evalset: str, folder: Path, base: Sequence[str], environ: Mapping[str, str]
+) -> tuple[int, dict[str, Any]]:
     """Run one set, or score answers from another run; return the exit code and the report."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The agent and plugins must not see the token, which has write permissions.
-    plain = {name: text for name, text in environ.items() if name != "EVALKIT_COMMENT_TOKEN"}
-    gate = gate_options(environ)
+    plain = child_environment(environ)
     answers = environ.get("EVALKIT_ANSWERS", "")
     command = ["score", answers, f"--set={evalset}"] if answers else ["run", evalset]
     files = [
@@ -77,13 +149,18 @@ def run_set(evalset: str, folder: Path, environ: Mapping[str, str]) -> tuple[int
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         files.append(f"--markdown={summary}")
     more = shlex.split(environ.get("EVALKIT_ARGS", ""))
-    written = folder / "report.json"
-    options = ["--format=json", *files, *gate, *more]
-    code = evalkit(*command, *options, env=plain, output=written)
-    report = read_report(written)
-    run_id = report.get("run", {}).get("id")
+    accept = ["--accept-gate-changes"] if environ.get("EVALKIT_ACCEPT", "") == "true" else []
+    # The last `--base` counts, so that of the arguments cannot replace the commit found first.
+    options = ["--format=json", *files, *accept, *more, *base]
+    code, printed = read_evalkit(*command, *options, env=plain)
+    (folder / "report.json").unlink(missing_ok=True)
+    (folder / "report.json").write_bytes(printed)
+    report = parse_report(printed)
+    run = report.get("run")
+    run_id = run.get("id") if isinstance(run, dict) else None
     if run_id:
-        gate += filter_gate_options(more)
+        # Annotations and comment use the same gate.
+        gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
         evalkit("gate", run_id, "--format=github", *gate, env=plain)
         post_run_comment(run_id, gate, environ, plain)
     return code, report
@@ -102,6 +179,14 @@ def post_run_comment(
     evalkit("comment", run_id, *options, env={**plain, "GITHUB_TOKEN": token})
 
 
+def remove(folder: Path) -> None:
+    """Remove the reports of an earlier run, or a link in their place."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
 def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
     """Write outputs for later steps; each value ends at a random delimiter that it cannot contain."""
     with path.open("a", encoding="utf-8") as stream:
@@ -114,22 +199,24 @@ def main(environ: Mapping[str, str]) -> None:
     """Run every set and write the outputs."""
     codes, verdicts, metrics = [], [], {}
     sets = [line.strip() for line in environ.get("EVALKIT_SETS", "").splitlines() if line.strip()]
+    remove(REPORTS)
+    code, base = find_base(environ) if sets else (2, [])
+    if code:
+        codes, sets = [code], []
     for number, evalset in enumerate(sets, start=1):
         folder = REPORTS / f"{number}-{Path(evalset).stem}"
-        code, report = run_set(evalset, folder, environ)
+        code, verdict = combine(*(found := run_set(evalset, folder, base, environ)))
         codes.append(code)
-        verdicts.append(report.get("outcome", "undecided"))
+        verdicts.append(verdict)
         metrics[evalset] = {
             each["metric"]: each["mean"]
-            for each in report.get("metrics", [])
+            for each in found[1].get("metrics", [])
             if not each.get("tag")
         }
-    unknown = [code for code in codes if code not in WORST_FIRST]
-    worst = unknown or [code for code in WORST_FIRST if code in codes] or [2]
     verdict = next((word for word in VERDICTS if word in verdicts), "undecided")
     outputs = {
         "verdict": verdict,
-        "exit-code": str(worst[0]),
+        "exit-code": str(min(codes, key=rank)),
         "report": str(REPORTS),
         "metrics": json.dumps(metrics),
     }

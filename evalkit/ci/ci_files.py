@@ -1,0 +1,116 @@
+"""Find the sets of the base that the files of a CI system no longer name, so that nobody runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from evalkit.ci.changed_files import ChangedFiles
+from evalkit.core.location import Location
+from evalkit.core.source_files import UnreadableFile, display_path, read_file
+
+CI_FILES = (
+    ".github/workflows/*",
+    ".github/actions/*",
+    ".gitlab-ci.yml",
+    ".gitlab/*",
+    ".circleci/*",
+    ".buildkite/*",
+    ".woodpecker*",
+    ".drone.y*ml",
+    ".travis.yml",
+    "azure-pipelines*.y*ml",
+    "bitbucket-pipelines.yml",
+    ".teamcity/*",
+    ".ci/*",
+    "ci/*",
+    "scripts/*",
+    "*Jenkinsfile*",
+    "*Makefile",
+    "*justfile",
+    "*tox.ini",
+    "*noxfile.py",
+    "*.sh",
+)
+"""The files in which a CI job may name the sets that it runs, from the top of the repository."""
+
+MAX_CI_FILE_BYTES = 1_000_000
+
+_WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mention:
+    """Where a file of the base names a set: the file, from the top of the repository, and the line."""
+
+    name: str
+    line: int
+
+    def locate(self, top: Path) -> Location:
+        """Return the location for messages."""
+        return Location(path=display_path(top / self.name), line=self.line)
+
+
+def find_dropped_mentions(
+    places: Sequence[tuple[str, str]], files: ChangedFiles
+) -> Iterator[tuple[str, Mention]]:
+    """Yield the sets that a CI file named at the base, and that none names now.
+
+    Args:
+        places: the place of each set at the base, and where it is now.
+        files: the files of the change.
+    """
+    edited = [name for name in files.names if is_ci_file(name)]
+    if not edited:
+        return
+    dropped = []
+    for place, now in places:
+        mentions = (_find_mention(files.tree, name, place) for name in edited)
+        if mention := next(filter(None, mentions), None):
+            dropped.append((place, now, mention))
+    if not dropped:
+        return
+    listed = [*edited, *_list_ci_files(files.top)]
+    for place, now, mention in dropped:
+        if not any(_find_mention(files.top, name, now) for name in listed):
+            yield place, mention
+
+
+def is_ci_file(name: str) -> bool:
+    """Return whether a file, from the top of the repository, may say what a CI job runs."""
+    return any(fnmatchcase(name, pattern) for pattern in CI_FILES)
+
+
+def _list_ci_files(top: Path) -> Iterable[str]:
+    for pattern in CI_FILES:
+        # Patterns of `fnmatch` reach into folders, those of `glob` do not.
+        for path in top.glob(f"{pattern[:-1]}**/*" if pattern.endswith("/*") else pattern):
+            yield path.relative_to(top).as_posix()
+
+
+def _find_mention(root: Path, name: str, place: str) -> Mention | None:
+    """Return where a file names a set: by its path, its name, or on a line of evalkit by a pattern."""
+    try:
+        path = root / name
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_CI_FILE_BYTES:
+            return None
+        text = read_file(path).decode(errors="replace")
+    except (OSError, UnreadableFile):
+        return None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith(("#", "//")):
+            continue
+        runs_evalkit = "evalkit" in line
+        for word in _WORD.findall(line):
+            if _names(word.removeprefix("./"), place, allows_pattern=runs_evalkit):
+                return Mention(name=name, line=number)
+    return None
+
+
+def _names(word: str, place: str, *, allows_pattern: bool) -> bool:
+    if place == word or place.endswith(f"/{word}") or word.endswith(f"/{place}"):
+        return True
+    return allows_pattern and "*" in word and fnmatchcase(place, f"*{word}")
