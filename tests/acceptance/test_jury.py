@@ -60,7 +60,12 @@ def servers() -> Iterator[list[ScriptedServer]]:
 
 
 def write_set(
-    project: Project, servers: list[ScriptedServer], *, rule: str = "", rubric: str = RUBRIC
+    project: Project,
+    servers: list[ScriptedServer],
+    *,
+    rule: str = "",
+    rubric: str = RUBRIC,
+    cases: int = 6,
 ) -> None:
     project.write("agent.py", 'def answer(text):\n    return f"{text}: it is Paris."\n')
     project.write("correctness.yaml", rubric)
@@ -69,11 +74,11 @@ def write_set(
         f"{', api_key_env: SECOND_KEY' if number == 2 else ''}}}}}\n"
         for number, server in enumerate(servers, start=1)
     )
-    cases = "".join(f"  - {{id: c{n}, input: q{n}, expected: Paris}}\n" for n in range(6))
+    rows = "".join(f"  - {{id: c{n}, input: q{n}, expected: Paris}}\n" for n in range(cases))
     project.write(
         "set.yaml",
         f"agent: {{python: ./agent.py:answer}}\njudge:\n  jury:\n{jurors}{rule}"
-        f"metrics: [{{rubric: correctness.yaml}}]\ncases:\n{cases}",
+        f"metrics: [{{rubric: correctness.yaml}}]\ncases:\n{rows}",
     )
 
 
@@ -133,6 +138,7 @@ def test_the_majority_decides_and_reports_say_how_far_the_jurors_agree(
     again = run(project)
     assert again.code == 0
     assert "JURY: correctness, agrees" in again.out
+    assert "6 of 6 verdicts from the cache" in " ".join(again.out.split())
     assert [len(server.asked) for server in servers] == asked, "each vote is cached"
 
 
@@ -184,6 +190,58 @@ def test_one_juror_that_fails_a_control_makes_the_jury_untrusted(
     asked = [len(server.asked) for server in servers]
     assert (asked[0], asked[2]) == (6 + CONTROLS, 6 + CONTROLS), "only its votes were forgotten"
     assert asked[1] == approving + 6 + CONTROLS
+
+
+def test_a_juror_that_turns_during_the_run_makes_the_jury_untrusted(
+    project: Project, servers: list[ScriptedServer]
+) -> None:
+    calls = iter(range(10_000))
+    servers[1].choose = replying(
+        lambda asking: approve(asking) if next(calls) >= 20 else honest(asking)
+    )
+    write_set(project, servers, cases=30)
+    done = run(project, "--format", "json")
+    assert done.code == 3, done.out
+    assert done.json["reason"].startswith("Judge not trusted: control")
+    controls = done.json["run"]["judges"]["controls"]
+    wrong = [each for each in controls if each["held"] is False]
+    assert {each["judge"] for each in wrong} == {f"m2 at 127.0.0.1:{servers[1].port}"}
+    # Each juror is watched from the first answer to the last.
+    after = {
+        name: {e["after"] for e in controls if e["judge"] == name}
+        for name in {each["judge"] for each in controls}
+    }
+    assert len(after) == 3
+    assert all(1 in places and 30 in places and len(places) > 2 for places in after.values())
+
+
+def test_a_calibration_of_a_jury_asks_afresh_and_pays_no_juror_twice(
+    project: Project, servers: list[ScriptedServer]
+) -> None:
+    write_set(project, servers)
+    rows = [("It is Paris.", "yes"), ("Well, Paris.", "yes"), ("It is Rome.", "no")]
+    listed = "".join(f'"{answer}",{level},Paris\n' for answer, level in rows)
+    project.write("labels.csv", f"answer,level,reference\n{listed}")
+    arguments = ("calibrate", "correctness.yaml", "labels.csv", "--set", "set.yaml")
+    for server in servers[1:]:
+        server.choose = lambda _: reply("nope", status=401)
+    assert project.evalkit(*arguments, env=KEYS).code == 2
+    assert len(servers[0].asked) == 3
+    for server in servers[1:]:
+        server.choose = replying(approve)
+        server.asked.clear()
+    done = project.evalkit(*arguments, "--format", "json", env=KEYS)
+    assert done.code == 0, done.out + done.err
+    assert [len(server.asked) for server in servers] == [3, 3, 3], "one juror's votes were kept"
+    assert done.json["cached_verdicts"] == 0, "no verdict of the jury was"
+    (criterion,) = done.json["calibration"]["criteria"]
+    assert criterion["agreement"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    for server in servers:
+        server.choose = replying(honest)
+    again = project.evalkit(*arguments, "--format", "json", env=KEYS)
+    (criterion,) = again.json["calibration"]["criteria"]
+    assert criterion["agreement"]["accuracy"]["value"] == 1.0
+    assert [len(server.asked) for server in servers] == [6, 6, 6]
 
 
 def test_the_mean_of_graded_levels_is_the_score(

@@ -198,6 +198,34 @@ def test_flips_prove_nothing_though_every_control_is_passed(
     assert said in check["sentence"]
 
 
+def test_a_judge_whose_comparisons_turn_during_the_run_is_not_trusted(
+    project: Project, judge: ScriptedServer
+) -> None:
+    calls = iter(range(10_000))
+
+    def turning(asking: Any) -> object:
+        turned = next(calls) >= CASES
+        return same_level(asking, "B") if turned else preferring(right_and_brief)(asking)
+
+    judge.choose = replying(turning)
+    write_set(project, judge.url)
+    record(project)
+    write_agent(project, BETTER)
+    done = command(project, "run", "set.yaml", "--format", "json")
+    assert done.code == 3, done.out
+    assert done.json["reason"].startswith("Judge not trusted: control")
+    assert done.json["checks"][0]["outcome"] == "undecided"
+    # It did not turn for good, but nobody knows since when its cached verdicts are right.
+    judge.choose = replying(preferring(right_and_brief))
+    asked = len(judge.asked)
+    assert command(project, "run", "set.yaml").code == 0
+    assert len(judge.asked) == asked + 2 * CASES + CONTROLS
+    cached = command(project, "run", "set.yaml")
+    assert cached.code == 0
+    assert len(judge.asked) == asked + 2 * CASES + CONTROLS
+    assert f"{CASES} of {CASES} verdicts from the cache" in " ".join(cached.out.split())
+
+
 def test_a_judge_that_obeys_an_answer_is_not_trusted(
     project: Project, judge: ScriptedServer
 ) -> None:
