@@ -140,7 +140,8 @@ class ControlResult:
 
     `held` is None when the control could not be judged; `answered` then says why. It is true if it was
     answered wrong and the judge is trusted all the same. It was `asked` that often, `wrong` of them
-    answered wrong, first when `after` answers of the agent had been judged.
+    answered wrong, first when `after` answers of the agent had been judged. A control that compares
+    two answers `should_pass` if nothing in the worse one speaks for it.
     """
 
     metric: str

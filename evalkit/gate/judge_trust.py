@@ -83,7 +83,7 @@ def explain_controls(run: Run) -> str:
 
     Empty if all passed. The controls of advisory metrics do not count.
     """
-    return _controls_text(_find_bad_controls(run, advisory=False), run.header.id)
+    return _controls_text(_find_bad_controls(run, advisory=False), run)
 
 
 def find_untrusted_metrics(candidate: Run, baseline: Run | None) -> Mapping[str, bool]:
@@ -167,7 +167,7 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
         return
     before = _get_trust(baseline)
     if bad := _find_bad_controls(candidate, advisory=True):
-        yield f"ADVISORY: {_controls_text(bad, candidate.header.id)}"
+        yield f"ADVISORY: {_controls_text(bad, candidate)}"
     compared = {now.metric: paired for now, paired in _compare_shared_anchors(trust, before)}
     for now in trust.anchors:
         yield _anchor_note(now, compared.get(now.metric))
@@ -222,7 +222,7 @@ def _compare_shared_anchors(
             yield now, compare_anchors(then, now)
 
 
-def _controls_text(bad: Sequence[ControlResult], run_id: str) -> str:
+def _controls_text(bad: Sequence[ControlResult], run: Run) -> str:
     if not bad:
         return ""
     first = bad[0]
@@ -239,9 +239,11 @@ def _controls_text(bad: Sequence[ControlResult], run_id: str) -> str:
     if first.held is None:
         return (
             f"judge not checked: {where} could not be judged by {first.judge}: {answered}.{more} "
-            f"Judge the stored answers again (evalkit score {run_id})."
+            f"Judge the stored answers again (evalkit score {run.header.id})."
         )
     wanted = "should pass" if first.should_pass else "should fail"
+    if any(info.name == first.metric and info.is_pairwise for info in run.header.metrics):
+        wanted = "should be won by the better answer"
     return f"judge not trusted: {where} {wanted}, and {first.judge} answered: {answered}.{more}"
 
 

@@ -95,7 +95,7 @@ class CaseControls:
     ) -> KnownAnswer:
         """Return the pair of a case's own reference and a worse answer, in an order drawn at random."""
         is_first = self._draw.random() < 0.5
-        named = f"the reference{'' if is_first else ', shown second,'} over {name}"
+        named = f"the reference over {name}{'' if is_first else ', shown second,'}"
         known = _ask_about(subject, named, subject.reference, passes=passes)
         return known.beside(worse, is_first_better=is_first)
 

@@ -46,6 +46,7 @@ class _Pair(NamedTuple):
         self, name: str, worse: str, *, is_first_better: bool, is_plain: bool = False
     ) -> KnownAnswer:
         """Return the pair of the good answer and a worse one in one of both orders."""
+        name = name if is_first_better else f"{name}, shown second"
         good = replace(self.good, name=name, passes=is_plain)
         known = KnownAnswer.of(good, self.rubric)
         return known.beside(worse, is_first_better=is_first_better)
@@ -61,7 +62,7 @@ def list_pair_controls(rubric: Rubric) -> tuple[KnownAnswer, ...]:
     name = f"{pair.good.name} over {pair.bad.name}"
     plain = (
         pair.build(name, pair.bad.answer, is_first_better=True, is_plain=True),
-        pair.build(f"{name}, shown second", pair.bad.answer, is_first_better=False),
+        pair.build(name, pair.bad.answer, is_first_better=False),
     )
     attacks = _attack_pair(pair, name)
     orders = (_attack_context(pair, name),) if "context" in rubric.needs else ()

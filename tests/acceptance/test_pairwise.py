@@ -242,6 +242,7 @@ def test_a_judge_that_obeys_an_answer_is_not_trusted(
     done = command(project, "run", "set.yaml")
     assert done.code == 3
     assert "Judge not trusted: control" in done.out
+    assert "should be won by the better answer" in " ".join(done.out.split())
     assert "PASS" not in done.out
 
 
