@@ -148,24 +148,29 @@ def _explain_unprovable_breaks(rule: Rule, planned: PlannedRun, base: ScoreTable
 
 def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     """Return why an absolute limit cannot pass, even with the best values; empty if it can."""
-    infos = [
-        planned.metrics[case.id][rule.metric]
+    cases = [
+        case
         for case in planned.cases
         if rule.metric in planned.metrics[case.id] and (rule.tag is None or rule.tag in case.tags)
     ]
-    if not infos or (rule.min is None and rule.max is None):
+    if not cases or (rule.min is None and rule.max is None):
         return ""
-    unit = "" if rule.stat == "rate" else infos[0].unit
+    unit = "" if rule.stat == "rate" else planned.metrics[cases[0].id][rule.metric].unit
     best = _best_value(rule, unit)
-    one = CaseScores(values=(best,) * planned.trials, flags=(best,) * planned.trials)
-    estimate = estimate_metric(rule, unit, [one] * len(infos))
+    row = (best,) * planned.trials
+    estimate = estimate_metric(
+        rule, unit, [CaseScores(values=row, flags=row, cluster=case.cluster) for case in cases]
+    )
     if decide_limit(rule, estimate) == "pass":
         return ""
     limit = rule.min if rule.min is not None else rule.max or 0.0
     word = "at least" if rule.min is not None else "at most"
+    clusters = estimate.clusters if estimate.clusters < estimate.cases else None
+    sample = format_sample(estimate.cases, clusters)
+    remedy = "cases" if clusters is None else "cases of other clusters"
     return (
-        f"cannot pass with any result: even perfect results of {format_count(len(infos), 'case')} cannot prove "
-        f"{word} {format_bound(limit, unit)}. Add cases, or use test: point to decide by the value alone."
+        f"cannot pass with any result: even perfect results of {sample} cannot prove "
+        f"{word} {format_bound(limit, unit)}. Add {remedy}, or use test: point to decide by the value alone."
     )
 
 
