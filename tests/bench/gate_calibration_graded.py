@@ -54,6 +54,7 @@ class World:
     means: Callable[[int, np.random.Generator], Floats]
     trials: Draw
     unit: str = ""
+    has_stable_cases: bool = True
 
 
 def _beta_trials(means: Floats, trials: int, rng: np.random.Generator, size: float) -> Floats:
@@ -66,7 +67,7 @@ def _level_trials(means: Floats, trials: int, rng: np.random.Generator) -> Float
 
 
 def _failing_trials(means: Floats, trials: int, rng: np.random.Generator) -> Floats:
-    """Nearly perfect answers, and now and then one that misses most."""
+    """Answers that are either perfect or miss most."""
     passed = rng.random((means.size, trials)) < ((means - 0.2) / 0.8)[:, np.newaxis]
     return np.where(passed, 1.0, 0.2)
 
@@ -86,10 +87,20 @@ WORLDS: Mapping[str, World] = {
     "high with rare failures": World(
         means=lambda n, rng: 1 - rng.beta(0.5, 12, n), trials=_failing_trials
     ),
+    "low with rare successes": World(
+        means=lambda n, rng: 0.2 + 0.8 * rng.beta(0.5, 6, n),
+        trials=_failing_trials,
+        has_stable_cases=False,
+    ),
     "steady": World(
         means=lambda n, rng: rng.uniform(0.5, 0.95, n), trials=partial(_beta_trials, size=60.0)
     ),
-    "seconds": World(means=lambda n, rng: rng.lognormal(0, 0.7, n), trials=_seconds, unit="s"),
+    "seconds": World(
+        means=lambda n, rng: rng.lognormal(0, 0.7, n),
+        trials=_seconds,
+        unit="s",
+        has_stable_cases=False,
+    ),
 }
 
 
@@ -333,7 +344,7 @@ def _tables(cases: Sequence[int]) -> dict[str, tuple[Sequence[str], list[Cell]]]
         for n in cases
         for m, k in (*TRIALS, (10, 0))
         for change in CHANGES
-        if not (WORLDS[world].unit and change == "concentrated")
+        if change != "concentrated" or WORLDS[world].has_stable_cases
     ]
     clusters: list[Cell] = [
         ClusterCell(setting=Clustered(clusters=g, sizes=sizes, alike=alike, rate=rate))
