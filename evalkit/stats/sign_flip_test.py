@@ -1,4 +1,4 @@
-"""Test the mean of per-case differences by flipping signs, for scores that are not 0 or 1."""
+"""Test the mean of differences, which other cases like these may have, by flipping the signs of clusters."""
 
 from __future__ import annotations
 
