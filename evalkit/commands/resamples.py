@@ -16,7 +16,8 @@ from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
 from evalkit.gate import broken_cases as broken
 from evalkit.gate.decide import decide_stage
-from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, count_looks
+from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, find_most_trials
+from evalkit.stats.group_sequential import list_looks
 from evalkit.store.runs import assemble_run
 
 
@@ -45,14 +46,14 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
     """Plan the split so that the baseline keeps enough trials; note what there are too few trials for."""
     stored, trials, looks = base.header.trials, settings.first_trials, 0
     notes = []
-    wanted = count_looks(rules, base) if settings.trials == "auto" else 0
+    wanted = find_most_trials(rules, base) if settings.trials == "auto" else 0
     if wanted:
-        looks = min(wanted, stored - MIN_BASE_TRIALS_FOR_LOOKS)
-        trials = looks = max(looks, 1)
+        looks = max(list_looks(stored - MIN_BASE_TRIALS_FOR_LOOKS), default=1)
+        trials = looks = min(wanted, looks)
         if looks < wanted:
             notes.append(
-                f"A run may take {wanted} looks, but {format_count(stored, 'stored trial')} a case "
-                f"allow only {looks}."
+                f"A run may take {wanted} trials per case, but "
+                f"{format_count(stored, 'stored trial')} a case allow only {looks}."
             )
     # Fresh trials need a minimal baseline after the candidate has taken its trials.
     kept, fresh = tuple(rules), 0

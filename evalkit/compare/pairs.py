@@ -17,16 +17,31 @@ _MAX_NAMED_CASES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CaseRerun:
+    """Why a case took more than one candidate trial, and the trials that only the exact test uses.
+
+    `extra` are values of such trials. `marked` is the number of trials of both runs that count for the
+    choice to run the case again, of which `marked_passed` have the value 1; 0 means that it was no choice.
+    """
+
+    extra: tuple[float, ...] = ()
+    marked: int = 0
+    marked_passed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PairedScores:
     """One metric on the cases that both runs scored, in the candidate's order.
 
-    `base[i]` and `candidate[i]` are the values of the trials of `cases[i]`, at least one each.
+    `base[i]` and `candidate[i]` are the values of the trials of `cases[i]`, at least one each. `reruns[i]`
+    is set if the run chose which cases to run again; otherwise `reruns` is empty.
     """
 
     info: MetricInfo
     cases: tuple[Case, ...]
     base: tuple[tuple[float, ...], ...]
     candidate: tuple[tuple[float, ...], ...]
+    reruns: tuple[CaseRerun, ...] = ()
 
 
 def compare_runs(baseline: Run, candidate: Run) -> Comparison:

@@ -43,6 +43,7 @@ from evalkit.gate.outcome import (
     proven_failures_text,
 )
 from evalkit.gate.paired import compare_points, measure_change
+from evalkit.gate.reruns import attach_reruns, plan_next_look
 from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
 from evalkit.stats.multiplicity import holm_levels
 
@@ -162,7 +163,9 @@ def decide_stage(
         return StageResult(result, None)
     # Looks come before fresh trials, which are numbered after the trials of all cases.
     if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
-        return StageResult(result, replace(header, trials=header.trials + 1))
+        look = plan_next_look(build_score_table(run), build_score_table(baseline))
+        if look is not None:
+            return StageResult(result, look)
     fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
     return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
@@ -306,6 +309,7 @@ def _start_change_check(
         rule = replace(rule, and_at_least=MIN_LATENCY_CHANGE_S)
     if rule.test == "point":
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
+    pairs = attach_reruns(pairs, rule, base, inputs.candidate)
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
     return _PendingCheck(rule, evidence, missing)

@@ -25,6 +25,7 @@ from evalkit.stats.distributions import Floats
 from evalkit.stats.exchange_test import (
     ExchangeTest,
     PassCounts,
+    RerunChoice,
     compare_passes,
     count_below_quantile,
 )
@@ -84,11 +85,25 @@ def _is_binary(pairs: PairedScores) -> bool:
 
 
 def _count_passes(pairs: PairedScores) -> PassCounts:
-    return PassCounts(
+    reruns = pairs.reruns
+    counts = PassCounts(
         base_passed=np.array([round(sum(row)) for row in pairs.base]),
         base_trials=np.array([len(row) for row in pairs.base]),
         passed=np.array([round(sum(row)) for row in pairs.candidate]),
         trials=np.array([len(row) for row in pairs.candidate]),
+    )
+    if not reruns:
+        return counts
+    return replace(
+        counts,
+        passed=counts.passed + np.array([round(sum(each.extra)) for each in reruns]),
+        trials=counts.trials + np.array([len(each.extra) for each in reruns]),
+        choice=RerunChoice(
+            marked=np.array([each.marked for each in reruns]),
+            marked_passed=np.array([each.marked_passed for each in reruns]),
+        ),
+        counted_passed=counts.passed,
+        counted_trials=counts.trials,
     )
 
 
@@ -141,12 +156,12 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     z = z_quantile(rule.alpha)
     # For a rise, failures count as passes, so that the formulas for a drop apply.
     rates = good.base_passed / good.base_trials
-    harms = rates - good.passed / good.trials
+    passed, trials = good.counted
+    harms = rates - passed / trials
     design = Design(
         cases=len(pairs.cases),
-        # Harmonic means, because the noise of a case is proportional to 1 / trials.
-        base_trials=1 / float(np.mean(1 / good.base_trials)),
-        trials=1 / float(np.mean(1 / good.trials)),
+        base_trials=test.base_trials,
+        trials=test.trials,
         mean=float(np.mean(rates)),
         noise=test.noise,
     )

@@ -36,7 +36,8 @@ class Design:
     `trials` and `base_trials` are per case (harmonic means if cases differ), `mean` is the baseline's mean
     pass rate, `noise` is w. With `looks`, `trials` is the maximum, because the run may end at an earlier
     look. `clusters` is set if the question is about other cases like these: it is the number of
-    independent draws that the cases count as.
+    independent draws that the cases count as. `silent` is the share of cases that never pass, which take
+    one trial only if the run has looks.
     """
 
     cases: int
@@ -46,6 +47,7 @@ class Design:
     noise: float
     looks: int = 0
     clusters: float | None = None
+    silent: float = 0.0
 
     @property
     def se(self) -> float:
