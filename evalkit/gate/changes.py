@@ -63,6 +63,7 @@ def check_change(
         _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
         *_direction_warnings(rule, evidence.pairs),
+        *_blind_spot_warnings(evidence),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 
@@ -204,7 +205,7 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     # The outcome is inconclusive: return the most important reason.
     if evidence.smallest_p > limits.alpha:
         return (
-            f"A {tolerated} is not ruled out, and no result could prove one: with so few differences the "
+            f"A {tolerated} is not ruled out, and none is proven: the trials differ so little that the "
             f"smallest possible p-value is {evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed"
             f"{shared}."
         )
@@ -293,6 +294,16 @@ def _direction_warnings(rule: Rule, pairs: PairedScores) -> Iterator[str]:
         guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
         better = "higher" if pairs.info.higher_is_better else "lower"
         yield f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
+
+
+def _blind_spot_warnings(evidence: Evidence) -> Iterator[str]:
+    """Yield a warning if a pass rate was as bad as it can be before, so that it cannot get worse."""
+    worst = 0.0 if evidence.scale.sign < 0 else 1.0
+    if evidence.design is not None and evidence.base == worst:
+        yield (
+            f"the baseline is {format_value(evidence.base, '')}, so no {evidence.scale.noun} can be seen. "
+            f"Record a baseline that is better, or set min or max."
+        )
 
 
 def _point_sentence(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> str:

@@ -44,7 +44,11 @@ from evalkit.gate.outcome import (
 )
 from evalkit.gate.paired import compare_points, measure_change
 from evalkit.gate.reruns import attach_reruns, plan_next_look
-from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
+from evalkit.gate.sequential import (
+    adjust_rule_for_look,
+    apply_procedure_odds,
+    needs_another_look,
+)
 from evalkit.stats.multiplicity import holm_levels
 
 MIN_LATENCY_CHANGE_S = 0.01
@@ -312,6 +316,7 @@ def _start_change_check(
     pairs = attach_reruns(pairs, rule, base, inputs.candidate)
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
+    evidence = apply_procedure_odds(rule, evidence, inputs.candidate.header, sharing)
     return _PendingCheck(rule, evidence, missing)
 
 

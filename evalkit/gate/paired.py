@@ -180,7 +180,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
-        is_offset_by_gains=test.is_offset_by_gains and test.drop.p_value <= level,
+        is_offset_by_gains=test.is_offset_by_gains(level),
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_drop(design, limits),
         hits=_find_hits(pairs, harms),

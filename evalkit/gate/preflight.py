@@ -23,10 +23,14 @@ from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
 from evalkit.gate.sequential import adjust_rule_for_look
-from evalkit.stats.sample_size import critical_value
+from evalkit.stats.power import DropLimits
+from evalkit.stats.sample_size import chance_to_pass, critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
 """The worst value is this many times the baseline's largest value, so no run will measure it."""
+
+_HARDLY = 0.2
+"""A rule can hardly pass if it passes an unchanged agent less often than this."""
 
 _WORST_VALUE_JITTER = 1e-6
 """The relative difference of the worst values of two successive trials."""
@@ -128,7 +132,9 @@ def _explain_wide_interval(
     clusters = users.clusters if users is not None else None
     design = replace(unchanged.design, trials=planned.trials, clusters=clusters)
     reach = critical_value(design, rule.alpha) * design.se_bound_after(tolerated)
-    if reach < tolerated:
+    # Where results vary, an unchanged agent may look better than it is, and pass all the same.
+    limits = DropLimits(alpha=rule.alpha, max_drop=rule.max_drop or 0.0, tolerated=tolerated)
+    if reach < tolerated or chance_to_pass(design, limits) >= _HARDLY:
         return ""
     return (
         f"can hardly pass: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline "

@@ -14,9 +14,15 @@ from evalkit.compare.scores import build_score_table
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import GateResult
-from evalkit.core.run import Run
+from evalkit.core.run import Run, RunHeader
+from evalkit.gate.evidence import Evidence
 from evalkit.gate.reruns import is_sequential
-from evalkit.stats.group_sequential import LOOK_TRIALS, alpha_at_look
+from evalkit.stats.group_sequential import (
+    LOOK_TRIALS,
+    alpha_at_look,
+    estimate_procedure,
+    whole_alpha,
+)
 
 MAX_LOOK_TRIALS = LOOK_TRIALS[-1]
 
@@ -33,6 +39,32 @@ def adjust_rule_for_look(rule: Rule, looks: int, trials: int) -> Rule:
     if not looks or (rule.max_drop is None and rule.max_rise is None):
         return rule
     return replace(rule, alpha=alpha_at_look(rule.alpha, trials))
+
+
+def apply_procedure_odds(
+    rule: Rule, evidence: Evidence, header: RunHeader, sharing: int
+) -> Evidence:
+    """Return the evidence with the false alarms and the power of the whole run with looks.
+
+    Without them, both would be those of the last look alone. `rule` has the alpha of the look, which
+    `sharing` thresholds share.
+    """
+    if not header.looks or evidence.design is None or evidence.design.mean <= 0:
+        return evidence
+    alone = len(header.counted) - len(header.extra)
+    design = replace(
+        evidence.design,
+        trials=header.looks,
+        looks=header.looks,
+        silent=min(alone / len(header.cases), 1.0),
+    )
+    whole = whole_alpha(rule.alpha, header.trials)
+    odds = estimate_procedure(design, replace(evidence.limits, alpha=whole / sharing))
+    return replace(
+        evidence,
+        false_alarm=whole if odds.false_alarm > whole else odds.false_alarm,
+        detectable_harm=odds.detectable_harm,
+    )
 
 
 def find_most_trials(rules: Sequence[Rule], baseline: Run | None) -> int:

@@ -162,7 +162,8 @@ def rerun_pmf(base_trials: int, trials: int, total: int, marked: int, marked_pas
         pmf[marked_passed + more] -= left_out * chance
     # Rounding can leave less than 0 where the choice left nothing.
     pmf[pmf < 1e-15] = 0.0
-    return pmf / pmf.sum()
+    pmf /= pmf.sum()
+    return pmf
 
 
 @cache
@@ -285,19 +286,21 @@ class ExchangeTest:
         It is at most alpha if `drop` is at most alpha and `net` at most net_factor times alpha. Both
         are required, so it is at most alpha no more often than `drop` alone.
         """
-        return max(self.drop.p_value, self.net.p_value / self.net_factor)
+        return min(1.0, max(self.drop.p_value, self.net.p_value / self.net_factor))
 
-    @property
-    def is_offset_by_gains(self) -> bool:
-        """Whether gains in other cases raise the p-value."""
-        return self.p_value > self.drop.p_value
+    def is_offset_by_gains(self, level: float) -> bool:
+        """Return whether only gains in other cases keep the p-value above `level`."""
+        return self.drop.p_value <= level < self.p_value
 
     @property
     def smallest_p(self) -> float:
         """The smallest possible p-value, given the total passes."""
-        return max(
-            self.drop.null_distribution.smallest_mid_p,
-            self.net.null_distribution.smallest_mid_p / self.net_factor,
+        return min(
+            1.0,
+            max(
+                self.drop.null_distribution.smallest_mid_p,
+                self.net.null_distribution.smallest_mid_p / self.net_factor,
+            ),
         )
 
     def false_alarm(self, alpha: float) -> float:

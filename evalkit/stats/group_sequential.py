@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
-from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits, has_too_few_clusters, z_quantile
+from evalkit.stats.power import (
+    LEANING_ALPHA,
+    Design,
+    DropLimits,
+    find_detectable_drop,
+    has_too_few_clusters,
+    z_quantile,
+)
 from evalkit.stats.sample_size import critical_value
 
 DRAWS = 20_000
 """The standard error of a chance of 80 % is then .3 points."""
 _SEED = 20_250_102
+_BISECTION_STEPS = 10
+"""The detectable drop is then accurate to 1/1024 of the mean pass rate."""
 
 LOOK_TRIALS = (1, 2, 3, 5)
 """The candidate trials per case at each look."""
 
-ALPHA_SHARES = (0.45, 0.40, 0.35, 0.35)
+ALPHA_SHARES = (0.60, 0.40, 0.35, 0.30)
 """The shares of alpha for the looks.
 
 Looks share most of their trials, so four looks at these levels fail an unchanged agent at most 5 % of the
@@ -33,6 +43,11 @@ def alpha_at_look(alpha: float, trials: int) -> float:
     """Return the level of the look after so many trials per case."""
     look = len(list_looks(trials))
     return round(alpha * ALPHA_SHARES[max(look, 1) - 1], 12)
+
+
+def whole_alpha(alpha: float, trials: int) -> float:
+    """Return the level of all looks together, from the level of the look after so many trials per case."""
+    return round(alpha / alpha_at_look(1.0, trials), 12)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,3 +97,39 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
         passed += int(np.count_nonzero(is_open & clear & ~fails))
         is_open &= ~(fails | clear)
     return SequentialOutcomes(failed=failed / DRAWS, passed=passed / DRAWS, trials=taken / DRAWS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcedureOdds:
+    """What a whole run does, over all of its looks, by simulation from its plan.
+
+    `false_alarm` is the chance that it fails an unchanged agent, `pass_chance` that it passes one,
+    `mean_trials` the mean number of trials per case that it then takes. A harm of `detectable_harm` fails
+    4 times in 5; None if no harm does.
+    """
+
+    false_alarm: float
+    pass_chance: float
+    mean_trials: float
+    detectable_harm: float | None
+
+
+@cache
+def estimate_procedure(design: Design, limits: DropLimits) -> ProcedureOdds:
+    """Return the odds of a run with looks; `limits.alpha` is the level of all looks together.
+
+    `design.looks` is the largest number of trials per case. A simulation of normal results, as in
+    `simulate_looks`; for fewer than about 30 cases its errors are up to 10 points.
+    """
+    unchanged = simulate_looks(design, limits, 0.0)
+    return ProcedureOdds(
+        false_alarm=unchanged.failed,
+        pass_chance=unchanged.passed,
+        mean_trials=unchanged.trials,
+        detectable_harm=find_detectable_drop(
+            design,
+            limits,
+            steps=_BISECTION_STEPS,
+            chance=lambda one, other, drop: simulate_looks(one, other, drop).failed,
+        ),
+    )

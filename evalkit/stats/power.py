@@ -129,12 +129,16 @@ def find_detectable_drop(
     *,
     power: float = WANTED_POWER,
     chance: PowerFunction = chance_to_fail,
+    steps: int = 40,
 ) -> float | None:
-    """Return the smallest drop that fails with the given chance; None if not even the largest does."""
+    """Return the smallest drop that fails with the given chance; None if not even the largest does.
+
+    `steps` halve the interval that it is in, which starts as long as the mean pass rate.
+    """
     if design.mean <= 0 or chance(design, limits, design.mean) < power:
         return None
     low, high = 0.0, design.mean
-    for _ in range(40):
+    for _ in range(steps):
         middle = (low + high) / 2
         is_missed = chance(design, limits, middle) < power
         low, high = (middle, high) if is_missed else (low, middle)

@@ -680,7 +680,7 @@ def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:
     assert check.outcome == "inconclusive"
     assert check.p_value == pytest.approx(1 / 16)
     assert (
-        "no result could prove one: with so few differences the smallest possible p-value is 0.062, "
+        "none is proven: the trials differ so little that the smallest possible p-value is 0.062, "
         "and 0.05 is needed." in check.sentence
     )
 
