@@ -100,6 +100,13 @@ class RunHeader:
         counted = self.counted_trials()
         return {case_id: count + self.extra.get(case_id, 0) for case_id, count in counted.items()}
 
+    @property
+    def trials_text(self) -> str:
+        """The number of trials of each case as words: `2 trials`, or `1 to 5 trials`."""
+        least = min(self.planned_trials().values(), default=self.trials)
+        count = f"{self.trials}" if least == self.trials else f"{least} to {self.trials}"
+        return f"{count} trial{'' if self.trials == 1 else 's'}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:

@@ -62,7 +62,7 @@ def apply_procedure_odds(
     odds = estimate_procedure(design, replace(evidence.limits, alpha=whole / sharing))
     return replace(
         evidence,
-        false_alarm=whole if odds.false_alarm > whole else odds.false_alarm,
+        false_alarm=min(odds.false_alarm, whole),
         detectable_harm=odds.detectable_harm,
     )
 

@@ -149,6 +149,7 @@ def case_results(
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
     failed = _find_failed_cases(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
+    due = run.header.planned_trials()
     results = []
     for case in run.header.cases:
         change = changes.get(case.id)
@@ -156,10 +157,10 @@ def case_results(
         results.append(
             CaseResult(
                 case=case,
-                status=_decide_status(case.id, own, run.header.trials, change, failed),
+                status=_decide_status(case.id, own, due[case.id], change, failed),
                 passed=sum(map(is_passed, own)),
                 scored=sum(map(is_scored, own)),
-                due=run.header.trials,
+                due=due[case.id],
                 trials=own,
                 flaky=change is not None and change.flaky,
                 base_passed=change.base_passed if change else 0,

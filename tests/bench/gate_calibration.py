@@ -336,7 +336,7 @@ def sample(world: World, setting: Setting, draws: int) -> Sampled | None:
 
 def share_text(share: float, draws: int) -> str:
     """Return a share in percent with its standard error."""
-    return f"{100 * share:.1f} ± {100 * sqrt(share * (1 - share) / draws):.1f}"
+    return f"{100 * abs(share):.1f} ± {100 * sqrt(max(share * (1 - share), 0.0) / draws):.1f}"
 
 
 def measure_row(
