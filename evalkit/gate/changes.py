@@ -262,8 +262,11 @@ def _detectable_harm_text(evidence: Evidence) -> str:
         )
         power = f"fails a {noun} of {smallest.lstrip('+')}"
     rate = evidence.false_alarm
+    subject = "this comparison"
+    if evidence.looks:
+        subject = f"a run of up to {format_count(evidence.looks, 'trial')} per case"
     false_alarm = f"at most 1 time in {floor(1 / rate):,} fails" if rate else "never fails"
-    return f"this comparison {power} 4 times in 5, and {false_alarm} an agent that did not change."
+    return f"{subject} {power} 4 times in 5, and {false_alarm} an agent that did not change."
 
 
 def _sample_text(evidence: Evidence) -> str:

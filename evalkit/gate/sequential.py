@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from evalkit.compare.scores import build_score_table
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count
@@ -17,6 +19,7 @@ from evalkit.core.gate_result import GateResult
 from evalkit.core.run import Run, RunHeader
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.reruns import is_sequential
+from evalkit.stats.exchange_test import net_alpha_factor
 from evalkit.stats.group_sequential import (
     LOOK_TRIALS,
     alpha_at_look,
@@ -59,11 +62,13 @@ def apply_procedure_odds(
         silent=min(alone / len(header.cases), 1.0),
     )
     whole = whole_alpha(rule.alpha, header.trials)
-    odds = estimate_procedure(design, replace(evidence.limits, alpha=whole / sharing))
+    limits = replace(evidence.limits, alpha=whole / sharing)
+    odds = estimate_procedure(design, limits, net_alpha_factor(np.array([design.base_trials])))
     return replace(
         evidence,
         false_alarm=min(odds.false_alarm, whole),
         detectable_harm=odds.detectable_harm,
+        looks=header.looks,
     )
 
 

@@ -103,8 +103,8 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
 class ProcedureOdds:
     """What a whole run does, over all of its looks, by simulation from its plan.
 
-    `false_alarm` is the chance that it fails an unchanged agent, `pass_chance` that it passes one,
-    `mean_trials` the mean number of trials per case that it then takes. A harm of `detectable_harm` fails
+    `false_alarm` bounds the chance that it fails an unchanged agent, `pass_chance` is the chance that it
+    passes one, `mean_trials` the mean number of trials per case that it then takes. A harm of `detectable_harm` fails
     4 times in 5; None if no harm does.
     """
 
@@ -115,15 +115,19 @@ class ProcedureOdds:
 
 
 @cache
-def estimate_procedure(design: Design, limits: DropLimits) -> ProcedureOdds:
+def estimate_procedure(
+    design: Design, limits: DropLimits, net_factor: float = 1.0
+) -> ProcedureOdds:
     """Return the odds of a run with looks; `limits.alpha` is the level of all looks together.
 
-    `design.looks` is the largest number of trials per case. A simulation of normal results, as in
+    The net test must also reject, at `net_factor` times alpha, so the false alarms are at most those at
+    this level. `design.looks` is the largest number of trials per case. A simulation of normal results, as in
     `simulate_looks`; for fewer than about 30 cases its errors are up to 10 points.
     """
     unchanged = simulate_looks(design, limits, 0.0)
+    net_limits = replace(limits, alpha=limits.alpha * min(net_factor, 1.0))
     return ProcedureOdds(
-        false_alarm=unchanged.failed,
+        false_alarm=simulate_looks(design, net_limits, 0.0).failed,
         pass_chance=unchanged.passed,
         mean_trials=unchanged.trials,
         detectable_harm=find_detectable_drop(
