@@ -15,7 +15,7 @@ from evalkit.core.run import Run
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
 from evalkit.gate import broken_cases as broken
-from evalkit.gate.decide import decide_stage
+from evalkit.gate.next_stage import decide_stage
 from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, find_most_trials
 from evalkit.stats.group_sequential import list_looks
 from evalkit.store.runs import assemble_run

@@ -32,6 +32,7 @@ from evalkit.gate.evidence import (
 )
 from evalkit.gate.inputs import CheckWithNotes
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
+from evalkit.gate.rule_warnings import warn_of_blind_spot, warn_of_direction
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
@@ -62,8 +63,8 @@ def check_change(
     notes = (
         _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
-        *_direction_warnings(rule, evidence.pairs),
-        *_blind_spot_warnings(evidence),
+        *warn_of_direction(rule, evidence.pairs),
+        *warn_of_blind_spot(evidence),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 
@@ -289,24 +290,6 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
         f"on other cases like these ({_sample_text(evidence)}) {change} ({interval}); if nothing had "
         f"changed on the whole, a result this bad would come up {chance}."
     )
-
-
-def _direction_warnings(rule: Rule, pairs: PairedScores) -> Iterator[str]:
-    """Yield a warning if a rule limits the change that is better for its metric."""
-    if (rule.max_drop is not None) != pairs.info.higher_is_better:
-        guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
-        better = "higher" if pairs.info.higher_is_better else "lower"
-        yield f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
-
-
-def _blind_spot_warnings(evidence: Evidence) -> Iterator[str]:
-    """Yield a warning if a pass rate was as bad as it can be before, so that it cannot get worse."""
-    worst = 0.0 if evidence.scale.sign < 0 else 1.0
-    if evidence.design is not None and evidence.base == worst:
-        yield (
-            f"the baseline is {format_value(evidence.base, '')}, so no {evidence.scale.noun} can be seen. "
-            f"Record a baseline that is better, or set min or max."
-        )
 
 
 def _point_sentence(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Apply the thresholds to a run and its baseline for one gate result, and plan the run's next stage."""
+"""Apply the thresholds to a run and its baseline for one gate result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
-from evalkit.core.run import Run, RunHeader
-from evalkit.gate.broken_cases import check_broken_cases, plan_fresh_trials
+from evalkit.core.run import Run
+from evalkit.gate.broken_cases import check_broken_cases
 from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
 from evalkit.gate.evidence import Evidence
@@ -43,24 +43,16 @@ from evalkit.gate.outcome import (
     proven_failures_text,
 )
 from evalkit.gate.paired import compare_points, measure_change
-from evalkit.gate.reruns import attach_reruns, plan_next_look
+from evalkit.gate.reruns import attach_reruns
 from evalkit.gate.sequential import (
     adjust_rule_for_look,
     apply_procedure_odds,
-    needs_another_look,
 )
 from evalkit.stats.multiplicity import holm_levels
 
 MIN_LATENCY_CHANGE_S = 0.01
 """The smallest change of a latency that counts, unless the rule sets one. Smaller changes are caused by the
 scheduler, and the first call of a new process is slower by as much."""
-
-
-class StageResult(NamedTuple):
-    """The result of a run so far, and the header of its next stage; None if the run is complete."""
-
-    gate_result: GateResult
-    next_header: RunHeader | None
 
 
 def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a record
@@ -148,30 +140,6 @@ def _decide_rules(
         each._replace(check=withhold_check(each.check, part.check, untrusted))
         for each, part in zip(decided, masked, strict=True)
     ]
-
-
-def decide_stage(
-    rules: Sequence[Rule],
-    run: Run,
-    baseline: Run,
-    *,
-    max_errors: int,
-    on_inconclusive: OnInconclusive,
-) -> StageResult:
-    """Decide a run after all its trials, and plan the further trials that the result requires."""
-    header = run.header
-    result = decide_gate(
-        rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
-    )
-    if explain_incomplete_run(result.tally, max_errors):
-        return StageResult(result, None)
-    # Looks come before fresh trials, which are numbered after the trials of all cases.
-    if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
-        look = plan_next_look(build_score_table(run), build_score_table(baseline))
-        if look is not None:
-            return StageResult(result, look)
-    fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
-    return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
 
 def _run_notes(table: ScoreTable, candidate: Run, baseline: Run | None) -> Iterator[str]:

@@ -22,14 +22,9 @@ from evalkit.gate.evidence import (
 )
 from evalkit.gate.population import estimate_for_users
 from evalkit.stats.distributions import Floats
-from evalkit.stats.exchange_test import (
-    ExchangeTest,
-    PassCounts,
-    RerunChoice,
-    compare_passes,
-    count_below_quantile,
-)
+from evalkit.stats.exchange_test import ExchangeTest, compare_passes
 from evalkit.stats.intervals import Interval, mean_interval
+from evalkit.stats.pass_counts import PassCounts, RerunChoice, count_below_quantile
 from evalkit.stats.power import Design, find_detectable_drop, find_detectable_shift, z_quantile
 from evalkit.stats.sign_flip_test import run_sign_flip_test
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from evalkit.agents.registry import check_agent
 from evalkit.core.run import Run, RunHeader
-from evalkit.gate.decide import decide_stage
+from evalkit.gate.next_stage import decide_stage
 from evalkit.gate.sequential import find_most_trials
 from evalkit.runner.records import Plan
 from evalkit.stats.group_sequential import list_looks

@@ -35,8 +35,9 @@ import numpy as np
 from evalkit.core.eval_set import Rule
 from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS
 from evalkit.stats.distributions import Floats
-from evalkit.stats.exchange_test import PassCounts, compare_passes
+from evalkit.stats.exchange_test import compare_passes
 from evalkit.stats.group_sequential import LOOK_TRIALS
+from evalkit.stats.pass_counts import PassCounts
 from evalkit.stats.power import z_quantile
 from tests.bench.gate_batch import (
     Decisions,

@@ -30,11 +30,8 @@ from evalkit.stats.exchange_test import (
     RATE_SHAPE,
     WEIGHT_STEPS_PER_NAT,
     ExchangeTest,
-    PassCounts,
-    RerunChoice,
     WeightFunction,
     compare_passes,
-    count_below_quantile,
     drop_weights,
     estimate_trial_variance,
     net_weights,
@@ -48,6 +45,7 @@ from evalkit.stats.intervals import (
     trials_for_bounds,
     wilson_interval,
 )
+from evalkit.stats.pass_counts import PassCounts, RerunChoice, count_below_quantile
 from evalkit.stats.power import (
     LEANING_ALPHA,
     Design,
