@@ -64,7 +64,7 @@ def check_change(
         _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
         *warn_of_direction(rule, evidence.pairs),
-        *warn_of_blind_spot(evidence),
+        *(warn_of_blind_spot(rule, evidence.base) if evidence.design is not None else ()),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 
@@ -189,7 +189,7 @@ def _finding_text(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     if limits.alpha != rule.alpha:
         sharing = round(rule.alpha / limits.alpha)
         shared = f" (alpha {rule.alpha:g} is shared by {sharing} thresholds)"
-    chance = format_odds(p_value, limits.alpha)
+    chance = format_odds(min(p_value, evidence.p_bound), limits.alpha)
     if p_value <= evidence.smallest_p:
         chance = chance.replace("about", "at most")
     odds = f"if nothing had changed, a result this bad would come up {chance}"

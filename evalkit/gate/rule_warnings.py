@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from evalkit.compare.pairs import PairedScores
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_value
-from evalkit.gate.evidence import Evidence
 
 
 def warn_of_direction(rule: Rule, pairs: PairedScores) -> Iterator[str]:
@@ -18,11 +17,11 @@ def warn_of_direction(rule: Rule, pairs: PairedScores) -> Iterator[str]:
         yield f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
 
 
-def warn_of_blind_spot(evidence: Evidence) -> Iterator[str]:
-    """Yield a warning if a pass rate was as bad as it can be before, so that it cannot get worse."""
-    worst = 0.0 if evidence.scale.sign < 0 else 1.0
-    if evidence.design is not None and evidence.base == worst:
+def warn_of_blind_spot(rule: Rule, base: float) -> Iterator[str]:
+    """Yield a warning if the pass rate `base` is as bad as it can be, so that it cannot get worse."""
+    worst, noun = (0.0, "drop") if rule.max_drop is not None else (1.0, "rise")
+    if base == worst:
         yield (
-            f"the baseline is {format_value(evidence.base, '')}, so no {evidence.scale.noun} can be seen. "
+            f"the baseline is {format_value(base, '')}, so no {noun} can be seen. "
             f"Record a baseline that is better, or set min or max."
         )

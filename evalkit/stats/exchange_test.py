@@ -196,6 +196,15 @@ class ExchangeTest:
         """
         return min(1.0, max(self.drop.p_value, self.net.p_value / self.net_factor))
 
+    @property
+    def p_of_result(self) -> float:
+        """The one-sided probability to report, at most `p_value`.
+
+        Where the net test has a stricter level than alpha, `p_value` overstates the probability. Then the
+        larger of both p-values is a bound as well.
+        """
+        return min(self.p_value, max(self.drop.p_value, self.net.p_value))
+
     def is_offset_by_gains(self, level: float) -> bool:
         """Return whether only gains in other cases keep the p-value above `level`."""
         return self.drop.p_value <= level < self.p_value

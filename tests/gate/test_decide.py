@@ -563,7 +563,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "FAIL accuracy 85.0% -> 83.0% (-2.0 pt, 90% interval -5.3 to +0.2; 100 cases, "
             "10 baseline and 2 candidate trials). Weighed by how stable each case was, if nothing had "
-            "changed, a result this bad would come up about 1 time in 7,100. "
+            "changed, a result this bad would come up about 1 time in 1,500. "
             "Most affected: case-00 (10/10 -> 0/2), case-01 (10/10 -> 0/2)."
         ),
     ),
@@ -573,7 +573,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
         (
             "INCONCLUSIVE accuracy 70.0% -> 66.0% (-4.0 pt, 90% interval -12.7 to +4.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven: "
-            "if nothing had changed, a result this bad would come up about 1 time in 3. "
+            "if nothing had changed, a result this bad would come up more often than not. "
             "Most affected: case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1), case-68 (7/10 -> 0/1)."
         ),
     ),
@@ -584,7 +584,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 70.0% -> 65.0% (-5.0 pt, 90% interval -13.7 to +3.3; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 15 pt is ruled out, but a drop of 2 pt is "
             "not, and it may be real: if nothing had changed, a result this bad would come up about "
-            "1 time in 3. "
+            "every other time. "
             "Most affected: case-65 (7/10 -> 0/1), case-66 (7/10 -> 0/1), case-67 (7/10 -> 0/1)."
         ),
     ),
@@ -606,7 +606,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "INCONCLUSIVE accuracy 50.0% -> 48.0% (-2.0 pt, 90% interval -6.1 to -0.2; 100 cases, "
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
             "because stable cases got worse but others got better: weighed by how stable each case was, if "
-            "nothing had changed, a result this bad would come up about 1 time in 18. "
+            "nothing had changed, a result this bad would come up about 1 time in 20. "
             "Most affected: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
@@ -659,7 +659,7 @@ def test_every_comparison_says_what_it_can_see_and_how_often_it_is_wrong() -> No
     verdict = judged([NO_MORE], candidate_with(0), steady_baseline())
     assert verdict.notes == (
         (
-            "accuracy: this comparison fails a drop of 3.9 pt 4 times in 5, and at most 1 time in 20 "
+            "accuracy: this comparison fails a drop of 3.9 pt 4 times in 5, and at most 1 time in 62 "
             "fails an agent that did not change."
         ),
         (
