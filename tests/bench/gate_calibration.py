@@ -385,6 +385,8 @@ class Extent:
     recorded: bool
     others: bool
     workers: int
+    worlds: Sequence[str] | None = None
+    """Names of worlds; None means all."""
 
 
 def measure_binary(extent: Extent) -> None:
@@ -392,6 +394,7 @@ def measure_binary(extent: Extent) -> None:
     settings = [
         Setting(world=world, cases=n, base_trials=m, change=change, size=size, schedule=schedule)
         for world in load_worlds(recorded=extent.recorded)
+        if extent.worlds is None or world in extent.worlds
         for n in extent.cases
         for m in extent.base_trials
         for schedule in SCHEDULES
@@ -439,6 +442,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--base-trials", type=int, nargs="+", default=BASE_TRIALS, metavar="M")
     parser.add_argument("--drops", type=float, nargs="+", default=DROPS, metavar="SHARE")
     parser.add_argument("--draws", type=int, default=DRAWS, metavar="N")
+    parser.add_argument("--worlds", nargs="+", metavar="NAME", help="only these worlds")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     return parser.parse_args()
 
@@ -456,6 +460,7 @@ def main() -> None:
         recorded=folder.is_dir() and not options.made_up and not quick,
         others=options.others or quick,
         workers=1 if quick else options.workers,
+        worlds=options.worlds,
     )
     for name in options.designs:
         DESIGNS[name](extent)
