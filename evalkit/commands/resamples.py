@@ -70,10 +70,10 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
 
 
 class ResampledResult(NamedTuple):
-    """The result on drawn trials, and the number of trials per case."""
+    """The result on drawn trials, and the mean number of trials per case."""
 
     gate_result: GateResult
-    trials: int
+    trials: float
 
 
 def evaluate_resample(
@@ -81,7 +81,12 @@ def evaluate_resample(
 ) -> ResampledResult:
     """Apply the gate stage by stage, as in a run, but take the trials from `pool`."""
     header = replace(
-        pool.header, trials=1 if resampling.looks else resampling.trials, looks=resampling.looks
+        pool.header,
+        gate=resampling.rules,
+        trials=1 if resampling.looks else resampling.trials,
+        looks=resampling.looks,
+        counted={},
+        extra={},
     )
     while True:
         taken = [
@@ -97,7 +102,7 @@ def evaluate_resample(
             on_inconclusive=settings.on_inconclusive,
         )
         if stage.next_header is None:
-            return ResampledResult(stage.gate_result, header.trials)
+            return ResampledResult(stage.gate_result, header.mean_trials)
         header = stage.next_header
 
 

@@ -101,6 +101,11 @@ class RunHeader:
         return {case_id: count + self.extra.get(case_id, 0) for case_id, count in counted.items()}
 
     @property
+    def mean_trials(self) -> float:
+        """The mean number of trials per case, without fresh ones."""
+        return sum(self.planned_trials().values()) / len(self.cases)
+
+    @property
     def trials_text(self) -> str:
         """The number of trials of each case as words: `2 trials`, or `1 to 5 trials`."""
         least = min(self.planned_trials().values(), default=self.trials)
