@@ -177,7 +177,7 @@ def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None
     assert found["wanted"]["drop"] == 0.05
     table = project.evalkit("power", "set.yaml", "--drop", "0.05").out
     assert "$1.20" in table
-    assert "1 to 3" in table
+    assert "1 to 5" in table
     assert max(map(len, table.splitlines())) <= 80
 
 
