@@ -303,7 +303,7 @@ def test_a_further_look_leaves_the_order_of_runs_as_it_was(looked: Project) -> N
     folder = looked.folder / ".evalkit/runs"
     (folder / "first" / "summary.json").unlink()
     done = run(looked, "--resume", "--run-id", "first")
-    assert done.json["run"]["trials"] == 3
+    assert done.json["run"]["trials"] == 5
     assert looked.evalkit("show", "latest", "--format", "json").json["run"]["id"] == "second"
 
 
