@@ -28,7 +28,7 @@ from evalkit.gate.broken_cases import (
     explain_undecidable_breaks,
     find_detectable_breaks,
 )
-from evalkit.gate.sequential import MAX_LOOKS, MIN_BASE_TRIALS_FOR_LOOKS
+from evalkit.gate.sequential import MAX_LOOK_TRIALS, MIN_BASE_TRIALS_FOR_LOOKS
 from evalkit.report.power import BrokenCasesPower, PowerAnalysis
 from evalkit.runner.preflight import estimate_cost
 from evalkit.stats.power import Design, DropLimits
@@ -81,6 +81,7 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
             mean=mean,
             noise=noise,
             clusters=_count_clusters(known.rule, cases_in_set, cases),
+            silent=known.silent,
         ),
         trials,
     )
@@ -105,7 +106,7 @@ def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
     """Return the design with a fixed number of trials, or with looks if a run would take them."""
     if trials != "auto":
         return replace(design, trials=trials, looks=0)
-    looks = MAX_LOOKS if design.base_trials >= MIN_BASE_TRIALS_FOR_LOOKS else 0
+    looks = MAX_LOOK_TRIALS if design.base_trials >= MIN_BASE_TRIALS_FOR_LOOKS else 0
     return replace(design, trials=looks or 1, looks=looks)
 
 

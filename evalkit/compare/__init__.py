@@ -6,6 +6,7 @@ __all__ = [
     "estimates",
     "history",
     "matrix",
+    "paired_scores",
     "pairs",
     "scores",
     "summary",

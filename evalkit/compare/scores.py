@@ -40,7 +40,8 @@ class ScoreTable:
     `trials` has the trials of every selected case by number, None for a trial that was not run. `states`
     has the state of each of them. `scores` has the scores by metric and then by case id, for the cases
     that the metric applies to, in the order of the run. `fresh` has the fresh trials of cases that were
-    run again; the other fields do not include them.
+    run again, and `extra` the further trials of cases that had never passed before; the other fields do not
+    include them.
     """
 
     header: RunHeader
@@ -48,6 +49,7 @@ class ScoreTable:
     states: Mapping[str, tuple[TrialState, ...]]
     scores: Mapping[str, Mapping[str, CaseScores]]
     fresh: Mapping[str, tuple[Trial | None, ...]] = field(default_factory=dict)
+    extra: Mapping[str, tuple[Trial | None, ...]] = field(default_factory=dict)
 
     @property
     def cases(self) -> dict[str, Case]:
@@ -76,14 +78,15 @@ def trial_state(trial: Trial | None) -> TrialState:
 
 
 def _index_trials(
-    due: Mapping[str, int], trials: Iterable[Trial], first: int = 0
+    due: Mapping[str, int], trials: Iterable[Trial], first: Mapping[str, int] | int = 0
 ) -> dict[str, tuple[Trial | None, ...]]:
     slots: dict[str, list[Trial | None]] = {
         case_id: [None] * count for case_id, count in due.items()
     }
     for trial in trials:
         row = slots.get(trial.case_id, [])
-        index = trial.number - first
+        start = first if isinstance(first, int) else first.get(trial.case_id, 0)
+        index = trial.number - start
         # Ignore unknown numbers and duplicates, which would give a case more weight.
         if 0 <= index < len(row) and row[index] is None:
             row[index] = trial
@@ -138,7 +141,8 @@ def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
 def build_score_table(run: Run) -> ScoreTable:
     """Return a run's scores as a table, without trials that the run did not select."""
     header = run.header
-    trials = _index_trials({case.id: header.trials for case in header.cases}, run.trials)
+    counted = header.counted_trials()
+    trials = _index_trials(counted, run.trials)
     names = [info.name for info in header.metrics]
     clusters = {case.id: case.cluster for case in header.cases}
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
@@ -154,6 +158,7 @@ def build_score_table(run: Run) -> ScoreTable:
         states={case_id: tuple(map(trial_state, row)) for case_id, row in trials.items()},
         scores=scores,
         fresh=_index_trials(header.fresh, run.fresh, first=header.trials),
+        extra=_index_trials(header.extra, run.trials, first=counted),
     )
 
 

@@ -8,7 +8,7 @@ from math import floor
 import numpy as np
 
 from evalkit.compare.estimates import mean_of_means
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
 from evalkit.gate.evidence import Evidence, HarmScale, choose_scale, drop_limits_of

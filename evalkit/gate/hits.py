@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.gate_result import CaseContribution
 from evalkit.stats.distributions import Floats

@@ -9,7 +9,7 @@ from math import ceil, floor, inf
 import numpy as np
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, compute_statistic, mean_of_means
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
 from evalkit.gate.evidence import (
@@ -23,13 +23,9 @@ from evalkit.gate.graded import measure_graded
 from evalkit.gate.hits import find_hits, is_binary
 from evalkit.gate.population import estimate_for_users
 from evalkit.stats.distributions import Floats
-from evalkit.stats.exchange_test import (
-    ExchangeTest,
-    PassCounts,
-    compare_passes,
-    count_below_quantile,
-)
+from evalkit.stats.exchange_test import ExchangeTest, compare_passes
 from evalkit.stats.intervals import Interval
+from evalkit.stats.pass_counts import PassCounts, RerunChoice, count_below_quantile
 from evalkit.stats.power import (
     Design,
     bound_drop,
@@ -53,11 +49,11 @@ def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = Non
     """
     level = level or rule.alpha
     if rule.stat in QUANTILE_LEVELS:
-        return _measure_quantile(rule, pairs, level)
+        return _measure_quantile(rule, pairs.keep_first_trials(), level)
     if rule.stat == "rate" or is_binary(pairs):
         evidence = _measure_passes(rule, pairs, level)
     else:
-        evidence = measure_graded(rule, pairs, level)
+        evidence = measure_graded(rule, pairs.keep_first_trials(), level)
     return _apply_users_estimand(rule, evidence) if rule.estimand == "users" else evidence
 
 
@@ -80,11 +76,25 @@ def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
 
 
 def _count_passes(pairs: PairedScores) -> PassCounts:
-    return PassCounts(
+    reruns = pairs.reruns
+    counts = PassCounts(
         base_passed=np.array([round(sum(row)) for row in pairs.base]),
         base_trials=np.array([len(row) for row in pairs.base]),
         passed=np.array([round(sum(row)) for row in pairs.candidate]),
         trials=np.array([len(row) for row in pairs.candidate]),
+    )
+    if not reruns:
+        return counts
+    return replace(
+        counts,
+        passed=counts.passed + np.array([round(sum(each.extra)) for each in reruns]),
+        trials=counts.trials + np.array([len(each.extra) for each in reruns]),
+        choice=RerunChoice(
+            marked=np.array([each.marked for each in reruns]),
+            marked_passed=np.array([each.marked_passed for each in reruns]),
+        ),
+        counted_passed=counts.passed,
+        counted_trials=counts.trials,
     )
 
 
@@ -105,12 +115,12 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     z = z_quantile(rule.alpha)
     # For a rise, failures count as passes, so that the formulas for a drop apply.
     rates = good.base_passed / good.base_trials
-    harms = rates - good.passed / good.trials
+    passed, trials = good.counted
+    harms = rates - passed / trials
     design = Design(
         cases=len(pairs.cases),
-        # Harmonic means, because the noise of a case is proportional to 1 / trials.
-        base_trials=1 / float(np.mean(1 / good.base_trials)),
-        trials=1 / float(np.mean(1 / good.trials)),
+        base_trials=test.base_trials,
+        trials=test.trials,
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
@@ -127,9 +137,10 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         harm=-test.delta,
         bounds=bounds,
         p_value=test.p_value,
+        p_bound=test.p_of_result,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
-        is_offset_by_gains=test.is_offset_by_gains and test.drop.p_value <= level,
+        is_offset_by_gains=test.is_offset_by_gains(level),
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_drop(design, limits),
         hits=find_hits(pairs, harms),
@@ -214,6 +225,7 @@ def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
         p_value=p_value,
         p_unweighted=p_value,
         smallest_p=smallest_p,
+        p_bound=1.0,
         is_offset_by_gains=False,
         false_alarm=rule.alpha if smallest_p <= rule.alpha else 0.0,
         detectable_harm=find_detectable_shift(se, limits) if smallest_p <= limits.alpha else None,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, estimate_metric
-from evalkit.compare.pairs import PairedScores, pair_scores
+from evalkit.compare.paired_scores import PairedScores
+from evalkit.compare.pairs import pair_scores
 from evalkit.compare.scores import CaseScores, ScoreTable
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case, Rule
@@ -23,7 +24,7 @@ from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
 from evalkit.gate.sequential import adjust_rule_for_look
-from evalkit.stats.group_sequential import alpha_at_look, simulate_looks
+from evalkit.stats.group_sequential import simulate_looks, whole_alpha
 from evalkit.stats.sample_size import chance_to_pass, critical_value
 
 _WORST_VALUE_FACTOR = 1000.0
@@ -136,7 +137,7 @@ def _explain_wide_interval(
         return ""
     chance = chance_to_pass(design, unchanged.limits)
     if planned.looks:
-        whole = replace(unchanged.limits, alpha=rule.alpha / alpha_at_look(1.0, 1))
+        whole = replace(unchanged.limits, alpha=whole_alpha(rule.alpha, 1))
         chance = simulate_looks(replace(design, looks=planned.looks), whole, 0.0).passed
     if chance >= 0.5:
         return ""

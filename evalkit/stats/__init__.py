@@ -7,6 +7,7 @@ __all__ = [
     "group_sequential",
     "intervals",
     "multiplicity",
+    "pass_counts",
     "power",
     "ppi",
     "sample_size",

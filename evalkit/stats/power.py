@@ -39,7 +39,8 @@ class Design:
     pass rate, `noise` is w. With `looks`, `trials` is the maximum, because the run may end at an earlier
     look. `clusters` is set if the question is about other cases like these: it is the number of
     independent draws that the cases count as. `mean_square` is the mean over cases of the squared mean
-    score; it is set for graded scores, and follows from `mean` and `noise` for 0/1 scores.
+    score; it is set for graded scores, and follows from `mean` and `noise` for 0/1 scores. `silent` is the
+    share of cases that never pass, which take one trial only if the run has looks.
     """
 
     cases: int
@@ -49,6 +50,7 @@ class Design:
     noise: float
     looks: int = 0
     clusters: float | None = None
+    silent: float = 0.0
     mean_square: float | None = None
 
     @property
@@ -149,12 +151,16 @@ def find_detectable_drop(
     *,
     power: float = WANTED_POWER,
     chance: PowerFunction = chance_to_fail,
+    steps: int = 40,
 ) -> float | None:
-    """Return the smallest drop that fails with the given chance; None if not even the largest does."""
+    """Return the smallest drop that fails with the given chance; None if not even the largest does.
+
+    `steps` halve the interval that it is in, which starts as long as the mean pass rate.
+    """
     if design.mean <= 0 or chance(design, limits, design.mean) < power:
         return None
     low, high = 0.0, design.mean
-    for _ in range(40):
+    for _ in range(steps):
         middle = (low + high) / 2
         is_missed = chance(design, limits, middle) < power
         low, high = (middle, high) if is_missed else (low, middle)

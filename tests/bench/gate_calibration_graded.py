@@ -4,7 +4,7 @@ Every draw makes up a set, samples its scores before and after a change, and is 
 code. An error is a fail of an agent that did not change, or of a metric exactly at its limit, and a pass
 of an agent that is worse by the margin, or of a metric just short of its limit. Four tables:
 
-- changes of graded scores, by one test or after looks at one, two, and three trials of every case;
+- changes of graded scores, by one test or after looks at one, two, three, and five trials of every case;
 - the question about other cases like these, with cases in clusters;
 - `min` on cases in clusters;
 - `min` on graded scores.
@@ -24,15 +24,16 @@ from typing import TypeAlias
 import numpy as np
 
 from evalkit.compare.estimates import estimate_metric
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import CaseScores
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.run import MetricInfo
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
-from evalkit.gate.sequential import MAX_LOOKS, adjust_rule_for_look
+from evalkit.gate.sequential import MAX_LOOK_TRIALS, adjust_rule_for_look
 from evalkit.stats.distributions import Floats, Ints
+from evalkit.stats.group_sequential import list_looks
 from tests.bench.measuring import print_table
 
 CASES = (50, 100, 200)
@@ -174,7 +175,7 @@ class ChangeCell:
                 change = slow_all
             after = means if change is None else change(means, rng)
             base = world.trials(means, self.base_trials, rng)
-            candidate = world.trials(after, self.trials or MAX_LOOKS, rng)
+            candidate = world.trials(after, self.trials or MAX_LOOK_TRIALS, rng)
             outcome, taken = self._decide(base, candidate, world.unit)
             found.update([outcome])
             found["runs"] += taken
@@ -187,10 +188,10 @@ class ChangeCell:
 
     def _decide(self, base: Floats, candidate: Floats, unit: str) -> tuple[str, int]:
         outcome, taken = "inconclusive", 0
-        for taken in (self.trials,) if self.trials else range(1, MAX_LOOKS + 1):
+        for taken in (self.trials,) if self.trials else list_looks(MAX_LOOK_TRIALS):
             rule = RULES[unit]
             if not self.trials:
-                rule = adjust_rule_for_look(rule, MAX_LOOKS, taken)
+                rule = adjust_rule_for_look(rule, MAX_LOOK_TRIALS, taken)
             pairs = _pairs(base, candidate[:, :taken], unit, [None] * len(base))
             outcome = decide_paired(measure_change(rule, pairs))
             if outcome != "inconclusive":

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats as oracle
 
 from evalkit.stats.distributions import Floats
-from evalkit.stats.exchange_test import PassCounts, compare_passes
+from evalkit.stats.exchange_test import compare_passes
+from evalkit.stats.pass_counts import PassCounts
 from evalkit.stats.score_exchange_test import ScoreExchangeTest, run_score_exchange_test
 
 laws = settings(max_examples=60, deadline=None)
