@@ -1,4 +1,4 @@
-"""Tell whether a CI system runs this process, from the environment alone."""
+"""Recognize CI systems from the environment alone."""
 
 from __future__ import annotations
 
