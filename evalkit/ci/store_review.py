@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.ci.base_files import Checkout
+from evalkit.core.ci_markers import is_ci
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded
 from evalkit.core.file_marks import iter_entries
 from evalkit.core.git import read_git
 from evalkit.core.source_files import display_path
 from evalkit.evalset.project import Project
-from evalkit.runner.cache_trust import is_ci
 
 STORE_OPTION = "--store"
 

@@ -178,7 +178,7 @@ def rerun_false_alarms(request: RunRequest, repeats: int | None, context: Contex
         cases=len(made[0].header.cases),
         base_trials=base.header.trials,
         trials=max(run.header.trials for run in made),
-        mean_trials=sum(run.header.trials for run in made) / len(made),
+        mean_trials=sum(run.header.mean_trials for run in made) / len(made),
         seed=settings.seed,
         gate=gate_count,
         rules=rule_counts,

@@ -34,7 +34,7 @@ from evalkit.metrics.rubric import RUBRIC, RubricScorer
 from evalkit.metrics.scorers import spec_digest
 from evalkit.metrics.specs import open_rubric
 from evalkit.runner.case_metrics import effective_metrics
-from evalkit.stats.ppi import MIN_LABELS, correct_mean
+from evalkit.stats.ppi import MIN_LABELS, MIN_RARER_LABELS, correct_mean, count_rarer_labels
 from evalkit.store.cache import NoCache
 
 ScorersByMetric = Mapping[str, Mapping[str, RubricScorer]]
@@ -111,7 +111,8 @@ def estimate_human_mean(
 ) -> tuple[HumanMean | None, str]:
     """Return the estimated human mean of a metric; None with too few answers drawn and labeled.
 
-    Also return a note if there are enough labels, but too few were drawn at random for this run.
+    Also return a note if there are enough labels, but too few were drawn at random for this run, or too few
+    of them have the rarer of two verdicts.
     """
     labeled = _collect_scores(run, metric, scorers, labels)
     drawn, others = len(labeled.human), len(labeled.not_drawn - labeled.human.keys())
@@ -122,13 +123,21 @@ def estimate_human_mean(
             f"those: evalkit review {run.header.id}"
         )
         return None, note if drawn + others >= MIN_LABELS else ""
+    human = np.array([mean(values) for values in labeled.human.values()])
+    rarer = count_rarer_labels(human)
+    if rarer is not None and rarer < MIN_RARER_LABELS:
+        return None, (
+            f"{metric}: of the {format_count(drawn, 'case')} drawn at random and labeled, {rarer} have the "
+            f"rarer verdict. To estimate the human mean, label more until {MIN_RARER_LABELS} have it: "
+            f"evalkit review {run.header.id}"
+        )
     rest = [
         mean(values)
         for case_id, values in labeled.all_judged.items()
         if case_id not in labeled.human
     ]
     found = correct_mean(
-        np.array([mean(values) for values in labeled.human.values()]),
+        human,
         np.array([mean(labeled.judged[case_id]) for case_id in labeled.human]),
         np.array(rest),
     )

@@ -36,6 +36,11 @@ class ThresholdData:
         return 1 / float(np.mean([1 / len(row) for row in self.rows])) if self.rows else None
 
     @property
+    def silent(self) -> float:
+        """The share of cases that never passed, of which a run with looks takes one trial only."""
+        return sum(not any(row) for row in self.rows) / len(self.rows) if self.rows else 0.0
+
+    @property
     def flaky(self) -> int | None:
         """The number of cases whose trials disagree."""
         return sum(0 < sum(row) < len(row) for row in self.rows) if self.rows else None

@@ -15,8 +15,9 @@ from evalkit.core.run import Run
 from evalkit.core.settings import Settings
 from evalkit.core.trial import Trial
 from evalkit.gate import broken_cases as broken
-from evalkit.gate.decide import decide_stage
-from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, count_looks
+from evalkit.gate.next_stage import decide_stage
+from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS, find_most_trials
+from evalkit.stats.group_sequential import list_looks
 from evalkit.store.runs import assemble_run
 
 
@@ -45,14 +46,14 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
     """Plan the split so that the baseline keeps enough trials; note what there are too few trials for."""
     stored, trials, looks = base.header.trials, settings.first_trials, 0
     notes = []
-    wanted = count_looks(rules, base) if settings.trials == "auto" else 0
+    wanted = find_most_trials(rules, base) if settings.trials == "auto" else 0
     if wanted:
-        looks = min(wanted, stored - MIN_BASE_TRIALS_FOR_LOOKS)
-        trials = looks = max(looks, 1)
+        looks = max(list_looks(stored - MIN_BASE_TRIALS_FOR_LOOKS), default=1)
+        trials = looks = min(wanted, looks)
         if looks < wanted:
             notes.append(
-                f"A run may take {wanted} looks, but {format_count(stored, 'stored trial')} a case "
-                f"allow only {looks}."
+                f"A run may take {wanted} trials per case, but "
+                f"{format_count(stored, 'stored trial')} a case allow only {looks}."
             )
     kept, fresh = tuple(rules), 0
     pairwise = {info.name for info in base.header.metrics if info.is_pairwise}
@@ -76,10 +77,10 @@ def plan_resampling(settings: Settings, rules: Sequence[Rule], base: Run) -> Res
 
 
 class ResampledResult(NamedTuple):
-    """The result on drawn trials, and the number of trials per case."""
+    """The result on drawn trials, and the mean number of trials per case."""
 
     gate_result: GateResult
-    trials: int
+    trials: float
 
 
 def evaluate_resample(
@@ -87,7 +88,12 @@ def evaluate_resample(
 ) -> ResampledResult:
     """Apply the gate stage by stage, as in a run, but take the trials from `pool`."""
     header = replace(
-        pool.header, trials=1 if resampling.looks else resampling.trials, looks=resampling.looks
+        pool.header,
+        gate=resampling.rules,
+        trials=1 if resampling.looks else resampling.trials,
+        looks=resampling.looks,
+        counted={},
+        extra={},
     )
     while True:
         taken = [
@@ -103,7 +109,7 @@ def evaluate_resample(
             on_inconclusive=settings.on_inconclusive,
         )
         if stage.next_header is None:
-            return ResampledResult(stage.gate_result, header.trials)
+            return ResampledResult(stage.gate_result, header.mean_trials)
         header = stage.next_header
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "history",
     "jurors",
     "matrix",
+    "paired_scores",
     "pairs",
     "preferences",
     "scores",

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evalkit.compare.case_changes import (
     compare_case_trials,
     describe_case,
     describe_removed_case,
 )
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import ScoreTable, build_score_table, mean
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import CaseChange, Comparison, MetricChange
-from evalkit.core.run import MetricInfo, Run
+from evalkit.core.run import Run
 
 _MAX_NAMED_CASES = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PairedScores:
-    """One metric on the cases that both runs scored, in the candidate's order.
-
-    `base[i]` and `candidate[i]` are the values of the trials of `cases[i]`, at least one each.
-    """
-
-    info: MetricInfo
-    cases: tuple[Case, ...]
-    base: tuple[tuple[float, ...], ...]
-    candidate: tuple[tuple[float, ...], ...]
 
 
 def compare_runs(baseline: Run, candidate: Run) -> Comparison:

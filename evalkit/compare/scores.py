@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +19,13 @@ class CaseScores:
 
     `values` are finite and in the order of the trials. `flags` are 1.0 for passed and 0.0 for failed; a
     measurement has none. `missing` counts by reason the trials that should have a value and have none.
+    `cluster` is that of the case.
     """
 
     values: tuple[float, ...] = ()
     flags: tuple[float, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
+    cluster: str | None = None
 
     @property
     def due(self) -> int:
@@ -38,7 +40,8 @@ class ScoreTable:
     `trials` has the trials of every selected case by number, None for a trial that was not run. `states`
     has the state of each of them. `scores` has the scores by metric and then by case id, for the cases
     that the metric applies to, in the order of the run. `fresh` has the fresh trials of cases that were
-    run again; the other fields do not include them.
+    run again, and `extra` the further trials of cases that had never passed before; the other fields do not
+    include them.
     """
 
     header: RunHeader
@@ -46,6 +49,7 @@ class ScoreTable:
     states: Mapping[str, tuple[TrialState, ...]]
     scores: Mapping[str, Mapping[str, CaseScores]]
     fresh: Mapping[str, tuple[Trial | None, ...]] = field(default_factory=dict)
+    extra: Mapping[str, tuple[Trial | None, ...]] = field(default_factory=dict)
 
     @property
     def cases(self) -> dict[str, Case]:
@@ -74,14 +78,15 @@ def trial_state(trial: Trial | None) -> TrialState:
 
 
 def _index_trials(
-    due: Mapping[str, int], trials: Iterable[Trial], first: int = 0
+    due: Mapping[str, int], trials: Iterable[Trial], first: Mapping[str, int] | int = 0
 ) -> dict[str, tuple[Trial | None, ...]]:
     slots: dict[str, list[Trial | None]] = {
         case_id: [None] * count for case_id, count in due.items()
     }
     for trial in trials:
         row = slots.get(trial.case_id, [])
-        index = trial.number - first
+        start = first if isinstance(first, int) else first.get(trial.case_id, 0)
+        index = trial.number - start
         # Ignore unknown numbers and duplicates, which would give a case more weight.
         if 0 <= index < len(row) and row[index] is None:
             row[index] = trial
@@ -107,7 +112,7 @@ def _missing_reason(trial: Trial | None, score: Score | None) -> str:
 
 
 def _collect_scores(
-    row: Sequence[tuple[Trial | None, Mapping[str, Score]]], metric: str
+    row: Sequence[tuple[Trial | None, Mapping[str, Score]]], metric: str, cluster: str | None
 ) -> CaseScores:
     values: list[float] = []
     flags: list[float] = []
@@ -122,7 +127,9 @@ def _collect_scores(
             flags.append(float(score.passed))
     # A skipped metric does not apply to the trial, so no value is missing.
     del missing["skipped"]
-    return CaseScores(values=tuple(values), flags=tuple(flags), missing=dict(missing))
+    return CaseScores(
+        values=tuple(values), flags=tuple(flags), missing=dict(missing), cluster=cluster
+    )
 
 
 def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
@@ -134,20 +141,33 @@ def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
 def build_score_table(run: Run) -> ScoreTable:
     """Return a run's scores as a table, without trials that the run did not select."""
     header = run.header
-    trials = _index_trials({case.id: header.trials for case in header.cases}, run.trials)
+    counted = header.counted_trials()
+    trials = _index_trials(counted, run.trials)
     names = [info.name for info in header.metrics]
+    clusters = {case.id: case.cluster for case in header.cases}
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
     for case_id, row in trials.items():
         found = [(trial, _scores_by_name(trial)) for trial in row]
         for metric in _due_metrics([by_name for _, by_name in found], names):
-            scores.setdefault(metric, {})[case_id] = _collect_scores(found, metric)
+            scores.setdefault(metric, {})[case_id] = _collect_scores(
+                found, metric, clusters[case_id]
+            )
     return ScoreTable(
         header=header,
         trials=trials,
         states={case_id: tuple(map(trial_state, row)) for case_id, row in trials.items()},
         scores=scores,
         fresh=_index_trials(header.fresh, run.fresh, first=header.trials),
+        extra=_index_trials(header.extra, run.trials, first=counted),
     )
+
+
+def group_by_cluster(clusters: Iterable[str | None]) -> list[list[int]]:
+    """Return the indices of cases by cluster; a case without a cluster is a cluster of its own."""
+    groups: dict[tuple[str, str | int], list[int]] = defaultdict(list)
+    for index, cluster in enumerate(clusters):
+        groups[("alone", index) if cluster is None else ("cluster", cluster)].append(index)
+    return list(groups.values())
 
 
 def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:

@@ -14,8 +14,9 @@ from evalkit.core.run import MetricInfo
 def tally_table(table: ScoreTable) -> Tally:
     """Count every selected trial in exactly one state; a missing trial is `not_run`."""
     counts = dict.fromkeys(TRIAL_STATES, 0)
-    fresh = map(trial_state, chain.from_iterable(table.fresh.values()))
-    for state in chain(chain.from_iterable(table.states.values()), fresh):
+    further = chain(table.extra.values(), table.fresh.values())
+    states = map(trial_state, chain.from_iterable(further))
+    for state in chain(chain.from_iterable(table.states.values()), states):
         counts[state] += 1
     return Tally(selected=sum(counts.values()), counts=counts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from evalkit.core.errors import StoreError
 from evalkit.core.files import path_exists
 from evalkit.core.format import format_count
 from evalkit.core.run import Run, RunHeader
-from evalkit.core.spans import CACHED
+from evalkit.core.spans import CACHED, Span
 from evalkit.core.trial import Trial
 from evalkit.store.refs import find_version_folders, resolve_run
 from evalkit.store.run_spans import read_run_spans
@@ -44,11 +45,13 @@ class ComparedSide:
         Raises:
             StoreError: the spans cannot be read, or are not those that the run wrote.
         """
-        spans, offset = {}, 0
+        spans: dict[tuple[str, int], tuple[Span, ...]] = {}
+        offsets: Counter[str] = Counter()
         for run in self.pooled or (self.run,):
             for (case_id, number), steps in read_run_spans(run).items():
-                spans[case_id, number + offset] = steps
-            offset += run.header.trials
+                # Trials of an earlier run that its means leave out have the numbers of a later run.
+                spans[case_id, number + offsets[case_id]] = steps
+            offsets.update(run.header.counted_trials())
         return spans
 
 
@@ -173,21 +176,27 @@ def pool_runs(version: str, runs: Sequence[Run], left_out: Sequence[str] = ()) -
     if len(kept) == 1:
         return ComparedSide(run=kept[0], notes=tuple(notes))
     trials: list[Trial] = []
-    offset = 0
+    counted: Counter[str] = Counter()
     for run in kept:
-        planned = (trial for trial in run.trials if trial.number < run.header.trials)
-        trials += [replace(trial, number=trial.number + offset) for trial in planned]
-        offset += run.header.trials
+        here = run.header.counted_trials()
+        trials += [
+            replace(trial, number=trial.number + counted[trial.case_id])
+            for trial in run.trials
+            if trial.number < here.get(trial.case_id, 0)
+        ]
+        counted.update(here)
     header = kept[-1].header
+    most = max(counted[case.id] for case in header.cases)
+    fewer = {case_id: count for case_id, count in counted.items() if count < most}
     position = {case.id: index for index, case in enumerate(header.cases)}
     pooled = replace(
         kept[-1],
-        header=replace(header, trials=offset, looks=0, fresh={}),
+        header=replace(header, trials=most, looks=0, counted=fewer, extra={}, fresh={}),
         trials=tuple(sorted(trials, key=lambda trial: (position[trial.case_id], trial.number))),
         fresh=(),
         warnings=tuple(dict.fromkeys(text for run in kept for text in run.warnings)),
     )
-    total = format_count(offset, "trial")
+    total = f"up to {format_count(most, 'trial')}" if fewer else format_count(most, "trial")
     about_pool = [f"{version}: {len(kept)} runs are pooled, {total} of every case."]
     if looked := sum(run.header.looks > 0 for run in kept):
         about_pool.append(

@@ -2,6 +2,7 @@
 
 __all__ = [
     "calibration",
+    "ci_markers",
     "context",
     "errors",
     "eval_set",

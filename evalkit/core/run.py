@@ -47,8 +47,11 @@ class RunHeader:
     again without the eval set. `created` is ISO 8601 in UTC. It is for people and never used for ordering.
 
     `looks` is 0 when the number of trials was fixed in advance. Otherwise the run is group-sequential:
-    `trials` is the number of trials per case so far, where each further one was run because the gate was
-    undecided, and `looks` is the largest possible number. `fresh` maps each newly failing case to the
+    `trials` is the number of trials per case so far, where further ones were run because the gate was
+    undecided, and `looks` is the largest possible number. `counted` maps the cases of which fewer trials
+    count to their number: in a run with looks, cases that never passed in the baseline, of which only the
+    first trial counts in any mean. `extra` maps those of them that passed in that trial to the number of
+    further trials, which only the exact test uses; the others were not run again. `fresh` maps each newly failing case to the
     number of fresh trials, which are numbered from `trials` on. `scored_from` is the run whose outputs
     were scored again without asking the agent. `base_commit` is the commit of the gate if it is not the
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
@@ -79,6 +82,8 @@ class RunHeader:
     shard: str = ""
     cases_in_set: int = 0
     looks: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, int] = field(default_factory=dict)
     fresh: Mapping[str, int] = field(default_factory=dict)
     scored_from: str = ""
     base_commit: str = ""
@@ -87,6 +92,27 @@ class RunHeader:
     command: RunCommand = "run"
     overrides: Mapping[str, Json] = field(default_factory=dict)
     schema: str = "evalkit.run/v1"
+
+    def counted_trials(self) -> dict[str, int]:
+        """Return the number of trials of each case that count in its means, by case id."""
+        return {case.id: self.counted.get(case.id, self.trials) for case in self.cases}
+
+    def planned_trials(self) -> dict[str, int]:
+        """Return the number of trials of each case, without fresh ones, by case id."""
+        counted = self.counted_trials()
+        return {case_id: count + self.extra.get(case_id, 0) for case_id, count in counted.items()}
+
+    @property
+    def mean_trials(self) -> float:
+        """The mean number of trials per case, without fresh ones."""
+        return sum(self.planned_trials().values()) / len(self.cases)
+
+    @property
+    def trials_text(self) -> str:
+        """The number of trials of each case as words: `2 trials`, or `1 to 5 trials`."""
+        least = min(self.planned_trials().values(), default=self.trials)
+        count = f"{self.trials}" if least == self.trials else f"{least} to {self.trials}"
+        return f"{count} trial{'' if self.trials == 1 else 's'}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,7 +50,7 @@ _ANTHROPIC = "A model of Anthropic, through its Messages API."
 
 SETTING_KEYS: Keys = {
     "trials": Integer(
-        "Trials of each case. `auto` runs one, and up to three while the gate is undecided.",
+        "Trials of each case. `auto` runs one, and up to five while the gate is undecided.",
         at_least=1,
         at_most=MAX_COUNT,
         word="auto",

@@ -4,6 +4,7 @@ __all__ = [
     "broken_cases",
     "decide",
     "judge_trust",
+    "next_stage",
     "population",
     "preflight",
     "sequential",

@@ -8,7 +8,7 @@ from itertools import chain
 from math import floor, inf
 
 from evalkit.compare.estimates import TrialValues
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.preferences import describe_preferences
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
@@ -22,6 +22,7 @@ from evalkit.core.format import (
 )
 from evalkit.core.gate_result import Check, PopulationTest
 from evalkit.core.literals import Outcome
+from evalkit.gate.checked_rule import CheckWithNotes
 from evalkit.gate.evidence import (
     Evidence,
     PointComparison,
@@ -29,8 +30,8 @@ from evalkit.gate.evidence import (
     estimate_cases_to_decide,
 )
 from evalkit.gate.findings import describe_finding, describe_limit, explain_impossible_harm
-from evalkit.gate.inputs import CheckWithNotes
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
+from evalkit.gate.rule_warnings import warn_of_blind_spot, warn_of_direction
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
@@ -62,7 +63,8 @@ def check_change(
     notes = (
         explain_impossible_harm(rule, evidence) or _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
-        *_direction_warnings(rule, evidence.pairs),
+        *warn_of_direction(rule, evidence.pairs),
+        *(warn_of_blind_spot(rule, evidence.base) if evidence.design is not None else ()),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 
@@ -214,14 +216,15 @@ def _detectable_harm_text(evidence: Evidence) -> str:
         )
         power = f"fails a {noun} of {smallest.lstrip('+')}"
     rate, unchanged = evidence.false_alarm, "an agent that did not change"
-    looked = f"over up to {evidence.looks} looks, " if evidence.looks else ""
+    subject, how = "this comparison", "at most"
+    if evidence.looks:
+        subject, how = f"a run of up to {format_count(evidence.looks, 'trial')} per case", "about"
     false_alarm = ""
     if rate:
-        how = "about" if looked else "at most"
         false_alarm = f", and {how} 1 time in {floor(1 / rate):,} fails {unchanged}"
     elif evidence.detectable_harm is not None:
         false_alarm = f", and hardly ever fails {unchanged}"
-    return f"{looked}this comparison {power} 4 times in 5{false_alarm}."
+    return f"{subject} {power} 4 times in 5{false_alarm}."
 
 
 def _sample_text(evidence: Evidence) -> str:
@@ -247,14 +250,6 @@ def _population_texts(rule: Rule, evidence: Evidence) -> Iterator[str]:
         f"on other cases like these ({_sample_text(evidence)}) {change} ({interval}); if nothing had "
         f"changed on the whole, a result this bad would come up {chance}."
     )
-
-
-def _direction_warnings(rule: Rule, pairs: PairedScores) -> Iterator[str]:
-    """Yield a warning if a rule limits the change that is better for its metric."""
-    if (rule.max_drop is not None) != pairs.info.higher_is_better:
-        guarded, meant = ("drop", "max_rise") if rule.max_drop is not None else ("rise", "max_drop")
-        better = "higher" if pairs.info.higher_is_better else "lower"
-        yield f"{better} is better, and this rule guards against a {guarded}; was {meant} meant?"
 
 
 def _point_sentence(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Apply the thresholds to a run and its baseline for one gate result, and plan the run's next stage."""
+"""Apply the thresholds to a run and its baseline for one gate result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from evalkit.core.eval_set import Rule
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
-from evalkit.core.run import Run, RunHeader
-from evalkit.gate.broken_cases import check_broken_cases, plan_fresh_trials
+from evalkit.core.run import Run
+from evalkit.gate.broken_cases import check_broken_cases
 from evalkit.gate.case_rules import check_must_pass, check_regressed
 from evalkit.gate.changes import check_change, check_points
+from evalkit.gate.checked_rule import CheckWithNotes
 from evalkit.gate.evidence import MIN_LATENCY_CHANGE_S, Evidence
-from evalkit.gate.inputs import CheckWithNotes, GateInputs, explain_unknown_name, find_rule_scores
+from evalkit.gate.inputs import GateInputs, explain_unknown_name, find_rule_scores
 from evalkit.gate.judge_trust import (
     OnJudgeDrift,
     explain_judge_distrust,
@@ -31,7 +32,6 @@ from evalkit.gate.judge_trust import (
     withhold_unchecked,
 )
 from evalkit.gate.limits import check_limit
-from evalkit.gate.look_odds import with_look_odds
 from evalkit.gate.outcome import (
     OnInconclusive,
     combine_outcomes,
@@ -45,16 +45,10 @@ from evalkit.gate.outcome import (
 )
 from evalkit.gate.paired import compare_points, measure_change
 from evalkit.gate.preferences import measure_preference
-from evalkit.gate.sequential import adjust_rule_for_look, needs_another_look
+from evalkit.gate.reruns import attach_reruns
+from evalkit.gate.sequential import adjust_rule_for_look, apply_procedure_odds
 from evalkit.gate.silence import decide_despite_silence, find_silence
 from evalkit.stats.multiplicity import holm_levels
-
-
-class StageResult(NamedTuple):
-    """The result of a run so far, and the header of its next stage; None if the run is complete."""
-
-    gate_result: GateResult
-    next_header: RunHeader | None
 
 
 def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a record
@@ -145,28 +139,6 @@ def _decide_rules(
         each._replace(check=withhold_check(each.check, part.check, untrusted))
         for each, part in zip(decided, masked, strict=True)
     ]
-
-
-def decide_stage(
-    rules: Sequence[Rule],
-    run: Run,
-    baseline: Run,
-    *,
-    max_errors: int,
-    on_inconclusive: OnInconclusive,
-) -> StageResult:
-    """Decide a run after all its trials, and plan the further trials that the result requires."""
-    header = run.header
-    result = decide_gate(
-        rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
-    )
-    if explain_incomplete_run(result.tally, max_errors):
-        return StageResult(result, None)
-    # Looks come before fresh trials, which are numbered after the trials of all cases.
-    if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
-        return StageResult(result, replace(header, trials=header.trials + 1))
-    fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
-    return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
 
 
 def _run_notes(table: ScoreTable, candidate: Run, baseline: Run | None) -> Iterator[str]:
@@ -297,9 +269,11 @@ def _start_change_check(
         rule = replace(rule, and_at_least=MIN_LATENCY_CHANGE_S)
     if rule.test == "point":
         return CheckWithNotes(check_points(rule, compare_points(rule, pairs), missing))
+    pairs = attach_reruns(pairs, rule, base, inputs.candidate)
     # The detectable change is reported for the strictest level, which does not depend on the results.
     evidence = measure_change(rule, pairs, level=rule.alpha / sharing)
-    return _PendingCheck(rule, with_look_odds(evidence, inputs.candidate.header), missing)
+    evidence = apply_procedure_odds(rule, evidence, inputs.candidate.header, sharing)
+    return _PendingCheck(rule, evidence, missing)
 
 
 def _finish_check(pending: _PendingCheck, candidate: ScoreTable, level: float) -> CheckWithNotes:

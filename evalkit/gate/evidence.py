@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import ceil, exp, expm1, inf, isfinite, log, log1p
 
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import CaseContribution, PreferenceCounts
@@ -116,12 +116,12 @@ class Evidence:
 
     `base` and `candidate` are the compared statistics, in the metric's unit. `harm` is measured on
     `scale`, and each of its `bounds` is wrong with probability at most alpha. `p_value` is one-sided,
-    `p_unweighted` is the same without weights, `smallest_p` is the smallest that these cases allow.
-    `is_offset_by_gains` is True if stable cases got worse and others got better by as much. An unchanged
-    agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5. With
-    `looks`, both are about all looks together.
-    `design` is set for pass rates, to plan further trials. `preference` is set for pairwise metrics.
-    `population` is the test on other cases like
+    `p_bound` is a smaller bound of the probability to report, or 1. `p_unweighted` is the p-value without
+    weights, `smallest_p` the smallest that these cases allow. `is_offset_by_gains` is True if stable cases
+    got worse and others got better by as much. An unchanged agent fails with probability at most
+    `false_alarm`; a harm of `detectable_harm` fails 4 times in 5. If `looks` is set, both are estimates for
+    the whole run, of up to so many trials per case. `design` is set for scores from 0 to 1, to plan further
+    trials. `preference` is set for pairwise metrics. `population` is the test on other cases like
     these; it is None for a quantile, which is a statistic of all trials together.
     """
 
@@ -137,6 +137,7 @@ class Evidence:
     smallest_p: float
     false_alarm: float
     detectable_harm: float | None
+    p_bound: float = 1.0
     looks: int = 0
     is_offset_by_gains: bool = False
     hits: tuple[CaseContribution, ...] = ()

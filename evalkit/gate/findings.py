@@ -56,9 +56,10 @@ def _describe_odds(evidence: Evidence) -> str:
     The test weighs failures by how stable each case was, so its p-value is not always that of the printed
     difference. If the two differ notably, or only one of them is a proof, both are shown.
     """
-    p_value, plain, alpha = evidence.p_value, evidence.p_unweighted, evidence.limits.alpha
+    p_value = min(evidence.p_value, evidence.p_bound)
+    plain, alpha = evidence.p_unweighted, evidence.limits.alpha
     chance = format_odds(p_value, alpha)
-    if p_value <= evidence.smallest_p:
+    if evidence.p_value <= evidence.smallest_p:
         chance = chance.replace("about", "at most")
     odds = f"if nothing had changed, a result this bad would come up {chance}"
     ratio = max(p_value, plain) / max(min(p_value, plain), 1e-12)

@@ -6,23 +6,15 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from evalkit.compare.pairs import compare_tables, find_redefined_metrics
 from evalkit.compare.scores import CaseScores, ScoreTable, build_score_table, sum_missing
 from evalkit.core.errors import Undecidable
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_missing
-from evalkit.core.gate_result import Check, Comparison
+from evalkit.core.gate_result import Comparison
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
-
-
-class CheckWithNotes(NamedTuple):
-    """A check and the notes about it."""
-
-    check: Check
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

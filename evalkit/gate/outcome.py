@@ -11,7 +11,7 @@ from evalkit.core.gate_result import Check, Tally
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
 from evalkit.core.spans import CUT_OFF
-from evalkit.gate.inputs import CheckWithNotes
+from evalkit.gate.checked_rule import CheckWithNotes
 
 OnInconclusive: TypeAlias = Literal["pass", "fail"]
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain
-from math import ceil, floor, inf, sqrt
+from math import ceil, floor, inf
 
 import numpy as np
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, compute_statistic, mean_of_means
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
-from evalkit.core.gate_result import CaseContribution
 from evalkit.gate.evidence import (
     Evidence,
     HarmScale,
@@ -20,22 +19,21 @@ from evalkit.gate.evidence import (
     choose_scale,
     drop_limits_of,
 )
+from evalkit.gate.graded import measure_graded
+from evalkit.gate.hits import find_hits, is_binary
 from evalkit.gate.population import estimate_for_users
 from evalkit.stats.distributions import Floats
-from evalkit.stats.exchange_test import (
-    ExchangeTest,
-    PassCounts,
-    compare_passes,
-    count_below_quantile,
+from evalkit.stats.exchange_test import ExchangeTest, compare_passes
+from evalkit.stats.intervals import Interval
+from evalkit.stats.pass_counts import PassCounts, RerunChoice, count_below_quantile
+from evalkit.stats.power import (
+    Design,
+    bound_drop,
+    find_detectable_drop,
+    find_detectable_shift,
+    z_quantile,
 )
-from evalkit.stats.intervals import Interval, mean_interval
-from evalkit.stats.power import Design, find_detectable_drop, find_detectable_shift, z_quantile
-from evalkit.stats.sign_flip_test import run_sign_flip_test
-
-_MAX_HITS = 5
-_ROUNDING = 1e-9
-_REFINEMENTS = 20
-"""Each one makes the error of the bound several times smaller."""
+from evalkit.stats.sign_flip_test import SignFlipTest
 
 
 def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
@@ -51,11 +49,11 @@ def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = Non
     """
     level = level or rule.alpha
     if rule.stat in QUANTILE_LEVELS:
-        return _measure_quantile(rule, pairs, level)
-    if rule.stat == "rate" or _is_binary(pairs):
+        return _measure_quantile(rule, pairs.keep_first_trials(), level)
+    if rule.stat == "rate" or is_binary(pairs):
         evidence = _measure_passes(rule, pairs, level)
     else:
-        evidence = _measure_means(rule, pairs, level)
+        evidence = measure_graded(rule, pairs.keep_first_trials(), level)
     return _apply_users_estimand(rule, evidence) if rule.estimand == "users" else evidence
 
 
@@ -73,22 +71,30 @@ def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
         limits=drop_limits_of(rule, scale, base, rule.alpha),
         base=base,
         candidate=compute_statistic(rule, pairs.candidate),
-        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+        hits=find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
 
-def _is_binary(pairs: PairedScores) -> bool:
-    """Return whether all values are shares of 0 or 1, so that passes can be counted."""
-    values = chain(*pairs.base, *pairs.candidate)
-    return not pairs.info.unit and all(value in (0.0, 1.0) for value in values)
-
-
 def _count_passes(pairs: PairedScores) -> PassCounts:
-    return PassCounts(
+    reruns = pairs.reruns
+    counts = PassCounts(
         base_passed=np.array([round(sum(row)) for row in pairs.base]),
         base_trials=np.array([len(row) for row in pairs.base]),
         passed=np.array([round(sum(row)) for row in pairs.candidate]),
         trials=np.array([len(row) for row in pairs.candidate]),
+    )
+    if not reruns:
+        return counts
+    return replace(
+        counts,
+        passed=counts.passed + np.array([round(sum(each.extra)) for each in reruns]),
+        trials=counts.trials + np.array([len(each.extra) for each in reruns]),
+        choice=RerunChoice(
+            marked=np.array([each.marked for each in reruns]),
+            marked_passed=np.array([each.marked_passed for each in reruns]),
+        ),
+        counted_passed=counts.passed,
+        counted_trials=counts.trials,
     )
 
 
@@ -97,38 +103,6 @@ def _harms_by_case(pairs: PairedScores, scale: HarmScale) -> Floats:
     after = np.array([mean(row) for row in pairs.candidate])
     harms: Floats = scale.sign * (after - before)
     return harms
-
-
-def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ...]:
-    """Return the cases with the most harm, worst first."""
-    is_count = _is_binary(pairs)
-    statistic = sum if is_count else mean
-    # A stable sort keeps equal cases in the order of the set.
-    worst = [
-        index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
-    ]
-    return tuple(
-        CaseContribution(
-            case_id=pairs.cases[index].id,
-            base=statistic(pairs.base[index]),
-            base_trials=len(pairs.base[index]),
-            candidate=statistic(pairs.candidate[index]),
-            trials=len(pairs.candidate[index]),
-            is_count=is_count,
-        )
-        for index in worst[:_MAX_HITS]
-    )
-
-
-def _bound_harm(design: Design, harm: float, z: float) -> float:
-    """Return the largest harm that the result does not rule out, z standard errors above `harm`.
-
-    The standard error is that of an agent with the returned harm, as in a score interval (Wilson 1927).
-    """
-    bound = harm + z * design.se
-    for _ in range(_REFINEMENTS):
-        bound = harm + z * design.se_bound_after(max(bound, 0.0))
-    return bound
 
 
 def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
@@ -141,18 +115,18 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     z = z_quantile(rule.alpha)
     # For a rise, failures count as passes, so that the formulas for a drop apply.
     rates = good.base_passed / good.base_trials
-    harms = rates - good.passed / good.trials
+    passed, trials = good.counted
+    harms = rates - passed / trials
     design = Design(
         cases=len(pairs.cases),
-        # Harmonic means, because the noise of a case is proportional to 1 / trials.
-        base_trials=1 / float(np.mean(1 / good.base_trials)),
-        trials=1 / float(np.mean(1 / good.trials)),
+        base_trials=test.base_trials,
+        trials=test.trials,
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
     # A rate cannot change by more than 1.
     bounds = Interval(
-        max(-1.0, -test.delta - z * test.se), min(1.0, _bound_harm(design, -test.delta, z))
+        max(-1.0, -test.delta - z * test.se), min(1.0, bound_drop(design, -test.delta, z))
     )
     return Evidence(
         pairs=pairs,
@@ -163,46 +137,23 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         harm=-test.delta,
         bounds=bounds,
         p_value=test.p_value,
+        p_bound=test.p_of_result,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
-        is_offset_by_gains=test.is_offset_by_gains and test.drop.p_value <= level,
+        is_offset_by_gains=test.is_offset_by_gains(level),
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_drop(design, limits),
-        hits=_find_hits(pairs, harms),
+        hits=find_hits(pairs, harms),
         design=design,
-        population=estimate_for_users(pairs.cases, harms, rule.alpha, suite=bounds),
-    )
-
-
-def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
-    scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
-    before, after = (
-        np.array([mean(map(scale.to_scale, row)) for row in rows])
-        for rows in (pairs.base, pairs.candidate)
-    )
-    base = scale.from_scale(mean(before))
-    limits = drop_limits_of(rule, scale, base, level)
-    harms = scale.sign * (after - before)
-    test = run_sign_flip_test(harms)
-    bounds = mean_interval(harms, rule.alpha)
-    se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
-    # The sign-flip test is about other cases like these already; only clusters change the result.
-    asks_users = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
-    return Evidence(
-        pairs=pairs,
-        scale=scale,
-        limits=limits,
-        base=base,
-        candidate=scale.from_scale(mean(after)),
-        harm=mean(harms),
-        bounds=bounds,
-        p_value=test.p_value,
-        p_unweighted=test.p_value,
-        smallest_p=test.smallest_p,
-        false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
-        detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
-        hits=_find_hits(pairs, harms),
-        population=estimate_for_users(pairs.cases, harms, rule.alpha) if asks_users else None,
+        population=estimate_for_users(
+            pairs.cases,
+            harms,
+            rule.alpha,
+            suite=bounds,
+            suite_test=SignFlipTest(
+                test.plain.p_value, test.plain.null_distribution.smallest_mid_p
+            ),
+        ),
     )
 
 
@@ -256,7 +207,7 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
         smallest_p=test.smallest_p,
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_shift((high - harm) / z, limits),
-        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+        hits=find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
 
@@ -274,6 +225,7 @@ def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
         p_value=p_value,
         p_unweighted=p_value,
         smallest_p=smallest_p,
+        p_bound=1.0,
         is_offset_by_gains=False,
         false_alarm=rule.alpha if smallest_p <= rule.alpha else 0.0,
         detectable_harm=find_detectable_shift(se, limits) if smallest_p <= limits.alpha else None,

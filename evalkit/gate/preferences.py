@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.preferences import (
     CasePreference,
     collect_preferences,

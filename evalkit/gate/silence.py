@@ -16,7 +16,7 @@ from evalkit.core.format import format_count, name_rule
 from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
 from evalkit.core.trial import STREAM_STARTS, Score, Trial
-from evalkit.gate.inputs import CheckWithNotes
+from evalkit.gate.checked_rule import CheckWithNotes
 from evalkit.gate.outcome import MAX_NAMED_CASES
 
 _EXTREMES = (0.0, 1.0)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import floor
 
 import numpy as np
 
-from evalkit.compare.pairs import PairedScores
+from evalkit.compare.paired_scores import CaseRerun, PairedScores
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.literals import Outcome
 from evalkit.core.run import MetricInfo
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.paired import measure_change
-from evalkit.stats.distributions import Floats
-from evalkit.stats.group_sequential import SequentialOutcomes, alpha_at_look
+from evalkit.stats.distributions import Bools, Floats
+from evalkit.stats.group_sequential import SequentialOutcomes, alpha_at_look, list_looks
 from evalkit.stats.power import WANTED_POWER, Design, DropLimits
 
 DRAWS = 200
@@ -66,17 +66,24 @@ def _make_cases(design: Design) -> tuple[Case, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnScores(PairedScores):
+    """Scores of drawn trials; `taken` is the number of candidate trials that a run would have taken."""
+
+    taken: int
+
+
 def draw_outcomes(
     design: Design, limits: DropLimits, drop: float, seed: int
-) -> Iterator[tuple[Outcome, int]]:
+) -> Iterator[tuple[Outcome, float]]:
     """Simulate and decide runs in which every pass rate fell by the share drop / mean, without end.
 
-    Yields the outcome of each run and the number of trials per case that it took.
+    Yields the outcome of each run and the mean number of trials per case that it took.
     """
     rng = np.random.default_rng(seed)
     cases = _make_cases(design)
     base_trials, trials = round(design.base_trials), round(design.trials)
-    looks = range(1, design.looks + 1) if design.looks else (trials,)
+    looks = list_looks(design.looks) if design.looks else (trials,)
     rules = {
         look: _make_rule(
             design,
@@ -89,16 +96,43 @@ def draw_outcomes(
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
         for taken in looks:
-            pairs = PairedScores(
-                info=MetricInfo(name="passed"),
-                cases=cases,
-                base=tuple(map(tuple, before.astype(float).tolist())),
-                candidate=tuple(map(tuple, after[:, :taken].astype(float).tolist())),
-            )
+            pairs = pair_at_look(cases, before, after[:, :taken], chooses=design.looks > 0)
             outcome = decide_paired(measure_change(rules[taken], pairs))
             if outcome != "inconclusive":
                 break
-        yield outcome, taken
+        yield outcome, pairs.taken / design.cases
+
+
+def pair_at_look(
+    cases: tuple[Case, ...], base: Bools, candidate: Bools, *, chooses: bool
+) -> DrawnScores:
+    """Return drawn trials, shape (cases, trials), as the gate reads them after a look.
+
+    With `chooses`, cases that never passed, in the baseline or their first trial, took no other trial, as in
+    `reruns.plan_next_look`.
+    """
+    before, now = (trials.astype(float).tolist() for trials in (base, candidate))
+    most = candidate.shape[1]
+    is_chosen = chooses and most > 1
+    known: list[bool] = np.any(base, axis=1).tolist() if is_chosen else [True] * len(cases)
+    counted, reruns, taken = [], [], 0
+    for row, first, passed_before in zip(before, now, known, strict=True):
+        again = passed_before or first[0] > 0
+        extra = tuple(first[1:]) if again and not passed_before else ()
+        used = tuple(first) if passed_before else (first[0],)
+        passed = round(sum(row) + sum(used) + sum(extra))
+        marked = passed if is_chosen and again else 0
+        counted.append(used)
+        reruns.append(CaseRerun(extra=extra, marked=marked, marked_passed=marked))
+        taken += len(used) + len(extra)
+    return DrawnScores(
+        info=MetricInfo(name="passed"),
+        cases=cases,
+        base=tuple(map(tuple, before)),
+        candidate=tuple(counted),
+        reruns=tuple(reruns) if is_chosen else (),
+        taken=taken,
+    )
 
 
 def simulate_gate(

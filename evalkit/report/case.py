@@ -32,12 +32,13 @@ def case_text(shown: CaseDetails, screen: Screen) -> str:
     """Render every trial of a case, and one trial of the baseline, for a terminal."""
     case, header = shown.case, shown.run.header
     units = {metric.name: metric.unit for metric in header.metrics}
+    due = header.planned_trials().get(case.id, header.trials)
     trials = case_status.trials_of(shown.run, case.id)
     tags = f", tags {', '.join(case.tags)}" if case.tags else ""
     intro = screen.fold(
         f"{case.id}: {_passes_summary(trials)} in run {header.id}{tags}, {case.where}", hang="  "
     )
-    titled = [(f"Trial {trial.number + 1} of {header.trials}", trial) for trial in trials]
+    titled = [(f"Trial {trial.number + 1} of {due}", trial) for trial in trials]
     titled += [
         (f"Fresh trial {trial.number - header.trials + 1}", trial)
         for trial in shown.run.fresh
@@ -245,7 +246,7 @@ def case_json(shown: CaseDetails) -> str:
         },
         "trials": trial_documents(
             [_attach_spans(shown, trial) for trial in case_status.trials_of(run, case.id)],
-            run.header.trials,
+            run.header.planned_trials().get(case.id, run.header.trials),
         ),
         "fresh_trials": [
             trial_document(_attach_spans(shown, trial))

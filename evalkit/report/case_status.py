@@ -105,15 +105,16 @@ def case_results(
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
     breaks = find_broken_rules(gate_result)
     trials, base = _group_by_case(run), _group_by_case(baseline)
+    due = run.header.planned_trials()
     results = []
     for case in run.header.cases:
         own = trials.get(case.id, ())
-        change = changes.get(case.id) or describe_case(case, _fill_row(own, run.header.trials))
+        change = changes.get(case.id) or describe_case(case, _fill_row(own, due[case.id]))
         results.append(
             CaseResult(
                 case=case,
                 change=change,
-                due=run.header.trials,
+                due=due[case.id],
                 trials=own,
                 base=base.get(case.id, ()),
                 breaks=name_broken_rules(breaks.get(case.id, ()), change),

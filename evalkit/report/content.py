@@ -177,7 +177,7 @@ def run_rows(run: Run, gate_result: GateResult, baseline: Run | None) -> list[tu
 
 def _scope_text(header: RunHeader) -> str:
     """Return the number of cases and trials of a run, and the part of the set that it selected."""
-    scope = f"{format_count(len(header.cases), 'case')} x {format_count(header.trials, 'trial')}"
+    scope = f"{format_count(len(header.cases), 'case')} x {header.trials_text}"
     if header.fresh:
         fresh = format_count(sum(header.fresh.values()), "fresh trial")
         scope += f" and {fresh} of {format_count(len(header.fresh), 'case')}"

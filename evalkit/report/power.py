@@ -10,7 +10,7 @@ from evalkit.core.format import format_count, format_limit
 from evalkit.report.content import value_cell
 from evalkit.report.documents import PropertyTable, render_record
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
-from evalkit.stats.group_sequential import ALPHA_SHARES
+from evalkit.stats.group_sequential import ALPHA_SHARES, LOOK_TRIALS
 from evalkit.stats.power import WANTED_POWER
 
 _TITLES = ("cases", "baseline", "trials", "smallest {noun}", "proves a pass", "runs", "cost", "")
@@ -20,7 +20,7 @@ _LEGEND = (
     "agent passes."
 )
 _LOOKS_LEGEND = (
-    f"looks: one trial per case, then more only while inconclusive, at "
+    f"looks: after {', '.join(map(str, LOOK_TRIALS))} trials per case, only while inconclusive, at "
     f"{', '.join(f'{share:.2f}' for share in ALPHA_SHARES)} of alpha in turn. "
     "runs: on average, if nothing changed."
 )

@@ -119,7 +119,7 @@ def _interval_text(check: Check, unit: str) -> str:
 def _run_details(report: Report) -> Iterator[str]:
     """Yield the version, cost, and latency of the run, and the age of the baseline."""
     run, base = report.run, report.baseline
-    size = f"{format_count(len(run.header.cases), 'case')} x {format_count(run.header.trials, 'trial')}"
+    size = f"{format_count(len(run.header.cases), 'case')} x {run.header.trials_text}"
     parts = [f"version {markdown.inline_code(run.header.agent_version or 'unversioned')}, {size}"]
     parts += [text for text in (_cost_text(run, base), _time_text(run, base)) if text]
     yield f"**This change:** {'; '.join(parts)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from evalkit.agents.http_headers import find_variables
+from evalkit.core.ci_markers import is_ci
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.judgement import JudgeSpec, JudgeVote
@@ -44,11 +45,6 @@ def find_cache_trust(
     known = frozenset(agent.env) if agent else frozenset()
     keys = (*read_store_key(environ), *_find_judge_keys(specs, environ, known))
     return CacheTrust(seal=Seal(keys), requires_seal=is_ci(environ))
-
-
-def is_ci(environ: Mapping[str, str]) -> bool:
-    """Return whether a CI system runs this process: all known ones set `CI`."""
-    return environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def read_store_key(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Find how many looks (evaluations of the gate) a run may take, and which trials it runs next."""
+"""Find how many trials a run with looks (evaluations of the gate) may take, and which it runs next."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import replace
 
 from evalkit.agents.registry import check_agent
 from evalkit.core.run import Run, RunHeader
-from evalkit.gate.decide import decide_stage
-from evalkit.gate.sequential import count_looks
+from evalkit.gate.next_stage import decide_stage
+from evalkit.gate.sequential import find_most_trials
 from evalkit.runner.records import Plan
+from evalkit.stats.group_sequential import list_looks
 
 
 def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
-    """Return how many looks a new run may take; 0 if its number of trials is fixed.
+    """Return how many trials per case a new run with looks may take; 0 if its number is fixed.
 
-    A shard takes none, because `evalkit merge` decides all shards together. A recording limits the
-    looks to the trials that it contains.
+    A shard takes no looks, because `evalkit merge` decides all shards together. A recording limits the
+    trials to those that it contains.
     """
     if plan.settings.trials != "auto" or plan.selection.shard:
         return 0
-    looks = count_looks(plan.gate, baseline)
-    return next((count for count in range(looks, 1, -1) if _can_run_trials(plan, count)), 0)
+    looks = list_looks(find_most_trials(plan.gate, baseline))[1:]
+    return next((trials for trials in reversed(looks) if _can_run_trials(plan, trials)), 0)
 
 
 def _can_run_trials(plan: Plan, trials: int) -> bool:

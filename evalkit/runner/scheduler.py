@@ -269,7 +269,13 @@ def list_pending_trials(
         done: the finished trials, as pairs of case id and trial number.
         answered: stored trials whose output only needs scores, by the same pairs.
     """
-    due = [(case, number) for number in range(header.trials) for case in header.cases]
+    planned = header.planned_trials()
+    due = [
+        (case, number)
+        for number in range(header.trials)
+        for case in header.cases
+        if number < planned[case.id]
+    ]
     due += [
         (case, header.trials + again)
         for case in header.cases

@@ -41,7 +41,7 @@ class TrialSink:
     @contextmanager
     def report_progress(self, header: RunHeader) -> Iterator[None]:
         """Report the progress of a stage: the number of trials to run, then each finished trial."""
-        wanted = len(header.cases) * header.trials + sum(header.fresh.values())
+        wanted = sum(header.planned_trials().values()) + sum(header.fresh.values())
         with self._open_progress(wanted - len(self.rows)) as self._listener:
             yield
 

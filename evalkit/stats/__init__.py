@@ -7,9 +7,11 @@ __all__ = [
     "group_sequential",
     "intervals",
     "multiplicity",
+    "pass_counts",
     "power",
     "ppi",
     "sample_size",
+    "score_exchange_test",
     "sign_flip_test",
     "sign_test",
 ]

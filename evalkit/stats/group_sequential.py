@@ -1,31 +1,53 @@
-"""Simulate a run with a look after every trial: how often and how soon it fails or passes."""
+"""Simulate a run with several looks: how often and how soon it fails or passes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
-from evalkit.stats.power import LEANING_ALPHA, Design, DropLimits, has_too_few_clusters, z_quantile
+from evalkit.stats.power import (
+    LEANING_ALPHA,
+    Design,
+    DropLimits,
+    find_detectable_drop,
+    has_too_few_clusters,
+    z_quantile,
+)
 from evalkit.stats.sample_size import critical_value
 
 DRAWS = 20_000
 """The standard error of a chance of 80 % is then .3 points."""
 _SEED = 20_250_102
+_BISECTION_STEPS = 10
+"""The detectable drop is then accurate to 1/1024 of the mean pass rate."""
 
+LOOK_TRIALS = (1, 2, 3, 5)
+"""The candidate trials per case at each look."""
 
-ALPHA_SHARES = (0.60, 0.36, 0.24)
-"""The shares of alpha for the first, second, and third look.
+ALPHA_SHARES = (0.60, 0.40, 0.35, 0.30)
+"""The shares of alpha for the looks.
 
-Looks share most of their trials, so three looks at these levels fail an unchanged agent at most 5 % of the
-time (2 to 4 % of runs resampled from recorded and synthetic agents). Decreasing shares end more runs at the
-first look than equal shares with the same error rate (.44 each, after Pocock 1977).
+Looks share most of their trials, so four looks at these levels fail an unchanged agent at most 5 % of the
+time (2 to 4 % of runs resampled from recorded and synthetic agents; group sequential testing, Pocock 1977).
 """
 
 
-def alpha_at_look(alpha: float, look: int) -> float:
-    """Return the level of a look, counted from 1; looks after the third have the last share."""
-    return round(alpha * ALPHA_SHARES[min(look, len(ALPHA_SHARES)) - 1], 12)
+def list_looks(most_trials: int) -> tuple[int, ...]:
+    """Return the trials per case at each look of a run with at most `most_trials` of them."""
+    return tuple(trials for trials in LOOK_TRIALS if trials <= most_trials)
+
+
+def alpha_at_look(alpha: float, trials: int) -> float:
+    """Return the level of the look after so many trials per case."""
+    look = len(list_looks(trials))
+    return round(alpha * ALPHA_SHARES[max(look, 1) - 1], 12)
+
+
+def whole_alpha(alpha: float, trials: int) -> float:
+    """Return the level of all looks together, from the level of the look after so many trials per case."""
+    return round(alpha / alpha_at_look(1.0, trials), 12)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +73,15 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
     fixed = shared**0.5 * rng.standard_normal(DRAWS)
     passes = np.zeros(DRAWS)
     is_open = np.ones(DRAWS, dtype=bool)
-    failed = passed = taken = 0
-    for look in range(1, design.looks + 1):
-        taken += int(np.count_nonzero(is_open))
-        passes += after**0.5 * rng.standard_normal(DRAWS)
+    failed = passed = 0
+    taken = 0.0
+    before = 0
+    for look in list_looks(design.looks):
+        added, before = look - before, look
+        # Cases that never pass take one trial only.
+        rerun = 1.0 if look == 1 else 1.0 - design.silent
+        taken += added * rerun * int(np.count_nonzero(is_open))
+        passes += (added * after) ** 0.5 * rng.standard_normal(DRAWS)
         harm = drop + fixed + passes / look
         now = replace(design, trials=look)
         # Each look applies the usual rules at its own level.
@@ -70,3 +97,43 @@ def simulate_looks(design: Design, limits: DropLimits, drop: float) -> Sequentia
         passed += int(np.count_nonzero(is_open & clear & ~fails))
         is_open &= ~(fails | clear)
     return SequentialOutcomes(failed=failed / DRAWS, passed=passed / DRAWS, trials=taken / DRAWS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcedureOdds:
+    """What a whole run does, over all of its looks, by simulation from its plan.
+
+    `false_alarm` bounds the chance that it fails an unchanged agent, `pass_chance` is the chance that it
+    passes one, `mean_trials` the mean number of trials per case that it then takes. A harm of `detectable_harm` fails
+    4 times in 5; None if no harm does.
+    """
+
+    false_alarm: float
+    pass_chance: float
+    mean_trials: float
+    detectable_harm: float | None
+
+
+@cache
+def estimate_procedure(
+    design: Design, limits: DropLimits, net_factor: float = 1.0
+) -> ProcedureOdds:
+    """Return the odds of a run with looks; `limits.alpha` is the level of all looks together.
+
+    The net test must also reject, at `net_factor` times alpha, so the false alarms are at most those at
+    this level. `design.looks` is the largest number of trials per case. A simulation of normal results, as in
+    `simulate_looks`; for fewer than about 30 cases its errors are up to 10 points.
+    """
+    unchanged = simulate_looks(design, limits, 0.0)
+    net_limits = replace(limits, alpha=limits.alpha * min(net_factor, 1.0))
+    return ProcedureOdds(
+        false_alarm=simulate_looks(design, net_limits, 0.0).failed,
+        pass_chance=unchanged.passed,
+        mean_trials=unchanged.trials,
+        detectable_harm=find_detectable_drop(
+            design,
+            limits,
+            steps=_BISECTION_STEPS,
+            chance=lambda one, other, drop: simulate_looks(one, other, drop).failed,
+        ),
+    )

@@ -18,6 +18,10 @@ from evalkit.stats.distributions import Floats, t_quantile
 MIN_LABELS = 30
 """With fewer labels, the normal approximation does not apply to values that are 0 or 1."""
 
+MIN_RARER_LABELS = 5
+"""With fewer labels of the rarer of two outcomes, a nominal 90 % interval holds the true value as seldom as
+76 % of the time: without one such label, the labels would even claim that there is no error."""
+
 ALPHA = 0.05
 """The chance that an interval misses the true value on one side."""
 
@@ -29,6 +33,16 @@ class CorrectedMean(NamedTuple):
     low: float
     high: float
     share: float
+
+
+def count_rarer_labels(human: Floats) -> int | None:
+    """Return how many labels have the rarer outcome; None if a label is neither 0 nor 1.
+
+    Labels that all agree have none of the other outcome.
+    """
+    passed = int(np.count_nonzero(human == 1.0))
+    failed = int(np.count_nonzero(human == 0.0))
+    return min(passed, failed) if passed + failed == human.size else None
 
 
 def correct_mean(human: Floats, judged: Floats, rest: Floats) -> CorrectedMean:

@@ -83,7 +83,7 @@ TABLES = {
 """The rows of each table of each benchmark; plain scripts by other libraries may come on top."""
 
 
-CALIBRATION_COLUMNS = 14
+CALIBRATION_COLUMNS = 13
 
 
 def read_tables(markdown: str) -> list[list[list[str]]]:
@@ -129,7 +129,19 @@ def test_the_calibration_of_the_gate_prints_one_table_of_every_kind_of_change(
     assert kinds >= {f"{trials} {change}" for trials in (1, 3, "auto") for change in changes}
     for row in table:
         assert len(row) == CALIBRATION_COLUMNS
-        assert sum(map(float, row[2:5])) == pytest.approx(100), row
+        # Each share has its standard error.
+        assert sum(float(cell.split(" ± ")[0]) for cell in row[2:5]) == pytest.approx(100), row
+
+
+def test_the_calibration_of_graded_scores_prints_a_table_of_every_question(tmp_path: Path) -> None:
+    changes, users, clusters, shapes = read_tables(run_quickly("gate_calibration_graded", tmp_path))
+    assert {row[1] for row in changes} == {"unchanged", "diffuse", "concentrated"}
+    for row in changes:
+        assert sum(float(cell.split()[0]) for cell in row[2:5]) == pytest.approx(100, abs=0.2), row
+    for table in (users, clusters, shapes):
+        assert len({row[0] for row in table}) == len(table) >= 10
+        for row in table:
+            assert re.fullmatch(r"\d+\.\d ±\d+\.\d", row[1]), row
 
 
 def test_every_benchmark_is_tested() -> None:

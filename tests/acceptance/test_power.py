@@ -162,7 +162,7 @@ def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None
     assert found["cost_per_run_usd"] == pytest.approx(0.01)
     now = [drop for drop in found["detectable_drops"] if drop["now"]]
     assert [(s["cases"], s["base_trials"], s["trials"], s["looks"]) for s in now] == [
-        (40, 10, 3, 3)
+        (40, 10, 5, 5)
     ]
     looks, *fixed = found["detectable_drops"]
     assert [looks] == now
@@ -171,13 +171,13 @@ def test_the_baseline_gives_noise_flaky_cases_and_cost(project: Project) -> None
     drops = [sight["smallest_drop"] for sight in fixed]
     assert drops == sorted(drops, reverse=True)
     assert looks["smallest_drop"] < fixed[0]["smallest_drop"]
-    assert looks["smallest_drop"] == pytest.approx(fixed[1]["smallest_drop"], rel=0.1)
-    assert 40 < looks["runs"] < 120
+    assert fixed[2]["smallest_drop"] < looks["smallest_drop"] < 1.1 * fixed[1]["smallest_drop"]
+    assert 40 < looks["runs"] < 200
     assert looks["cost_usd"] == pytest.approx(0.01 * 40 * looks["mean_trials"])
     assert found["wanted"]["drop"] == 0.05
     table = project.evalkit("power", "set.yaml", "--drop", "0.05").out
     assert "$1.20" in table
-    assert "1 to 3" in table
+    assert "1 to 5" in table
     assert max(map(len, table.splitlines())) <= 80
 
 
@@ -303,7 +303,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
         (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, but only 5 pt is tolerated"),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
         (9, 1, "[{metric: latency_s, stat: p95, max: 5}]", r"latency_s p95: cannot pass"),
-        (3, 2, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
+        (3, 1, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
         (12, 8, "[{metric: latency_s, stat: p95, max_rise: 0.5}]", None),
         (60, 10, GATE, None),
         (40, 1, "[{metric: exact_match, min: 0.9}]", None),

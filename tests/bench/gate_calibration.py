@@ -1,13 +1,19 @@
 """How often the shipped gate fails an agent that did not change, and finds one that did.
 
 Pass rates come from recordings of real systems where they lie beside the repository (or in the folder
-that EVALKIT_RECORDED_TRIALS names) and from small made-up worlds otherwise. Every draw changes a
-system, samples trials of it before and after, and is decided by the shipped code: on a fixed number K
-of candidate trials, or after looks at one, two and three of them. Beside it stand the rules that
-others use on the trials it took, and an oracle: the most powerful test of the same level for one who
-knows every case's pass rate and the kind and size of the change, but not which cases it hit; where
-there are looks it sees all trials that there may be. The rates of a recording are those of ten
-trials, so a case that always passed counts as one that cannot fail, which the oracle knows too.
+that EVALKIT_RECORDED_TRIALS names) and from small made-up worlds otherwise. The constants of the gate
+were chosen on every other recorded system, `code, tuned on`; the others are `code, held out`. Every draw
+changes a system, samples trials of it before and after, and decides: on a fixed number K of candidate
+trials, or by looks. Many draws are decided at once by `gate_batch`, and some of each cell by the shipped
+code, which must agree. Every share has its standard error.
+
+With `--others` the rules that others use stand beside it, on the trials it took, and an oracle: the most
+powerful test of the same level for one who knows every case's pass rate and the kind and size of the
+change, but not which cases it hit; where there are looks it sees all trials that there may be. The rates
+of a recording are those of ten trials, so a case that always passed counts as one that cannot fail, which
+the oracle knows too.
+
+Each entry of DESIGNS measures one kind of metric or of cases.
 """
 
 from __future__ import annotations
@@ -16,33 +22,39 @@ import argparse
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from math import comb, sqrt
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from evalkit.compare.pairs import PairedScores
-from evalkit.core.eval_set import Case, Rule
-from evalkit.core.run import MetricInfo
-from evalkit.gate.evidence import decide_paired
-from evalkit.gate.paired import measure_change
-from evalkit.gate.sequential import MAX_LOOKS, adjust_rule_for_look
-from evalkit.stats.distributions import Floats, Ints
-from evalkit.stats.exchange_test import PassCounts, compare_passes
+from evalkit.core.eval_set import Rule
+from evalkit.gate.sequential import MIN_BASE_TRIALS_FOR_LOOKS
+from evalkit.stats.distributions import Floats
+from evalkit.stats.exchange_test import compare_passes
+from evalkit.stats.group_sequential import LOOK_TRIALS
+from evalkit.stats.pass_counts import PassCounts
 from evalkit.stats.power import z_quantile
+from tests.bench.gate_batch import (
+    Decisions,
+    DrawnRuns,
+    check_against_gate,
+    decide_by_looks,
+    decide_fixed,
+)
 from tests.bench.measuring import print_table
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 RULE = Rule(metric="accuracy", max_drop=0.02)
-INFO = MetricInfo(name="accuracy")
-CASES, BASE_TRIALS = (50, 100, 200), (1, 5, 10)
-DROPS = (0.02, 0.05, 0.10, 0.20)
-DRAWS, QUICK_DRAWS = 200, 4
-REFERENCE = (100, 10)
-"""The design that targets are set for: it gets three times the draws."""
+CASES, BASE_TRIALS = (50, 100, 200), (1, 3, 5, 10)
+DROPS = (0.05,)
+DRAWS, QUICK_DRAWS = 400, 4
+CHECKED = 3
+"""Draws of each cell that the shipped code decides too."""
 NULL_DRAWS = 400
 """Candidates without a change, from which the oracle takes its threshold, per draw."""
 ATTEMPTS = 1000
@@ -74,10 +86,10 @@ def _read_trials(path: Path) -> list[System]:
 
 def recorded_worlds(folder: Path) -> dict[str, World]:
     """Code suites, most of whose cases are stable, and an airline agent, half of whose waver."""
+    suites = [_read_counts(folder / f"lcb_{suite}_counts.csv") for suite in ("testgen", "repair")]
     return {
-        "code": [
-            _read_counts(folder / f"lcb_{suite}_counts.csv") for suite in ("testgen", "repair")
-        ],
+        "code, tuned on": [systems[0::2] for systems in suites],
+        "code, held out": [systems[1::2] for systems in suites],
         "airline": [_read_trials(folder / "tau_airline_trials.csv")],
     }
 
@@ -146,94 +158,51 @@ def churn(size: float, rates: System, rng: np.random.Generator) -> Drawn | None:
     return Drawn(before=rates, after=worse + (1 - better) - rates)
 
 
-CHANGES: Mapping[str, tuple[Change, Sequence[float]]] = {
-    "unchanged": (change_nothing, (0.0,)),
-    "diffuse": (lower_all, DROPS),
-    "concentrated": (break_some, DROPS),
-    "churn": (churn, DROPS),
+CHANGES: Mapping[str, Change] = {
+    "unchanged": change_nothing,
+    "diffuse": lower_all,
+    "concentrated": break_some,
+    "churn": churn,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled:
-    """A changed system, its baseline, and as many candidate trials as any schedule may look at."""
+    """Changed systems, their baselines, and as many candidate trials as any schedule may look at."""
 
-    drawn: Drawn
-    base: Ints
-    base_trials: int
-    candidate: Ints
-    """Shape (cases, trials): 0 or 1."""
+    drawn: Sequence[Drawn]
+    runs: DrawnRuns
 
-    def counts(self, trials: int) -> PassCounts:
-        """Passes when the first `trials` candidate trials of every case have been run."""
+    def counts(self, index: int, trials: int) -> PassCounts:
+        """Passes of one run when the first `trials` candidate trials of every case have been run."""
+        base, runs = self.runs.base[index], self.runs
         return PassCounts(
-            base_passed=self.base,
-            base_trials=np.full(self.base.size, self.base_trials),
-            passed=self.candidate[:, :trials].sum(axis=1),
-            trials=np.full(self.base.size, trials),
-        )
-
-    def pairs(self, trials: int) -> PairedScores:
-        """The same as scores, as the gate reads them."""
-        return PairedScores(
-            info=INFO,
-            cases=tuple(Case(id=str(number), input="?") for number in range(self.base.size)),
-            base=tuple(
-                (1.0,) * passed + (0.0,) * (self.base_trials - passed)
-                for passed in self.base.tolist()
-            ),
-            candidate=tuple(tuple(map(float, row)) for row in self.candidate[:, :trials].tolist()),
+            base_passed=base,
+            base_trials=np.full(base.size, runs.base_trials),
+            passed=runs.candidate[index, :, :trials].sum(axis=1),
+            trials=np.full(base.size, trials),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
-    """What the gate made of a draw, and how many candidate trials of every case it took."""
+class Schedule:
+    """A way to decide; `trials` is the fixed number, None for looks."""
 
-    outcome: str
-    trials: int
+    trials: int | None
 
-
-Schedule: TypeAlias = Callable[[Sampled], Decided]
-
-
-def run_fixed(trials: int) -> Schedule:
-    """Run so many trials of every case and decide."""
-
-    def decide(sampled: Sampled) -> Decided:
-        outcome = decide_paired(measure_change(RULE, sampled.pairs(trials)))
-        return Decided(outcome=outcome, trials=trials)
-
-    return decide
+    def decide(self, runs: DrawnRuns) -> Decisions:
+        """Decide all runs."""
+        if self.trials is None:
+            return decide_by_looks(runs, RULE)
+        return decide_fixed(runs, RULE, self.trials)
 
 
-LOOK_RULES = tuple(adjust_rule_for_look(RULE, MAX_LOOKS, look) for look in range(1, MAX_LOOKS + 1))
-
-
-def run_looks(sampled: Sampled) -> Decided:
-    """Run one trial of every case after the other while nothing is decided."""
-    outcome = "inconclusive"
-    for trials in range(1, MAX_LOOKS + 1):
-        outcome = decide_paired(measure_change(LOOK_RULES[trials - 1], sampled.pairs(trials)))
-        if outcome != "inconclusive":
-            break
-    return Decided(outcome=outcome, trials=trials)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scheduled:
-    """A way to decide, and the most candidate trials of every case that it may take."""
-
-    decide: Schedule
-    most_trials: int
-
-
-SCHEDULES: Mapping[str, Scheduled] = {
-    "1": Scheduled(decide=run_fixed(1), most_trials=1),
-    "3": Scheduled(decide=run_fixed(3), most_trials=3),
-    "auto": Scheduled(decide=run_looks, most_trials=MAX_LOOKS),
+SCHEDULES: Mapping[str, Schedule] = {
+    "1": Schedule(trials=1),
+    "3": Schedule(trials=3),
+    "auto": Schedule(trials=None),
 }
-MOST_TRIALS = 3
+MOST_TRIALS = LOOK_TRIALS[-1]
 
 
 def any_drop(counts: PassCounts, _true_mean: float) -> bool:
@@ -300,9 +269,9 @@ def _law(rates: Floats, trials: int) -> Floats:
     return law
 
 
-def oracle_fails(sampled: Sampled, trials: int, rng: np.random.Generator) -> bool:
+def oracle_fails(sampled: Sampled, index: int, trials: int, rng: np.random.Generator) -> bool:
     """The likelihood-ratio test of what is expected against no change (Neyman and Pearson 1933)."""
-    drawn = sampled.drawn
+    drawn = sampled.drawn[index]
     same = _law(drawn.before, trials)
     changed = sum(share[:, np.newaxis] * _law(rates, trials) for share, rates in drawn.expected)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -310,7 +279,7 @@ def oracle_fails(sampled: Sampled, trials: int, rng: np.random.Generator) -> boo
     cases = np.arange(drawn.before.size)
     null = rng.binomial(trials, drawn.before, (NULL_DRAWS, cases.size))
     threshold = float(np.quantile(ratio[cases, null].sum(axis=1), 1 - RULE.alpha, method="higher"))
-    return bool(ratio[cases, sampled.counts(trials).passed].sum() > threshold)
+    return bool(ratio[cases, sampled.counts(index, trials).passed].sum() > threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,75 +303,147 @@ class Setting:
         )
 
 
-def sample(world: World, setting: Setting, rng: np.random.Generator) -> Sampled | None:
-    """Draw a system that can change so much, change it, and run it before and after; None if none can."""
-    change, _ = CHANGES[setting.change]
-    for _ in range(ATTEMPTS):
+@cache
+def load_worlds(*, recorded: bool) -> dict[str, World]:
+    """Return the worlds by name; recordings come with made-up worlds beside them."""
+    folder = Path(os.environ.get("EVALKIT_RECORDED_TRIALS", BESIDE))
+    return {**(recorded_worlds(folder) if recorded else {}), **made_up_worlds()}
+
+
+def sample(world: World, setting: Setting, draws: int) -> Sampled | None:
+    """Draw systems that can change so much, change them, and run them before and after; None if none can."""
+    rng = np.random.default_rng(21)
+    change = CHANGES[setting.change]
+    drawn: list[Drawn] = []
+    for _ in range(ATTEMPTS + 10 * draws):
         suite = world[int(rng.integers(len(world)))]
         rates = suite[int(rng.integers(len(suite)))]
         picked = rng.choice(rates, setting.cases, replace=setting.cases > rates.size)
-        drawn = change(setting.size, picked, rng)
-        if drawn is not None:
-            size = (MOST_TRIALS, setting.cases)
-            return Sampled(
-                drawn=drawn,
-                base=rng.binomial(setting.base_trials, drawn.before),
-                base_trials=setting.base_trials,
-                candidate=rng.binomial(1, drawn.after.clip(0, 1), size).T,
-            )
-    return None
+        changed = change(setting.size, picked, rng)
+        drawn += [changed] if changed is not None else []
+        if len(drawn) == draws:
+            break
+    else:
+        return None
+    before = np.stack([each.before for each in drawn])
+    after = np.stack([each.after for each in drawn]).clip(0, 1)
+    runs = DrawnRuns(
+        base=rng.binomial(setting.base_trials, before),
+        base_trials=setting.base_trials,
+        candidate=rng.random((*after.shape, MOST_TRIALS)) < after[:, :, np.newaxis],
+    )
+    return Sampled(drawn=drawn, runs=runs)
 
 
-def measure_row(world: World, setting: Setting, draws: int) -> list[str] | None:
-    """Decide that many draws; None where no system of the world can change so much."""
-    rng, oracle_rng = np.random.default_rng(21), np.random.default_rng(22)
+def share_text(share: float, draws: int) -> str:
+    """Return a share in percent with its standard error."""
+    return f"{100 * abs(share):.1f} ± {100 * sqrt(max(share * (1 - share), 0.0) / draws):.1f}"
+
+
+def measure_row(
+    setting: Setting, *, recorded: bool, draws: int, others: bool = False
+) -> list[str] | None:
+    """Decide that many draws; None where too few systems of the world can change so much."""
+    sampled = sample(load_worlds(recorded=recorded)[setting.world], setting, draws)
+    if sampled is None:
+        return None
     schedule = SCHEDULES[setting.schedule]
-    found: Counter[str] = Counter()
-    for _ in range(draws):
-        sampled = sample(world, setting, rng)
-        if sampled is None:
-            return None
-        decided = schedule.decide(sampled)
-        counts = sampled.counts(decided.trials)
-        found.update([decided.outcome])
-        found["runs"] += decided.trials
-        true_mean = float(sampled.drawn.before.mean())
-        found.update(name for name, fails in RULES_OF_OTHERS.items() if fails(counts, true_mean))
-        if sampled.drawn.expected:
-            found["oracle"] += oracle_fails(sampled, schedule.most_trials, oracle_rng)
-    has_oracle = setting.change in ("diffuse", "concentrated")
-    ratio = f"{found['fail'] / found['oracle']:.2f}" if found["oracle"] else "-"
-    share = {name: f"{100 * count / draws:.1f}" for name, count in found.items()}
-    return [
+    decided = schedule.decide(sampled.runs)
+    check_against_gate(sampled.runs, decided, RULE, schedule.trials, range(min(CHECKED, draws)))
+    failed, passed = float(decided.failed.mean()), float(decided.passed.mean())
+    row = [
         setting.label,
         f"{draws}",
-        *(share.get(outcome, "0.0") for outcome in ("fail", "pass", "inconclusive")),
-        f"{found['runs'] / draws:.2f}",
-        share.get("oracle", "0.0") if has_oracle else "-",
-        ratio,
-        *(share.get(name, "0.0") for name in RULES_OF_OTHERS),
+        *(share_text(share, draws) for share in (failed, passed, 1 - failed - passed)),
+        f"{decided.trials.mean():.2f}",
     ]
+    return [*row, *_measure_others(sampled, schedule, decided)] if others else row
 
 
-def _settings(worlds: Sequence[str], cases: Sequence[int], bases: Sequence[int]) -> list[Setting]:
-    return [
+def _measure_others(sampled: Sampled, schedule: Schedule, decided: Decisions) -> list[str]:
+    """Return how often the oracle and each rule of others fails, on the same draws."""
+    rng = np.random.default_rng(22)
+    found: Counter[str] = Counter()
+    for index, drawn in enumerate(sampled.drawn):
+        counts = sampled.counts(index, max(1, int(decided.trials[index])))
+        true_mean = float(drawn.before.mean())
+        found.update(name for name, fails in RULES_OF_OTHERS.items() if fails(counts, true_mean))
+        if drawn.expected:
+            found["oracle"] += oracle_fails(sampled, index, schedule.trials or MOST_TRIALS, rng)
+    draws = len(sampled.drawn)
+    return [f"{100 * found[name] / draws:.1f}" for name in ("oracle", *RULES_OF_OTHERS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much to measure."""
+
+    cases: Sequence[int]
+    base_trials: Sequence[int]
+    drops: Sequence[float]
+    draws: int
+    recorded: bool
+    others: bool
+    workers: int
+    worlds: Sequence[str] | None = None
+    """Names of worlds; None means all."""
+
+
+def measure_binary(extent: Extent) -> None:
+    """Measure and print a rule on a 0/1 metric, for every world, size, schedule and change."""
+    settings = [
         Setting(world=world, cases=n, base_trials=m, change=change, size=size, schedule=schedule)
-        for world in worlds
-        for n in cases
-        for m in bases
+        for world in load_worlds(recorded=extent.recorded)
+        if extent.worlds is None or world in extent.worlds
+        for n in extent.cases
+        for m in extent.base_trials
         for schedule in SCHEDULES
-        for change, (_, sizes) in CHANGES.items()
-        for size in sizes
+        # With fewer baseline trials a run takes no looks.
+        if schedule != "auto" or m >= MIN_BASE_TRIALS_FOR_LOOKS
+        for change in CHANGES
+        for size in ((0.0,) if change == "unchanged" else extent.drops)
     ]
+    measure = partial(
+        measure_row, recorded=extent.recorded, draws=extent.draws, others=extent.others
+    )
+    rows = _measure_all(measure, settings, extent.workers)
+    print_table(
+        f"How often the gate decides, in % with standard errors "
+        f"({'recorded and' if extent.recorded else 'only'} made-up pass rates, max_drop 2 pt, alpha 0.05)",
+        (
+            *("world, n cases, m baseline and K candidate trials, change", "draws", "fails"),
+            *("passes", "open", "runs/case"),
+            *(("oracle", *RULES_OF_OTHERS) if extent.others else ()),
+        ),
+        [row for row in rows if row is not None],
+    )
+
+
+def _measure_all(
+    measure: Callable[[Setting], list[str] | None], settings: Sequence[Setting], workers: int
+) -> Iterable[list[str] | None]:
+    if workers == 1:
+        return [measure(setting) for setting in settings]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(measure, settings, chunksize=4))
+
+
+DESIGNS: Mapping[str, Callable[[Extent], None]] = {"binary": measure_binary}
+"""What to measure, by name; each function prints its own table."""
 
 
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a small run; its numbers mean little")
     parser.add_argument("--made-up", action="store_true", help="leave recordings aside")
+    parser.add_argument("--others", action="store_true", help="the rules of others, and the oracle")
+    parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--cases", type=int, nargs="+", default=CASES, metavar="N")
     parser.add_argument("--base-trials", type=int, nargs="+", default=BASE_TRIALS, metavar="M")
+    parser.add_argument("--drops", type=float, nargs="+", default=DROPS, metavar="SHARE")
     parser.add_argument("--draws", type=int, default=DRAWS, metavar="N")
+    parser.add_argument("--worlds", nargs="+", metavar="NAME", help="only these worlds")
+    parser.add_argument("--workers", type=int, default=2, metavar="N")
     return parser.parse_args()
 
 
@@ -410,30 +451,19 @@ def main() -> None:
     """Measure and print."""
     options = _read_options()
     folder = Path(os.environ.get("EVALKIT_RECORDED_TRIALS", BESIDE))
-    is_recorded = folder.is_dir() and not options.made_up and not options.quick
-    worlds = recorded_worlds(folder) if is_recorded else made_up_worlds()
-    cases, bases, draws = options.cases, options.base_trials, options.draws
-    if options.quick:
-        cases, bases, draws = (50,), (10,), QUICK_DRAWS
-    rows = []
-    for setting in _settings(list(worlds), cases, bases):
-        is_reference = (setting.cases, setting.base_trials) == REFERENCE
-        row = measure_row(worlds[setting.world], setting, 3 * draws if is_reference else draws)
-        if row is not None:
-            rows.append(row)
-    errors = (
-        f"{100 * sqrt(rate * (1 - rate) / draws):.1f} at {rate:.0%}" for rate in (0.05, 0.50, 0.80)
+    quick = options.quick
+    extent = Extent(
+        cases=(50,) if quick else options.cases,
+        base_trials=(10,) if quick else options.base_trials,
+        drops=options.drops,
+        draws=QUICK_DRAWS if quick else options.draws,
+        recorded=folder.is_dir() and not options.made_up and not quick,
+        others=options.others or quick,
+        workers=1 if quick else options.workers,
+        worlds=options.worlds,
     )
-    print_table(
-        f"How often each rule fails, in % ({'recorded' if is_recorded else 'made-up'} pass rates, "
-        f"max_drop 2 pt, alpha 0.05; standard error of {draws} draws: {', '.join(errors)})",
-        (
-            *("world, n cases, m baseline and K candidate trials, change", "draws", "evalkit"),
-            *("passes", "open", "runs/case", "oracle", "evalkit/oracle"),
-            *RULES_OF_OTHERS,
-        ),
-        rows,
-    )
+    for name in options.designs:
+        DESIGNS[name](extent)
 
 
 if __name__ == "__main__":

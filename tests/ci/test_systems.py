@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.ci.systems import SYSTEMS, BaseRef, Build, find_build
+from evalkit.core.ci_markers import is_ci
 
 SHA, OTHER_SHA = "a" * 40, "b" * 40
 
@@ -222,3 +223,9 @@ def test_outside_of_ci_there_is_no_build_and_an_unknown_system_is_one() -> None:
     assert find_build({}) is None
     build = build_of({"CI": "1"})
     assert (build.system.name, build.base) == ("this CI system", None)
+
+
+def test_each_system_is_recognized_without_reading_its_change() -> None:
+    for system in SYSTEMS:
+        assert is_ci({system.marker.partition("=")[0]: "1"}), system.name
+    assert not is_ci({})

@@ -132,8 +132,8 @@ def test_a_case_whose_label_changed_is_named_and_not_compared(project: Project) 
     text = (project.folder / "echo.yaml").read_text()
     project.write("echo.yaml", text.replace("expected: TWO", "expected: ZWEI"))
     done = project.evalkit("run", "echo.yaml", "--format", "json")
-    statuses = {case["case_id"]: case["status"] for case in done.json["comparison"]["cases"]}
-    assert statuses["two"] == "edited"
+    origins = {case["case_id"]: case["origin"] for case in done.json["comparison"]["cases"]}
+    assert origins["two"] == "edited"
     assert "two" in " ".join(done.json["notes"])
 
 

@@ -1,0 +1,48 @@
+"""Decide a run after a stage, and plan the further trials that the result requires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from evalkit.compare.scores import build_score_table
+from evalkit.core.eval_set import Rule
+from evalkit.core.gate_result import GateResult
+from evalkit.core.run import Run, RunHeader
+from evalkit.gate.broken_cases import plan_fresh_trials
+from evalkit.gate.decide import decide_gate
+from evalkit.gate.outcome import OnInconclusive, explain_incomplete_run
+from evalkit.gate.reruns import plan_next_look
+from evalkit.gate.sequential import needs_another_look
+
+
+class StageResult(NamedTuple):
+    """The result of a run so far, and the header of its next stage; None if the run is complete."""
+
+    gate_result: GateResult
+    next_header: RunHeader | None
+
+
+def decide_stage(
+    rules: Sequence[Rule],
+    run: Run,
+    baseline: Run,
+    *,
+    max_errors: int,
+    on_inconclusive: OnInconclusive,
+) -> StageResult:
+    """Decide a run after all its trials, and plan the further trials that the result requires."""
+    header = run.header
+    result = decide_gate(
+        rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
+    )
+    if explain_incomplete_run(result.tally, max_errors):
+        return StageResult(result, None)
+    # Looks come before fresh trials, which are numbered after the trials of all cases.
+    if not header.fresh and header.trials < header.looks and needs_another_look(result, baseline):
+        look = plan_next_look(build_score_table(run), build_score_table(baseline))
+        if look is not None:
+            return StageResult(result, look)
+    fresh = {**header.fresh, **plan_fresh_trials(rules, run, baseline)}
+    return StageResult(result, replace(header, fresh=fresh) if fresh != header.fresh else None)
