@@ -10,6 +10,7 @@ from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
+from evalkit.commands.where_it_broke import explain_failure
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput
@@ -231,6 +232,7 @@ def _build_report(
         StoreError: the stored spans differ from those that the run wrote.
     """
     spans = read_run_spans(run)
+    traced = attach_spans(run, spans)
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
     return Report(
@@ -238,8 +240,9 @@ def _build_report(
         gate_result=result,
         baseline=baseline,
         hints=_suggest_commands(run, result, baseline, hints),
-        calls=compute_call_stats(attach_spans(run, spans)),
+        calls=compute_call_stats(traced),
         spans=spans,
+        breakage=explain_failure(traced, result, baseline, project),
     )
 
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "breakage",
     "calibration",
     "case",
     "case_status",

@@ -150,6 +150,7 @@ def render_json(report: Report) -> str:
         "calls": to_document(report.calls),
         "cases": [_case_document(result) for result in results],
         "comparison": to_document(gate_result.comparison),
+        "where_it_broke": to_document(report.breakage),
         "gate": to_document(gate_result.gate),
         "definition": to_document(gate_result.definition),
         "notes": gate_result.notes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from evalkit.compare.breakage import Breakage
 from evalkit.compare.call_stats import CallStats
 from evalkit.compare.matrix import Matrix
 from evalkit.core.eval_set import Case
@@ -27,7 +28,8 @@ class Report:
     """A run with its gate result and everything else that reports show.
 
     `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
-    model. `spans` are the steps of its trials, which are stored in a separate file.
+    model. `spans` are the steps of its trials, which are stored in a separate file. `breakage` says where
+    newly failing cases differ first, if a threshold failed.
     """
 
     run: Run
@@ -36,6 +38,7 @@ class Report:
     hints: tuple[Hint, ...] = ()
     calls: tuple[CallStats, ...] = ()
     spans: SpansByTrial = field(default_factory=dict)
+    breakage: Breakage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

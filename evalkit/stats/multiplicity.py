@@ -53,9 +53,17 @@ def find_significant(tests: Sequence[CaseTest], alpha: float) -> list[bool]:
     Only tests that could reach their share get one. A case whose fresh trials pass could not, so it does
     not lower the shares of the cases that fail.
     """
-    sharers = next(
-        count
-        for count in range(1, len(tests) + 2)
-        if sum(test.min_p_value <= alpha / count for test in tests) <= count
-    )
+    sharers = count_sharers([test.min_p_value for test in tests], alpha)
     return [test.p_value <= alpha / sharers for test in tests]
+
+
+def count_sharers(smallest: Sequence[float], alpha: float) -> int:
+    """Return among how many tests `alpha` is shared, given the smallest possible p-value of each test.
+
+    It is the smallest number k such that at most k tests could reach alpha / k (Tarone 1990).
+    """
+    return next(
+        count
+        for count in range(1, len(smallest) + 2)
+        if sum(p <= alpha / count for p in smallest) <= count
+    )
