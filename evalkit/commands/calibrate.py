@@ -90,6 +90,7 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
     # One calibration per judge: a new one replaces that of the same judge.
     others = [each for each in earlier if each.judge_digest != calibration.judge_digest]
     write_atomically(stored_at, format_calibrations([*others, calibration]))
+    judged.unfinished.forget()
     required = rubric.require_calibration
     costs = [trust.cost_usd for trust in judged.trusts if trust.cost_usd is not None]
     return CalibrationResult(
@@ -101,6 +102,7 @@ def calibrate(request: CalibrationRequest, context: Context) -> CalibrationResul
             find_unmet_requirement(calibration, required.kappa, required.labels) if required else ""
         ),
         missing=judged.missing,
+        cached_verdicts=judged.kept,
         passed_by=other_labels,
         calls=sum(trust.calls for trust in judged.trusts),
         input_tokens=sum(trust.input_tokens for trust in judged.trusts),

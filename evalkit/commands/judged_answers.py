@@ -1,4 +1,4 @@
-"""Ask one judge for verdicts on labeled answers, once with the cache and again with fresh calls."""
+"""Ask one judge for verdicts on labeled answers with fresh calls, once and again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
@@ -17,9 +18,10 @@ from evalkit.judge.judge import Judge
 from evalkit.judge.panel import Panel
 from evalkit.judge.registry import open_judges
 from evalkit.judge.scoring import combine_votes
-from evalkit.runner.cache_trust import open_verdict_cache
+from evalkit.judge.votes import vote_key
+from evalkit.runner.cache_trust import find_cache_trust
 from evalkit.runner.signals import StopRequest
-from evalkit.store.cache import Cache, NoCache
+from evalkit.store.cache import Cache, CacheTrust, NoCache, cache_folder
 
 CONCURRENCY = 64
 """Maximum number of answers in progress. The judge has its own limit on calls."""
@@ -27,9 +29,41 @@ CONCURRENCY = 64
 VerdictsByCriterion = Mapping[str, CriterionVerdict]
 
 
+class UnfinishedVotes(Cache[JudgeVote]):
+    """The votes of a calibration until it is stored, so that one that was interrupted pays for none twice.
+
+    They are also put into the cache of the runs, from which a calibration takes none: what a judge said
+    some time ago does not show what it says now.
+    """
+
+    def __init__(self, root: Path, trust: CacheTrust) -> None:
+        super().__init__(cache_folder(root, "calibrations"), JudgeVote, trust)
+        self._of_runs = Cache(cache_folder(root, "verdicts"), JudgeVote, trust)
+        self._keys: set[str] = set()
+
+    def get(self, key: str) -> JudgeVote | None:
+        """Return the vote of the interrupted calibration."""
+        self._keys.add(key)
+        return super().get(key)
+
+    def put(self, key: str, record: JudgeVote) -> None:
+        """Store a vote for this calibration, and for the runs."""
+        super().put(key, record)
+        self._of_runs.put(key, record)
+
+    def forget(self) -> None:
+        """Delete the votes: the next calibration asks for new ones."""
+        for key in self._keys:
+            self.delete(key)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedAnswers:
-    """The verdicts of a judge, in the order of the answers; None means no verdict."""
+    """The verdicts of a judge, in the order of the answers; None means no verdict.
+
+    `kept` of the first verdicts are from an interrupted calibration, which are `unfinished` until this
+    one is stored.
+    """
 
     judge: str
     digest: str
@@ -37,6 +71,8 @@ class JudgedAnswers:
     repeats: tuple[tuple[VerdictsByCriterion | None, ...], ...]
     missing: Mapping[str, int]
     trusts: tuple[JudgeTrust, ...]
+    kept: int
+    unfinished: UnfinishedVotes
 
 
 async def judge_answers(
@@ -46,7 +82,7 @@ async def judge_answers(
     repeats: int,
     stop: StopRequest,
 ) -> JudgedAnswers:
-    """Ask a judge for a verdict on every answer, then `repeats` more times with fresh calls.
+    """Ask a judge for a verdict on every answer, then `repeats` more times, all with fresh calls.
 
     Raises:
         Interrupted: a stop was requested.
@@ -58,8 +94,13 @@ async def judge_answers(
         (judge,) = judges
         stop.on_request(judge.stop)
         await judge.start()
-        cached = open_verdict_cache([spec], environment)
-        first, missing, trust = await _judge_all(judge, cached, redact, answers, stop)
+        unfinished = UnfinishedVotes(environment.root, find_cache_trust([spec], environment))
+        kept = sum(
+            unfinished.get(vote_key(judge, answer.request)) is not None
+            for answer in answers
+            if not answer.empty_answer_vote and not judge.is_local
+        )
+        first, missing, trust = await _judge_all(judge, unfinished, redact, answers, stop)
         again, trusts = [], [trust]
         for _ in range(repeats):
             verdicts, _, trust = await _judge_all(judge, NoCache(JudgeVote), redact, answers, stop)
@@ -79,6 +120,8 @@ async def judge_answers(
             repeats=tuple(again),
             missing=missing,
             trusts=tuple(trusts),
+            kept=kept,
+            unfinished=unfinished,
         )
 
 

@@ -154,6 +154,9 @@ def _merge_trust(shards: Sequence[JudgeTrust]) -> JudgeTrust | None:
     return JudgeTrust(
         judges=tuple(dict.fromkeys(judge for shard in shards for judge in shard.judges)),
         models=tuple(dict.fromkeys(model for shard in shards for model in shard.models)),
+        changes=tuple(dict.fromkeys(each for shard in shards for each in shard.changes)),
+        verdicts=sum(shard.verdicts for shard in shards),
+        cached_verdicts=sum(shard.cached_verdicts for shard in shards),
         controls=tuple(result for shard in shards for result in shard.controls),
         anchors=tuple(result for shard in shards for result in shard.anchors),
         calls=sum(shard.calls for shard in shards),

@@ -15,7 +15,7 @@ from evalkit.commands.power_curves import (
     with_cases,
 )
 from evalkit.commands.power_threshold import ThresholdData, choose_threshold
-from evalkit.compare.scores import ScoreTable, build_score_table
+from evalkit.compare.scores import ScoreTable, build_score_table, group_by_cluster
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected, Undecidable
 from evalkit.core.eval_set import Case, EvalSet, Rule
@@ -28,7 +28,6 @@ from evalkit.gate.broken_cases import (
     explain_undecidable_breaks,
     find_detectable_breaks,
 )
-from evalkit.gate.population import group_by_cluster
 from evalkit.gate.sequential import MAX_LOOKS, MIN_BASE_TRIALS_FOR_LOOKS
 from evalkit.report.power import BrokenCasesPower, PowerAnalysis
 from evalkit.runner.preflight import estimate_cost
@@ -117,7 +116,7 @@ def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | 
     """
     if rule.estimand != "users":
         return None
-    sizes = [len(group) for group in group_by_cluster(cases)]
+    sizes = [len(group) for group in group_by_cluster(case.cluster for case in cases)]
     return len(cases) ** 2 / sum(size**2 for size in sizes) * counted / len(cases)
 
 

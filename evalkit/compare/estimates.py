@@ -8,12 +8,12 @@ from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
 
-from evalkit.compare.scores import CaseScores, mean, quantile, sum_missing
+from evalkit.compare.scores import CaseScores, group_by_cluster, mean, quantile, sum_missing
 from evalkit.core.eval_set import Rule
 from evalkit.core.literals import Stat
 
 if TYPE_CHECKING:
-    from evalkit.stats.intervals import Interval
+    from evalkit.stats.intervals import Groups, Interval
 
 TrialValues: TypeAlias = Sequence[Sequence[float]]
 """Values by case and trial."""
@@ -27,14 +27,15 @@ class MetricEstimate:
     """The value of a rule with `min` or `max` in one run.
 
     `interval` is for the expected value over cases like these; each bound is wrong with probability at
-    most alpha. `due` trials should have a value and `scored` trials have one. `missing` counts the others
-    by reason.
+    most alpha. `clusters` is the number of independent draws among the `cases`. `due` trials should have a
+    value and `scored` trials have one. `missing` counts the others by reason.
     """
 
     unit: str
     value: float
     interval: Interval
     cases: int
+    clusters: int
     scored: int
     due: int
     missing: Mapping[str, int]
@@ -42,13 +43,15 @@ class MetricEstimate:
 
 def estimate_metric(rule: Rule, unit: str, cases: Sequence[CaseScores]) -> MetricEstimate:
     """Return the statistic of a rule over these cases, of which at least one has a value."""
-    rows = [case.flags if rule.stat == "rate" else case.values for case in cases]
-    rows = [row for row in rows if row]
+    found = [(case.flags if rule.stat == "rate" else case.values, case.cluster) for case in cases]
+    rows = [row for row, _ in found if row]
+    groups = group_by_cluster(cluster for row, cluster in found if row)
     return MetricEstimate(
         unit="" if rule.stat == "rate" else unit,
         value=compute_statistic(rule, rows),
-        interval=_compute_interval(rule, unit, rows),
+        interval=_compute_interval(rule, unit, rows, groups),
         cases=len(rows),
+        clusters=len(groups),
         scored=sum(map(len, rows)),
         due=sum(case.due for case in cases),
         missing=sum_missing(cases),
@@ -65,25 +68,31 @@ def compute_mean_interval(
     return (low if isfinite(low) else None, high if isfinite(high) else None)
 
 
-def _compute_interval(rule: Rule, unit: str, rows: TrialValues) -> Interval:
+def _compute_interval(rule: Rule, unit: str, rows: TrialValues, groups: Groups) -> Interval:
     # Imported here, because numpy takes 100 ms to load and stored history rows do not need it.
+    import numpy as np  # noqa: PLC0415
+
     from evalkit.stats import intervals  # noqa: PLC0415
 
     if rule.stat in QUANTILE_LEVELS:
-        return intervals.quantile_interval(rows, QUANTILE_LEVELS[rule.stat], rule.alpha)
-    values = list(chain(*rows))
-    if rule.stat == "rate" or (not unit and all(value in (0.0, 1.0) for value in values)):
-        # Trials of one case are correlated, so they count as fewer independent trials.
-        trials = intervals.effective_trials(rows)
-        return intervals.wilson_interval(mean_of_means(rows), trials, rule.alpha)
-    bounds = intervals.mean_interval([mean(row) for row in rows], rule.alpha)
-    # Student's interval may exceed the range of a share, 0 to 1, or of a latency, which is not negative.
-    if len(rows) == 1 or min(values) < 0.0:
-        return bounds
-    is_share = not unit and max(values) <= 1.0
-    return intervals.Interval(
-        max(bounds.low, 0.0), min(bounds.high, 1.0) if is_share else bounds.high
-    )
+        return intervals.quantile_interval(rows, groups, QUANTILE_LEVELS[rule.stat], rule.alpha)
+    means = np.array([mean(row) for row in rows])
+    values = set(chain(*rows))
+    if rule.stat != "rate" and (unit or min(values) < 0.0 or max(values) > 1.0):
+        bounds = intervals.mean_interval(means, groups, rule.alpha)
+        # No mean of values that are never negative, such as times and costs, is negative.
+        is_clipped = len(rows) > 1 and min(values) >= 0.0
+        return bounds._replace(low=max(bounds.low, 0.0)) if is_clipped else bounds
+    # Trials that are 0 or 1 are never worth more than their number; other shares vary less.
+    is_binary = values <= {0.0, 1.0}
+    most = float(sum(map(len, rows))) if is_binary else intervals.MAX_EFFECTIVE_TRIALS
+    trials = intervals.effective_trials(means, groups, most)
+    low, high = intervals.share_interval(mean(means.tolist()), trials, rule.alpha)
+    # Failures show that trials of a case differ, which makes them worth more. Still, no result may
+    # prove more than the best one does, for which each case counts once.
+    least = intervals.effective_trials(np.ones(len(rows)), groups)
+    limit = intervals.share_interval(1.0, least, rule.alpha).low
+    return intervals.Interval(min(low, limit), max(high, 1.0 - limit))
 
 
 def mean_of_means(rows: TrialValues) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +19,13 @@ class CaseScores:
 
     `values` are finite and in the order of the trials. `flags` are 1.0 for passed and 0.0 for failed; a
     measurement has none. `missing` counts by reason the trials that should have a value and have none.
+    `cluster` is that of the case.
     """
 
     values: tuple[float, ...] = ()
     flags: tuple[float, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
+    cluster: str | None = None
 
     @property
     def due(self) -> int:
@@ -107,7 +109,7 @@ def _missing_reason(trial: Trial | None, score: Score | None) -> str:
 
 
 def _collect_scores(
-    row: Sequence[tuple[Trial | None, Mapping[str, Score]]], metric: str
+    row: Sequence[tuple[Trial | None, Mapping[str, Score]]], metric: str, cluster: str | None
 ) -> CaseScores:
     values: list[float] = []
     flags: list[float] = []
@@ -122,7 +124,9 @@ def _collect_scores(
             flags.append(float(score.passed))
     # A skipped metric does not apply to the trial, so no value is missing.
     del missing["skipped"]
-    return CaseScores(values=tuple(values), flags=tuple(flags), missing=dict(missing))
+    return CaseScores(
+        values=tuple(values), flags=tuple(flags), missing=dict(missing), cluster=cluster
+    )
 
 
 def _scores_by_name(trial: Trial | None) -> dict[str, Score]:
@@ -136,11 +140,14 @@ def build_score_table(run: Run) -> ScoreTable:
     header = run.header
     trials = _index_trials({case.id: header.trials for case in header.cases}, run.trials)
     names = [info.name for info in header.metrics]
+    clusters = {case.id: case.cluster for case in header.cases}
     scores: dict[str, dict[str, CaseScores]] = {name: {} for name in names}
     for case_id, row in trials.items():
         found = [(trial, _scores_by_name(trial)) for trial in row]
         for metric in _due_metrics([by_name for _, by_name in found], names):
-            scores.setdefault(metric, {})[case_id] = _collect_scores(found, metric)
+            scores.setdefault(metric, {})[case_id] = _collect_scores(
+                found, metric, clusters[case_id]
+            )
     return ScoreTable(
         header=header,
         trials=trials,
@@ -148,6 +155,14 @@ def build_score_table(run: Run) -> ScoreTable:
         scores=scores,
         fresh=_index_trials(header.fresh, run.fresh, first=header.trials),
     )
+
+
+def group_by_cluster(clusters: Iterable[str | None]) -> list[list[int]]:
+    """Return the indices of cases by cluster; a case without a cluster is a cluster of its own."""
+    groups: dict[tuple[str, str | int], list[int]] = defaultdict(list)
+    for index, cluster in enumerate(clusters):
+        groups[("alone", index) if cluster is None else ("cluster", cluster)].append(index)
+    return list(groups.values())
 
 
 def sum_missing(cases: Iterable[CaseScores]) -> dict[str, int]:

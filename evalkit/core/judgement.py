@@ -110,7 +110,9 @@ class Judgement(_Judged):
 class ControlResult:
     """The judge's result on a control: an answer that is known to pass or fail.
 
-    `held` is None when the control could not be judged; `answered` then says why.
+    `held` is None when the control could not be judged; `answered` then says why. It is true if it was
+    answered wrong and the judge is trusted all the same. It was `asked` that often, `wrong` of them
+    answered wrong, first when `after` answers of the agent had been judged.
     """
 
     metric: str
@@ -119,6 +121,9 @@ class ControlResult:
     held: bool | None
     answered: str
     judge: str = ""
+    asked: int = 1
+    wrong: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,11 +141,15 @@ class AnchorResult:
 class JudgeTrust:
     """What a run shows about its judges other than scores: controls, anchors, names, and calls.
 
-    `cached_tokens` are those of the `input_tokens` that the provider had cached.
+    `cached_tokens` are those of the `input_tokens` that the provider had cached. `cached_verdicts` of the
+    `verdicts` are from the cache. `changes` says which judge answered as which models within the run.
     """
 
     judges: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    verdicts: int = 0
+    cached_verdicts: int = 0
     controls: tuple[ControlResult, ...] = ()
     anchors: tuple[AnchorResult, ...] = ()
     calls: int = 0

@@ -115,8 +115,8 @@ class Evidence:
     `p_unweighted` is the same without weights, `smallest_p` is the smallest that these cases allow.
     `is_offset_by_gains` is True if stable cases got worse and others got better by as much. An unchanged
     agent fails with probability at most `false_alarm`; a harm of `detectable_harm` fails 4 times in 5. With
-    `looks`, both are about all looks together.
-    `design` is set for pass rates, to plan further trials. `population` is the test on other cases like
+    `looks`, both are about all looks together. `design` is set for scores from 0 to 1, to plan further
+    trials. `population` is the test on other cases like
     these; it is None for a quantile, which is a statistic of all trials together.
     """
 

@@ -6,7 +6,7 @@ anchors than in the baseline, the run is undecided.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import comb
 from typing import Literal, NamedTuple, TypeAlias
@@ -86,11 +86,15 @@ def explain_controls(run: Run) -> str:
     return _controls_text(_find_bad_controls(run, advisory=False), run.header.id)
 
 
-def find_untrusted_metrics(candidate: Run, baseline: Run | None) -> tuple[str, ...]:
-    """Return the metrics whose judge failed a control, was not checked completely, or has got worse."""
-    failed = [each.metric for each in _find_bad_controls(candidate, advisory=False)]
-    dropped = [now.metric for now, _ in _iter_dropped_anchors(candidate, baseline)]
-    return tuple(dict.fromkeys((*failed, *dropped)))
+def find_untrusted_metrics(candidate: Run, baseline: Run | None) -> Mapping[str, bool]:
+    """Return the metrics whose verdicts do not count, and whether their judge was wrong.
+
+    It was if it failed a control or has got worse. Otherwise it was not checked completely.
+    """
+    found: dict[str, bool] = {}
+    for each in _find_bad_controls(candidate, advisory=False):
+        found[each.metric] = found.get(each.metric, False) or each.held is False
+    return {**found, **{now.metric: True for now, _ in _iter_dropped_anchors(candidate, baseline)}}
 
 
 def mask_metrics(run: Run, names: Container[str]) -> Run:
@@ -115,7 +119,7 @@ def _mask_trial(trial: Trial, names: Container[str]) -> Trial:
     return replace(trial, scores=scores)
 
 
-def withhold_check(check: Check, masked: Check, untrusted: Sequence[str]) -> Check:
+def withhold_check(check: Check, masked: Check, untrusted: Mapping[str, bool]) -> Check:
     """Return a threshold as it is decided when some metrics have no trusted judge.
 
     A threshold that is not about one metric still fails if it fails without those metrics, as `masked`
@@ -126,8 +130,11 @@ def withhold_check(check: Check, masked: Check, untrusted: Sequence[str]) -> Che
         return check
     if not rule.metric and masked.outcome == "fail":
         return masked
-    names = rule.metric or ", ".join(untrusted)
-    sentence = f"UNDECIDED {name_rule(rule)}: the judge of {names} is not trusted."
+    concerned = [rule.metric] if rule.metric else list(untrusted)
+    names = ", ".join(concerned)
+    is_wrong = any(untrusted[name] for name in concerned)
+    was = "is not trusted" if is_wrong else "could not be checked"
+    sentence = f"UNDECIDED {name_rule(rule)}: the judge of {names} {was}."
     return replace(check, outcome="undecided", sentence=sentence, to_decide="")
 
 
@@ -166,6 +173,8 @@ def trust_notes(candidate: Run, baseline: Run | None) -> Iterator[str]:
         yield _anchor_note(now, compared.get(now.metric))
     if drift := explain_model_drift(trust, before):
         yield drift
+    for change in trust.changes:
+        yield f"judge drift: {change} within this run. It was asked controls again after each change."
 
 
 def explain_model_drift(trust: JudgeTrust, before: JudgeTrust | None) -> str:

@@ -11,14 +11,13 @@ from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
     find_distinct_digits,
     format_bound,
-    format_count,
     format_value,
     name_rule,
 )
 from evalkit.core.gate_result import Check
 from evalkit.core.literals import Outcome
 from evalkit.gate.inputs import find_rule_scores
-from evalkit.gate.phrases import finite_or_none, format_interval, format_scored
+from evalkit.gate.phrases import finite_or_none, format_interval, format_sample, format_scored
 from evalkit.stats.intervals import trials_for_bounds
 
 _ROUNDING = 1e-9
@@ -86,7 +85,8 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
         "pass": ", and the whole interval is within it",
         "inconclusive": ", and the interval includes it",
     }
-    cases = format_count(estimate.cases, "case")
+    is_clustered = estimate.clusters < estimate.cases
+    cases = format_sample(estimate.cases, estimate.clusters if is_clustered else None)
     scored = format_scored(estimate.scored, estimate.due, estimate.missing)
     return (
         f"{outcome.upper()} {name_rule(rule)} {show(estimate.value)} ({interval}{cases}, {scored}). "
@@ -97,9 +97,15 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
 def _plan_text(rule: Rule, estimate: MetricEstimate) -> str:
     """Return what would decide an inconclusive limit."""
     cases = _estimate_cases_to_decide(rule, estimate)
+    is_clustered = estimate.clusters < estimate.cases
+    what = "clusters" if is_clustered else "cases"
     if cases is None:
-        return "The value is too close to its limit, or there are too few cases, to say how many would decide."
-    return f"About {cases:,} cases like these ({estimate.cases:,} now) would decide, if the value stays the same."
+        return f"The value is too close to its limit, or there are too few {what}, to say how many would decide."
+    also = ", in as many more clusters," if is_clustered else ""
+    return (
+        f"About {cases:,} cases like these ({estimate.cases:,} now){also} would decide, if the value stays "
+        f"the same."
+    )
 
 
 def _estimate_cases_to_decide(rule: Rule, estimate: MetricEstimate) -> int | None:

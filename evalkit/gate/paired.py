@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain
-from math import ceil, floor, inf, sqrt
+from math import ceil, floor, inf
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from evalkit.compare.estimates import QUANTILE_LEVELS, TrialValues, compute_stat
 from evalkit.compare.pairs import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
-from evalkit.core.gate_result import CaseContribution
 from evalkit.gate.evidence import (
     Evidence,
     HarmScale,
@@ -20,6 +19,8 @@ from evalkit.gate.evidence import (
     choose_scale,
     drop_limits_of,
 )
+from evalkit.gate.graded import measure_graded
+from evalkit.gate.hits import find_hits, is_binary
 from evalkit.gate.population import estimate_for_users
 from evalkit.stats.distributions import Floats
 from evalkit.stats.exchange_test import (
@@ -28,14 +29,15 @@ from evalkit.stats.exchange_test import (
     compare_passes,
     count_below_quantile,
 )
-from evalkit.stats.intervals import Interval, mean_interval
-from evalkit.stats.power import Design, find_detectable_drop, find_detectable_shift, z_quantile
-from evalkit.stats.sign_flip_test import run_sign_flip_test
-
-_MAX_HITS = 5
-_ROUNDING = 1e-9
-_REFINEMENTS = 20
-"""Each one makes the error of the bound several times smaller."""
+from evalkit.stats.intervals import Interval
+from evalkit.stats.power import (
+    Design,
+    bound_drop,
+    find_detectable_drop,
+    find_detectable_shift,
+    z_quantile,
+)
+from evalkit.stats.sign_flip_test import SignFlipTest
 
 
 def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
@@ -52,10 +54,10 @@ def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = Non
     level = level or rule.alpha
     if rule.stat in QUANTILE_LEVELS:
         return _measure_quantile(rule, pairs, level)
-    if rule.stat == "rate" or _is_binary(pairs):
+    if rule.stat == "rate" or is_binary(pairs):
         evidence = _measure_passes(rule, pairs, level)
     else:
-        evidence = _measure_means(rule, pairs, level)
+        evidence = measure_graded(rule, pairs, level)
     return _apply_users_estimand(rule, evidence) if rule.estimand == "users" else evidence
 
 
@@ -73,14 +75,8 @@ def compare_points(rule: Rule, pairs: PairedScores) -> PointComparison:
         limits=drop_limits_of(rule, scale, base, rule.alpha),
         base=base,
         candidate=compute_statistic(rule, pairs.candidate),
-        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+        hits=find_hits(pairs, _harms_by_case(pairs, scale)),
     )
-
-
-def _is_binary(pairs: PairedScores) -> bool:
-    """Return whether all values are shares of 0 or 1, so that passes can be counted."""
-    values = chain(*pairs.base, *pairs.candidate)
-    return not pairs.info.unit and all(value in (0.0, 1.0) for value in values)
 
 
 def _count_passes(pairs: PairedScores) -> PassCounts:
@@ -97,38 +93,6 @@ def _harms_by_case(pairs: PairedScores, scale: HarmScale) -> Floats:
     after = np.array([mean(row) for row in pairs.candidate])
     harms: Floats = scale.sign * (after - before)
     return harms
-
-
-def _find_hits(pairs: PairedScores, harms: Floats) -> tuple[CaseContribution, ...]:
-    """Return the cases with the most harm, worst first."""
-    is_count = _is_binary(pairs)
-    statistic = sum if is_count else mean
-    # A stable sort keeps equal cases in the order of the set.
-    worst = [
-        index for index in np.argsort(-harms, kind="stable").tolist() if harms[index] > _ROUNDING
-    ]
-    return tuple(
-        CaseContribution(
-            case_id=pairs.cases[index].id,
-            base=statistic(pairs.base[index]),
-            base_trials=len(pairs.base[index]),
-            candidate=statistic(pairs.candidate[index]),
-            trials=len(pairs.candidate[index]),
-            is_count=is_count,
-        )
-        for index in worst[:_MAX_HITS]
-    )
-
-
-def _bound_harm(design: Design, harm: float, z: float) -> float:
-    """Return the largest harm that the result does not rule out, z standard errors above `harm`.
-
-    The standard error is that of an agent with the returned harm, as in a score interval (Wilson 1927).
-    """
-    bound = harm + z * design.se
-    for _ in range(_REFINEMENTS):
-        bound = harm + z * design.se_bound_after(max(bound, 0.0))
-    return bound
 
 
 def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
@@ -152,7 +116,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     )
     # A rate cannot change by more than 1.
     bounds = Interval(
-        max(-1.0, -test.delta - z * test.se), min(1.0, _bound_harm(design, -test.delta, z))
+        max(-1.0, -test.delta - z * test.se), min(1.0, bound_drop(design, -test.delta, z))
     )
     return Evidence(
         pairs=pairs,
@@ -168,41 +132,17 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         is_offset_by_gains=test.is_offset_by_gains and test.drop.p_value <= level,
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_drop(design, limits),
-        hits=_find_hits(pairs, harms),
+        hits=find_hits(pairs, harms),
         design=design,
-        population=estimate_for_users(pairs.cases, harms, rule.alpha, suite=bounds),
-    )
-
-
-def _measure_means(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
-    scale = choose_scale(rule, pairs, mean_of_means(pairs.base), by_case=True)
-    before, after = (
-        np.array([mean(map(scale.to_scale, row)) for row in rows])
-        for rows in (pairs.base, pairs.candidate)
-    )
-    base = scale.from_scale(mean(before))
-    limits = drop_limits_of(rule, scale, base, level)
-    harms = scale.sign * (after - before)
-    test = run_sign_flip_test(harms)
-    bounds = mean_interval(harms, rule.alpha)
-    se = float(np.std(harms, ddof=1)) / sqrt(harms.size) if harms.size > 1 else inf
-    # The sign-flip test is about other cases like these already; only clusters change the result.
-    asks_users = rule.estimand == "users" or any(case.cluster is not None for case in pairs.cases)
-    return Evidence(
-        pairs=pairs,
-        scale=scale,
-        limits=limits,
-        base=base,
-        candidate=scale.from_scale(mean(after)),
-        harm=mean(harms),
-        bounds=bounds,
-        p_value=test.p_value,
-        p_unweighted=test.p_value,
-        smallest_p=test.smallest_p,
-        false_alarm=rule.alpha if test.smallest_p <= rule.alpha else 0.0,
-        detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
-        hits=_find_hits(pairs, harms),
-        population=estimate_for_users(pairs.cases, harms, rule.alpha) if asks_users else None,
+        population=estimate_for_users(
+            pairs.cases,
+            harms,
+            rule.alpha,
+            suite=bounds,
+            suite_test=SignFlipTest(
+                test.plain.p_value, test.plain.null_distribution.smallest_mid_p
+            ),
+        ),
     )
 
 
@@ -256,7 +196,7 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
         smallest_p=test.smallest_p,
         false_alarm=test.false_alarm(rule.alpha),
         detectable_harm=find_detectable_shift((high - harm) / z, limits),
-        hits=_find_hits(pairs, _harms_by_case(pairs, scale)),
+        hits=find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
 

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
+from evalkit.compare.scores import group_by_cluster
 from evalkit.core.eval_set import Case
 from evalkit.stats.distributions import Floats
 from evalkit.stats.intervals import Interval
-from evalkit.stats.sign_flip_test import ClusterTest, run_cluster_test
-
-
-def group_by_cluster(cases: Sequence[Case]) -> list[list[int]]:
-    """Return the indices of cases by cluster; a case without a cluster is a cluster of its own."""
-    groups: dict[tuple[str, str | int], list[int]] = defaultdict(list)
-    for index, case in enumerate(cases):
-        key = ("alone", index) if case.cluster is None else ("cluster", case.cluster)
-        groups[key].append(index)
-    return list(groups.values())
+from evalkit.stats.sign_flip_test import ClusterTest, SignFlipTest, run_cluster_test
 
 
 def estimate_for_users(
-    cases: Sequence[Case], harms: Floats, alpha: float, *, suite: Interval | None = None
+    cases: Sequence[Case], harms: Floats, alpha: float, *, suite: Interval, suite_test: SignFlipTest
 ) -> ClusterTest:
     """Test harm, shape (cases,), on other cases like these; positive is worse.
 
-    The interval includes `suite`, the interval for these cases, because other cases are less certain.
+    The interval includes `suite`, the interval for these cases, because other cases are less certain. The
+    p-value is at least that of `suite_test`, an exact test of the same mean on these cases. If nothing
+    changed, the differences are not symmetric where the runs have unequal numbers of trials: a case that
+    always passed in ten baseline trials can lose its one new trial, but cannot win. Flipped signs alone
+    would fail such an agent too often.
     """
-    found = run_cluster_test(harms, group_by_cluster(cases), alpha)
-    if suite is None:
-        return found
+    found = run_cluster_test(harms, group_by_cluster(case.cluster for case in cases), alpha)
     low, high = found.bounds
-    return found._replace(bounds=Interval(min(low, suite.low), max(high, suite.high)))
+    return found._replace(
+        bounds=Interval(min(low, suite.low), max(high, suite.high)),
+        test=SignFlipTest(*map(max, zip(found.test, suite_test, strict=True))),
+    )

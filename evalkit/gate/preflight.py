@@ -162,33 +162,29 @@ def _explain_unprovable_breaks(rule: Rule, planned: PlannedRun, base: ScoreTable
 
 def _explain_unprovable_limit(rule: Rule, planned: PlannedRun) -> str:
     """Return why an absolute limit cannot pass, even with the best values; empty if it can."""
-    infos = [
-        planned.metrics[case.id][rule.metric]
+    cases = [
+        case
         for case in planned.cases
         if rule.metric in planned.metrics[case.id] and (rule.tag is None or rule.tag in case.tags)
     ]
-    if not infos or (rule.min is None and rule.max is None):
+    if not cases or (rule.min is None and rule.max is None):
         return ""
-    unit = "" if rule.stat == "rate" else infos[0].unit
+    unit = "" if rule.stat == "rate" else planned.metrics[cases[0].id][rule.metric].unit
     best = _best_value(rule, unit)
-    perfect = [_repeat_value((best,) * planned.trials)] * len(infos)
-    if decide_limit(rule, estimate_metric(rule, unit, perfect)) == "pass":
+    row = (best,) * planned.trials
+    perfect = [CaseScores(values=row, flags=row, cluster=case.cluster) for case in cases]
+    estimate = estimate_metric(rule, unit, perfect)
+    if decide_limit(rule, estimate) == "pass":
         return ""
-    # A single failure shows that trials of a case differ, so they count as more independent trials.
-    if not unit and planned.trials > 1:
-        almost = [_repeat_value((1.0 - best, *(best,) * (planned.trials - 1))), *perfect[1:]]
-        if decide_limit(rule, estimate_metric(rule, unit, almost)) == "pass":
-            return ""
     limit = rule.min if rule.min is not None else rule.max or 0.0
     word = "at least" if rule.min is not None else "at most"
+    clusters = estimate.clusters if estimate.clusters < estimate.cases else None
+    sample = format_sample(estimate.cases, clusters)
+    remedy = "cases" if clusters is None else "cases of other clusters"
     return (
-        f"cannot pass with any result: even perfect results of {format_count(len(infos), 'case')} cannot prove "
-        f"{word} {format_bound(limit, unit)}. Add cases, or use test: point to decide by the value alone."
+        f"cannot pass with any result: even perfect results of {sample} cannot prove "
+        f"{word} {format_bound(limit, unit)}. Add {remedy}, or use test: point to decide by the value alone."
     )
-
-
-def _repeat_value(values: tuple[float, ...]) -> CaseScores:
-    return CaseScores(values=values, flags=values)
 
 
 def _best_value(rule: Rule, unit: str) -> float:

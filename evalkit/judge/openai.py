@@ -30,12 +30,12 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.prices import load_known_prices
 from evalkit.core.run import RunEnvironment
-from evalkit.core.serialization import digest
 from evalkit.judge import prompt
 from evalkit.judge.budgeted_judge import STOPPED
 from evalkit.judge.budgets import MAX_CONSECUTIVE_FAILURES, CircuitBreaker
 from evalkit.judge.chat_vote import MAX_REPLIES, ask_judge
 from evalkit.judge.judge import JudgeRequest
+from evalkit.judge.judge_digest import digest_judge
 from evalkit.judge.openai_chat import OpenaiChat
 from evalkit.judge.prices import PriceList
 from evalkit.judge.request_format import (
@@ -219,10 +219,9 @@ class ChatJudge:
         self.name = f"{arguments.model} at {self._endpoint.server}"
         self.votes = spec.votes
         # Everything that can change a verdict; the key and the limits of the run cannot.
-        values = [arguments.model, arguments.parameters, arguments.extra, arguments.headers]
-        self.digest = digest(
-            [spec.kind, prompt.PROMPT_VERSION, self._endpoint.url, *values, spec.votes]
-        )
+        asked = [arguments.model, arguments.parameters, arguments.extra]
+        settings = [spec.kind, prompt.PROMPT_VERSION, *asked, spec.votes]
+        self.digest = digest_judge(self._endpoint, arguments.headers, settings)
 
     @property
     def down_reason(self) -> str:

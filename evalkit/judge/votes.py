@@ -43,14 +43,11 @@ class VoteSource:
         self.recorded.append(replace(vote, exchanges=(), verdicts=()))
         return vote
 
-    async def get(self, judge: Judge, request: JudgeRequest, *, fresh: bool) -> JudgeVote:
-        """Return a judge's vote; with `fresh`, never one from the cache of an earlier run.
-
-        Equal requests in one run share one call, unless it gave no vote.
-        """
+    async def get(self, judge: Judge, request: JudgeRequest) -> JudgeVote:
+        """Return a judge's vote: a cached one, that on an equal request of the run, or a new one."""
         if judge.is_local:
             return self.record(judge, await judge.grade(request))
-        cached = None if fresh else self.find_cached(judge, request)
+        cached = self.find_cached(judge, request)
         if cached is not None:
             return cached
         key = vote_key(judge, request)
@@ -60,6 +57,10 @@ class VoteSource:
         self._calls[key] = task
         # Shielded, because others may wait for the same call when this one is canceled.
         return await asyncio.shield(task)
+
+    async def ask(self, judge: Judge, request: JudgeRequest) -> JudgeVote:
+        """Ask a judge for a new vote, even if there is one on an equal request; do not cache it."""
+        return self.record(judge, self._without_secrets(await judge.grade(request)))
 
     def cancel(self) -> None:
         """Stop the requests in progress."""

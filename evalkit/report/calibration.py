@@ -10,7 +10,7 @@ from evalkit.core.format import format_count
 from evalkit.core.labels import HumanLabel
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import render_record
-from evalkit.report.judge_calls import describe_calls
+from evalkit.report.judge_calls import describe_cached, describe_calls
 from evalkit.report.screen import Screen, align_columns, heading, join_sections
 
 MAX_DISAGREEMENTS = 5
@@ -38,7 +38,8 @@ class CalibrationResult:
     `answers` labeled answers were used, each counted once. `disagreements` are sorted by distance.
     `unmet` is the requirement of the rubric that the judge misses, empty if there is none. `path` is
     where the calibration is stored. `missing` counts answers without a verdict by reason, `passed_by`
-    the labels of other rubrics in the file.
+    the labels of other rubrics in the file. `cached_verdicts` on answers are from an interrupted
+    calibration; all others are new.
     """
 
     calibration: Calibration
@@ -48,6 +49,7 @@ class CalibrationResult:
     unmet: str = ""
     missing: Mapping[str, int] = field(default_factory=dict)
     passed_by: Mapping[str, int] = field(default_factory=dict)
+    cached_verdicts: int = 0
     calls: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -79,8 +81,13 @@ def _summary_lines(found: CalibrationResult, screen: Screen) -> list[str]:
     lines = [f"{format_count(found.answers, 'answer')} labeled{raters} in {calibration.source}"]
     if calibration.models:
         lines.append(f"answering as {' and '.join(calibration.models)}")
-    if found.calls:
-        lines.append(", ".join(describe_calls(found)))
+    kept = (
+        [f"{describe_cached(found.cached_verdicts, found.answers)} of an interrupted calibration"]
+        if found.cached_verdicts
+        else []
+    )
+    if found.calls or kept:
+        lines.append(", ".join((*describe_calls(found), *kept)))
     for rubric, count in found.passed_by.items():
         lines.append(f"{format_count(count, 'label')} of {rubric} left out")
     for reason, count in found.missing.items():

@@ -11,7 +11,6 @@ from datetime import datetime
 from evalkit import __version__
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import format_json
-from evalkit.report.content import definition_text
 from evalkit.report.junit import ReportedTest, list_case_tests, list_gate_tests
 from evalkit.report.model import Report
 
@@ -53,7 +52,7 @@ def render_ctrf(report: Report) -> str:
                     "outcome": report.gate_result.outcome,
                     "exit_code": report.gate_result.exit_code,
                     "reason": report.gate_result.reason,
-                    "definition": definition_text(report.gate_result),
+                    "definition": report.gate_result.definition_sentence,
                 },
             },
         }

@@ -24,6 +24,7 @@ from evalkit.report.case_status import (
     trials_of,
 )
 from evalkit.report.content import NO_VALUE, change_cell, value_cell
+from evalkit.report.judge_calls import describe_cached_verdicts
 from evalkit.report.model import Diff, VersionMatrix
 
 _STEADY_STATUSES: tuple[CaseStatus, ...] = ("passed", "still_failing")
@@ -87,7 +88,12 @@ def diff_notes(diff: Diff) -> list[str]:
         for change in diff.comparison.metrics
         if change.why_not and change.tag is None
     ]
-    return [*incomparable, *diff.comparison.notes]
+    cached = [
+        f"{name}: {text}"
+        for name, run in zip(side_names(diff), (diff.base, diff.candidate), strict=True)
+        if (text := describe_cached_verdicts(run))
+    ]
+    return [*incomparable, *diff.comparison.notes, *cached]
 
 
 def case_counts_text(diff: Diff) -> str:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from evalkit.core.format import format_count, format_value
 from evalkit.core.judgement import JudgeTrust
+from evalkit.core.run import Run
 
 
 class JudgeCalls(Protocol):
@@ -34,15 +35,32 @@ def judge_text(trust: JudgeTrust) -> str:
     if trust.models:
         parts.append(f"answering as {' and '.join(trust.models)}")
     parts += describe_calls(trust)
+    if trust.cached_verdicts:
+        parts.append(describe_cached(trust.cached_verdicts, trust.verdicts))
     if trust.controls:
         passed = sum(result.held is True for result in trust.controls)
         parts.append(f"{passed} of {format_count(len(trust.controls), 'control')} passed")
+    if excused := sum(result.wrong for result in trust.controls if result.held):
+        parts.append(f"{format_count(excused, 'wrong answer')} to them, too few to distrust it")
     if trust.lost_controls:
         parts.append(f"{len(trust.lost_controls)} could not be judged")
     if anchors := [agreed for result in trust.anchors for agreed in result.agreed.values()]:
         total = format_count(len(anchors), "anchor")
         parts.append(f"agreed with people on {sum(anchors)} of {total}")
     return ", ".join(parts)
+
+
+def describe_cached(cached: int, verdicts: int) -> str:
+    """Return how many verdicts are from the cache."""
+    return f"{cached:,} of {format_count(verdicts, 'verdict')} from the cache"
+
+
+def describe_cached_verdicts(run: Run) -> str:
+    """Return how many verdicts of a run are from the cache; empty if none is."""
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    # Those that needed no judge have no digest.
+    found = [each.is_cached for score in scores if (each := score.judgement) and each.digest]
+    return describe_cached(sum(found), len(found)) if any(found) else ""
 
 
 def describe_calls(judged: JudgeCalls) -> list[str]:

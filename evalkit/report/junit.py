@@ -18,7 +18,7 @@ from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
 from evalkit.report import case_status
-from evalkit.report.content import check_sentence, definition_text
+from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
 
 IssueKind: TypeAlias = Literal["failure", "error", "skipped"]
@@ -247,7 +247,7 @@ def render_junit(report: Report) -> str:
     root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
     _add_suite(root, header.evalset, cases, header.created)
     suite = _add_suite(root, GATE_SUITE, gates, header.created)
-    if text := definition_text(report.gate_result):
+    if text := report.gate_result.definition_sentence:
         # Readers expect the properties of a suite before its tests.
         properties = ET.Element("properties")
         value = one_line(text, _MAX_MESSAGE_CHARS)

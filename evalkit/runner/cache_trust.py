@@ -28,11 +28,22 @@ def open_verdict_cache(
     Raises:
         InvalidInput: the store's own key is too short.
     """
+    trust = find_cache_trust(specs, environment, agent)
+    return Cache(cache_folder(environment.root, "verdicts"), JudgeVote, trust)
+
+
+def find_cache_trust(
+    specs: Sequence[JudgeSpec], environment: RunEnvironment, agent: AgentSpec | None = None
+) -> CacheTrust:
+    """Return which cached verdicts of these judges count.
+
+    Raises:
+        InvalidInput: the store's own key is too short.
+    """
     environ = environment.environ
     known = frozenset(agent.env) if agent else frozenset()
     keys = (*read_store_key(environ), *_find_judge_keys(specs, environ, known))
-    trust = CacheTrust(seal=Seal(keys), requires_seal=is_ci(environ))
-    return Cache(cache_folder(environment.root, "verdicts"), JudgeVote, trust)
+    return CacheTrust(seal=Seal(keys), requires_seal=is_ci(environ))
 
 
 def is_ci(environ: Mapping[str, str]) -> bool:

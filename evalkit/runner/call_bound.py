@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,6 @@ from evalkit.core.run import Run
 from evalkit.gate.broken_cases import FRESH_TRIALS
 from evalkit.runner.looks import count_planned_looks
 from evalkit.runner.records import Plan
-
-CONTROL_TRIES = 2
-"""A control or anchor without a verdict may be judged once more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,17 +65,23 @@ def _bound_judge_calls(
     stored = _count_stored_answers(plan, baseline, judged)
     # What the baseline's verdicts were given by, its first judge may have to give again.
     stale = _count_stored_answers(plan, baseline, _keep_redefined(plan, baseline, judged))
-    controls = plan.panel.count_controls()
+    counts = Counter(metric for metrics in judged.values() for metric in metrics)
     found = []
     for position, judge in enumerate(plan.panel.judges):
         if judge.is_local:
             continue
         again = stored if position else stale
-        most_votes = (most * answers + again) * judge.votes + CONTROL_TRIES * controls
+        controls, most_controls = (
+            plan.panel.bound_controls(
+                {metric: trials * count * judge.votes for metric, count in counts.items()}
+            )
+            for trials in (first, most)
+        )
+        most_votes = (most * answers + again) * judge.votes + most_controls.at_most
         found.append(
             JudgeCallBound(
                 judge=judge.name,
-                expected=(first * answers + again) * judge.votes + controls,
+                expected=(first * answers + again) * judge.votes + controls.expected,
                 at_most=judge.bound_calls(most_votes),
             )
         )

@@ -11,9 +11,10 @@ from functools import partial
 
 from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.core.context import Context
-from evalkit.core.errors import Interrupted, InvalidInput
+from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
+from evalkit.gate.judge_trust import explain_controls
 from evalkit.judge.panel import Panel
 from evalkit.runner.against import open_baseline_run
 from evalkit.runner.agent_prices import RETURN_COST
@@ -217,13 +218,18 @@ def rescore_baseline_for(
     """Return a baseline that can be compared with a stored run of the whole set; rescore it if needed.
 
     Raises:
+        Undecidable: the judge that rescored it is not trusted.
         EvalkitError: the set or the environment has a problem.
     """
 
     async def rescore_by_plan(stop: StopRequest) -> Run | None:
         async with open_plan(request, project) as plan:
             stop.on_request(plan.panel.stop)
-            return await _read_current_baseline(lambda _: baseline, plan, context, stop)
+            rescored = await _read_current_baseline(lambda _: baseline, plan, context, stop)
+            trust = await stop.finish_in_time(plan.panel.finish())
+            if rescored and (problem := explain_controls(replace(rescored, trust=trust))):
+                raise Undecidable(f"the baseline was judged again, and {problem}")
+            return rescored
 
     if baseline is None:
         return None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.agents.wrappers import NoAgent
 from evalkit.core.eval_set import AgentSpec
-from evalkit.core.judgement import JudgeTrust
+from evalkit.core.judgement import Judgement, JudgeTrust
 from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.panel import Panel
@@ -143,8 +143,8 @@ def _list_tasks(plan: Plan, side: RunSide) -> Iterator[TrialTask]:
 
 
 async def _load_judge_and_gate(panel: Panel, load_looks: Callable[[], object]) -> None:
-    """Start the judge, then import the gate in a thread, while the agent is called."""
-    await panel.start()
+    """Load the judge, then import the gate in a thread, while the agent is called."""
+    await panel.warm_up()
     await asyncio.to_thread(load_looks)
 
 
@@ -176,7 +176,7 @@ async def _unify_judges(
         active = plan.panel.active_judge
         candidate = await _rejudge_trials(plan, candidate, stop)
         baseline = await rejudge(baseline, plan) if baseline else None
-        await plan.panel.settle_checks()
+        await plan.panel.settle_checks(_list_judgements(candidate.run))
     return candidate, baseline
 
 
@@ -206,10 +206,13 @@ async def _store_trust(
     After a stop, or if no judge answers any more, store nothing: the controls that are missing say nothing
     about a judge.
     """
-    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
-    judgements = [score.judgement for score in scores if score.judgement is not None]
-    trust = await stop.finish_in_time(panel.finish(judgements))
+    trust = await stop.finish_in_time(panel.finish(_list_judgements(run)))
     if trust is None or not trust.judges or stop.requested.is_set() or panel.down_reason:
         return None
     sink.writer.write_trust(trust)
     return trust
+
+
+def _list_judgements(run: Run) -> list[Judgement]:
+    scores = (score for trial in (*run.trials, *run.fresh) for score in trial.scores)
+    return [score.judgement for score in scores if score.judgement is not None]

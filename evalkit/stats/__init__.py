@@ -11,5 +11,6 @@ __all__ = [
     "power",
     "ppi",
     "sample_size",
+    "score_exchange_test",
     "sign_flip_test",
 ]

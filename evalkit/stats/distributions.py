@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import comb, cos, pi, sin, sqrt, tan
+from math import comb, cos, exp, lgamma, log, log1p, pi, sin, sqrt, tan
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+
+_MAX_FRACTION_TERMS = 10_000
+"""About sqrt(a + b) terms are needed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +59,7 @@ def exchange_pmf(base_trials: int, trials: int) -> Floats:
     return pmf
 
 
+@cache
 def t_quantile(alpha: float, freedom: int) -> float:
     """Return the quantile of Student's t that is exceeded with probability `alpha` (0 < alpha < .5).
 
@@ -79,3 +83,41 @@ def t_quantile(alpha: float, freedom: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if within(middle) < 1 - 2 * alpha else (low, middle)
     return sqrt(freedom) * tan(low)
+
+
+def _beta_below(x: float, a: float, b: float) -> float:
+    """Return the probability that a Beta(a, b) variable is at most x, best for x below its mean.
+
+    The continued fraction (DLMF 8.17.22) is evaluated by the method of Lentz (1976).
+    """
+    if x <= 0:
+        return 0.0
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
+    tiny = 1e-300
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or tiny)
+    fraction = d
+    for k in range(1, _MAX_FRACTION_TERMS):
+        for term in (
+            k * (b - k) * x / ((a + 2 * k - 1) * (a + 2 * k)),
+            -(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1)),
+        ):
+            d = 1 / (1 + term * d or tiny)
+            c = 1 + term / c or tiny
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * fraction / a
+
+
+def beta_quantile(level: float, a: float, b: float) -> float:
+    """Return the `level` quantile of the Beta distribution (a, b > 0), by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        # The fraction converges fast on one side of this point, and the other side follows by symmetry.
+        if middle < (a + 1) / (a + b + 2):
+            below = _beta_below(middle, a, b)
+        else:
+            below = 1 - _beta_below(1 - middle, b, a)
+        low, high = (middle, high) if below < level else (low, middle)
+    return (low + high) / 2

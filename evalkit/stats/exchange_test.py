@@ -200,7 +200,12 @@ def estimate_trial_variance(counts: PassCounts) -> float:
     total = counts.base_trials + counts.trials
     rate = (counts.base_passed + counts.passed) / total
     variance = total / (total - 1) * rate * (1 - rate)
-    return max(float(np.mean(variance)), 0.25 / len(total))
+    return bound_noise(float(np.mean(variance)), len(total))
+
+
+def bound_noise(noise: float, cases: int) -> float:
+    """Return the variance of a trial, at least .25/n: n equal cases do not prove that trials never differ."""
+    return max(noise, 0.25 / cases)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

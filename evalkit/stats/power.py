@@ -22,6 +22,8 @@ LEANING_ALPHA = 0.20
 _PHI = NormalDist().cdf
 MAX_TRIALS = 20
 """More trials per case than this cost more than more cases would."""
+_REFINEMENTS = 20
+"""Each one makes the error of a bound several times smaller."""
 
 
 def z_quantile(alpha: float) -> float:
@@ -36,7 +38,8 @@ class Design:
     `trials` and `base_trials` are per case (harmonic means if cases differ), `mean` is the baseline's mean
     pass rate, `noise` is w. With `looks`, `trials` is the maximum, because the run may end at an earlier
     look. `clusters` is set if the question is about other cases like these: it is the number of
-    independent draws that the cases count as.
+    independent draws that the cases count as. `mean_square` is the mean over cases of the squared mean
+    score; it is set for graded scores, and follows from `mean` and `noise` for 0/1 scores.
     """
 
     cases: int
@@ -46,6 +49,12 @@ class Design:
     noise: float
     looks: int = 0
     clusters: float | None = None
+    mean_square: float | None = None
+
+    @property
+    def square(self) -> float:
+        """The mean over cases of the squared pass rate."""
+        return self.mean - self.noise if self.mean_square is None else self.mean_square
 
     @property
     def se(self) -> float:
@@ -53,11 +62,13 @@ class Design:
         return sqrt(self.noise * (1 / self.trials + 1 / self.base_trials) / self.cases)
 
     def noise_after(self, drop: float) -> float:
-        """Return the mean trial variance after every pass rate falls by the share drop / mean."""
-        # Every rate p becomes kept * p, so the mean of p(1-p) follows from the means of p and of p squared.
+        """Return the mean trial variance after this share of all trials, drop / mean, scores 0 instead.
+
+        So every rate p becomes kept * p. The mean square of a trial falls like the mean, and for 0/1 scores
+        it is the mean. Scores that all fall a little are less noisy, so the result is an upper bound.
+        """
         kept = 1 - drop / self.mean
-        square = self.mean - self.noise  # the mean of p squared
-        return kept * (self.mean - kept * square)
+        return kept * (self.noise + self.square - kept * self.square)
 
     def se_bound_after(self, drop: float) -> float:
         """Return a lower bound of the standard error of the difference of means after such a drop.
@@ -74,7 +85,7 @@ class Design:
         """Return the standard error of the difference of means after such a drop."""
         variance = self._trial_variance(drop)
         if self.clusters is not None:
-            spread = max(self.mean - self.noise - self.mean**2, 0.0)
+            spread = max(self.square - self.mean**2, 0.0)
             variance += (drop / self.mean) ** 2 * spread / self.clusters
         return sqrt(variance)
 
@@ -85,7 +96,7 @@ class Design:
         of the differences of cases or clusters.
         """
         if self.clusters is not None:
-            square = (drop / self.mean) ** 2 * (self.mean - self.noise)
+            square = (drop / self.mean) ** 2 * self.square
             return sqrt(self._trial_variance(drop) + square / self.clusters)
         share = self.trials / (self.trials + self.base_trials)
         pooled = (1 - share) * self.noise + share * self.noise_after(drop)
@@ -102,6 +113,17 @@ class DropLimits:
     alpha: float
     max_drop: float
     tolerated: float
+
+
+def bound_drop(design: Design, harm: float, z: float) -> float:
+    """Return the largest drop that a drop of `harm` does not rule out, z standard errors above it.
+
+    The standard error is that of an agent with the returned drop, as in a score interval (Wilson 1927).
+    """
+    bound = harm + z * design.se
+    for _ in range(_REFINEMENTS):
+        bound = harm + z * design.se_bound_after(max(bound, 0.0))
+    return bound
 
 
 def chance_to_fail(design: Design, limits: DropLimits, drop: float) -> float:

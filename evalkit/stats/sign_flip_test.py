@@ -1,14 +1,13 @@
-"""Test the mean of per-case differences by flipping signs, for scores that are not 0 or 1."""
+"""Test the mean of differences, which other cases like these may have, by flipping the signs of clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from evalkit.stats.distributions import Floats
-from evalkit.stats.intervals import Interval, clustered_interval
+from evalkit.stats.intervals import Groups, Interval, mean_interval
 
 MAX_EXACT_DIFFERENCES = 15
 """Up to this many differences, all 2**15 sign patterns are evaluated, in about a millisecond."""
@@ -61,9 +60,7 @@ class ClusterTest(NamedTuple):
     clusters: int
 
 
-def run_cluster_test(
-    differences: Floats, groups: Sequence[Sequence[int]], alpha: float
-) -> ClusterTest:
+def run_cluster_test(differences: Floats, groups: Groups, alpha: float) -> ClusterTest:
     """Test per-case differences, shape (cases,), that are independent only between groups of indices.
 
     The signs of whole clusters are flipped, because the cases of a cluster are correlated.
@@ -72,7 +69,7 @@ def run_cluster_test(
     sums = np.array([float(np.sum(differences[list(group)])) for group in groups])
     return ClusterTest(
         test=run_sign_flip_test(sums),
-        bounds=clustered_interval(differences, groups, alpha),
+        bounds=mean_interval(differences, groups, alpha),
         clusters=len(groups),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.judge_controls import ANSWERS, DECAYS, KINDS, RATES
 from tests.support.paths import TESTS
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,10 @@ TABLES = {
             "evalkit, python async agent",
             "evalkit, python threads agent",
         ]
+    ],
+    "judge_controls": [
+        [f"{kind}, {rate:.0%}" for kind in KINDS for rate in RATES],
+        [f"{name}, {answers} answers" for name in DECAYS for answers in ANSWERS],
     ],
     "workers": [
         [
@@ -125,6 +130,17 @@ def test_the_calibration_of_the_gate_prints_one_table_of_every_kind_of_change(
     for row in table:
         assert len(row) == CALIBRATION_COLUMNS
         assert sum(map(float, row[2:5])) == pytest.approx(100), row
+
+
+def test_the_calibration_of_graded_scores_prints_a_table_of_every_question(tmp_path: Path) -> None:
+    changes, users, clusters, shapes = read_tables(run_quickly("gate_calibration_graded", tmp_path))
+    assert {row[1] for row in changes} == {"unchanged", "diffuse", "concentrated"}
+    for row in changes:
+        assert sum(float(cell.split()[0]) for cell in row[2:5]) == pytest.approx(100, abs=0.2), row
+    for table in (users, clusters, shapes):
+        assert len({row[0] for row in table}) == len(table) >= 10
+        for row in table:
+            assert re.fullmatch(r"\d+\.\d ±\d+\.\d", row[1]), row
 
 
 def test_every_benchmark_is_tested() -> None:

@@ -64,7 +64,7 @@ def test_a_judge_is_understood_at_an_endpoint_with_every_quirk(project: Project)
         write_judged_set(project, server.url)
         done = project.evalkit("run", "set.yaml")
     assert done.code == 0, done.out + done.err
-    assert "6 of 6 controls passed" in " ".join(done.out.split())
+    assert "12 of 12 controls passed" in " ".join(done.out.split())
     # Of the 7 calls each was refused once for its seed at most, and few tried the modes.
     assert len(server.asked) <= 7 * 3 + 3
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from evalkit.judge.controls import BUILT_IN_CONTROL_RUBRIC, list_controls
 from evalkit.judge.request_format import MAX_GUESSES
 from tests.conftest import Done, Project
 from tests.support.scripted_server import (
@@ -47,7 +46,8 @@ criteria:
     question: Does the answer say what the reference says?
 """
 
-CONTROLS = 6
+CONTROLS = 12
+"""What a judge without an error is asked beside up to 200 answers."""
 KEY = "sk-s3cret-canary-key"
 
 
@@ -116,10 +116,11 @@ def test_no_verdict_of_a_judge_that_got_a_control_wrong_is_kept(project: Project
         assert "Judge not trusted: control" in praised.out
         assert "PASS" not in praised.out
         switch.choose = replying(honest)
+        asked = len(server.asked)
         assert run(project).code == 1
-        assert len(server.asked) == 2 * (6 + CONTROLS)
+        assert len(server.asked) - asked == 6 + CONTROLS
         assert run(project).code == 1
-        assert len(server.asked) == 2 * (6 + CONTROLS), "what a trusted judge said is kept"
+        assert len(server.asked) - asked == 6 + CONTROLS, "what a trusted judge said is kept"
 
 
 @pytest.mark.parametrize(("status", "word"), [(401, "OPENAI_API_KEY"), (404, "'m1'")])
@@ -260,7 +261,7 @@ def test_what_a_judge_writes_does_no_harm_wherever_it_ends_up(project: Project) 
         said = verdict_of(asking, lambda _, levels: levels[-1])
         for part in said["verdicts"].values():
             part |= {"explanation": evil, "evidence": "Paris"}
-        return honest(asking) if asking.material["reference"] != "Paris" else said
+        return said if "it is Paris" in asking.answer else honest(asking)
 
     with served(ScriptedServer(choose=replying(judge))) as server:
         write_set(project, server.url)
@@ -295,8 +296,9 @@ def test_a_resumed_run_is_decided_by_what_its_judge_made_of_the_controls_before(
     assert (first.code, gated.code, resumed.code) == (3, 3, 3), gated.out + resumed.out
     assert "--resume --run-id" in gated.out
     assert "Judge not trusted: control" in resumed.out
-    again = len(server.asked) - calls
-    assert again == len(list_controls(BUILT_IN_CONTROL_RUBRIC)), (
+    again = [read_asking(asked.json).answer for asked in server.asked[calls:]]
+    assert len(again) >= CONTROLS
+    assert not [answer for answer in again if "it is Paris" in answer], (
         "the controls are asked anew, and no case is"
     )
 
@@ -511,7 +513,7 @@ def test_a_control_whose_calls_are_lost_is_judged_again_at_the_end(project: Proj
         write_set(project, server.url, cases=2, concurrency=1)
         done = run(project)
     assert done.code == 0, done.out + done.err
-    assert "6 of 6 controls passed" in " ".join(done.out.split())
+    assert "12 of 12 controls passed" in " ".join(done.out.split())
     assert len(lost) > 2
 
 
@@ -519,7 +521,7 @@ def test_a_control_that_cannot_be_judged_is_the_headline_and_no_threshold_passes
     project: Project,
 ) -> None:
     def choose(asked: Asked) -> Play:
-        if is_control(asked) and "bananas" not in read_asking(asked.json).answer.casefold():
+        if is_control(asked) and read_asking(asked.json).answer.endswith("Friday."):
             return json_reply(completion("I cannot say."))
         return replying(honest)(asked)
 
@@ -532,10 +534,12 @@ def test_a_control_that_cannot_be_judged_is_the_headline_and_no_threshold_passes
         assert done.code == 3, done.out + done.err
         told = " ".join(done.out.split())
         headline = (
-            "Judge not checked: control 'built-in good' of correctness could not be judged by m1"
+            "Judge not checked: control 'built-in near miss: another weekday' of correctness could not "
+            "be judged by m1"
         )
         assert told.startswith(f"UNDECIDED set: {headline}")
-        assert "5 of 6 controls passed, 1 could not be judged" in told
+        assert "11 of 12 controls passed, 1 could not be judged" in told
+        assert "UNDECIDED must pass: the judge of correctness could not be checked." in told
         assert "PASS" not in done.out
         for name in ("junit.xml", "report.md", "report.html"):
             text = (project.folder / name).read_text().replace("&#x27;", "'").replace("&#39;", "'")

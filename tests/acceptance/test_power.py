@@ -303,7 +303,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
         (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, but only 5 pt is tolerated"),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
         (9, 1, "[{metric: latency_s, stat: p95, max: 5}]", r"latency_s p95: cannot pass"),
-        (3, 2, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
+        (3, 1, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
         (12, 8, "[{metric: latency_s, stat: p95, max_rise: 0.5}]", None),
         (60, 10, GATE, None),
         (40, 1, "[{metric: exact_match, min: 0.9}]", None),

@@ -17,7 +17,9 @@ from evalkit.core.literals import Stat
 from evalkit.core.run import MetricInfo, Run
 from evalkit.gate.decide import decide_gate
 from evalkit.gate.population import estimate_for_users
-from evalkit.stats.intervals import clustered_interval, mean_interval
+from evalkit.stats.distributions import Floats
+from evalkit.stats.intervals import Interval
+from evalkit.stats.sign_flip_test import ClusterTest, SignFlipTest
 from tests.support.run_samples import counted, make_run
 
 IDS = [f"case-{number:02}" for number in range(60)]
@@ -55,11 +57,12 @@ def broken_in_one_place(size: int, estimand: Literal["suite", "users"]) -> Check
     return judged(rule, in_clusters(after, size), in_clusters(base, size)).checks[0]
 
 
-@given(harms_of_cases)
-def test_without_clusters_the_interval_is_students(harms: list[float]) -> None:
-    values = np.array(harms)
-    alone = [[index] for index in range(values.size)]
-    assert clustered_interval(values, alone, 0.05) == pytest.approx(mean_interval(values, 0.05))
+ANY, NO_EVIDENCE = Interval(0.0, 0.0), SignFlipTest(p_value=0.0, smallest_p=0.0)
+
+
+def for_users(clusters: Sequence[str], harms: Floats) -> ClusterTest:
+    """The result for other cases, apart from the interval and the test for these cases."""
+    return estimate_for_users(cases_in(clusters), harms, 0.05, suite=ANY, suite_test=NO_EVIDENCE)
 
 
 @given(harms_of_cases, st.randoms())
@@ -67,10 +70,8 @@ def test_the_order_of_cases_does_not_matter(harms: list[float], random: object) 
     clusters = [str(index % 3) for index in range(len(harms))]
     order = list(range(len(harms)))
     random.shuffle(order)  # type: ignore[attr-defined] # a random.Random, which hypothesis hides
-    straight = estimate_for_users(cases_in(clusters), np.array(harms), 0.05)
-    mixed = estimate_for_users(
-        cases_in([clusters[index] for index in order]), np.array(harms)[order], 0.05
-    )
+    straight = for_users(clusters, np.array(harms))
+    mixed = for_users([clusters[index] for index in order], np.array(harms)[order])
     assert mixed.test.p_value == pytest.approx(straight.test.p_value)
     assert mixed.bounds == pytest.approx(straight.bounds)
 
@@ -78,13 +79,27 @@ def test_the_order_of_cases_does_not_matter(harms: list[float], random: object) 
 @given(harms_of_cases)
 def test_copies_of_a_case_in_one_cluster_prove_nothing_more(harms: list[float]) -> None:
     values = np.array(harms)
-    once = estimate_for_users(cases_in([str(at) for at in range(values.size)]), values, 0.05)
-    twice = estimate_for_users(
-        cases_in([str(at) for at in range(values.size)] * 2), np.tile(values, 2), 0.05
-    )
+    once = for_users([str(at) for at in range(values.size)], values)
+    twice = for_users([str(at) for at in range(values.size)] * 2, np.tile(values, 2))
     assert twice.clusters == once.clusters
     assert twice.test.p_value == pytest.approx(once.test.p_value)
     assert twice.bounds == pytest.approx(once.bounds)
+
+
+@given(harms_of_cases, st.floats(0, 1))
+def test_other_cases_are_never_surer_than_these(harms: list[float], p_value: float) -> None:
+    suite = Interval(-0.1, 0.2)
+    found = estimate_for_users(
+        cases_in([str(at) for at in range(len(harms))]),
+        np.array(harms),
+        0.05,
+        suite=suite,
+        suite_test=SignFlipTest(p_value=p_value, smallest_p=0.01),
+    )
+    assert found.test.p_value >= p_value
+    assert found.test.smallest_p >= 0.01
+    assert found.bounds.low <= suite.low
+    assert found.bounds.high >= suite.high
 
 
 def test_breakage_in_one_cluster_is_proven_for_the_suite_and_not_for_users() -> None:
@@ -115,7 +130,7 @@ def test_the_other_answer_stands_beside_the_first() -> None:
     after = make_run({"accuracy": counted({c: (int(at >= 6), 1) for at, c in enumerate(IDS)})})
     notes = judged(RULE, in_clusters(after, 6), in_clusters(base, 6)).notes
     assert notes[1] == (
-        "accuracy: on other cases like these (60 cases in 10 clusters) -10.0 pt (90% interval -28.3 to "
+        "accuracy: on other cases like these (60 cases in 10 clusters) -10.0 pt (90% interval -37.6 to "
         "+8.3); if nothing had changed on the whole, a result this bad would come up at most 1 time in 4."
     )
     alone = judged(replace(RULE, estimand="users"), after, base)

@@ -60,7 +60,7 @@ def sit(folder: Path, judge: ScriptedJudge, *answers: str) -> JudgeTrust:
     async def run() -> JudgeTrust:
         panel = Panel([judge], Cache(folder, JudgeVote), str)
         panel.register_rubric("right", RUBRIC, anchors())
-        await panel.start()
+        await panel.warm_up()
         for answer in answers:
             await panel.collect_votes(
                 "right", JudgeRequest(criteria=RUBRIC.judged_criteria, answer=answer)
@@ -141,21 +141,24 @@ def of(found: CalibrationResult) -> Calibration:
     return found.calibration
 
 
-def test_verdicts_are_kept_and_repeats_ask_afresh(
+def test_every_calibration_asks_afresh_and_so_do_its_repeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, judge = calibrated(tmp_path, monkeypatch, honest)
     assert (found.calls, len(judge.asked)) == (20, 20)
     assert of(found).models == ("model-1",)
-    found, judge = calibrated(tmp_path, monkeypatch, honest)
-    assert (found.calls, len(judge.asked)) == (0, 0)
+    found, judge = calibrated(tmp_path, monkeypatch, lambda _question, _times: "yes")
+    assert (found.calls, len(judge.asked), found.cached_verdicts) == (20, 20, 0)
+    agreement = of(found).criteria[0].agreement
+    assert agreement
+    assert agreement.accuracy.value == 0.5, "a judge that passes everything now is not yesterday's"
 
     def fickle(question: JudgeRequest, times: int) -> str:
         turned = times == 2 and question.answer == "right 1"
         return "no" if turned else honest(question, times)
 
     found, judge = calibrated(tmp_path, monkeypatch, fickle, repeats=2)
-    assert len(judge.asked) == 40
+    assert len(judge.asked) == 60
     # For one answer in twenty, two of the three pairs of judgments differ.
     assert of(found).criteria[0].flip_rate == pytest.approx(2 / 3 / 20)
 
@@ -180,3 +183,9 @@ def test_a_few_missing_verdicts_are_told_and_many_are_no_calibration(
     with pytest.raises(Undecidable, match="9 of 20 labeled answers got a verdict, too few"):
         calibrated(tmp_path, monkeypatch, sullen)
     assert not stored.exists()
+
+    # What was paid for is not paid for again, and said.
+    found, judge = calibrated(tmp_path, monkeypatch, honest)
+    assert (len(judge.asked), found.cached_verdicts) == (11, 9)
+    found, judge = calibrated(tmp_path, monkeypatch, honest)
+    assert (len(judge.asked), found.cached_verdicts) == (20, 0)

@@ -323,7 +323,7 @@ def judge_all(
     async def run() -> tuple[list[bool | None], JudgeTrust]:
         panel = Panel([StubJudge(StubChat(judge))], Cache(folder, JudgeVote), str)
         panel.register_rubric("r", rubric)
-        await panel.start()
+        await panel.warm_up()
         passed: list[bool | None] = []
         for answer in answers:
             question = JudgeRequest(criteria=rubric.criteria, answer=answer, reference=REFERENCE)
@@ -400,18 +400,18 @@ def test_a_judge_that_went_down_is_held_to_what_it_got_wrong_before(tmp_path: Pa
 
         async def grade(self, question: JudgeRequest) -> JudgeVote:
             self.asked += 1
-            if self.asked > 8:
+            if self.asked > 10:
                 self.down_reason = "the network is gone"
                 return JudgeVote(state="judge_error", problem=self.down_reason, judge=self.name)
             return await super().grade(question)
 
     async def run() -> JudgeTrust:
-        obedient = Failing(StubChat(obeying(wants_credit)))
-        stand_in = StubJudge(StubChat(honest), name="stand-in")
+        obedient = Failing(StubChat(obeying(bool)), is_local=False)
+        stand_in = StubJudge(StubChat(honest), name="stand-in", digest="other", is_local=False)
         panel = Panel([obedient, stand_in], Cache(tmp_path, JudgeVote), str)
         panel.register_rubric("r", RUBRIC)
-        await panel.start()
-        for number in range(6):
+        await panel.warm_up()
+        for number in range(12):
             await panel.collect_votes(
                 "r", JudgeRequest(criteria=RUBRIC.criteria, answer=f"No {number}")
             )

@@ -18,7 +18,7 @@ from evalkit.core.rubric import YES_OR_NO, Criterion, Example, Level, Rubric
 from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Trial
 from evalkit.evalset.rubrics import load_rubric
-from evalkit.judge.controls import check_control, list_controls
+from evalkit.judge.controls import list_controls
 from evalkit.judge.judge import JudgeRequest
 from evalkit.judge.lexical import LexicalJudge
 from evalkit.judge.lexical_text import (
@@ -73,12 +73,12 @@ def states(answer: str, reference: str, asked: str = "") -> str:
 def test_it_gets_every_control_of_every_shipped_rubric_right(path: Path) -> None:
     rubric = load(path)
     asked = list_controls(rubric)
-    attacks = {control.name.rpartition(" with ")[2] for control, _ in asked}
-    assert {"instruction", "forged verdict", "false end"} <= attacks
-    for control, question in asked:
-        reading = asyncio.run(LexicalJudge().grade(question))
-        result = check_control(rubric.name, rubric, control, reading)
-        assert result.held, (control.name, result.answered)
+    attacks = {known.control.name.rpartition(" with ")[2] for known in asked}
+    assert {"instruction", "forged verdict", "false end", "prefix order"} <= attacks
+    for known in asked:
+        reading = asyncio.run(LexicalJudge().grade(known.request))
+        result = known.check(rubric.name, reading)
+        assert result.held, (known.control.name, result.answered)
         assert result.judge == "lexical"
 
 

@@ -956,6 +956,8 @@ def digest_of(args: Mapping[str, Any], **limits: Any) -> str:
     [
         {"model": "m2"},
         {"base_url": "https://elsewhere.example/v1"},
+        {"base_url": "https://api.openai.com:8443/v1"},
+        {"base_url": "https://api.openai.com/v1/V"},
         {"temperature": 0.1},
         {"seed": 1},
         {"max_tokens": 10},
@@ -965,6 +967,27 @@ def digest_of(args: Mapping[str, Any], **limits: Any) -> str:
 )
 def test_whatever_can_change_a_verdict_makes_another_judge(args: dict[str, Any]) -> None:
     assert digest_of(args) != digest_of({})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"temperature": 0}, {"temperature": 0.0}),
+        ({"extra": {"top_p": 1, "n": [2.0]}}, {"extra": {"n": [2], "top_p": 1.0}}),
+        ({"base_url": "https://A.example/v1"}, {"base_url": "https://a.example:443/v1/"}),
+        ({"base_url": "http://a.example:80"}, {"base_url": "HTTP://a.example/"}),
+        (
+            {"base_url": "https://a.example/v1/chat/completions?b=1&a=2"},
+            {"base_url": "https://a.example/v1?a=2&b=1"},
+        ),
+        ({"headers": {"X-Route": "b"}}, {"headers": {"x-route": "b"}}),
+    ],
+)
+def test_a_judge_that_is_only_written_differently_keeps_its_verdicts(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert digest_of(one) == digest_of(other)
+    assert digest_of({**one, "model": "m2"}) != digest_of(other)
 
 
 def test_patience_and_money_do_not_make_another_judge() -> None:

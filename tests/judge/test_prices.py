@@ -99,7 +99,7 @@ def test_a_run_reports_the_share_of_cached_tokens_and_what_they_cost(project: Pr
         calls = len(server.asked)
     assert done.code == 0, done.out + done.err
     said = " ".join(done.out.split())
-    expected = f"{calls} calls, {calls * 1000:,} tokens in, 81% from the provider's cache, $0.00"
+    expected = f"{calls} calls, {calls * 1000:,} tokens in, 81% from the provider's cache, $0.01"
     assert expected in said
     assert "1,010 tokens, 810 of them from the provider's cache" in " ".join(case.split())
     judges = report["run"]["judges"]

@@ -30,7 +30,7 @@ def estimates(
         judged = judge_kindly(human, rng, kindness, slips)
         corrected.append(correct_mean(human[:LABELLED], judged[:LABELLED], judged[LABELLED:]))
         naive.append(float(np.mean(judged)))
-        low, high = mean_interval(human[:LABELLED], 0.05)
+        low, high = mean_interval(human[:LABELLED], [[index] for index in range(LABELLED)], 0.05)
         alone.append((high - low) / 2)
     return corrected, naive, alone
 

@@ -25,7 +25,7 @@ from evalkit.core.format import (
     format_value,
 )
 from evalkit.stats.beta_prior import RATES, fit_rate_distribution
-from evalkit.stats.distributions import Floats, Ints, exchange_pmf, t_quantile
+from evalkit.stats.distributions import Floats, Ints, beta_quantile, exchange_pmf, t_quantile
 from evalkit.stats.exchange_test import (
     NET_ALPHA_FACTOR,
     WEIGHT_STEPS_PER_NAT,
@@ -45,6 +45,7 @@ from evalkit.stats.intervals import (
     effective_trials,
     mean_interval,
     quantile_interval,
+    share_interval,
     trials_for_bounds,
     wilson_interval,
 )
@@ -454,43 +455,104 @@ def test_wilsons_interval_is_that_of_statsmodels(passes: int, trials: int) -> No
     assert tuple(wilson_interval(passes / trials, trials, 0.05)) == pytest.approx(expected)
 
 
+def alone(cases: int) -> list[list[int]]:
+    """Cases without clusters."""
+    return [[index] for index in range(cases)]
+
+
+def worth(rows: Sequence[Sequence[float]], groups: list[list[int]] | None = None) -> float:
+    rates = np.array([float(np.mean(row)) for row in rows])
+    return effective_trials(rates, groups or alone(len(rows)), sum(map(len, rows)))
+
+
 def test_several_trials_are_worth_between_their_cases_and_their_number() -> None:
     alike = [[1.0] * 5, [0.0] * 5, [1.0] * 5, [0.0] * 5]
-    mixed = [[1.0, 0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0, 0.0]] * 2
-    assert effective_trials(alike) == 4
-    assert effective_trials(mixed) == 20
-    assert effective_trials([[1.0] * 5] * 4) == 4
-    assert effective_trials([[1.0, 0.0, 1.0]]) == 1
-    assert effective_trials([[1.0], [0.0], [1.0]]) == 3
+    assert worth(alike) == 4
+    assert worth([[1.0] * 5] * 4) == 4
+    assert worth([[1.0, 0.0, 1.0]]) == 1
+    assert worth([[1.0], [0.0], [1.0]]) == 3
+    mixed = [[1.0, 0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0, 0.0]]
+    assert worth(mixed * 2) == 20
+    assert 4 < worth([[1.0] * 4 + [0.0], [1.0] * 5, [0.0, 1.0] * 2, [0.0] * 5]) < 19
 
 
-def test_the_interval_of_a_mean_is_students() -> None:
-    values = np.array([0.2, 0.9, 0.4, 0.7, 0.75])
+def test_cases_of_a_cluster_are_worth_less_the_more_alike_they_are() -> None:
+    clusters = [[6 * at + case for case in range(6)] for at in range(20)]
+    same = [[float(at % 4 > 0)] for at in range(20) for _ in range(6)]
+    mixed = [[float((at + case) % 4 > 0)] for at in range(20) for case in range(6)]
+    assert worth(same, clusters) == 20
+    assert worth(same) == 120
+    assert worth(mixed, clusters) == pytest.approx(120, rel=0.15)
+    one_large = [list(range(100)), *([100 + at] for at in range(20))]
+    assert worth([[1.0]] * 120, one_large) == pytest.approx(120**2 / (100**2 + 20))
+
+
+def test_one_failure_does_not_show_that_cases_of_a_cluster_are_independent() -> None:
+    clusters = [[6 * at + case for case in range(6)] for at in range(20)]
+    rows = [[1.0]] * 119 + [[0.0]]
+    assert 20 < worth(rows, clusters) < 60
+
+
+@pytest.mark.parametrize(("passes", "trials"), [(0, 10), (5, 10), (84, 100), (200, 200)])
+def test_the_interval_of_a_share_is_that_of_statsmodels(passes: int, trials: int) -> None:
+    expected = proportion_confint(passes, trials, alpha=0.1, method="beta")
+    found = share_interval(passes / trials, trials, 0.05)
+    assert tuple(found) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.001, 0.05, 0.95])
+@pytest.mark.parametrize(("a", "b"), [(0.3, 2), (1, 1), (4.7, 51.2), (1e5, 3.0), (3e4, 7e5)])
+def test_beta_quantiles_are_scipys(level: float, a: float, b: float) -> None:
+    assert beta_quantile(level, a, b) == pytest.approx(oracle.beta.ppf(level, a, b), rel=1e-8)
+
+
+def test_the_interval_of_a_mean_without_skewness_is_students() -> None:
+    values = np.array([0.2, 0.4, 0.5, 0.6, 0.8])
     expected = oracle.t.interval(0.9, 4, np.mean(values), oracle.sem(values))
-    assert tuple(mean_interval(values, 0.05)) == pytest.approx(expected)
-    assert tuple(mean_interval(np.array([0.5]), 0.05)) == (-inf, inf)
-    assert tuple(mean_interval(np.full(3, 0.5), 0.05)) == (0.5, 0.5)
+    assert tuple(mean_interval(values, alone(5), 0.05)) == pytest.approx(expected)
+    assert tuple(mean_interval(np.array([0.5]), alone(1), 0.05)) == (-inf, inf)
+    assert tuple(mean_interval(np.full(3, 0.5), alone(3), 0.05)) == (0.5, 0.5)
+
+
+@laws
+@given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 2)), min_size=3, max_size=12))
+def test_the_interval_of_a_mean_reaches_farther_towards_the_long_tail(values: list[float]) -> None:
+    found = mean_interval(np.array(values), alone(len(values)), 0.05)
+    center = float(np.mean(values))
+    reach = (found.high - center) - (center - found.low)
+    skewness = float(np.sum((np.array(values) - center) ** 3))
+    assert reach * skewness >= -1e-9
+    mirrored = mean_interval(-np.array(values), alone(len(values)), 0.05)
+    assert (-mirrored.high, -mirrored.low) == pytest.approx(tuple(found))
 
 
 @pytest.mark.parametrize(("n", "level"), [(20, 0.5), (100, 0.5), (100, 0.95), (299, 0.99)])
 def test_the_bounds_of_a_quantile_are_order_statistics_of_the_binomial(
     n: int, level: float
 ) -> None:
-    low, high = quantile_interval([[float(rank)] for rank in range(1, n + 1)], level, 0.05)
+    low, high = quantile_interval(
+        [[float(rank)] for rank in range(1, n + 1)], alone(n), level, 0.05
+    )
     assert oracle.binom.cdf(low - 1, n, level) <= 0.05 < oracle.binom.cdf(low, n, level)
     assert oracle.binom.sf(high - 1, n, level) <= 0.05 < oracle.binom.sf(high - 2, n, level)
 
 
 def test_a_quantile_that_the_trials_do_not_reach_has_no_upper_bound() -> None:
     assert trials_for_bounds(0.99, 0.05) == 299
-    assert quantile_interval([[float(rank)] for rank in range(298)], 0.99, 0.05).high == inf
-    assert quantile_interval([[float(rank)] for rank in range(299)], 0.99, 0.05).high == 298
+    assert (
+        quantile_interval([[float(rank)] for rank in range(298)], alone(298), 0.99, 0.05).high
+        == inf
+    )
+    assert (
+        quantile_interval([[float(rank)] for rank in range(299)], alone(299), 0.99, 0.05).high
+        == 298
+    )
 
 
 def test_trials_of_one_case_do_not_narrow_a_quantile_like_trials_of_many() -> None:
     few = [[float(case)] * 10 for case in range(20)]
     many = [[float(rank // 10)] for rank in range(200)]
-    wide, narrow = (quantile_interval(rows, 0.5, 0.05) for rows in (few, many))
+    wide, narrow = (quantile_interval(rows, alone(len(rows)), 0.5, 0.05) for rows in (few, many))
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
