@@ -23,7 +23,12 @@ ALPHA = 0.05
 """The chance that anything is named if no feature is related to failure."""
 
 _MAX_ROUNDS = 10
-_FILE_ATTRIBUTES = ("code.file.path", "code.filepath", "code.file")
+_FILE_ATTRIBUTES = tuple(
+    # Spans of `evalkit.span` have the prefix in the names of their own attributes.
+    f"{prefix}{name}"
+    for name in ("code.file.path", "code.filepath", "code.file")
+    for prefix in ("", "evalkit.")
+)
 
 FeatureKind: TypeAlias = Literal["value", "difference", "tool", "step", "path", "file"]
 
@@ -266,14 +271,26 @@ def _list_associations(
     features: Mapping[_Feature, frozenset[int]],
     failing: Sequence[bool],
 ) -> Iterator[FeatureAssociation]:
-    """Yield the significant associations, the smallest p-value first."""
+    """Yield the significant associations, the smallest p-value first.
+
+    A feature of the same failing cases as one before it, and of more cases that pass, adds nothing.
+    """
     ranked = sorted(
         p_values, key=lambda each: (p_values[each], _SPECIFIC.index(each.kind), each.text)
     )
+    listed: list[tuple[bool, frozenset[int], frozenset[int]]] = []
     for feature in ranked:
         if p_values[feature] > ALPHA:
             return
-        both = sum(failing[index] for index in features[feature])
+        cases, is_file = features[feature], feature.kind == "file"
+        hit = frozenset(index for index in cases if failing[index])
+        if any(
+            other_is_file == is_file and hit == other_hit and others <= cases
+            for other_is_file, other_hit, others in listed
+        ):
+            continue
+        listed.append((is_file, hit, cases))
+        both = len(hit)
         yield FeatureAssociation(
             kind=feature.kind,
             feature=feature.text,

@@ -37,6 +37,14 @@ def breakage_sentences(breakage: Breakage | None) -> list[str]:
     return list(_sentences(breakage))
 
 
+def differences_by_case(breakage: Breakage | None) -> dict[str, str]:
+    """Return the first difference of each newly failing case, with its step."""
+    return {
+        case.case_id: f"step {case.step}: {case.difference}" if case.step else case.difference
+        for case in (breakage.cases if breakage else ())
+    }
+
+
 def _sentences(breakage: Breakage) -> Iterator[str]:
     counts = Counter(case.difference for case in breakage.cases).most_common()
     named = [f"{name} ({count:,})" for name, count in counts[:_MAX_DIFFERENCES]]
