@@ -10,6 +10,7 @@ from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
+from evalkit.commands.suspect_labels import note_suspects
 from evalkit.commands.where_it_broke import explain_failure
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.core.context import Context
@@ -235,6 +236,8 @@ def _build_report(
     traced = attach_spans(run, spans)
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
+    suspects = note_suspects(result, run, project)
+    result = replace(result, notes=(*suspects, *result.notes))
     return Report(
         run=run,
         gate_result=result,

@@ -54,7 +54,7 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
     """
     project = Project.open(context)
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
-    stored, notes = _read_history(run, project.root)
+    stored, notes = read_history(run, project.root)
     counts = {one.header.id: count_case_passes(one, run.header) for one in stored}
     if not counts[run.header.id]:
         raise Undecidable(f"run {run.header.id} has no trial that is completely scored.")
@@ -95,7 +95,7 @@ def _find_flaky_cases(run: Run, project: Project) -> set[str]:
     return {change.case_id for change in compared.cases if change.flaky}
 
 
-def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
+def read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
     """Return the runs to count: the baseline, then the set's runs, oldest first."""
     header, notes = run.header, []
     found: dict[str, Run] = {}

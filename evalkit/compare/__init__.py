@@ -11,5 +11,6 @@ __all__ = [
     "pairs",
     "scores",
     "summary",
+    "suspect_labels",
     "versions",
 ]

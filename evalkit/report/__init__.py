@@ -25,6 +25,7 @@ __all__ = [
     "registry",
     "review",
     "screen",
+    "suspect_labels",
     "terminal",
     "traces",
     "validate",

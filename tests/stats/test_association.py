@@ -18,13 +18,13 @@ def test_p_is_that_of_fishers_exact_test(total: int, data: st.DataObject) -> Non
     failing = data.draw(st.integers(0, total))
     size = data.draw(st.integers(0, total))
     both = data.draw(st.integers(max(0, size + failing - total), min(size, failing)))
-    table = [[both, size - both], [failing - both, total - size - failing + both]]
+    table = np.array([[both, size - both], [failing - both, total - size - failing + both]])
     expected = fisher_exact(table, alternative="greater").pvalue
     assert fisher_upper(both, size, failing, total) == pytest.approx(expected, rel=1e-9)
 
 
 def test_p_of_large_sets_is_exact_enough() -> None:
-    table = [[40, 200], [460, 9300]]
+    table = np.array([[40, 200], [460, 9300]])
     expected = fisher_exact(table, alternative="greater").pvalue
     assert fisher_upper(40, 240, 500, 10_000) == pytest.approx(expected, rel=1e-7)
 
