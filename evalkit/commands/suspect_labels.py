@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from evalkit.commands.flaky import read_history
 from evalkit.commands.human_mean import (
     ScorersByMetric,
     answer_id,
     open_run_rubrics,
     score_from_labels,
 )
+from evalkit.commands.stored_runs import read_history
 from evalkit.compare.suspect_labels import AnswerEvidence, CaseEvidence, rank_suspects
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError
@@ -26,10 +26,7 @@ from evalkit.core.serialization import canonical_json
 from evalkit.core.trial import Output, Trial
 from evalkit.evalset.labels import load_labels
 from evalkit.evalset.project import Project
-from evalkit.metrics.arguments import bind_arguments
-from evalkit.metrics.builtin import AnswerMetric
-from evalkit.metrics.registry import METRICS, load_metric
-from evalkit.metrics.specs import RUBRIC_REFS
+from evalkit.metrics.specs import compares_with_label
 from evalkit.report.suspect_labels import SuspectLabels, name_suspects
 from evalkit.runner.case_metrics import effective_metrics
 from evalkit.store.refs import resolve_run
@@ -136,21 +133,15 @@ def _find_label_metrics(run: Run, project: Project) -> LabelMetrics:
     environment = RunEnvironment(
         root=project.root, set_folder=path.resolve().parent, environ=project.environ
     )
-    judged = {info.name for info in run.header.metrics if info.judge}
-    problems: list[Problem] = []
-    found = {}
-    for case in run.header.cases:
-        names = set()
-        for spec in effective_metrics(evalset, case):
-            if spec.ref in RUBRIC_REFS or spec.name in judged or case.expected is None:
-                continue
-            if spec.ref in METRICS:
-                metric = bind_arguments(load_metric(spec.ref), spec, environment, problems)
-                if not (isinstance(metric, AnswerMetric) and metric.needs_expected):
-                    continue
-            names.add(spec.name)
-        found[case.id] = frozenset(names)
-    return found
+    return {
+        case.id: frozenset(
+            spec.name
+            for spec in effective_metrics(evalset, case)
+            if compares_with_label(spec, environment)
+        )
+        for case in run.header.cases
+        if case.expected is not None
+    }
 
 
 def _add_answers(

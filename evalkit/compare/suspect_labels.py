@@ -72,7 +72,7 @@ class CaseEvidence:
 class SuspectLabel:
     """How likely the label of a case is wrong, and which answer would be right instead.
 
-    `answer` is empty if answers that fit the label are rejected and no other one stands out. `versions`
+    `answer` is empty if answers that fit the label are rejected and no other answer is better. `versions`
     of `all_versions` give it, and `fitting_versions` give one that fits. `judge` says whether the judge
     accepts it. The raters are those for and against it; without an answer, everything is about the
     answers that fit.

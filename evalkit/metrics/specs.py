@@ -24,6 +24,7 @@ from evalkit.evalset.rubrics import NEEDS, digest_rubric, read_partial_rubric
 from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labels
 from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.builtin import AnswerMetric
 from evalkit.metrics.builtin_scorer import BuiltInScorer
 from evalkit.metrics.entry_points import suggest_name
 from evalkit.metrics.plugins import Plugin, PluginScorer, find_plugin, open_plugins
@@ -123,6 +124,14 @@ def open_rubric(
         return None
     panel.register_rubric(spec.name, rubric, anchors)
     return scorer
+
+
+def compares_with_label(spec: MetricSpec, environment: RunEnvironment) -> bool:
+    """Return whether a valid metric compares answers with a case's label; a plugin may, so it does."""
+    if spec.ref not in METRICS:
+        return spec.ref not in RUBRIC_REFS
+    metric = bind_arguments(load_metric(spec.ref), spec, environment, [])
+    return isinstance(metric, AnswerMetric) and metric.needs_expected
 
 
 def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None, list[Problem]]:

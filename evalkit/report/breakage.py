@@ -58,7 +58,7 @@ def _sentences(breakage: Breakage) -> Iterator[str]:
             "So that does not separate them."
         )
     if not breakage.passing:
-        yield "No compared case still passes, so nothing can be told apart."
+        yield "No compared case still passes, so no feature can be associated with failing."
     elif breakage.associations:
         tested = format_count(breakage.tested, "feature")
         yield (
@@ -66,7 +66,7 @@ def _sentences(breakage: Breakage) -> Iterator[str]:
             f"related to failing, a row would appear 1 time in {1 / ALPHA:.0f} at most."
         )
     else:
-        yield "Nothing stands out: no step, tool, argument, or model is associated with failing."
+        yield "No step, tool, argument, or model is associated with failing."
     if breakage.left_out:
         cases = format_count(breakage.left_out, "case")
         yield f"Left out, without steps in both runs: {cases}."

@@ -46,17 +46,17 @@ def suspect_labels_text(found: SuspectLabels, screen: Screen) -> str:
             _percent(each.chance),
             one_line(each.label, _MAX_QUOTE_CHARS),
             one_line(each.answer, _MAX_QUOTE_CHARS) or "another answer",
-            ", ".join(_evidence(each)),
         )
         for each in found.suspects
     ]
     table = align_columns(
         rows,
         screen,
-        titles=("case", "wrong", "label", "instead", "evidence"),
-        shrinkable={4: 20, 3: 10, 2: 10, 0: 10},
+        titles=("case", "wrong", "label", "instead"),
+        shrinkable={3: 16, 2: 16, 0: 10},
         right=(1,),
     )
+    reasons = [f"{each.case_id}: {', '.join(_evidence(each))}" for each in found.suspects]
     legend = (
         "wrong: the probability that the label is wrong. evalkit help power has the formula. Look at "
         "these labels first; evalkit review asks for their answers first."
@@ -68,6 +68,7 @@ def suspect_labels_text(found: SuspectLabels, screen: Screen) -> str:
                 *screen.fold_all(_summary(found), indent="  ", hang="  "),
             ],
             table,
+            screen.fold_all(reasons, indent="  ", hang="    "),
             [
                 *(screen.fold(legend, indent="  ", hang="    ") if rows else []),
                 *screen.fold_all(found.notes, hang="  "),

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from math import exp, fsum, lgamma
 from typing import TypeVar
 
-from evalkit.stats.multiplicity import count_sharers
-
 Feature = TypeVar("Feature")
 
 
@@ -62,3 +60,15 @@ def adjust_associations(
         smallest.append(fisher_upper(min(size, failures), size, failures, total))
     sharers = count_sharers(smallest, alpha)
     return {feature: min(1.0, p * sharers) for feature, p in p_values.items()}
+
+
+def count_sharers(smallest: Sequence[float], alpha: float) -> int:
+    """Return among how many tests `alpha` is shared, given the smallest possible p-value of each test.
+
+    It is the smallest number k such that at most k tests could reach alpha / k (Tarone 1990).
+    """
+    return next(
+        count
+        for count in range(1, len(smallest) + 2)
+        if sum(p <= alpha / count for p in smallest) <= count
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.stats.association import count_sharers
 from evalkit.stats.distributions import exchange_pmf
 
 
@@ -55,15 +56,3 @@ def find_significant(tests: Sequence[CaseTest], alpha: float) -> list[bool]:
     """
     sharers = count_sharers([test.min_p_value for test in tests], alpha)
     return [test.p_value <= alpha / sharers for test in tests]
-
-
-def count_sharers(smallest: Sequence[float], alpha: float) -> int:
-    """Return among how many tests `alpha` is shared, given the smallest possible p-value of each test.
-
-    It is the smallest number k such that at most k tests could reach alpha / k (Tarone 1990).
-    """
-    return next(
-        count
-        for count in range(1, len(smallest) + 2)
-        if sum(p <= alpha / count for p in smallest) <= count
-    )

@@ -93,6 +93,7 @@ def test_versions_that_always_err_alike_prove_nothing(project: Project) -> None:
 
 RUBRIC = """
     rubric: right
+    pass_at: 1
     criteria: [{name: right, question: Is the answer right?}]
 """
 

@@ -74,8 +74,17 @@ BROKEN = 'MODEL, CURRENCY, EXTRA, WRONG = "m2", "EUR", True, 3\n'
 
 
 def test_the_argument_that_goes_with_failing_is_named_in_every_report(shop: Project) -> None:
-    paths = {kind: f"out.{kind}" for kind in ("md", "html", "xml")}
-    files = ("--markdown", paths["md"], "--html", paths["html"], "--junit", paths["xml"])
+    paths = {kind: f"out.{kind}" for kind in ("md", "html", "xml", "csv")}
+    files = (
+        "--markdown",
+        paths["md"],
+        "--html",
+        paths["html"],
+        "--junit",
+        paths["xml"],
+        "--csv",
+        paths["csv"],
+    )
     document = run(shop, BROKEN, "--format", "json", *files).json
     jsonschema.validate(document, SCHEMA)
     texts = {kind: (shop.folder / path).read_text() for kind, path in paths.items()}
@@ -85,6 +94,7 @@ def test_the_argument_that_goes_with_failing_is_named_in_every_report(shop: Proj
         assert ROW in texts[kind], kind
         assert "Associated is not caused" in texts[kind], kind
     assert texts["xml"].count("step 4: other argument currency of convert") == 10
+    assert texts["csv"].count("step 4: other argument currency of convert") == 10
     assert max(map(len, texts["txt"].splitlines())) <= 80
     found = document["where_it_broke"]
     (row,) = found["associations"]
@@ -116,7 +126,7 @@ def test_breakage_that_no_step_shows_names_nothing(shop: Project) -> None:
     assert {case["difference"] for case in found["cases"]} == {
         "other answer after the same steps", "extra step log"
     }  # fmt: skip
-    assert "Nothing stands out" in shop.evalkit("show", "latest").out
+    assert "No step, tool, argument, or model is associated" in shop.evalkit("show", "latest").out
 
 
 def test_nothing_is_said_without_steps_and_the_missing_side_is_named(shop: Project) -> None:
