@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import comb, exp, fsum, log
 from typing import NamedTuple
@@ -22,6 +22,7 @@ a case that is too hard for an agent would look like a wrong label in every set 
 
 
 _ACCURACY_RANGE = (0.05, 0.95)
+_NUMBERS = 10
 _PRIOR_CASES = 1.0
 """The weight in cases of the assumption that versions share their errors. Only the store can show more
 independence, so versions that agree everywhere prove no label wrong."""
@@ -56,11 +57,6 @@ class CaseEvidence:
     def fitting_versions(self) -> int:
         """How many versions give an answer that the label accepts."""
         return sum(each.versions for each in self.answers if each.fits)
-
-    @property
-    def fitting_agents(self) -> int:
-        """How many agents these versions are of, at least."""
-        return max((each.agents for each in self.answers if each.fits), default=1)
 
     @property
     def versions(self) -> int:
@@ -100,7 +96,8 @@ class _Counts(NamedTuple):
 
     `right_again[n]` is the probability that n - 1 other versions agree with one whose answer fits, and
     `right_cases[n]` is 1 if that is known; `wrong_again` and `wrong_cases` are the same for versions
-    whose answer does not fit. The rest counts answers with a verdict, and those that the judge accepts.
+    whose answer does not fit. The rest is 1 for each kind of answer with a verdict of the judge or of
+    people, and the share of the verdicts that accept it.
     """
 
     versions: float
@@ -109,6 +106,10 @@ class _Counts(NamedTuple):
     accepted_right: float
     judged_wrong: float
     accepted_wrong: float
+    rated_right: float
+    praised_right: float
+    rated_wrong: float
+    praised_wrong: float
     right_cases: tuple[float, ...]
     right_again: tuple[float, ...]
     wrong_cases: tuple[float, ...]
@@ -123,14 +124,19 @@ class _CaseRates(NamedTuple):
     wrong_again: Sequence[float]
     accepts_right: float
     accepts_wrong: float
+    praises_right: float
+    praises_wrong: float
 
 
 def _rates_without(total: Sequence[float], own: Sequence[float]) -> _CaseRates:
     """Return the rates of all cases but one, given the sums of all and of that one."""
     left = [whole - part for whole, part in zip(total, own, strict=True)]
-    versions, fitting, judged_right, accepted_right, judged_wrong, accepted_wrong = left[:6]
-    size = len(left[6:]) // 4
-    groups = [left[6 + size * k : 6 + size * (k + 1)] for k in range(4)]
+    sums, again = left[:_NUMBERS], left[_NUMBERS:]
+    versions, fitting = sums[:2]
+    judged_right, accepted_right, judged_wrong, accepted_wrong = sums[2:6]
+    rated_right, praised_right, rated_wrong, praised_wrong = sums[6:]
+    size = len(again) // 4
+    groups = [again[size * k : size * (k + 1)] for k in range(4)]
     low, high = _ACCURACY_RANGE
     return _CaseRates(
         accuracy=min(high, max(low, (fitting + 1) / (versions + 2))),
@@ -139,6 +145,8 @@ def _rates_without(total: Sequence[float], own: Sequence[float]) -> _CaseRates:
         # Two answers of each kind are added, so that a judge of few answers proves little.
         accepts_right=(accepted_right + 2) / (judged_right + 4),
         accepts_wrong=(accepted_wrong + 2) / (judged_wrong + 4),
+        praises_right=(praised_right + 2 * (1 - RATER_ERROR)) / (rated_right + 2),
+        praises_wrong=(praised_wrong + 2 * RATER_ERROR) / (rated_wrong + 2),
     )
 
 
@@ -151,7 +159,7 @@ def _share(again: Sequence[float], cases: Sequence[float]) -> list[float]:
 
 def _flatten(counts: _Counts) -> list[float]:
     return [
-        *counts[:6],
+        *counts[:_NUMBERS],
         *counts.right_cases,
         *counts.right_again,
         *counts.wrong_cases,
@@ -166,9 +174,11 @@ def rank_suspects(cases: Sequence[CaseEvidence]) -> tuple[SuspectLabel, ...]:
     give the same answer A and p one that fits the label, it is exp(g(k) - g(p)), where g(0) = 0 and
     g(n) = log(a / (1 - a)) + max(0, log(s(n) / r(n))): a is the share of versions that are right, s(n)
     the probability that n - 1 others are right if one is, r(n) that they all make the same error if one
-    makes it, at least SHARED_ERRORS. A judge that accepts A counts as P(accepts | right) / P(accepts | wrong), and one that rejects it
-    likewise; each rater counts as (1 - e) / e with e = RATER_ERROR. Verdicts on answers that fit the
-    label count the other way. All rates are those of the other cases.
+    makes it, at least SHARED_ERRORS. A judge that accepts A counts as P(accepts | right) / P(accepts |
+    wrong), one that rejects it as P(rejects | right) / P(rejects | wrong), and each rater likewise, with
+    RATER_ERROR as long as no other answers are rated. So a rubric that asks for something else than the
+    label proves nothing. Verdicts on answers that fit the label count the other way, once for all of
+    them. All rates are those of the other cases.
     """
     if not cases:
         return ()
@@ -186,18 +196,25 @@ def rank_suspects(cases: Sequence[CaseEvidence]) -> tuple[SuspectLabel, ...]:
 def _count_case(case: CaseEvidence, size: int) -> _Counts:
     fitting, versions = case.fitting_versions, case.versions
     wrong = [each.versions for each in case.answers if not each.fits and each.versions]
-    judged = [each for each in case.answers if each.judge is not None]
-    right_of = [bool(each.judge) for each in judged if each.fits]
-    wrong_of = [bool(each.judge) for each in judged if not each.fits]
+    shares = [
+        _share_accepted(verdicts)
+        for is_right in (True, False)
+        for verdicts in _list_verdicts([each for each in case.answers if each.fits == is_right])
+    ]
+    judged_right, rated_right, judged_wrong, rated_wrong = shares
     # Index 0 is not used, and n versions that agree take n versions.
     known = [0 < n <= versions for n in range(size)]
     return _Counts(
         versions=versions,
         fitting=fitting,
-        judged_right=len(right_of),
-        accepted_right=sum(right_of),
-        judged_wrong=len(wrong_of),
-        accepted_wrong=sum(wrong_of),
+        judged_right=float(judged_right is not None),
+        accepted_right=judged_right or 0.0,
+        judged_wrong=float(judged_wrong is not None),
+        accepted_wrong=judged_wrong or 0.0,
+        rated_right=float(rated_right is not None),
+        praised_right=rated_right or 0.0,
+        rated_wrong=float(rated_wrong is not None),
+        praised_wrong=rated_wrong or 0.0,
         right_cases=tuple(float(each and fitting > 0) for each in known),
         right_again=tuple(
             comb(fitting - 1, n - 1) / comb(versions - 1, n - 1) if each and fitting else 0.0
@@ -213,23 +230,51 @@ def _count_case(case: CaseEvidence, size: int) -> _Counts:
     )
 
 
+def _list_verdicts(answers: Sequence[AnswerEvidence]) -> tuple[list[bool], list[bool]]:
+    """Return the verdicts of the judge and those of people on some answers."""
+    judged = [each.judge for each in answers if each.judge is not None]
+    rated = [
+        verdict
+        for each in answers
+        for verdict in (*[True] * each.raters_for, *[False] * each.raters_against)
+    ]
+    return judged, rated
+
+
+def _share_accepted(verdicts: Sequence[bool]) -> float | None:
+    return sum(verdicts) / len(verdicts) if verdicts else None
+
+
+def _join_answers(answers: Sequence[AnswerEvidence]) -> AnswerEvidence:
+    """Return several answers that fit the label as one: a judge that errs on one errs on the others."""
+    judged, _ = _list_verdicts(answers)
+    share = _share_accepted(judged)
+    return AnswerEvidence(
+        answer="",
+        fits=True,
+        versions=sum(each.versions for each in answers),
+        agents=max((each.agents for each in answers), default=1),
+        judge=None if share in (None, 0.5) else (share or 0.0) > 0.5,
+        raters_for=max((each.raters_for for each in answers), default=0),
+        raters_against=max((each.raters_against for each in answers), default=0),
+    )
+
+
 def _judge_label(case: CaseEvidence, rates: _CaseRates) -> Iterator[SuspectLabel]:
     """Yield the chance that the label is wrong for each answer that could be right instead."""
-    fitting = [each for each in case.answers if each.fits]
-    shared = (
-        log(PRIOR_ODDS)
-        - _version_evidence(case.fitting_versions, case.fitting_agents, rates)
-        - sum(_verdict_evidence(each, rates) for each in fitting)
-    )
+    fitting = _join_answers([each for each in case.answers if each.fits])
+    shared = log(PRIOR_ODDS) - _weigh(fitting, rates)
     for each in case.answers:
         if not each.fits:
-            evidence = _version_evidence(each.versions, each.agents, rates) + _verdict_evidence(
-                each, rates
-            )
-            yield _build_suspect(case, shared + evidence, each, [each])
-    rejected = any(each.judge is False or each.raters_against for each in fitting)
-    if rejected:
-        yield _build_suspect(case, shared, None, fitting)
+            yield _build_suspect(case, shared + _weigh(each, rates), each)
+    if fitting.judge is False or fitting.raters_against:
+        yield _build_suspect(case, shared, fitting)
+
+
+def _weigh(answer: AnswerEvidence, rates: _CaseRates) -> float:
+    """Return the logarithm of the likelihood ratio of all evidence on an answer: that it is right."""
+    versions = _version_evidence(answer.versions, answer.agents, rates)
+    return versions + _verdict_evidence(answer, rates)
 
 
 def _version_evidence(versions: int, agents: int, rates: _CaseRates) -> float:
@@ -246,30 +291,29 @@ def _version_evidence(versions: int, agents: int, rates: _CaseRates) -> float:
 
 def _verdict_evidence(answer: AnswerEvidence, rates: _CaseRates) -> float:
     """Return the logarithm of the likelihood ratio of verdicts on an answer: that it is right."""
-    people = (answer.raters_for - answer.raters_against) * log((1 - RATER_ERROR) / RATER_ERROR)
+    praise, blame = _log_ratios(rates.praises_right, rates.praises_wrong)
+    people = answer.raters_for * praise + answer.raters_against * blame
     if answer.judge is None:
         return people
-    right, wrong = rates.accepts_right, rates.accepts_wrong
-    return people + (log(right / wrong) if answer.judge else log((1 - right) / (1 - wrong)))
+    accepts, rejects = _log_ratios(rates.accepts_right, rates.accepts_wrong)
+    return people + (accepts if answer.judge else rejects)
 
 
-def _build_suspect(
-    case: CaseEvidence,
-    log_odds: float,
-    answer: AnswerEvidence | None,
-    about: Iterable[AnswerEvidence],
-) -> SuspectLabel:
-    about = list(about)
-    verdicts = {each.judge for each in about if each.judge is not None}
+def _log_ratios(right: float, wrong: float) -> tuple[float, float]:
+    """Return what a verdict for an answer counts, and one against it; never the other way round."""
+    return max(0.0, log(right / wrong)), min(0.0, log((1 - right) / (1 - wrong)))
+
+
+def _build_suspect(case: CaseEvidence, log_odds: float, answer: AnswerEvidence) -> SuspectLabel:
     return SuspectLabel(
         case_id=case.case_id,
         label=case.label,
-        answer=answer.answer if answer else "",
+        answer=answer.answer,
         chance=1 / (1 + exp(-log_odds)),
-        versions=answer.versions if answer else 0,
+        versions=0 if answer.fits else answer.versions,
         fitting_versions=case.fitting_versions,
         all_versions=case.versions,
-        judge=verdicts.pop() if len(verdicts) == 1 else None,
-        raters_for=sum(each.raters_for for each in about),
-        raters_against=sum(each.raters_against for each in about),
+        judge=answer.judge,
+        raters_for=answer.raters_for,
+        raters_against=answer.raters_against,
     )

@@ -67,6 +67,26 @@ def test_a_judge_counts_by_how_well_it_separates_and_people_by_their_errors() ->
     assert rated / without == pytest.approx((1 - RATER_ERROR) / RATER_ERROR)
 
 
+def test_many_answers_that_fit_count_as_one_verdict() -> None:
+    others = [case(f"c{n}", right(judge=n > 0)) for n in range(8)]
+    others += [case(f"w{n}", replace(WRONG, judge=False)) for n in range(4)]
+    fits = [
+        AnswerEvidence(answer=f"L{n}", fits=True, versions=n == 0, judge=False) for n in range(10)
+    ]
+    many, one = (rank_suspects([case("x", *some), *others]) for some in (fits, fits[:1]))
+    assert find(many, "x").chance == pytest.approx(find(one, "x").chance)
+    assert not find(many, "x").is_suspect
+
+
+def test_people_who_rate_something_else_than_the_label_prove_nothing() -> None:
+    others = [case(f"c{n}", replace(right(), raters_for=1)) for n in range(9)]
+    others += [case(f"w{n}", replace(WRONG, raters_for=1)) for n in range(9)]
+    rated, without = (
+        odds_of(chance_of(each, others)) for each in (replace(WRONG, raters_for=3), WRONG)
+    )
+    assert rated / without < 2
+
+
 def test_a_lenient_judge_is_no_evidence() -> None:
     others = [case(f"c{n}", right(judge=True)) for n in range(8)]
     others += [case(f"w{n}", replace(WRONG, judge=True)) for n in range(8)]
