@@ -158,13 +158,8 @@ def _share(again: Sequence[float], cases: Sequence[float]) -> list[float]:
 
 
 def _flatten(counts: _Counts) -> list[float]:
-    return [
-        *counts[:_NUMBERS],
-        *counts.right_cases,
-        *counts.right_again,
-        *counts.wrong_cases,
-        *counts.wrong_again,
-    ]
+    parts = [part if isinstance(part, tuple) else (part,) for part in counts]
+    return [value for part in parts for value in part]
 
 
 def rank_suspects(cases: Sequence[CaseEvidence]) -> tuple[SuspectLabel, ...]:
