@@ -9,7 +9,7 @@ import typer
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ReportOptions, ResultOptions
 from evalkit.cli.options import PrintFormat, RunArgument
-from evalkit.cli.output import print_report, print_result
+from evalkit.cli.output import print_report, print_result, refuse_conflicting_options
 
 
 def show(
@@ -22,14 +22,23 @@ def show(
         bool,
         typer.Option("--flaky", help="Show how often each case passes, here and in other runs."),
     ] = False,
+    suspect_labels: Annotated[
+        bool,
+        typer.Option("--suspect-labels", help="Show the cases whose label is probably wrong."),
+    ] = False,
 ) -> None:
     """Show a stored run, or one case of it."""
     from evalkit.commands import show as command
     from evalkit.report.case import case_json, case_text
 
     context = create_context()
+    refuse_conflicting_options(
+        ("--flaky and --suspect-labels exclude each other", flaky and suspect_labels),
+    )
     if flaky:
         show_flaky(ref, case, result)
+    elif suspect_labels:
+        show_suspect_labels(ref, case, result)
     elif case is not None:
         print_result(command.show_case(ref, case, context), result, case_json, case_text)
     else:
@@ -48,3 +57,17 @@ def show_flaky(ref: str, case: str | None, result: ResultOptions) -> None:
     if case is not None:
         raise InvalidInput.single(f"--flaky shows all cases. Leave out {case!r}, or --flaky.")
     print_result(compute_flakiness(ref, create_context()), result, flaky_json, flaky_text)
+
+
+def show_suspect_labels(ref: str, case: str | None, result: ResultOptions) -> None:
+    """Print the cases of a run whose label is probably wrong."""
+    from evalkit.commands.suspect_labels import find_suspect_labels
+    from evalkit.core.errors import InvalidInput
+    from evalkit.report.suspect_labels import suspect_labels_json, suspect_labels_text
+
+    if case is not None:
+        raise InvalidInput.single(
+            f"--suspect-labels shows all cases. Leave out {case!r}, or --suspect-labels."
+        )
+    found = find_suspect_labels(ref, create_context())
+    print_result(found, result, suspect_labels_json, suspect_labels_text)

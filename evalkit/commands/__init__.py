@@ -1,3 +1,3 @@
 """Implement each command as a function of records."""
 
-__all__ = ["debug", "dry_run", "flaky"]
+__all__ = ["debug", "dry_run", "flaky", "suspect_labels"]

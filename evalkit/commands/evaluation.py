@@ -10,6 +10,8 @@ from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
+from evalkit.commands.suspect_labels import note_suspects
+from evalkit.commands.where_it_broke import explain_failure
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.compare.jurors import describe_juror_agreement, measure_juror_agreement
 from evalkit.core.context import Context
@@ -232,19 +234,22 @@ def _build_report(
         StoreError: the stored spans differ from those that the run wrote.
     """
     spans = read_run_spans(run)
+    traced = attach_spans(run, spans)
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
     jurors = measure_juror_agreement(run)
     agreed = (note for found in jurors for note in describe_juror_agreement(found))
-    result = replace(result, notes=(*result.notes, *agreed))
+    suspects = note_suspects(result, run, project)
+    result = replace(result, notes=(*suspects, *result.notes, *agreed))
     return Report(
         run=run,
         gate_result=result,
         baseline=baseline,
         hints=_suggest_commands(run, result, baseline, hints),
-        calls=compute_call_stats(attach_spans(run, spans)),
+        calls=compute_call_stats(traced),
         spans=spans,
         jurors=jurors,
+        breakage=explain_failure(traced, result, baseline, project),
     )
 
 

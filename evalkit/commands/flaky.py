@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import comb
-from pathlib import Path
 
 from evalkit.ci.base import BaseGate, load_comparison_baseline
+from evalkit.commands.stored_runs import read_history
 from evalkit.compare.pairs import compare_runs
 from evalkit.compare.scores import build_score_table, mean
 from evalkit.core.context import Context
 from evalkit.core.errors import Undecidable
-from evalkit.core.files import path_exists
 from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.project import Project
 from evalkit.report.flaky import CaseFlakiness, Flakiness, RunFlakiness
-from evalkit.store.baseline import baseline_path, read_baseline
+from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, choose_stored_baseline, resolve_run
-from evalkit.store.runs import list_set_runs, read_run, runs_folder
-
-MAX_RUNS = 20
-"""Number of newest runs to read in addition to the baseline. Older runs are of an outdated agent."""
 
 PASS_COUNTS = (2, 3, 5, 10)
 """The values of k for which pass^k is reported (tau-bench, Yao et al. 2024)."""
@@ -54,7 +49,7 @@ def compute_flakiness(ref: str, context: Context) -> Flakiness:
     """
     project = Project.open(context)
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
-    stored, notes = _read_history(run, project.root)
+    stored, notes = read_history(run, project.root)
     counts = {one.header.id: count_case_passes(one, run.header) for one in stored}
     if not counts[run.header.id]:
         raise Undecidable(f"run {run.header.id} has no trial that is completely scored.")
@@ -93,39 +88,6 @@ def _find_flaky_cases(run: Run, project: Project) -> set[str]:
     # Compared with itself, a run has the flaky cases of its own trials.
     compared = compare_runs(run if baseline is None else baseline, run)
     return {change.case_id for change in compared.cases if change.flaky}
-
-
-def _read_history(run: Run, root: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs to count: the baseline, then the set's runs, oldest first."""
-    header, notes = run.header, []
-    found: dict[str, Run] = {}
-    path = baseline_path(root / header.evalset_path, header.evalset)
-    if path_exists(path):
-        baseline = read_baseline(path)
-        found[baseline.header.id] = baseline
-    # list_set_runs leaves out runs that cannot be read.
-    ids = [folder.name for folder in list_set_runs(root, header.evalset_path)][::-1]
-    for run_id in ids[-MAX_RUNS:]:
-        found.setdefault(
-            run_id, run if run_id == header.id else read_run(runs_folder(root) / run_id)
-        )
-    found.setdefault(header.id, run)
-    if ids[:-MAX_RUNS]:
-        notes.append(f"Only the newest {MAX_RUNS} of {len(ids)} runs are counted.")
-    same = [one for one in found.values() if one is run or _has_same_metrics(one.header, header)]
-    if other := len(found) - len(same):
-        notes.append(f"{other} stored runs are left out: they were scored with other metrics.")
-    return same, notes
-
-
-def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
-    """Return whether the metrics are the same; a run of some cases may lack some metrics."""
-    first, second = ({info.name: info.digest for info in run.metrics} for run in (one, other))
-    shared = first.keys() & second.keys()
-    is_part = any(run.selection or run.shard for run in (one, other))
-    return (first.keys() == second.keys() or is_part) and all(
-        first[name] == second[name] for name in shared
-    )
 
 
 def count_case_passes(run: Run, other: RunHeader) -> dict[str, tuple[int, int]]:

@@ -48,7 +48,7 @@ def add_human_means(result: GateResult, run: Run, project: Project) -> GateResul
     if not any(info.judge for info in run.header.metrics) or not path.exists():
         return result
     problems: list[Problem] = []
-    scorers = _open_rubrics(run, evalset, project, problems)
+    scorers = open_run_rubrics(run, evalset, project, problems)
     rubrics = {each.rubric.name: each.rubric for row in scorers.values() for each in row.values()}
     labels, found = load_labels(path, list(rubrics.values()))
     problems += found
@@ -66,7 +66,7 @@ def add_human_means(result: GateResult, run: Run, project: Project) -> GateResul
     return replace(result, summaries=tuple(summaries), notes=(*result.notes, *notes))
 
 
-def _open_rubrics(
+def open_run_rubrics(
     run: Run, path: Path, project: Project, problems: list[Problem]
 ) -> ScorersByMetric:
     """Return the rubrics of a run's set that are unchanged since the run."""
@@ -167,7 +167,7 @@ def _collect_scores(
             continue
         labeled.all_judged[trial.case_id].append(score.value)
         question, _ = scorer.build_request(cases[trial.case_id], trial.output)
-        given = by_item.get((scorer.rubric.name, _answer_id(question)), ())
+        given = by_item.get((scorer.rubric.name, answer_id(question)), ())
         value = score_from_labels(scorer.rubric, score, given)
         if value is None:
             continue
@@ -204,6 +204,6 @@ def score_from_labels(rubric: Rubric, score: Score, labels: Sequence[HumanLabel]
     return total / weight if weight else None
 
 
-def _answer_id(question: JudgeRequest) -> str:
+def answer_id(question: JudgeRequest) -> str:
     """Return the id that `HumanLabel.answer_id` has for the same answer."""
     return digest([question.answer, question.input, question.reference, question.context])

@@ -1,8 +1,10 @@
 """Compare stored runs: two runs by metric and case, a history, and a matrix of versions."""
 
 __all__ = [
+    "breakage",
     "call_stats",
     "case_changes",
+    "divergence",
     "estimates",
     "history",
     "jurors",
@@ -12,5 +14,6 @@ __all__ = [
     "preferences",
     "scores",
     "summary",
+    "suspect_labels",
     "versions",
 ]

@@ -25,6 +25,7 @@ from evalkit.judge.anchors import LabeledAnswer, find_missing_fields, group_labe
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.judge.panel import Panel
 from evalkit.metrics.arguments import bind_arguments
+from evalkit.metrics.builtin import AnswerMetric
 from evalkit.metrics.builtin_scorer import BuiltInScorer
 from evalkit.metrics.entry_points import suggest_name
 from evalkit.metrics.pairwise import PAIRWISE, PairwiseArguments, PairwiseScorer
@@ -129,6 +130,14 @@ def open_rubric(
         return None
     panel.register_rubric(spec.name, rubric, anchors)
     return scorer
+
+
+def compares_with_label(spec: MetricSpec, environment: RunEnvironment) -> bool:
+    """Return whether a valid metric compares answers with a case's label; a plugin may, so it does."""
+    if spec.ref not in METRICS:
+        return spec.ref not in RUBRIC_REFS
+    metric = bind_arguments(load_metric(spec.ref), spec, environment, [])
+    return isinstance(metric, AnswerMetric) and metric.needs_expected
 
 
 def check_rubric(path: Path, environment: RunEnvironment) -> tuple[Rubric | None, list[Problem]]:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "breakage",
     "calibration",
     "case",
     "case_status",
@@ -24,6 +25,7 @@ __all__ = [
     "registry",
     "review",
     "screen",
+    "suspect_labels",
     "terminal",
     "traces",
     "validate",

@@ -16,6 +16,7 @@ from evalkit.compare.history import HistoryMetric, HistoryRow
 from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.report import case_status
+from evalkit.report.breakage import differences_by_case
 from evalkit.report.model import Report
 
 COLUMNS = (
@@ -36,6 +37,7 @@ COLUMNS = (
     "expected",
     "output",
     "error",
+    "first_difference",
 )
 """The columns of a report; a column for the mean of each metric follows them."""
 
@@ -72,9 +74,11 @@ _MAX_CELL_CHARS = 32_000
 def render_csv(report: Report) -> str:
     """Render the cases of a run, one row each."""
     metrics = [info.name for info in report.run.header.metrics]
+    differences = differences_by_case(report.breakage)
     rows = (
         [
             *_case_row(result),
+            _safe_cell(differences.get(result.case.id, "")),
             *(_mean_cell(case_status.metric_values(result.trials, name)) for name in metrics),
         ]
         for result in case_status.case_results(report.run, report.gate_result, report.baseline)

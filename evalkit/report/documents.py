@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from evalkit.compare.breakage import Breakage
 from evalkit.compare.call_stats import CallStats
 from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Turn
@@ -195,6 +196,8 @@ class ReportDocument(TypedDict):
         calls: Every tool by name, then every model.
         jurors: The agreement of the members of a jury, by metric and criterion.
         cases: In the order of the eval set.
+        where_it_broke: Where newly failing cases differ first from the baseline; null if no threshold
+            failed, no case newly fails, or no steps are known.
         gate: The edits that a change makes to its gate; null if no gate was compared.
         definition: Why the gate is this checkout's own, in CI; null if it is that of another commit.
         next: Commands to type next, each with a label.
@@ -215,6 +218,7 @@ class ReportDocument(TypedDict):
     jurors: tuple[JurorAgreement, ...]
     cases: list[CaseResultDocument]
     comparison: Comparison | None
+    where_it_broke: Breakage | None
     gate: GateReview | None
     definition: DefinitionSource | None
     notes: tuple[str, ...]

@@ -157,6 +157,7 @@ def render_json(report: Report) -> str:
         "jurors": to_document(report.jurors),
         "cases": [_case_document(result) for result in results],
         "comparison": to_document(gate_result.comparison),
+        "where_it_broke": to_document(report.breakage),
         "gate": to_document(gate_result.gate),
         "definition": to_document(gate_result.definition),
         "notes": gate_result.notes,

@@ -18,6 +18,7 @@ from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
 from evalkit.report import case_status
+from evalkit.report.breakage import differences_by_case
 from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
 
@@ -65,7 +66,7 @@ def _scores_text(trial: Trial) -> str:
     return "\n".join(lines)
 
 
-def _evidence(result: case_status.CaseResult, limit: int) -> str:
+def _evidence(result: case_status.CaseResult, limit: int, difference: str) -> str:
     """Return everything a reader needs to understand the result of a case."""
     # Input, expected answer, output, scores, and the rest share the space.
     share = limit // 5
@@ -83,11 +84,13 @@ def _evidence(result: case_status.CaseResult, limit: int) -> str:
             parts.append(
                 head(f"{case_status.error_text(trial.output)}\n{trial.output.error.detail}", share)
             )
+    if difference:
+        parts.insert(1, f"first difference from the baseline: {head(difference, share)}")
     return head("\n\n".join(parts), limit)
 
 
 def _case_issue(
-    result: case_status.CaseResult, gate_result: GateResult, limit: int
+    result: case_status.CaseResult, gate_result: GateResult, limit: int, difference: str
 ) -> TestIssue | None:
     status = result.status
     if not result.is_broken and status in ("passed", "fixed", "flaky") and not result.fails:
@@ -105,7 +108,7 @@ def _case_issue(
         kind, message = "skipped", f"allowed by the gate; {message}"
     elif not result.is_broken and status != "not_run":
         kind = "skipped"
-    return TestIssue(kind, status, message, _evidence(result, limit))
+    return TestIssue(kind, status, message, _evidence(result, limit, difference))
 
 
 def _check_issue(check: Check) -> TestIssue | None:
@@ -145,13 +148,16 @@ def list_case_tests(report: Report) -> list[ReportedTest]:
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
     limit = max(400, min(_MAX_TEXT_CHARS, _MAX_FILE_BYTES // max(len(results), 1)))
     suite = report.run.header.evalset
+    differences = differences_by_case(report.breakage)
     return [
         ReportedTest(
             name=result.case.id,
             classname=f"{suite}.{result.case.tags[0]}" if result.case.tags else suite,
             where=result.case.where,
             time_s=sum(trial.output.latency_s for trial in result.trials),
-            issue=_case_issue(result, report.gate_result, limit),
+            issue=_case_issue(
+                result, report.gate_result, limit, differences.get(result.case.id, "")
+            ),
             tags=result.case.tags,
             status=result.status,
             flaky=result.change.flaky,

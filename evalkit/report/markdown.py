@@ -14,6 +14,7 @@ from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.safe_text import head, markdown_code, markdown_fence, markdown_text, one_line
 from evalkit.report import case_status, content
+from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
 from evalkit.report.model import Report
 
 SUMMARY_LIMIT = 1_000_000
@@ -194,6 +195,19 @@ def _full_text(result: case_status.CaseResult) -> str:
     return "\n\n".join([f"**{inline_code(result.case.id)}**", *blocks])
 
 
+def breakage_block(report: Report) -> str:
+    """Return where newly failing cases differ first, and what goes together with failing."""
+    sentences = breakage_sentences(report.breakage)
+    if not sentences:
+        return ""
+    rows = [
+        (code_cell(what), *map(plain_cell, rest)) for what, *rest in breakage_rows(report.breakage)
+    ]
+    titles = [title.capitalize() for title in BREAKAGE_TITLES]
+    table = markdown_table(titles, rows, right=(1, 2, 3))
+    return join_blocks(("**Where it broke:**", table, *map(sentence_text, sentences)))
+
+
 def next_steps_block(report: Report) -> str:
     """Return the commands to type next."""
     lines = [
@@ -265,6 +279,7 @@ def _blocks(report: Report) -> list[Block]:
         Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),
         Block(3, unreported_checks_block(report.gate_result)),
         Block(2, cases_block(report, results)),
+        Block(3, breakage_block(report)),
         Block(2, next_steps_block(report)),
         *details_blocks(report, results),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from evalkit.compare.breakage import Breakage
 from evalkit.compare.call_stats import CallStats
 from evalkit.compare.matrix import Matrix
 from evalkit.core.calibration import JurorAgreement
@@ -29,7 +30,8 @@ class Report:
 
     `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
     model. `spans` are the steps of its trials, which are stored in a separate file. `jurors` has the
-    agreement of the members of its jury, if it has one.
+    agreement of the members of its jury, if it has one. `breakage` says where newly failing cases differ
+    first, if a threshold failed.
     """
 
     run: Run
@@ -39,6 +41,7 @@ class Report:
     calls: tuple[CallStats, ...] = ()
     spans: SpansByTrial = field(default_factory=dict)
     jurors: tuple[JurorAgreement, ...] = ()
+    breakage: Breakage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,6 +80,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
             1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)
         ),
         markdown.Block(2, markdown.cases_block(report, results)),
+        markdown.Block(3, markdown.breakage_block(report)),
         markdown.Block(1, "\n".join(_run_details(report))),
         markdown.Block(2, markdown.next_steps_block(report)),
         markdown.Block(1, url),

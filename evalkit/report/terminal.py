@@ -11,6 +11,7 @@ from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import Check
 from evalkit.core.literals import CaseStatus
 from evalkit.report import case_status, content
+from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
 from evalkit.report.model import Report
 from evalkit.report.screen import (
     OUTCOME_STYLES,
@@ -146,6 +147,24 @@ def _most_common_error(
     )
 
 
+def _breakage(report: Report, screen: Screen) -> list[str]:
+    sentences = breakage_sentences(report.breakage)
+    if not sentences:
+        return []
+    rows = align_columns(
+        breakage_rows(report.breakage),
+        screen,
+        titles=BREAKAGE_TITLES,
+        shrinkable={0: 22},
+        right=(1, 2, 3),
+    )
+    return [
+        heading("Where it broke", screen),
+        *rows,
+        *screen.fold_all(sentences, indent="  ", hang="  "),
+    ]
+
+
 def _metrics(report: Report, screen: Screen) -> list[str]:
     rows = content.metric_rows(report.gate_result)
     lines = align_columns(rows, screen, shrinkable={0: 12}, right=(1,))
@@ -224,6 +243,7 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TA
             _gate_edits(report, screen, limit),
             _thresholds(report, screen, limit),
             _cases(report, results, screen, limit),
+            _breakage(report, screen),
             _metrics(report, screen),
             _calls(report, screen, limit),
             _tags(report, screen, limit),

@@ -2,6 +2,7 @@
 
 __all__ = [
     "agreement",
+    "association",
     "distributions",
     "exchange_test",
     "group_sequential",

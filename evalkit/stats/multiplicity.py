@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.stats.association import count_sharers
 from evalkit.stats.distributions import exchange_pmf
 
 
@@ -53,9 +54,5 @@ def find_significant(tests: Sequence[CaseTest], alpha: float) -> list[bool]:
     Only tests that could reach their share get one. A case whose fresh trials pass could not, so it does
     not lower the shares of the cases that fail.
     """
-    sharers = next(
-        count
-        for count in range(1, len(tests) + 2)
-        if sum(test.min_p_value <= alpha / count for test in tests) <= count
-    )
+    sharers = count_sharers([test.min_p_value for test in tests], alpha)
     return [test.p_value <= alpha / sharers for test in tests]

@@ -15,6 +15,7 @@ from evalkit.commands.review.records import JudgedAnswer, ReviewSession
 from evalkit.commands.review.sampling import sample_answers
 from evalkit.commands.review.session import collect_labels, start_session
 from evalkit.commands.review.worksheet import read_worksheet, render_worksheet
+from evalkit.commands.suspect_labels import find_suspect_ids
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput
 from evalkit.core.files import write_atomically
@@ -162,7 +163,8 @@ def prepare_review(request: ReviewRequest, context: Context) -> Review:
     info = choose_metric(run, request.metric)
     rater = find_rater(request.rater, root, context)
     scorers = open_review(run, info, project)
-    answers = find_answers(run, info.name, scorers, _read_baseline(run, root, context))
+    baseline, suspects = _read_baseline(run, root, context), find_suspect_ids(run, project)
+    answers = find_answers(run, info.name, scorers, baseline, suspects)
     if not answers:
         raise InvalidInput.single(
             f"run {run.header.id} has no answer to review under {info.name!r}. Run the set again."

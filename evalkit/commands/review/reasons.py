@@ -19,11 +19,16 @@ NEAR_PASS_MARK = 0.25
 
 
 def find_answers(
-    run: Run, metric: str, scorers: Mapping[str, RubricScorer], baseline: Run | None
+    run: Run,
+    metric: str,
+    scorers: Mapping[str, RubricScorer],
+    baseline: Run | None,
+    suspects: Set[str] = frozenset(),
 ) -> tuple[JudgedAnswer, ...]:
     """Return the different answers of every case that the metric applies to, in the order of the run.
 
-    `scorers` has the metric's scorer by case id. An answer that lacks what the judge would need, such as
+    `scorers` has the metric's scorer by case id, and `suspects` the cases whose label is probably wrong.
+    An answer that lacks what the judge would need, such as
     a reference, is left out.
     """
     failing = find_new_failures(run, metric, baseline)
@@ -43,7 +48,10 @@ def find_answers(
             question=question,
             score=score,
             rubric=scorer.rubric,
-            reasons=tuple(find_reasons(score, scorer.rubric, trial.case_id in failing)),
+            reasons=(
+                *(("suspect_label",) if trial.case_id in suspects else ()),
+                *find_reasons(score, scorer.rubric, trial.case_id in failing),
+            ),
         )
         known = found.setdefault((answer.case, answer.item_digest), answer)
         if known is not answer:

@@ -11,9 +11,10 @@ from evalkit.core.serialization import digest
 from evalkit.core.trial import Score
 from evalkit.judge.judge import JudgeRequest
 
-ReviewReason: TypeAlias = Literal["new_failure", "unsure", "near_mark"]
+ReviewReason: TypeAlias = Literal["suspect_label", "new_failure", "unsure", "near_mark"]
 
 REVIEW_REASONS: dict[ReviewReason, str] = {
+    "suspect_label": "the label of its case is probably wrong",
     "new_failure": "passed in the baseline, fails now",
     "unsure": "the judge was unsure",
     "near_mark": "its score is near the pass mark",

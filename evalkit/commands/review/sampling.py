@@ -20,8 +20,9 @@ def sample_answers(
 ) -> tuple[JudgedAnswer, ...]:
     """Return at most `size` answers: half drawn at random, the others for a reason while there are any.
 
-    A larger sample contains every smaller one of the same seed. The order does not show why an answer
-    was picked.
+    Those whose label is probably wrong are picked before others with a reason, and come first. A larger
+    sample contains every smaller one of the same seed. The order does not show why an answer was picked
+    otherwise.
     """
     order = shuffle_answers(answers, seed)
     half = order[: size - size // 2]
@@ -33,7 +34,10 @@ def sample_answers(
         if len(drawn) >= len(half) and len(_join_unique(drawn, chosen)) >= size:
             break
         drawn.append(answer)
-    picked = sorted(_join_unique(drawn, chosen), key=lambda each: _random_key(each, seed, "order"))
+    picked = sorted(
+        _join_unique(drawn, chosen),
+        key=lambda each: (not is_suspect(each), _random_key(each, seed, "order")),
+    )
     return tuple(replace(each, is_drawn=each in drawn) for each in picked)
 
 
@@ -59,13 +63,19 @@ def shuffle_answers(answers: Iterable[JudgedAnswer], seed: int) -> list[JudgedAn
 
 
 def _rotate_reasons(answers: Iterable[JudgedAnswer], seed: int) -> Iterable[JudgedAnswer]:
-    """Return the answers that have a reason: one for each reason in turn, in random order."""
+    """Return the answers with a reason: suspect labels, then one for each reason in turn, at random."""
     queues = [
         sorted((a for a in answers if why in a.reasons), key=lambda a: _random_key(a, seed, why))
         for why in REVIEW_REASONS
     ]
-    rows = (answer for row in zip_longest(*queues) for answer in row if answer is not None)
+    others = (answer for row in zip_longest(*queues) for answer in row if answer is not None)
+    rows = (*queues[0], *others)
     return {(answer.case, answer.item_digest): answer for answer in rows}.values()
+
+
+def is_suspect(answer: JudgedAnswer) -> bool:
+    """Return whether the label of the answer's case is probably wrong."""
+    return "suspect_label" in answer.reasons
 
 
 def _join_unique(

@@ -11,6 +11,7 @@ from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
 from evalkit.report import content
+from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
 from evalkit.report.case_status import (
     CaseResult,
     case_results,
@@ -60,6 +61,11 @@ def render_html(report: Report) -> str:
         cases=_case_views(report, results),
         tag_titles=["tag", *tag_titles[1:]],
         tag_table=[[TableCell(text) for text in row] for row in tags],
+        breakage_titles=BREAKAGE_TITLES,
+        breakage_table=[
+            [TableCell(text) for text in row] for row in breakage_rows(report.breakage)
+        ],
+        breakage_sentences=breakage_sentences(report.breakage),
         notes=gate_result.notes,
         hints=report.hints,
     )
