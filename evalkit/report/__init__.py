@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "bisect",
     "calibration",
     "case",
     "case_status",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -53,14 +53,18 @@ def no_baseline(_: Plan) -> None:
     """Return None: a run that becomes the baseline is compared with nothing."""
 
 
-def execute(
+def execute(  # noqa: PLR0913 - most commands leave the last one out
     request: RunRequest,
     options: RunOptions,
     project: Project,
     context: Context,
     read_baseline: BaselineReader,
+    *,
+    load_looks: Callable[[], NextStageFinder] | None = None,
 ) -> Execution:
     """Execute a run, store each trial as it finishes, and return the result.
+
+    `load_looks` imports the function that finds the next stage of the run; without it, that of the gate.
 
     Raises:
         EvalkitError: the request, the environment, the baseline or the store has a problem.
@@ -72,7 +76,16 @@ def execute(
             if options.agent_version is None:
                 version = earlier.run.header.agent_version
                 options = replace(options, agent_version=version)
-        run = partial(_execute, request, options, project, context, read_baseline, earlier=earlier)
+        run = partial(
+            _execute,
+            request,
+            options,
+            project,
+            context,
+            read_baseline,
+            load_looks=load_looks or _load_looks,
+            earlier=earlier,
+        )
         return asyncio.run(run_stoppable(lambda stop: run(stop=stop)))
 
 
@@ -96,6 +109,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
     context: Context,
     read_baseline: BaselineReader,
     *,
+    load_looks: Callable[[], NextStageFinder],
     earlier: EarlierRun | None,
     stop: StopRequest,
 ) -> Execution:
@@ -113,8 +127,10 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
 
             header = replace(header, looks=count_planned_looks(plan, baseline))
         finished = select_finished_trials(earlier, options)
-        answered = select_unscored_trials(earlier, finished)
-        environment = replace(plan.environment, run_id=header.id, records_inputs=options.cache)
+        answered = (*request.answers, *select_unscored_trials(earlier, finished))
+        environment = replace(
+            plan.agent_environment, run_id=header.id, records_inputs=options.cache
+        )
 
         guard = partial(guard_agent, plan=plan, stop=stop)
         async with (
@@ -138,7 +154,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
                     plan,
                     candidate,
                     baseline,
-                    _load_looks,
+                    load_looks,
                     stop,
                     against=against,
                     exit_first=options.exit_first,
