@@ -166,9 +166,12 @@ class Session:
             baseline = ends[0].run if ends else None
             try:
                 done = self._run(commit, looks, baseline)
+            except InvalidInput as error:
+                raise InvalidInput.single(f"{name} {commit}: {error}") from error
             except _OutOfMoney as limit:
                 raise Undecidable(
-                    f"{limit}, before {name} was tested. Continue with a higher limit: {self._again}"
+                    f"{limit}, before {name} was tested. Continue with a higher limit: "
+                    f"{self._again} --max-cost-usd USD"
                 ) from None
             if reason := explain_errors(done, self._max_errors):
                 raise Undecidable(f"{name} {commit} decides nothing: {reason}")

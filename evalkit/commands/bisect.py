@@ -135,7 +135,9 @@ def _say_estimate(
     """Say how many commits, steps, and calls of the agent a bisect has, and what they may cost."""
     commits, cases, trials = len(history.commits), len(evalset.cases), request.trials
     steps = count_steps(commits)
-    least, most = (cases * (2 * trials + steps * each) for each in (1, trials))
+    bounds = [cases * (2 * trials + steps * each) for each in (1, trials)]
+    newest = _read_newest_run(project, request.path)
+    costs = [estimate_cost(newest, calls) for calls in bounds]
     left_out = ""
     if history.left_out:
         left_out = f" ({format_count(history.left_out, 'other commit')} left out)"
@@ -143,16 +145,18 @@ def _say_estimate(
         f"bisecting {format_count(commits, 'commit')}{left_out} between {history.good.short} and "
         f"{history.bad.short}: about {format_count(steps, 'step')}"
     )
-    newest = _read_newest_run(project, request.path)
-    costs = [estimate_cost(newest, calls) for calls in (least, most)]
-    price = ""
-    if costs[0] is not None and costs[1] is not None:
-        price = f", about {value_cell(costs[0], 'usd')} to {value_cell(costs[1], 'usd')}"
+    calls = _join_bounds([f"{each:,}" for each in bounds])
+    price = _join_bounds([value_cell(each, "usd") for each in costs if each is not None])
     context.say(
-        f"{least:,} to {most:,} agent calls{price}: {trials} trials of each of {format_count(cases, 'case')} "
-        f"at GOOD and at BAD, then 1 to {trials} per step. Skipped commits add steps; stored answers "
-        f"save calls."
+        f"{calls} agent calls{price and f', about {price}'}: {format_count(trials, 'trial')} of each of "
+        f"{format_count(cases, 'case')} at GOOD and at BAD, then 1 to {trials} per step. Skipped commits "
+        f"add steps; stored answers save calls."
     )
+
+
+def _join_bounds(bounds: Sequence[str]) -> str:
+    """Return two bounds as one text; empty if there are none."""
+    return " to ".join(dict.fromkeys(bounds))
 
 
 def _read_newest_run(project: Project, path: Path) -> Run | None:

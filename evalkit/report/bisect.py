@@ -176,8 +176,12 @@ def _list_facts(result: BisectResult) -> Iterator[str]:
         if len(result.found.parents) > 1:
             yield "  It is a merge: one of the merged commits made it worse."
     else:
-        for commit in result.suspects:
-            yield f"  {commit}"
+        reasons = {each.commit.sha: each.reason for each in result.tested}
+        for commit in result.suspects[:_MAX_NAMED]:
+            why = reasons.get(commit.sha, "not tested")
+            yield f"  {commit}: {why}"
+        if len(result.suspects) > _MAX_NAMED:
+            yield f"  and {len(result.suspects) - _MAX_NAMED:,} more"
     if result.stopped:
         yield f"  Stopped early: {result.stopped}"
     yield f"  GOOD to BAD: {result.change.sentence}."
