@@ -28,6 +28,9 @@ from evalkit.runner.records import (
     RunRequest,
 )
 
+REMOTE_KINDS = ("http", "openai", "anthropic")
+"""The kinds of agents that are no process of this machine, so that an outage is not the commit's fault."""
+
 
 class Executor(Protocol):
     """Executes a run in the store, as `execute` in `evalkit.runner.execute` does."""
@@ -114,7 +117,7 @@ def run_commit(
         except InvalidInput as error:
             # The temporary folder is gone when the message is read.
             raise InvalidInput.single(str(error).replace(f"{files.tree}{os.sep}", "")) from error
-    _refuse_broken_judge(execution)
+    _refuse_outage(execution)
     run = execution.run
     stored = {(trial.case_id, trial.number) for trial in answers}
     reused = sum((trial.case_id, trial.number) in stored for trial in run.trials)
@@ -144,13 +147,21 @@ def _find_looks(looks: LookPlan) -> NextStageFinder:
     return find
 
 
-def _refuse_broken_judge(execution: Execution) -> None:
-    """Raise Undecidable if no judge answers, which no other commit would change."""
+def _refuse_outage(execution: Execution) -> None:
+    """Raise Undecidable if a judge or the agent's endpoint is down, which no other commit would change."""
     if execution.stopped_by is not None or execution.out_of_money:
         return
-    problem = execution.judge_problem
+    problem, trials = execution.judge_problem, execution.run.trials
+    error = trials[-1].output.error if trials else None
     if reason := problem.message if problem else execution.judge_down:
-        raise Undecidable(
-            f"no judge answers any more ({reason.rstrip('.')}). The answers are stored. When one does, give "
-            f"the command again."
-        )
+        what = f"no judge answers any more ({reason.rstrip('.')})"
+    elif (
+        execution.unreachable
+        and error is not None
+        and error.retryable
+        and execution.plan.agent.kind in REMOTE_KINDS
+    ):
+        what = f"the agent could not be reached ({error.message.rstrip('.')})"
+    else:
+        return
+    raise Undecidable(f"{what}. The answers are stored. When that is over, give the command again.")

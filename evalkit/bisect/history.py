@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.ci.base_names import resolve_base
 from evalkit.ci.borrowed_objects import Repository
@@ -15,6 +16,7 @@ from evalkit.evalset.nodes import MappingNode, to_plain_value
 from evalkit.evalset.yaml import parse_yaml
 from evalkit.report.bisect import CommitDescription
 
+_RECORD = "\x01"
 _FORMAT = "%H%x00%P%x00%an <%ae>%x00%aI%x00%s"
 
 
@@ -33,18 +35,24 @@ class Scope:
     paths: tuple[str, ...] = ()
     every: bool = False
 
+    def lists(self, files: Sequence[str]) -> bool:
+        """Return whether one of the files is in `paths`."""
+        return not self.paths or any(_is_in(name, each) for name in files for each in self.paths)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitRange:
     """The commits after `good` up to `bad`, oldest first, that can have changed the agent.
 
-    `left_out` counts the others between them.
+    `left_out` counts the others between them. `unlisted[i]` counts those before `commits[i]`, and after the
+    commit before it, that can have changed the agent too, but not in `Scope.paths`.
     """
 
     good: CommitDescription
     bad: CommitDescription
     commits: tuple[CommitDescription, ...]
     left_out: int
+    unlisted: tuple[int, ...]
 
 
 def read_range(
@@ -65,26 +73,32 @@ def read_range(
         raise InvalidInput.single(
             f"GOOD {good!r} is not an ancestor of BAD {bad!r}. {_advise(repository, first, last)}"
         )
-    mainline = repository.query("rev-list", "--first-parent", f"{first}..{last}").split()
     after_good = set(repository.query("rev-list", "--ancestry-path", f"{first}..{last}").split())
-    shas = [sha for sha in reversed(mainline) if sha in after_good]
-    before = [first, *shas]
-    kept = [
-        sha
-        for sha, previous in zip(shas, before, strict=False)
-        if scope.every or _can_change_agent(repository, previous, sha, scope)
-    ]
+    logged = [each for each in _read_log(repository, first, last) if each.commit.sha in after_good]
+    kept: list[CommitDescription] = []
+    unlisted = [0]
+    for each in logged:
+        if not scope.every and not _can_change_agent(repository, each, scope):
+            continue
+        if scope.lists(each.files):
+            kept.append(each.commit)
+            unlisted.append(0)
+        else:
+            unlisted[-1] += 1
     if not kept:
         where = f" in {', '.join(scope.paths)}" if scope.paths else ""
         raise InvalidInput.single(
-            f"none of the {len(shas):,} commits between GOOD {good!r} and BAD {bad!r} changes a file of "
-            f"the agent{where}. Test all of them with --all."
+            f"none of the {len(logged):,} commits between GOOD {good!r} and BAD {bad!r} changes a file "
+            f"of the agent{where}. Test all of them with --all."
         )
+    # BAD takes the place of the last commit, so what follows that one counts as a part of it.
+    unlisted[-2:] = [sum(unlisted[-2:])]
     return CommitRange(
         good=describe_commit(repository, first),
         bad=describe_commit(repository, last),
-        commits=tuple(describe_commit(repository, sha) for sha in kept),
-        left_out=len(shas) - len(kept),
+        commits=tuple(kept),
+        left_out=len(logged) - len(kept),
+        unlisted=tuple(unlisted),
     )
 
 
@@ -93,10 +107,39 @@ def describe_commit(repository: Repository, sha: str) -> CommitDescription:
     shown = repository.query(
         "show", "--no-patch", "--no-show-signature", f"--format={_FORMAT}", sha
     )
-    found, parents, author, date, subject = [*shown.split("\0", 4), "", "", "", "", ""][:5]
+    return _parse_description(shown.split("\0"))
+
+
+def _parse_description(fields: Sequence[str]) -> CommitDescription:
+    sha, parents, author, date, subject = [*fields, *[""] * 5][:5]
     return CommitDescription(
-        sha=found or sha, parents=tuple(parents.split()), author=author, date=date, subject=subject
+        sha=sha, parents=tuple(parents.split()), author=author, date=date, subject=subject
     )
+
+
+class _LoggedCommit(NamedTuple):
+    """A commit with the files that differ from its first parent."""
+
+    commit: CommitDescription
+    files: tuple[str, ...]
+
+
+def _read_log(repository: Repository, first: str, last: str) -> list[_LoggedCommit]:
+    """Return the commits after `first` along the first parents of `last`, oldest first.
+
+    `-m` with `--first-parent` compares a merge with its first parent, also in old versions of git.
+    """
+    text = repository.query(
+        *("log", "--first-parent", "-m", "--reverse", "--topo-order", "--no-show-signature"),
+        *("-z", "--name-only", "--no-renames", "--no-textconv", "--no-notes"),
+        *(f"--format={_RECORD}{_FORMAT}%x00", f"{first}..{last}"),
+    )
+    found = []
+    for record in text.split(_RECORD)[1:]:
+        fields = record.split("\0")
+        files = (name.removeprefix("\n") for name in fields[5:])
+        found.append(_LoggedCommit(_parse_description(fields), tuple(filter(None, files))))
+    return found
 
 
 def list_changed_files(repository: Repository, before: str, after: str) -> tuple[str, ...]:
@@ -144,17 +187,15 @@ def _advise(repository: Repository, good: str, bad: str) -> str:
     return f"Begin at their merge base: {base[:10]}" if base else "They have no commit in common."
 
 
-def _can_change_agent(repository: Repository, before: str, after: str, scope: Scope) -> bool:
-    """Return whether the difference of two commits can change the agent."""
-    changed = list_changed_files(repository, before, after)
-    if scope.paths and not any(_is_in(name, folder) for name in changed for folder in scope.paths):
-        return False
-    others = [name for name in changed if name not in scope.own_files and name != scope.set_file]
-    if others:
+def _can_change_agent(repository: Repository, logged: _LoggedCommit, scope: Scope) -> bool:
+    """Return whether a commit can change the agent."""
+    commit, files = logged
+    if any(name not in scope.own_files and name != scope.set_file for name in files):
         return True
-    return scope.set_file in changed and (
+    before = commit.parents[0] if commit.parents else ""
+    return scope.set_file in files and (
         _read_agent_section(repository, before, scope.set_file)
-        != _read_agent_section(repository, after, scope.set_file)
+        != _read_agent_section(repository, commit.sha, scope.set_file)
     )
 
 

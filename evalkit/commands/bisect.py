@@ -115,8 +115,9 @@ def _build_scope(
     """Return which commits can have changed the agent: not those that edit only cases and the like."""
     path = project.root / project.relative(request.path)
     tables = {case.where.path for case in evalset.cases if case.where.path}
-    own = [baseline_path(path, evalset.name), *(project.root / name for name in tables)]
     cwd = project.cwd.resolve()
+    # Messages, and so locations, name files as seen from the current folder.
+    own = [baseline_path(path, evalset.name), *(cwd / name for name in tables)]
     return Scope(
         set_file=path_in_repository(repository, path),
         own_files=frozenset(filter(None, (path_in_repository(repository, each) for each in own))),
@@ -206,6 +207,7 @@ def _build_result(
         changed_files=list_changed_files(workspace.repository, before, suspects[-1].sha),
         broken=list_broken(good, ends[1].run) if good else (),
         other_changes=list_other_changes(found, names),
+        caution=_warn_of_unlisted(history, search.suspects),
         commits=len(history.commits) + history.left_out,
         left_out=history.left_out,
         agent_calls=ledger.agent_calls,
@@ -214,6 +216,17 @@ def _build_result(
         stopped=found.stopped,
     )
     return replace(result, hints=_suggest(request, workspace, result, ends))
+
+
+def _warn_of_unlisted(history: CommitRange, suspects: Sequence[int]) -> str:
+    """Return that commits which `--path` leaves out may be the cause; empty if there are none."""
+    unlisted = sum(history.unlisted[position - 1] for position in suspects)
+    if not unlisted:
+        return ""
+    return (
+        f"{format_count(unlisted, 'commit')} next to it, outside of --path, can have changed the agent "
+        f"too. Without --path they are tested."
+    )
 
 
 def _suggest(

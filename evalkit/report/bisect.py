@@ -66,7 +66,8 @@ class CommitTest:
         if self.problem or self.before is None or self.after is None:
             return self.problem or f"{self.metric} has no value"
         change = change_cell(self.difference, self.unit)
-        size = f"{format_count(self.cases, 'case')}, {self.base_trials:.3g} and {self.trials:.3g} trials"
+        trials = dict.fromkeys(f"{each:.3g}" for each in (self.base_trials, self.trials))
+        size = f"{format_count(self.cases, 'case')}, trials of each: {' and '.join(trials)}"
         text = (
             f"{self.metric} {value_cell(self.before, self.unit)} at {self.earlier} -> "
             f"{value_cell(self.after, self.unit)} at {self.later} ({change}; {size})"
@@ -105,7 +106,8 @@ class BisectResult:
     ends. `step` tests the suspects' last commit directly against the newest good one. `errors_at_most`
     bounds the chance that a verdict is wrong, if every commit is like GOOD or like BAD. `changed_files` are
     those of the suspects, `broken` the cases that got worse from GOOD to the last suspect. `other_changes` are sentences about further changes for the worse
-    or the better. `left_out` counts the commits that cannot have changed the agent. `stopped` says why the
+    or the better. `caution` says that the cause may be a commit that was not to be tested. `left_out` counts the commits
+    that were not tested, because they cannot have changed the agent or because of `--path`. `stopped` says why the
     search ended early; empty if it did not. `hints` are commands to type next, by what they are for.
     """
 
@@ -125,6 +127,7 @@ class BisectResult:
     changed_files: tuple[str, ...]
     broken: tuple[CaseChange, ...]
     other_changes: tuple[str, ...]
+    caution: str
     commits: int
     left_out: int
     agent_calls: int
@@ -192,6 +195,8 @@ def _list_facts(result: BisectResult) -> Iterator[str]:
         yield f"  cases that broke since GOOD: {_name_some([_case_text(each) for each in result.broken])}"
     if result.changed_files:
         yield f"  changed files: {_name_some(result.changed_files)}"
+    if result.caution:
+        yield f"  {result.caution}"
     yield from (f"  {sentence}" for sentence in result.other_changes)
 
 
@@ -225,7 +230,8 @@ def _chance_cell(tested: TestedCommit) -> str:
     test = {"bad": tested.from_good, "good": tested.to_bad, "skipped": None}[tested.verdict]
     if test is None or test.p_value is None:
         return ""
-    return format_odds(test.p_value, test.level).removeprefix("about ")
+    odds = format_odds(test.p_value, test.level).replace("1 time in", "1 in")
+    return odds.removeprefix("about ").replace("less than", "under")
 
 
 def _list_notes(result: BisectResult) -> Iterator[str]:
@@ -237,7 +243,7 @@ def _list_notes(result: BisectResult) -> Iterator[str]:
     left_out = ""
     if result.left_out:
         others = format_count(result.left_out, "other commit")
-        left_out = f" ({others} left out: no file of the agent changed)"
+        left_out = f" ({others} left out)"
     cost = "" if result.cost_usd is None else f", {value_cell(result.cost_usd, 'usd')}"
     reused = ""
     if result.reused_answers:
