@@ -216,10 +216,15 @@ def test_a_killed_search_continues_and_pays_for_nothing_twice(
     repository: Project, git: Git
 ) -> None:
     commit_all(repository, git, [1, 1, 0.2, 0.2])
+    # What a killed process leaves of a commit's files belongs to the test.
+    temporary = repository.folder.parent / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         repository.command("bisect", "c0", "c4", "echo.yaml"),
         cwd=repository.folder,
-        env=repository.environ({**environment(repository), "SLEEP": "0.01"}),
+        env=repository.environ(
+            {**environment(repository), "SLEEP": "0.01", "TMPDIR": str(temporary)}
+        ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -264,6 +269,36 @@ def test_an_interrupted_search_says_how_to_continue(repository: Project, git: Gi
     assert process.returncode == 130, err
     assert "Continue with: evalkit bisect c0 c4 echo.yaml --trials 3" in err
     assert "Traceback" not in err
+
+
+def test_only_commits_that_can_have_changed_the_agent_are_tested(
+    repository: Project, git: Git
+) -> None:
+    cases = "".join(f"a{n},x{n},X{n}\n" for n in range(CASES))
+    repository.write("data/cases.csv", "id,input,expected\n" + cases)
+    repository.write("echo.yaml", SET.replace("cases:", "cases: data/cases.csv"))
+    commit(repository, git, "c1")
+    repository.write("data/cases.csv", "id,input,expected\n" + cases.replace("a0", "b0"))
+    git("commit", "-qam", "rename a case")
+    repository.write("lib/helper.py", "")
+    commit(repository, git, "c2")
+    commit(repository, git, "c3", 0.2)
+    repository.write("notes/read.md", "")
+    git("add", ".")
+    git("commit", "-qm", "c4")
+    whole = bisect(repository, "c1", "main", "echo.yaml", "--format", "json")
+    assert whole.json["found"]["subject"].startswith("c3"), whole
+    assert (whole.json["commits"], whole.json["left_out"]) == (4, 1)
+    assert whole.json["caution"] == ""
+    # The cause is outside of the path, which the result says; everything is stored by now.
+    part = bisect(repository, "c1", "main", "echo.yaml", "--path", "lib", "--format", "json")
+    assert part.code == 0, part
+    assert part.json["found"]["subject"].startswith("c2")
+    assert "2 commits next to it, outside of --path" in part.json["caution"]
+    assert part.json["agent_calls"] == 0
+    every = bisect(repository, "c1", "main", "echo.yaml", "--all", "--format", "json")
+    assert every.json["left_out"] == 0
+    assert every.json["found"] == whole.json["found"]
 
 
 def test_a_cost_limit_ends_the_search_between_two_commits(repository: Project, git: Git) -> None:
