@@ -78,6 +78,7 @@ class SearchResult:
     step_rule: StepRule
     change: CommitTest
     stopped: str
+    is_out_of_money: bool
 
 
 class _OutOfMoney(Exception):
@@ -130,7 +131,7 @@ class Session:
             len(commits): _tested_end(self.history.bad, ends.bad, "bad"),
         }
         planned, stopped = count_steps(len(commits)), ""
-        undecided = 0
+        undecided, is_out_of_money = 0, False
         while (position := search.next_commit) is not None:
             if undecided > planned:
                 stopped = f"{format_count(undecided, 'commit')} stayed inconclusive."
@@ -141,7 +142,7 @@ class Session:
             try:
                 found = self._test(commits[position - 1], step_rule, ends, level)
             except _OutOfMoney as limit:
-                stopped = f"{limit}."
+                stopped, is_out_of_money = f"{limit}.", True
                 break
             tested[position] = found
             search = search.record(position, found.row.verdict)
@@ -153,6 +154,7 @@ class Session:
             step_rule=step_rule,
             change=change,
             stopped=stopped,
+            is_out_of_money=is_out_of_money,
         )
 
     def _run_ends(self) -> Ends:
@@ -170,8 +172,8 @@ class Session:
                 raise InvalidInput.single(f"{name} {commit}: {error}") from error
             except _OutOfMoney as limit:
                 raise Undecidable(
-                    f"{limit}, before {name} was tested. Continue with a higher limit: "
-                    f"{self._again} --max-cost-usd USD"
+                    f"{limit}, before {name} was tested. What is stored is not paid for again. "
+                    f"Continue with: {self._again}"
                 ) from None
             if reason := explain_errors(done, self._max_errors):
                 raise Undecidable(f"{name} {commit} decides nothing: {reason}")

@@ -128,8 +128,9 @@ def measure_step(step_rule: StepRule, earlier: Version, later: Version, level: f
         [strict], later.run, earlier.run, max_errors=step_rule.max_errors, on_inconclusive="pass"
     )
     [check] = result.checks
-    undecided = check.outcome == "undecided"
-    problem = result.reason if result.outcome == "undecided" else check.sentence * undecided
+    problem = check.sentence if check.outcome == "undecided" else ""
+    if result.outcome == "undecided":
+        problem = result.reason
     info = next((each for each in later.run.header.metrics if each.name == rule.metric), None)
     return CommitTest(
         earlier=earlier.name,

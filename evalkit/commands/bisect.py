@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from evalkit.ci.base_files import borrow_repository
 from evalkit.ci.borrowed_objects import Repository
 from evalkit.ci.systems import BaseRef
 from evalkit.core.context import Context
-from evalkit.core.errors import EXIT_PASSED, Interrupted, Undecidable
+from evalkit.core.errors import EXIT_PASSED, Interrupted, StoreError, Undecidable
 from evalkit.core.eval_set import EvalSet
 from evalkit.core.format import format_count
 from evalkit.core.run import Run
@@ -59,12 +60,14 @@ class BisectRequest:
 
     @property
     def command(self) -> str:
-        """The command as a user types it, without what does not change the search."""
+        """The command as a user types it."""
         words = ["evalkit", "bisect", self.good, self.bad, str(self.path)]
         words += ["--metric", self.metric] if self.metric else []
         words += [word for path in self.paths for word in ("--path", path)]
         words += ["--all"] if self.every else []
         words += ["--trials", str(self.trials)] if self.trials != DEFAULT_TRIALS else []
+        for name, value in self.overrides.given().items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
         return shlex.join(words)
 
 
@@ -162,7 +165,8 @@ def _join_bounds(bounds: Sequence[str]) -> str:
 
 def _read_newest_run(project: Project, path: Path) -> Run | None:
     for folder in list_set_runs(project.root, project.relative(path)):
-        return read_run(folder)
+        with suppress(StoreError):  # only an estimate is made from it
+            return read_run(folder)
     return None
 
 
@@ -215,7 +219,9 @@ def _build_result(
         cost_usd=ledger.cost_usd if ledger.has_cost else None,
         stopped=found.stopped,
     )
-    return replace(result, hints=_suggest(request, workspace, result, ends))
+    hints = _suggest(request, workspace, result, ends)
+    again = {"continue": request.command} if found.is_out_of_money else {}
+    return replace(result, hints={**again, **hints})
 
 
 def _warn_of_unlisted(history: CommitRange, suspects: Sequence[int]) -> str:

@@ -308,6 +308,7 @@ def test_a_cost_limit_ends_the_search_between_two_commits(repository: Project, g
     assert done.code == 3, done
     assert done.json["outcome"] == "between"
     assert done.json["stopped"]
+    assert done.json["hints"]["continue"] == "evalkit bisect c0 c5 echo.yaml --max-cost-usd 1.1"
     assert done.json["cost_usd"] <= 1.1 + 1e-9
     # Stored trials cost nothing, so the same limit is enough for the rest.
     again = bisect(repository, "c0", "c5", "echo.yaml", "--max-cost-usd", "1.1")
