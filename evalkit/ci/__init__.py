@@ -1,3 +1,14 @@
 """Compare a change with its base commit, find its edits to the gate, and comment on pull requests."""
 
-__all__ = ["against", "base", "base_files", "definition", "github", "guarded_gate", "systems"]
+__all__ = [
+    "against",
+    "base",
+    "base_files",
+    "base_names",
+    "borrowed_objects",
+    "commits",
+    "definition",
+    "github",
+    "guarded_gate",
+    "systems",
+]

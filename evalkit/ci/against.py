@@ -30,18 +30,22 @@ def open_baseline_agent(
         context.say(f"running the agent of {base.commit} as the baseline")
         if paths := base.list_submodules():
             context.say(f"warning: the files of submodules are missing there: {paths}")
-        yield _find_baseline_agent(path, base, project)
+        yield find_agent_at(path, base, project, found_in="--against")
 
 
-def _find_baseline_agent(path: Path, base: Checkout, project: Project) -> BaselineAgent:
-    """Return the agent in the set at the base; if the base has no set, the one in today's."""
+def find_agent_at(path: Path, base: Checkout, project: Project, *, found_in: str) -> BaselineAgent:
+    """Return the agent in the set at a commit; if the commit has no set, the one in today's.
+
+    Raises:
+        InvalidInput: the set has no readable agent there; `found_in` says what named the commit.
+    """
     base_path = base.locate(path)
     start = base_path.parent if base_path.parent.is_dir() else base.tree
     base_project = Project(start, base.tree, project.environ)
     evalset, _ = base_project.load(base_path) if base_path.exists() else project.load(path)
     if evalset.agent is None:
         raise InvalidInput.single(
-            f"--against: the set has no readable agent at {base.commit}. Name another commit."
+            f"{found_in}: the set has no readable agent at {base.commit}. Name another commit."
         )
     return BaselineAgent(
         agent=evalset.agent,

@@ -79,22 +79,48 @@ def checkout(ref: BaseRef, path: Path, context: Context) -> Iterator[Checkout]:
     with _temporary_folder() as temporary:
         repository = open_checkout(path, temporary / "git", ref, context)
         commit = find_base_commit(repository, ref, context.say)
-        tree = temporary / "tree"
-        # The marker ends the search for the project's root here, not in a folder above.
-        (tree / ".evalkit").mkdir(parents=True)
-        entries = repository.read_tree(commit.sha)
-        try:
-            _write_files(repository, entries, tree)
-        except OSError as error:
-            raise StoreError(
-                f"the files of commit {commit.sha[:10]} could not be written: {error.strerror}."
-            ) from error
-        yield Checkout(
-            repository=repository,
-            commit=commit,
-            tree=tree,
-            submodules=[each.path for each in entries if each.mode == _SUBMODULE],
-        )
+        yield _write_tree(repository, commit, temporary / "tree")
+
+
+@contextmanager
+def borrow_repository(ref: BaseRef, path: Path, context: Context) -> Iterator[Repository]:
+    """Yield the repository of an eval set, to read several of its commits; `ref` is for messages.
+
+    Raises:
+        InvalidInput: there is no repository.
+        StoreError: the private git folder cannot be written.
+    """
+    with _temporary_folder() as temporary:
+        yield open_checkout(path, temporary / "git", ref, context)
+
+
+@contextmanager
+def checkout_commit(repository: Repository, commit: Commit) -> Iterator[Checkout]:
+    """Yield the files of one commit, and delete them afterwards.
+
+    Raises:
+        StoreError: a file cannot be read or written.
+    """
+    with _temporary_folder() as temporary:
+        yield _write_tree(repository, commit, temporary / "tree")
+
+
+def _write_tree(repository: Repository, commit: Commit, tree: Path) -> Checkout:
+    # The marker ends the search for the project's root here, not in a folder above.
+    (tree / ".evalkit").mkdir(parents=True)
+    entries = repository.read_tree(commit.sha)
+    try:
+        _write_files(repository, entries, tree)
+    except OSError as error:
+        raise StoreError(
+            f"the files of commit {commit.sha[:10]} could not be written: {error.strerror}."
+        ) from error
+    return Checkout(
+        repository=repository,
+        commit=commit,
+        tree=tree,
+        submodules=[each.path for each in entries if each.mode == _SUBMODULE],
+    )
 
 
 def find_commit(ref: BaseRef, path: Path, context: Context) -> Commit:

@@ -11,11 +11,10 @@ from typing import Literal, TypeVar
 from evalkit.compare.scores import quantile
 from evalkit.core.run import Run
 from evalkit.core.spans import Span, ToolCall
-from evalkit.trace.calls import get_model_calls, get_tool_calls
+from evalkit.trace.calls import UNNAMED, get_model_calls, get_tool_calls
 
 Call = TypeVar("Call", ToolCall, Span)
 Number = TypeVar("Number", int, float)
-UNNAMED = "(unnamed)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal, NamedTuple, TypeAlias
 
-from evalkit.compare.call_stats import UNNAMED
 from evalkit.core.literals import Json
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output
 from evalkit.core.values import is_same_json
-from evalkit.trace.calls import get_tool_calls
+from evalkit.trace.calls import UNNAMED, get_tool_calls
 
 DifferenceKind: TypeAlias = Literal[
     "replaced", "extra", "missing", "argument", "error", "no_error", "model", "result", "answer"

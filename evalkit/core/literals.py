@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 Json: TypeAlias = Any
 """A value of strict JSON: null, bool, finite number, text, list, or object with text keys."""
 
-RunCommand: TypeAlias = Literal["run", "ask", "score", "baseline"]
+RunCommand: TypeAlias = Literal["run", "ask", "score", "baseline", "bisect"]
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ScoreState: TypeAlias = Literal["scored", "metric_error", "judge_error", "unscored", "skipped"]
 TrialState: TypeAlias = Literal[

@@ -40,7 +40,7 @@ class BaseVersion(_AtCommit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineAgent(_AtCommit):
-    """The agent at another commit, which runs in the same run as the agent under test."""
+    """The agent at another commit, with the folders that its files are in."""
 
     agent: AgentSpec
 

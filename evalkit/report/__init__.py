@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "bisect",
     "breakage",
     "calibration",
     "case",

@@ -16,7 +16,7 @@ import msgspec
 from evalkit.compare.history import HistoryRow
 from evalkit.core.gate_result import Check
 from evalkit.core.literals import Json
-from evalkit.report import false_alarms, flaky, power, suspect_labels
+from evalkit.report import bisect, false_alarms, flaky, power, suspect_labels
 from evalkit.report.baseline import RecordedDocument
 from evalkit.report.calibration import CalibrationResult
 from evalkit.report.documents import (
@@ -54,6 +54,7 @@ _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.flaky/v1": flaky.Flakiness,
     "evalkit.suspects/v1": suspect_labels.SuspectLabels,
     "evalkit.calibrated/v1": CalibrationResult,
+    "evalkit.bisect/v1": bisect.BisectResult,
 }
 """The documents that consist of a record and the name of its schema."""
 
@@ -66,6 +67,7 @@ _PROPERTIES: PropertyTable = {
     **false_alarms.JSON_PROPERTIES,
     **flaky.JSON_PROPERTIES,
     **suspect_labels.JSON_PROPERTIES,
+    **bisect.JSON_PROPERTIES,
 }
 
 _ATTRIBUTES = "\n\nAttributes:\n"

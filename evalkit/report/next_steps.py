@@ -47,6 +47,9 @@ class CommandHints:
     def resume(self, run: Run, *, retry_errors: bool = False) -> str:
         """Return the command that resumes an unfinished run."""
         command = run.header.command
+        if command == "bisect":
+            # The ends are those of the command line; the stored answers are found by their commit.
+            return f"evalkit bisect GOOD BAD {self.name_set(run)}"
         subject = run.header.scored_from if command == "score" else self.name_set(run)
         again = " --retry-errors" if retry_errors else ""
         if run.header.against:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,13 +12,13 @@ from functools import partial
 from evalkit.agents.paced_agent import open_paced_agent
 from evalkit.core.context import Context
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
-from evalkit.core.run import Run
+from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.project import Project
 from evalkit.gate.judge_trust import explain_controls
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.runner.against import open_baseline_run
-from evalkit.runner.agent_prices import RETURN_COST
 from evalkit.runner.answer_cache import open_answer_cache, open_answer_store
+from evalkit.runner.cost_warnings import add_cost_warnings
 from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
 from evalkit.runner.plan import open_plan
@@ -54,14 +54,18 @@ def no_baseline(_: Plan) -> None:
     """Return None: a run that becomes the baseline is compared with nothing."""
 
 
-def execute(
+def execute(  # noqa: PLR0913 - most commands leave the last one out
     request: RunRequest,
     options: RunOptions,
     project: Project,
     context: Context,
     read_baseline: BaselineReader,
+    *,
+    load_looks: Callable[[], NextStageFinder] | None = None,
 ) -> Execution:
     """Execute a run, store each trial as it finishes, and return the result.
+
+    `load_looks` imports the function that finds the next stage of the run; without it, that of the gate.
 
     Raises:
         EvalkitError: the request, the environment, the baseline or the store has a problem.
@@ -73,7 +77,16 @@ def execute(
             if options.agent_version is None:
                 version = earlier.run.header.agent_version
                 options = replace(options, agent_version=version)
-        run = partial(_execute, request, options, project, context, read_baseline, earlier=earlier)
+        run = partial(
+            _execute,
+            request,
+            options,
+            project,
+            context,
+            read_baseline,
+            load_looks=load_looks or _load_looks,
+            earlier=earlier,
+        )
         return asyncio.run(run_stoppable(lambda stop: run(stop=stop)))
 
 
@@ -97,6 +110,7 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
     context: Context,
     read_baseline: BaselineReader,
     *,
+    load_looks: Callable[[], NextStageFinder],
     earlier: EarlierRun | None,
     stop: StopRequest,
 ) -> Execution:
@@ -109,16 +123,13 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
             plan.costs.restore(load_costs(earlier.lock.folder))
         # Before the first call of the agent: a broken baseline must not cost a whole run.
         baseline = await _read_current_baseline(read_baseline, plan, context, stop)
-        header = build_run_header(plan, request, options, project, context)
-        if earlier:
-            header = refuse_if_changed(earlier.run.header, header)
-        elif baseline is not None:
-            from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
-
-            header = replace(header, looks=count_planned_looks(plan, baseline))
+        own_header = build_run_header(plan, request, options, project, context)
+        header = _settle_header(own_header, plan, earlier, baseline)
         finished = select_finished_trials(earlier, options)
-        answered = select_unscored_trials(earlier, finished)
-        environment = replace(plan.environment, run_id=header.id, records_inputs=options.cache)
+        answered = (*request.answers, *select_unscored_trials(earlier, finished))
+        environment = replace(
+            plan.agent_environment, run_id=header.id, records_inputs=options.cache
+        )
 
         guard = partial(guard_agent, plan=plan, stop=stop)
         async with (
@@ -142,31 +153,25 @@ async def _execute(  # noqa: PLR0913 - what `execute` takes, the run to continue
                     plan,
                     candidate,
                     baseline,
-                    _load_looks,
+                    load_looks,
                     stop,
                     against=against,
                     exit_first=options.exit_first,
                 )
-            return _with_cost_warnings(execution, plan, context)
+            return add_cost_warnings(execution, plan, context)
 
 
-def _with_cost_warnings(execution: Execution, plan: Plan, context: Context) -> Execution:
-    """Return the execution with warnings about cost limits, and say them."""
-    found = tuple(_find_cost_warnings(plan))
-    for warning in found:
-        context.say(f"warning: {warning}")
-    run = execution.run
-    return replace(execution, run=replace(run, warnings=(*run.warnings, *found)))
+def _settle_header(
+    header: RunHeader, plan: Plan, earlier: EarlierRun | None, baseline: Run | None
+) -> RunHeader:
+    """Return the header of the run to continue, or the new one with its number of looks."""
+    if earlier:
+        return refuse_if_changed(earlier.run.header, header)
+    if baseline is None:
+        return header
+    from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
 
-
-def _find_cost_warnings(plan: Plan) -> Iterator[str]:
-    """Yield that a cost limit could not be checked, because the agent's answers had no cost."""
-    own, shared = plan.agent.max_cost_usd, plan.settings.max_cost_usd
-    if plan.agent_budget.lacks_price and (own is not None or shared is not None):
-        yield (
-            "max_cost_usd cannot be checked for the agent, because its answers came without a cost. "
-            f"{RETURN_COST}"
-        )
+    return replace(header, looks=count_planned_looks(plan, baseline))
 
 
 def _load_looks() -> NextStageFinder:

@@ -25,7 +25,7 @@ def build_run_header(
 ) -> RunHeader:
     """Return the header of a new run of a plan."""
     now, git = context.now(), project.git
-    return RunHeader(
+    header = RunHeader(
         id=options.run_id or new_run_id(now, plan.evalset.name, context.token()),
         evalset=plan.evalset.name,
         evalset_path=project.relative(request.path),
@@ -44,7 +44,7 @@ def build_run_header(
         git_commit=git.commit,
         git_dirty=git.dirty,
         source_digest=digest(
-            [project.digest_edits(request.path), digest_sources(plan.agent, plan.environment)]
+            [project.digest_edits(request.path), digest_sources(plan.agent, plan.agent_environment)]
         ),
         selection=str(plan.selection),
         shard=str(plan.selection.shard or ""),
@@ -55,6 +55,7 @@ def build_run_header(
         command=request.command,
         overrides=request.overrides.given(),
     )
+    return _with_version(header, request.agent_at, plan) if request.agent_at else header
 
 
 def build_rescore_header(
@@ -101,10 +102,15 @@ def build_rescore_header(
 
 def build_baseline_run_header(header: RunHeader, version: BaselineAgent, plan: Plan) -> RunHeader:
     """Return the header of the same run with another version of the agent."""
+    header = replace(header, id=baseline_run_id(header.id), fresh={}, against="")
+    return _with_version(header, version, plan)
+
+
+def _with_version(header: RunHeader, version: BaselineAgent, plan: Plan) -> RunHeader:
+    """Return the header with the agent of another commit."""
     environment = version.adapt_environment(plan.environment)
     return replace(
         header,
-        id=baseline_run_id(header.id),
         agent_kind=version.agent.kind,
         agent_entrypoint=describe_entrypoint(version.agent),
         agent_digest=digest([version.agent.kind, version.agent.args]),
@@ -112,6 +118,4 @@ def build_baseline_run_header(header: RunHeader, version: BaselineAgent, plan: P
         git_commit=version.commit,
         git_dirty=False,
         source_digest=digest(["", digest_sources(version.agent, environment)]),
-        fresh={},
-        against="",
     )

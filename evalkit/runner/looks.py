@@ -25,7 +25,7 @@ def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
 
 
 def _can_run_trials(plan: Plan, trials: int) -> bool:
-    return not check_agent(plan.agent, plan.cases, replace(plan.environment, trials=trials))
+    return not check_agent(plan.agent, plan.cases, replace(plan.agent_environment, trials=trials))
 
 
 def find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:

@@ -37,10 +37,8 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         NothingSelected: the set is empty, or the selection matches no case.
     """
     evalset, problems = project.load(request.path)
-    if request.entrypoint is not None:
-        evalset = replace(evalset, agent=with_entrypoint(evalset.agent, request.entrypoint))
-    if not request.needs_scores:
-        evalset = replace(evalset, judges=(), metrics=(), gate=())
+    evalset = _apply_request(evalset, request)
+    version = request.agent_at
     base = request.base_version
     merged = evalset if base is None else merge_sets(base.evalset, evalset)
     settings = _choose_settings(request, merged)
@@ -52,6 +50,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         trials=settings.first_trials,
         retry_deadline_s=settings.retry_deadline_s,
     )
+    agent_environment = version.adapt_environment(environment) if version else environment
     async with AsyncExitStack() as stack:
         costs = RunCosts(settings.max_cost_usd)
         panel = await stack.enter_async_context(_open_panel(merged, base, environment, costs))
@@ -65,7 +64,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
         # If there are problems, the selection could fail for the same reasons.
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
         if request.needs_agent:
-            problems += find_agent_problems(merged, cases, environment, problems)
+            problems += find_agent_problems(merged, cases, agent_environment, problems)
         problems += _find_unpriced_models(merged, settings, environment, problems)
         agent = merged.agent
         if agent is None and not request.needs_agent:
@@ -83,11 +82,23 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
             scorers=scoring.scorers,
             metrics=scoring.metrics,
             environment=environment,
+            agent_environment=agent_environment,
             panel=panel,
             costs=costs,
             base_commit=base.commit if base else "",
             added=tuple(case.id for case in cases if case.id not in known),
         )
+
+
+def _apply_request(evalset: EvalSet, request: RunRequest) -> EvalSet:
+    """Return the set with the agent that a request names, and without scores if it needs none."""
+    if request.entrypoint is not None:
+        evalset = replace(evalset, agent=with_entrypoint(evalset.agent, request.entrypoint))
+    if request.agent_at is not None:
+        evalset = replace(evalset, agent=request.agent_at.agent)
+    if not request.needs_scores:
+        evalset = replace(evalset, judges=(), metrics=(), gate=())
+    return evalset
 
 
 def _choose_settings(request: RunRequest, evalset: EvalSet) -> Settings:

@@ -13,6 +13,7 @@ from evalkit.core.literals import RunCommand
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
+from evalkit.core.trial import Trial
 from evalkit.evalset.base_version import BaselineAgent, BaseVersion
 from evalkit.evalset.selection import Selection
 from evalkit.judge.judge_panel import JudgePanel
@@ -35,8 +36,10 @@ class RunRequest:
     `entrypoint` names a Python function to test in place of the set's agent. Without `needs_agent`
     the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
     are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
-    another commit. With `baseline_agent`, another version of the agent takes turns with this one.
-    `command` is the command that the user gave.
+    another commit. With `baseline_agent`, another version of the agent takes turns with this one. With
+    `agent_at`, the agent of another commit is tested in place of the set's. `answers` are stored answers of
+    the same agent to the same inputs: they are scored, and the agent is not called for them. `command` is
+    the command that the user gave.
     """
 
     path: Path
@@ -48,6 +51,8 @@ class RunRequest:
     overrides: SettingsOverrides = NO_OVERRIDES
     base_version: BaseVersion | None = None
     baseline_agent: BaselineAgent | None = None
+    agent_at: BaselineAgent | None = None
+    answers: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +74,10 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that a run needs, checked before the first call."""
+    """Everything that a run needs, checked before the first call.
+
+    `agent_environment` differs from `environment` if the agent is that of another commit.
+    """
 
     evalset: EvalSet
     cases: tuple[Case, ...]
@@ -80,6 +88,7 @@ class Plan:
     scorers: Mapping[str, tuple[Scorer, ...]]
     metrics: tuple[MetricInfo, ...]
     environment: RunEnvironment
+    agent_environment: RunEnvironment
     panel: JudgePanel
     costs: RunCosts = field(default_factory=RunCosts)
     base_commit: str = ""

@@ -8,6 +8,9 @@ from dataclasses import replace
 from evalkit.core.spans import NO_TOOL_CALLS, Span, ToolCall
 from evalkit.core.trial import Output
 
+UNNAMED = "(unnamed)"
+"""What reports call a tool or a model without a name."""
+
 NO_TOOL_CALL_DATA = "the agent did not say which tools it called. Return `tool_calls` (an empty list for none), or spans"
 """The reason why a metric of tool calls has no value, and what to change in the agent."""
 
