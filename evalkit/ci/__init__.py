@@ -1,3 +1,3 @@
 """Compare a change with its base commit, find its edits to the gate, and comment on pull requests."""
 
-__all__ = ["against", "base", "base_files", "definition", "github", "systems"]
+__all__ = ["access_changes", "against", "base", "base_files", "definition", "github", "systems"]

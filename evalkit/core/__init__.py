@@ -22,6 +22,8 @@ __all__ = [
     "rubric",
     "run",
     "safe_text",
+    "secret_forms",
+    "secret_values",
     "serialization",
     "settings",
     "source_files",

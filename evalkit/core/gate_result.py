@@ -22,6 +22,7 @@ GateChangeKind: TypeAlias = Literal[
     "file",
     "baseline",
     "agent",
+    "access",
     "selection",
     "set",
     "section",

@@ -17,6 +17,7 @@ from evalkit.core.context import Context
 from evalkit.core.eval_set import AgentSpec
 from evalkit.evalset.project import Project
 from evalkit.runner.records import Plan, RunOptions
+from evalkit.runner.redactor import build_redactor
 from evalkit.store.cache import Cache, cache_folder
 
 MAX_SHOWN_FILES = 3
@@ -42,18 +43,19 @@ def open_answer_cache(
         return
     cache = Cache(cache_folder(project.root, "outputs"), KeptAnswers)
     verifier = InputVerifier(project.root)
+    redact = build_redactor(plan.evalset, project.environ).redact_output
     entrypoint = describe_entrypoint(plan.agent)
     # The server on this machine is probably the one in this project.
     if plan.agent.kind == "command" or _LOCAL_SERVER.search(entrypoint):
         with _cover_project(plan, options, project) as (key, gaps):
-            yield CachingAgent(agent, cache, key, verifier, gaps)
+            yield CachingAgent(agent, cache, key, verifier, gaps, redact=redact)
     else:
         # What a Python function reads is recorded call by call.
         code = "" if plan.agent.kind == "python" else digest_sources(plan.agent, plan.environment)
         key = compute_agent_key(plan.agent, code, project.environ)
         is_local = plan.agent.kind in ("python", "recorded")
         gaps = () if is_local else (f"changes of {entrypoint}",)
-        yield CachingAgent(agent, cache, key, verifier, gaps)
+        yield CachingAgent(agent, cache, key, verifier, gaps, redact=redact)
     for warning in cache.warnings.values():
         context.say(f"warning: {warning}")
 

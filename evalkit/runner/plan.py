@@ -11,7 +11,6 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, EvalSet
 from evalkit.core.judgement import JudgeSpec, JudgeVote
 from evalkit.core.location import Location, Problem
-from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
 from evalkit.core.settings import Settings, merge_settings
 from evalkit.evalset.base_version import BaseVersion, choose_against_trials, merge_sets
@@ -23,6 +22,7 @@ from evalkit.runner.agent_prices import find_price_problems
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.checks import find_agent_problems
 from evalkit.runner.records import Plan, RunRequest
+from evalkit.runner.redactor import build_redactor
 from evalkit.runner.scoring import Scoring, open_base_scoring, open_scoring
 from evalkit.store.cache import Cache, cache_folder
 
@@ -109,7 +109,7 @@ async def _open_panel(
     # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
     async with open_judges(usable, judge_env, costs) as judges:
-        redact = Redactor(environment.environ).redact_text
+        redact = build_redactor(evalset, environment.environ).redact_text
         panel = Panel(judges, Cache(cache_folder(environment.root, "verdicts"), JudgeVote), redact)
         try:
             yield panel

@@ -1,0 +1,207 @@
+"""A secret to the texts that spell it: as it is, escaped, or encoded.
+
+To find one in a text costs a search for a few fixed strings. Only where one of them occurs, a regular
+expression finds the whole spelling.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+_HEX = "[0-9a-fA-F]"
+_ESCAPES = re.compile(
+    rf"(?P<percent>(?:%(?:25)*{_HEX}{{2}})+)"
+    rf"|(?P<bytes>(?:\\+x{_HEX}{{2}})+)"
+    rf"|(?P<octal>(?:\\+[0-3][0-7]{{2}})+)"
+    rf"|\\+(?:u(?P<unit>{_HEX}{{4}})|u\{{0*(?P<braced>{_HEX}{{1,6}})\}}|U00(?P<long>{_HEX}{{6}}))"
+    rf"|&(?:amp;)*#(?:0*(?P<decimal>\d{{1,7}})|[xX]0*(?P<entity>{_HEX}{{1,6}}));"
+    r"|(?P<dropped>[\r\n]\s*|\\+[rn]|\\+(?![A-Za-z0-9]))"
+)
+_PERCENT_BYTE = re.compile(rf"%(?:25)*({_HEX}{{2}})")
+_HEX_BYTE = re.compile(rf"x({_HEX}{{2}})")
+_OCTAL_BYTE = re.compile(r"[0-3][0-7]{2}")
+_MARKS = ("%", "\\", "&#", "&amp;", "\n", "\r")
+_ENTITIES = {'"': "quot", "'": "apos", "&": "amp", "<": "lt", ">": "gt"}
+_CONTROLS = {"\n": "n", "\r": "r", "\t": "t"}
+_QUOTED_QUOTE = (r"'\\{1,4}''", r"""'"'"'""", "''")
+_BREAK = r"(?:\s|\\{1,8}[rnt]|%(?:25)*0[aAdD])*+"
+_BASE64 = r"[A-Za-z0-9+/_-]?"
+_FIXED_RUN = re.compile(r"""[^\s\\'"&<>%+]+""")
+_ALNUM_RUN = re.compile(r"[A-Za-z0-9]+")
+
+MAX_SPELLING_CHARS = 2_048
+"""A spelling of a piece of a secret is no longer: each of its characters has at most about 25."""
+
+WINDOW_CHARS = 8_192
+"""Texts are searched in windows of this size, so that an expression runs only near a secret."""
+
+
+def fold(text: str) -> str:
+    r"""Return a text, followed by itself with escaped characters as they are and without breaks of lines.
+
+    >>> fold(r"a%62\u0063&#100;").partition("\0")[2]
+    'abcd'
+    """
+    if not any(mark in text for mark in _MARKS):
+        return text
+    return f"{text}\0{_ESCAPES.sub(_unescape, text)}"
+
+
+def _unescape(match: re.Match[str]) -> str:
+    kind, written = match.lastgroup, match[0]
+    match kind:
+        case "dropped":
+            return ""
+        case "percent":
+            data = bytes.fromhex("".join(_PERCENT_BYTE.findall(written)))
+        case "bytes":
+            data = bytes.fromhex("".join(_HEX_BYTE.findall(written)))
+        case "octal":
+            data = bytes(int(each, 8) for each in _OCTAL_BYTE.findall(written))
+        case "decimal":
+            return _to_character(int(match["decimal"]))
+        case _:
+            return _to_character(int(str(match[str(kind)]), 16))
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _to_character(code: int) -> str:
+    return chr(code) if code <= 0x10FFFF else ""
+
+
+def _find_core(text: str, run: re.Pattern[str]) -> str:
+    """Return the longest run of characters that are the same in every folded spelling."""
+    return max(run.findall(text), key=len, default="")
+
+
+class SecretForms:
+    """The spellings of one secret. Every folded text that spells it has one of its `needles`."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._data = secret.encode("utf-8", "surrogatepass")
+        self._encoded = tuple(_encode_base64(self._data, offset) for offset in range(3))
+        digits = self._data.hex()
+        cores = (_find_core(text, _ALNUM_RUN) for text in self._encoded)
+        needles = (_find_core(secret, _FIXED_RUN), *cores, digits, digits.upper())
+        self.needles = tuple(dict.fromkeys(needles))
+
+    def find(self, text: str, windows: Iterable[Window]) -> Iterator[tuple[int, int]]:
+        """Yield start and end of every spelling in a text that was cut into windows."""
+        for window in windows:
+            if any(needle in window.folded for needle in self.needles):
+                found = self._pattern.finditer(text, window.start, window.end)
+                yield from (match.span() for match in found)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """The regular expression of all spellings; compiling it takes milliseconds, so only when needed."""
+        spelled = [_spell_escaped(self._secret)]
+        size = len(self._data)
+        spelled += [_spell_base64(text, at, size) for at, text in enumerate(self._encoded)]
+        spelled.append(_spell_hex(self._data))
+        return re.compile("|".join(spelled))
+
+
+class Window(NamedTuple):
+    """A part of a text, folded."""
+
+    start: int
+    end: int
+    folded: str
+
+
+def cut_windows(text: str) -> list[Window]:
+    """Return the windows of a text, which overlap so that every spelling is within one."""
+    spans = (
+        (start, min(len(text), start + WINDOW_CHARS + MAX_SPELLING_CHARS))
+        for start in range(0, len(text), WINDOW_CHARS)
+    )
+    return [Window(start, end, fold(text[start:end])) for start, end in spans]
+
+
+def _encode_base64(data: bytes, offset: int) -> str:
+    """Return the base64 characters that depend on the data alone.
+
+    The data begin `offset` bytes after a multiple of three.
+
+    Source: RFC 4648, section 4: three bytes are four characters of six bits.
+    """
+    text = base64.b64encode(b"\0" * offset + data + b"\0\0").decode()
+    return text[-(-8 * offset // 6) : 8 * (offset + len(data)) // 6]
+
+
+def _spell_base64(text: str, offset: int, size: int) -> str:
+    letters = {
+        "+": r"(?:[+-]|%(?:25)*2[bB]|\\{1,8}u002[bB])",
+        "/": r"(?:\\{0,8}/|_|%(?:25)*2[fF]|\\{1,8}u002[fF])",
+    }
+    body = _BREAK.join(letters.get(letter, letter) for letter in text)
+    # A character beside it may depend on the secret and on what is around it.
+    before = _BASE64 if offset else ""
+    after = f"{_BREAK}{_BASE64}" if (offset + size) % 3 else ""
+    return rf"{before}{body}{after}(?:=|%(?:25)*3[dD]|\\{{1,8}}u003[dD]){{0,2}}"
+
+
+def _spell_hex(data: bytes) -> str:
+    return _BREAK.join(_any_case(byte) for byte in data)
+
+
+def _spell_escaped(secret: str) -> str:
+    """Return the pattern of a secret in which each character may be escaped by itself."""
+    parts = []
+    for run in re.findall(r"\\+|[^\\]", secret):
+        if run[0] == "\\":
+            # A run, because escapes double it, and the next character may have backslashes of its own.
+            escaped = rf"(?:%(?:25)*5[cC]|\\{{1,8}}(?:u005[cC]|x5[cC])|&(?:amp;)*#(?:0*92|[xX]0*5[cC]);){{{len(run)}}}"
+            parts.append(rf"(?:{escaped}|\\{{{len(run)},{16 * len(run)}}}+)")
+        else:
+            parts.append(_spell_character(run))
+    return "".join(parts)
+
+
+@lru_cache(maxsize=512)
+def _spell_character(letter: str) -> str:
+    code, data = ord(letter), letter.encode("utf-8", "surrogatepass")
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    forms = [
+        rf"\\{{0,8}}{re.escape(letter)}",
+        "".join(rf"%(?:25)*{_any_case(byte)}" for byte in data),
+        "".join(rf"\\{{1,8}}x{_any_case(byte)}" for byte in data),
+        "".join(rf"\\{{1,8}}{byte:03o}" for byte in data),
+        "".join(rf"\\{{1,8}}u{_any_hex(units[at : at + 4])}" for at in range(0, len(units), 4)),
+        rf"\\{{1,8}}u\{{0*{_any_hex(f'{code:x}')}\}}",
+        rf"\\{{1,8}}U{_any_hex(f'{code:08x}')}",
+        rf"&(?:amp;)*#(?:0*{code}|[xX]0*{_any_hex(f'{code:x}')});",
+    ]
+    if 0x80 <= code < 0x100:
+        forms.append(rf"\\{{1,8}}x{_any_case(code)}")
+    if letter in _ENTITIES:
+        forms.append(rf"&(?:amp;)*{_ENTITIES[letter]};")
+    if letter in _CONTROLS:
+        forms.append(rf"\\{{1,8}}{_CONTROLS[letter]}")
+    if letter == "'":
+        forms[:0] = _QUOTED_QUOTE
+    if letter == " ":
+        forms.append(r"\+")
+    return f"(?:{'|'.join(forms)})"
+
+
+def _any_case(byte: int) -> str:
+    return _any_hex(f"{byte:02x}")
+
+
+def _any_hex(digits: str) -> str:
+    return "".join(_any_digit(digits))
+
+
+def _any_digit(digits: str) -> Iterator[str]:
+    for digit in digits:
+        yield f"[{digit}{digit.upper()}]" if digit.isalpha() else digit
