@@ -14,6 +14,9 @@ from evalkit.core.trial import Output, Score
 
 MAX_PIECE_CHARS = 64
 
+MIN_CUT_CHARS = 200
+"""Shorter texts are not looked through for what a cut left of a secret."""
+
 REPLACEMENT = "***"
 """What replaces a text under the name of a secret."""
 
@@ -83,11 +86,15 @@ class Redactor:
         if len(text) < MIN_SECRET_CHARS or not self._is_suspect(text):
             return text
         windows = cut_windows(text)
-        found = (
+        # Error messages and what spans hold are cut somewhere on the way.
+        edges = (
+            [] if len(text) < MIN_CUT_CHARS else list(dict.fromkeys([windows[0], *windows[-2:]]))
+        )
+        found = [
             (start, end, marker)
             for forms, marker in self._forms
-            for start, end in forms.find(text, windows)
-        )
+            for start, end in (*forms.find(text, windows), *forms.find_cut(text, edges))
+        ]
         return _replace_spans(text, sorted(found, key=lambda each: (each[0], -each[1])))
 
     def _is_suspect(self, text: str) -> bool:

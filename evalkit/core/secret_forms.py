@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -30,11 +30,22 @@ _CONTROLS = {"\n": "n", "\r": "r", "\t": "t"}
 _QUOTED_QUOTE = (r"'\\{1,4}''", r"""'"'"'""", "''")
 _BREAK = r"(?:\s|\\{1,8}[rnt]|%(?:25)*0[aAdD])*+"
 _BASE64 = r"[A-Za-z0-9+/_-]?"
+_PADDING = r"(?:=|%(?:25)*3[dD]|\\{1,8}u003[dD]){0,2}"
+_CUT_END = re.compile(
+    r"((?:%[0-9a-fA-F]{0,4}|\\{1,8}(?:[uU][0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-3][0-7]?)?|&#?\w{0,7})?)"
+    r"\s*(?:\Z|\.\.\.|\[\.\.\.|\u2026)"
+)
+_CUT_START = re.compile(
+    r"(?:\A|(?<=\.\.\.)|(?<=\.\.\.\] )|(?<=\.\.\.\n)|(?<=\u2026))([0-9A-Za-z#{]{0,8}[;}]?(?=[\\%&])|)"
+)
 _FIXED_RUN = re.compile(r"""[^\s\\'"&<>%+]+""")
 _ALNUM_RUN = re.compile(r"[A-Za-z0-9]+")
 
 MAX_SPELLING_CHARS = 2_048
 """A spelling of a piece of a secret is no longer: each of its characters has at most about 25."""
+
+MIN_CUT_UNITS = 6
+"""The fewest characters (in hex, bytes) of a secret that a cut leaves and that are redacted."""
 
 WINDOW_CHARS = 8_192
 """Texts are searched in windows of this size, so that an expression runs only near a secret."""
@@ -82,16 +93,26 @@ def _find_core(text: str, run: re.Pattern[str]) -> str:
 
 
 class SecretForms:
-    """The spellings of one secret. Every folded text that spells it has one of its `needles`."""
+    """The spellings of one secret.
+
+    Every folded text that spells it has one of its `needles`. Every folded text that a cut left with its
+    beginning or its end has one of its `cut_needles`.
+    """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._data = secret.encode("utf-8", "surrogatepass")
         self._encoded = tuple(_encode_base64(self._data, offset) for offset in range(3))
         digits = self._data.hex()
-        cores = (_find_core(text, _ALNUM_RUN) for text in self._encoded)
-        needles = (_find_core(secret, _FIXED_RUN), *cores, digits, digits.upper())
-        self.needles = tuple(dict.fromkeys(needles))
+        texts = (secret, *self._encoded, digits, digits.upper())
+        runs = (_FIXED_RUN, *[_ALNUM_RUN] * 5)
+        self.needles = tuple(dict.fromkeys(map(_find_core, texts, runs)))
+        ends = [
+            _find_core(end, run)
+            for text, run in zip(texts, runs, strict=True)
+            for end in (text[:MIN_CUT_UNITS], text[-MIN_CUT_UNITS:])
+        ]
+        self.cut_needles = tuple(dict.fromkeys(ends))
 
     def find(self, text: str, windows: Iterable[Window]) -> Iterator[tuple[int, int]]:
         """Yield start and end of every spelling in a text that was cut into windows."""
@@ -100,14 +121,34 @@ class SecretForms:
                 found = self._pattern.finditer(text, window.start, window.end)
                 yield from (match.span() for match in found)
 
+    def find_cut(self, text: str, windows: Iterable[Window]) -> Iterator[tuple[int, int]]:
+        """Yield start and end of what a cut of the text has left of a spelling."""
+        for window in windows:
+            if any(needle in window.folded for needle in self.cut_needles):
+                for units in self._unit_lists:
+                    yield from _find_beginnings(text, window, units)
+                    yield from _find_endings(text, window, units)
+
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         """The regular expression of all spellings; compiling it takes milliseconds, so only when needed."""
-        spelled = [_spell_escaped(self._secret)]
-        size = len(self._data)
-        spelled += [_spell_base64(text, at, size) for at, text in enumerate(self._encoded)]
-        spelled.append(_spell_hex(self._data))
+        spelled = ["".join(_list_escaped(self._secret)), _BREAK.join(_list_hex(self._data))]
+        for offset, text in enumerate(self._encoded):
+            body = _BREAK.join(_list_base64(text))
+            # A character beside it may depend on the secret and on what is around it.
+            before = _BASE64 if offset else ""
+            after = f"{_BREAK}{_BASE64}" if (offset + len(self._data)) % 3 else ""
+            spelled.append(f"{before}{body}{after}{_PADDING}")
         return re.compile("|".join(spelled))
+
+    @cached_property
+    def _unit_lists(self) -> list[list[str]]:
+        """The patterns of the characters of a secret, one list for each way to spell it."""
+        encoded = [_list_hex(self._data), *map(_list_base64, self._encoded)]
+        return [
+            _list_escaped(self._secret),
+            *([f"{unit}{_BREAK}" for unit in units] for units in encoded),
+        ]
 
 
 class Window(NamedTuple):
@@ -127,6 +168,40 @@ def cut_windows(text: str) -> list[Window]:
     return [Window(start, end, fold(text[start:end])) for start, end in spans]
 
 
+def _find_beginnings(text: str, window: Window, units: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the beginnings of a spelling that a cut of the text ends."""
+    first, at = _compile("".join(units[:MIN_CUT_UNITS])), window.start
+    while match := first.search(text, at, window.end):
+        at = match.end()
+        for unit in units[MIN_CUT_UNITS:]:
+            following = _compile(unit).match(text, at)
+            if following is None:
+                break
+            at = following.end()
+        if cut := _CUT_END.match(text, at):
+            yield match.start(), cut.end(1)
+
+
+def _find_endings(text: str, window: Window, units: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the ends of a spelling that a cut of the text begins."""
+    for cut in _CUT_START.finditer(text, window.start, window.end):
+        for place in {cut.start(1), cut.end(1)}:
+            for skipped in range(1, len(units) - MIN_CUT_UNITS + 1):
+                at, rest = place, units[skipped:]
+                for unit in rest:
+                    following = _compile(unit).match(text, at)
+                    if following is None:
+                        break
+                    at = following.end()
+                else:
+                    yield cut.start(1), at
+
+
+@lru_cache(maxsize=2048)
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def _encode_base64(data: bytes, offset: int) -> str:
     """Return the base64 characters that depend on the data alone.
 
@@ -138,33 +213,32 @@ def _encode_base64(data: bytes, offset: int) -> str:
     return text[-(-8 * offset // 6) : 8 * (offset + len(data)) // 6]
 
 
-def _spell_base64(text: str, offset: int, size: int) -> str:
+def _list_base64(text: str) -> list[str]:
     letters = {
         "+": r"(?:[+-]|%(?:25)*2[bB]|\\{1,8}u002[bB])",
         "/": r"(?:\\{0,8}/|_|%(?:25)*2[fF]|\\{1,8}u002[fF])",
     }
-    body = _BREAK.join(letters.get(letter, letter) for letter in text)
-    # A character beside it may depend on the secret and on what is around it.
-    before = _BASE64 if offset else ""
-    after = f"{_BREAK}{_BASE64}" if (offset + size) % 3 else ""
-    return rf"{before}{body}{after}(?:=|%(?:25)*3[dD]|\\{{1,8}}u003[dD]){{0,2}}"
+    return [letters.get(letter, letter) for letter in text]
 
 
-def _spell_hex(data: bytes) -> str:
-    return _BREAK.join(_any_case(byte) for byte in data)
+def _list_hex(data: bytes) -> list[str]:
+    return [_any_case(byte) for byte in data]
 
 
-def _spell_escaped(secret: str) -> str:
-    """Return the pattern of a secret in which each character may be escaped by itself."""
-    parts = []
+def _list_escaped(secret: str) -> list[str]:
+    """Return the patterns of the characters of a secret, each of which may be escaped by itself."""
+    units = []
     for run in re.findall(r"\\+|[^\\]", secret):
         if run[0] == "\\":
             # A run, because escapes double it, and the next character may have backslashes of its own.
-            escaped = rf"(?:%(?:25)*5[cC]|\\{{1,8}}(?:u005[cC]|x5[cC])|&(?:amp;)*#(?:0*92|[xX]0*5[cC]);){{{len(run)}}}"
-            parts.append(rf"(?:{escaped}|\\{{{len(run)},{16 * len(run)}}}+)")
+            escaped = (
+                r"(?:%(?:25)*5[cC]|\\{1,8}(?:u005[cC]|x5[cC])"
+                rf"|&(?:amp;)*#(?:0*92|[xX]0*5[cC]);){{{len(run)}}}"
+            )
+            units.append(rf"(?:{escaped}|\\{{{len(run)},{16 * len(run)}}}+)")
         else:
-            parts.append(_spell_character(run))
-    return "".join(parts)
+            units.append(_spell_character(run))
+    return units
 
 
 @lru_cache(maxsize=512)

@@ -31,7 +31,8 @@ _PASSWORD_IN_URL = re.compile(r"\w://[^/@:\s]*:([^/@\s]+)@")
 _SCHEME = re.compile(r"(?:basic|bearer|token|apikey)\s+(\S+)$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _SEPARATORS = re.compile(r"[-_./:@,;=?&\\\s]+")
-_ORDINARY_PART = re.compile(r"(?:[A-Za-z]?[a-z]+|[A-Z]+)\d{0,2}|\d{1,8}|[A-Za-z0-9]{1,4}|")
+_ORDINARY_PART = re.compile(r"(?:[A-Za-z]?[a-z]+|[A-Z]+)\d{0,2}|\d{1,8}|")
+MAX_CODE_CHARS = 4
 
 
 def is_secret_name(name: str) -> bool:
@@ -62,7 +63,9 @@ def looks_random(value: str) -> bool:
     """
     if not is_redactable(value):
         return False
-    return not all(map(_ORDINARY_PART.fullmatch, _SEPARATORS.split(value)))
+    mixed = [part for part in _SEPARATORS.split(value) if not _ORDINARY_PART.fullmatch(part)]
+    # One short code, as in `gpt-4o`, is usual; a license key has several.
+    return len(mixed) > 1 or any(len(part) > MAX_CODE_CHARS for part in mixed)
 
 
 def _is_plain(word: str) -> bool:
