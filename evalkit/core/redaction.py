@@ -43,6 +43,13 @@ TEXT_IN_JSON = re.compile(r'"([\w.-]{1,80})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*"')
 """A key with its text value, inside an attribute that is itself JSON text."""
 
 
+TEXT_OF_EVENT = re.compile(
+    r"""["']([\w.-]{1,40})["']\s{0,8}:\s{0,8}"((?:[^"\\]|\\.)*)"|^data:\s?([^\s{["].*)$""",
+    re.MULTILINE,
+)
+"""A key with its text value, or a line of text, in the events of a stream."""
+
+
 def redact_by_key(value: Json, name: str = "") -> Json:
     """Return a value with all text under names of secrets redacted. Numbers, such as token counts, are kept.
 
@@ -106,7 +113,9 @@ class Redactor:
         """Return the output with its secrets redacted, and flagged if there were any."""
         named = tuple(map(_redact_span_by_key, output.spans))
         cleaned = output if named == output.spans else replace(output, spans=named)
-        if self._forms and self._is_suspect("\0".join(_iter_output_texts(cleaned))):
+        if self._forms and (
+            cleaned.error is not None or self._is_suspect("\0".join(_iter_output_texts(cleaned)))
+        ):
             cleaned = self._redact_fields(cleaned)
         return cleaned if cleaned == output else _flag_redacted(cleaned)
 
@@ -123,10 +132,20 @@ class Redactor:
             error=output.error
             and replace(
                 output.error,
-                message=self.redact_text(output.error.message),
-                detail=self.redact_text(output.error.detail),
+                message=self._redact_error(output.error.message),
+                detail=self._redact_error(output.error.detail),
             ),
         )
+
+    def _redact_error(self, text: str) -> str:
+        """Return an error text with its secrets redacted, also one that the events of a stream cut."""
+        pieces: dict[str, list[str]] = {}
+        for event in TEXT_OF_EVENT.finditer(text):
+            pieces.setdefault(event[1] or "", []).append(event[2] or event[3])
+        joined = ["".join(each) for each in pieces.values() if len(each) > 1]
+        clean = [self.redact_text(each) for each in joined]
+        # The pieces cannot be told apart in the text, so what they spell replaces it.
+        return self.redact_text(text) if clean == joined else "\n".join(clean)
 
     def redact_scores(self, scores: tuple[Score, ...]) -> tuple[Score, ...]:
         """Return scores with the secrets in their explanations redacted; plugins may print them."""

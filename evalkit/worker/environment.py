@@ -31,7 +31,7 @@ MARK_VARIABLE = "EVALKIT_CALL"
 """Set in the environment of every child; it identifies a daemonized grandchild."""
 
 _WITHHELD = re.compile(
-    r"EVALKIT_JUDGE_\w+"
+    r"EVALKIT_(?:JUDGE|STORE)_\w+"
     # GitHub and Gitea: tokens, the URLs that hand them out, and files that control the job.
     r"|(?:GITHUB|GH|GITEA|FORGEJO)(?:_ENTERPRISE)?_TOKEN|ACTIONS_\w*(?:TOKEN|_URL)"
     r"|GITHUB_(?:ENV|OUTPUT|PATH|STATE|STEP_SUMMARY)"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+import duckdb
+
 SECRETS: Mapping[str, str] = {
     "SHOP_API_KEY": "sk-proj-Ab3dEf6hIj9kLm2nOp5q",
     "SHOP_TOKEN": "ghx_16C7e42F292c6912E7710c838347Ae178B4a",
@@ -22,7 +24,7 @@ SECRETS: Mapping[str, str] = {
     "CHAT_WEBHOOK_URL": "https://hooks.example.org/services/T0A1B2C3D/B4E5F6G7/hIjKlMnOpQrS",
     "CLOUD_ACCESS_KEY_ID": "AKIAZ7EXAMPLE4QRSTUV",
     "CLOUD_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzEXAMPLEKEY",
-    "APP_SECRET": 'quo"te\'s<and>&amps\\slash',
+    "APP_SECRET": "quo\"te's<and>&amps\\slash",
     "UNICODE_PASSWORD": "pässwörd-Überlänge-4711",
     "JWT_TOKEN": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVPmB92K27uhbUJU1p1r",
     "SIGNING_KEY_PEM": "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nRfK2mZ8cTqYv5nW3xLpE7d\n-----END KEY-----",
@@ -96,8 +98,6 @@ def find_leaks(secrets: Mapping[str, str], files: Mapping[str, bytes]) -> Iterat
 
 def read_all(folder: Path, left_out: set[str]) -> dict[str, bytes]:
     """Every file below a folder by its path; the columns of a Parquet file as text."""
-    import duckdb
-
     found = {}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.name in left_out:
@@ -105,7 +105,7 @@ def read_all(folder: Path, left_out: set[str]) -> dict[str, bytes]:
         found[str(path.relative_to(folder))] = path.read_bytes()
         if path.suffix == ".parquet":
             rows = duckdb.connect().execute(f"select * from '{path}'").fetchall()
-            found[f"{path.name} (rows)"] = str(rows).encode() + json.dumps(
-                rows, default=str
-            ).encode()
+            found[f"{path.name} (rows)"] = (
+                str(rows).encode() + json.dumps(rows, default=str).encode()
+            )
     return found
