@@ -71,14 +71,14 @@ def redact_by_key(value: Json, name: str = "") -> Json:
 class Redactor:
     """Replaces the secrets of an environment in texts, however they are escaped or encoded.
 
-    A secret becomes `[redacted:NAME]`, with the name of its variable. The variables that a set names
+    A secret becomes `***NAME***`, with the name of its variable. The variables that a set names
     (`named`) count as well if their values look random. Building it is cheap; searching a text is linear.
     """
 
     def __init__(self, environ: Mapping[str, str], named: Collection[str] = ()) -> None:
         secrets = find_secrets(environ, named)
         pieces = {
-            piece: f"[redacted:{name}]"
+            piece: f"***{name}***"
             for secret, name in secrets.items()
             for piece in _split_secret(secret)
         }
@@ -144,7 +144,7 @@ class Redactor:
             pieces.setdefault(event[1] or "", []).append(event[2] or event[3])
         joined = ["".join(each) for each in pieces.values() if len(each) > 1]
         clean = [self.redact_text(each) for each in joined]
-        # The pieces cannot be told apart in the text, so what they spell replaces it.
+        # What the pieces spell replaces the text, because they are all over it.
         return self.redact_text(text) if clean == joined else "\n".join(clean)
 
     def redact_scores(self, scores: tuple[Score, ...]) -> tuple[Score, ...]:

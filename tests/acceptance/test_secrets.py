@@ -124,7 +124,7 @@ def test_no_form_of_any_secret_is_left_in_any_byte(tmp_path: Path) -> None:
     assert sorted(find_leaks(SECRETS, {**stored, **printed})) == []
     text = b"".join(stored.values()).decode(errors="replace")
     for name in SECRETS:
-        assert f"[redacted:{name}]" in text
+        assert f"***{name}***" in text
 
 
 CASES = "metrics: [exact_match]\ncases:\n  - {id: one, input: one, expected: ONE}\n"
@@ -318,7 +318,7 @@ def test_a_secret_that_a_stream_cuts_is_redacted(tmp_path: Path) -> None:
         )
         project.evalkit("run", "stream.yaml", env={"SHOP_API_KEY": secret})
     first, second = project.rows()
-    assert first["output"]["text"] == "[redacted:SHOP_API_KEY]"
+    assert first["output"]["text"] == "***SHOP_API_KEY***"
     assert second["output"]["error"]
     stored = json.dumps(second)
     assert sum(piece in stored for piece in pieces) <= 1
