@@ -44,6 +44,10 @@ class PrivateEnvironment:
             _hide(variables)
         return dict(variables)
 
+    def give_back(self) -> None:
+        """Set the variables again, for code of the user that runs in this process."""
+        os.environ.update(self.variables)
+
 
 def _hide(variables: Mapping[str, str]) -> None:
     from evalkit.core.secret_values import find_secrets, is_secret_name

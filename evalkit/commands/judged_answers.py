@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from evalkit.agents.variables import list_variables
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
 from evalkit.core.redaction import Redactor
@@ -52,7 +53,8 @@ async def judge_answers(
         InvalidInput: the judge cannot be called until the user fixes a problem.
         Undecidable: the judge stopped answering.
     """
-    redact = Redactor(environment.environ).redact_text
+    named = [variable.name for variable in list_variables(spec)]
+    redact = Redactor(environment.environ, named).redact_text
     async with open_judges([spec], environment) as judges:
         (judge,) = judges
         stop.on_request(judge.stop)

@@ -85,7 +85,11 @@ class Redactor:
         # Longest first, so that the longest of several secrets at one place gives the marker.
         ordered = sorted(pieces.items(), key=lambda pair: (-len(pair[0]), pair[0]))
         self._forms = [(SecretForms(piece), marker) for piece, marker in ordered]
-        self._needles = {needle: None for forms, _ in self._forms for needle in forms.needles}
+        self._needles = {
+            needle: None
+            for forms, _ in self._forms
+            for needle in (*forms.needles, *forms.cut_needles)
+        }
         self._numbers = {piece: marker for piece, marker in ordered if piece.isdecimal()}
 
     def redact_text(self, text: str) -> str:
