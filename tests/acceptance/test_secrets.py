@@ -84,7 +84,16 @@ def write_sets(project: Project, url: str) -> None:
 def run_all_formats(project: Project, name: str, env: dict[str, str]) -> Done:
     files = [word for option in REPORTS for word in (option, f"{name}{option}.txt")]
     return project.evalkit(
-        "run", f"{name}.yaml", "--run-id", name, "--cache", *files, "--format", "json", env=env
+        "run",
+        f"{name}.yaml",
+        "--run-id",
+        name,
+        "--cache",
+        *files,
+        "--format",
+        "json",
+        env=env,
+        timeout_s=240,
     )
 
 
@@ -113,7 +122,7 @@ def test_no_form_of_any_secret_is_left_in_any_byte(tmp_path: Path) -> None:
         ("gate", "leaky", "--format", "github"),
         ("baseline", "leaky.yaml"),
     ):
-        done = project.evalkit(*words, env=env)
+        done = project.evalkit(*words, env=env, timeout_s=240)
         printed |= {f"{words} out": done.out.encode(), f"{words} err": done.err.encode()}
     stored = read_all(project.folder, SOURCES)
     assert any("cache" in place for place in stored)
