@@ -22,7 +22,9 @@ def main() -> None:
     gc.set_threshold(GC_THRESHOLD)
     try:
         from evalkit.cli.app import main as run_command_line  # noqa: PLC0415 - after the threshold
+        from evalkit.cli.private_process import PROCESS  # noqa: PLC0415
 
+        PROCESS.own()
         run_command_line()
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "evalkit":

@@ -27,5 +27,6 @@ __all__ = [
     "registry",
     "reply",
     "retry",
+    "variables",
     "wrappers",
 ]

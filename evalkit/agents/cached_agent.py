@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -74,22 +74,25 @@ class CachingAgent:
     """Calls an agent only for requests without a current answer in the cache; errors are never cached.
 
     Each trial has its own entry, because the second trial of a case is a different request. `gaps` name
-    what no entry covers.
+    what no entry covers. `redact` removes secrets from what is stored.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - tests replace each of these
         self,
         agent: Agent,
         cache: Cache[KeptAnswers],
         key: str,
         verifier: InputVerifier,
         gaps: tuple[str, ...] = (),
+        *,
+        redact: Callable[[Output], Output],
     ) -> None:
         self._agent = agent
         self._cache = cache
         self._key = key
         self._verifier = verifier
         self._gaps = gaps
+        self._redact = redact
 
     @property
     def wrapped(self) -> Agent:
@@ -126,5 +129,5 @@ class CachingAgent:
             )
             return
         others = [answer for answer in kept.answers if answer.inputs != inputs]
-        newest = KeptAnswer(output=output, inputs=inputs)
+        newest = KeptAnswer(output=self._redact(output), inputs=inputs)
         self._cache.put(key, KeptAnswers(answers=(*others, newest)[-MAX_KEPT_ANSWERS:]))

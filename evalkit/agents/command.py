@@ -39,8 +39,8 @@ from evalkit.worker.child_command import (
     CommandResult,
     run_command,
 )
-from evalkit.worker.environment import build_child_environment, find_name_problems
-from evalkit.worker.process_tree import MARK_VARIABLE, kill_marked_processes
+from evalkit.worker.environment import MARK_VARIABLE, build_child_environment, find_name_problems
+from evalkit.worker.process_tree import kill_marked_processes
 from evalkit.worker.streams import name_signal
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
-from evalkit.agents.arguments import raise_problems
+from evalkit.agents.arguments import raise_problems, to_problem
+from evalkit.agents.variables import find_withheld_variables
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
@@ -52,11 +53,12 @@ def check_agent(
     spec: AgentSpec, cases: Sequence[Case], environment: RunEnvironment
 ) -> list[Problem]:
     """Return what is wrong with a spec, or with a case for this agent, without calling the agent."""
+    withheld = [to_problem(spec, message) for message in find_withheld_variables(spec)]
     try:
         raise_problems(_find_kind(spec).check(spec, cases, environment))
     except InvalidInput as invalid:
-        return list(invalid.problems)
-    return []
+        return [*withheld, *invalid.problems]
+    return withheld
 
 
 def open_agent(spec: AgentSpec, environment: RunEnvironment) -> AbstractAsyncContextManager[Agent]:

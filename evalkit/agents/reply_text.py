@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from evalkit.core.limits import MAX_REPLY_BYTES
 from evalkit.core.literals import Json
-from evalkit.core.redaction import MIN_SECRET_CHARS
+from evalkit.core.secret_values import is_redactable
 
 REPLACED_FLAG = "decoded_with_replacement"
 REDACTED_FLAG = "redacted"
@@ -110,11 +110,12 @@ def read_json(text: str) -> Json:
 def redact(body: bytes, secrets: Iterable[str]) -> tuple[bytes, tuple[str, ...]]:
     """Replace secrets that a server sends back with `***`, and set a flag.
 
-    A short one, such as the key `x` of a server that needs none, is in many words, and stays.
+    A short one, such as the key `x` of a server that needs none, is in many words, and stays; so does a
+    plain word.
     """
     redacted = body
     for secret in secrets:
-        if len(secret) < MIN_SECRET_CHARS:
+        if not is_redactable(secret):
             continue
         # On bytes, because a character that decoding replaces inside a secret would hide the secret.
         redacted = redacted.replace(secret.encode(), b"***")

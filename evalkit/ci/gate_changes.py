@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 
 import msgspec
 
+from evalkit.ci.access_changes import find_access_changes
 from evalkit.ci.gate_files import expand_name
 from evalkit.ci.normalized_cases import normalize_case
 from evalkit.ci.rule_changes import find_rule_changes
@@ -53,6 +54,7 @@ def find_gate_changes(before: GateDefinition, now: GateDefinition) -> tuple[Gate
         *_section_changes(before, now),
         *_baseline_changes(before.baseline, now.baseline),
         *_agent_changes(old, new),
+        *find_access_changes(old, new),
     )
 
 

@@ -1,3 +1,3 @@
 """The command line: options, help, terminal and exit codes; one module per command, named like it."""
 
-__all__ = ["app", "distribution"]
+__all__ = ["app", "distribution", "private_process"]

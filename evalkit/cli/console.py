@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.cli.private_process import PROCESS
+
 if TYPE_CHECKING:
     from evalkit.core.context import Context
+    from evalkit.core.redaction import Redactor
     from evalkit.report.screen import Screen
 
 
@@ -37,7 +41,7 @@ def create_context(*, quiet: bool = False) -> Context:
     stream = None if quiet else sys.stderr  # the bar does not depend on where stdout goes
     return Context(
         cwd=cwd,
-        environ=dict(os.environ),
+        environ=PROCESS.take(),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(3),
         open_progress=lambda total: show_progress(total, stream),
@@ -66,7 +70,7 @@ def detect_screen(output: Path | None = None) -> Screen:
 
 def is_step_summary(path: Path) -> bool:
     """Return whether a file is the step summary that GitHub shows with a workflow run."""
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    summary = PROCESS.variables.get("GITHUB_STEP_SUMMARY")
     return bool(summary) and os.path.realpath(path) == os.path.realpath(str(summary))
 
 
@@ -75,17 +79,19 @@ def wants_color() -> bool:
 
     Source: https://no-color.org and https://force-color.org.
     """
-    if os.environ.get("NO_COLOR"):
+    if PROCESS.variables.get("NO_COLOR"):
         return False
-    if os.environ.get("FORCE_COLOR"):
+    if PROCESS.variables.get("FORCE_COLOR"):
         return True
-    return bool(sys.stdout and sys.stdout.isatty()) and os.environ.get("TERM") != "dumb"
+    return bool(sys.stdout and sys.stdout.isatty()) and PROCESS.variables.get("TERM") != "dumb"
 
 
 def is_interactive() -> bool:
     """Return whether stdin and stdout are a terminal that supports full-screen output."""
     streams = (sys.stdin, sys.stdout)
-    return all(each and each.isatty() for each in streams) and os.environ.get("TERM") != "dumb"
+    return (
+        all(each and each.isatty() for each in streams) and PROCESS.variables.get("TERM") != "dumb"
+    )
 
 
 def emit(text: str) -> None:
@@ -95,12 +101,18 @@ def emit(text: str) -> None:
 
 def say(text: str) -> None:
     """Print a message for the user on stderr."""
-    from evalkit.core.redaction import Redactor
     from evalkit.core.safe_text import escape_ci_commands, escape_unsafe
 
     # The text may quote secrets or control characters of an agent or plugin.
-    shown = Redactor(os.environ).redact_text(text)
+    shown = _build_redactor().redact_text(text)
     write_to(2, escape_ci_commands(escape_unsafe(shown, newlines=True)) + "\n")
+
+
+@cache
+def _build_redactor() -> Redactor:
+    from evalkit.core.redaction import Redactor
+
+    return Redactor(PROCESS.variables)
 
 
 def write_to(descriptor: int, text: str) -> None:

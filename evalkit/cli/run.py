@@ -59,8 +59,10 @@ def run(
         print_dry_run(request, comparison, context, printed)
         return
     if execution.pdb:
+        from evalkit.cli.private_process import PROCESS
         from evalkit.commands.debug import debug
 
+        PROCESS.give_back()
         emit(debug(request, context))
         return
     options = replace(

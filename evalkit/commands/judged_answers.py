@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.agents.variables import list_variables
 from evalkit.core.errors import Interrupted, InvalidInput, Undecidable
 from evalkit.core.judgement import CriterionVerdict, JudgeSpec, JudgeTrust, JudgeVote
 from evalkit.core.redaction import Redactor
@@ -94,7 +95,8 @@ async def judge_answers(
         InvalidInput: the judge cannot be called until the user fixes a problem.
         Undecidable: the judge stopped answering.
     """
-    redact = Redactor(environment.environ).redact_text
+    named = [variable.name for spec in specs for variable in list_variables(spec)]
+    redact = Redactor(environment.environ, named).redact_text
     async with open_judges(specs, environment) as judges:
         for judge in judges:
             stop.on_request(judge.stop)

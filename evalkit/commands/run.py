@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from evalkit.ci.access_changes import refuse_new_access
 from evalkit.ci.against import open_baseline_agent
 from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
@@ -49,6 +50,7 @@ def run(
         ) as base_gate,
         open_baseline_agent(request.path, comparison.against, project, context) as version,
     ):
+        refuse_new_access(base_gate.review)
         request = replace(apply_base_gate(request, base_gate), baseline_agent=version)
 
         def read_baseline(plan: Plan) -> Run | None:

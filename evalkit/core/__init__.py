@@ -24,6 +24,8 @@ __all__ = [
     "rubric",
     "run",
     "safe_text",
+    "secret_forms",
+    "secret_values",
     "serialization",
     "settings",
     "source_files",

@@ -20,6 +20,7 @@ GateChangeKind: TypeAlias = Literal[
     "file",
     "baseline",
     "agent",
+    "access",
     "selection",
     "set",
     "section",

@@ -19,6 +19,7 @@ from evalkit.core.eval_set import AgentSpec
 from evalkit.evalset.project import Project
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.records import Plan, RunOptions
+from evalkit.runner.redactor import build_redactor
 from evalkit.store.cache import Cache, CacheTrust, cache_folder
 from evalkit.store.seal import Seal
 
@@ -76,18 +77,19 @@ def open_answer_cache(
         return
     cache = store.answers
     verifier = InputVerifier(project.root)
+    redact = build_redactor(plan.evalset, project.environ).redact_output
     entrypoint = describe_entrypoint(plan.agent)
     # The server on this machine is probably the one in this project.
     if plan.agent.kind == "command" or _LOCAL_SERVER.search(entrypoint):
         with _cover_project(plan, store, project) as (key, gaps):
-            yield CachingAgent(agent, cache, key, verifier, gaps)
+            yield CachingAgent(agent, cache, key, verifier, gaps, redact=redact)
     else:
         # What a Python function reads is recorded call by call.
         code = "" if plan.agent.kind == "python" else digest_sources(plan.agent, plan.environment)
         key = compute_agent_key(plan.agent, code, project.environ)
         is_local = plan.agent.kind in ("python", "recorded")
         gaps = () if is_local else (f"changes of {entrypoint}",)
-        yield CachingAgent(agent, cache, key, verifier, gaps)
+        yield CachingAgent(agent, cache, key, verifier, gaps, redact=redact)
     for warning in cache.warnings.values():
         context.say(f"warning: {warning}")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Container, Iterable, Mapping, Sequence
 
+from evalkit.agents.arguments import to_problem
 from evalkit.agents.registry import check_agent
+from evalkit.agents.variables import find_judge_variables
 from evalkit.core.eval_set import Case, EvalSet, MetricSpec, Rule
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
@@ -138,7 +140,11 @@ def find_agent_problems(
 ) -> list[Problem]:
     """Return the problems of the agent that can be found without calling it."""
     if evalset.agent is not None:
-        return check_agent(evalset.agent, cases, environment)
+        wrong = find_judge_variables(evalset.agent, evalset.judges)
+        return [
+            *(to_problem(evalset.agent, message) for message in wrong),
+            *check_agent(evalset.agent, cases, environment),
+        ]
     # If the agent or a whole file could not be read, `found` already says so.
     if not evalset.cases or any(problem.message.startswith("agent") for problem in found):
         return []

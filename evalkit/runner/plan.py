@@ -11,7 +11,6 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, EvalSet
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Location, Problem
-from evalkit.core.redaction import Redactor
 from evalkit.core.run import RunEnvironment
 from evalkit.core.settings import Settings, merge_settings
 from evalkit.evalset.base_version import BaseVersion, choose_against_trials, merge_sets
@@ -25,6 +24,7 @@ from evalkit.runner.cache_trust import open_verdict_cache
 from evalkit.runner.case_metrics import DEFAULT_GATE
 from evalkit.runner.checks import find_agent_problems
 from evalkit.runner.records import Plan, RunRequest
+from evalkit.runner.redactor import build_redactor
 from evalkit.runner.scoring import Scoring, open_base_scoring, open_scoring
 
 
@@ -125,7 +125,7 @@ async def _open_panel(
     # The lexical judge, which needs nothing, replaces broken ones, so that all other checks still run.
     usable = (JudgeSpec(kind="lexical"),) if wrong else evalset.judges
     async with open_judges(usable, judge_env, costs) as judges:
-        redact = Redactor(environment.environ).redact_text
+        redact = build_redactor(evalset, environment.environ).redact_text
         cache = open_verdict_cache(usable, environment, evalset.agent)
         panel = open_panel(usable, judges, cache, redact)
         try:

@@ -162,6 +162,7 @@ class Runner:
             scores: tuple[Score, ...] = ()
             if trial.output.error is None:
                 scores = await score_output(task.case, task.scorers, trial.output)
+                scores = self._redactor.redact_scores(scores)
             scored = replace(trial, scores=scores)
             if stop.requested.is_set() and scored.state == "judge_error":
                 return

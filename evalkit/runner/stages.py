@@ -9,11 +9,11 @@ from dataclasses import replace
 from evalkit.agents.wrappers import NoAgent
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.judgement import Judgement, JudgeTrust
-from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run, RunHeader
 from evalkit.judge.judge_panel import JudgePanel
 from evalkit.runner.pairs import compare_answers
 from evalkit.runner.records import Execution, NextStageFinder, Plan
+from evalkit.runner.redactor import build_redactor
 from evalkit.runner.rescore import rejudge
 from evalkit.runner.scheduler import (
     RunLimits,
@@ -116,7 +116,7 @@ def _build_runners(
         _build_limits(plan, candidate.spec),
         candidate.sink,
         seed=plan.settings.seed,
-        redactor=Redactor(plan.environment.environ),
+        redactor=build_redactor(plan.evalset, plan.environment.environ),
         halted=lambda: plan.panel.down_reason or plan.agent_budget.refusal,
         exit_first=exit_first,
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 from evalkit.core.limits import MAX_DETAIL_CHARS, MAX_REPLY_BYTES
+from evalkit.worker.environment import MARK_VARIABLE
 from evalkit.worker.process_tree import (
-    MARK_VARIABLE,
     count_session_processes,
     kill_marked_processes,
     kill_process_tree,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalkit.core.literals import Json
-from evalkit.worker.process_tree import MARK_VARIABLE
+from evalkit.worker.environment import MARK_VARIABLE
 
 L = TypeVar("L", bound=asyncio.Protocol)
 E = TypeVar("E", bound=asyncio.SubprocessProtocol)

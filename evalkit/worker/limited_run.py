@@ -17,7 +17,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from evalkit.worker.child_command import Command, CommandResult, run_command
-from evalkit.worker.process_tree import MARK_VARIABLE
+from evalkit.worker.environment import MARK_VARIABLE, is_withheld
 
 LAUNCHER = Path(__file__).with_name("limited_launcher.py")
 PASSED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -52,7 +52,7 @@ def find_unshare() -> tuple[str, ...]:
     for words in ((program, "-n"), (program, "-rn")) if program else ():
         tried = [*map(str, words), "true"]
         try:
-            done = subprocess.run(tried, capture_output=True, check=False, timeout=5)
+            done = subprocess.run(tried, env={}, capture_output=True, check=False, timeout=5)
         except (OSError, subprocess.TimeoutExpired):
             continue
         if done.returncode == 0:
@@ -106,7 +106,8 @@ async def run_limited(
         OSError: the command could not be started.
     """
     home = str(folder.parent / "home")
-    passed = {name: environ[name] for name in (*PASSED_VARIABLES, *env) if name in environ}
+    names = (*PASSED_VARIABLES, *(name for name in env if not is_withheld(name)))
+    passed = {name: environ[name] for name in names if name in environ}
     program = resolve_program(words[0], environ) or words[0]
     argv = (
         *(() if limits.network else await asyncio.to_thread(find_unshare)),

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-MARK_VARIABLE = "EVALKIT_CALL"
-"""Set in the environment of every child; it identifies a daemonized grandchild."""
+from evalkit.worker.environment import MARK_VARIABLE
 
 POLL_INTERVAL_S = 0.02
 

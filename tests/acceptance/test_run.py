@@ -397,11 +397,13 @@ def test_a_terminal_gets_colour_and_a_bar_and_no_color_takes_the_colour(project:
 
 
 def test_one_case_runs_under_the_debugger(project: Project) -> None:
+    keys = b"p text\np __import__('os').environ['SHOP_API_KEY'][:4]\nc\n"
     code, shown = on_terminal(
-        project, "run", "echo.yaml", "--case", "two", "--pdb", keys=b"p text\nc\n"
+        project, "run", "echo.yaml", "--case", "two", "--pdb", keys=keys, SHOP_API_KEY=SECRET
     )
     assert code == 0, shown
     assert "'two'" in shown
+    assert f"'{SECRET[:4]}'" in shown
     assert "TWO" in shown
     refused = project.evalkit("run", "echo.yaml", "--pdb", "--case", "two")
     assert refused.code == 2

@@ -23,6 +23,10 @@ from evalkit.store.cache import Cache
 SPEC = AgentSpec(kind="python", args={"": "./agent.py:answer"})
 
 
+def _keep(output: Output) -> Output:
+    return output
+
+
 class Lab:
     """A project with an agent, asked through the cache as a run asks it."""
 
@@ -49,7 +53,7 @@ class Lab:
 
         async def run() -> list[Output]:
             async with open_agent(spec, environment) as agent:
-                caching = CachingAgent(agent, cache, key, InputVerifier(self.root))
+                caching = CachingAgent(agent, cache, key, InputVerifier(self.root), redact=_keep)
                 return [await caching.answer(request_of(text)) for text in texts or ("q",)]
 
         outputs = asyncio.run(run())

@@ -23,7 +23,7 @@ SUMMARY_WIDTH = 55
 def test_every_command_is_one_file_of_its_name() -> None:
     shared = {
         "__init__", "app", "console", "distribution", "errors", "foreign_words", "help_panels",
-        "option_groups", "options", "output", "progress",
+        "option_groups", "options", "output", "private_process", "progress",
     }  # fmt: skip
     folder = Path(sys.modules["evalkit.cli.app"].__file__ or "").parent
     files = {path.stem for path in folder.glob("*.py")} - shared

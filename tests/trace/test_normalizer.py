@@ -324,7 +324,7 @@ def test_secrets_are_blanked_by_their_value_and_by_the_name_they_stand_under() -
     cleaned = redactor.redact_output(Output(spans=(dirty,)))
     assert cleaned.flags == ("redacted",)
     [clean] = cleaned.spans
-    assert clean.error == "refused ***"
+    assert clean.error == "refused ***MY_API_KEY***"
     assert clean.arguments == {
         "password": "***",
         "token": "***",
@@ -336,7 +336,7 @@ def test_secrets_are_blanked_by_their_value_and_by_the_name_they_stand_under() -
         "http.request.header.authorization": ["***"],
         "gen_ai.usage.reasoning_tokens": 7,
         "llm.token_count.prompt_details": "5",
-        "note": "***",
+        "note": "***MY_API_KEY***",
     }
     harmless = Output(spans=(span("s", arguments={"query": "shoes"}),))
     assert redactor.redact_output(harmless) == harmless

@@ -14,12 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evalkit.worker.process_tree import (
-    MARK_VARIABLE,
-    kill_marked_processes,
-    kill_process_tree,
-    list_process_tree,
-)
+from evalkit.worker.environment import MARK_VARIABLE
+from evalkit.worker.process_tree import kill_marked_processes, kill_process_tree, list_process_tree
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 
