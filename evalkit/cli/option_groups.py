@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 from evalkit.cli.options import (
     BaselineOption,
     BaseOption,
+    BudgetTrialsOption,
+    BudgetUsdOption,
     CaseIdsOption,
     ConcurrencyOption,
     DriftPolicy,
@@ -38,6 +40,7 @@ from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
     from evalkit.ci.base import GateChoice
+    from evalkit.core.run_budget import BudgetLimit
     from evalkit.core.settings import SettingsOverrides
     from evalkit.evalset.selection import Selection
     from evalkit.runner.records import RunOptions
@@ -121,6 +124,26 @@ class SettingOptions(NamedTuple):
         )
 
 
+class BudgetOptions(NamedTuple):
+    """What a run may take."""
+
+    budget_usd: BudgetUsdOption = None
+    budget_trials: BudgetTrialsOption = None
+
+    @property
+    def limit(self) -> BudgetLimit:
+        """The budget that the user gave, if any."""
+        from evalkit.core.run_budget import BudgetLimit
+
+        return BudgetLimit(trials=self.budget_trials, usd=self.budget_usd)
+
+    @property
+    def conflict(self) -> tuple[str, bool]:
+        """The message about options that contradict each other, and whether they do."""
+        both = self.budget_usd is not None and self.budget_trials is not None
+        return "--budget-usd and --budget-trials exclude each other", both
+
+
 class AgentOptions(NamedTuple):
     """The agent under test."""
 
@@ -173,6 +196,7 @@ class BaselineOptions(NamedTuple):
     def choose_gate(self) -> GateChoice:
         """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
+    from evalkit.core.run_budget import BudgetLimit
 
         return GateChoice(
             base=self.base,

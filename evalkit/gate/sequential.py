@@ -106,6 +106,11 @@ def looks_note(run: Run, result: GateResult) -> str:
         return f"Took {taken}, because earlier looks were inconclusive.{left}"
     if result.outcome == "undecided":
         return f"Stopped after {taken}, because more would not lead to a decision.{left}"
+    if result.outcome == "inconclusive" and header.budget is not None:
+        return (
+            f"Stopped after {taken}, because the budget does not buy a further look, or no case that ever "
+            f"passed is left to run again.{left}"
+        )
     if result.outcome == "inconclusive":
         return f"Stopped after {taken}: no case ever passed, so more trials would decide nothing."
     saved = header.looks * len(header.cases) - sum(header.planned_trials().values())

@@ -16,11 +16,14 @@ def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
     """Return how many trials per case a new run with looks may take; 0 if its number is fixed.
 
     A shard takes no looks, because `evalkit merge` decides all shards together. A recording limits the
-    trials to those that it contains.
+    trials to those that it contains, and a budget to those that it buys.
     """
     if plan.settings.trials != "auto" or plan.selection.shard:
         return 0
-    looks = list_looks(find_most_trials(plan.gate, baseline))[1:]
+    most = find_most_trials(plan.gate, baseline)
+    if plan.budget is not None:
+        most = min(most, plan.budget.plan.looks)
+    looks = list_looks(most)[1:]
     return next((trials for trials in reversed(looks) if _can_run_trials(plan, trials)), 0)
 
 

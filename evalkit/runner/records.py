@@ -12,6 +12,7 @@ from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
 from evalkit.core.literals import RunCommand
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
+from evalkit.core.run_budget import RunBudget
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
 from evalkit.evalset.base_version import BaselineAgent, BaseVersion
 from evalkit.evalset.selection import Selection
@@ -36,7 +37,7 @@ class RunRequest:
     the agent is never called and may be missing. Without `needs_scores` neither metrics nor judges
     are opened. With `base_version`, the cases, metrics, thresholds and settings that decide come from
     another commit. With `baseline_agent`, another version of the agent takes turns with this one.
-    `command` is the command that the user gave.
+    `command` is the command that the user gave. `budget` limits the trials, and is None without a budget.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class RunRequest:
     overrides: SettingsOverrides = NO_OVERRIDES
     base_version: BaseVersion | None = None
     baseline_agent: BaselineAgent | None = None
+    budget: RunBudget | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,7 @@ class Plan:
     costs: RunCosts = field(default_factory=RunCosts)
     base_commit: str = ""
     added: tuple[str, ...] = ()
+    budget: RunBudget | None = None
 
     @property
     def agent_budget(self) -> CostBudget:
