@@ -196,7 +196,6 @@ class BaselineOptions(NamedTuple):
     def choose_gate(self) -> GateChoice:
         """Return which definition of the gate to use."""
         from evalkit.ci.base import GateChoice
-    from evalkit.core.run_budget import BudgetLimit
 
         return GateChoice(
             base=self.base,

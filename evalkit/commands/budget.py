@@ -66,8 +66,9 @@ def apply_budget(
     is_own_agent = request.entrypoint is None
     most = _count_available_trials(evalset, request.path, project) if is_own_agent else MAX_TRIALS
     budget = allot_budget(limit, evalset, baseline, project, agents=agents, most_trials=most)
-    trials = "auto" if budget.plan.looks else budget.plan.trials_per_case
-    return replace(request, budget=budget, overrides=replace(request.overrides, trials=trials))
+    plan = budget.plan
+    overrides = replace(request.overrides, trials="auto" if plan.looks else plan.trials_per_case)
+    return replace(request, budget=budget, overrides=overrides)
 
 
 def allot_budget(  # noqa: PLR0913 - a budget, a set with its history, and what the run may take

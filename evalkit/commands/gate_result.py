@@ -14,6 +14,7 @@ from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.gate.budget import count_spending
 from evalkit.gate.decide import decide_gate
+from evalkit.gate.next_stage import lacks_budget_for_look
 from evalkit.gate.sequential import looks_note
 from evalkit.report.budget import spending_sentence
 from evalkit.report.next_steps import CommandHints
@@ -70,7 +71,8 @@ def evaluate_gate(
             f"or record 10 trials per case: {hints.record(run)}"
         ),
     )
-    found = (looks_note(run, result), _describe_spending(run, baseline))
+    is_short = lacks_budget_for_look(result, run, baseline)
+    found = (looks_note(run, result, lacks_budget=is_short), _describe_spending(run, baseline))
     return replace(result, notes=(*filter(None, found), *notes, *result.notes))
 
 

@@ -57,7 +57,8 @@ def _unused_texts(budget: RunBudget) -> tuple[str, ...]:
             f"newly fail."
         )
     if unused := budget.unused_trials:
-        found.append(f"Not used: {_amount_text(budget, unused)}, too few for the next step.")
+        why = "too few for the next step" if budget.next_step else "because no plan takes more"
+        found.append(f"Not used: {_amount_text(budget, unused)}, {why}.")
     return tuple(found)
 
 

@@ -9,7 +9,6 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.gate.next_stage import decide_stage
 from evalkit.gate.sequential import find_most_trials
 from evalkit.runner.records import Plan
-from evalkit.stats.group_sequential import list_looks
 
 
 def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
@@ -23,8 +22,7 @@ def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
     most = find_most_trials(plan.gate, baseline)
     if plan.budget is not None:
         most = min(most, plan.budget.plan.looks)
-    looks = list_looks(most)[1:]
-    return next((trials for trials in reversed(looks) if _can_run_trials(plan, trials)), 0)
+    return next((trials for trials in range(most, 1, -1) if _can_run_trials(plan, trials)), 0)
 
 
 def _can_run_trials(plan: Plan, trials: int) -> bool:

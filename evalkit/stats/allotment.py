@@ -32,11 +32,12 @@ def list_allotments(
 ) -> tuple[Allotment, ...]:
     """Return every plan for a number of cases, cheapest first.
 
-    Looks take one trial of the `silent` cases, which never passed, and up to `most_looks` of the others.
+    Looks take one trial of the `silent` cases, which never passed, and up to `most_looks` of the others,
+    which is 0 without looks.
     Beyond the last look, or without looks, each case takes the same number of trials, up to `most_fixed`,
     from each of the `agents`.
     """
-    looks = list_looks(most_looks)[1:]
+    looks = range(2, list_looks(most_looks)[-1] + 1) if most_looks else ()
     first = looks[-1] + 1 if looks else 2
     plans = [Allotment(trials=1, looks=0, most_trials=cases * agents)]
     plans += [
