@@ -15,7 +15,7 @@ from evalkit.core.eval_set import EvalSet
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.run import Run, RunEnvironment
 from evalkit.core.run_budget import BudgetLimit, RunBudget
-from evalkit.evalset.base_version import merge_sets
+from evalkit.evalset.base_version import choose_least_trials, merge_sets
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import select_cases
 from evalkit.gate.budget import count_silent_cases, estimate_trial_cost, expect_fresh_trials
@@ -104,14 +104,16 @@ def allot_budget(  # noqa: PLR0913 - a budget, a set with its history, and what 
         len(evalset.cases),
         silent=count_silent_cases(gate, evalset.cases, table),
         most_looks=looks,
+        least_fixed=choose_least_trials(gate) if agents > 1 else 1,
         most_fixed=most_trials,
         agents=agents,
     )
     count = _count_trials(limit, cost, plans)
-    least = plans[0].most_trials
-    if count < least:
-        raise InvalidInput.single(_too_small_text(limit, least, cost, len(evalset.cases), agents))
-    reserved = min(expect_fresh_trials(gate, evalset.cases, table), count - least)
+    first = plans[0]
+    if count < first.most_trials:
+        raise InvalidInput.single(_too_small_text(limit, first, cost, len(evalset.cases), agents))
+    fresh = expect_fresh_trials(gate, evalset.cases, table)
+    reserved = min(fresh, count - first.most_trials)
     curve = make_budget_curve(replace(evalset, gate=gate), table, metric, agents)
     chosen = choose_allotment(plans, count - reserved, curve.detect)
     extra = _count_more_trials(limit, cost, count)
@@ -171,18 +173,19 @@ def _count_more_trials(limit: BudgetLimit, cost: float | None, count: int) -> in
 
 
 def _too_small_text(
-    limit: BudgetLimit, least: int, cost: float | None, cases: int, agents: int
+    limit: BudgetLimit, first: Allotment, cost: float | None, cases: int, agents: int
 ) -> str:
-    given = f"--budget-trials {limit.trials}"
-    needed = f"--budget-trials {least}"
+    least = first.most_trials
+    given, needed = f"--budget-trials {limit.trials}", f"--budget-trials {least}"
     if limit.usd is not None and cost is not None:
         given = f"--budget-usd {limit.usd:g}"
         # Rounded up, so that the stated budget is enough.
         needed = f"--budget-usd {ceil(least * cost * 10_000 - 1e-6) / 10_000:g}"
     of_both = " by both agents" if agents > 1 else ""
     return (
-        f"{given} does not buy one trial of each of {format_count(cases, 'case')}{of_both}, and no case is "
-        f"left out. Give at least {needed} ({format_count(least, 'trial')}), or select fewer cases."
+        f"{given} does not buy {format_count(first.trials, 'trial')} of each of "
+        f"{format_count(cases, 'case')}{of_both}, and no case is left out. Give at least {needed} "
+        f"({format_count(least, 'trial')}), or select fewer cases."
     )
 
 

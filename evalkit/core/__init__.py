@@ -22,6 +22,7 @@ __all__ = [
     "redaction",
     "rubric",
     "run",
+    "run_budget",
     "safe_text",
     "serialization",
     "settings",

@@ -2,6 +2,7 @@
 
 __all__ = [
     "broken_cases",
+    "budget",
     "decide",
     "judge_trust",
     "next_stage",

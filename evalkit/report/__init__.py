@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "budget",
     "calibration",
     "case",
     "case_status",

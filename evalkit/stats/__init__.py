@@ -2,6 +2,7 @@
 
 __all__ = [
     "agreement",
+    "allotment",
     "distributions",
     "exchange_test",
     "group_sequential",

@@ -28,27 +28,31 @@ class Allotment:
 
 
 def list_allotments(
-    cases: int, *, silent: int, most_looks: int, most_fixed: int = MAX_TRIALS, agents: int = 1
+    cases: int,
+    *,
+    silent: int,
+    most_looks: int,
+    least_fixed: int = 1,
+    most_fixed: int = MAX_TRIALS,
+    agents: int = 1,
 ) -> tuple[Allotment, ...]:
     """Return every plan for a number of cases, cheapest first.
 
     Looks take one trial of the `silent` cases, which never passed, and up to `most_looks` of the others,
     which is 0 without looks.
-    Beyond the last look, or without looks, each case takes the same number of trials, up to `most_fixed`,
-    from each of the `agents`.
+    Beyond the last look, or without looks, each case takes the same number of trials, `least_fixed` to
+    `most_fixed`, from each of the `agents`.
     """
     looks = range(2, list_looks(most_looks)[-1] + 1) if most_looks else ()
-    first = looks[-1] + 1 if looks else 2
-    plans = [Allotment(trials=1, looks=0, most_trials=cases * agents)]
-    plans += [
+    fixed = [least_fixed, *range(looks[-1] + 1 if looks else least_fixed + 1, most_fixed + 1)]
+    plans = [
         Allotment(trials=look, looks=look, most_trials=cases + (look - 1) * (cases - silent))
         for look in looks
     ]
     plans += [
-        Allotment(trials=trials, looks=0, most_trials=cases * trials * agents)
-        for trials in range(first, most_fixed + 1)
+        Allotment(trials=trials, looks=0, most_trials=cases * trials * agents) for trials in fixed
     ]
-    return tuple(plans)
+    return tuple(sorted(plans, key=lambda plan: plan.most_trials))
 
 
 Sensitivity = Callable[[Allotment], float | None]
