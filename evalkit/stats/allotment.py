@@ -27,7 +27,7 @@ class Allotment:
     most_trials: int
 
 
-def list_allotments(
+def list_allotments(  # noqa: PLR0913 - the sizes of a run and their bounds
     cases: int,
     *,
     silent: int,
