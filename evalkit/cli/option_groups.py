@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 from evalkit.cli.options import (
     BaselineOption,
     BaseOption,
-    BudgetTrialsOption,
-    BudgetUsdOption,
     CaseIdsOption,
     ConcurrencyOption,
     DriftPolicy,
@@ -40,7 +38,6 @@ from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
     from evalkit.ci.base import GateChoice
-    from evalkit.core.run_budget import BudgetLimit
     from evalkit.core.settings import SettingsOverrides
     from evalkit.evalset.selection import Selection
     from evalkit.runner.records import RunOptions
@@ -122,26 +119,6 @@ class SettingOptions(NamedTuple):
             max_cost_usd=self.max_cost_usd,
             seed=self.seed,
         )
-
-
-class BudgetOptions(NamedTuple):
-    """What a run may take."""
-
-    budget_usd: BudgetUsdOption = None
-    budget_trials: BudgetTrialsOption = None
-
-    @property
-    def limit(self) -> BudgetLimit:
-        """The budget that the user gave, if any."""
-        from evalkit.core.run_budget import BudgetLimit
-
-        return BudgetLimit(trials=self.budget_trials, usd=self.budget_usd)
-
-    @property
-    def conflict(self) -> tuple[str, bool]:
-        """The message about options that contradict each other, and whether they do."""
-        both = self.budget_usd is not None and self.budget_trials is not None
-        return "--budget-usd and --budget-trials exclude each other", both
 
 
 class AgentOptions(NamedTuple):

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.budget_options import BudgetOptions
 from evalkit.cli.console import create_context
-from evalkit.cli.option_groups import BudgetOptions, ResultOptions
+from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.options import EvalSetArgument, FixedTrialsOption
 from evalkit.cli.output import print_result, refuse_conflicting_options
 
@@ -54,13 +55,9 @@ def power(
     from evalkit.report.power import power_json, power_text
 
     given = (cases, baseline_trials, trials, noise, mean, alpha, rules)
-    refuse_conflicting_options(
-        budget.conflict,
-        (
-            "a budget is allotted from the baseline and the set; leave out the other assumptions",
-            bool(budget.limit) and any(value is not None for value in given),
-        ),
-    )
+    is_assumed = any(value is not None for value in given)
+    conflict = "a budget is allotted from the baseline; leave out the other assumptions"
+    refuse_conflicting_options(budget.conflict, (conflict, bool(budget.limit) and is_assumed))
     assumed = PowerAssumptions(
         metric=metric,
         cases=cases,

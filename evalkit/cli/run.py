@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from evalkit.cli.budget_options import BudgetOptions
 from evalkit.cli.console import emit
 from evalkit.cli.option_groups import (
     AgentOptions,
     BaselineOptions,
-    BudgetOptions,
     ExecutionOptions,
     ReportFiles,
     ReportOptions,

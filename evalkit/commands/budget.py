@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
@@ -92,13 +93,7 @@ def allot_budget(  # noqa: PLR0913 - a budget, a set with its history, and what 
     baseline = _require_noise(baseline, evalset)
     table = build_score_table(baseline)
     gate = evalset.gate or DEFAULT_GATE
-    cost = _find_trial_cost(baseline, evalset, project)
-    if limit.usd is not None and cost is None:
-        raise InvalidInput.single(
-            "--budget-usd needs the cost of a trial, but no trial of the baseline or of the newest run "
-            f"has the cost of its agent and judge. {RETURN_COST} A judge takes prices too. Then record "
-            "the baseline again; or give --budget-trials."
-        )
+    cost = _find_trial_cost(limit, baseline, evalset, project)
     looks = min(find_most_trials(gate, baseline), most_trials) if agents == 1 else 0
     plans = list_allotments(
         len(evalset.cases),
@@ -146,16 +141,26 @@ def _require_noise(baseline: Run | None, evalset: EvalSet) -> Run:
     )
 
 
-def _find_trial_cost(baseline: Run, evalset: EvalSet, project: Project) -> float | None:
-    """Return the cost of a trial in the baseline, else in the newest run; None if neither has one."""
+def _find_trial_cost(
+    limit: BudgetLimit, baseline: Run, evalset: EvalSet, project: Project
+) -> float | None:
+    """Return the cost of a trial in the baseline, else in the newest run; None if neither has one.
+
+    Raises:
+        InvalidInput: there is none, and the budget is in USD.
+    """
     cost = estimate_trial_cost(baseline)
-    if cost is not None:
-        return cost
-    try:
-        newest = read_newest_run(project.relative(Path(evalset.path)), project.root)
-    except InvalidInput:
-        return None
-    return estimate_trial_cost(newest)
+    if cost is None:
+        with suppress(InvalidInput):  # no stored run
+            newest = read_newest_run(project.relative(Path(evalset.path)), project.root)
+            cost = estimate_trial_cost(newest)
+    if limit.usd is not None and cost is None:
+        raise InvalidInput.single(
+            "--budget-usd needs the cost of a trial, but no trial of the baseline or of the newest run "
+            f"has the cost of its agent and judge. {RETURN_COST} A judge takes prices too. Then record "
+            "the baseline again; or give --budget-trials."
+        )
+    return cost
 
 
 def _count_trials(limit: BudgetLimit, cost: float | None, plans: tuple[Allotment, ...]) -> int:

@@ -6,6 +6,7 @@ __all__ = [
     "decide",
     "judge_trust",
     "next_stage",
+    "paired",
     "population",
     "preflight",
     "sequential",
