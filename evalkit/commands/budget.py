@@ -114,7 +114,7 @@ def allot_budget(  # noqa: PLR0913 - a budget, a set with its history, and what 
     extra = _count_more_trials(limit, cost, count)
     more = choose_allotment(plans, count - reserved + extra, curve.detect)
     assert chosen is not None and more is not None  # noqa: S101, PT018 - the first plan is affordable
-    following = find_next_allotment(plans, chosen, curve.detect)
+    following = find_next_allotment(plans, chosen, curve.detect) if more == chosen else None
     return RunBudget(
         max_trials=count,
         max_usd=limit.usd,

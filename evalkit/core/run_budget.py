@@ -45,7 +45,7 @@ class RunBudget:
     run; None if it is unknown. `reserved_trials` are left for fresh trials of newly failing cases. `name` is
     the threshold that `plan` is for, and `noun` whether it limits a drop or a rise. `more` is what
     `more_trials` further trials, or `more_usd`, would allot, and `next_step` the cheapest plan that would
-    detect a smaller change; None if there is none.
+    detect a smaller change if `more` does not; None if there is none.
     """
 
     max_trials: int
@@ -64,3 +64,8 @@ class RunBudget:
     def unused_trials(self) -> int:
         """The trials that the budget buys and the plan leaves out."""
         return max(self.max_trials - self.reserved_trials - self.plan.most_trials, 0)
+
+    @property
+    def buys_most(self) -> bool:
+        """Whether no plan takes more trials to detect a smaller change."""
+        return self.next_step is None and self.more == self.plan

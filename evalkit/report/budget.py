@@ -57,7 +57,7 @@ def _unused_texts(budget: RunBudget) -> tuple[str, ...]:
             f"newly fail."
         )
     if unused := budget.unused_trials:
-        why = "too few for the next step" if budget.next_step else "because no plan takes more"
+        why = "because no plan takes more" if budget.buys_most else "too few for the next step"
         found.append(f"Not used: {_amount_text(budget, unused)}, {why}.")
     return tuple(found)
 
