@@ -90,7 +90,7 @@ class SettingOptions(NamedTuple):
         str | None,
         trials_option(
             metavar="N|auto",
-            help="Number of trials per case; auto: up to 3, until the gate has a result (default).",
+            help="Number of trials per case; auto: up to 5, until the gate has a result (default).",
         ),
     ] = None
     concurrency: ConcurrencyOption = None

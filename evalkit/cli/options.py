@@ -151,6 +151,24 @@ MaxCostOption = Annotated[
         help="What agents and judges may cost together, in USD (default: no limit).",
     ),
 ]
+BudgetUsdOption = Annotated[
+    float | None,
+    trials_option(
+        "--budget-usd",
+        metavar="USD",
+        callback=require_amount,
+        help="Allot the trials that this amount buys, and say which drop they detect.",
+    ),
+]
+BudgetTrialsOption = Annotated[
+    int | None,
+    trials_option(
+        "--budget-trials",
+        metavar="N",
+        min=1,
+        help="Allot at most this many trials to the cases, and say which drop they detect.",
+    ),
+]
 SeedOption = Annotated[int | None, trials_option(help="Seed that agents receive (default 0).")]
 RunIdOption = Annotated[
     str | None,

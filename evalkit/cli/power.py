@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.budget_options import BudgetOptions
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.options import EvalSetArgument, FixedTrialsOption
-from evalkit.cli.output import print_result
+from evalkit.cli.output import print_result, refuse_conflicting_options
 
 
 def power(
     evalset: EvalSetArgument,
     result: ResultOptions,
+    budget: BudgetOptions,
     metric: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The metric (default: the primary threshold's)."),
@@ -47,11 +49,15 @@ def power(
 ) -> None:
     """Compute the drop that a set can detect.
 
-    With --drop, compute what a set needs to detect that drop.
+    With --drop, compute what a set needs to detect that drop; with a budget, what it buys.
     """
     from evalkit.commands.power import PowerAssumptions, compute_power
     from evalkit.report.power import power_json, power_text
 
+    given = (cases, baseline_trials, trials, noise, mean, alpha, rules)
+    is_assumed = any(value is not None for value in given)
+    conflict = "a budget is allotted from the baseline; leave out the other assumptions"
+    refuse_conflicting_options(budget.conflict, (conflict, bool(budget.limit) and is_assumed))
     assumed = PowerAssumptions(
         metric=metric,
         cases=cases,
@@ -62,6 +68,7 @@ def power(
         drop=drop,
         alpha=alpha,
         rules=rules,
+        budget=budget.limit,
     )
     found = compute_power(evalset, assumed, create_context())
     print_result(found, result, power_json, power_text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from evalkit.cli.budget_options import BudgetOptions
 from evalkit.cli.console import emit
 from evalkit.cli.option_groups import (
     AgentOptions,
@@ -35,6 +36,7 @@ def run(
     agent: AgentOptions,
     comparison: BaselineOptions,
     settings: SettingOptions,
+    budget: BudgetOptions,
     resume: ResumeOptions,
     execution: ExecutionOptions,
     printed: ReportOptions,
@@ -45,6 +47,8 @@ def run(
     from evalkit.runner.records import RunRequest
 
     refuse_ineffective_options(selection, comparison, resume, execution)
+    if budget.limit:
+        refuse_options_beside_budget(budget, selection, settings, resume, execution)
     context = create_report_context(printed, files)
     request = RunRequest(
         path=evalset,
@@ -56,7 +60,7 @@ def run(
         request = command.narrow_to_failed(request, context)
     # --dry-run and --pdb store no run, so there is nothing to gate or report.
     if execution.dry_run:
-        print_dry_run(request, comparison, context, printed)
+        print_dry_run(request, budget, comparison, context, printed)
         return
     if execution.pdb:
         from evalkit.cli.private_process import PROCESS
@@ -75,6 +79,7 @@ def run(
         gate=comparison.choose_gate(),
         baseline=comparison.choose_baseline(),
         against=execution.against,
+        budget=budget.limit,
     )
     deliver_and_exit(command.run(request, options, compared, context), printed, files)
 
@@ -107,12 +112,33 @@ def refuse_ineffective_options(
     )
 
 
+def refuse_options_beside_budget(
+    budget: BudgetOptions,
+    selection: SelectionOptions,
+    settings: SettingOptions,
+    resume: ResumeOptions,
+    execution: ExecutionOptions,
+) -> None:
+    """Refuse options that decide the number of trials, or leave it open, beside a budget."""
+    refuse_conflicting_options(
+        budget.conflict,
+        ("a budget decides the trials; leave out --trials", settings.trials is not None),
+        ("a budget is for all cases; leave out --shard", bool(selection.shard)),
+        ("--resume keeps the run's budget; leave out the budget", resume.resume),
+        ("--pdb runs one case; leave out the budget", execution.pdb),
+    )
+
+
 def print_dry_run(
-    request: RunRequest, comparison: BaselineOptions, context: Context, printed: ReportOptions
+    request: RunRequest,
+    budget: BudgetOptions,
+    comparison: BaselineOptions,
+    context: Context,
+    printed: ReportOptions,
 ) -> None:
     """Print what a run would do."""
     from evalkit.commands.dry_run import plan_dry_run
     from evalkit.report.dry_run import dry_run_json, dry_run_text
 
-    preview = plan_dry_run(request, comparison.choose_baseline(), context)
+    preview = plan_dry_run(request, budget.limit, comparison.choose_baseline(), context)
     print_result(preview, printed, dry_run_json, dry_run_text)

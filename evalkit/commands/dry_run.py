@@ -6,7 +6,9 @@ import asyncio
 
 from evalkit.agents.registry import describe_entrypoint, open_agent
 from evalkit.ci.base import BaseGate, load_comparison_baseline
+from evalkit.commands.budget import apply_budget
 from evalkit.core.context import Context
+from evalkit.core.run_budget import BudgetLimit
 from evalkit.evalset.project import Project
 from evalkit.report.dry_run import DryRun, PlannedJudge
 from evalkit.runner.call_bound import bound_calls
@@ -17,13 +19,18 @@ from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice
 
 
-def plan_dry_run(request: RunRequest, choice: BaselineChoice, context: Context) -> DryRun:
-    """Check a request as a run would, count the calls, and estimate the cost.
+def plan_dry_run(
+    request: RunRequest, limit: BudgetLimit, choice: BaselineChoice, context: Context
+) -> DryRun:
+    """Check a request as a run would, allot its budget, count the calls, and estimate the cost.
 
     Raises:
         InvalidInput, NothingSelected: as the run itself would.
     """
-    return asyncio.run(_plan_dry_run(request, choice, Project.open(context, request.path)))
+    project = Project.open(context, request.path)
+    if limit:
+        request = apply_budget(request, limit, choice, BaseGate(), project)
+    return asyncio.run(_plan_dry_run(request, choice, project))
 
 
 async def _plan_dry_run(request: RunRequest, choice: BaselineChoice, project: Project) -> DryRun:
@@ -60,5 +67,6 @@ async def _plan_dry_run(request: RunRequest, choice: BaselineChoice, project: Pr
                 for each in bound.judges
             ),
             max_cost_usd=plan.settings.max_cost_usd,
+            budget=plan.budget,
             warnings=find_preflight_warnings(plan, baseline),
         )

@@ -12,8 +12,11 @@ from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import GateResult, GateReview
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
+from evalkit.gate.budget import count_spending
 from evalkit.gate.decide import decide_gate
+from evalkit.gate.next_stage import lacks_budget_for_look
 from evalkit.gate.sequential import looks_note
+from evalkit.report.budget import spending_sentence
 from evalkit.report.next_steps import CommandHints
 from evalkit.trace.warnings import find_trace_warnings
 
@@ -68,8 +71,17 @@ def evaluate_gate(
             f"or record 10 trials per case: {hints.record(run)}"
         ),
     )
-    looked = looks_note(run, result)
-    return replace(result, notes=(*([looked] if looked else ()), *notes, *result.notes))
+    is_short = lacks_budget_for_look(result, run, baseline)
+    found = (looks_note(run, result, lacks_budget=is_short), _describe_spending(run, baseline))
+    return replace(result, notes=(*filter(None, found), *notes, *result.notes))
+
+
+def _describe_spending(run: Run, baseline: Run | None) -> str:
+    """Return a run's budget and what was spent of it; empty without a budget."""
+    if run.header.budget is None:
+        return ""
+    spent = count_spending(run, baseline)
+    return spending_sentence(run.header.budget, spent.trials, spent.usd)
 
 
 def apply_gate_review(result: GateResult, review: GateReview) -> GateResult:

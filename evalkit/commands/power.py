@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from evalkit.commands.budget import allot_budget
 from evalkit.commands.power_curves import (
     MAX_CANDIDATE_TRIALS,
     compute_detectable_drop,
@@ -14,13 +14,20 @@ from evalkit.commands.power_curves import (
     find_size_to_detect,
     with_cases,
 )
+from evalkit.commands.power_design import (
+    count_clusters,
+    count_sharing,
+    get_limits,
+    with_trials,
+)
 from evalkit.commands.power_threshold import ThresholdData, choose_threshold
-from evalkit.compare.scores import ScoreTable, build_score_table, group_by_cluster
+from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected, Undecidable
-from evalkit.core.eval_set import Case, EvalSet, Rule
+from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.run import Run
+from evalkit.core.run_budget import NO_LIMIT, BudgetLimit
 from evalkit.core.settings import DEFAULT_BASELINE_TRIALS, merge_settings
 from evalkit.evalset.project import Project
 from evalkit.gate.broken_cases import (
@@ -28,10 +35,9 @@ from evalkit.gate.broken_cases import (
     explain_undecidable_breaks,
     find_detectable_breaks,
 )
-from evalkit.gate.sequential import MAX_LOOK_TRIALS, MIN_BASE_TRIALS_FOR_LOOKS
 from evalkit.report.power import BrokenCasesPower, PowerAnalysis
 from evalkit.runner.preflight import estimate_cost
-from evalkit.stats.power import Design, DropLimits
+from evalkit.stats.power import Design
 from evalkit.store.baseline import baseline_path, read_baseline
 
 TRIAL_COUNTS = (1, 3, MAX_CANDIDATE_TRIALS)
@@ -51,6 +57,7 @@ class PowerAssumptions:
     drop: float | None = None
     alpha: float | None = None
     rules: int | None = None
+    budget: BudgetLimit = NO_LIMIT
 
 
 def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> PowerAnalysis:
@@ -61,7 +68,8 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
         Undecidable: no baseline shows the noise, and none is assumed.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
-    evalset = Project.open(context, path).load_valid(path)
+    project = Project.open(context, path)
+    evalset = project.load_valid(path)
     if not evalset.cases:
         raise NothingSelected(f"{path}: the set has no cases. Add some under `cases:`.")
     stored = baseline_path(path, evalset.name)
@@ -73,14 +81,14 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
     mean, noise = _resolve_noise(known, assumed, path)
     cases = len(known.rows) or len(cases_in_set)
     trials = merge_settings(evalset.settings).trials
-    now = _with_trials(
+    now = with_trials(
         Design(
             cases=cases,
             base_trials=known.base_trials or DEFAULT_BASELINE_TRIALS,
             trials=1,
             mean=mean,
             noise=noise,
-            clusters=_count_clusters(known.rule, cases_in_set, cases),
+            clusters=count_clusters(known.rule, cases_in_set, cases),
             silent=known.silent,
         ),
         trials,
@@ -91,34 +99,18 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
         planned = replace(planned, base_trials=assumed.base_trials)
     designs = _Designs(
         now=now,
-        planned=_with_trials(planned, assumed.trials or trials),
+        planned=with_trials(planned, assumed.trials or trials),
         cost_usd=estimate_cost(baseline, 1),
         has_baseline=bool(known.rows),
     )
     return replace(
         _tabulate_power(evalset, known, assumed, designs),
         broken=_compute_broken_power(evalset, table),
+        budget=allot_budget(assumed.budget, evalset, baseline, project, metric=assumed.metric)
+        if assumed.budget
+        else None,
         notes=_notes(known, len(cases_in_set) - _count_shared(cases_in_set, baseline), assumed),
     )
-
-
-def _with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
-    """Return the design with a fixed number of trials, or with looks if a run would take them."""
-    if trials != "auto":
-        return replace(design, trials=trials, looks=0)
-    looks = MAX_LOOK_TRIALS if design.base_trials >= MIN_BASE_TRIALS_FOR_LOOKS else 0
-    return replace(design, trials=looks or 1, looks=looks)
-
-
-def _count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | None:
-    """Return the effective number of independent cases, for a rule about users in general.
-
-    It is n**2 over the sum of the squared sizes, less for clusters of unequal size (Kish 1965).
-    """
-    if rule.estimand != "users":
-        return None
-    sizes = [len(group) for group in group_by_cluster(case.cluster for case in cases)]
-    return len(cases) ** 2 / sum(size**2 for size in sizes) * counted / len(cases)
 
 
 def _compute_broken_power(evalset: EvalSet, base: ScoreTable | None) -> BrokenCasesPower | None:
@@ -186,20 +178,17 @@ def _tabulate_power(
 ) -> PowerAnalysis:
     rule, planned = known.rule, designs.planned
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
-    rules = assumed.rules or _count_sharing(rule, evalset.gate)
-    max_drop = (rule.max_drop if rule.max_drop is not None else rule.max_rise) or 0.0
-    limits = DropLimits(
-        alpha=alpha / rules, max_drop=max_drop, tolerated=max(max_drop, rule.margin)
-    )
+    rules = assumed.rules or count_sharing(rule, evalset.gate)
+    limits = get_limits(rule, alpha, rules)
     trials = sorted({*TRIAL_COUNTS, *(() if planned.looks else (round(planned.trials),))})
-    wanted = [designs.now, planned, *(_with_trials(planned, number) for number in trials)]
+    wanted = [designs.now, planned, *(with_trials(planned, number) for number in trials)]
     drops = {
         design: compute_detectable_drop(
             design, limits, designs.cost_usd, now=designs.has_baseline and design == designs.now
         )
         for design in dict.fromkeys(wanted)
     }
-    tolerated = {max_drop, limits.tolerated, assumed.drop or 0.0} - {0.0}
+    tolerated = {limits.max_drop, limits.tolerated, assumed.drop or 0.0} - {0.0}
     return PowerAnalysis(
         evalset=evalset.name,
         name=name_rule(rule),
@@ -212,7 +201,7 @@ def _tabulate_power(
         alpha=alpha,
         rules=rules,
         level=limits.alpha,
-        max_drop=max_drop,
+        max_drop=limits.max_drop,
         tolerated=limits.tolerated,
         clusters=planned.clusters,
         detectable_drops=tuple(
@@ -225,13 +214,6 @@ def _tabulate_power(
         proofs=tuple(find_size_to_certify(planned, limits, one) for one in sorted(tolerated)),
         cost_per_run_usd=designs.cost_usd,
     )
-
-
-def _count_sharing(rule: Rule, gate: Sequence[Rule]) -> int:
-    """Return how many thresholds share alpha; the primary one has its own (Holm 1979)."""
-    if rule.primary:
-        return 1
-    return max(1, sum(one.is_tested and not one.primary for one in gate))
 
 
 def _notes(known: ThresholdData, left_out: int, assumed: PowerAssumptions) -> tuple[str, ...]:

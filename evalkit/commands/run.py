@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from evalkit.ci.access_changes import refuse_new_access
 from evalkit.ci.against import open_baseline_agent
-from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
+from evalkit.ci.base import BaseGate, GateChoice, apply_base_gate, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
 from evalkit.core.run import Run
+from evalkit.core.run_budget import NO_LIMIT, BudgetLimit
 from evalkit.evalset.project import Project
 from evalkit.runner.execute import execute
 from evalkit.runner.preflight import find_preflight_warnings
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 class ComparisonOptions:
     """The gate to apply to a run, and the baseline to compare it with.
 
-    `against` names a commit whose agent runs in turns with this one and provides the baseline.
+    `against` names a commit whose agent runs in turns with this one and provides the baseline. `budget`
+    limits the trials of both.
     """
 
     gate: GateChoice
     baseline: BaselineChoice
     against: str | None = None
+    budget: BudgetLimit = NO_LIMIT
 
 
 def run(
@@ -52,6 +55,8 @@ def run(
     ):
         refuse_new_access(base_gate.review)
         request = replace(apply_base_gate(request, base_gate), baseline_agent=version)
+        if comparison.budget:
+            request = _spend_budget(request, comparison, base_gate, project, context)
 
         def read_baseline(plan: Plan) -> Run | None:
             if version is not None:
@@ -68,6 +73,25 @@ def run(
         from evalkit.commands.evaluation import evaluate_execution  # noqa: PLC0415
 
         return evaluate_execution(execution, comparison.baseline, base_gate, project)
+
+
+def _spend_budget(
+    request: RunRequest,
+    comparison: ComparisonOptions,
+    base_gate: BaseGate,
+    project: Project,
+    context: Context,
+) -> RunRequest:
+    """Return the request with the trials that its budget buys, and say what they detect."""
+    # These load numpy, which a run without a budget needs later.
+    from evalkit.commands.budget import apply_budget  # noqa: PLC0415
+    from evalkit.report.budget import budget_sentences  # noqa: PLC0415
+
+    request = apply_budget(request, comparison.budget, comparison.baseline, base_gate, project)
+    if request.budget is not None:
+        for sentence in budget_sentences(request.budget):
+            context.say(sentence)
+    return request
 
 
 def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:

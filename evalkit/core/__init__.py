@@ -23,6 +23,7 @@ __all__ = [
     "redaction",
     "rubric",
     "run",
+    "run_budget",
     "safe_text",
     "secret_forms",
     "secret_values",

@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.core.eval_set import Case, Rule
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import Json, RunCommand
+from evalkit.core.run_budget import RunBudget
 from evalkit.core.trial import Trial
 
 
@@ -57,7 +58,8 @@ class RunHeader:
     candidate's own; `added` then lists the cases that the base lacks. `against` is the commit of the
     baseline agent that ran in the same run. `command` is the command that started the run and can resume it.
     `overrides` are the settings that the command line gave, which count before those of the set whenever
-    the run is decided again.
+    the run is decided again. `budget` is what the run may take and how it was allotted; None without a
+    budget.
     """
 
     id: str
@@ -91,6 +93,7 @@ class RunHeader:
     against: str = ""
     command: RunCommand = "run"
     overrides: Mapping[str, Json] = field(default_factory=dict)
+    budget: RunBudget | None = None
     schema: str = "evalkit.run/v1"
 
     def counted_trials(self) -> dict[str, int]:

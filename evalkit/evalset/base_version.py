@@ -66,6 +66,12 @@ def choose_against_trials(rules: Sequence[Rule]) -> int:
     return MIN_BASE_TRIALS_FOR_BROKEN if counts_broken else MIN_TRIALS_FOR_EXACT_TEST
 
 
+def choose_least_trials(rules: Sequence[Rule]) -> int:
+    """Return the fewest trials per case and agent with which the rules can be decided at all."""
+    counts_broken = any(rule.broken_cases is not None for rule in rules)
+    return MIN_BASE_TRIALS_FOR_BROKEN if counts_broken else 1
+
+
 def merge_sets(base: EvalSet, own: EvalSet) -> EvalSet:
     """Return the base's set with the agent, operational settings, and new cases of the change."""
     known = {case.id for case in base.cases}

@@ -2,9 +2,11 @@
 
 __all__ = [
     "broken_cases",
+    "budget",
     "decide",
     "judge_trust",
     "next_stage",
+    "paired",
     "population",
     "preflight",
     "sequential",

@@ -120,6 +120,14 @@ def find_suspects(base: ScoreTable, candidate: ScoreTable) -> tuple[Suspect, ...
     return tuple(suspects)
 
 
+def find_stable_rates(base: ScoreTable, case_ids: Iterable[str]) -> tuple[float, ...]:
+    """Return the pass rates (0..1) of the cases that were stable in the first half of the baseline."""
+    histories = (
+        _passed_flags(base.scored_trials(case_id), list(base.infos)) for case_id in case_ids
+    )
+    return tuple(sum(row) / len(row) for row in histories if row and _is_stable(_halve(row)[0]))
+
+
 def plan_fresh_trials(rules: Sequence[Rule], run: Run, baseline: Run) -> Mapping[str, int]:
     """Return the number of fresh trials that the rules need, by case id and including those already run."""
     if all(rule.broken_cases is None for rule in rules):
@@ -189,6 +197,11 @@ def _too_few_trials_text(trials: int) -> str:
 def _missing_trials_text(missing: Sequence[CaseContribution], header: RunHeader) -> str:
     names = ", ".join(hit.case_id for hit in missing[:5]) + (", ..." if missing[5:] else "")
     count = format_count(len(missing), "stable case")
+    if header.budget is not None:
+        return (
+            f"{count} without a fresh trial ({names}), which the budget of "
+            f"{format_count(header.budget.max_trials, 'trial')} did not leave."
+        )
     return (
         f"{count} without a fresh trial ({names}). Run what is missing: "
         f"evalkit run {shlex.quote(header.evalset_path)} --resume --run-id {header.id}"

@@ -101,6 +101,11 @@ def _describe_rerun(
     )
 
 
+def is_silent(rules: Sequence[Rule], case: Case, base: ScoreTable) -> bool:
+    """Return whether no baseline trial of a case is good by any of the rules that may take looks."""
+    return not _has_mark(rules, case, base.trials[case.id])
+
+
 def _count_marks(rules: Sequence[Rule], case: Case, trials: Iterable[Trial | None]) -> int:
     return sum(trial is not None and _is_marked(rules, case, trial) for trial in trials)
 

@@ -94,8 +94,11 @@ def needs_another_look(result: GateResult, baseline: Run) -> bool:
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 
-def looks_note(run: Run, result: GateResult) -> str:
-    """Return why a run took its number of looks; empty if the number was fixed or the run is incomplete."""
+def looks_note(run: Run, result: GateResult, *, lacks_budget: bool = False) -> str:
+    """Return why a run took its number of looks; empty if the number was fixed or the run is incomplete.
+
+    With `lacks_budget`, a further look would have cost more than the budget has left.
+    """
     header = run.header
     if not header.looks or result.tally.counts["not_run"]:
         return ""
@@ -106,6 +109,8 @@ def looks_note(run: Run, result: GateResult) -> str:
         return f"Took {taken}, because earlier looks were inconclusive.{left}"
     if result.outcome == "undecided":
         return f"Stopped after {taken}, because more would not lead to a decision.{left}"
+    if lacks_budget:
+        return f"Stopped after {taken}, because the budget does not buy the next look.{left}"
     if result.outcome == "inconclusive":
         return f"Stopped after {taken}: no case ever passed, so more trials would decide nothing."
     saved = header.looks * len(header.cases) - sum(header.planned_trials().values())

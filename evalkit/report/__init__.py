@@ -4,6 +4,7 @@ __all__ = [
     "baseline",
     "bisect",
     "breakage",
+    "budget",
     "calibration",
     "case",
     "case_status",

@@ -25,6 +25,7 @@ from evalkit.core.gate_result import (
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import CaseStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
+from evalkit.core.run_budget import RunBudget
 from evalkit.core.safe_text import format_json
 from evalkit.core.trial import Output, Score
 from evalkit.report.cached_answers import CachedAnswers
@@ -80,6 +81,7 @@ class RunDocument(TypedDict):
         selection: The options that selected a part of the set; empty for the whole set.
         cases: Selected cases.
         scored_from: The run whose outputs were scored again; empty if an agent was called.
+        budget: What the run may take at most, and how it was allotted; null without a budget.
         cache: How many of the answers came from the cache, and what the cache does not cover; null
             if none did.
         judges: Controls, anchors, and costs of the judges; null without a judge.
@@ -105,6 +107,7 @@ class RunDocument(TypedDict):
     cases: int
     cases_in_set: int
     scored_from: str
+    budget: RunBudget | None
     cache: CachedAnswers | None
     judges: JudgeTrust | None
     warnings: tuple[str, ...]

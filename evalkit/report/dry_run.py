@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalkit.core.format import format_count
+from evalkit.core.run_budget import RunBudget
+from evalkit.report.budget import budget_sentences
 from evalkit.report.content import value_cell
 from evalkit.report.documents import render_record
 from evalkit.report.screen import Screen, join_folded
@@ -32,7 +34,7 @@ class DryRun:
     it newly fails. `agent_calls` and `judge_calls` are upper bounds without retries after failures; a cached
     answer or verdict needs no call. `expected_agent_calls` and cost are those of the first `trials`. Each of
     `judges` after the first is called only if those before it are down. `warnings` name the thresholds that
-    this run cannot decide.
+    this run cannot decide. `budget` says how a budget is allotted; None without one.
     """
 
     evalset: str
@@ -51,6 +53,7 @@ class DryRun:
     fresh_trials: int = 0
     judges: tuple[PlannedJudge, ...] = ()
     max_cost_usd: float | None = None
+    budget: RunBudget | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -77,6 +80,7 @@ def dry_run_text(preview: DryRun, screen: Screen) -> str:
         *_list_calls(preview),
         f"  cost of the agent: {cost}",
         *([f"  cost limit: {limit}"] if limit else []),
+        *(f"  {sentence}" for sentence in _list_budget(preview)),
         f"  scored by: {', '.join(preview.metrics)}",
         *_list_judges(preview),
         f"  baseline: {baseline}",
@@ -96,6 +100,10 @@ def _list_calls(preview: DryRun) -> Iterator[str]:
         f"  calls: at most {format_count(preview.agent_calls, 'agent call')}{judges}, without retries "
         "after rate limits, timeouts, and other failures of the connection or the service"
     )
+
+
+def _list_budget(preview: DryRun) -> tuple[str, ...]:
+    return budget_sentences(preview.budget) if preview.budget is not None else ()
 
 
 def _list_judges(preview: DryRun) -> Iterator[str]:

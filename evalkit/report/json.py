@@ -62,6 +62,7 @@ def run_document(run: Run) -> RunDocument:
         "cases": len(header.cases),
         "cases_in_set": header.cases_in_set,
         "scored_from": header.scored_from,
+        "budget": to_document(header.budget),
         "cache": to_document(count_cached_answers(run)),
         "judges": to_document(run.trust),
         "warnings": run.warnings,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalkit.core.format import format_count, format_limit
+from evalkit.core.run_budget import RunBudget
+from evalkit.report.budget import budget_sentences
 from evalkit.report.content import value_cell
 from evalkit.report.documents import PropertyTable, render_record
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
@@ -98,7 +100,7 @@ class PowerAnalysis:
     `flaky` counts cases whose baseline trials disagree, None without a baseline. `level` is the part of
     alpha of this one of `rules` thresholds; each look has a part of it. `max_drop` is allowed,
     `tolerated` is ruled out by a pass. `clusters` is the number of independent draws that the cases
-    count as with `estimand: users`, None otherwise.
+    count as with `estimand: users`, None otherwise. `budget` says what a budget buys.
     """
 
     evalset: str
@@ -120,13 +122,16 @@ class PowerAnalysis:
     proofs: tuple[RequiredSize, ...]
     cost_per_run_usd: float | None
     broken: BrokenCasesPower | None = None
+    budget: RunBudget | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> list[str]:
         """The conclusions from the analysis."""
         proofs = (_proof_text(self, need) for need in self.proofs)
-        return list(filter(None, (_need_text(self), *proofs, _broken_cases_text(self.broken))))
+        bought = budget_sentences(self.budget) if self.budget is not None else ()
+        found = (*bought, _need_text(self), *proofs, _broken_cases_text(self.broken))
+        return list(filter(None, found))
 
 
 JSON_PROPERTIES: PropertyTable = {DetectableDrop: ("runs",), PowerAnalysis: ("sentences",)}

@@ -54,6 +54,7 @@ def build_run_header(
         against=request.baseline_agent.commit if request.baseline_agent else "",
         command=request.command,
         overrides=request.overrides.given(),
+        budget=plan.budget,
     )
     return _with_version(header, request.agent_at, plan) if request.agent_at else header
 

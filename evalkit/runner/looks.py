@@ -9,19 +9,20 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.gate.next_stage import decide_stage
 from evalkit.gate.sequential import find_most_trials
 from evalkit.runner.records import Plan
-from evalkit.stats.group_sequential import list_looks
 
 
 def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
     """Return how many trials per case a new run with looks may take; 0 if its number is fixed.
 
     A shard takes no looks, because `evalkit merge` decides all shards together. A recording limits the
-    trials to those that it contains.
+    trials to those that it contains, and a budget to those that it buys.
     """
     if plan.settings.trials != "auto" or plan.selection.shard:
         return 0
-    looks = list_looks(find_most_trials(plan.gate, baseline))[1:]
-    return next((trials for trials in reversed(looks) if _can_run_trials(plan, trials)), 0)
+    most = find_most_trials(plan.gate, baseline)
+    if plan.budget is not None:
+        most = min(most, plan.budget.plan.looks)
+    return next((trials for trials in range(most, 1, -1) if _can_run_trials(plan, trials)), 0)
 
 
 def _can_run_trials(plan: Plan, trials: int) -> bool:

@@ -87,6 +87,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
             costs=costs,
             base_commit=base.commit if base else "",
             added=tuple(case.id for case in cases if case.id not in known),
+            budget=request.budget,
         )
 
 

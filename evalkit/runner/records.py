@@ -12,6 +12,7 @@ from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Rule
 from evalkit.core.literals import RunCommand
 from evalkit.core.location import Problem
 from evalkit.core.run import MetricInfo, Run, RunEnvironment, RunHeader
+from evalkit.core.run_budget import RunBudget
 from evalkit.core.settings import NO_OVERRIDES, Settings, SettingsOverrides
 from evalkit.core.trial import Trial
 from evalkit.evalset.base_version import BaselineAgent, BaseVersion
@@ -39,7 +40,7 @@ class RunRequest:
     another commit. With `baseline_agent`, another version of the agent takes turns with this one. With
     `agent_at`, the agent of another commit is tested in place of the set's. `answers` are stored answers of
     the same agent to the same inputs: they are scored, and the agent is not called for them. `command` is
-    the command that the user gave.
+    the command that the user gave. `budget` limits the trials, and is None without a budget.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class RunRequest:
     baseline_agent: BaselineAgent | None = None
     agent_at: BaselineAgent | None = None
     answers: tuple[Trial, ...] = ()
+    budget: RunBudget | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,7 @@ class Plan:
     costs: RunCosts = field(default_factory=RunCosts)
     base_commit: str = ""
     added: tuple[str, ...] = ()
+    budget: RunBudget | None = None
 
     @property
     def agent_budget(self) -> CostBudget:

@@ -113,7 +113,7 @@ def adopt_stored_settings(request: RunRequest, stored: RunHeader) -> RunRequest:
         if name not in OPERATIONAL_SETTINGS or name in stored.overrides
     }
     overrides = request.overrides.or_else(SettingsOverrides.from_stored(kept))
-    return replace(request, selection=selection, overrides=overrides)
+    return replace(request, selection=selection, overrides=overrides, budget=stored.budget)
 
 
 def refuse_if_changed(stored: RunHeader, planned: RunHeader) -> RunHeader:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "agreement",
+    "allotment",
     "association",
     "distributions",
     "exchange_test",

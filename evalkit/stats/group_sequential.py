@@ -35,8 +35,15 @@ time (2 to 4 % of runs resampled from recorded and synthetic agents; group seque
 
 
 def list_looks(most_trials: int) -> tuple[int, ...]:
-    """Return the trials per case at each look of a run with at most `most_trials` of them."""
-    return tuple(trials for trials in LOOK_TRIALS if trials <= most_trials)
+    """Return the trials per case at each look of a run with at most `most_trials` of them.
+
+    The last look takes as many as are left: a run of up to 4 trials looks after 1, 2, 3, and 4.
+
+    >>> list_looks(4), list_looks(10)
+    ((1, 2, 3, 4), (1, 2, 3, 5))
+    """
+    most = min(most_trials, LOOK_TRIALS[-1])
+    return tuple(sorted({trials for trials in (*LOOK_TRIALS, most) if 1 <= trials <= most}))
 
 
 def alpha_at_look(alpha: float, trials: int) -> float:

@@ -104,7 +104,7 @@ def stored(trials: int) -> Run:
     ("trials", "rules", "drawn"),
     [
         (10, (NO_MORE,), (1, 5, 5, 0)),
-        (7, (NO_MORE,), (1, 3, 3, 0)),
+        (7, (NO_MORE,), (1, 4, 4, 0)),
         (5, (NO_MORE,), (1, 2, 2, 0)),
         (10, (NONE_BROKEN,), (1, 1, 0, 4)),
         (9, (NONE_BROKEN,), (0, 1, 0, 0)),
