@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.evalkit_client import SERVER
+from tests.support.paths import ROOT
 
 # A shared machine is at times too slow for the limits, which are no property of the code.
 settings.register_profile("evalkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +29,15 @@ LEFT_OUT = re.compile(
     r"|SYSTEM_|APPVEYOR|CF_|SEMAPHORE|TEAMCITY"
     r"|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|ANTHROPIC|GIT_)"
 )
+
+
+def pytest_configure() -> None:
+    """Compile evalkit once, so that no process has to that a test starts.
+
+    Python would do so by itself, unless it is told to write no bytecode.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compileall.compile_dir(ROOT / "evalkit", quiet=2)
 
 
 @dataclass(frozen=True, kw_only=True)
