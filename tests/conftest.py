@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +16,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.evalkit_client import SERVER
+from tests.support.paths import ROOT
 
 # A shared machine is at times too slow for the limits, which are no property of the code.
 settings.register_profile("evalkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +29,15 @@ LEFT_OUT = re.compile(
     r"|SYSTEM_|APPVEYOR|CF_|SEMAPHORE|TEAMCITY"
     r"|COLUMNS|FORCE_COLOR|NO_COLOR|OPENAI|ANTHROPIC|GIT_)"
 )
+
+
+def pytest_configure() -> None:
+    """Compile evalkit once, so that no process has to that a test starts.
+
+    Python would do so by itself, unless it is told to write no bytecode.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compileall.compile_dir(ROOT / "evalkit", quiet=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +91,7 @@ class Project:
         preexec: Callable[[], None] | None = None,
     ) -> Done:
         """Run evalkit to its end, and hold it to what must be true of every run."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environ(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            preexec_fn=preexec,
-        )
+        done = SERVER.run(arguments, self.folder, self.environ(env), timeout_s, preexec)
         out, err = done.stdout.decode(), done.stderr.decode()
         assert "Traceback" not in err or done.returncode == 70, err
         assert done.returncode in {0, 1, 2, 3, 4, 5, 70, 130, 143}, (done.returncode, err)
@@ -121,6 +125,12 @@ ECHO_SET = """
       - {id: two, input: two, expected: TWO}
       - {id: three, input: three, expected: THREE}
 """
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _server() -> Iterator[None]:
+    yield
+    SERVER.close()
 
 
 @pytest.fixture

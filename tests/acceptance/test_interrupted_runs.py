@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import Project
 
 CASES = 400
-CONCURRENCY = 6
+CONCURRENCY = 4
 
 LOGGING_AGENT = """
     import os, time
@@ -27,7 +27,8 @@ LOGGING_AGENT = """
 
     def answer(text):
         os.write(LOG, (text + "\\n").encode())
-        time.sleep(SLEEP_S)
+        if not os.path.exists("hurry"):
+            time.sleep(SLEEP_S)
         return text.upper()
 """
 
@@ -110,6 +111,7 @@ def test_25_kills_at_random_moments_lose_and_repay_nothing(project: Project, see
         assert len(stored) < CASES, "the run ended before the last kill"
     wait_until(lambda: not agents_left(project), 5)
     clear_debris(project)
+    project.write("hurry", "")
     finished = project.evalkit("run", "long.yaml", "--resume", "--format", "json")
     assert finished.code == 0, finished
     assert finished.json["tally"]["counts"]["scored"] == CASES

@@ -72,8 +72,9 @@ def test_unchanged_agents_are_not_failed_by_chance(shipped: Project) -> None:
 
 def test_two_recordings_with_one_seed_differ_only_in_times(shipped: Project) -> None:
     texts = []
-    for name in ("a", "b"):
-        shipped.evalkit("run", "evalsets/support.yaml", "--run-id", name, "--seed", "3")
+    for name, hashing in (("a", "1"), ("b", "2")):
+        arguments = ("run", "evalsets/support.yaml", "--run-id", name, "--seed", "3")
+        shipped.evalkit(*arguments, env={"PYTHONHASHSEED": hashing})
         rows = shipped.rows(shipped.folder / ".evalkit/runs" / name)
         texts.append(sorted((row["case_id"], row["output"].get("text")) for row in rows))
     assert texts[0] == texts[1]

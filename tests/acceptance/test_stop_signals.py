@@ -147,7 +147,7 @@ def hang(_: Asked) -> Play:
 
 
 def limit_rate(_: Asked) -> Play:
-    return reply("", status=429, headers={"Retry-After": "4"})
+    return reply("", status=429, headers={"Retry-After": "2"})
 
 
 def refuse_modes(_: Asked) -> Play:
