@@ -258,8 +258,8 @@ def test_a_metric_or_case_that_the_baseline_lacks_is_named(project: Project) -> 
     [check] = report["checks"]
     assert (check["baseline"], check["candidate"], check["cases"]) == (1, 1, 3)
     assert "four" in " ".join(report["notes"])
-    statuses = {case["case_id"]: case["status"] for case in report["comparison"]["cases"]}
-    assert statuses["four"] == "added"
+    origins = {case["case_id"]: case["origin"] for case in report["comparison"]["cases"]}
+    assert origins["four"] == "added"
 
 
 def test_a_baseline_edited_by_hand_needs_approval(project: Project) -> None:
@@ -321,7 +321,7 @@ def test_a_metric_that_always_fails_does_not_hide_the_fall_of_another(project: P
     )
     done = project.evalkit("run", "echo.yaml")
     assert done.code == 1, done.out
-    assert "two (3/3 -> 0/1)" in " ".join(done.out.split())
+    assert "two (exact_match 3/3 -> 0/1)" in " ".join(done.out.split())
     assert "(exact_match)" in done.out
 
 

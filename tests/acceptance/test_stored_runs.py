@@ -229,7 +229,7 @@ def test_a_reader_never_accuses_a_run_that_finishes_or_is_resumed(
 
 
 def test_an_address_space_limit_does_not_matter(project: Project) -> None:
-    write_set(project, 1)
+    write_set(project, 2)
     limit = 3 << 30
 
     done = project.evalkit(
