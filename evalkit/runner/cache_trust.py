@@ -15,6 +15,24 @@ from evalkit.store.seal import MIN_KEY_CHARS, Seal
 STORE_KEY = "EVALKIT_STORE_KEY"
 """The variable with a secret that seals what is cached. No child process ever gets it."""
 
+CI_MARKERS = (
+    "CI",
+    "APPVEYOR",
+    "BITBUCKET_BUILD_NUMBER",
+    "BUILDKITE",
+    "CF_BUILD_ID",
+    "CIRCLECI",
+    "DRONE",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "JENKINS_URL",
+    "SEMAPHORE",
+    "TEAMCITY_VERSION",
+    "TF_BUILD",
+    "TRAVIS",
+)
+"""Variables of which at least one is set in every build of a CI system; Jenkins, Azure, and TeamCity set no `CI`."""
+
 _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -47,8 +65,9 @@ def find_cache_trust(
 
 
 def is_ci(environ: Mapping[str, str]) -> bool:
-    """Return whether a CI system runs this process: all known ones set `CI`."""
-    return environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
+    """Return whether a CI system runs this process."""
+    values = (environ.get(name, "").strip().lower() for name in CI_MARKERS)
+    return any(value not in ("", "0", "false", "no") for value in values)
 
 
 def read_store_key(environ: Mapping[str, str]) -> tuple[str, ...]:

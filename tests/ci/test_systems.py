@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.ci.systems import SYSTEMS, BaseRef, Build, find_build
+from evalkit.ci.systems import SYSTEMS, UNKNOWN_SYSTEM, BaseRef, Build, find_build
+from evalkit.runner.cache_trust import is_ci
 
 SHA, OTHER_SHA = "a" * 40, "b" * 40
 
@@ -222,3 +223,11 @@ def test_outside_of_ci_there_is_no_build_and_an_unknown_system_is_one() -> None:
     assert find_build({}) is None
     build = build_of({"CI": "1"})
     assert (build.system.name, build.base) == ("this CI system", None)
+
+
+def test_every_system_and_an_unknown_one_is_a_ci_for_what_the_store_believes() -> None:
+    markers = {system.marker for system in (*SYSTEMS, UNKNOWN_SYSTEM)}
+    for marker in markers:
+        name, _, text = marker.partition("=")
+        assert is_ci({name: text or "1"}), marker
+    assert not is_ci({"CI": "false", "TF_BUILD": ""})
