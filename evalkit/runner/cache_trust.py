@@ -19,19 +19,23 @@ CI_MARKERS = (
     "CI",
     "APPVEYOR",
     "BITBUCKET_BUILD_NUMBER",
+    "BITRISE_IO",
     "BUILDKITE",
     "CF_BUILD_ID",
     "CIRCLECI",
+    "CIRRUS_CI",
+    "CODEBUILD_BUILD_ID",
     "DRONE",
     "GITHUB_ACTIONS",
     "GITLAB_CI",
     "JENKINS_URL",
+    "PROW_JOB_ID",
     "SEMAPHORE",
     "TEAMCITY_VERSION",
     "TF_BUILD",
     "TRAVIS",
 )
-"""Variables of which at least one is set in every build of a CI system; Jenkins, Azure, and TeamCity set no `CI`."""
+"""Variables of which at least one is set in every build of a CI system; Jenkins, Azure, and others set no `CI`."""
 
 _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
