@@ -121,14 +121,34 @@ def _watch_finished_runs(root: Path, own_run: str | None) -> Iterator[_Watched]:
 
 
 def _watch_base(root: Path) -> _Watched:
-    """Return the base's files, and new ones that could replace one of them; not what a plugin caches."""
+    """Return the base's files, and new ones that could replace one of them; not what a plugin caches.
+
+    A folder that was moved away and back has the same files as before. So the folders count as well,
+    unless they only have more in them.
+    """
     known = mark_files(root)
+    known_folders = _list_folders(root)
 
     def mark() -> Marks:
-        return {
+        found = {
             f"{root}{os.sep}{name}": mark
             for name, mark in mark_files(root).items()
             if name in known or name.endswith(CODE_SUFFIXES)
         }
+        now = _list_folders(root)
+        for path in known_folders.keys() & now.keys():
+            (old, old_names), (new, names) = known_folders[path], now[path]
+            has_grown = names > old_names and new[:2] == old[:2]
+            found[path] = old if has_grown else new
+        return found
 
     return _Watched(mark=mark, reason="it is a file of the base")
+
+
+def _list_folders(root: Path) -> Mapping[str, tuple[FileMark, frozenset[str]]]:
+    """Return the marks of a folder, of the one that it is in, and of all below, with their entries."""
+    listed = [(path, [*folders, *files]) for path, folders, files in os.walk(root)]
+    listed.append((str(root.parent), [each.name for each in root.parent.iterdir()]))
+    return {
+        path: (mark, frozenset(names)) for path, names in listed if (mark := mark_file(Path(path)))
+    }
