@@ -17,7 +17,7 @@ from evalkit.agents.stream_fields import BadStream, StreamFields, find_fields
 from evalkit.agents.stream_formats import FORMATS, StreamFormat, find_format, read_object
 from evalkit.core.format import format_count
 from evalkit.core.literals import Json
-from evalkit.core.safe_text import one_line
+from evalkit.core.safe_text import has_visible_text, one_line
 from evalkit.core.trial import AgentError
 
 StreamArgument: TypeAlias = str | StreamFields | None
@@ -228,7 +228,7 @@ def _read_pieces(
 
 
 def _find_start(pieces: Iterator[tuple[ServerEvent, str]] | Pieces) -> float | None:
-    return next((event.received_s for event, piece in pieces if piece), None)
+    return next((event.received_s for event, piece in pieces if has_visible_text(piece)), None)
 
 
 def _raise_error(events: Sequence[ServerEvent]) -> None:

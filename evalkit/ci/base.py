@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.ci.base_files import Checkout, checkout
-from evalkit.ci.base_sets import trace_origin
+from evalkit.ci.base_sets import Origin, trace_origin
 from evalkit.ci.changed_files import list_changed_files
 from evalkit.ci.definition import choose_base, describe_definition, describe_uncompared
 from evalkit.ci.gate_changes import GateDefinition, find_gate_changes
 from evalkit.ci.gate_files import SearchFolders, digest_files
-from evalkit.ci.label_leaks import find_label_leaks
+from evalkit.ci.label_leaks import find_label_leaks, find_prompt_leaks
 from evalkit.ci.systems import find_build
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput, StoreError
@@ -170,7 +170,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
         *_find_set_changes(before, own, evalset),
         *_find_merge_changes(origin.merged, own, base, project),
         *origin.changes,
-        *find_label_leaks(evalset.cases, files, origin.list_label_files(own.definition.files)),
+        *_find_leaks(before, own, evalset, origin),
         *_find_store_changes(base),
     )
     review = replace(review, changes=changes)
@@ -227,6 +227,17 @@ def _read_set_version(path: Path, project: Project) -> _SetVersion:
 
 def _read_base_version(path: Path, base: Checkout, project: Project) -> _SetVersion:
     return _read_set_version(path, Project(path.parent, base.tree, project.environ))
+
+
+def _find_leaks(
+    before: _SetVersion, own: _SetVersion, evalset: EvalSet, origin: Origin
+) -> Iterator[GateChange]:
+    """Yield where the change shows the labels of `evalset`, which is the base's, to the agent."""
+    known = before.definition.files
+    # Gate files may have labels, but an agent could import new code.
+    words = [name for name in own.definition.files if name in known or ".py" not in name]
+    yield from find_label_leaks(evalset.cases, origin.files, origin.list_label_files(words))
+    yield from find_prompt_leaks(evalset, own.definition.evalset)
 
 
 def _digest_file(path: Path) -> str:

@@ -31,7 +31,7 @@ KNOWN_SHARE = 0.5
 CASE_SUFFIXES = (".yaml", ".yml", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
 """The files that sets and cases can be in."""
 
-_CASES_KEY = re.compile(rb"^cases:", re.MULTILINE)
+_CASES_KEY = re.compile(rb"""(?:^|[{,]|\xef\xbb\xbf)\s*["']?cases["']?\s*:""", re.MULTILINE)
 _MAX_NAMED = 3
 
 
@@ -244,7 +244,13 @@ class Origin:
             for word in (*words, *recorded)
             if isinstance(word, str)
         }
-        baselines = {name for name in self.files.names if name.split("/")[-2:-1] == ["baselines"]}
+        folders = {
+            str(PurePosixPath(place).parent / "baselines")
+            for place in (*self.sets.base, *self.sets.now, *self.sets.unchanged)
+        }
+        baselines = {
+            name for name in self.files.names if str(PurePosixPath(name).parent) in folders
+        }
         return self._list_set_files() | named | baselines
 
     def _list_set_files(self) -> set[str]:

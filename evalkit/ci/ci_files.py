@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from evalkit.ci.changed_files import ChangedFiles
 from evalkit.core.location import Location
@@ -25,12 +25,30 @@ CI_FILES = (
     "azure-pipelines*.y*ml",
     "bitbucket-pipelines.yml",
     ".teamcity/*",
+    ".forgejo/*",
+    ".gitea/*",
+    ".semaphore/*",
+    "appveyor.yml",
+    ".appveyor.yml",
+    "buildspec*.y*ml",
+    "cloudbuild*.y*ml",
+    "codefresh.y*ml",
     ".ci/*",
     "ci/*",
+    "bin/*",
+    "dagger/*",
     "scripts/*",
+    "tools/*",
+    ".pre-commit-config.yaml",
+    "*Dockerfile*",
+    "*Earthfile",
     "*Jenkinsfile*",
     "*Makefile",
     "*justfile",
+    "*Taskfile.y*ml",
+    "*package.json",
+    "*pyproject.toml",
+    "*tasks.py",
     "*tox.ini",
     "*noxfile.py",
     "*.sh",
@@ -64,11 +82,13 @@ def find_dropped_mentions(
         files: the files of the change.
     """
     edited = [name for name in files.names if is_ci_file(name)]
-    if not edited:
-        return
+    # A set can also leave the pattern of a CI file that is not edited; without a pattern, that job fails.
+    kept = list(_list_ci_files(files.tree)) if any(place != now for place, now in places) else []
     dropped = []
     for place, now in places:
-        mentions = (_find_mention(files.tree, name, place) for name in edited)
+        mentions = [_find_mention(files.tree, name, place) for name in edited]
+        if place != now:
+            mentions += [_find_mention(files.tree, name, place, is_pattern=True) for name in kept]
         if mention := next(filter(None, mentions), None):
             dropped.append((place, now, mention))
     if not dropped:
@@ -91,8 +111,11 @@ def _list_ci_files(top: Path) -> Iterable[str]:
             yield path.relative_to(top).as_posix()
 
 
-def _find_mention(root: Path, name: str, place: str) -> Mention | None:
-    """Return where a file names a set: by its path, its name, or on a line of evalkit by a pattern."""
+def _find_mention(root: Path, name: str, place: str, *, is_pattern: bool = False) -> Mention | None:
+    """Return where a file names a set: by its path, its name, or on a line of evalkit by a pattern.
+
+    With `is_pattern`, only a pattern counts.
+    """
     try:
         path = root / name
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_CI_FILE_BYTES:
@@ -105,12 +128,19 @@ def _find_mention(root: Path, name: str, place: str) -> Mention | None:
             continue
         runs_evalkit = "evalkit" in line
         for word in _WORD.findall(line):
-            if _names(word.removeprefix("./"), place, allows_pattern=runs_evalkit):
+            plain = word.removeprefix("./")
+            is_named = not is_pattern and _names(plain, place)
+            if is_named or (runs_evalkit and _matches(plain, place)):
                 return Mention(name=name, line=number)
     return None
 
 
-def _names(word: str, place: str, *, allows_pattern: bool) -> bool:
-    if place == word or place.endswith(f"/{word}") or word.endswith(f"/{place}"):
-        return True
-    return allows_pattern and "*" in word and fnmatchcase(place, f"*{word}")
+def _names(word: str, place: str) -> bool:
+    return place == word or place.endswith(f"/{word}") or word.endswith(f"/{place}")
+
+
+def _matches(word: str, place: str) -> bool:
+    """Return whether a pattern of a shell matches a path or its end: only `**` reaches into folders."""
+    if "**" in word:
+        return fnmatchcase(place, f"*{word}")
+    return "*" in word and PurePosixPath(place).match(word)

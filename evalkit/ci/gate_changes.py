@@ -272,7 +272,11 @@ def _baseline_changes(before: str, now: str) -> Iterator[GateChange]:
 
 
 def _agent_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
-    """Yield a switch to recorded outputs. The agent may change freely, but a recording tests no agent."""
+    """Yield a switch to recorded outputs, and lower prices.
+
+    The agent may change freely, but a recording tests no agent, and the costs of one that reports none
+    follow from its prices.
+    """
     old, new = (one.agent.kind if one.agent else "none" for one in (before, now))
     if new == "recorded" != old:
         yield GateChange(
@@ -280,4 +284,15 @@ def _agent_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
             sentence=f"agent: {old} -> {new}, which only replays recorded outputs",
             loosened=True,
             where=now.agent.where if now.agent else NO_LOCATION,
+        )
+    was, becomes = (one.agent.prices if one.agent else {} for one in (before, now))
+    lower = sorted(name for name in was.keys() & becomes.keys() if becomes[name] < was[name])
+    # Without a price, a cost is unreported, which counts against thresholds of costs.
+    if lower and now.agent:
+        shown = ", ".join(f"{name} {was[name]:g} -> {becomes[name]:g}" for name in lower)
+        yield GateChange(
+            kind="agent",
+            sentence=f"prices: {shown} USD per million tokens, by which the same tokens cost less",
+            loosened=True,
+            where=now.agent.where,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from evalkit.store.runs import SUMMARY_FILE, list_run_ids, runs_folder
 CODE_SUFFIXES = (".py", ".so", ".pth", ".yaml", ".yml")
 """New files with these suffixes among the base's files could replace one of them."""
 
-Marks = Mapping[Path, FileMark]
+Marks = Mapping[str, FileMark]
+"""The marks of files by path; a store can have so many that objects for their paths take time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +65,7 @@ def open_guarded_gate(
             context.say(f"warning: {warning}")
         watched = [
             _Watched(
-                mark=lambda: find_startup_files(project),
+                mark=lambda: {str(path): m for path, m in find_startup_files(project).items()},
                 reason="Python runs it whenever it starts",
             ),
             _Watched(mark=lambda: _mark_file(own), reason="it is the baseline"),
@@ -83,7 +85,7 @@ def _refuse_changes(before: Marks, watched: _Watched) -> None:
     if changed:
         more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
         raise StoreError(
-            f"{display_path(changed[0])}{more}: changed during the run by something else than evalkit. "
+            f"{display_path(Path(changed[0]))}{more}: changed during the run by something else than evalkit. "
             f"Since {watched.reason}, the result cannot be trusted. Restore it, keep the agent away "
             f"from it, and run again."
         )
@@ -91,24 +93,27 @@ def _refuse_changes(before: Marks, watched: _Watched) -> None:
 
 def _mark_file(path: Path) -> Marks:
     mark = mark_file(path)
-    return {path: mark} if mark else {}
+    return {str(path): mark} if mark else {}
 
 
 def _watch_finished_runs(root: Path, own_run: str | None) -> Iterator[_Watched]:
     """Yield the finished runs, of which any could become a baseline or be gated again."""
-    finished: list[Path] = []
+    folder = runs_folder(root)
+    finished: set[str] = set()
     # A store that cannot be read is reported by what needs it.
     with suppress(StoreError):
-        finished += (
-            runs_folder(root) / run_id
+        finished |= {
+            run_id
             for run_id in list_run_ids(root)
-            if path_exists(runs_folder(root) / run_id / SUMMARY_FILE)
+            if path_exists(folder / run_id / SUMMARY_FILE)
             and not (own_run and run_id.startswith(own_run))
-        )
+        }
 
     def mark() -> Marks:
         return {
-            folder / name: mark for folder in finished for name, mark in mark_files(folder).items()
+            f"{folder}{os.sep}{name}": mark
+            for name, mark in mark_files(folder).items()
+            if name.partition(os.sep)[0] in finished
         }
 
     if finished:
@@ -116,14 +121,34 @@ def _watch_finished_runs(root: Path, own_run: str | None) -> Iterator[_Watched]:
 
 
 def _watch_base(root: Path) -> _Watched:
-    """Return the base's files, and new ones that could replace one of them; not what a plugin caches."""
+    """Return the base's files, and new ones that could replace one of them; not what a plugin caches.
+
+    A folder that was moved away and back has the same files as before. So the folders count as well,
+    unless they only have more in them.
+    """
     known = mark_files(root)
+    known_folders = _list_folders(root)
 
     def mark() -> Marks:
-        return {
-            root / name: mark
+        found = {
+            f"{root}{os.sep}{name}": mark
             for name, mark in mark_files(root).items()
-            if name in known or Path(name).suffix in CODE_SUFFIXES
+            if name in known or name.endswith(CODE_SUFFIXES)
         }
+        now = _list_folders(root)
+        for path in known_folders.keys() & now.keys():
+            (old, old_names), (new, names) = known_folders[path], now[path]
+            has_grown = names > old_names and new[:2] == old[:2]
+            found[path] = old if has_grown else new
+        return found
 
     return _Watched(mark=mark, reason="it is a file of the base")
+
+
+def _list_folders(root: Path) -> Mapping[str, tuple[FileMark, frozenset[str]]]:
+    """Return the marks of a folder, of the one that it is in, and of all below, with their entries."""
+    listed = [(path, [*folders, *files]) for path, folders, files in os.walk(root)]
+    listed.append((str(root.parent), [each.name for each in root.parent.iterdir()]))
+    return {
+        path: (mark, frozenset(names)) for path, names in listed if (mark := mark_file(Path(path)))
+    }

@@ -6,14 +6,15 @@ another file that no longer has it, is no leak.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.ci.changed_files import ChangedFiles
 from evalkit.ci.label_index import WHOLE_CASE, LabelIndex, Leak
-from evalkit.core.eval_set import Case
+from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.gate_result import GateChange
+from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.source_files import display_path
 
@@ -27,7 +28,11 @@ MAX_CASES = 20_000
 TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "testdata", "fixtures", "spec"})
 """Folders of tests, which often have the same examples: what is found there is listed, and allowed."""
 
+MAX_BINARY_SHARE = 0.3
+"""The share of bytes other than zeros that are no printable ASCII, up to which a file with zeros is text."""
+
 _MAX_NAMED = 5
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,43 @@ def find_label_leaks(
     return tuple(changes)
 
 
+def find_prompt_leaks(before: EvalSet, now: EvalSet) -> tuple[GateChange, ...]:
+    """Return what the arguments of the set's agent, such as its system prompt, have of the base's cases."""
+    if now.agent is None or now.agent.kind == "recorded":
+        return ()
+    had, has = ("\n".join(_list_texts(one.agent and one.agent.args)) for one in (before, now))
+    if had == has:
+        return ()
+    index = LabelIndex(before.cases[:MAX_CASES])
+    known = _name_leaks(index.find(had))
+    new = [leak for leak in index.find(has) if not {leak.key, (leak.case.id, WHOLE_CASE)} & known]
+    if not new:
+        return ()
+    named = ", ".join(f"{leak.case.id} ({leak.what})" for leak in new[:_MAX_NAMED])
+    more = f" and {len(new) - _MAX_NAMED:,} more" if new[_MAX_NAMED:] else ""
+    return (
+        GateChange(
+            kind="leak",
+            sentence=f"the arguments of the agent contain what it is tested with: {named}{more}",
+            loosened=True,
+            case_ids=tuple(leak.case.id for leak in new),
+            where=now.agent.where,
+        ),
+    )
+
+
+def _list_texts(value: Json) -> Iterator[str]:
+    """Yield every text in the arguments of an agent."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _list_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _list_texts(item)
+
+
 def _name_leaks(leaks: Sequence[Leak]) -> set[tuple[str, str]]:
     return {leak.key for leak in leaks}
 
@@ -117,10 +159,17 @@ def _read_text(path: Path) -> tuple[str | None, int]:
         data = path.read_bytes()
     except OSError:
         return None, 0
-    if b"\0" in data[:8192] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return None, 0
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    if encoding == "utf-8" and b"\0" in data[:8192]:
+        # UTF-16 without its mark, or records with zeros between them; what else has zeros is no text.
+        if not _is_mostly_ascii(data[:8192].replace(b"\0", b"")):
+            return None, 0
+        data = data.replace(b"\0", b"")
     return data.decode(encoding, errors="replace"), size
+
+
+def _is_mostly_ascii(data: bytes) -> bool:
+    return len(data.translate(None, _PRINTABLE)) <= len(data) * MAX_BINARY_SHARE
 
 
 def _describe(name: str, leaks: Sequence[Leak], top: Path) -> GateChange:

@@ -74,7 +74,12 @@ def _find_all(
     at_base = _list_at_base(terms.base)
     yield from _find_outside_root(top, terms, project)
     links = [each for each in (store, baseline.parent, baseline) if _is_link(each)]
-    links += [Path(entry.path) for entry in iter_entries(store) if entry.is_symlink()]
+    repositories = []
+    for entry in iter_entries(store):
+        if entry.is_symlink():
+            links.append(Path(entry.path))
+        if entry.name == ".git":
+            repositories.append(Path(entry.path).parent)
     for link in links:
         # What a link of the base leads to in the checkout is compared with the base, like any file.
         is_known = link in tracked and at_base.get(link) == tracked[link]
@@ -93,7 +98,9 @@ def _find_all(
             what="is a git submodule, so that the base of the change does not contain the gate",
             advice="Run evalkit in its folder with --base, or keep the set in this repository.",
         )
-    for folder in _find_repositories(store, baseline.parent, top):
+    if _is_top(baseline.parent) and Path(os.path.abspath(baseline.parent)) != top:  # noqa: PTH100
+        repositories.append(baseline.parent)
+    for folder in repositories:
         yield _Finding(
             path=folder,
             what="is a git submodule or another repository, whose files the base does not contain",
@@ -160,19 +167,6 @@ def _is_submodule(top: Path, project: Project) -> bool:
     name = os.path.relpath(top, outer)
     listed = read_git(outer, project.environ, "ls-files", "--stage", "--", name)
     return listed.startswith(_SUBMODULE.encode())
-
-
-def _find_repositories(store: Path, baselines: Path, top: Path | None) -> Iterator[Path]:
-    """Yield the folders of the store and of the baseline that are a repository of their own."""
-    if _is_top(store):
-        yield store
-    yield from (
-        Path(entry.path).parent
-        for entry in iter_entries(store)
-        if entry.name == ".git" and Path(entry.path).parent != store
-    )
-    if _is_top(baselines) and Path(os.path.abspath(baselines)) != top:  # noqa: PTH100
-        yield baselines
 
 
 def _list_tracked(folders: list[Path], project: Project) -> Mapping[Path, tuple[str, str]]:

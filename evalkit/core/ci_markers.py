@@ -6,21 +6,25 @@ from collections.abc import Mapping
 
 CI_MARKERS = (
     "CI",
+    "APPVEYOR",
+    "BITBUCKET_BUILD_NUMBER",
+    "BITRISE_IO",
+    "BUILDKITE",
+    "CF_BUILD_ID",
+    "CIRCLECI",
+    "CIRRUS_CI",
+    "CODEBUILD_BUILD_ID",
+    "DRONE",
     "GITHUB_ACTIONS",
     "GITLAB_CI",
     "JENKINS_URL",
-    "TF_BUILD",
-    "BITBUCKET_BUILD_NUMBER",
-    "BUILDKITE",
-    "CIRCLECI",
-    "TRAVIS",
-    "DRONE",
-    "APPVEYOR",
-    "CF_BUILD_ID",
+    "PROW_JOB_ID",
     "SEMAPHORE",
     "TEAMCITY_VERSION",
+    "TF_BUILD",
+    "TRAVIS",
 )
-"""Variables that CI systems set in every build: most set `CI`, Azure Pipelines and TeamCity do not."""
+"""Variables of which at least one is set in every build of a CI system; Jenkins, Azure, and others set no `CI`."""
 
 
 def is_ci(environ: Mapping[str, str]) -> bool:

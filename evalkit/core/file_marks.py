@@ -45,8 +45,10 @@ def mark_files(folder: Path) -> Mapping[str, FileMark]:
 
 def iter_entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
     """Yield every entry of a folder and of the folders below it; links are not followed."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from iter_entries(entry.path)
+    pending = [os.fspath(folder)]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)

@@ -205,6 +205,15 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN_OPENING.sub(r"\1\\", " ".join(words))
 
 
+def has_visible_text(text: str) -> bool:
+    r"""Return whether a text has more than spaces and invisible characters.
+
+    >>> has_visible_text(" a"), has_visible_text(" \u200b\n")
+    (True, False)
+    """
+    return any(each.isprintable() and not each.isspace() for each in text)
+
+
 def markdown_fence(text: str, *, language: str = "text") -> str:
     """Format lines of data as a fenced block that no backticks in the data can close."""
     cleaned = escape_unsafe(text, newlines=True)

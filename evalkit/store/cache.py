@@ -185,9 +185,8 @@ class Cache(Generic[Record]):
         if self._read_writes() > self._writes_found + self._own_writes:
             return  # another evalkit has written entries, perhaps with another key
         for name, mark in now.items():
-            path = self._folder / name
             is_new = name.endswith(".json") and not self._is_marked(name, mark)
-            if is_new and not self._is_sealed(path):
+            if is_new and not self._is_sealed(path := self._folder / name):
                 yield path
 
     def _is_sealed(self, path: Path) -> bool:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from evalkit.core.limits import MAX_REPLY_BYTES
+from evalkit.core.safe_text import has_visible_text
 from evalkit.worker.user_code import BadReply
 
 announce_first_piece: ContextVar[Callable[[], None]] = ContextVar(
@@ -33,7 +34,7 @@ class StreamedValue:
                 "yielded a mapping before its last piece. Yield text, and the mapping last."
             )
         elif isinstance(piece, str):
-            if piece and not self._has_begun:
+            if not self._has_begun and has_visible_text(piece):
                 self._has_begun = True
                 announce_first_piece.get()()
             self._pieces.append(piece)

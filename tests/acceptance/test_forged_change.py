@@ -176,6 +176,64 @@ def test_a_set_that_the_workflow_drops_is_named(change: Project) -> None:
     assert (edit["where"]["path"], edit["where"]["line"]) == (WORKFLOW, 1)
 
 
+@pytest.mark.parametrize("place", ["sets/orders.yml", "sets/old/orders.yaml", "old/orders.yaml"])
+def test_a_set_that_leaves_the_pattern_of_the_workflow_is_named(
+    change: Project, place: str
+) -> None:
+    change.write(WORKFLOW, "run: evalkit run sets/*.yaml\n")
+    run_git(change, "commit", "-qam", "by a pattern")
+    run_git(change, "branch", "-f", "main")
+    (change.folder / place).parent.mkdir(exist_ok=True)
+    run_git(change, "mv", "sets/orders.yaml", place)
+    done = run(change, "sets/tickets.yaml")
+    assert done.code == 4, done
+    assert loosening(done) == [
+        f"set sets/orders.yaml: {WORKFLOW} ran it, and no CI file names it now"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package.json", '{"scripts": {"evals": "evalkit run sets/orders.yaml"}}'),
+        ("Taskfile.yml", "cmds: [evalkit run sets/orders.yaml]"),
+        (".forgejo/workflows/ci.yml", "run: evalkit run sets/orders.yaml"),
+        ("tools/evals", "evalkit run sets/orders.yaml"),
+    ],
+)
+def test_a_set_that_a_task_runner_drops_is_named(change: Project, name: str, text: str) -> None:
+    change.write(WORKFLOW, "run: make evals\n")
+    change.write(name, text)
+    run_git(change, "add", "--all")
+    run_git(change, "commit", "-qm", "by a task")
+    run_git(change, "branch", "-f", "main")
+    change.write(name, text.replace("orders", "tickets"))
+    done = run(change, "sets/tickets.yaml")
+    assert (done.code, loosening(done)) == (
+        4,
+        [f"set sets/orders.yaml: {name} ran it, and no CI file names it now"],
+    ), done
+
+
+@pytest.mark.parametrize("head", ["", "\ufeff"])
+def test_a_set_in_flow_style_or_with_a_byte_order_mark_is_missed_too(
+    change: Project, head: str
+) -> None:
+    entry = '{"id": "a", "input": "what is it now", "expected": "?"}'
+    flow = f'{{"agent": {{"python": "../agent.py:answer"}}, "cases": [{entry}]}}'
+    block = f"{head}cases: [{entry}]\nagent: {{python: ../agent.py:answer}}\n"
+    change.write("sets/more.yaml", block if head else flow)
+    run_git(change, "add", "--all")
+    run_git(change, "commit", "-qm", "one more")
+    run_git(change, "branch", "-f", "main")
+    (change.folder / "sets/more.yaml").unlink()
+    done = run(change, "sets/tickets.yaml")
+    assert (done.code, loosening(done)) == (
+        4,
+        ["set sets/more.yaml: deleted with its 1 case"],
+    ), done
+
+
 HONEST: dict[str, Callable[[Project], str]] = {}
 
 
@@ -280,6 +338,33 @@ def test_labels_in_a_prompt_wait_for_approval_in_every_report(change: Project) -
     assert text.count("LOOSENS") == 1
     accepted = run_again(change, "sets/orders.yaml", "--accept-gate-changes")
     assert accepted.code == 0, accepted
+
+
+def test_new_code_of_the_gate_and_a_folder_called_baselines_hide_no_labels(
+    change: Project,
+) -> None:
+    labels = FEW_SHOT.encode("unicode_escape").decode()
+    change.write(
+        "sets/extra.py",
+        f"""
+        from evalkit import Score
+        EXAMPLES = "{labels}"
+
+        def extra(case, output):
+            return Score(value=1.0, passed=True)
+        """,
+    )
+    change.write("prompts/baselines/few.md", FEW_SHOT)
+    text = (change.folder / "sets/orders.yaml").read_text()
+    more = "metrics: [exact_match, ./extra.py:extra]\ncases:"
+    change.write("sets/orders.yaml", text.replace("cases:", more))
+    done = run(change, "sets/orders.yaml")
+    found = "contains what the agent is tested with: c3 (input and expected answer, line"
+    assert done.code == 4, done
+    assert [sentence.partition(" line ")[0] for sentence in loosening(done)] == [
+        f"{name} {found}".removesuffix(" line")
+        for name in ("prompts/baselines/few.md", "sets/extra.py")
+    ]
 
 
 def test_labels_in_the_working_tree_count_before_they_are_committed(change: Project) -> None:

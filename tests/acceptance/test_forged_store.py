@@ -415,14 +415,24 @@ def test_a_set_behind_a_link_out_of_the_checkout_is_refused_in_ci(
     assert (done.code, "outside of the checkout" in done.err) == (4, True), done
 
 
+@pytest.mark.parametrize(
+    ("place", "attack"),
+    [
+        ("baselines/capital.jsonl", "os.utime(path)"),
+        # A folder that is moved away and back has the same files as before.
+        ("baselines", "os.rename(path, path + '.x'); os.rename(path + '.x', path)"),
+        ("", "os.rename(path, path + '.x'); os.rename(path + '.x', path)"),
+    ],
+)
 def test_the_files_of_the_base_cannot_be_replaced_during_the_run(
-    change: tuple[Project, Git],
+    change: tuple[Project, Git], place: str, attack: str
 ) -> None:
     project, _ = change
-    attack = """
+    attack = f"""
         import glob, tempfile
-        for path in glob.glob(tempfile.gettempdir() + "/evalkit-base-*/tree/baselines/capital.jsonl"):
-            os.utime(path)
+        for path in glob.glob(tempfile.gettempdir() + "/evalkit-base-*/tree/{place}"):
+            path = path.rstrip("/")
+            {attack}
     """
     write_agent(project, attack, wrong=True)
     temporary = project.folder.parent / "tmp"

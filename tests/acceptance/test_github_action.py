@@ -112,15 +112,10 @@ def test_with_forks_whoever_runs_their_code_has_no_secret_and_whoever_has_one_ru
     assert not re.search(r"head_ref|head\.ref|head_branch", gate.read_text())
 
 
-def test_reports_are_kept_and_the_gate_decides_last_whatever_happened() -> None:
-    *_, keep, last = action_steps()
+def test_reports_are_kept_whatever_the_gate_decided() -> None:
+    *_, keep = action_steps()
     assert keep["if"].startswith("${{ !cancelled()")
     assert keep["with"]["include-hidden-files"] is True
-    assert last["if"] == "${{ !cancelled() }}"
-    assert last["run"] == 'exit "$EXIT_CODE"'
-    assert last["env"] == {"EXIT_CODE": "${{ steps.run.outputs.exit-code }}"}
-    stopped = subprocess.run(["bash", "-ec", last["run"]], env={"EXIT_CODE": ""}, check=False)
-    assert stopped.returncode != 0
 
 
 def test_python_imports_nothing_from_the_checkout() -> None:
@@ -194,8 +189,21 @@ def test_of_several_sets_the_worst_code_counts(
 ) -> None:
     step = Step(project, """echo '{"outcome": "pass"}'; exit "${2%.yaml}" """)
     done = step.run(SETS="\n".join(f"{code}.yaml" for code in codes))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == worst, done.stderr
     assert read_outputs(step.output)["exit-code"] == str(worst)
+
+
+def test_an_agent_that_writes_the_outputs_of_the_step_does_not_make_it_pass(
+    project: Project,
+) -> None:
+    step = Step(project, "")
+    # The path is not in the environment of evalkit, but every process of the user can find it.
+    forged = f"printf 'exit-code=0\\nverdict=pass\\n' >> {step.output}"
+    write_program(
+        step.temporary / "bin" / "evalkit",
+        f'[ "$1" = base ] && exit 0\n({forged}; sleep 0.5; {forged}) >&- 2>&- &\nexit 1',
+    )
+    assert step.run(SETS="a.yaml").returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -334,7 +342,7 @@ def test_the_step_runs_a_set_with_all_reports_and_fails_no_earlier_than_it_has_t
     )
     step = Step(project, f'exec {sys.executable} -m evalkit "$@"')
     done = step.run(SETS="echo.yaml", ARGS="--trials 1", COMMENT="always", COMMENT_TOKEN="t")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     outputs = read_outputs(step.output)
     assert (outputs["verdict"], outputs["exit-code"]) == ("fail", "1")
     assert json.loads(outputs["metrics"])["echo.yaml"]["exact_match"] == pytest.approx(2 / 3)

@@ -454,7 +454,7 @@ def test_any_events_are_an_answer_or_an_error(
 def test_the_first_piece_is_timed_and_keep_alives_are_not() -> None:
     def play_slowly() -> Iterable[bytes]:
         yield b": ping\n\n"
-        yield sse({"delta": ""}, done=False)
+        yield sse({"delta": "\u200b\n"}, done=False)
         yield sse({"delta": "Order"}, done=False)
         yield sse({"delta": " 1"}, done=False)
         yield b"data: [DONE]\n\n"

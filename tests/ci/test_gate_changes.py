@@ -200,6 +200,33 @@ def test_the_location_of_a_judge_and_how_an_agent_runs_are_no_edits() -> None:
     assert find_gate_changes(BASE, replace(BASE, evalset=evalset)) == ()
 
 
+@pytest.mark.parametrize(
+    ("prices", "loosened"),
+    [
+        ({"input": 3.0, "output": 15.0}, []),
+        ({"input": 4.0, "output": 15.0, "cached": 1.0}, []),
+        ({"output": 15.0}, []),  # a cost is then not reported
+        (
+            {"input": 0.5, "output": 15.0},
+            ["prices: input 3 -> 0.5 USD per million tokens, by which the same tokens cost less"],
+        ),
+    ],
+)
+def test_a_lower_price_loosens_the_thresholds_of_costs(
+    prices: dict[str, float], loosened: list[str]
+) -> None:
+    before, now = (
+        GateDefinition(
+            evalset=EvalSet(
+                name="s", path="s", agent=AgentSpec(kind="python", args={}, prices=each)
+            )
+        )
+        for each in ({"input": 3.0, "output": 15.0}, prices)
+    )
+    found = find_gate_changes(before, now)
+    assert [change.sentence for change in found if change.loosened] == loosened
+
+
 def test_a_tag_that_no_threshold_is_about_may_be_changed() -> None:
     for tags, loosened in ((("t", "new"), False), (("new",), True)):
         cases = (replace(CASE, tags=tags), BASE.evalset.cases[1])

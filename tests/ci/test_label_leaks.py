@@ -9,8 +9,8 @@ import pytest
 
 from evalkit.ci.changed_files import ChangedFiles
 from evalkit.ci.label_index import LabelIndex
-from evalkit.ci.label_leaks import MAX_FILE_BYTES, find_label_leaks
-from evalkit.core.eval_set import Case, Turn
+from evalkit.ci.label_leaks import MAX_FILE_BYTES, find_label_leaks, find_prompt_leaks
+from evalkit.core.eval_set import AgentSpec, Case, EvalSet, Turn
 from evalkit.core.literals import Json
 
 QUESTION = "Can I return a birthday present that I opened by accident last week?"
@@ -170,7 +170,9 @@ def test_what_is_not_read_and_what_is_only_listed(files: ChangedFiles) -> None:
         files,
         {
             "set.yaml": ANSWER,
-            "binary.bin": b"\0" + ANSWER.encode(),
+            "binary.bin": bytes(range(256)) * 4 + ANSWER.encode(),
+            "no_mark.txt": ANSWER.encode("utf-16-le"),
+            "zero.bin": b"\0" + ANSWER.encode(),
             "tests/test_agent.py": ANSWER,
             "report.html": f"<meta name=generator content=evalkit>{ANSWER}",
             "huge.txt": " " * (MAX_FILE_BYTES + 1),
@@ -179,4 +181,29 @@ def test_what_is_not_read_and_what_is_only_listed(files: ChangedFiles) -> None:
         {},
         "report.html",
     )
-    assert sorted(found) == [("", False), ("tests/test_agent.py:1", False), ("utf16.txt:1", True)]
+    assert sorted(found) == [
+        ("", False),
+        ("no_mark.txt:1", True),
+        ("tests/test_agent.py:1", False),
+        ("utf16.txt:1", True),
+        ("zero.bin:1", True),
+    ]
+
+
+def test_the_arguments_of_the_agent_are_searched_as_a_prompt_in_a_file_is() -> None:
+    before, same, now = (
+        EvalSet(
+            name="s",
+            path="s.yaml",
+            cases=tuple(CASES),
+            agent=AgentSpec(kind="openai", args={"model": model, "system": text}),
+        )
+        for model, text in (
+            ("m1", f"Be kind.\n{ANSWER}"),
+            ("m2", f"{ANSWER}\nBe kind."),
+            ("m1", f"Be kind.\n{ANSWER}\nUser: my parcel arrived broken. Label: complaint"),
+        )
+    )
+    assert find_prompt_leaks(before, same) == ()
+    [change] = find_prompt_leaks(before, now)
+    assert (change.case_ids, change.loosened) == (("broken",), True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.ci.systems import SYSTEMS, BaseRef, Build, find_build
+from evalkit.ci.known_systems import SYSTEMS, UNKNOWN_SYSTEM
+from evalkit.ci.systems import BaseRef, Build, find_build
 from evalkit.core.ci_markers import is_ci
 
 SHA, OTHER_SHA = "a" * 40, "b" * 40
@@ -86,6 +87,27 @@ CHANGES: dict[str, tuple[dict[str, str], str]] = {
         {"TEAMCITY_VERSION": "2025.11", "TEAMCITY_PULLREQUEST_TARGET_BRANCH": "refs/heads/main"},
         "main",
     ),
+    "AWS CodeBuild": (
+        {
+            "CODEBUILD_BUILD_ID": "1",
+            "CODEBUILD_WEBHOOK_EVENT": "PULL_REQUEST_UPDATED",
+            "CODEBUILD_WEBHOOK_BASE_REF": "refs/heads/main",
+        },
+        "main",
+    ),
+    "Cirrus CI": (
+        {"CIRRUS_CI": "true", "CIRRUS_PR": "7", "CIRRUS_BASE_BRANCH": "main"},
+        "main",
+    ),
+    "Bitrise": (
+        {
+            "BITRISE_IO": "true",
+            "BITRISE_PULL_REQUEST": "7",
+            "BITRISEIO_GIT_BRANCH_DEST": "main",
+        },
+        "main",
+    ),
+    "Prow": ({"PROW_JOB_ID": "1", "PULL_NUMBER": "7", "PULL_BASE_REF": "main"}, "main"),
 }
 
 PUSHES: dict[str, dict[str, str]] = {
@@ -96,6 +118,8 @@ PUSHES: dict[str, dict[str, str]] = {
     "Drone": {"DRONE_BUILD_EVENT": "push", "DRONE_TARGET_BRANCH": "main"},
     "Woodpecker": {"CI_PIPELINE_EVENT": "push", "CI_COMMIT_TARGET_BRANCH": ""},
     "AppVeyor": {"APPVEYOR_REPO_BRANCH": "main"},
+    # Prow sets the branch in builds of a push, too.
+    "Prow": {"PULL_NUMBER": "", "PULL_BASE_REF": "main"},
     "Semaphore": {"SEMAPHORE_GIT_REF_TYPE": "branch", "SEMAPHORE_GIT_BRANCH": "main"},
 }
 
@@ -225,7 +249,9 @@ def test_outside_of_ci_there_is_no_build_and_an_unknown_system_is_one() -> None:
     assert (build.system.name, build.base) == ("this CI system", None)
 
 
-def test_each_system_is_recognized_without_reading_its_change() -> None:
-    for system in SYSTEMS:
-        assert is_ci({system.marker.partition("=")[0]: "1"}), system.name
-    assert not is_ci({})
+def test_every_system_and_an_unknown_one_is_a_ci_for_what_the_store_believes() -> None:
+    markers = {system.marker for system in (*SYSTEMS, UNKNOWN_SYSTEM)}
+    for marker in markers:
+        name, _, text = marker.partition("=")
+        assert is_ci({name: text or "1"}), marker
+    assert not is_ci({"CI": "false", "TF_BUILD": ""})

@@ -1,7 +1,8 @@
 """Run eval sets as a step of a workflow, with every report, and write the outputs for later steps.
 
 This script needs only Python and the `evalkit` command. It runs all sets and writes the outputs, whatever
-the results. The last step of the action then exits with the worst code, or with that of the worst report.
+the results. It then exits with the worst code, or with that of the worst report: a process that an agent
+left behind could write to the files of a step and so change what a later step decides.
 """
 
 from __future__ import annotations
@@ -195,8 +196,8 @@ def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
             stream.write(f"{name}<<{end}\n{value}\n{end}\n")
 
 
-def main(environ: Mapping[str, str]) -> None:
-    """Run every set and write the outputs."""
+def main(environ: Mapping[str, str]) -> int:
+    """Run every set, write the outputs, and return the worst exit code."""
     codes, verdicts, metrics = [], [], {}
     sets = [line.strip() for line in environ.get("EVALKIT_SETS", "").splitlines() if line.strip()]
     remove(REPORTS)
@@ -213,15 +214,17 @@ def main(environ: Mapping[str, str]) -> None:
             for each in found[1].get("metrics", [])
             if not each.get("tag")
         }
+    worst = min(codes, key=rank)
     verdict = next((word for word in VERDICTS if word in verdicts), "undecided")
     outputs = {
         "verdict": verdict,
-        "exit-code": str(min(codes, key=rank)),
+        "exit-code": str(worst),
         "report": str(REPORTS),
         "metrics": json.dumps(metrics),
     }
     write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs)
+    return worst
 
 
 if __name__ == "__main__":
-    main(os.environ)
+    sys.exit(main(os.environ))
