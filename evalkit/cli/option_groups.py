@@ -26,7 +26,6 @@ from evalkit.cli.options import (
     SeedOption,
     agent_option,
     comparison_option,
-    execution_option,
     output_option,
     parse_trials,
     report_file,
@@ -206,35 +205,6 @@ class ResumeOptions(NamedTuple):
             resume=self.resume,
             retry_errors=self.retry_errors,
         )
-
-
-class ExecutionOptions(NamedTuple):
-    """How to execute the trials."""
-
-    against: Annotated[
-        str | None,
-        comparison_option(
-            metavar="REF",
-            help="Also run the agent from the merge base with REF, and compare with it instead of a "
-            "baseline.",
-        ),
-    ] = None
-    exit_first: Annotated[
-        bool,
-        execution_option(
-            "-x", "--exitfirst", help="Start no more trials after the first failure or error."
-        ),
-    ] = False
-    cache: Annotated[
-        bool,
-        execution_option("--cache", help="Reuse outputs of the same agent for the same input."),
-    ] = False
-    dry_run: Annotated[
-        bool, execution_option("--dry-run", help="Print what would run and the estimated cost.")
-    ] = False
-    pdb: Annotated[
-        bool, execution_option("--pdb", help="Run one case in this process, under the debugger.")
-    ] = False
 
 
 class ResultOptions(NamedTuple):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from evalkit.cli.budget_options import BudgetOptions
 from evalkit.cli.console import emit
+from evalkit.cli.execution_options import ExecutionOptions
 from evalkit.cli.option_groups import (
     AgentOptions,
     BaselineOptions,
-    ExecutionOptions,
     ReportFiles,
     ReportOptions,
     ResumeOptions,
@@ -36,7 +36,6 @@ def run(
     agent: AgentOptions,
     comparison: BaselineOptions,
     settings: SettingOptions,
-    budget: BudgetOptions,
     resume: ResumeOptions,
     execution: ExecutionOptions,
     printed: ReportOptions,
@@ -46,6 +45,7 @@ def run(
     from evalkit.commands import run as command
     from evalkit.runner.records import RunRequest
 
+    budget = execution.budget
     refuse_ineffective_options(selection, comparison, resume, execution)
     if budget.limit:
         refuse_options_beside_budget(budget, selection, settings, resume, execution)

@@ -22,7 +22,8 @@ SUMMARY_WIDTH = 55
 
 def test_every_command_is_one_file_of_its_name() -> None:
     shared = {
-        "__init__", "app", "console", "distribution", "errors", "foreign_words", "help_panels",
+        "__init__", "app", "budget_options", "console", "distribution", "errors", "execution_options",
+        "foreign_words", "help_panels",
         "option_groups", "options", "output", "private_process", "progress",
     }  # fmt: skip
     folder = Path(sys.modules["evalkit.cli.app"].__file__ or "").parent
