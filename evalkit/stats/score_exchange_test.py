@@ -78,13 +78,15 @@ def run_score_exchange_test(
     variances = np.array([float(np.var(row, ddof=1)) for row in pooled])
     parts = variances * per_trial
     total = float(parts.sum())
-    squares = parts**2 / np.array([row.size - 1 for row in pooled])
+    # Shares of the total, because squares of tiny variances would be 0.
+    shares = parts / total if total else parts
+    squares = shares**2 / np.array([row.size - 1 for row in pooled])
     return ScoreExchangeTest(
         null_distribution=distribution,
         p_value=distribution.mid_p(observed),
         noise=float(variances.mean()),
         se=sqrt(total) / len(pooled),
-        freedom=total**2 / float(squares.sum()) if total else 1.0,
+        freedom=1.0 / float(squares.sum()) if total else 1.0,
     )
 
 

@@ -98,6 +98,10 @@ def test_both_runs_swapped_give_the_opposite(cases: list[Case]) -> None:
     assert swapped.p_value == pytest.approx(1 - measured(cases).p_value, abs=1e-9)
 
 
+def test_the_smallest_differences_are_tested() -> None:
+    assert measured([([0.0], [4e-161])]).freedom == pytest.approx(1.0)
+
+
 @laws
 @given(cases_of(anything, most=6), st.randoms())
 def test_the_order_of_cases_and_trials_does_not_matter(cases: list[Case], random: object) -> None:
