@@ -184,7 +184,10 @@ def test_ci_run_has_the_readme_test_command() -> None:
 
 
 CHECKS = ("pip install -e .[test]", "ruff check .", "ruff format --check .", "mypy", "pytest")
-CHECKS_ON_NEWEST = ("pip install -e .[test]", "pytest tests/acceptance -m not slow")
+CHECKS_ON_NEWEST = (
+    "pip install -e .[test]",
+    "pytest tests/worker tests/acceptance/test_readme.py -m not slow",
+)
 
 
 def stub_python(minor: int, made: Path) -> str:
@@ -250,7 +253,7 @@ def test_ci_run_fails_at_the_first_check_that_fails(tmp_path: Path, broken: str)
     assert machine.calls() == CHECKS[: CHECKS.index(broken) + 1]
 
 
-def test_ci_run_passes_the_acceptance_tests_on_the_newest_python_as_well(tmp_path: Path) -> None:
+def test_ci_run_tests_workers_and_examples_on_the_newest_python_as_well(tmp_path: Path) -> None:
     machine = StubMachine(tmp_path, newest="{python}")
     done = machine.run()
     assert done.returncode == 0, done.stderr
