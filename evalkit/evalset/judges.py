@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalkit.core.format import format_count
 from evalkit.core.judgement import JudgeSpec, JuryRule
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, drop_none, read_args, read_mapping
@@ -61,7 +62,8 @@ def _read_jury(node: MappingNode, problems: list[Problem]) -> tuple[JudgeSpec, .
     items = fields.items("jury") or ()
     if not 2 <= len(items) <= MAX_JURORS and len(problems) == known:
         fields.report_problem(
-            f"jury has {len(items)} jurors; name 2 to {MAX_JURORS}, each as a judge of its own."
+            f"jury has {format_count(len(items), 'juror')}; name 2 to {MAX_JURORS}, "
+            "each as a judge of its own."
         )
     found = [(item, _read_judge(item, problems)) for item in items]
     for position, (item, juror) in enumerate(found):

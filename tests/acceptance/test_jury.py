@@ -333,4 +333,4 @@ def test_what_is_wrong_with_a_jury_is_told_with_its_line(project: Project) -> No
     )
     done = project.evalkit("validate", "set.yaml")
     assert done.code == 2
-    assert "jury has 1 jurors; name 2 to 9" in done.err
+    assert "jury has 1 juror; name 2 to 9" in done.err
