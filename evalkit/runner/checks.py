@@ -145,8 +145,8 @@ def find_agent_problems(
             *(to_problem(evalset.agent, message) for message in wrong),
             *check_agent(evalset.agent, cases, environment),
         ]
-    # If the agent or a whole file could not be read, `found` already says so.
-    if not evalset.cases or any(problem.message.startswith("agent") for problem in found):
+    # If the agent could not be read, `found` already says so.
+    if any(problem.message.startswith("agent") for problem in found):
         return []
     return [
         Problem(

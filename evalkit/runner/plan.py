@@ -63,7 +63,7 @@ async def open_plan(request: RunRequest, project: Project) -> AsyncIterator[Plan
             scoring = await open_base_scoring(base, scoring, environment, panel, stack)
         # If there are problems, the selection could fail for the same reasons.
         cases = merged.cases if problems else select_cases(merged.cases, request.selection)
-        if request.needs_agent:
+        if request.needs_agent and (evalset.cases or merged.agent):
             problems += find_agent_problems(merged, cases, agent_environment, problems)
         problems += _find_unpriced_models(merged, settings, environment, problems)
         agent = merged.agent

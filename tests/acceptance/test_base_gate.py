@@ -411,6 +411,13 @@ def test_a_link_in_place_of_a_set_is_not_a_new_set(change: Project) -> None:
     assert change.evalkit("run", "echo.yaml", "--base", "main").code == 4
 
 
+def test_a_set_that_was_deleted_is_the_only_problem(change: Project) -> None:
+    (change.folder / "echo.yaml").unlink()
+    commit(change)
+    done = change.evalkit("run", "echo.yaml", "--base", "main")
+    assert (done.code, done.err) == (2, "echo.yaml: the file does not exist.\n")
+
+
 def test_a_set_that_could_not_be_read_at_the_base_can_be_mended_with_approval(
     change: Project,
 ) -> None:
