@@ -72,7 +72,8 @@ def evaluate_gate(
         ),
     )
     is_short = lacks_budget_for_look(result, run, baseline)
-    found = (looks_note(run, result, lacks_budget=is_short), _describe_spending(run, baseline))
+    looks = looks_note(run, result, baseline, lacks_budget=is_short)
+    found = (looks, _describe_spending(run, baseline))
     return replace(result, notes=(*filter(None, found), *notes, *result.notes))
 
 

@@ -94,7 +94,9 @@ def needs_another_look(result: GateResult, baseline: Run) -> bool:
     return "fail" not in outcomes and "inconclusive" in outcomes
 
 
-def looks_note(run: Run, result: GateResult, *, lacks_budget: bool = False) -> str:
+def looks_note(
+    run: Run, result: GateResult, baseline: Run | None, *, lacks_budget: bool = False
+) -> str:
     """Return why a run took its number of looks; empty if the number was fixed or the run is incomplete.
 
     With `lacks_budget`, a further look would have cost more than the budget has left.
@@ -112,6 +114,13 @@ def looks_note(run: Run, result: GateResult, *, lacks_budget: bool = False) -> s
     if lacks_budget:
         return f"Stopped after {taken}, because the budget does not buy the next look.{left}"
     if result.outcome == "inconclusive":
-        return f"Stopped after {taken}: no case ever passed, so more trials would decide nothing."
+        if baseline is not None and needs_another_look(result, baseline):
+            return (
+                f"Stopped after {taken}: no case ever passed, so more trials would decide nothing."
+            )
+        return (
+            f"Stopped after {taken}, because more trials decide only pass rates that are compared with the "
+            f"baseline, and none of these is inconclusive.{left}"
+        )
     saved = header.looks * len(header.cases) - sum(header.planned_trials().values())
     return f"Decided after {taken}: {format_count(saved, 'agent run')} saved.{left}"

@@ -114,6 +114,22 @@ def test_what_one_look_shows_is_not_paid_for_twice(project: Project) -> None:
     agree_afterwards(project, done)
 
 
+def test_an_absolute_limit_alone_takes_no_more_looks(project: Project) -> None:
+    write_set(
+        project,
+        "  - {metric: exact_match, max_drop: 0.02, margin: 0.1}\n"
+        "  - {metric: exact_match, min: 0.99}\n",
+    )
+    write_agent(project, "[lambda n: True]")
+    record(project)
+    done = run(project)
+    assert (done.code, done.json["outcome"]) == (0, "inconclusive")
+    assert done.json["notes"][0] == (
+        "Stopped after 1 of up to 5 trials per case, because more trials decide only pass rates that are "
+        "compared with the baseline, and none of these is inconclusive."
+    )
+
+
 def test_a_broken_agent_fails_at_the_first_look(looked: Project) -> None:
     write_agent(looked, "[lambda n: n >= 20]")
     done = run(looked, "--trials", "auto")
