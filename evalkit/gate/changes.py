@@ -210,6 +210,8 @@ def _detectable_harm_text(evidence: Evidence) -> str:
     """Return what a comparison can detect, and how often it fails an unchanged agent."""
     scale, noun = evidence.scale, evidence.scale.noun
     power = f"is too small to fail any {noun}"
+    if evidence.preference is not None:
+        power = f"has too few cases that are won or lost to fail any {noun}"
     if evidence.detectable_harm is not None:
         smallest = format_change(
             abs(scale.as_change(evidence.detectable_harm)), evidence.pairs.info.unit

@@ -96,8 +96,10 @@ def _explain_inconclusive(rule: Rule, evidence: Evidence) -> str:
         failed = "failed" if evidence.scale.sign < 0 else "passed"
         return f"No trial {failed} in either run, but with so few trials a {tolerated} is not ruled out"
     if evidence.smallest_p > limits.alpha:
-        why = "so few cases cannot prove one, however much they got worse"
-        if evidence.design is not None:
+        why = "so few cases that differ between the runs cannot prove one"
+        if evidence.preference is not None:
+            why = "so few cases that are won or lost cannot prove one"
+        elif evidence.design is not None:
             why = "so few failures cannot prove one, whichever run they were in"
         return (
             f"A {tolerated} is not ruled out, and {why}: the smallest possible p-value is "

@@ -72,9 +72,8 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     scale = HarmScale(sign=-1)
     limits = drop_limits_of(rule, scale, EQUAL, level)
     decided = (wins + losses) / len(points)
-    lead = (losses - wins) / len(points)
-    se = sqrt(max(decided - lead**2, 0.0) / len(points)) / 2
-    can_fail = test.smallest_p <= level and se > 0
+    # Of an unchanged agent: with the observed lead, it would be 0 where all cases are lost.
+    se = sqrt(decided / len(points)) / 2
     return Evidence(
         pairs=_pair_values(inputs.candidate, rule.metric, cases),
         scale=scale,
@@ -87,7 +86,7 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
         false_alarm=find_rejection_rate(wins + losses, rule.alpha),
-        detectable_harm=find_detectable_shift(se, limits) if can_fail else None,
+        detectable_harm=find_detectable_shift(se, limits) if test.smallest_p <= level else None,
         hits=_find_lost_cases(cases),
         preference=count_preferences(cases),
     )

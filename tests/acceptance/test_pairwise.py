@@ -105,6 +105,7 @@ def test_worse_answers_lose_and_fail_the_gate(project: Project, judge: ScriptedS
     assert check["p_value"] == 0.5**21
     assert check["preference"]["losses"] == CASES
     assert "Cases: 0 won, 0 tied, 20 lost" in check["sentence"]
+    assert 0.05 < check["smallest_detectable"] < 0.5
 
     # The judge is not told which answer is which, and sees each pair in both orders.
     pairs = [read_asking(each.json) for each in judge.asked]
@@ -150,6 +151,7 @@ def test_better_answers_win_and_equal_ones_tie_for_free(
     assert same.code == 0, same.out + same.err
     assert counts(same) == (0, CASES, 0, 0)
     assert not judge.asked
+    assert "has too few cases that are won or lost to fail any drop" in " ".join(same.json["notes"])
     write_agent(project, BETTER)
     better = command(project, "run", "set.yaml", "--format", "json")
     assert better.code == 0, better.out + better.err
