@@ -58,14 +58,13 @@ def open_checkout(path: Path, folder: Path, ref: BaseRef, context: Context) -> R
         top = find_checkout(start)
     if top is None:
         raise InvalidInput.single(
-            f"{ref.found_in} {ref.name!r}: {start} is not in a git repository, so there is no base. "
-            f"Clone it with git."
+            f"{ref.found_in} {ref.name!r}: {start} is not in a git repository. Clone it with git."
         )
     try:
         repository = open_repository(top, folder, context.environ)
     except FileNotFoundError as error:
         raise InvalidInput.single(
-            f"{ref.found_in} {ref.name!r}: git is not installed, so there is no base. Install git."
+            f"{ref.found_in} {ref.name!r}: git is not installed. Install git."
         ) from error
     except OSError as error:
         raise StoreError(f"{folder} could not be written: {error.strerror}.") from error
