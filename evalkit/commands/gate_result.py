@@ -67,7 +67,7 @@ def evaluate_gate(
         on_inconclusive=policy.on_inconclusive,
         on_judge_drift=policy.on_judge_drift,
         baseline_problem=(
-            f"there is no baseline yet. Make this run it: {hints.promote(run)}; "
+            f"there is no baseline yet. Make this run the baseline: {hints.promote(run)}; "
             f"or record 10 trials per case: {hints.record(run)}"
         ),
     )

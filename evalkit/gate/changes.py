@@ -60,11 +60,13 @@ def check_change(
         to_decide=_plan_text(evidence, cost_per_trial) if outcome == "inconclusive" else "",
         preference=evidence.preference,
     )
+    impossible = explain_impossible_harm(rule, evidence)
+    is_blind = evidence.design is not None and not impossible
     notes = (
-        explain_impossible_harm(rule, evidence) or _detectable_harm_text(evidence),
+        impossible or _detectable_harm_text(evidence),
         *(_population_texts(rule, evidence) if is_suite else ()),
         *warn_of_direction(rule, evidence.pairs),
-        *(warn_of_blind_spot(rule, evidence.base) if evidence.design is not None else ()),
+        *(warn_of_blind_spot(rule, evidence.base) if is_blind else ()),
     )
     return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
 

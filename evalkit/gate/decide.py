@@ -94,7 +94,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         reason = problem + proven_failures_text(enforced)
     else:
         outcome = combine_outcomes(enforced)
-        reason = lead_sentence(outcome, enforced)
+        reason = lead_sentence(outcome, checks)
     return GateResult(
         outcome=outcome,
         exit_code=exit_code_of(outcome, on_inconclusive),
@@ -107,7 +107,8 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
             *policy_notes(outcome, enforced, tally, on_inconclusive),
             *_run_notes(table, candidate, baseline),
             *(comparison.notes if comparison is not None else ()),
-            *(note for each in decided for note in each.notes),
+            # Two thresholds on one metric can have the same note.
+            *dict.fromkeys(note for each in decided for note in each.notes),
         ),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_bound, format_limit, format_odds, format_value
 from evalkit.core.literals import Outcome
@@ -24,12 +26,14 @@ def describe_finding(rule: Rule, outcome: Outcome, evidence: Evidence) -> str:
     """Return what a comparison proves, rules out, or leaves undetermined."""
     if outcome == "fail":
         odds = _describe_odds(evidence)
-        return f"{odds[0].upper()}{odds[1:]}.{_explain_zero_in_interval(evidence)}"
+        return f"{odds[0].upper()}{odds[1:]}.{_explain_interval(evidence, 'includes')}"
     if outcome == "pass":
         tolerated = describe_limit(rule, evidence, evidence.limits.tolerated)
         impossible = explain_impossible_harm(rule, evidence)
         return f"A {tolerated} is ruled out{f', but {impossible}' if impossible else '.'}"
-    return f"{_explain_inconclusive(rule, evidence)}."
+    is_odd = evidence.bounds.low > 0 and evidence.p_value > rule.alpha
+    why = _explain_interval(evidence, "excludes") if is_odd else ""
+    return f"{_explain_inconclusive(rule, evidence)}.{why}"
 
 
 def explain_impossible_harm(rule: Rule, evidence: Evidence) -> str:
@@ -70,15 +74,15 @@ def _describe_odds(evidence: Evidence) -> str:
     return f"weighed by how stable each case was, {odds} (the plain difference alone: {alone})"
 
 
-def _explain_zero_in_interval(evidence: Evidence) -> str:
-    """Return why a proven change has an interval that includes no change; empty if it has none."""
-    if evidence.bounds.low > 0:
+def _explain_interval(evidence: Evidence, verb: Literal["includes", "excludes"]) -> str:
+    """Return why the interval includes 0 or excludes it, unlike the test; empty if it does not do so."""
+    if (evidence.bounds.low > 0) == (verb == "includes"):
         return ""
     if evidence.p_value != evidence.p_unweighted:
         why = "it is of the plain difference, where all cases count alike"
     else:
         why = "it is approximate, and the test is exact"
-    return f" The interval includes 0 because {why}."
+    return f" The interval {verb} 0 because {why}."
 
 
 def _explain_inconclusive(rule: Rule, evidence: Evidence) -> str:
@@ -100,7 +104,8 @@ def _explain_inconclusive(rule: Rule, evidence: Evidence) -> str:
         if evidence.preference is not None:
             why = "so few cases that are won or lost cannot prove one"
         elif evidence.design is not None:
-            why = "so few failures cannot prove one, whichever run they were in"
+            what = "failures" if evidence.scale.sign < 0 else "passes"
+            why = f"so few {what} cannot prove one, even if all of them are in this run"
         return (
             f"A {tolerated} is not ruled out, and {why}: the smallest possible p-value is "
             f"{evidence.smallest_p:.2g}, and {limits.alpha:.3g} is needed{shared}"

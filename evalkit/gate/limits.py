@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, log
 
 from evalkit.compare.estimates import QUANTILE_LEVELS, MetricEstimate, estimate_metric
 from evalkit.compare.scores import ScoreTable
@@ -79,7 +79,10 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
     )
     show = partial(format_value, unit=unit, extra=extra)
     interval = "" if is_point else f"{format_interval(rule, low, high, show)}; "
-    side, beyond = ("least", "below") if rule.min is not None else ("most", "above")
+    is_min = rule.min is not None
+    side, needs, beyond = (
+        ("least", "required", "below") if is_min else ("most", "allowed", "above")
+    )
     finding = {
         "fail": f", and the whole interval is {beyond} it",
         "pass": ", and the whole interval is within it",
@@ -90,7 +93,7 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
     scored = format_scored(estimate.scored, estimate.due, estimate.missing)
     return (
         f"{outcome.upper()} {name_rule(rule)} {show(estimate.value)} ({interval}{cases}, {scored}). "
-        f"At {side} {format_bound(limit, unit)} is required{'' if is_point else finding[outcome]}."
+        f"At {side} {format_bound(limit, unit)} is {needs}{'' if is_point else finding[outcome]}."
     )
 
 
@@ -101,28 +104,36 @@ def _plan_text(rule: Rule, estimate: MetricEstimate) -> str:
     what = "clusters" if is_clustered else "cases"
     if cases is None:
         return f"The value is too close to its limit, or there are too few {what}, to say how many would decide."
-    also = ", in as many more clusters," if is_clustered else ""
-    return (
-        f"About {cases:,} cases like these ({estimate.cases:,} now){also} would decide, if the value stays "
-        f"the same."
-    )
+    needed, now = f"{cases:,} cases like these", f"{estimate.cases:,} now"
+    if is_clustered:
+        clusters = ceil(estimate.clusters * cases / estimate.cases)
+        needed += f" in {clusters:,} clusters"
+        now = f"{format_sample(estimate.cases, estimate.clusters)} now"
+    return f"About {needed} ({now}) would decide, if the value stays the same."
 
 
 def _estimate_cases_to_decide(rule: Rule, estimate: MetricEstimate) -> int | None:
     """Return about how many cases would put the whole interval on one side of the limit.
 
     This assumes that the value stays the same, and that the width of the interval falls with the square
-    root of the number of cases. None if it would take too many.
+    root of the number of cases. If no trial, or every trial, passed, the bound of Clopper and Pearson (1934)
+    is instead alpha to the power 1/n. None if it would take too many.
     """
     limit = rule.min if rule.min is not None else rule.max
     value = estimate.value
     if limit is None or value == limit:
         return None
     bound = estimate.interval.high if value < limit else estimate.interval.low
-    if isfinite(bound):
-        needed = ceil(estimate.cases * ((bound - value) / (limit - value)) ** 2)
+    # The shares of trials unlike all of these that the bound and the limit still allow.
+    left, allowed = abs(bound - value), abs(limit - value)
+    is_perfect = not estimate.unit and value in (0.0, 1.0)
+    if is_perfect and 0 < left < 1 and allowed < 1:
+        needed = ceil(estimate.cases * log(1 - left) / log(1 - allowed))
+    elif isfinite(bound):
+        needed = ceil(estimate.cases * (left / allowed) ** 2)
     elif rule.stat in QUANTILE_LEVELS:
-        needed = trials_for_bounds(QUANTILE_LEVELS[rule.stat], rule.alpha)
+        draws = trials_for_bounds(QUANTILE_LEVELS[rule.stat], rule.alpha)
+        needed = ceil(draws * estimate.cases / estimate.clusters)
     else:
         return None
     return needed if estimate.cases < needed <= _MAX_ADVISED_CASES else None

@@ -79,9 +79,15 @@ def exit_code_of(outcome: Outcome, on_inconclusive: OnInconclusive) -> int:
 
 
 def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
-    """Return the sentence of the first check with the outcome, and how many checks have it."""
+    """Return the sentence of the first check with the outcome, and how many checks have it.
+
+    Advisory checks do not count.
+    """
     if not checks:
         return "Complete, but no threshold was checked."
+    checks = [check for check in checks if not check.advisory]
+    if not checks:
+        return "Complete, but every threshold is advisory, so none decides."
     decisive = [check for check in checks if check.outcome == outcome]
     count = len(decisive)
     if outcome == "pass":

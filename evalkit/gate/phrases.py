@@ -23,7 +23,8 @@ def format_hits(hits: Sequence[CaseContribution], unit: str = "") -> str:
             before, now = f"{hit.base:g}/{hit.base_trials}", f"{hit.candidate:g}/{hit.trials}"
         else:
             before, now = format_value(hit.base, unit), format_value(hit.candidate, unit)
-        counts = f"{before} -> {now}" if hit.base_trials else now
+        alone = f"{now} passed" if hit.is_count else now
+        counts = f"{before} -> {now}" if hit.base_trials else alone
         name = f"{hit.metric} " if hit.metric else ""
         words.append(f"{hit.case_id} ({name}{counts}{', flaky' if hit.flaky else ''})")
     return ", ".join(words)

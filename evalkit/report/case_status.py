@@ -288,7 +288,8 @@ def reason_text(result: CaseResult) -> str:
         why = f"{counts}: {why}" if why else counts
     if not result.breaks or result.status in BROKEN_STATUSES:
         return why
-    return f"breaks {', '.join(result.breaks)}{f': {why}' if why else ''}"
+    broken = ", ".join(f"'{name}'" for name in result.breaks)
+    return f"breaks {broken}{f': {why}' if why else ''}"
 
 
 def _trial_reason(result: CaseResult) -> str:

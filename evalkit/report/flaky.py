@@ -105,7 +105,7 @@ def flaky_text(found: Flakiness, screen: Screen) -> str:
         f"{format_count(len(found.runs), 'stored run')}."
     )
     others = [case.case_id for case in found.cases if case.flip_rate and not case.flaky]
-    earlier = [f"Only in other stored runs trials disagree of {summarize_case_ids(others)}."]
+    earlier = [f"Trials of {summarize_case_ids(others)} disagree only in other stored runs."]
     case_ks = _shown_ks([case.all_pass for case in flaky], 3)
     run_ks = _shown_ks([run.all_pass for run in found.runs], 2)
     legend = (

@@ -190,7 +190,7 @@ def _list_ways_to_detect(power: PowerAnalysis, need: RequiredSize) -> Iterator[s
 
 def _unreachable_text(need: RequiredSize, where: str) -> str:
     if need.cases_at_most_trials is None:
-        return f"{where}, and no number of cases would."
+        return f"{where}, nor on any other number."
     return f"{where}: it needs about {need.cases_at_most_trials:,}, even with 5 trials of each."
 
 
@@ -224,7 +224,9 @@ def _proof_text(power: PowerAnalysis, need: RequiredSize) -> str:
         )
     if need.trials is None:
         cases = format_count(power.planned.cases, "case")
-        return _unreachable_text(need, f"{change} cannot be ruled out on {cases} at this noise")
+        where = f"{change} cannot be ruled out 4 times in 5 on {cases} at this noise"
+        planned = f"As planned it is ruled out {chance} of the time when nothing changed."
+        return f"{_unreachable_text(need, where)} {planned}"
     return (
         f"{change} is ruled out only {chance} of the time when nothing changed; to make that 80%: "
         f"{', or '.join(_list_ways_to_detect(power, need))}."
@@ -234,11 +236,12 @@ def _proof_text(power: PowerAnalysis, need: RequiredSize) -> str:
 def _assumption_lines(power: PowerAnalysis) -> Iterator[str]:
     source = "assumed"
     if power.noise_from == "baseline":
-        source = "from the baseline"
+        # The noise of a baseline without a flaky case is 0, which no estimate may be.
+        source = "from the baseline" if power.flaky else "the least assumed"
     flaky = (
         ""
         if power.flaky is None
-        else f"; {format_count(power.flaky, 'case')} flaky in it by this metric"
+        else f"; {format_count(power.flaky, 'case')} flaky in the baseline by this metric"
     )
     # For a rise, `mean` is one minus the rate.
     share = power.mean if power.noun == "drop" else 1 - power.mean

@@ -105,8 +105,8 @@ def _summary(found: SuspectLabels) -> Iterator[str]:
     others = len(found.ranked) - len(found.suspects)
     if others:
         yield (
-            f"Too little evidence against the label, which is more likely right: "
-            f"{format_count(others, 'other case')}. --format json lists them."
+            f"{format_count(others, 'other case')}: some evidence against the label, but it is more "
+            f"likely right. --format json lists them."
         )
 
 

@@ -60,7 +60,7 @@ def test_run_diff_and_show_name_the_same_flaky_cases(flaky: Project) -> None:
     } == {name: ["one", "two"] for name in documents}
     text = " ".join(flaky.evalkit("show", "latest", "--flaky").out.split())
     assert "2 of 3 cases flaky" in text
-    assert "Only in other stored runs trials disagree of 1 case (three)." in text
+    assert "Trials of 1 case (three) disagree only in other stored runs." in text
 
 
 @pytest.mark.parametrize("passed", range(7))

@@ -188,7 +188,7 @@ def test_what_cannot_be_had_is_said_plainly(project: Project) -> None:
     )
     assert done.code == 0
     said = (
-        "A drop of 2 pt cannot be ruled out on 100 cases at this noise: it needs about 494, even "
+        "A drop of 2 pt cannot be ruled out 4 times in 5 on 100 cases at this noise: it needs about 494, even "
         "with 5 trials of each."
     )
     assert said in words(done)

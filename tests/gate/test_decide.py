@@ -304,7 +304,7 @@ def test_cases_that_must_pass_must_do_so_in_every_trial() -> None:
     tags = {"a": ["safety"], "b": ["safety"], "c": ["chat"]}
     run = make_run({"accuracy": counted({"a": (3, 3), "b": (2, 3), "c": (0, 3)})}, tags=tags)
     check = checked(Rule(must_pass=("safety",)), run)
-    assert check.sentence == "FAIL must pass [safety]: 1 of 2 cases failed: b (2/3)."
+    assert check.sentence == "FAIL must pass [safety]: 1 of 2 cases failed: b (2/3 passed)."
     assert [hit.case_id for hit in checked(Rule(must_pass=()), run).hits] == ["b", "c"]
     fine = make_run({"accuracy": counted({"a": (3, 3), "b": (3, 3), "c": (0, 3)})}, tags=tags)
     assert checked(Rule(must_pass=("safety",)), fine).outcome == "pass"
@@ -602,6 +602,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "because most cases that got worse were flaky before: weighed by how stable each case was, "
             "if nothing had changed, a result this bad would come up about 1 time in 7 (the plain "
             "difference alone: about 1 time in 140). "
+            "The interval excludes 0 because it is of the plain difference, where all cases count alike. "
             "Most affected in accuracy: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
@@ -613,6 +614,7 @@ SAID: list[tuple[Rule, tuple[Run, Run], str]] = [
             "10 baseline and 1 candidate trial). A drop of 5 pt is not ruled out, and none is proven, "
             "because stable cases got worse but others got better: if nothing had changed, a result this bad "
             "would come up about 1 time in 20. "
+            "The interval excludes 0 because it is of the plain difference, where all cases count alike. "
             "Most affected in accuracy: case-00 (10/10 -> 0/1), case-01 (10/10 -> 0/1), case-02 (10/10 -> 0/1)."
         ),
     ),
@@ -687,7 +689,7 @@ def test_one_against_one_says_when_nothing_could_have_been_proven() -> None:
     assert check.outcome == "inconclusive"
     assert check.p_value == pytest.approx(1 / 16)
     assert (
-        "so few failures cannot prove one, whichever run they were in: the smallest possible p-value is 0.062, "
+        "so few failures cannot prove one, even if all of them are in this run: the smallest possible p-value is 0.062, "
         "and 0.05 is needed." in check.sentence
     )
 

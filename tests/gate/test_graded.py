@@ -89,7 +89,7 @@ def test_a_limit_on_clusters_is_as_sure_as_their_number() -> None:
     alone, clustered = check_of(rule, run), check_of(rule, in_clusters(run, 6))
     assert (alone.outcome, clustered.outcome) == ("pass", "inconclusive")
     assert "(90% interval 60.6% to 99.5%; 60 cases in 10 clusters, 60 trials)" in clustered.sentence
-    assert "in as many more clusters, would decide" in clustered.to_decide
+    assert "clusters (60 cases in 10 clusters now) would decide" in clustered.to_decide
     few = check_of(rule, in_clusters(run, 30))
     assert few.outcome == "inconclusive"
     assert few.low is not None

@@ -262,7 +262,7 @@ def test_a_case_has_one_status_whatever_the_gate_says(
 def test_a_case_says_which_failed_thresholds_name_it() -> None:
     result = result_of([True, True, False], None, blamed_by=EVERY)
     assert result.breaks == ("must pass",)
-    assert reason_text(result).startswith("breaks must pass: ")
+    assert reason_text(result).startswith("breaks 'must pass': ")
 
 
 def test_a_case_that_nothing_scored_is_neither_passed_nor_broken() -> None:
