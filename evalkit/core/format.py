@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, isclose, isfinite, log10
 
 from evalkit.core.eval_set import Rule
 
@@ -91,8 +91,12 @@ def format_missing(missing: Mapping[str, int]) -> str:
 def find_distinct_digits(
     pairs: Iterable[tuple[float, float]], format_number: Callable[[float, int], str]
 ) -> int:
-    """Return the fewest extra digits that show a difference in every pair of unequal numbers."""
-    unequal = [(a, b) for a, b in pairs if a != b and isfinite(a) and isfinite(b)]
+    """Return the fewest extra digits that show a difference in every pair of unequal numbers.
+
+    Numbers that differ only by the rounding of floats are equal.
+    """
+    finite = [(a, b) for a, b in pairs if isfinite(a) and isfinite(b)]
+    unequal = [(a, b) for a, b in finite if not isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)]
     for extra in range(_MAX_EXTRA_DIGITS):
         if all(format_number(a, extra) != format_number(b, extra) for a, b in unequal):
             return extra

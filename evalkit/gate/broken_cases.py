@@ -94,6 +94,15 @@ def check_broken_cases(rule: Rule, inputs: GateInputs) -> Check:
     if retried:
         count = format_count(len(retried), "stable case")
         sentences.append(f"{count} newly failed and had fresh trials.")
+    alone = sum(
+        test.p_value <= rule.alpha and not is_proven
+        for test, is_proven in zip(tests, proven, strict=True)
+    )
+    if alone:
+        sentences.append(
+            f"{alone} of them would be proven broken if tested alone, but they share alpha "
+            f"{rule.alpha:g}. Record more baseline trials."
+        )
     if without_trials:
         sentences.append(_missing_trials_text(without_trials, candidate.header))
     if not found:

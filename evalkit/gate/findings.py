@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from evalkit.compare.estimates import QUANTILE_LEVELS
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_bound, format_limit, format_odds, format_value
 from evalkit.core.literals import Outcome
@@ -124,7 +125,8 @@ def _explain_inconclusive(rule: Rule, evidence: Evidence) -> str:
             f"A {tolerated} is not ruled out, and none is proven, because stable cases got worse but "
             f"others got better: {odds}"
         )
-    if evidence.p_unweighted <= limits.alpha < p_value:
+    # A case is flaky by its passes, not by the trials beyond a quantile.
+    if evidence.p_unweighted <= limits.alpha < p_value and rule.stat not in QUANTILE_LEVELS:
         return (
             f"A {tolerated} is not ruled out, and none is proven, because most cases that got worse "
             f"were flaky before: {odds}"

@@ -80,9 +80,7 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
     show = partial(format_value, unit=unit, extra=extra)
     interval = "" if is_point else f"{format_interval(rule, low, high, show)}; "
     is_min = rule.min is not None
-    side, needs, beyond = (
-        ("least", "required", "below") if is_min else ("most", "allowed", "above")
-    )
+    side, needs, beyond = ("least", "required", "below") if is_min else ("most", "allowed", "above")
     finding = {
         "fail": f", and the whole interval is {beyond} it",
         "pass": ", and the whole interval is within it",

@@ -89,9 +89,8 @@ def check_cells(check: Check, unit: str) -> tuple[str, str, str]:
     """Return the cells of a threshold for the baseline, this run, and the change."""
     rule = check.rule
     if not rule.metric:
-        counted = NO_VALUE
-        if check.candidate is not None:
-            counted = f"{check.candidate:,.0f} of {check.cases:,}"
+        is_counted = check.candidate is not None
+        counted = f"{check.candidate:,.0f} of {check.cases:,}" if is_counted else NO_VALUE
         return NO_VALUE, counted, NO_VALUE
     bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
     baseline = value_cell(check.baseline, unit, limits=bounds)

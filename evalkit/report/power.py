@@ -225,8 +225,7 @@ def _proof_text(power: PowerAnalysis, need: RequiredSize) -> str:
     if need.trials is None:
         cases = format_count(power.planned.cases, "case")
         where = f"{change} cannot be ruled out 4 times in 5 on {cases} at this noise"
-        planned = f"As planned it is ruled out {chance} of the time when nothing changed."
-        return f"{_unreachable_text(need, where)} {planned}"
+        return f"{_unreachable_text(need, where)} As planned it is ruled out {chance} of the time."
     return (
         f"{change} is ruled out only {chance} of the time when nothing changed; to make that 80%: "
         f"{', or '.join(_list_ways_to_detect(power, need))}."
@@ -238,11 +237,9 @@ def _assumption_lines(power: PowerAnalysis) -> Iterator[str]:
     if power.noise_from == "baseline":
         # The noise of a baseline without a flaky case is 0, which no estimate may be.
         source = "from the baseline" if power.flaky else "the least assumed"
-    flaky = (
-        ""
-        if power.flaky is None
-        else f"; {format_count(power.flaky, 'case')} flaky in the baseline by this metric"
-    )
+    flaky = ""
+    if power.flaky is not None:
+        flaky = f"; {format_count(power.flaky, 'case')} flaky in the baseline by this metric"
     # For a rise, `mean` is one minus the rate.
     share = power.mean if power.noun == "drop" else 1 - power.mean
     yield f"{power.name} {value_cell(share, '')}, noise {power.noise:.3f} ({source}){flaky}"
