@@ -179,12 +179,16 @@ def _tabulate_power(
     rule, planned = known.rule, designs.planned
     alpha = assumed.alpha if assumed.alpha is not None else rule.alpha
     rules = assumed.rules or count_sharing(rule, evalset.gate)
-    limits = get_limits(rule, alpha, rules)
+    limits, proof = get_limits(rule, alpha, rules), get_limits(rule, alpha, 1)
     trials = sorted({*TRIAL_COUNTS, *(() if planned.looks else (round(planned.trials),))})
     wanted = [designs.now, planned, *(with_trials(planned, number) for number in trials)]
     drops = {
         design: compute_detectable_drop(
-            design, limits, designs.cost_usd, now=designs.has_baseline and design == designs.now
+            design,
+            limits,
+            designs.cost_usd,
+            now=designs.has_baseline and design == designs.now,
+            proof=proof,
         )
         for design in dict.fromkeys(wanted)
     }
@@ -211,7 +215,7 @@ def _tabulate_power(
             )
         ),
         wanted=find_size_to_detect(planned, limits, assumed.drop) if assumed.drop else None,
-        proofs=tuple(find_size_to_certify(planned, limits, one) for one in sorted(tolerated)),
+        proofs=tuple(find_size_to_certify(planned, proof, one) for one in sorted(tolerated)),
         cost_per_run_usd=designs.cost_usd,
     )
 

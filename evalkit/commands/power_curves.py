@@ -58,11 +58,20 @@ def _simulate_unchanged(design: Design, limits: DropLimits) -> tuple[float, floa
 
 
 def compute_detectable_drop(
-    design: Design, limits: DropLimits, cost_per_run_usd: float | None, *, now: bool
+    design: Design,
+    limits: DropLimits,
+    cost_per_run_usd: float | None,
+    *,
+    now: bool,
+    proof: DropLimits | None = None,
 ) -> DetectableDrop:
-    """Return the drop that a design detects; `now` marks the design that the set has."""
+    """Return the drop that a design detects; `now` marks the design that the set has.
+
+    `proof` has the limits of a pass if they differ: its interval has the whole alpha of the threshold,
+    while other thresholds share that of a failure.
+    """
     small = is_small(design)
-    pass_chance, mean_trials = _simulate_unchanged(design, limits)
+    pass_chance, mean_trials = _simulate_unchanged(design, proof or limits)
     return DetectableDrop(
         cases=design.cases,
         base_trials=design.base_trials,
