@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from math import floor, inf
+from math import ceil, floor, inf
 
 from evalkit.compare.estimates import TrialValues
 from evalkit.compare.paired_scores import PairedScores
@@ -194,8 +194,12 @@ def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
         needed = estimate_cases_to_decide(evidence)
         if needed is None:
             return "More cases, or more trials of each, would narrow the interval."
-        cases = len(evidence.pairs.cases)
-        return f"About {needed:,} cases like these ({cases:,} now) would decide, if the change stays the same."
+        cases, users = len(evidence.pairs.cases), evidence.population
+        plan, now = f"{needed:,} cases like these", f"{cases:,}"
+        if users is not None and users.clusters < cases:
+            plan += f" in {ceil(users.clusters * needed / cases):,} clusters"
+            now = _sample_text(evidence)
+        return f"About {plan} ({now} now) would decide, if the change stays the same."
     trials, chance = trials_to_decide(design, evidence.limits, -evidence.harm)
     runs = trials * design.cases
     cost = f", about ${cost_per_trial * runs:,.2f}" if cost_per_trial else ""

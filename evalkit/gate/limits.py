@@ -84,7 +84,9 @@ def _limit_sentence(rule: Rule, outcome: Outcome, estimate: MetricEstimate) -> s
     finding = {
         "fail": f", and the whole interval is {beyond} it",
         "pass": ", and the whole interval is within it",
-        "inconclusive": ", and the interval includes it",
+        "inconclusive": ", and the interval includes it"
+        if isfinite(low) or isfinite(high)
+        else ", and nothing is proven without an interval",
     }
     is_clustered = estimate.clusters < estimate.cases
     cases = format_sample(estimate.cases, estimate.clusters if is_clustered else None)
