@@ -38,7 +38,7 @@ _CUT_END = re.compile(
 _CUT_START = re.compile(
     r"(?:\A|(?<=\.\.\.)|(?<=\.\.\.\] )|(?<=\.\.\.\n)|(?<=\u2026))([0-9A-Za-z#{]{0,8}[;}]?(?=[\\%&])|)"
 )
-_FIXED_RUN = re.compile(r"""[^\s\\'"&<>%+\U00010000-\U0010ffff]+""")
+_FIXED_RUN = re.compile(r"""[^\s\\'"&<>%+\x80-\U0010ffff]+""")
 _ALNUM_RUN = re.compile(r"[A-Za-z0-9]+")
 
 MAX_SPELLING_CHARS = 2_048
@@ -104,7 +104,9 @@ class SecretForms:
         self._data = secret.encode("utf-8", "surrogatepass")
         self._encoded = tuple(_encode_base64(self._data, offset) for offset in range(3))
         digits = self._data.hex()
-        texts = (secret, *self._encoded, digits, digits.upper())
+        # What looks like an escape in the secret itself may be folded away, whatever it is.
+        certain = _ESCAPES.sub(lambda match: " " * len(match[0]), secret)
+        texts = (certain, *self._encoded, digits, digits.upper())
         runs = (_FIXED_RUN, *[_ALNUM_RUN] * 5)
         self.needles = tuple(dict.fromkeys(map(_find_core, texts, runs)))
         ends = [
@@ -226,18 +228,22 @@ def _list_hex(data: bytes) -> list[str]:
 
 
 def _list_escaped(secret: str) -> list[str]:
-    """Return the patterns of the characters of a secret, each of which may be escaped by itself."""
+    """Return the patterns of the characters of a secret, each of which may be escaped by itself.
+
+    Backslashes are one pattern, because escapes double them. It takes all that there are, also those of an
+    escape of the next character, which therefore needs none.
+    """
     units = []
-    for run in re.findall(r"\\+|[^\\]", secret):
-        if run[0] == "\\":
-            # A run, because escapes double it, and the next character may have backslashes of its own.
+    for run, letter in re.findall(r"(\\*)([^\\]|\Z)", secret):
+        spelled = _spell_character(letter) if letter else ""
+        if run:
             escaped = (
                 r"(?:%(?:25)*5[cC]|\\{1,8}(?:u005[cC]|x5[cC])"
                 rf"|&(?:amp;)*#(?:0*92|[xX]0*5[cC]);){{{len(run)}}}"
             )
             units.append(rf"(?:{escaped}|\\{{{len(run)},{16 * len(run)}}}+)")
-        else:
-            units.append(_spell_character(run))
+            spelled = spelled.replace(r"\\{1,8}", r"\\{0,8}")
+        units += [spelled] if spelled else []
     return units
 
 

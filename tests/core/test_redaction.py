@@ -7,7 +7,7 @@ import string
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit.core.redaction import Redactor
@@ -28,6 +28,9 @@ def test_each_form_of_each_secret_is_replaced_by_the_name(form: str) -> None:
         assert spelled not in clean
 
 
+@example(value="0000000000\\\xad", form="repr")
+@example(value='000"000\\000\xa1', form="json")
+@example(value="0000\xa1%800000", form="form")
 @given(value=VALUES, form=st.sampled_from(sorted(FORMS)))
 def test_no_value_has_a_form_that_is_missed(value: str, form: str) -> None:
     value = value.strip()
