@@ -449,5 +449,7 @@ def test_looking_at_stored_runs_weighs_nothing(
         ["history", str(evalset)],
         ["repair", "latest"],
         ["show", "latest", "a"],
+        ["show", "latest", "--flaky"],
+        ["show", "latest", "--suspect-labels"],
     ):
         assert not loaded_by(*command) & {"numpy", "pandas", "openai"}, command

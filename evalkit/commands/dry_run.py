@@ -6,7 +6,6 @@ import asyncio
 
 from evalkit.agents.registry import describe_entrypoint, open_agent
 from evalkit.ci.base import BaseGate, load_comparison_baseline
-from evalkit.commands.budget import apply_budget
 from evalkit.core.context import Context
 from evalkit.core.run_budget import BudgetLimit
 from evalkit.evalset.project import Project
@@ -29,6 +28,9 @@ def plan_dry_run(
     """
     project = Project.open(context, request.path)
     if limit:
+        # Import it here, because it loads numpy, which only a budget needs.
+        from evalkit.commands.budget import apply_budget  # noqa: PLC0415
+
         request = apply_budget(request, limit, choice, BaseGate(), project)
     return asyncio.run(_plan_dry_run(request, choice, project))
 

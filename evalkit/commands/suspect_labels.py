@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from evalkit.commands.human_mean import (
+from evalkit.commands.labeled_answers import (
     ScorersByMetric,
     answer_id,
     open_run_rubrics,

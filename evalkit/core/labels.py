@@ -9,6 +9,9 @@ from pathlib import Path
 
 from evalkit.core.serialization import digest
 
+MIN_LABELS = 30
+"""With fewer labels, the normal approximation does not apply to values that are 0 or 1."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HumanLabel:

@@ -15,9 +15,6 @@ import numpy as np
 
 from evalkit.stats.distributions import Floats, t_quantile
 
-MIN_LABELS = 30
-"""With fewer labels, the normal approximation does not apply to values that are 0 or 1."""
-
 MIN_RARER_LABELS = 5
 """With fewer labels of the rarer of two outcomes, a nominal 90 % interval holds the true value as seldom as
 76 % of the time: without one such label, the labels would even claim that there is no error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.commands.human_mean import score_from_labels
+from evalkit.commands.labeled_answers import score_from_labels
 from evalkit.core.judgement import CriterionVerdict, Judgement
 from evalkit.core.labels import HumanLabel
 from evalkit.core.rubric import Criterion, CriterionCheck, Level, Rubric

@@ -19,7 +19,7 @@ from evalkit.commands.suspect_labels import find_suspect_ids
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput
 from evalkit.core.files import write_atomically
-from evalkit.core.labels import HumanLabel, labels_path
+from evalkit.core.labels import MIN_LABELS, HumanLabel, labels_path
 from evalkit.core.project import read_git_user
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -27,7 +27,6 @@ from evalkit.evalset.fields import find_label_problem
 from evalkit.evalset.project import Project
 from evalkit.report.next_steps import CommandHints
 from evalkit.report.review import ReviewSummary
-from evalkit.stats.ppi import MIN_LABELS
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_baseline_for, resolve_run
 
