@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from evalkit.agents.placeholders import iter_texts
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.run import RunEnvironment
 from evalkit.core.serialization import digest
+from evalkit.core.values import iter_texts
 
 MAX_FILE_NAME_LENGTH = 1000
 """In characters; a longer text is an argument of a command, not the name of a file."""

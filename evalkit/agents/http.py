@@ -22,11 +22,12 @@ from evalkit.agents.http_headers import (
     strip_variables,
 )
 from evalkit.agents.network_errors import CONNECT_TIMEOUT_S, split_url
-from evalkit.agents.placeholders import find_template_problems, iter_texts
+from evalkit.agents.placeholders import find_template_problems
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
+from evalkit.core.values import iter_texts
 from evalkit.trace.receiver import open_receiver
 
 USER_AGENT = f"evalkit/{__version__}"

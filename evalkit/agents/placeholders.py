@@ -147,15 +147,6 @@ def fill_value(template: Template, request: Request) -> Json:
     return fill_text(template, request)
 
 
-def iter_texts(body: Json) -> Iterator[str]:
-    """Yield every text of a body, which may have placeholders; keys are not templates."""
-    if isinstance(body, str):
-        yield body
-    elif isinstance(body, Mapping | list | tuple):
-        for value in body.values() if isinstance(body, Mapping) else body:
-            yield from iter_texts(value)
-
-
 def fill_body(body: Json, request: Request) -> Json:
     """Return a body with every text filled; a text that is one placeholder becomes its JSON value.
 

@@ -10,6 +10,7 @@ from evalkit.agents.http_headers import find_variables
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
+from evalkit.core.values import iter_texts
 from evalkit.worker.environment import is_withheld
 
 URL_ARGUMENTS = ("url", "base_url")
@@ -35,7 +36,7 @@ def list_variables(spec: AgentSpec | JudgeSpec) -> tuple[NamedVariable, ...]:
     arguments = _name_arguments(spec)
     found = [NamedVariable(name, "env") for name in getattr(spec, "env", ())]
     for key in EXPANDED_ARGUMENTS:
-        names = find_variables(_iter_texts(arguments.get(key)))
+        names = find_variables(iter_texts(arguments.get(key)))
         found += [NamedVariable(name, key) for name in names]
     name = arguments.get(KEY_ARGUMENT) or _DEFAULT_KEYS.get(spec.kind)
     if isinstance(name, str):
@@ -102,14 +103,3 @@ def _split_host(url: str) -> str:
 def _name_arguments(spec: AgentSpec | JudgeSpec) -> Mapping[str, Json]:
     shorthand = _SHORTHANDS.get(spec.kind, "model")
     return {key or shorthand: value for key, value in spec.args.items()}
-
-
-def _iter_texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _iter_texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _iter_texts(item)

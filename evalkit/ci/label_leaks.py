@@ -6,7 +6,7 @@ another file that no longer has it, is no leak.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from evalkit.ci.changed_files import ChangedFiles
 from evalkit.ci.label_index import WHOLE_CASE, LabelIndex, Leak
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.gate_result import GateChange
-from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.source_files import display_path
+from evalkit.core.values import iter_texts
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
@@ -102,7 +102,7 @@ def find_prompt_leaks(before: EvalSet, now: EvalSet) -> tuple[GateChange, ...]:
     """Return what the arguments of the set's agent, such as its system prompt, have of the base's cases."""
     if now.agent is None or now.agent.kind == "recorded":
         return ()
-    had, has = ("\n".join(_list_texts(one.agent and one.agent.args)) for one in (before, now))
+    had, has = ("\n".join(iter_texts(one.agent and one.agent.args)) for one in (before, now))
     if had == has:
         return ()
     index = LabelIndex(before.cases[:MAX_CASES])
@@ -121,18 +121,6 @@ def find_prompt_leaks(before: EvalSet, now: EvalSet) -> tuple[GateChange, ...]:
             where=now.agent.where,
         ),
     )
-
-
-def _list_texts(value: Json) -> Iterator[str]:
-    """Yield every text in the arguments of an agent."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _list_texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _list_texts(item)
 
 
 def _name_leaks(leaks: Sequence[Leak]) -> set[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Final
 
@@ -37,6 +37,15 @@ def find_value(value: Json, path: str) -> Json:
         if value is ABSENT:
             break
     return value
+
+
+def iter_texts(value: Json) -> Iterator[str]:
+    """Yield every text in a value, at any depth; keys are left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from iter_texts(item)
 
 
 def _take_step(value: Json, step: str) -> Json:
