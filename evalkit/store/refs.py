@@ -87,7 +87,11 @@ def find_run_folder(ref: str, root: Path) -> Path:
             f"{runs_folder(root)}: no stored runs. Make one with: evalkit run EVALSET"
         )
     if ref == "latest":
-        return runs_folder(root) / run_ids[-1]
+        folders = (runs_folder(root) / run_id for run_id in reversed(run_ids))
+        return next(
+            (folder for folder in folders if not _is_of_bisect(folder)),
+            runs_folder(root) / run_ids[-1],
+        )
     # A complete id is unique even where longer ids start with it.
     found = [run_id for run_id in run_ids if run_id == ref] or [
         run_id for run_id in run_ids if run_id.startswith(ref)
@@ -128,8 +132,17 @@ def read_newest_run(evalset_path: str, root: Path) -> Run:
         InvalidInput: there is none.
     """
     for folder in list_set_runs(root, evalset_path):
-        return read_run(folder)
+        if not _is_of_bisect(folder):
+            return read_run(folder)
     raise InvalidInput.single(f"{evalset_path}: no stored runs. Make one with: evalkit run EVALSET")
+
+
+def _is_of_bisect(folder: Path) -> bool:
+    """Return whether `evalkit bisect` made a run, to test an earlier commit."""
+    try:
+        return read_header(folder).command == "bisect"
+    except StoreError:
+        return False  # the caller reads it in full and reports the problem
 
 
 def read_baseline_for(

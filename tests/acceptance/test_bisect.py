@@ -96,6 +96,7 @@ def test_it_finds_the_commit_with_few_calls_and_leaves_the_tree_alone(
     git("commit", "-qam", "comment")
     # A stored run of BAD is used again. A dirty tree is neither tested nor touched, but its labels count.
     repository.evalkit("run", "echo.yaml", "--allow-missing-baseline", env=environment(repository))
+    latest = repository.evalkit("show", "latest", "--format", "json").json["run"]["id"]
     repository.write("version.py", "this is no Python\n")
     echo = repository.folder / "echo.yaml"
     echo.write_text(echo.read_text().replace("expected: X0", "expected: Y0"))
@@ -127,6 +128,7 @@ def test_it_finds_the_commit_with_few_calls_and_leaves_the_tree_alone(
     assert found["agent_calls"] == 7 * CASES + sum(calls.values())
     assert found["reused_answers"] == CASES
     assert 0 < found["errors_at_most"] < 0.05
+    assert repository.evalkit("show", "latest", "--format", "json").json["run"]["id"] == latest
     tested = {row["commit"]["subject"][:2]: row["verdict"] for row in found["tested"]}
     assert (tested["c0"], tested["c4"], tested["c5"]) == ("good", "good", "bad")
     assert "bisecting 8 commits (1 other commit left out)" in done.err
