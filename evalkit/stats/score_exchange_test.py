@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, frexp, ldexp, sqrt
+from math import comb, frexp, ldexp, remainder, sqrt
 
 import numpy as np
 
@@ -94,20 +94,31 @@ def _choose_step(rows: Sequence[Floats]) -> float:
     """Return the step of the lattice; 0 if the scores of no case differ.
 
     The lattice depends on the scores alone and not on their run, so the test stays exact. If all scores
-    are multiples of their smallest difference, nothing is rounded, and equal sums stay equal.
+    are multiples of one step, such as tenths, nothing is rounded, and equal sums stay equal.
     """
     values = np.unique(np.concatenate(rows))
     largest = float(values[-1])
     if largest <= 0:
         return 0.0
     total = sum(float(row.max()) for row in rows)
-    gaps = np.diff(values)
-    gap = float(gaps[gaps > _ROUNDING * largest].min())
-    off = np.abs(values / gap - np.rint(values / gap))
-    if total / gap <= MAX_STEPS and float(off.max()) <= _MAX_OFF_LATTICE:
-        return gap
+    step = 0.0
+    for value in values.tolist():
+        step = _find_common_step(step, value, _ROUNDING * largest)
+        if step and total / step > MAX_STEPS:
+            break
+    else:
+        off = np.abs(values / step - np.rint(values / step))
+        if float(off.max()) <= _MAX_OFF_LATTICE:
+            return step
     # A power of two, so that a small change of a score seldom changes the lattice.
     return ldexp(1.0, frexp(total / MAX_STEPS)[1])
+
+
+def _find_common_step(one: float, other: float, rounding: float) -> float:
+    """Return the largest number of which both are multiples, apart from `rounding`, by Euclid's algorithm."""
+    while other > rounding:
+        one, other = other, abs(remainder(one, other))
+    return one
 
 
 def _sum_mass(steps: Ints, size: int) -> Floats:
