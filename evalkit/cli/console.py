@@ -50,9 +50,9 @@ def create_context(*, quiet: bool = False) -> Context:
 
 
 def detect_screen(output: Path | None = None) -> Screen:
-    """Return the width of stdout and whether it shows color and Unicode.
+    """Return the size of stdout and whether it shows color and Unicode.
 
-    A file has 80 columns and no color.
+    A file has 80 columns, 40 lines, and no color. So has a pipe, unless COLUMNS and LINES are set.
     """
     import shutil
 
@@ -61,8 +61,10 @@ def detect_screen(output: Path | None = None) -> Screen:
     if output is not None:
         return Screen()
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+    size = shutil.get_terminal_size((80, 40))
     return Screen(
-        width=shutil.get_terminal_size((80, 24)).columns,
+        width=size.columns,
+        height=size.lines,
         color=wants_color(),
         unicode=encoding.startswith("utf"),
     )

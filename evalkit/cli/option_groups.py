@@ -24,6 +24,7 @@ from evalkit.cli.options import (
     RequireBaseOption,
     RunIdOption,
     SeedOption,
+    VerboseOption,
     agent_option,
     comparison_option,
     output_option,
@@ -224,9 +225,7 @@ class ReportOptions(NamedTuple):
         ),
     ] = PrintFormat.table
     output: OutputOption = None
-    verbose: Annotated[
-        bool, output_option("-v", "--verbose", help="Print every row of every table.")
-    ] = False
+    verbose: VerboseOption = False
     quiet: Annotated[
         bool, output_option("-q", "--quiet", help="Print only the result and its reason.")
     ] = False

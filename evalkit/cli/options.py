@@ -179,6 +179,9 @@ OutputOption = Annotated[
     Path | None,
     output_file("-o", "--output", help="Write the result to a file instead of stdout."),
 ]
+VerboseOption = Annotated[
+    bool, output_option("-v", "--verbose", help="Print everything, not only what fits one screen.")
+]
 BaseOption = Annotated[
     str | None,
     comparison_option(

@@ -107,17 +107,16 @@ def print_report(report: Report, options: ReportOptions) -> None:
     """Print a report; with `--format github`, also print annotations for failing cases."""
     from evalkit.report.github import render_github
     from evalkit.report.json import render_json
-    from evalkit.report.terminal import MAX_TABLE_ROWS, render_terminal
+    from evalkit.report.terminal import render_terminal, render_verdict
 
     if options.format is PrintFormat.json:
         write_result(render_json(report), options.output)
         return
-    # None means all rows. JSON always has all rows.
-    rows = None if options.verbose else MAX_TABLE_ROWS
-    text = render_terminal(report, detect_screen(options.output), rows=rows)
+    screen = detect_screen(options.output)
     if options.quiet:
-        # The first section is the result with its reason.
-        text = text.partition("\n\n")[0].rstrip("\n") + "\n"
+        text = render_verdict(report, screen)
+    else:
+        text = render_terminal(report, screen, verbose=options.verbose)
     write_result(text, options.output)
     if options.format is PrintFormat.github:
         emit(render_github(report))  # the workflow runner reads them only from stdout

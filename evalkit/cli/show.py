@@ -8,7 +8,7 @@ import typer
 
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ReportOptions, ResultOptions
-from evalkit.cli.options import PrintFormat, RunArgument
+from evalkit.cli.options import PrintFormat, RunArgument, VerboseOption
 from evalkit.cli.output import print_report, print_result, refuse_conflicting_options
 
 
@@ -26,6 +26,7 @@ def show(
         bool,
         typer.Option("--suspect-labels", help="Show the cases whose label is probably wrong."),
     ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show a stored run, or one case of it."""
     from evalkit.commands import show as command
@@ -43,7 +44,7 @@ def show(
         print_result(command.show_case(ref, case, context), result, case_json, case_text)
     else:
         options = ReportOptions(
-            format=PrintFormat(result.format), output=result.output, verbose=True
+            format=PrintFormat(result.format), output=result.output, verbose=verbose
         )
         print_report(command.show_run(ref, context), options)
 

@@ -250,6 +250,7 @@ def _build_report(
         spans=spans,
         jurors=jurors,
         breakage=explain_failure(traced, result, baseline, project),
+        run_name=hints.name_run(run),
     )
 
 

@@ -74,7 +74,13 @@ def evaluate_gate(
     is_short = lacks_budget_for_look(result, run, baseline)
     looks = looks_note(run, result, baseline, lacks_budget=is_short)
     found = (looks, _describe_spending(run, baseline))
-    return replace(result, notes=(*filter(None, found), *notes, *result.notes))
+    # If the looks led to a decision, their number matters to nobody who reads the result.
+    asides = {looks} if result.outcome in ("pass", "fail") else set()
+    return replace(
+        result,
+        notes=(*filter(None, found), *notes, *result.notes),
+        asides=result.asides | asides,
+    )
 
 
 def _describe_spending(run: Run, baseline: Run | None) -> str:

@@ -11,6 +11,7 @@ from evalkit.ci.base import BaseGate, GateChoice, apply_base_gate, load_comparis
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
+from evalkit.core.redaction import Redactor
 from evalkit.core.run import Run
 from evalkit.core.run_budget import NO_LIMIT, BudgetLimit
 from evalkit.evalset.project import Project
@@ -46,6 +47,28 @@ def run(
     Raises:
         EvalkitError: the set could not be run, or a result could not be stored.
     """
+    started, heard = context.now(), list[str]()
+
+    def say(text: str) -> None:
+        heard.append(text)
+        context.say(text)
+
+    report = _run(request, options, comparison, replace(context, say=say))
+    return replace(
+        report,
+        # What was said at the start has scrolled away when the result is printed.
+        warnings=tuple(
+            Redactor(context.environ).redact_text(text)
+            for text in heard
+            if text.startswith("warning: ")
+        ),
+        took_s=(context.now() - started).total_seconds(),
+    )
+
+
+def _run(
+    request: RunRequest, options: RunOptions, comparison: ComparisonOptions, context: Context
+) -> Report:
     project = Project.open(context, request.path)
     with (
         open_guarded_gate(

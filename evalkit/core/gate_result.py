@@ -297,8 +297,9 @@ class GateResult:
     """The result of a gate. Every report and the exit code are made from it.
 
     `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
-    `reason` is one sentence. `gate` is set when the gate's definition came from another commit,
-    `definition` when it came from this checkout and the report must say so.
+    `reason` is one sentence. `asides` are those of the notes that only add numbers, such as odds and
+    power; a short report leaves them out, and no other note. `gate` is set when the gate's definition
+    came from another commit, `definition` when it came from this checkout and the report must say so.
     """
 
     outcome: Outcome
@@ -309,6 +310,7 @@ class GateResult:
     summaries: tuple[MetricSummary, ...] = ()
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
+    asides: frozenset[str] = frozenset()
     gate: GateReview | None = None
     definition: DefinitionSource | None = None
 

@@ -62,13 +62,22 @@ def check_change(
     )
     impossible = explain_impossible_harm(rule, evidence)
     is_blind = evidence.design is not None and not impossible
+    power = impossible or _detectable_harm_text(evidence)
+    population = tuple(_population_texts(rule, evidence)) if is_suite else ()
+    # That no result could fail is more than a number.
+    asides = population if impossible or detectable is None else (power, *population)
     notes = (
-        impossible or _detectable_harm_text(evidence),
-        *(_population_texts(rule, evidence) if is_suite else ()),
+        power,
+        *population,
         *warn_of_direction(rule, evidence.pairs),
         *(warn_of_blind_spot(rule, evidence.base) if is_blind else ()),
     )
-    return CheckWithNotes(check, tuple(f"{name_rule(rule)}: {note}" for note in notes))
+    name = name_rule(rule)
+    return CheckWithNotes(
+        check,
+        notes=tuple(f"{name}: {note}" for note in notes),
+        asides=tuple(f"{name}: {aside}" for aside in asides),
+    )
 
 
 def check_points(rule: Rule, points: PointComparison, missing: Mapping[str, int]) -> Check:

@@ -110,6 +110,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
             # Two thresholds on one metric can have the same note.
             *dict.fromkeys(note for each in decided for note in each.notes),
         ),
+        asides=frozenset(aside for each in decided for aside in each.asides),
     )
 
 

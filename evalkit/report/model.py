@@ -31,7 +31,8 @@ class Report:
     `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
     model. `spans` are the steps of its trials, which are stored in a separate file. `jurors` has the
     agreement of the members of its jury, if it has one. `breakage` says where newly failing cases differ
-    first, if a threshold failed.
+    first, if a threshold failed. `warnings` were printed before the run started. `took_s` is the time
+    that the command took, None for a stored run. `run_name` is the run as an argument of a command.
     """
 
     run: Run
@@ -42,6 +43,9 @@ class Report:
     spans: SpansByTrial = field(default_factory=dict)
     jurors: tuple[JurorAgreement, ...] = ()
     breakage: Breakage | None = None
+    warnings: tuple[str, ...] = ()
+    took_s: float | None = None
+    run_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,9 +60,10 @@ def _fold_line(line: str, width: int) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Screen:
-    """The terminal that lines are laid out for: width in cells, color, and Unicode support."""
+    """The terminal that lines are laid out for: width in cells, height in lines, color, and Unicode."""
 
     width: int = 80
+    height: int = 40
     color: bool = False
     unicode: bool = True
 
