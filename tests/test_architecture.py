@@ -23,6 +23,7 @@ LAYERS = (
     "cli",
     "commands",
     "bisect",
+    "hosts",
     "ci",
     "runner",
     "metrics",

@@ -16,7 +16,7 @@ def comment(
     ref: RunArgument,
     comparison: BaselineOptions,
     post: Annotated[
-        bool, typer.Option("--post", help="Post it to the pull request of this workflow run.")
+        bool, typer.Option("--post", help="Post it to the pull or merge request of this build.")
     ] = False,
     pull_request: Annotated[
         int | None,
@@ -29,6 +29,10 @@ def comment(
     ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Also set a status on the commit.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Also make a check run with annotations (GitHub)."),
     ] = False,
 ) -> None:
     """Print or post the pull request comment of a run."""
@@ -43,6 +47,7 @@ def comment(
         ("--pull-request requires --post", pull_request is not None and not post),
         ("--only-changes requires --post", only_changes and not post),
         ("--status requires --post", status and not post),
+        ("--check requires --post", check and not post),
     )
     context = create_context()
     report = evaluate_for_comment(
@@ -52,6 +57,8 @@ def comment(
     if not post:
         emit(text.text)
         return
-    options = CommentOptions(pull_request=pull_request, only_changes=only_changes, status=status)
+    options = CommentOptions(
+        pull_request=pull_request, only_changes=only_changes, status=status, check=check
+    )
     for line in post_report(report, text, options, context):
         say(line)

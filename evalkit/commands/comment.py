@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from evalkit.ci.base import GateChoice
-from evalkit.ci.github import (
-    RETRY_DELAYS_S,
-    CommentDraft,
-    CommitStatus,
-    find_github_repository,
-    find_pull_request,
-    post_comment,
-    set_status,
-)
 from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded
+from evalkit.core.errors import ApprovalNeeded, InvalidInput
 from evalkit.core.gate_result import GateResult
 from evalkit.core.redaction import Redactor
 from evalkit.core.safe_text import one_line
 from evalkit.evalset.project import Project
+from evalkit.hosts.comments import (
+    MAX_STATUS_CHARS,
+    CommentDraft,
+    CommitStatus,
+    StatusState,
+    post_comment,
+    post_status,
+)
+from evalkit.hosts.github import GitHubPullRequest
+from evalkit.hosts.github_checks import CheckRun, post_check
+from evalkit.hosts.known_hosts import choose_host
+from evalkit.hosts.rest_api import RETRY_DELAYS_S
+from evalkit.report.annotations import find_annotations
 from evalkit.report.case_status import case_results, worst_first
 from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
@@ -33,7 +36,7 @@ from evalkit.report.next_steps import CommandHints
 from evalkit.report.pr_comment import PullRequestComment, render_comment
 from evalkit.store.refs import BaselineChoice
 
-_DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
+_DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./?=%-]+")
 
 
 def evaluate_for_comment(
@@ -50,9 +53,16 @@ def evaluate_for_comment(
 
 
 def build_redacted_comment(report: Report, context: Context) -> PullRequestComment:
-    """Return the comment on a report, without the secrets of this environment."""
+    """Return the comment on a report, without the secrets of this environment, for the host of its build."""
+    host = choose_host(context.environ)
+    url = host.build_url(context.environ)
+    comment = render_comment(
+        report,
+        details=url if _DETAILS_URL.fullmatch(url) else "",
+        max_bytes=host.max_bytes,
+        with_html=host.has_html,
+    )
     # Agents may print secrets, and a comment can be public.
-    comment = render_comment(report, details=_build_details_url(context.environ))
     return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
 
 
@@ -74,28 +84,19 @@ def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
         yield Hint(label=label, command=hints.record(run))
 
 
-def _build_details_url(environ: Mapping[str, str]) -> str:
-    """Return the URL of this workflow run; empty outside of one."""
-    server, repository = environ.get("GITHUB_SERVER_URL"), environ.get("GITHUB_REPOSITORY")
-    url = f"{server}/{repository}/actions/runs/{environ.get('GITHUB_RUN_ID')}"
-    return url if server and repository and _DETAILS_URL.fullmatch(url) else ""
-
-
-_MAX_STATUS_CHARS = 130
-"""Below GitHub's limit of 140 characters, because GitHub may count them differently."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommentOptions:
     """How a comment is posted.
 
     `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
-    comment if nothing changed. With `status`, also set a status on the commit.
+    comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
+    run with annotations, which only GitHub has.
     """
 
     pull_request: int | None = None
     only_changes: bool = False
     status: bool = False
+    check: bool = False
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
 
 
@@ -105,33 +106,57 @@ def post_report(
     """Post or update the comment, and return messages about what happened.
 
     Raises:
-        InvalidInput: the environment does not say where to post.
+        InvalidInput: the environment does not say where to post, or its host has no check runs.
     """
-    repository = find_github_repository(context.environ)
-    pull = find_pull_request(context.environ, options.pull_request)
+    host = choose_host(context.environ)
+    if options.check and not host.has_checks:
+        raise InvalidInput.single(
+            f"{host.name} has no check runs. Use --status instead of --check."
+        )
+    pull = host.find(context.environ, options.pull_request, options.retry_delays_s)
     if pull is None:
-        return ("no comment: this event has no pull request. Add --pull-request N.",)
-    done, delays_s = [], options.retry_delays_s
-    if options.status and not pull.sha:
-        done.append("no status: the event names no commit.")
+        return (f"no comment: this build has no {host.request}. Add --pull-request N.",)
+    status = build_status(report.run.header.evalset, report.gate_result)
+    done = []
+    if (options.status or options.check) and not pull.sha:
+        done.append("no status: the build names no commit.")
     elif options.status:
-        status = build_status(report.run.header.evalset, report.gate_result)
-        posted = asyncio.run(set_status(repository, pull.sha, status, retry_delays_s=delays_s))
+        posted = asyncio.run(post_status(pull, status))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
-    draft = CommentDraft(
-        comment.text, comment.marker, only_updates=options.only_changes and not comment.has_changes
-    )
-    posted = asyncio.run(post_comment(repository, pull, draft, retry_delays_s=delays_s))
+    if options.check and pull.sha and isinstance(pull, GitHubPullRequest):
+        posted = asyncio.run(post_check(pull, _build_check(report, status, comment, context)))
+        done.append(f"check run {status.state} {posted.outcome}: {posted.detail}")
+    only_updates = options.only_changes and not comment.has_changes
+    draft = CommentDraft(comment.text, comment.marker, status.state, only_updates)
+    posted = asyncio.run(post_comment(pull, draft))
     return (*done, f"comment {posted.outcome}: {posted.detail}")
+
+
+def _build_check(
+    report: Report, status: CommitStatus, comment: PullRequestComment, context: Context
+) -> CheckRun:
+    """Return a check run with the text of the comment, and an annotation for each broken case."""
+    redactor = Redactor(context.environ)
+    found = find_annotations(report)
+    return CheckRun(
+        status=status,
+        needs_approval=report.gate_result.exit_code == ApprovalNeeded.exit_code,
+        summary=comment.text,
+        annotations=[
+            each._replace(message=redactor.redact_text(each.message))
+            for each in (*found.definition, *found.gate, *found.cases)
+            if each.where.path
+        ],
+    )
 
 
 def build_status(evalset: str, result: GateResult) -> CommitStatus:
     """Return a result as a commit status: an error if nothing could be decided."""
-    state: Literal["success", "failure", "error"] = "success"
+    state: StatusState = "success"
     if result.exit_code:
         state = "failure" if result.outcome == "fail" else "error"
     return CommitStatus(
         state=state,
         context=f"evalkit/{one_line(evalset, 60)}",
-        description=one_line(gate_reason(result), _MAX_STATUS_CHARS),
+        description=one_line(gate_reason(result), MAX_STATUS_CHARS),
     )

@@ -123,7 +123,9 @@ def find_bitbucket_pull_request(
         return None
     sha = environ.get("BITBUCKET_COMMIT", "")
     home = environ.get("BITBUCKET_GIT_HTTP_ORIGIN", f"https://bitbucket.org/{workspace}/{name}")
-    address = f"{environ.get('BITBUCKET_API_URL', _API).rstrip('/')}/repositories/{workspace}/{name}"
+    address = (
+        f"{environ.get('BITBUCKET_API_URL', _API).rstrip('/')}/repositories/{workspace}/{name}"
+    )
     return BitbucketPullRequest(
         RestApi(address, {"Authorization": f"Bearer {token}"}, environ, retry_delays_s),
         number=found,

@@ -198,12 +198,9 @@ def status_label(change: CaseChange) -> str:
     return f"{words}, flaky" if change.flaky and change.status != "flaky" else words
 
 
-def cases_with_passes(results: Sequence[CaseResult]) -> str:
+def cases_with_passes(results: Sequence[CaseResult], most: int = _MAX_NAMED_CASES) -> str:
     """Return the ids and passes of the first cases, and the number of further cases."""
-    names = [
-        f"{result.case.id} ({passes_change(result.change)})"
-        for result in results[:_MAX_NAMED_CASES]
-    ]
+    names = [f"{result.case.id} ({passes_change(result.change)})" for result in results[:most]]
     left_out = len(results) - len(names)
     return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
 

@@ -6,6 +6,7 @@ The first line is an invisible marker that identifies the comment of a set. It c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -13,17 +14,37 @@ from typing import NamedTuple
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
+from evalkit.core.safe_text import markdown_text, one_line
 from evalkit.core.serialization import digest
 from evalkit.core.trial import Trial
 from evalkit.report import content, markdown
-from evalkit.report.case_status import CaseResult, case_results
+from evalkit.report.case_status import (
+    CaseResult,
+    case_results,
+    cases_with_passes,
+    passes_change,
+    reason_text,
+    secondary_cases,
+    status_counts_text,
+    worst_first,
+)
 from evalkit.report.model import Report
+from evalkit.report.verdict import brief_reason, headline_numbers, verdict_reason, verdict_word
 
 _TITLES = ("Baseline", "This change", "Difference")
-_MAX_THRESHOLDS = 10
+_CASE_TITLES = ("Case", "Passes", "Why")
+_MAX_THRESHOLDS = 20
+_MAX_CASES = 5
+_MAX_NAMED_CASES = 40
+_MAX_REASON_CHARS = 160
 _OLD_BASELINE_DAYS = 60
 # The address comes from the environment, so only plain characters become a link.
-_URL = re.compile(r"https?://[A-Za-z0-9.:/_-]{1,300}")
+_URL = re.compile(r"https?://[A-Za-z0-9.:/_?=%-]{1,300}")
+_FOLD = re.compile(
+    r"<details>\n<summary>(?P<title>.*)</summary>\n\n(?P<inside>.*)\n\n</details>", re.DOTALL
+)
+_PLAIN_MAX_RANK = 3
+"""The last rank of the blocks that a host without HTML shows, because it cannot fold any."""
 
 
 class PullRequestComment(NamedTuple):
@@ -34,19 +55,40 @@ class PullRequestComment(NamedTuple):
     has_changes: bool
 
 
-def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
-    """Render the comment on a run; `details` is the URL of the workflow run."""
+def render_comment(
+    report: Report,
+    *,
+    details: str = "",
+    max_bytes: int = markdown.COMMENT_LIMIT,
+    with_html: bool = True,
+) -> PullRequestComment:
+    """Render the comment on a run of at most `max_bytes` in UTF-8; `details` is the URL of its build.
+
+    Without HTML, the marker is a link that nothing refers to, and details are not folded but left out.
+    """
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
-    # One byte is for the newline after the marker.
-    text = markdown.fit_blocks(
-        _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
-    )
+    blocks = _blocks(report, results, details)
+    if not with_html:
+        marker = _plain_marker(marker)
+        blocks = [_unfold(block) for block in blocks if block.rank <= _PLAIN_MAX_RANK]
+    # Two bytes are for the empty line after the marker.
+    text = markdown.fit_blocks(blocks, max_bytes - len(marker) - 2)
     return PullRequestComment(
-        text=f"{marker}\n{text}",
+        text=f"{marker}\n{text}" if with_html else f"{marker}\n\n{text}",
         marker=marker,
         has_changes=_has_changes(report, results),
     )
+
+
+def _plain_marker(marker: str) -> str:
+    return f"[//]: # ({marker.removeprefix('<!-- ').removesuffix(' -->')})"
+
+
+def _unfold(block: markdown.Block) -> markdown.Block:
+    """Return a block with its title in bold instead of a fold."""
+    fold = _FOLD.fullmatch(block.text)
+    return block._replace(text=f"**{fold['title']}**\n\n{fold['inside']}") if fold else block
 
 
 def comment_marker(path: str, name: str) -> str:
@@ -71,27 +113,75 @@ def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
     """Return the parts in reading order."""
     url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
+    header, result = report.run.header, report.gate_result
+    brief, full = brief_reason(report), verdict_reason(header, result)
+    thresholds = [
+        markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells),
+        "" if full == brief else f"- {markdown.sentence_text(full)}",
+        markdown.unreported_checks_block(result),
+    ]
     return [
-        markdown.Block(0, markdown.headline(report)),
-        markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
+        markdown.Block(0, _heading(report)),
+        markdown.Block(0, markdown.sentence_text(brief)),
         markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
+        markdown.Block(1, _cases_block(results)),
+        markdown.Block(2, markdown.breakage_block(report)),
+        markdown.Block(1, markdown.details_block(_thresholds_title(report), thresholds)),
+        markdown.Block(2, markdown.details_block("All cases that changed", [_all_cases(results)])),
         markdown.Block(
-            1, markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells)
-        ),
-        markdown.Block(2, markdown.cases_block(report, results)),
-        markdown.Block(3, markdown.breakage_block(report)),
-        markdown.Block(1, "\n".join(_run_details(report))),
-        markdown.Block(2, markdown.next_steps_block(report)),
-        markdown.Block(1, url),
-        markdown.Block(
-            3,
-            markdown.details_block(
-                "Other thresholds", [markdown.unreported_checks_block(report.gate_result)]
-            ),
+            1, markdown.details_block("Look closer, or accept", [markdown.next_steps_block(report)])
         ),
         *markdown.details_blocks(report, results),
+        markdown.Block(1, "\n".join(_run_details(report))),
+        markdown.Block(1, url),
     ]
+
+
+def _heading(report: Report) -> str:
+    """Return the verdict, the set, and the numbers of the threshold that decides."""
+    word = verdict_word(report.run.header, report.gate_result)
+    numbers = headline_numbers(report)
+    more = f", {markdown.code_cell(numbers.rule)} {numbers.text}" if numbers else ""
+    return f"## {word}: {markdown.inline_code(report.run.header.evalset)}{more}"
+
+
+def _cases_block(results: Sequence[CaseResult]) -> str:
+    """Return how many cases have each status, and the worst ones in a table that fits a phone."""
+    broken = worst_first(results)
+    rows = [
+        (
+            markdown.code_cell(result.case.id),
+            markdown.plain_cell(passes_change(result.change)),
+            markdown_text(one_line(reason_text(result), _MAX_REASON_CHARS)).replace("|", "\\|"),
+        )
+        for result in broken[:_MAX_CASES]
+    ]
+    worst = f"; worst {len(rows)}:" if len(rows) < len(broken) else ""
+    return markdown.join_blocks(
+        (
+            f"**Cases:** {status_counts_text(results)}{worst}",
+            markdown.markdown_table(_CASE_TITLES, rows, right=(1,)),
+        )
+    )
+
+
+def _all_cases(results: Sequence[CaseResult]) -> str:
+    """Return the names of all cases that are broken, flaky, failing as before, or fixed."""
+    groups = [("Broken", worst_first(results)), *secondary_cases(results)]
+    return markdown.join_blocks(
+        f"{title}: {markdown.sentence_text(cases_with_passes(found, _MAX_NAMED_CASES))}"
+        for title, found in groups
+        if found
+    )
+
+
+def _thresholds_title(report: Report) -> str:
+    """Return how many thresholds there are, and how many have each outcome."""
+    checks = content.checks_by_urgency(report.gate_result)
+    counts = Counter(content.OUTCOME_WORDS[check.outcome] for check in checks)
+    parts = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return f"{format_count(len(checks), 'threshold')}: {parts}" if checks else "No threshold"
 
 
 def _check_cells(check: Check, unit: str) -> tuple[str, str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from evalkit.core.errors import ApprovalNeeded
 from evalkit.core.format import format_bound, format_count, format_limit, format_odds, name_rule
 from evalkit.core.gate_result import Check, GateResult
@@ -65,6 +67,31 @@ def _find_lead(result: GateResult) -> Check | None:
         named,
         key=lambda each: (bool(each.advisory), not each.rule.primary, not each.rule.compares),
         default=None,
+    )
+
+
+class HeadlineNumbers(NamedTuple):
+    """The name of the threshold that decides a result, and its numbers: `79.2% -> 60.0%`."""
+
+    rule: str
+    text: str
+
+
+def headline_numbers(report: Report) -> HeadlineNumbers | None:
+    """Return the threshold that the reason of a result names first; None if no numbers say it."""
+    result = report.gate_result
+    found = [
+        each
+        for each in result.checks
+        if has_brief(each) and each.outcome == result.outcome and not each.advisory
+    ]
+    named = [each for each in found if each.sentence in result.reason]
+    check = next(iter(named), None) or (_find_lead(result) if result.outcome == "pass" else None)
+    if check is None:
+        return None
+    before, now, _ = content.check_cells(check, content.unit_of(report.run.header, check))
+    return HeadlineNumbers(
+        name_rule(check.rule), f"{before} -> {now}" if check.rule.compares else now
     )
 
 

@@ -9,19 +9,25 @@ from typing import Any
 
 import pytest
 
-from evalkit.ci.github import (
-    CommentDraft,
-    CommitStatus,
-    GitHubRepository,
-    PostResult,
-    PullRequest,
-    find_github_repository,
-    find_pull_request,
-    post_comment,
-    set_status,
-)
 from evalkit.commands.comment import build_status
 from evalkit.core.errors import InvalidInput
+from evalkit.core.location import Location
+from evalkit.hosts.comments import (
+    CommentDraft,
+    CommitStatus,
+    PostResult,
+    post_comment,
+    post_status,
+)
+from evalkit.hosts.github import (
+    GitHubPullRequest,
+    PullRequest,
+    find_github_pull_request,
+    read_github_event,
+)
+from evalkit.hosts.github_checks import CheckRun, post_check
+from evalkit.hosts.rest_api import RestApi
+from evalkit.report.annotations import Annotation
 from tests.conftest import Project
 from tests.support.report_samples import check_fail, make_verdict
 from tests.support.scripted_server import Asked, Play, ScriptedServer, json_reply, raw, reply
@@ -41,15 +47,17 @@ def made(number: int, body: str = "", *, kind: str = "Bot", who: str = "NONE") -
     }
 
 
+def request_at(server: ScriptedServer, pull: PullRequest) -> GitHubPullRequest:
+    headers = {"Authorization": "Bearer t0ken-of-the-job"}
+    return GitHubPullRequest(RestApi(f"{server.url}/repos/o/r", headers, {}, (0, 0)), pull)
+
+
 def posted(
     *plays: Play, draft: CommentDraft = DRAFT, pull: PullRequest | None = None
 ) -> tuple[PostResult, list[Asked]]:
     async def talk() -> tuple[PostResult, list[Asked]]:
         async with ScriptedServer(plays=plays) as server:
-            forge = GitHubRepository(server.url, "o/r", "t0ken-of-the-job")
-            done = await post_comment(
-                forge, pull or PullRequest(number=7), draft, retry_delays_s=(0, 0)
-            )
+            done = await post_comment(request_at(server, pull or PullRequest(number=7)), draft)
             return done, server.asked
 
     return asyncio.run(talk())
@@ -135,7 +143,7 @@ def test_a_commit_is_told_what_its_run_came_to() -> None:
     async def talk() -> tuple[PostResult, list[Asked]]:
         async with ScriptedServer(plays=(json_reply({"url": "x"}, status=201),)) as server:
             status = CommitStatus("failure", "evalkit/support", "worse")
-            done = await set_status(GitHubRepository(server.url, "o/r", "t"), SHA, status)
+            done = await post_status(request_at(server, PullRequest(sha=SHA)), status)
             return done, server.asked
 
     done, asked = asyncio.run(talk())
@@ -166,8 +174,8 @@ def event(folder: Path, content: Any) -> dict[str, str]:
 
 def test_the_event_names_the_pull_request(tmp_path: Path) -> None:
     request = {"pull_request": {"number": 7, "head": {"sha": SHA}}}
-    assert find_pull_request(event(tmp_path, request), None) == PullRequest(number=7, sha=SHA)
-    assert find_pull_request(event(tmp_path, request), 9) == PullRequest(number=9, sha=SHA)
+    assert read_github_event(event(tmp_path, request), None) == PullRequest(number=7, sha=SHA)
+    assert read_github_event(event(tmp_path, request), 9) == PullRequest(number=9, sha=SHA)
     after = {
         "workflow_run": {
             "head_sha": SHA,
@@ -175,24 +183,72 @@ def test_the_event_names_the_pull_request(tmp_path: Path) -> None:
             "head_repository": {"owner": {"login": "fork"}},
         }
     }
-    assert find_pull_request(event(tmp_path, after), None) == PullRequest(
+    assert read_github_event(event(tmp_path, after), None) == PullRequest(
         branch="fork:topic", sha=SHA
     )
     others: tuple[Any, ...] = ({}, {"ref": "refs/heads/main"}, [], {"pull_request": None})
     for other in others:
-        assert find_pull_request(event(tmp_path, other), None) is None
+        assert read_github_event(event(tmp_path, other), None) is None
     with pytest.raises(InvalidInput, match="not a GitHub event"):
-        find_pull_request(event(tmp_path, "{"), None)
+        read_github_event(event(tmp_path, "{"), None)
 
 
-def test_who_asks_and_where_comes_from_the_environment() -> None:
-    named = {"GITHUB_REPOSITORY": "o/r", "GITHUB_TOKEN": "t"}
-    assert find_github_repository(named) == GitHubRepository("https://api.github.com", "o/r", "t")
+def test_who_asks_and_where_comes_from_the_environment(tmp_path: Path) -> None:
+    request = {"pull_request": {"number": 7, "head": {"sha": SHA}}}
+    named = {"GITHUB_REPOSITORY": "o/r", "GITHUB_TOKEN": "t", **event(tmp_path, request)}
     elsewhere = {**named, "GITHUB_API_URL": "https://ghe.example/api/v3/"}
-    assert find_github_repository(elsewhere).api == "https://ghe.example/api/v3"
+    for environ, address in (
+        (named, "https://api.github.com/repos/o/r"),
+        (elsewhere, "https://ghe.example/api/v3/repos/o/r"),
+    ):
+        found = find_github_pull_request(environ, None)
+        assert found is not None
+        assert (found.api.address, found.sha) == (address, SHA)
     for wrong in ({**named, "GITHUB_REPOSITORY": "o/r/../x"}, {"GITHUB_REPOSITORY": "o/r"}):
         with pytest.raises(InvalidInput):
-            find_github_repository(wrong)
+            find_github_pull_request(wrong, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "needs_approval", "conclusion"),
+    [
+        ("success", False, "success"),
+        ("failure", False, "failure"),
+        ("error", False, "failure"),
+        ("error", True, "action_required"),
+    ],
+)
+def test_a_check_run_has_all_annotations(state: Any, needs_approval: bool, conclusion: str) -> None:
+    annotations = [
+        Annotation("error", Location(path="a.yaml", line=n), f"case {n}", "was\nnow\x1b")
+        for n in range(120)
+    ]
+    check = CheckRun(
+        status=CommitStatus(state, "evalkit/support", "worse"),
+        needs_approval=needs_approval,
+        summary="é" * 70_000,
+        annotations=annotations,
+    )
+
+    async def talk() -> tuple[PostResult, list[Asked]]:
+        async with ScriptedServer(plays=(json_reply({"id": 5, "html_url": "u"}),)) as server:
+            done = await post_check(request_at(server, PullRequest(sha=SHA)), check)
+            return done, server.asked
+
+    done, asked = asyncio.run(talk())
+    assert done == PostResult("created", "u")
+    assert [(each.method, each.target) for each in asked] == [
+        ("POST", "/repos/o/r/check-runs"),
+        ("PATCH", "/repos/o/r/check-runs/5"),
+        ("PATCH", "/repos/o/r/check-runs/5"),
+    ]
+    first = asked[0].json
+    assert (first["head_sha"], first["conclusion"]) == (SHA, conclusion)
+    sent = [one for each in asked for one in each.json["output"]["annotations"]]
+    assert [one["title"] for one in sent] == [f"case {n}" for n in range(120)]
+    assert (sent[0]["start_line"], sent[3]["start_line"]) == (1, 3)
+    assert "\x1b" not in sent[0]["message"]
+    assert all(len(each.json["output"]["summary"].encode()) <= 65_535 for each in asked)
 
 
 def test_the_command_posts_and_a_refusal_changes_no_exit_code(
@@ -208,18 +264,21 @@ def test_the_command_posts_and_a_refusal_changes_no_exit_code(
                 "GITHUB_TOKEN": "ghs_0123456789",
                 **event(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}}),
             }
-            command = ("comment", "latest", "--post", "--status")
+            command = ("comment", "latest", "--post", "--status", "--check")
             done = await asyncio.to_thread(project.evalkit, *command, env=environ)
             return done, server.asked
 
     fine = json_reply(made(1), status=201)
-    done, asked = asyncio.run(talk(fine, json_reply([]), fine))
+    done, asked = asyncio.run(talk(fine, fine, json_reply([]), fine))
     assert done.code == 0, done.err
     assert "status success created" in done.err
+    assert "check run success created" in done.err
     assert "comment created" in done.err
-    assert json.loads(asked[2].body)["body"].startswith("<!-- evalkit:")
+    assert asked[1].json["output"]["title"] == "The threshold holds."
+    assert asked[3].json["body"].startswith("<!-- evalkit:")
     refused = json_reply({"message": "no"}, status=403)
     done, _ = asyncio.run(talk(refused))
     assert done.code == 0
     assert "statuses: write" in done.err
+    assert "checks: write" in done.err
     assert "pull-requests: write" in done.err

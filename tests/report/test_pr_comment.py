@@ -43,24 +43,40 @@ def reviewed(report: Report) -> Report:
 def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
     text = render_comment(reviewed(failing_report()), details=URL).text
     screen = text.split("<details>", 1)[0]
+    assert len(screen.splitlines()) < 30
     order = [
         "<!-- evalkit:",
-        "## FAIL: `support`",
-        "exact_match 70.8% -> 42.9%",
+        "## FAIL: `support`, `exact_match` 70.8% -> 42.9%",
+        "exact_match 70.8% -> 42.9%, down 27.9 pt, 2 pt allowed.",
         "LOOSENS: facts: min 0.9",
+        "| `refund-window` | `3/3 -> 0/1` |",
         "| FAIL | `exact_match` | 70.8% | 42.9% | -27.9 pt (-45.1 to -10.8) | max drop 2 pt |",
-        "- `refund-window` regressed, 3/3 -> 0/1",
-        "before: `30 days`",
-        "now: `I do not know.`",
         "Flaky: umlaut",
+        "**Next:**",
+        "before:\n\n```text\n30 days",
+        "now:\n\n```text\nI do not know.",
         "cost $0.0210",
         "3 trials per case, 21 days old",
-        "**Next:**",
         URL,
     ]
-    places = [screen.index(part) for part in order]
+    places = [text.index(part) for part in order]
     assert places == sorted(places)
-    assert len(screen.splitlines()) < 50
+    assert places[4] < len(screen)
+
+
+def test_without_html_nothing_is_folded_and_the_marker_cannot_be_seen() -> None:
+    report = reviewed(failing_report())
+    made = render_comment(report, details=URL, max_bytes=32_768, with_html=False)
+    first, second = made.text.splitlines()[:2]
+    assert (first, second) == (made.marker, "")
+    tokens = markdown.parse(made.text)
+    assert tokens[0].tag == "h2"
+    assert not [each for each in tokens if each.type == "html_block"]
+    assert f"({comment_marker('evalsets/support.yaml', 'support')[5:-4]})" in first
+    assert "| FAIL | `exact_match` | 70.8% | 42.9%" in made.text
+    small = render_comment(report, max_bytes=900, with_html=False).text
+    assert len(small.encode()) <= 900
+    assert "## FAIL" in small
 
 
 def test_an_address_that_is_none_is_left_out() -> None:
@@ -150,7 +166,7 @@ def test_the_command_shows_a_stored_run_as_its_comment(project: Project) -> None
     assert project.evalkit("run", "echo.yaml", "--trials", "1").code == 1
     shown = project.evalkit("comment", "latest")
     assert shown.code == 0
-    assert "- `two` regressed, 3/3 -> 0/1" in shown.out
+    assert "| `two` | `3/3 -> 0/1` |" in shown.out
     assert "run it locally: `evalkit run echo.yaml --case two`" in shown.out
     assert "record the baseline and commit it: `evalkit baseline echo.yaml`" in shown.out
     assert project.evalkit("comment", "latest", "--status").code == 2
