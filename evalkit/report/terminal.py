@@ -37,7 +37,7 @@ _STATUS_STYLES: dict[CaseStatus, Style] = {
 
 def _headline(report: Report, screen: Screen) -> list[str]:
     gate_result = report.gate_result
-    word = content.OUTCOME_WORDS[gate_result.outcome]
+    word = gate_result.word
     sentence = f"{report.run.header.evalset}: {content.gate_reason(gate_result)}"
     lines = screen.fold(sentence, indent=f"{word}  ", hang=" " * (len(word) + 2))
     lines = screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
@@ -255,6 +255,6 @@ def render_terminal(report: Report, screen: Screen, *, rows: int | None = MAX_TA
 
 def written_reports_text(report: Report, paths: Sequence[Path], screen: Screen) -> str:
     """Render the paths of written reports, with the outcome of the run."""
-    word = content.OUTCOME_WORDS[report.gate_result.outcome]
+    word = report.gate_result.word
     lines = [f"{path}: {word}, run {report.run.header.id}" for path in paths]
     return join_sections([screen.fold_all(lines, hang="  ")])
