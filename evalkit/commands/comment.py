@@ -33,9 +33,10 @@ from evalkit.report.case_status import case_results, worst_first
 from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
-from evalkit.report.pr_comment import PullRequestComment, render_comment
+from evalkit.report.pr_comment import CommentPlace, PullRequestComment, render_comment
 from evalkit.store.refs import BaselineChoice
 
+_KEY = re.compile(r"[0-9a-f]{8,64}")
 _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./?=%-]+")
 
 
@@ -52,17 +53,30 @@ def evaluate_for_comment(
     return replace(report, hints=tuple(_suggest_commands(report, CommandHints.of(project))))
 
 
-def build_redacted_comment(report: Report, context: Context) -> PullRequestComment:
-    """Return the comment on a report, without the secrets of this environment, for the host of its build."""
+def build_redacted_comment(
+    report: Report, context: Context, *, key: str = "", how_to_accept: str = ""
+) -> PullRequestComment:
+    """Return the comment on a report, without the secrets of this environment, for the host of its build.
+
+    `key` and `how_to_accept` are as in `CommentPlace`.
+
+    Raises:
+        InvalidInput: the key is not in hexadecimal digits, or the event cannot be read.
+    """
+    if key and not _KEY.fullmatch(key):
+        raise InvalidInput.single(f"--key {key!r}: write 8 to 64 hexadecimal digits.")
     host = choose_host(context.environ)
     url = host.build_url(context.environ)
-    comment = render_comment(
-        report,
+    place = CommentPlace(
         details=url if _DETAILS_URL.fullmatch(url) else "",
+        commit=host.find_sha(context.environ),
+        key=key,
+        how_to_accept=how_to_accept,
         max_bytes=host.max_bytes,
-        with_html=host.has_html,
+        has_html=host.has_html,
     )
     # Agents may print secrets, and a comment can be public.
+    comment = render_comment(report, place)
     return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
 
 

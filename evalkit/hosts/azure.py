@@ -121,14 +121,13 @@ def find_azure_pull_request(
     headers = _find_authorization(environ)
     if not _NUMBER.fullmatch(found):
         return None
-    sha = environ.get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "")
     project, repository = quote(project, safe=""), quote(repository, safe="")
     return AzurePullRequest(
         RestApi(address, headers, environ, retry_delays_s),
         project=project,
         pull=f"repositories/{repository}/pullRequests/{found}",
         page=f"{address}/{project}/_git/{repository}/pullrequest/{found}",
-        sha=sha if _SHA.fullmatch(sha) else "",
+        sha=find_azure_sha(environ),
     )
 
 
@@ -145,3 +144,9 @@ def _find_authorization(environ: Mapping[str, str]) -> dict[str, str]:
     raise InvalidInput.single(
         "SYSTEM_ACCESSTOKEN is not set. In the step: env: {SYSTEM_ACCESSTOKEN: $(System.AccessToken)}"
     )
+
+
+def find_azure_sha(environ: Mapping[str, str]) -> str:
+    """Return the commit that is built; empty if the environment names none."""
+    sha = environ.get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "")
+    return sha if _SHA.fullmatch(sha) else ""

@@ -121,7 +121,6 @@ def find_bitbucket_pull_request(
     found = str(number) if number else environ.get("BITBUCKET_PR_ID", "")
     if not _NUMBER.fullmatch(found):
         return None
-    sha = environ.get("BITBUCKET_COMMIT", "")
     home = environ.get("BITBUCKET_GIT_HTTP_ORIGIN", f"https://bitbucket.org/{workspace}/{name}")
     address = (
         f"{environ.get('BITBUCKET_API_URL', _API).rstrip('/')}/repositories/{workspace}/{name}"
@@ -130,6 +129,12 @@ def find_bitbucket_pull_request(
         RestApi(address, {"Authorization": f"Bearer {token}"}, environ, retry_delays_s),
         number=found,
         page=f"{home}/pull-requests/{found}",
-        sha=sha if _SHA.fullmatch(sha) else "",
+        sha=find_bitbucket_sha(environ),
         build_page=f"{home}/pipelines/results/{environ.get('BITBUCKET_BUILD_NUMBER', '')}",
     )
+
+
+def find_bitbucket_sha(environ: Mapping[str, str]) -> str:
+    """Return the commit that is built; empty if the environment names none."""
+    sha = environ.get("BITBUCKET_COMMIT", "")
+    return sha if _SHA.fullmatch(sha) else ""

@@ -57,6 +57,8 @@ class GitHubPullRequest:
     async def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
         """Yield the comments that begin with a marker, if a bot or a trusted author wrote them."""
         self._number = self._number or await self._find_number()
+        if self.pull.number and self.pull.sha and not await self._is_head():
+            raise NoPullRequest(f"{self.pull.sha[:10]} is no longer the newest commit")
         # The API cannot search comments, so read page by page.
         for page in range(1, _MAX_PAGES + 1):
             path = f"issues/{self._number}/comments?per_page={_PAGE}&page={page}"
@@ -80,6 +82,11 @@ class GitHubPullRequest:
             ):
                 return number
         raise NoPullRequest(f"no open pull request of {self.pull.branch} at {self.pull.sha[:10]}")
+
+    async def _is_head(self) -> bool:
+        """Return whether the commit of the event is still the newest one of the pull request."""
+        found = await self.api.request("GET", f"pulls/{self._number}")
+        return get_text(get_object(found, "head"), "sha") == self.pull.sha
 
     async def create_comment(self, draft: CommentDraft) -> str:
         """Post a new comment and return its URL."""
@@ -174,3 +181,13 @@ def read_github_event(environ: Mapping[str, str], number: int | None) -> PullReq
     owner = get_text(get_object(get_object(run, "head_repository"), "owner"), "login")
     branch = get_text(run, "head_branch")
     return PullRequest(branch=f"{owner}:{branch}", sha=sha) if owner and branch and sha else None
+
+
+def find_github_sha(environ: Mapping[str, str]) -> str:
+    """Return the head commit of the pull request of this workflow run; empty if it has none.
+
+    Raises:
+        InvalidInput: the event cannot be read.
+    """
+    pull = read_github_event(environ, None)
+    return pull.sha if pull else ""

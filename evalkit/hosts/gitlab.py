@@ -113,13 +113,12 @@ def find_gitlab_merge_request(
     if not _NUMBER.fullmatch(found):
         return None
     home = environ.get("CI_MERGE_REQUEST_PROJECT_URL") or environ.get("CI_PROJECT_URL", "")
-    sha = environ.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or environ.get("CI_COMMIT_SHA", "")
     return GitLabMergeRequest(
         RestApi(address, {"PRIVATE-TOKEN": token}, environ, retry_delays_s),
         project=quote(project, safe=""),
         number=found,
         page=f"{home}/-/merge_requests/{found}",
-        sha=sha if _SHA.fullmatch(sha) else "",
+        sha=find_gitlab_sha(environ),
     )
 
 
@@ -129,3 +128,9 @@ def _find_number(environ: Mapping[str, str]) -> str:
         return number
     requests = _OPEN_REQUEST.findall(environ.get("CI_OPEN_MERGE_REQUESTS", ""))
     return requests[0] if len(requests) == 1 else ""
+
+
+def find_gitlab_sha(environ: Mapping[str, str]) -> str:
+    """Return the commit that is built; empty if the environment names none."""
+    sha = environ.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or environ.get("CI_COMMIT_SHA", "")
+    return sha if _SHA.fullmatch(sha) else ""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evalkit.hosts.azure import find_azure_pull_request
-from evalkit.hosts.bitbucket import find_bitbucket_pull_request
+from evalkit.hosts.azure import find_azure_pull_request, find_azure_sha
+from evalkit.hosts.bitbucket import find_bitbucket_pull_request, find_bitbucket_sha
 from evalkit.hosts.comments import PullRequestHost
-from evalkit.hosts.github import find_github_pull_request
-from evalkit.hosts.gitlab import find_gitlab_merge_request
+from evalkit.hosts.github import find_github_pull_request, find_github_sha
+from evalkit.hosts.gitlab import find_gitlab_merge_request, find_gitlab_sha
 
 _Find: TypeAlias = Callable[
     [Mapping[str, str], int | None, Sequence[float]], PullRequestHost | None
@@ -23,7 +23,7 @@ class KnownHost:
 
     `find` returns the pull request that an environment describes. `marker` is a variable that is set in
     builds of a repository on this host, to `value` if that is not empty. `build` names the variables that,
-    joined, are the URL of a build. `max_bytes` is the longest comment; `has_html` says whether Markdown there
+    joined, are the URL of a build, and `find_sha` returns the commit that is built. `max_bytes` is the longest comment; `has_html` says whether Markdown there
     supports HTML elements, and `has_checks` whether there are check runs.
     """
 
@@ -32,6 +32,7 @@ class KnownHost:
     marker: str
     value: str = ""
     find: _Find
+    find_sha: Callable[[Mapping[str, str]], str]
     build: tuple[str, ...] = ()
     max_bytes: int
     has_html: bool = True
@@ -46,6 +47,7 @@ GITHUB = KnownHost(
     name="GitHub",
     marker="GITHUB_ACTIONS",
     find=find_github_pull_request,
+    find_sha=find_github_sha,
     build=("GITHUB_SERVER_URL", "/", "GITHUB_REPOSITORY", "/actions/runs/", "GITHUB_RUN_ID"),
     max_bytes=65_536,
     has_checks=True,
@@ -57,6 +59,7 @@ HOSTS = (
         request="merge request",
         marker="GITLAB_CI",
         find=find_gitlab_merge_request,
+        find_sha=find_gitlab_sha,
         build=("CI_JOB_URL",),
         max_bytes=1_000_000,
     ),
@@ -66,6 +69,7 @@ HOSTS = (
         marker="BUILD_REPOSITORY_PROVIDER",
         value="TfsGit",
         find=find_azure_pull_request,
+        find_sha=find_azure_sha,
         build=(
             "SYSTEM_COLLECTIONURI",
             "SYSTEM_TEAMPROJECTID",
@@ -78,6 +82,7 @@ HOSTS = (
         name="Bitbucket",
         marker="BITBUCKET_BUILD_NUMBER",
         find=find_bitbucket_pull_request,
+        find_sha=find_bitbucket_sha,
         build=("BITBUCKET_GIT_HTTP_ORIGIN", "/pipelines/results/", "BITBUCKET_BUILD_NUMBER"),
         max_bytes=32_768,
         has_html=False,

@@ -255,7 +255,7 @@ def details_blocks(report: Report, results: Sequence[case_status.CaseResult]) ->
 
 def headline(report: Report) -> str:
     """Return the outcome and the name of the set."""
-    return f"## {content.OUTCOME_WORDS[report.gate_result.outcome]}: {inline_code(report.run.header.evalset)}"
+    return f"## {report.gate_result.word}: {inline_code(report.run.header.evalset)}"
 
 
 def unreported_checks_block(gate_result: GateResult) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -55,27 +56,37 @@ class PullRequestComment(NamedTuple):
     has_changes: bool
 
 
-def render_comment(
-    report: Report,
-    *,
-    details: str = "",
-    max_bytes: int = markdown.COMMENT_LIMIT,
-    with_html: bool = True,
-) -> PullRequestComment:
-    """Render the comment on a run of at most `max_bytes` in UTF-8; `details` is the URL of its build.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommentPlace:
+    """Where a comment is shown: the URL of the build, and the commit that the comment is about.
 
-    Without HTML, the marker is a link that nothing refers to, and details are not folded but left out.
+    `key` identifies the comment of a job; without it, the set does. `how_to_accept` is a sentence on how a
+    change is accepted there. A comment has at most `max_bytes` in UTF-8. Where Markdown has no HTML, the
+    markers are links that nothing refers to, and most details are left out, because nothing can fold them.
     """
+
+    details: str = ""
+    commit: str = ""
+    key: str = ""
+    how_to_accept: str = ""
+    max_bytes: int = markdown.COMMENT_LIMIT
+    has_html: bool = True
+
+
+def render_comment(report: Report, place: CommentPlace = CommentPlace()) -> PullRequestComment:
+    """Render the comment on a run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
-    blocks = _blocks(report, results, details)
-    if not with_html:
-        marker = _plain_marker(marker)
+    if place.key:
+        marker = f"<!-- evalkit:{place.key} -->"
+    state = comment_state("decided", place.commit)
+    blocks = _blocks(report, results, place)
+    if not place.has_html:
+        marker, state = _plain_marker(marker), _plain_marker(state)
         blocks = [_unfold(block) for block in blocks if block.rank <= _PLAIN_MAX_RANK]
-    # Two bytes are for the empty line after the marker.
-    text = markdown.fit_blocks(blocks, max_bytes - len(marker) - 2)
+    head = f"{marker}\n{state}\n" if place.has_html else f"{marker}\n\n{state}\n\n"
     return PullRequestComment(
-        text=f"{marker}\n{text}" if with_html else f"{marker}\n\n{text}",
+        text=f"{head}{markdown.fit_blocks(blocks, place.max_bytes - len(head))}",
         marker=marker,
         has_changes=_has_changes(report, results),
     )
@@ -96,6 +107,11 @@ def comment_marker(path: str, name: str) -> str:
     return f"<!-- evalkit:{digest([path, name])} -->"
 
 
+def comment_state(state: str, commit: str) -> str:
+    """Return the second line of a comment: the action reads which commit it is about."""
+    return f"<!-- evalkit-state:{state} commit:{commit} -->"
+
+
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     """Return whether the gate did not pass or was edited, or a case changed."""
     gate_result = report.gate_result
@@ -110,9 +126,13 @@ def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     return gate_result.outcome != "pass" or edited or unguarded or changed
 
 
-def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
+def _blocks(
+    report: Report, results: Sequence[CaseResult], place: CommentPlace
+) -> list[markdown.Block]:
     """Return the parts in reading order."""
-    url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
+    url = f"Run and reports: {place.details}" if _URL.fullmatch(place.details) else ""
+    commit = f"Commit {markdown.inline_code(place.commit[:10])}." if place.commit else ""
+    road = place.how_to_accept if report.gate_result.exit_code in (1, 4) else ""
     header, result = report.run.header, report.gate_result
     brief, full = brief_reason(report), verdict_reason(header, result)
     thresholds = [
@@ -123,6 +143,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
     return [
         markdown.Block(0, _heading(report)),
         markdown.Block(0, markdown.sentence_text(brief)),
+        markdown.Block(0, " ".join(filter(None, (commit, markdown.sentence_text(road))))),
         markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(1, _cases_block(results)),

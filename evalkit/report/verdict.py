@@ -35,7 +35,7 @@ def verdict_word(header: RunHeader, gate_result: GateResult) -> str:
     """Return the outcome as a word; a shard passes nothing, so that it is only complete."""
     if is_complete_shard(header, gate_result):
         return COMPLETE
-    return content.OUTCOME_WORDS[gate_result.outcome]
+    return gate_result.word
 
 
 def verdict_reason(header: RunHeader, gate_result: GateResult) -> str:
@@ -53,7 +53,7 @@ def brief_reason(report: Report) -> str:
     reason = result.reason
     for check in result.checks:
         reason = reason.replace(check.sentence, brief_sentence(check, header))
-    brief = reason.removeprefix(f"{content.OUTCOME_WORDS[result.outcome]} ")
+    brief = reason.removeprefix(f"{result.word} ")
     lead = _find_lead(result)
     if result.outcome != "pass" or lead is None:
         return brief

@@ -269,13 +269,21 @@ def test_the_command_posts_and_a_refusal_changes_no_exit_code(
             return done, server.asked
 
     fine = json_reply(made(1), status=201)
-    done, asked = asyncio.run(talk(fine, fine, json_reply([]), fine))
+    head = json_reply({"number": 7, "head": {"sha": SHA}})
+    done, asked = asyncio.run(talk(fine, fine, head, json_reply([]), fine))
     assert done.code == 0, done.err
     assert "status success created" in done.err
     assert "check run success created" in done.err
     assert "comment created" in done.err
     assert asked[1].json["output"]["title"] == "The threshold holds."
-    assert asked[3].json["body"].startswith("<!-- evalkit:")
+    body = asked[4].json["body"]
+    assert body.startswith("<!-- evalkit:")
+    assert f"<!-- evalkit-state:decided commit:{SHA} -->" in body
+    assert f"Commit `{SHA[:10]}`." in body
+    moved = json_reply({"number": 7, "head": {"sha": "b" * 40}})
+    done, asked = asyncio.run(talk(fine, fine, moved))
+    assert "comment skipped: aaaaaaaaaa is no longer the newest commit" in done.err
+    assert len(asked) == 3
     refused = json_reply({"message": "no"}, status=403)
     done, _ = asyncio.run(talk(refused))
     assert done.code == 0
