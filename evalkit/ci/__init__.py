@@ -11,5 +11,6 @@ __all__ = [
     "definition",
     "github",
     "guarded_gate",
+    "set_guard",
     "systems",
 ]

@@ -7,6 +7,7 @@ EvalkitError
 │   └── NotComparable     two runs that cannot be compared
 ├── ApprovalNeeded   4    the gate's own definition changed
 ├── NothingSelected  5    no case to run
+│   └── EmptyEvalSet      the set has no cases, whatever is selected
 └── Interrupted      130, 143
 
 A failure of the agent, the judge, or a metric is never an exception: it is a value in the result.
@@ -81,6 +82,10 @@ class NothingSelected(EvalkitError):
     """The set is empty, or the selection matches no case."""
 
     exit_code = 5
+
+
+class EmptyEvalSet(NothingSelected):
+    """The set has no cases, so no selection matches one."""
 
 
 class Interrupted(EvalkitError):

@@ -2,6 +2,10 @@
 
 __all__ = [
     "baseline",
+    "batch",
+    "batch_document",
+    "batch_markdown",
+    "batch_terminal",
     "bisect",
     "breakage",
     "budget",

@@ -13,6 +13,7 @@ from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
 from evalkit.report import case_status
+from evalkit.report.batch import Batch
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
@@ -35,6 +36,26 @@ def render_github(report: Report) -> str:
         text = report.gate_result.definition_sentence
         lines.insert(0, _annotation("warning", whole, report.run.header.evalset, text))
     return "".join(f"{line}\n" for line in lines[:MAX_ANNOTATIONS])
+
+
+def render_batch_github(batch: Batch) -> str:
+    """Render the commands of several runs, as many of each as a step shows of all."""
+    broken = [part for part in batch.parts if part.report is None and part.exit_code]
+    lines = [
+        _annotation(
+            "warning" if part.state == "nothing_selected" else "error",
+            Location(path=part.path),
+            f"{part.label}: {part.word.lower()}",
+            part.problem,
+        )
+        for part in broken
+    ]
+    rendered = [render_github(report).splitlines(keepends=True) for report in batch.reports]
+    spoken = [found for found in rendered if found]
+    share = max((MAX_ANNOTATIONS - len(lines)) // max(len(spoken), 1), 1)
+    return "".join(
+        (*(f"{line}\n" for line in lines), *(line for found in spoken for line in found[:share]))
+    )
 
 
 def _gate_annotations(report: Report, level: str) -> Iterator[str]:

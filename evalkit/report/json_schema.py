@@ -18,6 +18,7 @@ from evalkit.core.gate_result import Check
 from evalkit.core.literals import Json
 from evalkit.report import bisect, false_alarms, flaky, power, suspect_labels
 from evalkit.report.baseline import RecordedDocument
+from evalkit.report.batch_document import BatchDocument
 from evalkit.report.calibration import CalibrationResult
 from evalkit.report.documents import (
     RUN_PROPERTIES,
@@ -37,6 +38,7 @@ SCHEMA_ID = "urn:evalkit:schema:report"
 
 _TABLES: tuple[type[Any], ...] = (
     ReportDocument,
+    BatchDocument,
     DiffDocument,
     MatrixDocument,
     CaseDocument,

@@ -34,14 +34,14 @@ class PullRequestComment(NamedTuple):
     has_changes: bool
 
 
-def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
+def render_comment(
+    report: Report, *, details: str = "", max_bytes: int = markdown.COMMENT_LIMIT
+) -> PullRequestComment:
     """Render the comment on a run; `details` is the URL of the workflow run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
     # One byte is for the newline after the marker.
-    text = markdown.fit_blocks(
-        _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
-    )
+    text = markdown.fit_blocks(_blocks(report, results, details), max_bytes - len(marker) - 1)
     return PullRequestComment(
         text=f"{marker}\n{text}",
         marker=marker,
@@ -52,6 +52,11 @@ def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
 def comment_marker(path: str, name: str) -> str:
     """Return the first line of a comment, which identifies the comment of a set."""
     return f"<!-- evalkit:{digest([path, name])} -->"
+
+
+def find_url(details: str) -> str:
+    """Return the line that leads to the workflow run; empty if `details` is no plain URL."""
+    return f"Run and reports: {details}" if _URL.fullmatch(details) else ""
 
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
@@ -70,7 +75,6 @@ def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
 
 def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
     """Return the parts in reading order."""
-    url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
     return [
         markdown.Block(0, markdown.headline(report)),
         markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
@@ -83,7 +87,7 @@ def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list
         markdown.Block(3, markdown.breakage_block(report)),
         markdown.Block(1, "\n".join(_run_details(report))),
         markdown.Block(2, markdown.next_steps_block(report)),
-        markdown.Block(1, url),
+        markdown.Block(1, find_url(details)),
         markdown.Block(
             3,
             markdown.details_block(

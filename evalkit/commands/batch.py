@@ -1,0 +1,98 @@
+"""Run several runs one after another, and collect their reports, whatever becomes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from evalkit.core.context import Context
+from evalkit.core.errors import EXIT_BUG, EmptyEvalSet, NothingSelected, Undecidable
+from evalkit.report.batch import Batch, BatchPart
+from evalkit.report.model import Report
+
+SIGNALED = 128
+"""Exit codes from here on are those of signals."""
+
+ErrorDescriber = Callable[[Exception], tuple[str, int]]
+"""Returns the message and the exit code of an exception."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedPart:
+    """One run of a batch, before it begins: its unique label, its eval set, and the function that runs it."""
+
+    label: str
+    path: str
+    run: Callable[[], Report]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchOptions:
+    """What a batch does besides its runs.
+
+    `announce` gets each part that begins, with its number, and `report` each one that ended. With
+    `exit_first`, no part begins after one that did not pass.
+    """
+
+    announce: Callable[[PlannedPart, int], None] | None = None
+    report: Callable[[BatchPart], None] | None = None
+    exit_first: bool = False
+
+
+def run_parts(
+    planned: Sequence[PlannedPart],
+    describe_error: ErrorDescriber,
+    options: BatchOptions,
+    context: Context,
+) -> Batch:
+    """Run all parts in order. A part that fails does not stop the others; a signal does."""
+    start = context.now()
+    parts: list[BatchPart] = []
+    unfinished: BatchPart | None = None
+    for number, each in enumerate(planned, start=1):
+        if unfinished is not None:
+            parts.append(_skip(each, unfinished))
+            continue
+        if options.announce is not None:
+            options.announce(each, number)
+        part = _run_part(each, describe_error, context)
+        if options.report is not None:
+            options.report(part)
+        parts.append(part)
+        has_failed = part.exit_code and part.state != "nothing_selected"
+        if part.exit_code >= SIGNALED or (options.exit_first and has_failed):
+            unfinished = part
+    return Batch(parts=tuple(parts), duration_s=(context.now() - start).total_seconds())
+
+
+def _skip(planned: PlannedPart, before: BatchPart) -> BatchPart:
+    """Return a part that did not begin because of the one `before`; it is never green."""
+    is_signal = before.exit_code >= SIGNALED
+    why = (
+        "the command was interrupted" if is_signal else f"{before.label} did not pass (--exitfirst)"
+    )
+    return BatchPart(
+        label=planned.label,
+        path=planned.path,
+        exit_code=before.exit_code if is_signal else Undecidable.exit_code,
+        state="not_run",
+        problem=f"not run, because {why}.",
+    )
+
+
+def _run_part(planned: PlannedPart, describe_error: ErrorDescriber, context: Context) -> BatchPart:
+    part = BatchPart(label=planned.label, path=planned.path, exit_code=3, state="stopped")
+    try:
+        report = planned.run()
+    except KeyboardInterrupt:  # between two runs
+        return replace(part, exit_code=130, problem="interrupted.")
+    except Exception as error:  # the other parts run all the same
+        message, code = describe_error(error)
+        if isinstance(error, NothingSelected) and not isinstance(error, EmptyEvalSet):
+            part = replace(part, state="nothing_selected")
+        if code == EXIT_BUG:
+            context.say(message)
+            message = f"{message.splitlines()[-1]} The traceback is above the report."
+        lines = [line.removeprefix("evalkit: ") for line in message.splitlines()]
+        return replace(part, exit_code=code, problem="\n".join(lines))
+    return replace(part, exit_code=report.gate_result.exit_code, state="decided", report=report)
