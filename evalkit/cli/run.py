@@ -1,4 +1,4 @@
-"""evalkit run: run an eval set, score it, compare with the baseline, and apply the gate."""
+"""evalkit run: run eval sets, score them, compare with the baselines, and apply the gates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalkit.cli.option_groups import (
     SelectionOptions,
     SettingOptions,
 )
-from evalkit.cli.options import EvalSetArgument
+from evalkit.cli.options import EvalSetsArgument
 from evalkit.cli.output import (
     create_report_context,
     deliver_and_exit,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    evalset: EvalSetArgument,
+    evalsets: EvalSetsArgument,
     selection: SelectionOptions,
     agent: AgentOptions,
     comparison: BaselineOptions,
@@ -41,17 +41,27 @@ def run(
     printed: ReportOptions,
     files: ReportFiles,
 ) -> None:
-    """Run a set, score it, and apply the gate."""
+    """Run sets, score them, and apply the gates.
+
+    With several sets, or a folder, print one summary, and exit with the worst code.
+    """
     from evalkit.commands import run as command
+    from evalkit.core.source_files import names_several
     from evalkit.runner.records import RunRequest
 
     budget = execution.budget
     refuse_ineffective_options(selection, comparison, resume, execution)
     if budget.limit:
         refuse_options_beside_budget(budget, selection, settings, resume, execution)
+    if len(evalsets) > 1 or names_several(evalsets[0]):
+        from evalkit.cli.run_sets import SetsOptions, run_sets
+
+        options_of_all = SetsOptions(selection, agent, comparison, settings, resume, execution)
+        run_sets(evalsets, options_of_all, printed, files)
+        return
     context = create_report_context(printed, files)
     request = RunRequest(
-        path=evalset,
+        path=evalsets[0],
         entrypoint=agent.agent,
         selection=selection.build_selection(),
         overrides=settings.build_overrides(),

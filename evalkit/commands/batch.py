@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 
 from evalkit.core.context import Context
 from evalkit.core.errors import EXIT_BUG, EmptyEvalSet, NothingSelected, Undecidable
-from evalkit.report.batch import Batch, BatchPart
+from evalkit.report.batch import SIGNALED, Batch, BatchPart
 from evalkit.report.model import Report
-
-SIGNALED = 128
-"""Exit codes from here on are those of signals."""
 
 ErrorDescriber = Callable[[Exception], tuple[str, int]]
 """Returns the message and the exit code of an exception."""

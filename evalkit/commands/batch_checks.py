@@ -7,15 +7,18 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from evalkit.agents.registry import open_agent
+from evalkit.ci.access_changes import refuse_new_access
 from evalkit.ci.against import find_against_commit
-from evalkit.ci.base import GateChoice
+from evalkit.ci.base import GateChoice, apply_base_gate
 from evalkit.ci.gate_changes import GateDefinition
+from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.ci.set_guard import define_set
 from evalkit.commands.base import find_base
 from evalkit.core.context import Context
-from evalkit.core.errors import InvalidInput, NothingSelected
+from evalkit.core.errors import ApprovalNeeded, InvalidInput, NothingSelected, Undecidable
 from evalkit.core.eval_set import EvalSet
 from evalkit.core.git import find_checkout
 from evalkit.core.location import Location, Problem
@@ -27,6 +30,14 @@ from evalkit.runner.records import RunRequest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FixedCommits:
+    """The commits that the gate and the baseline's agent of a set come from, found before any set runs."""
+
+    gate: GateChoice
+    against: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedRequest:
     """A request whose set has no problem.
 
@@ -35,55 +46,81 @@ class CheckedRequest:
 
     request: RunRequest
     name: str
+    commits: FixedCommits
     definition: GateDefinition
     unselected: NothingSelected | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FixedCommits:
-    """The commits that the gate and the baseline's agent of a set come from, found before any set runs."""
-
-    gate: GateChoice
-    against: str | None
+RequestNarrower: TypeAlias = Callable[[RunRequest], RunRequest]
+"""Limits a request further, for example to the cases that failed last."""
 
 
 def check_requests(
     requests: Sequence[RunRequest],
-    narrow: Callable[[RunRequest], RunRequest],
+    commits: Sequence[FixedCommits],
+    narrow: RequestNarrower,
     context: Context,
 ) -> tuple[CheckedRequest, ...]:
-    """Check every set as `evalkit validate` does, with the cases that are selected; call no agent.
+    """Check every set with its selected cases as a run does before its first call; call no agent.
 
-    `narrow` limits a request further. A case that the user names has to be in one of the sets.
+    A case that the user names has to be in one of the sets. What else a run would refuse, such as an edit of
+    the gate, is left to the run.
 
     Raises:
         InvalidInput: every problem in every set.
     """
-    problems: list[Problem] = []
-    known: set[str] = set()
-    checked = [_check_request(request, narrow, problems, known, context) for request in requests]
-    wanted = requests[0].selection.case_ids if requests else ()
-    if unknown := [case_id for case_id in wanted if case_id not in known]:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        advice = f" Did you mean {near[0]!r}?" if near else ""
-        names = ", ".join(map(repr, unknown))
-        problems.append(Problem(message=f"no case of any set has the id {names}.{advice}"))
+    projects = [Project.open(context, request.path) for request in requests]
+    # Before any code of a set is loaded, because it could change another set.
+    defined = [
+        CheckedRequest(
+            request=request,
+            name=project.load(request.path)[0].name,
+            commits=fixed,
+            definition=define_set(request.path, context),
+        )
+        for request, fixed, project in zip(requests, commits, projects, strict=True)
+    ]
+    problems = _find_unknown_cases(requests, projects)
+    # The run itself gives the same warnings.
+    quiet = replace(context, say=lambda _: None)
+    checked = [
+        _check(each, narrow, project, problems, quiet)
+        for each, project in zip(defined, projects, strict=True)
+    ]
     if problems:
         raise InvalidInput(problems)
     return tuple(checked)
 
 
-def _check_request(
-    request: RunRequest,
-    narrow: Callable[[RunRequest], RunRequest],
+def _find_unknown_cases(
+    requests: Sequence[RunRequest], projects: Sequence[Project]
+) -> list[Problem]:
+    """Return a problem if a case that the user names is in no set."""
+    known = {
+        case.id
+        for request, project in zip(requests, projects, strict=True)
+        for case in project.load(request.path)[0].cases
+    }
+    wanted = requests[0].selection.case_ids if requests else ()
+    unknown = [case_id for case_id in wanted if case_id not in known]
+    if not unknown:
+        return []
+    near = difflib.get_close_matches(unknown[0], known, n=1)
+    advice = f" Did you mean {near[0]!r}?" if near else ""
+    names = ", ".join(map(repr, unknown))
+    return [Problem(message=f"no case of any set has the id {names}.{advice}")]
+
+
+def _check(
+    defined: CheckedRequest,
+    narrow: RequestNarrower,
+    project: Project,
     problems: list[Problem],
-    known: set[str],
     context: Context,
 ) -> CheckedRequest:
-    """Check one set; add its problems and the ids of its cases to those known already."""
-    project = Project.open(context, request.path)
-    evalset, found = project.load(request.path)
-    known |= {case.id for case in evalset.cases}
+    """Check one set, and add its problems to those of the others."""
+    request, path = defined.request, defined.request.path
+    evalset, found = project.load(path)
     own, unselected = request, None
     try:
         if not found:
@@ -91,19 +128,18 @@ def _check_request(
     except NothingSelected as error:
         own, unselected = replace(request, selection=Selection()), error
     except InvalidInput as error:
-        _add_problems(error, request.path, problems)
+        _add_problems(error, path, problems)
     try:
-        asyncio.run(_check(own, project))
+        with open_guarded_gate(path, defined.commits.gate, project, context) as base_gate:
+            refuse_new_access(base_gate.review)
+            asyncio.run(_open(apply_base_gate(own, base_gate), project))
     except NothingSelected as error:
         unselected = error
     except InvalidInput as error:
-        _add_problems(error, request.path, problems)
-    return CheckedRequest(
-        request=own,
-        name=evalset.name,
-        definition=define_set(request.path, context),
-        unselected=unselected,
-    )
+        _add_problems(error, path, problems)
+    except (ApprovalNeeded, Undecidable):
+        pass  # the run is refused for the same reason
+    return replace(defined, request=own, unselected=unselected)
 
 
 def _keep_own_cases(request: RunRequest, evalset: EvalSet) -> RunRequest:
@@ -120,8 +156,8 @@ def _keep_own_cases(request: RunRequest, evalset: EvalSet) -> RunRequest:
     return replace(request, selection=replace(request.selection, case_ids=own))
 
 
-async def _check(request: RunRequest, project: Project) -> None:
-    async with open_plan(request, project) as plan, open_agent(plan.agent, plan.environment):
+async def _open(request: RunRequest, project: Project) -> None:
+    async with open_plan(request, project) as plan, open_agent(plan.agent, plan.agent_environment):
         pass
 
 

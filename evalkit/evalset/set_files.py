@@ -15,7 +15,7 @@ from typing import TypeGuard
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
 from evalkit.core.location import Location, Problem
-from evalkit.core.source_files import UnreadableFile, display_path, read_file
+from evalkit.core.source_files import UnreadableFile, display_path, names_several, read_file
 from evalkit.evalset.loader import PROJECT_FILE
 from evalkit.evalset.nodes import ListNode, MappingNode, Node, Scalar
 from evalkit.evalset.rubrics import is_rubric
@@ -33,7 +33,6 @@ _SIMILARITY = 0.85
 """How similar a misspelled key must be (0..1); with less, `bases` would be read as `cases`."""
 
 _SET_LINE = re.compile(rb"""^[{ \t]*["']?(?:evalset|cases)["']?[ \t]*:""", re.MULTILINE)
-_PATTERN = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,16 +59,11 @@ class FoundSets:
     skipped: tuple[SkippedFile, ...] = ()
 
 
-def names_many(path: Path) -> bool:
-    """Return whether a path names a folder, or is a pattern such as `evalsets/*.yaml`."""
-    return path.is_dir() or (bool(_PATTERN.search(str(path))) and not os.path.lexists(path))
-
-
-def find_sets(paths: Sequence[Path]) -> FoundSets:
+def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundSets:
     """Return the sets of files, folders, and patterns. A file that the user names counts as a set.
 
     In a folder, every file `.yaml` or `.yml` counts that has the keys of a set, also in folders below, but
-    not in hidden ones.
+    not in hidden ones. With `accepts_rubrics`, a folder needs a set or a rubric.
 
     Raises:
         InvalidInput: a folder or a pattern has no set, or a file in it cannot be read.
@@ -78,7 +72,7 @@ def find_sets(paths: Sequence[Path]) -> FoundSets:
     skipped: dict[str, SkippedFile] = {}
     problems: list[Problem] = []
     for path in paths:
-        if not names_many(path):
+        if not names_several(path):
             sets.setdefault(os.path.realpath(path), path)
             continue
         found = _search(path, problems)
@@ -86,7 +80,8 @@ def find_sets(paths: Sequence[Path]) -> FoundSets:
             sets.setdefault(os.path.realpath(each), each)
         for other in found.skipped:
             skipped.setdefault(os.path.realpath(other.path), other)
-        if not found.sets and not problems:
+        has_rubric = accepts_rubrics and any(other.is_rubric for other in found.skipped)
+        if not found.sets and not has_rubric and not problems:
             problems.append(_explain_no_set(path, found.skipped))
     if problems:
         raise InvalidInput(problems)

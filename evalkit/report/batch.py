@@ -24,6 +24,9 @@ STATE_WORDS: dict[PartState, str] = {
     "stopped": "STOPPED",
 }
 
+SIGNALED = 128
+"""Exit codes from here on are those of signals."""
+
 _COUNTED: dict[Outcome | PartState, str] = {
     "pass": "passed",
     "inconclusive": "inconclusive",
@@ -60,6 +63,11 @@ class BatchPart:
     def reason(self) -> str:
         """Why the run did not pass, or why there is none; for a run that passed, its reason as well."""
         return content.gate_reason(self.report.gate_result) if self.report else self.problem
+
+    @property
+    def has_no_result(self) -> bool:
+        """Whether the run did not begin, or a signal ended it before it had a result."""
+        return self.state == "not_run" or (self.state == "stopped" and self.exit_code >= SIGNALED)
 
     @property
     def headline(self) -> tuple[str, str, str]:

@@ -28,7 +28,8 @@ from evalkit.report.documents import (
     PropertyTable,
     ReportDocument,
 )
-from evalkit.report.dry_run import DryRun
+from evalkit.report.dry_run import JSON_PROPERTIES as DRY_RUN_PROPERTIES
+from evalkit.report.dry_run import DryRun, DryRuns
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
 from evalkit.report.matrix_document import MatrixDocument
 from evalkit.report.traces import TracesDocument
@@ -51,6 +52,7 @@ _TABLES: tuple[type[Any], ...] = (
 
 _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.preview/v1": DryRun,
+    "evalkit.previews/v1": DryRuns,
     "evalkit.power/v1": power.PowerAnalysis,
     "evalkit.aa/v1": false_alarms.FalseAlarms,
     "evalkit.flaky/v1": flaky.Flakiness,
@@ -65,6 +67,7 @@ _EXTENDED: Mapping[type[Any], type[Any]] = {CheckDocument: Check, HistoryRowDocu
 
 _PROPERTIES: PropertyTable = {
     **RUN_PROPERTIES,
+    **DRY_RUN_PROPERTIES,
     **power.JSON_PROPERTIES,
     **false_alarms.JSON_PROPERTIES,
     **flaky.JSON_PROPERTIES,
