@@ -9,6 +9,7 @@ __all__ = [
     "borrowed_objects",
     "commits",
     "definition",
+    "gate_changes",
     "github",
     "guarded_gate",
     "set_guard",

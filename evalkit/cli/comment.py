@@ -1,19 +1,26 @@
-"""evalkit comment: post a stored run's result to its pull request."""
+"""evalkit comment: post the results of stored runs to their pull request."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.console import create_context, emit, say
 from evalkit.cli.option_groups import BaselineOptions
-from evalkit.cli.options import RunArgument
+from evalkit.cli.options import RunsArgument
 from evalkit.cli.output import refuse_conflicting_options
+
+if TYPE_CHECKING:
+    from evalkit.commands.comment import CommentOptions
+    from evalkit.core.context import Context
+    from evalkit.report.model import Report
 
 
 def comment(
-    ref: RunArgument,
+    refs: RunsArgument,
     comparison: BaselineOptions,
     post: Annotated[
         bool, typer.Option("--post", help="Post it to the pull request of this workflow run.")
@@ -31,7 +38,10 @@ def comment(
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
 ) -> None:
-    """Print or post the pull request comment of a run."""
+    """Print or post the pull request comment of runs.
+
+    Several runs have one comment.
+    """
     from evalkit.commands.comment import (
         CommentOptions,
         build_redacted_comment,
@@ -43,15 +53,46 @@ def comment(
         ("--pull-request requires --post", pull_request is not None and not post),
         ("--only-changes requires --post", only_changes and not post),
         ("--status requires --post", status and not post),
+        (
+            "--baseline names a run of one set; name one run",
+            comparison.baseline is not None and len(refs) > 1,
+        ),
     )
     context = create_context()
-    report = evaluate_for_comment(
-        ref, comparison.choose_baseline(), comparison.choose_gate(), context
+    options = CommentOptions(pull_request=pull_request, only_changes=only_changes, status=status)
+    evaluate = partial(
+        evaluate_for_comment,
+        baseline_choice=comparison.choose_baseline(),
+        gate_choice=comparison.choose_gate(),
+        context=context,
     )
+    if len(refs) > 1:
+        comment_on_batch(refs, evaluate, options if post else None, context)
+        return
+    report = evaluate(refs[0])
     text = build_redacted_comment(report, context)
     if not post:
         emit(text.text)
         return
-    options = CommentOptions(pull_request=pull_request, only_changes=only_changes, status=status)
     for line in post_report(report, text, options, context):
+        say(line)
+
+
+def comment_on_batch(
+    refs: Sequence[str],
+    evaluate: Callable[[str], Report],
+    options: CommentOptions | None,
+    context: Context,
+) -> None:
+    """Print the comment of several runs; with `options`, post it."""
+    from evalkit.cli.errors import describe_error
+    from evalkit.commands.batch import collect_runs
+    from evalkit.commands.comment import build_redacted_batch_comment, post_batch
+
+    batch = collect_runs(refs, evaluate, describe_error, context)
+    text = build_redacted_batch_comment(batch, context)
+    if options is None:
+        emit(text.text)
+        return
+    for line in post_batch(batch, text, options, context):
         say(line)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.cli.budget_options import BudgetOptions
@@ -26,8 +28,11 @@ from evalkit.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.commands.batch_checks import FixedCommits
     from evalkit.core.context import Context
-    from evalkit.runner.records import RunRequest
+    from evalkit.core.run_budget import BudgetLimit
+    from evalkit.report.model import Report
+    from evalkit.runner.records import RunOptions, RunRequest
 
 
 def run(
@@ -54,10 +59,8 @@ def run(
     if budget.limit:
         refuse_options_beside_budget(budget, selection, settings, resume, execution)
     if len(evalsets) > 1 or names_several(evalsets[0]):
-        from evalkit.cli.run_sets import SetsOptions, run_sets
-
-        options_of_all = SetsOptions(selection, agent, comparison, settings, resume, execution)
-        run_sets(evalsets, options_of_all, printed, files)
+        groups = (selection, agent, comparison, settings, resume, execution)
+        run_several(evalsets, groups, printed, files)
         return
     context = create_report_context(printed, files)
     request = RunRequest(
@@ -92,6 +95,51 @@ def run(
         budget=budget.limit,
     )
     deliver_and_exit(command.run(request, options, compared, context), printed, files)
+
+
+def run_several(
+    evalsets: Sequence[Path],
+    groups: tuple[
+        SelectionOptions,
+        AgentOptions,
+        BaselineOptions,
+        SettingOptions,
+        ResumeOptions,
+        ExecutionOptions,
+    ],
+    printed: ReportOptions,
+    files: ReportFiles,
+) -> None:
+    """Run several sets, or all sets of a folder."""
+    from evalkit.cli.run_sets import SetCommands, SetsOptions, run_sets
+    from evalkit.commands import run as command
+    from evalkit.commands.dry_run import plan_dry_run
+
+    given = SetsOptions(*groups)
+
+    def run_one(
+        request: RunRequest, options: RunOptions, commits: FixedCommits, budget: BudgetLimit
+    ) -> Report:
+        compared = command.ComparisonOptions(
+            gate=commits.gate,
+            baseline=given.comparison.choose_baseline(),
+            against=commits.against,
+            budget=budget,
+        )
+        return command.run(request, options, compared, context)
+
+    context = create_report_context(printed, files)
+
+    def share(
+        limit: BudgetLimit, requests: Sequence[RunRequest], context: Context, agents: int
+    ) -> Sequence[BudgetLimit]:
+        # Import it here, because it loads numpy, which only a budget needs.
+        from evalkit.commands.budget_shares import share_budget
+
+        return share_budget(limit, requests, context, agents=agents)
+
+    commands = SetCommands(run_one, command.narrow_to_failed, plan_dry_run, share)
+    run_sets(evalsets, given, commands, context, printed, files)
 
 
 def refuse_ineffective_options(

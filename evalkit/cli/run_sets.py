@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from evalkit.cli.option_groups import (
     SettingOptions,
 )
 from evalkit.cli.output import (
-    create_report_context,
     deliver_batch_and_exit,
     print_result,
     refuse_conflicting_options,
@@ -30,12 +29,14 @@ from evalkit.cli.output import (
 
 if TYPE_CHECKING:
     from evalkit.commands.batch import PlannedPart
-    from evalkit.commands.batch_checks import CheckedRequest
+    from evalkit.commands.batch_checks import CheckedRequest, FixedCommits
     from evalkit.core.context import Context
     from evalkit.core.run_budget import BudgetLimit
     from evalkit.report.batch import Batch, BatchPart
+    from evalkit.report.dry_run import DryRun
     from evalkit.report.model import Hint, Report
-    from evalkit.runner.records import RunRequest
+    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.store.refs import BaselineChoice
 
 
 class SetsOptions(NamedTuple):
@@ -49,22 +50,38 @@ class SetsOptions(NamedTuple):
     execution: ExecutionOptions
 
 
+class SetCommands(NamedTuple):
+    """What is done with a set: run it, limit it to the cases that failed last, or preview its run.
+
+    `share` divides a budget among sets, with the number of agents that each run calls.
+    """
+
+    run: Callable[[RunRequest, RunOptions, FixedCommits, BudgetLimit], Report]
+    narrow: Callable[[RunRequest, Context], RunRequest]
+    preview: Callable[[RunRequest, BudgetLimit, BaselineChoice, Context], DryRun]
+    share: Callable[[BudgetLimit, Sequence[RunRequest], Context, int], Sequence[BudgetLimit]]
+
+
 def run_sets(
-    evalsets: Sequence[Path], given: SetsOptions, printed: ReportOptions, files: ReportFiles
+    evalsets: Sequence[Path],
+    given: SetsOptions,
+    commands: SetCommands,
+    context: Context,
+    printed: ReportOptions,
+    files: ReportFiles,
 ) -> None:
     """Run the sets of files, folders, and patterns, print one summary, and exit with the worst code."""
     from evalkit.commands.batch import BatchOptions, run_parts
     from evalkit.evalset.set_files import find_sets
 
     refuse_options_of_one_set(given)
-    context = create_report_context(printed, files)
     found = find_sets(evalsets)
-    checked = check_sets(found.sets, given, context)
-    limits = share_limits(checked, given, context)
+    checked = check_sets(found.sets, given, commands, context)
+    limits = share_limits(checked, given, commands, context)
     if given.execution.dry_run:
-        print_dry_runs(checked, limits, given, context, printed)
+        print_dry_runs(checked, limits, given, commands, context, printed)
         return
-    planned = plan_parts(checked, limits, given, files, context)
+    planned = plan_parts(checked, limits, given, commands, context, files)
     options = BatchOptions(exit_first=given.execution.exit_first)
     if not printed.quiet:
         if found.skipped:
@@ -98,16 +115,15 @@ def refuse_options_of_one_set(given: SetsOptions) -> None:
 
 
 def check_sets(
-    paths: Sequence[Path], given: SetsOptions, context: Context
+    paths: Sequence[Path], given: SetsOptions, commands: SetCommands, context: Context
 ) -> tuple[CheckedRequest, ...]:
     """Check every set with the selected cases, and find the commits that its run needs."""
-    from evalkit.commands import run as command
     from evalkit.commands.batch_checks import check_requests, fix_commits
     from evalkit.runner.records import RunRequest
 
     def narrow(request: RunRequest) -> RunRequest:
         failed_only = given.selection.last_failed
-        return command.narrow_to_failed(request, context) if failed_only else request
+        return commands.narrow(request, context) if failed_only else request
 
     # Before any code of a set is loaded, because it could move a branch.
     gate, against = given.comparison.choose_gate(), given.execution.against
@@ -125,18 +141,15 @@ def check_sets(
 
 
 def share_limits(
-    checked: Sequence[CheckedRequest], given: SetsOptions, context: Context
+    checked: Sequence[CheckedRequest], given: SetsOptions, commands: SetCommands, context: Context
 ) -> tuple[BudgetLimit, ...]:
     """Return the budget of each set; without a budget, none has one."""
     limit = given.execution.budget.limit
     if not limit:
         return (limit,) * len(checked)
-    # Import it here, because it loads numpy, which only a budget needs.
-    from evalkit.commands.budget_shares import share_budget
-
     selected = [each.request for each in checked if each.unselected is None]
     agents = 2 if given.execution.against is not None else 1
-    shares = iter(share_budget(limit, selected, context, agents=agents))
+    shares = iter(commands.share(limit, selected, context, agents))
     return tuple(next(shares) if each.unselected is None else limit for each in checked)
 
 
@@ -144,12 +157,12 @@ def plan_parts(
     checked: Sequence[CheckedRequest],
     limits: Sequence[BudgetLimit],
     given: SetsOptions,
-    files: ReportFiles,
+    commands: SetCommands,
     context: Context,
+    files: ReportFiles,
 ) -> list[PlannedPart]:
     """Return the run of each set."""
     from evalkit.ci.set_guard import refuse_changed_set
-    from evalkit.commands import run as command
     from evalkit.commands.batch import PlannedPart
     from evalkit.commands.shared_limit import SharedLimit
     from evalkit.report.batch import choose_labels
@@ -167,14 +180,8 @@ def plan_parts(
             raise each.unselected
         refuse_changed_set(each.request.path, each.definition, context)
         request, options = shared.apply(each.request, base_options, each.name)
-        comparison = command.ComparisonOptions(
-            gate=each.commits.gate,
-            baseline=given.comparison.choose_baseline(),
-            against=each.commits.against,
-            budget=limit,
-        )
         try:
-            return command.run(request, options, comparison, context)
+            return commands.run(request, options, each.commits, limit)
         finally:
             shared.count(request, options)
 
@@ -189,15 +196,15 @@ def print_dry_runs(
     checked: Sequence[CheckedRequest],
     limits: Sequence[BudgetLimit],
     given: SetsOptions,
+    commands: SetCommands,
     context: Context,
     printed: ReportOptions,
 ) -> None:
     """Print what the runs would do, and their cost in total."""
-    from evalkit.commands.dry_run import plan_dry_run
     from evalkit.report.dry_run import DryRuns, dry_runs_json, dry_runs_text
 
     previews = [
-        plan_dry_run(each.request, limit, given.comparison.choose_baseline(), context)
+        commands.preview(each.request, limit, given.comparison.choose_baseline(), context)
         for each, limit in zip(checked, limits, strict=True)
         if each.unselected is None
     ]

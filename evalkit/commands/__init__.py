@@ -1,3 +1,12 @@
 """Implement each command as a function of records."""
 
-__all__ = ["debug", "dry_run", "flaky", "suspect_labels"]
+__all__ = [
+    "batch",
+    "batch_checks",
+    "budget_shares",
+    "debug",
+    "dry_run",
+    "flaky",
+    "shared_limit",
+    "suspect_labels",
+]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from evalkit.core.context import Context
 from evalkit.core.errors import EXIT_BUG, EmptyEvalSet, NothingSelected, Undecidable
-from evalkit.report.batch import SIGNALED, Batch, BatchPart
+from evalkit.report.batch import SIGNALED, Batch, BatchPart, choose_labels
 from evalkit.report.model import Report
 
 ErrorDescriber = Callable[[Exception], tuple[str, int]]
@@ -60,6 +61,41 @@ def run_parts(
         if part.exit_code >= SIGNALED or (options.exit_first and has_failed):
             unfinished = part
     return Batch(parts=tuple(parts), duration_s=(context.now() - start).total_seconds())
+
+
+def collect_runs(
+    refs: Sequence[str],
+    read: Callable[[str], Report],
+    describe_error: ErrorDescriber,
+    context: Context,
+) -> Batch:
+    """Return the reports of stored runs as one batch. `read` returns that of one, or raises why there is none."""
+    planned = [PlannedPart(label=ref, path="", run=partial(read, ref)) for ref in refs]
+    parts = run_parts(planned, describe_error, BatchOptions(), context).parts
+    return Batch(parts=_label_by_set(parts), noun="run")
+
+
+def collect_reports(refs: Sequence[str], read: Callable[[str], Report]) -> Batch:
+    """Return the reports of stored runs as one batch; what `read` raises ends it."""
+    reports = [(ref, read(ref)) for ref in refs]
+    parts = [
+        BatchPart(label=ref, path="", exit_code=report.gate_result.exit_code, report=report)
+        for ref, report in reports
+    ]
+    return Batch(parts=_label_by_set(parts), noun="run")
+
+
+def _label_by_set(parts: Sequence[BatchPart]) -> tuple[BatchPart, ...]:
+    """Return the parts, labeled by their sets, or by their runs where a set has several."""
+    headers = [part.report.run.header if part.report else None for part in parts]
+    names = [
+        (header.evalset, header.evalset_path, header.id) if header else (part.label,) * 3
+        for header, part in zip(headers, parts, strict=True)
+    ]
+    return tuple(
+        replace(part, label=label, path=header.evalset_path if header else "")
+        for part, header, label in zip(parts, headers, choose_labels(names), strict=True)
+    )
 
 
 def _skip(planned: PlannedPart, before: BatchPart) -> BatchPart:

@@ -21,11 +21,14 @@ from evalkit.ci.github import (
 )
 from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded
+from evalkit.core.errors import EXIT_PASSED, ApprovalNeeded
 from evalkit.core.gate_result import GateResult
+from evalkit.core.literals import Outcome
 from evalkit.core.redaction import Redactor
 from evalkit.core.safe_text import one_line
 from evalkit.evalset.project import Project
+from evalkit.report.batch import Batch
+from evalkit.report.batch_markdown import render_batch_comment
 from evalkit.report.case_status import case_results, worst_first
 from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
@@ -54,6 +57,15 @@ def build_redacted_comment(report: Report, context: Context) -> PullRequestComme
     # Agents may print secrets, and a comment can be public.
     comment = render_comment(report, details=_build_details_url(context.environ))
     return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
+
+
+def build_redacted_batch_comment(batch: Batch, context: Context) -> PullRequestComment:
+    """Return the comment on several runs, without the secrets of this environment."""
+    environ = context.environ
+    # The runs of another push have the same job, and so the same comment.
+    job = f"{environ.get('GITHUB_WORKFLOW', '')} {environ.get('GITHUB_JOB', '')}".strip()
+    comment = render_batch_comment(batch, job=job, details=_build_details_url(environ))
+    return comment._replace(text=Redactor(environ).redact_text(comment.text))
 
 
 def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
@@ -107,6 +119,29 @@ def post_report(
     Raises:
         InvalidInput: the environment does not say where to post.
     """
+    status = build_status(report.run.header.evalset, report.gate_result)
+    return _post(status, comment, options, context)
+
+
+def post_batch(
+    batch: Batch, comment: PullRequestComment, options: CommentOptions, context: Context
+) -> tuple[str, ...]:
+    """Post or update the comment on several runs, and return messages about what happened.
+
+    Raises:
+        InvalidInput: the environment does not say where to post.
+    """
+    status = CommitStatus(
+        state=_choose_state(batch.outcome, batch.exit_code),
+        context="evalkit",
+        description=one_line(batch.reason, _MAX_STATUS_CHARS),
+    )
+    return _post(status, comment, options, context)
+
+
+def _post(
+    status: CommitStatus, comment: PullRequestComment, options: CommentOptions, context: Context
+) -> tuple[str, ...]:
     repository = find_github_repository(context.environ)
     pull = find_pull_request(context.environ, options.pull_request)
     if pull is None:
@@ -115,7 +150,6 @@ def post_report(
     if options.status and not pull.sha:
         done.append("no status: the event names no commit.")
     elif options.status:
-        status = build_status(report.run.header.evalset, report.gate_result)
         posted = asyncio.run(set_status(repository, pull.sha, status, retry_delays_s=delays_s))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
     draft = CommentDraft(
@@ -127,11 +161,14 @@ def post_report(
 
 def build_status(evalset: str, result: GateResult) -> CommitStatus:
     """Return a result as a commit status: an error if nothing could be decided."""
-    state: Literal["success", "failure", "error"] = "success"
-    if result.exit_code:
-        state = "failure" if result.outcome == "fail" else "error"
     return CommitStatus(
-        state=state,
+        state=_choose_state(result.outcome, result.exit_code),
         context=f"evalkit/{one_line(evalset, 60)}",
         description=one_line(gate_reason(result), _MAX_STATUS_CHARS),
     )
+
+
+def _choose_state(outcome: Outcome, exit_code: int) -> Literal["success", "failure", "error"]:
+    if exit_code == EXIT_PASSED:
+        return "success"
+    return "failure" if outcome == "fail" else "error"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from evalkit.core.format import format_count
 from evalkit.report import content
 from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.screen import (
@@ -13,6 +15,7 @@ from evalkit.report.screen import (
     Style,
     align_columns,
     heading,
+    join_folded,
     join_sections,
 )
 from evalkit.report.terminal import MAX_TABLE_ROWS, render_terminal
@@ -128,3 +131,10 @@ def _verdict(batch: Batch, screen: Screen) -> list[str]:
     word = content.OUTCOME_WORDS[batch.outcome]
     lines = screen.fold(f"{word}  {batch.verdict}", hang=" " * (len(word) + 2))
     return screen.paint_start(lines, word, OUTCOME_STYLES[batch.outcome])
+
+
+def written_batch_text(batch: Batch, paths: Sequence[Path], screen: Screen) -> str:
+    """Render the paths of written reports, with the outcome of all runs."""
+    word = content.OUTCOME_WORDS[batch.outcome]
+    runs = format_count(len(batch.parts), batch.noun)
+    return join_folded((f"{path}: {word}, {runs}: {batch.reason}" for path in paths), screen)

@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.report.batch import Batch
     from evalkit.report.model import Report
 
 
@@ -30,9 +29,9 @@ class FileFormat:
         render: Callable[[Report], str] = _import_function(self.renderer)
         return render
 
-    def load_for_batch(self) -> Callable[[Batch], str]:
-        """Import the renderer of several runs."""
-        render: Callable[[Batch], str] = _import_function(self.batch_renderer)
+    def load_for_batch(self) -> Callable[[Any], str]:
+        """Import the renderer of several runs, which takes a `Batch`."""
+        render: Callable[[Any], str] = _import_function(self.batch_renderer)
         return render
 
 
