@@ -34,6 +34,12 @@ def comment(
     only_changes: Annotated[
         bool, typer.Option("--only-changes", help="Post no new comment if nothing changed.")
     ] = False,
+    missing: Annotated[
+        list[str],
+        typer.Option(
+            metavar="LABEL: REASON", help="Say in the comment that a set has no run, and why."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     status: Annotated[
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
@@ -66,8 +72,8 @@ def comment(
         gate_choice=comparison.choose_gate(),
         context=context,
     )
-    if len(refs) > 1:
-        comment_on_batch(refs, evaluate, options if post else None, context)
+    if len(refs) > 1 or missing:
+        comment_on_batch(refs, missing, evaluate, options if post else None, context)
         return
     report = evaluate(refs[0])
     text = build_redacted_comment(report, context)
@@ -80,16 +86,17 @@ def comment(
 
 def comment_on_batch(
     refs: Sequence[str],
+    missing: Sequence[str],
     evaluate: Callable[[str], Report],
     options: CommentOptions | None,
     context: Context,
 ) -> None:
-    """Print the comment of several runs; with `options`, post it."""
+    """Print the comment of several runs and of sets without one; with `options`, post it."""
     from evalkit.cli.errors import describe_error
-    from evalkit.commands.batch import collect_runs
+    from evalkit.commands.batch import add_missing, collect_runs
     from evalkit.commands.comment import build_redacted_batch_comment, post_batch
 
-    batch = collect_runs(refs, evaluate, describe_error, context)
+    batch = add_missing(collect_runs(refs, evaluate, describe_error, context), missing)
     text = build_redacted_batch_comment(batch, context)
     if options is None:
         emit(text.text)

@@ -75,6 +75,21 @@ def collect_runs(
     return Batch(parts=_label_by_set(parts), noun="run")
 
 
+def add_missing(batch: Batch, missing: Sequence[str]) -> Batch:
+    """Return a batch with sets that have no run, each given as `LABEL: REASON`."""
+    parts = [
+        BatchPart(
+            label=label or "set",
+            path="",
+            exit_code=Undecidable.exit_code,
+            state="stopped",
+            problem=reason.strip() or "no reason is known.",
+        )
+        for label, _, reason in (each.partition(":") for each in missing)
+    ]
+    return replace(batch, parts=(*batch.parts, *parts))
+
+
 def collect_reports(refs: Sequence[str], read: Callable[[str], Report]) -> Batch:
     """Return the reports of stored runs as one batch; what `read` raises ends it."""
     reports = [(ref, read(ref)) for ref in refs]

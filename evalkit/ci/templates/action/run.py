@@ -107,6 +107,39 @@ def combine(code: int, report: Mapping[str, Any]) -> tuple[int, str]:
     return worst, "fail" if worst == 1 else "undecided"
 
 
+def list_runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entry of each run of several sets; empty for the report of one."""
+    runs = document.get("runs")
+    return [each for each in runs if isinstance(each, dict)] if isinstance(runs, list) else []
+
+
+def combine_runs(code: int, document: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the worst of the exit code, the result of all sets, and that of each, as `combine` does."""
+    found = [combine(code, document)]
+    for each in list_runs(document):
+        # Where no case is selected, nothing was run; if that holds for all sets, the exit code is 5.
+        if each.get("state") != "nothing_selected":
+            stated, report = each.get("exit_code"), each.get("report")
+            own = stated if isinstance(stated, int) else 3
+            found.append(combine(own, report if isinstance(report, dict) else {}))
+    worst = min((found_code for found_code, _ in found), key=rank)
+    words = [word for _, word in found]
+    return worst, next((word for word in VERDICTS if word in words), "undecided")
+
+
+def read_run_id(report: object) -> str:
+    """Return the id of the run of a report; empty if there is none."""
+    run = report.get("run") if isinstance(report, dict) else None
+    found = run.get("id") if isinstance(run, dict) else None
+    return str(found or "")
+
+
+def read_means(report: object) -> dict[str, Any]:
+    """Return the mean of every metric of a report."""
+    metrics = report.get("metrics", []) if isinstance(report, dict) else []
+    return {each["metric"]: each["mean"] for each in metrics if not each.get("tag")}
+
+
 def pick_options(words: Sequence[str], flags: Sequence[str], valued: Sequence[str]) -> list[str]:
     """Return the named options among the words of a command line, with their values."""
     found: list[str] = []
@@ -133,14 +166,14 @@ def find_base(environ: Mapping[str, str]) -> tuple[int, list[str]]:
     return code, [f"--base={found}"] if found else []
 
 
-def run_set(
-    evalset: str, folder: Path, base: Sequence[str], environ: Mapping[str, str]
+def run_sets(
+    evalsets: Sequence[str], folder: Path, base: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[int, dict[str, Any]]:
-    """Run one set, or score answers from another run; return the exit code and the report."""
+    """Run sets, or score answers from another run; return the exit code and the document they print."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = child_environment(environ)
     answers = environ.get("EVALKIT_ANSWERS", "")
-    command = ["score", answers, f"--set={evalset}"] if answers else ["run", evalset]
+    command = ["score", answers, f"--set={evalsets[0]}"] if answers else ["run", *evalsets]
     files = [
         f"--junit={folder / 'junit.xml'}",
         f"--html={folder / 'report.html'}",
@@ -156,28 +189,35 @@ def run_set(
     code, printed = read_evalkit(*command, *options, env=plain)
     (folder / "report.json").unlink(missing_ok=True)
     (folder / "report.json").write_bytes(printed)
-    report = parse_report(printed)
-    run = report.get("run")
-    run_id = run.get("id") if isinstance(run, dict) else None
-    if run_id:
+    document = parse_report(printed)
+    reports = [each.get("report") for each in list_runs(document)] or [document]
+    if run_ids := [run_id for report in reports if (run_id := read_run_id(report))]:
         # Annotations and comment use the same gate.
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
-        evalkit("gate", run_id, "--format=github", *gate, env=plain)
-        post_run_comment(run_id, gate, environ, plain)
-    return code, report
+        evalkit("gate", *run_ids, "--format=github", *gate, env=plain)
+        missing = [
+            f"--missing={each.get('label')}: {each.get('reason')}"
+            for each in list_runs(document)
+            if not each.get("report") and each.get("state") != "nothing_selected"
+        ]
+        post_run_comment(run_ids, [*missing, *gate], environ, plain)
+    return code, document
 
 
 def post_run_comment(
-    run_id: str, gate: Sequence[str], environ: Mapping[str, str], plain: Mapping[str, str]
+    run_ids: Sequence[str],
+    gate: Sequence[str],
+    environ: Mapping[str, str],
+    plain: Mapping[str, str],
 ) -> None:
-    """Post the comment on a run; a failure to post does not change the result."""
+    """Post the comment on all runs; a failure to post does not change the result."""
     when, token = environ.get("EVALKIT_COMMENT", ""), environ.get("EVALKIT_COMMENT_TOKEN", "")
     if when == "never" or not token:
         return
     options = ["--post", *gate, *([] if when == "always" else ["--only-changes"])]
     if environ.get("EVALKIT_ANSWERS"):
         options.append("--status")
-    evalkit("comment", run_id, *options, env={**plain, "GITHUB_TOKEN": token})
+    evalkit("comment", *run_ids, *options, env={**plain, "GITHUB_TOKEN": token})
 
 
 def remove(folder: Path) -> None:
@@ -204,16 +244,16 @@ def main(environ: Mapping[str, str]) -> int:
     code, base = find_base(environ) if sets else (2, [])
     if code:
         codes, sets = [code], []
-    for number, evalset in enumerate(sets, start=1):
-        folder = REPORTS / f"{number}-{Path(evalset).stem}"
-        code, verdict = combine(*(found := run_set(evalset, folder, base, environ)))
+    # Answers are of one set. Otherwise, one command runs all sets, with one report.
+    jobs = [[each] for each in sets] if environ.get("EVALKIT_ANSWERS") or not sets else [sets]
+    for number, job in enumerate(jobs, start=1):
+        name = Path(job[0]).stem if len(job) == 1 else "all"
+        code, document = run_sets(job, REPORTS / f"{number}-{name}", base, environ)
+        code, verdict = combine_runs(code, document)
         codes.append(code)
         verdicts.append(verdict)
-        metrics[evalset] = {
-            each["metric"]: each["mean"]
-            for each in found[1].get("metrics", [])
-            if not each.get("tag")
-        }
+        for each in list_runs(document) or [{"path": job[0], "report": document}]:
+            metrics[str(each.get("path"))] = read_means(each.get("report"))
     worst = min(codes, key=rank)
     verdict = next((word for word in VERDICTS if word in verdicts), "undecided")
     outputs = {
