@@ -48,12 +48,7 @@ def comment(
 
     Several runs have one comment.
     """
-    from evalkit.commands.comment import (
-        CommentOptions,
-        build_redacted_comment,
-        evaluate_for_comment,
-        post_report,
-    )
+    from evalkit.commands.comment import CommentOptions, evaluate_for_comment
 
     refuse_conflicting_options(
         ("--pull-request requires --post", pull_request is not None and not post),
@@ -74,10 +69,16 @@ def comment(
     )
     if len(refs) > 1 or missing:
         comment_on_batch(refs, missing, evaluate, options if post else None, context)
-        return
-    report = evaluate(refs[0])
+    else:
+        comment_on_run(evaluate(refs[0]), options if post else None, context)
+
+
+def comment_on_run(report: Report, options: CommentOptions | None, context: Context) -> None:
+    """Print the comment of one run; with `options`, post it."""
+    from evalkit.commands.comment import build_redacted_comment, post_report
+
     text = build_redacted_comment(report, context)
-    if not post:
+    if options is None:
         emit(text.text)
         return
     for line in post_report(report, text, options, context):

@@ -121,7 +121,7 @@ def run_several(
         request: RunRequest, options: RunOptions, commits: FixedCommits, budget: BudgetLimit
     ) -> Report:
         compared = command.ComparisonOptions(
-            gate=commits.gate,
+            gate=commits.gate or given.comparison.choose_gate(),
             baseline=given.comparison.choose_baseline(),
             against=commits.against,
             budget=budget,

@@ -99,13 +99,8 @@ def run_sets(
 
 def refuse_options_of_one_set(given: SetsOptions) -> None:
     """Refuse options that mean something for one set only."""
-    resume = given.resume
     refuse_conflicting_options(
-        ("--resume continues the run of one set; name that set", resume.resume),
-        (
-            "--run-id names the run of one set; name that set",
-            resume.run_id is not None and not resume.resume,
-        ),
+        *given.resume.conflicts_with_several,
         (
             "--baseline names a run of one set; name that set",
             given.comparison.baseline is not None,

@@ -1,6 +1,7 @@
 """Implement each command as a function of records."""
 
 __all__ = [
+    "baselines",
     "batch",
     "batch_checks",
     "budget_shares",

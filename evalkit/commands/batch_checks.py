@@ -31,10 +31,13 @@ from evalkit.runner.records import RunRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FixedCommits:
-    """The commits that the gate and the baseline's agent of a set come from, found before any set runs."""
+    """The commits that the gate and the baseline's agent of a set come from, found before any set runs.
 
-    gate: GateChoice
-    against: str | None
+    Without `gate`, nothing is compared with a base.
+    """
+
+    gate: GateChoice | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "baselines",
     "batch",
     "batch_document",
     "batch_markdown",

@@ -18,6 +18,7 @@ from evalkit.core.gate_result import Check
 from evalkit.core.literals import Json
 from evalkit.report import bisect, false_alarms, flaky, power, suspect_labels
 from evalkit.report.baseline import RecordedDocument
+from evalkit.report.baselines import RecordedBaselinesDocument
 from evalkit.report.batch_document import BatchDocument
 from evalkit.report.calibration import CalibrationResult
 from evalkit.report.documents import (
@@ -44,6 +45,7 @@ _TABLES: tuple[type[Any], ...] = (
     MatrixDocument,
     CaseDocument,
     RecordedDocument,
+    RecordedBaselinesDocument,
     TracesDocument,
     ValidatedDocument,
     HistoryDocument,
