@@ -10,7 +10,9 @@ __all__ = [
     "borrowed_objects",
     "commits",
     "definition",
+    "gate_changes",
     "github",
     "guarded_gate",
+    "set_guard",
     "systems",
 ]

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evalkit.ci.base_files import Checkout, checkout
+from evalkit.ci.base_files import Checkout, checkout, find_commit
 from evalkit.ci.systems import BaseRef
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.evalset.base_version import BaselineAgent
 from evalkit.evalset.project import Project
+
+_OPTION = "--against"
 
 
 @contextmanager
@@ -26,11 +28,20 @@ def open_baseline_agent(
     if name is None:
         yield None
         return
-    with checkout(BaseRef(name=name, found_in="--against"), path, context) as base:
+    with checkout(BaseRef(name=name, found_in=_OPTION), path, context) as base:
         context.say(f"running the agent of {base.commit} as the baseline")
         if paths := base.list_submodules():
             context.say(f"warning: the files of submodules are missing there: {paths}")
-        yield find_agent_at(path, base, project, found_in="--against")
+        yield find_agent_at(path, base, project, found_in=_OPTION)
+
+
+def find_against_commit(path: Path, name: str, context: Context) -> str:
+    """Return the id of the merge base with `name`, in the repository of a set.
+
+    Raises:
+        InvalidInput: there is no such commit.
+    """
+    return find_commit(BaseRef(name=name, found_in=_OPTION), path, context).sha
 
 
 def find_agent_at(path: Path, base: Checkout, project: Project, *, found_in: str) -> BaselineAgent:

@@ -59,6 +59,11 @@ MAX_CI_FILE_BYTES = 1_000_000
 
 _WORD = re.compile(r"[^\s'\"`,;()\[\]{}=]+")
 
+_SETS_INPUT = re.compile(r"^\s*(?:-\s+)?sets\s*:")
+"""Where a workflow begins the list of sets for the action."""
+
+_RUN = re.compile(r"\bevalkit['\"]?\s+run\s")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mention:
@@ -112,9 +117,9 @@ def _list_ci_files(top: Path) -> Iterable[str]:
 
 
 def _find_mention(root: Path, name: str, place: str, *, is_pattern: bool = False) -> Mention | None:
-    """Return where a file names a set: by its path, its name, or on a line of evalkit by a pattern.
+    """Return where a file names a set: by its path, its name, or where it names sets by a pattern or folder.
 
-    With `is_pattern`, only a pattern counts.
+    With `is_pattern`, only a pattern or a folder counts.
     """
     try:
         path = root / name
@@ -123,14 +128,23 @@ def _find_mention(root: Path, name: str, place: str, *, is_pattern: bool = False
         text = read_file(path).decode(errors="replace")
     except (OSError, UnreadableFile):
         return None
+    input_indent: int | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith(("#", "//")):
             continue
-        runs_evalkit = "evalkit" in line
-        for word in _WORD.findall(line):
-            plain = word.removeprefix("./")
+        indent = len(line) - len(line.lstrip())
+        if _SETS_INPUT.match(line):
+            input_indent = indent
+        elif line.strip() and input_indent is not None and indent <= input_indent:
+            input_indent = None
+        is_input = input_indent is not None
+        run = None if is_input else _RUN.search(line)
+        for found in _WORD.finditer(line):
+            plain = found[0].removeprefix("./")
             is_named = not is_pattern and _names(plain, place)
-            if is_named or (runs_evalkit and _matches(plain, place)):
+            is_matched = ("evalkit" in line or is_input) and _matches(plain, place)
+            is_run = is_input or (run is not None and found.start() >= run.end())
+            if is_named or is_matched or (is_run and _contains(found[0], place)):
                 return Mention(name=name, line=number)
     return None
 
@@ -144,3 +158,11 @@ def _matches(word: str, place: str) -> bool:
     if "**" in word:
         return fnmatchcase(place, f"*{word}")
     return "*" in word and PurePosixPath(place).match(word)
+
+
+def _contains(word: str, place: str) -> bool:
+    """Return whether a folder contains a path; the folder may be below the current one."""
+    folder = word.removeprefix("./").rstrip("/")
+    if folder in ("", "."):
+        return word.startswith(".")
+    return place.startswith(f"{folder}/") or ("/" in word and f"/{folder}/" in place)

@@ -1,8 +1,11 @@
-"""evalkit baseline: record a baseline, or promote a stored run to one."""
+"""evalkit baseline: record baselines, or promote a stored run to one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -10,18 +13,23 @@ from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import AgentOptions, ResultOptions, ResumeOptions
 from evalkit.cli.options import (
     ConcurrencyOption,
-    EvalSetArgument,
+    EvalSetsArgument,
     FixedTrialsOption,
     MaxCostOption,
     MaxErrorsOption,
     SeedOption,
     require_text,
 )
-from evalkit.cli.output import print_result, refuse_conflicting_options
+from evalkit.cli.output import exit_with_code, print_result, refuse_conflicting_options
+
+if TYPE_CHECKING:
+    from evalkit.core.context import Context
+    from evalkit.report.baseline import RecordedBaseline
+    from evalkit.runner.records import RunRequest
 
 
 def baseline(
-    evalset: EvalSetArgument,
+    evalsets: EvalSetsArgument,
     agent: AgentOptions,
     resume: ResumeOptions,
     result: ResultOptions,
@@ -40,12 +48,13 @@ def baseline(
     max_cost_usd: MaxCostOption = None,
     seed: SeedOption = None,
 ) -> None:
-    """Record a baseline, or promote a stored run to one.
+    """Record baselines, or promote a stored run to one.
 
     Record 10 trials per case, or the number in --trials.
     """
     from evalkit.commands import baseline as command
     from evalkit.core.settings import SettingsOverrides
+    from evalkit.core.source_files import names_several
     from evalkit.report.baseline import baseline_json, baseline_text
     from evalkit.runner.records import RunRequest
 
@@ -55,7 +64,7 @@ def baseline(
     )
     context = create_context()
     request = RunRequest(
-        path=evalset,
+        path=evalsets[0],
         entrypoint=agent.agent,
         overrides=SettingsOverrides(
             trials=trials,
@@ -65,9 +74,53 @@ def baseline(
             seed=seed,
         ),
     )
+    if len(evalsets) > 1 or names_several(evalsets[0]):
+        refuse_conflicting_options(
+            ("--from names the run of one set; name that set", source is not None),
+            *resume.conflicts_with_several,
+        )
+        record_several(evalsets, request, agent.agent_version, context, result)
     if source is None:
         options = resume.choose_run(agent.agent_version)
         recorded = command.record_baseline(request, options, context)
     else:
         recorded = command.promote_stored_run(request, source, context)
     print_result(recorded, result, baseline_json, baseline_text)
+
+
+def record_several(
+    evalsets: Sequence[Path],
+    request: RunRequest,
+    agent_version: str | None,
+    context: Context,
+    result: ResultOptions,
+) -> NoReturn:
+    """Record the baselines of several sets, or of all sets of a folder, and exit with the worst code."""
+    from evalkit.cli.errors import describe_error
+    from evalkit.commands import baseline as command
+    from evalkit.commands.baselines import record_baselines
+    from evalkit.commands.batch_checks import FixedCommits, check_requests
+    from evalkit.commands.shared_limit import SharedLimit
+    from evalkit.evalset.set_files import find_sets
+    from evalkit.report.baselines import baselines_json, baselines_text
+    from evalkit.runner.records import RunOptions
+
+    found = find_sets(evalsets)
+    if found.skipped:
+        context.say(f"other files: {', '.join(map(str, found.skipped))}")
+    requests = [replace(request, path=path) for path in found.sets]
+    commits = [FixedCommits() for _ in requests]
+    checked = check_requests(requests, commits, lambda own: own, context)
+    shared = SharedLimit(request.overrides.max_cost_usd, context)
+
+    def record(own: RunRequest, name: str) -> RecordedBaseline:
+        own, options = shared.apply(own, RunOptions(agent_version=agent_version), name)
+        context.say(f"{own.path}: recording the baseline")
+        try:
+            return command.record_baseline(own, options, context)
+        finally:
+            shared.count(own, options)
+
+    recorded = record_baselines(checked, record, describe_error)
+    print_result(recorded, result, baselines_json, baselines_text)
+    exit_with_code(recorded.exit_code)

@@ -1,19 +1,26 @@
-"""evalkit comment: post a stored run's result to its pull request."""
+"""evalkit comment: post the results of stored runs to their pull request."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.console import create_context, emit, say
 from evalkit.cli.option_groups import BaselineOptions
-from evalkit.cli.options import RunArgument
+from evalkit.cli.options import RunsArgument
 from evalkit.cli.output import refuse_conflicting_options
+
+if TYPE_CHECKING:
+    from evalkit.commands.comment import CommentOptions
+    from evalkit.core.context import Context
+    from evalkit.report.model import Report
 
 
 def comment(
-    ref: RunArgument,
+    refs: RunsArgument,
     comparison: BaselineOptions,
     post: Annotated[
         bool, typer.Option("--post", help="Post it to the pull or merge request of this build.")
@@ -27,6 +34,12 @@ def comment(
     only_changes: Annotated[
         bool, typer.Option("--only-changes", help="Post no new comment if nothing changed.")
     ] = False,
+    missing: Annotated[
+        list[str],
+        typer.Option(
+            metavar="LABEL: REASON", help="Say in the comment that a set has no run, and why."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     status: Annotated[
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
@@ -43,30 +56,72 @@ def comment(
         typer.Option(metavar="TEXT", help="How a failing change is accepted, for the comment."),
     ] = "",
 ) -> None:
-    """Print or post the pull request comment of a run."""
-    from evalkit.commands.comment import (
-        CommentOptions,
-        build_redacted_comment,
-        evaluate_for_comment,
-        post_report,
-    )
+    """Print or post the pull request comment of runs.
+
+    Several runs have one comment.
+    """
+    from evalkit.commands.comment import CommentOptions, evaluate_for_comment
 
     refuse_conflicting_options(
         ("--pull-request requires --post", pull_request is not None and not post),
         ("--only-changes requires --post", only_changes and not post),
         ("--status requires --post", status and not post),
         ("--check requires --post", check and not post),
+        (
+            "--baseline names a run of one set; name one run",
+            comparison.baseline is not None and len(refs) > 1,
+        ),
     )
     context = create_context()
-    report = evaluate_for_comment(
-        ref, comparison.choose_baseline(), comparison.choose_gate(), context
+    options = CommentOptions(
+        post=post,
+        pull_request=pull_request,
+        only_changes=only_changes,
+        status=status,
+        check=check,
+        key=key,
+        how_to_accept=how_to_accept,
     )
-    text = build_redacted_comment(report, context, key=key, how_to_accept=how_to_accept)
-    if not post:
+    evaluate = partial(
+        evaluate_for_comment,
+        baseline_choice=comparison.choose_baseline(),
+        gate_choice=comparison.choose_gate(),
+        context=context,
+    )
+    if len(refs) > 1 or missing:
+        comment_on_batch(refs, missing, evaluate, options, context)
+    else:
+        comment_on_run(evaluate(refs[0]), options, context)
+
+
+def comment_on_run(report: Report, options: CommentOptions, context: Context) -> None:
+    """Print or post the comment of one run."""
+    from evalkit.commands.comment import build_redacted_comment, post_report
+
+    text = build_redacted_comment(report, options, context)
+    if not options.post:
         emit(text.text)
         return
-    options = CommentOptions(
-        pull_request=pull_request, only_changes=only_changes, status=status, check=check
-    )
     for line in post_report(report, text, options, context):
+        say(line)
+
+
+def comment_on_batch(
+    refs: Sequence[str],
+    missing: Sequence[str],
+    evaluate: Callable[[str], Report],
+    options: CommentOptions,
+    context: Context,
+) -> None:
+    """Print or post the comment of several runs and of sets without one."""
+    from evalkit.cli.errors import describe_error
+    from evalkit.commands.batch import add_missing, collect_runs
+    from evalkit.commands.comment import build_redacted_batch_comment, post_batch
+
+    batch = add_missing(collect_runs(refs, evaluate, describe_error, context), missing)
+    text = build_redacted_batch_comment(batch, options, context)
+    if not options.post:
+        emit(text.text)
+        return
+    for line in post_batch(batch, text, options, context):
         say(line)

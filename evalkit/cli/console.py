@@ -88,6 +88,11 @@ def wants_color() -> bool:
     return bool(sys.stdout and sys.stdout.isatty()) and PROCESS.variables.get("TERM") != "dumb"
 
 
+def read_typed_words() -> list[str]:
+    """Return the words of the command line after `evalkit`."""
+    return sys.argv[1:]
+
+
 def is_interactive() -> bool:
     """Return whether stdin and stdout are a terminal that supports full-screen output."""
     streams = (sys.stdin, sys.stdout)

@@ -207,6 +207,17 @@ class ResumeOptions(NamedTuple):
         """The message about options that contradict each other, and whether they do."""
         return "--retry-errors requires --resume", self.retry_errors and not self.resume
 
+    @property
+    def conflicts_with_several(self) -> tuple[tuple[str, bool], ...]:
+        """Messages about options that mean something for one set only, and whether they are given."""
+        return (
+            ("--resume continues the run of one set; name that set", self.resume),
+            (
+                "--run-id names the run of one set; name that set",
+                self.run_id is not None and not self.resume,
+            ),
+        )
+
     def choose_run(self, agent_version: str | None = None) -> RunOptions:
         """Return the options of the run to start or to continue."""
         from evalkit.runner.records import RunOptions

@@ -121,12 +121,16 @@ def report_file(format_name: str) -> typer.models.OptionInfo:
 EvalSetArgument = Annotated[
     Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")
 ]
-RunArgument = Annotated[
-    str,
+EvalSetsArgument = Annotated[
+    list[Path],
     typer.Argument(
-        metavar="RUN",
-        help="A run: its id or a unique prefix, a path, 'latest', 'baseline', or an agent version.",
+        metavar="EVALSET...", help="Eval sets, YAML files; a folder counts with every set in it."
     ),
+]
+_RUN_NAMES = "its id or a unique prefix, a path, 'latest', 'baseline', or an agent version."
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"A run: {_RUN_NAMES}")]
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help=f"Runs, each by {_RUN_NAMES}")
 ]
 CaseIdsOption = Annotated[
     list[str], selection_option("--case", metavar="ID", help="Only the case with this id.")

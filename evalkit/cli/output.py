@@ -17,6 +17,7 @@ from evalkit.report.registry import FILE_FORMATS
 
 if TYPE_CHECKING:
     from evalkit.core.context import Context
+    from evalkit.report.batch import Batch
     from evalkit.report.model import Report
     from evalkit.report.screen import Screen
 
@@ -126,6 +127,53 @@ def write_report_files(report: Report, files: ReportFiles) -> None:
     """Write the report to each file, in the format of its option."""
     for name, path in files.items():
         write_file(path, FILE_FORMATS[name].load()(report))
+
+
+def deliver_batch_and_exit(batch: Batch, options: ReportOptions, files: ReportFiles) -> NoReturn:
+    """Print several runs, write the files, and exit with their worst code."""
+    print_batch(batch, options)
+    write_batch_files(batch, files)
+    exit_with_code(batch.exit_code)
+
+
+def print_batch(batch: Batch, options: ReportOptions) -> None:
+    """Print several runs; with `--format github`, also print annotations."""
+    from evalkit.report.batch_document import render_batch_json
+    from evalkit.report.batch_terminal import render_batch
+    from evalkit.report.github import render_batch_github
+
+    if options.format is PrintFormat.json:
+        write_result(render_batch_json(batch), options.output)
+        return
+    text = render_batch(
+        batch,
+        detect_screen(options.output),
+        verbose=options.verbose,
+        is_short=options.quiet,
+    )
+    write_result(text, options.output)
+    if options.format is PrintFormat.github:
+        emit(render_batch_github(batch))
+
+
+def write_batch_files(batch: Batch, files: ReportFiles) -> None:
+    """Write several runs to each file; in HTML, each run also has a page beside it."""
+    for name, path in files.items():
+        if name == "html":
+            write_batch_pages(batch, path)
+        else:
+            write_file(path, FILE_FORMATS[name].load_for_batch()(batch))
+
+
+def write_batch_pages(batch: Batch, path: Path) -> None:
+    """Write the HTML page of several runs, and beside it a page for each run."""
+    from evalkit.report.html.batch import name_part_page, render_batch_html
+
+    for number, part in enumerate(batch.parts):
+        if part.report is not None:
+            page = path.with_name(name_part_page(batch, number, path.stem))
+            write_file(page, FILE_FORMATS["html"].load()(part.report))
+    write_file(path, render_batch_html(batch, stem=path.stem))
 
 
 def exit_with_code(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""evalkit report: write the reports of a stored run."""
+"""evalkit report: write the reports of stored runs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,40 @@ from pathlib import Path
 
 from evalkit.cli.console import create_context, detect_screen, emit
 from evalkit.cli.option_groups import ReportFiles
-from evalkit.cli.options import BaselineOption, RunArgument
-from evalkit.cli.output import refuse_shared_files, write_report_files
+from evalkit.cli.options import BaselineOption, RunsArgument
+from evalkit.cli.output import (
+    refuse_conflicting_options,
+    refuse_shared_files,
+    write_batch_files,
+    write_report_files,
+)
 
 DEFAULT_REPORT = ReportFiles(html=Path("evalkit-report.html"))
 
 
-def report(ref: RunArgument, files: ReportFiles, baseline: BaselineOption = None) -> None:
-    """Write the reports of a stored run.
+def report(refs: RunsArgument, files: ReportFiles, baseline: BaselineOption = None) -> None:
+    """Write the reports of stored runs.
 
-    Without an option, write an HTML report to evalkit-report.html.
+    Without an option, write an HTML report to evalkit-report.html. With several runs, each file has all.
     """
     from evalkit.commands.show import show_run
     from evalkit.report.terminal import written_reports_text
 
     files = files or DEFAULT_REPORT
     refuse_shared_files(files.values())
-    shown = show_run(ref, create_context(), baseline)
-    write_report_files(shown, files)
-    emit(written_reports_text(shown, list(files.values()), detect_screen()))
+    context = create_context()
+    paths = list(files.values())
+    if len(refs) == 1:
+        shown = show_run(refs[0], context, baseline)
+        write_report_files(shown, files)
+        emit(written_reports_text(shown, paths, detect_screen()))
+        return
+    from evalkit.commands.batch import collect_reports
+    from evalkit.report.batch_terminal import written_batch_text
+
+    refuse_conflicting_options(
+        ("--baseline names a run of one set; name one run", baseline is not None)
+    )
+    batch = collect_reports(refs, lambda ref: show_run(ref, context))
+    write_batch_files(batch, files)
+    emit(written_batch_text(batch, paths, detect_screen()))

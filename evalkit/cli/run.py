@@ -1,8 +1,10 @@
-"""evalkit run: run an eval set, score it, compare with the baseline, and apply the gate."""
+"""evalkit run: run eval sets, score them, compare with the baselines, and apply the gates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.cli.budget_options import BudgetOptions
@@ -17,7 +19,7 @@ from evalkit.cli.option_groups import (
     SelectionOptions,
     SettingOptions,
 )
-from evalkit.cli.options import EvalSetArgument
+from evalkit.cli.options import EvalSetsArgument
 from evalkit.cli.output import (
     create_report_context,
     deliver_and_exit,
@@ -26,12 +28,15 @@ from evalkit.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.commands.batch_checks import FixedCommits
     from evalkit.core.context import Context
-    from evalkit.runner.records import RunRequest
+    from evalkit.core.run_budget import BudgetLimit
+    from evalkit.report.model import Report
+    from evalkit.runner.records import RunOptions, RunRequest
 
 
 def run(
-    evalset: EvalSetArgument,
+    evalsets: EvalSetsArgument,
     selection: SelectionOptions,
     agent: AgentOptions,
     comparison: BaselineOptions,
@@ -41,17 +46,25 @@ def run(
     printed: ReportOptions,
     files: ReportFiles,
 ) -> None:
-    """Run a set, score it, and apply the gate."""
+    """Run sets, score them, and apply the gates.
+
+    With several sets, or a folder, print one summary, and exit with the worst code.
+    """
     from evalkit.commands import run as command
+    from evalkit.core.source_files import names_several
     from evalkit.runner.records import RunRequest
 
     budget = execution.budget
     refuse_ineffective_options(selection, comparison, resume, execution)
     if budget.limit:
         refuse_options_beside_budget(budget, selection, settings, resume, execution)
+    if len(evalsets) > 1 or names_several(evalsets[0]):
+        groups = (selection, agent, comparison, settings, resume, execution)
+        run_several(evalsets, groups, printed, files)
+        return
     context = create_report_context(printed, files)
     request = RunRequest(
-        path=evalset,
+        path=evalsets[0],
         entrypoint=agent.agent,
         selection=selection.build_selection(),
         overrides=settings.build_overrides(),
@@ -82,6 +95,51 @@ def run(
         budget=budget.limit,
     )
     deliver_and_exit(command.run(request, options, compared, context), printed, files)
+
+
+def run_several(
+    evalsets: Sequence[Path],
+    groups: tuple[
+        SelectionOptions,
+        AgentOptions,
+        BaselineOptions,
+        SettingOptions,
+        ResumeOptions,
+        ExecutionOptions,
+    ],
+    printed: ReportOptions,
+    files: ReportFiles,
+) -> None:
+    """Run several sets, or all sets of a folder."""
+    from evalkit.cli.run_sets import SetCommands, SetsOptions, run_sets
+    from evalkit.commands import run as command
+    from evalkit.commands.dry_run import plan_dry_run
+
+    given = SetsOptions(*groups)
+
+    def run_one(
+        request: RunRequest, options: RunOptions, commits: FixedCommits, budget: BudgetLimit
+    ) -> Report:
+        compared = command.ComparisonOptions(
+            gate=commits.gate or given.comparison.choose_gate(),
+            baseline=given.comparison.choose_baseline(),
+            against=commits.against,
+            budget=budget,
+        )
+        return command.run(request, options, compared, context)
+
+    context = create_report_context(printed, files)
+
+    def share(
+        limit: BudgetLimit, requests: Sequence[RunRequest], context: Context, agents: int
+    ) -> Sequence[BudgetLimit]:
+        # Import it here, because it loads numpy, which only a budget needs.
+        from evalkit.commands.budget_shares import share_budget
+
+        return share_budget(limit, requests, context, agents=agents)
+
+    commands = SetCommands(run_one, command.narrow_to_failed, plan_dry_run, share)
+    run_sets(evalsets, given, commands, context, printed, files)
 
 
 def refuse_ineffective_options(

@@ -13,15 +13,22 @@ from evalkit.cli.output import print_result
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Eval sets and rubrics.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Eval sets and rubrics; a folder counts with all in it."
+        ),
+    ],
     result: ResultOptions,
 ) -> None:
     """Check eval sets and rubrics without running them."""
+    from evalkit.commands.validate import find_files
     from evalkit.commands.validate import validate as command
     from evalkit.report.validate import validation_json, validation_text
 
+    context = create_context()
     print_result(
-        command(files, create_context()),
+        command(find_files(files, context), context),
         result,
         lambda found: validation_json(*found),
         lambda found, screen: validation_text(*found, screen),

@@ -1,3 +1,13 @@
 """Implement each command as a function of records."""
 
-__all__ = ["debug", "dry_run", "flaky", "suspect_labels"]
+__all__ = [
+    "baselines",
+    "batch",
+    "batch_checks",
+    "budget_shares",
+    "debug",
+    "dry_run",
+    "flaky",
+    "shared_limit",
+    "suspect_labels",
+]

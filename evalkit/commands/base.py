@@ -20,8 +20,12 @@ class FoundBase:
     sentence: str
 
 
-def find_base(name: str | None, context: Context, *, require: bool) -> FoundBase:
+def find_base(
+    name: str | None, context: Context, *, require: bool, path: Path | None = None
+) -> FoundBase:
     """Return the base that `name` leads to, else the one of the change that CI builds.
+
+    It is that of the repository of `path`, or else of the current folder.
 
     Raises:
         InvalidInput: it is missing and cannot be fetched, or there is none and one is required.
@@ -31,7 +35,7 @@ def find_base(name: str | None, context: Context, *, require: bool) -> FoundBase
     commit = None
     if ref is not None:
         try:
-            commit = find_commit(ref, Path(context.cwd) / "_", context)
+            commit = find_commit(ref, path or context.cwd / "_", context)
         except InvalidInput:
             # As in a run: a default branch that is missing was only a guess.
             if ref.name or require:

@@ -57,12 +57,7 @@ def apply_budget(
             buy one trial of each case.
         StoreError, ApprovalNeeded: the baseline cannot be trusted.
     """
-    evalset = project.load_valid(request.path)
-    if request.base_version is not None:
-        evalset = merge_sets(request.base_version.evalset, evalset)
-    own = baseline_path(project.root / project.relative(request.path), evalset.name)
-    evalset = replace(evalset, cases=select_cases(evalset.cases, request.selection))
-    baseline = load_comparison_baseline(choice, own, base_gate, project)
+    evalset, baseline = _read_selected(request, choice, base_gate, project)
     agents = 2 if request.baseline_agent is not None else 1
     is_own_agent = request.entrypoint is None
     most = _count_available_trials(evalset, request.path, project) if is_own_agent else MAX_TRIALS
@@ -70,6 +65,34 @@ def apply_budget(
     plan = budget.plan
     overrides = replace(request.overrides, trials="auto" if plan.looks else plan.trials_per_case)
     return replace(request, budget=budget, overrides=overrides)
+
+
+def find_least_budget(
+    request: RunRequest, limit: BudgetLimit, project: Project, *, agents: int
+) -> float:
+    """Return the smallest budget that runs each case of a request, in the unit of `limit`: trials or USD.
+
+    Raises:
+        InvalidInput: no baseline shows the noise, or the cost of a trial is unknown.
+    """
+    evalset, baseline = _read_selected(request, BaselineChoice(), BaseGate(), project)
+    baseline = _require_noise(baseline, evalset)
+    cost = _find_trial_cost(limit, baseline, evalset, project)
+    each = choose_least_trials(evalset.gate or DEFAULT_GATE) if agents > 1 else 1
+    trials = len(evalset.cases) * each * agents
+    return trials * cost if limit.usd is not None and cost is not None else float(trials)
+
+
+def _read_selected(
+    request: RunRequest, choice: BaselineChoice, base_gate: BaseGate, project: Project
+) -> tuple[EvalSet, Run | None]:
+    """Return the set with the selected cases, and the baseline."""
+    evalset = project.load_valid(request.path)
+    if request.base_version is not None:
+        evalset = merge_sets(request.base_version.evalset, evalset)
+    own = baseline_path(project.root / project.relative(request.path), evalset.name)
+    evalset = replace(evalset, cases=select_cases(evalset.cases, request.selection))
+    return evalset, load_comparison_baseline(choice, own, base_gate, project)
 
 
 def allot_budget(  # noqa: PLR0913 - a budget, a set with its history, and what the run may take

@@ -1,4 +1,4 @@
-"""`evalkit comment`: apply the gate to a stored run, and post the result on its pull request."""
+"""`evalkit comment`: apply the gate to stored runs, and post the results on their pull request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from evalkit.ci.base import GateChoice
 from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded, InvalidInput
+from evalkit.core.errors import EXIT_PASSED, ApprovalNeeded, InvalidInput
 from evalkit.core.gate_result import GateResult
+from evalkit.core.literals import Outcome
 from evalkit.core.redaction import Redactor
 from evalkit.core.safe_text import one_line
 from evalkit.evalset.project import Project
@@ -28,7 +29,9 @@ from evalkit.hosts.github import GitHubPullRequest
 from evalkit.hosts.github_checks import CheckRun, post_check
 from evalkit.hosts.known_hosts import choose_host
 from evalkit.hosts.rest_api import RETRY_DELAYS_S
-from evalkit.report.annotations import find_annotations
+from evalkit.report.annotations import Annotation, find_annotations
+from evalkit.report.batch import Batch
+from evalkit.report.batch_markdown import render_batch_comment
 from evalkit.report.case_status import case_results, worst_first
 from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
@@ -38,6 +41,25 @@ from evalkit.store.refs import BaselineChoice
 
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./?=%-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommentOptions:
+    """What a comment says, and whether and how it is posted.
+
+    `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
+    comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
+    run with annotations, which only GitHub has. `key` and `how_to_accept` are as in `CommentPlace`.
+    """
+
+    post: bool = False
+    pull_request: int | None = None
+    only_changes: bool = False
+    status: bool = False
+    check: bool = False
+    key: str = ""
+    how_to_accept: str = ""
+    retry_delays_s: Sequence[float] = RETRY_DELAYS_S
 
 
 def evaluate_for_comment(
@@ -54,30 +76,48 @@ def evaluate_for_comment(
 
 
 def build_redacted_comment(
-    report: Report, context: Context, *, key: str = "", how_to_accept: str = ""
+    report: Report, options: CommentOptions, context: Context
 ) -> PullRequestComment:
     """Return the comment on a report, without the secrets of this environment, for the host of its build.
-
-    `key` and `how_to_accept` are as in `CommentPlace`.
 
     Raises:
         InvalidInput: the key is not in hexadecimal digits, or the event cannot be read.
     """
-    if key and not _KEY.fullmatch(key):
-        raise InvalidInput.single(f"--key {key!r}: write 8 to 64 hexadecimal digits.")
+    return _redact(render_comment(report, _choose_place(options, context)), context)
+
+
+def build_redacted_batch_comment(
+    batch: Batch, options: CommentOptions, context: Context
+) -> PullRequestComment:
+    """Return the comment on several runs, without the secrets of this environment.
+
+    Raises:
+        InvalidInput: as `build_redacted_comment`.
+    """
+    environ = context.environ
+    # The runs of another push have the same job, and so the same comment.
+    job = f"{environ.get('GITHUB_WORKFLOW', '')} {environ.get('GITHUB_JOB', '')}".strip()
+    return _redact(render_batch_comment(batch, _choose_place(options, context), job=job), context)
+
+
+def _choose_place(options: CommentOptions, context: Context) -> CommentPlace:
+    if options.key and not _KEY.fullmatch(options.key):
+        raise InvalidInput.single(f"--key {options.key!r}: write 8 to 64 hexadecimal digits.")
     host = choose_host(context.environ)
     url = host.build_url(context.environ)
-    place = CommentPlace(
+    return CommentPlace(
         details=url if _DETAILS_URL.fullmatch(url) else "",
         commit=host.find_sha(context.environ),
-        key=key,
-        how_to_accept=how_to_accept,
+        key=options.key,
+        how_to_accept=options.how_to_accept,
         max_bytes=host.max_bytes,
         has_html=host.has_html,
     )
+
+
+def _redact(comment: PullRequestComment, context: Context) -> PullRequestComment:
     # Agents may print secrets, and a comment can be public.
-    comment = render_comment(report, place)
-    return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
+    return comment._replace(body=Redactor(context.environ).redact_text(comment.body))
 
 
 def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
@@ -98,22 +138,6 @@ def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
         yield Hint(label=label, command=hints.record(run))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CommentOptions:
-    """How a comment is posted.
-
-    `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
-    comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
-    run with annotations, which only GitHub has.
-    """
-
-    pull_request: int | None = None
-    only_changes: bool = False
-    status: bool = False
-    check: bool = False
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S
-
-
 def post_report(
     report: Report, comment: PullRequestComment, options: CommentOptions, context: Context
 ) -> tuple[str, ...]:
@@ -122,6 +146,53 @@ def post_report(
     Raises:
         InvalidInput: the environment does not say where to post, or its host has no check runs.
     """
+    result = report.gate_result
+    status = build_status(report.run.header.evalset, result)
+    check = CheckRun(
+        status=status,
+        needs_approval=result.exit_code == ApprovalNeeded.exit_code,
+        summary=comment.text,
+        annotations=_annotate([report], context),
+    )
+    return _post(comment, check, options, context)
+
+
+def post_batch(
+    batch: Batch, comment: PullRequestComment, options: CommentOptions, context: Context
+) -> tuple[str, ...]:
+    """Post or update the comment on several runs, and return messages about what happened.
+
+    Raises:
+        InvalidInput: as `post_report`.
+    """
+    status = CommitStatus(
+        state=_choose_state(batch.outcome, batch.exit_code),
+        context="evalkit",
+        description=one_line(batch.reason, MAX_STATUS_CHARS),
+    )
+    check = CheckRun(
+        status=status,
+        needs_approval=batch.exit_code == ApprovalNeeded.exit_code,
+        summary=comment.text,
+        annotations=_annotate(batch.reports, context),
+    )
+    return _post(comment, check, options, context)
+
+
+def _annotate(reports: Sequence[Report], context: Context) -> list[Annotation]:
+    """Return the annotations of all reports, without secrets."""
+    redactor = Redactor(context.environ)
+    return [
+        each._replace(message=redactor.redact_text(each.message))
+        for report in reports
+        for each in find_annotations(report).in_order
+        if each.where.path
+    ]
+
+
+def _post(
+    comment: PullRequestComment, check: CheckRun, options: CommentOptions, context: Context
+) -> tuple[str, ...]:
     host = choose_host(context.environ)
     if options.check and not host.has_checks:
         raise InvalidInput.single(
@@ -130,15 +201,14 @@ def post_report(
     pull = host.find(context.environ, options.pull_request, options.retry_delays_s)
     if pull is None:
         return (f"no comment: this build has no {host.request}. Add --pull-request N.",)
-    status = build_status(report.run.header.evalset, report.gate_result)
-    done = []
+    done, status = [], check.status
     if (options.status or options.check) and not pull.sha:
         done.append("no status: the build names no commit.")
     elif options.status:
         posted = asyncio.run(post_status(pull, status))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
     if options.check and pull.sha and isinstance(pull, GitHubPullRequest):
-        posted = asyncio.run(post_check(pull, _build_check(report, status, comment, context)))
+        posted = asyncio.run(post_check(pull, check))
         done.append(f"check run {status.state} {posted.outcome}: {posted.detail}")
     only_updates = options.only_changes and not comment.has_changes
     draft = CommentDraft(comment.text, comment.marker, status.state, only_updates)
@@ -146,31 +216,16 @@ def post_report(
     return (*done, f"comment {posted.outcome}: {posted.detail}")
 
 
-def _build_check(
-    report: Report, status: CommitStatus, comment: PullRequestComment, context: Context
-) -> CheckRun:
-    """Return a check run with the text of the comment, and an annotation for each broken case."""
-    redactor = Redactor(context.environ)
-    found = find_annotations(report)
-    return CheckRun(
-        status=status,
-        needs_approval=report.gate_result.exit_code == ApprovalNeeded.exit_code,
-        summary=comment.text,
-        annotations=[
-            each._replace(message=redactor.redact_text(each.message))
-            for each in (*found.definition, *found.gate, *found.cases)
-            if each.where.path
-        ],
-    )
-
-
 def build_status(evalset: str, result: GateResult) -> CommitStatus:
     """Return a result as a commit status: an error if nothing could be decided."""
-    state: StatusState = "success"
-    if result.exit_code:
-        state = "failure" if result.outcome == "fail" else "error"
     return CommitStatus(
-        state=state,
+        state=_choose_state(result.outcome, result.exit_code),
         context=f"evalkit/{one_line(evalset, 60)}",
         description=one_line(gate_reason(result), MAX_STATUS_CHARS),
     )
+
+
+def _choose_state(outcome: Outcome, exit_code: int) -> StatusState:
+    if exit_code == EXIT_PASSED:
+        return "success"
+    return "failure" if outcome == "fail" else "error"

@@ -12,14 +12,29 @@ from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected
 from evalkit.core.location import Location, Problem
 from evalkit.core.run import RunEnvironment
-from evalkit.core.source_files import UnreadableFile, read_file
+from evalkit.core.source_files import UnreadableFile, names_several, read_file
 from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import MAX_RUBRIC_BYTES, is_rubric
+from evalkit.evalset.set_files import find_sets
 from evalkit.evalset.yaml import parse_yaml
 from evalkit.metrics.specs import check_rubric
 from evalkit.report.validate import CheckedRubric, CheckedSet
 from evalkit.runner.plan import open_plan
 from evalkit.runner.records import Plan, RunRequest
+
+
+def find_files(paths: Sequence[Path], context: Context) -> Sequence[Path]:
+    """Return the files to check: those that are named, and the sets and rubrics in folders.
+
+    Raises:
+        InvalidInput: a folder has none, or a file in it cannot be read.
+    """
+    if not any(map(names_several, paths)):
+        return paths
+    found = find_sets(paths, accepts_rubrics=True)
+    if unknown := [str(other) for other in found.skipped if other.is_unknown]:
+        context.say(f"not checked: {', '.join(unknown)}")
+    return (*found.sets, *(other.path for other in found.skipped if other.is_rubric))
 
 
 def validate(

@@ -7,6 +7,7 @@ EvalkitError
 │   └── NotComparable     two runs that cannot be compared
 ├── ApprovalNeeded   4    the gate's own definition changed
 ├── NothingSelected  5    no case to run
+│   └── EmptyEvalSet      the set has no cases, whatever is selected
 └── Interrupted      130, 143
 
 A failure of the agent, the judge, or a metric is never an exception: it is a value in the result.
@@ -14,7 +15,7 @@ A failure of the agent, the judge, or a metric is never an exception: it is a va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from evalkit.core.location import Location, Problem
@@ -22,6 +23,18 @@ from evalkit.core.location import Location, Problem
 EXIT_PASSED = 0
 EXIT_FAILED = 1
 EXIT_BUG = 70
+
+WORST_FIRST = (130, 143, EXIT_BUG, 2, EXIT_FAILED, 4, 3, 5, EXIT_PASSED)
+"""The exit codes of several runs from the worst on; `evalkit help exit-codes` gives the reasons.
+
+Another code, such as that of another signal, is worse than all of these.
+"""
+
+
+def choose_worst_code(codes: Iterable[int]) -> int:
+    """Return the exit code of several runs together: the worst of theirs, 5 if there are none."""
+    ranks = {code: rank for rank, code in enumerate(WORST_FIRST)}
+    return min(codes, key=lambda code: ranks.get(code, -1), default=5)
 
 
 class EvalkitError(Exception):
@@ -69,6 +82,10 @@ class NothingSelected(EvalkitError):
     """The set is empty, or the selection matches no case."""
 
     exit_code = 5
+
+
+class EmptyEvalSet(NothingSelected):
+    """The set has no cases, so no selection matches one."""
 
 
 class Interrupted(EvalkitError):

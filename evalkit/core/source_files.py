@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ MAX_FILE_BYTES = 64 * 2**20
 """Size of one file. 100,000 cases of 400 bytes take 40 MB; a larger set needs several files."""
 
 _CHUNK_BYTES = 1 << 20
+_PATTERN = re.compile(r"[*?\[]")
 
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
@@ -43,6 +45,11 @@ def display_path(path: Path) -> str:
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))  # noqa: PTH100
     except (OSError, ValueError):
         return str(path)
+
+
+def names_several(path: Path) -> bool:
+    """Return whether a path names a folder, or is a pattern such as `evalsets/*.yaml`."""
+    return path.is_dir() or (bool(_PATTERN.search(str(path))) and not os.path.lexists(path))
 
 
 def _read_error_reason(error: Exception) -> str:

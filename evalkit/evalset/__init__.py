@@ -14,5 +14,6 @@ __all__ = [
     "project",
     "rubrics",
     "selection",
+    "set_files",
     "yaml",
 ]

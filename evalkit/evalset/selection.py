@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
-from evalkit.core.errors import InvalidInput, NothingSelected
+from evalkit.core.errors import EmptyEvalSet, InvalidInput, NothingSelected
 from evalkit.core.eval_set import Case
 
 Matcher: TypeAlias = Callable[[Case], bool]
@@ -60,7 +60,7 @@ def select_cases(cases: Sequence[Case], selection: Selection) -> tuple[Case, ...
         NothingSelected: No case is selected.
     """
     if not cases:
-        raise NothingSelected("the eval set has no cases. Add cases under `cases:`.")
+        raise EmptyEvalSet("the eval set has no cases. Add cases under `cases:`.")
     known = {case.id for case in cases}
     unknown = [case_id for case_id in selection.case_ids if case_id not in known]
     if unknown:

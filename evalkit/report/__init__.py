@@ -2,6 +2,11 @@
 
 __all__ = [
     "baseline",
+    "baselines",
+    "batch",
+    "batch_document",
+    "batch_markdown",
+    "batch_terminal",
     "bisect",
     "breakage",
     "budget",

@@ -32,6 +32,11 @@ class Annotations(NamedTuple):
     gate: tuple[Annotation, ...]
     cases: tuple[Annotation, ...]
 
+    @property
+    def in_order(self) -> tuple[Annotation, ...]:
+        """All annotations, the most important ones first."""
+        return (*self.definition, *self.gate, *self.cases)
+
 
 def find_annotations(report: Report) -> Annotations:
     """Return all annotations, worst cases first: errors if the run failed, warnings if the gate passes it."""

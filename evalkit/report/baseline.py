@@ -74,8 +74,13 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
 
 def baseline_json(recorded: RecordedBaseline) -> str:
     """Render a recorded baseline as an `evalkit.recorded/v1` document."""
+    return format_json(recorded_document(recorded))
+
+
+def recorded_document(recorded: RecordedBaseline) -> RecordedDocument:
+    """Return a recorded baseline as an `evalkit.recorded/v1` document."""
     header = recorded.run.header
-    document: RecordedDocument = {
+    return {
         "schema": "evalkit.recorded/v1",
         "path": str(recorded.path),
         "run": header.id,
@@ -88,4 +93,3 @@ def baseline_json(recorded: RecordedBaseline) -> str:
             summary.metric: summary.mean for summary in recorded.summaries if summary.tag is None
         },
     }
-    return format_json(document)

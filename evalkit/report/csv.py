@@ -16,6 +16,7 @@ from evalkit.compare.history import HistoryMetric, HistoryRow
 from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.report import case_status
+from evalkit.report.batch import Batch
 from evalkit.report.breakage import differences_by_case
 from evalkit.report.model import Report
 
@@ -74,16 +75,33 @@ _MAX_CELL_CHARS = 32_000
 def render_csv(report: Report) -> str:
     """Render the cases of a run, one row each."""
     metrics = [info.name for info in report.run.header.metrics]
-    differences = differences_by_case(report.breakage)
+    return _write(
+        [_safe_cell(name) for name in (*COLUMNS, *metrics)], _report_rows(report, metrics)
+    )
+
+
+def render_batch_csv(batch: Batch) -> str:
+    """Render the cases of several runs, one row each; the first column has the label of the run."""
+    metrics = list(
+        dict.fromkeys(info.name for report in batch.reports for info in report.run.header.metrics)
+    )
     rows = (
-        [
+        [_safe_cell(part.label), *row]
+        for part in batch.parts
+        if part.report is not None
+        for row in _report_rows(part.report, metrics)
+    )
+    return _write([_safe_cell(name) for name in (batch.noun, *COLUMNS, *metrics)], rows)
+
+
+def _report_rows(report: Report, metrics: Sequence[str]) -> Iterator[list[str]]:
+    differences = differences_by_case(report.breakage)
+    for result in case_status.case_results(report.run, report.gate_result, report.baseline):
+        yield [
             *_case_row(result),
             _safe_cell(differences.get(result.case.id, "")),
             *(_mean_cell(case_status.metric_values(result.trials, name)) for name in metrics),
         ]
-        for result in case_status.case_results(report.run, report.gate_result, report.baseline)
-    )
-    return _write([_safe_cell(name) for name in (*COLUMNS, *metrics)], rows)
 
 
 def history_csv(rows: Sequence[HistoryRow]) -> str:

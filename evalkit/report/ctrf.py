@@ -6,6 +6,7 @@ tests, with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from evalkit import __version__
@@ -21,11 +22,37 @@ _STATUSES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 def render_ctrf(report: Report) -> str:
     """Render a run as one CTRF document."""
     header = report.run.header
-    tests = [_test_entry(test) for test in (*list_case_tests(report), *list_gate_tests(report))]
+    return render_tests(
+        (*list_case_tests(report), *list_gate_tests(report)),
+        created=header.created,
+        environment={
+            "reportName": header.evalset,
+            "appVersion": header.agent_version,
+            "commit": header.git_commit,
+        },
+        extra={
+            "run": header.id,
+            "outcome": report.gate_result.outcome,
+            "exit_code": report.gate_result.exit_code,
+            "reason": report.gate_result.reason,
+            "definition": report.gate_result.definition_sentence,
+        },
+    )
+
+
+def render_tests(
+    reported: Sequence[ReportedTest],
+    *,
+    created: str,
+    environment: Mapping[str, Json],
+    extra: Mapping[str, Json],
+) -> str:
+    """Render tests as one CTRF document; `created` is an ISO 8601 time."""
+    tests = [_test_entry(test) for test in reported]
     counts = dict.fromkeys(("passed", "failed", "skipped", "pending", "other"), 0)
     for test in tests:
         counts[test["status"]] += 1
-    start_ms = _milliseconds(header.created)
+    start_ms = _milliseconds(created)
     took_ms = sum(test["duration"] for test in tests)
     return format_json(
         {
@@ -42,18 +69,8 @@ def render_ctrf(report: Report) -> str:
                     "stop": start_ms + took_ms,
                 },
                 "tests": tests,
-                "environment": {
-                    "reportName": header.evalset,
-                    "appVersion": header.agent_version,
-                    "commit": header.git_commit,
-                },
-                "extra": {
-                    "run": header.id,
-                    "outcome": report.gate_result.outcome,
-                    "exit_code": report.gate_result.exit_code,
-                    "reason": report.gate_result.reason,
-                    "definition": report.gate_result.definition_sentence,
-                },
+                "environment": {**environment},
+                "extra": {**extra},
             },
         }
     )

@@ -9,7 +9,7 @@ from evalkit.core.format import format_count
 from evalkit.core.run_budget import RunBudget
 from evalkit.report.budget import budget_sentences
 from evalkit.report.content import value_cell
-from evalkit.report.documents import render_record
+from evalkit.report.documents import PropertyTable, render_record
 from evalkit.report.screen import Screen, join_folded
 
 
@@ -122,3 +122,42 @@ def _list_judges(preview: DryRun) -> Iterator[str]:
 def dry_run_json(preview: DryRun) -> str:
     """Render a planned run as an `evalkit.preview/v1` document."""
     return render_record("evalkit.preview/v1", preview)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRuns:
+    """The sizes of the planned runs of several sets.
+
+    `unselected` names the sets in which no case is selected. `max_cost_usd` limits all runs together.
+    """
+
+    previews: tuple[DryRun, ...]
+    unselected: tuple[str, ...] = ()
+    max_cost_usd: float | None = None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The expected cost of all agents; None if that of one is unknown."""
+        costs = [preview.cost_usd for preview in self.previews]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if costs and len(known) == len(costs) else None
+
+
+JSON_PROPERTIES: PropertyTable = {DryRuns: ("cost_usd",)}
+
+
+def dry_runs_text(found: DryRuns, screen: Screen) -> str:
+    """Render several planned runs for a terminal."""
+    previews, cost = found.previews, found.cost_usd
+    cases = format_count(sum(len(preview.cases) for preview in previews), "case")
+    calls = format_count(sum(preview.agent_calls for preview in previews), "agent call")
+    about = "" if cost is None else f", about {value_cell(cost, 'usd')} for the agents"
+    limit = f", limited to {value_cell(found.max_cost_usd, 'usd')}" if found.max_cost_usd else ""
+    total = f"{format_count(len(previews), 'set')}: {cases}, at most {calls}{about}{limit}"
+    texts = [dry_run_text(preview, screen) for preview in previews]
+    return "\n".join([*texts, join_folded([*found.unselected, total], screen)])
+
+
+def dry_runs_json(found: DryRuns) -> str:
+    """Render several planned runs as an `evalkit.previews/v1` document."""
+    return render_record("evalkit.previews/v1", found, JSON_PROPERTIES)

@@ -6,8 +6,10 @@ Data cannot form a command, because it is escaped and follows the `::` of a comm
 
 from __future__ import annotations
 
+from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, one_line
 from evalkit.report.annotations import Annotation, find_annotations
+from evalkit.report.batch import Batch
 from evalkit.report.model import Report
 
 MAX_ANNOTATIONS = 10
@@ -22,6 +24,28 @@ def render_github(report: Report) -> str:
     # Half of the annotations are reserved for cases, which show what to fix.
     chosen = [*found.definition, *found.gate[: MAX_ANNOTATIONS // 2], *found.cases]
     return "".join(f"{_command(each)}\n" for each in chosen[:MAX_ANNOTATIONS])
+
+
+def render_batch_github(batch: Batch) -> str:
+    """Render the commands of several runs, as many of each as a step shows of all."""
+    lines = [
+        _command(
+            Annotation(
+                "warning" if part.state == "nothing_selected" else "error",
+                Location(path=part.path),
+                f"{part.label}: {part.word.lower()}",
+                part.problem,
+            )
+        )
+        for part in batch.parts
+        if part.report is None and part.exit_code
+    ]
+    rendered = [render_github(report).splitlines(keepends=True) for report in batch.reports]
+    spoken = [found for found in rendered if found]
+    share = max((MAX_ANNOTATIONS - len(lines)) // max(len(spoken), 1), 1)
+    return "".join(
+        (*(f"{line}\n" for line in lines), *(line for found in spoken for line in found[:share]))
+    )
 
 
 def _command(annotation: Annotation) -> str:

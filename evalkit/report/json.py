@@ -135,12 +135,17 @@ def _shorten_judgement(judgement: Judgement) -> Judgement:
 
 def render_json(report: Report) -> str:
     """Render a run as an `evalkit.report/v1` document."""
+    return format_json(report_document(report))
+
+
+def report_document(report: Report) -> ReportDocument:
+    """Return a run as an `evalkit.report/v1` document."""
     gate_result = report.gate_result
     results = case_results(report.run, gate_result, report.baseline)
     counts = count_statuses(results)
     tally = gate_result.tally
     trials = (*report.run.trials, *report.run.fresh)
-    document: ReportDocument = {
+    return {
         "schema": "evalkit.report/v1",
         "outcome": gate_result.outcome,
         "exit_code": gate_result.exit_code,
@@ -165,4 +170,3 @@ def render_json(report: Report) -> str:
         "notes": gate_result.notes,
         "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
     }
-    return format_json(document)

@@ -18,6 +18,8 @@ from evalkit.core.gate_result import Check
 from evalkit.core.literals import Json
 from evalkit.report import bisect, false_alarms, flaky, power, suspect_labels
 from evalkit.report.baseline import RecordedDocument
+from evalkit.report.baselines import RecordedBaselinesDocument
+from evalkit.report.batch_document import BatchDocument
 from evalkit.report.calibration import CalibrationResult
 from evalkit.report.documents import (
     RUN_PROPERTIES,
@@ -27,7 +29,8 @@ from evalkit.report.documents import (
     PropertyTable,
     ReportDocument,
 )
-from evalkit.report.dry_run import DryRun
+from evalkit.report.dry_run import JSON_PROPERTIES as DRY_RUN_PROPERTIES
+from evalkit.report.dry_run import DryRun, DryRuns
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
 from evalkit.report.matrix_document import MatrixDocument
 from evalkit.report.traces import TracesDocument
@@ -37,10 +40,12 @@ SCHEMA_ID = "urn:evalkit:schema:report"
 
 _TABLES: tuple[type[Any], ...] = (
     ReportDocument,
+    BatchDocument,
     DiffDocument,
     MatrixDocument,
     CaseDocument,
     RecordedDocument,
+    RecordedBaselinesDocument,
     TracesDocument,
     ValidatedDocument,
     HistoryDocument,
@@ -49,6 +54,7 @@ _TABLES: tuple[type[Any], ...] = (
 
 _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.preview/v1": DryRun,
+    "evalkit.previews/v1": DryRuns,
     "evalkit.power/v1": power.PowerAnalysis,
     "evalkit.aa/v1": false_alarms.FalseAlarms,
     "evalkit.flaky/v1": flaky.Flakiness,
@@ -63,6 +69,7 @@ _EXTENDED: Mapping[type[Any], type[Any]] = {CheckDocument: Check, HistoryRowDocu
 
 _PROPERTIES: PropertyTable = {
     **RUN_PROPERTIES,
+    **DRY_RUN_PROPERTIES,
     **power.JSON_PROPERTIES,
     **false_alarms.JSON_PROPERTIES,
     **flaky.JSON_PROPERTIES,

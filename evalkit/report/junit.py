@@ -205,7 +205,8 @@ def _unique_names(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def _totals(cases: Sequence[ReportedTest]) -> dict[str, str]:
+def count_tests(cases: Sequence[ReportedTest]) -> dict[str, str]:
+    """Return the number of tests and of each kind of issue, and their seconds, as attributes."""
     kinds = [case.issue.kind for case in cases if case.issue]
     return {
         "tests": str(len(cases)),
@@ -216,10 +217,11 @@ def _totals(cases: Sequence[ReportedTest]) -> dict[str, str]:
     }
 
 
-def _add_suite(
+def add_suite(
     root: ET.Element, name: str, cases: Sequence[ReportedTest], created: str
 ) -> ET.Element:
-    about = {"name": _attribute(name), "timestamp": _attribute(created), **_totals(cases)}
+    """Add a suite of tests to a document, and return it."""
+    about = {"name": _attribute(name), "timestamp": _attribute(created), **count_tests(cases)}
     suite = ET.SubElement(root, "testsuite", about)
     for case, unique in zip(cases, _unique_names(case.name for case in cases), strict=True):
         attributes = {
@@ -248,20 +250,37 @@ def _attribute(text: str) -> str:
     return one_line(text, _MAX_NAME_CHARS)
 
 
-def render_junit(report: Report) -> str:
-    """Render a run as JUnit XML with one suite of cases and one suite of thresholds."""
-    header = report.run.header
-    cases, gates = list_case_tests(report), list_gate_tests(report)
-    about = {"name": "evalkit", "timestamp": _attribute(header.created)}
-    root = ET.Element("testsuites", {**about, **_totals([*cases, *gates])})
-    _add_suite(root, header.evalset, cases, header.created)
-    suite = _add_suite(root, GATE_SUITE, gates, header.created)
+def add_gate_suite(
+    root: ET.Element, name: str, gates: Sequence[ReportedTest], report: Report
+) -> None:
+    """Add the suite of thresholds to a document, with where their definition came from."""
+    suite = add_suite(root, name, gates, report.run.header.created)
     if text := report.gate_result.definition_sentence:
         # Readers expect the properties of a suite before its tests.
         properties = ET.Element("properties")
         value = one_line(text, _MAX_MESSAGE_CHARS)
         ET.SubElement(properties, "property", name="gate definition", value=value)
         suite.insert(0, properties)
+
+
+def render_junit(report: Report) -> str:
+    """Render a run as JUnit XML with one suite of cases and one suite of thresholds."""
+    header = report.run.header
+    cases, gates = list_case_tests(report), list_gate_tests(report)
+    root = open_document([*cases, *gates], header.created)
+    add_suite(root, header.evalset, cases, header.created)
+    add_gate_suite(root, GATE_SUITE, gates, report)
+    return render_document(root)
+
+
+def open_document(tests: Sequence[ReportedTest], created: str) -> ET.Element:
+    """Return the root of a document for tests that suites will contain."""
+    about = {"name": "evalkit", "timestamp": _attribute(created)}
+    return ET.Element("testsuites", {**about, **count_tests(tests)})
+
+
+def render_document(root: ET.Element) -> str:
+    """Render a document as text."""
     ET.indent(root)
     body = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'

@@ -49,11 +49,17 @@ _PLAIN_MAX_RANK = 3
 
 
 class PullRequestComment(NamedTuple):
-    """A comment: its text, the marker it begins with, and whether it reports any change."""
+    """A comment: markers, text, the marker it begins with, and whether it reports any change."""
 
-    text: str
+    head: str
+    body: str
     marker: str
     has_changes: bool
+
+    @property
+    def text(self) -> str:
+        """The whole comment."""
+        return f"{self.head}{self.body}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,22 +79,38 @@ class CommentPlace:
     has_html: bool = True
 
 
-def render_comment(report: Report, place: CommentPlace = CommentPlace()) -> PullRequestComment:
+ANY_PLACE = CommentPlace()
+"""A place on a host like GitHub, of no known build."""
+
+
+def render_comment(report: Report, place: CommentPlace = ANY_PLACE) -> PullRequestComment:
     """Render the comment on a run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    return fit_comment(
+        _blocks(report, results, place),
+        marker,
+        place,
+        has_changes=_has_changes(report, results),
+    )
+
+
+def fit_comment(
+    blocks: Sequence[markdown.Block], marker: str, place: CommentPlace, *, has_changes: bool
+) -> PullRequestComment:
+    """Join blocks to a comment as its host allows; a key of the place replaces the marker."""
     if place.key:
         marker = f"<!-- evalkit:{place.key} -->"
     state = comment_state("decided", place.commit)
-    blocks = _blocks(report, results, place)
     if not place.has_html:
         marker, state = _plain_marker(marker), _plain_marker(state)
         blocks = [_unfold(block) for block in blocks if block.rank <= _PLAIN_MAX_RANK]
     head = f"{marker}\n{state}\n" if place.has_html else f"{marker}\n\n{state}\n\n"
     return PullRequestComment(
-        text=f"{head}{markdown.fit_blocks(blocks, place.max_bytes - len(head))}",
+        head=head,
+        body=markdown.fit_blocks(blocks, place.max_bytes - len(head)),
         marker=marker,
-        has_changes=_has_changes(report, results),
+        has_changes=has_changes,
     )
 
 
@@ -112,6 +134,11 @@ def comment_state(state: str, commit: str) -> str:
     return f"<!-- evalkit-state:{state} commit:{commit} -->"
 
 
+def find_url(details: str) -> str:
+    """Return the line that leads to the workflow run; empty if `details` is no plain URL."""
+    return f"Run and reports: {details}" if _URL.fullmatch(details) else ""
+
+
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     """Return whether the gate did not pass or was edited, or a case changed."""
     gate_result = report.gate_result
@@ -130,9 +157,6 @@ def _blocks(
     report: Report, results: Sequence[CaseResult], place: CommentPlace
 ) -> list[markdown.Block]:
     """Return the parts in reading order."""
-    url = f"Run and reports: {place.details}" if _URL.fullmatch(place.details) else ""
-    commit = f"Commit {markdown.inline_code(place.commit[:10])}." if place.commit else ""
-    road = place.how_to_accept if report.gate_result.exit_code in (1, 4) else ""
     header, result = report.run.header, report.gate_result
     brief, full = brief_reason(report), verdict_reason(header, result)
     thresholds = [
@@ -143,7 +167,7 @@ def _blocks(
     return [
         markdown.Block(0, _heading(report)),
         markdown.Block(0, markdown.sentence_text(brief)),
-        markdown.Block(0, " ".join(filter(None, (commit, markdown.sentence_text(road))))),
+        place_block(place, report.gate_result.exit_code),
         markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(1, _cases_block(results)),
@@ -155,8 +179,15 @@ def _blocks(
         ),
         *markdown.details_blocks(report, results),
         markdown.Block(1, "\n".join(_run_details(report))),
-        markdown.Block(1, url),
+        markdown.Block(1, find_url(place.details)),
     ]
+
+
+def place_block(place: CommentPlace, exit_code: int) -> markdown.Block:
+    """Return which commit a comment is about, and how the change is accepted if it did not pass."""
+    commit = f"Commit {markdown.inline_code(place.commit[:10])}." if place.commit else ""
+    road = place.how_to_accept if exit_code in (1, 4) else ""
+    return markdown.Block(0, " ".join(filter(None, (commit, markdown.sentence_text(road)))))
 
 
 def _heading(report: Report) -> str:

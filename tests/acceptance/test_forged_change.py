@@ -193,6 +193,27 @@ def test_a_set_that_leaves_the_pattern_of_the_workflow_is_named(
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["run: evalkit run --trials 1 sets/\n", "with:\n  sets: |\n    sets\n  args: --trials 1\n"],
+    ids=["command", "action"],
+)
+def test_a_folder_names_its_sets_until_they_leave_it(change: Project, text: str) -> None:
+    change.write(WORKFLOW, text)
+    run_git(change, "commit", "-qam", "by a folder")
+    run_git(change, "branch", "-f", "main")
+    (change.folder / "sets/deep").mkdir()
+    run_git(change, "mv", "sets/orders.yaml", "sets/deep/orders.yaml")
+    assert run(change, "sets/tickets.yaml").code == 0
+    (change.folder / "other").mkdir()
+    run_git(change, "mv", "sets/deep/orders.yaml", "other/orders.yaml")
+    dropped = [f"set sets/orders.yaml: {WORKFLOW} ran it, and no CI file names it now"]
+    assert loosening(run_again(change, "sets/tickets.yaml")) == dropped
+    run_git(change, "mv", "other/orders.yaml", "sets/orders.yaml")
+    change.write(WORKFLOW, "run: cd sets && evalkit run tickets.yaml\n")
+    assert loosening(run_again(change, "sets/tickets.yaml")) == dropped
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("package.json", '{"scripts": {"evals": "evalkit run sets/orders.yaml"}}'),

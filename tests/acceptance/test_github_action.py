@@ -219,28 +219,44 @@ class Step:
 
 
 @pytest.mark.parametrize(
-    ("codes", "worst"),
+    ("codes", "ended", "worst"),
     [
-        ([0, 0], 0),
-        ([0, 1], 1),
-        ([3, 1], 1),
-        ([0, 3], 3),
-        ([4, 3], 4),
-        ([1, 2], 2),
-        ([2, 70], 70),
-        ([130, 1], 130),
-        ([5, 0], 5),
-        ([0, 9], 9),
-        ([], 2),
+        ([0, 0], 0, 0),
+        ([0, 1], 0, 1),
+        ([3, 1], 0, 1),
+        ([0, 3], 0, 3),
+        ([4, 3], 0, 4),
+        ([1, 2], 0, 2),
+        ([2, 70], 0, 70),
+        ([130, 1], 0, 130),
+        ([0, 9], 0, 9),
+        ([0, None], 0, 3),
+        ([0, 0], 3, 3),
+        ([0, 5], 0, 0),
+        ([5, 5], 5, 5),
+        ([], 0, 2),
     ],
 )
-def test_of_several_sets_the_worst_code_counts(
-    project: Project, codes: list[int], worst: int
+def test_of_several_sets_the_worst_of_the_exit_code_and_every_report_counts(
+    project: Project, codes: list[int | None], ended: int, worst: int
 ) -> None:
-    step = Step(project, """echo '{"outcome": "pass"}'; exit "${2%.yaml}" """)
-    done = step.run(SETS="\n".join(f"{code}.yaml" for code in codes))
+    """Of the sets in which no case is selected, none counts unless that holds for all."""
+    runs = [
+        {
+            "path": f"{number}.yaml",
+            "state": "nothing_selected" if code == 5 else "decided",
+            "exit_code": code or 0,
+            "report": None if code in (5, None) else {"outcome": "pass", "exit_code": code},
+        }
+        for number, code in enumerate(codes)
+    ]
+    document = json.dumps({"outcome": "pass", "exit_code": 0, "runs": runs})
+    step = Step(project, f"echo '{document}'; exit {ended}")
+    done = step.run(SETS="\n".join(f"{number}.yaml" for number, _ in enumerate(codes)))
     assert done.returncode == worst, done.stderr
-    assert read_outputs(step.output)["exit-code"] == str(worst)
+    outputs = read_outputs(step.output)
+    assert outputs["exit-code"] == str(worst)
+    assert (outputs["verdict"] == "pass") == (worst == 0)
 
 
 def test_an_agent_that_writes_the_outputs_of_the_step_does_not_make_it_pass(
@@ -306,9 +322,10 @@ def test_the_base_is_found_once_before_any_set_and_the_arguments_cannot_replace_
     step.run(SETS="a.yaml\nb.yaml", COMMENT="always", COMMENT_TOKEN="t", ARGS="--base evil -k x")
     lines = log.read_text().splitlines()
     assert lines[0] == "base --base evil"
-    assert [line.split()[0] for line in lines[1:]] == ["run", "gate", "comment"] * 2
+    assert [line.split()[0] for line in lines[1:]] == ["run", "gate", "comment"]
+    assert lines[1].split()[1:3] == ["a.yaml", "b.yaml"]
     assert all(line.split()[-1] == "--base=0123456789" or "--post" in line for line in lines[1:])
-    assert sum("evil" in line for line in lines[1:]) == 2  # the runs, before the commit
+    assert sum("evil" in line for line in lines[1:]) == 1  # the run, before the commit
 
 
 def test_without_the_base_no_set_is_run(project: Project) -> None:
@@ -443,7 +460,8 @@ def test_the_agent_of_the_first_set_cannot_move_the_base_of_the_second(
     step.run(SETS="echo.yaml\nsecond.yaml", ARGS="--require-base --allow-missing-baseline")
     assert git("ls-remote", "origin", "refs/heads/main").split()[0] == change
     reports = project.folder / ".evalkit" / "report"
-    gates = [json.loads(path.read_text()) for path in sorted(reports.glob("*/report.json"))]
+    [document] = [json.loads(path.read_text()) for path in reports.glob("*/report.json")]
+    gates = [each["report"] for each in document["runs"]]
     assert [each["gate"]["commit"] for each in gates] == [base] * 2
     assert gates[1]["exit_code"] == 4
     assert read_outputs(step.output)["exit-code"] in ("1", "4")

@@ -109,7 +109,9 @@ def render_dummy(report: object) -> str:
 @pytest.fixture
 def _dummy_format(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = f"{render_dummy.__module__}:{render_dummy.__name__}"
-    row = FileFormat(name="dummy", description="a dummy", renderer=renderer)
+    row = FileFormat(
+        name="dummy", description="a dummy", renderer=renderer, batch_renderer=renderer
+    )
     monkeypatch.setitem(FILE_FORMATS, "dummy", row)
 
 

@@ -97,9 +97,15 @@ def list_sets(environ: Mapping[str, str]) -> list[str]:
     return [line.strip() for line in environ.get("EVALKIT_SETS", "").splitlines() if line.strip()]
 
 
-def comment_key(environ: Mapping[str, str], evalset: str) -> str:
-    """Return what identifies the comment on a set: it is known even if the set cannot be read."""
-    parts = [environ.get("GITHUB_WORKFLOW", ""), environ.get("GITHUB_JOB", ""), evalset]
+def list_jobs(environ: Mapping[str, str]) -> list[list[str]]:
+    """Return the sets that share a command and a comment: all of them, but answers are of one set each."""
+    sets = list_sets(environ)
+    return [[each] for each in sets] if environ.get("EVALKIT_ANSWERS") or not sets else [sets]
+
+
+def comment_key(environ: Mapping[str, str], sets: Sequence[str]) -> str:
+    """Return what identifies the comment on some sets: it is known even if no set can be read."""
+    parts = [environ.get("GITHUB_WORKFLOW", ""), environ.get("GITHUB_JOB", ""), *sets]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -156,7 +162,8 @@ def _write_comments(text: str, state: str, sets: Sequence[str], environ: Mapping
     if pull is None:
         say("no comment: the pull request is at another commit by now, or there is none")
         return
-    keys = [f"<!-- evalkit:{comment_key(environ, each)} -->" for each in sets]
+    jobs = [job for job in list_jobs(environ) if not set(job).isdisjoint(sets)]
+    keys = [f"<!-- evalkit:{comment_key(environ, job)} -->" for job in jobs]
     comments = github.find_comments(pull.number)
     found = [(key, each) for key in keys for each in comments if each.body.startswith(key)]
     for key, each in found:

@@ -151,6 +151,39 @@ def combine(code: int, report: Mapping[str, Any], accept: Sequence[str] = ()) ->
     return worst, "fail" if worst == 1 else "undecided"
 
 
+def list_runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entry of each run of several sets; empty for the report of one."""
+    runs = document.get("runs")
+    return [each for each in runs if isinstance(each, dict)] if isinstance(runs, list) else []
+
+
+def combine_runs(code: int, document: Mapping[str, Any], accept: Sequence[str]) -> tuple[int, str]:
+    """Return the worst of the exit code, the result of all sets, and that of each, as `combine` does."""
+    found = [combine(code, document, accept)]
+    for each in list_runs(document):
+        # Where no case is selected, nothing was run; if that holds for all sets, the exit code is 5.
+        if each.get("state") != "nothing_selected":
+            stated, report = each.get("exit_code"), each.get("report")
+            own = stated if isinstance(stated, int) else 3
+            found.append(combine(own, report if isinstance(report, dict) else {}, accept))
+    worst = min((found_code for found_code, _ in found), key=rank)
+    words = [word for _, word in found]
+    return worst, next((word for word in VERDICTS if word in words), "undecided")
+
+
+def read_run_id(report: object) -> str:
+    """Return the id of the run of a report; empty if there is none."""
+    run = report.get("run") if isinstance(report, dict) else None
+    found = run.get("id") if isinstance(run, dict) else None
+    return str(found or "")
+
+
+def read_means(report: object) -> dict[str, Any]:
+    """Return the mean of every metric of a report."""
+    metrics = report.get("metrics", []) if isinstance(report, dict) else []
+    return {each["metric"]: each["mean"] for each in metrics if not each.get("tag")}
+
+
 def pick_options(words: Sequence[str], flags: Sequence[str], valued: Sequence[str]) -> list[str]:
     """Return the named options among the words of a command line, with their values."""
     found: list[str] = []
@@ -198,18 +231,18 @@ def find_accept_options(environ: Mapping[str, str]) -> list[str]:
     return [f"--accepted-by={found.who}@{pull.sha}"] if pull and found and found.who else []
 
 
-def run_set(
-    evalset: str,
+def run_sets(
+    evalsets: Sequence[str],
     folder: Path,
     base: Sequence[str],
     accept: Sequence[str],
     environ: Mapping[str, str],
 ) -> tuple[int, dict[str, Any]]:
-    """Run one set, or score answers from another run; return the exit code and the report."""
+    """Run sets, or score answers from another run; return the exit code and the document they print."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = child_environment(environ)
     answers = environ.get("EVALKIT_ANSWERS", "")
-    command = ["score", answers, f"--set={evalset}"] if answers else ["run", evalset]
+    command = ["score", answers, f"--set={evalsets[0]}"] if answers else ["run", *evalsets]
     files = [
         f"--junit={folder / 'junit.xml'}",
         f"--html={folder / 'report.html'}",
@@ -225,39 +258,44 @@ def run_set(
     code = done.code
     (folder / "report.json").unlink(missing_ok=True)
     (folder / "report.json").write_bytes(done.printed)
-    report = parse_report(done.printed)
-    run = report.get("run")
-    run_id = run.get("id") if isinstance(run, dict) else None
-    if run_id:
+    document = parse_report(done.printed)
+    reports = [each.get("report") for each in list_runs(document)] or [document]
+    run_ids = [run_id for report in reports if (run_id := read_run_id(report))]
+    if run_ids:
         # Annotations and comment use the same gate.
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
-        run_evalkit("gate", run_id, "--format=github", *gate, env=plain, shown=True)
-        posted = post_run_comment(evalset, run_id, gate, environ)
+        run_evalkit("gate", *run_ids, "--format=github", *gate, env=plain, shown=True)
+        missing = [
+            f"--missing={each.get('label')}: {each.get('reason')}"
+            for each in list_runs(document)
+            if not each.get("report") and each.get("state") != "nothing_selected"
+        ]
+        posted = post_run_comment(evalsets, run_ids, [*missing, *gate], environ)
         if posted is not None and posted.code:
             unseen = notice.Notice(
                 "the result is in the log", posted.errors, "Read the log.", "NOT SHOWN"
             )
-            notice.comment(unseen, [evalset], environ)
+            notice.comment(unseen, evalsets, environ)
     else:
-        notice.publish(notice.explain_code(code, done.errors, environ), [evalset], environ)
-    return code, report
+        notice.publish(notice.explain_code(code, done.errors, environ), evalsets, environ)
+    return code, document
 
 
 def post_run_comment(
-    evalset: str, run_id: str, gate: Sequence[str], environ: Mapping[str, str]
+    evalsets: Sequence[str], run_ids: Sequence[str], gate: Sequence[str], environ: Mapping[str, str]
 ) -> Finished | None:
-    """Post the comment on a run and return how evalkit ended; a failure does not change the result."""
+    """Post the comment on all runs and return how evalkit ended; a failure does not change the result."""
     when, token = environ.get("EVALKIT_COMMENT", ""), environ.get("EVALKIT_COMMENT_TOKEN", "")
     if when == "never" or not token:
         return None
     options = ["--post", *([] if when == "always" else ["--only-changes"])]
-    options.append(f"--key={notice.comment_key(environ, evalset)}")
+    options.append(f"--key={notice.comment_key(environ, evalsets)}")
     if road := notice.describe_road(environ):
         options.append(f"--how-to-accept={road}")
     if environ.get("EVALKIT_ANSWERS"):
         options.append("--status")
     plain = {**child_environment(environ), "GITHUB_TOKEN": token}
-    return run_evalkit("comment", run_id, *options, *gate, env=plain, shown=True)
+    return run_evalkit("comment", *run_ids, *options, *gate, env=plain, shown=True)
 
 
 def remove(folder: Path) -> None:
@@ -287,7 +325,7 @@ def main(environ: Mapping[str, str]) -> int:
         code = 3
         notice.publish(stopped, sets, environ)
     else:
-        code, verdicts, metrics = run_sets(sets, environ)
+        code, verdicts, metrics = run_jobs(sets, environ)
     finish(code, verdicts, metrics, environ)
     return code
 
@@ -305,7 +343,7 @@ def finish(
     write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs)
 
 
-def run_sets(
+def run_jobs(
     sets: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[int, list[str], dict[str, Any]]:
     """Run every set, and return the worst exit code, the verdicts, and the means by set."""
@@ -317,17 +355,14 @@ def run_sets(
         notice.publish(notice.explain_code(found.code, found.errors, environ), sets, environ)
         return found.code, [], {}
     accept = find_accept_options(environ)
-    for number, evalset in enumerate(sets, start=1):
-        folder = REPORTS / f"{number}-{Path(evalset).stem}"
-        code, report = run_set(evalset, folder, base, accept, environ)
-        code, verdict = combine(code, report, accept)
+    for number, job in enumerate(notice.list_jobs(environ), start=1):
+        name = Path(job[0]).stem if len(job) == 1 else "all"
+        code, document = run_sets(job, REPORTS / f"{number}-{name}", base, accept, environ)
+        code, verdict = combine_runs(code, document, accept)
         codes.append(code)
         verdicts.append(verdict)
-        metrics[evalset] = {
-            each["metric"]: each["mean"]
-            for each in report.get("metrics", [])
-            if not each.get("tag")
-        }
+        for each in list_runs(document) or [{"path": job[0], "report": document}]:
+            metrics[str(each.get("path"))] = read_means(each.get("report"))
     return min(codes, key=rank), verdicts, metrics
 
 

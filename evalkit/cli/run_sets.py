@@ -1,0 +1,235 @@
+"""Run several eval sets with one command: check all of them, run one after another, decide them together."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.cli.console import read_typed_words
+from evalkit.cli.errors import describe_error
+from evalkit.cli.execution_options import ExecutionOptions
+from evalkit.cli.option_groups import (
+    AgentOptions,
+    BaselineOptions,
+    ReportFiles,
+    ReportOptions,
+    ResumeOptions,
+    SelectionOptions,
+    SettingOptions,
+)
+from evalkit.cli.output import (
+    deliver_batch_and_exit,
+    print_result,
+    refuse_conflicting_options,
+)
+
+if TYPE_CHECKING:
+    from evalkit.commands.batch import PlannedPart
+    from evalkit.commands.batch_checks import CheckedRequest, FixedCommits
+    from evalkit.core.context import Context
+    from evalkit.core.run_budget import BudgetLimit
+    from evalkit.report.batch import Batch, BatchPart
+    from evalkit.report.dry_run import DryRun
+    from evalkit.report.model import Hint, Report
+    from evalkit.runner.records import RunOptions, RunRequest
+    from evalkit.store.refs import BaselineChoice
+
+
+class SetsOptions(NamedTuple):
+    """The options that hold for each of the sets."""
+
+    selection: SelectionOptions
+    agent: AgentOptions
+    comparison: BaselineOptions
+    settings: SettingOptions
+    resume: ResumeOptions
+    execution: ExecutionOptions
+
+
+class SetCommands(NamedTuple):
+    """What is done with a set: run it, limit it to the cases that failed last, or preview its run.
+
+    `share` divides a budget among sets, with the number of agents that each run calls.
+    """
+
+    run: Callable[[RunRequest, RunOptions, FixedCommits, BudgetLimit], Report]
+    narrow: Callable[[RunRequest, Context], RunRequest]
+    preview: Callable[[RunRequest, BudgetLimit, BaselineChoice, Context], DryRun]
+    share: Callable[[BudgetLimit, Sequence[RunRequest], Context, int], Sequence[BudgetLimit]]
+
+
+def run_sets(
+    evalsets: Sequence[Path],
+    given: SetsOptions,
+    commands: SetCommands,
+    context: Context,
+    printed: ReportOptions,
+    files: ReportFiles,
+) -> None:
+    """Run the sets of files, folders, and patterns, print one summary, and exit with the worst code."""
+    from evalkit.commands.batch import BatchOptions, run_parts
+    from evalkit.evalset.set_files import find_sets
+
+    refuse_options_of_one_set(given)
+    found = find_sets(evalsets)
+    checked = check_sets(found.sets, given, commands, context)
+    limits = share_limits(checked, given, commands, context)
+    if given.execution.dry_run:
+        print_dry_runs(checked, limits, given, commands, context, printed)
+        return
+    planned = plan_parts(checked, limits, given, commands, context, files)
+    options = BatchOptions(exit_first=given.execution.exit_first)
+    if not printed.quiet:
+        if found.skipped:
+            context.say(f"other files: {', '.join(map(str, found.skipped))}")
+        options = replace(
+            options,
+            announce=lambda part, number: context.say(f"{part.label} ({number} of {len(planned)})"),
+            report=partial(say_part, context=context),
+        )
+    batch = run_parts(planned, describe_error, options, context)
+    notes = tuple(f"skipped {other}" for other in found.skipped if other.is_unknown)
+    hints = tuple(suggest_commands(batch, evalsets))
+    deliver_batch_and_exit(replace(batch, notes=notes, hints=hints), printed, files)
+
+
+def refuse_options_of_one_set(given: SetsOptions) -> None:
+    """Refuse options that mean something for one set only."""
+    refuse_conflicting_options(
+        *given.resume.conflicts_with_several,
+        (
+            "--baseline names a run of one set; name that set",
+            given.comparison.baseline is not None,
+        ),
+        ("--pdb runs one case of one set; name that set", given.execution.pdb),
+    )
+
+
+def check_sets(
+    paths: Sequence[Path], given: SetsOptions, commands: SetCommands, context: Context
+) -> tuple[CheckedRequest, ...]:
+    """Check every set with the selected cases, and find the commits that its run needs."""
+    from evalkit.commands.batch_checks import check_requests, fix_commits
+    from evalkit.runner.records import RunRequest
+
+    def narrow(request: RunRequest) -> RunRequest:
+        failed_only = given.selection.last_failed
+        return commands.narrow(request, context) if failed_only else request
+
+    # Before any code of a set is loaded, because it could move a branch.
+    gate, against = given.comparison.choose_gate(), given.execution.against
+    commits = fix_commits(gate, against, paths, context)
+    requests = [
+        RunRequest(
+            path=path,
+            entrypoint=given.agent.agent,
+            selection=given.selection.build_selection(),
+            overrides=given.settings.build_overrides(),
+        )
+        for path in paths
+    ]
+    return check_requests(requests, commits, narrow, context)
+
+
+def share_limits(
+    checked: Sequence[CheckedRequest], given: SetsOptions, commands: SetCommands, context: Context
+) -> tuple[BudgetLimit, ...]:
+    """Return the budget of each set; without a budget, none has one."""
+    limit = given.execution.budget.limit
+    if not limit:
+        return (limit,) * len(checked)
+    selected = [each.request for each in checked if each.unselected is None]
+    agents = 2 if given.execution.against is not None else 1
+    shares = iter(commands.share(limit, selected, context, agents))
+    return tuple(next(shares) if each.unselected is None else limit for each in checked)
+
+
+def plan_parts(
+    checked: Sequence[CheckedRequest],
+    limits: Sequence[BudgetLimit],
+    given: SetsOptions,
+    commands: SetCommands,
+    context: Context,
+    files: ReportFiles,
+) -> list[PlannedPart]:
+    """Return the run of each set."""
+    from evalkit.ci.set_guard import refuse_changed_set
+    from evalkit.commands.batch import PlannedPart
+    from evalkit.commands.shared_limit import SharedLimit
+    from evalkit.report.batch import choose_labels
+
+    shared = SharedLimit(given.settings.max_cost_usd, context)
+    base_options = replace(
+        given.resume.choose_run(given.agent.agent_version),
+        cache=given.execution.cache,
+        exit_first=given.execution.exit_first,
+        reports=tuple(files.values()),
+    )
+
+    def run_set(each: CheckedRequest, limit: BudgetLimit) -> Report:
+        if each.unselected is not None:
+            raise each.unselected
+        refuse_changed_set(each.request.path, each.definition, context)
+        request, options = shared.apply(each.request, base_options, each.name)
+        try:
+            return commands.run(request, options, each.commits, limit)
+        finally:
+            shared.count(request, options)
+
+    labels = choose_labels([(each.name, str(each.request.path)) for each in checked])
+    return [
+        PlannedPart(label=label, path=str(each.request.path), run=partial(run_set, each, limit))
+        for label, each, limit in zip(labels, checked, limits, strict=True)
+    ]
+
+
+def print_dry_runs(
+    checked: Sequence[CheckedRequest],
+    limits: Sequence[BudgetLimit],
+    given: SetsOptions,
+    commands: SetCommands,
+    context: Context,
+    printed: ReportOptions,
+) -> None:
+    """Print what the runs would do, and their cost in total."""
+    from evalkit.report.dry_run import DryRuns, dry_runs_json, dry_runs_text
+
+    previews = [
+        commands.preview(each.request, limit, given.comparison.choose_baseline(), context)
+        for each, limit in zip(checked, limits, strict=True)
+        if each.unselected is None
+    ]
+    without = tuple(f"{each.name}: {each.unselected}" for each in checked if each.unselected)
+    found = DryRuns(
+        previews=tuple(previews), unselected=without, max_cost_usd=given.settings.max_cost_usd
+    )
+    print_result(found, printed, dry_runs_json, dry_runs_text)
+
+
+def say_part(part: BatchPart, context: Context) -> None:
+    """Say how one run ended."""
+    from evalkit.report.batch_terminal import render_part
+    from evalkit.report.screen import Screen
+
+    context.say(render_part(part, Screen(width=100)))
+
+
+def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:
+    """Yield the commands that continue what did not end."""
+    from evalkit.report.model import Hint
+
+    for part in batch.parts:
+        for hint in part.report.hints if part.report else ():
+            if hint.label == "resume":
+                yield Hint(label=f"resume {part.label}", command=hint.command)
+    left = [part.path for part in batch.parts if part.report is None and part.has_no_result]
+    if left:
+        named = {str(path) for path in evalsets}
+        options = [word for word in read_typed_words()[1:] if word not in named]
+        yield Hint(
+            label="run what was not run", command=shlex.join(["evalkit", "run", *left, *options])
+        )

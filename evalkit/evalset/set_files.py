@@ -1,0 +1,202 @@
+"""Find the eval sets that files, folders, and patterns name; say what every other YAML file there is."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeGuard
+
+from evalkit.core.errors import InvalidInput
+from evalkit.core.format import format_count
+from evalkit.core.location import Location, Problem
+from evalkit.core.source_files import UnreadableFile, display_path, names_several, read_file
+from evalkit.evalset.loader import PROJECT_FILE
+from evalkit.evalset.nodes import ListNode, MappingNode, Node, Scalar
+from evalkit.evalset.rubrics import is_rubric
+from evalkit.evalset.yaml import parse_yaml
+
+SET_SUFFIXES = (".yaml", ".yml")
+
+_DECIDING_KEYS = ("evalset", "cases")
+"""A file with one of these keys, or with a similar one, is a set."""
+
+_SHARED_KEYS = {"agent", "judge", "metrics", "gate"}
+"""A file with two of these keys is a set; files of other tools may have one."""
+
+_SIMILARITY = 0.85
+"""How similar a misspelled key must be (0..1); with less, `bases` would be read as `cases`."""
+
+_SET_LINE = re.compile(rb"""^[{ \t]*["']?(?:evalset|cases)["']?[ \t]*:""", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedFile:
+    """A YAML file in a folder that is no eval set.
+
+    `reason` says what it is. Whether the user meant it as a set is unclear if it `is_unknown`.
+    """
+
+    path: Path
+    reason: str
+    is_rubric: bool = False
+    is_unknown: bool = False
+
+    def __str__(self) -> str:
+        return f"{display_path(self.path)} ({self.reason})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundSets:
+    """Eval sets, each once, in the order of the command line and by path in a folder; and other files."""
+
+    sets: tuple[Path, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+
+
+def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundSets:
+    """Return the sets of files, folders, and patterns. A file that the user names counts as a set.
+
+    In a folder, every file `.yaml` or `.yml` counts that has the keys of a set, also in folders below, but
+    not in hidden ones. With `accepts_rubrics`, a folder needs a set or a rubric.
+
+    Raises:
+        InvalidInput: a folder or a pattern has no set, or a file in it cannot be read.
+    """
+    sets: dict[str, Path] = {}
+    skipped: dict[str, SkippedFile] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        if not names_several(path):
+            sets.setdefault(os.path.realpath(path), path)
+            continue
+        found = _search(path, problems)
+        for each in found.sets:
+            sets.setdefault(os.path.realpath(each), each)
+        for other in found.skipped:
+            skipped.setdefault(os.path.realpath(other.path), other)
+        has_rubric = accepts_rubrics and any(other.is_rubric for other in found.skipped)
+        if not found.sets and not has_rubric and not problems:
+            problems.append(_explain_no_set(path, found.skipped))
+    if problems:
+        raise InvalidInput(problems)
+    others = [other for real, other in skipped.items() if real not in sets]
+    return FoundSets(sets=tuple(sets.values()), skipped=tuple(others))
+
+
+def _search(path: Path, problems: list[Problem]) -> FoundSets:
+    """Return the sets and the other YAML files in a folder, or of a pattern."""
+    sets: dict[Path, MappingNode] = {}
+    skipped: list[SkippedFile] = []
+    for each in _list_yaml_files(path):
+        node = None if each.name == PROJECT_FILE else _read_node(each, problems)
+        if _is_set(node):
+            sets[each] = node
+        else:
+            skipped.append(_describe_other(each, node))
+    # A file with the one key `cases` is a set, unless another set has its cases from there.
+    named = {file for each, node in sets.items() for file in _list_case_files(each, node)}
+    of_cases = [each for each in sets if os.path.realpath(each) in named]
+    skipped = [
+        replace(other, reason="cases of a set", is_unknown=False)
+        if os.path.realpath(other.path) in named
+        else other
+        for other in skipped
+    ]
+    skipped += [SkippedFile(path=each, reason="cases of a set") for each in of_cases]
+    return FoundSets(
+        sets=tuple(each for each in sets if each not in of_cases), skipped=tuple(skipped)
+    )
+
+
+def _list_yaml_files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from _walk(path, {os.path.realpath(path)})
+        return
+    # Path.glob takes no absolute patterns.
+    for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207
+        found = Path(name)
+        if found.is_dir():
+            yield from _walk(found, {os.path.realpath(found)})
+        elif found.suffix.lower() in SET_SUFFIXES:
+            yield found
+
+
+def _walk(folder: Path, known: set[str]) -> Iterator[Path]:
+    """Yield the YAML files of a folder and of those below; follow each link to a folder once."""
+    entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            if entry.suffix.lower() in SET_SUFFIXES:
+                yield entry
+        elif (real := os.path.realpath(entry)) not in known:
+            known.add(real)
+            yield from _walk(entry, known)
+
+
+def _read_node(path: Path, problems: list[Problem]) -> Node | None:
+    """Return the content of a file; add problems only to those of what may be meant as a set."""
+    where = Location(path=display_path(path))
+    try:
+        data = read_file(path)
+    except UnreadableFile as error:
+        problems.append(Problem(message=f"the file {error}", where=where))
+        return None
+    found: list[Problem] = []
+    node = parse_yaml(data, where.path, found)
+    if found and _SET_LINE.search(data):
+        problems += found
+    return None if found else node
+
+
+def _is_set(node: Node | None) -> TypeGuard[MappingNode]:
+    """Return whether a file is meant as an eval set, judging by its keys."""
+    if not isinstance(node, MappingNode) or is_rubric(node):
+        return False
+    is_named = any(
+        difflib.get_close_matches(key, _DECIDING_KEYS, n=1, cutoff=_SIMILARITY)
+        for key in node.members
+    )
+    return is_named or len(_SHARED_KEYS & set(node.members)) > 1
+
+
+def _describe_other(path: Path, node: Node | None) -> SkippedFile:
+    if path.name == PROJECT_FILE:
+        return SkippedFile(path=path, reason="the project file")
+    if is_rubric(node):
+        return SkippedFile(path=path, reason="a rubric", is_rubric=True)
+    reason = "no key of an eval set" if isinstance(node, MappingNode) else "no mapping of keys"
+    return SkippedFile(path=path, reason=reason, is_unknown=True)
+
+
+def _list_case_files(path: Path, node: MappingNode) -> Iterator[str]:
+    """Yield the files that a set has its cases from."""
+    cases = node.members["cases"].node if "cases" in node.members else None
+    for item in cases.items if isinstance(cases, ListNode) else (cases,):
+        if isinstance(item, Scalar):
+            with suppress(ValueError):  # reading the set reports a name that is no path
+                yield os.path.realpath(path.parent / item.text)
+
+
+def _explain_no_set(path: Path, skipped: Iterable[SkippedFile]) -> Problem:
+    others = [*skipped]
+    if not path.is_dir():
+        return Problem(
+            message=f"no file matches {str(path)!r}. Name a folder, or check the pattern."
+        )
+    found = "no YAML file"
+    if others:
+        more = ", ..." if len(others) > 3 else ""
+        listed = ", ".join(map(str, others[:3]))
+        found = f"no eval set among {format_count(len(others), 'YAML file')}: {listed}{more}"
+    return Problem(
+        message=f"{display_path(path)} contains {found}. Name a folder with eval sets, or begin with: "
+        f"evalkit init"
+    )

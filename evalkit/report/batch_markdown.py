@@ -1,0 +1,112 @@
+"""Render several runs as one Markdown summary, or as one pull request comment: a row for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from evalkit.core.safe_text import markdown_code, one_line
+from evalkit.core.serialization import digest
+from evalkit.report import content, markdown
+from evalkit.report.batch import Batch, BatchPart
+from evalkit.report.markdown import Block
+from evalkit.report.pr_comment import (
+    ANY_PLACE,
+    CommentPlace,
+    PullRequestComment,
+    find_url,
+    fit_comment,
+    place_block,
+    render_comment,
+)
+
+_MAX_ROWS = 200
+_MAX_PROBLEMS = 20
+_HEADING = "## "
+
+
+def render_batch_markdown(batch: Batch, *, max_bytes: int = markdown.SUMMARY_LIMIT) -> str:
+    """Render several runs as Markdown of at most `max_bytes` in UTF-8, those that did not pass first."""
+    limit = max_bytes // (len(batch.reports) + 1)
+    sections = [
+        (part, markdown.render_markdown(part.report, max_bytes=limit))
+        for part in batch.parts
+        if part.report is not None
+    ]
+    return markdown.fit_blocks([*_summary_blocks(batch), *_section_blocks(sections)], max_bytes)
+
+
+def render_batch_comment(
+    batch: Batch, place: CommentPlace = ANY_PLACE, *, job: str = ""
+) -> PullRequestComment:
+    """Render one comment on several runs.
+
+    Args:
+        batch: the runs.
+        place: where the comment is shown.
+        job: identifies the comment if the place has no key: the workflow and the job that runs the sets.
+    """
+    limit = place.max_bytes // (len(batch.reports) + 1)
+    # The summary says once what holds for all runs.
+    inner = replace(place, max_bytes=limit, key="", commit="", how_to_accept="", details="")
+    comments = [
+        (part, render_comment(part.report, inner))
+        for part in batch.parts
+        if part.report is not None
+    ]
+    sections = [(part, found.body) for part, found in comments if found.has_changes]
+    head, *rest = _summary_blocks(batch)
+    about = place_block(place, batch.exit_code)
+    blocks = [head, about, *rest, *_section_blocks(sections), Block(1, find_url(place.details))]
+    is_incomplete = any(part.report is None for part in batch.parts)
+    marker = f"<!-- evalkit:{digest(['batch', job])} -->"
+    return fit_comment(blocks, marker, place, has_changes=is_incomplete or bool(sections))
+
+
+def _summary_blocks(batch: Batch) -> Iterator[Block]:
+    """Yield the result of all runs, a row for each, and why runs have no report."""
+    yield Block(0, f"{_HEADING}{content.OUTCOME_WORDS[batch.outcome]}: {batch.reason}")
+    rows = [
+        (part.word, markdown.code_cell(part.label), _threshold_cell(part))
+        for part in batch.parts[:_MAX_ROWS]
+    ]
+    titles = ("Result", batch.noun.capitalize(), "Threshold")
+    yield Block(0, markdown.markdown_table(titles, rows, right=()))
+    left_out = len(batch.parts) - _MAX_ROWS
+    yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
+    for part in batch.parts:
+        if part.report is None:
+            lines = [
+                f"- {markdown_code(one_line(line, 600))}"
+                for line in part.problem.splitlines()[:_MAX_PROBLEMS]
+            ]
+            name = markdown.inline_code(part.label)
+            yield Block(1, f"**{part.word}:** {name}\n\n" + "\n".join(lines))
+    for hint in batch.hints:
+        command = markdown_code(one_line(hint.command, 600))
+        yield Block(1, f"{markdown.sentence_text(hint.label)}: {command}")
+    yield Block(2, "\n".join(f"- {markdown.sentence_text(note)}" for note in batch.notes))
+
+
+def _threshold_cell(part: BatchPart) -> str:
+    name, before, now = part.headline
+    if not name:
+        return ""
+    values = now if before == content.NO_VALUE else f"{before} to {now}"
+    held = markdown.plain_cell(f"{part.held.replace('/', ' of ')} hold")
+    return f"{markdown.code_cell(name)} {markdown.plain_cell(values)}; {held}"
+
+
+def _section_blocks(sections: Sequence[tuple[BatchPart, str]]) -> Iterator[Block]:
+    """Yield each run in full: first those that exit with an error, then the others, folded."""
+    for part, text in sections:
+        if part.exit_code:
+            yield Block(3, _lower_heading(text))
+    folded = [_lower_heading(text) for part, text in sections if not part.exit_code]
+    # Blocks that do not fit are left out one by one, so each has its own fold.
+    for text in folded:
+        yield Block(4, markdown.details_block("A run that passed, in full", [text]))
+
+
+def _lower_heading(text: str) -> str:
+    return f"#{text}" if text.startswith(_HEADING) else text

@@ -1,0 +1,47 @@
+"""Render several runs as an HTML page with a row for each run, and a link to its own page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from evalkit.report import content
+from evalkit.report.batch import Batch
+from evalkit.report.html.page import render_page
+
+
+def render_batch_html(batch: Batch, *, stem: str = "evalkit-report") -> str:
+    """Render several runs as one page; `stem` begins the names of the pages of the runs."""
+    word = content.OUTCOME_WORDS[batch.outcome]
+    rows = []
+    for number, part in enumerate(batch.parts):
+        name, before, now = part.headline
+        rows.append(
+            {
+                "outcome": part.report.gate_result.outcome if part.report else "undecided",
+                "word": part.word,
+                "label": part.label,
+                "link": name_part_page(batch, number, stem) if part.report else "",
+                "name": name,
+                "values": now if before in ("", content.NO_VALUE) else f"{before} → {now}",
+                "held": part.held,
+                "reason": part.reason if part.word != "PASS" else "",
+            }
+        )
+    return render_page(
+        "batch.html.j2",
+        title=f"{word} {batch.reason}",
+        outcome=batch.outcome,
+        outcome_word=word,
+        verdict=batch.verdict.replace("  ", ", "),
+        titles=("", batch.noun, "threshold", "baseline → now", "hold"),
+        rows=rows,
+        hints=batch.hints,
+        notes=batch.notes,
+    )
+
+
+def name_part_page(batch: Batch, number: int, stem: str) -> str:
+    """Return the file name of the page of one run, in the folder of the page of all."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", Path(batch.parts[number].label).stem).strip("-")[:60]
+    return f"{stem}-{number + 1}-{plain or batch.noun}.html"
