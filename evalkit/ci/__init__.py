@@ -11,5 +11,7 @@ __all__ = [
     "definition",
     "github",
     "guarded_gate",
+    "requirement",
     "systems",
+    "workflow_files",
 ]

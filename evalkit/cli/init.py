@@ -23,13 +23,41 @@ def init(
             help="Your agent: ./file.py:function or package.module:function.",
         ),
     ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Make the cases from a CSV, TSV, JSON, or JSONL file with any column names.",
+        ),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Which column is what, as in input=question,expected=answer,tags=topic.",
+        ),
+    ] = None,
     forks: Annotated[
         bool, typer.Option("--forks", help="Write workflows for pull requests from forks.")
     ] = False,
 ) -> None:
     """Write a set, a rubric, and a CI workflow to start with."""
+    from evalkit.commands.init import InitRequest
     from evalkit.commands.init import init as command
+    from evalkit.evalset.question_file import parse_mapping
     from evalkit.report.init import init_text
 
-    started = command(folder, agent, forks=forks, context=create_context())
-    emit(init_text(started, detect_screen()))
+    if mapping and questions is None:
+        raise typer.BadParameter(
+            "it names columns of the file that --from names.", param_hint="'--map'"
+        )
+    request = InitRequest(
+        folder=folder,
+        agent=agent,
+        questions=questions,
+        mapping=parse_mapping(mapping or ()),
+        forks=forks,
+    )
+    emit(init_text(command(request, create_context()), detect_screen()))

@@ -33,13 +33,18 @@ HIDDEN_VARIABLES = (
 )
 
 
+def find_workspace(environ: Mapping[str, str]) -> Path:
+    """Return the top of the checkout; the current folder may be within it."""
+    return Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+
+
 def find_evalkit(environ: Mapping[str, str]) -> list[str]:
     """Return the command line of evalkit, which no file of the checkout can replace.
 
     A relative folder in PATH, and one in the checkout, does not count, unless Python itself runs from it.
     A script of Python runs with -E and -P: it imports nothing from the checkout, whatever PYTHONPATH says.
     """
-    workspace, own = Path.cwd().resolve(), Path(sys.executable).parent
+    workspace, own = find_workspace(environ), Path(sys.executable).parent
     for entry in environ.get("PATH", "").split(os.pathsep):
         folder = Path(entry)
         is_outside = not (folder / "evalkit").resolve().is_relative_to(workspace)
@@ -219,7 +224,7 @@ def main(environ: Mapping[str, str]) -> int:
     outputs = {
         "verdict": verdict,
         "exit-code": str(worst),
-        "report": str(REPORTS),
+        "report": os.path.relpath(REPORTS.resolve(), find_workspace(environ)),
         "metrics": json.dumps(metrics),
     }
     write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs)

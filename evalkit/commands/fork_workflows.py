@@ -1,0 +1,73 @@
+"""Replace the workflow for trusted authors by the two workflows for pull requests from forks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evalkit.ci.workflow_files import (
+    ACTION_FOLDER,
+    TRUSTED_WORKFLOW,
+    Job,
+    build_workflow_files,
+    find_written,
+    read_job,
+)
+from evalkit.core.errors import InvalidInput
+from evalkit.core.files import write_atomically
+from evalkit.core.location import Problem
+from evalkit.core.source_files import read_file
+from evalkit.report.init import InitResult
+
+
+def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) -> InitResult:
+    """Write the two workflows with what the one has, and remove that one unless somebody edited it.
+
+    Raises:
+        InvalidInput: one of the two is there already, or the action is not that of this version.
+    """
+    text = read_file(top / TRUSTED_WORKFLOW).decode(errors="replace")
+    default = Job(folder=".", evalset="evalsets/first.yaml", requirement=requirement)
+    job, edits = read_job(text, default)
+    texts = build_workflow_files("", job, forks=True)
+    same = find_written(top, texts)
+    problems = [
+        Problem(message=_describe_clash(name))
+        for name in texts
+        if name not in same and os.path.lexists(top / name)
+    ]
+    if problems:
+        raise InvalidInput(problems)
+    written = [name for name in texts if name not in same]
+    for name in written:
+        write_atomically(top / name, texts[name])
+    shown = {
+        name: os.path.relpath(top / name, cwd.resolve()) for name in (*texts, TRUSTED_WORKFLOW)
+    }
+    old = shown[TRUSTED_WORKFLOW]
+    notes = [f"The two workflows run {job.evalset}, and install {job.requirement}, as {old} did."]
+    removal = "git rm" if is_git else "rm"
+    if edits:
+        notes.append(
+            f"{old} stays, because somebody edited it. Copy what the agent needs to evalkit-answers.yml, "
+            "and what the judge needs to evalkit-gate.yml:"
+        )
+        notes += [f"  {line}" for line in edits]
+    else:
+        (top / TRUSTED_WORKFLOW).unlink()
+    workflows = os.path.relpath(top / ".github", cwd.resolve())
+    commit = f'git add {workflows} && git commit -m "Gate pull requests from forks"'
+    return InitResult(
+        written=tuple(shown[name] for name in written),
+        removed=() if edits else (old,),
+        notes=tuple(notes),
+        commands=(f"{removal} {old}",) if edits else ((commit,) if is_git else ()),
+    )
+
+
+def _describe_clash(name: str) -> str:
+    if name.startswith(ACTION_FOLDER):
+        return (
+            f"{name} is not that of this version. Delete {ACTION_FOLDER} to have it written anew."
+        )
+    return f"{name} already exists, and differs. Nothing is overwritten; move it away."
