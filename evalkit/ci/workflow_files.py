@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +21,8 @@ _FORK_WORKFLOWS = {
     f"{WORKFLOWS_FOLDER}/evalkit-gate.yml": "gate.yml",
 }
 _SETUP_HINT = "# Install what your agent needs here: - run: pip install -r requirements.txt"
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+_PLACEHOLDER = re.compile(r"""(?:\# |")?\{\{(\w+)\}\}"?""")
+_VALUE_LINE = re.compile(r" +(sets|install|working-directory): [^|>\s]")
 _PLAIN_YAML = re.compile(r"[A-Za-z_.][\w ./=-]*")
 
 
@@ -137,7 +137,7 @@ def read_job(text: str, default: Job) -> tuple[Job, list[str]]:
         for key in ("sets", "install", "working-directory")
         if (found := re.search(rf"^ +{key}: ([^|>\s].*)$", text, re.MULTILINE))
     }
-    setup = re.search(r"^ +- run: (python -m pip install .*)$", text, re.MULTILINE)
+    setup = re.search(r"^ +- run: (\"?(?:python -m )?pip install .*)$", text, re.MULTILINE)
     job = Job(
         folder=values.get("working-directory", "."),
         evalset=values.get("sets", default.evalset),
@@ -157,16 +157,12 @@ def _from_yaml(text: str) -> str:
 def _list_edits(written: str, text: str) -> list[str]:
     """Return the lines of a difference, without its header and its unchanged lines."""
     lines = difflib.ndiff(written.splitlines(), text.splitlines())
-    return [line for line in lines if line.startswith(("+ ", "- "))]
+    return [line for line in lines if line[0] in "+-" and not _VALUE_LINE.match(line[1:])]
 
 
-def find_written(top: Path, texts: Mapping[str, str]) -> set[str]:
-    """Return the names of the files that are there already, with the same content."""
-    return {name for name, text in texts.items() if _read_text(top / name) == text}
-
-
-def _read_text(path: Path) -> str | None:
+def has_text(path: Path, text: str) -> bool:
+    """Return whether a file has exactly this text."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8") == text
     except (OSError, ValueError):
-        return None
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from evalkit.ci.workflow_files import (
@@ -10,7 +11,7 @@ from evalkit.ci.workflow_files import (
     TRUSTED_WORKFLOW,
     Job,
     build_workflow_files,
-    find_written,
+    has_text,
     read_job,
 )
 from evalkit.core.errors import InvalidInput
@@ -30,23 +31,19 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
     default = Job(folder=".", evalset="evalsets/first.yaml", requirement=requirement)
     job, edits = read_job(text, default)
     texts = build_workflow_files("", job, forks=True)
-    same = find_written(top, texts)
+    new = [name for name in texts if not has_text(top / name, texts[name])]
     problems = [
-        Problem(message=_describe_clash(name))
-        for name in texts
-        if name not in same and os.path.lexists(top / name)
+        Problem(message=_describe_clash(name)) for name in new if os.path.lexists(top / name)
     ]
     if problems:
         raise InvalidInput(problems)
-    written = [name for name in texts if name not in same]
-    for name in written:
+    for name in new:
         write_atomically(top / name, texts[name])
     shown = {
         name: os.path.relpath(top / name, cwd.resolve()) for name in (*texts, TRUSTED_WORKFLOW)
     }
     old = shown[TRUSTED_WORKFLOW]
     notes = [f"The two workflows run {job.evalset}, and install {job.requirement}, as {old} did."]
-    removal = "git rm" if is_git else "rm"
     if edits:
         notes.append(
             f"{old} stays, because somebody edited it. Copy what the agent needs to evalkit-answers.yml, "
@@ -56,12 +53,12 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
     else:
         (top / TRUSTED_WORKFLOW).unlink()
     workflows = os.path.relpath(top / ".github", cwd.resolve())
-    commit = f'git add {workflows} && git commit -m "Gate pull requests from forks"'
+    commit = f'git add {shlex.quote(workflows)} && git commit -m "Gate pull requests from forks"'
     return InitResult(
-        written=tuple(shown[name] for name in written),
+        written=tuple(shown[name] for name in new),
         removed=() if edits else (old,),
         notes=tuple(notes),
-        commands=(f"{removal} {old}",) if edits else ((commit,) if is_git else ()),
+        commands=(f"rm {shlex.quote(old)}",) if edits else ((commit,) if is_git else ()),
     )
 
 

@@ -17,7 +17,7 @@ from evalkit.ci.workflow_files import (
     Job,
     build_workflow_files,
     find_setup_command,
-    find_written,
+    has_text,
 )
 from evalkit.commands.entrypoint import ask_for_agent, check_entrypoint
 from evalkit.commands.fork_workflows import migrate_to_forks
@@ -82,6 +82,7 @@ def init(request: InitRequest, context: Context) -> InitResult:
     )
     workflows, notes = _choose_workflows(host, job, top, forks=request.forks, problems=problems)
     texts |= {top / name: text for name, text in workflows.items()}
+    texts = {path: text for path, text in texts.items() if not _is_kept(path, text)}
     problems += _find_clashes(texts, context.cwd)
     if problems:
         raise InvalidInput(problems)
@@ -134,8 +135,7 @@ def _choose_workflows(
         notes.append(
             f"There is no workflow for {host}. Run the commands below in its CI, with --junit FILE."
         )
-    same = find_written(top, texts)
-    texts = {name: text for name, text in texts.items() if name not in same}
+    texts = {name: text for name, text in texts.items() if not has_text(top / name, text)}
     if GITLAB_FILE in texts and (top / GITLAB_FILE).exists():
         part = ".gitlab/evalkit.gitlab-ci.yml"
         texts = {part: texts[GITLAB_FILE]}
@@ -161,17 +161,26 @@ def _describe_requirement(requirement: Requirement, workflows: Mapping[str, str]
     return [requirement.note or f"CI installs {requirement.text}."]
 
 
+def _is_kept(path: Path, text: str) -> bool:
+    """Return whether a file stays as it is: it has this content, or it is a rubric or schema of the user."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    return path.suffix == ".json" or path.parent.name == "rubrics" or has_text(path, text)
+
+
 def _show_path(path: Path, cwd: Path) -> str:
-    return os.path.relpath(path.resolve(), cwd.resolve())
+    # A link itself keeps its name.
+    return os.path.relpath(path.parent.resolve() / path.name, cwd.resolve())
 
 
 def _find_clashes(texts: Mapping[Path, str], cwd: Path) -> list[Problem]:
     """Return every file that already exists, and every path where no file can be written."""
     messages = []
     for path in texts:
-        shown = _show_path(path.parent, cwd) if path.is_symlink() else _show_path(path, cwd)
         if os.path.lexists(path):
-            messages.append(f"{shown} already exists. Nothing is overwritten; move it away.")
+            messages.append(
+                f"{_show_path(path, cwd)} already exists. Nothing is overwritten; move it away."
+            )
             continue
         messages += [
             f"{_show_path(above, cwd)} is not a folder, so {path.name} cannot be written. Move it away."

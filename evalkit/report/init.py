@@ -31,7 +31,7 @@ class InitResult:
 def init_text(started: InitResult, screen: Screen) -> str:
     """Render the files, then each command on one line, so that it can be copied."""
     files = [
-        *(["Written:"] if started.written else []),
+        "Written:" if started.written else "Nothing to write: every file is there already.",
         *(f"  {name}" for name in started.written),
         *(["Removed:"] if started.removed else []),
         *(f"  {name}" for name in started.removed),

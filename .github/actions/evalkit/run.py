@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -167,9 +168,27 @@ def run_set(
     if run_id:
         # Annotations and comment use the same gate.
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
-        evalkit("gate", run_id, "--format=github", *gate, env=plain)
+        annotate(run_id, gate, environ)
         post_run_comment(run_id, gate, environ, plain)
     return code, report
+
+
+def annotate(run_id: str, gate: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Print the annotations of a run, with the paths of its files from the top of the checkout."""
+    plain = child_environment(environ)
+    _, printed = read_evalkit("gate", run_id, "--format=github", *gate, env=plain)
+    below = os.path.relpath(Path.cwd().resolve(), find_workspace(environ))
+    start = "" if below == "." else escape_property(f"{below}/")
+    text = printed.decode(errors="replace")
+    sys.stdout.write(re.sub(r"(?m)^(::\w+ file=)", lambda found: found[1] + start, text))
+    sys.stdout.flush()
+
+
+def escape_property(text: str) -> str:
+    """Return a text as a property of a workflow command. Source: the runner's own `escapeProperty`."""
+    for plain, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
+        text = text.replace(plain, escaped)
+    return text
 
 
 def post_run_comment(
