@@ -103,7 +103,12 @@ def test_nothing_is_overwritten_and_all_clashes_are_reported_at_once(empty: Proj
     before = sorted(empty.folder.rglob("*"))
     started = empty.evalkit("init", "--agent", "no.py:answer")
     assert started.code == 2
-    for name in ("evalsets/first.yaml", "rubrics is not a folder", "workflows", "no.py does not exist"):
+    for name in (
+        "evalsets/first.yaml",
+        "rubrics is not a folder",
+        "workflows",
+        "no.py does not exist",
+    ):
         assert name in started.err
     assert sorted(empty.folder.rglob("*")) == before
     assert (empty.folder / "evalsets/first.yaml").read_text() == "mine"
