@@ -37,7 +37,7 @@ def read_defined_names(source: bytes) -> DefinedNames:
         tree = ast.parse(source)
     except (ValueError, RecursionError) as error:
         raise SyntaxError(str(error)) from error
-    nodes = list(_iter_top(tree.body))
+    nodes = sorted(_iter_top(tree.body), key=lambda node: getattr(node, "lineno", 0))
     calls = {
         node.func.id
         for node in ast.walk(tree)
