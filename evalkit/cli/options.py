@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from evalkit.cli.completion import complete_evalset, complete_run
 from evalkit.report.registry import FILE_FORMATS
 
 
@@ -119,12 +120,16 @@ def report_file(format_name: str) -> typer.models.OptionInfo:
 
 
 EvalSetArgument = Annotated[
-    Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")
+    Path,
+    typer.Argument(
+        metavar="EVALSET", help="The eval set, a YAML file.", autocompletion=complete_evalset
+    ),
 ]
 RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
+        autocompletion=complete_run,
         help="A run: its id or a unique prefix, a path, 'latest', 'baseline', or an agent version.",
     ),
 ]
@@ -200,6 +205,7 @@ BaselineOption = Annotated[
         "--baseline",
         metavar="RUN",
         callback=require_text,
+        autocompletion=complete_run,
         help="Compare with this run instead of the baseline.",
     ),
 ]

@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.completion import complete_evalset
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.output import print_result
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Eval sets and rubrics.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Eval sets and rubrics.", autocompletion=complete_evalset
+        ),
+    ],
     result: ResultOptions,
 ) -> None:
     """Check eval sets and rubrics without running them."""
