@@ -104,7 +104,7 @@ def test_zsh_completes_a_set(project: Project, home: Path) -> None:
         read_until(terminal, "ready> ")
         # The first Tab of a session only loads the function.
         os.write(terminal, b"evalkit run ec\t\t")
-        read_until(terminal, "echo.yaml")
+        read_until(terminal, "ho.yaml")
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
@@ -113,7 +113,7 @@ def test_zsh_completes_a_set(project: Project, home: Path) -> None:
 
 def read_until(terminal: int, text: str) -> None:
     """Read what the terminal shows until a text is there."""
-    shown, end = "", time.monotonic() + 60
+    shown, end = "", time.monotonic() + 20
     while text not in shown:
         assert time.monotonic() < end, shown
         if select.select([terminal], [], [], 0.1)[0]:
