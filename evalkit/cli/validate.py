@@ -21,13 +21,20 @@ def validate(
         ),
     ],
     result: ResultOptions,
+    no_agent: Annotated[
+        bool,
+        typer.Option(
+            "--no-agent",
+            help="Do not import the agent: only look for its function in the source.",
+        ),
+    ] = False,
 ) -> None:
     """Check eval sets and rubrics without running them."""
     from evalkit.commands.validate import validate as command
     from evalkit.report.validate import validation_json, validation_text
 
     print_result(
-        command(files, create_context()),
+        command(files, create_context(), loads_agent=not no_agent),
         result,
         lambda found: validation_json(*found),
         lambda found, screen: validation_text(*found, screen),

@@ -37,7 +37,12 @@ def check_entrypoint(
         message = _find_module_problem(agent, base, root)
     else:
         path = cwd / match["file"]
-        message = _find_file_problem(path, match["file"], match["name"], root)
+        message = _find_file_problem(path, match["file"], match["name"])
+        if not message and not path.resolve().is_relative_to(root):
+            message = (
+                f"{match['file']} is outside of the project {str(root)!r}. Run `evalkit init` in a "
+                "folder above both."
+            )
         relative = os.path.relpath(path.resolve(), base.resolve())
         agent = f"{relative if relative.startswith('.') else f'./{relative}'}:{match['name']}"
     if message:
@@ -45,14 +50,23 @@ def check_entrypoint(
     return agent
 
 
-def _find_file_problem(path: Path, place: str, name: str, root: Path) -> str:
+def find_name_problem(ref: str, base: Path, root: Path) -> str:
+    """Return why an entrypoint, whose path starts from `base`, names nothing; empty if it may do so.
+
+    A module that is not in the project may be installed elsewhere.
+    """
+    place, _, name = ref.rpartition(":")
+    if place.endswith(".py"):
+        return _find_file_problem(base / place, place, name)
+    source = find_module_file(place, base, root)
+    return describe_missing_name(read_file(source), display_path(source), name) if source else ""
+
+
+def _find_file_problem(path: Path, place: str, name: str) -> str:
     try:
-        source = read_file(path)
+        return describe_missing_name(read_file(path), place, name)
     except UnreadableFile as error:
         return f"{place} {error}"
-    if not path.resolve().is_relative_to(root):
-        return f"{place} is outside of the project {str(root)!r}. Run `evalkit init` in a folder above both."
-    return describe_missing_name(source, place, name)
 
 
 def _find_module_problem(agent: str, base: Path, root: Path) -> str:
