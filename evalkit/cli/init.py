@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,5 +63,21 @@ def init(
         questions=questions,
         mapping=parse_mapping(mapping or ()),
         forks=forks,
+        program=find_program(sys.argv[0]),
     )
     emit(init_text(command(request, create_context()), detect_screen()))
+
+
+def find_program(called: str) -> str:
+    """Return how to call evalkit again from a shell; `uvx` if that made the environment for one command.
+
+    Args:
+        called: the first word of the command line.
+    """
+    # uv keeps such environments in its cache, in folders with a version.
+    if Path(sys.prefix).parent.name.startswith(("archive-v", "environments-v")):
+        return "uvx"
+    found = shutil.which("evalkit")
+    is_script = os.path.basename(called) == "evalkit"  # noqa: PTH119 - a text
+    same = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return shlex.quote(called) if is_script and os.sep in called and not same else "evalkit"

@@ -91,6 +91,11 @@ def init(request: InitRequest, context: Context) -> InitResult:
         write_atomically(path, text)
     typed = shlex.quote(os.path.relpath(place, context.cwd.resolve()))
     program = request.program
+    if program == "uvx":
+        source = (
+            str(top / requirement.text) if requirement.text.startswith(".") else requirement.text
+        )
+        program = f"uvx --from {shlex.quote(source)} evalkit"
     return InitResult(
         written=tuple(_show_path(path, context.cwd) for path in texts),
         notes=(*started.notes, *notes, *_describe_requirement(requirement, workflows)),

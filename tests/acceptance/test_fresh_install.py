@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evalkit import __version__
 from tests.conftest import Project
 from tests.support.fresh_environment import WHEEL, build_wheel, install, make_environment
 from tests.support.workflow_runner import Runner
@@ -120,6 +123,42 @@ def test_the_workflow_of_init_runs_in_a_fresh_checkout(stranger: Stranger, tmp_p
     [answers] = forked.uploads["evalkit-answers"]
     answers.rename(tmp_path / "answers")
     assert forked.run_workflow("evalkit-gate.yml") == 0, forked.log
+
+
+def test_with_uvx_nothing_is_installed_and_the_next_command_works(
+    stranger: Stranger, tmp_path: Path
+) -> None:
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed")
+    [packages] = stranger.fresh.parent.glob("lib/python*/site-packages")
+    wheel = stranger.repository.folder / "vendor" / WHEEL
+    # The wheel has no requirements, so that uv asks no index; what it needs is on PYTHONPATH.
+    variables = {
+        "PYTHONPATH": str(packages),
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "UV_OFFLINE": "1",
+        "UV_PYTHON": sys.executable,
+    }
+
+    def run(command: str) -> str:
+        environ = stranger.environ(Path(uv).parent, variables)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=stranger.repository.folder,
+            env=environ,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert run(f"uvx --from {wheel} evalkit --version") == f"evalkit {__version__} (evalkit-ci)\n"
+    out = run(f"uvx --from {wheel} evalkit init")
+    command = stranger.next_command(out)
+    assert command.startswith(f"uvx --from {wheel} evalkit baseline ")
+    assert "\nPASS" in run(command)
 
 
 def test_the_job_for_gitlab_runs_in_a_fresh_checkout(stranger: Stranger, tmp_path: Path) -> None:
