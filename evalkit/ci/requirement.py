@@ -24,10 +24,14 @@ _LOGIN = re.compile(r"(?<=^http://)[^/@]*@|(?<=^https://)[^/@]*@")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirement:
-    """What to install, as pip takes it, and what the user has to know about it; `note` may be empty."""
+    """What to install, as pip takes it, and what the user has to know about it; `note` may be empty.
+
+    With `is_local`, only this machine has it.
+    """
 
     text: str
     note: str = ""
+    is_local: bool = False
 
 
 def find_requirement(top: Path, environ: Mapping[str, str]) -> Requirement:
@@ -77,12 +81,8 @@ def _describe_local(path: Path, top: Path, environ: Mapping[str, str]) -> Requir
         )
         return Requirement(text=f"{_DISTRIBUTION} @ {address}", note=note)
     kind = "folder" if path.is_dir() else "file"
-    note = (
-        f"evalkit was installed from a {kind} that CI does not have: {path}. Replace it, in the line with "
-        "`install`, by what CI can install: a version, git+https://HOST/OWNER/evalkit@COMMIT, or a wheel "
-        "that you commit."
-    )
-    return Requirement(text=str(path), note=note)
+    note = f"evalkit was installed from a {kind} that CI does not have: {path}."
+    return Requirement(text=str(path), note=note, is_local=True)
 
 
 def _read_pushed_address(folder: Path, environ: Mapping[str, str]) -> str:

@@ -161,9 +161,16 @@ def _choose_workflows(
 
 def _describe_requirement(requirement: Requirement, workflows: Mapping[str, str]) -> list[str]:
     """Return what CI will install, if any file says so."""
-    if not any(requirement.text in text for text in workflows.values()):
+    files = [name for name, text in workflows.items() if requirement.text in text]
+    if not files:
         return []
-    return [requirement.note or f"CI installs {requirement.text}."]
+    note = requirement.note or f"CI installs {requirement.text}."
+    if requirement.is_local:
+        note += (
+            f" In {' and '.join(files)}, replace it by what CI can install: a version, "
+            "git+https://HOST/OWNER/evalkit@COMMIT, or a wheel that you commit."
+        )
+    return [note]
 
 
 def _is_kept(path: Path, text: str) -> bool:
