@@ -91,14 +91,24 @@ def _describe_form(agent: str, cwd: Path) -> str:
             if functions
             else f"--agent {agent} does not name a function, and the file defines none."
         )
-    return f"--agent {agent!r} is not an entrypoint. Write ./file.py:function or package.module:function."
+    return (
+        f"--agent {agent!r} is not an entrypoint. Write ./file.py:function or "
+        f"package.module:function.{_suggest_candidates(cwd)}"
+    )
 
 
 def ask_for_agent(cwd: Path) -> str:
     """Return that `--from` needs an agent, and which functions there are."""
+    return (
+        "--from needs the agent that answers the questions. Add --agent ./file.py:function."
+        f"{_suggest_candidates(cwd)}"
+    )
+
+
+def _suggest_candidates(cwd: Path) -> str:
+    """Return a sentence with the functions in the files of the current folder, after a space."""
     found = _list_candidates(sorted(cwd.glob("*.py"))[:_MAX_SCANNED_FILES], cwd)
-    listed = f" Found here: {', '.join(found)}." if found else ""
-    return f"--from needs the agent that answers the questions. Add --agent ./file.py:function.{listed}"
+    return f" Found here: {', '.join(found)}." if found else ""
 
 
 def _list_candidates(paths: list[Path], cwd: Path) -> list[str]:
