@@ -13,6 +13,8 @@ __all__ = [
     "gate_changes",
     "github",
     "guarded_gate",
+    "requirement",
     "set_guard",
     "systems",
+    "workflow_files",
 ]

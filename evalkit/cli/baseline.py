@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from evalkit.cli.completion import complete_run
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import AgentOptions, ResultOptions, ResumeOptions
 from evalkit.cli.options import (
@@ -38,6 +39,7 @@ def baseline(
         typer.Option(
             "--from",
             metavar="RUN",
+            autocompletion=complete_run,
             callback=require_text,
             help="Promote this stored run, and run nothing.",
         ),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.completion import complete_evalset
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.options import require_text
@@ -28,7 +29,13 @@ def calibrate(
         ),
     ] = None,
     evalset: Annotated[
-        Path | None, typer.Option("--set", metavar="EVALSET", help="Use the judge of this set.")
+        Path | None,
+        typer.Option(
+            "--set",
+            metavar="EVALSET",
+            help="Use the judge of this set.",
+            autocompletion=complete_evalset,
+        ),
     ] = None,
     repeats: Annotated[
         int,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli.completion import complete_topic
 from evalkit.cli.console import detect_screen, emit, is_interactive
 
 MAX_COLUMNS = 100
@@ -16,7 +17,11 @@ def help(  # noqa: A001 - the command's name
     ctx: typer.Context,
     topic: Annotated[
         str | None,
-        typer.Argument(metavar="[TOPIC]", help="A page of the guide, or a command."),
+        typer.Argument(
+            metavar="[TOPIC]",
+            help="A page of the guide, or a command.",
+            autocompletion=complete_topic,
+        ),
     ] = None,
 ) -> None:
     """Show a page of the guide, or the list of topics."""

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.completion import complete_run
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions
 from evalkit.cli.output import create_report_context, deliver_and_exit
 
 
 def merge(
-    refs: Annotated[list[str], typer.Argument(metavar="RUN...", help="All shards of one run.")],
+    refs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="All shards of one run.", autocompletion=complete_run
+        ),
+    ],
     comparison: BaselineOptions,
     printed: ReportOptions,
     files: ReportFiles,

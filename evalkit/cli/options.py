@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from evalkit.cli.completion import complete_evalset, complete_run
 from evalkit.report.registry import FILE_FORMATS
 
 
@@ -119,18 +120,29 @@ def report_file(format_name: str) -> typer.models.OptionInfo:
 
 
 EvalSetArgument = Annotated[
-    Path, typer.Argument(metavar="EVALSET", help="The eval set, a YAML file.")
+    Path,
+    typer.Argument(
+        metavar="EVALSET", help="The eval set, a YAML file.", autocompletion=complete_evalset
+    ),
 ]
 EvalSetsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="EVALSET...", help="Eval sets, YAML files; a folder counts with every set in it."
+        metavar="EVALSET...",
+        autocompletion=complete_evalset,
+        help="Eval sets, YAML files; a folder counts with every set in it.",
     ),
 ]
 _RUN_NAMES = "its id or a unique prefix, a path, 'latest', 'baseline', or an agent version."
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=f"A run: {_RUN_NAMES}")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", autocompletion=complete_run, help=f"A run: {_RUN_NAMES}"),
+]
 RunsArgument = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help=f"Runs, each by {_RUN_NAMES}")
+    list[str],
+    typer.Argument(
+        metavar="RUN...", autocompletion=complete_run, help=f"Runs, each by {_RUN_NAMES}"
+    ),
 ]
 CaseIdsOption = Annotated[
     list[str], selection_option("--case", metavar="ID", help="Only the case with this id.")
@@ -207,6 +219,7 @@ BaselineOption = Annotated[
         "--baseline",
         metavar="RUN",
         callback=require_text,
+        autocompletion=complete_run,
         help="Compare with this run instead of the baseline.",
     ),
 ]

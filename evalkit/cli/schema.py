@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.completion import complete_schema
 from evalkit.cli.options import OutputOption
 from evalkit.cli.output import write_result
 
@@ -14,7 +15,9 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="The kind of file: evalset, cases, rubric, project, or report."
+            metavar="NAME",
+            help="The kind of file: evalset, cases, rubric, project, or report.",
+            autocompletion=complete_schema,
         ),
     ],
     output: OutputOption = None,

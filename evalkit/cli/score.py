@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.completion import complete_evalset
 from evalkit.cli.option_groups import BaselineOptions, ReportFiles, ReportOptions, ResumeOptions
 from evalkit.cli.options import ConcurrencyOption, MaxCostOption, RunArgument
 from evalkit.cli.output import (
@@ -28,6 +29,7 @@ def score(
         typer.Option(
             "--set",
             metavar="EVALSET",
+            autocompletion=complete_evalset,
             help="Take only the outputs from the run, and score them with this set.",
         ),
     ] = None,

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit import __version__
 from evalkit.agents.registry import check_agent
-from evalkit.commands.schema import SUFFIX, read_schema
+from evalkit.ci.requirement import Requirement, find_requirement
+from evalkit.ci.workflow_files import (
+    ACTION_FOLDER,
+    GITLAB_FILE,
+    TRUSTED_WORKFLOW,
+    WORKFLOWS_FOLDER,
+    Job,
+    build_workflow_files,
+    find_setup_command,
+    has_text,
+)
+from evalkit.commands.entrypoint import ask_for_agent, check_entrypoint
+from evalkit.commands.fork_workflows import migrate_to_forks
+from evalkit.commands.initial_set import (
+    FIRST_SET,
+    InitialSet,
+    build_initial_set,
+    read_questions,
+)
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import write_atomically
+from evalkit.core.git import find_checkout
 from evalkit.core.location import Problem
 from evalkit.core.project import read_git_remote
 from evalkit.core.run import RunEnvironment
@@ -21,148 +39,167 @@ from evalkit.evalset.loader import load_project_agent, load_project_judges
 from evalkit.evalset.project import Project
 from evalkit.report.init import InitResult
 
-SET_FILE = "evalsets/first.yaml"
-_AGENT_FILE = "evalsets/agent.py"
-_RUBRIC_FILE = "rubrics/agrees.yaml"
-_WORKFLOWS_FOLDER = ".github/workflows"
-_ACTION_FOLDER = ".github/actions/evalkit"
-_GITLAB_FILE = ".gitlab-ci.yml"
 
-_ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):\w[\w.]*|[\w.]+:\w[\w.]*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitRequest:
+    """What to write: paths start from the current folder, and `mapping` has the column of each field."""
+
+    folder: Path
+    agent: str | None = None
+    questions: Path | None = None
+    mapping: Mapping[str, str]
+    forks: bool = False
+    program: str = "evalkit"
 
 
-def init(folder: Path, agent: str | None, *, forks: bool, context: Context) -> InitResult:
-    """Write a first set and its files into a folder.
+def init(request: InitRequest, context: Context) -> InitResult:
+    """Write a first set and its files into a folder, and workflows at the top of its repository.
 
     Raises:
         InvalidInput: a file already exists, or the agent does not; lists every problem and writes nothing.
     """
-    folder = context.cwd / folder
-    problems: list[Problem] = []
-    ref = _build_entrypoint(agent, folder, context.cwd, problems) if agent else None
+    folder = context.cwd / request.folder
+    checkout = find_checkout(folder)
+    top = checkout or Path(os.path.realpath(folder))
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InvalidInput.single(f"{folder} is not a folder. Name a folder to write to.")
+    host = read_git_remote(folder if folder.is_dir() else top, context.environ)
+    only_forks = request.forks and request.agent is None and request.questions is None
+    if only_forks and (top / TRUSTED_WORKFLOW).is_file():
+        requirement = find_requirement(top, context.environ)
+        return migrate_to_forks(top, requirement.text, context.cwd, is_git=checkout is not None)
     # Search upward from the folder, whatever the current folder is.
     root = Project(folder, folder, context.environ).root
-    shared = load_project_agent(folder / SET_FILE, root, problems) if ref is None else None
-    if shared is not None and shared.kind == "python":
-        environment = RunEnvironment(
-            root=root, set_folder=(folder / SET_FILE).parent, environ=context.environ
-        )
-        problems += check_agent(shared, (), environment)
-    judged = bool(load_project_judges(folder / SET_FILE, root, []))
-    host = read_git_remote(folder, context.environ)
-    texts = {
-        **_with_schema(SET_FILE, "evalset", _set_text(ref, shared=bool(shared), judged=judged)),
-        **_with_schema(_RUBRIC_FILE, "rubric", _read_template("agrees.yaml")),
-    }
-    if ref is None and not shared:
-        texts[_AGENT_FILE] = _read_template("agent.py")
-    workflows = _build_workflows(host, forks=forks)
-    texts |= workflows
-    problems += _find_clashes(folder, texts)
+    problems: list[Problem] = []
+    started = _build_set(request, folder, root, context, problems)
+    texts = {folder / name: text for name, text in started.texts.items()}
+    place = folder.resolve() / started.evalset
+    requirement = find_requirement(top, context.environ)
+    job = Job(
+        folder=root.relative_to(top).as_posix() if root.is_relative_to(top) else ".",
+        evalset=os.path.relpath(place, root),
+        requirement=requirement.text,
+        setup=find_setup_command(folder.resolve(), top),
+    )
+    workflows, notes = _choose_workflows(host, job, top, forks=request.forks, problems=problems)
+    texts |= {top / name: text for name, text in workflows.items()}
+    texts = {path: text for path, text in texts.items() if not _is_kept(path, text)}
+    problems += _find_clashes(texts, context.cwd)
     if problems:
         raise InvalidInput(problems)
     # Write last, when only the disk can still fail.
-    for name, text in texts.items():
-        write_atomically(folder / name, text)
-    path = shlex.quote(os.path.relpath(folder.resolve() / SET_FILE, context.cwd.resolve()))
+    for path, text in texts.items():
+        write_atomically(path, text)
+    typed = shlex.quote(os.path.relpath(place, context.cwd.resolve()))
+    program = request.program
+    if program == "uvx":
+        source = (
+            str(top / requirement.text) if requirement.text.startswith(".") else requirement.text
+        )
+        program = f"uvx --from {shlex.quote(source)} evalkit"
     return InitResult(
-        written=tuple(texts),
-        commands=(f"evalkit baseline {path} && evalkit run {path}",),
-        notes=()
-        if workflows
-        else (
-            f"There is no workflow for {host}. Run the commands above in its CI, with --junit FILE.",
-        ),
+        written=tuple(_show_path(path, context.cwd) for path in texts),
+        notes=(*started.notes, *notes, *_describe_requirement(requirement, workflows)),
+        left_out=started.left_out,
+        commands=(f"{program} baseline {typed} && {program} run {typed}",),
     )
 
 
-def _build_entrypoint(agent: str, folder: Path, cwd: Path, problems: list[Problem]) -> str:
-    """Return the user's entrypoint with a path that starts from the set's folder."""
-    match = _ENTRYPOINT.fullmatch(agent)
-    if match is None:
-        message = f"--agent {agent!r} is not an entrypoint. Write ./file.py:function or package.module:function."
-        problems.append(Problem(message=message))
-        return agent
-    if match["file"] is None:
-        return agent
-    file = cwd / match["file"]
-    if not file.is_file():
-        problems.append(Problem(message=f"--agent {agent!r}: there is no file {file}."))
-    relative = os.path.relpath(file.resolve(), (folder / SET_FILE).parent.resolve())
-    return f"{relative if relative.startswith('.') else f'./{relative}'}:{agent.rpartition(':')[2]}"
-
-
-def _set_text(ref: str | None, *, shared: bool, judged: bool) -> str:
-    own = ref is not None or shared
-    text = _read_template("own.yaml" if own else "first.yaml")
-    agent = "# The agent is the one in evalkit.yaml."
-    if not shared:
-        quoted = (ref or "./agent.py:answer").replace("'", "''")
-        agent = f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
-    judge = "# The judge is the one in evalkit.yaml."
-    if not judged:
-        judge = (
-            "# Compares words and needs no key. To use a model: {openai: {model: ...}}\n"
-            "judge: lexical"
+def _build_set(
+    request: InitRequest, folder: Path, root: Path, context: Context, problems: list[Problem]
+) -> InitialSet:
+    """Return the set and its files; add what is wrong with its agent or cases to `problems`."""
+    first = folder / FIRST_SET
+    ref, shared = None, None
+    if request.agent is not None:
+        ref = check_entrypoint(
+            request.agent, first.parent, root=root, cwd=context.cwd, problems=problems
         )
-    return text.replace("{{agent}}", agent).replace("{{judge}}", judge)
+    else:
+        shared = load_project_agent(first, root, problems)
+    if shared is not None and shared.kind == "python":
+        environment = RunEnvironment(root=root, set_folder=first.parent, environ=context.environ)
+        problems += check_agent(shared, (), environment)
+    questions = None
+    if request.questions is not None:
+        if ref is None and shared is None:
+            problems.append(Problem(message=ask_for_agent(context.cwd)))
+        questions = read_questions(context.cwd / request.questions, request.mapping, problems)
+    has_judge = bool(load_project_judges(first, root, []))
+    return build_initial_set(
+        ref, questions, shared_agent=shared is not None, shared_judge=has_judge
+    )
 
 
-def _with_schema(file: str, schema: str, text: str) -> dict[str, str]:
-    """Return a YAML file whose first line names its schema for editors, and the schema beside it."""
-    name = f"{schema}{SUFFIX}"
-    return {
-        file: f"# yaml-language-server: $schema={name}\n{text}",
-        str(Path(file).with_name(name)): read_schema(schema),
-    }
+def _choose_workflows(
+    host: str, job: Job, top: Path, *, forks: bool, problems: list[Problem]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the files for CI that are not there yet, and what the user has to do for those that are."""
+    texts = build_workflow_files(host, job, forks=forks)
+    notes = []
+    if not texts:
+        notes.append(
+            f"There is no workflow for {host}. Run the commands below in its CI, with --junit FILE."
+        )
+    texts = {name: text for name, text in texts.items() if not has_text(top / name, text)}
+    if GITLAB_FILE in texts and (top / GITLAB_FILE).exists():
+        part = ".gitlab/evalkit.gitlab-ci.yml"
+        texts = {part: texts[GITLAB_FILE]}
+        notes.append(f"Add to {GITLAB_FILE}:  include: [{{local: {part}}}]")
+    if TRUSTED_WORKFLOW in texts and (top / TRUSTED_WORKFLOW).exists():
+        texts = {
+            name: text for name, text in texts.items() if not name.startswith(WORKFLOWS_FOLDER)
+        }
+        notes.append(
+            f"{TRUSTED_WORKFLOW} is there already, and stays as it is. If it does not run the new set yet, "
+            f"add a line under its `sets:`: {job.evalset}"
+        )
+    for name in sorted(texts):
+        if name.startswith(ACTION_FOLDER) and (top / name).exists():
+            del texts[name]
+            message = f"{name} is not that of this version. Delete {ACTION_FOLDER} to have it written anew."
+            problems.append(Problem(message=message))
+    return texts, notes
 
 
-def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
-    """Return the files for the repository's host, by name; for GitHub if the host is unknown."""
-    if "gitlab" in host:
-        return {_GITLAB_FILE: _read_template("gitlab.yml")}
-    if host and "github" not in host:
-        return {}
-    action = {
-        f"{_ACTION_FOLDER}/{name}": _read_template(f"action/{name}")
-        for name in ("action.yml", "notice.py", "pull_request.py", "run.py")
-    }
-    workflows = {"evalkit.yml": "trusted.yml"}
-    if forks:
-        workflows = {"evalkit-answers.yml": "answers.yml", "evalkit-gate.yml": "gate.yml"}
-    # The workflow that runs the agent of a pull request.
-    first = next(iter(workflows))
-    workflows |= {"evalkit-accept.yml": "accept.yml", "evalkit-baseline.yml": "baseline.yml"}
-    return {
-        **{
-            f"{_WORKFLOWS_FOLDER}/{name}": _read_template(workflows[name]).replace(
-                "{{workflow}}", first
-            )
-            for name in workflows
-        },
-        **action,
-    }
+def _describe_requirement(requirement: Requirement, workflows: Mapping[str, str]) -> list[str]:
+    """Return what CI will install, if any file says so."""
+    files = [name for name, text in workflows.items() if requirement.text in text]
+    if not files:
+        return []
+    note = requirement.note or f"CI installs {requirement.text}."
+    if requirement.is_local:
+        note += (
+            f" In {' and '.join(files)}, replace it by what CI can install: a version, "
+            "git+https://HOST/OWNER/evalkit@COMMIT, or a wheel that you commit."
+        )
+    return [note]
 
 
-def _read_template(name: str) -> str:
-    text = files("evalkit.ci.templates").joinpath(name).read_text(encoding="utf-8")
-    return text.replace("{{version}}", __version__)
+def _is_kept(path: Path, text: str) -> bool:
+    """Return whether a file stays as it is: it has this content, or it is a rubric or schema of the user."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    return path.suffix == ".json" or path.parent.name == "rubrics" or has_text(path, text)
 
 
-def _find_clashes(folder: Path, names: dict[str, str]) -> list[Problem]:
+def _show_path(path: Path, cwd: Path) -> str:
+    # A link itself keeps its name.
+    return os.path.relpath(path.parent.resolve() / path.name, cwd.resolve())
+
+
+def _find_clashes(texts: Mapping[Path, str], cwd: Path) -> list[Problem]:
     """Return every file that already exists, and every path where no file can be written."""
     messages = []
-    if os.path.lexists(folder) and not folder.is_dir():
-        return [Problem(message=f"{folder} is not a folder. Name a folder to write to.")]
-    for name in names:
-        path = folder / name
+    for path in texts:
         if os.path.lexists(path):
-            messages.append(f"{path} already exists. Nothing is overwritten; move it away.")
+            messages.append(
+                f"{_show_path(path, cwd)} already exists. Nothing is overwritten; move it away."
+            )
             continue
-        above = [folder / part for part in Path(name).parents if part != Path()]
         messages += [
-            f"{part} is not a folder, so {name} cannot be written. Move it away."
-            for part in above
-            if os.path.lexists(part) and not part.is_dir()
+            f"{_show_path(above, cwd)} is not a folder, so {path.name} cannot be written. Move it away."
+            for above in path.parents
+            if os.path.lexists(above) and not above.is_dir()
         ]
     return [Problem(message=message) for message in dict.fromkeys(messages)]

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit.agents.registry import open_agent
+from evalkit.agents.registry import describe_entrypoint, open_agent
+from evalkit.commands.entrypoint import find_name_problem
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected
 from evalkit.core.location import Location, Problem
@@ -38,9 +39,11 @@ def find_files(paths: Sequence[Path], context: Context) -> Sequence[Path]:
 
 
 def validate(
-    paths: Sequence[Path], context: Context
+    paths: Sequence[Path], context: Context, *, loads_agent: bool = True
 ) -> tuple[tuple[CheckedSet, ...], tuple[CheckedRubric, ...]]:
     """Check every file as a set or a rubric, depending on its keys, and report all problems at once.
+
+    Unless `loads_agent`, a Python agent is looked for in its source, and not imported.
 
     Raises:
         InvalidInput: lists every problem in every file.
@@ -55,7 +58,8 @@ def validate(
             if _is_rubric(path):
                 rubrics.append(_check_rubric(path, Project.open(context, path)))
             else:
-                sets.append(asyncio.run(_check_set(path, Project.open(context, path))))
+                project = Project.open(context, path)
+                sets.append(asyncio.run(_check_set(path, project, loads_agent=loads_agent)))
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
         except NothingSelected as error:
@@ -91,12 +95,16 @@ def _check_rubric(path: Path, project: Project) -> CheckedRubric:
     )
 
 
-async def _check_set(path: Path, project: Project) -> CheckedSet:
-    # Opening the agent reports an entrypoint that cannot be loaded, without calling it.
-    async with (
-        open_plan(RunRequest(path=path), project) as plan,
-        open_agent(plan.agent, plan.environment),
-    ):
+async def _check_set(path: Path, project: Project, *, loads_agent: bool) -> CheckedSet:
+    async with open_plan(RunRequest(path=path), project) as plan:
+        if loads_agent:
+            # Opening the agent reports an entrypoint that cannot be loaded, without calling it.
+            async with open_agent(plan.agent, plan.environment):
+                return _describe_set(plan, path)
+        ref = describe_entrypoint(plan.agent) if plan.agent.kind == "python" else ""
+        environment = plan.environment
+        if message := ref and find_name_problem(ref, environment.set_folder, environment.root):
+            raise InvalidInput.single(message, plan.agent.where)
         return _describe_set(plan, path)
 
 

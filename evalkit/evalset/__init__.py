@@ -12,6 +12,7 @@ __all__ = [
     "loader",
     "nodes",
     "project",
+    "question_file",
     "rubrics",
     "selection",
     "set_files",

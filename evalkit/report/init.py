@@ -10,21 +10,40 @@ from evalkit.core.run import Run
 from evalkit.core.safe_text import escape_unsafe
 from evalkit.report.screen import Screen, join_sections
 
+MAX_LEFT_OUT = 10
+"""How many rows without a case are listed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitResult:
-    """The files that were written, relative to the given folder, and the commands to type next."""
+    """The files that were written and removed, and what to type next; paths start from the current folder.
+
+    `left_out` has a message for each row of a table that made no case.
+    """
 
     written: tuple[str, ...]
-    commands: tuple[str, ...]
+    removed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    commands: tuple[str, ...]
 
 
 def init_text(started: InitResult, screen: Screen) -> str:
     """Render the files, then each command on one line, so that it can be copied."""
-    lines = ["Written:", *(f"  {name}" for name in started.written), *started.notes]
-    commands = ["Next:", *(f"  {command}" for command in started.commands)]
-    return join_sections([screen.fold_all(lines, hang="    "), commands])
+    files = [
+        "Written:" if started.written else "Nothing to write: every file is there already.",
+        *(f"  {name}" for name in started.written),
+        *(["Removed:"] if started.removed else []),
+        *(f"  {name}" for name in started.removed),
+    ]
+    left_out = [f"  {message}" for message in started.left_out[:MAX_LEFT_OUT]]
+    if more := len(started.left_out) - len(left_out):
+        left_out.append(f"  and {more} more")
+    rows = ["Rows that made no case:", *left_out] if left_out else []
+    # Do not fold the commands, so that they can be copied.
+    commands = [f"  {escape_unsafe(command)}" for command in started.commands]
+    sections = [screen.fold_all(lines, hang="    ") for lines in (files, started.notes, rows)]
+    return join_sections([*sections, ["Next:", *commands] if commands else []])
 
 
 def stored_answers_text(run: Run, screen: Screen) -> str:

@@ -3,11 +3,13 @@
 __all__ = [
     "agent_target",
     "child_command",
+    "defined_names",
     "environment",
     "input_log",
     "installed",
     "limited_files",
     "limited_run",
+    "missing_module",
     "object_loader",
     "pieces",
     "pool",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,7 +104,12 @@ def test_nothing_is_overwritten_and_all_clashes_are_reported_at_once(empty: Proj
     before = sorted(empty.folder.rglob("*"))
     started = empty.evalkit("init", "--agent", "no.py:answer")
     assert started.code == 2
-    for name in ("evalsets/first.yaml", "rubrics is not a folder", "workflows", "no file"):
+    for name in (
+        "evalsets/first.yaml",
+        "rubrics is not a folder",
+        "workflows",
+        "no.py does not exist",
+    ):
         assert name in started.err
     assert sorted(empty.folder.rglob("*")) == before
     assert (empty.folder / "evalsets/first.yaml").read_text() == "mine"
@@ -138,6 +144,119 @@ def test_the_workflow_is_for_where_the_repository_is(
     found = {*empty.folder.rglob(".github/workflows/*"), *empty.folder.glob(".gitlab-ci.yml")}
     assert sorted(path.name for path in found) == files
     assert ("no workflow for git.example.org" in started.out) == (not files)
+
+
+def test_in_a_folder_of_a_repository_the_workflow_is_at_its_top(empty: Project) -> None:
+    """Here with a table of questions whose columns are called anything."""
+    git(empty, "init", "-q")
+    bot = Project(empty.folder / "services" / "bot")
+    bot.write("bot.py", "def reply(text):\n    return 'You have 30 days.'\n")
+    bot.write("faq.csv", "Frage;Answer\nHow long?;30 days\nSince when?;\nHow long is it?;30 days\n")
+    refused = bot.evalkit("init", "--from", "faq.csv")
+    assert refused.code == 2
+    assert "Found here: ./bot.py:reply." in refused.err
+    assert "no column looks like the question. Columns: Frage, Answer." in refused.err
+    started = bot.evalkit(
+        "init", "--from", "faq.csv", "--map", "input=Frage", "--agent", "bot.py:reply"
+    )
+    assert started.code == 0, started.err
+    assert "3 rows: 2 cases, and 1 left out." in started.out
+    assert "faq.csv:3: 'Answer' is empty." in started.out
+    done = type_in(bot, next_command(started.out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    assert not (bot.folder / ".github").exists()
+    workflow = (empty.folder / ".github/workflows/evalkit.yml").read_text()
+    assert "          sets: services/bot/evalsets/faq.yaml\n" in workflow
+    assert "working-directory" not in workflow
+    # A second set needs no second workflow, and the same command again changes nothing.
+    again = bot.evalkit("init", "--agent", "bot.py:reply")
+    assert again.code == 0, again.err
+    assert "under its `sets:`: services/bot/evalsets/first.yaml" in " ".join(again.out.split())
+    assert (empty.folder / ".github/workflows/evalkit.yml").read_text() == workflow
+    again = bot.evalkit("init", "--agent", "bot.py:reply")
+    assert "Nothing to write" in again.out
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ("src/bot.py:answer", "src/bot.py has no 'answer'. It defines reply, Bot."),
+        ("src/bot.py", "does not name a function. Write ./src/bot.py:reply."),
+        ("src/bto.py:reply", "src/bto.py does not exist; did you mean 'bot.py'?"),
+        ("bot:replay", "src/bot.py has no 'replay'. Did you mean 'reply'?"),
+        ("bott:reply", "there is no module 'bott'"),
+        ("../bot.py:reply", "is outside of the project"),
+    ],
+)
+def test_an_agent_that_is_not_there_is_answered_without_importing_anything(
+    empty: Project, agent: str, message: str
+) -> None:
+    source = "def reply(text): ...\nclass Bot: ...\nraise SystemExit('imported')\n"
+    empty.write("src/bot.py", source)
+    (empty.folder.parent / "bot.py").write_text(source)
+    started = empty.evalkit("init", "--agent", agent)
+    assert (started.code, message in started.err) == (2, True), started.err
+    assert not (empty.folder / "evalsets").exists()
+
+
+def test_questions_and_answers_are_in_quotes_for_every_parser(empty: Project) -> None:
+    """Older parsers take `?` or `:` in a text without quotes for a key."""
+    empty.write("bot.py", "def reply(text):\n    return text\n")
+    for folder, agent in (("own", ["--agent", "bot.py:reply"]), ("first", [])):
+        # Outside of a checkout, each folder is a project of its own.
+        git(empty, "init", "-q")
+        assert empty.evalkit("init", folder, *agent).code == 0
+        root = yaml.compose((empty.folder / folder / "evalsets/first.yaml").read_text())
+        [cases] = [value for key, value in root.value if key.value == "cases"]
+        texts = [
+            value
+            for case in cases.value
+            for key, value in case.value
+            if key.value in ("input", "expected")
+        ]
+        assert len(texts) >= 10
+        assert {text.style for text in texts} == {'"'}
+
+
+def test_forks_after_init_replaces_the_workflow_unless_somebody_edited_it(empty: Project) -> None:
+    assert empty.evalkit("init").code == 0
+    workflows = empty.folder / ".github/workflows"
+    forks = {"evalkit-answers.yml", "evalkit-gate.yml"}
+    trusted = workflows / "evalkit.yml"
+    text = re.sub(r"install: .*", "install: ./evalkit_ci-9.whl", trusted.read_text())
+    trusted.write_text(f"{text}        env:\n          KEY: x\n")
+    edited = empty.evalkit("init", "--forks")
+    assert edited.code == 0, edited.err
+    assert "  +         env:\n  +           KEY: x\n" in edited.out
+    assert "install: " not in edited.out
+    others = {"evalkit-accept.yml", "evalkit-baseline.yml"}
+    assert {path.name for path in workflows.iterdir()} == {"evalkit.yml", *forks, *others}
+    assert "WORKFLOW: evalkit-answers.yml" in (workflows / "evalkit-accept.yml").read_text()
+    assert next_command(edited.out) == "rm .github/workflows/evalkit.yml"
+    trusted.write_text(text)
+    changed = empty.evalkit("init", "--forks")
+    assert "Removed:\n  .github/workflows/evalkit.yml" in changed.out
+    assert {path.name for path in workflows.iterdir()} == {*forks, *others}
+    for name in forks:
+        assert '"./evalkit_ci-9.whl"' in (workflows / name).read_text()
+    # Never over what is there.
+    trusted.write_text(text)
+    (workflows / "evalkit-gate.yml").write_text("mine")
+    refused = empty.evalkit("init", "--forks")
+    assert (refused.code, "evalkit-gate.yml already exists" in refused.err) == (2, True)
+    assert (workflows / "evalkit-gate.yml").read_text() == "mine"
+    assert trusted.is_file()
+
+
+def test_an_existing_pipeline_of_gitlab_gets_a_line_to_add(empty: Project) -> None:
+    git(empty, "init", "-q")
+    git(empty, "remote", "add", "origin", "https://gitlab.com/o/r.git")
+    empty.write(".gitlab-ci.yml", "build: {script: [make]}\n")
+    started = empty.evalkit("init")
+    assert started.code == 0, started.err
+    assert "include: [{local: .gitlab/evalkit.gitlab-ci.yml}]" in started.out
+    assert "evals" in yaml.safe_load((empty.folder / ".gitlab/evalkit.gitlab-ci.yml").read_text())
 
 
 def test_forks_get_two_workflows_that_keep_code_and_secrets_apart(empty: Project) -> None:

@@ -22,7 +22,7 @@ SUMMARY_WIDTH = 55
 
 def test_every_command_is_one_file_of_its_name() -> None:
     shared = {
-        "__init__", "app", "budget_options", "console", "distribution", "errors", "execution_options",
+        "__init__", "app", "budget_options", "completion", "console", "distribution", "errors", "execution_options",
         "foreign_words", "help_panels",
         "option_groups", "options", "output", "private_process", "progress",
     }  # fmt: skip

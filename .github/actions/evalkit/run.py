@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -53,13 +54,18 @@ HIDDEN_VARIABLES = (
 )
 
 
+def find_workspace(environ: Mapping[str, str]) -> Path:
+    """Return the top of the checkout; the current folder may be within it."""
+    return Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+
+
 def find_evalkit(environ: Mapping[str, str]) -> list[str]:
     """Return the command line of evalkit, which no file of the checkout can replace.
 
     A relative folder in PATH, and one in the checkout, does not count, unless Python itself runs from it.
     A script of Python runs with -E and -P: it imports nothing from the checkout, whatever PYTHONPATH says.
     """
-    workspace, own = Path.cwd().resolve(), Path(sys.executable).parent
+    workspace, own = find_workspace(environ), Path(sys.executable).parent
     for entry in environ.get("PATH", "").split(os.pathsep):
         folder = Path(entry)
         is_outside = not (folder / "evalkit").resolve().is_relative_to(workspace)
@@ -264,7 +270,7 @@ def run_sets(
     if run_ids:
         # Annotations and comment use the same gate.
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
-        run_evalkit("gate", *run_ids, "--format=github", *gate, env=plain, shown=True)
+        annotate(run_ids, gate, environ)
         missing = [
             f"--missing={each.get('label')}: {each.get('reason')}"
             for each in list_runs(document)
@@ -279,6 +285,16 @@ def run_sets(
     else:
         notice.publish(notice.explain_code(code, done.errors, environ), evalsets, environ)
     return code, document
+
+
+def annotate(run_ids: Sequence[str], gate: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Print the annotations of runs, with the paths of their files from the top of the checkout."""
+    plain = child_environment(environ)
+    printed = run_evalkit("gate", *run_ids, "--format=github", *gate, env=plain).printed
+    start = notice.escape(notice.find_folder(environ), ":,")
+    text = printed.decode(errors="replace")
+    sys.stdout.write(re.sub(r"(?m)^(::\w+ file=)", lambda found: found[1] + start, text))
+    sys.stdout.flush()
 
 
 def post_run_comment(
@@ -337,7 +353,7 @@ def finish(
     outputs = {
         "verdict": next((word for word in VERDICTS if word in verdicts), "undecided"),
         "exit-code": str(code),
-        "report": str(REPORTS),
+        "report": os.path.relpath(REPORTS.resolve(), find_workspace(environ)),
         "metrics": json.dumps(metrics),
     }
     write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs)

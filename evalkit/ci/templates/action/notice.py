@@ -103,16 +103,23 @@ def list_jobs(environ: Mapping[str, str]) -> list[list[str]]:
     return [[each] for each in sets] if environ.get("EVALKIT_ANSWERS") or not sets else [sets]
 
 
+def find_folder(environ: Mapping[str, str]) -> str:
+    """Return the folder that the paths of the sets start from, with a slash; empty for the checkout."""
+    folder = os.path.normpath(environ.get("EVALKIT_FOLDER") or ".")
+    return "" if folder == "." else f"{folder}/"
+
+
 def comment_key(environ: Mapping[str, str], sets: Sequence[str]) -> str:
     """Return what identifies the comment on some sets: it is known even if no set can be read."""
-    parts = [environ.get("GITHUB_WORKFLOW", ""), environ.get("GITHUB_JOB", ""), *sets]
+    job = [environ.get("GITHUB_WORKFLOW", ""), environ.get("GITHUB_JOB", "")]
+    parts = [*job, *(f"{find_folder(environ)}{each}" for each in sets)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def publish(notice: Notice, sets: Sequence[str], environ: Mapping[str, str]) -> None:
     """Write a notice on some sets to the log, the step summary, and the comment."""
     notice = notice._replace(reason=_redact(notice.reason, environ))
-    say(_annotate(notice))
+    say(_annotate(notice, environ))
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as stream:
             stream.write(f"{_format(notice, sets, environ)}\n")
@@ -194,14 +201,20 @@ def _set_statuses(state: str, text: str, sets: Sequence[str], environ: Mapping[s
     if not environ.get("EVALKIT_ANSWERS") or not sha or not github.is_usable:
         return
     for evalset in sets:
-        body = {"state": state, "context": f"evalkit/{_read_name(evalset)}", "description": text}
+        body = {
+            "state": state,
+            "context": f"evalkit/{_read_name(evalset, environ)}",
+            "description": text,
+        }
         github.request("POST", f"statuses/{sha}", body)
 
 
-def _read_name(evalset: str) -> str:
+def _read_name(evalset: str, environ: Mapping[str, str]) -> str:
     """Return the name in a set, which may be invalid; else that of its file."""
     try:
-        match = _NAME.search(Path(evalset).read_text(encoding="utf-8"))
+        # A step that ran in the folder is there already.
+        folder = Path(environ.get("GITHUB_WORKSPACE") or ".") / find_folder(environ)
+        match = _NAME.search((folder / evalset).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         match = None
     return (match[1] if match else Path(evalset).stem)[:60]
@@ -225,15 +238,17 @@ def _format(notice: Notice, sets: Sequence[str], environ: Mapping[str, str]) -> 
     return "\n\n".join(filter(None, blocks))
 
 
-def _annotate(notice: Notice) -> str:
+def _annotate(notice: Notice, environ: Mapping[str, str]) -> str:
     """Return a workflow command that shows the notice, at the line that the reason names first."""
     place = _PLACE.match(notice.reason)
-    where = f"file={_escape(place['file'], ':,')},line={place['line']}," if place else ""
-    title = _escape(notice.heading, ":,")
-    return f"::error {where}title={title}::{_escape(notice.reason)}"
+    path = f"{find_folder(environ)}{place['file']}" if place else ""
+    where = f"file={escape(path, ':,')},line={place['line']}," if place else ""
+    title = escape(notice.heading, ":,")
+    return f"::error {where}title={title}::{escape(notice.reason)}"
 
 
-def _escape(text: str, more: str = "") -> str:
+def escape(text: str, more: str = "") -> str:
+    """Return a text as the message of a workflow command, or with `more` as a property of one."""
     for character in f"%\r\n{more}":
         text = text.replace(character, f"%{ord(character):02X}")
     return text
