@@ -157,7 +157,7 @@ def test_every_exit_code_without_a_report_is_explained(
     assert done.returncode == code % 256
     assert f"## NOT DECIDED: {title}" in job.comment
     assert "hunter2" not in job.comment + job.summary
-    assert ("`evalkit: accept`" in job.comment) == (code == 4)
+    assert ('"evalkit: accept"' in job.comment) == (code == 4)
     # The text cannot end its own block.
     assert ("````text" in job.comment) == (code == 70)
 
@@ -300,7 +300,7 @@ def test_a_label_of_a_maintainer_accepts_the_commit_whose_result_was_there(
     assert (outputs["verdict"], outputs["exit-code"]) == ("accepted", "0")
     for text in (worse.comment, worse.summary):
         assert "## ACCEPTED: `echo`" in text
-        assert f"by ann for commit {sha[:10]}" in text
+        assert f"Accepted by ann for commit {sha[:10]}" in text
         assert "FAIL" in text, "what failed is still shown"
     report = json.loads(
         (worse.step.project.folder / ".evalkit/report/1-echo/report.json").read_text()
@@ -346,10 +346,11 @@ def test_no_other_label_accepts_anything(
     inputs = {} if change == "no label input" else LABEL
     # Variables that the code of the change could set have no effect.
     worse.step.environ["EVALKIT_ACCEPTED_BY"] = f"ann@{github.head}"
-    program = '[ "$1" = base ] && exit 0\n[ "$1" = run ] && echo "$*" >&2\nexit 1'
+    program = '[ "$1" = base ] && exit 0\n[ "$1" = run ] && echo "$*" >&2\nexit 4'
     write_program(worse.step.temporary / "bin" / "evalkit", program)
     done = worse.run(**inputs)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "--accepted-by" not in done.stderr
     assert reason in done.stdout
     assert ("title=not accepted" in done.stdout) == bool(reason)
+    assert ("Not accepted yet: " in worse.comment) == bool(reason)

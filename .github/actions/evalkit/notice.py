@@ -39,6 +39,9 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|COOKIE|D
 _MAX_LINES = 20
 _MAX_CHARS = 3000
 
+PROBLEM_VARIABLE = "EVALKIT_ACCEPT_PROBLEM"
+"""Why a label that is there does not count; `run.py` sets it for itself."""
+
 CANCELED = "The job was canceled, or reached its time limit, before every set had a result."
 KILLED = (
     "The step ended without a result. The runner may have been out of memory, or was shut down."
@@ -86,9 +89,10 @@ def describe_road(environ: Mapping[str, str]) -> str:
     label, role = environ.get("EVALKIT_ACCEPT_LABEL", ""), environ.get("EVALKIT_ACCEPT_ROLE", "")
     if not label:
         return ""
+    problem = environ.get(PROBLEM_VARIABLE, "")
     return (
-        f"To accept the change, a person with the role `{role}` applies the label `{label}` after this "
-        f"result. It counts for this commit only."
+        f'To accept the change, a person with the role "{role}" applies the label "{label}" after this '
+        f"result. It counts for this commit only.{problem and ' Not accepted yet: '}{problem}"
     )
 
 

@@ -30,6 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 if TYPE_CHECKING:
     from evalkit.ci.templates.action import notice
     from evalkit.ci.templates.action.pull_request import (
+        Acceptance,
         GitHub,
         RequestFailed,
         find_acceptance,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
 else:
     import notice
-    from pull_request import GitHub, RequestFailed, find_acceptance, find_pull
+    from pull_request import Acceptance, GitHub, RequestFailed, find_acceptance, find_pull
 
 REPORTS = Path(".evalkit/report")
 WORST_FIRST = (130, 143, 70, 2, 1, 4, 3, 5, 0)
@@ -177,25 +178,25 @@ def find_base(environ: Mapping[str, str]) -> tuple[Finished, list[str]]:
     return done, [f"--base={found}"] if found else []
 
 
-def find_accept_options(environ: Mapping[str, str]) -> list[str]:
-    """Return the option that accepts the change, if its label holds for this commit.
+def find_accept_options(environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the option that accepts the change, and why a label that is there does not count.
 
     The facts come from GitHub's API, before any code of the change runs in this step.
     """
     if environ.get("EVALKIT_ACCEPT", "") == "true":
-        return ["--accept-gate-changes"]
+        return ["--accept-gate-changes"], ""
     github = GitHub(environ)
     if not environ.get("EVALKIT_ACCEPT_LABEL") or not github.is_usable:
-        return []
+        return [], ""
     try:
         pull = find_pull(environ, github)
-        found = find_acceptance(environ, github, pull) if pull else None
+        found = find_acceptance(environ, github, pull) if pull else Acceptance()
     except (RequestFailed, LookupError, TypeError, ValueError) as error:
-        notice.say(f"::warning title=not accepted::The label could not be checked: {error}")
-        return []
-    if found and found.problem:
+        found = Acceptance(problem=f"The label could not be checked: {error}")
+    if found.problem:
         notice.say(f"::warning title=not accepted::{found.problem}")
-    return [f"--accepted-by={found.who}@{pull.sha}"] if pull and found and found.who else []
+    options = [f"--accepted-by={found.who}@{environ['EVALKIT_HEAD']}"] if found.who else []
+    return options, found.problem
 
 
 def run_set(
@@ -316,7 +317,8 @@ def run_sets(
     if found.code:
         notice.publish(notice.explain_code(found.code, found.errors, environ), sets, environ)
         return found.code, [], {}
-    accept = find_accept_options(environ)
+    accept, problem = find_accept_options(environ)
+    environ = {**environ, notice.PROBLEM_VARIABLE: problem}
     for number, evalset in enumerate(sets, start=1):
         folder = REPORTS / f"{number}-{Path(evalset).stem}"
         code, report = run_set(evalset, folder, base, accept, environ)
