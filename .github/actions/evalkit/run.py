@@ -13,6 +13,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,15 +31,15 @@ sys.path.append(str(Path(__file__).resolve().parent))
 if TYPE_CHECKING:
     from evalkit.ci.templates.action import notice
     from evalkit.ci.templates.action.pull_request import (
+        TROUBLE,
         Acceptance,
         GitHub,
-        RequestFailed,
         find_acceptance,
         find_pull,
     )
 else:
     import notice
-    from pull_request import Acceptance, GitHub, RequestFailed, find_acceptance, find_pull
+    from pull_request import TROUBLE, Acceptance, GitHub, find_acceptance, find_pull
 
 REPORTS = Path(".evalkit/report")
 WORST_FIRST = (130, 143, 70, 2, 1, 4, 3, 5, 0)
@@ -108,10 +109,23 @@ def run_evalkit(*arguments: str, env: Mapping[str, str], shown: bool = False) ->
         )
         copier = threading.Thread(target=copy_stderr, args=(process.stderr, tail), daemon=True)
         copier.start()
-        code = process.wait()
+        try:
+            code = process.wait()
+        except BaseException:
+            stop(process)
+            raise
         copier.join(timeout=2)
         stream.seek(0)
         return Finished(code, stream.read(), b"".join(tail).decode(errors="replace"))
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End evalkit, which stores what it has; GitHub ends this step a few seconds after a cancellation."""
+    process.terminate()
+    try:
+        process.wait(timeout=4)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def copy_stderr(source: IO[bytes], tail: deque[bytes]) -> None:
@@ -191,7 +205,7 @@ def find_accept_options(environ: Mapping[str, str]) -> tuple[list[str], str]:
     try:
         pull = find_pull(environ, github)
         found = find_acceptance(environ, github, pull) if pull else Acceptance()
-    except (RequestFailed, LookupError, TypeError, ValueError) as error:
+    except TROUBLE as error:
         found = Acceptance(problem=f"The label could not be checked: {error}")
     if found.problem:
         notice.say(f"::warning title=not accepted::{found.problem}")
@@ -334,18 +348,22 @@ def run_sets(
 
 
 def run_or_explain(environ: Mapping[str, str]) -> int:
-    """Run every set; if this script itself fails, say so in place of an earlier result."""
+    """Run every set; if this script itself fails or is stopped, say so in place of an earlier result."""
     try:
         return main(environ)
+    except KeyboardInterrupt:
+        code, found = 130, notice.Notice("the job was stopped", notice.CANCELED, notice.RUN_AGAIN)
     except (Exception, SystemExit) as error:
         code = 2 if isinstance(error, SystemExit) else 70
         if code == 70:
             traceback.print_exc()
         found = notice.explain_code(code, str(error), environ)
-        notice.publish(found, notice.list_sets(environ), environ)
-        finish(code, [], {}, environ)
-        return code
+    notice.publish(found, notice.list_sets(environ), environ, keeps_decided=True)
+    finish(code, [], {}, environ)
+    return code
 
 
 if __name__ == "__main__":
+    # A termination ends evalkit as an interrupt does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run_or_explain(os.environ))
