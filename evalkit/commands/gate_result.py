@@ -122,11 +122,13 @@ def accept_result(result: GateResult, acceptance: Acceptance | None) -> GateResu
     is_failed = result.outcome == "fail" and result.exit_code == EXIT_FAILED
     if acceptance is None or not (is_failed or (is_loosened and result.exit_code == EXIT_PASSED)):
         return result
+    loosens = ", which loosens its own gate" if is_loosened else ""
+    commit = f"commit {acceptance.commit[:10]}{loosens}"
     return replace(
         result,
         exit_code=EXIT_PASSED,
         acceptance=acceptance,
-        reason=f"ACCEPTED by {acceptance.who} for commit {acceptance.commit[:10]}: {result.reason}",
+        reason=f"Accepted by {acceptance.who} for {commit}: {result.reason}",
     )
 
 

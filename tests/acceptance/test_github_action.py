@@ -193,6 +193,11 @@ class Step:
         self.environ: dict[str, str] = {}
 
     def run(self, path: str | None = None, **inputs: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(path, **inputs)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, path: str | None = None, **inputs: str) -> subprocess.Popen[str]:
         self.output.write_text("")
         environ = self.project.environ(
             {
@@ -208,12 +213,12 @@ class Step:
         environ["PATH"] = f"{self.temporary / 'bin'}:{environ['PATH']}"
         if path is not None:
             environ["PATH"] = f"{path}:{environ['PATH']}"
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-EP", str(ACTION / "run.py")],
             cwd=self.project.folder,
             env=environ,
-            capture_output=True,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 

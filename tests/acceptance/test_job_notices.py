@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_every_exit_code_without_a_report_is_explained(
     assert done.returncode == code % 256
     assert f"## NOT DECIDED: {title}" in job.comment
     assert "hunter2" not in job.comment + job.summary
-    assert ("`evalkit: accept`" in job.comment) == (code == 4)
+    assert ('"evalkit: accept"' in job.comment) == (code == 4)
     # The text cannot end its own block.
     assert ("````text" in job.comment) == (code == 70)
 
@@ -183,6 +184,45 @@ def test_what_prevents_the_install_or_kills_the_step_is_said_by_the_last_step(
         "metrics": "",
         "report": "",
     }
+
+
+def test_a_stopped_step_ends_evalkit_and_keeps_the_results_that_are_there(
+    project: Project, github: GitHubServer
+) -> None:
+    log = project.folder / "log"
+    job = Job(project, github)
+    write_program(
+        job.step.temporary / "bin" / "evalkit",
+        f"""
+        trap 'echo stopped >> {log}; kill $!; exit 143' TERM
+        [ "$1" = run ] || exit 0
+        echo running >> {log}
+        sleep 60 & wait
+        """,
+    )
+    decided = f"<!-- evalkit-state:decided commit:{HEAD} -->\n## PASS: `first`"
+    for name in ("first.yaml", "second.yaml"):
+        job.run(name, BLOCKED="nothing yet")
+    first, second = github.comments
+    first["body"] = first["body"].partition("\n")[0] + f"\n{decided}"
+    process = job.step.start(SETS="first.yaml\nsecond.yaml", COMMENT="changed")
+    wait_until(log.exists)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert log.read_text().split() == ["running", "stopped"]
+    assert read_outputs(job.step.output)["exit-code"] == "130"
+    assert "## PASS: `first`" in first["body"]
+    assert "## NOT DECIDED: the job was stopped" in second["body"]
+    # The last step says nothing about a result that is there, either.
+    job.notice("end", "first.yaml", INSTALL_OUTCOME="success", RUN_OUTCOME="failure")
+    assert "## PASS: `first`" in first["body"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for another process; the time limit of the test is the limit."""
+    while not condition():
+        time.sleep(0.02)
 
 
 def test_without_evalkit_on_path_the_step_says_so(project: Project, github: GitHubServer) -> None:
@@ -300,7 +340,7 @@ def test_a_label_of_a_maintainer_accepts_the_commit_whose_result_was_there(
     assert (outputs["verdict"], outputs["exit-code"]) == ("accepted", "0")
     for text in (worse.comment, worse.summary):
         assert "## ACCEPTED: `echo`" in text
-        assert f"by ann for commit {sha[:10]}" in text
+        assert f"Accepted by ann for commit {sha[:10]}" in text
         assert "FAIL" in text, "what failed is still shown"
     report = json.loads(
         (worse.step.project.folder / ".evalkit/report/1-echo/report.json").read_text()
@@ -346,10 +386,11 @@ def test_no_other_label_accepts_anything(
     inputs = {} if change == "no label input" else LABEL
     # Variables that the code of the change could set have no effect.
     worse.step.environ["EVALKIT_ACCEPTED_BY"] = f"ann@{github.head}"
-    program = '[ "$1" = base ] && exit 0\n[ "$1" = run ] && echo "$*" >&2\nexit 1'
+    program = '[ "$1" = base ] && exit 0\n[ "$1" = run ] && echo "$*" >&2\nexit 4'
     write_program(worse.step.temporary / "bin" / "evalkit", program)
     done = worse.run(**inputs)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "--accepted-by" not in done.stderr
     assert reason in done.stdout
     assert ("title=not accepted" in done.stdout) == bool(reason)
+    assert ("Not accepted yet: " in worse.comment) == bool(reason)

@@ -22,14 +22,14 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 if TYPE_CHECKING:
     from evalkit.ci.templates.action.pull_request import (
+        TROUBLE,
         Comment,
         GitHub,
         Pull,
-        RequestFailed,
         find_pull,
     )
 else:
-    from pull_request import GitHub, RequestFailed, find_pull
+    from pull_request import TROUBLE, GitHub, find_pull
 
 _STATE = re.compile(r"<!-- evalkit-state:(\w+) commit:([0-9a-f]*) -->")
 _PLACE = re.compile(r"(?P<file>[\w./-]+\.\w+):(?P<line>\d+): (?P<text>.+)")
@@ -39,7 +39,11 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|COOKIE|D
 _MAX_LINES = 20
 _MAX_CHARS = 3000
 
+PROBLEM_VARIABLE = "EVALKIT_ACCEPT_PROBLEM"
+"""Why a label that is there does not count; `run.py` sets it for itself."""
+
 CANCELED = "The job was canceled, or reached its time limit, before every set had a result."
+RUN_AGAIN = "Run it again, or raise `timeout-minutes` of the job."
 KILLED = (
     "The step ended without a result. The runner may have been out of memory, or was shut down."
 )
@@ -58,6 +62,13 @@ class Notice(NamedTuple):
     def heading(self) -> str:
         """The first line of every text."""
         return f"{self.word}: {self.title}"
+
+
+class Discussion(NamedTuple):
+    """A pull request with its comments."""
+
+    pull: Pull
+    comments: Sequence[Comment]
 
 
 def say(text: str) -> None:
@@ -86,9 +97,10 @@ def describe_road(environ: Mapping[str, str]) -> str:
     label, role = environ.get("EVALKIT_ACCEPT_LABEL", ""), environ.get("EVALKIT_ACCEPT_ROLE", "")
     if not label:
         return ""
+    problem = environ.get(PROBLEM_VARIABLE, "")
     return (
-        f"To accept the change, a person with the role `{role}` applies the label `{label}` after this "
-        f"result. It counts for this commit only."
+        f'To accept the change, a person with the role "{role}" applies the label "{label}" after this '
+        f"result. It counts for this commit only.{problem and ' Not accepted yet: '}{problem}"
     )
 
 
@@ -116,32 +128,45 @@ def comment_key(environ: Mapping[str, str], sets: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def publish(notice: Notice, sets: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Write a notice on some sets to the log, the step summary, and the comment."""
+def publish(
+    notice: Notice, sets: Sequence[str], environ: Mapping[str, str], *, keeps_decided: bool = False
+) -> None:
+    """Write a notice on some sets to the log, the step summary, and the comment.
+
+    With `keeps_decided`, a comment that this job has written on its result stays as it is.
+    """
     notice = notice._replace(reason=_redact(notice.reason, environ))
     say(_annotate(notice, environ))
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as stream:
             stream.write(f"{_format(notice, sets, environ)}\n")
-    comment(notice, sets, environ)
+    comment(notice, sets, environ, keeps_decided=keeps_decided)
 
 
-def comment(notice: Notice, sets: Sequence[str], environ: Mapping[str, str]) -> None:
+def comment(
+    notice: Notice, sets: Sequence[str], environ: Mapping[str, str], *, keeps_decided: bool = False
+) -> None:
     """Write a notice on some sets to the comment, and to the status of the commit."""
     notice = notice._replace(reason=_redact(notice.reason, environ))
     try:
-        _write_comments(_format(notice, sets, environ), "undecided", sets, environ)
+        found = _read_comments(environ)
+        if found and keeps_decided:
+            sets = [each for each in sets if not _is_decided(each, found, environ)]
+        if found:
+            text = _format(notice, sets, environ)
+            _write_comments(text, "undecided", sets, found, environ)
         _set_statuses("error", notice.heading, sets, environ)
-    except (RequestFailed, LookupError, TypeError) as error:
+    except TROUBLE as error:
         _warn_of_failure(error)
 
 
 def announce_start(environ: Mapping[str, str]) -> None:
     """Mark the comments and statuses of an earlier run as out of date."""
     try:
-        _write_comments("", "running", list_sets(environ), environ)
+        if found := _read_comments(environ):
+            _write_comments("", "running", list_sets(environ), found, environ)
         _set_statuses("pending", "RUNNING", list_sets(environ), environ)
-    except (RequestFailed, LookupError, TypeError) as error:
+    except TROUBLE as error:
         _warn_of_failure(error)
 
 
@@ -154,30 +179,47 @@ def explain_end(environ: Mapping[str, str]) -> Notice:
         )
         return Notice("the job could not start", UNINSTALLED, advice)
     if "cancelled" in (outcome, environ.get("EVALKIT_RUN_OUTCOME", "")):
-        return Notice(
-            "the job was stopped", CANCELED, "Run it again, or raise `timeout-minutes` of the job."
-        )
+        return Notice("the job was stopped", CANCELED, RUN_AGAIN)
     return Notice("the job was stopped", KILLED, "Read the log of the job, and run it again.")
 
 
-def _write_comments(text: str, state: str, sets: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Replace the comments on these sets; if there is none and there is a text, create one."""
+def _read_comments(environ: Mapping[str, str]) -> Discussion | None:
+    """Return the pull request and its comments; None if this job may not write there."""
     github = GitHub(environ)
-    if environ.get("EVALKIT_COMMENT") == "never" or not sets or not github.is_usable:
-        return
+    if environ.get("EVALKIT_COMMENT") == "never" or not github.is_usable:
+        return None
     pull = find_pull(environ, github)
     if pull is None:
         say("no comment: the pull request is at another commit by now, or there is none")
-        return
+        return None
+    return Discussion(pull, github.find_comments(pull.number))
+
+
+def _find_marks(sets: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the first line of each comment on any of these sets."""
     jobs = [job for job in list_jobs(environ) if not set(job).isdisjoint(sets)]
-    keys = [f"<!-- evalkit:{comment_key(environ, job)} -->" for job in jobs]
-    comments = github.find_comments(pull.number)
-    found = [(key, each) for key in keys for each in comments if each.body.startswith(key)]
-    for key, each in found:
+    return [f"<!-- evalkit:{comment_key(environ, job)} -->" for job in jobs]
+
+
+def _is_decided(evalset: str, found: Discussion, environ: Mapping[str, str]) -> bool:
+    """Return whether there is a result of this commit; when a job starts, it removes older ones."""
+    marks = tuple(_find_marks([evalset], environ))
+    states = [_STATE.search(each.body) for each in found.comments if each.body.startswith(marks)]
+    return any(state and state.groups() == ("decided", found.pull.sha) for state in states)
+
+
+def _write_comments(
+    text: str, state: str, sets: Sequence[str], found: Discussion, environ: Mapping[str, str]
+) -> None:
+    """Replace the comments on these sets; if there is none and there is a text, create one."""
+    github, pull = GitHub(environ), found.pull
+    marks = _find_marks(sets, environ)
+    ours = [(mark, each) for mark in marks for each in found.comments if each.body.startswith(mark)]
+    for mark, each in ours:
         body = text or _running_text(each, pull, _run_url(environ))
-        github.write_comment(pull.number, _with_marks(key, state, pull, body), each)
-    if text and not found:
-        github.write_comment(pull.number, _with_marks(keys[0], state, pull, text), None)
+        github.write_comment(pull.number, _with_marks(mark, state, pull, body), each)
+    if text and marks and not ours:
+        github.write_comment(pull.number, _with_marks(marks[0], state, pull, text), None)
 
 
 def _with_marks(key: str, state: str, pull: Pull, text: str) -> str:
@@ -280,7 +322,7 @@ def main(command: str, environ: Mapping[str, str]) -> None:
     if command == "start":
         announce_start(environ)
     else:
-        publish(explain_end(environ), list_sets(environ), environ)
+        publish(explain_end(environ), list_sets(environ), environ, keeps_decided=True)
 
 
 if __name__ == "__main__":

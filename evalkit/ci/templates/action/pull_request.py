@@ -28,6 +28,10 @@ class RequestFailed(Exception):
     """A request was refused, or its reply cannot be used; the message says how."""
 
 
+TROUBLE = (RequestFailed, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What a request and a reply in another form than documented can raise."""
+
+
 class Comment(NamedTuple):
     """A comment that this action or a trusted author wrote."""
 

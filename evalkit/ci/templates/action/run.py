@@ -14,6 +14,7 @@ import re
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,14 +32,15 @@ sys.path.append(str(Path(__file__).resolve().parent))
 if TYPE_CHECKING:
     from evalkit.ci.templates.action import notice
     from evalkit.ci.templates.action.pull_request import (
+        TROUBLE,
+        Acceptance,
         GitHub,
-        RequestFailed,
         find_acceptance,
         find_pull,
     )
 else:
     import notice
-    from pull_request import GitHub, RequestFailed, find_acceptance, find_pull
+    from pull_request import TROUBLE, Acceptance, GitHub, find_acceptance, find_pull
 
 REPORTS = Path(".evalkit/report")
 WORST_FIRST = (130, 143, 70, 2, 1, 4, 3, 5, 0)
@@ -113,10 +115,23 @@ def run_evalkit(*arguments: str, env: Mapping[str, str], shown: bool = False) ->
         )
         copier = threading.Thread(target=copy_stderr, args=(process.stderr, tail), daemon=True)
         copier.start()
-        code = process.wait()
+        try:
+            code = process.wait()
+        except BaseException:
+            stop(process)
+            raise
         copier.join(timeout=2)
         stream.seek(0)
         return Finished(code, stream.read(), b"".join(tail).decode(errors="replace"))
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End evalkit, which stores what it has; GitHub ends this step a few seconds after a cancellation."""
+    process.terminate()
+    try:
+        process.wait(timeout=4)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def copy_stderr(source: IO[bytes], tail: deque[bytes]) -> None:
@@ -216,25 +231,25 @@ def find_base(environ: Mapping[str, str]) -> tuple[Finished, list[str]]:
     return done, [f"--base={found}"] if found else []
 
 
-def find_accept_options(environ: Mapping[str, str]) -> list[str]:
-    """Return the option that accepts the change, if its label holds for this commit.
+def find_accept_options(environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the option that accepts the change, and why a label that is there does not count.
 
     The facts come from GitHub's API, before any code of the change runs in this step.
     """
     if environ.get("EVALKIT_ACCEPT", "") == "true":
-        return ["--accept-gate-changes"]
+        return ["--accept-gate-changes"], ""
     github = GitHub(environ)
     if not environ.get("EVALKIT_ACCEPT_LABEL") or not github.is_usable:
-        return []
+        return [], ""
     try:
         pull = find_pull(environ, github)
-        found = find_acceptance(environ, github, pull) if pull else None
-    except (RequestFailed, LookupError, TypeError, ValueError) as error:
-        notice.say(f"::warning title=not accepted::The label could not be checked: {error}")
-        return []
-    if found and found.problem:
+        found = find_acceptance(environ, github, pull) if pull else Acceptance()
+    except TROUBLE as error:
+        found = Acceptance(problem=f"The label could not be checked: {error}")
+    if found.problem:
         notice.say(f"::warning title=not accepted::{found.problem}")
-    return [f"--accepted-by={found.who}@{pull.sha}"] if pull and found and found.who else []
+    options = [f"--accepted-by={found.who}@{environ['EVALKIT_HEAD']}"] if found.who else []
+    return options, found.problem
 
 
 def run_sets(
@@ -370,7 +385,8 @@ def run_jobs(
     if found.code:
         notice.publish(notice.explain_code(found.code, found.errors, environ), sets, environ)
         return found.code, [], {}
-    accept = find_accept_options(environ)
+    accept, problem = find_accept_options(environ)
+    environ = {**environ, notice.PROBLEM_VARIABLE: problem}
     for number, job in enumerate(notice.list_jobs(environ), start=1):
         name = Path(job[0]).stem if len(job) == 1 else "all"
         code, document = run_sets(job, REPORTS / f"{number}-{name}", base, accept, environ)
@@ -383,18 +399,22 @@ def run_jobs(
 
 
 def run_or_explain(environ: Mapping[str, str]) -> int:
-    """Run every set; if this script itself fails, say so in place of an earlier result."""
+    """Run every set; if this script itself fails or is stopped, say so in place of an earlier result."""
     try:
         return main(environ)
+    except KeyboardInterrupt:
+        code, found = 130, notice.Notice("the job was stopped", notice.CANCELED, notice.RUN_AGAIN)
     except (Exception, SystemExit) as error:
         code = 2 if isinstance(error, SystemExit) else 70
         if code == 70:
             traceback.print_exc()
         found = notice.explain_code(code, str(error), environ)
-        notice.publish(found, notice.list_sets(environ), environ)
-        finish(code, [], {}, environ)
-        return code
+    notice.publish(found, notice.list_sets(environ), environ, keeps_decided=True)
+    finish(code, [], {}, environ)
+    return code
 
 
 if __name__ == "__main__":
+    # A termination ends evalkit as an interrupt does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run_or_explain(os.environ))
