@@ -28,6 +28,7 @@ def problems(text: str, name: str = "q.csv", *mapping: str) -> list[str]:
         ("Expected Output,user_query", {"input": "user_query", "expected": "Expected Output"}),
         ("prompt,Ground-Truth,Category", {"input": "prompt", "expected": "Ground-Truth", "tags": "Category"}),
         ("text,label", {"input": "text", "expected": "label"}),
+        ("Customer message,Correct answer (approved),Question ID", {"input": "Customer message", "expected": "Correct answer (approved)", "id": "Question ID"}),
         ("text,question,a", {"input": "question", "expected": "a"}),
     ],
 )  # fmt: skip
