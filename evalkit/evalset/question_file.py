@@ -216,7 +216,7 @@ def _build_cases(
         }
         needed = [field for field in ("input", "expected", "id") if field in columns]
         missing = [repr(columns[field]) for field in needed if field not in values]
-        case_id = str(values.pop("id", "")).strip() or _make_id(str(values.get("input")), lines)
+        case_id = str(values.pop("id", "")).strip() or _make_id(values.get("input"), lines)
         message = ""
         if row.is_blank:
             message = "the row is empty."
@@ -242,8 +242,13 @@ def _clean(field: str, value: Json) -> Json:
     return str(value) if field == "cluster" else value
 
 
-def _make_id(question: str, taken: Mapping[str, int]) -> str:
-    """Return an id from the first words of a question, so that it stays the same when rows move."""
+def _make_id(given: Json, taken: Mapping[str, int]) -> str:
+    """Return an id from the first words of a question, so that it stays the same when rows move.
+
+    The question of a conversation is its last turn.
+    """
+    last = given[-1] if isinstance(given, list) and given else given
+    question = str(last.get("content", "") if isinstance(last, dict) else last)
     slug = "-".join(re.findall(r"[a-z0-9]+", question.casefold()))
     if len(slug) > _MAX_SLUG:
         slug = slug[: _MAX_SLUG + 1].rpartition("-")[0] or slug[:_MAX_SLUG]

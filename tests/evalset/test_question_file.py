@@ -120,7 +120,7 @@ def test_a_file_without_cases_is_refused(name: str, text: str, message: str) -> 
 def test_objects_keep_what_a_spreadsheet_cannot_hold() -> None:
     rows: list[dict[str, Any]] = [
         {"data": {"question": "one"}, "answer": ["a", "b"], "n": None},
-        {"data": {"question": "two"}, "answer": "['a'"},
+        {"data": {"question": [{"role": "user", "content": "two"}]}, "answer": "['a'"},
     ]
     lines = [*map(json.dumps, rows), "{broken", "[1]"]
     found = read("\n".join(lines), "q.jsonl", "input=data.question")
@@ -128,4 +128,5 @@ def test_objects_keep_what_a_spreadsheet_cannot_hold() -> None:
     text, suffix = found.write()
     assert suffix == ".jsonl"
     assert [json.loads(line)["expected"] for line in text.splitlines()] == [["a", "b"], "['a'"]
+    assert [json.loads(line)["id"] for line in text.splitlines()] == ["one", "two"]
     assert len(read(json.dumps(rows), "q.json", "input=data.question").cases) == 2
