@@ -17,7 +17,7 @@ from evalkit.cli.options import require_text
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="The repository to write to.")
+        Path, typer.Argument(metavar="[FOLDER]", help="The folder to write to.")
     ] = Path(),
     agent: Annotated[
         str | None,

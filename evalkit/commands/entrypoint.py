@@ -16,6 +16,8 @@ from evalkit.worker.defined_names import (
     read_defined_names,
 )
 from evalkit.worker.missing_module import describe_missing_module
+from evalkit.worker.module_paths import list_modules
+from evalkit.worker.user_code import suggest_near_name
 
 _ENTRYPOINT = re.compile(r"(?P<file>[^:]+\.py):(?P<name>\w[\w.]*)|(?P<module>[\w.]+):\w[\w.]*")
 _MAX_CANDIDATES = 5
@@ -74,6 +76,11 @@ def _find_module_problem(agent: str, base: Path, root: Path) -> str:
     source = find_module_file(module, base, root)
     if source is not None:
         return describe_missing_name(read_file(source), display_path(source), name)
+    package, _, last = module.rpartition(".")
+    init = find_module_file(package, base, root) if package else None
+    if init is not None:
+        known = list_modules([init.parent])
+        return f"the package {package!r} has no module {last!r}.{suggest_near_name(last, known)}"
     # This imports nothing, because the name has no dot.
     top = module.partition(".")[0]
     if top in sys.builtin_module_names or (top and importlib.util.find_spec(top) is not None):

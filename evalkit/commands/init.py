@@ -60,7 +60,9 @@ def init(request: InitRequest, context: Context) -> InitResult:
     """
     folder = context.cwd / request.folder
     checkout = find_checkout(folder)
-    top = checkout or Path(os.path.realpath(folder))
+    # Search upward from the folder, whatever the current folder is.
+    root = Project(folder, folder, context.environ).root
+    top = checkout or root
     if os.path.lexists(folder) and not folder.is_dir():
         raise InvalidInput.single(f"{folder} is not a folder. Name a folder to write to.")
     host = read_git_remote(folder if folder.is_dir() else top, context.environ)
@@ -68,15 +70,13 @@ def init(request: InitRequest, context: Context) -> InitResult:
     if only_forks and (top / TRUSTED_WORKFLOW).is_file():
         requirement = find_requirement(top, context.environ)
         return migrate_to_forks(top, requirement.text, context.cwd, is_git=checkout is not None)
-    # Search upward from the folder, whatever the current folder is.
-    root = Project(folder, folder, context.environ).root
     problems: list[Problem] = []
     started = _build_set(request, folder, root, context, problems)
     texts = {folder / name: text for name, text in started.texts.items()}
     place = folder.resolve() / started.evalset
     requirement = find_requirement(top, context.environ)
     job = Job(
-        folder=root.relative_to(top).as_posix() if root.is_relative_to(top) else ".",
+        folder=root.relative_to(top).as_posix(),
         evalset=os.path.relpath(place, root),
         requirement=requirement.text,
         setup=find_setup_command(folder.resolve(), top),

@@ -39,6 +39,26 @@ GUESSES: Mapping[str, tuple[str, ...]] = {
 }
 """The column names that mean a field, most telling first, in small letters and without separators."""
 
+WORDS: Mapping[str, frozenset[str]] = {
+    "input": frozenset({"question", "prompt", "query", "message", "input", "request"}),
+    "expected": frozenset({"expected", "answer", "reference", "truth", "gold", "ideal", "correct"}),
+}
+"""The words by which a longer name means a field, if no other column has one: `Customer message`."""
+
+_OTHER_WORDS = {
+    "id",
+    "no",
+    "number",
+    "date",
+    "time",
+    "type",
+    "language",
+    "author",
+    "source",
+    "model",
+}
+"""Words of columns about a question or an answer."""
+
 SHORT_ANSWER_CHARS = 40
 """Up to this median length, an agent's answer probably contains the expected one word by word."""
 
@@ -142,12 +162,7 @@ def _choose_columns(
         for field, column in mapping.items()
         if column not in columns
     ]
-    plain = {re.sub(r"[\W_]", "", column).casefold(): column for column in reversed(columns)}
-    chosen = dict(mapping)
-    for field, names in GUESSES.items():
-        free = [plain[name] for name in names if plain.get(name) not in (None, *chosen.values())]
-        if field not in chosen and free:
-            chosen[field] = free[0]
+    chosen = _guess_columns(columns, mapping)
     if "input" not in chosen:
         problems.append(
             f"no column looks like the question. {listed} Name it with --map input=COLUMN. The first line "
@@ -155,6 +170,27 @@ def _choose_columns(
         )
     if problems:
         raise InvalidInput([Problem(message=message, where=where) for message in problems])
+    return chosen
+
+
+def _guess_columns(columns: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return the mapping with the columns added whose name means a field, as a whole or by one word."""
+    plain = {re.sub(r"[\W_]", "", column).casefold(): column for column in reversed(columns)}
+    chosen = dict(mapping)
+    for field, names in GUESSES.items():
+        free = [plain[name] for name in names if plain.get(name) not in (None, *chosen.values())]
+        if field not in chosen and free:
+            chosen[field] = free[0]
+    for field, words in WORDS.items():
+        near = [
+            column
+            for column in columns
+            if column not in chosen.values()
+            if (found := set(re.findall(r"[a-z]+", column.casefold()))) & words
+            if not found & _OTHER_WORDS
+        ]
+        if field not in chosen and len(near) == 1:
+            chosen[field] = near[0]
     return chosen
 
 
@@ -180,7 +216,7 @@ def _build_cases(
         }
         needed = [field for field in ("input", "expected", "id") if field in columns]
         missing = [repr(columns[field]) for field in needed if field not in values]
-        case_id = str(values.pop("id", "")).strip() or _make_id(str(values.get("input")), lines)
+        case_id = str(values.pop("id", "")).strip() or _make_id(values.get("input"), lines)
         message = ""
         if row.is_blank:
             message = "the row is empty."
@@ -206,8 +242,13 @@ def _clean(field: str, value: Json) -> Json:
     return str(value) if field == "cluster" else value
 
 
-def _make_id(question: str, taken: Mapping[str, int]) -> str:
-    """Return an id from the first words of a question, so that it stays the same when rows move."""
+def _make_id(given: Json, taken: Mapping[str, int]) -> str:
+    """Return an id from the first words of a question, so that it stays the same when rows move.
+
+    The question of a conversation is its last turn.
+    """
+    last = given[-1] if isinstance(given, list) and given else given
+    question = str(last.get("content", "") if isinstance(last, dict) else last)
     slug = "-".join(re.findall(r"[a-z0-9]+", question.casefold()))
     if len(slug) > _MAX_SLUG:
         slug = slug[: _MAX_SLUG + 1].rpartition("-")[0] or slug[:_MAX_SLUG]

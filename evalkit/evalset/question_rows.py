@@ -60,7 +60,9 @@ def read_question_rows(data: bytes, path: str) -> QuestionRows:
     reader = _READERS.get(PurePath(path).suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
-        raise InvalidInput.single(f"{path}: unknown kind of file. Known extensions: {known}.")
+        raise InvalidInput.single(
+            f"{path}: unknown kind of file. Known extensions: {known}. Save a spreadsheet as CSV."
+        )
     found = reader(data, path)
     if not found.rows and not found.unreadable:
         raise InvalidInput.single("the file has no rows.", Location(path=path))

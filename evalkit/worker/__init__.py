@@ -10,6 +10,7 @@ __all__ = [
     "limited_files",
     "limited_run",
     "missing_module",
+    "module_paths",
     "object_loader",
     "pieces",
     "pool",

@@ -186,6 +186,8 @@ def test_in_a_folder_of_a_repository_the_workflow_is_at_its_top(empty: Project) 
         ("src/bto.py:reply", "src/bto.py does not exist; did you mean 'bot.py'?"),
         ("bot:replay", "src/bot.py has no 'replay'. Did you mean 'reply'?"),
         ("bott:reply", "there is no module 'bott'"),
+        ("pack.bto:reply", "the package 'pack' has no module 'bto'. Did you mean 'bot'?"),
+        ("answer", "Found here: ./main.py:main."),
         ("../bot.py:reply", "is outside of the project"),
     ],
 )
@@ -194,6 +196,9 @@ def test_an_agent_that_is_not_there_is_answered_without_importing_anything(
 ) -> None:
     source = "def reply(text): ...\nclass Bot: ...\nraise SystemExit('imported')\n"
     empty.write("src/bot.py", source)
+    empty.write("src/pack/__init__.py", "")
+    empty.write("src/pack/bot.py", source)
+    empty.write("main.py", "def main(): ...\n")
     (empty.folder.parent / "bot.py").write_text(source)
     started = empty.evalkit("init", "--agent", agent)
     assert (started.code, message in started.err) == (2, True), started.err
@@ -208,6 +213,7 @@ def test_questions_and_answers_are_in_quotes_for_every_parser(empty: Project) ->
         git(empty, "init", "-q")
         assert empty.evalkit("init", folder, *agent).code == 0
         root = yaml.compose((empty.folder / folder / "evalsets/first.yaml").read_text())
+        assert isinstance(root, yaml.MappingNode)
         [cases] = [value for key, value in root.value if key.value == "cases"]
         texts = [
             value

@@ -28,6 +28,7 @@ def problems(text: str, name: str = "q.csv", *mapping: str) -> list[str]:
         ("Expected Output,user_query", {"input": "user_query", "expected": "Expected Output"}),
         ("prompt,Ground-Truth,Category", {"input": "prompt", "expected": "Ground-Truth", "tags": "Category"}),
         ("text,label", {"input": "text", "expected": "label"}),
+        ("Customer message,Correct answer (approved),Question ID", {"input": "Customer message", "expected": "Correct answer (approved)", "id": "Question ID"}),
         ("text,question,a", {"input": "question", "expected": "a"}),
     ],
 )  # fmt: skip
@@ -119,7 +120,7 @@ def test_a_file_without_cases_is_refused(name: str, text: str, message: str) -> 
 def test_objects_keep_what_a_spreadsheet_cannot_hold() -> None:
     rows: list[dict[str, Any]] = [
         {"data": {"question": "one"}, "answer": ["a", "b"], "n": None},
-        {"data": {"question": "two"}, "answer": "['a'"},
+        {"data": {"question": [{"role": "user", "content": "two"}]}, "answer": "['a'"},
     ]
     lines = [*map(json.dumps, rows), "{broken", "[1]"]
     found = read("\n".join(lines), "q.jsonl", "input=data.question")
@@ -127,4 +128,5 @@ def test_objects_keep_what_a_spreadsheet_cannot_hold() -> None:
     text, suffix = found.write()
     assert suffix == ".jsonl"
     assert [json.loads(line)["expected"] for line in text.splitlines()] == [["a", "b"], "['a'"]
+    assert [json.loads(line)["id"] for line in text.splitlines()] == ["one", "two"]
     assert len(read(json.dumps(rows), "q.json", "input=data.question").cases) == 2
