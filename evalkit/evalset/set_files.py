@@ -8,16 +8,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import UnreadableFile, display_path, names_several, read_file
 from evalkit.evalset.loader import PROJECT_FILE
-from evalkit.evalset.nodes import ListNode, MappingNode, Node, Scalar
+from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Node, Scalar
 from evalkit.evalset.rubrics import is_rubric
 from evalkit.evalset.yaml import parse_yaml
 
@@ -66,7 +65,7 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
     not in hidden ones. With `accepts_rubrics`, a folder needs a set or a rubric.
 
     Raises:
-        InvalidInput: a folder or a pattern has no set, or a file in it cannot be read.
+        InvalidInput: a folder or a pattern has no set.
     """
     sets: dict[str, Path] = {}
     skipped: dict[str, SkippedFile] = {}
@@ -75,13 +74,13 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
         if not names_several(path):
             sets.setdefault(os.path.realpath(path), path)
             continue
-        found = _search(path, problems)
+        found = _search(path)
         for each in found.sets:
             sets.setdefault(os.path.realpath(each), each)
         for other in found.skipped:
             skipped.setdefault(os.path.realpath(other.path), other)
         has_rubric = accepts_rubrics and any(other.is_rubric for other in found.skipped)
-        if not found.sets and not has_rubric and not problems:
+        if not found.sets and not has_rubric:
             problems.append(_explain_no_set(path, found.skipped))
     if problems:
         raise InvalidInput(problems)
@@ -89,28 +88,24 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
     return FoundSets(sets=tuple(sets.values()), skipped=tuple(others))
 
 
-def _search(path: Path, problems: list[Problem]) -> FoundSets:
+def _search(path: Path) -> FoundSets:
     """Return the sets and the other YAML files in a folder, or of a pattern."""
-    sets: dict[Path, MappingNode] = {}
-    skipped: list[SkippedFile] = []
-    for each in _list_yaml_files(path):
-        node = None if each.name == PROJECT_FILE else _read_node(each, problems)
-        if _is_set(node):
-            sets[each] = node
-        else:
-            skipped.append(_describe_other(each, node))
+    nodes = {
+        each: None if each.name == PROJECT_FILE else _read_node(each)
+        for each in _list_yaml_files(path)
+    }
+    sets = {each: node for each, node in nodes.items() if _is_set(node)}
     # A file with the one key `cases` is a set, unless another set has its cases from there.
     named = {file for each, node in sets.items() for file in _list_case_files(each, node)}
-    of_cases = [each for each in sets if os.path.realpath(each) in named]
-    skipped = [
-        replace(other, reason="cases of a set", is_unknown=False)
-        if os.path.realpath(other.path) in named
-        else other
-        for other in skipped
-    ]
-    skipped += [SkippedFile(path=each, reason="cases of a set") for each in of_cases]
+    others = [each for each in nodes if each not in sets or os.path.realpath(each) in named]
     return FoundSets(
-        sets=tuple(each for each in sets if each not in of_cases), skipped=tuple(skipped)
+        sets=tuple(each for each in sets if each not in others),
+        skipped=tuple(
+            SkippedFile(path=each, reason="cases of a set")
+            if os.path.realpath(each) in named
+            else _describe_other(each, nodes[each])
+            for each in others
+        ),
     )
 
 
@@ -141,23 +136,24 @@ def _walk(folder: Path, known: set[str]) -> Iterator[Path]:
             yield from _walk(entry, known)
 
 
-def _read_node(path: Path, problems: list[Problem]) -> Node | None:
-    """Return the content of a file; add problems only to those of what may be meant as a set."""
+def _read_node(path: Path) -> Node | None:
+    """Return the content of a file; an invalid node if it may be meant as a set, and cannot be read."""
     where = Location(path=display_path(path))
     try:
         data = read_file(path)
-    except UnreadableFile as error:
-        problems.append(Problem(message=f"the file {error}", where=where))
-        return None
+    except UnreadableFile:
+        return InvalidNode(where=where)
     found: list[Problem] = []
     node = parse_yaml(data, where.path, found)
-    if found and _SET_LINE.search(data):
-        problems += found
-    return None if found else node
+    if not found:
+        return node
+    return InvalidNode(where=where) if _SET_LINE.search(data) else None
 
 
-def _is_set(node: Node | None) -> TypeGuard[MappingNode]:
-    """Return whether a file is meant as an eval set, judging by its keys."""
+def _is_set(node: Node | None) -> bool:
+    """Return whether a file is meant as an eval set; reading it as one says what is wrong with it."""
+    if isinstance(node, InvalidNode):
+        return True
     if not isinstance(node, MappingNode) or is_rubric(node):
         return False
     is_named = any(
@@ -176,9 +172,10 @@ def _describe_other(path: Path, node: Node | None) -> SkippedFile:
     return SkippedFile(path=path, reason=reason, is_unknown=True)
 
 
-def _list_case_files(path: Path, node: MappingNode) -> Iterator[str]:
+def _list_case_files(path: Path, node: Node | None) -> Iterator[str]:
     """Yield the files that a set has its cases from."""
-    cases = node.members["cases"].node if "cases" in node.members else None
+    members = node.members if isinstance(node, MappingNode) else {}
+    cases = members["cases"].node if "cases" in members else None
     for item in cases.items if isinstance(cases, ListNode) else (cases,):
         if isinstance(item, Scalar):
             with suppress(ValueError):  # reading the set reports a name that is no path
