@@ -98,7 +98,7 @@ def _section_blocks(sections: Sequence[tuple[BatchPart, str]]) -> Iterator[Block
     folded = [_lower_heading(text) for part, text in sections if not part.exit_code]
     # Blocks that do not fit are left out one by one, so each has its own fold.
     for text in folded:
-        yield Block(4, markdown.details_block("A run that passed, in full", [text]))
+        yield Block(4, markdown.details_block("A run with exit code 0, in full", [text]))
 
 
 def _lower_heading(text: str) -> str:
