@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from evalkit.core.format import name_rule
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, head, one_line
 from evalkit.report import case_status
-from evalkit.report.batch import Batch
 from evalkit.report.model import Report
+
+if TYPE_CHECKING:
+    from evalkit.report.batch import Batch
 
 MAX_ANNOTATIONS = 10
 """Annotations of one level that a step shows (docs.github.com, workflow commands)."""
