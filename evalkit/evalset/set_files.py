@@ -6,7 +6,7 @@ import difflib
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,54 +59,62 @@ class FoundSets:
 
 
 def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundSets:
-    """Return the sets of files, folders, and patterns. A file that the user names counts as a set.
+    """Return the sets of files, folders, and patterns.
 
     In a folder, every file `.yaml` or `.yml` counts that has the keys of a set, also in folders below, but
-    not in hidden ones. With `accepts_rubrics`, a folder needs a set or a rubric.
+    not in hidden ones. A file that the user names counts unless it is a rubric, the project file, or cases
+    of another set, as a pattern that the shell expands may name. With `accepts_rubrics`, a folder needs a
+    set or a rubric.
 
     Raises:
-        InvalidInput: a folder or a pattern has no set.
+        InvalidInput: a folder or a pattern has no set, or there is none at all.
     """
-    sets: dict[str, Path] = {}
-    skipped: dict[str, SkippedFile] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        if not names_several(path):
-            sets.setdefault(os.path.realpath(path), path)
-            continue
-        found = _search(path)
-        for each in found.sets:
-            sets.setdefault(os.path.realpath(each), each)
-        for other in found.skipped:
-            skipped.setdefault(os.path.realpath(other.path), other)
-        has_rubric = accepts_rubrics and any(other.is_rubric for other in found.skipped)
-        if not found.sets and not has_rubric:
-            problems.append(_explain_no_set(path, found.skipped))
+    listed = [(path, _list_files(path)) for path in dict.fromkeys(paths)]
+    # Each file once, in the order of the command line.
+    files: dict[str, Path] = {}
+    for _, found in listed:
+        for real, each in found.items():
+            files.setdefault(real, each)
+    others = _find_others(files, {os.path.realpath(path) for path in paths})
+    useful = {
+        real for real in files if real not in others or (accepts_rubrics and others[real].is_rubric)
+    }
+    problems = [
+        _explain_no_set(path, [others[real] for real in found])
+        for path, found in listed
+        if (names_several(path) or not useful) and useful.isdisjoint(found)
+    ]
     if problems:
         raise InvalidInput(problems)
-    others = [other for real, other in skipped.items() if real not in sets]
-    return FoundSets(sets=tuple(sets.values()), skipped=tuple(others))
-
-
-def _search(path: Path) -> FoundSets:
-    """Return the sets and the other YAML files in a folder, or of a pattern."""
-    nodes = {
-        each: None if each.name == PROJECT_FILE else _read_node(each)
-        for each in _list_yaml_files(path)
-    }
-    sets = {each: node for each, node in nodes.items() if _is_set(node)}
-    # A file with the one key `cases` is a set, unless another set has its cases from there.
-    named = {file for each, node in sets.items() for file in _list_case_files(each, node)}
-    others = [each for each in nodes if each not in sets or os.path.realpath(each) in named]
     return FoundSets(
-        sets=tuple(each for each in sets if each not in others),
-        skipped=tuple(
-            SkippedFile(path=each, reason="cases of a set")
-            if os.path.realpath(each) in named
-            else _describe_other(each, nodes[each])
-            for each in others
-        ),
+        sets=tuple(path for real, path in files.items() if real not in others),
+        skipped=tuple(others[real] for real in files if real in others),
     )
+
+
+def _find_others(files: Mapping[str, Path], named: Set[str]) -> dict[str, SkippedFile]:
+    """Return what each file is that is no set. The user `named` some of them."""
+    nodes = {
+        real: None if path.name == PROJECT_FILE else _read_node(path)
+        for real, path in files.items()
+    }
+    sets = {real for real, node in nodes.items() if _is_set(node)}
+    # A file with the one key `cases` is a set, unless another set has its cases from there.
+    of_cases = {name for real in sets for name in _list_case_files(files[real], nodes[real])}
+    found = {}
+    for real, path in files.items():
+        other = _describe_other(path, nodes[real])
+        if real in of_cases:
+            found[real] = SkippedFile(path=path, reason="cases of a set")
+        elif real not in sets and not (other.is_unknown and real in named):
+            found[real] = other
+    return found
+
+
+def _list_files(path: Path) -> dict[str, Path]:
+    """Return the file, or the YAML files in the folder or of the pattern, by their real paths."""
+    found = _list_yaml_files(path) if names_several(path) else [path]
+    return {os.path.realpath(each): each for each in found}
 
 
 def _list_yaml_files(path: Path) -> Iterator[Path]:
@@ -184,7 +192,9 @@ def _list_case_files(path: Path, node: Node | None) -> Iterator[str]:
 
 def _explain_no_set(path: Path, skipped: Iterable[SkippedFile]) -> Problem:
     others = [*skipped]
-    if not path.is_dir():
+    if others and not names_several(path):
+        return Problem(message=f"{others[0]} is no eval set. Name a set.")
+    if not others and not path.is_dir():
         return Problem(
             message=f"no file matches {str(path)!r}. Name a folder, or check the pattern."
         )

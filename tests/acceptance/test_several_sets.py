@@ -139,6 +139,13 @@ def test_files_patterns_and_folders_name_a_set_once_and_json_has_every_report(
     one = document["runs"][0]["report"]
     assert one.keys() == alone.keys()
     assert one["cases"][0]["trials"][0]["output"]["text"] == "A"
+    # A shell gives every file that a pattern matches.
+    sets.write("tone.yaml", "rubric: tone\npass_at: 0.5\ncriteria: []\n")
+    many = sets.evalkit("run", "sets/one.yaml", "tone.yaml", "--format", "json")
+    assert results(many) == [("one", "decided", 0)]
+    assert "other files: tone.yaml (a rubric)" in many.err
+    none = sets.evalkit("run", "tone.yaml", "tone.yaml")
+    assert (none.code, none.err.count("tone.yaml (a rubric) is no eval set")) == (2, 1), none
     # A folder with one set has the same form, so that a second set does not change it.
     assert results(sets.evalkit("run", "sets/deep", "--format", "json")) == [
         ("three", "decided", 0)
