@@ -131,8 +131,15 @@ def _list_yaml_files(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, known: set[str]) -> Iterator[Path]:
-    """Yield the YAML files of a folder and of those below; follow each link to a folder once."""
-    entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
+    """Yield the YAML files of a folder and of those below; follow each link to a folder once.
+
+    Raises:
+        InvalidInput: a folder cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
+    except OSError as error:
+        raise InvalidInput.single(f"{folder} cannot be read: {error.strerror}.") from error
     for entry in entries:
         if entry.name.startswith("."):
             continue

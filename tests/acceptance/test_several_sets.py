@@ -348,6 +348,11 @@ def test_a_set_that_a_change_deletes_is_named_by_a_folder_and_one_that_it_adds_r
     done = sets.evalkit("run", "sets", "--base", "main", "--format", "json")
     assert done.code == 0, done
     assert ("four", "decided", 0) in results(done)
+    # The tags are those of the base, so that a change does not get out of a selection.
+    write_set(sets, "sets/one.yaml", "a", "b")
+    tagged = sets.evalkit("run", "sets", "--base", "main", "--tag", "fast", "--format", "json")
+    assert [label for label, state, _ in results(tagged) if state != "nothing_selected"] == ["one"]
+    git("checkout", "-q", "sets/one.yaml")
     git("rm", "-q", "sets/two.yaml")
     done = sets.evalkit("run", "sets", "--base", "main", "--format", "json")
     assert done.code == 4, done
