@@ -249,7 +249,7 @@ def test_an_interrupt_in_the_second_set_says_what_is_done_and_how_to_continue(
     )
     path = write_set(sets, "sets/two.yaml", "first", "later")
     path.write_text(path.read_text().replace("agent.py", "slow.py") + "\n")
-    words = sets.command("run", "sets", "--trials", "1", "--concurrency", "1", "--csv", "c.csv")
+    words = sets.command("run", "sets/", "--trials", "1", "--concurrency", "1", "--csv", "c.csv")
     with subprocess.Popen(
         words, cwd=sets.folder, env=sets.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -264,9 +264,10 @@ def test_an_interrupt_in_the_second_set_says_what_is_done_and_how_to_continue(
     last = out.splitlines()[-1]
     assert last.startswith("UNDECIDED  1 passed, 1 undecided, 1 not run"), out
     assert "NOT RUN" in out
+    assert re.search(r"^  UNDECIDED  two$", out, re.MULTILINE)
     [resume] = re.findall(r"resume two:\n +(evalkit .*)", out)
     assert re.fullmatch(r"evalkit run sets/two.yaml --resume --run-id \S+", resume)
-    [rest] = re.findall(r"run what was not run:\n +(evalkit .*)", out)
+    [rest] = re.findall(r"run the rest:\n +(evalkit .*)", out)
     assert rest == "evalkit run sets/deep/three.yml --trials 1 --concurrency 1 --csv c.csv"
     assert (sets.folder / "c.csv").exists()
 
