@@ -105,7 +105,7 @@ class Batch:
     """
 
     parts: tuple[BatchPart, ...]
-    noun: str = "set"
+    noun: Literal["set", "run"] = "set"
     notes: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
     duration_s: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evalkit.core.safe_text import markdown_code, one_line
+from evalkit.core.safe_text import head, markdown_code, markdown_fence, one_line
 from evalkit.core.serialization import digest
 from evalkit.report import content, markdown
 from evalkit.report.batch import Batch, BatchPart
@@ -12,7 +12,7 @@ from evalkit.report.markdown import Block
 from evalkit.report.pr_comment import PullRequestComment, find_url, render_comment
 
 _MAX_ROWS = 200
-_MAX_PROBLEMS = 20
+_MAX_PROBLEM_CHARS = 3000
 _HEADING = "## "
 
 
@@ -69,12 +69,9 @@ def _summary_blocks(batch: Batch) -> Iterator[Block]:
     yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
     for part in batch.parts:
         if part.report is None:
-            lines = [
-                f"- {markdown_code(one_line(line, 600))}"
-                for line in part.problem.splitlines()[:_MAX_PROBLEMS]
-            ]
             name = markdown.inline_code(part.label)
-            yield Block(1, f"**{part.word}:** {name}\n\n" + "\n".join(lines))
+            problem = markdown_fence(head(part.problem, _MAX_PROBLEM_CHARS))
+            yield Block(1, f"**{part.word}:** {name}\n\n{problem}")
     for hint in batch.hints:
         command = markdown_code(one_line(hint.command, 600))
         yield Block(1, f"{markdown.sentence_text(hint.label)}: {command}")
