@@ -229,7 +229,5 @@ def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:
     left = [part.path for part in batch.parts if part.report is None and part.has_no_result]
     if left:
         named = {str(path) for path in evalsets}
-        options = [word for word in read_typed_words()[1:] if word not in named]
-        yield Hint(
-            label="run what was not run", command=shlex.join(["evalkit", "run", *left, *options])
-        )
+        options = [word for word in read_typed_words()[1:] if str(Path(word)) not in named]
+        yield Hint(label="run the rest", command=shlex.join(["evalkit", "run", *left, *options]))

@@ -23,6 +23,7 @@ from evalkit.core.eval_set import EvalSet
 from evalkit.core.git import find_checkout
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import display_path
+from evalkit.evalset.base_version import merge_sets
 from evalkit.evalset.project import Project
 from evalkit.evalset.selection import Selection
 from evalkit.runner.plan import open_plan
@@ -126,15 +127,15 @@ def _check(
     evalset, found = project.load(path)
     own, unselected = request, None
     try:
-        if not found:
-            own = narrow(_keep_own_cases(request, evalset))
-    except NothingSelected as error:
-        own, unselected = replace(request, selection=Selection()), error
-    except InvalidInput as error:
-        _add_problems(error, path, problems)
-    try:
         with open_guarded_gate(path, defined.commits.gate, project, context) as base_gate:
             refuse_new_access(base_gate.review)
+            if base_gate.base_version is not None:
+                evalset = merge_sets(base_gate.base_version.evalset, evalset)
+            try:
+                own = request if found else narrow(_keep_own_cases(request, evalset))
+            except NothingSelected as error:
+                # The set has to be valid all the same.
+                own, unselected = replace(request, selection=Selection()), error
             asyncio.run(_open(apply_base_gate(own, base_gate), project))
     except NothingSelected as error:
         unselected = error

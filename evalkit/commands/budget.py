@@ -73,12 +73,15 @@ def find_least_budget(
     """Return the smallest budget that runs each case of a request, in the unit of `limit`: trials or USD.
 
     Raises:
-        InvalidInput: no baseline shows the noise, or the cost of a trial is unknown.
+        InvalidInput: no baseline shows the noise, the cost of a trial is unknown, or no threshold compares.
     """
     evalset, baseline = _read_selected(request, BaselineChoice(), BaseGate(), project)
     baseline = _require_noise(baseline, evalset)
     cost = _find_trial_cost(limit, baseline, evalset, project)
-    each = choose_least_trials(evalset.gate or DEFAULT_GATE) if agents > 1 else 1
+    gate = evalset.gate or DEFAULT_GATE
+    # Refuses a gate without a threshold that a budget can be planned for.
+    make_budget_curve(replace(evalset, gate=gate), build_score_table(baseline), None, agents)
+    each = choose_least_trials(gate) if agents > 1 else 1
     trials = len(evalset.cases) * each * agents
     return trials * cost if limit.usd is not None and cost is not None else float(trials)
 

@@ -28,7 +28,7 @@ def find_files(paths: Sequence[Path], context: Context) -> Sequence[Path]:
     """Return the files to check: those that are named, and the sets and rubrics in folders.
 
     Raises:
-        InvalidInput: a folder has none, or a file in it cannot be read.
+        InvalidInput: a folder has none.
     """
     if not any(map(names_several, paths)):
         return paths

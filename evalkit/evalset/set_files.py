@@ -6,18 +6,17 @@ import difflib
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.format import format_count
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import UnreadableFile, display_path, names_several, read_file
 from evalkit.evalset.loader import PROJECT_FILE
-from evalkit.evalset.nodes import ListNode, MappingNode, Node, Scalar
+from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Node, Scalar
 from evalkit.evalset.rubrics import is_rubric
 from evalkit.evalset.yaml import parse_yaml
 
@@ -60,58 +59,62 @@ class FoundSets:
 
 
 def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundSets:
-    """Return the sets of files, folders, and patterns. A file that the user names counts as a set.
+    """Return the sets of files, folders, and patterns.
 
     In a folder, every file `.yaml` or `.yml` counts that has the keys of a set, also in folders below, but
-    not in hidden ones. With `accepts_rubrics`, a folder needs a set or a rubric.
+    not in hidden ones. A file that the user names counts unless it is a rubric, the project file, or cases
+    of another set, as a pattern that the shell expands may name. With `accepts_rubrics`, a folder needs a
+    set or a rubric.
 
     Raises:
-        InvalidInput: a folder or a pattern has no set, or a file in it cannot be read.
+        InvalidInput: a folder or a pattern has no set, or there is none at all.
     """
-    sets: dict[str, Path] = {}
-    skipped: dict[str, SkippedFile] = {}
-    problems: list[Problem] = []
-    for path in paths:
-        if not names_several(path):
-            sets.setdefault(os.path.realpath(path), path)
-            continue
-        found = _search(path, problems)
-        for each in found.sets:
-            sets.setdefault(os.path.realpath(each), each)
-        for other in found.skipped:
-            skipped.setdefault(os.path.realpath(other.path), other)
-        has_rubric = accepts_rubrics and any(other.is_rubric for other in found.skipped)
-        if not found.sets and not has_rubric and not problems:
-            problems.append(_explain_no_set(path, found.skipped))
+    listed = [(path, _list_files(path)) for path in dict.fromkeys(paths)]
+    # Each file once, in the order of the command line.
+    files: dict[str, Path] = {}
+    for _, found in listed:
+        for real, each in found.items():
+            files.setdefault(real, each)
+    others = _find_others(files, {os.path.realpath(path) for path in paths})
+    useful = {
+        real for real in files if real not in others or (accepts_rubrics and others[real].is_rubric)
+    }
+    problems = [
+        _explain_no_set(path, [others[real] for real in found])
+        for path, found in listed
+        if (names_several(path) or not useful) and useful.isdisjoint(found)
+    ]
     if problems:
         raise InvalidInput(problems)
-    others = [other for real, other in skipped.items() if real not in sets]
-    return FoundSets(sets=tuple(sets.values()), skipped=tuple(others))
-
-
-def _search(path: Path, problems: list[Problem]) -> FoundSets:
-    """Return the sets and the other YAML files in a folder, or of a pattern."""
-    sets: dict[Path, MappingNode] = {}
-    skipped: list[SkippedFile] = []
-    for each in _list_yaml_files(path):
-        node = None if each.name == PROJECT_FILE else _read_node(each, problems)
-        if _is_set(node):
-            sets[each] = node
-        else:
-            skipped.append(_describe_other(each, node))
-    # A file with the one key `cases` is a set, unless another set has its cases from there.
-    named = {file for each, node in sets.items() for file in _list_case_files(each, node)}
-    of_cases = [each for each in sets if os.path.realpath(each) in named]
-    skipped = [
-        replace(other, reason="cases of a set", is_unknown=False)
-        if os.path.realpath(other.path) in named
-        else other
-        for other in skipped
-    ]
-    skipped += [SkippedFile(path=each, reason="cases of a set") for each in of_cases]
     return FoundSets(
-        sets=tuple(each for each in sets if each not in of_cases), skipped=tuple(skipped)
+        sets=tuple(path for real, path in files.items() if real not in others),
+        skipped=tuple(others[real] for real in files if real in others),
     )
+
+
+def _find_others(files: Mapping[str, Path], named: Set[str]) -> dict[str, SkippedFile]:
+    """Return what each file is that is no set. The user `named` some of them."""
+    nodes = {
+        real: None if path.name == PROJECT_FILE else _read_node(path)
+        for real, path in files.items()
+    }
+    sets = {real for real, node in nodes.items() if _is_set(node)}
+    # A file with the one key `cases` is a set, unless another set has its cases from there.
+    of_cases = {name for real in sets for name in _list_case_files(files[real], nodes[real])}
+    found = {}
+    for real, path in files.items():
+        other = _describe_other(path, nodes[real])
+        if real in of_cases:
+            found[real] = SkippedFile(path=path, reason="cases of a set")
+        elif real not in sets and not (other.is_unknown and real in named):
+            found[real] = other
+    return found
+
+
+def _list_files(path: Path) -> dict[str, Path]:
+    """Return the file, or the YAML files in the folder or of the pattern, by their real paths."""
+    found = _list_yaml_files(path) if names_several(path) else [path]
+    return {os.path.realpath(each): each for each in found}
 
 
 def _list_yaml_files(path: Path) -> Iterator[Path]:
@@ -128,8 +131,15 @@ def _list_yaml_files(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, known: set[str]) -> Iterator[Path]:
-    """Yield the YAML files of a folder and of those below; follow each link to a folder once."""
-    entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
+    """Yield the YAML files of a folder and of those below; follow each link to a folder once.
+
+    Raises:
+        InvalidInput: a folder cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
+    except OSError as error:
+        raise InvalidInput.single(f"{folder} cannot be read: {error.strerror}.") from error
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -141,23 +151,24 @@ def _walk(folder: Path, known: set[str]) -> Iterator[Path]:
             yield from _walk(entry, known)
 
 
-def _read_node(path: Path, problems: list[Problem]) -> Node | None:
-    """Return the content of a file; add problems only to those of what may be meant as a set."""
+def _read_node(path: Path) -> Node | None:
+    """Return the content of a file; an invalid node if it may be meant as a set, and cannot be read."""
     where = Location(path=display_path(path))
     try:
         data = read_file(path)
-    except UnreadableFile as error:
-        problems.append(Problem(message=f"the file {error}", where=where))
-        return None
+    except UnreadableFile:
+        return InvalidNode(where=where)
     found: list[Problem] = []
     node = parse_yaml(data, where.path, found)
-    if found and _SET_LINE.search(data):
-        problems += found
-    return None if found else node
+    if not found:
+        return node
+    return InvalidNode(where=where) if _SET_LINE.search(data) else None
 
 
-def _is_set(node: Node | None) -> TypeGuard[MappingNode]:
-    """Return whether a file is meant as an eval set, judging by its keys."""
+def _is_set(node: Node | None) -> bool:
+    """Return whether a file is meant as an eval set; reading it as one says what is wrong with it."""
+    if isinstance(node, InvalidNode):
+        return True
     if not isinstance(node, MappingNode) or is_rubric(node):
         return False
     is_named = any(
@@ -176,9 +187,10 @@ def _describe_other(path: Path, node: Node | None) -> SkippedFile:
     return SkippedFile(path=path, reason=reason, is_unknown=True)
 
 
-def _list_case_files(path: Path, node: MappingNode) -> Iterator[str]:
+def _list_case_files(path: Path, node: Node | None) -> Iterator[str]:
     """Yield the files that a set has its cases from."""
-    cases = node.members["cases"].node if "cases" in node.members else None
+    members = node.members if isinstance(node, MappingNode) else {}
+    cases = members["cases"].node if "cases" in members else None
     for item in cases.items if isinstance(cases, ListNode) else (cases,):
         if isinstance(item, Scalar):
             with suppress(ValueError):  # reading the set reports a name that is no path
@@ -187,7 +199,9 @@ def _list_case_files(path: Path, node: MappingNode) -> Iterator[str]:
 
 def _explain_no_set(path: Path, skipped: Iterable[SkippedFile]) -> Problem:
     others = [*skipped]
-    if not path.is_dir():
+    if others and not names_several(path):
+        return Problem(message=f"{others[0]} is no eval set. Name a set.")
+    if not others and not path.is_dir():
         return Problem(
             message=f"no file matches {str(path)!r}. Name a folder, or check the pattern."
         )

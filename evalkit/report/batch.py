@@ -73,9 +73,10 @@ class BatchPart:
     def headline(self) -> tuple[str, str, str]:
         """The threshold to show: its name, and its value in the baseline and in this run.
 
-        That is the most urgent one, or if all hold, the first one of a metric.
+        That is the most urgent one, or if all hold, the first one of a metric. A run that ended early has
+        none.
         """
-        if self.report is None:
+        if self.report is None or not self.report.run.finished:
             return "", "", ""
         checks = content.checks_by_urgency(self.report.gate_result)
         if not checks:
@@ -89,7 +90,7 @@ class BatchPart:
     @property
     def held(self) -> str:
         """How many of the thresholds hold, without advisory ones, as in `7/7`."""
-        if self.report is None:
+        if self.report is None or not self.report.run.finished:
             return ""
         checks = [check for check in self.report.gate_result.checks if not check.advisory]
         return f"{sum(check.outcome == 'pass' for check in checks)}/{len(checks)}"
@@ -104,7 +105,7 @@ class Batch:
     """
 
     parts: tuple[BatchPart, ...]
-    noun: str = "set"
+    noun: Literal["set", "run"] = "set"
     notes: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
     duration_s: float | None = None

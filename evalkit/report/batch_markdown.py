@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from evalkit.core.safe_text import markdown_code, one_line
+from evalkit.core.safe_text import head, markdown_code, markdown_fence, one_line
 from evalkit.core.serialization import digest
 from evalkit.report import content, markdown
 from evalkit.report.batch import Batch, BatchPart
@@ -21,7 +21,7 @@ from evalkit.report.pr_comment import (
 )
 
 _MAX_ROWS = 200
-_MAX_PROBLEMS = 20
+_MAX_PROBLEM_CHARS = 3000
 _HEADING = "## "
 
 
@@ -76,12 +76,9 @@ def _summary_blocks(batch: Batch) -> Iterator[Block]:
     yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
     for part in batch.parts:
         if part.report is None:
-            lines = [
-                f"- {markdown_code(one_line(line, 600))}"
-                for line in part.problem.splitlines()[:_MAX_PROBLEMS]
-            ]
             name = markdown.inline_code(part.label)
-            yield Block(1, f"**{part.word}:** {name}\n\n" + "\n".join(lines))
+            problem = markdown_fence(head(part.problem, _MAX_PROBLEM_CHARS))
+            yield Block(1, f"**{part.word}:** {name}\n\n{problem}")
     for hint in batch.hints:
         command = markdown_code(one_line(hint.command, 600))
         yield Block(1, f"{markdown.sentence_text(hint.label)}: {command}")
@@ -105,7 +102,7 @@ def _section_blocks(sections: Sequence[tuple[BatchPart, str]]) -> Iterator[Block
     folded = [_lower_heading(text) for part, text in sections if not part.exit_code]
     # Blocks that do not fit are left out one by one, so each has its own fold.
     for text in folded:
-        yield Block(4, markdown.details_block("A run that passed, in full", [text]))
+        yield Block(4, markdown.details_block("A run with exit code 0, in full", [text]))
 
 
 def _lower_heading(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalkit.core.format import format_count
+from evalkit.core.safe_text import escape_ci_commands
 from evalkit.report import content
 from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.screen import (
@@ -57,7 +58,8 @@ def render_part(part: BatchPart, screen: Screen) -> str:
     """Render one run of a batch as one line."""
     name, before, now = part.headline
     facts = [f"{name} {_join_values(before, now)}", f"{part.held} hold"] if name else [part.reason]
-    return screen.show(f"{part.label}: {part.word}  {', '.join(facts)}", screen.columns)
+    line = screen.show(f"{part.word}  {part.label}: {', '.join(facts)}", screen.columns)
+    return escape_ci_commands(line)
 
 
 def _add_rule(text: str, screen: Screen) -> str:

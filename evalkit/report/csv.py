@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +17,11 @@ from evalkit.compare.history import HistoryMetric, HistoryRow
 from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.report import case_status
-from evalkit.report.batch import Batch
 from evalkit.report.breakage import differences_by_case
 from evalkit.report.model import Report
+
+if TYPE_CHECKING:
+    from evalkit.report.batch import Batch
 
 COLUMNS = (
     "case",

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from evalkit.core.format import format_count
 from evalkit.core.run_budget import RunBudget
+from evalkit.core.safe_text import format_json
 from evalkit.report.budget import budget_sentences
 from evalkit.report.content import value_cell
-from evalkit.report.documents import PropertyTable, render_record
+from evalkit.report.documents import PropertyTable, render_record, to_document
 from evalkit.report.screen import Screen, join_folded
+
+_PREVIEW = "evalkit.preview/v1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +124,7 @@ def _list_judges(preview: DryRun) -> Iterator[str]:
 
 def dry_run_json(preview: DryRun) -> str:
     """Render a planned run as an `evalkit.preview/v1` document."""
-    return render_record("evalkit.preview/v1", preview)
+    return render_record(_PREVIEW, preview)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,5 +162,7 @@ def dry_runs_text(found: DryRuns, screen: Screen) -> str:
 
 
 def dry_runs_json(found: DryRuns) -> str:
-    """Render several planned runs as an `evalkit.previews/v1` document."""
-    return render_record("evalkit.previews/v1", found, JSON_PROPERTIES)
+    """Render several planned runs as an `evalkit.previews/v1` document, which contains that of each."""
+    document = to_document(found, JSON_PROPERTIES)
+    previews = [{"schema": _PREVIEW, **preview} for preview in document["previews"]]
+    return format_json({**document, "schema": "evalkit.previews/v1", "previews": previews})

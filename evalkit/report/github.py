@@ -6,11 +6,15 @@ Data cannot form a command, because it is escaped and follows the `::` of a comm
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from evalkit.core.location import Location
 from evalkit.core.safe_text import escape_unsafe, one_line
 from evalkit.report.annotations import Annotation, find_annotations
-from evalkit.report.batch import Batch
 from evalkit.report.model import Report
+
+if TYPE_CHECKING:
+    from evalkit.report.batch import Batch
 
 MAX_ANNOTATIONS = 10
 """Annotations of one level that a step shows (docs.github.com, workflow commands)."""

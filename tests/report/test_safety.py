@@ -18,6 +18,10 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from evalkit.report.batch_document import render_batch_json
+from evalkit.report.batch_markdown import render_batch_markdown
+from evalkit.report.batch_terminal import render_batch, render_part
+from evalkit.report.batch_tests import render_batch_junit
 from evalkit.report.case import case_json, case_text
 from evalkit.report.case_status import case_results
 from evalkit.report.diff import diff_json, diff_markdown, diff_text
@@ -28,7 +32,13 @@ from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
 from evalkit.report.model import Report
 from evalkit.report.screen import Screen
 from evalkit.report.terminal import render_terminal
-from tests.support.report_samples import failing_report, shown_case, shown_diff, shown_matrix
+from tests.support.report_samples import (
+    failing_report,
+    shown_batch,
+    shown_case,
+    shown_diff,
+    shown_matrix,
+)
 
 NAUGHTY = {
     "ansi": "\x1b[31mred\x1b[0m\x1b[2J",
@@ -149,6 +159,8 @@ def everything_shown(change: Callable[[str], str], screen: Screen) -> list[str]:
     """All that is made for a terminal."""
     return [
         render_terminal(poison(failing_report(), change), screen),
+        render_batch(poison(shown_batch(), change), screen, is_short=True),
+        *(f"{render_part(part, screen)}\n" for part in poison(shown_batch(), change).parts),
         diff_text(poison(shown_diff(), change), screen),
         matrix_text(poison(shown_matrix(), change), screen),
         case_text(poison(shown_case("two-turns"), change), screen),
@@ -189,6 +201,7 @@ def test_no_line_of_a_log_is_a_command_to_github(naughty: str) -> None:
         *everything_shown(change, Screen(color=True)),
         *everything_shown(change, Screen(width=40)),
         render_json(poison(failing_report(), change)),
+        render_batch_json(poison(shown_batch(), change)),
         diff_json(poison(shown_diff(), change)),
         matrix_json(poison(shown_matrix(), change)),
         case_json(poison(shown_case("two-turns"), change)),
@@ -213,8 +226,17 @@ def test_json_stays_one_strict_document_that_gives_every_text_back(naughty: str)
 
 @pytest.mark.parametrize("naughty", NAUGHTY.values(), ids=NAUGHTY)
 def test_junit_parses_and_its_totals_stay_true(naughty: str) -> None:
-    root = ET.fromstring(render_junit(poison(failing_report(), before_each(naughty))).encode())
-    benign = ET.fromstring(render_junit(poison(failing_report(), before_each(HARMLESS))).encode())
+    report, batch = failing_report(), shown_batch()
+    harmful, harmless = before_each(naughty), before_each(HARMLESS)
+    assert_alike(render_junit(poison(report, harmful)), render_junit(poison(report, harmless)))
+    assert_alike(
+        render_batch_junit(poison(batch, harmful)), render_batch_junit(poison(batch, harmless))
+    )
+
+
+def assert_alike(shown: str, plain: str) -> None:
+    """Compare the elements and the totals of two JUnit documents."""
+    root, benign = ET.fromstring(shown.encode()), ET.fromstring(plain.encode())
     assert [element.tag for element in root.iter()] == [element.tag for element in benign.iter()]
     for total in ("tests", "failures", "errors", "skipped"):
         assert root.attrib[total] == benign.attrib[total]
@@ -240,6 +262,7 @@ def inline_tokens(source: str) -> list[Token]:
 def test_markdown_keeps_its_structure(naughty: str) -> None:
     renderers: tuple[Callable[[Callable[[str], str]], str], ...] = (
         lambda change: render_markdown(poison(failing_report(), change)),
+        lambda change: render_batch_markdown(poison(shown_batch(), change)),
         lambda change: diff_markdown(poison(shown_diff(), change)),
         lambda change: matrix_markdown(poison(shown_matrix(), change)),
     )
@@ -259,6 +282,7 @@ def test_what_a_forge_links_in_plain_text_stands_only_in_code(word: str) -> None
     change = before_each(f"{word} ")
     for source in (
         render_markdown(poison(failing_report(), change)),
+        render_batch_markdown(poison(shown_batch(), change)),
         diff_markdown(poison(shown_diff(), change)),
         matrix_markdown(poison(shown_matrix(), change)),
     ):

@@ -22,6 +22,7 @@ from evalkit.core.location import Location
 from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.spans import ToolCall, Usage
 from evalkit.core.trial import AgentError, Output, Score, Trial
+from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.model import CaseDetails, Diff, Hint, Report, VersionMatrix
 
 
@@ -320,6 +321,27 @@ def failing_report() -> Report:
                 "evalkit baseline evalsets/support.yaml --from 20261122-165401-9f1c",
             ),
         ),
+    )
+
+
+def shown_batch() -> Batch:
+    """Two runs of which one failed, and a set that an error stopped."""
+    report = failing_report()
+    resume = Hint(label="resume support", command="evalkit run evalsets/support.yaml --resume")
+    return Batch(
+        parts=(
+            BatchPart(label="support", path="evalsets/support.yaml", exit_code=1, report=report),
+            BatchPart(
+                label="orders",
+                path="evalsets/orders.yaml",
+                exit_code=2,
+                state="stopped",
+                problem="orders.yaml:3: the agent refuses the key.\nSet another one.",
+            ),
+        ),
+        notes=("skipped evalsets/notes.yaml (no key of an eval set)",),
+        hints=(resume,),
+        duration_s=61.0,
     )
 
 
