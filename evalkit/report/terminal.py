@@ -93,7 +93,7 @@ def _all_sections(
     yield _gate_edits(report, screen, sys.maxsize)
     thresholds = threshold_lines(report, screen, folds_passes=False)
     yield [heading("Thresholds", screen), *thresholds] if thresholds else []
-    yield case_lines(results, screen, sys.maxsize)
+    yield case_lines(results, screen)
     yield from detail_sections(report, results, screen)
     yield _next_steps(report, screen)
     yield [closing_line(report, screen)]

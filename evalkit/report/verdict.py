@@ -21,7 +21,7 @@ _PARTICIPLES: dict[Outcome, str] = {
     "inconclusive": "inconclusive",
     "undecided": "undecided",
 }
-_MAX_NAME_CELLS = 30
+_MAX_PART_CELLS = 40
 
 
 def is_complete_shard(header: RunHeader, gate_result: GateResult) -> bool:
@@ -39,7 +39,7 @@ def verdict_word(header: RunHeader, gate_result: GateResult) -> str:
 def verdict_reason(header: RunHeader, gate_result: GateResult) -> str:
     """Return the reason of a result in full, without the word, which reports show before it."""
     if is_complete_shard(header, gate_result):
-        return f"shard {header.shard} is complete. `evalkit merge` decides the thresholds."
+        return f"shard {header.shard} is complete; it passes no threshold by itself."
     return content.gate_reason(gate_result)
 
 
@@ -119,14 +119,15 @@ def closing_line(report: Report, screen: Screen) -> str:
     header, result = report.run.header, report.gate_result
     word, end = verdict_word(header, result), f"exit {result.exit_code}"
     parts = [
-        screen.show(header.evalset, _MAX_NAME_CELLS),
+        header.evalset,
         _thresholds_text(header, result),
         "" if not result.tally.errors else format_count(result.tally.errors, "error"),
         _scope_text(header),
         "" if report.took_s is None else _duration_text(report.took_s),
         _cost_text(report),
     ]
-    kept = [part for part in parts if part]
+    # The name and the shard are data.
+    kept = [screen.show(part, _MAX_PART_CELLS) for part in parts if part]
     while kept and cell_width("  ".join((word, *kept, end))) > screen.columns:
         kept.pop()
     return "  ".join((screen.paint(word, OUTCOME_STYLES[result.outcome]), *kept, end))

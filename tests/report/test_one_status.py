@@ -91,7 +91,7 @@ def test_all_reports_of_a_run_give_each_case_the_same_status(
         name: status.replace("_", " ") + (", flaky" if name in flaky and status != "flaky" else "")
         for name, status in wanted.items()
     }
-    text = render_terminal(report, Screen(width=200))
+    text = render_terminal(report, Screen(width=200), verbose=True)
     found = {
         name: label for label, name in re.findall(r"^  (\S.*?) {2,}(\w1)  ", text, re.MULTILINE)
     }
