@@ -177,7 +177,8 @@ def test_in_colour_the_only_escapes_are_ours(naughty: str) -> None:
 
 @pytest.mark.parametrize("naughty", NAUGHTY.values(), ids=NAUGHTY)
 def test_a_case_takes_one_row_whatever_it_is_called(naughty: str) -> None:
-    shown = render_terminal(poison(failing_report(), before_each(naughty)), Screen(width=80))
+    report = poison(failing_report(), before_each(naughty))
+    shown = render_terminal(report, Screen(width=80), verbose=True)
     rows = [line for line in shown.split("\n") if re.match(r"  (regressed|error)  ", line)]
     assert len(rows) == 3
 
