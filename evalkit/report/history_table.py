@@ -68,11 +68,8 @@ def history_text(
     # Title row, two blank lines around the table, and the line for the next prompt.
     used = join_sections([*lead, *end]).count("\n") + 4
     most = max(screen.height - used, _MIN_ROWS)
-    if verbose or most >= len(rows):
-        most = len(rows)
-    else:
-        # One line says how many rows are left out.
-        most = max(most - 1, _MIN_ROWS)
+    # One line says how many rows are left out.
+    most = len(rows) if verbose or most >= len(rows) else max(most - 1, _MIN_ROWS)
     table = _table(newest_first, most, own, screen)
     if most < len(rows):
         table.append(f"  {len(rows) - most:,} older: -v")

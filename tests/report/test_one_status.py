@@ -18,7 +18,8 @@ from evalkit.core.run import Run
 from evalkit.gate.decide import decide_gate
 from evalkit.report.csv import render_csv
 from evalkit.report.ctrf import render_ctrf
-from evalkit.report.diff import diff_json, diff_markdown, diff_text
+from evalkit.report.diff import diff_json, diff_markdown
+from evalkit.report.diff_text import diff_text
 from evalkit.report.github import render_github
 from evalkit.report.html.report import render_html
 from evalkit.report.json import render_json

@@ -36,11 +36,13 @@ from evalkit.report.case_status import (
     reason_text,
 )
 from evalkit.report.content import OUTCOME_WORDS, check_cells, limit_cell, value_cell
-from evalkit.report.diff import diff_json, diff_markdown, diff_text
+from evalkit.report.diff import diff_json, diff_markdown
+from evalkit.report.diff_text import diff_text
 from evalkit.report.json import render_json
 from evalkit.report.junit import render_junit
 from evalkit.report.markdown import COMMENT_LIMIT, render_markdown
-from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
+from evalkit.report.matrix import matrix_json, matrix_markdown
+from evalkit.report.matrix_text import matrix_text
 from evalkit.report.model import Diff, Hint, Report
 from evalkit.report.screen import Cell, Screen, align_columns
 from evalkit.report.terminal import render_terminal

@@ -20,11 +20,13 @@ from markdown_it.token import Token
 
 from evalkit.report.case import case_json, case_text
 from evalkit.report.case_status import case_results
-from evalkit.report.diff import diff_json, diff_markdown, diff_text
+from evalkit.report.diff import diff_json, diff_markdown
+from evalkit.report.diff_text import diff_text
 from evalkit.report.json import render_json
 from evalkit.report.junit import render_junit
 from evalkit.report.markdown import SUMMARY_LIMIT, render_markdown
-from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
+from evalkit.report.matrix import matrix_json, matrix_markdown
+from evalkit.report.matrix_text import matrix_text
 from evalkit.report.model import Report
 from evalkit.report.screen import Screen
 from evalkit.report.terminal import render_terminal
