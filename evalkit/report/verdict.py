@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from evalkit.core.errors import ApprovalNeeded
-from evalkit.core.format import format_bound, format_count, format_limit, format_odds, name_rule
+from evalkit.core.format import format_bound, format_count, format_limit, name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
 from evalkit.core.run import RunHeader
@@ -22,6 +24,7 @@ _PARTICIPLES: dict[Outcome, str] = {
     "undecided": "undecided",
 }
 _MAX_PART_CELLS = 40
+_ODDS = re.compile(r"a result this bad would come up [^.;(]*\w")
 
 
 def is_complete_shard(header: RunHeader, gate_result: GateResult) -> bool:
@@ -51,6 +54,8 @@ def brief_reason(report: Report) -> str:
     reason = result.reason
     for check in result.checks:
         reason = reason.replace(check.sentence, brief_sentence(check, header))
+    for word in content.OUTCOME_WORDS.values():
+        reason = reason.replace(f"{word}: {word} ", f"{word}: ")
     brief = reason.removeprefix(f"{content.OUTCOME_WORDS[result.outcome]} ")
     lead = _find_lead(result)
     if result.outcome != "pass" or lead is None:
@@ -99,9 +104,9 @@ def brief_sentence(check: Check, header: RunHeader) -> str:
     start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(rule)} {numbers}"
     if check.outcome == "inconclusive":
         return f"{start}: neither a failure nor a pass is proven."
-    if check.outcome == "fail" and check.p_value is not None:
-        odds = format_odds(check.p_value, rule.alpha)
-        return f"{start}. If nothing had changed, a result this bad would come up {odds}."
+    # The odds of the sentence are those of the test that decided, which `p_value` is not always.
+    if check.outcome == "fail" and (odds := _ODDS.search(check.sentence)):
+        return f"{start}. If nothing had changed, {odds[0]}."
     return f"{start}."
 
 
