@@ -1,6 +1,7 @@
 """Compare a change with its base commit, find its edits to the gate, and comment on pull requests."""
 
 __all__ = [
+    "acceptance",
     "access_changes",
     "against",
     "base",

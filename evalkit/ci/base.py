@@ -21,7 +21,8 @@ from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput, StoreError
 from evalkit.core.eval_set import Case, EvalSet
 from evalkit.core.files import path_exists, read_stored_file
-from evalkit.core.gate_result import DefinitionSource, GateChange, GateReview
+from evalkit.core.gate_result import GateChange, GateReview
+from evalkit.core.gate_source import Acceptance, DefinitionSource
 from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.source_files import display_path
@@ -37,12 +38,13 @@ from evalkit.store.refs import BaselineChoice, read_baseline_for, read_chosen_ba
 class GateChoice:
     """Where to read the gate: at `base`, else at the base of the pull request, if there is one.
 
-    With `accept`, the change's edits to the gate are approved. With `require`, there must be a base.
-    Links in the store may lead into `store`.
+    With `accept`, edits to the gate are approved; with `acceptance`, a failing result is, too. With
+    `require`, there must be a base. Links in the store may lead into `store`.
     """
 
     base: str | None = None
     accept: bool = False
+    acceptance: Acceptance | None = None
     require: bool = False
     store: Path | None = None
 
@@ -51,9 +53,9 @@ class GateChoice:
 class BaseGate:
     """The gate that applies to a change: the base's, with a review of the change's edits to it.
 
-    Without `base_version`, the set's own rules apply, and `definition` says why, if there is no base.
-    `baseline_file` is the base's baseline, None if only the set's own exists; messages show it as
-    `display_path`. `base` holds all files of the base.
+    Without `base_version`, the set's own rules apply; `definition` says why. `baseline_file` is the base's
+    baseline, None if only the set's own exists; messages show it as `display_path`. `base` holds all files
+    of the base. `acceptance` says who accepts a change.
     """
 
     review: GateReview | None = None
@@ -62,6 +64,7 @@ class BaseGate:
     baseline_file: Path | None = None
     display_path: Path | None = None
     base: Checkout | None = None
+    acceptance: Acceptance | None = None
 
     def relocate_baseline(self, baseline: Run | None) -> Run | None:
         """Return the baseline with a path outside the base's temporary folder."""
@@ -138,8 +141,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
         InvalidInput: the set is in a submodule.
         ApprovalNeeded: the set at the base can no longer be read.
     """
-    commit = base.commit
-    own = _read_set_version(path, project)
+    commit, own = base.commit, _read_set_version(path, project)
     files = list_changed_files(base.repository.top, base.tree, base.repository.environ)
     place = base.locate(path).relative_to(base.tree).as_posix()
     origin = trace_origin(place, own.definition.evalset, files, project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.ci.commits import Commit
 from evalkit.ci.systems import BaseRef, Build
 from evalkit.core.errors import InvalidInput
-from evalkit.core.gate_result import DefinitionSource
+from evalkit.core.gate_source import DefinitionSource
 
 OWN_DEFINITION = "gate definition: this checkout's own"
 """How the sentence of every report begins if no other commit defines the gate."""

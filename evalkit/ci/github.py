@@ -156,6 +156,8 @@ async def post_comment(
                 return PostResult(
                     "skipped", f"no open pull request of {pull.branch} at {pull.sha[:10]}"
                 )
+            if pull.number and pull.sha and not await api.is_head(pull):
+                return PostResult("skipped", f"{pull.sha[:10]} is no longer the newest commit")
             found = await api.find_comment(number, draft.marker)
             if found is None and draft.only_updates:
                 return PostResult("skipped", "nothing changed, and there is no comment to update")
@@ -235,6 +237,11 @@ class _GitHubApi:
             ):
                 return each["number"]
         return 0
+
+    async def is_head(self, pull: PullRequest) -> bool:
+        """Return whether the commit of a pull request is still its newest one."""
+        found = await self.request("GET", f"pulls/{pull.number}")
+        return _get_text(_get_object(found, "head"), "sha") == pull.sha
 
     async def find_comment(self, number: int, marker: str) -> dict[str, Json] | None:
         """Return the comment that begins with a marker, if a bot or a trusted author wrote it."""

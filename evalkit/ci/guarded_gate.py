@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.ci.base import BaseGate, GateChoice, open_base_gate
@@ -74,7 +74,7 @@ def open_guarded_gate(
         if gate.base_version:
             watched.append(_watch_base(gate.base_version.root))
         before = [each.mark() for each in watched]
-        yield gate
+        yield replace(gate, acceptance=choice.acceptance)
         for each, marks in zip(watched, before, strict=True):
             _refuse_changes(marks, each)
 

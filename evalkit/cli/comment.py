@@ -30,6 +30,14 @@ def comment(
     status: Annotated[
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
+    key: Annotated[
+        str,
+        typer.Option(metavar="HEX", help="Identify the comment by this key (default: by the set)."),
+    ] = "",
+    how_to_accept: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="How a failing change is accepted, for the comment."),
+    ] = "",
 ) -> None:
     """Print or post the pull request comment of a run."""
     from evalkit.commands.comment import (
@@ -48,7 +56,7 @@ def comment(
     report = evaluate_for_comment(
         ref, comparison.choose_baseline(), comparison.choose_gate(), context
     )
-    text = build_redacted_comment(report, context)
+    text = build_redacted_comment(report, context, key=key, how_to_accept=how_to_accept)
     if not post:
         emit(text.text)
         return

@@ -29,6 +29,7 @@ def create_context(*, quiet: bool = False) -> Context:
     from datetime import UTC, datetime
 
     from evalkit.cli.progress import show_progress
+    from evalkit.core.ci_markers import is_ci
     from evalkit.core.context import Context
     from evalkit.core.errors import InvalidInput
 
@@ -38,13 +39,14 @@ def create_context(*, quiet: bool = False) -> Context:
         raise InvalidInput.single(
             "the current folder no longer exists. Change to one that does."
         ) from error
-    stream = None if quiet else sys.stderr  # the bar does not depend on where stdout goes
+    stream = None if quiet else sys.stderr  # progress does not depend on where stdout goes
+    lines = say if is_ci(PROCESS.variables) else None
     return Context(
         cwd=cwd,
         environ=PROCESS.take(),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(3),
-        open_progress=lambda total: show_progress(total, stream),
+        open_progress=lambda stage: show_progress(stage, stream, lines),
         say=say,
     )
 

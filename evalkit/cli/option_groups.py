@@ -155,6 +155,14 @@ class BaselineOptions(NamedTuple):
         bool,
         comparison_option("--accept-gate-changes", help="Use the gate as this change edits it."),
     ] = False
+    accepted_by: Annotated[
+        str | None,
+        comparison_option(
+            "--accepted-by",
+            metavar="WHO@COMMIT",
+            help="Accept a failure and edits of the gate of this commit, in the name of WHO.",
+        ),
+    ] = None
     store: Annotated[
         Path | None,
         comparison_option(
@@ -172,11 +180,14 @@ class BaselineOptions(NamedTuple):
 
     def choose_gate(self) -> GateChoice:
         """Return which definition of the gate to use."""
+        from evalkit.ci.acceptance import parse_acceptance
         from evalkit.ci.base import GateChoice
 
+        acceptance = None if self.accepted_by is None else parse_acceptance(self.accepted_by)
         return GateChoice(
             base=self.base,
-            accept=self.accept_gate_changes,
+            accept=self.accept_gate_changes or acceptance is not None,
+            acceptance=acceptance,
             require=self.require_base,
             store=self.store,
         )

@@ -1,12 +1,13 @@
-"""Draw a progress bar on stderr: trials done, failures, cost, and time left."""
+"""Show on stderr how far a run is: a bar in a terminal, lines in a log of CI, nothing elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from evalkit.core.context import ProgressListener
+from evalkit.cli.progress_log import log_progress
+from evalkit.core.context import ProgressListener, Stage
 from evalkit.core.trial import Trial
 
 
@@ -45,11 +46,16 @@ class _ProgressBar:
 
 
 @contextmanager
-def show_progress(total: int, stream: TextIO | None) -> Iterator[ProgressListener]:
-    """Draw the bar during a run; draw nothing if the stream is not a terminal."""
-    if stream is None or not stream.isatty():
+def show_progress(
+    stage: Stage, stream: TextIO | None, write_line: Callable[[str], None] | None
+) -> Iterator[ProgressListener]:
+    """Draw the bar during a stage, or print lines if the stream is no terminal and `write_line` is given."""
+    if stream is not None and stream.isatty():
+        bar = _ProgressBar(stage.total - len(stage.earlier), stream)
+        with bar.display:
+            yield bar
+    elif stream is not None and write_line is not None:
+        with log_progress(stage, write_line) as log:
+            yield log
+    else:
         yield _NoProgress()
-        return
-    bar = _ProgressBar(total, stream)
-    with bar.display:
-        yield bar

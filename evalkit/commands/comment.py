@@ -21,7 +21,7 @@ from evalkit.ci.github import (
 )
 from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.core.context import Context
-from evalkit.core.errors import ApprovalNeeded
+from evalkit.core.errors import ApprovalNeeded, InvalidInput
 from evalkit.core.gate_result import GateResult
 from evalkit.core.redaction import Redactor
 from evalkit.core.safe_text import one_line
@@ -30,9 +30,10 @@ from evalkit.report.case_status import case_results, worst_first
 from evalkit.report.content import gate_reason
 from evalkit.report.model import Hint, Report
 from evalkit.report.next_steps import CommandHints
-from evalkit.report.pr_comment import PullRequestComment, render_comment
+from evalkit.report.pr_comment import CommentPlace, PullRequestComment, render_comment
 from evalkit.store.refs import BaselineChoice
 
+_KEY = re.compile(r"[0-9a-f]{8,64}")
 _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
 
 
@@ -49,10 +50,27 @@ def evaluate_for_comment(
     return replace(report, hints=tuple(_suggest_commands(report, CommandHints.of(project))))
 
 
-def build_redacted_comment(report: Report, context: Context) -> PullRequestComment:
-    """Return the comment on a report, without the secrets of this environment."""
+def build_redacted_comment(
+    report: Report, context: Context, *, key: str = "", how_to_accept: str = ""
+) -> PullRequestComment:
+    """Return the comment on a report, without the secrets of this environment.
+
+    `key` and `how_to_accept` are as in `CommentPlace`.
+
+    Raises:
+        InvalidInput: the key is not in hexadecimal digits, or the event cannot be read.
+    """
+    if key and not _KEY.fullmatch(key):
+        raise InvalidInput.single(f"--key {key!r}: write 8 to 64 hexadecimal digits.")
+    pull = find_pull_request(context.environ, None)
+    place = CommentPlace(
+        details=_build_details_url(context.environ),
+        commit=pull.sha if pull else "",
+        key=key,
+        how_to_accept=how_to_accept,
+    )
     # Agents may print secrets, and a comment can be public.
-    comment = render_comment(report, details=_build_details_url(context.environ))
+    comment = render_comment(report, place)
     return comment._replace(text=Redactor(context.environ).redact_text(comment.text))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
-from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
+from evalkit.commands.gate_result import GatePolicy, accept_result, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.commands.suspect_labels import note_suspects
 from evalkit.commands.where_it_broke import explain_failure
@@ -79,6 +79,7 @@ def evaluate_with_base(
     result = replace(result, definition=base_gate.definition)
     if base_gate.review is not None and not run.header.shard:
         result = apply_gate_review(result, base_gate.review)
+    result = accept_result(result, base_gate.acceptance)
     return _build_report(run, result, baseline, project, hints)
 
 
@@ -144,6 +145,7 @@ def evaluate_execution(
     review = base_gate.build_review(plan.selection)
     if review is not None and not plan.selection.shard:
         result = apply_gate_review(result, review)
+    result = accept_result(result, base_gate.acceptance)
     report = _build_report(run, result, baseline, project, hints)
     if not execution.out_of_money:
         return report

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.core.errors import ApprovalNeeded
+from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, ApprovalNeeded
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import GateResult, GateReview
+from evalkit.core.gate_source import Acceptance
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.gate.budget import count_spending
@@ -109,6 +110,23 @@ def apply_gate_review(result: GateResult, review: GateReview) -> GateResult:
         reason=f"This change needs approval, because it loosens its own gate: "
         f"{loosening[0]}{more}. "
         f"Under the rules of {review.base} the result is {result.outcome.upper()}: {result.reason}",
+    )
+
+
+def accept_result(result: GateResult, acceptance: Acceptance | None) -> GateResult:
+    """Return the result with exit code 0 if a person accepted that it fails, or loosens its gate.
+
+    What could not be decided is not accepted.
+    """
+    is_loosened = result.gate is not None and bool(result.gate.loosening)
+    is_failed = result.outcome == "fail" and result.exit_code == EXIT_FAILED
+    if acceptance is None or not (is_failed or (is_loosened and result.exit_code == EXIT_PASSED)):
+        return result
+    return replace(
+        result,
+        exit_code=EXIT_PASSED,
+        acceptance=acceptance,
+        reason=f"ACCEPTED by {acceptance.who} for commit {acceptance.commit[:10]}: {result.reason}",
     )
 
 

@@ -125,13 +125,21 @@ def _build_workflows(host: str, *, forks: bool) -> dict[str, str]:
         return {}
     action = {
         f"{_ACTION_FOLDER}/{name}": _read_template(f"action/{name}")
-        for name in ("action.yml", "run.py")
+        for name in ("action.yml", "notice.py", "pull_request.py", "run.py")
     }
     workflows = {"evalkit.yml": "trusted.yml"}
     if forks:
         workflows = {"evalkit-answers.yml": "answers.yml", "evalkit-gate.yml": "gate.yml"}
+    # The workflow that runs the agent of a pull request.
+    first = next(iter(workflows))
+    workflows |= {"evalkit-accept.yml": "accept.yml", "evalkit-baseline.yml": "baseline.yml"}
     return {
-        **{f"{_WORKFLOWS_FOLDER}/{name}": _read_template(workflows[name]) for name in workflows},
+        **{
+            f"{_WORKFLOWS_FOLDER}/{name}": _read_template(workflows[name]).replace(
+                "{{workflow}}", first
+            )
+            for name in workflows
+        },
         **action,
     }
 

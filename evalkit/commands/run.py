@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from evalkit.ci.acceptance import refuse_other_commit
 from evalkit.ci.access_changes import refuse_new_access
 from evalkit.ci.against import open_baseline_agent
 from evalkit.ci.base import BaseGate, GateChoice, apply_base_gate, load_comparison_baseline
@@ -76,6 +77,7 @@ def _run(
         ) as base_gate,
         open_baseline_agent(request.path, comparison.against, project, context) as version,
     ):
+        refuse_other_commit(base_gate.acceptance, project)
         refuse_new_access(base_gate.review)
         request = replace(apply_base_gate(request, base_gate), baseline_agent=version)
         if comparison.budget:

@@ -10,6 +10,7 @@ __all__ = [
     "files",
     "format",
     "gate_result",
+    "gate_source",
     "git",
     "json_text",
     "judgement",

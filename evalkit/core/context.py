@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +19,23 @@ class ProgressListener(Protocol):
         """Report that one more trial is stored."""
 
 
-ProgressOpener: TypeAlias = Callable[[int], AbstractContextManager[ProgressListener]]
-"""Opens a listener for a given number of trials."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """The trials of a set that run next; of `total`, the `earlier` ones are stored already.
+
+    `label` says why they run, if there can be several stages. `passing` has the cases that passed every
+    trial of the baseline; None without a baseline.
+    """
+
+    evalset: str
+    total: int
+    earlier: Sequence[Trial] = ()
+    label: str = ""
+    passing: Set[str] | None = None
+
+
+ProgressOpener: TypeAlias = Callable[[Stage], AbstractContextManager[ProgressListener]]
+"""Opens a listener for the trials of a stage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from evalkit.core.eval_set import Rule
+from evalkit.core.gate_source import Acceptance, DefinitionSource
 from evalkit.core.literals import CaseStatus, Outcome, TrialState
 from evalkit.core.location import NO_LOCATION, Location
 
@@ -275,24 +276,14 @@ class GateReview:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DefinitionSource:
-    """Where the definition of a gate came from, if that is not another commit: one sentence, with its label.
-
-    `warning` is set if a change could have edited the definition unseen.
-    """
-
-    sentence: str
-    warning: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
     """The result of a gate. Every report and the exit code are made from it.
 
     `outcome` is `undecided` when the run is too incomplete for a decision, or requires approval.
     `reason` is one sentence. `asides` are those of the notes that only add numbers, such as odds and
-    power; a short report leaves them out, and no other note. `gate` is set when the gate's definition
-    came from another commit, `definition` when it came from this checkout and the report must say so.
+    power; a short report leaves out no others. `gate` is set when the gate's definition came from another
+    commit, `definition` when it came from this checkout and the report must say so. `acceptance` is set
+    when the run would have failed or required approval, and a person accepted that; the exit code is then 0.
     """
 
     outcome: Outcome
@@ -306,8 +297,14 @@ class GateResult:
     asides: frozenset[str] = frozenset()
     gate: GateReview | None = None
     definition: DefinitionSource | None = None
+    acceptance: Acceptance | None = None
 
     @property
     def definition_sentence(self) -> str:
         """Where the gate's definition came from, if it was this checkout; else empty."""
         return self.definition.sentence if self.definition is not None else ""
+
+    @property
+    def word(self) -> str:
+        """The word for the result: its outcome, or that a person accepted it."""
+        return "ACCEPTED" if self.acceptance is not None else self.outcome.upper()

@@ -9,9 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.core.git import read_git
+from evalkit.core.git import find_checkout, read_git
 
 _REMOTE_HOST = re.compile(r"(?:\w+://)?(?:[^@/]*@)?([A-Za-z0-9.-]+)[:/]")
+
+_DIFF = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color")
+_STORE = ":(exclude,top,glob)**/.evalkit/**"
+_BASELINES = ":(top,glob)**/baselines/*.jsonl"
+_MAX_HEADER_BYTES = 1_000_000
+
+BASELINE_MARK = b'"schema":"evalkit.baseline/'
+"""What the first line of a baseline contains."""
 
 PROJECT_MARKERS = ("evalkit.yaml", ".git", ".evalkit")
 
@@ -31,7 +39,7 @@ def find_project_root(start: Path, cwd: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitState:
-    """The commit checked out, and whether tracked files differ from it."""
+    """The commit checked out, and whether tracked files differ from it, other than evalkit's own."""
 
     commit: str = ""
     dirty: bool = False
@@ -55,20 +63,34 @@ def read_git_state(folder: Path, environ: Mapping[str, str]) -> GitState:
 def digest_edits(folder: Path, environ: Mapping[str, str], ignored: Sequence[str]) -> str:
     """Return a digest of all uncommitted edits of tracked files, except `ignored` ones; empty if none.
 
-    `ignored` are pathspecs that start from `folder`.
+    `ignored` are pathspecs that start from `folder`. What evalkit itself writes, the store and the
+    baselines, is not part of the code under test, so it never counts.
     """
-    arguments = (
-        "diff",
-        "HEAD",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--binary",
-        "--",
-        ":/",
-    )
-    difference = read_git(folder, environ, *arguments, *(f":(exclude){each}" for each in ignored))
+    excluded = [":/", _STORE, *(f":(exclude){each}" for each in ignored)]
+    difference = read_git(folder, environ, *_DIFF, "--binary", "--", *excluded)
+    if difference and (baselines := _list_edited_baselines(folder, environ)):
+        excluded += (f":(exclude,top,literal){each}" for each in baselines)
+        difference = read_git(folder, environ, *_DIFF, "--binary", "--", *excluded)
     return hashlib.sha256(difference).hexdigest()[:16] if difference else ""
+
+
+def _list_edited_baselines(folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """Return the paths, from the top of the checkout, of the baselines that differ from HEAD.
+
+    Another file could have such a name, so it has to begin as a baseline does.
+    """
+    top = find_checkout(folder)
+    listed = read_git(folder, environ, *_DIFF, "--name-only", "-z", "--", _BASELINES)
+    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
+    return [name for name in names if top is not None and _is_baseline(top / name)]
+
+
+def _is_baseline(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return BASELINE_MARK in stream.readline(_MAX_HEADER_BYTES)
+    except OSError:
+        return False
 
 
 def read_git_user(folder: Path, environ: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ class RecordedDocument(TypedDict):
     """A recorded baseline. `baseline` prints it.
 
     Attributes:
+        git_dirty: Whether files of the agent differed from the commit.
         metrics: The mean of each metric.
     """
 
@@ -38,6 +39,7 @@ class RecordedDocument(TypedDict):
     run: str
     evalset: str
     agent_version: str
+    git_dirty: bool
     cases: int
     trials: int
     metrics: Mapping[str, float | None]
@@ -57,6 +59,11 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
         ),
         "Review it and commit it: later runs are compared with it.",
     ]
+    if header.git_dirty:
+        lines.append(
+            f"Files differ from commit {header.git_commit[:10]}, so nobody can check out the agent that gave "
+            f"these answers. Commit them, and record the baseline again."
+        )
     if recorded.replaced_trials > header.trials:
         lines.append(
             f"The replaced baseline had {recorded.replaced_trials} trials per case and detected smaller "
@@ -74,6 +81,7 @@ def baseline_json(recorded: RecordedBaseline) -> str:
         "run": header.id,
         "evalset": header.evalset,
         "agent_version": header.agent_version,
+        "git_dirty": header.git_dirty,
         "cases": len(header.cases),
         "trials": header.trials,
         "metrics": {

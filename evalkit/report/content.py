@@ -102,7 +102,7 @@ def check_cells(check: Check, unit: str) -> tuple[str, str, str]:
 
 def gate_reason(gate_result: GateResult) -> str:
     """Return the reason of a gate result without the outcome word, which reports show before it."""
-    return gate_result.reason.removeprefix(f"{OUTCOME_WORDS[gate_result.outcome]} ")
+    return gate_result.reason.removeprefix(f"{gate_result.word} ")
 
 
 def outcome_word(check: Check) -> str:

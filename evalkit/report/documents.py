@@ -16,12 +16,12 @@ from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Turn
 from evalkit.core.gate_result import (
     Comparison,
-    DefinitionSource,
     GateReview,
     MetricChange,
     MetricPasses,
     MetricSummary,
 )
+from evalkit.core.gate_source import Acceptance, DefinitionSource
 from evalkit.core.judgement import JudgeTrust
 from evalkit.core.literals import CaseStatus, Json, Outcome, TrialState
 from evalkit.core.run import MetricInfo
@@ -203,6 +203,8 @@ class ReportDocument(TypedDict):
             failed, no case newly fails, or no steps are known.
         gate: The edits that a change makes to its gate; null if no gate was compared.
         definition: Why the gate is this checkout's own, in CI; null if it is that of another commit.
+        acceptance: Who accepted that the run fails or loosens its gate, and for which commit; the exit
+            code is then 0 and `outcome` what was accepted. Null if nothing was accepted.
         next: Commands to type next, each with a label.
     """
 
@@ -224,6 +226,7 @@ class ReportDocument(TypedDict):
     where_it_broke: Breakage | None
     gate: GateReview | None
     definition: DefinitionSource | None
+    acceptance: Acceptance | None
     notes: tuple[str, ...]
     next: list[Mapping[Literal["label", "command"], str]]
 

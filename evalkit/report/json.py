@@ -161,6 +161,7 @@ def render_json(report: Report) -> str:
         "where_it_broke": to_document(report.breakage),
         "gate": to_document(gate_result.gate),
         "definition": to_document(gate_result.definition),
+        "acceptance": to_document(gate_result.acceptance),
         "notes": gate_result.notes,
         "next": [{"label": hint.label, "command": hint.command} for hint in report.hints],
     }

@@ -113,14 +113,14 @@ def _case_issue(
     return TestIssue(kind, status, message, _evidence(result, limit, difference))
 
 
-def _check_issue(check: Check) -> TestIssue | None:
+def _check_issue(check: Check, gate_result: GateResult) -> TestIssue | None:
     if check.outcome == "pass":
         return None
     if check.advisory:
         text = f"{check_sentence(check)}\n{check.advisory}"
         return TestIssue("skipped", "advisory", check.sentence, text)
     kinds: dict[str, IssueKind] = {
-        "fail": "failure",
+        "fail": "skipped" if gate_result.acceptance else "failure",
         "undecided": "error",
         "inconclusive": "skipped",
     }
@@ -179,7 +179,10 @@ def list_gate_tests(report: Report) -> list[ReportedTest]:
     whole = Location(path=header.evalset_path)
     issues = [
         ("verdict", whole, _gate_issue(header, gate_result)),
-        *((name_rule(c.rule), c.rule.where, _check_issue(c)) for c in gate_result.checks),
+        *(
+            (name_rule(c.rule), c.rule.where, _check_issue(c, gate_result))
+            for c in gate_result.checks
+        ),
     ]
     if review := gate_result.gate:
         issues += [

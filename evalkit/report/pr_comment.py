@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -34,16 +35,30 @@ class PullRequestComment(NamedTuple):
     has_changes: bool
 
 
-def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
-    """Render the comment on a run; `details` is the URL of the workflow run."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommentPlace:
+    """Where a comment is shown: the URL of the workflow run, and the commit that the comment is about.
+
+    `key` identifies the comment of a job; without it, the set does. `how_to_accept` is a sentence on how a
+    change is accepted there.
+    """
+
+    details: str = ""
+    commit: str = ""
+    key: str = ""
+    how_to_accept: str = ""
+
+
+def render_comment(report: Report, place: CommentPlace = CommentPlace()) -> PullRequestComment:
+    """Render the comment on a run."""
     results = case_results(report.run, report.gate_result, report.baseline)
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
-    # One byte is for the newline after the marker.
-    text = markdown.fit_blocks(
-        _blocks(report, results, details), markdown.COMMENT_LIMIT - len(marker) - 1
-    )
+    if place.key:
+        marker = f"<!-- evalkit:{place.key} -->"
+    head = f"{marker}\n{comment_state('decided', place.commit)}\n"
+    text = markdown.fit_blocks(_blocks(report, results, place), markdown.COMMENT_LIMIT - len(head))
     return PullRequestComment(
-        text=f"{marker}\n{text}",
+        text=f"{head}{text}",
         marker=marker,
         has_changes=_has_changes(report, results),
     )
@@ -52,6 +67,11 @@ def render_comment(report: Report, *, details: str = "") -> PullRequestComment:
 def comment_marker(path: str, name: str) -> str:
     """Return the first line of a comment, which identifies the comment of a set."""
     return f"<!-- evalkit:{digest([path, name])} -->"
+
+
+def comment_state(state: str, commit: str) -> str:
+    """Return the second line of a comment: the action reads which commit it is about."""
+    return f"<!-- evalkit-state:{state} commit:{commit} -->"
 
 
 def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
@@ -68,12 +88,17 @@ def _has_changes(report: Report, results: Sequence[CaseResult]) -> bool:
     return gate_result.outcome != "pass" or edited or unguarded or changed
 
 
-def _blocks(report: Report, results: Sequence[CaseResult], details: str) -> list[markdown.Block]:
+def _blocks(
+    report: Report, results: Sequence[CaseResult], place: CommentPlace
+) -> list[markdown.Block]:
     """Return the parts in reading order."""
-    url = f"Run and reports: {details}" if _URL.fullmatch(details) else ""
+    url = f"Run and reports: {place.details}" if _URL.fullmatch(place.details) else ""
+    commit = f"Commit {markdown.inline_code(place.commit[:10])}." if place.commit else ""
+    road = place.how_to_accept if report.gate_result.exit_code in (1, 4) else ""
     return [
         markdown.Block(0, markdown.headline(report)),
         markdown.Block(0, markdown.sentence_text(content.gate_reason(report.gate_result))),
+        markdown.Block(0, " ".join(filter(None, (commit, markdown.sentence_text(road))))),
         markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(

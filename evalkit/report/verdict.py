@@ -36,7 +36,7 @@ def verdict_word(header: RunHeader, gate_result: GateResult) -> str:
     """Return the outcome as a word; a shard passes nothing, so that it is only complete."""
     if is_complete_shard(header, gate_result):
         return COMPLETE
-    return content.OUTCOME_WORDS[gate_result.outcome]
+    return gate_result.word
 
 
 def verdict_reason(header: RunHeader, gate_result: GateResult) -> str:
@@ -56,7 +56,7 @@ def brief_reason(report: Report) -> str:
         reason = reason.replace(check.sentence, brief_sentence(check, header))
     for word in content.OUTCOME_WORDS.values():
         reason = reason.replace(f"{word}: {word} ", f"{word}: ")
-    brief = reason.removeprefix(f"{content.OUTCOME_WORDS[result.outcome]} ")
+    brief = reason.removeprefix(f"{result.word} ")
     lead = _find_lead(result)
     if result.outcome != "pass" or lead is None:
         return brief

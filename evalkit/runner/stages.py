@@ -54,7 +54,8 @@ async def run_stages(  # noqa: PLR0913 - both sides of a run, and what they are 
         loading = asyncio.ensure_future(_load_judge_and_gate(panel, load_looks))
         while next_header is not None:
             candidate = replace(candidate, header=next_header)
-            await _run_stage(plan, (runner, candidate), (against_runner, against), stop)
+            with candidate.sink.report_progress(next_header, baseline):
+                await _run_stage(plan, (runner, candidate), (against_runner, against), stop)
             unreachable = runner.unreachable or bool(against_runner and against_runner.unreachable)
             # If no trial is left, the failure ended nothing.
             cut_short = runner.exited_first and any(_list_tasks(plan, candidate))
@@ -104,8 +105,7 @@ async def _run_stage(
     if other and other_runner:
         opened = other_runner  # mypy: a generator does not keep the narrowed type
         work = interleave(((opened, task) for task in _list_tasks(plan, other)), work)
-    with side.sink.report_progress(side.header):
-        await run_all(work, stop)
+    await run_all(work, stop)
 
 
 def _build_runners(

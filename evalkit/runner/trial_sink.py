@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from evalkit.agents.registry import Agent
-from evalkit.core.context import ProgressListener, ProgressOpener
+from evalkit.core.context import ProgressListener, ProgressOpener, Stage
 from evalkit.core.eval_set import AgentSpec
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.trial import Trial
@@ -39,10 +39,21 @@ class TrialSink:
         self._listener: ProgressListener | None = None
 
     @contextmanager
-    def report_progress(self, header: RunHeader) -> Iterator[None]:
-        """Report the progress of a stage: the number of trials to run, then each finished trial."""
+    def report_progress(self, header: RunHeader, baseline: Run | None) -> Iterator[None]:
+        """Report the progress of a stage: what is to run, then each finished trial."""
         wanted = sum(header.planned_trials().values()) + sum(header.fresh.values())
-        with self._open_progress(wanted - len(self.rows)) as self._listener:
+        label = f"look after {header.trials} of up to {header.looks} trials per case"
+        stage = Stage(
+            evalset=header.evalset,
+            total=wanted,
+            # A trial that was scored again is there twice.
+            earlier=list({(trial.case_id, trial.number): trial for trial in self.rows}.values()),
+            label="fresh trials of newly failing cases"
+            if header.fresh
+            else label * bool(header.looks),
+            passing=_find_passing_cases(baseline) if baseline is not None else None,
+        )
+        with self._open_progress(stage) as self._listener:
             yield
 
     def save(self, trial: Trial) -> None:
@@ -64,6 +75,12 @@ class TrialSink:
         """Store a finished trial again, with other scores."""
         self.writer.append(trial, rescored=True)
         self.rows.append(trial)
+
+
+def _find_passing_cases(baseline: Run) -> Set[str]:
+    """Return the cases that passed every trial."""
+    failed = {trial.case_id for trial in baseline.trials if not trial.passed}
+    return {trial.case_id for trial in baseline.trials} - failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

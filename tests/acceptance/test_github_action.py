@@ -25,13 +25,14 @@ from tests.support.paths import ROOT
 
 TEMPLATES = ROOT / "evalkit" / "ci" / "templates"
 ACTION = ROOT / ".github" / "actions" / "evalkit"
-NAMES = ("trusted", "answers", "gate")
+NAMES = ("trusted", "answers", "gate", "accept", "baseline")
 
 every_template = pytest.mark.parametrize("name", NAMES)
 
 
 def read_template(name: str) -> dict[Any, Any]:
-    workflow = yaml.safe_load((TEMPLATES / f"{name}.yml").read_text())
+    text = (TEMPLATES / f"{name}.yml").read_text()
+    workflow = yaml.safe_load(text.replace("{{workflow}}", "evalkit.yml"))
     assert isinstance(workflow, dict)
     return workflow
 
@@ -77,22 +78,70 @@ def test_pins_are_those_of_our_own_workflows() -> None:
 def test_a_template_gives_a_job_no_more_than_it_needs(name: str) -> None:
     workflow = read_template(name)
     assert workflow["permissions"] == {"contents": "read"}
-    [job] = workflow["jobs"].values()
-    may_write = {scope for scope, what in job.get("permissions", {}).items() if what == "write"}
+    may_write = {
+        job: {scope for scope, what in each.get("permissions", {}).items() if what == "write"}
+        for job, each in workflow["jobs"].items()
+    }
     assert (
         may_write
         == {
-            "trusted": {"pull-requests"},
-            "answers": set(),
-            "gate": {"pull-requests", "statuses"},
+            "trusted": {"evals": {"pull-requests"}},
+            "answers": {"answers": set()},
+            "gate": {"gate": {"pull-requests", "statuses"}},
+            "accept": {"accept": {"actions"}},
+            "baseline": {"record": set(), "propose": {"contents", "pull-requests"}},
         }[name]
     )
-    assert "pull_request_target" not in workflow[True]
-    assert 0 < job["timeout-minutes"] <= 60
-    for step in job["steps"]:
+    steps = all_steps(name)
+    # Only what has nothing of the pull request may run with the rights of the target branch.
+    if name == "accept":
+        assert not any("uses" in step for step in steps)
+    else:
+        assert "pull_request_target" not in workflow[True]
+    assert all(0 < job["timeout-minutes"] <= 60 for job in workflow["jobs"].values())
+    for step in steps:
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
             assert "ref" not in step["with"]
+
+
+def test_whoever_records_a_baseline_runs_the_agent_in_a_job_that_cannot_write() -> None:
+    record, propose = (read_template("baseline")["jobs"][name] for name in ("record", "propose"))
+    assert propose["needs"] == "record"
+    assert "secrets." not in str(propose)
+    assert "evalkit baseline" in str(record)
+    commands = "".join(step.get("run", "") for step in propose["steps"])
+    assert not re.search(r"(pip|python|evalkit) ", commands)
+    [upload] = [s for s in record["steps"] if "upload-artifact" in s.get("uses", "")]
+    [download] = [s for s in propose["steps"] if "download-artifact" in s.get("uses", "")]
+    assert upload["with"]["name"] == download["with"]["name"]
+    assert upload["with"]["path"] == download["with"]["path"]
+
+
+@pytest.mark.parametrize("name", ["trusted", "gate"])
+def test_a_failed_step_before_the_action_is_told_to_it(name: str) -> None:
+    *_, action = all_steps(name)
+    assert action["if"] == "${{ !cancelled() }}"
+    assert "job.status != 'success'" in action["with"]["blocked"]
+    label = read_template("accept")["jobs"]["accept"]["if"]
+    assert f"'{action['with']['accept-label']}'" in label
+
+
+def test_a_label_runs_the_evals_of_its_commit_again(tmp_path: Path) -> None:
+    [step] = all_steps("accept")
+    log = tmp_path / "log"
+    write_program(tmp_path / "gh", f'echo "$*" >> {log}\n[ "$1" = api ] && echo 99; exit 0')
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HEAD": "abc", "WORKFLOW": "evalkit.yml"}
+    subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        env={**environ, "GITHUB_REPOSITORY": "o/r"},
+        check=True,
+        timeout=60,
+    )
+    asked, rerun = log.read_text().splitlines()
+    assert asked.startswith("api repos/o/r/actions/workflows/evalkit.yml/runs?")
+    assert "head_sha=abc" in asked
+    assert rerun == "run rerun 99 --repo o/r"
 
 
 def test_with_forks_whoever_runs_their_code_has_no_secret_and_whoever_has_one_runs_none() -> None:
@@ -113,7 +162,8 @@ def test_with_forks_whoever_runs_their_code_has_no_secret_and_whoever_has_one_ru
 
 
 def test_reports_are_kept_whatever_the_gate_decided() -> None:
-    *_, keep = action_steps()
+    *_, keep, last = action_steps()
+    assert "always()" in last["if"]
     assert keep["if"].startswith("${{ !cancelled()")
     assert keep["with"]["include-hidden-files"] is True
 
@@ -121,7 +171,7 @@ def test_reports_are_kept_whatever_the_gate_decided() -> None:
 def test_python_imports_nothing_from_the_checkout() -> None:
     commands = [step["run"] for step in action_steps() if "run" in step]
     pythons = [line for text in commands for line in text.splitlines() if "python" in line]
-    assert len(pythons) == 3
+    assert len(pythons) == 5
     assert all(re.search(r"^(run: )?\s*python -EP ", line) for line in pythons), pythons
     assert not any(re.search(r"(^|\s)pip ", line.replace("-m pip ", "")) for line in pythons)
 

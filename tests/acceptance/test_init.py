@@ -115,11 +115,14 @@ def test_what_is_no_entrypoint_is_refused(empty: Project, agent: str) -> None:
     assert list(empty.folder.iterdir()) == []
 
 
+GITHUB_FILES = ["evalkit-accept.yml", "evalkit-baseline.yml", "evalkit.yml"]
+
+
 @pytest.mark.parametrize(
     ("url", "files"),
     [
-        ("git@github.com:o/r.git", ["evalkit.yml"]),
-        ("https://token@github.example.com/o/r", ["evalkit.yml"]),
+        ("git@github.com:o/r.git", GITHUB_FILES),
+        ("https://token@github.example.com/o/r", GITHUB_FILES),
         ("https://gitlab.com/o/r.git", [".gitlab-ci.yml"]),
         ("ssh://git@gitlab.example.org:2222/o/r.git", [".gitlab-ci.yml"]),
         ("https://git.example.org/r.git", []),
@@ -133,7 +136,7 @@ def test_the_workflow_is_for_where_the_repository_is(
     started = empty.evalkit("init")
     assert started.code == 0, started.err
     found = {*empty.folder.rglob(".github/workflows/*"), *empty.folder.glob(".gitlab-ci.yml")}
-    assert [path.name for path in found] == files
+    assert sorted(path.name for path in found) == files
     assert ("no workflow for git.example.org" in started.out) == (not files)
 
 
@@ -141,9 +144,12 @@ def test_forks_get_two_workflows_that_keep_code_and_secrets_apart(empty: Project
     assert empty.evalkit("init", "--forks").code == 0
     workflows = empty.folder / ".github/workflows"
     assert {path.name for path in workflows.iterdir()} == {
+        "evalkit-accept.yml",
         "evalkit-answers.yml",
+        "evalkit-baseline.yml",
         "evalkit-gate.yml",
     }
+    assert "WORKFLOW: evalkit-answers.yml" in (workflows / "evalkit-accept.yml").read_text()
 
 
 @pytest.mark.parametrize("file", ["evalsets/first.yaml", "rubrics/agrees.yaml"])

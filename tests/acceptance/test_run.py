@@ -9,6 +9,7 @@ import re
 import resource
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,32 @@ def test_the_agent_version_is_the_commit_and_tells_uncommitted_changes(
     project.write("agent.py", "def answer(text):\n    return text.upper() + ''\n")
     again = project.evalkit("run", "echo.yaml", "--format", "json").json
     assert again["run"]["agent"]["version"] == commit + "+dirty"
+
+
+def test_a_recorded_baseline_does_not_make_the_next_run_dirty(
+    project: Project, git: Callable[..., str]
+) -> None:
+    project.write(".gitignore", "__pycache__/\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    recorded = project.evalkit("baseline", "echo.yaml", "--trials", "2")
+    assert "differ from commit" not in recorded.out
+    git("add", ".")
+    git("add", "-f", ".evalkit")
+    git("commit", "-qm", "baseline, and the store by mistake")
+    commit = git("rev-parse", "HEAD")[:10]
+    # The baseline and the store of the last commit are replaced.
+    again = project.evalkit("baseline", "echo.yaml", "--trials", "3", "--format", "json").json
+    assert (again["agent_version"], again["git_dirty"]) == (commit, False)
+    run = project.evalkit("run", "echo.yaml", "--format", "json").json["run"]
+    assert run["agent"]["version"] == commit
+    # A file of the agent may have the name of a baseline.
+    project.write("baselines/data.jsonl", "{}\n")
+    git("add", "baselines/data.jsonl")
+    dirty = project.evalkit("baseline", "echo.yaml", "--trials", "2")
+    assert f"Files differ from commit {commit}" in dirty.out
+    assert f"agent {commit}+dirty" in dirty.out
 
 
 def test_the_seed_of_a_trial_is_the_same_whatever_else_is_run(project: Project) -> None:

@@ -213,11 +213,19 @@ def test_the_command_posts_and_a_refusal_changes_no_exit_code(
             return done, server.asked
 
     fine = json_reply(made(1), status=201)
-    done, asked = asyncio.run(talk(fine, json_reply([]), fine))
+    head = json_reply({"number": 7, "head": {"sha": SHA}})
+    done, asked = asyncio.run(talk(fine, head, json_reply([]), fine))
     assert done.code == 0, done.err
     assert "status success created" in done.err
     assert "comment created" in done.err
-    assert json.loads(asked[2].body)["body"].startswith("<!-- evalkit:")
+    body = json.loads(asked[3].body)["body"]
+    assert body.startswith("<!-- evalkit:")
+    assert f"<!-- evalkit-state:decided commit:{SHA} -->" in body
+    assert f"Commit `{SHA[:10]}`." in body
+    moved = json_reply({"number": 7, "head": {"sha": "b" * 40}})
+    done, asked = asyncio.run(talk(fine, moved))
+    assert "comment skipped: aaaaaaaaaa is no longer the newest commit" in done.err
+    assert len(asked) == 2
     refused = json_reply({"message": "no"}, status=403)
     done, _ = asyncio.run(talk(refused))
     assert done.code == 0

@@ -11,7 +11,7 @@ import pytest
 from evalkit.core.gate_result import GateChange, GateReview
 from evalkit.report.markdown import COMMENT_LIMIT
 from evalkit.report.model import Report
-from evalkit.report.pr_comment import age_in_days, comment_marker, render_comment
+from evalkit.report.pr_comment import CommentPlace, age_in_days, comment_marker, render_comment
 from tests.conftest import Project
 from tests.report.test_safety import (
     HARMLESS,
@@ -41,7 +41,7 @@ def reviewed(report: Report) -> Report:
 
 
 def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
-    text = render_comment(reviewed(failing_report()), details=URL).text
+    text = render_comment(reviewed(failing_report()), CommentPlace(details=URL)).text
     screen = text.split("<details>", 1)[0]
     order = [
         "<!-- evalkit:",
@@ -65,7 +65,10 @@ def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
 
 def test_an_address_that_is_none_is_left_out() -> None:
     for details in ("", "javascript:alert(1)", "https://a.example/<b>", "https://a.example/ x"):
-        assert "Run and reports" not in render_comment(failing_report(), details=details).text
+        assert (
+            "Run and reports"
+            not in render_comment(failing_report(), CommentPlace(details=details)).text
+        )
 
 
 def test_sets_are_told_apart_by_path_and_name_and_a_set_is_found_again() -> None:
@@ -124,7 +127,7 @@ def test_it_is_never_longer_than_github_takes() -> None:
     many = report.run.header.cases * 300
     longer = replace(report, run=replace(report.run, header=replace(report.run.header, cases=many)))
     for each in (report, longer):
-        text = render_comment(each, details=URL).text
+        text = render_comment(each, CommentPlace(details=URL)).text
         assert len(text.encode()) <= COMMENT_LIMIT
         assert "## FAIL" in text
 

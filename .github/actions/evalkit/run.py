@@ -1,8 +1,9 @@
 """Run eval sets as a step of a workflow, with every report, and write the outputs for later steps.
 
 This script needs only Python and the `evalkit` command. It runs all sets and writes the outputs, whatever
-the results. It then exits with the worst code, or with that of the worst report: a process that an agent
-left behind could write to the files of a step and so change what a later step decides.
+the results. Where a set has no result, it says so in place of an earlier result. It then exits with the
+worst code, or with that of the worst report: a process that an agent left behind could write to the files
+of a step and so change what a later step decides.
 """
 
 from __future__ import annotations
@@ -15,13 +16,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+# With -P, Python does not look in the folder of the script. The checkout gets no further files.
+sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parent))
+
+if TYPE_CHECKING:
+    from evalkit.ci.templates.action import notice
+    from evalkit.ci.templates.action.pull_request import (
+        GitHub,
+        RequestFailed,
+        find_acceptance,
+        find_pull,
+    )
+else:
+    import notice
+    from pull_request import GitHub, RequestFailed, find_acceptance, find_pull
 
 REPORTS = Path(".evalkit/report")
 WORST_FIRST = (130, 143, 70, 2, 1, 4, 3, 5, 0)
-VERDICTS = ("undecided", "fail", "inconclusive", "pass")
+VERDICTS = ("undecided", "fail", "accepted", "inconclusive", "pass")
 GATE_FLAGS = ("--allow-missing-baseline", "--accept-gate-changes", "--require-base")
 HIDDEN_VARIABLES = (
     "EVALKIT_COMMENT_TOKEN",
@@ -62,20 +82,42 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environ.items() if name not in HIDDEN_VARIABLES}
 
 
-def evalkit(*arguments: str, env: Mapping[str, str]) -> int:
-    """Run evalkit and return the exit code."""
-    sys.stdout.flush()
-    return subprocess.run([*find_evalkit(env), *arguments], env=env, check=False).returncode
+class Finished(NamedTuple):
+    """How evalkit ended: the exit code, its stdout, and the end of its stderr."""
+
+    code: int
+    printed: bytes
+    errors: str
 
 
-def read_evalkit(*arguments: str, env: Mapping[str, str]) -> tuple[int, bytes]:
-    """Run evalkit and return the exit code and its stdout, which passes through a file without a name."""
+def run_evalkit(*arguments: str, env: Mapping[str, str], shown: bool = False) -> Finished:
+    """Run evalkit to its end; its stderr, and with `shown` its stdout, are also those of this step.
+
+    The stdout passes through a file without a name. A process that evalkit leaves behind may hold the other
+    end of stderr, so nothing waits for it.
+    """
     sys.stdout.flush()
+    tail: deque[bytes] = deque(maxlen=64)
     with tempfile.TemporaryFile() as stream:
-        command = [*find_evalkit(env), *arguments]
-        code = subprocess.run(command, env=env, stdout=stream, check=False).returncode
+        process = subprocess.Popen(
+            [*find_evalkit(env), *arguments],
+            env=env,
+            stdout=None if shown else stream,
+            stderr=subprocess.PIPE,
+        )
+        copier = threading.Thread(target=copy_stderr, args=(process.stderr, tail), daemon=True)
+        copier.start()
+        code = process.wait()
+        copier.join(timeout=2)
         stream.seek(0)
-        return code, stream.read()
+        return Finished(code, stream.read(), b"".join(tail).decode(errors="replace"))
+
+
+def copy_stderr(source: IO[bytes], tail: deque[bytes]) -> None:
+    """Copy a stream to stderr as it comes, and keep its end."""
+    while chunk := os.read(source.fileno(), 4096):
+        tail.append(chunk)
+        os.write(2, chunk)
 
 
 def parse_report(content: bytes) -> dict[str, Any]:
@@ -92,11 +134,13 @@ def rank(code: int) -> int:
     return WORST_FIRST.index(code) if code in WORST_FIRST else -1
 
 
-def combine(code: int, report: Mapping[str, Any]) -> tuple[int, str]:
+def combine(code: int, report: Mapping[str, Any], accept: Sequence[str] = ()) -> tuple[int, str]:
     """Return the worse of the exit code and the report as an exit code and a verdict.
 
-    Without a report, or with one that did not pass, a run cannot have passed.
+    Without a report, or with one that did not pass, a run cannot have passed, unless this step accepted it.
     """
+    if code == 0 and accept and report.get("exit_code") == 0 and report.get("acceptance"):
+        return 0, "accepted"
     outcome, stated = report.get("outcome"), report.get("exit_code", code)
     stated = stated if isinstance(stated, int) else 3
     if stated == 0 and outcome not in ("pass", "inconclusive"):
@@ -119,8 +163,8 @@ def pick_options(words: Sequence[str], flags: Sequence[str], valued: Sequence[st
     return found
 
 
-def find_base(environ: Mapping[str, str]) -> tuple[int, list[str]]:
-    """Return an exit code, and the option that names the base for every set and command of this step.
+def find_base(environ: Mapping[str, str]) -> tuple[Finished, list[str]]:
+    """Return how evalkit ended, and the option that names the base for every set and command of this step.
 
     An agent could move a branch, so the base is found before the first one runs.
     """
@@ -128,13 +172,38 @@ def find_base(environ: Mapping[str, str]) -> tuple[int, list[str]]:
     named = environ.get("EVALKIT_BASE", "")
     options = [f"--base={named}"] if named else []
     options += pick_options(words, ["--require-base"], ["--base"])
-    code, commit = read_evalkit("base", *options, env=child_environment(environ))
-    found = commit.decode().strip()
-    return code, [f"--base={found}"] if found else []
+    done = run_evalkit("base", *options, env=child_environment(environ))
+    found = done.printed.decode().strip()
+    return done, [f"--base={found}"] if found else []
+
+
+def find_accept_options(environ: Mapping[str, str]) -> list[str]:
+    """Return the option that accepts the change, if its label holds for this commit.
+
+    The facts come from GitHub's API, before any code of the change runs in this step.
+    """
+    if environ.get("EVALKIT_ACCEPT", "") == "true":
+        return ["--accept-gate-changes"]
+    github = GitHub(environ)
+    if not environ.get("EVALKIT_ACCEPT_LABEL") or not github.is_usable:
+        return []
+    try:
+        pull = find_pull(environ, github)
+        found = find_acceptance(environ, github, pull) if pull else None
+    except (RequestFailed, LookupError, TypeError, ValueError) as error:
+        notice.say(f"::warning title=not accepted::The label could not be checked: {error}")
+        return []
+    if found and found.problem:
+        notice.say(f"::warning title=not accepted::{found.problem}")
+    return [f"--accepted-by={found.who}@{pull.sha}"] if pull and found and found.who else []
 
 
 def run_set(
-    evalset: str, folder: Path, base: Sequence[str], environ: Mapping[str, str]
+    evalset: str,
+    folder: Path,
+    base: Sequence[str],
+    accept: Sequence[str],
+    environ: Mapping[str, str],
 ) -> tuple[int, dict[str, Any]]:
     """Run one set, or score answers from another run; return the exit code and the report."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,34 +219,45 @@ def run_set(
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         files.append(f"--markdown={summary}")
     more = shlex.split(environ.get("EVALKIT_ARGS", ""))
-    accept = ["--accept-gate-changes"] if environ.get("EVALKIT_ACCEPT", "") == "true" else []
     # The last `--base` counts, so that of the arguments cannot replace the commit found first.
     options = ["--format=json", *files, *accept, *more, *base]
-    code, printed = read_evalkit(*command, *options, env=plain)
+    done = run_evalkit(*command, *options, env=plain)
+    code = done.code
     (folder / "report.json").unlink(missing_ok=True)
-    (folder / "report.json").write_bytes(printed)
-    report = parse_report(printed)
+    (folder / "report.json").write_bytes(done.printed)
+    report = parse_report(done.printed)
     run = report.get("run")
     run_id = run.get("id") if isinstance(run, dict) else None
     if run_id:
         # Annotations and comment use the same gate.
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
-        evalkit("gate", run_id, "--format=github", *gate, env=plain)
-        post_run_comment(run_id, gate, environ, plain)
+        run_evalkit("gate", run_id, "--format=github", *gate, env=plain, shown=True)
+        posted = post_run_comment(evalset, run_id, gate, environ)
+        if posted is not None and posted.code:
+            unseen = notice.Notice(
+                "the result is in the log", posted.errors, "Read the log.", "NOT SHOWN"
+            )
+            notice.comment(unseen, [evalset], environ)
+    else:
+        notice.publish(notice.explain_code(code, done.errors, environ), [evalset], environ)
     return code, report
 
 
 def post_run_comment(
-    run_id: str, gate: Sequence[str], environ: Mapping[str, str], plain: Mapping[str, str]
-) -> None:
-    """Post the comment on a run; a failure to post does not change the result."""
+    evalset: str, run_id: str, gate: Sequence[str], environ: Mapping[str, str]
+) -> Finished | None:
+    """Post the comment on a run and return how evalkit ended; a failure does not change the result."""
     when, token = environ.get("EVALKIT_COMMENT", ""), environ.get("EVALKIT_COMMENT_TOKEN", "")
     if when == "never" or not token:
-        return
-    options = ["--post", *gate, *([] if when == "always" else ["--only-changes"])]
+        return None
+    options = ["--post", *([] if when == "always" else ["--only-changes"])]
+    options.append(f"--key={notice.comment_key(environ, evalset)}")
+    if road := notice.describe_road(environ):
+        options.append(f"--how-to-accept={road}")
     if environ.get("EVALKIT_ANSWERS"):
         options.append("--status")
-    evalkit("comment", run_id, *options, env={**plain, "GITHUB_TOKEN": token})
+    plain = {**child_environment(environ), "GITHUB_TOKEN": token}
+    return run_evalkit("comment", run_id, *options, *gate, env=plain, shown=True)
 
 
 def remove(folder: Path) -> None:
@@ -198,33 +278,72 @@ def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
 
 def main(environ: Mapping[str, str]) -> int:
     """Run every set, write the outputs, and return the worst exit code."""
-    codes, verdicts, metrics = [], [], {}
-    sets = [line.strip() for line in environ.get("EVALKIT_SETS", "").splitlines() if line.strip()]
+    sets = notice.list_sets(environ)
     remove(REPORTS)
-    code, base = find_base(environ) if sets else (2, [])
-    if code:
-        codes, sets = [code], []
-    for number, evalset in enumerate(sets, start=1):
-        folder = REPORTS / f"{number}-{Path(evalset).stem}"
-        code, verdict = combine(*(found := run_set(evalset, folder, base, environ)))
-        codes.append(code)
-        verdicts.append(verdict)
-        metrics[evalset] = {
-            each["metric"]: each["mean"]
-            for each in found[1].get("metrics", [])
-            if not each.get("tag")
-        }
-    worst = min(codes, key=rank)
-    verdict = next((word for word in VERDICTS if word in verdicts), "undecided")
+    if reason := environ.get("EVALKIT_BLOCKED", ""):
+        stopped = notice.Notice("the job could not start", reason, "Read the log of the job.")
+        verdicts: list[str] = []
+        metrics: dict[str, Any] = {}
+        code = 3
+        notice.publish(stopped, sets, environ)
+    else:
+        code, verdicts, metrics = run_sets(sets, environ)
+    finish(code, verdicts, metrics, environ)
+    return code
+
+
+def finish(
+    code: int, verdicts: Sequence[str], metrics: Mapping[str, Any], environ: Mapping[str, str]
+) -> None:
+    """Write the outputs. The last step of the action takes an exit code as a sign that this one ended."""
     outputs = {
-        "verdict": verdict,
-        "exit-code": str(worst),
+        "verdict": next((word for word in VERDICTS if word in verdicts), "undecided"),
+        "exit-code": str(code),
         "report": str(REPORTS),
         "metrics": json.dumps(metrics),
     }
     write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs)
-    return worst
+
+
+def run_sets(
+    sets: Sequence[str], environ: Mapping[str, str]
+) -> tuple[int, list[str], dict[str, Any]]:
+    """Run every set, and return the worst exit code, the verdicts, and the means by set."""
+    codes: list[int] = []
+    verdicts: list[str] = []
+    metrics: dict[str, Any] = {}
+    found, base = find_base(environ) if sets else (Finished(2, b"", "No set is named."), [])
+    if found.code:
+        notice.publish(notice.explain_code(found.code, found.errors, environ), sets, environ)
+        return found.code, [], {}
+    accept = find_accept_options(environ)
+    for number, evalset in enumerate(sets, start=1):
+        folder = REPORTS / f"{number}-{Path(evalset).stem}"
+        code, report = run_set(evalset, folder, base, accept, environ)
+        code, verdict = combine(code, report, accept)
+        codes.append(code)
+        verdicts.append(verdict)
+        metrics[evalset] = {
+            each["metric"]: each["mean"]
+            for each in report.get("metrics", [])
+            if not each.get("tag")
+        }
+    return min(codes, key=rank), verdicts, metrics
+
+
+def run_or_explain(environ: Mapping[str, str]) -> int:
+    """Run every set; if this script itself fails, say so in place of an earlier result."""
+    try:
+        return main(environ)
+    except (Exception, SystemExit) as error:
+        code = 2 if isinstance(error, SystemExit) else 70
+        if code == 70:
+            traceback.print_exc()
+        found = notice.explain_code(code, str(error), environ)
+        notice.publish(found, notice.list_sets(environ), environ)
+        finish(code, [], {}, environ)
+        return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(run_or_explain(os.environ))

@@ -41,7 +41,7 @@ def render_html(report: Report) -> str:
     run, gate_result = report.run, report.gate_result
     results = case_results(run, gate_result, report.baseline)
     tag_titles, tags = content.tag_rows(run.header, gate_result, _MAX_TAG_METRICS)
-    word = content.OUTCOME_WORDS[gate_result.outcome]
+    word = gate_result.word
     return render_page(
         "report.html.j2",
         title=f"{word} {run.header.evalset}",

@@ -1,0 +1,188 @@
+"""Read and write what this action needs of a pull request, with nothing but Python.
+
+It works where evalkit could not be installed. A request that fails changes no result of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+ROLES = ("read", "triage", "write", "maintain", "admin")
+TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_SHA = re.compile(r"[0-9a-f]{40,64}")
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_PAGE = 100
+_MAX_PAGES = 50
+_TIMEOUT_S = 20
+
+
+class RequestFailed(Exception):
+    """A request was refused, or its reply cannot be used; the message says how."""
+
+
+class Comment(NamedTuple):
+    """A comment that this action or a trusted author wrote."""
+
+    id: int
+    body: str
+
+
+class Pull(NamedTuple):
+    """A pull request and the commit of it that this job is about."""
+
+    number: int
+    sha: str
+
+
+class Acceptance(NamedTuple):
+    """Who accepted the commit under test; else why a label does not accept it, or nothing."""
+
+    who: str = ""
+    problem: str = ""
+
+
+class GitHub:
+    """The REST API of one repository."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._repository = environ.get("GITHUB_REPOSITORY", "")
+        self._token = environ.get("EVALKIT_COMMENT_TOKEN", "")
+        self._api = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the environment names a repository and has a token."""
+        return bool(self._token and _REPOSITORY.fullmatch(self._repository))
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """Send a request and return its reply.
+
+        Raises:
+            RequestFailed: it was refused, or the reply is not JSON.
+        """
+        request = urllib.request.Request(  # noqa: S310 - the runner sets the address
+            f"{self._api}/repos/{self._repository}/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": "application/json",
+                "User-Agent": "evalkit-action",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
+                return json.loads(reply.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RequestFailed(f"{method} {path}: HTTP {error.code}") from error
+        except (OSError, ValueError) as error:
+            raise RequestFailed(f"{method} {path}: {type(error).__name__}") from error
+
+    def _read_pages(self, path: str) -> Iterator[dict[str, Any]]:
+        for page in range(1, _MAX_PAGES + 1):
+            found = self.request("GET", f"{path}?per_page={_PAGE}&page={page}")
+            yield from found
+            if len(found) < _PAGE:
+                return
+
+    def find_comments(self, number: int) -> list[Comment]:
+        """Return the comments of bots and trusted authors; anybody else could copy a marker."""
+        return [
+            Comment(each["id"], each.get("body") or "")
+            for each in self._read_pages(f"issues/{number}/comments")
+            if each["user"]["type"] == "Bot"
+            or each.get("author_association") in TRUSTED_ASSOCIATIONS
+        ]
+
+    def write_comment(self, number: int, body: str, replaced: Comment | None) -> None:
+        """Create a comment, or replace one."""
+        if replaced is None:
+            self.request("POST", f"issues/{number}/comments", {"body": body})
+        elif replaced.body != body:
+            self.request("PATCH", f"issues/comments/{replaced.id}", {"body": body})
+
+    def find_labeling(self, number: int, label: str) -> dict[str, Any] | None:
+        """Return the event that applied a label, if the label is still there."""
+        last = None
+        for event in self._read_pages(f"issues/{number}/events"):
+            if event.get("event") in ("labeled", "unlabeled") and event["label"]["name"] == label:
+                last = event
+        return last if last is not None and last["event"] == "labeled" else None
+
+    def read_role(self, login: str) -> str:
+        """Return a person's role in the repository."""
+        found = self.request("GET", f"collaborators/{quote(login, safe='')}/permission")
+        return str(found.get("role_name") or found.get("permission", ""))
+
+
+def find_pull(environ: Mapping[str, str], github: GitHub) -> Pull | None:
+    """Return the pull request of this job, if its head still is the commit of this job.
+
+    The action passes number, branch, and commit from the event. A job of an older commit must not replace
+    what a job of a newer one said.
+
+    Raises:
+        RequestFailed: the API did not answer.
+    """
+    sha, number = environ.get("EVALKIT_HEAD", ""), environ.get("EVALKIT_PULL", "")
+    if not _SHA.fullmatch(sha):
+        return None
+    if number.isdecimal():
+        found = [github.request("GET", f"pulls/{number}")]
+    else:
+        owner, branch = environ.get("EVALKIT_OWNER", ""), environ.get("EVALKIT_BRANCH", "")
+        head = quote(f"{owner}:{branch}", safe="")
+        path = f"pulls?state=open&head={head}"
+        found = github.request("GET", path) if owner and branch else []
+    numbers = (each["number"] for each in found if each["head"]["sha"] == sha)
+    return next((Pull(number, sha) for number in numbers), None)
+
+
+def find_acceptance(environ: Mapping[str, str], github: GitHub, pull: Pull) -> Acceptance:
+    """Return who accepted the commit of this job by a label.
+
+    Every fact is GitHub's own: who applied the label and when, that person's role, and when the first
+    attempt of this workflow run ended. So a label counts for the commit whose result was there before it,
+    and for no later one.
+
+    Raises:
+        RequestFailed: the API did not answer.
+    """
+    label, least = environ.get("EVALKIT_ACCEPT_LABEL", ""), environ.get("EVALKIT_ACCEPT_ROLE", "")
+    event = github.find_labeling(pull.number, label) if label else None
+    if event is None:
+        return Acceptance()
+    actor = event["actor"] or {}
+    login = str(actor.get("login", ""))
+    if actor.get("type") != "User" or not _LOGIN.fullmatch(login):
+        return Acceptance(problem=f"A person has to apply the label {label!r}.")
+    role = github.read_role(login)
+    if least not in ROLES or role not in ROLES or ROLES.index(role) < ROLES.index(least):
+        return Acceptance(problem=f"{login} has the role {role!r}; accepting needs {least!r}.")
+    run, attempt = environ.get("EVALKIT_RUN", ""), environ.get("EVALKIT_ATTEMPT", "")
+    again = f"Remove the label {label!r} and apply it again, after reading the result of {pull.sha[:10]}."
+    if not (run.isdecimal() and attempt.isdecimal()) or int(attempt) < 2:
+        return Acceptance(problem=f"The label is older than the result of this commit. {again}")
+    jobs = github.request("GET", f"actions/runs/{run}/attempts/1/jobs?per_page={_PAGE}")["jobs"]
+    ends = [each["completed_at"] for each in jobs]
+    ours = all(each["head_sha"] == pull.sha for each in jobs)
+    if not ends or not all(ends) or not ours:
+        return Acceptance(problem=f"The first attempt of this run has no end. {again}")
+    if _parse_time(event["created_at"]) < max(map(_parse_time, ends)):
+        return Acceptance(problem=f"The label is older than the result of this commit. {again}")
+    return Acceptance(who=login)
+
+
+def _parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
