@@ -83,7 +83,7 @@ def _diff_two(
         base=base.run,
         candidate=candidate.run,
         comparison=replace(comparison, notes=(*notes, *comparison.notes)),
-        level=_find_level_metrics(base.run, candidate.run),
+        proven=_find_proven_metrics(base.run, candidate.run),
         detailed_case_ids=texts_of,
         tags=tags,
         base_runs=base.run_ids if base.pooled else (),
@@ -93,10 +93,10 @@ def _diff_two(
     )
 
 
-def _find_level_metrics(base: Run, candidate: Run) -> frozenset[str]:
-    """Return the metrics on all cases in which no run is proven better."""
+def _find_proven_metrics(base: Run, candidate: Run) -> frozenset[str]:
+    """Return the metrics on all cases in which one run is proven better."""
     rows = build_matrix((base, candidate), ("base", "candidate")).rows
-    return frozenset(row.metric for row in rows if row.tag is None and len(row.leaders) != 1)
+    return frozenset(row.metric for row in rows if row.tag is None and len(row.leaders) == 1)
 
 
 def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:

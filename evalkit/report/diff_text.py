@@ -10,6 +10,7 @@ from evalkit.core.literals import CaseStatus
 from evalkit.core.safe_text import cell_width
 from evalkit.report import diff_content
 from evalkit.report.case_status import BROKEN_STATUSES, representative_pair
+from evalkit.report.content import value_cell
 from evalkit.report.model import Diff
 from evalkit.report.screen import Cell, Screen, Style, align_columns, heading, join_sections
 from evalkit.report.span_lines import render_side_by_side
@@ -23,6 +24,7 @@ _STATUS_STYLES: dict[CaseStatus, Style] = {
 }
 _LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
 _WORD_STYLES: dict[str, Style] = {"worse": "bad", "better": "good"}
+_ORDER = ("worse", "better", "level", "same")
 _TITLES = ("", "", "before", "now", "change", "")
 _MIN_CASES = 5
 _MAX_ID_CELLS = 500
@@ -54,8 +56,13 @@ def _side_versions(diff: Diff) -> tuple[str, str]:
 
 
 def _word(change: MetricChange, diff: Diff) -> str:
-    """Return `worse` or `better` for a change that is proven, `level` for one that may be noise."""
-    if change.metric in diff.level or not change.difference:
+    """Return `worse` or `better` for a change that is proven, `level` for one that may be noise.
+
+    A metric that shows the same value is the `same`.
+    """
+    if value_cell(change.base, change.unit) == value_cell(change.candidate, change.unit):
+        return "same"
+    if change.metric not in diff.proven or not change.difference:
         return "level"
     return "better" if (change.difference > 0) == change.higher_is_better else "worse"
 
@@ -79,15 +86,16 @@ def _headline(diff: Diff, screen: Screen) -> list[str]:
 
 
 def _metric_lines(diff: Diff, screen: Screen, *, verbose: bool) -> list[str]:
-    """Return the metrics that changed, and one line that counts the others."""
+    """Return the metrics that changed, those proven first, and one line that counts the others."""
     changes = diff_content.metric_changes(diff)
     tagged = verbose or bool(diff.tags)
     shown = [
         each
         for each in changes
-        if (verbose or each.tag is not None or _word(each, diff) != "level")
-        and (tagged or each.tag is None)
+        if (tagged or each.tag is None) and (verbose or _word(each, diff) != "same")
     ]
+    if not tagged:
+        shown.sort(key=lambda each: _ORDER.index(_word(each, diff)))
     rows: list[Sequence[Cell | str]] = []
     for change in shown:
         # The exact test is of all cases, so a tag has numbers without a word.
@@ -96,9 +104,9 @@ def _metric_lines(diff: Diff, screen: Screen, *, verbose: bool) -> list[str]:
         rows.append((Cell(word, _WORD_STYLES.get(word, "dim")), *cells))
     lines = align_columns(rows, screen, titles=_TITLES, shrinkable={1: 12}, right=(2, 3, 4))
     hidden = [each for each in changes if each not in shown]
-    level = [each.metric for each in hidden if each.tag is None]
+    same = [each.metric for each in hidden if each.tag is None]
     by_tag = sum(each.tag is not None for each in hidden)
-    parts = [f"level: {', '.join(level)}"] if level else []
+    parts = [f"same: {', '.join(same)}"] if same else []
     if by_tag:
         parts.append(f"{format_count(by_tag, 'row')} by tag: -v")
     return [*lines, *screen.fold("; ".join(parts), indent="  ", hang="    ")] if parts else lines

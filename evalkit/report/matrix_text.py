@@ -7,7 +7,6 @@ from itertools import chain
 
 from evalkit.compare.matrix import MatrixRow
 from evalkit.report import diff_content
-from evalkit.report.content import value_cell
 from evalkit.report.matrix import text_diffs
 from evalkit.report.model import VersionMatrix
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
@@ -35,16 +34,15 @@ def matrix_text(shown: VersionMatrix, screen: Screen, *, verbose: bool = False) 
     return join_sections([*lead, _case_section(shown, most, screen), *texts, *end])
 
 
-def _is_level(row: MatrixRow) -> bool:
-    """Return whether no version is proven better than another one in a metric."""
-    means = {value_cell(cell.mean, row.unit) for cell in row.cells}
-    return len(means) == 1 or len(row.leaders) == len(row.cells)
+def _is_same(row: MatrixRow) -> bool:
+    """Return whether all versions show the same value, from all their trials."""
+    return len({diff_content.mean_text(cell, row.unit) for cell in row.cells}) == 1
 
 
 def _metric_section(shown: VersionMatrix, screen: Screen, *, verbose: bool) -> list[str]:
     """Return the rows whose versions differ, and one line that counts the others."""
-    rows = [row for row in shown.matrix.rows if verbose or not _is_level(row)]
-    level = [diff_content.row_name(row) for row in shown.matrix.rows if row not in rows]
+    rows = [row for row in shown.matrix.rows if verbose or not _is_same(row)]
+    same = [diff_content.row_name(row) for row in shown.matrix.rows if row not in rows]
     lines = align_columns(
         chain.from_iterable(_metric_lines(row, verbose=verbose) for row in rows),
         screen,
@@ -54,8 +52,8 @@ def _metric_section(shown: VersionMatrix, screen: Screen, *, verbose: bool) -> l
     )
     if any(_marks_best(row) for row in rows):
         lines.append(f"  {screen.paint(f'{_BEST} best, or not proven worse than it', 'dim')}")
-    if level:
-        lines += screen.fold(f"level: {', '.join(level)}; -v", indent="  ", hang="    ")
+    if same:
+        lines += screen.fold(f"same: {', '.join(same)}; -v", indent="  ", hang="    ")
     return lines
 
 

@@ -688,8 +688,8 @@ def test_a_diff_names_every_changed_case_by_status() -> None:
         ("regressed", "refund-window"),
         ("regressed", "refund-sale"),
         ("error", "shipping-intl"),
-        ("flaky", "umlaut"),
         ("fixed", "shipping-cost"),
+        ("flaky", "umlaut"),
     ]
     assert "1 error, 1 flaky, 1 still failing, 1 fixed, 2 passed" in shown
 
