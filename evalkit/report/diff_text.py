@@ -48,7 +48,7 @@ def diff_text(diff: Diff, screen: Screen, *, verbose: bool = False) -> str:
 
 
 def _side_versions(diff: Diff) -> tuple[str, str]:
-    """Return the version of each side, or the run ids if they do not tell the sides apart."""
+    """Return the version of each side, or the run ids if both versions are the same."""
     base, candidate = diff.base.header, diff.candidate.header
     if base.agent_version and candidate.agent_version not in ("", base.agent_version):
         return base.agent_version, candidate.agent_version

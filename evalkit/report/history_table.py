@@ -280,7 +280,7 @@ def _closing_line(name: str, rows: Sequence[HistoryRow], screen: Screen) -> str:
     word, style = _newest_verdict(rows)
     runs = [row for row in rows if row.kind == "run"]
     counts = Counter(row.result.outcome for row in runs if row.result is not None)
-    told = ", ".join(f"{counts[each]} {OUTCOMES[each]}" for each in OUTCOMES if counts[each])
-    text = "  ".join(filter(None, (name, format_count(len(runs), "run"), told)))
+    results = ", ".join(f"{counts[each]} {OUTCOMES[each]}" for each in OUTCOMES if counts[each])
+    text = "  ".join(filter(None, (name, format_count(len(runs), "run"), results)))
     start = f"{screen.paint(word, style)}  " if word else ""
     return f"{start}{screen.show(text, screen.columns - len(word) - 2)}"
