@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ResultOptions
-from evalkit.cli.options import CaseIdsOption, RunArgument, report_file
+from evalkit.cli.options import CaseIdsOption, RunArgument, VerboseOption, report_file
 from evalkit.cli.output import print_result
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def diff(
             help="Also show metrics for this tag (default: every tag for two runs, none for more).",
         ),
     ] = [],  # noqa: B006
+    verbose: VerboseOption = False,
     markdown: Annotated[Path | None, report_file("markdown")] = None,
     html: Annotated[Path | None, report_file("html")] = None,
 ) -> None:
@@ -46,17 +48,23 @@ def diff(
     found = command((base, candidate, *(more or ())), tuple(case), tuple(tag), create_context())
     # Two runs or versions make a diff, more make a matrix.
     if isinstance(found, Diff):
-        print_diff(found, result, markdown, html)
+        print_diff(found, result, markdown, html, verbose=verbose)
     else:
-        print_matrix(found, result, markdown, html)
+        print_matrix(found, result, markdown, html, verbose=verbose)
 
 
 def print_diff(
-    found: Diff, result: ResultOptions, markdown: Path | None, html: Path | None
+    found: Diff,
+    result: ResultOptions,
+    markdown: Path | None,
+    html: Path | None,
+    *,
+    verbose: bool,
 ) -> None:
     """Print the comparison of two runs, and write its files."""
     from evalkit.core.files import write_atomically
-    from evalkit.report.diff import diff_json, diff_markdown, diff_text
+    from evalkit.report.diff import diff_json, diff_markdown
+    from evalkit.report.diff_text import diff_text
 
     if markdown:
         write_atomically(markdown, diff_markdown(found))
@@ -64,15 +72,21 @@ def print_diff(
         from evalkit.report.html.diff import render_diff
 
         write_atomically(html, render_diff(found))
-    print_result(found, result, diff_json, diff_text)
+    print_result(found, result, diff_json, partial(diff_text, verbose=verbose))
 
 
 def print_matrix(
-    found: VersionMatrix, result: ResultOptions, markdown: Path | None, html: Path | None
+    found: VersionMatrix,
+    result: ResultOptions,
+    markdown: Path | None,
+    html: Path | None,
+    *,
+    verbose: bool,
 ) -> None:
     """Print the comparison of several versions, and write its files."""
     from evalkit.core.files import write_atomically
-    from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
+    from evalkit.report.matrix import matrix_json, matrix_markdown
+    from evalkit.report.matrix_text import matrix_text
 
     if markdown:
         write_atomically(markdown, matrix_markdown(found))
@@ -80,4 +94,4 @@ def print_matrix(
         from evalkit.report.html.diff import render_matrix
 
         write_atomically(html, render_matrix(found))
-    print_result(found, result, matrix_json, matrix_text)
+    print_result(found, result, matrix_json, partial(matrix_text, verbose=verbose))

@@ -8,6 +8,8 @@ from evalkit import __version__
 from evalkit.cli.distribution import find_conflict
 from evalkit.core.errors import EXIT_BUG, EvalkitError, Interrupted, InvalidInput
 
+_MAX_UNCOUNTED = 5
+
 
 def describe_error(error: Exception) -> tuple[str, int]:
     """Return the message and the exit code of an error; include a traceback only for a bug.
@@ -17,6 +19,11 @@ def describe_error(error: Exception) -> tuple[str, int]:
     """
     if isinstance(error, InvalidInput):
         lines = [str(one) if one.where else f"evalkit: {one}" for one in error.problems]
+        if len(lines) > _MAX_UNCOUNTED:
+            # The first of many lines has scrolled away, so the last line says what they are.
+            lines.append(
+                f"evalkit: {len(lines):,} problems; nothing was done. Fix them all at once."
+            )
         return "\n".join(lines), error.exit_code
     if isinstance(error, Interrupted):
         return f"evalkit: {error}", error.code

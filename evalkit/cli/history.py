@@ -9,7 +9,13 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.console import create_context, detect_screen
-from evalkit.cli.options import EvalSetArgument, OutputOption, output_file, output_option
+from evalkit.cli.options import (
+    EvalSetArgument,
+    OutputOption,
+    VerboseOption,
+    output_file,
+    output_option,
+)
 from evalkit.cli.output import write_result
 
 
@@ -35,6 +41,7 @@ def history(
         HistoryFormat, output_option("--format", help="Format of the result.")
     ] = HistoryFormat.table,
     output: OutputOption = None,
+    verbose: VerboseOption = False,
     html: Annotated[
         Path | None, output_file("--html", help="Also write a page with plots.")
     ] = None,
@@ -43,7 +50,8 @@ def history(
     from evalkit.commands.history import read_history
     from evalkit.core.files import write_atomically
     from evalkit.report.csv import history_csv
-    from evalkit.report.history import history_json, history_text
+    from evalkit.report.history import history_json
+    from evalkit.report.history_table import history_text
 
     found = read_history(evalset, record, limit, create_context())
     shown = (found.evalset, found.rows, found.notes)
@@ -56,5 +64,5 @@ def history(
     elif format is HistoryFormat.csv:
         text = history_csv(found.rows)
     else:
-        text = history_text(*shown, detect_screen(output))
+        text = history_text(*shown, detect_screen(output), verbose=verbose)
     write_result(text, output)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from evalkit.cli.progress_counts import ProgressCounts, format_duration
 from evalkit.core.context import Stage
 from evalkit.core.format import format_count
 from evalkit.core.trial import Trial
@@ -28,22 +29,15 @@ class ProgressLog:
         self._write = write
         self._clock = clock
         self._lock = threading.Lock()
-        self._started_s = self._printed_s = self._last_s = clock()
-        self._earlier = len(stage.earlier)
-        self._done = 0
-        self._passed = 0
-        self._newly_failed = 0
-        self._failed = 0
-        self._errors = 0
-        self._cost_usd = 0.0
-        for trial in stage.earlier:
-            self._count(trial)
+        self._printed_s = self._last_s = clock()
+        self._counts = ProgressCounts(stage, clock)
         self._printed_share = self._find_share()
 
     def start(self) -> None:
         """Print what will be done."""
-        trials = format_count(self._stage.total - self._earlier, "trial")
-        before = f", {self._earlier:,} more are stored" if self._earlier else ""
+        earlier = self._counts.earlier
+        trials = format_count(self._stage.total - earlier, "trial")
+        before = f", {earlier:,} more are stored" if earlier else ""
         kind = f", {self._stage.label}" if self._stage.label else ""
         with self._lock:
             self._print("start", f"{trials}{kind}{before}")
@@ -51,9 +45,9 @@ class ProgressLog:
     def finished(self, trial: Trial) -> None:
         """Count a trial, and print a line if another 10 % are done, or the last line is 30 s old."""
         with self._lock:
-            self._count(trial)
+            self._counts.add(trial)
             self._last_s = self._clock()
-            share, is_last = self._find_share(), self._done >= self._stage.total
+            share, is_last = self._find_share(), self._counts.done >= self._stage.total
             is_due = self._last_s - self._printed_s >= INTERVAL_S
             if (share > self._printed_share or is_due) and not is_last:
                 self._printed_share = share
@@ -71,51 +65,28 @@ class ProgressLog:
             self._print_counts()
 
     def _find_share(self) -> int:
-        return self._done * _SHARES // max(self._stage.total, 1)
-
-    def _count(self, trial: Trial) -> None:
-        passing = self._stage.passing
-        self._done += 1
-        self._cost_usd += trial.output.cost_usd or 0.0
-        if trial.state != "scored":
-            self._errors += trial.state != "skipped"
-        elif trial.passed:
-            self._passed += 1
-        elif passing is not None and trial.case_id in passing:
-            self._newly_failed += 1
-        else:
-            self._failed += 1
+        return self._counts.done * _SHARES // max(self._stage.total, 1)
 
     def _print_counts(self) -> None:
-        done, total = self._done, self._stage.total
-        counts = [f"{self._passed:,} pass"]
+        counts, total = self._counts, self._stage.total
+        parts = [f"{counts.passed:,} pass"]
         if self._stage.passing is None:
-            counts.append(f"{self._failed:,} fail")
+            parts.append(f"{counts.failures:,} fail")
         else:
-            counts += [f"{self._newly_failed:,} newly failing", f"{self._failed:,} as before"]
-        counts += [format_count(self._errors, "error")] if self._errors else []
-        counts += [f"${self._cost_usd:.2f}"] if self._cost_usd else []
+            parts += [f"{counts.new_failures:,} newly failing", f"{counts.failures:,} as before"]
+        parts += [format_count(counts.errors, "error")] if counts.errors else []
+        parts += [f"${counts.cost_usd:.2f}"] if counts.cost_usd else []
         silence_s = self._clock() - self._last_s
         if silence_s >= INTERVAL_S:
-            counts.append(f"{silence_s:.0f} s without a finished trial")
-        elif self._earlier < done < total:
-            each_s = (self._clock() - self._started_s) / (done - self._earlier)
-            counts.append(f"{_format_s(each_s * (total - done))} left")
-        elapsed = _format_s(self._clock() - self._started_s)
-        self._print(elapsed, f"{done:,}/{total:,}  {', '.join(counts)}")
+            parts.append(f"{silence_s:.0f} s without a finished trial")
+        elif counts.left_s is not None:
+            parts.append(f"{format_duration(counts.left_s)} left")
+        elapsed = format_duration(counts.elapsed_s)
+        self._print(elapsed, f"{counts.done:,}/{total:,}  {', '.join(parts)}")
 
     def _print(self, when: str, text: str) -> None:
         self._printed_s = self._clock()
         self._write(f"{self._stage.evalset}  {when:<6}  {text}")
-
-
-def _format_s(seconds: float) -> str:
-    """Return a duration as whole seconds or minutes.
-
-    >>> _format_s(59.2), _format_s(150)
-    ('59 s', '3 min')
-    """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{-(-seconds // 60):.0f} min"
 
 
 @contextmanager

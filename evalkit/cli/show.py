@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -41,7 +42,12 @@ def show(
     elif suspect_labels:
         show_suspect_labels(ref, case, result)
     elif case is not None:
-        print_result(command.show_case(ref, case, context), result, case_json, case_text)
+        print_result(
+            command.show_case(ref, case, context),
+            result,
+            case_json,
+            partial(case_text, verbose=verbose),
+        )
     else:
         options = ReportOptions(
             format=PrintFormat(result.format), output=result.output, verbose=verbose

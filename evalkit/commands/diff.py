@@ -12,6 +12,7 @@ from evalkit.compare.pairs import compare_runs
 from evalkit.compare.versions import ComparedSide, resolve_side
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
+from evalkit.core.run import Run
 from evalkit.evalset.project import Project
 from evalkit.report.model import Diff, VersionMatrix
 
@@ -82,6 +83,7 @@ def _diff_two(
         base=base.run,
         candidate=candidate.run,
         comparison=replace(comparison, notes=(*notes, *comparison.notes)),
+        proven=_find_proven_metrics(base.run, candidate.run),
         detailed_case_ids=texts_of,
         tags=tags,
         base_runs=base.run_ids if base.pooled else (),
@@ -89,6 +91,12 @@ def _diff_two(
         base_spans=base.read_spans() if texts_of else {},
         candidate_spans=candidate.read_spans() if texts_of else {},
     )
+
+
+def _find_proven_metrics(base: Run, candidate: Run) -> frozenset[str]:
+    """Return the metrics on all cases in which one run is proven better."""
+    rows = build_matrix((base, candidate), ("base", "candidate")).rows
+    return frozenset(row.metric for row in rows if row.tag is None and len(row.leaders) == 1)
 
 
 def _build_labels(sides: Sequence[ComparedSide]) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -77,10 +78,22 @@ def choose_threshold(
     names = [spec.name for spec in evalset.metrics]
     if base is not None:
         names = [name for name, by_case in base.scores.items() if _has_flags(by_case)]
-        why = f"metric {metric!r} does not pass or fail in the baseline" if metric else why
+        why = _explain_metric(metric, names, base) if metric else why
     raise InvalidInput.single(
-        f"{evalset.path}: {why}. Name a metric with --metric: {', '.join(names)}."
+        f"{evalset.path}: {why.rstrip('.')}{'' if why.endswith('?') else '.'} "
+        f"Name a metric with --metric: {', '.join(names)}."
     )
+
+
+def _explain_metric(metric: str, usable: Sequence[str], base: ScoreTable) -> str:
+    """Return why a metric cannot be analyzed, with the most similar name of one that can be."""
+    if metric in base.infos:
+        unit = base.infos[metric].unit
+        what = f"is measured in {unit}" if unit else "does not pass or fail"
+        return f"metric {metric!r} {what} in the baseline, so no pass rate of it can drop"
+    near = get_close_matches(metric, usable, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no metric of the baseline is named {metric!r}.{hint}"
 
 
 def _has_flags(by_case: Mapping[str, CaseScores]) -> bool:

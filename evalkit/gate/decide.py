@@ -105,8 +105,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
         comparison=comparison,
         notes=(
             *policy_notes(outcome, enforced, tally, on_inconclusive),
-            *_run_notes(table, candidate, baseline),
-            *(comparison.notes if comparison is not None else ()),
+            *_run_notes(inputs, candidate, baseline),
             # Two thresholds on one metric can have the same note.
             *dict.fromkeys(note for each in decided for note in each.notes),
         ),
@@ -143,13 +142,15 @@ def _decide_rules(
     ]
 
 
-def _run_notes(table: ScoreTable, candidate: Run, baseline: Run | None) -> Iterator[str]:
-    """Yield notes on the answers, on advisory metrics, and on the judges."""
+def _run_notes(inputs: GateInputs, candidate: Run, baseline: Run | None) -> Iterator[str]:
+    """Yield notes on the answers, on advisory metrics, on the judges, and on the comparison."""
     yield from cut_off_notes(candidate)
-    for info in table.infos.values():
+    for info in inputs.candidate.infos.values():
         if info.advisory:
             yield f"ADVISORY: {info.name}: {info.advisory}."
     yield from trust_notes(candidate, baseline)
+    if inputs.comparison is not None:
+        yield from inputs.comparison.notes
 
 
 def _apply_rules_at_look(

@@ -9,6 +9,7 @@ import msgspec
 
 from evalkit.core.format import format_count
 from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement, JudgeVote
+from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output, Score, Trial
@@ -28,9 +29,13 @@ _MAX_MESSAGE_CHARS = 8000
 _JUDGE_INDENT, _JUDGE_HANG = " " * 7, " " * 9
 
 
-def case_text(shown: CaseDetails, screen: Screen) -> str:
-    """Render every trial of a case, and one trial of the baseline, for a terminal."""
+def case_text(shown: CaseDetails, screen: Screen, *, verbose: bool = False) -> str:
+    """Render every trial of a case, and one trial of the baseline, for a terminal.
+
+    With `verbose`, also render what each judge was asked and answered, and the verdicts of each juror.
+    """
     case, header = shown.case, shown.run.header
+    whole, shown = shown, shown if verbose else _fold_judges(shown)
     units = {metric.name: metric.unit for metric in header.metrics}
     due = header.planned_trials().get(case.id, header.trials)
     trials = case_status.trials_of(shown.run, case.id)
@@ -57,8 +62,41 @@ def case_text(shown: CaseDetails, screen: Screen) -> str:
             else _quoted("Expected", case_status.json_text(case.expected), screen),
             *(sections or [["No trial was run."]]),
             _baseline_lines(shown, units, screen),
+            screen.fold("What the judges were asked and answered: -v") if shown != whole else [],
         ]
     )
+
+
+def _fold_judges(shown: CaseDetails) -> CaseDetails:
+    """Return the case without the judges' conversations and without each juror's verdicts.
+
+    The verdicts of a jury list the jurors' votes.
+    """
+    return replace(
+        shown,
+        run=_fold_run(shown.run, shown.case.id),
+        baseline=_fold_run(shown.baseline, shown.case.id) if shown.baseline else None,
+    )
+
+
+def _fold_run(run: Run, case_id: str) -> Run:
+    def fold(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+        return tuple(
+            replace(trial, scores=tuple(map(_fold_score, trial.scores)))
+            if trial.case_id == case_id
+            else trial
+            for trial in trials
+        )
+
+    return replace(run, trials=fold(run.trials), fresh=fold(run.fresh))
+
+
+def _fold_score(score: Score) -> Score:
+    judgement = score.judgement
+    if judgement is None:
+        return score
+    jurors = tuple(replace(juror, verdicts=(), exchanges=()) for juror in judgement.jurors)
+    return replace(score, judgement=replace(judgement, exchanges=(), jurors=jurors))
 
 
 def _quoted(title: str, text: str, screen: Screen) -> list[str]:

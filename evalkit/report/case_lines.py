@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from evalkit.core.format import format_count
 from evalkit.core.literals import CaseStatus
-from evalkit.core.safe_text import cell_width
+from evalkit.core.safe_text import cell_width, wrap
 from evalkit.report import case_status
 from evalkit.report.screen import Cell, Screen, Style, align_columns
 
@@ -19,18 +19,29 @@ STATUS_STYLES: dict[CaseStatus, Style] = {
 }
 
 _MIN_REASON_COLUMNS = 22
+_MAX_REASON_CHARS = 2000
+
+_MAX_ID_CELLS = 500
+"""No id of a person's set is this long; a longer one is cut to keep the output readable."""
 
 
-def case_lines(results: Sequence[case_status.CaseResult], screen: Screen, most: int) -> list[str]:
-    """Return how many cases have each status, and the worst `most` cases that need attention."""
+def case_lines(
+    results: Sequence[case_status.CaseResult], screen: Screen, most: int | None = None
+) -> list[str]:
+    """Return how many cases have each status, and the worst `most` cases that need attention.
+
+    Without `most`, return all of them, each with its status.
+    """
     broken = case_status.worst_first(results)
     shown = broken[:most]
     worst = f"; worst {len(shown)}:" if 0 < len(shown) < len(broken) else ""
     counts = case_status.status_counts_text(results)
     lines = screen.paint_start(screen.fold(f"Cases: {counts}{worst}", hang="  "), "Cases", "bold")
     # The line above starts with the worst status, so rows that all have it do not repeat it.
-    labeled = len({result.status for result in shown}) > 1 or (
-        bool(shown) and shown[0].status not in case_status.BROKEN_STATUSES
+    labeled = (
+        most is None
+        or len({result.status for result in shown}) > 1
+        or any(result.status not in case_status.BROKEN_STATUSES for result in shown)
     )
     lines += _rows(shown, screen, labeled=labeled)
     lines += _common_error(broken, lines, screen)
@@ -41,24 +52,32 @@ def _rows(results: Sequence[case_status.CaseResult], screen: Screen, *, labeled:
     rows = [
         (
             Cell(result.label if labeled else "", STATUS_STYLES.get(result.status, "")),
-            screen.show(result.case.id, len(result.case.id) * 8),
-            case_status.passes_change(result.change),
-            " ".join(case_status.reason_text(result).split()),
+            Cell(screen.show(result.case.id, _MAX_ID_CELLS)),
+            Cell(case_status.passes_change(result.change)),
+            # A newline in an explanation would be shown as an escape.
+            Cell(" ".join(case_status.reason_text(result)[:_MAX_REASON_CHARS].split())),
         )
         for result in results
     ]
-    widths = [max((cell_width(str(row[n])) for row in rows), default=0) for n in (1, 2)]
-    label = max((cell_width(row[0].text) + 2 for row in rows if row[0].text), default=0)
-    if sum(widths) + label + 6 + _MIN_REASON_COLUMNS <= screen.columns:
+    widths = [max((cell_width(row[n].text) for row in rows), default=0) for n in range(3)]
+    fixed = sum(widths) + 2 * sum(map(bool, widths)) + 2
+    if fixed + _MIN_REASON_COLUMNS <= screen.columns:
         return align_columns(rows, screen, shrinkable={3: _MIN_REASON_COLUMNS})
-    # Cut no id: the reason gets a line of its own.
-    lines = []
-    for status, case_id, passes, reason in rows:
-        text = "  ".join(filter(None, (status.text, case_id, passes)))
-        folded = screen.fold(text, indent="  ", hang="    ")
-        lines += screen.paint_start(folded, status.text, status.style, indent="  ")
-        lines += [f"    {screen.show(reason, screen.columns - 4)}"] if reason else []
-    return lines
+    return [line for row in rows for line in _long_row(row, screen)]
+
+
+def _long_row(row: Sequence[Cell], screen: Screen) -> list[str]:
+    """Return a row that does not fit on one line; the id is cut nowhere and may take several lines."""
+    status, case_id, passes, reason = row
+    first = "  ".join(filter(None, (status.text, case_id.text, passes.text)))
+    lines = [f"  {first}"]
+    if cell_width(first) + 2 > screen.columns:
+        start = "  ".join(filter(None, (status.text, passes.text)))
+        lines = screen.fold(start, indent="  ", hang="    ")
+        lines += [f"    {part}" for part in wrap(case_id.text, screen.columns - 4)]
+    if reason.text:
+        lines.append(f"    {screen.show(reason.text, screen.columns - 4)}")
+    return screen.paint_start(lines, status.text, status.style, indent="  ")
 
 
 def _common_error(

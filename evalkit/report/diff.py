@@ -1,93 +1,14 @@
-"""Render a comparison of two runs as terminal text, Markdown, and JSON."""
+"""Render a comparison of two runs as Markdown and JSON."""
 
 from __future__ import annotations
 
-from evalkit.core.literals import CaseStatus
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text, representative_pair
 from evalkit.report.documents import DiffDocument, DiffTextDocument, to_document
 from evalkit.report.json import run_document
 from evalkit.report.model import Diff
-from evalkit.report.screen import Cell, Screen, Style, align_columns, heading, join_sections
-from evalkit.report.span_lines import render_side_by_side
 from evalkit.report.tool_call_diff import tool_call_diff_lines
-
-_STATUS_STYLES: dict[CaseStatus, Style] = {
-    "regressed": "bad",
-    "fixed": "good",
-    "failing": "bad",
-    "error": "warn",
-}
-_LINE_STYLES: dict[str, Style] = {"-": "bad", "+": "good", "@": "dim"}
-
-
-def _text_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
-    lines = [heading(f"Outputs of {case_id}", screen)]
-    for line in diff_content.unified_text_diff(
-        *representative_pair(diff.base, diff.candidate, case_id)
-    ):
-        style = _LINE_STYLES.get(line[:1], "")
-        lines += [screen.paint(part, style) for part in screen.fold(line, indent="  ", hang="    ")]
-    return lines
-
-
-def _steps_section(diff: Diff, case_id: str, screen: Screen) -> list[str]:
-    sentences = tool_call_diff_lines(diff, case_id)
-    if not sentences:
-        return []
-    lines = [heading(f"Steps of {case_id}", screen)]
-    lines += screen.fold_all(sentences, indent="  ", hang="    ")
-    trials = representative_pair(diff.base, diff.candidate, case_id)
-    before, now = diff.find_spans(*trials)
-    if before and now:
-        titles = [
-            f"{run.header.agent_version}, trial {trial.number + 1}" if trial else ""
-            for run, trial in zip((diff.base, diff.candidate), trials, strict=True)
-        ]
-        lines += ["", *render_side_by_side(before, now, (titles[0], titles[1]), screen)]
-    return lines
-
-
-def diff_text(diff: Diff, screen: Screen) -> str:
-    """Render a comparison of two runs for a terminal."""
-    metrics = [
-        diff_content.metric_change_row(change) for change in diff_content.metric_changes(diff)
-    ]
-    table = align_columns(
-        metrics,
-        screen,
-        titles=("", "before", "now", "change", ""),
-        shrinkable={0: 12},
-        right=(1, 2, 3),
-    )
-    cases = [
-        (
-            Cell(diff_content.change_label(change), _STATUS_STYLES.get(change.status, "")),
-            change.case_id,
-            diff_content.change_passes(change),
-        )
-        for change in diff_content.changed_cases(diff)
-    ]
-    counts = screen.fold(f"Cases: {diff_content.case_counts_text(diff)}", hang="  ")
-    notes = screen.fold_all(diff_content.diff_notes(diff), indent="  - ", hang="    ")
-    details = [
-        section(diff, case_id, screen)
-        for case_id in diff.detailed_case_ids
-        for section in (_text_section, _steps_section)
-    ]
-    return join_sections(
-        [
-            screen.fold(" -> ".join(diff_content.side_names(diff)), hang="  "),
-            [heading("Metrics", screen), *table] if metrics else [],
-            [
-                *screen.paint_start(counts, "Cases", "bold"),
-                *align_columns(cases, screen, shrinkable={1: 12}),
-            ],
-            *details,
-            [heading("Notes", screen), *notes] if notes else [],
-        ]
-    )
 
 
 def diff_markdown(diff: Diff) -> str:

@@ -1,19 +1,15 @@
-"""Render the history of a set as a terminal table and as JSON."""
+"""Render the history of a set as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal, TypedDict
 
 from evalkit.compare.history import HistoryMetric, HistoryRow
-from evalkit.core.format import format_count
 from evalkit.core.safe_text import format_json
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import to_document
-from evalkit.report.screen import Screen, align_columns, join_sections
-
-_MAX_METRICS = 4
+from evalkit.report.history_content import list_definition_changes
 
 
 class HistoryRowDocument(TypedDict):
@@ -35,26 +31,6 @@ class HistoryDocument(TypedDict):
     notes: list[str]
 
 
-def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
-    """Return what differs in each row from the row before: set, judge, both, or nothing."""
-    changes = [""]
-    for before, after in pairwise(rows):
-        changed = [
-            word
-            for word, name in (("set", "definition"), ("judge", "judge"))
-            if getattr(before, name) != getattr(after, name)
-        ]
-        changes.append(" and ".join(changed))
-    # Without rows there is no first row.
-    return tuple(changes[: len(rows)])
-
-
-def metric_names(rows: Sequence[HistoryRow]) -> list[str]:
-    """Return the metrics of all rows, those of the newest row first."""
-    found = (each.metric for row in reversed(rows) for each in row.metrics if each.tag is None)
-    return list(dict.fromkeys(found))
-
-
 def interval_text(metric: HistoryMetric | None) -> str:
     """Return a mean with its interval."""
     if metric is None or metric.mean is None:
@@ -64,67 +40,6 @@ def interval_text(metric: HistoryMetric | None) -> str:
         return mean
     low, high = (value_cell(bound, metric.unit) for bound in (metric.low, metric.high))
     return f"{mean} ({low}-{high})"
-
-
-def history_text(
-    name: str, rows: Sequence[HistoryRow], notes: Sequence[str], screen: Screen
-) -> str:
-    """Render the rows, newest last, with as many metrics as the screen has space for."""
-    names = metric_names(rows)
-    most = min(_MAX_METRICS, len(names))
-    folded = lines = _table(rows, names[:most], screen)
-    while most > 1 and len(lines) != len(rows) + 1:
-        most -= 1
-        lines = _table(rows, names[:most], screen)
-    # If not even one metric fits, rows are folded as paragraphs, which have space for more.
-    if len(lines) != len(rows) + 1:
-        most, lines = min(_MAX_METRICS, len(names)), folded
-    left_out = names[most:]
-    more = f"Not shown because the screen is too narrow: {', '.join(left_out)}." if left_out else ""
-    return join_sections(
-        [
-            [f"{name}: {format_count(len(rows), 'run')}"],
-            lines,
-            screen.fold_all(filter(None, (more, *notes))),
-        ]
-    )
-
-
-def _table(rows: Sequence[HistoryRow], metrics: Sequence[str], screen: Screen) -> list[str]:
-    columns = [
-        ("date", [row.created[:10] for row in rows]),
-        ("version", [row.version or NO_VALUE for row in rows]),
-        ("", ["baseline" if row.kind == "baseline" else "" for row in rows]),
-        *((metric, [_mean_text(row.find(metric)) for row in rows]) for metric in metrics),
-        ("p95", [_latency_text(row) for row in rows]),
-        ("cost", [value_cell(row.cost_usd, "usd") if row.cost_usd else "" for row in rows]),
-        ("errors", [_errors_text(row) for row in rows]),
-        (
-            # A change of the set or the judge may explain a jump that the agent did not cause.
-            "now with",
-            [f"another {changed}" if changed else "" for changed in list_definition_changes(rows)],
-        ),
-    ]
-    shown = [(title, cells) for title, cells in columns if any(cells)]
-    right = [n for n, (title, _) in enumerate(shown) if title in (*metrics, "p95", "cost")]
-    table = [[cells[number] for _, cells in shown] for number in range(len(rows))]
-    titles = [title for title, _ in shown]
-    shrinkable = {titles.index("version"): 8} | {
-        titles.index(title): 8 for title in ("errors", "now with") if title in titles
-    }
-    return align_columns(table, screen, titles=titles, shrinkable=shrinkable, right=right)
-
-
-def _errors_text(row: HistoryRow) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in row.errors.items())
-
-
-def _mean_text(metric: HistoryMetric | None) -> str:
-    return NO_VALUE if metric is None else value_cell(metric.mean, metric.unit)
-
-
-def _latency_text(row: HistoryRow) -> str:
-    return value_cell(row.latency_s["p95"], "s") if "p95" in row.latency_s else ""
 
 
 def history_json(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) -> str:

@@ -15,12 +15,14 @@ from xml.etree import ElementTree as ET
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateChange, GateResult, GateReview
 from evalkit.core.location import Location
+from evalkit.core.run import RunHeader
 from evalkit.core.safe_text import escape_xml, head, one_line
 from evalkit.core.trial import Trial
 from evalkit.report import case_status
 from evalkit.report.breakage import differences_by_case
 from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
+from evalkit.report.verdict import COMPLETE, is_complete_shard, verdict_reason
 
 IssueKind: TypeAlias = Literal["failure", "error", "skipped"]
 
@@ -125,7 +127,10 @@ def _check_issue(check: Check, gate_result: GateResult) -> TestIssue | None:
     return TestIssue(kinds[check.outcome], check.outcome, check.sentence, check_sentence(check))
 
 
-def _gate_issue(gate_result: GateResult) -> TestIssue | None:
+def _gate_issue(header: RunHeader, gate_result: GateResult) -> TestIssue | None:
+    if is_complete_shard(header, gate_result):
+        reason = verdict_reason(header, gate_result)
+        return TestIssue("skipped", COMPLETE.lower(), f"{COMPLETE} {reason}", reason)
     if gate_result.exit_code == 0:
         if gate_result.outcome == "pass":
             return None
@@ -173,7 +178,7 @@ def list_gate_tests(report: Report) -> list[ReportedTest]:
     # The gate result has no line, so readers link to the file of the set.
     whole = Location(path=header.evalset_path)
     issues = [
-        ("verdict", whole, _gate_issue(gate_result)),
+        ("verdict", whole, _gate_issue(header, gate_result)),
         *(
             (name_rule(c.rule), c.rule.where, _check_issue(c, gate_result))
             for c in gate_result.checks

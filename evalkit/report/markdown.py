@@ -16,6 +16,7 @@ from evalkit.core.safe_text import head, markdown_code, markdown_fence, markdown
 from evalkit.report import case_status, content
 from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
 from evalkit.report.model import Report
+from evalkit.report.verdict import verdict_reason, verdict_word
 
 SUMMARY_LIMIT = 1_000_000
 """The longest step summary in bytes. GitHub drops a longer one than 1 MiB completely."""
@@ -255,7 +256,8 @@ def details_blocks(report: Report, results: Sequence[case_status.CaseResult]) ->
 
 def headline(report: Report) -> str:
     """Return the outcome and the name of the set."""
-    return f"## {report.gate_result.word}: {inline_code(report.run.header.evalset)}"
+    header = report.run.header
+    return f"## {verdict_word(header, report.gate_result)}: {inline_code(header.evalset)}"
 
 
 def unreported_checks_block(gate_result: GateResult) -> str:
@@ -273,7 +275,7 @@ def _blocks(report: Report) -> list[Block]:
     return [
         # Rank 0 always stays; the other ranks go from what a reader needs most to what can be dropped first.
         Block(0, headline(report)),
-        Block(0, sentence_text(content.gate_reason(report.gate_result))),
+        Block(0, sentence_text(verdict_reason(report.run.header, report.gate_result))),
         Block(0, definition_block(report)),
         Block(1, gate_block(report)),
         Block(1, thresholds_block(report, _TITLES, _MAX_ROWS, content.check_cells)),

@@ -1,11 +1,10 @@
-"""Render a comparison of three or more versions as terminal text, Markdown, and JSON."""
+"""Render a comparison of three or more versions as Markdown and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
-from evalkit.compare.matrix import MatrixCell, MatrixRow
+from evalkit.compare.matrix import MatrixCell
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text
@@ -13,80 +12,13 @@ from evalkit.report.documents import to_document
 from evalkit.report.json import run_document
 from evalkit.report.matrix_document import MatrixCellDocument, MatrixDocument
 from evalkit.report.model import VersionMatrix
-from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
 
 
-def matrix_text(shown: VersionMatrix, screen: Screen) -> str:
-    """Render a comparison of several versions for a terminal."""
-    cases = [
-        (case.case_id, *diff_content.case_row(case))
-        for case in shown.matrix.cases[: diff_content.MAX_LISTED_CASES]
-    ]
-    notes = screen.fold_all(diff_content.matrix_notes(shown), indent="  - ", hang="    ")
-    return join_sections(
-        [
-            [
-                *screen.fold(diff_content.matrix_intro(shown), hang="  "),
-                *align_columns(diff_content.version_rows(shown), screen, shrinkable={0: 12}),
-            ],
-            _metric_section(shown, screen),
-            [
-                heading(diff_content.cases_title(shown), screen),
-                *align_columns(
-                    cases,
-                    screen,
-                    titles=("", "pass in", *shown.labels),
-                    shrinkable={0: 12},
-                    right=range(1, len(shown.runs) + 2),
-                ),
-            ],
-            *(_text_section(shown, case_id, screen) for case_id in shown.detailed_case_ids),
-            [heading("Notes", screen), *notes] if notes else [],
-        ]
-    )
-
-
-def _metric_section(shown: VersionMatrix, screen: Screen) -> list[str]:
-    """Return shares in one table and measurements, whose intervals are wider, in another."""
-    lines = [heading("Metrics", screen)]
-    for is_share in (True, False):
-        rows = [row for row in shown.matrix.rows if (row.unit == "") is is_share]
-        lines += align_columns(
-            chain.from_iterable(map(_metric_lines, rows)),
-            screen,
-            titles=("", *shown.labels),
-            shrinkable={0: 12},
-            right=range(1, len(shown.runs) + 1),
-        )
-    return lines
-
-
-def _metric_lines(row: MatrixRow) -> Iterator[tuple[Cell | str, ...]]:
-    """Yield a line of means, one of their intervals, and one of changes."""
-    yield (
-        diff_content.row_name(row),
-        *(diff_content.mean_text(cell, row.unit) for cell in row.cells),
-    )
-    bounds = [diff_content.cell_interval_text(cell, row.unit) for cell in row.cells]
-    if any(bounds):
-        yield (Cell("  90% interval", "dim"), *(Cell(text, "dim") for text in bounds))
-    changes = (diff_content.cell_change_text(cell) for cell in row.cells[1:])
-    yield (Cell("  change", "dim"), "", *changes)
-
-
-def _text_diffs(shown: VersionMatrix, case_id: str) -> Iterator[tuple[str, list[str]]]:
+def text_diffs(shown: VersionMatrix, case_id: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the label of each later version and how its output of a case differs from the first."""
     first, *others = diff_content.representative_trials(shown, case_id)
     for label, trial in zip(shown.labels[1:], others, strict=True):
         yield label, list(diff_content.unified_text_diff(first, trial))
-
-
-def _text_section(shown: VersionMatrix, case_id: str, screen: Screen) -> list[str]:
-    lines = []
-    for label, texts in _text_diffs(shown, case_id):
-        lines.append(heading(f"Outputs of {case_id}: {shown.labels[0]} -> {label}", screen))
-        lines += screen.fold_all(texts, indent="  ", hang="    ")
-    return lines
 
 
 def matrix_markdown(shown: VersionMatrix) -> str:
@@ -138,7 +70,7 @@ def _text_block(shown: VersionMatrix, case_id: str) -> str:
         f"### Outputs of {markdown.inline_code(case_id)}: {markdown.inline_code(shown.labels[0])}"
     )
     blocks = []
-    for label, texts in _text_diffs(shown, case_id):
+    for label, texts in text_diffs(shown, case_id):
         fence = markdown_fence("\n".join(texts), language="diff")
         blocks.append(f"{title} -> {markdown.inline_code(label)}\n\n{fence}")
     return markdown.join_blocks(blocks)

@@ -54,12 +54,14 @@ class Diff:
 
     Outputs and steps are shown for the cases in `detailed_case_ids` only. `base_runs` and
     `candidate_runs` are the ids of the pooled runs where a side is made of several runs of one
-    version. If `tags` is not empty, metrics are shown for these tags only.
+    version. If `tags` is not empty, metrics are shown for these tags only. `proven` names the metrics
+    whose change an exact paired test proves.
     """
 
     comparison: Comparison
     base: Run
     candidate: Run
+    proven: frozenset[str] = frozenset()
     detailed_case_ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     base_runs: tuple[str, ...] = ()

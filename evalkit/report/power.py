@@ -15,11 +15,11 @@ from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sec
 from evalkit.stats.group_sequential import ALPHA_SHARES, LOOK_TRIALS
 from evalkit.stats.power import WANTED_POWER
 
-_TITLES = ("cases", "baseline", "trials", "smallest {noun}", "proves a pass", "runs", "cost", "")
+_TITLES = ("cases", "base", "trials", "{noun} found", "passes", "runs", "cost", "")
 
 _LEGEND = (
-    "smallest {noun}: the smallest one that fails 4 times in 5. proves a pass: how often an unchanged "
-    "agent passes."
+    "base: baseline trials per case. {noun} found: the smallest one that fails 4 times in 5. passes: how "
+    "often an unchanged agent passes."
 )
 _LOOKS_LEGEND = (
     f"looks: after {', '.join(map(str, LOOK_TRIALS))} trials per case, only while inconclusive, at "
@@ -290,7 +290,7 @@ def power_text(power: PowerAnalysis, screen: Screen) -> str:
             for title in _TITLES[:-2]
             + (("", "") if power.cost_per_run_usd is None else _TITLES[-2:])
         ],
-        shrinkable={7: 0},
+        shrinkable={},
         right=range(7),
     )
     legend = [

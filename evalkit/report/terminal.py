@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from evalkit.core.safe_text import cell_width
 from evalkit.report import content
 from evalkit.report.case_lines import case_lines
 from evalkit.report.case_status import CaseResult, case_results
-from evalkit.report.model import Report
+from evalkit.report.model import Hint, Report
 from evalkit.report.run_details import (
     ESSENTIAL_ROWS,
     breakage_lines,
@@ -27,12 +28,16 @@ _MAX_EDITS = 12
 
 
 class _Layout(NamedTuple):
-    """How much a screen shows: the worst cases, thresholds that hold, the run, where it broke."""
+    """How much a screen shows: the worst cases, thresholds that hold, the run, where it broke.
+
+    A dense screen has no empty lines, and the first and the last of the commands to type next.
+    """
 
     cases: int
     holds: bool = True
     run: bool = False
     breakage: bool = False
+    dense: bool = False
 
 
 _LAYOUTS = (
@@ -46,6 +51,8 @@ _LAYOUTS = (
     _Layout(5, holds=False),
     _Layout(3, holds=False),
     _Layout(1, holds=False),
+    _Layout(3, holds=False, dense=True),
+    _Layout(1, holds=False, dense=True),
 )
 """The layouts of the one-screen report, the richest first: the first that fits is used."""
 
@@ -60,7 +67,8 @@ def render_terminal(report: Report, screen: Screen, *, verbose: bool = False) ->
         return join_sections(_all_sections(report, results, screen))
     rendered = ""
     for layout in _LAYOUTS:
-        rendered = join_sections(_screen_sections(report, results, screen, layout))
+        sections = _screen_sections(report, results, screen, layout)
+        rendered = join_sections([list(chain(*sections))] if layout.dense else sections)
         # The last line of the screen is for the next prompt.
         if rendered.count("\n") < screen.height:
             break
@@ -76,13 +84,17 @@ def _screen_sections(
     report: Report, results: Sequence[CaseResult], screen: Screen, layout: _Layout
 ) -> Iterator[list[str]]:
     yield verdict_lines(report, screen)
-    yield run_lines(report, screen, () if layout.run else ESSENTIAL_ROWS)
-    yield _gate_edits(report, screen, _MAX_EDITS)
+    about = run_lines(report, screen, () if layout.run else ESSENTIAL_ROWS)
+    yield [*about, *_gate_edits(report, screen, _MAX_EDITS)]
     yield threshold_lines(report, screen, folds_passes=not layout.holds)
     yield unexplained_lines(report, screen)
     yield case_lines(results, screen, layout.cases)
     yield breakage_lines(report, screen) if layout.breakage else []
-    yield _next_steps(report, screen, [("everything", f"evalkit show {_run_name(report)} -v")])
+    hints = report.hints
+    if layout.dense:
+        hints = hints[:1] if len(hints) < 2 else (hints[0], hints[-1])
+    more = Hint("everything", f"evalkit show {_run_name(report)} -v")
+    yield next_lines((*hints, more), screen)
     yield [closing_line(report, screen)]
 
 
@@ -90,12 +102,13 @@ def _all_sections(
     report: Report, results: Sequence[CaseResult], screen: Screen
 ) -> Iterator[list[str]]:
     yield verdict_lines(report, screen, verbose=True)
-    yield _gate_edits(report, screen, sys.maxsize)
+    edits = _gate_edits(report, screen, sys.maxsize)
+    yield [heading("Edits of the gate", screen), *edits] if edits else []
     thresholds = threshold_lines(report, screen, folds_passes=False)
     yield [heading("Thresholds", screen), *thresholds] if thresholds else []
-    yield case_lines(results, screen, sys.maxsize)
+    yield case_lines(results, screen)
     yield from detail_sections(report, results, screen)
-    yield _next_steps(report, screen)
+    yield next_lines(report.hints, screen)
     yield [closing_line(report, screen)]
 
 
@@ -123,9 +136,7 @@ def verdict_lines(report: Report, screen: Screen, *, verbose: bool = False) -> l
 
 def _gate_edits(report: Report, screen: Screen, most: int) -> list[str]:
     rows = content.gate_rows(report.gate_result)
-    if not rows:
-        return []
-    lines = [heading("Edits of the gate", screen)]
+    lines = []
     for word, sentence in rows[:most]:
         padded = f"  {word.ljust(8)}  "
         folded = screen.fold(sentence, indent=padded, hang=" " * len(padded))
@@ -141,9 +152,8 @@ def _run_name(report: Report) -> str:
     return report.run_name or report.run.header.id
 
 
-def _next_steps(report: Report, screen: Screen, more: Sequence[tuple[str, str]] = ()) -> list[str]:
+def next_lines(hints: Sequence[Hint], screen: Screen) -> list[str]:
     """Return a line for each command to type next, never cut or folded, so that it can be copied."""
-    hints = [*report.hints, *more]
     width = max((len(label) for label, _ in hints), default=0)
     lines = []
     for label, command in hints:

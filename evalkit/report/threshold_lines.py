@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from evalkit.core.format import format_change, name_rule
 from evalkit.core.gate_result import Check
@@ -22,8 +23,20 @@ _MIN_PLOT_SCREEN = 110
 _SHORT_INTERVAL = 15
 _MAX_SENTENCES = 8
 _RIGHT = (2, 3)
-# Axis, interval, limit, baseline, value.
-_MARKS, _ASCII_MARKS = "·─┊│●", ".-:|o"
+
+
+class _Marks(NamedTuple):
+    """The characters of a plot."""
+
+    axis: str
+    interval: str
+    limit: str
+    baseline: str
+    value: str
+
+
+_MARKS = _Marks("·", "─", "┊", "│", "●")
+_ASCII_MARKS = _Marks(".", "-", ":", "|", "o")
 
 
 def threshold_lines(report: Report, screen: Screen, *, folds_passes: bool) -> list[str]:
@@ -87,7 +100,7 @@ def _align_fitting(
     *columns: Sequence[str],
 ) -> list[str]:
     """Return rows with further columns, one line each; empty if they do not fit without a cut."""
-    wide = [(*row, *more) for row, *more in zip(rows, *columns, strict=True)]
+    wide = [(*row, *(column[index] for column in columns)) for index, row in enumerate(rows)]
     lines = align_columns(wide, screen, titles=titles, shrinkable={}, right=_RIGHT)
     return lines if len(lines) == len(rows) + 1 else []
 
@@ -112,8 +125,8 @@ def draw_interval(check: Check, unit: str, size: int, screen: Screen) -> str:
     rule, value = check.rule, check.candidate
     if unit or not rule.metric or value is None or not 0 <= value <= 1 or check.preference:
         return ""
-    axis, bar, limit_mark, baseline_mark, value_mark = _MARKS if screen.unicode else _ASCII_MARKS
-    cells = [axis] * size
+    marks = _MARKS if screen.unicode else _ASCII_MARKS
+    cells = [marks.axis] * size
 
     def position(share: float) -> int:
         """Return the cell of a share; shares outside 0 to 1 are at the ends of the axis."""
@@ -123,25 +136,27 @@ def draw_interval(check: Check, unit: str, size: int, screen: Screen) -> str:
     origin = base or 0.0
     if check.low is not None and check.high is not None:
         first, last = (position(origin + end) for end in (check.low, check.high))
-        cells[first : last + 1] = bar * (last + 1 - first)
+        cells[first : last + 1] = [marks.interval] * (last + 1 - first)
     limits = (rule.min, rule.max)
     if base is not None:
-        cells[position(base)] = baseline_mark
+        cells[position(base)] = marks.baseline
         limits = (
             None if rule.max_drop is None else base - rule.max_drop,
             None if rule.max_rise is None else base + rule.max_rise,
         )
     for limit in limits:
         if limit is not None:
-            cells[position(limit)] = limit_mark
-    cells[position(value)] = value_mark
+            cells[position(limit)] = marks.limit
+    cells[position(value)] = marks.value
     return "".join(cells)
 
 
 def _legend(screen: Screen) -> str:
-    _, bar, limit, baseline, value = _MARKS if screen.unicode else _ASCII_MARKS
-    words = ((value, "this run"), (baseline, "baseline"), (limit, "limit"), (bar, "interval"))
-    text = "  ".join(f"{mark} {word}" for mark, word in words)
+    marks = _MARKS if screen.unicode else _ASCII_MARKS
+    text = (
+        f"{marks.value} this run  {marks.baseline} baseline  {marks.limit} limit  "
+        f"{marks.interval} interval"
+    )
     return f"  {screen.paint(text, 'dim')}"
 
 

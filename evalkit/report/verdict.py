@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from evalkit.core.errors import ApprovalNeeded
-from evalkit.core.format import format_bound, format_count, format_limit, format_odds, name_rule
+from evalkit.core.format import format_bound, format_count, format_limit, name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.literals import Outcome
 from evalkit.core.run import RunHeader
@@ -23,7 +24,8 @@ _PARTICIPLES: dict[Outcome, str] = {
     "inconclusive": "inconclusive",
     "undecided": "undecided",
 }
-_MAX_NAME_CELLS = 30
+_MAX_PART_CELLS = 40
+_ODDS = re.compile(r"a result this bad would come up [^.;(]*\w")
 
 
 def is_complete_shard(header: RunHeader, gate_result: GateResult) -> bool:
@@ -41,7 +43,7 @@ def verdict_word(header: RunHeader, gate_result: GateResult) -> str:
 def verdict_reason(header: RunHeader, gate_result: GateResult) -> str:
     """Return the reason of a result in full, without the word, which reports show before it."""
     if is_complete_shard(header, gate_result):
-        return f"shard {header.shard} is complete. `evalkit merge` decides the thresholds."
+        return f"shard {header.shard} is complete; it passes no threshold by itself."
     return content.gate_reason(gate_result)
 
 
@@ -53,6 +55,8 @@ def brief_reason(report: Report) -> str:
     reason = result.reason
     for check in result.checks:
         reason = reason.replace(check.sentence, brief_sentence(check, header))
+    for word in content.OUTCOME_WORDS.values():
+        reason = reason.replace(f"{word}: {word} ", f"{word}: ")
     brief = reason.removeprefix(f"{result.word} ")
     lead = _find_lead(result)
     if result.outcome != "pass" or lead is None:
@@ -126,9 +130,9 @@ def brief_sentence(check: Check, header: RunHeader) -> str:
     start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(rule)} {numbers}"
     if check.outcome == "inconclusive":
         return f"{start}: neither a failure nor a pass is proven."
-    if check.outcome == "fail" and check.p_value is not None:
-        odds = format_odds(check.p_value, rule.alpha)
-        return f"{start}. If nothing had changed, a result this bad would come up {odds}."
+    # The odds of the sentence are those of the test that decided, which `p_value` is not always.
+    if check.outcome == "fail" and (odds := _ODDS.search(check.sentence)):
+        return f"{start}. If nothing had changed, {odds[0]}."
     return f"{start}."
 
 
@@ -146,14 +150,15 @@ def closing_line(report: Report, screen: Screen) -> str:
     header, result = report.run.header, report.gate_result
     word, end = verdict_word(header, result), f"exit {result.exit_code}"
     parts = [
-        screen.show(header.evalset, _MAX_NAME_CELLS),
+        header.evalset,
         _thresholds_text(header, result),
         "" if not result.tally.errors else format_count(result.tally.errors, "error"),
         _scope_text(header),
         "" if report.took_s is None else _duration_text(report.took_s),
         _cost_text(report),
     ]
-    kept = [part for part in parts if part]
+    # The name and the shard are data.
+    kept = [screen.show(part, _MAX_PART_CELLS) for part in parts if part]
     while kept and cell_width("  ".join((word, *kept, end))) > screen.columns:
         kept.pop()
     return "  ".join((screen.paint(word, OUTCOME_STYLES[result.outcome]), *kept, end))

@@ -168,7 +168,8 @@ def test_an_error_within_the_budget_is_counted_beside_the_mean(project: Project)
     )
     done = project.evalkit("run", "set.yaml", "--max-errors", "1")
     assert done.code == 0, done
-    assert "2 of 3 scored" in done.out
+    assert "1 of 3 trials has no score" in done.out
+    assert "2 of 3 scored" in project.evalkit("show", "latest", "-v").out
     assert "1 agent error" in done.out
 
 

@@ -39,9 +39,14 @@ def test_runs_and_baseline_are_told_in_order(project: Project) -> None:
         assert {"p50", "p95", "p99"} <= row["latency_s"].keys()
     table = project.evalkit("history", "echo.yaml").out
     assert "another set" in table
-    assert table.index("v1") < table.index("v3")
+    first, *_, last = table.splitlines()
+    assert first.startswith("FAIL  echo: Failing since v3")
+    assert "last PASS v2" in first
+    assert last == "FAIL  echo  3 runs  1 passed, 2 failed"
+    rows = re.findall(r"^  \w+ \d+ \d\d:\d\d  (v\d) +(\w+) ", table, re.MULTILINE)
+    assert rows == [("v3", "FAIL"), ("v3", "FAIL"), ("v2", "PASS"), ("v1", "baseline")]
     narrow = project.evalkit("history", "echo.yaml", env={"COLUMNS": "40"}).out
-    assert narrow.count("exact_match") == 4, "rows that are folded have room for the scores"
+    assert narrow.count("verdict") == 4, "rows that are folded have room for the scores"
 
 
 def test_errors_are_counted_by_what_went_wrong(project: Project) -> None:

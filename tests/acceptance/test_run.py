@@ -420,7 +420,8 @@ def test_a_terminal_gets_colour_and_a_bar_and_no_color_takes_the_colour(project:
     code, plain = on_terminal(project, "run", "echo.yaml", NO_COLOR="1")
     assert code == 0
     assert not re.search(r"\x1b\[[0-9;]*m", plain)
-    assert "3/3" in shown
+    assert "3 of 3" in shown
+    assert "3 pass   0 wait" in shown
 
 
 def test_one_case_runs_under_the_debugger(project: Project) -> None:

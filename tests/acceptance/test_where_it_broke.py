@@ -88,7 +88,7 @@ def test_the_argument_that_goes_with_failing_is_named_in_every_report(shop: Proj
     document = run(shop, BROKEN, "--format", "json", *files).json
     jsonschema.validate(document, SCHEMA)
     texts = {kind: (shop.folder / path).read_text() for kind, path in paths.items()}
-    texts["txt"] = shop.evalkit("show", "latest").out
+    texts["txt"] = shop.evalkit("show", "latest", "-v").out
     texts["comment"] = shop.evalkit("comment", "latest").out
     for kind in ("md", "html", "txt", "comment"):
         assert ROW in texts[kind], kind
@@ -126,7 +126,10 @@ def test_breakage_that_no_step_shows_names_nothing(shop: Project) -> None:
     assert {case["difference"] for case in found["cases"]} == {
         "other answer after the same steps", "extra step log"
     }  # fmt: skip
-    assert "No step, tool, argument, or model is associated" in shop.evalkit("show", "latest").out
+    assert (
+        "No step, tool, argument, or model is associated"
+        in shop.evalkit("show", "latest", "-v").out
+    )
 
 
 def test_nothing_is_said_without_steps_and_the_missing_side_is_named(shop: Project) -> None:

@@ -24,7 +24,8 @@ def test_every_command_is_one_file_of_its_name() -> None:
     shared = {
         "__init__", "app", "budget_options", "completion", "console", "distribution", "errors", "execution_options",
         "foreign_words", "help_panels",
-        "option_groups", "options", "output", "private_process", "progress", "progress_log", "run_sets",
+        "option_groups", "options", "output", "private_process", "progress", "progress_counts", "progress_log",
+        "progress_screen", "run_sets",
     }  # fmt: skip
     folder = Path(sys.modules["evalkit.cli.app"].__file__ or "").parent
     files = {path.stem for path in folder.glob("*.py")} - shared

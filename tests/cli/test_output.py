@@ -73,9 +73,9 @@ def test_verbose_prints_every_row(project: Project, option: str) -> None:
         "echo.yaml",
         f"agent: {{python: ./agent.py:answer}}\nmetrics: [exact_match]\ncases:\n{cases}",
     )
-    assert "and 10 more" in project.evalkit("run", "echo.yaml").out
+    assert "; worst 10:" in project.evalkit("run", "echo.yaml").out
     done = project.evalkit("run", "echo.yaml", option)
-    assert "more: evalkit show" not in done.out
+    assert "worst" not in done.out
     assert all(f" c{number} " in done.out for number in range(30))
 
 

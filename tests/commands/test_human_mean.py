@@ -70,7 +70,7 @@ def test_the_mean_people_would_give_stands_beside_the_judges(labelled: Project) 
     assert people["share"] == 0.0
     assert people["cases"] == 40
     assert 0.5 < people["low"] < 0.65 < people["high"] < 0.8
-    shown = labelled.evalkit("show", "r1")
+    shown = labelled.evalkit("show", "r1", "-v")
     assert "people 65.0% (" in shown.out
     assert "40 labeled" in shown.out
 

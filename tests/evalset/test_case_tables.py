@@ -203,7 +203,7 @@ def test_a_label_in_a_cell_is_what_every_metric_compares_with(project: Project) 
     done = project.evalkit("run", "set.yaml")
     assert done.code == 1
     assert "Cases: 1 failing, 5 passed" in done.out
-    assert "failing  states-both  0/1  contains 'BERN', 'BASEL' (not_contains)" in done.out
+    assert "  states-both  0/1  contains 'BERN', 'BASEL' (not_contains)" in done.out
 
 
 WRONG_JSON = {

@@ -18,7 +18,8 @@ from evalkit.core.run import Run
 from evalkit.gate.decide import decide_gate
 from evalkit.report.csv import render_csv
 from evalkit.report.ctrf import render_ctrf
-from evalkit.report.diff import diff_json, diff_markdown, diff_text
+from evalkit.report.diff import diff_json, diff_markdown
+from evalkit.report.diff_text import diff_text
 from evalkit.report.github import render_github
 from evalkit.report.html.report import render_html
 from evalkit.report.json import render_json
@@ -91,7 +92,7 @@ def test_all_reports_of_a_run_give_each_case_the_same_status(
         name: status.replace("_", " ") + (", flaky" if name in flaky and status != "flaky" else "")
         for name, status in wanted.items()
     }
-    text = render_terminal(report, Screen(width=200))
+    text = render_terminal(report, Screen(width=200), verbose=True)
     found = {
         name: label for label, name in re.findall(r"^  (\S.*?) {2,}(\w1)  ", text, re.MULTILINE)
     }

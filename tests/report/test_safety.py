@@ -24,11 +24,13 @@ from evalkit.report.batch_terminal import render_batch, render_part
 from evalkit.report.batch_tests import render_batch_junit
 from evalkit.report.case import case_json, case_text
 from evalkit.report.case_status import case_results
-from evalkit.report.diff import diff_json, diff_markdown, diff_text
+from evalkit.report.diff import diff_json, diff_markdown
+from evalkit.report.diff_text import diff_text
 from evalkit.report.json import render_json
 from evalkit.report.junit import render_junit
 from evalkit.report.markdown import SUMMARY_LIMIT, render_markdown
-from evalkit.report.matrix import matrix_json, matrix_markdown, matrix_text
+from evalkit.report.matrix import matrix_json, matrix_markdown
+from evalkit.report.matrix_text import matrix_text
 from evalkit.report.model import Report
 from evalkit.report.screen import Screen
 from evalkit.report.terminal import render_terminal
@@ -189,7 +191,8 @@ def test_in_colour_the_only_escapes_are_ours(naughty: str) -> None:
 
 @pytest.mark.parametrize("naughty", NAUGHTY.values(), ids=NAUGHTY)
 def test_a_case_takes_one_row_whatever_it_is_called(naughty: str) -> None:
-    shown = render_terminal(poison(failing_report(), before_each(naughty)), Screen(width=80))
+    report = poison(failing_report(), before_each(naughty))
+    shown = render_terminal(report, Screen(width=80), verbose=True)
     rows = [line for line in shown.split("\n") if re.match(r"  (regressed|error)  ", line)]
     assert len(rows) == 3
 

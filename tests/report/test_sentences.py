@@ -58,7 +58,7 @@ def test_what_is_said_is_true_and_the_same_in_every_report(name: str) -> None:
     document = json.loads(render_json(situation.report))
     assert document["reason"] == result.reason
     reason = flat(result.reason.removeprefix(f"{OUTCOME_WORDS[result.outcome]} "))
-    assert reason in flat(render_terminal(situation.report, Screen(width=120)))
+    assert reason in flat(render_terminal(situation.report, Screen(width=120), verbose=True))
     assert reason[:300] in flat(render_markdown(situation.report)).replace("&gt;", ">")
     for text in (result.reason, *(check.sentence for check in result.checks), *result.notes):
         assert not re.search(r"\b(nan|inf|None)\b|  |\.\.|\( ", text), text
