@@ -46,7 +46,7 @@ _MAX_WATERFALL_BYTES = 420_000
 _TEXTS_PER_CASE = 6
 
 _TOP_ROWS = ("result", "judge", "gate")
-"""The labels of the rows about a run that stand below the result."""
+"""The labels of the rows about a run that come right after the result."""
 
 
 def render_html(report: Report) -> str:

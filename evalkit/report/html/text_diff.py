@@ -31,7 +31,7 @@ def compare_texts(before: str, now: str) -> TextChange:
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
     words = _WORD.findall(before), _WORD.findall(now)
-    sentences = split_sentences(before), split_sentences(now)
+    sentences = _split_sentences(before), _split_sentences(now)
     if (
         Indel.normalized_similarity(*words) < MIN_SIMILARITY
         or max(map(len, sentences)) > _MAX_SENTENCES
@@ -61,7 +61,7 @@ def mark_texts(text: str, wanted: Sequence[str]) -> tuple[DiffPart, ...]:
     )
 
 
-def split_sentences(text: str) -> list[str]:
+def _split_sentences(text: str) -> list[str]:
     """Return the sentences and lines of a text with the blanks after them; joined, they are the text."""
     return _SENTENCE.findall(text)
 
