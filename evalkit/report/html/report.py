@@ -196,9 +196,10 @@ def _all_results(groups: Sequence[CaseGroup]) -> Iterator[CaseResult]:
 
 
 def _step_sides(report: Report, result: CaseResult) -> StepSides:
-    """Return the steps of the trials that a case shows; those of the baseline only if the case changed."""
+    """Return the steps of the trials that a case shows; those of the baseline unless the case passes."""
     now = representative_trial(result.trials, passed=False)
-    base = representative_trial(result.base, passed=True) if result.is_broken else None
+    is_compared = result.is_broken or result.status not in ("passed", "not_scored")
+    base = representative_trial(result.base, passed=True) if is_compared else None
     return StepSides(
         before=_find_spans(report.base_spans, base), now=_find_spans(report.spans, now)
     )
