@@ -152,11 +152,11 @@ class CaseResultDocument(TypedDict):
         scored: Trials that are completely scored.
         baseline: The passes of the whole case in the baseline, by the metrics that both runs define in the
             same way; `now_passed` are the passes of this run by the same metrics.
-        counts_of: The metric whose passes, in `on_metric`, say why the case has its status; empty if
+        counts_of: The metric whose passes, in `on_metric`, say why the case has its status; null if
             those of the whole case do.
         on_metric: The passes of the metric that newly fails, if the counts of the case do not show that;
             else null.
-        reason: Why the case has its status, in one line; empty if it passes.
+        reason: Why the case has its status, in one line; null if it passes.
         breaks: The names of the failed thresholds that the failures of the case break.
     """
 
@@ -169,9 +169,9 @@ class CaseResultDocument(TypedDict):
     passed: int
     scored: int
     baseline: Mapping[Literal["passed", "scored", "now_passed"], int] | None
-    counts_of: str
+    counts_of: str | None
     on_metric: MetricPasses | None
-    reason: str
+    reason: str | None
     breaks: tuple[str, ...]
     trials: list[TrialDocument]
 

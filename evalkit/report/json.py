@@ -125,9 +125,9 @@ def _case_document(result: CaseResult, spans: SpansByTrial) -> CaseResultDocumen
         }
         if change.base_trials
         else None,
-        "counts_of": change.on_metric.metric if change.on_metric else "",
+        "counts_of": change.on_metric.metric if change.on_metric else None,
         "on_metric": to_document(change.on_metric),
-        "reason": reason_text(result),
+        "reason": reason_text(result) or None,
         "breaks": result.breaks,
         "trials": trial_documents(trials, result.due),
     }

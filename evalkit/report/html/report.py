@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ from evalkit.store.span_file import SpansByTrial
 _MAX_CHECKS = 100
 _MAX_TAG_METRICS = 4
 _MAX_WORST = 5
+_MAX_DETAILED = 1_000
+"""In a run of more cases, those that did not change have only a row and the command that shows them."""
 
 # The size of all texts and of all waterfalls, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 500_000
@@ -181,6 +184,9 @@ def _group_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str
                         steps.get(result.case.id),
                         is_brief=bool(group.title),
                     ),
+                    "command": f"evalkit show {report.run.header.id} {shlex.quote(result.case.id)}"
+                    if group.title and len(results) > _MAX_DETAILED
+                    else "",
                     "rank": ranks[result.case.id],
                 }
                 for result in group.results
