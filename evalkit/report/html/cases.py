@@ -137,15 +137,20 @@ def case_view(
         "about": ", ".join(case.tags),
         "where": f"{case.where}" if case.where.path else "",
         "asked": head(case_status.input_text(case), limit),
-        "expected": None
-        if case.expected is None
-        else head(case_status.json_text(case.expected), limit),
+        "expected": None if case.expected is None else head(_expected_text(case.expected), limit),
         **_answer_view(trial, base, case.expected, limit),
         "is_run": trial is not None,
         "calls": _calls_text(trial, base),
         "steps": steps,
         **_score_views(trial.scores if trial else (), units, limit, is_brief=is_brief),
     }
+
+
+def _expected_text(expected: Json) -> str:
+    """Return a label as text, one with several keys as a line for each key."""
+    if not isinstance(expected, Mapping):
+        return case_status.json_text(expected)
+    return "\n".join(f"{key}: {case_status.json_text(value)}" for key, value in expected.items())
 
 
 def _answer_view(
