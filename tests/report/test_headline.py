@@ -180,7 +180,7 @@ def test_what_broken_cases_have_in_common_is_counted() -> None:
     )
     results = case_results(replace(run, trials=down), result, report.baseline)
     said = [finding.sentence for finding in find_in_common(results)]
-    assert any("end in the error timeout." in sentence for sentence in said)
+    assert any("end in the error timeout: 10 s." in sentence for sentence in said)
     assert find_in_common(results[:1]) == []
 
 

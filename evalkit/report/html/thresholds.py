@@ -29,6 +29,7 @@ class ThresholdPlots(NamedTuple):
     shown: int
     ticks: tuple[AxisTick, ...]
     axis_text: str
+    has_plots: bool
     has_baseline: bool
 
 
@@ -58,6 +59,7 @@ def draw_thresholds(header: RunHeader, checks: Sequence[Check]) -> ThresholdPlot
         axis_text=""
         if is_whole or not shares
         else f"axis from {show(axis.low)} to {show(axis.high)}",
+        has_plots=any(each is not None for each in placed),
         has_baseline=any(each is not None and each.baseline is not None for each in placed),
     )
 
