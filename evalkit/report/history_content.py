@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import dropwhile, pairwise
 
 from evalkit.compare.history import HistoryRow, HistoryThreshold
 from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
-from evalkit.report.content import value_cell
+from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.history_points import (
+    WORST_FIRST,
+    SeriesKey,
+    SeriesPoint,
+    build_point,
+    rule_text,
+)
 
 OUTCOMES: dict[Outcome, str] = {
     "pass": "passed",
@@ -20,8 +28,6 @@ OUTCOMES: dict[Outcome, str] = {
 }
 """How runs of each outcome are counted."""
 
-WORST_FIRST: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
-"""The order of outcomes in which the worst of several counts."""
 _STATES: dict[Outcome, str] = {
     "pass": "Passing",
     "fail": "Failing",
@@ -30,6 +36,58 @@ _STATES: dict[Outcome, str] = {
 }
 # The outcome that ends a streak; an inconclusive run between two failing ones does not.
 _ENDS: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """One statistic over runs of one agent, oldest first; `rules` are its thresholds in the newest run."""
+
+    title: str
+    unit: str
+    points: tuple[SeriesPoint, ...]
+    rules: str = ""
+    metric: str = ""
+
+    @property
+    def known(self) -> list[SeriesPoint]:
+        """The points that have a value."""
+        return [point for point in self.points if point.value is not None]
+
+    @property
+    def newest(self) -> SeriesPoint:
+        """The newest point of a run that has a value, else of a baseline; an empty one if there is none."""
+        runs = [point for point in self.known if not point.is_baseline]
+        return (runs or self.known or [SeriesPoint()])[-1]
+
+    def show(self, value: float | None) -> str:
+        """Return a value in the unit of the series."""
+        return value_cell(value, self.unit)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every run shows the same value."""
+        return len({self.show(point.value) for point in self.known}) < 2
+
+    @property
+    def is_far_from_limit(self) -> bool:
+        """Whether the values fill less than a twelfth of the way to their limit."""
+        ends = [bound for point in self.known for bound in (point.value, point.low, point.high)]
+        limits = [limit for point in self.known for limit in (point.lower, point.upper)]
+        found = [value for value in ends if value is not None]
+        marks = [limit for limit in limits if limit is not None]
+        if not found or not marks:
+            return False
+        reach = max(*found, *marks) - min(*found, *marks)
+        return 12 * (max(found) - min(found)) < reach and all(
+            point.outcome in (None, "pass") for point in self.known
+        )
+
+    @property
+    def range_text(self) -> str:
+        """The smallest and the largest value."""
+        values = [point.value for point in self.known if point.value is not None]
+        texts = dict.fromkeys(map(self.show, (min(values), max(values)))) if values else [NO_VALUE]
+        return " to ".join(texts)
 
 
 def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
@@ -136,7 +194,7 @@ def _find_streak(outcomes: Sequence[Outcome]) -> tuple[int, int | None]:
 
 def _describe_newest(row: HistoryRow) -> str:
     """Return how far the threshold that decided the newest run is from its limit; empty if it passed."""
-    worst = find_deciding(row)
+    worst = _find_deciding(row)
     if worst is None or worst.outcome == "pass" or worst.value is None or worst.limit is None:
         return ""
     value, limit = (value_cell(each, worst.unit) for each in (worst.value, worst.limit))
@@ -144,7 +202,7 @@ def _describe_newest(row: HistoryRow) -> str:
     return f"{worst.name} is {value}; at {side} {limit} is allowed."
 
 
-def find_deciding(row: HistoryRow) -> HistoryThreshold | None:
+def _find_deciding(row: HistoryRow) -> HistoryThreshold | None:
     """Return the worst threshold of a run that has a value, the primary one first among equals."""
     if row.result is None:
         return None
@@ -153,4 +211,50 @@ def find_deciding(row: HistoryRow) -> HistoryThreshold | None:
         enforced,
         key=lambda each: (each.advisory, WORST_FIRST.index(each.outcome), not each.primary),
         default=None,
+    )
+
+
+def build_series(rows: Sequence[HistoryRow]) -> list[Series]:
+    """Return the series of one agent's rows: the one that decides the newest run, other thresholds, metrics."""
+    keys: dict[SeriesKey, None] = {}
+    decided = [row for row in reversed(rows) if row.result is not None]
+    if decided and (deciding := _find_deciding(decided[0])) is not None:
+        # The primary threshold is the headline, unless another one decides.
+        primary = [each for each in _thresholds(decided[0]) if each.primary]
+        first = deciding if deciding.outcome != "pass" or not primary else primary[0]
+        keys[_key_of(first)] = None
+    for row in decided:
+        keys.update(dict.fromkeys(map(_key_of, _thresholds(row))))
+    for metric in metric_names(rows):
+        keys.setdefault(SeriesKey(metric, "mean", None))
+    return [_build_one(key, rows) for key in keys]
+
+
+def _thresholds(row: HistoryRow) -> Iterator[HistoryThreshold]:
+    """Yield the thresholds of a row that compare a value."""
+    for each in row.result.thresholds if row.result is not None else ():
+        if each.metric and each.limit is not None:
+            yield each
+
+
+def _key_of(threshold: HistoryThreshold) -> SeriesKey:
+    return SeriesKey(threshold.metric, threshold.stat, threshold.tag)
+
+
+def _build_one(key: SeriesKey, rows: Sequence[HistoryRow]) -> Series:
+    applied = [[each for each in _thresholds(row) if _key_of(each) == key] for row in rows]
+    metrics = [row.find(key.metric, key.tag) for row in rows]
+    units = [each.unit for found in applied for each in found]
+    # A rate is a share, whatever the unit of the metric.
+    units += ["" if key.stat == "rate" else each.unit for each in metrics if each is not None]
+    newest = next((found for found in reversed(applied) if found), [])
+    return Series(
+        title=key.title,
+        unit=units[-1] if units else "",
+        points=tuple(
+            build_point(key, found, metric)._replace(is_baseline=row.kind == "baseline")
+            for row, found, metric in zip(rows, applied, metrics, strict=True)
+        ),
+        rules=", ".join(map(rule_text, newest)),
+        metric=key.metric,
     )

@@ -9,7 +9,10 @@ from typing import NamedTuple
 from evalkit.compare.history import HistoryRow
 from evalkit.core.format import format_count
 from evalkit.core.safe_text import one_line
+from evalkit.report.content import OUTCOME_WORDS
 from evalkit.report.history_content import (
+    Series,
+    build_series,
     day_text,
     group_by_agent,
     list_definition_changes,
@@ -18,7 +21,7 @@ from evalkit.report.history_content import (
     version_name,
 )
 from evalkit.report.history_operation import build_operation_series
-from evalkit.report.history_series import Series, SeriesPoint, build_series
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.history_plot import (
     SMALL_WIDTHS,
     PlotView,
@@ -33,7 +36,6 @@ _MAX_MULTIPLES = 9
 _MAX_VERSION_CHARS = 24
 _HEADLINE_PX, _OTHER_PX, _SMALL_PX = 220.0, 120.0, 78.0
 _ROW_PX = 17.0
-_SHAPES = {"pass": "PASS", "inconclusive": "INCONCLUSIVE", "undecided": "UNDECIDED", "fail": "FAIL"}
 
 
 def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) -> str:
@@ -207,7 +209,7 @@ def _plot(series: Series, rows: Sequence[HistoryRow], height: float) -> PlotView
     view["key"] = list(_key_texts(series, rows, breaks))
     view["outcomes"] = [
         (outcome, word)
-        for outcome, word in _SHAPES.items()
+        for outcome, word in OUTCOME_WORDS.items()
         if any(outcome == point.outcome for point in known)
     ]
     plain = [point for point in known if point.outcome is None]

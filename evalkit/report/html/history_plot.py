@@ -8,7 +8,8 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.core.format import format_bound
-from evalkit.report.history_series import Series, SeriesPoint
+from evalkit.report.history_content import Series
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.axis import Axis, fit_axis
 
 PlotView: TypeAlias = dict[str, Any]

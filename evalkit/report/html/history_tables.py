@@ -10,11 +10,12 @@ from evalkit.core.literals import Outcome
 from evalkit.report.content import change_cell, value_cell
 from evalkit.report.history import interval_text
 from evalkit.report.history_content import (
+    Series,
     list_definition_changes,
     minute_text,
     version_name,
 )
-from evalkit.report.history_series import Series, SeriesPoint
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.views import TableCell
 
 _MAX_METRICS = 8
