@@ -1,0 +1,3 @@
+"""Show the store as linked pages: served on loopback while runs are under way, or exported as files."""
+
+__all__ = ["access", "export", "records", "server", "site"]
