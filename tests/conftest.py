@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, settings
 from tests.support.evalkit_client import SERVER
 from tests.support.paths import ROOT
 
+pytest_plugins = ["tests.support.browser"]
+
 # A shared machine is at times too slow for the limits, which are no property of the code.
 settings.register_profile("evalkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("evalkit")

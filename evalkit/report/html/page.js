@@ -2,82 +2,96 @@
 (() => {
   const list = document.getElementById("case-list");
   if (!list) return;
-  const cases = [...list.querySelectorAll(".case")];
+  const rows = [...list.querySelectorAll(".case")];
+  const folds = [...list.querySelectorAll(".rest")];
   const search = document.getElementById("search");
   const tag = document.getElementById("tag");
   const sort = document.getElementById("sort");
-  const count = document.querySelector(".count");
-  const buttons = [...document.querySelectorAll(".statuses button")];
-  const texts = new Map(cases.map((one) => [one, one.textContent.toLowerCase()]));
+  const count = document.getElementById("count");
+  const buttons = [...document.querySelectorAll("[data-filter]")];
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const homes = new Map(rows.map((row) => [row, row.parentElement]));
   let status = "";
 
   const apply = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = (search ? search.value : "").toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
-    for (const one of cases) {
+    for (const row of rows) {
       const fits =
-        (!status || one.dataset.status === status || (status === "flaky" && one.dataset.flaky)) &&
-        (!tag.value || one.dataset.tags.includes(`[${tag.value}]`)) &&
-        words.every((word) => texts.get(one).includes(word));
-      one.hidden = !fits;
+        (!status || row.dataset.status === status || (status === "flaky" && row.dataset.flaky)) &&
+        (!tag || !tag.value || row.dataset.tags.includes(`[${tag.value}]`)) &&
+        words.every((word) => texts.get(row).includes(word));
+      row.hidden = !fits;
       shown += fits;
     }
-    count.textContent = `${shown} of ${cases.length} cases`;
+    const asked = status || words.length || (tag && tag.value);
+    for (const fold of folds) {
+      const found = fold.querySelector(".case:not([hidden])");
+      fold.hidden = Boolean(asked) && !found;
+      // A search that finds cases in a fold opens it.
+      if (asked && found) fold.open = true;
+    }
+    if (count) count.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} cases`;
   };
 
   const orders = {
-    rank: (a, b) => a.dataset.rank - b.dataset.rank,
     id: (a, b) => a.dataset.id.localeCompare(b.dataset.id),
-    change: (a, b) => a.dataset.change - b.dataset.change || a.dataset.rank - b.dataset.rank,
+    change: (a, b) => a.dataset.change - b.dataset.change || rows.indexOf(a) - rows.indexOf(b),
     latency: (a, b) => b.dataset.latency - a.dataset.latency,
   };
+  const arrange = () => {
+    const order = orders[sort.value];
+    if (order) list.prepend(...[...rows].sort(order));
+    else for (const row of rows) homes.get(row).append(row);
+    if (!order) for (const fold of folds) list.append(fold);
+  };
 
-  const visible = () => [...list.querySelectorAll(".case:not([hidden])")];
+  const visible = () => rows.filter((row) => row.checkVisibility());
+  const inOrder = () => [...list.querySelectorAll(".case")].filter((row) => row.checkVisibility());
   const step = (by) => {
-    const rows = visible();
-    const at = rows.findIndex((one) => one.contains(document.activeElement));
-    const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
+    const shown = inOrder();
+    const at = shown.findIndex((row) => row.contains(document.activeElement));
+    const next = shown[at < 0 ? 0 : Math.min(shown.length - 1, Math.max(0, at + by))];
     if (next) next.querySelector("summary").focus();
   };
 
   const openLinked = () => {
     const id = decodeURIComponent(location.hash.slice(1));
-    const one = id && document.getElementById(id);
-    if (!one || !one.classList.contains("case")) return;
-    one.hidden = false;
-    one.open = true;
-    one.scrollIntoView();
-    one.querySelector("summary").focus({ preventScroll: true });
+    const row = id && document.getElementById(id);
+    if (!row || !row.classList.contains("case")) return;
+    row.hidden = false;
+    for (let one = row; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+    row.scrollIntoView();
+    row.querySelector("summary").focus({ preventScroll: true });
   };
 
   for (const button of buttons) {
     button.addEventListener("click", () => {
-      status = button.dataset.status;
+      status = button.dataset.filter;
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
       apply();
     });
   }
-  search.addEventListener("input", apply);
-  tag.addEventListener("change", apply);
-  sort.addEventListener("change", () => {
-    list.append(...cases.sort(orders[sort.value]));
-  });
+  if (search) search.addEventListener("input", apply);
+  if (tag) tag.addEventListener("change", apply);
+  if (sort) sort.addEventListener("change", arrange);
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
-    if (event.key === "Escape" && typing) {
+    if (event.key === "Escape" && search && typing) {
       search.value = "";
       search.blur();
       apply();
     }
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "/") {
+    if (event.key === "/" && search) {
       event.preventDefault();
       search.focus();
     } else if (event.key === "j") step(1);
     else if (event.key === "k") step(-1);
   });
   window.addEventListener("hashchange", openLinked);
-  window.addEventListener("beforeprint", () => visible().forEach((one) => (one.open = true)));
+  // Paper shows the first cases in full, and the others as rows.
+  window.addEventListener("beforeprint", () => visible().slice(0, 5).forEach((row) => (row.open = true)));
   apply();
   openLinked();
 })();

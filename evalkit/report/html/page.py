@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,34 @@ from evalkit.core.safe_text import escape_unsafe
 
 _FOLDER = Path(__file__).parent
 _INDENTATION = re.compile(r"^[ ]+", re.MULTILINE)
+_COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
 
 
-def render_page(template: str, **view: Any) -> str:
-    """Render a page from plain data, with a policy that allows its style and script by digest."""
-    style, script = _read("page.css"), _read("page.js")
+def render_page(
+    template: str,
+    *,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    connects: bool = False,
+    **view: Any,
+) -> str:
+    """Render a page from plain data, with a policy that allows its style and script by digest.
+
+    Args:
+        template: the name of a template in `templates/` that extends `base.html.j2`.
+        styles: the names of style sheets next to this module that the page needs besides `page.css`.
+        scripts: the names of scripts next to this module that the page needs besides `page.js`.
+        connects: whether the script may connect to the server that the page came from.
+        view: the values that the template shows. Text is escaped.
+    """
+    style = "".join(_COMMENT.sub("", _read(name)) for name in ("page.css", *styles))
+    script = "".join(map(_read, ("page.js", *scripts)))
     policy = (
         f"default-src 'none'; style-src {_source_digest(style)}; "
         f"script-src {_source_digest(script)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
+    if connects:
+        policy += "; connect-src 'self'"
     # The digests are those of the exact text, so do not escape it.
     assets = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - our own files
     return _environment().get_template(template).render(policy=policy, **assets, **view)
@@ -49,7 +69,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["g"] = "{:g}".format
+    environment.filters["pct"] = _format_percent
     return environment
+
+
+def _format_percent(share: float) -> str:
+    """Return a length in percent of a plot's width for a share from 0 to 1."""
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def _load_template(name: str) -> str:
