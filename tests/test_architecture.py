@@ -22,6 +22,7 @@ PACKAGE = Path(evalkit.__file__).parent
 LAYERS = (
     "cli",
     "commands",
+    "view",
     "bisect",
     "ci",
     "runner",

@@ -34,11 +34,13 @@ def _new_secret() -> str:
 class Access:
     """The secrets of one server on a port.
 
-    `token` is in the address that is printed, and `session` is what a browser gets in exchange. A token
-    that another program is given, which could show it to other users, works once.
+    `token` is in the address that is printed, and `session` is what a browser gets in exchange. It is then
+    led to `first_page`. A token that another program is given, which could show it to other users, works
+    once.
     """
 
     port: int
+    first_page: str = "index.html"
     token: str = field(default_factory=_new_secret, repr=False)
     session: str = field(default_factory=_new_secret, repr=False)
     _single_use: list[str] = field(default_factory=list, repr=False)

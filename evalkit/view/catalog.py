@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
-from evalkit.compare.history import HistoryMetric
 from evalkit.core.errors import StoreError
 from evalkit.core.file_marks import FileMark, mark_file
 from evalkit.core.files import path_exists, read_stored_file
 from evalkit.core.literals import RunCommand
 from evalkit.core.serialization import parse_stored_record
+from evalkit.store.gate_results import GATE_RESULT_FILE
 from evalkit.store.run_lock import is_locked
 from evalkit.store.runs import (
     HEADER_FILE,
     SUMMARY_FILE,
-    TRIALS_FILE,
     list_start_times,
     runs_folder,
 )
@@ -24,7 +24,10 @@ from evalkit.store.runs import (
 MAX_RUNS = 5_000
 """The newest runs to list. A list of more could not be read in a second, or held in little memory."""
 
-Marks = tuple[FileMark | None, ...]
+_MARKED_FILES = (HEADER_FILE, SUMMARY_FILE, GATE_RESULT_FILE)
+
+Marks: TypeAlias = tuple[FileMark | None, ...]
+"""The marks of the files of a run that a list shows something of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +40,7 @@ class StoredRun:
 
     id: str
     folder: Path
-    marks: Marks
+    marks: Marks = ()
     evalset: str = ""
     evalset_path: str = ""
     version: str = ""
@@ -45,17 +48,18 @@ class StoredRun:
     created: str = ""
     command: RunCommand = "run"
     selection: str = ""
+    shard: str = ""
     cases: int = 0
     trials: int = 0
     cost_usd: float | None = None
-    metrics: tuple[HistoryMetric, ...] = ()
     finished: bool = False
     is_alive: bool = False
     problem: str = ""
 
-    def find(self, metric: str) -> HistoryMetric | None:
-        """Return a metric of the run; None if it has no value of it."""
-        return next((each for each in self.metrics if each.metric == metric), None)
+    @property
+    def is_decided(self) -> bool:
+        """Whether the run can have a gate result: a shard and mere answers have none."""
+        return self.finished and not self.shard and self.command != "ask"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +103,6 @@ class _HeaderOutline:
 class _RowOutline:
     """What a list shows of the row in a summary."""
 
-    metrics: tuple[HistoryMetric, ...] = ()
     cost_usd: float | None = None
     judge_cost_usd: float | None = None
 
@@ -130,18 +133,15 @@ class Catalog:
 
     def _read_run(self, name: str) -> StoredRun:
         folder = self._folder / name
-        marks = tuple(mark_file(folder / each) for each in (HEADER_FILE, SUMMARY_FILE))
+        marks = tuple(mark_file(folder / each) for each in _MARKED_FILES)
         known = self._known.get(name)
-        if known is None or known.marks[:2] != marks:
+        if known is None or known.marks != marks:
             known = _read_outline(folder, marks)
         if known.finished or known.problem:
             return known
-        # The trials of an unfinished run grow, and its process may end.
-        marks = (*marks, mark_file(folder / TRIALS_FILE))
+        # The process of an unfinished run may have ended, or have been started again.
         alive = is_locked(folder)
-        if (marks, alive) == (known.marks, known.is_alive):
-            return known
-        return replace(known, marks=marks, is_alive=alive)
+        return known if alive == known.is_alive else replace(known, is_alive=alive)
 
 
 def _read_outline(folder: Path, marks: Marks) -> StoredRun:
@@ -163,11 +163,11 @@ def _read_outline(folder: Path, marks: Marks) -> StoredRun:
         agent=header.agent_entrypoint,
         created=header.created,
         command=header.command,
-        selection=" ".join(filter(None, (header.selection, header.shard))),
+        selection=header.selection,
+        shard=header.shard,
         cases=len(header.cases),
         trials=header.trials,
         cost_usd=sum(costs) if costs else None,
-        metrics=tuple(metric for metric in row.metrics if metric.tag is None),
         finished=finished,
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -71,21 +71,20 @@ class Progress:
         return limit if isinstance(limit, float | int) else None
 
 
-@dataclass(kw_only=True)
+BaselineCounter: TypeAlias = Callable[[RunHeader], Mapping[str, Passes]]
+"""Returns the passes of each case in the baseline that a run will be compared with."""
+
+
 class RunFollower:
-    """Reads one unfinished run again and again, each time only what is new.
+    """Reads one unfinished run again and again, each time only what is new. The baseline is read once."""
 
-    `baseline` has the passes of each case in the baseline, which is read once.
-    """
-
-    folder: Path
-    baseline: Mapping[str, Passes] = field(default_factory=dict)
-    _header: RunHeader | None = None
-    _mark: FileMark | None = None
-    _started_s: float | None = None
-
-    def __post_init__(self) -> None:
-        self._journal = TrialJournal(self.folder / TRIALS_FILE)
+    def __init__(self, folder: Path, count_baseline: BaselineCounter) -> None:
+        self._folder = folder
+        self._count_baseline = count_baseline
+        self._baseline: Mapping[str, Passes] | None = None
+        self._header: RunHeader | None = None
+        self._mark: FileMark | None = None
+        self._journal = TrialJournal(folder / TRIALS_FILE)
 
     def read(self, now_s: float, wall_s: float) -> Progress:
         """Return the state of the run now.
@@ -97,18 +96,20 @@ class RunFollower:
         Raises:
             StoreError: the run cannot be read.
         """
-        mark = mark_file(self.folder / HEADER_FILE)
+        mark = mark_file(self._folder / HEADER_FILE)
         if self._header is None or mark != self._mark:
-            self._header, self._mark = read_header(self.folder), mark
+            self._header, self._mark = read_header(self._folder), mark
+        if self._baseline is None:
+            self._baseline = self._count_baseline(self._header)
         self._journal.update(now_s)
-        started = _read_start(self.folder)
+        started = _read_start(self._folder)
         header, trials = self._header, self._journal.trials
         planned = sum(header.planned_trials().values()) + sum(header.fresh.values())
         most = max(planned, len(header.cases) * header.looks)
         done = len(trials)
         finished = sorted(each.seen_s for each in trials.values() if each.seen_s is not None)
         latencies = [each.latency_s for each in trials.values()]
-        cases, worst = _describe_cases(header, trials, self.baseline)
+        cases, worst = _describe_cases(header, trials, self._baseline)
 
         def left(total: int) -> TimeLeft | None:
             return estimate_time_left(finished, now_s, total - done, latencies)
@@ -121,7 +122,7 @@ class RunFollower:
             passed=sum(each.passed for each in trials.values()),
             failed=sum(each.state == "scored" and not each.passed for each in trials.values()),
             errors=sum(each.state not in ("scored", "skipped") for each in trials.values()),
-            cost_usd=_read_cost(self.folder, trials),
+            cost_usd=_read_cost(self._folder, trials),
             elapsed_s=None if started is None else max(0.0, wall_s - started),
             left=left(planned),
             left_most=left(most) if most > planned else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -30,6 +30,12 @@ class StoreReader(Protocol):
 
     def read_result(self, run: StoredRun) -> HistoryResult | None:
         """Return the gate result of a finished run; None if it has none of its own."""
+
+    def list_case_ids(self, run_id: str) -> Sequence[str]:
+        """Return the ids of the cases of a run, in the order of the set."""
+
+    def list_failing_cases(self, run_id: str) -> Sequence[str]:
+        """Return the ids of the cases of which a trial fails or has an error, in the order of the set."""
 
     def read_case(self, run_id: str, case_id: str) -> CaseDetails:
         """Return one case of a run in full."""

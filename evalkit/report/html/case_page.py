@@ -11,7 +11,7 @@ from evalkit.core.judgement import CriterionVerdict, JudgeExchange, Judgement, J
 from evalkit.core.safe_text import head
 from evalkit.core.trial import Output, Score, Trial
 from evalkit.report import case_status
-from evalkit.report.content import OUTCOME_WORDS, value_cell
+from evalkit.report.content import value_cell
 from evalkit.report.html.page import render_page
 from evalkit.report.html.views import TextBlock, limit_texts, word_diff
 from evalkit.report.html.waterfall import render_waterfall
@@ -21,6 +21,14 @@ _MAX_TRIALS = 50
 _MAX_PAGE_CHARS = 400_000
 _MAX_WATERFALL_BYTES = 400_000
 _TEXTS_PER_TRIAL = 8
+
+_OUTCOME_TEXTS = {
+    "pass": "passes",
+    "fail": "fails",
+    "error": "has an error",
+    "not_scored": "not scored",
+    "not_run": "not run",
+}
 
 
 def render_case(shown: CaseDetails, *, home: str, run_href: str) -> str:
@@ -64,9 +72,7 @@ def render_case(shown: CaseDetails, *, home: str, run_href: str) -> str:
         evalset=header.evalset,
         id=case.id,
         outcome=outcome,
-        word=OUTCOME_WORDS["undecided" if outcome == "not_run" else outcome]  # type: ignore[index]
-        if outcome in OUTCOME_WORDS
-        else outcome.replace("_", " "),
+        word=_OUTCOME_TEXTS[outcome],
         summary=_summary(shown, own, base),
         about=_about(case, header.agent_version),
         blocks=_case_blocks(case, limit),
@@ -89,7 +95,9 @@ def _summary(shown: CaseDetails, own: Sequence[Trial], base: Sequence[Trial]) ->
     parts = [f"{_passes(own)} in this run"]
     if shown.baseline is not None:
         version = shown.baseline.header.agent_version or "without a version"
-        parts.append(f"{_passes(base)} in the baseline ({version})" if base else "not in the baseline")
+        parts.append(
+            f"{_passes(base)} in the baseline ({version})" if base else "not in the baseline"
+        )
     return f"Passed {', '.join(parts)}."
 
 
@@ -157,7 +165,9 @@ def _trial_view(trial: Trial, units: dict[str, str], limit: int) -> dict[str, An
         "word": word,
         "about": ", ".join([*about, *output.flags]),
         "blocks": list(_output_blocks(output, limit)),
-        "scores": [_score_view(score, units.get(score.metric, ""), limit) for score in trial.scores],
+        "scores": [
+            _score_view(score, units.get(score.metric, ""), limit) for score in trial.scores
+        ],
     }
 
 

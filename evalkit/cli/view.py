@@ -1,0 +1,73 @@
+"""evalkit view: show the stored runs as web pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.console import can_open_browser, create_context, emit, say
+from evalkit.cli.options import output_option
+
+
+def view(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="The run to show first (default: the list of all)."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port on loopback (default: any that is free)."),
+    ] = None,
+    open_browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open",
+            help="Open the page in a browser (default: yes in a terminal, never in CI).",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        output_option(
+            "--export",
+            metavar="FOLDER",
+            help="Write the pages to a folder instead of serving them.",
+        ),
+    ] = None,
+    max_runs: Annotated[
+        int, output_option("--max-runs", min=1, help="With --export: how many runs, newest first.")
+    ] = 20,
+) -> None:
+    """Show the stored runs as web pages, and follow a run under way.
+
+    The pages only read the store. Other computers cannot open them. End with Ctrl-C.
+    """
+    from evalkit.cli.output import refuse_conflicting_options
+    from evalkit.commands import view as command
+
+    context = create_context(quiet=True)
+    if export is not None:
+        refuse_conflicting_options(
+            ("--port has no effect with --export", port is not None),
+            ("--open has no effect with --export", bool(open_browser)),
+            (f"--export writes the newest runs. Leave out {run!r}", run is not None),
+        )
+        counts = command.export(export, max_runs, context)
+        for line in counts.left_out:
+            say(line)
+        emit(f"{counts.runs:,} runs in {counts.files:,} pages: {export / 'index.html'}\n")
+        return
+
+    def start(address: str, single_use: str) -> None:
+        emit(f"{address}\n")
+        say("evalkit view: the address is for you only. End with Ctrl-C.")
+        if open_browser is not False and can_open_browser():
+            import webbrowser
+
+            webbrowser.open(single_use)
+        elif open_browser:
+            say("evalkit view: no browser was opened, because this is CI or no desktop terminal.")
+
+    command.view(port, run, context, start)
+    say("evalkit view: stopped.")
