@@ -45,15 +45,17 @@ def view(
     """
     from evalkit.cli.output import refuse_conflicting_options
     from evalkit.commands import view as command
+    from evalkit.commands.history import read_history
 
     context = create_context(quiet=True)
+    store = command.ProjectStore(context, read_history)
     if export is not None:
         refuse_conflicting_options(
             ("--port has no effect with --export", port is not None),
             ("--open has no effect with --export", bool(open_browser)),
             (f"--export writes the newest runs. Leave out {run!r}", run is not None),
         )
-        counts = command.export(export, max_runs, context)
+        counts = command.export(store, export, max_runs, context)
         for line in counts.left_out:
             say(line)
         emit(f"{counts.runs:,} runs in {counts.files:,} pages: {export / 'index.html'}\n")
@@ -69,5 +71,5 @@ def view(
         elif open_browser:
             say("evalkit view: no browser was opened, because this is CI or no desktop terminal.")
 
-    command.view(port, run, context, start)
+    command.view(store, port, run, context, start)
     say("evalkit view: stopped.")

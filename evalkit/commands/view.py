@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
 from evalkit.commands.diff import diff
 from evalkit.commands.evaluation import evaluate_stored_run
-from evalkit.commands.history import read_history
 from evalkit.compare.history import HistoryResult
 from evalkit.compare.history_result import build_history_result
 from evalkit.core.context import Context
@@ -21,7 +20,10 @@ from evalkit.core.files import path_exists
 from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
+from evalkit.report.html.case_page import render_case
+from evalkit.report.html.diff import render_diff
 from evalkit.report.html.history import render_history
+from evalkit.report.html.report import render_html
 from evalkit.report.model import CaseDetails, Diff, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.cache_trust import read_store_key
@@ -47,19 +49,29 @@ from evalkit.view.viewer import Viewer
 
 HISTORY_ROWS = 50
 
+if TYPE_CHECKING:
+    from evalkit.commands.history import History
+
+    HistoryReader: TypeAlias = Callable[[Path, Path | None, int, Context], History]
+
 
 class ProjectStore:
     """The store of the project in the current folder, as the commands read it.
 
     Each reading opens the project again, because its files may change while the pages are open.
+    `read_history` is that of the command `history`.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, read_history: HistoryReader) -> None:
         self._context = replace(context, say=lambda _: None)
+        self._read_history = read_history
         self.root = Project.open(context).root
 
-    def read_report(self, run_id: str) -> Report:
-        """Return the report on a run, with the gate that its set has today."""
+    def render_report(self, run_id: str) -> str:
+        """Return the page with the report on a run, with the gate that its set has today."""
+        return render_html(self._read_report(run_id))
+
+    def _read_report(self, run_id: str) -> Report:
         project = Project.open(self._context)
         return evaluate_stored_run(run_id, BaselineChoice(), None, project, self._context)
 
@@ -74,7 +86,7 @@ class ProjectStore:
             stored = None
         if stored is not None:
             return stored
-        report = self.read_report(run.id)
+        report = self._read_report(run.id)
         result = build_history_result(report.gate_result, report.run, report.baseline)
         return replace(result, is_recomputed=True)
 
@@ -87,29 +99,30 @@ class ProjectStore:
         trials = read_run(runs_folder(self.root) / run_id).trials
         return list(dict.fromkeys(trial.case_id for trial in trials if not trial.is_good))
 
-    def read_case(self, run_id: str, case_id: str) -> CaseDetails:
-        """Return one case of a run in full."""
+    def render_case(self, run_id: str, case_id: str, *, home: str, run_href: str) -> str:
+        """Return the page of a case, with links to the home page and to the report of its run."""
         project = Project.open(self._context)
         run = read_run(runs_folder(self.root) / run_id, only_case=case_id)
         own = baseline_path(self.root / run.header.evalset_path, run.header.evalset)
         choice = choose_stored_baseline(run, BaselineChoice(only_case=case_id))
-        return CaseDetails(
+        shown = CaseDetails(
             run=run,
             case=next(case for case in run.header.cases if case.id == case_id),
             baseline=read_baseline_for(run, choice, own, root=project.root, cwd=project.cwd),
             spans=read_run_spans(run, case_id),
         )
+        return render_case(shown, home=home, run_href=run_href)
 
-    def read_diff(self, base: str, candidate: str) -> Diff:
-        """Return the comparison of two runs; `base` may be `baseline`."""
+    def render_diff(self, base: str, candidate: str) -> str:
+        """Return the page that compares two runs; `base` may be `baseline`."""
         if base == BASELINE and self._read_header(candidate).against:
             base = baseline_run_id(candidate)
         # Two runs make a diff, more a matrix.
-        return cast("Diff", diff((base, candidate), (), (), self._context))
+        return render_diff(cast("Diff", diff((base, candidate), (), (), self._context)))
 
     def render_history(self, evalset_path: str) -> str:
         """Return the page with the history of a set."""
-        found = read_history(self.root / evalset_path, None, HISTORY_ROWS, self._context)
+        found = self._read_history(self.root / evalset_path, None, HISTORY_ROWS, self._context)
         return render_history(found.evalset, found.rows, found.notes)
 
     def count_baseline_passes(self, header: RunHeader) -> Mapping[str, Passes]:
@@ -136,11 +149,16 @@ class ProjectStore:
 
 
 def view(
-    port: int | None, run: str | None, context: Context, on_start: Callable[[str, str], object]
+    store: ProjectStore,
+    port: int | None,
+    run: str | None,
+    context: Context,
+    on_start: Callable[[str, str], object],
 ) -> None:
-    """Serve the pages of the store until the process is asked to end.
+    """Serve the pages of a store until the process is asked to end.
 
     Args:
+        store: the store.
         port: the port; None for any that is free.
         run: the run whose page is the first one; None for the home page.
         context: the environment of the command.
@@ -150,7 +168,6 @@ def view(
         InvalidInput: the port is in use, or there is no such run.
         StoreError: the store cannot be read.
     """
-    store = ProjectStore(context)
     first = addresses.HOME if run is None else _find_run_page(run, store)
     sockets = open_sockets(port)
     access = Access(port=sockets[0].getsockname()[1], first_page=first)
@@ -182,10 +199,11 @@ def _short_path(root: Path, context: Context) -> str:
     return os.path.join("~", os.path.relpath(path, home)) if is_below else path  # noqa: PTH118
 
 
-def export(folder: Path, most: int, context: Context) -> ExportCounts:
-    """Write the pages of the store to a folder, as files that need no server.
+def export(store: ProjectStore, folder: Path, most: int, context: Context) -> ExportCounts:
+    """Write the pages of a store to a folder, as files that need no server.
 
     Args:
+        store: the store.
         folder: the folder; it is created, or is that of an earlier export.
         most: how many runs to export, the newest ones.
         context: the environment of the command.
@@ -194,6 +212,5 @@ def export(folder: Path, most: int, context: Context) -> ExportCounts:
         InvalidInput: the folder has other files.
         StoreError: the store cannot be read, or the folder not be written.
     """
-    store = ProjectStore(context)
     place = f"exported {context.now():%Y-%m-%d %H:%M} UTC"
     return export_site(store, folder, most=most, place=place)

@@ -15,10 +15,11 @@ from evalkit.core.serialization import parse_stored_json
 from evalkit.store.runs import runs_folder
 from evalkit.view import addresses
 from evalkit.view.catalog import Catalog, Listing, StoredRun
+from evalkit.view.messages import SitePage, message_page
 from evalkit.view.overview import group_sets
-from evalkit.view.records import SitePage, StoreReader
+from evalkit.view.records import StoreReader
 from evalkit.view.results import Results
-from evalkit.view.site import BASELINE, RUNS_PER_PAGE, Site, message_page
+from evalkit.view.site import BASELINE, RUNS_PER_PAGE, Site
 
 MANIFEST = "evalkit-export.json"
 """The file that lists the others. It marks a folder that an export may replace."""

@@ -1,22 +1,20 @@
-"""Define what a site needs of the commands, and what a page of it is."""
+"""Define what a site needs of the commands, and what the server needs of a viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from evalkit.compare.history import HistoryResult
 from evalkit.core.run import RunHeader
-from evalkit.report.model import CaseDetails, Diff, Report
 from evalkit.view.catalog import StoredRun
+from evalkit.view.messages import SitePage
 from evalkit.view.progress import Passes
 
 
 class StoreReader(Protocol):
-    """Reads the store of one project as the commands `report`, `diff`, `history`, and `show` do.
+    """Reads the store of one project, and renders the pages of `report`, `diff`, and `history`.
 
     Raises (every method):
         EvalkitError: what is asked for cannot be read.
@@ -25,8 +23,8 @@ class StoreReader(Protocol):
     root: Path
     """The root of the project."""
 
-    def read_report(self, run_id: str) -> Report:
-        """Return the report on a run."""
+    def render_report(self, run_id: str) -> str:
+        """Return the page with the report on a run."""
 
     def read_result(self, run: StoredRun) -> HistoryResult | None:
         """Return the gate result of a finished run; None if it has none of its own."""
@@ -37,11 +35,11 @@ class StoreReader(Protocol):
     def list_failing_cases(self, run_id: str) -> Sequence[str]:
         """Return the ids of the cases of which a trial fails or has an error, in the order of the set."""
 
-    def read_case(self, run_id: str, case_id: str) -> CaseDetails:
-        """Return one case of a run in full."""
+    def render_case(self, run_id: str, case_id: str, *, home: str, run_href: str) -> str:
+        """Return the page of a case, with links to the home page and to the report of its run."""
 
-    def read_diff(self, base: str, candidate: str) -> Diff:
-        """Return the comparison of two runs; `base` may be `baseline`."""
+    def render_diff(self, base: str, candidate: str) -> str:
+        """Return the page that compares two runs; `base` may be `baseline`."""
 
     def render_history(self, evalset_path: str) -> str:
         """Return the page with the history of a set."""
@@ -53,9 +51,18 @@ class StoreReader(Protocol):
         """Return the command that continues an unfinished run."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SitePage:
-    """A page, and the status with which it is served."""
+class PageSource(Protocol):
+    """Renders the pages that a server serves; its methods are called in several threads.
 
-    html: str
-    status: HTTPStatus = HTTPStatus.OK
+    Raises (every method):
+        EvalkitError: the store cannot be read.
+    """
+
+    def render(self, address: str) -> SitePage | None:
+        """Return the page with an address; None if there is none."""
+
+    def describe_event(self, address: str) -> dict[str, Any]:
+        """Return what a page that follows the store has to know: live panels, figures, and a version."""
+
+    def decide_missing(self) -> bool:
+        """Find more of the results that pages lack; return whether some are still missing."""

@@ -20,12 +20,12 @@ from evalkit.core.errors import EvalkitError, InvalidInput
 from evalkit.core.files import os_error_reason
 from evalkit.view import addresses
 from evalkit.view.access import METHODS, Access, Refusal
-from evalkit.view.records import SitePage
-from evalkit.view.site import error_page, message_page
-from evalkit.view.viewer import Viewer
+from evalkit.view.messages import SitePage, error_page, message_page
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from evalkit.view.records import PageSource
 
 T = TypeVar("T")
 
@@ -105,12 +105,12 @@ def build_url(access: Access, token: str) -> str:
 
 
 async def serve(
-    viewer: Viewer, sockets: list[socket.socket], access: Access, on_start: Callable[[], object]
+    source: PageSource, sockets: list[socket.socket], access: Access, on_start: Callable[[], object]
 ) -> None:
     """Serve until SIGINT or SIGTERM; open connections do not delay the end."""
     from aiohttp import web  # noqa: PLC0415 - 150 ms, for this command only
 
-    server = _PageServer(viewer, access)
+    server = _PageServer(source, access)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stopped.set)
@@ -136,9 +136,9 @@ async def serve(
 class _PageServer:
     """Answers the requests of one server."""
 
-    def __init__(self, viewer: Viewer, access: Access) -> None:
+    def __init__(self, source: PageSource, access: Access) -> None:
         self.stopped = asyncio.Event()
-        self._viewer = viewer
+        self._source = source
         self._access = access
         self._renderers = asyncio.Semaphore(_RENDERERS)
         self._streams = 0
@@ -186,15 +186,13 @@ class _PageServer:
     async def decide(self) -> None:
         """Find the results that pages lack, one second at a time."""
         while not self.stopped.is_set():
-            more = await self._in_thread(self._viewer.decide_missing)
+            more = await self._in_thread(self._source.decide_missing)
             await asyncio.sleep(0 if more else _EVENT_S)
 
     def _render(self, address: str) -> SitePage:
         home = addresses.relative_link(address, addresses.HOME)
         try:
-            if "/" not in address:
-                self._viewer.decide_shown(address)
-            page = self._viewer.open_site().render(address)
+            page = self._source.render(address)
         except EvalkitError as error:
             return error_page(str(error), home)
         except OSError as error:
@@ -234,7 +232,7 @@ class _PageServer:
 
     def _render_event(self, address: str) -> bytes:
         try:
-            event = self._viewer.describe_event(address)
+            event = self._source.describe_event(address)
         except (EvalkitError, OSError) as error:
             # Another version than that of any page, so that the page is loaded again and says why.
             event = {"panels": None, "figures": "", "version": str(error)}

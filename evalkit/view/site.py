@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from evalkit.core.format import format_count
-from evalkit.report.html.case_page import render_case
-from evalkit.report.html.diff import render_diff
 from evalkit.report.html.page import add_crumb, render_page
-from evalkit.report.html.report import render_html
 from evalkit.view import addresses
 from evalkit.view.catalog import Listing, StoredRun
+from evalkit.view.messages import SitePage, message_page
 from evalkit.view.overview import (
     SetSummary,
     count_failing,
@@ -24,7 +21,7 @@ from evalkit.view.overview import (
     run_view,
     set_view,
 )
-from evalkit.view.records import SitePage, StoreReader
+from evalkit.view.records import StoreReader
 from evalkit.view.results import Results
 
 RUNS_PER_PAGE = 50
@@ -203,7 +200,7 @@ class Site:
         ):
             if href := self.link(address, target):
                 links.append((title, href))
-        return SitePage(html=add_crumb(render_html(self.store.read_report(run.id)), links))
+        return SitePage(html=add_crumb(self.store.render_report(run.id), links))
 
     def _unfinished(self, run: StoredRun, address: str, home: str) -> SitePage:
         live = self.live(address, run)
@@ -240,8 +237,9 @@ class Site:
         case_id = next((each for each, own in names.items() if own == name), None)
         if case_id is None:
             return None
-        html = render_case(
-            self.store.read_case(run.id, case_id),
+        html = self.store.render_case(
+            run.id,
+            case_id,
             home=self.link(address, addresses.HOME),
             run_href=self.link(address, addresses.run_page(run.id), f"case-{case_id}"),
         )
@@ -253,8 +251,7 @@ class Site:
         links = [("All sets", self.link(address, addresses.HOME))]
         sides = [each for each in (base, run) if each is not None]
         links += [(each.id, self.link(address, addresses.run_page(each.id))) for each in sides]
-        html = render_diff(self.store.read_diff(base_id, run.id))
-        return SitePage(html=add_crumb(html, links))
+        return SitePage(html=add_crumb(self.store.render_diff(base_id, run.id), links))
 
     def _compare(self, run: StoredRun) -> SitePage:
         address = addresses.compare_page(run.id)
@@ -288,24 +285,3 @@ class Site:
             else "",
         )
         return SitePage(html=html)
-
-
-def message_page(
-    heading: str, lines: Sequence[str], home: str, status: HTTPStatus = HTTPStatus.OK
-) -> SitePage:
-    """Return a page that says why there is nothing else to show."""
-    html = render_page(
-        "message.html.j2",
-        styles=("view.css",),
-        title=heading,
-        heading=heading,
-        lines=lines,
-        home=home,
-    )
-    return SitePage(html=html, status=status)
-
-
-def error_page(message: str, home: str) -> SitePage:
-    """Return a page with the message of an error, for example of a store that was deleted."""
-    lines = [*message.splitlines(), "Load the page again when that is repaired."]
-    return message_page("This cannot be shown", lines, home, HTTPStatus.SERVICE_UNAVAILABLE)

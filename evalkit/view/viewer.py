@@ -11,6 +11,7 @@ from evalkit.core.files import path_exists
 from evalkit.store.runs import TRIALS_FILE
 from evalkit.view import addresses
 from evalkit.view.catalog import Catalog, Listing, StoredRun
+from evalkit.view.messages import SitePage
 from evalkit.view.overview import group_sets
 from evalkit.view.panels import figures_text, panel_view, render_panel
 from evalkit.view.progress import Progress, RunFollower
@@ -50,24 +51,29 @@ class Viewer:
                 self._listed = time.monotonic(), self._catalog.read()
             return self._listed[1]
 
-    def open_site(self) -> Site:
-        """Return the pages of the store as it is now; every page follows the store.
+    def render(self, address: str) -> SitePage | None:
+        """Return the page with an address; None if there is none.
 
         Raises:
-            StoreError: the folder of runs cannot be read.
+            EvalkitError: what the page shows cannot be read.
         """
+        if "/" not in address:
+            self._decide_shown(address)
+        return self._open_site().render(address)
+
+    def _open_site(self) -> Site:
         return Site(
             store=self._store,
             listing=self.list_runs(),
             results=self.results,
             place=self._place,
             footer=self._footer,
-            live=self.describe_live,
+            live=self._describe_live,
             follows=True,
         )
 
-    def decide_shown(self, address: str) -> None:
-        """Find the results that a page shows, for at most a second; remember which are missing."""
+    def _decide_shown(self, address: str) -> None:
+        """Find the results that a page of the list shows, for a second; remember which are missing."""
         listing = self.list_runs()
         pages = {addresses.HOME: 1} | {
             addresses.runs_page(number): number
@@ -82,7 +88,7 @@ class Viewer:
         self._undecided = self.results.compute_all([runs[each] for each in needed], _DECIDE_S)
 
     def decide_missing(self) -> bool:
-        """Find more of the results that were missing; return whether some still are."""
+        """Find more of the results that pages lack; return whether some are still missing."""
         if self._undecided:
             self._undecided = self.results.compute_all(self._undecided, _DECIDE_S)
         return bool(self._undecided)
@@ -93,24 +99,24 @@ class Viewer:
         Raises:
             StoreError: the folder of runs cannot be read.
         """
-        site = self.open_site()
+        site = self._open_site()
         run = next(
             (run for run in site.listing.runs if addresses.run_page(run.id) == address), None
         )
-        live = self.describe_live(address, run)
+        live = self._describe_live(address, run)
         return {
             "panels": "".join(map(render_panel, live.panels)),
             "figures": live.figures,
             "version": site.version,
         }
 
-    def describe_live(self, address: str, only: StoredRun | None) -> LiveView:
+    def _describe_live(self, address: str, only: StoredRun | None) -> LiveView:
         """Return the runs under way as a page shows them, or one run that is not finished."""
         alive = [run for run in self.list_runs().runs if run.is_alive][:MAX_FOLLOWED]
         panels, figures = [], []
         for run in alive if only is None else [only] if only.is_alive else []:
             try:
-                progress = self.read_progress(run)
+                progress = self._read_progress(run)
             except EvalkitError:
                 continue  # the list of runs says what is wrong with it
             names = addresses.name_cases(case.id for case in progress.header.cases)
@@ -124,12 +130,7 @@ class Viewer:
             figures.append(figures_text(run, progress))
         return LiveView(panels=panels, figures=" ".join(figures))
 
-    def read_progress(self, run: StoredRun) -> Progress:
-        """Return how far an unfinished run is.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
+    def _read_progress(self, run: StoredRun) -> Progress:
         with self._lock:
             follower = self._followers.pop(run.id, None)
             if follower is None:
