@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.console import can_open_browser, create_context, emit, say
 from evalkit.cli.options import output_option
+
+if TYPE_CHECKING:
+    from evalkit.core.context import Context
+
+HISTORY_ROWS = 50
 
 
 def view(
@@ -45,10 +50,9 @@ def view(
     """
     from evalkit.cli.output import refuse_conflicting_options
     from evalkit.commands import view as command
-    from evalkit.commands.history import read_history
 
     context = create_context(quiet=True)
-    store = command.ProjectStore(context, read_history)
+    store = command.ProjectStore(context, render_history_page)
     if export is not None:
         refuse_conflicting_options(
             ("--port has no effect with --export", port is not None),
@@ -73,3 +77,12 @@ def view(
 
     command.view(store, port, run, context, start)
     say("evalkit view: stopped.")
+
+
+def render_history_page(evalset: Path, context: Context) -> str:
+    """Return the page of `evalkit history` for a set."""
+    from evalkit.commands.history import read_history
+    from evalkit.report.html.history import render_history
+
+    found = read_history(evalset, None, HISTORY_ROWS, context)
+    return render_history(found.evalset, found.rows, found.notes)

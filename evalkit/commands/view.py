@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -22,7 +22,6 @@ from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
 from evalkit.report.html.case_page import render_case
 from evalkit.report.html.diff import render_diff
-from evalkit.report.html.history import render_history
 from evalkit.report.html.report import render_html
 from evalkit.report.model import CaseDetails, Diff, Report
 from evalkit.report.next_steps import CommandHints
@@ -47,24 +46,19 @@ from evalkit.view.server import build_url, open_sockets, serve
 from evalkit.view.site import BASELINE
 from evalkit.view.viewer import Viewer
 
-HISTORY_ROWS = 50
-
-if TYPE_CHECKING:
-    from evalkit.commands.history import History
-
-    HistoryReader: TypeAlias = Callable[[Path, Path | None, int, Context], History]
+HistoryRenderer: TypeAlias = Callable[[Path, Context], str]
+"""Returns the page with the history of the set in a file."""
 
 
 class ProjectStore:
     """The store of the project in the current folder, as the commands read it.
 
     Each reading opens the project again, because its files may change while the pages are open.
-    `read_history` is that of the command `history`.
     """
 
-    def __init__(self, context: Context, read_history: HistoryReader) -> None:
+    def __init__(self, context: Context, render_history: HistoryRenderer) -> None:
         self._context = replace(context, say=lambda _: None)
-        self._read_history = read_history
+        self._render_history = render_history
         self.root = Project.open(context).root
 
     def render_report(self, run_id: str) -> str:
@@ -122,8 +116,7 @@ class ProjectStore:
 
     def render_history(self, evalset_path: str) -> str:
         """Return the page with the history of a set."""
-        found = self._read_history(self.root / evalset_path, None, HISTORY_ROWS, self._context)
-        return render_history(found.evalset, found.rows, found.notes)
+        return self._render_history(self.root / evalset_path, self._context)
 
     def count_baseline_passes(self, header: RunHeader) -> Mapping[str, Passes]:
         """Return the passes of each case in the baseline that a run will be compared with."""
