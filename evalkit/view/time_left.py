@@ -51,17 +51,13 @@ def estimate_time_left(
 
 
 def time_text(seconds: float) -> str:
-    """Return a time in the two largest units: `8 s`, `3 min 20 s`, `2 h 5 min`.
+    """Return a time in one unit, with the digits that an estimate deserves.
 
     >>> time_text(8.2), time_text(200), time_text(7500)
-    ('8 s', '3 min 20 s', '2 h 5 min')
+    ('8 s', '3 min', '2.1 h')
     """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    hours, rest = divmod(whole, 3600)
-    minutes = rest // 60
-    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"

@@ -74,12 +74,12 @@
     reloading = true;
     try {
       const reply = await fetch(location.href, { cache: "no-store" });
-      const page = parse(await reply.text());
-      // A run that is finished has its report under the same address, with another script.
-      if (!page.getElementById("store")) location.reload();
+      const text = await reply.text();
+      const main = text.slice(text.indexOf('<main id="main">'), text.indexOf("</main>"));
+      // A run that is finished has its report under the same address, with another style and script.
+      if (!main.includes('<div id="store"')) location.reload();
       else {
-        become(document.getElementById("main"), page.getElementById("main"));
-        document.title = page.title;
+        become(document.getElementById("main"), parse(main).getElementById("main"));
         apply();
       }
     } catch {
