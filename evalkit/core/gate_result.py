@@ -13,19 +13,9 @@ from evalkit.core.location import NO_LOCATION, Location
 CaseOrigin: TypeAlias = Literal["shared", "added", "edited", "removed"]
 
 GateChangeKind: TypeAlias = Literal[
-    "threshold",
-    "setting",
-    "case",
-    "metric",
-    "file",
-    "baseline",
-    "agent",
-    "access",
-    "selection",
-    "set",
-    "section",
-    "leak",
-]
+    "threshold", "setting", "case", "metric", "file", "baseline", "agent", "access", "selection", "set",
+    "section", "leak",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +36,8 @@ class Tally:
 class HumanMean:
     """An estimate of the mean score that people would give.
 
-    It combines people's labels of `cases` cases with the judge's scores of all cases. `low` and `high`
-    bound the 90 % confidence interval. `share` is the weight of the judge's scores in the estimate.
+    It combines people's labels of `cases` cases with the judge's scores of all, whose weight is `share`.
+    `low` and `high` bound the 90 % confidence interval.
     """
 
     mean: float
@@ -213,8 +203,9 @@ class PopulationTest:
 class Check:
     """The decision on one threshold: the outcome, a sentence about it, and its numbers.
 
-    `low` and `high` bound a 90 % confidence interval of `difference` (for rules that compare) or of
-    `candidate` (for absolute ones). `p_value` is one-sided: the probability of a result this bad if
+    `low` and `high` bound the interval of `difference` (for rules that compare) or of `candidate` (for
+    others) at the alpha of the rule and the look. `display_low` and `display_high` bound its 90 % interval,
+    which several runs have in common. `p_value` is one-sided: the probability of a result this bad if
     nothing changed. An unchanged agent fails with a probability of at most `false_alarm`. A change of
     `smallest_detectable` (absolute value) fails 4 times in 5; None if no change does. `users` is the
     test about other cases like these. `to_decide` says what would decide an inconclusive check.
@@ -230,6 +221,8 @@ class Check:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    display_low: float | None = None
+    display_high: float | None = None
     p_value: float | None = None
     false_alarm: float | None = None
     smallest_detectable: float | None = None

@@ -45,12 +45,15 @@ def check_change(
     outcome = decide_paired(evidence)
     scale = evidence.scale
     low, high = _as_changes(evidence, evidence.bounds)
+    display_low, display_high = _as_changes(evidence, evidence.display)
     detectable = evidence.detectable_harm
     is_suite = rule.estimand == "suite"
     check = replace(
         _start_check(rule, outcome, _change_sentence(rule, outcome, evidence, missing), evidence),
         low=finite_or_none(low),
         high=finite_or_none(high),
+        display_low=finite_or_none(display_low),
+        display_high=finite_or_none(display_high),
         p_value=evidence.p_value,
         false_alarm=evidence.false_alarm,
         smallest_detectable=None

@@ -18,6 +18,9 @@ from evalkit.stats.sign_flip_test import ClusterTest
 
 _ROUNDING = 1e-9
 
+DISPLAY_ALPHA = 0.05
+"""The alpha of intervals to look at: 90 % intervals of all runs, however many looks each of them took."""
+
 MIN_LATENCY_CHANGE_S = 0.01
 """The smallest change of a latency that counts, unless the rule sets one. Smaller changes are caused by the
 scheduler, and the first call of a new process is slower by as much."""
@@ -115,7 +118,8 @@ class Evidence:
     """The evidence of two runs on one rule.
 
     `base` and `candidate` are the compared statistics, in the metric's unit. `harm` is measured on
-    `scale`, and each of its `bounds` is wrong with probability at most alpha. `p_value` is one-sided,
+    `scale`, and each of its `bounds` is wrong with probability at most alpha. `display` are the bounds at
+    `DISPLAY_ALPHA`. `p_value` is one-sided,
     `p_bound` is a smaller bound of the probability to report, or 1. `p_unweighted` is the p-value without
     weights, `smallest_p` the smallest that these cases allow. `is_offset_by_gains` is True if stable cases
     got worse and others got better by as much. An unchanged agent fails with probability at most
@@ -132,6 +136,7 @@ class Evidence:
     candidate: float
     harm: float
     bounds: Interval
+    display: Interval
     p_value: float
     p_unweighted: float
     smallest_p: float

@@ -11,7 +11,7 @@ from evalkit.compare.estimates import mean_of_means
 from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
-from evalkit.gate.evidence import Evidence, HarmScale, choose_scale, drop_limits_of
+from evalkit.gate.evidence import DISPLAY_ALPHA, Evidence, HarmScale, choose_scale, drop_limits_of
 from evalkit.gate.hits import find_hits
 from evalkit.gate.population import estimate_for_users
 from evalkit.stats.distributions import t_quantile
@@ -45,12 +45,16 @@ def measure_graded(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     limits = drop_limits_of(rule, scale, start, level)
     harms = np.array([mean(new) - mean(old) for old, new in zip(before, after, strict=True)])
     test = run_score_exchange_test(before, after)
-    z = t_quantile(rule.alpha, floor(min(max(test.freedom, 1.0), _MAX_FREEDOM)))
     harm = mean(harms)
-    bounds = Interval(harm - z * test.se, harm + z * test.se)
     design = _design_of_shares(pairs, scale, test)
+
+    def bounds_at(alpha: float) -> Interval:
+        z = t_quantile(alpha, floor(min(max(test.freedom, 1.0), _MAX_FREEDOM)))
+        if design is None:
+            return Interval(harm - z * test.se, harm + z * test.se)
+        return Interval(max(-1.0, harm - z * test.se), min(1.0, bound_drop(design, harm, z)))
+
     if design is not None:
-        bounds = Interval(max(-1.0, bounds.low), min(1.0, bound_drop(design, harm, z)))
         detectable = find_detectable_drop(design, limits)
     else:
         detectable = find_detectable_shift(test.se, limits) if test.smallest_p <= level else None
@@ -61,7 +65,8 @@ def measure_graded(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         base=start,
         candidate=scale.from_scale(scale.sign * candidate),
         harm=harm,
-        bounds=bounds,
+        bounds=bounds_at(rule.alpha),
+        display=bounds_at(DISPLAY_ALPHA),
         p_value=test.p_value,
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
@@ -73,7 +78,7 @@ def measure_graded(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
             pairs.cases,
             harms,
             rule.alpha,
-            suite=bounds,
+            suite=bounds_at(rule.alpha),
             suite_test=SignFlipTest(test.p_value, test.smallest_p),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import ceil, inf, isfinite, log
 
@@ -16,6 +17,7 @@ from evalkit.core.format import (
 )
 from evalkit.core.gate_result import Check
 from evalkit.core.literals import Outcome
+from evalkit.gate.evidence import DISPLAY_ALPHA
 from evalkit.gate.inputs import find_rule_scores
 from evalkit.gate.phrases import finite_or_none, format_interval, format_sample, format_scored
 from evalkit.stats.intervals import trials_for_bounds
@@ -34,6 +36,10 @@ def check_limit(rule: Rule, table: ScoreTable) -> Check:
     estimate = estimate_metric(rule, table.infos[rule.metric].unit, find_rule_scores(rule, table))
     outcome = decide_limit(rule, estimate)
     is_point = rule.test == "point"
+    shown = estimate.interval
+    if rule.alpha != DISPLAY_ALPHA:
+        unit, scores = table.infos[rule.metric].unit, find_rule_scores(rule, table)
+        shown = estimate_metric(replace(rule, alpha=DISPLAY_ALPHA), unit, scores).interval
     return Check(
         rule=rule,
         outcome=outcome,
@@ -41,6 +47,8 @@ def check_limit(rule: Rule, table: ScoreTable) -> Check:
         candidate=estimate.value,
         low=None if is_point else finite_or_none(estimate.interval.low),
         high=None if is_point else finite_or_none(estimate.interval.high),
+        display_low=None if is_point else finite_or_none(shown.low),
+        display_high=None if is_point else finite_or_none(shown.high),
         cases=estimate.cases,
         trials=estimate.scored / estimate.cases,
         to_decide=_plan_text(rule, estimate) if outcome == "inconclusive" else "",

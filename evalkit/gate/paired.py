@@ -13,6 +13,7 @@ from evalkit.compare.paired_scores import PairedScores
 from evalkit.compare.scores import mean
 from evalkit.core.eval_set import Rule
 from evalkit.gate.evidence import (
+    DISPLAY_ALPHA,
     Evidence,
     HarmScale,
     PointComparison,
@@ -33,7 +34,7 @@ from evalkit.stats.power import (
     find_detectable_shift,
     z_quantile,
 )
-from evalkit.stats.sign_flip_test import SignFlipTest
+from evalkit.stats.sign_flip_test import ClusterTest, SignFlipTest
 
 
 def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = None) -> Evidence:
@@ -112,7 +113,6 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
     counts = _count_passes(pairs)
     good = counts if scale.sign < 0 else counts.inverted()
     test = compare_passes(good)
-    z = z_quantile(rule.alpha)
     # For a rise, failures count as passes, so that the formulas for a drop apply.
     rates = good.base_passed / good.base_trials
     passed, trials = good.counted
@@ -124,10 +124,14 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         mean=float(np.mean(rates)),
         noise=test.noise,
     )
-    # A rate cannot change by more than 1.
-    bounds = Interval(
-        max(-1.0, -test.delta - z * test.se), min(1.0, bound_drop(design, -test.delta, z))
-    )
+
+    def bounds_at(alpha: float) -> Interval:
+        z = z_quantile(alpha)
+        # A rate cannot change by more than 1.
+        return Interval(
+            max(-1.0, -test.delta - z * test.se), min(1.0, bound_drop(design, -test.delta, z))
+        )
+
     return Evidence(
         pairs=pairs,
         scale=scale,
@@ -135,7 +139,8 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
         base=base,
         candidate=mean_of_means(pairs.candidate),
         harm=-test.delta,
-        bounds=bounds,
+        bounds=bounds_at(rule.alpha),
+        display=bounds_at(DISPLAY_ALPHA),
         p_value=test.p_value,
         p_bound=test.p_of_result,
         p_unweighted=test.plain.p_value,
@@ -149,7 +154,7 @@ def _measure_passes(rule: Rule, pairs: PairedScores, level: float) -> Evidence:
             pairs.cases,
             harms,
             rule.alpha,
-            suite=bounds,
+            suite=bounds_at(rule.alpha),
             suite_test=SignFlipTest(
                 test.plain.p_value, test.plain.null_distribution.smallest_mid_p
             ),
@@ -191,8 +196,13 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
     limits = drop_limits_of(rule, scale, base, p_level)
     test = _compare_tails(pairs, level, scale.sign)
     z = z_quantile(rule.alpha)
-    bounds = _bracket_quantile(pairs.candidate, level, z * test.se)
-    low, high = sorted(scale.harm(base, bound) for bound in bounds)
+
+    def bounds_at(alpha: float) -> Interval:
+        reach = z_quantile(alpha) * test.se
+        bounds = _bracket_quantile(pairs.candidate, level, reach)
+        return Interval(*sorted(scale.harm(base, bound) for bound in bounds))
+
+    bounds = bounds_at(rule.alpha)
     harm = scale.harm(base, candidate)
     return Evidence(
         pairs=pairs,
@@ -201,12 +211,13 @@ def _measure_quantile(rule: Rule, pairs: PairedScores, p_level: float) -> Eviden
         base=base,
         candidate=candidate,
         harm=harm,
-        bounds=Interval(low, high),
+        bounds=bounds,
+        display=bounds_at(DISPLAY_ALPHA),
         p_value=test.p_value,
         p_unweighted=test.plain.p_value,
         smallest_p=test.smallest_p,
         false_alarm=test.false_alarm(rule.alpha),
-        detectable_harm=find_detectable_shift((high - harm) / z, limits),
+        detectable_harm=find_detectable_shift((bounds.high - harm) / z, limits),
         hits=find_hits(pairs, _harms_by_case(pairs, scale)),
     )
 
@@ -222,6 +233,7 @@ def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
     return replace(
         evidence,
         bounds=users.bounds,
+        display=_display_for_users(rule, evidence, users),
         p_value=p_value,
         p_unweighted=p_value,
         smallest_p=smallest_p,
@@ -231,3 +243,12 @@ def _apply_users_estimand(rule: Rule, evidence: Evidence) -> Evidence:
         detectable_harm=find_detectable_shift(se, limits) if smallest_p <= limits.alpha else None,
         design=None,
     )
+
+
+def _display_for_users(rule: Rule, evidence: Evidence, users: ClusterTest) -> Interval:
+    """Return the bounds for other cases like these at `DISPLAY_ALPHA`, an approximation."""
+    if rule.alpha == DISPLAY_ALPHA:
+        return users.bounds
+    # Both intervals reach multiples of one standard error.
+    size = z_quantile(DISPLAY_ALPHA) / z_quantile(rule.alpha)
+    return Interval(*(evidence.harm + size * (bound - evidence.harm) for bound in users.bounds))

@@ -24,7 +24,7 @@ from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, format_limit
 from evalkit.core.gate_result import CaseContribution
 from evalkit.evalset.gate import explain_pairwise_misuse
-from evalkit.gate.evidence import Evidence, HarmScale, drop_limits_of
+from evalkit.gate.evidence import DISPLAY_ALPHA, Evidence, HarmScale, drop_limits_of
 from evalkit.gate.inputs import GateInputs
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import find_detectable_shift
@@ -64,11 +64,14 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
     flips = sum(unit.flipped and not unit.points for unit in units)
     test = run_sign_test(wins, losses)
     harm = EQUAL - mean(mean(each.values) for each in cases)
-    net = _bound_harm(wins, losses, points.count(0) - flips, flips, rule.alpha)
     # With several trials, the harm is a mean over pairs, while a case is won or lost as a whole. The mean
     # varies less than that, so the interval around it is wide enough.
     shift = harm - (losses - wins) / len(points) / 2
-    bounds = Interval(max(-EQUAL, net.low + shift), min(EQUAL, net.high + shift))
+
+    def bounds_at(alpha: float) -> Interval:
+        net = _bound_harm(wins, losses, points.count(0) - flips, flips, alpha)
+        return Interval(max(-EQUAL, net.low + shift), min(EQUAL, net.high + shift))
+
     scale = HarmScale(sign=-1)
     limits = drop_limits_of(rule, scale, EQUAL, level)
     decided = (wins + losses) / len(points)
@@ -81,7 +84,8 @@ def measure_preference(rule: Rule, inputs: GateInputs, level: float) -> Evidence
         base=EQUAL,
         candidate=EQUAL - harm,
         harm=harm,
-        bounds=bounds,
+        bounds=bounds_at(rule.alpha),
+        display=bounds_at(DISPLAY_ALPHA),
         p_value=test.p_value,
         p_unweighted=test.p_value,
         smallest_p=test.smallest_p,
