@@ -61,9 +61,9 @@ class ProjectStore:
         self._render_history = render_history
         self.root = Project.open(context).root
 
-    def render_report(self, run_id: str) -> str:
+    def render_report(self, run_id: str, find_case_page: Callable[[str], str]) -> str:
         """Return the page with the report on a run, with the gate that its set has today."""
-        return render_html(self._read_report(run_id))
+        return render_html(self._read_report(run_id), find_case_page)
 
     def _read_report(self, run_id: str) -> Report:
         project = Project.open(self._context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +23,8 @@ class StoreReader(Protocol):
     root: Path
     """The root of the project."""
 
-    def render_report(self, run_id: str) -> str:
-        """Return the page with the report on a run."""
+    def render_report(self, run_id: str, find_case_page: Callable[[str], str]) -> str:
+        """Return the page with the report on a run, with links to the pages of cases that have one."""
 
     def read_result(self, run: StoredRun) -> HistoryResult | None:
         """Return the gate result of a finished run; None if it has none of its own."""

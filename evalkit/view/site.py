@@ -200,7 +200,12 @@ class Site:
         ):
             if href := self.link(address, target):
                 links.append((title, href))
-        return SitePage(html=add_crumb(self.store.render_report(run.id), links))
+        names = addresses.name_cases(self.store.list_case_ids(run.id))
+
+        def find_case_page(case_id: str) -> str:
+            return self.link(address, addresses.case_page(run.id, names[case_id]))
+
+        return SitePage(html=add_crumb(self.store.render_report(run.id, find_case_page), links))
 
     def _unfinished(self, run: StoredRun, address: str, home: str) -> SitePage:
         live = self.live(address, run)

@@ -13,7 +13,8 @@ from evalkit.core.trial import Output, Score, Trial
 from evalkit.report import case_status
 from evalkit.report.content import value_cell
 from evalkit.report.html.page import render_page
-from evalkit.report.html.views import TextBlock, limit_texts, word_diff
+from evalkit.report.html.text_diff import compare_texts
+from evalkit.report.html.views import TextBlock, limit_texts
 from evalkit.report.html.waterfall import render_waterfall
 from evalkit.report.model import CaseDetails
 
@@ -64,7 +65,7 @@ def render_case(shown: CaseDetails, *, home: str, run_href: str) -> str:
     ]
     return render_page(
         "case_page.html.j2",
-        styles=("view.css",),
+        styles=("report.css", "view.css"),
         title=f"{case.id} in {header.evalset}",
         home=home,
         run_href=run_href,
@@ -123,23 +124,22 @@ def _case_blocks(case: Case, limit: int) -> list[TextBlock]:
 
 
 def _change_view(own: Sequence[Trial], base: Sequence[Trial], limit: int) -> dict[str, Any]:
-    """Return both answers and their difference, if a baseline has the case and answered otherwise."""
-    none: dict[str, Any] = {"answers": (), "answers_title": "", "differs": (), "differs_text": ""}
+    """Return both answers with what differs, if a baseline has the case and answered otherwise."""
     before = case_status.representative_trial(base, passed=True)
     now = case_status.representative_trial(own, passed=False)
+    none: dict[str, Any] = {"sides": (), "change_title": ""}
     if before is None or now is None:
         return none
     texts = [head(_answer(trial.output), limit) for trial in (before, now)]
     if texts[0] == texts[1]:
         return none
+    change = compare_texts(*texts)
     return {
-        "answers_title": "The answer changed",
-        "answers": (
-            TextBlock(f"in the baseline, trial {before.number + 1}", texts[0]),
-            TextBlock(f"now, trial {now.number + 1}", texts[1]),
+        "sides": (
+            (f"in the baseline, trial {before.number + 1}", change.before),
+            (f"now, trial {now.number + 1}", change.now),
         ),
-        "differs": word_diff(*texts),
-        "differs_text": "From the baseline to now:",
+        "change_title": "The answer changed" if change.is_alike else "Another answer",
     }
 
 
