@@ -15,11 +15,12 @@ from evalkit.core.serialization import parse_stored_json
 from evalkit.store.runs import runs_folder
 from evalkit.view import addresses
 from evalkit.view.catalog import Catalog, Listing, StoredRun
+from evalkit.view.live import LiveRuns
 from evalkit.view.messages import SitePage, message_page
 from evalkit.view.overview import group_sets
 from evalkit.view.records import StoreReader
 from evalkit.view.results import Results
-from evalkit.view.site import BASELINE, RUNS_PER_PAGE, Site
+from evalkit.view.site import BASELINE, RUNS_PER_PAGE, STORED, Site
 
 MANIFEST = "evalkit-export.json"
 """The file that lists the others. It marks a folder that an export may replace."""
@@ -67,6 +68,7 @@ def export_site(store: StoreReader, folder: Path, *, most: int, place: str) -> E
         store=store,
         listing=kept,
         results=results,
+        live=LiveRuns(store.count_baseline_passes).describe,
         place=f"evalkit · {place}",
         footer="Exported by evalkit. The pages need no network and no server.",
         notes=notes,
@@ -133,6 +135,8 @@ def _list_pages(listing: Listing, cases: dict[str, dict[str, str]]) -> Iterator[
         yield addresses.run_page(run.id)
         for name in cases.get(run.id, {}).values():
             yield addresses.case_page(run.id, name)
+        if not run.problem and not run.finished:
+            yield addresses.case_page(run.id, STORED)
         if not run.problem and run.finished:
             yield addresses.compare_page(run.id)
             yield addresses.diff_page(BASELINE, run.id)

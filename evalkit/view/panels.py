@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from evalkit.core.format import format_count
@@ -26,20 +26,21 @@ _STATE_TEXTS: dict[CaseProgress, str] = {
     "waiting": "waiting",
 }
 
-CaseLink = Callable[[str], str]
-"""Returns the address of the page of a case; empty if there is none."""
-
 
 def panel_view(
-    run: StoredRun, progress: Progress, href: str, case_link: CaseLink, quiet_s: float | None
+    run: StoredRun,
+    progress: Progress,
+    href: str,
+    case_pages: Mapping[str, str],
+    quiet_s: float | None,
 ) -> dict[str, Any]:
-    """Return the view of a run under way.
+    """Return the view of a run that is not finished.
 
     Args:
         run: the run.
         progress: how far it is.
         href: the address of its own page; empty on that page.
-        case_link: finds the page of a case.
+        case_pages: the addresses of the pages of the worst cases; empty where there is none.
         quiet_s: the seconds since anything was stored; None if unknown.
     """
     counts = Counter(progress.cases)
@@ -47,6 +48,7 @@ def panel_view(
     looks = progress.header.looks
     return {
         "id": run.id,
+        "word": "Running" if run.is_alive else "Interrupted",
         "href": href,
         "evalset": run.evalset,
         "about": f"{about} · {run.id}",
@@ -56,9 +58,9 @@ def panel_view(
         "planned_text": f"{progress.planned:,}",
         "share": progress.done / max(progress.planned, progress.done, 1),
         "look": f"look {progress.header.trials} of up to {looks}" if looks > 1 else "",
-        "figures": figure_views(progress),
+        "figures": [*(_time_figures(progress) if run.is_alive else ()), *_figures(progress)],
         "quiet": ""
-        if quiet_s is None or quiet_s < _QUIET_S
+        if not run.is_alive or quiet_s is None or quiet_s < _QUIET_S
         else f"Nothing was stored in the last {time_text(quiet_s)}.",
         "order": "in the order of the set" if len(progress.cases) <= MAX_CELLS else "",
         "cells": progress.cases if len(progress.cases) <= MAX_CELLS else (),
@@ -70,7 +72,7 @@ def panel_view(
         "worst": [
             {
                 "id": case.case_id,
-                "href": case_link(case.case_id),
+                "href": case_pages[case.case_id],
                 "text": _worst_text(case),
                 "is_new": case.is_new,
             }
@@ -79,21 +81,18 @@ def panel_view(
     }
 
 
-def figure_views(progress: Progress) -> list[dict[str, str]]:
-    """Return the figures of a run, each with its name and what qualifies it."""
-    limit = progress.cost_limit_usd
+def _time_figures(progress: Progress) -> list[dict[str, str]]:
     left, more = _left_texts(progress.left, progress.left_most)
+    elapsed = "unknown" if progress.elapsed_s is None else time_text(progress.elapsed_s)
+    return [_figure("since the start", elapsed), _figure("left, about", left, more)]
+
+
+def _figures(progress: Progress) -> list[dict[str, str]]:
+    limit, cost = progress.cost_limit_usd, progress.cost_usd
     return [
-        _figure(
-            "elapsed", "unknown" if progress.elapsed_s is None else time_text(progress.elapsed_s)
-        ),
-        _figure("left, about", left, more),
         _figure("failed", f"{progress.failed:,} of {progress.done:,}"),
         _figure("errors", f"{progress.errors:,}"),
-        _figure(
-            "cost so far",
-            "none reported" if progress.cost_usd is None else value_cell(progress.cost_usd, "usd"),
-        ),
+        _figure("cost so far", "none reported" if cost is None else value_cell(cost, "usd")),
         _figure("cost limit", "none" if limit is None else value_cell(limit, "usd")),
     ]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from evalkit.core.format import format_count
 from evalkit.report.html.page import add_crumb, render_page
 from evalkit.view import addresses
 from evalkit.view.catalog import Listing, StoredRun
+from evalkit.view.live import Linker, LiveView
 from evalkit.view.messages import SitePage, message_page
 from evalkit.view.overview import (
     SetSummary,
@@ -30,30 +32,30 @@ _MAX_COMPARED = 200
 BASELINE = "baseline"
 """The name of the baseline of a run in addresses."""
 
+STORED = "stored"
+"""The name of the report on what is stored of an unfinished run; names of cases start with `case`."""
 
-@dataclass(frozen=True, kw_only=True)
-class LiveView:
-    """The runs under way: their panels, and their figures as a sentence."""
-
-    panels: Sequence[dict[str, Any]] = ()
-    figures: str = ""
+_UNFINISHED_TEXTS = {
+    "running": "It has no verdict before its last trial.",
+    "interrupted": "It ended before its last trial, so it has no verdict. Finished trials are stored.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """The pages of a store as it was listed.
 
-    `place` says where the store is. `includes` says which addresses exist, so that no page links to one
+    `live` describes unfinished runs. `place` says where the store is. `includes` says which addresses exist, so that no page links to one
     that does not. With `follows`, pages have a script that follows the store.
     """
 
     store: StoreReader
     listing: Listing
     results: Results
+    live: Callable[[Iterable[StoredRun], Linker], LiveView]
     place: str
     footer: str = ""
     notes: Sequence[str] = ()
-    live: Callable[[str, StoredRun | None], LiveView] = lambda *_: LiveView()
     includes: Callable[[str], bool] = lambda _: True
     follows: bool = False
     _routes: dict[str, Callable[[], SitePage]] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Site:
         if run is None or not part or not address.endswith(".html"):
             return None
         if kind == "runs":
-            return self._case(run, part)
+            return self._stored_part(run) if part == STORED else self._case(run, part)
         if kind == "diffs":
             base = None if part == BASELINE else self.find_run(part)
             return self._diff(run, base) if base or part == BASELINE else None
@@ -108,11 +110,20 @@ class Site:
         """Return the link from one page to another; empty if that does not exist."""
         return addresses.relative_link(source, target, anchor) if self.includes(target) else ""
 
+    def describe_live(self, address: str) -> LiveView:
+        """Return the unfinished runs that a page shows: one on its own page, those under way elsewhere."""
+        own = [run for run in self.listing.runs if addresses.run_page(run.id) == address]
+        alive = [run for run in self.listing.runs if run.is_alive]
+        shown = [run for run in own if not run.finished and not run.problem] if own else alive
+        return self.live(
+            shown, lambda target: "" if target == address else self.link(address, target)
+        )
+
     def _home(self, number: int) -> SitePage:
         address = addresses.runs_page(number)
         find = self.results.find
         sets = order_sets(group_sets(self.listing), find) if number == 1 else []
-        live = self.live(address, None)
+        live = self.describe_live(address)
         start = (number - 1) * RUNS_PER_PAGE
         shown = self.listing.runs[start : start + RUNS_PER_PAGE]
         total = len(self.listing.runs)
@@ -200,41 +211,48 @@ class Site:
         ):
             if href := self.link(address, target):
                 links.append((title, href))
-        names = addresses.name_cases(self.store.list_case_ids(run.id))
-
-        def find_case_page(case_id: str) -> str:
-            return self.link(address, addresses.case_page(run.id, names[case_id]))
-
-        return SitePage(html=add_crumb(self.store.render_report(run.id, find_case_page), links))
+        return SitePage(html=add_crumb(self._render_report(run, address), links))
 
     def _unfinished(self, run: StoredRun, address: str, home: str) -> SitePage:
-        live = self.live(address, run)
-        resume = ""
-        if not run.is_alive:
-            resume = self.store.suggest_resume(run.id)
+        live = self.describe_live(address)
+        word = "running" if run.is_alive else "interrupted"
         html = render_page(
             "live_run.html.j2",
             styles=("view.css",),
             scripts=("view.js",),
             connects=self.follows,
-            title=f"{run.evalset}: {'running' if run.is_alive else 'interrupted'}",
+            title=f"{run.evalset}: {word}",
             home=home,
             id=run.id,
             evalset=run.evalset,
-            outcome="running" if run.is_alive else "interrupted",
-            word="running" if run.is_alive else "interrupted",
-            reason="It has no verdict before its last trial."
-            if run.is_alive
-            else "It ended before its last trial, so it has no verdict. Finished trials are stored.",
-            resume=resume,
+            outcome=word,
+            word=word,
+            reason=_UNFINISHED_TEXTS[word],
+            resume="" if run.is_alive else self.store.suggest_resume(run.id),
+            stored_href=self.link(address, addresses.case_page(run.id, STORED)),
             version=self.version,
-            events=f"../events?page={address}" if self.follows else "",
+            events=f"../events?page={quote(address)}" if self.follows else "",
             live=live.panels,
             figures=live.figures,
-            cases=[],
-            left_out="",
         )
         return SitePage(html=html)
+
+    def _stored_part(self, run: StoredRun) -> SitePage:
+        """Return the report on what is stored of an unfinished run."""
+        address = addresses.case_page(run.id, STORED)
+        links = [
+            ("All sets", self.link(address, addresses.HOME)),
+            (run.id, self.link(address, addresses.run_page(run.id))),
+        ]
+        return SitePage(html=add_crumb(self._render_report(run, address), links))
+
+    def _render_report(self, run: StoredRun, address: str) -> str:
+        names = addresses.name_cases(self.store.list_case_ids(run.id))
+
+        def find_case_page(case_id: str) -> str:
+            return self.link(address, addresses.case_page(run.id, names[case_id]))
+
+        return self.store.render_report(run.id, find_case_page)
 
     def _case(self, run: StoredRun, name: str) -> SitePage | None:
         address = addresses.case_page(run.id, name)

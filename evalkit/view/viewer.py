@@ -6,21 +6,15 @@ import threading
 import time
 from typing import Any
 
-from evalkit.core.errors import EvalkitError
-from evalkit.core.files import path_exists
-from evalkit.store.runs import TRIALS_FILE
 from evalkit.view import addresses
 from evalkit.view.catalog import Catalog, Listing, StoredRun
+from evalkit.view.live import LiveRuns
 from evalkit.view.messages import SitePage
 from evalkit.view.overview import group_sets
-from evalkit.view.panels import figures_text, panel_view, render_panel
-from evalkit.view.progress import Progress, RunFollower
+from evalkit.view.panels import render_panel
 from evalkit.view.records import StoreReader
 from evalkit.view.results import Results
-from evalkit.view.site import RUNS_PER_PAGE, LiveView, Site
-
-MAX_FOLLOWED = 8
-"""Runs under way that are followed at once, the newest ones."""
+from evalkit.view.site import RUNS_PER_PAGE, Site
 
 _LIST_S = 0.5
 _DECIDE_S = 1.0
@@ -37,7 +31,7 @@ class Viewer:
         self._catalog = Catalog(store.root)
         self._lock = threading.Lock()
         self._listed: tuple[float, Listing] | None = None
-        self._followers: dict[str, RunFollower] = {}
+        self._live = LiveRuns(store.count_baseline_passes)
         self._undecided: tuple[StoredRun, ...] = ()
 
     def list_runs(self) -> Listing:
@@ -68,7 +62,7 @@ class Viewer:
             results=self.results,
             place=self._place,
             footer=self._footer,
-            live=self._describe_live,
+            live=self._live.describe,
             follows=True,
         )
 
@@ -100,54 +94,9 @@ class Viewer:
             StoreError: the folder of runs cannot be read.
         """
         site = self._open_site()
-        run = next(
-            (run for run in site.listing.runs if addresses.run_page(run.id) == address), None
-        )
-        live = self._describe_live(address, run)
+        live = site.describe_live(address)
         return {
             "panels": "".join(map(render_panel, live.panels)),
             "figures": live.figures,
             "version": site.version,
         }
-
-    def _describe_live(self, address: str, only: StoredRun | None) -> LiveView:
-        """Return the runs under way as a page shows them, or one run that is not finished."""
-        alive = [run for run in self.list_runs().runs if run.is_alive][:MAX_FOLLOWED]
-        panels, figures = [], []
-        for run in alive if only is None else [only] if only.is_alive else []:
-            try:
-                progress = self._read_progress(run)
-            except EvalkitError:
-                continue  # the list of runs says what is wrong with it
-            names = addresses.name_cases(case.id for case in progress.header.cases)
-            own = addresses.run_page(run.id)
-
-            def case_link(case_id: str, run_id: str = run.id, names: dict[str, str] = names) -> str:
-                return addresses.relative_link(address, addresses.case_page(run_id, names[case_id]))
-
-            href = "" if own == address else addresses.relative_link(address, own)
-            panels.append(panel_view(run, progress, href, case_link, _quiet_s(run)))
-            figures.append(figures_text(run, progress))
-        return LiveView(panels=panels, figures=" ".join(figures))
-
-    def _read_progress(self, run: StoredRun) -> Progress:
-        with self._lock:
-            follower = self._followers.pop(run.id, None)
-            if follower is None:
-                follower = RunFollower(run.folder, self._store.count_baseline_passes)
-            progress = follower.read(time.monotonic(), time.time())
-            self._followers[run.id] = follower
-            # The ones that were asked for longest ago are forgotten.
-            while len(self._followers) > MAX_FOLLOWED:
-                del self._followers[next(iter(self._followers))]
-        return progress
-
-
-def _quiet_s(run: StoredRun) -> float | None:
-    """Return the seconds since a trial of a run was stored; None before the first one."""
-    path = run.folder / TRIALS_FILE
-    try:
-        status = path.stat() if path_exists(path) else None
-    except OSError:
-        return None
-    return max(0.0, time.time() - status.st_mtime) if status and status.st_size else None
