@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,23 +61,29 @@ def view(
             (f"--export writes the newest runs. Leave out {run!r}", run is not None),
         )
         counts = command.export(store, export, max_runs, context)
-        for line in counts.left_out:
-            say(line)
+        say("\n".join(counts.left_out))
         emit(f"{counts.runs:,} runs in {counts.files:,} pages: {export / 'index.html'}\n")
         return
 
-    def start(address: str, single_use: str) -> None:
-        emit(f"{address}\n")
-        say("evalkit view: the address is for you only. End with Ctrl-C.")
-        if open_browser is not False and can_open_browser():
-            import webbrowser
-
-            webbrowser.open(single_use)
-        elif open_browser:
-            say("evalkit view: no browser was opened, because this is CI or no desktop terminal.")
-
-    command.view(store, port, run, context, start)
+    command.view(store, port, run, context, partial(announce, wants_browser=open_browser))
     say("evalkit view: stopped.")
+
+
+def announce(address: str, single_use: str, *, wants_browser: bool | None) -> None:
+    """Print the address of the pages, and open a browser if there is one.
+
+    The browser gets another address, which works once: other users can see what programs are started with.
+    """
+    emit(f"{address}\n")
+    say("evalkit view: the address is for you only. End with Ctrl-C.")
+    if wants_browser is not False and can_open_browser():
+        import webbrowser
+
+        webbrowser.open(single_use)
+    elif wants_browser:
+        say(
+            "evalkit view: no browser was opened: there is no terminal on a desktop, or this is CI."
+        )
 
 
 def render_history_page(evalset: Path, context: Context) -> str:

@@ -172,7 +172,7 @@ def view(
         on_start(build_url(access, access.token), build_url(access, single_use))
 
     try:
-        asyncio.run(serve(viewer, sockets, access, start))
+        asyncio.run(serve(viewer, sockets, access, start, context.say))
     finally:
         for each in sockets:
             each.close()

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
@@ -105,12 +106,24 @@ def build_url(access: Access, token: str) -> str:
 
 
 async def serve(
-    source: PageSource, sockets: list[socket.socket], access: Access, on_start: Callable[[], object]
+    source: PageSource,
+    sockets: list[socket.socket],
+    access: Access,
+    on_start: Callable[[], object],
+    say: Callable[[str], object],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; open connections do not delay the end."""
+    """Serve until SIGINT or SIGTERM; open connections do not delay the end.
+
+    Args:
+        source: renders the pages.
+        sockets: listen on loopback.
+        access: the secrets of the server.
+        on_start: is called when the server answers.
+        say: prints a message about a bug, of which pages show no detail.
+    """
     from aiohttp import web  # noqa: PLC0415 - 150 ms, for this command only
 
-    server = _PageServer(source, access)
+    server = _PageServer(source, access, say)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stopped.set)
@@ -136,7 +149,8 @@ async def serve(
 class _PageServer:
     """Answers the requests of one server."""
 
-    def __init__(self, source: PageSource, access: Access) -> None:
+    def __init__(self, source: PageSource, access: Access, say: Callable[[str], object]) -> None:
+        self._say = say
         self.stopped = asyncio.Event()
         self._source = source
         self._access = access
@@ -197,6 +211,11 @@ class _PageServer:
             return error_page(str(error), home)
         except OSError as error:
             return error_page(f"{error.filename}: {os_error_reason(error)}.", home)
+        except Exception:  # any other one is a bug
+            self._say(f"{traceback.format_exc()}This is a bug in evalkit. The server continues.")
+            lines = ["The terminal in which evalkit view runs shows the traceback."]
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return message_page("This is a bug in evalkit", lines, home, status)
         if page is None:
             lines = ["No run, case, or set has this address. It may have been deleted."]
             return message_page("Not found", lines, home, HTTPStatus.NOT_FOUND)
