@@ -118,6 +118,12 @@ class ProjectStore:
         """Return the page with the history of a set."""
         return self._render_history(self.root / evalset_path, self._context)
 
+    def has_baseline(self, run: StoredRun) -> bool:
+        """Return whether there is a baseline to compare a run with."""
+        return path_exists(baseline_path(self.root / run.evalset_path, run.evalset)) or path_exists(
+            runs_folder(self.root) / baseline_run_id(run.id)
+        )
+
     def count_baseline_passes(self, header: RunHeader) -> Mapping[str, Passes]:
         """Return the passes of each case in the baseline that a run will be compared with."""
         path = baseline_path(self.root / header.evalset_path, header.evalset)

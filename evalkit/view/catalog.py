@@ -145,12 +145,15 @@ class Catalog:
 
 
 def _read_outline(folder: Path, marks: Marks) -> StoredRun:
+    path, summary = folder / HEADER_FILE, folder / SUMMARY_FILE
     try:
-        header = parse_stored_record(read_stored_file(folder / HEADER_FILE), _HeaderOutline)
-        summary = folder / SUMMARY_FILE
+        header = parse_stored_record(read_stored_file(path), _HeaderOutline)
         finished = path_exists(summary)
         row = _read_row(summary) if finished else _RowOutline()
-    except (StoreError, ValueError) as error:
+    except ValueError as error:
+        problem = f"{path}: not a run: {error}. Delete its folder."
+        return StoredRun(id=folder.name, folder=folder, marks=marks, problem=problem)
+    except StoreError as error:
         return StoredRun(id=folder.name, folder=folder, marks=marks, problem=str(error))
     costs = [cost for cost in (row.cost_usd, row.judge_cost_usd) if cost is not None]
     return StoredRun(

@@ -63,7 +63,7 @@ def export_site(store: StoreReader, folder: Path, *, most: int, place: str) -> E
     results.compute_all(kept.runs, None)
     cases, left_out = _choose_cases(store, kept)
     notes = [*_describe_left_out(listing, kept), *left_out]
-    included = set(_list_pages(kept, cases))
+    included = set(_list_pages(store, kept, cases))
     site = Site(
         store=store,
         listing=kept,
@@ -125,7 +125,9 @@ def _choose_cases(
     return chosen, [f"{count} of older runs have no page; the reports of these runs show them."]
 
 
-def _list_pages(listing: Listing, cases: dict[str, dict[str, str]]) -> Iterator[str]:
+def _list_pages(
+    store: StoreReader, listing: Listing, cases: dict[str, dict[str, str]]
+) -> Iterator[str]:
     """Yield the address of every page of an export."""
     for number in range(1, -(-len(listing.runs) // RUNS_PER_PAGE) + 1):
         yield addresses.runs_page(number)
@@ -139,7 +141,8 @@ def _list_pages(listing: Listing, cases: dict[str, dict[str, str]]) -> Iterator[
             yield addresses.case_page(run.id, STORED)
         if not run.problem and run.finished:
             yield addresses.compare_page(run.id)
-            yield addresses.diff_page(BASELINE, run.id)
+            if store.has_baseline(run):
+                yield addresses.diff_page(BASELINE, run.id)
             if (before := _find_predecessor(listing, run)) is not None:
                 yield addresses.diff_page(before.id, run.id)
 
@@ -155,7 +158,8 @@ def _describe_left_out(listing: Listing, kept: Listing) -> list[str]:
     left = len(listing.runs) + listing.left_out - len(kept.runs)
     notes = ["Each run is compared with the baseline and with the run before it."]
     if left:
-        notes.append(f"{format_count(left, 'older run')} are not exported.")
+        verb = "is" if left == 1 else "are"
+        notes.append(f"{format_count(left, 'older run')} {verb} not exported.")
     return notes
 
 

@@ -44,6 +44,9 @@ class StoreReader(Protocol):
     def render_history(self, evalset_path: str) -> str:
         """Return the page with the history of a set."""
 
+    def has_baseline(self, run: StoredRun) -> bool:
+        """Return whether there is a baseline to compare a run with."""
+
     def count_baseline_passes(self, header: RunHeader) -> Mapping[str, Passes]:
         """Return the passes of each case in the baseline that a run will be compared with."""
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from evalkit.core.errors import NothingSelected
 from evalkit.core.format import format_count
 from evalkit.report.html.page import add_crumb, render_page
 from evalkit.view import addresses
@@ -106,6 +107,11 @@ class Site:
         ]
         return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
+    def _baseline_link(self, address: str, run: StoredRun) -> str:
+        """Return the link to the changes since the baseline; empty if there is none."""
+        has = self.store.has_baseline(run)
+        return self.link(address, addresses.diff_page(BASELINE, run.id)) if has else ""
+
     def link(self, source: str, target: str, anchor: str = "") -> str:
         """Return the link from one page to another; empty if that does not exist."""
         return addresses.relative_link(source, target, anchor) if self.includes(target) else ""
@@ -190,11 +196,12 @@ class Site:
         return [f"{self.listing.left_out:,} older runs are not listed."]
 
     def _set(self, summary: SetSummary) -> SitePage:
-        address = addresses.set_page(summary.path)
-        home = self.link(address, addresses.HOME)
-        return SitePage(
-            html=add_crumb(self.store.render_history(summary.path), [("All sets", home)])
-        )
+        home = self.link(addresses.set_page(summary.path), addresses.HOME)
+        try:
+            page = self.store.render_history(summary.path)
+        except NothingSelected:
+            return message_page("No history yet", [f"{summary.path}: no run is finished."], home)
+        return SitePage(html=add_crumb(page, [("All sets", home)]))
 
     def _run(self, run: StoredRun) -> SitePage:
         address = addresses.run_page(run.id)
@@ -203,15 +210,14 @@ class Site:
             return message_page("This run cannot be read", [run.problem], home)
         if not run.finished:
             return self._unfinished(run, address, home)
-        links = [("All sets", home)]
-        for title, target in (
-            (f"history of {run.evalset}", addresses.set_page(run.evalset_path)),
-            ("changes since the baseline", addresses.diff_page(BASELINE, run.id)),
-            ("compare", addresses.compare_page(run.id)),
-        ):
-            if href := self.link(address, target):
-                links.append((title, href))
-        return SitePage(html=add_crumb(self._render_report(run, address), links))
+        links = (
+            ("All sets", home),
+            (f"history of {run.evalset}", self.link(address, addresses.set_page(run.evalset_path))),
+            ("changes since the baseline", self._baseline_link(address, run)),
+            ("compare", self.link(address, addresses.compare_page(run.id))),
+        )
+        known = [(title, href) for title, href in links if href]
+        return SitePage(html=add_crumb(self._render_report(run, address), known))
 
     def _unfinished(self, run: StoredRun, address: str, home: str) -> SitePage:
         live = self.describe_live(address)
@@ -300,7 +306,7 @@ class Site:
             run_href=self.link(address, addresses.run_page(run.id)),
             id=run.id,
             evalset=run.evalset,
-            baseline_href=self.link(address, addresses.diff_page(BASELINE, run.id)),
+            baseline_href=self._baseline_link(address, run),
             groups=[(title, [row(each) for each in runs]) for title, runs in groups if runs],
             left_out=f"{len(others) - shown:,} more runs are not listed; compare them with: "
             f"evalkit diff RUN {run.id}"
