@@ -45,9 +45,10 @@ def view(
         int, output_option("--max-runs", min=1, help="With --export: how many runs, newest first.")
     ] = 20,
 ) -> None:
-    """Show the stored runs as web pages, and follow a run under way.
+    """Show the stored runs in a browser, live.
 
-    The pages only read the store. Other computers cannot open them. End with Ctrl-C.
+    A run under way is followed to its verdict. The pages only read the store, and other computers cannot
+    open them. End with Ctrl-C.
     """
     from evalkit.cli.output import refuse_conflicting_options
     from evalkit.commands import view as command
