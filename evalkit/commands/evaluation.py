@@ -11,7 +11,11 @@ from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.commands.suspect_labels import note_suspects
-from evalkit.commands.where_it_broke import explain_failure, read_baseline_spans
+from evalkit.commands.where_it_broke import (
+    explain_failure,
+    has_failed_threshold,
+    read_baseline_spans,
+)
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.compare.jurors import describe_juror_agreement, measure_juror_agreement
 from evalkit.core.context import Context
@@ -235,7 +239,9 @@ def _build_report(
     """
     spans = read_run_spans(run)
     traced = attach_spans(run, spans)
-    base_spans = read_baseline_spans(baseline, project.root)
+    # Without steps of this run, only an explanation of its failure needs those of the baseline.
+    is_needed = bool(spans) or has_failed_threshold(result)
+    base_spans = read_baseline_spans(baseline, project.root) if is_needed else {}
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
     jurors = measure_juror_agreement(run)

@@ -31,8 +31,7 @@ def explain_failure(
 
     The outputs of the run have their spans; `base_spans` are those of the baseline.
     """
-    failed = any(check.outcome == "fail" and not check.advisory for check in result.checks)
-    if baseline is None or result.comparison is None or not failed:
+    if baseline is None or result.comparison is None or not has_failed_threshold(result):
         return None
     return find_breakage(
         result.comparison.cases,
@@ -40,6 +39,11 @@ def explain_failure(
         run,
         _list_changed_files(baseline, run, project),
     )
+
+
+def has_failed_threshold(result: GateResult) -> bool:
+    """Return whether a threshold failed that affects the result."""
+    return any(check.outcome == "fail" and not check.advisory for check in result.checks)
 
 
 def read_baseline_spans(baseline: Run | None, root: Path) -> SpansByTrial:

@@ -124,6 +124,37 @@ def test_spans_are_kept_beside_the_trials_without_any_secret(desk: Project) -> N
     assert (spans, trials) == (12, 3)
 
 
+def test_a_report_has_the_times_of_trials_steps_and_calls(desk: Project) -> None:
+    folder = desk.runs()[0]
+    done = desk.evalkit("gate", folder.name, "--format", "json")
+    jsonschema.validate(done.json, SCHEMA)
+    one, two, _ = done.json["cases"]
+    [trial] = two["trials"]
+    spans = trial["output"]["spans"]
+    assert [span["name"] for span in spans] == ["orders", "search", "answer", "refund_order"]
+    assert spans[2]["duration_s"] >= 0.2
+    assert all(span["arguments"] is None and span["result"] is None for span in spans)
+    durations = [call["duration_s"] for call in trial["output"]["tool_calls"]]
+    assert durations == [spans[1]["duration_s"], spans[3]["duration_s"]]
+    created_s = (folder / "run.json").stat().st_mtime
+    finished_s = (folder / "summary.json").stat().st_mtime
+    assert created_s - 1 <= trial["started_s"] <= finished_s + 1
+    assert 0.2 <= trial["output"]["latency_s"] <= trial["took_s"] <= finished_s - created_s + 1
+    assert (one["reason"], two["counts_of"]) == (None, None)
+    assert two["reason"] == "expected 'TWO', got '?' (exact_match)"
+    [stored] = [row for row in desk.rows(folder) if row["case_id"] == "two"]
+    assert (stored["started_s"], stored["took_s"]) == (trial["started_s"], trial["took_s"])
+
+
+def test_a_page_draws_the_steps_of_both_versions(desk: Project) -> None:
+    first = desk.runs()[0].name
+    done = desk.evalkit("report", "later", "--baseline", first, "--html", "both.html")
+    assert done.code == 0, done.err
+    page = (desk.folder / "both.html").read_text()
+    assert "steps now, on a time axis" in page
+    assert page.count("steps now, on a time axis") == page.count("steps before, on a time axis")
+
+
 def test_failing_traces_of_a_version_that_used_a_tool_are_one_command(desk: Project) -> None:
     done = desk.evalkit(
         "traces", "--failed", "--agent-version", "v3", "--tool", "refund_order",

@@ -196,6 +196,37 @@ def test_costs_of_nothing_are_compared_by_their_mean_and_a_free_baseline_is_refu
     )
 
 
+@pytest.mark.parametrize(
+    ("rule", "runs"),
+    [
+        (Rule(metric="accuracy", max_drop=0.02), (candidate_with(5), steady_baseline())),
+        (Rule(metric="accuracy", stat="rate", min=0.5), (candidate_with(5), None)),
+        (
+            Rule(metric="accuracy", max_drop=0.02, estimand="users"),
+            (candidate_with(30), steady_baseline()),
+        ),
+        *(
+            (
+                Rule(metric="latency_s", stat=stat, max_rise=0.3),
+                (latencies(1.0, 3, seed=1), latencies(1.0, 5, seed=2)),
+            )
+            for stat in ("mean", "p50")
+        ),
+    ],
+)
+def test_the_interval_to_look_at_is_the_same_whatever_alpha_decides(
+    rule: Rule, runs: tuple[Run, Run | None]
+) -> None:
+    usual = checked(rule, *runs)
+    assert (usual.display_low, usual.display_high) == (usual.low, usual.high)
+    strict = checked(replace(rule, alpha=0.01), *runs)
+    for end in ("low", "high"):
+        shown, decided = getattr(strict, f"display_{end}"), getattr(strict, end)
+        near = 0.02 if rule.estimand == "users" else 1e-9
+        assert shown == pytest.approx(getattr(usual, end), abs=near)
+        assert decided < shown if end == "low" else decided > shown
+
+
 def test_graded_scores_are_compared_in_points() -> None:
     rng = np.random.default_rng(8)
     usual = rng.uniform(0.4, 0.9, 60)

@@ -249,6 +249,8 @@ def check_fail() -> Check:
         difference=-0.279,
         low=-0.451,
         high=-0.108,
+        display_low=-0.451,
+        display_high=-0.108,
         p_value=0.0083,
         cases=7,
         base_trials=3.0,

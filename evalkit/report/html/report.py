@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ from evalkit.store.span_file import SpansByTrial
 _MAX_CHECKS = 100
 _MAX_TAG_METRICS = 4
 _MAX_WORST = 5
+_MAX_DETAILED = 1_000
+"""In a run of more cases, those that did not change have only a row and the command that shows them."""
 
 # The size of all texts and of all waterfalls, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 500_000
@@ -46,7 +49,7 @@ _MAX_WATERFALL_BYTES = 420_000
 _TEXTS_PER_CASE = 6
 
 _TOP_ROWS = ("result", "judge", "gate")
-"""The labels of the rows about a run that stand below the result."""
+"""The labels of the rows about a run that come right after the result."""
 
 
 def render_html(report: Report, find_case_page: Callable[[str], str] | None = None) -> str:
@@ -190,6 +193,9 @@ def _group_views(
                         steps.get(result.case.id),
                         is_brief=bool(group.title),
                     ),
+                    "command": f"evalkit show {report.run.header.id} {shlex.quote(result.case.id)}"
+                    if group.title and len(results) > _MAX_DETAILED
+                    else "",
                     "rank": ranks[result.case.id],
                     "page": find_case_page(result.case.id),
                 }
@@ -206,9 +212,10 @@ def _all_results(groups: Sequence[CaseGroup]) -> Iterator[CaseResult]:
 
 
 def _step_sides(report: Report, result: CaseResult) -> StepSides:
-    """Return the steps of the trials that a case shows; those of the baseline only if the case changed."""
+    """Return the steps of the trials that a case shows; those of the baseline unless the case passes."""
     now = representative_trial(result.trials, passed=False)
-    base = representative_trial(result.base, passed=True) if result.is_broken else None
+    is_compared = result.is_broken or result.status not in ("passed", "not_scored")
+    base = representative_trial(result.base, passed=True) if is_compared else None
     return StepSides(
         before=_find_spans(report.base_spans, base), now=_find_spans(report.spans, now)
     )

@@ -31,7 +31,7 @@ def compare_texts(before: str, now: str) -> TextChange:
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
     words = _WORD.findall(before), _WORD.findall(now)
-    sentences = split_sentences(before), split_sentences(now)
+    sentences = _split_sentences(before), _split_sentences(now)
     if (
         Indel.normalized_similarity(*words) < MIN_SIMILARITY
         or max(map(len, sentences)) > _MAX_SENTENCES
@@ -61,7 +61,7 @@ def mark_texts(text: str, wanted: Sequence[str]) -> tuple[DiffPart, ...]:
     )
 
 
-def split_sentences(text: str) -> list[str]:
+def _split_sentences(text: str) -> list[str]:
     """Return the sentences and lines of a text with the blanks after them; joined, they are the text."""
     return _SENTENCE.findall(text)
 
@@ -70,16 +70,22 @@ def _align(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str
     """Yield pairs of sentences in order: equal, alike, or one of them empty."""
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
-    # Blanks after a sentence are no change of it.
-    for step in Indel.opcodes([s.strip() for s in left], [s.strip() for s in right]):
+    deleted: list[str] = []
+    inserted: list[str] = []
+    for step in Indel.opcodes(left, right):
         old, new = left[step.src_start : step.src_end], right[step.dest_start : step.dest_end]
-        if step.tag == "equal":
-            yield from zip(old, new, strict=True)
-        else:
-            yield from _pair_alike(list(old), list(new))
+        if step.tag != "equal":
+            deleted += old
+            inserted += new
+            continue
+        yield from _pair_alike(deleted, inserted)
+        deleted, inserted = [], []
+        yield from zip(old, new, strict=True)
+    yield from _pair_alike(deleted, inserted)
 
 
-def _pair_alike(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
+def _pair_alike(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the sentences of a change, each with the first later one that is alike."""
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
     for sentence in old:
@@ -99,7 +105,7 @@ def _pair_alike(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
         # What comes before the sentence that is alike was put in.
         yield from (("", added) for added in new[:found])
         yield sentence, new[found]
-        del new[: found + 1]
+        new = new[found + 1 :]
     yield from (("", added) for added in new)
 
 

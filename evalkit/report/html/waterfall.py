@@ -112,7 +112,8 @@ def _render_rows(
 
 
 def _step(span: Span, depth: int, axis: Axis, limit: int) -> dict[str, Any]:
-    about = [span.tool or span.model]
+    called = span.tool or span.model
+    about = [called if called not in span.name else ""]
     if is_failed(span):
         about.append(f"error: {span.error_type} {span.error}")
     x = min(axis.place(span.start_s), 1.0 - _MIN_WIDTH)
