@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal, TypedDict
 
 from evalkit.compare.history import HistoryMetric, HistoryRow
@@ -11,6 +10,7 @@ from evalkit.core.format import format_count
 from evalkit.core.safe_text import format_json
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import to_document
+from evalkit.report.history_content import list_definition_changes, metric_names
 from evalkit.report.screen import Screen, align_columns, join_sections
 
 _MAX_METRICS = 4
@@ -33,26 +33,6 @@ class HistoryDocument(TypedDict):
     evalset: str
     rows: list[HistoryRowDocument]
     notes: list[str]
-
-
-def list_definition_changes(rows: Sequence[HistoryRow]) -> tuple[str, ...]:
-    """Return what differs in each row from the row before: set, judge, both, or nothing."""
-    changes = [""]
-    for before, after in pairwise(rows):
-        changed = [
-            word
-            for word, name in (("set", "definition"), ("judge", "judge"))
-            if getattr(before, name) != getattr(after, name)
-        ]
-        changes.append(" and ".join(changed))
-    # Without rows there is no first row.
-    return tuple(changes[: len(rows)])
-
-
-def metric_names(rows: Sequence[HistoryRow]) -> list[str]:
-    """Return the metrics of all rows, those of the newest row first."""
-    found = (each.metric for row in reversed(rows) for each in row.metrics if each.tag is None)
-    return list(dict.fromkeys(found))
 
 
 def interval_text(metric: HistoryMetric | None) -> str:

@@ -79,7 +79,7 @@ class Diff:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionMatrix:
-    """Three or more runs and their comparison; `run_ids` lists the stored runs behind each."""
+    """Two or more runs and their comparison; `run_ids` lists the stored runs behind each."""
 
     runs: tuple[Run, ...]
     run_ids: tuple[tuple[str, ...], ...]
