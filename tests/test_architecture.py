@@ -456,7 +456,9 @@ def test_looking_at_stored_runs_weighs_nothing(
         assert not loaded_by(*command) & {"numpy", "pandas", "openai"}, command
 
 
-def test_an_export_of_pages_needs_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_of_pages_needs_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evalset = write_set(tmp_path)
     monkeypatch.chdir(tmp_path)
     loaded_by("run", str(evalset))

@@ -54,7 +54,8 @@ def view(
     from evalkit.commands import view as command
 
     context = create_context(quiet=True)
-    store = command.ProjectStore(context, render_history_page)
+    renderers = command.PageRenderers(history=render_history_page, diff=render_diff_page)
+    store = command.ProjectStore(context, renderers)
     if export is not None:
         refuse_conflicting_options(
             ("--port has no effect with --export", port is not None),
@@ -89,8 +90,19 @@ def announce(address: str, single_use: str, *, wants_browser: bool | None) -> No
 
 def render_history_page(evalset: Path, context: Context) -> str:
     """Return the page of `evalkit history` for a set."""
-    from evalkit.commands.history import read_history
+    from evalkit.commands.history import HistoryFilter, read_history
     from evalkit.report.html.history import render_history
 
-    found = read_history(evalset, None, HISTORY_ROWS, context)
+    found = read_history(evalset, HistoryFilter(agent=None, limit=HISTORY_ROWS), None, context)
     return render_history(found.evalset, found.rows, found.notes)
+
+
+def render_diff_page(base: str, candidate: str, context: Context) -> str:
+    """Return the page of `evalkit diff` for two runs."""
+    from evalkit.commands.diff import diff
+    from evalkit.report.html.diff import render_diff
+    from evalkit.report.model import Diff
+
+    found = diff((base, candidate), (), (), context)
+    assert isinstance(found, Diff), "more than two runs make a matrix"  # noqa: S101
+    return render_diff(found)

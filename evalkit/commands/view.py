@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, cast
 
 import msgspec
 
-from evalkit.commands.diff import diff
 from evalkit.commands.evaluation import evaluate_stored_run
 from evalkit.compare.history import HistoryResult
 from evalkit.compare.history_result import build_history_result
@@ -21,9 +19,8 @@ from evalkit.core.run import Run, RunHeader
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
 from evalkit.report.html.case_page import render_case
-from evalkit.report.html.diff import render_diff
 from evalkit.report.html.report import render_html
-from evalkit.report.model import CaseDetails, Diff, Report
+from evalkit.report.model import CaseDetails, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.store.baseline import baseline_path, read_baseline
@@ -46,8 +43,13 @@ from evalkit.view.server import build_url, open_sockets, serve
 from evalkit.view.site import BASELINE
 from evalkit.view.viewer import Viewer
 
-HistoryRenderer: TypeAlias = Callable[[Path, Context], str]
-"""Returns the page with the history of the set in a file."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRenderers:
+    """How other commands render their pages: the history of a set in a file, and two runs compared."""
+
+    history: Callable[[Path, Context], str]
+    diff: Callable[[str, str, Context], str]
 
 
 class ProjectStore:
@@ -56,9 +58,9 @@ class ProjectStore:
     Each reading opens the project again, because its files may change while the pages are open.
     """
 
-    def __init__(self, context: Context, render_history: HistoryRenderer) -> None:
+    def __init__(self, context: Context, renderers: PageRenderers) -> None:
         self._context = replace(context, say=lambda _: None)
-        self._render_history = render_history
+        self._renderers = renderers
         self.root = Project.open(context).root
 
     def render_report(self, run_id: str, find_case_page: Callable[[str], str]) -> str:
@@ -111,12 +113,11 @@ class ProjectStore:
         """Return the page that compares two runs; `base` may be `baseline`."""
         if base == BASELINE and self._read_header(candidate).against:
             base = baseline_run_id(candidate)
-        # Two runs make a diff, more a matrix.
-        return render_diff(cast("Diff", diff((base, candidate), (), (), self._context)))
+        return self._renderers.diff(base, candidate, self._context)
 
     def render_history(self, evalset_path: str) -> str:
         """Return the page with the history of a set."""
-        return self._render_history(self.root / evalset_path, self._context)
+        return self._renderers.history(self.root / evalset_path, self._context)
 
     def has_baseline(self, run: StoredRun) -> bool:
         """Return whether there is a baseline to compare a run with."""

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evalkit.core.errors import StoreError
 from evalkit.core.file_marks import FileMark, mark_file
-from evalkit.core.files import path_exists, read_stored_file
-from evalkit.core.literals import RunCommand
-from evalkit.core.serialization import parse_stored_record
 from evalkit.store.gate_results import GATE_RESULT_FILE
 from evalkit.store.run_lock import is_locked
-from evalkit.store.runs import (
-    HEADER_FILE,
-    SUMMARY_FILE,
-    list_start_times,
-    runs_folder,
-)
+from evalkit.store.run_outline import RunOutline, read_run_outline
+from evalkit.store.runs import HEADER_FILE, SUMMARY_FILE, list_start_times, runs_folder
 
 MAX_RUNS = 5_000
 """The newest runs to list. A list of more could not be read in a second, or held in little memory."""
@@ -31,35 +23,21 @@ Marks: TypeAlias = tuple[FileMark | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredRun:
-    """What a list shows of a run.
+class StoredRun(RunOutline):
+    """A run in a store; `marks` identify the content of its files."""
 
-    `problem` says why the run cannot be read; only `id` is known then. `is_alive` is set while a
-    process writes the run. `marks` identify the content of its files.
-    """
-
-    id: str
     folder: Path
     marks: Marks = ()
-    evalset: str = ""
-    evalset_path: str = ""
-    version: str = ""
-    agent: str = ""
-    created: str = ""
-    command: RunCommand = "run"
-    selection: str = ""
-    shard: str = ""
-    cases: int = 0
-    trials: int = 0
-    cost_usd: float | None = None
-    finished: bool = False
-    is_alive: bool = False
-    problem: str = ""
 
     @property
-    def is_decided(self) -> bool:
-        """Whether the run can have a gate result: a shard and mere answers have none."""
-        return self.finished and not self.shard and self.command != "ask"
+    def finished(self) -> bool:
+        """Whether the run is complete."""
+        return self.state == "finished"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process writes the run now."""
+        return self.state == "running"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,44 +50,6 @@ class Listing:
     def of_set(self, evalset_path: str) -> tuple[StoredRun, ...]:
         """Return the runs of a set, newest first."""
         return tuple(run for run in self.runs if run.evalset_path == evalset_path)
-
-    def find(self, run_id: str) -> StoredRun | None:
-        """Return the run with an id."""
-        return next((run for run in self.runs if run.id == run_id), None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _CaseOutline:
-    id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _HeaderOutline:
-    """What a list shows of a header."""
-
-    evalset: str
-    evalset_path: str
-    cases: tuple[_CaseOutline, ...]
-    trials: int
-    agent_entrypoint: str
-    agent_version: str
-    created: str
-    selection: str = ""
-    shard: str = ""
-    command: RunCommand = "run"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _RowOutline:
-    """What a list shows of the row in a summary."""
-
-    cost_usd: float | None = None
-    judge_cost_usd: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _SummaryOutline:
-    row: _RowOutline = field(default_factory=_RowOutline)
 
 
 class Catalog:
@@ -136,47 +76,18 @@ class Catalog:
         marks = tuple(mark_file(folder / each) for each in _MARKED_FILES)
         known = self._known.get(name)
         if known is None or known.marks != marks:
-            known = _read_outline(folder, marks)
-        if known.finished or known.problem:
+            return _add_marks(read_run_outline(folder), folder, marks)
+        if known.state not in ("running", "unfinished"):
             return known
         # The process of an unfinished run may have ended, or have been started again.
         alive = is_locked(folder)
-        return known if alive == known.is_alive else replace(known, is_alive=alive)
+        return known if alive == known.is_alive else _with_life(known, alive)
 
 
-def _read_outline(folder: Path, marks: Marks) -> StoredRun:
-    path, summary = folder / HEADER_FILE, folder / SUMMARY_FILE
-    try:
-        header = parse_stored_record(read_stored_file(path), _HeaderOutline)
-        finished = path_exists(summary)
-        row = _read_row(summary) if finished else _RowOutline()
-    except ValueError as error:
-        problem = f"{path}: not a run: {error}. Delete its folder."
-        return StoredRun(id=folder.name, folder=folder, marks=marks, problem=problem)
-    except StoreError as error:
-        return StoredRun(id=folder.name, folder=folder, marks=marks, problem=str(error))
-    costs = [cost for cost in (row.cost_usd, row.judge_cost_usd) if cost is not None]
-    return StoredRun(
-        id=folder.name,
-        folder=folder,
-        marks=marks,
-        evalset=header.evalset,
-        evalset_path=header.evalset_path,
-        version=header.agent_version,
-        agent=header.agent_entrypoint,
-        created=header.created,
-        command=header.command,
-        selection=header.selection,
-        shard=header.shard,
-        cases=len(header.cases),
-        trials=header.trials,
-        cost_usd=sum(costs) if costs else None,
-        finished=finished,
-    )
+def _with_life(run: StoredRun, is_alive: bool) -> StoredRun:
+    return replace(run, state="running" if is_alive else "unfinished")
 
 
-def _read_row(path: Path) -> _RowOutline:
-    try:
-        return parse_stored_record(read_stored_file(path), _SummaryOutline).row
-    except ValueError:
-        return _RowOutline()  # reading the run in full reports the problem
+def _add_marks(outline: RunOutline, folder: Path, marks: Marks) -> StoredRun:
+    values = {each.name: getattr(outline, each.name) for each in fields(RunOutline)}
+    return StoredRun(**values, folder=folder, marks=marks)

@@ -62,7 +62,7 @@ class LiveRuns:
             follower = self._followers.pop(run.id, None) or RunFollower(
                 run.folder, self._count_baseline
             )
-            progress = follower.read(time.monotonic(), time.time())
+            progress = follower.read(time.time())
             self._followers[run.id] = follower
             # The ones that were asked for longest ago are forgotten.
             while len(self._followers) > MAX_FOLLOWED:

@@ -38,6 +38,7 @@ class SetSummary(NamedTuple):
 
 def group_sets(listing: Listing) -> list[SetSummary]:
     """Return the sets of the listed runs. Runs of `bisect` test earlier commits, so they do not count."""
+    ids = {run.id for run in listing.runs}
     by_path: dict[str, list[StoredRun]] = {}
     for run in listing.runs:
         if not run.problem:
@@ -48,9 +49,9 @@ def group_sets(listing: Listing) -> list[SetSummary]:
         decided = tuple(
             run
             for run in runs
-            if run.is_decided
+            if run.is_gated
             and run.command != "bisect"
-            and not (run.id.endswith("-base") and listing.find(run.id.removesuffix("-base")))
+            and not (run.id.endswith("-base") and run.id.removesuffix("-base") in ids)
         )
         sets.append(SetSummary(path, tuple(runs), decided))
     return sets

@@ -86,12 +86,8 @@ class RunFollower:
         self._mark: FileMark | None = None
         self._journal = TrialJournal(folder / TRIALS_FILE)
 
-    def read(self, now_s: float, wall_s: float) -> Progress:
-        """Return the state of the run now.
-
-        Args:
-            now_s: the time of a monotonic clock.
-            wall_s: the seconds since 1970.
+    def read(self, now_s: float) -> Progress:
+        """Return the state of the run now; `now_s` is the time in seconds since 1970.
 
         Raises:
             StoreError: the run cannot be read.
@@ -107,12 +103,12 @@ class RunFollower:
         planned = sum(header.planned_trials().values()) + sum(header.fresh.values())
         most = max(planned, len(header.cases) * header.looks)
         done = len(trials)
-        finished = sorted(each.seen_s for each in trials.values() if each.seen_s is not None)
-        latencies = [each.latency_s for each in trials.values()]
+        finished = [each.finished_s for each in trials.values() if each.finished_s is not None]
+        longest_s = max((each.took_s for each in trials.values()), default=0.0)
         cases, worst = _describe_cases(header, trials, self._baseline)
 
         def left(total: int) -> TimeLeft | None:
-            return estimate_time_left(finished, now_s, total - done, latencies)
+            return estimate_time_left(finished, now_s, total - done, longest_s)
 
         return Progress(
             header=header,
@@ -123,7 +119,7 @@ class RunFollower:
             failed=sum(each.state == "scored" and not each.passed for each in trials.values()),
             errors=sum(each.state not in ("scored", "skipped") for each in trials.values()),
             cost_usd=_read_cost(self._folder, trials),
-            elapsed_s=None if started is None else max(0.0, wall_s - started),
+            elapsed_s=None if started is None else max(0.0, now_s - started),
             left=left(planned),
             left_most=left(most) if most > planned else None,
             cases=cases,

@@ -40,7 +40,7 @@ class Results:
 
     def find(self, run: StoredRun) -> KnownResult:
         """Return what is known of the result of a run, without reading anything."""
-        if not run.is_decided:
+        if not run.is_gated:
             return KnownResult()
         with self._lock:
             return self._known.get((run.id, run.marks), PENDING)

@@ -17,17 +17,17 @@ from evalkit.store.trial_lines import read_full_trial
 class DoneTrial:
     """What a viewer keeps of a finished trial.
 
-    `seen_s` is when its line was first read, in seconds of a monotonic clock; None for the lines that
-    were there when the viewer started, whose time is not known.
+    `finished_s` is when it ended, in seconds since 1970; without a stored time, when its line was first
+    read, and None for lines that were there when the viewer started.
     """
 
     case_id: str
     number: int
     state: TrialState
     passed: bool
-    latency_s: float
     cost_usd: float | None
-    seen_s: float | None
+    took_s: float
+    finished_s: float | None
 
 
 class TrialJournal:
@@ -40,7 +40,7 @@ class TrialJournal:
         self.trials: dict[tuple[str, int], DoneTrial] = {}
 
     def update(self, now_s: float) -> None:
-        """Read the lines that were added since the last call; `now_s` is the time on the clock.
+        """Read the lines that were added since the last call; `now_s` is the time in seconds since 1970.
 
         Raises:
             StoreError: the file cannot be read, or a line is not a trial.
@@ -69,14 +69,15 @@ class TrialJournal:
                 f"{self._path}: a line is not a trial: {error}. "
                 f"Keep the rest with: evalkit repair {self._path.parent.name}"
             ) from error
+        known = trial.started_s is not None and trial.took_s is not None
         self.trials[trial.case_id, trial.number] = DoneTrial(
             case_id=trial.case_id,
             number=trial.number,
             state=trial.state,
             passed=trial.passed,
-            latency_s=trial.output.latency_s,
             cost_usd=sum_costs(trial),
-            seen_s=seen_s,
+            took_s=trial.took_s or trial.output.latency_s,
+            finished_s=(trial.started_s or 0) + (trial.took_s or 0) if known else seen_s,
         )
 
 

@@ -83,7 +83,7 @@ class Viewer:
         newest = [run for each in group_sets(listing) for run in each.decided[:1]]
         course = [run for each in group_sets(listing) for run in each.course]
         shown = listing.runs[start : start + RUNS_PER_PAGE]
-        needed = dict.fromkeys(run.id for run in (*newest, *shown, *course) if run.is_decided)
+        needed = dict.fromkeys(run.id for run in (*newest, *shown, *course) if run.is_gated)
         runs = {run.id: run for run in listing.runs}
         self._undecided = self.results.compute_all([runs[each] for each in needed], _DECIDE_S)
 
