@@ -24,7 +24,7 @@ Finder = Callable[[StoredRun], KnownResult]
 
 
 class SetSummary(NamedTuple):
-    """A set with its runs, newest first; `decided` are those that can have a result."""
+    """A set with its runs, newest first; `decided` are those of the whole set that can have a result."""
 
     path: str
     runs: tuple[StoredRun, ...]
@@ -32,8 +32,9 @@ class SetSummary(NamedTuple):
 
     @property
     def course(self) -> tuple[StoredRun, ...]:
-        """The runs whose course is drawn, newest first."""
-        return self.decided[:COURSE_RUNS]
+        """The runs whose course is drawn, newest first: an agent is compared only with itself."""
+        same = [run for run in self.decided if run.agent == self.decided[0].agent]
+        return tuple(same[:COURSE_RUNS])
 
 
 def group_sets(listing: Listing) -> list[SetSummary]:
@@ -50,6 +51,7 @@ def group_sets(listing: Listing) -> list[SetSummary]:
             run
             for run in runs
             if run.is_gated
+            and not run.selection
             and run.command != "bisect"
             and not (run.id.endswith("-base") and run.id.removesuffix("-base") in ids)
         )
@@ -96,7 +98,7 @@ def set_view(
         **verdict_view(newest, find),
     }
     if newest is None:
-        return view | {"sentence": "No run is finished."}
+        return view | {"sentence": "No run of the whole set is finished."}
     view["when"] = ", ".join(filter(None, (newest.version, short_time(newest.created))))
     known = find(newest)
     if known.result is None:
@@ -132,9 +134,17 @@ def _set_sentence(summary: SetSummary, result: HistoryResult, find: Finder) -> s
 
 def select_threshold(result: HistoryResult) -> HistoryThreshold | None:
     """Return the threshold that says most: one that failed, else the primary one, else the first."""
-    drawn = [each for each in result.thresholds if each.value is not None and not each.advisory]
-    measured = [each for each in drawn if each.limit is not None and each.metric] or drawn
-    return min(measured, key=lambda each: (each.outcome != "fail", not each.primary), default=None)
+    # Without a metric, the value is a number of cases.
+    measured = [
+        each
+        for each in result.thresholds
+        if each.metric and each.value is not None and not each.advisory
+    ]
+    return min(
+        measured,
+        key=lambda each: (each.outcome != "fail", not each.primary, each.limit is None),
+        default=None,
+    )
 
 
 def course_plot(

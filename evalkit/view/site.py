@@ -284,7 +284,12 @@ class Site:
 
     def _compare(self, run: StoredRun) -> SitePage:
         address = addresses.compare_page(run.id)
-        others = [each for each in self.listing.runs if each.id != run.id and not each.problem]
+        links = {
+            each.id: self.link(address, addresses.diff_page(each.id, run.id))
+            for each in self.listing.runs
+            if each.id != run.id and not each.problem
+        }
+        others = [each for each in self.listing.runs if links.get(each.id)]
         same = [each for each in others if each.evalset_path == run.evalset_path]
         rest = [each for each in others if each.evalset_path != run.evalset_path]
         groups = [
@@ -292,11 +297,11 @@ class Site:
             ("Runs of other sets", rest[: max(0, _MAX_COMPARED - len(same))]),
         ]
         shown = sum(len(runs) for _, runs in groups)
-
-        def row(other: StoredRun) -> dict[str, Any]:
-            href = self.link(address, addresses.diff_page(other.id, run.id))
-            return run_view(other, self.results.find, href, "")
-
+        rows = [
+            (title, [run_view(each, self.results.find, links[each.id], "") for each in runs])
+            for title, runs in groups
+            if runs
+        ]
         html = render_page(
             "compare.html.j2",
             styles=("view.css",),
@@ -307,7 +312,7 @@ class Site:
             id=run.id,
             evalset=run.evalset,
             baseline_href=self._baseline_link(address, run),
-            groups=[(title, [row(each) for each in runs]) for title, runs in groups if runs],
+            groups=rows,
             left_out=f"{len(others) - shown:,} more runs are not listed; compare them with: "
             f"evalkit diff RUN {run.id}"
             if len(others) > shown
