@@ -79,9 +79,11 @@ def announce(address: str, single_use: str, *, wants_browser: bool | None) -> No
     emit(f"{address}\n")
     say("evalkit view: the address is for you only. End with Ctrl-C.")
     if wants_browser is not False and can_open_browser():
+        import threading
         import webbrowser
 
-        webbrowser.open(single_use)
+        # In a thread: some browsers return only when their window is closed.
+        threading.Thread(target=webbrowser.open, args=(single_use,), daemon=True).start()
     elif wants_browser:
         say(
             "evalkit view: no browser was opened: there is no terminal on a desktop, or this is CI."

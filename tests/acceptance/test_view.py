@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import posixpath
+import pty
 import re
 import shutil
 import signal
@@ -189,6 +192,7 @@ def test_every_page_is_reached_by_links(view: View) -> None:
     assert "<b>idea" not in "".join(pages.values())
 
 
+@pytest.mark.slow
 def test_pages_are_sound_in_a_browser(view: View, browser: Any) -> None:
     signed_in = view.sign_in(browser)
     for address in ("", "runs/beta-2/case-c0.html", "compare/beta-2.html", "runs/beta-2.html"):
@@ -244,6 +248,7 @@ def waiting(project: Project) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_to_its_verdict_without_a_reload(waiting: Project, browser: Any) -> None:
     with open_view(waiting) as view, open_page(view.sign_in(browser), view.root) as page:
         page.evaluate("window.kept = 1")
@@ -278,6 +283,7 @@ def test_a_run_is_followed_to_its_verdict_without_a_reload(waiting: Project, bro
             run.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_interrupted_and_can_be_continued(waiting: Project, browser: Any) -> None:
     waiting.write("go-q0", "")
     with open_view(waiting) as view:
@@ -363,6 +369,45 @@ def test_two_views_work_at_once_and_a_port_in_use_is_said(stored: Project, view:
     assert refused.code == 2
     assert "--port has no effect" in refused.err
     assert "--open has no effect" in refused.err
+
+
+def watch_browser(project: Project, *arguments: str, **env: str) -> tuple[str, str]:
+    """Return the address that view prints in a terminal, and the one that it opens in a browser."""
+    opened = project.folder / "opened"
+    opened.unlink(missing_ok=True)
+    script = project.write(
+        "browser", f"#!/bin/sh\necho $1 > {opened}.new && mv {opened}.new {opened}\n"
+    )
+    script.chmod(0o755)
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        project.command("view", *arguments),
+        cwd=project.folder,
+        env=project.environ({"BROWSER": f"{script} %s", "DISPLAY": ":7", "TERM": "xterm", **env}),
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        printed = os.read(master, 4096).decode().strip()
+        with contextlib.suppress(AssertionError):
+            wait_until(opened.exists, 5 if not arguments and not env else 1)
+        return printed, opened.read_text().strip() if opened.exists() else ""
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.slow
+def test_a_browser_is_opened_in_a_terminal_with_an_address_of_its_own(project: Project) -> None:
+    printed, opened = watch_browser(project)
+    assert printed.startswith("http://127.0.0.1:")
+    assert urlsplit(opened).netloc == urlsplit(printed).netloc
+    assert urlsplit(opened).query != urlsplit(printed).query
+    assert watch_browser(project, "--no-open")[1] == ""
+    assert watch_browser(project, CI="true")[1] == ""
 
 
 def export(project: Project, *arguments: str) -> Done:
