@@ -22,6 +22,7 @@ PACKAGE = Path(evalkit.__file__).parent
 LAYERS = (
     "cli",
     "commands",
+    "view",
     "bisect",
     "hosts",
     "ci",
@@ -454,3 +455,14 @@ def test_looking_at_stored_runs_weighs_nothing(
         ["show", "latest", "--suspect-labels"],
     ):
         assert not loaded_by(*command) & {"numpy", "pandas", "openai"}, command
+
+
+def test_an_export_of_pages_needs_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evalset = write_set(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    loaded_by("run", str(evalset))
+    loaded = loaded_by("view", "--export", str(tmp_path / "out"))
+    assert "jinja2" in loaded
+    assert not loaded & {"aiohttp", "duckdb", "openai", "pandas", "rich"}

@@ -103,6 +103,17 @@ def is_interactive() -> bool:
     )
 
 
+def can_open_browser() -> bool:
+    """Return whether a browser can be shown: in a terminal on a desktop, and not in CI."""
+    from evalkit.core.ci_markers import is_ci
+
+    # Without a display, Python would start a browser that draws in this terminal.
+    has_display = sys.platform == "darwin" or any(
+        PROCESS.variables.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    return has_display and is_interactive() and not is_ci(PROCESS.variables)
+
+
 def emit(text: str) -> None:
     """Write the result to stdout; ignore a closed pipe."""
     write_to(1, text)

@@ -50,9 +50,16 @@ def render_page(
     return _environment().get_template(template).render(policy=policy, **assets, **view)
 
 
-def render_macro(name: str, *arguments: Any) -> Markup:
-    """Render one macro of `macros.html.j2`, for a part whose size must be limited."""
-    macros = vars(_environment().get_template("macros.html.j2").module)
+def add_crumb(page: str, links: Sequence[tuple[str, str]]) -> str:
+    """Return a rendered page with a line of links at its top, as titles and addresses."""
+    start = '<main id="main">'
+    before, _, after = page.partition(start)
+    return f"{before}{start}{render_macro('crumb', links)}{after}"
+
+
+def render_macro(name: str, *arguments: Any, template: str = "macros.html.j2") -> Markup:
+    """Render one macro of a template, for a part of a page."""
+    macros = vars(_environment().get_template(template).module)
     markup: Markup = macros[name](*arguments)
     return markup
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -54,8 +54,11 @@ _TOP_ROWS = ("result", "judge", "gate")
 """The labels of the rows about a run that come right after the result."""
 
 
-def render_html(report: Report) -> str:
-    """Render a run as one self-contained page."""
+def render_html(report: Report, find_case_page: Callable[[str], str] | None = None) -> str:
+    """Render a run as one self-contained page.
+
+    `find_case_page` returns the address of the page of a case by its id, empty if it has none.
+    """
     run, gate_result = report.run, report.gate_result
     header = run.header
     results = case_results(run, gate_result, report.baseline)
@@ -84,7 +87,7 @@ def render_html(report: Report) -> str:
         common=find_in_common(results),
         filters=filter_views(results),
         case_tags=sorted({name for result in results for name in result.case.tags}),
-        groups=_group_views(report, results),
+        groups=_group_views(report, results, find_case_page or _find_none),
         edits=content.gate_rows(gate_result),
         breakage_titles=BREAKAGE_TITLES,
         breakage_table=_cells(breakage_rows(report.breakage)),
@@ -170,7 +173,13 @@ def _worst_views(results: Sequence[CaseResult]) -> dict[str, Any]:
     return {"worst": shown, "worst_title": title, "counts": counts}
 
 
-def _group_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str, Any]]:
+def _find_none(_: str) -> str:
+    return ""
+
+
+def _group_views(
+    report: Report, results: Sequence[CaseResult], find_case_page: Callable[[str], str]
+) -> list[dict[str, Any]]:
     """Return the groups of cases with the views of their cases, which together have a limited size."""
     limit = limit_texts(_TEXTS_PER_CASE * len(results), _MAX_PAGE_CHARS)
     units = {info.name: info.unit for info in report.run.header.metrics}
@@ -196,6 +205,7 @@ def _group_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str
                     if group.title and len(results) > _MAX_DETAILED
                     else "",
                     "rank": ranks[result.case.id],
+                    "page": find_case_page(result.case.id),
                 }
                 for result in group.results
             ],

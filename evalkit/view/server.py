@@ -1,0 +1,305 @@
+"""Serve the pages of a store on loopback, to the browsers that were given the token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import html
+import json
+import re
+import signal
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, unquote
+
+from evalkit.core.errors import EvalkitError, InvalidInput
+from evalkit.core.files import os_error_reason
+from evalkit.view import addresses
+from evalkit.view.access import METHODS, Access, Refusal
+from evalkit.view.messages import SitePage, error_page, message_page
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from evalkit.view.records import PageSource
+
+T = TypeVar("T")
+
+TOKEN = "token"  # noqa: S105 - the name of the parameter
+EVENTS = "events"
+
+MAX_STREAMS = 32
+"""Pages that can follow the store at once."""
+
+_RENDERERS = 2
+_EVENT_S = 1.0
+_KEEP_ALIVE_S = 15.0
+_SHUTDOWN_S = 0.5
+_TRIES = 20
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "evalkit",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]+)"')
+_NO_POLICY = "default-src 'none'"
+
+
+def open_sockets(port: int | None) -> list[socket.socket]:
+    """Listen on a port of 127.0.0.1 and, where it exists, of ::1; return the sockets, IPv4 first.
+
+    Args:
+        port: the port; None for any that is free on both.
+
+    Raises:
+        InvalidInput: the port is in use, or this user may not have it.
+    """
+    for _ in range(_TRIES):
+        try:
+            found = [_listen(socket.AF_INET, "127.0.0.1", port or 0)]
+            actual = found[0].getsockname()[1]
+            try:
+                found.append(_listen(socket.AF_INET6, "::1", actual))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    found[0].close()
+                    raise
+                # This machine has no IPv6.
+            return found
+        except OSError as error:
+            if port is not None or error.errno != errno.EADDRINUSE:
+                reason = os_error_reason(error)
+                advice = "Choose another one, or leave out --port for any that is free."
+                name = f"--port {port}" if port is not None else "127.0.0.1"
+                raise InvalidInput.single(f"{name}: {reason}. {advice}") from error
+    raise InvalidInput.single("no port is free on loopback. Close other programs, and try again.")
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(64)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def build_url(access: Access, token: str) -> str:
+    """Return the address of the home page with a token."""
+    return f"http://127.0.0.1:{access.port}/?{TOKEN}={token}"
+
+
+async def serve(
+    source: PageSource,
+    sockets: list[socket.socket],
+    access: Access,
+    on_start: Callable[[], object],
+    say: Callable[[str], object],
+) -> None:
+    """Serve until SIGINT or SIGTERM; open connections do not delay the end.
+
+    Args:
+        source: renders the pages.
+        sockets: listen on loopback.
+        access: the secrets of the server.
+        on_start: is called when the server answers.
+        say: prints a message about a bug, of which pages show no detail.
+    """
+    from aiohttp import web  # noqa: PLC0415 - 150 ms, for this command only
+
+    server = _PageServer(source, access, say)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stopped.set)
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.handle)
+    application.on_response_prepare.append(server.add_headers)
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+    )
+    await runner.setup()
+    deciding = asyncio.create_task(server.decide())
+    try:
+        for listening in sockets:
+            await web.SockSite(runner, listening).start()
+        on_start()
+        await server.stopped.wait()
+    finally:
+        server.stopped.set()
+        deciding.cancel()
+        await runner.cleanup()
+
+
+class _PageServer:
+    """Answers the requests of one server."""
+
+    def __init__(self, source: PageSource, access: Access, say: Callable[[str], object]) -> None:
+        self._say = say
+        self.stopped = asyncio.Event()
+        self._source = source
+        self._access = access
+        self._renderers = asyncio.Semaphore(_RENDERERS)
+        self._streams = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request, after every check of where it comes from."""
+        from aiohttp import web  # noqa: PLC0415 - as above
+
+        access = self._access
+        refusal = access.refuse(request.method, request.headers)
+        if refusal is not None:
+            return _refuse(refusal)
+        address = unquote(request.rel_url.raw_path.removeprefix("/")) or addresses.HOME
+        token = request.query.get(TOKEN)
+        if token is not None and address == addresses.HOME:
+            if not access.accept_token(token):
+                return _refuse(_NO_SESSION)
+            response = web.Response(
+                status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{quote(access.first_page)}"}
+            )
+            response.set_cookie(
+                access.cookie_name, access.session, httponly=True, samesite="Strict", path="/"
+            )
+            return response
+        if not access.accept_session(request.cookies.get(access.cookie_name, "")):
+            return _refuse(_NO_SESSION)
+        if address == EVENTS:
+            return await self._stream(request, request.query.get("page", addresses.HOME))
+        page = await self._in_thread(lambda: self._render(address))
+        return web.Response(
+            text=page.html,
+            status=page.status,
+            content_type="text/html",
+            charset="utf-8",
+            headers={"Content-Security-Policy": _find_policy(page.html)},
+        )
+
+    async def add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Add the headers that every response has."""
+        for name, value in _HEADERS.items():
+            response.headers[name] = value
+        policy = response.headers.get("Content-Security-Policy", _NO_POLICY)
+        response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
+
+    async def decide(self) -> None:
+        """Find the results that pages lack, one second at a time."""
+        while not self.stopped.is_set():
+            more = await self._in_thread(self._source.decide_missing)
+            await asyncio.sleep(0 if more else _EVENT_S)
+
+    def _render(self, address: str) -> SitePage:
+        home = addresses.relative_link(address, addresses.HOME)
+        try:
+            page = self._source.render(address)
+        except EvalkitError as error:
+            return error_page(str(error), home)
+        except OSError as error:
+            return error_page(f"{error.filename}: {os_error_reason(error)}.", home)
+        except Exception:  # any other one is a bug
+            self._say(f"{traceback.format_exc()}This is a bug in evalkit. The server continues.")
+            lines = ["The terminal in which evalkit view runs shows the traceback."]
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return message_page("This is a bug in evalkit", lines, home, status)
+        if page is None:
+            lines = ["No run, case, or set has this address. It may have been deleted."]
+            return message_page("Not found", lines, home, HTTPStatus.NOT_FOUND)
+        return page
+
+    async def _stream(self, request: web.Request, address: str) -> web.StreamResponse:
+        """Send an event whenever something on a page changes, until the page is closed."""
+        from aiohttp import web  # noqa: PLC0415 - as above
+
+        if self._streams >= MAX_STREAMS:
+            return _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open."))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            last, quiet_s = b"", 0.0
+            while not self.stopped.is_set() and request.method == "GET":
+                event = await self._in_thread(lambda: self._render_event(address))
+                if event != last:
+                    await response.write(b"event: store\ndata: " + event + b"\n\n")
+                    last, quiet_s = event, 0.0
+                elif quiet_s >= _KEEP_ALIVE_S:
+                    await response.write(b": nothing new\n\n")
+                    quiet_s = 0.0
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopped.wait(), _EVENT_S)
+                quiet_s += _EVENT_S
+        except ConnectionError:
+            pass  # the page was closed
+        finally:
+            self._streams -= 1
+        return response
+
+    def _render_event(self, address: str) -> bytes:
+        try:
+            event = self._source.describe_event(address)
+        except (EvalkitError, OSError) as error:
+            # Another version than that of any page, so that the page is loaded again and says why.
+            event = {"panels": None, "figures": "", "version": str(error)}
+        return json.dumps(event).encode()
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        """Call a function in a thread that does not delay the end of the process."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type] # it is a T without an error
+
+        def call() -> None:
+            result, failure = None, None
+            try:
+                result = function()
+            except BaseException as error:  # raised where the result is awaited
+                failure = error
+            # The loop is closed if the server has ended meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, result, failure)
+
+        async with self._renderers:
+            threading.Thread(target=call, daemon=True).start()
+            return await future
+
+
+_NO_SESSION = Refusal(
+    HTTPStatus.FORBIDDEN, "Open the address that evalkit view printed, with its token."
+)
+
+
+def _refuse(refusal: Refusal) -> web.Response:
+    from aiohttp import web  # noqa: PLC0415 - as above
+
+    headers: Mapping[str, str] = {}
+    if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(METHODS)}
+    return web.Response(status=refusal.status, text=f"{refusal.reason}\n", headers=headers)
+
+
+def _find_policy(page: str) -> str:
+    """Return the policy that a page declares, so that the response has it as well."""
+    found = _POLICY.search(page)
+    return html.unescape(found[1]) if found else _NO_POLICY
