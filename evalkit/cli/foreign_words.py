@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 
 # Names from similar tools, from pytest, and from evalkit before its first release.
 COMMANDS = {
-    "evalkit run": "eval evaluate test",
+    "evalkit run": "eval evaluate test tests start execute bench benchmark",
     "evalkit false-alarms": "aa",
     "evalkit diff": "compare",
-    "evalkit history EVALSET, or evalkit show RUN": "ls list runs",
-    "evalkit report RUN": "view open html",
+    "evalkit history EVALSET, or evalkit show RUN": "ls list runs results logs status stats",
+    "evalkit report RUN": "view open html serve ui dashboard",
     "evalkit report RUN, or evalkit show RUN --format json": "export",
     "evalkit validate": "lint check",
     "evalkit run --last-failed, or evalkit run --resume": "rerun",
@@ -20,8 +20,12 @@ COMMANDS = {
     "evalkit score RUN": "rescore grade",
     "evalkit review RUN": "label annotate",
     "evalkit baseline EVALSET --from RUN": "promote",
-    "evalkit init": "new create",
-    "evalkit help": "docs guide man",
+    "evalkit init": "new create setup generate scaffold quickstart config configure",
+    "evalkit help": "docs guide man manual",
+    "evalkit help evalset, which lists the keys of a set": "import convert migrate",
+    "evalkit repair RUN": "fix recover",
+    "evalkit traces": "trace spans",
+    "rm -r .evalkit/runs/RUN": "delete rm remove clean prune",
     "evalkit --version": "version",
 }
 """What to type in evalkit, with the commands of other tools that it replaces."""
