@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from evalkit.compare.history import HistoryRow, build_history_row
+from evalkit.compare.history import HistoryResult, HistoryRow, build_history_row
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput, NothingSelected
 from evalkit.core.files import lock_folder, path_exists, read_stored_file, write_atomically
+from evalkit.core.format import format_count
 from evalkit.core.git import read_git
+from evalkit.core.run import Run
 from evalkit.core.serialization import canonical_json, parse_stored_json, to_json_value
+from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
+from evalkit.runner.cache_trust import read_store_key
 from evalkit.store.baseline import baseline_path, parse_baseline
+from evalkit.store.gate_results import read_gate_result
 from evalkit.store.runs import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
+from evalkit.store.seal import Seal
 
 MAX_BASELINES = 30
 """Maximum number of baseline versions to read from git."""
@@ -46,23 +52,59 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
     project = Project.open(context, evalset)
     name = project.load_valid(evalset).name
     path, notes = project.relative(evalset), list[str]()
-    file = baseline_path(project.root / path, name)
-    found = (*_read_baselines(file, project, notes), *_read_runs(project.root, path, notes))
+    baselines = _read_baselines(baseline_path(project.root / path, name), project, notes)
+    recorded = [build_history_row(run, "baseline") for run in baselines]
+    found = (*recorded, *_read_runs(path, project, notes))
     rows = _merge_rows(path, (), found) if record is None else _record_rows(record, path, found)
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
     # The sort is stable: runs of the same second keep their order.
-    ordered = sorted(rows.values(), key=lambda row: row.created)
-    return History(evalset=name, rows=tuple(ordered[-limit:]), notes=tuple(notes))
+    newest = sorted(rows.values(), key=lambda row: row.created)[-limit:]
+    # With --against, the other agent's run is the baseline of a run, and was not decided itself.
+    partners = {baseline_run_id(row.id) for row in newest}
+    decided = [
+        row if row.id in partners else _add_result(row, baselines, project) for row in newest
+    ]
+    if again := sum(row.result is not None and row.result.is_recomputed for row in decided):
+        notes.append(
+            f"{format_count(again, 'run')} stored no result. Their own thresholds were applied now, with "
+            f"the newest baseline that is not newer than the run."
+        )
+    return History(evalset=name, rows=tuple(decided), notes=tuple(notes))
+
+
+def _add_result(row: HistoryRow, baselines: Sequence[Run], project: Project) -> HistoryRow:
+    """Return the row of a run with its gate result, if the run stored none and can still be read."""
+    if row.kind != "run" or row.result is not None:
+        return row
+    folder = runs_folder(project.root) / row.id
+    if not path_exists(folder / SUMMARY_FILE):
+        return row
+    # Imported here, because it loads numpy, which stored results do not need.
+    from evalkit.commands.stored_result import decide_again  # noqa: PLC0415
+
+    try:
+        run = read_run(folder)
+        # A shard is no whole run.
+        return (
+            row if run.header.shard else replace(row, result=decide_again(run, baselines, project))
+        )
+    except EvalkitError:
+        return row
 
 
 def _merge_rows(
     evalset_path: str, recorded: Iterable[HistoryRow], found: Iterable[HistoryRow]
 ) -> dict[str, HistoryRow]:
-    """Return the rows of a set by id; of two rows with one id, the recorded or first one counts."""
+    """Return the rows of a set by id; of two rows with one id, the recorded or first one counts.
+
+    A row that was recorded without a gate result gets the result that is found.
+    """
     rows = {row.id: row for row in recorded if row.evalset_path == evalset_path}
     for row in found:
-        rows.setdefault(row.id, row)
+        known = rows.setdefault(row.id, row)
+        if known.result is None:
+            rows[row.id] = replace(known, result=row.result)
     return rows
 
 
@@ -103,8 +145,8 @@ def _read_recorded(path: Path) -> Iterator[HistoryRow]:
             yield row
 
 
-def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[HistoryRow]:
-    """Yield a row for the current baseline, then for its versions in git, the newest first."""
+def _read_baselines(path: Path, project: Project, notes: list[str]) -> list[Run]:
+    """Return the current baseline, then its versions in git, the newest first."""
     versions = [path.read_bytes()] if path_exists(path) else []
     commits = read_git(
         path.parent, project.environ, "log", f"-{MAX_BASELINES}", "--format=%H", "--", path.name
@@ -115,18 +157,21 @@ def _read_baselines(path: Path, project: Project, notes: list[str]) -> Iterator[
         )
         for sha in commits
     ]
+    found = []
     # The file usually equals its last commit, so remove duplicates.
     for content in dict.fromkeys(filter(None, versions)):
         try:
-            yield build_history_row(parse_baseline(path, content), "baseline")
+            found.append(parse_baseline(path, content))
         except EvalkitError as error:
             notes.append(str(error))
+    return found
 
 
-def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[HistoryRow]:
+def _read_runs(evalset_path: str, project: Project, notes: list[str]) -> Iterator[HistoryRow]:
     """Yield the row of every finished run of the set; compute it if the run has none stored."""
-    for run_id in list_run_ids(root):
-        folder = runs_folder(root) / run_id
+    seal = Seal(read_store_key(project.environ))
+    for run_id in list_run_ids(project.root):
+        folder = runs_folder(project.root) / run_id
         try:
             row = _read_stored_row(folder)
             if row is None and read_header(folder).evalset_path == evalset_path:
@@ -136,7 +181,14 @@ def _read_runs(root: Path, evalset_path: str, notes: list[str]) -> Iterator[Hist
             notes.append(str(error))
             continue
         if row is not None and row.evalset_path == evalset_path:
-            yield row
+            yield replace(row, result=_read_stored_result(folder, seal))
+
+
+def _read_stored_result(folder: Path, seal: Seal) -> HistoryResult | None:
+    try:
+        return msgspec.convert(read_gate_result(folder, seal), HistoryResult | None, strict=True)
+    except ValueError:
+        return None
 
 
 def _read_stored_row(folder: Path) -> HistoryRow | None:

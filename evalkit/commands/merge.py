@@ -9,6 +9,7 @@ from dataclasses import replace
 from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.evaluation import evaluate_with_base
+from evalkit.commands.stored_result import store_result
 from evalkit.compare.history import build_summary
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
@@ -71,7 +72,8 @@ def merge(
         request = apply_base_gate(RunRequest(path=path, needs_agent=False), base_gate)
         baseline = rescore_baseline_for(joined, baseline, request, project, context)
         joined = _store_merged_run(joined, baseline, project)
-        return evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
+        report = evaluate_with_base(joined, baseline, base_gate, baseline_choice, project)
+        return store_result(report, project)
 
 
 def _store_merged_run(joined: Run, baseline: Run | None, project: Project) -> Run:

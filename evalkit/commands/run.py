@@ -71,8 +71,10 @@ def run(
         execution = execute(request, options, project, context, read_baseline)
         # Import it here, because it loads numpy, which would delay the agent.
         from evalkit.commands.evaluation import evaluate_execution  # noqa: PLC0415
+        from evalkit.commands.stored_result import store_result  # noqa: PLC0415
 
-        return evaluate_execution(execution, comparison.baseline, base_gate, project)
+        report = evaluate_execution(execution, comparison.baseline, base_gate, project)
+        return store_result(report, project)
 
 
 def _spend_budget(

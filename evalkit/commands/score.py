@@ -9,6 +9,7 @@ from evalkit.ci.base import GateChoice, apply_base_gate, load_comparison_baselin
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.evaluation import evaluate_execution
 from evalkit.commands.promotion import promote_run
+from evalkit.commands.stored_result import store_result
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.run import Run
@@ -78,4 +79,5 @@ def score(
         execution = score_stored_run(
             run, request, source.options, project, context, read_baseline=read_baseline
         )
-        return evaluate_execution(execution, baseline_choice, base_gate, project)
+        report = evaluate_execution(execution, baseline_choice, base_gate, project)
+        return store_result(report, project)

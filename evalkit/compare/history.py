@@ -13,7 +13,7 @@ from evalkit.compare.call_stats import CallStats, compute_call_stats, sum_known
 from evalkit.compare.estimates import QUANTILE_LEVELS, compute_mean_interval
 from evalkit.compare.scores import ScoreTable, build_score_table, quantile
 from evalkit.compare.summary import summarize_table, tally_table
-from evalkit.core.literals import Json
+from evalkit.core.literals import Json, Outcome, Stat
 from evalkit.core.run import Run
 from evalkit.core.serialization import to_json_value
 
@@ -40,10 +40,55 @@ class HistoryMetric:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryThreshold:
+    """One threshold as it was applied to a run.
+
+    `value` is the statistic of the metric that was compared with `limit`, and `low` and `high` are its
+    90 % interval. `limit` is the least value that is allowed, or with `is_upper` the largest: the
+    threshold's own number, or for a threshold on a change the `baseline` plus the change that is allowed.
+    All are in `unit`; None if unknown. `name` is that in reports, and `allowed` the threshold as it is
+    written, such as `max_drop: 0.02`. `advisory` thresholds do not affect the result.
+    """
+
+    name: str
+    metric: str = ""
+    stat: Stat = "mean"
+    tag: str | None = None
+    allowed: str = ""
+    outcome: Outcome
+    unit: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    limit: float | None = None
+    is_upper: bool = False
+    primary: bool = False
+    advisory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryResult:
+    """The gate result of a run, and the baseline that it was compared with.
+
+    `baseline` is the id of the baseline's run, and `baseline_version` its agent version; empty without one.
+    `is_recomputed` is set if the run stored no result, so that its own thresholds were applied to it later.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    reason: str
+    baseline: str = ""
+    baseline_version: str = ""
+    thresholds: tuple[HistoryThreshold, ...] = ()
+    is_recomputed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryRow:
     """One run or recorded baseline.
 
-    `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all
+    `result` is the gate result of the run; None for a baseline, for a shard, and if it is unknown. `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all
     answers. A cost is None if nothing reports one. `calls` summarizes the calls by tool and by model.
     `definition` is the digest of the set's cases, metrics and gate.
     """
@@ -68,6 +113,7 @@ class HistoryRow:
     cost_usd: float | None = None
     judge_cost_usd: float | None = None
     calls: tuple[CallStats, ...] = ()
+    result: HistoryResult | None = None
     schema: str = HISTORY_SCHEMA
 
     def find(self, metric: str, tag: str | None = None) -> HistoryMetric | None:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 
 from evalkit.compare.estimates import compute_mean_interval, mean_of_means
+from evalkit.compare.level import find_leaders
 from evalkit.compare.pairs import compare_tables, summarize_case_ids
 from evalkit.compare.scores import ScoreTable, build_score_table
 from evalkit.core.gate_result import Comparison, MetricChange
@@ -37,13 +38,18 @@ class MatrixCell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatrixRow:
-    """One metric, or one metric on the cases with `tag`, with a cell for every version."""
+    """One metric, or one metric on the cases with `tag`, with a cell for every version.
+
+    `leaders` has the index of the version with the best mean, then those of the versions that are level
+    with it by the paired test; empty if fewer than two versions can be compared.
+    """
 
     metric: str
     tag: str | None = None
     unit: str = ""
     higher_is_better: bool = True
     cells: tuple[MatrixCell, ...] = ()
+    leaders: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +158,7 @@ def _build_row(
         unit=info.unit,
         higher_is_better=info.higher_is_better,
         cells=tuple(cells),
+        leaders=find_leaders(info, tag, tables, [cell.mean for cell in cells]),
     )
 
 

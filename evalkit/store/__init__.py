@@ -6,6 +6,7 @@ __all__ = [
     "cache",
     "costs",
     "frames",
+    "gate_results",
     "refs",
     "run_lock",
     "run_seal",
