@@ -19,7 +19,7 @@ from evalkit.cli.help_panels import collect_panels, write_panels
 
 COMMANDS = {
     "Run": ("init", "validate", "run", "baseline", "ask", "score"),
-    "Inspect": ("show", "diff", "history", "bisect", "traces", "report", "repair"),
+    "Inspect": ("runs", "show", "diff", "history", "bisect", "traces", "report", "repair"),
     "Judge": ("review", "calibrate"),
     "Gate": ("gate", "power", "false-alarms"),
     "CI": ("base", "merge", "comment"),

@@ -10,7 +10,7 @@ COMMANDS = {
     "evalkit run": "eval evaluate test tests start execute bench benchmark",
     "evalkit false-alarms": "aa",
     "evalkit diff": "compare",
-    "evalkit history EVALSET, or evalkit show RUN": "ls list runs results logs status stats",
+    "evalkit runs": "ls list results logs status stats",
     "evalkit report RUN": "view open html serve ui dashboard",
     "evalkit report RUN, or evalkit show RUN --format json": "export",
     "evalkit validate": "lint check",

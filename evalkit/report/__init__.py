@@ -26,6 +26,7 @@ __all__ = [
     "pr_comment",
     "registry",
     "review",
+    "runs",
     "screen",
     "suspect_labels",
     "terminal",

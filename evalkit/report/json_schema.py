@@ -30,6 +30,7 @@ from evalkit.report.documents import (
 from evalkit.report.dry_run import DryRun
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
 from evalkit.report.matrix_document import MatrixDocument
+from evalkit.report.runs import ListedRuns
 from evalkit.report.traces import TracesDocument
 from evalkit.report.validate import ValidatedDocument
 
@@ -55,6 +56,7 @@ _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.suspects/v1": suspect_labels.SuspectLabels,
     "evalkit.calibrated/v1": CalibrationResult,
     "evalkit.bisect/v1": bisect.BisectResult,
+    "evalkit.runs/v1": ListedRuns,
 }
 """The documents that consist of a record and the name of its schema."""
 

@@ -9,6 +9,7 @@ __all__ = [
     "gate_results",
     "refs",
     "run_lock",
+    "run_outline",
     "run_seal",
     "run_spans",
     "run_writer",

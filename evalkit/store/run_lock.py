@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,7 @@ class RunLock:
         except OSError as error:
             raise StoreError(f"{folder}: could not be opened: {os_error_reason(error)}.") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor)
         except BlockingIOError:
             self.release()
             raise InvalidInput.single(
@@ -51,3 +52,36 @@ class RunLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+_TRIES = 3
+_PAUSE_S = 0.02
+
+
+def _lock(descriptor: int) -> None:
+    """Take the exclusive lock. A reader in `is_locked` has it for a moment, so try more than once."""
+    for attempt in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(_PAUSE_S)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process writes a run now; False if that cannot be found out."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a network file system may have no locks
+    finally:
+        os.close(descriptor)
+    return False
