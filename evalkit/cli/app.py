@@ -22,7 +22,7 @@ COMMANDS = {
     "Inspect": ("runs", "show", "diff", "history", "bisect", "traces", "report", "repair"),
     "Judge": ("review", "calibrate"),
     "Gate": ("gate", "power", "false-alarms"),
-    "CI": ("base", "merge", "comment"),
+    "CI": ("doctor", "base", "merge", "comment"),
     "Reference": ("help", "schema"),
 }
 """The commands by panel of `--help`. Each is a function in the module of the same name."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "evalkit help": "docs guide man manual",
     "evalkit help evalset, which lists the keys of a set": "import convert migrate",
     "evalkit repair RUN": "fix recover",
+    "evalkit doctor": "diagnose env environment info",
     "evalkit traces": "trace spans",
     "rm -r .evalkit/runs/RUN": "delete rm remove clean prune",
     "evalkit --version": "version",

@@ -11,6 +11,7 @@ __all__ = [
     "content",
     "csv",
     "diff",
+    "doctor",
     "dry_run",
     "false_alarms",
     "flaky",

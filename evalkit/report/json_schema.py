@@ -19,6 +19,7 @@ from evalkit.core.literals import Json
 from evalkit.report import bisect, false_alarms, flaky, power, suspect_labels
 from evalkit.report.baseline import RecordedDocument
 from evalkit.report.calibration import CalibrationResult
+from evalkit.report.doctor import Diagnosis
 from evalkit.report.documents import (
     RUN_PROPERTIES,
     CaseDocument,
@@ -57,6 +58,7 @@ _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.calibrated/v1": CalibrationResult,
     "evalkit.bisect/v1": bisect.BisectResult,
     "evalkit.runs/v1": ListedRuns,
+    "evalkit.doctor/v1": Diagnosis,
 }
 """The documents that consist of a record and the name of its schema."""
 
