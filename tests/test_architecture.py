@@ -449,6 +449,7 @@ def test_looking_at_stored_runs_weighs_nothing(
     for command in (
         ["traces"],
         ["history", str(evalset)],
+        ["runs"],
         ["repair", "latest"],
         ["show", "latest", "a"],
         ["show", "latest", "--flaky"],

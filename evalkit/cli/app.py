@@ -19,10 +19,10 @@ from evalkit.cli.help_panels import collect_panels, write_panels
 
 COMMANDS = {
     "Run": ("init", "validate", "run", "baseline", "ask", "score"),
-    "Inspect": ("view", "show", "diff", "history", "bisect", "traces", "report", "repair"),
+    "Inspect": ("view", "runs", "show", "diff", "history", "bisect", "traces", "report", "repair"),
     "Judge": ("review", "calibrate"),
     "Gate": ("gate", "power", "false-alarms"),
-    "CI": ("base", "merge", "comment"),
+    "CI": ("doctor", "base", "merge", "comment"),
     "Reference": ("help", "schema"),
 }
 """The commands by panel of `--help`. Each is a function in the module of the same name."""

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 # Names from similar tools, from pytest, and from evalkit before its first release.
 COMMANDS = {
-    "evalkit run": "eval evaluate test",
+    "evalkit run": "eval evaluate test tests start execute bench benchmark",
     "evalkit false-alarms": "aa",
     "evalkit diff": "compare",
-    "evalkit history EVALSET, or evalkit show RUN": "ls list runs",
+    "evalkit runs": "ls list results logs status stats",
     "evalkit view": "open ui web serve server dashboard",
     "evalkit report RUN": "html",
     "evalkit report RUN, or evalkit show RUN --format json": "export",
@@ -21,8 +21,13 @@ COMMANDS = {
     "evalkit score RUN": "rescore grade",
     "evalkit review RUN": "label annotate",
     "evalkit baseline EVALSET --from RUN": "promote",
-    "evalkit init": "new create",
-    "evalkit help": "docs guide man",
+    "evalkit init": "new create setup generate scaffold quickstart config configure",
+    "evalkit help": "docs guide man manual",
+    "evalkit help evalset, which lists the keys of a set": "import convert migrate",
+    "evalkit repair RUN": "fix recover",
+    "evalkit doctor": "diagnose env environment info",
+    "evalkit traces": "trace spans",
+    "rm -r .evalkit/runs/RUN": "delete rm remove clean prune",
     "evalkit --version": "version",
 }
 """What to type in evalkit, with the commands of other tools that it replaces."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +11,12 @@ from evalkit.cli.console import create_context, detect_screen
 from evalkit.cli.options import (
     EvalSetArgument,
     OutputOption,
+    TableFormat,
     VerboseOption,
     output_file,
     output_option,
 )
 from evalkit.cli.output import write_result
-
-
-class HistoryFormat(StrEnum):
-    """The output formats of a history."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
 
 
 def history(
@@ -42,8 +34,8 @@ def history(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")] = 50,
     format: Annotated[  # noqa: A002 - the option's name
-        HistoryFormat, output_option("--format", help="Format of the result.")
-    ] = HistoryFormat.table,
+        TableFormat, output_option("--format", help="Format of the result.")
+    ] = TableFormat.table,
     output: OutputOption = None,
     verbose: VerboseOption = False,
     html: Annotated[
@@ -63,9 +55,9 @@ def history(
         from evalkit.report.html.history import render_history
 
         write_atomically(html, render_history(*shown))
-    if format is HistoryFormat.json:
+    if format is TableFormat.json:
         text = history_json(*shown)
-    elif format is HistoryFormat.csv:
+    elif format is TableFormat.csv:
         text = history_csv(found.rows)
     else:
         text = history_text(*shown, detect_screen(output), verbose=verbose)

@@ -26,6 +26,14 @@ class PrintFormat(StrEnum):
     github = "github"
 
 
+class TableFormat(StrEnum):
+    """The output formats of a list of runs."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
 class InconclusivePolicy(StrEnum):
     """The effect of an inconclusive threshold."""
 

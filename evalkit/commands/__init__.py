@@ -8,6 +8,7 @@ __all__ = [
     "debug",
     "dry_run",
     "flaky",
+    "place_checks",
     "shared_limit",
     "suspect_labels",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -12,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from evalkit.core.location import Location, Problem
+from evalkit.core.near_paths import suggest_path
 
 MAX_FILE_BYTES = 64 * 2**20
 """Size of one file. 100,000 cases of 400 bytes take 40 MB; a larger set needs several files."""
@@ -73,15 +73,6 @@ def resolve_inside(name: str, folder: Path, root: Path) -> Path:
     return path
 
 
-def _suggest_path(path: Path) -> str:
-    try:
-        names = sorted(entry.name for entry in path.parent.iterdir())
-    except (OSError, ValueError):
-        return "."
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "."
-
-
 def _refuse_special(mode: int) -> None:
     for is_kind, words in _KINDS:
         if is_kind(mode):
@@ -123,7 +114,7 @@ def open_regular_file(path: Path) -> Iterator[BufferedReader]:
         # An ordinary open would block on a named pipe and take over a terminal.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise UnreadableFile(f"does not exist{_suggest_path(path)}") from None
+        raise UnreadableFile(f"does not exist{suggest_path(path)}") from None
     except (OSError, ValueError) as error:
         raise UnreadableFile(f"cannot be read: {_read_error_reason(error)}.") from error
     try:

@@ -65,7 +65,13 @@ def _read_input(fields: FieldReader) -> str | tuple[Turn, ...]:
         return fields.required_text("input") or ""
     node = member.node
     if isinstance(node, MappingNode):
-        fields.report_problem("input must be text or a list of turns, not a mapping.", node)
+        advice = (
+            "Begin each turn with '- '."
+            if node.members.keys() & TURN_KEYS.keys()
+            else "Write it as one text. Values for templates and metrics belong under `metadata`."
+        )
+        message = f"input must be text or a list of turns, not a mapping. {advice}"
+        fields.report_problem(message, node)
         return ""
     turns = tuple(turn for item in node.items if (turn := _read_turn(item, fields)) is not None)
     # An invalid turn was reported already, and it may be the user's last one.

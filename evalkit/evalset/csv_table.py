@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import decode_utf8
-from evalkit.evalset.nodes import MAX_TEXT, InvalidNode, quote_short, suggest_similar
+from evalkit.evalset.foreign_keys import explain_key, guess_key
+from evalkit.evalset.nodes import MAX_TEXT, InvalidNode, quote_short
+from evalkit.evalset.value_types import Columns
 
 MAX_COLUMNS = 200
 """Columns of one table. With more, it is a different kind of table."""
@@ -24,14 +26,6 @@ class CsvRow(NamedTuple):
 
     cells: dict[str, str]
     where: Location
-
-
-class Columns(NamedTuple):
-    """The columns that a table may and must have; every name with one of `prefixes` is known."""
-
-    known: tuple[str, ...]
-    required: tuple[str, ...]
-    prefixes: tuple[str, ...] = ()
 
 
 def open_text(data: bytes, path: str, problems: list[Problem], *, newline: str) -> Iterable[str]:
@@ -92,7 +86,7 @@ def find_column_problems(header: Sequence[str], columns: Columns, advice: str) -
         steps = column.split(".")
         has_prefix = column.startswith(columns.prefixes) and all(steps)
         if column not in columns.known and not (has_prefix and len(steps) <= MAX_COLUMN_STEPS):
-            near = suggest_similar(column, columns.known) or f". Known columns: {', '.join(shown)}."
+            near = explain_key(column, columns.known) or f". Known columns: {', '.join(shown)}."
             found.append(f"unknown column {quote_short(column)}{near}")
         if count > 1:
             found.append(f"column {quote_short(column)} appears {count} times. Keep one.")
@@ -101,5 +95,6 @@ def find_column_problems(header: Sequence[str], columns: Columns, advice: str) -
             found.append(
                 f"columns {quote_short(column)} and {quote_short(part)} set one value. Keep one."
             )
-    missing = [column for column in columns.required if column not in header]
+    meant = {guess_key(column, columns.known) for column in header}
+    missing = [column for column in columns.required if column not in {*header, *meant}]
     return found + [f"no column {column!r} in the first line. {advice}" for column in missing]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from evalkit.core.eval_set import SHORTHAND
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
+from evalkit.evalset.foreign_keys import explain_key, rename_keys
 from evalkit.evalset.nodes import (
     InvalidNode,
     ListNode,
@@ -22,7 +23,12 @@ from evalkit.evalset.nodes import (
     suggest_similar,
     to_plain_value,
 )
-from evalkit.evalset.numbers import find_bound_problem, find_share_problem, parse_rate
+from evalkit.evalset.numbers import (
+    find_bound_problem,
+    find_share_problem,
+    parse_rate,
+    suggest_number,
+)
 from evalkit.evalset.value_types import (
     MAX_LABEL,
     AnyMapping,
@@ -214,7 +220,8 @@ class FieldReader:
             bare = node.text.lstrip("+-.").casefold() if isinstance(node, Scalar) else ""
             is_infinite = bare in ("nan", "inf", "infinity")
             expected = "finite" if is_infinite else "a number such as 20 or 0.5"
-            self.report_problem(f"{key} must be {expected}, not {_show_node(node)}.", node)
+            advice = suggest_number(node.text) if isinstance(node, Scalar) else ""
+            self.report_problem(f"{key} must be {expected}, not {_show_node(node)}.{advice}", node)
             return None
         value = float(node.text)
         problem = (
@@ -237,7 +244,9 @@ class FieldReader:
         if kind.word and isinstance(node, Scalar) and node.text == kind.word:
             return kind.word
         if not (isinstance(node, Scalar) and node.kind == "integer"):
-            self.report_problem(f"{key} must be a whole number, not {_show_node(node)}.", node)
+            advice = suggest_number(node.text) if isinstance(node, Scalar) else ""
+            message = f"{key} must be a whole number, not {_show_node(node)}.{advice}"
+            self.report_problem(message, node)
             return None
         value = int(node.text)
         if not kind.at_least <= value <= kind.at_most:
@@ -269,11 +278,12 @@ def read_mapping(node: Node, owner: str, keys: Keys, problems: list[Problem]) ->
             )
             problems.append(Problem(message=message, where=node.where))
         return None
-    fields = FieldReader(owner=owner, node=node, problems=problems, keys=keys)
     known = {*keys, *list_shared_keys(node, keys)}
     unknown = [key for key in node.members if key not in known]
+    named = rename_keys(node, unknown, keys)
+    fields = FieldReader(owner=owner, node=named, problems=problems, keys=keys)
     for key in unknown[:MAX_UNKNOWN_KEYS]:
-        near = suggest_similar(key, keys) or f". Known keys: {', '.join(keys)}."
+        near = explain_key(key, keys) or f". Known keys: {', '.join(keys)}."
         fields.report_problem(f"unknown key {quote_short(key)}{near}", node.members[key].where)
     if len(unknown) > MAX_UNKNOWN_KEYS:
         next_key = node.members[unknown[MAX_UNKNOWN_KEYS]]
@@ -290,7 +300,10 @@ def read_entries(key: str, node: Node, problems: list[Problem]) -> tuple[Node, .
     if isinstance(node, ListNode):
         message = f"{key} has {len(node.items):,} items; at most {MAX_ENTRIES:,} are allowed."
     else:
-        message = f"{key} must be a list, not {describe_node(node)}. Begin each item with '- '."
+        advice = "Begin each item with '- '."
+        if isinstance(node, Scalar) and not is_null(node):
+            advice = f"Write [{node.text}]."
+        message = f"{key} must be a list, not {describe_node(node)}. {advice}"
     problems.append(Problem(message=message, where=node.where))
     return ()
 

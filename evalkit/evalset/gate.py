@@ -2,18 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from evalkit.core.eval_set import MetricSpec, Rule
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, drop_none, read_entries, read_mapping
+from evalkit.evalset.foreign_keys import guess_key
 from evalkit.evalset.keys import CASE_LIMITS, COMPARISON_KEYS, METRIC_LIMITS, RULE_KEYS
-from evalkit.evalset.nodes import InvalidNode, Node, Scalar, quote_short
+from evalkit.evalset.nodes import (
+    InvalidNode,
+    ListNode,
+    MappingNode,
+    Node,
+    Scalar,
+    describe_node,
+    quote_short,
+)
+from evalkit.evalset.numbers import convert_number
+
+_LIMITS = {">": "min", ">=": "min", "<": "max", "<=": "max"}
+_COMPARED = re.compile(r"\s*([\w.-]+)\s*([<>]=?)\s*(\S+)\s*")
+
+
+def _suggest_rules(node: Node) -> str:
+    """Return the sentence that writes thresholds given as text or a mapping as a list."""
+    if isinstance(node, MappingNode) and node.members.keys() & RULE_KEYS.keys():
+        return "Begin it with '- '."
+    short = node
+    if isinstance(node, MappingNode) and node.members:
+        first = next(iter(node.members))
+        short = replace(node, members={first: node.members[first]})
+    example = _write_short_rule(short) or "{metric: exact_match, min: 0.8}"
+    return f"Write `gate: [{example}]`."
+
+
+def _write_short_rule(node: Node) -> str:
+    """Return `metric >= 0.8` or `{metric: 0.8}` as a rule; empty if the node is neither."""
+    if isinstance(node, Scalar):
+        found = _COMPARED.fullmatch(node.text)
+        value = convert_number(found[3]) if found else None
+        if found is None or value is None:
+            return ""
+        return f"{{metric: {found[1]}, {_LIMITS[found[2]]}: {value:.10g}}}"
+    if not isinstance(node, MappingNode) or len(node.members) != 1:
+        return ""
+    [(metric, member)] = node.members.items()
+    value = convert_number(member.node.text) if isinstance(member.node, Scalar) else None
+    if value is None or metric in RULE_KEYS or guess_key(metric, RULE_KEYS):
+        return ""
+    return f"{{metric: {metric}, min: {value:.10g}}}"
 
 
 def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
     """Read the thresholds: each has exactly one limit, and at most one is primary."""
+    if not isinstance(node, ListNode | InvalidNode):
+        message = f"gate must be a list, not {describe_node(node)}. {_suggest_rules(node)}"
+        problems.append(Problem(message=message, where=node.where))
+        return ()
     entries = read_entries("gate", node, problems)
     rules = tuple(rule for item in entries if (rule := _read_rule(item, problems)) is not None)
     primary = [rule for rule in rules if rule.primary]
@@ -27,6 +74,11 @@ def read_gate(node: Node, problems: list[Problem]) -> tuple[Rule, ...]:
 
 
 def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
+    example = _write_short_rule(node)
+    if example:
+        message = f"gate: a threshold names its metric and its limit. Write `{example}`."
+        problems.append(Problem(message=message, where=node.where))
+        return None
     fields = read_mapping(node, "gate", RULE_KEYS, problems)
     if fields is None:
         return None

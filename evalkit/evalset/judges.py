@@ -88,7 +88,8 @@ def _read_judge(node: Node, problems: list[Problem]) -> JudgeSpec | None:
     if len(kinds) != 1:
         if kinds:
             fields.report_problem(f"has both {kinds[0]} and {kinds[1]}. Make a list of them.")
-        else:
+        # An unknown key, which was reported, is probably a misspelled kind or a model without one.
+        elif fields.node.members.keys() <= JUDGE_KEYS.keys():
             fields.report_problem(f"no judge is named. Add one of {', '.join(JUDGE_KINDS)}.")
         return None
     others = [key for key in fields.node.members if key in JUDGE_KEYS and key != "lexical"]
@@ -113,11 +114,20 @@ def _read_judge_name(node: Scalar, problems: list[Problem]) -> JudgeSpec | None:
         model = EXAMPLE_MODELS[node.text]
         reason = f" needs a model. Write `judge: {{{node.text}: {{model: {model}}}}}`."
     else:
-        near = suggest_similar(node.text, JUDGE_KINDS)
-        reason = f" is unknown{near or '. Write `judge: lexical` or `judge: {openai: ...}`.'}"
+        kind = _guess_kind(node.text)
+        example = f"{{{kind}: {{model: {node.text}}}}}" if kind else "{openai: {model: ...}}"
+        near = "" if kind else suggest_similar(node.text, JUDGE_KINDS)
+        advice = f". Write `judge: {example}`" + ("." if kind else " or `judge: lexical`.")
+        reason = f" is unknown{near or advice}"
     message = f"judge {quote_short(node.text)}{reason}"
     problems.append(Problem(message=message, where=node.where))
     return None
+
+
+def _guess_kind(model: str) -> str:
+    """Return the kind of judge that has a model of this name; empty if it is no known one."""
+    beginnings = {"openai": ("gpt-", "o1", "o3", "o4"), "anthropic": ("claude-",)}
+    return next((kind for kind, each in beginnings.items() if model.startswith(each)), "")
 
 
 def read_prices(fields: FieldReader) -> dict[str, float] | None:

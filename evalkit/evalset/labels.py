@@ -11,7 +11,7 @@ from evalkit.core.location import Location, Problem
 from evalkit.core.rubric import Rubric
 from evalkit.core.safe_text import unescape_csv_formula
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
-from evalkit.evalset.csv_table import Columns, CsvRow, read_csv_table
+from evalkit.evalset.csv_table import CsvRow, read_csv_table
 from evalkit.evalset.fields import FieldReader, read_mapping
 from evalkit.evalset.nodes import (
     MAX_PROBLEMS,
@@ -25,7 +25,7 @@ from evalkit.evalset.nodes import (
     quote_short,
     suggest_similar,
 )
-from evalkit.evalset.value_types import Keys, Label, Labels, SectionList, Text
+from evalkit.evalset.value_types import Columns, Keys, Label, Labels, SectionList, Text
 from evalkit.evalset.yaml import parse_yaml
 
 LABEL_KEYS: Keys = {

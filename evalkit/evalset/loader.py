@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -16,12 +16,17 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.serialization import digest
 from evalkit.core.source_files import UnreadableFile, display_path, read_file, resolve_inside
-from evalkit.core.unicode_form import compose, decompose
 from evalkit.evalset.agent import read_agent
 from evalkit.evalset.case_files import READERS, find_reader
+from evalkit.evalset.case_ids import describe_duplicate_id, normalize_id
 from evalkit.evalset.cases import read_case
 from evalkit.evalset.criteria import read_case_criteria
 from evalkit.evalset.fields import FieldReader, drop_none, read_mapping
+from evalkit.evalset.foreign_formats import (
+    find_foreign_case,
+    find_foreign_file,
+    find_foreign_set,
+)
 from evalkit.evalset.gate import add_call_metrics, read_gate
 from evalkit.evalset.judges import read_judges
 from evalkit.evalset.keys import (
@@ -42,6 +47,7 @@ from evalkit.evalset.nodes import (
     is_null,
     quote_short,
 )
+from evalkit.evalset.repeated_problems import RepeatedProblems
 from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
 
@@ -77,6 +83,9 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     """
     problems: list[Problem] = []
     fields = _read_file(path, "eval set", SET_KEYS, problems)
+    if fields is None:
+        # Whatever else is wrong with the project, the user has to replace this file first.
+        return EvalSet(name=path.stem, path=display_path(path), digest=""), problems
     own, shared = _read_shared_sections(fields), _read_project(path, root, problems)
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
@@ -127,20 +136,28 @@ def _read_project(path: Path, root: Path, problems: list[Problem]) -> _SharedSec
     project_file = find_project_file(path, root)
     if project_file is None:
         return _SharedSections()
-    return _read_shared_sections(
-        _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
-    )
+    fields = _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
+    return _SharedSections() if fields is None else _read_shared_sections(fields)
 
 
 def _read_file(
     path: Path, owner: str, keys: Keys, problems: list[Problem], root: Path | None = None
-) -> FieldReader:
-    """Read the fields of a YAML mapping, inside `root` if given; none if it is empty or unreadable."""
+) -> FieldReader | None:
+    """Read the fields of a YAML mapping, inside `root` if given; none if it is empty or unreadable.
+
+    Return None for a file of another kind or of another tool, which is one problem.
+    """
     nothing = MappingNode(members={}, where=Location(path=display_path(path)))
     node: Node | None = None
     try:
         data = read_file(path if root is None else resolve_inside(path.name, path.parent, root))
-        node = parse_yaml(data, nothing.where.path, problems)
+        foreign = find_foreign_file(data, replace(nothing.where, line=1))
+        if foreign is None:
+            node = parse_yaml(data, nothing.where.path, problems)
+            foreign = find_foreign_set(node, replace(nothing.where, line=1))
+        if foreign is not None:
+            problems.append(foreign)
+            return None
     except UnreadableFile as error:
         problems.append(Problem(message=f"the file {error}", where=nothing.where))
     if node is None or is_null(node):
@@ -214,7 +231,11 @@ class _CaseFiles:
         known_problems, is_empty = len(self.problems), True
         # Locations have the path that the set names, not the target of a symbolic link.
         for node in reader(data, display_path(self.folder / name.text), self.problems):
+            foreign = find_foreign_case(node) if is_empty else None
             is_empty = False
+            if foreign is not None:
+                self.problems.append(foreign)
+                return
             yield node
         if is_empty and len(self.problems) == known_problems:
             self.empty.append(name)
@@ -224,11 +245,20 @@ def _iter_case_nodes(fields: FieldReader, files: _CaseFiles) -> Iterator[Node]:
     """Yield every case of a set in order, from the set itself and from its files."""
     node = fields.get("cases")
     if isinstance(node, Scalar | ListNode):
-        for item in node.items if isinstance(node, ListNode) else (node,):
+        items = node.items if isinstance(node, ListNode) else (node,)
+        inline = next((item for item in items if isinstance(item, MappingNode)), None)
+        foreign = None if inline is None else find_foreign_case(inline)
+        if foreign is not None:
+            files.problems.append(foreign)
+        for item in items:
             if isinstance(item, Scalar) and not is_null(item):
                 yield from files.read(item)
-            else:
+            elif foreign is None:
                 yield item
+    elif isinstance(node, MappingNode) and not {"id", "input"} & node.members.keys():
+        first = next(iter(node.members), "NAME")
+        message = "cases must be a list, not a mapping by id. Write each as a list item"
+        fields.report_problem(f"{message}, as in '- id: {first}'.", node)
     elif node is not None:
         message = f"cases must be a list, not {describe_node(node)}. Begin each case with '- id:'."
         fields.report_problem(message, node)
@@ -246,6 +276,7 @@ def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
     problems = fields.problems
     most_problems = len(problems) + MAX_PROBLEMS
     cases: dict[str, Case] = {}
+    repeated = RepeatedProblems(problems)
     for node in _iter_case_nodes(fields, files):
         limit = None
         if len(problems) >= most_problems:
@@ -255,35 +286,21 @@ def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
         if limit:
             problems.append(Problem(message=limit, where=node.where))
             break
-        case = read_case(node, problems, _read_own_metrics)
+        found: list[Problem] = []
+        case = read_case(node, found, _read_own_metrics)
+        repeated.add_all(found)
         if case is None:
             continue
-        first = cases.setdefault(_normalize_id(case.id), case)
+        first = cases.setdefault(normalize_id(case.id), case)
         if first is not case:
-            problems.append(Problem(message=_describe_duplicate_id(case, first), where=case.where))
+            problems.append(Problem(message=describe_duplicate_id(case, first), where=case.where))
+    repeated.count()
     if cases:
         # In a set with cases, an empty file is more likely a mistake than intended.
         for name in files.empty:
             message = f"case file {quote_short(name.text)} has no cases. Fill it or remove it here."
             problems.append(Problem(message=message, where=name.where))
     return tuple(cases.values())
-
-
-def _normalize_id(case_id: str) -> str:
-    """Return the same text for ids that people or file systems may confuse."""
-    if case_id.isascii():
-        return case_id.lower()
-    # Canonical caseless matching, as in the Unicode Standard, section 3.13, D145.
-    return compose(decompose(case_id).casefold())
-
-
-def _describe_duplicate_id(case: Case, first: Case) -> str:
-    if case.id == first.id:
-        return f"case {case.id!r}: the case at {first.where} has this id already. Give it another."
-    return (
-        f"case {case.id!a}: this id differs from {first.id!a} at {first.where} only in letter case or "
-        f"Unicode form. Give it another."
-    )
 
 
 def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:

@@ -9,7 +9,7 @@ from evalkit.core.eval_set import SHORTHAND, MetricSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.evalset.fields import FieldReader, read_args, read_entries
-from evalkit.evalset.keys import CRITERIA, METRIC_KEYS
+from evalkit.evalset.keys import CRITERIA, METRIC_KEYS, METRIC_LIMITS
 from evalkit.evalset.nodes import (
     InvalidNode,
     MappingNode,
@@ -53,11 +53,37 @@ def _read_metric(node: Node, owner: str, problems: list[Problem]) -> MetricSpec 
         return None
     fields = FieldReader(owner=owner, node=node, problems=problems, keys=METRIC_KEYS)
     refs = [key for key in node.members if key not in METRIC_KEYS]
+    if len(refs) != 1 and (advice := _suggest_entry(node, refs)):
+        fields.report_problem(f"a metric entry has the metric's name as its key. {advice}")
+        return None
     if len(refs) != 1:
         _report_refs(refs, fields)
         return None
     ref = fields.check_label(refs[0], "metric", node)
     return None if ref is None else _build_spec(ref, read_args(node.members[ref].node), fields)
+
+
+def _suggest_entry(node: MappingNode, refs: list[str]) -> str:
+    """Return how to write an entry in which the metric is a value, or that has a limit; empty if unclear."""
+    for key in ("type", "metric", "name"):
+        member = node.members.get(key)
+        rest = [ref for ref in refs if ref != key and ref not in ("threshold", "weight")]
+        if member is not None and isinstance(member.node, Scalar) and (key in refs or not refs):
+            value = node.members[rest[0]].node if len(rest) == 1 else None
+            shown = value.text if isinstance(value, Scalar) else "{...}" if rest else ""
+            return (
+                f"Write `{{{member.node.text}: {shown}}}`."
+                if shown
+                else f"Write `- {member.node.text}`."
+            )
+    limits = [ref for ref in refs if ref in METRIC_LIMITS or ref == "threshold"]
+    metrics = [ref for ref in refs if ref not in limits]
+    if limits and len(metrics) == 1:
+        limit = limits[0] if limits[0] in METRIC_LIMITS else "min"
+        return (
+            f"A limit belongs in the gate, as in `gate: [{{metric: {metrics[0]}, {limit}: ...}}]`."
+        )
+    return ""
 
 
 def _report_refs(refs: list[str], fields: FieldReader) -> None:

@@ -21,6 +21,53 @@ def parse_rate(text: str) -> float | None:
     return count / _UNITS_S[found[2]] if found and 0 < count < math.inf else None
 
 
+_COMPARISON = r"(?:[<>]=?|=|≥|≤)?\s*"
+_NUMBER = r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?)"
+_FACTORS = {
+    "": 1.0,
+    "%": 0.01,
+    "percent": 0.01,
+    "pt": 0.01,
+    "pts": 0.01,
+    "pp": 0.01,
+    "point": 0.01,
+    "points": 0.01,
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "seconds": 1.0,
+    "min": 60.0,
+    "minutes": 60.0,
+    "h": 3600.0,
+    "usd": 1.0,
+    "$": 1.0,
+    "x": 1.0,
+}
+"""The units that people write after a number, and what they multiply it by."""
+
+
+def convert_number(text: str) -> float | None:
+    """Return the number that a text with a unit, a comparison, or a decimal comma means; None if unclear.
+
+    >>> convert_number("80%")
+    0.8
+    """
+    bare = text.strip().casefold().removeprefix("$")
+    decimal_comma = re.fullmatch(r"(\d+),(\d{1,2})(\D*)", bare)
+    if decimal_comma:
+        bare = f"{decimal_comma[1]}.{decimal_comma[2]}{decimal_comma[3]}"
+    found = re.fullmatch(rf"{_COMPARISON}{_NUMBER}\s*(?P<unit>[a-z%$]*)", bare)
+    if found is None or not found["number"].strip("+-") or found["unit"] not in _FACTORS:
+        return None
+    return float(found["number"].replace(",", "")) * _FACTORS[found["unit"]]
+
+
+def suggest_number(text: str) -> str:
+    """Return the sentence that writes such a number as YAML does; empty if unclear."""
+    value = convert_number(text)
+    return "" if value is None else f" Write {value:.10g}."
+
+
 def find_bound_problem(value: float, text: str, bounds: Number) -> str:
     """Return why a number is out of bounds; empty if it is not."""
     if bounds.above is not None and value <= bounds.above:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from evalkit.core.location import Location, Problem
-from evalkit.evalset.csv_table import Columns, find_column_problems
+from evalkit.evalset.csv_table import find_column_problems
 from evalkit.evalset.json_nodes import parse_json_node
 from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Member, Node, is_null
+from evalkit.evalset.value_types import Columns
 
 MAX_ROWS = 100_000
 """Rows of one file: as many as a set may have cases."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 
 from evalkit.core.location import Location, Problem
-from evalkit.evalset.csv_table import Columns
 from evalkit.evalset.json_nodes import JsonSyntaxError, parse_json_node
 from evalkit.evalset.keys import CRITERIA
 from evalkit.evalset.nodes import InvalidNode, ListNode, MappingNode, Member, Node, Scalar
+from evalkit.evalset.value_types import Columns
 
 COLUMNS = Columns(
     known=(

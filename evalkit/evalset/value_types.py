@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 MAX_LABEL = 200
 """Characters of an id, name, or tag. They appear in tables, file names, and JUnit reports."""
@@ -121,3 +121,11 @@ class SectionList(ValueType):
 
 Keys: TypeAlias = Mapping[str, ValueType]
 """The keys that a mapping may have, in the order in which messages list them."""
+
+
+class Columns(NamedTuple):
+    """The columns that a table may and must have; every name with one of `prefixes` is known."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    prefixes: tuple[str, ...] = ()

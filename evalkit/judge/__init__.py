@@ -7,6 +7,7 @@ __all__ = [
     "judge_panel",
     "jury",
     "lexical",
+    "one_question",
     "pairs",
     "panel",
     "prices",

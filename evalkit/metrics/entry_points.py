@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import UnreadableFile, read_file, resolve_inside
+from evalkit.metrics.foreign_names import explain_metric
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -70,7 +71,8 @@ def _locate_installed(name: str, group: str, built_in: Iterable[str]) -> str:
     offers = {(_find_distribution(entry), entry.value) for entry in installed if entry.name == name}
     if not offers:
         known = [*built_in, *sorted({entry.name for entry in installed})]
-        raise PluginNotFound(f"there is none of this name. {suggest_name(name, known)}")
+        advice = explain_metric(name) or suggest_name(name, known)
+        raise PluginNotFound(f"there is none of this name. {advice}")
     if len(offers) > 1:
         claims = " and ".join(f"{distribution} ({value})" for distribution, value in sorted(offers))
         raise PluginNotFound(f"{claims} both offer it. Uninstall one, or write the reference.")

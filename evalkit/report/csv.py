@@ -1,4 +1,4 @@
-"""Render the cases of a run, or the history of a set, as CSV in which no cell is a formula.
+"""Render the cases of a run, the history of a set, or a list of runs as CSV in which no cell is a formula.
 
 A cell that a spreadsheet would read as a formula starts with an apostrophe, which readers may remove.
 Characters that a spreadsheet cannot store are written as escapes.
@@ -7,6 +7,7 @@ Characters that a spreadsheet cannot store are written as escapes.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.report import case_status
 from evalkit.report.breakage import differences_by_case
 from evalkit.report.model import Report
+from evalkit.report.runs import ListedRun
 
 if TYPE_CHECKING:
     from evalkit.report.batch import Batch
@@ -127,6 +129,12 @@ def _history_parts(row: HistoryRow) -> Iterator[HistoryMetric | HistoryThreshold
     yield from row.result.thresholds if row.result is not None else ()
 
 
+def runs_csv(runs: Sequence[ListedRun]) -> str:
+    """Render stored runs, one row for each."""
+    names = [field.name for field in dataclasses.fields(ListedRun)]
+    return _write(names, ([_value_cell(getattr(run, name)) for name in names] for run in runs))
+
+
 def _write(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -159,6 +167,12 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     yield from map(_safe_cell, texts)
 
 
+def _value_cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return _safe_cell(value) if isinstance(value, str) else f"{value:.9g}"
+
+
 def _history_row(row: HistoryRow, part: HistoryMetric | HistoryThreshold) -> Iterator[str]:
     """Yield the cells of a metric of a run, or of a threshold that was applied to it."""
     values = msgspec.to_builtins(row)
@@ -174,11 +188,7 @@ def _history_row(row: HistoryRow, part: HistoryMetric | HistoryThreshold) -> Ite
         own |= {"threshold": f"{part.kind}{limit}", "threshold_outcome": own.pop("outcome")}
     values |= own
     for name in HISTORY_COLUMNS:
-        value = values.get(name)
-        if value is None:
-            yield ""
-        else:
-            yield _safe_cell(value) if isinstance(value, str) else f"{value:.9g}"
+        yield _value_cell(values.get(name))
 
 
 def _mean_cell(values: Sequence[float]) -> str:

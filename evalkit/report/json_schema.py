@@ -21,6 +21,7 @@ from evalkit.report.baseline import RecordedDocument
 from evalkit.report.baselines import RecordedBaselinesDocument
 from evalkit.report.batch_document import BatchDocument
 from evalkit.report.calibration import CalibrationResult
+from evalkit.report.doctor import Diagnosis
 from evalkit.report.documents import (
     RUN_PROPERTIES,
     CaseDocument,
@@ -33,6 +34,7 @@ from evalkit.report.dry_run import JSON_PROPERTIES as DRY_RUN_PROPERTIES
 from evalkit.report.dry_run import DryRun, DryRuns
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
 from evalkit.report.matrix_document import MatrixDocument
+from evalkit.report.runs import ListedRuns
 from evalkit.report.traces import TracesDocument
 from evalkit.report.validate import ValidatedDocument
 
@@ -61,6 +63,8 @@ _RECORDS: Mapping[str, type[Any]] = {
     "evalkit.suspects/v1": suspect_labels.SuspectLabels,
     "evalkit.calibrated/v1": CalibrationResult,
     "evalkit.bisect/v1": bisect.BisectResult,
+    "evalkit.runs/v1": ListedRuns,
+    "evalkit.doctor/v1": Diagnosis,
 }
 """The documents that consist of a record and the name of its schema."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from evalkit.agents.arguments import to_problem
@@ -92,6 +93,8 @@ def find_reference_problems(
     evalset: EvalSet, specs: Mapping[str, tuple[MetricSpec, ...]]
 ) -> Iterable[Problem]:
     """Yield references to metrics and tags that do not exist in the set."""
+    if not evalset.cases:  # a problem of its own
+        return
     metrics = sorted({spec.name for case_specs in specs.values() for spec in case_specs})
     tags = sorted({tag for case in evalset.cases for tag in case.tags})
     for rule in evalset.gate:
@@ -146,7 +149,7 @@ def find_agent_problems(
             *check_agent(evalset.agent, cases, environment),
         ]
     # If the agent could not be read, `found` already says so.
-    if any(problem.message.startswith("agent") for problem in found):
+    if any(re.match("agent|.* belongs to the agent", each.message) for each in found):
         return []
     return [
         Problem(

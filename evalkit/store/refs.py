@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import path_exists
 from evalkit.core.run import Run, RunHeader
+from evalkit.core.source_files import display_path
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.store.baseline import baseline_path, read_baseline, read_rescored_baseline
 from evalkit.store.runs import (
@@ -19,6 +21,9 @@ from evalkit.store.runs import (
     read_run,
     runs_folder,
 )
+
+MAX_HEADERS_READ = 100
+"""Newest runs whose headers are read to explain a name that no run has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +76,13 @@ def resolve_run(
         return read_run(path, only_case)
     if ref == "baseline":
         header = same_set_as or read_header(find_run_folder("latest", root))
-        return read_baseline(baseline_path(root / header.evalset_path, header.evalset), only_case)
+        path = baseline_path(root / header.evalset_path, header.evalset)
+        if not path_exists(path):
+            raise InvalidInput.single(
+                f"{header.evalset_path} has no baseline: {display_path(path)} does not exist. "
+                f"Record one with: evalkit baseline {header.evalset_path}"
+            )
+        return read_baseline(path, only_case)
     return read_run(find_run_folder(ref, root), only_case)
 
 
@@ -105,10 +116,23 @@ def find_run_folder(ref: str, root: Path) -> Path:
         raise InvalidInput.single(
             f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more characters."
         )
-    raise InvalidInput.single(
-        f"no run {ref!r}: it is not an id, a path or an agent version. "
-        f"Newest runs: {', '.join(run_ids[-3:])}."
-    )
+    raise InvalidInput.single(f"no run {ref!r}{_suggest_run(ref, run_ids, root)}")
+
+
+def _suggest_run(ref: str, run_ids: Sequence[str], root: Path) -> str:
+    """Return the rest of the message about a run that does not exist."""
+    near = difflib.get_close_matches(ref, ("latest", "baseline", *run_ids), n=1, cutoff=0.75)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    for run_id in reversed(run_ids[-MAX_HEADERS_READ:]):
+        try:
+            header = read_header(runs_folder(root) / run_id)
+        except StoreError:
+            continue
+        if ref == header.evalset or Path(ref).name == Path(header.evalset_path).name:
+            return f": it is an eval set. Its newest run is {run_id}."
+    newest = ", ".join(run_ids[-3:])
+    return f": it is not an id, a path or an agent version. Newest runs: {newest}."
 
 
 def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:

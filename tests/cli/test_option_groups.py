@@ -20,8 +20,9 @@ from tests.conftest import Done, Project
 CLI = Path(evalkit.cli.__file__).parent
 
 DIFFERENT_BY_COMMAND = {
-    "--agent", "--agent-version", "--case", "--format", "--html", "--limit", "--metric",
+    "--agent", "--agent-version", "--case", "--failed", "--format", "--html", "--judge", "--limit", "--metric",
     "--repeats", "--run", "--seed", "--set", "--tag", "--trials",
+    "--version",
 }  # fmt: skip
 """Options that mean something else, or have another type, in one of the commands that have them."""
 

@@ -470,7 +470,7 @@ def test_locations_are_paths_as_the_user_would_type_them(
 
 
 def test_a_flood_of_problems_is_cut_where_it_stands(complain: Callable[..., list[str]]) -> None:
-    lines = "".join('{"prompt": "x", "ideal": "y"}\n' for _ in range(5_000))
+    lines = "".join(f'{{"id": "{n}", "input": "x", "tags": "y"}}\n' for n in range(5_000))
     found = complain({"set.yaml": "cases: [a.jsonl]\n", "a.jsonl": lines})
     assert MAX_PROBLEMS <= len(found) <= MAX_PROBLEMS + 5
     assert re.match(r"a\.jsonl:\d+: too many problems", found[-1])
