@@ -11,7 +11,6 @@ __all__ = [
     "commits",
     "definition",
     "gate_changes",
-    "github",
     "guarded_gate",
     "requirement",
     "set_guard",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,9 +19,37 @@ if TYPE_CHECKING:
     from evalkit.report.model import Report
 
 
+class CommentTexts(NamedTuple):
+    """What the comment says beside the results, for scripts."""
+
+    missing: Annotated[
+        list[str],
+        typer.Option(
+            "--missing",
+            metavar="LABEL: REASON",
+            help="Say in the comment that a set has no run, and why.",
+        ),
+    ] = []  # noqa: RUF012 - typer copies it
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key", metavar="HEX", help="Identify the comment by this key (default: by the set)."
+        ),
+    ] = ""
+    how_to_accept: Annotated[
+        str,
+        typer.Option(
+            "--how-to-accept",
+            metavar="TEXT",
+            help="How a failing change is accepted, for the comment.",
+        ),
+    ] = ""
+
+
 def comment(
     refs: RunsArgument,
     comparison: BaselineOptions,
+    texts: CommentTexts,
     post: Annotated[
         bool, typer.Option("--post", help="Post it to the pull or merge request of this build.")
     ] = False,
@@ -34,12 +62,6 @@ def comment(
     only_changes: Annotated[
         bool, typer.Option("--only-changes", help="Post no new comment if nothing changed.")
     ] = False,
-    missing: Annotated[
-        list[str],
-        typer.Option(
-            metavar="LABEL: REASON", help="Say in the comment that a set has no run, and why."
-        ),
-    ] = [],  # noqa: B006 - typer copies it
     status: Annotated[
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
@@ -47,14 +69,6 @@ def comment(
         bool,
         typer.Option("--check", help="Also make a check run with annotations (GitHub)."),
     ] = False,
-    key: Annotated[
-        str,
-        typer.Option(metavar="HEX", help="Identify the comment by this key (default: by the set)."),
-    ] = "",
-    how_to_accept: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="How a failing change is accepted, for the comment."),
-    ] = "",
 ) -> None:
     """Print or post the pull request comment of runs.
 
@@ -62,36 +76,44 @@ def comment(
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
 
-    refuse_conflicting_options(
-        ("--pull-request requires --post", pull_request is not None and not post),
-        ("--only-changes requires --post", only_changes and not post),
-        ("--status requires --post", status and not post),
-        ("--check requires --post", check and not post),
-        (
-            "--baseline names a run of one set; name one run",
-            comparison.baseline is not None and len(refs) > 1,
-        ),
-    )
-    context = create_context()
     options = CommentOptions(
         post=post,
         pull_request=pull_request,
         only_changes=only_changes,
         status=status,
         check=check,
-        key=key,
-        how_to_accept=how_to_accept,
+        key=texts.key,
+        how_to_accept=texts.how_to_accept,
     )
+    refuse_conflicts(options, comparison, refs)
+    context = create_context()
     evaluate = partial(
         evaluate_for_comment,
         baseline_choice=comparison.choose_baseline(),
         gate_choice=comparison.choose_gate(),
         context=context,
     )
-    if len(refs) > 1 or missing:
-        comment_on_batch(refs, missing, evaluate, options, context)
+    if len(refs) > 1 or texts.missing:
+        comment_on_batch(refs, texts.missing, evaluate, options, context)
     else:
         comment_on_run(evaluate(refs[0]), options, context)
+
+
+def refuse_conflicts(
+    options: CommentOptions, comparison: BaselineOptions, refs: Sequence[str]
+) -> None:
+    """Refuse options that need `--post`, and a baseline for several runs."""
+    silent = not options.post
+    refuse_conflicting_options(
+        ("--pull-request requires --post", silent and options.pull_request is not None),
+        ("--only-changes requires --post", silent and options.only_changes),
+        ("--status requires --post", silent and options.status),
+        ("--check requires --post", silent and options.check),
+        (
+            "--baseline names a run of one set; name one run",
+            comparison.baseline is not None and len(refs) > 1,
+        ),
+    )
 
 
 def comment_on_run(report: Report, options: CommentOptions, context: Context) -> None:

@@ -14,7 +14,8 @@ from evalkit.cli.options import CaseIdsOption, RunArgument, VerboseOption, repor
 from evalkit.cli.output import print_result
 
 if TYPE_CHECKING:
-    from evalkit.report.model import Diff, VersionMatrix
+    from evalkit.report.model import Diff
+    from evalkit.report.version_matrix import VersionMatrix
 
 
 def diff(

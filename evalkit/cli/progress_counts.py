@@ -57,10 +57,10 @@ class ProgressCounts:
         return self.elapsed_s / fresh * (self.stage.total - self.done)
 
 
-def format_duration(seconds: float) -> str:
+def format_rounded_time(seconds: float) -> str:
     """Return a duration as whole seconds or minutes.
 
-    >>> format_duration(59.2), format_duration(150)
+    >>> format_rounded_time(59.2), format_rounded_time(150)
     ('59 s', '3 min')
     """
     return f"{seconds:.0f} s" if seconds < 90 else f"{-(-seconds // 60):.0f} min"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from evalkit.cli.progress_counts import ProgressCounts, format_duration
+from evalkit.cli.progress_counts import ProgressCounts, format_rounded_time
 from evalkit.core.context import Stage
 from evalkit.core.trial import Trial
 
@@ -39,11 +39,11 @@ def progress_lines(counts: ProgressCounts, screen: Screen) -> list[str]:
 
 
 def _time_text(counts: ProgressCounts) -> str:
-    parts = [f"{format_duration(counts.elapsed_s)} gone"]
+    parts = [f"{format_rounded_time(counts.elapsed_s)} gone"]
     if counts.left_s is not None:
         # A run may take another look, so that this is not the time of the whole run.
         what = " for this look" if counts.stage.label else ""
-        parts.append(f"{format_duration(counts.left_s)} left{what}")
+        parts.append(f"{format_rounded_time(counts.left_s)} left{what}")
     if counts.cost_usd:
         parts.append(f"${counts.cost_usd:.2f}")
     return ", ".join(parts)

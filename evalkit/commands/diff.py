@@ -14,7 +14,8 @@ from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
-from evalkit.report.model import Diff, VersionMatrix
+from evalkit.report.model import Diff
+from evalkit.report.version_matrix import VersionMatrix
 
 
 def diff(

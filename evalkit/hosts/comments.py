@@ -30,7 +30,7 @@ class CommentDraft(NamedTuple):
 
 
 class HostComment(NamedTuple):
-    """A comment on its host that evalkit wrote, as far as the host tells authors."""
+    """A comment of evalkit on its host."""
 
     id: str
     text: str

@@ -1,6 +1,7 @@
 """Render records as terminal text, JSON, JUnit XML, Markdown, HTML, CSV, CTRF, or annotations."""
 
 __all__ = [
+    "annotations",
     "baseline",
     "baselines",
     "batch",
@@ -41,4 +42,5 @@ __all__ = [
     "terminal",
     "traces",
     "validate",
+    "version_matrix",
 ]

@@ -25,7 +25,8 @@ from evalkit.report.case_status import (
 )
 from evalkit.report.content import NO_VALUE, change_cell, value_cell
 from evalkit.report.judge_calls import describe_cached_verdicts
-from evalkit.report.model import Diff, VersionMatrix
+from evalkit.report.model import Diff
+from evalkit.report.version_matrix import VersionMatrix
 
 _STEADY_STATUSES: tuple[CaseStatus, ...] = ("passed", "still_failing")
 
@@ -189,10 +190,10 @@ def cell_change_text(cell: MatrixCell) -> str:
 def matrix_intro(shown: VersionMatrix) -> str:
     """Return what is compared, and over how many cases."""
     header = shown.runs[0].header
-    return f"{header.evalset}: {len(shown.runs)} versions over {matrix_basis(shown)}"
+    return f"{header.evalset}: {len(shown.runs)} versions over {describe_runs(shown)}"
 
 
-def matrix_basis(shown: VersionMatrix) -> str:
+def describe_runs(shown: VersionMatrix) -> str:
     """Return the cases that a comparison of versions is over, and what its changes are from."""
     return (
         f"{format_count(len(shown.matrix.shared), 'case')} that are the same in all; "

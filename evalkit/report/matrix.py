@@ -11,7 +11,7 @@ from evalkit.report.case_status import answer_text
 from evalkit.report.documents import to_document
 from evalkit.report.json import run_document
 from evalkit.report.matrix_document import MatrixCellDocument, MatrixDocument
-from evalkit.report.model import VersionMatrix
+from evalkit.report.version_matrix import VersionMatrix
 
 
 def text_diffs(shown: VersionMatrix, case_id: str) -> Iterator[tuple[str, list[str]]]:

@@ -8,8 +8,8 @@ from itertools import chain
 from evalkit.compare.matrix import MatrixRow
 from evalkit.report import diff_content
 from evalkit.report.matrix import text_diffs
-from evalkit.report.model import VersionMatrix
 from evalkit.report.screen import Cell, Screen, align_columns, heading, join_sections
+from evalkit.report.version_matrix import VersionMatrix
 
 _MIN_CASES = 5
 _MAX_ID_CELLS = 500

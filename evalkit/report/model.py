@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from evalkit.compare.breakage import Breakage
 from evalkit.compare.call_stats import CallStats
-from evalkit.compare.matrix import Matrix
 from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import Comparison, GateResult
@@ -81,18 +80,6 @@ class Diff:
             if candidate
             else (),
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VersionMatrix:
-    """Two or more runs and their comparison; `run_ids` lists the stored runs behind each."""
-
-    runs: tuple[Run, ...]
-    run_ids: tuple[tuple[str, ...], ...]
-    labels: tuple[str, ...]
-    matrix: Matrix
-    detailed_case_ids: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,8 @@ from evalkit.compare.matrix import MatrixCase, MatrixRow, build_matrix
 from evalkit.core.format import format_count
 from evalkit.report import diff_content
 from evalkit.report.content import value_cell
-from evalkit.report.model import Diff, VersionMatrix
+from evalkit.report.model import Diff
+from evalkit.report.version_matrix import VersionMatrix
 
 _MAX_NAMED_METRICS = 5
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -29,7 +29,6 @@ from evalkit.view.results import Results
 
 RUNS_PER_PAGE = 50
 _MAX_COMPARED = 200
-
 BASELINE = "baseline"
 """The name of the baseline of a run in addresses."""
 
@@ -46,8 +45,8 @@ _UNFINISHED_TEXTS = {
 class Site:
     """The pages of a store as it was listed.
 
-    `live` describes unfinished runs. `place` says where the store is. `includes` says which addresses exist, so that no page links to one
-    that does not. With `follows`, pages have a script that follows the store.
+    `live` describes unfinished runs. `place` says where the store is. `includes` says which addresses
+    exist, so that no page links to one that does not. With `follows`, pages have a script that follows the store.
     """
 
     store: StoreReader

@@ -17,7 +17,8 @@ from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.spans import Span
 from evalkit.report.html.diff import render_diff, render_matrix
 from evalkit.report.matrix import matrix_json
-from evalkit.report.model import Diff, VersionMatrix
+from evalkit.report.model import Diff
+from evalkit.report.version_matrix import VersionMatrix
 from evalkit.store.run_writer import RunWriter
 from evalkit.store.seal import Seal
 from tests.conftest import ECHO_SET, Project

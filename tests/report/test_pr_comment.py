@@ -11,7 +11,8 @@ import pytest
 from evalkit.core.gate_result import GateChange, GateReview
 from evalkit.report.markdown import COMMENT_LIMIT
 from evalkit.report.model import Report
-from evalkit.report.pr_comment import CommentPlace, age_in_days, comment_marker, render_comment
+from evalkit.report.pr_comment import CommentPlace, comment_marker, render_comment
+from evalkit.report.run_facts import age_in_days
 from tests.conftest import Project
 from tests.report.test_safety import (
     HARMLESS,

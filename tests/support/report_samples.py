@@ -23,7 +23,8 @@ from evalkit.core.run import MetricInfo, Run, RunHeader
 from evalkit.core.spans import ToolCall, Usage
 from evalkit.core.trial import AgentError, Output, Score, Trial
 from evalkit.report.batch import Batch, BatchPart
-from evalkit.report.model import CaseDetails, Diff, Hint, Report, VersionMatrix
+from evalkit.report.model import CaseDetails, Diff, Hint, Report
+from evalkit.report.version_matrix import VersionMatrix
 
 
 def make_case(number: int, case_id: str, question: str, expected: Json, *tags: str) -> Case:

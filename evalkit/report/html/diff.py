@@ -31,8 +31,9 @@ from evalkit.report.html.versions_view import (
 )
 from evalkit.report.html.views import TableCell, TextBlock, limit_texts, true_minus, word_diff
 from evalkit.report.html.waterfall import render_waterfall
-from evalkit.report.model import Diff, VersionMatrix
+from evalkit.report.model import Diff
 from evalkit.report.tool_call_diff import tool_call_diff_lines
+from evalkit.report.version_matrix import VersionMatrix
 from evalkit.report.versions_content import as_versions, group_cases, summarize_versions
 
 _MAX_CASES = 300
@@ -179,7 +180,7 @@ def render_matrix(shown: VersionMatrix) -> str:
     return _render(
         shown,
         title=f"{evalset.evalset}: {len(shown.runs)} versions",
-        crumb=f"versions · {evalset.evalset_path} · {diff_content.matrix_basis(shown)}",
+        crumb=f"versions · {evalset.evalset_path} · {diff_content.describe_runs(shown)}",
         outputs=_version_texts(shown),
         notes=diff_content.matrix_notes(shown),
     )
