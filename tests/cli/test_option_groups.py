@@ -20,7 +20,7 @@ from tests.conftest import Done, Project
 CLI = Path(evalkit.cli.__file__).parent
 
 DIFFERENT_BY_COMMAND = {
-    "--agent", "--agent-version", "--case", "--format", "--html", "--limit", "--metric",
+    "--agent", "--from", "--agent-version", "--case", "--format", "--html", "--limit", "--metric",
     "--repeats", "--run", "--seed", "--set", "--tag", "--trials",
 }  # fmt: skip
 """Options that mean something else, or have another type, in one of the commands that have them."""
