@@ -152,7 +152,7 @@ def _choose_workflows(
         }
         notes.append(
             f"{TRUSTED_WORKFLOW} is there already, and stays as it is. If it does not run the new set yet, "
-            f"add a line under its `sets:`: {job.evalset}"
+            f"list all sets there under `sets: |`, each on its own line: {job.evalset}"
         )
     for name in sorted(texts):
         if name.startswith(ACTION_FOLDER) and (top / name).exists():

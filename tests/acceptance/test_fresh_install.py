@@ -73,31 +73,48 @@ class Stranger:
         return clone
 
 
+@dataclass(frozen=True)
+class Machines:
+    """The environment of the user, with evalkit from a wheel, and that of CI, with nothing but pip."""
+
+    wheel: Path
+    user: Path
+    fresh: Path
+
+    def clear(self) -> None:
+        """Remove evalkit from the environment of CI."""
+        for path in self.fresh.parent.glob("lib/python*/site-packages/evalkit*"):
+            shutil.rmtree(path)
+
+
 @pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The environment of the user, with evalkit from a wheel, and one with nothing but pip."""
-    folder = tmp_path_factory.mktemp("environments")
-    return make_environment(folder / "user", pip=False), make_environment(folder / "fresh")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Machines:
+    """Both environments, and the wheel in the repository that the first test uses."""
+    folder = tmp_path_factory.mktemp("machines")
+    wheel = build_wheel(folder / "repository" / "vendor")
+    made = Machines(
+        wheel,
+        make_environment(folder / "user", pip=False),
+        make_environment(folder / "fresh"),
+    )
+    install(made.fresh, made.user, str(wheel))
+    return made
 
 
-@pytest.fixture
-def stranger(tmp_path: Path, environments: tuple[Path, Path]) -> Stranger:
-    """Whose repository has the wheel in `vendor`, and a bot in a folder that is a project of its own."""
-    programs, fresh = environments
-    repository = Project(tmp_path / "repository")
-    repository.folder.mkdir()
-    wheel = build_wheel(repository.folder / "vendor")
-    install(fresh, programs, "--force-reinstall", str(wheel))
-    subprocess.run([fresh / "python", "-m", "pip", "uninstall", "-qy", "evalkit-ci"], check=True)
+def settle(machines: Machines, folder: Path) -> Stranger:
+    """Return somebody who has a bot in a folder that is a project of its own."""
+    machines.clear()
+    repository = Project(folder)
     repository.write("services/my bot/bot.py", "def reply(text):\n    return f'I hear: {text}'\n")
     repository.write("services/my bot/evalkit.yaml", "judge: lexical\n")
     repository.write("services/my bot/requirements.txt", "")
-    made = Stranger(repository, programs, fresh)
+    made = Stranger(repository, machines.user, machines.fresh)
     made.run("git", "init", "-q", "-b", "main")
     return made
 
 
-def test_the_workflow_of_init_runs_in_a_fresh_checkout(stranger: Stranger, tmp_path: Path) -> None:
+def test_the_workflow_of_init_runs_in_a_fresh_checkout(machines: Machines, tmp_path: Path) -> None:
+    stranger = settle(machines, machines.wheel.parents[1])
     folder = "services/my bot"
     out = stranger.run("evalkit", "init", "--agent", "./bot.py:reply", folder=folder)
     assert f"CI installs ./vendor/{WHEEL}" in out
@@ -126,13 +143,14 @@ def test_the_workflow_of_init_runs_in_a_fresh_checkout(stranger: Stranger, tmp_p
 
 
 def test_with_uvx_nothing_is_installed_and_the_next_command_works(
-    stranger: Stranger, tmp_path: Path
+    machines: Machines, tmp_path: Path
 ) -> None:
+    stranger = settle(machines, tmp_path / "repository")
     uv = shutil.which("uv")
     if uv is None:
         pytest.skip("uv is not installed")
     [packages] = stranger.fresh.parent.glob("lib/python*/site-packages")
-    wheel = stranger.repository.folder / "vendor" / WHEEL
+    wheel = machines.wheel
     # The wheel has no requirements, so that uv asks no index; what it needs is on PYTHONPATH.
     variables = {
         "PYTHONPATH": str(packages),
@@ -161,10 +179,13 @@ def test_with_uvx_nothing_is_installed_and_the_next_command_works(
     assert "\nPASS" in run(command)
 
 
-def test_the_job_for_gitlab_runs_in_a_fresh_checkout(stranger: Stranger, tmp_path: Path) -> None:
+def test_the_job_for_gitlab_runs_in_a_fresh_checkout(machines: Machines, tmp_path: Path) -> None:
+    stranger = settle(machines, tmp_path / "repository")
     stranger.run("git", "remote", "add", "origin", "https://gitlab.com/o/r.git")
     folder = "services/my bot"
     out = stranger.run("evalkit", "init", "--agent", "./bot.py:reply", folder=folder)
+    # Only this machine has the wheel, which is in no repository of this test.
+    assert "a file that CI does not have" in " ".join(out.split())
     stranger.run("sh", "-c", stranger.next_command(out), folder=folder)
     clone = stranger.propose(f"{folder}/bot.py", "I hear", "You said", tmp_path)
     job = yaml.safe_load((clone / ".gitlab-ci.yml").read_text())["evals"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ensurepip
 import hashlib
 import subprocess
 import sys
@@ -45,9 +46,17 @@ def _digest(data: bytes) -> str:
 
 def make_environment(folder: Path, *, pip: bool = True) -> Path:
     """Create an environment with all that is installed here but evalkit; return its folder of programs."""
-    options = [] if pip else ["--without-pip"]
+    bundled = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+    options = [] if pip and not bundled else ["--without-pip"]
     subprocess.run([sys.executable, "-m", "venv", *options, str(folder)], check=True)
     [site] = folder.glob("lib/python*/site-packages")
+    if pip and bundled:
+        # To unpack it is faster than to have it install itself.
+        with zipfile.ZipFile(bundled[-1]) as archive:
+            archive.extractall(site)
+        program = folder / "bin" / "pip"
+        program.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -m pip "$@"\n')
+        program.chmod(0o755)
     for place in map(Path, sys.path):
         if place.name.startswith(("lib", "python3")) or not place.is_dir() or place == ROOT:
             continue
