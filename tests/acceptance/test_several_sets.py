@@ -332,7 +332,9 @@ def test_an_agent_cannot_edit_the_set_that_runs_next(sets: Project) -> None:
     done = sets.evalkit("run", "sets", "--format", "json")
     assert done.code == 3, done
     assert results(done)[1] == ("two", "stopped", 3)
-    assert "changed while the sets before it ran" in read_batch(done)["runs"][1]["reason"]
+    reason = read_batch(done)["runs"][1]["reason"]
+    assert "changed while the sets before it ran" in reason
+    assert f"STOPPED  two\n{reason}\n" in done.err
 
 
 @pytest.mark.slow
