@@ -272,6 +272,14 @@ def test_an_interrupt_in_the_second_set_says_what_is_done_and_how_to_continue(
     assert (sets.folder / "c.csv").exists()
 
 
+def test_a_set_that_cannot_run_does_not_keep_the_others_from_running(sets: Project) -> None:
+    (sets.folder / "sets/baselines/two.jsonl").mkdir(parents=True)
+    done = sets.evalkit("run", "sets", "--format", "json")
+    assert done.code == 3, done
+    assert [state for _, state, _ in results(done)] == ["decided", "stopped", "decided"]
+    assert "two.jsonl is a folder" in read_batch(done)["runs"][1]["reason"]
+
+
 def test_exitfirst_starts_no_further_set(sets: Project) -> None:
     done = sets.evalkit("run", "sets", "-x", "--format", "json")
     assert results(done)[2] == ("three", "not_run", 3)
