@@ -24,8 +24,16 @@ def define_set(path: Path, context: Context) -> GateDefinition:
     return GateDefinition(
         evalset=evalset,
         files=digest_files(evalset, folders),
-        baseline=hash_stored_file(baseline) if path_exists(baseline) else "",
+        baseline=_digest_baseline(baseline),
     )
+
+
+def _digest_baseline(path: Path) -> str:
+    """Return the digest of a baseline, or why it cannot be read, which its own run reports."""
+    try:
+        return hash_stored_file(path) if path_exists(path) else ""
+    except StoreError as error:
+        return str(error)
 
 
 def refuse_changed_set(path: Path, checked: GateDefinition, context: Context) -> None:

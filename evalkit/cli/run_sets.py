@@ -211,11 +211,14 @@ def print_dry_runs(
 
 
 def say_part(part: BatchPart, context: Context) -> None:
-    """Say how one run ended."""
+    """Say how one run ended; for one that an error stopped, all problems."""
     from evalkit.report.batch_terminal import render_part
     from evalkit.report.screen import Screen
 
-    context.say(render_part(part, Screen(width=100)))
+    if part.state == "stopped":
+        context.say(f"{part.word}  {part.label}\n{part.problem}")
+    else:
+        context.say(render_part(part, Screen(width=100)))
 
 
 def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:

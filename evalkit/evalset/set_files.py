@@ -113,8 +113,10 @@ def _find_others(files: Mapping[str, Path], named: Set[str]) -> dict[str, Skippe
 
 def _list_files(path: Path) -> dict[str, Path]:
     """Return the file, or the YAML files in the folder or of the pattern, by their real paths."""
-    found = _list_yaml_files(path) if names_several(path) else [path]
-    return {os.path.realpath(each): each for each in found}
+    files: dict[str, Path] = {}
+    for each in _list_yaml_files(path) if names_several(path) else [path]:
+        files.setdefault(os.path.realpath(each), each)
+    return files
 
 
 def _list_yaml_files(path: Path) -> Iterator[Path]:

@@ -272,6 +272,14 @@ def test_an_interrupt_in_the_second_set_says_what_is_done_and_how_to_continue(
     assert (sets.folder / "c.csv").exists()
 
 
+def test_a_set_that_cannot_run_does_not_keep_the_others_from_running(sets: Project) -> None:
+    (sets.folder / "sets/baselines/two.jsonl").mkdir(parents=True)
+    done = sets.evalkit("run", "sets", "--format", "json")
+    assert done.code == 3, done
+    assert [state for _, state, _ in results(done)] == ["decided", "stopped", "decided"]
+    assert "two.jsonl is a folder" in read_batch(done)["runs"][1]["reason"]
+
+
 def test_exitfirst_starts_no_further_set(sets: Project) -> None:
     done = sets.evalkit("run", "sets", "-x", "--format", "json")
     assert results(done)[2] == ("three", "not_run", 3)
@@ -332,7 +340,9 @@ def test_an_agent_cannot_edit_the_set_that_runs_next(sets: Project) -> None:
     done = sets.evalkit("run", "sets", "--format", "json")
     assert done.code == 3, done
     assert results(done)[1] == ("two", "stopped", 3)
-    assert "changed while the sets before it ran" in read_batch(done)["runs"][1]["reason"]
+    reason = read_batch(done)["runs"][1]["reason"]
+    assert "changed while the sets before it ran" in reason
+    assert f"STOPPED  two\n{reason}\n" in done.err
 
 
 @pytest.mark.slow
