@@ -36,6 +36,10 @@ def history(
             help="Also read runs from this JSONL file, and add new runs to it.",
         ),
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(metavar="AGENT", help="Only runs of this agent, named as in the history."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")] = 50,
     format: Annotated[  # noqa: A002 - the option's name
         HistoryFormat, output_option("--format", help="Format of the result.")
@@ -47,13 +51,13 @@ def history(
     ] = None,
 ) -> None:
     """Show the versions, scores, and dates of a set's runs."""
-    from evalkit.commands.history import read_history
+    from evalkit.commands.history import HistoryFilter, read_history
     from evalkit.core.files import write_atomically
     from evalkit.report.csv import history_csv
     from evalkit.report.history import history_json
     from evalkit.report.history_table import history_text
 
-    found = read_history(evalset, record, limit, create_context())
+    found = read_history(evalset, HistoryFilter(agent, limit), record, create_context())
     shown = (found.evalset, found.rows, found.notes)
     if html:
         from evalkit.report.html.history import render_history

@@ -11,7 +11,7 @@ from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.gate_result import GatePolicy, accept_result, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.commands.suspect_labels import note_suspects
-from evalkit.commands.where_it_broke import explain_failure
+from evalkit.commands.where_it_broke import explain_failure, read_baseline_spans
 from evalkit.compare.call_stats import compute_call_stats
 from evalkit.compare.jurors import describe_juror_agreement, measure_juror_agreement
 from evalkit.core.context import Context
@@ -237,6 +237,7 @@ def _build_report(
     """
     spans = read_run_spans(run)
     traced = attach_spans(run, spans)
+    base_spans = read_baseline_spans(baseline, project.root)
     # After the gate: labels inform the reader and never change the result.
     result = add_human_means(result, run, project)
     jurors = measure_juror_agreement(run)
@@ -250,8 +251,9 @@ def _build_report(
         hints=_suggest_commands(run, result, baseline, hints),
         calls=compute_call_stats(traced),
         spans=spans,
+        base_spans=base_spans,
         jurors=jurors,
-        breakage=explain_failure(traced, result, baseline, project),
+        breakage=explain_failure(traced, result, baseline, project, base_spans),
         run_name=hints.name_run(run),
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,14 +40,23 @@ class History:
     notes: tuple[str, ...] = ()
 
 
-def read_history(evalset: Path, record: Path | None, limit: int, context: Context) -> History:
-    """Return the newest `limit` rows of a set; with `record`, also add new rows to that file.
+class HistoryFilter(NamedTuple):
+    """Which rows to return: those of an agent, and of these the newest `limit`."""
+
+    agent: str | None
+    limit: int
+
+
+def read_history(
+    evalset: Path, wanted: HistoryFilter, record: Path | None, context: Context
+) -> History:
+    """Return the wanted rows of a set; with `record`, also add new rows to that file.
 
     The file has one line per run. Existing lines never change, so the files of two branches merge
     by taking the lines of both.
 
     Raises:
-        InvalidInput: the set or the file is broken.
+        InvalidInput: the set or the file is broken, or no run is of the agent.
         NothingSelected: there is no row.
         StoreError: the file could not be written.
     """
@@ -59,7 +70,8 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
     if not rows:
         raise NothingSelected(f"{evalset}: no stored run. Make one with: evalkit run {evalset}")
     # The sort is stable: runs of the same second keep their order.
-    newest = sorted(rows.values(), key=lambda row: row.created)[-limit:]
+    ordered = sorted(rows.values(), key=lambda row: row.created)
+    newest = _select_agent(ordered, wanted.agent)[-wanted.limit :]
     # With --against, the other agent's run is the baseline of a run, and was not decided itself.
     partners = {baseline_run_id(row.id) for row in newest}
     decided = [
@@ -71,6 +83,19 @@ def read_history(evalset: Path, record: Path | None, limit: int, context: Contex
             f"the newest baseline that is not newer than the run."
         )
     return History(evalset=name, rows=tuple(decided), notes=tuple(notes))
+
+
+def _select_agent(rows: list[HistoryRow], agent: str | None) -> list[HistoryRow]:
+    """Return the rows of an agent, or all rows if none is named."""
+    if agent is None:
+        return rows
+    found = [row for row in rows if row.agent == agent]
+    if not found:
+        known = dict.fromkeys(row.agent for row in reversed(rows))
+        near = get_close_matches(agent, known, n=1, cutoff=0.4)
+        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        raise InvalidInput.single(f"no run of this set is of the agent {agent!r}. {advice}")
+    return found
 
 
 def _add_result(row: HistoryRow, baselines: Sequence[Run], project: Project) -> HistoryRow:

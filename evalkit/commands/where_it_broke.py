@@ -21,25 +21,31 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def explain_failure(
-    run: Run, result: GateResult, baseline: Run | None, project: Project
+    run: Run,
+    result: GateResult,
+    baseline: Run | None,
+    project: Project,
+    base_spans: SpansByTrial,
 ) -> Breakage | None:
     """Return where the newly failing cases of a run differ first; None if no threshold failed.
 
-    The outputs of the run have their spans.
+    The outputs of the run have their spans; `base_spans` are those of the baseline.
     """
     failed = any(check.outcome == "fail" and not check.advisory for check in result.checks)
     if baseline is None or result.comparison is None or not failed:
         return None
     return find_breakage(
         result.comparison.cases,
-        attach_spans(baseline, _read_baseline_spans(baseline, project.root)),
+        attach_spans(baseline, base_spans),
         run,
         _list_changed_files(baseline, run, project),
     )
 
 
-def _read_baseline_spans(baseline: Run, root: Path) -> SpansByTrial:
+def read_baseline_spans(baseline: Run | None, root: Path) -> SpansByTrial:
     """Return the spans of the baseline's run; empty if that is not stored here."""
+    if baseline is None:
+        return {}
     folder = runs_folder(root) / baseline.header.id
     stored = replace(baseline, path=str(folder)) if baseline.path.endswith(".jsonl") else baseline
     try:

@@ -46,15 +46,16 @@ class HistoryThreshold:
     `value` is the statistic of the metric that was compared with `limit`, and `low` and `high` are its
     90 % interval. `limit` is the least value that is allowed, or with `is_upper` the largest: the
     threshold's own number, or for a threshold on a change the `baseline` plus the change that is allowed.
-    All are in `unit`; None if unknown. `name` is that in reports, and `allowed` the threshold as it is
-    written, such as `max_drop: 0.02`. `advisory` thresholds do not affect the result.
+    All are in `unit`; None if unknown. `name` is that in reports. `kind` and `allowed` are the threshold as
+    it is written, such as `max_drop` and 0.02. `advisory` thresholds do not affect the result.
     """
 
     name: str
     metric: str = ""
     stat: Stat = "mean"
     tag: str | None = None
-    allowed: str = ""
+    kind: str = ""
+    allowed: float | None = None
     outcome: Outcome
     unit: str = ""
     value: float | None = None

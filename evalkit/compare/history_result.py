@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 from evalkit.compare.history import HistoryResult, HistoryThreshold
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.run import Run
 
-_DISPLAY_ALPHA = 0.05
-"""Each bound of a displayed interval is wrong with this probability, however often a run looked."""
-
-_LIMITS = ("min", "max", "max_drop", "max_rise", "max_regressed", "broken_cases")
+_KINDS = ("min", "max", "max_drop", "max_rise", "max_regressed", "broken_cases")
 
 
 def build_history_result(result: GateResult, run: Run, baseline: Run | None) -> HistoryResult:
@@ -34,12 +29,15 @@ def _build_threshold(check: Check, units: dict[str, str]) -> HistoryThreshold:
     rule = check.rule
     unit = "" if rule.stat == "rate" else units.get(rule.metric, "")
     low, high = _value_interval(check, unit)
+    # A threshold on the cases that must pass has no number.
+    kind = next((name for name in _KINDS if getattr(rule, name) is not None), "must_pass")
     return HistoryThreshold(
         name=name_rule(rule),
         metric=rule.metric,
         stat=rule.stat,
         tag=rule.tag,
-        allowed=_allowed_text(rule),
+        kind=kind,
+        allowed=None if kind == "must_pass" else getattr(rule, kind),
         outcome=check.outcome,
         unit=unit,
         value=check.candidate,
@@ -51,11 +49,6 @@ def _build_threshold(check: Check, units: dict[str, str]) -> HistoryThreshold:
         primary=rule.primary,
         advisory=bool(check.advisory),
     )
-
-
-def _allowed_text(rule: Rule) -> str:
-    found = ((name, getattr(rule, name)) for name in _LIMITS)
-    return next((f"{name}: {limit:g}" for name, limit in found if limit is not None), "")
 
 
 def compute_limit(rule: Rule, baseline: float | None, unit: str) -> float | None:
@@ -74,21 +67,11 @@ def compute_limit(rule: Rule, baseline: float | None, unit: str) -> float | None
 
 
 def _value_interval(check: Check, unit: str) -> tuple[float | None, float | None]:
-    """Return the 90 % interval of a check's value; for a change, the baseline plus that of the change.
-
-    A run that looks several times tests at smaller levels. Its interval is scaled to the same level as all
-    others by the normal quantiles of both levels, so that intervals of a history can be compared.
-    """
-    if check.low is None or check.high is None or check.candidate is None:
+    """Return the 90 % interval of a check's value; for a change, the baseline plus that of the change."""
+    low, high = check.display_low, check.display_high
+    if low is None or high is None or not check.rule.compares:
+        return low, high
+    if check.baseline is None:
         return None, None
-    low, high, middle = check.low, check.high, check.candidate
-    if check.rule.compares:
-        if check.baseline is None or check.difference is None:
-            return None, None
-        size = abs(check.baseline) if unit else 1.0
-        low, high = (check.baseline + size * bound for bound in (low, high))
-    if check.rule.alpha != _DISPLAY_ALPHA:
-        quantile = NormalDist().inv_cdf
-        factor = quantile(1 - _DISPLAY_ALPHA) / quantile(1 - check.rule.alpha)
-        low, high = (middle + factor * (bound - middle) for bound in (low, high))
-    return min(low, middle), max(high, middle)
+    size = abs(check.baseline) if unit else 1.0
+    return check.baseline + size * low, check.baseline + size * high

@@ -130,13 +130,27 @@ STREAM_STARTS = "first-token times"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """One scored run of the agent on one case. `number` starts at 0; `attempts` includes retries."""
+    """One scored run of the agent on one case. `number` starts at 0; `attempts` includes retries.
+
+    `started_s` is when the agent was first called, in seconds of Unix time, and `took_s` how long the trial
+    took from then until its last score, with retries and waits. Both are None in baselines and in older
+    runs; `took_s` is also None if the run was interrupted before the scores.
+    """
 
     case_id: str
     number: int
     output: Output
     scores: tuple[Score, ...] = ()
     attempts: int = 1
+    started_s: float | None = None
+    took_s: float | None = None
+
+    @property
+    def ended_s(self) -> float | None:
+        """When the trial was complete, in seconds of Unix time; None if unknown."""
+        if self.started_s is None or self.took_s is None:
+            return None
+        return self.started_s + self.took_s
 
     @property
     def state(self) -> TrialState:

@@ -281,11 +281,15 @@ def _trial_error_text(trial: Trial) -> str:
     return f"{score.explanation or state.replace('_', ' ')} ({score.metric})"
 
 
-def reason_text(result: CaseResult) -> str:
-    """Return why a case needs attention: the thresholds it breaks, and what its worst trial shows."""
-    why = _trial_reason(result)
-    if counts := metric_passes_change(result.change):
-        why = f"{counts}: {why}" if why else counts
+def reason_text(result: CaseResult, *, counts: bool = True) -> str:
+    """Return why a case needs attention: the thresholds it breaks, and what its worst trial shows.
+
+    It is one line. With `counts`, it starts with the passes of the metric by which the case regressed.
+    """
+    # Explanations may have several lines, such as the output of a command.
+    why = "; ".join(filter(None, map(str.strip, _trial_reason(result).splitlines())))
+    if counts and (passes := metric_passes_change(result.change)):
+        why = f"{passes}: {why}" if why else passes
     if not result.breaks or result.status in BROKEN_STATUSES:
         return why
     broken = ", ".join(f"'{name}'" for name in result.breaks)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from evalkit.compare.history import HistoryMetric, HistoryRow
+from evalkit.compare.history import HistoryMetric, HistoryRow, HistoryThreshold
 from evalkit.compare.scores import mean
 from evalkit.core.safe_text import escape_csv_formula, escape_unsafe
 from evalkit.report import case_status
@@ -65,7 +65,16 @@ HISTORY_COLUMNS = (
     "errors",
     "cost_usd",
     "judge_cost_usd",
+    "agent",
+    "outcome",
+    "baseline",
+    "threshold",
+    "stat",
+    "value",
+    "limit",
+    "threshold_outcome",
 )
+"""The columns of a history; a threshold has a row of its own, in which only these describe it."""
 
 # A spreadsheet cell holds 32,767 characters (Excel specifications and limits).
 _MAX_CELL_CHARS = 32_000
@@ -87,10 +96,14 @@ def render_csv(report: Report) -> str:
 
 
 def history_csv(rows: Sequence[HistoryRow]) -> str:
-    """Render the history of a set, one row for each metric and tag of each run."""
-    return _write(
-        HISTORY_COLUMNS, (_history_row(row, metric) for row in rows for metric in row.metrics)
-    )
+    """Render the history of a set: for each run a row for each metric and tag, then one for each threshold."""
+    cells = (_history_row(row, part) for row in rows for part in _history_parts(row))
+    return _write(HISTORY_COLUMNS, cells)
+
+
+def _history_parts(row: HistoryRow) -> Iterator[HistoryMetric | HistoryThreshold]:
+    yield from row.metrics
+    yield from row.result.thresholds if row.result is not None else ()
 
 
 def _write(titles: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
@@ -125,11 +138,22 @@ def _case_row(result: case_status.CaseResult) -> Iterator[str]:
     yield from map(_safe_cell, texts)
 
 
-def _history_row(row: HistoryRow, metric: HistoryMetric) -> Iterator[str]:
-    values = {**msgspec.to_builtins(row), **msgspec.to_builtins(metric)}
+def _history_row(row: HistoryRow, part: HistoryMetric | HistoryThreshold) -> Iterator[str]:
+    """Yield the cells of a metric of a run, or of a threshold that was applied to it."""
+    values = msgspec.to_builtins(row)
     values["errors"] = sum(row.errors.values())
+    result = row.result
+    values["outcome"] = result.outcome if result is not None else None
+    values["baseline"] = result.baseline if result is not None else None
+    own = msgspec.to_builtins(part)
+    if isinstance(part, HistoryThreshold):
+        # `kind` and `baseline` are those of the run in every row.
+        del own["kind"], own["baseline"]
+        limit = "" if part.allowed is None else f" {part.allowed:g}"
+        own |= {"threshold": f"{part.kind}{limit}", "threshold_outcome": own.pop("outcome")}
+    values |= own
     for name in HISTORY_COLUMNS:
-        value = values[name]
+        value = values.get(name)
         if value is None:
             yield ""
         else:

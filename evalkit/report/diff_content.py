@@ -189,8 +189,12 @@ def cell_change_text(cell: MatrixCell) -> str:
 def matrix_intro(shown: VersionMatrix) -> str:
     """Return what is compared, and over how many cases."""
     header = shown.runs[0].header
+    return f"{header.evalset}: {len(shown.runs)} versions over {matrix_basis(shown)}"
+
+
+def matrix_basis(shown: VersionMatrix) -> str:
+    """Return the cases that a comparison of versions is over, and what its changes are from."""
     return (
-        f"{header.evalset}: {len(shown.runs)} versions over "
         f"{format_count(len(shown.matrix.shared), 'case')} that are the same in all; "
         f"changes are from {shown.labels[0]}, over the cases that both scored"
     )

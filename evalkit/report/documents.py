@@ -121,13 +121,18 @@ class TrialDocument(TypedDict):
         state: Every planned trial is in exactly one state.
         passed: Completely scored, and no score failed.
         attempts: Calls of the agent including retries; 0 if the trial was not run.
-        output: Null if the trial was not run.
+        started_s: When the agent was first called, in seconds of Unix time; null if unknown.
+        took_s: How long the trial took from then until its last score, in seconds; null if unknown.
+        output: Null if the trial was not run. Its `spans` have no arguments, results, and attributes:
+            `evalkit show RUN CASE --format json` has them.
     """
 
     number: int
     state: TrialState
     passed: bool
     attempts: int
+    started_s: float | None
+    took_s: float | None
     output: Output | None
     scores: tuple[Score, ...]
 
@@ -143,10 +148,15 @@ class CaseResultDocument(TypedDict):
             the baseline. `not_run` was not reached before the run ended. `removed` is in the baseline
             only.
         flaky: Whether its trials disagree, in this run or in the baseline.
-        passed: Scored trials that passed.
+        passed: Scored trials that passed by all metrics of the case.
         scored: Trials that are completely scored.
-        baseline: The same counts in the baseline, by the metrics that both runs define in the same way.
-        on_metric: The passes of the metric that newly fails, if the case failed before; else null.
+        baseline: The passes of the whole case in the baseline, by the metrics that both runs define in the
+            same way; `now_passed` are the passes of this run by the same metrics.
+        counts_of: The metric whose passes, in `on_metric`, say why the case has its status; empty if
+            those of the whole case do.
+        on_metric: The passes of the metric that newly fails, if the counts of the case do not show that;
+            else null.
+        reason: Why the case has its status, in one line; empty if it passes.
         breaks: The names of the failed thresholds that the failures of the case break.
     """
 
@@ -158,8 +168,10 @@ class CaseResultDocument(TypedDict):
     flaky: bool
     passed: int
     scored: int
-    baseline: Mapping[Literal["passed", "scored"], int] | None
+    baseline: Mapping[Literal["passed", "scored", "now_passed"], int] | None
+    counts_of: str
     on_metric: MetricPasses | None
+    reason: str
     breaks: tuple[str, ...]
     trials: list[TrialDocument]
 

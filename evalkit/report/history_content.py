@@ -1,4 +1,4 @@
-"""Turn the rows of a history into the sentence and the series that its page and its plots show."""
+"""Turn the rows of a history into words: since when the newest result holds, and what changed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import dropwhile, pairwise
-from typing import NamedTuple
 
-from evalkit.compare.history import HistoryMetric, HistoryRow, HistoryThreshold
+from evalkit.compare.history import HistoryRow, HistoryThreshold
 from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
 from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.history_points import (
+    WORST_FIRST,
+    SeriesKey,
+    SeriesPoint,
+    build_point,
+    rule_text,
+)
 
 OUTCOMES: dict[Outcome, str] = {
     "pass": "passed",
@@ -22,7 +28,6 @@ OUTCOMES: dict[Outcome, str] = {
 }
 """How runs of each outcome are counted."""
 
-_WORST_FIRST: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
 _STATES: dict[Outcome, str] = {
     "pass": "Passing",
     "fail": "Failing",
@@ -33,37 +38,6 @@ _STATES: dict[Outcome, str] = {
 _ENDS: dict[Outcome, Outcome] = {"pass": "fail", "fail": "pass"}
 
 
-class SeriesKey(NamedTuple):
-    """What a series shows: a statistic of a metric, on all cases or on those with a tag."""
-
-    metric: str
-    stat: str
-    tag: str | None
-
-    @property
-    def title(self) -> str:
-        """The name of the series, as reports name a threshold."""
-        name = self.metric if self.stat == "mean" else f"{self.metric} {self.stat}"
-        return name if self.tag is None else f"{name} [{self.tag}]"
-
-
-class SeriesPoint(NamedTuple):
-    """The value of one run, with its 90 % interval, and what the gate made of it.
-
-    `lower` and `upper` are the limits that it may not pass. `outcome` is None without a threshold.
-    `is_baseline` is set for a recorded baseline, which is no new result of the agent.
-    """
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    outcome: Outcome | None = None
-    lower: float | None = None
-    upper: float | None = None
-    baseline: float | None = None
-    is_baseline: bool = False
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
     """One statistic over runs of one agent, oldest first; `rules` are its thresholds in the newest run."""
@@ -72,6 +46,7 @@ class Series:
     unit: str
     points: tuple[SeriesPoint, ...]
     rules: str = ""
+    metric: str = ""
 
     @property
     def known(self) -> list[SeriesPoint]:
@@ -234,7 +209,7 @@ def _find_deciding(row: HistoryRow) -> HistoryThreshold | None:
     enforced = [each for each in row.result.thresholds if each.value is not None and each.metric]
     return min(
         enforced,
-        key=lambda each: (each.advisory, _WORST_FIRST.index(each.outcome), not each.primary),
+        key=lambda each: (each.advisory, WORST_FIRST.index(each.outcome), not each.primary),
         default=None,
     )
 
@@ -277,34 +252,9 @@ def _build_one(key: SeriesKey, rows: Sequence[HistoryRow]) -> Series:
         title=key.title,
         unit=units[-1] if units else "",
         points=tuple(
-            _build_point(key, found, metric) for found, metric in zip(applied, metrics, strict=True)
+            build_point(key, found, metric)._replace(is_baseline=row.kind == "baseline")
+            for row, found, metric in zip(rows, applied, metrics, strict=True)
         ),
-        rules=", ".join(each.allowed for each in newest),
-    )
-
-
-def _build_point(
-    key: SeriesKey, applied: Sequence[HistoryThreshold], metric: HistoryMetric | None
-) -> SeriesPoint:
-    if not applied:
-        if metric is None:
-            return SeriesPoint()
-        if key.stat == "mean":
-            return SeriesPoint(metric.mean, metric.low, metric.high)
-        return SeriesPoint(
-            {"rate": metric.rate, "p50": metric.p50, "p95": metric.p95}.get(key.stat, metric.p99)
-        )
-    lower = [each.limit for each in applied if not each.is_upper and each.limit is not None]
-    upper = [each.limit for each in applied if each.is_upper and each.limit is not None]
-    # The interval of a change is narrower than that of a value, and decides with it.
-    closest = min(applied, key=lambda each: (each.baseline is None, each.low is None))
-    worst = min(applied, key=lambda each: _WORST_FIRST.index(each.outcome))
-    return SeriesPoint(
-        value=closest.value,
-        low=closest.low,
-        high=closest.high,
-        outcome=worst.outcome,
-        lower=max(lower, default=None),
-        upper=min(upper, default=None),
-        baseline=closest.baseline,
+        rules=", ".join(map(rule_text, newest)),
+        metric=key.metric,
     )

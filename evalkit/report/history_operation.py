@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.compare.call_stats import CallStats
 from evalkit.compare.history import HistoryRow
-from evalkit.report.history_content import Series, SeriesPoint
+from evalkit.report.history_content import Series
+from evalkit.report.history_points import SeriesPoint
 
 PERCENTILES = ("p50", "p95", "p99")
 

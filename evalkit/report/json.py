@@ -6,7 +6,7 @@ tables of every document.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +15,7 @@ from evalkit.core.format import name_rule
 from evalkit.core.judgement import Judgement
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
-from evalkit.core.spans import CUT_OFF
+from evalkit.core.spans import CUT_OFF, Span, ToolCall
 from evalkit.core.trial import Trial
 from evalkit.report.cached_answers import count_cached_answers
 from evalkit.report.case_status import (
@@ -23,6 +23,7 @@ from evalkit.report.case_status import (
     CaseResult,
     case_results,
     count_statuses,
+    reason_text,
 )
 from evalkit.report.documents import (
     CaseResultDocument,
@@ -32,6 +33,7 @@ from evalkit.report.documents import (
     to_document,
 )
 from evalkit.report.model import Report
+from evalkit.store.span_file import SpansByTrial
 
 
 def run_document(run: Run) -> RunDocument:
@@ -76,6 +78,8 @@ def trial_document(trial: Trial) -> TrialDocument:
         "state": trial.state,
         "passed": trial.passed,
         "attempts": trial.attempts,
+        "started_s": trial.started_s,
+        "took_s": trial.took_s,
         # Most of a document is trials, and msgspec is much faster than to_document.
         "output": msgspec.to_builtins(trial.output),
         "scores": msgspec.to_builtins(trial.scores),
@@ -93,6 +97,8 @@ def trial_documents(trials: Iterable[Trial], due: int) -> list[TrialDocument]:
             "state": "not_run",
             "passed": False,
             "attempts": 0,
+            "started_s": None,
+            "took_s": None,
             "output": None,
             "scores": (),
         }
@@ -100,23 +106,56 @@ def trial_documents(trials: Iterable[Trial], due: int) -> list[TrialDocument]:
     ]
 
 
-def _case_document(result: CaseResult) -> CaseResultDocument:
+def _case_document(result: CaseResult, spans: SpansByTrial) -> CaseResultDocument:
+    change = result.change
+    trials = (_attach_outline(_without_exchanges(trial), spans) for trial in result.trials)
     return {
         "id": result.case.id,
         "tags": result.case.tags,
         "path": result.case.where.path,
         "line": result.case.where.line,
         "status": result.status,
-        "flaky": result.change.flaky,
+        "flaky": change.flaky,
         "passed": result.passed,
         "scored": result.scored,
-        "baseline": {"passed": result.change.base_passed, "scored": result.change.base_trials}
-        if result.change.base_trials
+        "baseline": {
+            "passed": change.base_passed,
+            "scored": change.base_trials,
+            "now_passed": change.passed,
+        }
+        if change.base_trials
         else None,
-        "on_metric": to_document(result.change.on_metric),
+        "counts_of": change.on_metric.metric if change.on_metric else "",
+        "on_metric": to_document(change.on_metric),
+        "reason": reason_text(result),
         "breaks": result.breaks,
-        "trials": trial_documents(map(_without_exchanges, result.trials), result.due),
+        "trials": trial_documents(trials, result.due),
     }
+
+
+def _attach_outline(trial: Trial, spans: SpansByTrial) -> Trial:
+    """Return a trial with the names and times of its spans, and with the times of its tool calls.
+
+    Their arguments and results would make a document many times larger.
+    """
+    stored = spans.get((trial.case_id, trial.number), ()) or trial.output.spans
+    if not stored:
+        return trial
+    outlines = tuple(replace(span, arguments=None, result=None, attributes={}) for span in stored)
+    calls = _time_calls(trial.output.tool_calls, stored)
+    return replace(trial, output=replace(trial.output, spans=outlines, tool_calls=calls))
+
+
+def _time_calls(calls: Sequence[ToolCall], spans: Sequence[Span]) -> tuple[ToolCall, ...]:
+    """Return the calls with the durations of their spans, if the spans are of the same tools in order."""
+    timed = [span for span in spans if span.kind == "tool"]
+    timed.sort(key=lambda span: span.start_s)
+    if [span.tool or span.name for span in timed] != [call.name for call in calls]:
+        return tuple(calls)
+    return tuple(
+        call if call.duration_s is not None else replace(call, duration_s=span.duration_s)
+        for call, span in zip(calls, timed, strict=True)
+    )
 
 
 def _without_exchanges(trial: Trial) -> Trial:
@@ -156,7 +195,7 @@ def render_json(report: Report) -> str:
         "metrics": to_document(gate_result.summaries),
         "calls": to_document(report.calls),
         "jurors": to_document(report.jurors),
-        "cases": [_case_document(result) for result in results],
+        "cases": [_case_document(result, report.spans) for result in results],
         "comparison": to_document(gate_result.comparison),
         "where_it_broke": to_document(report.breakage),
         "gate": to_document(gate_result.gate),

@@ -29,7 +29,8 @@ class Report:
     """A run with its gate result and everything else that reports show.
 
     `baseline` is the run it was compared with. `calls` summarizes the calls of its trials by tool and by
-    model. `spans` are the steps of its trials, which are stored in a separate file. `jurors` has the
+    model. `spans` are the steps of its trials and `base_spans` those of the baseline's, which are stored in
+    separate files. `jurors` has the
     agreement of the members of its jury, if it has one. `breakage` says where newly failing cases differ
     first, if a threshold failed. `warnings` were printed before the run started. `took_s` is the time
     that the command took, None for a stored run. `run_name` is the run as an argument of a command.
@@ -41,6 +42,7 @@ class Report:
     hints: tuple[Hint, ...] = ()
     calls: tuple[CallStats, ...] = ()
     spans: SpansByTrial = field(default_factory=dict)
+    base_spans: SpansByTrial = field(default_factory=dict)
     jurors: tuple[JurorAgreement, ...] = ()
     breakage: Breakage | None = None
     warnings: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class Diff:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionMatrix:
-    """Three or more runs and their comparison; `run_ids` lists the stored runs behind each."""
+    """Two or more runs and their comparison; `run_ids` lists the stored runs behind each."""
 
     runs: tuple[Run, ...]
     run_ids: tuple[tuple[str, ...], ...]

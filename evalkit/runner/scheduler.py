@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -163,7 +164,10 @@ class Runner:
             if trial.output.error is None:
                 scores = await score_output(task.case, task.scorers, trial.output)
                 scores = self._redactor.redact_scores(scores)
-            scored = replace(trial, scores=scores)
+            took_s = trial.took_s
+            if task.answered is None and trial.started_s is not None:
+                took_s = round(max(0.0, time.time() - trial.started_s), 6)
+            scored = replace(trial, scores=scores, took_s=took_s)
             if stop.requested.is_set() and scored.state == "judge_error":
                 return
             self._store.save(scored)
@@ -187,6 +191,7 @@ class Runner:
 
     async def _converse(self, task: TrialTask) -> Trial:
         seed = trial_seed(self._seed, task.case.id, task.number)
+        started_s = round(time.time(), 6)
         agent = RetryingAgent(
             self._agent,
             attempts=self._limits.attempts,
@@ -212,6 +217,7 @@ class Runner:
             number=task.number,
             output=output,
             attempts=agent.max_attempts_used,
+            started_s=started_s,
         )
 
 

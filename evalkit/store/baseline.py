@@ -165,7 +165,8 @@ def _shorten_trial(trial: Trial) -> Trial:
     scores = tuple(
         replace(score, judgement=_shorten_judgement(score.judgement)) for score in trial.scores
     )
-    return replace(trial, scores=scores)
+    # When a trial ran is of no use later, and would make a new baseline differ in every line.
+    return replace(trial, scores=scores, started_s=None, took_s=None)
 
 
 def _shorten_judgement(judgement: Judgement | None) -> Judgement | None:

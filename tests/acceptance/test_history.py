@@ -91,9 +91,11 @@ def test_a_recorded_history_outlives_the_runs_and_merges_by_lines(project: Proje
 def test_the_history_reads_back_as_csv_without_formulas(project: Project) -> None:
     project.evalkit("run", "echo.yaml", "--agent-version", "=cmd|'/C calc'!A0")
     done = project.evalkit("history", "echo.yaml", "--format", "csv")
-    [row] = list(csv.DictReader(io.StringIO(done.out)))
-    assert row["version"] == "'=cmd|'/C calc'!A0"
-    assert float(row["mean"]) == 1
+    metric, threshold = csv.DictReader(io.StringIO(done.out))
+    assert metric["version"] == "'=cmd|'/C calc'!A0"
+    assert float(metric["mean"]) == 1
+    assert metric["outcome"] == threshold["threshold_outcome"] == "pass"
+    assert (threshold["threshold"], threshold["mean"]) == ("must_pass", "")
 
 
 def test_a_set_without_runs_says_how_to_make_one(project: Project) -> None:
@@ -150,4 +152,4 @@ def test_errors_are_told_by_tool(project: Project) -> None:
     [look] = row["calls"]
     assert (look["name"], look["calls"], look["errors"]) == ("look", 3, 1)
     page = (project.folder / "history.html").read_text()
-    assert "errors of tool look: 33.3%" in page
+    assert "errors of tool look 33.3%" in page

@@ -20,6 +20,7 @@ from evalkit.report.html.views import TableCell, TextBlock, word_diff
 from evalkit.report.html.waterfall import render_waterfall
 from evalkit.report.model import Report
 from tests.report.test_safety import HARMLESS, NAUGHTY, before_each, poison
+from tests.support.browser import check_page, check_widths, open_page
 from tests.support.report_samples import failing_report
 
 VOID = frozenset({"br", "hr", "input", "meta", "line", "rect", "circle", "path"})
@@ -57,8 +58,10 @@ def test_data_changes_no_element_of_the_page(naughty: str) -> None:
     benign = tree_of(render_html(poison(failing_report(), before_each(HARMLESS))))
     page = render_html(poison(failing_report(), before_each(naughty)))
     tree = tree_of(page)
-    outside_pre = [path for path in tree.shape if not {"ins", "del"} & set(path)]
-    assert outside_pre == [path for path in benign.shape if not {"ins", "del"} & set(path)]
+    marked = {"ins", "del", "mark"}
+    assert [path for path in tree.shape if not marked & set(path)] == [
+        path for path in benign.shape if not marked & set(path)
+    ]
     assert not [key for _, key, _ in tree.attributes if key.startswith("on") or key == "style"]
     links = [value for name, key, value in tree.attributes if key in ("href", "src")]
     assert all(link.startswith("#") for link in links)
@@ -138,57 +141,123 @@ def test_two_hundred_cases_stay_under_a_megabyte() -> None:
     assert len(render_html(large(failing_report())).encode()) < 1_000_000
 
 
-def test_the_page_works_in_a_browser(browser: Any, tmp_path: Path) -> None:
-    report = failing_report()
-    path = tmp_path / "report.html"
-    path.write_text(render_html(report))
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
-    results = case_results(report.run, report.gate_result, report.baseline)
-    shown = page.locator(".case:visible")
-    assert shown.count() == len(results)
-    page.locator("button[data-filter=regressed]").click()
-    regressed = [result.case.id for result in results if result.status == "regressed"]
-    assert shown.count() == len(regressed)
-    assert f"{len(regressed)} of {len(results)} cases" in page.locator(".count").inner_text()
-    page.locator("button[data-filter='']").click()
-    page.keyboard.press("/")
-    page.keyboard.type("umlaut")
-    assert shown.count() == 1
-    page.keyboard.press("Escape")
-    assert shown.count() == len(results)
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
-    assert page.locator(".case[open]").count() == 1
-    page.select_option("#tag", "shipping")
-    assert shown.count() == sum("shipping" in result.case.tags for result in results)
-    page.select_option("#tag", "")
-    page.select_option("#sort", "id")
-    ids = page.eval_on_selector_all(".case", "rows => rows.map(row => row.dataset.id)")
-    assert ids == sorted(result.case.id for result in results)
-    page.goto(f"{path.as_uri()}#case-{regressed[0]}")
-    page.reload()
-    assert page.locator(f"[id='case-{regressed[0]}'][open]").count() == 1
-    assert not said
-    assert {url.partition("#")[0] for url in asked} == {path.as_uri()}, "nothing else is loaded"
-    page.close()
+@pytest.fixture(scope="module")
+def page_of_a_failed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_html(traced(failing_report())))
+    return path
 
 
-@pytest.mark.parametrize("width", [1200, 768, 360])
-def test_nothing_is_wider_than_the_screen(browser: Any, tmp_path: Path, width: int) -> None:
-    path = tmp_path / "report.html"
+def traced(report: Report) -> Report:
+    """The report with two steps of every trial, of this run and of the baseline."""
+    steps = (
+        Span(id="a", name="look up", kind="tool", tool="search", start_s=0.2, duration_s=0.1),
+        Span(
+            id="b", name="answer", kind="model", start_s=0.3, duration_s=0.5, error_type="Timeout"
+        ),
+    )
+    spans, base_spans = (
+        {(trial.case_id, trial.number): steps[:count] for trial in run.trials}
+        for run, count in ((report.run, 2), (report.baseline or report.run, 1))
+    )
+    return replace(report, spans=spans, base_spans=base_spans)
+
+
+def test_every_page_holds_at_three_widths_and_in_both_themes(
+    browser: Any, page_of_a_failed_run: Path, tmp_path: Path
+) -> None:
+    check_page(browser, page_of_a_failed_run)
+    path = tmp_path / "large.html"
     path.write_text(render_html(large(failing_report())))
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.goto(path.as_uri())
-    page.locator(".case summary").first.click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.close()
+    with open_page(browser, path.as_uri()) as page:
+        page.locator(".case summary").first.click()
+        check_widths(page)
+
+
+def test_cases_are_filtered_moved_between_and_linked(
+    browser: Any, page_of_a_failed_run: Path
+) -> None:
+    report = failing_report()
+    results = case_results(report.run, report.gate_result, report.baseline)
+    folded = {"still_failing", "passed", "not_scored"}
+    changed = [result for result in results if result.status not in folded or result.is_broken]
+    url = page_of_a_failed_run.as_uri()
+    with open_page(browser, url) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        shown = page.locator(".case:visible")
+        assert shown.count() == len(changed) < len(results)
+        page.locator("button[data-filter=regressed]").click()
+        regressed = [result.case.id for result in results if result.status == "regressed"]
+        assert shown.count() == len(regressed)
+        assert f"{len(regressed)} of {len(results)} cases" in page.locator(".count").inner_text()
+        page.locator("button[data-filter='']").click()
+        page.keyboard.press("/")
+        page.keyboard.type("warranty")
+        assert shown.count() == 1
+        page.keyboard.press("Escape")
+        assert shown.count() == len(changed)
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        page.keyboard.press("Enter")
+        [opened] = page.locator(".case[open]").all()
+        assert opened.get_attribute("data-rank") == "0"
+        page.select_option("#tag", "shipping")
+        assert shown.count() == sum("shipping" in result.case.tags for result in results)
+        page.select_option("#tag", "")
+        page.select_option("#sort", "id")
+        ids = "rows => rows.map(row => row.dataset.id)"
+        assert page.eval_on_selector_all(".case", ids) == sorted(each.case.id for each in results)
+        page.select_option("#sort", "rank")
+        assert shown.count() == len(changed)
+        [fold, *_] = [result.case.id for result in results if result not in changed]
+        page.goto(f"{url}#case-{fold}")
+        page.reload()
+        assert page.locator(f"[id='case-{fold}'][open]:visible").count() == 1
+        assert {request.partition("#")[0] for request in asked} == {url}, "nothing else is loaded"
+
+
+def test_the_result_and_the_worst_cases_are_on_the_first_screen(
+    browser: Any, page_of_a_failed_run: Path
+) -> None:
+    end = "document.querySelector('.worst').getBoundingClientRect().bottom"
+    for width, height in ((1200, 800), (390, 844)):
+        with open_page(browser, page_of_a_failed_run.as_uri(), width) as page:
+            assert page.locator(".worst li").count() >= 3
+            assert page.evaluate(end) <= height
+            [badge] = page.locator(".verdict.big").all()
+            assert badge.inner_text() == "FAIL"
+
+
+def test_the_page_is_readable_and_printable_without_scripts(
+    browser: Any, page_of_a_failed_run: Path
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_of_a_failed_run.as_uri())
+    assert not page.locator("#controls").is_visible()
+    row = page.locator(".case").first
+    row.locator("summary").click()
+    assert row.locator(".detail").is_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator(".threshold").first.is_visible()
+    assert not page.locator("footer").is_visible()
+    context.close()
+
+
+def test_a_waterfall_draws_both_runs_on_one_axis(browser: Any, page_of_a_failed_run: Path) -> None:
+    with open_page(browser, page_of_a_failed_run.as_uri()) as page:
+        row = page.locator(".case[data-status=regressed]").first
+        row.locator("summary").first.click()
+        before, now = row.locator(".waterfall").all()
+        for side, title in ((before, "steps before"), (now, "steps now")):
+            assert side.locator("h4").inner_text().startswith(f"{title}, on a time axis of 600 ms")
+        [one] = before.locator(".step rect").all()
+        other, broken = now.locator(".step rect").all()
+        widths = [each.bounding_box()["width"] for each in (one, other, broken)]
+        assert widths == pytest.approx([widths[0], widths[0], 5 * widths[0]], rel=0.02)
+        assert broken.get_attribute("class") == "model broken"
 
 
 def test_a_script_in_the_data_does_not_run(browser: Any, tmp_path: Path) -> None:

@@ -80,9 +80,7 @@ def check_page(browser: Any, url: str | Path, *, opens_folds: bool = True) -> No
                 page.evaluate(
                     "for (const one of document.querySelectorAll('details')) one.open = true"
                 )
-            for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": SCREEN_HEIGHTS[width]})
-                assert not page.evaluate(_OVERFLOW), f"wider than {width} pixels"
+            check_widths(page)
         unnamed = (
             "[...document.querySelectorAll('svg[role=img]')].filter(one => !one.ariaLabel).length"
         )
@@ -91,6 +89,13 @@ def check_page(browser: Any, url: str | Path, *, opens_folds: bool = True) -> No
             page.set_viewport_size({"width": width, "height": SCREEN_HEIGHTS[width]})
             page.emulate_media(color_scheme=theme)
             assert not find_faults(page), f"{width} pixels wide, {theme}"
+
+
+def check_widths(page: Any) -> None:
+    """Check that nothing is wider than the screen at any of three widths."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": SCREEN_HEIGHTS[width]})
+        assert not page.evaluate(_OVERFLOW), f"wider than {width} pixels"
 
 
 def find_faults(page: Any) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import CaseChange
-from evalkit.core.safe_text import head, one_line
+from evalkit.core.safe_text import head
 from evalkit.core.trial import Trial
+from evalkit.core.values import iter_texts
 from evalkit.report import diff_content
 from evalkit.report.case_status import (
     answer_text,
@@ -17,10 +20,20 @@ from evalkit.report.case_status import (
     representative_pair,
 )
 from evalkit.report.html.page import render_page
-from evalkit.report.html.views import TableCell, TextBlock, limit_texts, word_diff
+from evalkit.report.html.text_diff import compare_texts, mark_texts
+from evalkit.report.html.versions_view import (
+    alike_texts,
+    build_forests,
+    build_heat,
+    group_views,
+    split_rows,
+    version_views,
+)
+from evalkit.report.html.views import TableCell, TextBlock, limit_texts, true_minus, word_diff
 from evalkit.report.html.waterfall import render_waterfall
 from evalkit.report.model import Diff, VersionMatrix
 from evalkit.report.tool_call_diff import tool_call_diff_lines
+from evalkit.report.versions_content import as_versions, group_cases, summarize_versions
 
 _MAX_CASES = 300
 _MAX_ROWS = 300
@@ -28,17 +41,11 @@ _TEXTS_PER_CASE = 6
 # The size of all texts together, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 400_000
 _MAX_WATERFALL_BYTES = 40_000
-# Every cell of a matrix repeats the label of its column.
-_MAX_LABEL_CHARS = 60
 
 
 def render_diff(diff: Diff) -> str:
-    """Render a comparison of two runs as one self-contained page."""
-    before, now = diff_content.side_names(diff)
-    metrics = []
-    for change in diff_content.metric_changes(diff)[:_MAX_ROWS]:
-        name, *cells = diff_content.metric_change_row(change)
-        metrics.append([TableCell(name, bold=change.tag is None), *map(TableCell, cells)])
+    """Render a comparison of two runs as one self-contained page, with the cases that changed first."""
+    versions = as_versions(diff)
     changes = {change.case_id: change for change in diff.comparison.cases}
     detailed = [changes[case_id] for case_id in diff.detailed_case_ids if case_id in changes]
     others = [
@@ -49,17 +56,49 @@ def render_diff(diff: Diff) -> str:
     shown = [*detailed, *others][:_MAX_CASES]
     limit = limit_texts(_TEXTS_PER_CASE * len(shown), _MAX_PAGE_CHARS)
     cases = {case.id: case for run in (diff.base, diff.candidate) for case in run.header.cases}
-    return render_page(
-        "diff.html.j2",
+    before, now = diff_content.side_names(diff)
+    return _render(
+        versions,
         title=f"{diff.base.header.evalset}: {before} and {now}",
-        evalset=diff.base.header.evalset,
-        before=before,
-        now=now,
-        metrics=metrics,
+        crumb=f"diff · {diff.candidate.header.evalset_path} · {before} → {now}",
         case_counts=diff_content.case_counts_text(diff),
         cases=[_case_view(diff, change, cases.get(change.case_id), limit) for change in shown],
         left_out=len(detailed) + len(others) - len(shown),
+        tags=list(_changed_tags(diff))[:_MAX_ROWS],
         notes=diff_content.diff_notes(diff),
+    )
+
+
+def _changed_tags(diff: Diff) -> Iterator[list[TableCell]]:
+    """Yield the metrics by tag whose values differ."""
+    for change in diff_content.metric_changes(diff):
+        name, before, now, *rest = diff_content.metric_change_row(change)
+        if change.tag is not None and before != now:
+            texts = (f"{change.metric} {name.strip()}", before, now, *rest)
+            yield [TableCell(true_minus(text)) for text in texts]
+
+
+def _render(shown: VersionMatrix, **view: Any) -> str:
+    """Render what the pages of two runs and of several versions have in common, and their own parts."""
+    lead, rest = summarize_versions(shown)
+    differ, alike = split_rows(shown.matrix.rows[:_MAX_ROWS])
+    listed = replace(shown.matrix, cases=shown.matrix.cases[: diff_content.MAX_LISTED_CASES])
+    groups = group_cases(replace(shown, matrix=listed))
+    return render_page(
+        "versions.html.j2",
+        styles=("versions.css",),
+        heading=f"{shown.runs[0].header.evalset}: {', '.join(shown.labels)}",
+        lead=lead,
+        rest=rest,
+        versions=version_views(shown),
+        forests=build_forests(shown, differ),
+        alike=alike_texts(alike),
+        cases_title=diff_content.cases_title(shown),
+        heat=build_heat(groups, shown.labels) if groups else None,
+        groups=group_views(groups),
+        left_out_cases=len(shown.matrix.cases) - len(listed.cases),
+        **{"cases": [], "tags": [], "outputs": [], "left_out": 0, "case_counts": "", **view},
+        group_is_open=len(shown.labels) > 2,
     )
 
 
@@ -85,10 +124,37 @@ def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) ->
         "label": diff_content.change_label(change),
         "passes": diff_content.change_passes(change),
         "is_open": is_open,
-        "blocks": [*blocks, _compare_answers(base, candidate, limit)],
         "step_sentences": sentences,
         "steps": steps,
+        **_answers_view(base, candidate, case, blocks, limit),
     }
+
+
+def _answers_view(
+    base: Trial | None,
+    candidate: Trial | None,
+    case: Case | None,
+    blocks: Sequence[TextBlock],
+    limit: int,
+) -> dict[str, Any]:
+    """Return the answers before and now with what only one of them has marked; equal ones once."""
+    before, now = _answer(base, limit), _answer(candidate, limit)
+    if base is None or candidate is None:
+        text = (before if base else now) or "in neither run"
+        only = TextBlock("before" if base else "now", text)
+        return {"blocks": [*blocks, only], "sides": (), "sides_note": ""}
+    if before == now:
+        return {
+            "blocks": [*blocks, TextBlock("the same output", now)],
+            "sides": (),
+            "sides_note": "",
+        }
+    change = compare_texts(before, now)
+    left, note = change.before, ""
+    if not change.is_alike and case is not None:
+        left = mark_texts(before, list(iter_texts(case.expected)))
+        note = ", another answer" + ("; expected texts are marked" if len(left) > 1 else "")
+    return {"blocks": list(blocks), "sides": (left, change.now), "sides_note": note}
 
 
 def _compare_answers(base: Trial | None, candidate: Trial | None, limit: int) -> TextBlock:
@@ -109,31 +175,12 @@ def _answer(trial: Trial | None, limit: int) -> str:
 
 def render_matrix(shown: VersionMatrix) -> str:
     """Render a comparison of several versions as one self-contained page."""
-    evalset = shown.runs[0].header.evalset
-    metrics = []
-    for row in shown.matrix.rows[:_MAX_ROWS]:
-        cells = [
-            TableCell(
-                diff_content.mean_with_interval(cell, row.unit),
-                note=diff_content.cell_change_text(cell) if cell.change is not None else "",
-            )
-            for cell in row.cells
-        ]
-        metrics.append([TableCell(diff_content.row_name(row), bold=True), *cells])
-    return render_page(
-        "matrix.html.j2",
-        title=f"{evalset}: {len(shown.runs)} versions",
-        evalset=evalset,
-        intro=diff_content.matrix_intro(shown),
-        versions=list(diff_content.version_rows(shown)),
-        labels=[one_line(label, _MAX_LABEL_CHARS) for label in shown.labels],
-        metrics=metrics,
-        cases_title=diff_content.cases_title(shown),
-        cases=[
-            [TableCell(case.case_id, bold=True), *map(TableCell, diff_content.case_row(case))]
-            for case in shown.matrix.cases[: diff_content.MAX_LISTED_CASES]
-        ],
-        texts=_version_texts(shown),
+    evalset = shown.runs[0].header
+    return _render(
+        shown,
+        title=f"{evalset.evalset}: {len(shown.runs)} versions",
+        crumb=f"versions · {evalset.evalset_path} · {diff_content.matrix_basis(shown)}",
+        outputs=_version_texts(shown),
         notes=diff_content.matrix_notes(shown),
     )
 

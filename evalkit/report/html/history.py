@@ -9,9 +9,9 @@ from typing import NamedTuple
 from evalkit.compare.history import HistoryRow
 from evalkit.core.format import format_count
 from evalkit.core.safe_text import one_line
+from evalkit.report.content import OUTCOME_WORDS
 from evalkit.report.history_content import (
     Series,
-    SeriesPoint,
     build_series,
     day_text,
     group_by_agent,
@@ -21,7 +21,9 @@ from evalkit.report.history_content import (
     version_name,
 )
 from evalkit.report.history_operation import build_operation_series
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.history_plot import (
+    SMALL_WIDTHS,
     PlotView,
     find_label_place,
     place_labels,
@@ -34,7 +36,6 @@ _MAX_MULTIPLES = 9
 _MAX_VERSION_CHARS = 24
 _HEADLINE_PX, _OTHER_PX, _SMALL_PX = 220.0, 120.0, 78.0
 _ROW_PX = 17.0
-_SHAPES = {"pass": "PASS", "inconclusive": "INCONCLUSIVE", "undecided": "UNDECIDED", "fail": "FAIL"}
 
 
 def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) -> str:
@@ -98,10 +99,13 @@ class _AgentRuns(NamedTuple):
         ]
         found = [each for each in (*decisive, *others) if each.known]
         headline = found[0] if found else None
+        # What a threshold calls far from its limit is of no interest without a threshold either.
+        far = {each.metric for each in found if each.is_far_from_limit}
         shown: list[Series] = []
         folded: list[Series] = []
         for series in found[1:]:
-            (folded if series.is_constant or series.is_far_from_limit else shown).append(series)
+            is_far = series.is_far_from_limit or (series.metric in far and not series.rules)
+            (folded if series.is_constant or is_far else shown).append(series)
         return headline, shown, folded
 
 
@@ -174,7 +178,7 @@ def _small_view(series: Series, rows: Sequence[HistoryRow]) -> PlotView:
         "stripes": [],
         "links": [],
         "notes": [],
-        "label_rows": [(y, "", place_labels(ends if len(rows) > 1 else ends[1:]))],
+        "label_rows": [(y, "", place_labels(ends if len(rows) > 1 else ends[1:], SMALL_WIDTHS))],
         "total": y + 4,
     }
 
@@ -197,15 +201,15 @@ def _plot(series: Series, rows: Sequence[HistoryRow], height: float) -> PlotView
     breaks = list_definition_changes(rows)
     view = plot_series(series, height, [bool(changed) for changed in breaks])
     known = series.known
-    newest = known[-1]
+    newest = series.newest
     view["title"] = series.title
     view["now"] = series.show(newest.value)
-    view["about"] = series.rules.replace("_", " ") or "no threshold"
+    view["about"] = series.rules or "no threshold"
     view["label"] = _finding(series, rows)
     view["key"] = list(_key_texts(series, rows, breaks))
     view["outcomes"] = [
         (outcome, word)
-        for outcome, word in _SHAPES.items()
+        for outcome, word in OUTCOME_WORDS.items()
         if any(outcome == point.outcome for point in known)
     ]
     plain = [point for point in known if point.outcome is None]

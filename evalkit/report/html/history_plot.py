@@ -8,7 +8,8 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.core.format import format_bound
-from evalkit.report.history_content import Series, SeriesPoint
+from evalkit.report.history_content import Series
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.axis import Axis, fit_axis
 
 PlotView: TypeAlias = dict[str, Any]
@@ -29,6 +30,8 @@ class PlotWidth(NamedTuple):
 
 WIDTHS = (PlotWidth("s", 236), PlotWidth("m", 520), PlotWidth("l", 900))
 """Labels are placed once for each of these; the style sheet shows those of the class of the screen."""
+SMALL_WIDTHS = tuple(each._replace(pixels=WIDTHS[0].pixels) for each in WIDTHS)
+"""The same for small plots, of which several are side by side on a wide screen."""
 
 
 class AxisLabel(NamedTuple):
@@ -203,14 +206,17 @@ def _overlaps(mark: dict[str, Any], top: float, bottom: float) -> bool:
     return bool(high <= bottom and low >= top)
 
 
-def place_labels(texts: Sequence[tuple[float, str]]) -> list[AxisLabel]:
+def place_labels(
+    texts: Sequence[tuple[float, str]], widths: Sequence[PlotWidth] = WIDTHS
+) -> list[AxisLabel]:
     """Place texts below a plot so that they do not overlap at any width; the last one is always shown.
 
     Args:
         texts: the center of each text as a share of the width, in ascending order.
+        widths: the smallest width of the plot on each class of screens.
     """
     found: dict[tuple[float, str, str], list[str]] = {}
-    for width in WIDTHS:
+    for width in widths:
         left = width.pixels + _LABEL_GAP_PX
         for x, text in reversed(texts):
             size = len(text) * _LETTER_PX

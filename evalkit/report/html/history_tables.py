@@ -11,24 +11,24 @@ from evalkit.report.content import change_cell, value_cell
 from evalkit.report.history import interval_text
 from evalkit.report.history_content import (
     Series,
-    SeriesPoint,
     list_definition_changes,
     minute_text,
     version_name,
 )
+from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.views import TableCell
 
 _MAX_METRICS = 8
 
 
-class RunCell(NamedTuple):
+class HistoryCell(NamedTuple):
     """A cell of the table of runs; numbers are aligned to the right, ids are set as code."""
 
     text: str
     kind: str = ""
 
 
-class RunRow(NamedTuple):
+class HistoryTableRow(NamedTuple):
     """A row of the table of runs; `number` is that of its link, `agent` that of its agent, 0 if it has none."""
 
     number: int
@@ -36,14 +36,14 @@ class RunRow(NamedTuple):
     version: str
     outcome: Outcome | None
     word: str
-    cells: list[RunCell]
+    cells: list[HistoryCell]
 
 
-class RunTable(NamedTuple):
+class HistoryTable(NamedTuple):
     """The runs, newest first; a title whose kind is `num` is aligned to the right."""
 
-    titles: list[RunCell]
-    rows: list[RunRow]
+    titles: list[HistoryCell]
+    rows: list[HistoryTableRow]
 
 
 Points = Mapping[tuple[str, str], tuple[Series, SeriesPoint]]
@@ -52,7 +52,7 @@ Points = Mapping[tuple[str, str], tuple[Series, SeriesPoint]]
 
 def run_table(
     rows: Sequence[HistoryRow], titles: Sequence[str], agents: Mapping[str, int], points: Points
-) -> RunTable:
+) -> HistoryTable:
     """Return the runs, newest first, without empty columns; the first of the series has its change, too."""
     changes = list_definition_changes(rows)
     named = list(dict.fromkeys(name for row in rows for name, _ in _cells(row, titles, "", points)))
@@ -61,13 +61,13 @@ def run_table(
         for row, changed in zip(rows, changes, strict=True)
     ]
     used = [name for name in named if any(cells[name].text not in ("", "-") for cells in found)]
-    return RunTable(
+    return HistoryTable(
         titles=[
-            RunCell(name, "num" if any(cells[name].kind == "num" for cells in found) else "")
+            HistoryCell(name, "num" if any(cells[name].kind == "num" for cells in found) else "")
             for name in used
         ],
         rows=[
-            RunRow(
+            HistoryTableRow(
                 number=number,
                 agent=agents.get(row.agent, 0),
                 version=version_name(row),
@@ -88,28 +88,28 @@ def _result_word(row: HistoryRow) -> str:
 
 def _cells(
     row: HistoryRow, titles: Sequence[str], changed: str, points: Points
-) -> Iterator[tuple[str, RunCell]]:
+) -> Iterator[tuple[str, HistoryCell]]:
     """Yield the title and the cell of each column after the version, the date, and the result."""
-    yield "date (UTC)", RunCell(minute_text(row.created))
-    yield "agent", RunCell(row.agent, "code")
+    yield "date (UTC)", HistoryCell(minute_text(row.created))
+    yield "agent", HistoryCell(row.agent, "code")
     for index, title in enumerate(titles):
         series, point = points.get((row.id, title), (None, None))
         if series is None or point is None:
             # A run of some cases only is in no plot.
             series, point = Series(title=title, unit="", points=()), SeriesPoint()
-        yield title, RunCell(series.show(point.value), "num")
+        yield title, HistoryCell(series.show(point.value), "num")
         if index == 0:
-            yield "change", RunCell(_change_text(series, point), "num")
-            yield "90% interval", RunCell(_interval_text(series, point), "num")
-    yield "trials", RunCell(f"{row.trials:,}", "num")
+            yield "change", HistoryCell(_change_text(series, point), "num")
+            yield "90% interval", HistoryCell(_interval_text(series, point), "num")
+    yield "trials", HistoryCell(f"{row.trials:,}", "num")
     yield (
         "cost",
-        RunCell(value_cell(row.cost_usd, "usd") if row.cost_usd is not None else "", "num"),
+        HistoryCell(value_cell(row.cost_usd, "usd") if row.cost_usd is not None else "", "num"),
     )
-    yield "errors", RunCell(", ".join(f"{count} {kind}" for kind, count in row.errors.items()))
-    yield "selected", RunCell(row.selection)
-    yield "now with", RunCell(f"another {changed}" if changed else "")
-    yield "run", RunCell(row.id, "code")
+    yield "errors", HistoryCell(", ".join(f"{count} {kind}" for kind, count in row.errors.items()))
+    yield "selected", HistoryCell(row.selection)
+    yield "now with", HistoryCell(f"another {changed}" if changed else "")
+    yield "run", HistoryCell(row.id, "code")
 
 
 def _change_text(series: Series, point: SeriesPoint) -> str:

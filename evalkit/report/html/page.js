@@ -12,6 +12,7 @@
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const homes = new Map(rows.map((row) => [row, row.parentElement]));
   let status = "";
+  let wasAsked = false;
 
   const apply = () => {
     const words = (search ? search.value : "").toLowerCase().split(/\s+/).filter(Boolean);
@@ -28,9 +29,10 @@
     for (const fold of folds) {
       const found = fold.querySelector(".case:not([hidden])");
       fold.hidden = Boolean(asked) && !found;
-      // A search that finds cases in a fold opens it.
-      if (asked && found) fold.open = true;
+      // A search opens the folds in which it finds cases, until it ends.
+      if (asked || wasAsked) fold.open = Boolean(asked && found);
     }
+    wasAsked = Boolean(asked);
     if (count) count.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} cases`;
   };
 
@@ -46,7 +48,6 @@
     if (!order) for (const fold of folds) list.append(fold);
   };
 
-  const visible = () => rows.filter((row) => row.checkVisibility());
   const inOrder = () => [...list.querySelectorAll(".case")].filter((row) => row.checkVisibility());
   const step = (by) => {
     const shown = inOrder();
@@ -91,7 +92,17 @@
   });
   window.addEventListener("hashchange", openLinked);
   // Paper shows the first cases in full, and the others as rows.
-  window.addEventListener("beforeprint", () => visible().slice(0, 5).forEach((row) => (row.open = true)));
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = inOrder().slice(0, 5).filter((row) => !row.open);
+    for (const row of opened) row.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const row of opened) row.open = false;
+  });
+  // The controls need this script, so a page without it does not show them.
+  const controls = document.getElementById("controls");
+  if (controls) controls.hidden = false;
   apply();
   openLinked();
 })();

@@ -1,4 +1,4 @@
-"""Render a run as an HTML page: gate result, thresholds, distributions, and every case."""
+"""Render a run as an HTML page: gate result, thresholds beside the worst cases, and every case."""
 
 from __future__ import annotations
 
@@ -7,68 +7,108 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from evalkit.core.format import name_rule
-from evalkit.core.gate_result import Check
 from evalkit.core.run import Run
+from evalkit.core.trial import Trial
 from evalkit.report import content
 from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
 from evalkit.report.case_status import (
     CaseResult,
     case_results,
-    metric_values,
+    count_statuses,
     representative_trial,
+    worst_first,
 )
-from evalkit.report.html.cases import case_view, filter_views, rank_cases
+from evalkit.report.headline import find_headline
+from evalkit.report.html.cases import (
+    CaseGroup,
+    case_view,
+    filter_views,
+    group_cases,
+    worst_view,
+)
+from evalkit.report.html.metrics import metric_views
 from evalkit.report.html.page import render_page
-from evalkit.report.html.svg import Plot, interval_plot, strips_plot
-from evalkit.report.html.views import TableCell, limit_texts
-from evalkit.report.html.waterfall import render_waterfalls
+from evalkit.report.html.thresholds import draw_thresholds
+from evalkit.report.html.views import TableCell, limit_texts, true_minus
+from evalkit.report.html.waterfall import StepSides, render_step_sides
+from evalkit.report.in_common import find_in_common
 from evalkit.report.model import Report
+from evalkit.report.verdict import verdict_word
+from evalkit.store.span_file import SpansByTrial
 
 _MAX_CHECKS = 100
-_MAX_METRICS = 24
 _MAX_TAG_METRICS = 4
+_MAX_WORST = 5
 
 # The size of all texts and of all waterfalls, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 500_000
 _MAX_WATERFALL_BYTES = 420_000
-# Input, expected and both answers, their difference, and explanations.
+# Input, expected, both answers, and explanations.
 _TEXTS_PER_CASE = 6
+
+_TOP_ROWS = ("result", "judge", "gate")
+"""The labels of the rows about a run that come right after the result."""
 
 
 def render_html(report: Report) -> str:
     """Render a run as one self-contained page."""
     run, gate_result = report.run, report.gate_result
+    header = run.header
     results = case_results(run, gate_result, report.baseline)
-    tag_titles, tags = content.tag_rows(run.header, gate_result, _MAX_TAG_METRICS)
-    word = gate_result.word
+    checks = content.checks_by_urgency(gate_result)[:_MAX_CHECKS]
+    headline = find_headline(header, gate_result)
+    reason = content.gate_reason(gate_result)
+    tag_titles, tags = content.tag_rows(header, gate_result, _MAX_TAG_METRICS)
+    word = verdict_word(header, gate_result)
+    metrics = metric_views(report)
+    moved = sum(bool(metric["change"]) for metric in metrics)
+    rows = content.run_rows(run, gate_result, report.baseline)
     return render_page(
         "report.html.j2",
-        title=f"{word} {run.header.evalset}",
-        evalset=run.header.evalset,
+        styles=("report.css",),
+        title=f"{word} {header.evalset}: run report",
+        crumb=f"run report · {header.id} · {header.created[:16].replace('T', ' ')} UTC",
+        evalset=header.evalset,
         outcome=gate_result.outcome,
         outcome_word=word,
-        reason=content.gate_reason(gate_result),
+        versions=_versions_text(run, report.baseline),
+        headline=headline,
         definition=_plain_apostrophes(gate_result.definition_sentence),
-        run_rows=content.run_rows(run, gate_result, report.baseline),
-        checks=[
-            _check_view(report, check)
-            for check in content.checks_by_urgency(gate_result)[:_MAX_CHECKS]
-        ],
-        metrics=list(_metric_views(report)),
+        facts=list(_facts(run, rows)),
+        thresholds=draw_thresholds(header, checks),
+        **_worst_views(results),
+        common=find_in_common(results),
         filters=filter_views(results),
         case_tags=sorted({name for result in results for name in result.case.tags}),
-        cases=_case_views(report, results),
-        tag_titles=["tag", *tag_titles[1:]],
-        tag_table=[[TableCell(text) for text in row] for row in tags],
+        groups=_group_views(report, results),
+        edits=content.gate_rows(gate_result),
         breakage_titles=BREAKAGE_TITLES,
-        breakage_table=[
-            [TableCell(text) for text in row] for row in breakage_rows(report.breakage)
-        ],
+        breakage_table=_cells(breakage_rows(report.breakage)),
         breakage_sentences=breakage_sentences(report.breakage),
+        # The whole reason, where the headline is shorter.
+        reason="" if reason == headline.finding else reason,
+        sentences=[
+            content.check_sentence(check)
+            for check in checks
+            if check.sentence not in gate_result.reason
+        ],
+        metrics=metrics,
+        metrics_text=f"{moved} changed, {len(metrics) - moved} did not" if moved else "",
+        tag_titles=["tag", *tag_titles[1:]],
+        tag_table=_cells(tags),
+        call_titles=content.CALL_TITLES,
+        calls=_cells(content.call_rows(report.calls)),
         notes=gate_result.notes,
+        run_rows=[
+            *((label, text) for label, text in rows if label not in _TOP_ROWS),
+            *_origin_rows(run),
+        ],
         hints=report.hints,
     )
+
+
+def _cells(rows: Sequence[Sequence[str]]) -> list[list[TableCell]]:
+    return [[TableCell(true_minus(text)) for text in row] for row in rows]
 
 
 def _plain_apostrophes(text: str) -> Markup:
@@ -76,81 +116,97 @@ def _plain_apostrophes(text: str) -> Markup:
     return Markup(str(escape(text)).replace("&#39;", "'"))  # noqa: S704 - it is escaped
 
 
-def _check_view(report: Report, check: Check) -> dict[str, Any]:
-    unit = content.unit_of(report.run.header, check)
-    return {
-        "outcome": check.outcome,
-        "word": content.OUTCOME_WORDS[check.outcome],
-        "name": name_rule(check.rule),
-        "sentence": content.check_sentence(check),
-        # Baseline, this run, change, and limit.
-        "cells": (*content.check_cells(check, unit), content.limit_cell(check.rule, unit)),
-        "plot": _check_plot(check),
+def _versions_text(run: Run, baseline: Run | None) -> str:
+    version = run.header.agent_version or "no version"
+    if baseline is None:
+        return version
+    return f"{version} against baseline {baseline.header.agent_version or 'without a version'}"
+
+
+def _facts(run: Run, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the size of a run, and the texts of the rows about it that a reader needs first."""
+    header = run.header
+    cases = f"{len(header.cases):,} {'case' if len(header.cases) == 1 else 'cases'}"
+    yield f"{cases} × {header.trials_text}"
+    texts = dict(rows)
+    for label in _TOP_ROWS:
+        if label in texts:
+            yield texts[label] if label == "result" else f"{label} {texts[label]}"
+
+
+def _origin_rows(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield what a run was made from: set, commit, and version of evalkit."""
+    header = run.header
+    yield "set", f"{header.evalset_path}, digest {header.evalset_digest}"
+    if header.git_commit:
+        dirty = ", with changes that are not committed" if header.git_dirty else ""
+        yield "commit", f"{header.git_commit}{dirty}"
+    yield "evalkit", header.evalkit_version
+
+
+def _worst_views(results: Sequence[CaseResult]) -> dict[str, Any]:
+    worst = worst_first(results)
+    shown = [worst_view(result) for result in worst[:_MAX_WORST]]
+    title = "No case needs attention"
+    if worst:
+        is_all = len(worst) == len(shown)
+        title = (
+            "Cases that need attention" if is_all else f"Worst {len(shown)} of {len(worst):,} cases"
+        )
+    counts = [
+        (status, f"{count:,} {status.replace('_', ' ')}")
+        for status, count in count_statuses(results).items()
+    ]
+    return {"worst": shown, "worst_title": title, "counts": counts}
+
+
+def _group_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str, Any]]:
+    """Return the groups of cases with the views of their cases, which together have a limited size."""
+    limit = limit_texts(_TEXTS_PER_CASE * len(results), _MAX_PAGE_CHARS)
+    units = {info.name: info.unit for info in report.run.header.metrics}
+    groups = group_cases(results)
+    spans = {
+        result.case.id: _step_sides(report, result) for group in groups for result in group.results
     }
+    steps = render_step_sides(spans, limit, _MAX_WATERFALL_BYTES)
+    ranks = {result.case.id: rank for rank, result in enumerate(_all_results(groups))}
+    return [
+        {
+            "title": group.title,
+            "cases": [
+                {
+                    **case_view(
+                        result,
+                        units,
+                        limit,
+                        steps.get(result.case.id),
+                        is_brief=bool(group.title),
+                    ),
+                    "rank": ranks[result.case.id],
+                }
+                for result in group.results
+            ],
+        }
+        for group in groups
+    ]
 
 
-def _check_plot(check: Check) -> Plot | None:
-    """Return the plot of the change or the value that a threshold limits."""
-    rule = check.rule
-    is_change = rule.max_drop is not None or rule.max_rise is not None
-    value = check.difference if is_change else check.candidate
-    if value is None or not rule.metric:
-        return None
-    limit = -rule.max_drop if rule.max_drop is not None else rule.min
-    return interval_plot(
-        check.sentence,
-        value,
-        (check.low, check.high),
-        rule.max if limit is None else limit,
-        has_zero=is_change,
+def _all_results(groups: Sequence[CaseGroup]) -> Iterator[CaseResult]:
+    for group in groups:
+        yield from group.results
+
+
+def _step_sides(report: Report, result: CaseResult) -> StepSides:
+    """Return the steps of the trials that a case shows; those of the baseline only if the case changed."""
+    now = representative_trial(result.trials, passed=False)
+    base = representative_trial(result.base, passed=True) if result.is_broken else None
+    return StepSides(
+        before=_find_spans(report.base_spans, base), now=_find_spans(report.spans, now)
     )
 
 
-def _latencies(run: Run | None) -> list[float]:
-    trials = run.trials if run else ()
-    return [trial.output.latency_s for trial in trials if trial.output.error is None]
-
-
-def _metric_views(report: Report) -> Iterator[dict[str, Any]]:
-    cells = {name: rest for name, *rest in content.metric_rows(report.gate_result)}
-    no_cells = ["", "", ""]
-    metrics = report.run.header.metrics
-    for info in metrics[:_MAX_METRICS]:
-        sides = [
-            metric_values(run.trials if run else (), info.name)
-            for run in (report.baseline, report.run)
-        ]
-        yield _metric_view(info.name, cells.get(info.name, no_cells), info.unit, *sides)
-    before, now = (_latencies(run) for run in (report.baseline, report.run))
-    # Latencies are known even if the set does not score them.
-    if now and all(info.name != "latency_s" for info in metrics):
-        yield _metric_view("latency", no_cells, "s", before, now)
-
-
-def _metric_view(
-    name: str, cells: Sequence[str], unit: str, before: Sequence[float], now: Sequence[float]
-) -> dict[str, Any]:
-    view: dict[str, Any] = {"name": name, "cells": cells, "plot": None}
-    sides = [(side, values) for side, values in (("base", before), ("now", now)) if values]
-    if sides:
-        # Durations may differ by orders of magnitude, but 0 has no logarithm.
-        is_log = unit == "s" and min(min(values) for _, values in sides) > 0
-        plot = strips_plot(f"distribution of {name}", sides, is_log=is_log)
-        ends = [content.value_cell(end, unit) for end in (plot["low"], plot["high"])]
-        view.update(plot=plot, low=ends[0], high=ends[1])
-    return view
-
-
-def _case_views(report: Report, results: Sequence[CaseResult]) -> list[dict[str, Any]]:
-    ranked = rank_cases(results)
-    limit = limit_texts(_TEXTS_PER_CASE * len(ranked), _MAX_PAGE_CHARS)
-    units = {info.name: info.unit for info in report.run.header.metrics}
-    spans = {}
-    for result in ranked:
-        trial = representative_trial(result.trials, passed=False)
-        if trial is not None:
-            # A stored run has its spans in a separate file.
-            stored = report.spans.get((trial.case_id, trial.number), ())
-            spans[result.case.id] = stored or trial.output.spans
-    steps = render_waterfalls(spans, limit, _MAX_WATERFALL_BYTES)
-    return [case_view(result, units, limit, steps.get(result.case.id)) for result in ranked]
+def _find_spans(stored: SpansByTrial, trial: Trial | None) -> Sequence[Any]:
+    if trial is None:
+        return ()
+    # A stored run has its spans in a separate file.
+    return stored.get((trial.case_id, trial.number), ()) or trial.output.spans

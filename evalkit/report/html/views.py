@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 MIN_TEXT_CHARS = 200
 MAX_TEXT_CHARS = 4000
 
+_NEGATIVE = re.compile(r"(?<![\w.)-])-(?=\d)")
 _TOKEN = re.compile(r"\s+|[^\s\w]|\w+")
 # The limit for each text. The comparison takes quadratic time, but 64 words at a time: 5 ms at the limit.
 _MAX_TOKENS = 5000
@@ -22,10 +23,18 @@ class TableCell(NamedTuple):
     note: str = ""
 
 
-class DiffPart(NamedTuple):
-    """A part of two texts: in both, only in the first (`del`), or only in the second (`ins`)."""
+def true_minus(text: str) -> str:
+    """Return a text whose negative numbers start with a minus sign instead of a hyphen."""
+    return _NEGATIVE.sub("−", text)
 
-    kind: Literal["same", "del", "ins"]
+
+class DiffPart(NamedTuple):
+    """A part of two texts: in both, only in the first (`del`), or only in the second (`ins`).
+
+    A part of one text may be marked (`mark`).
+    """
+
+    kind: Literal["same", "del", "ins", "mark"]
     text: str
 
 
