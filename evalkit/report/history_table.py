@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from evalkit.compare.history import HistoryRow
 from evalkit.core.format import format_count
+from evalkit.core.literals import Outcome
 from evalkit.report.content import NO_VALUE, OUTCOME_WORDS, change_cell, value_cell
 from evalkit.report.history_content import (
-    OUTCOMES,
     Series,
     build_series,
     group_by_agent,
@@ -30,6 +30,12 @@ from evalkit.report.screen import (
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 _MAX_BARS = 40
+_COUNTED: dict[Outcome, str] = {
+    "pass": "passed",
+    "inconclusive": "inconclusive",
+    "undecided": "undecided",
+    "fail": "failed",
+}
 _MIN_ROWS = 5
 _NARROW = {"agent": 12, "now with": 8, "errors": 8, "version": 8}
 """The columns that may be cut, in the order in which they shrink, with their least widths."""
@@ -280,7 +286,7 @@ def _closing_line(name: str, rows: Sequence[HistoryRow], screen: Screen) -> str:
     word, style = _newest_verdict(rows)
     runs = [row for row in rows if row.kind == "run"]
     counts = Counter(row.result.outcome for row in runs if row.result is not None)
-    results = ", ".join(f"{counts[each]} {OUTCOMES[each]}" for each in OUTCOMES if counts[each])
+    results = ", ".join(f"{counts[each]} {_COUNTED[each]}" for each in _COUNTED if counts[each])
     text = "  ".join(filter(None, (name, format_count(len(runs), "run"), results)))
     start = f"{screen.paint(word, style)}  " if word else ""
     return f"{start}{screen.show(text, screen.columns - len(word) - 2)}"

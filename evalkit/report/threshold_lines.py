@@ -168,11 +168,11 @@ def unexplained_lines(report: Report, screen: Screen) -> list[str]:
     result = report.gate_result
     lines, causes = [], dict[str, list[Check]]()
     for check in content.unreported_checks(result):
-        if has_brief(check):
-            continue
-        name = name_rule(check.rule)
-        start = f"{content.OUTCOME_WORDS[check.outcome]} {name}: "
-        causes.setdefault(check.sentence.removeprefix(start), []).append(check)
+        start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(check.rule)}: "
+        cause = check.sentence.removeprefix(start)
+        has_numbers = check.outcome == "inconclusive" and check.candidate is not None
+        if not has_brief(check) and not has_numbers and cause not in result.reason:
+            causes.setdefault(cause, []).append(check)
     for cause, checks in list(causes.items())[:_MAX_SENTENCES]:
         word = content.OUTCOME_WORDS[checks[0].outcome]
         names = ", ".join(name_rule(check.rule) for check in checks)

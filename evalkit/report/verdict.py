@@ -152,7 +152,7 @@ def closing_line(report: Report, screen: Screen) -> str:
     parts = [
         header.evalset,
         _thresholds_text(header, result),
-        "" if not result.tally.errors else format_count(result.tally.errors, "error"),
+        _unscored_text(result),
         _scope_text(header),
         "" if report.took_s is None else _duration_text(report.took_s),
         _cost_text(report),
@@ -178,6 +178,13 @@ def _thresholds_text(header: RunHeader, result: GateResult) -> str:
     if not alike:
         return "not decided"
     return f"{alike} of {format_count(len(enforced), 'threshold')} {_PARTICIPLES[result.outcome]}"
+
+
+def _unscored_text(result: GateResult) -> str:
+    not_run = result.tally.counts["not_run"]
+    errors = result.tally.errors - not_run
+    found = (format_count(errors, "error") * bool(errors), f"{not_run:,} not run" * bool(not_run))
+    return ", ".join(filter(None, found))
 
 
 def _scope_text(header: RunHeader) -> str:

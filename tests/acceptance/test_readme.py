@@ -69,7 +69,7 @@ def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "evalkit", *arguments],
         cwd=folder,
-        env={**kept, "COLUMNS": "80"},
+        env={**kept, "COLUMNS": "80", "LINES": "24"},
         capture_output=True,
         text=True,
         check=False,
