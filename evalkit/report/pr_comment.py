@@ -55,7 +55,8 @@ def render_comment(report: Report, place: CommentPlace = CommentPlace()) -> Pull
     marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
     if place.key:
         marker = f"<!-- evalkit:{place.key} -->"
-    head = f"{marker}\n{comment_state('decided', place.commit)}\n"
+    state = f"{comment_state('decided', place.commit)}\n" if place.commit else ""
+    head = f"{marker}\n{state}"
     text = markdown.fit_blocks(_blocks(report, results, place), markdown.COMMENT_LIMIT - len(head))
     return PullRequestComment(
         text=f"{head}{text}",
