@@ -98,11 +98,12 @@ def fit_comment(
     """Join blocks to a comment as its host allows; a key of the place replaces the marker."""
     if place.key:
         marker = f"<!-- evalkit:{place.key} -->"
-    state = comment_state("decided", place.commit)
+    state = comment_state("decided", place.commit) if place.commit else ""
     if not place.has_html:
-        marker, state = _plain_marker(marker), _plain_marker(state)
+        marker, state = _plain_marker(marker), _plain_marker(state) if state else ""
         blocks = [_unfold(block) for block in blocks if block.rank <= _PLAIN_MAX_RANK]
-    head = f"{marker}\n{state}\n" if place.has_html else f"{marker}\n\n{state}\n\n"
+    gap = "\n" if place.has_html else "\n\n"
+    head = "".join(f"{line}{gap}" for line in (marker, state) if line)
     return PullRequestComment(
         head=head,
         body=markdown.fit_blocks(blocks, place.max_bytes - len(head)),
