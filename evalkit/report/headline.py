@@ -9,9 +9,11 @@ from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.run import RunHeader
 from evalkit.report import content
 
+_MAX_FINDING_CHARS = 60
+
 
 class Headline(NamedTuple):
-    """The result of a run without its outcome word: its finding, and the rest of the sentence."""
+    """The result of a run without its outcome word: the finding to emphasize, and the rest."""
 
     finding: str
     rest: str = ""
@@ -31,7 +33,8 @@ def find_headline(header: RunHeader, gate_result: GateResult) -> Headline:
             if start.strip():
                 return Headline("", f"{start}{brief.finding}{brief.rest}{end}")
             return Headline(brief.finding, f"{brief.rest}{end}")
-    return Headline(content.gate_reason(gate_result))
+    reason = content.gate_reason(gate_result)
+    return Headline(reason) if len(reason) <= _MAX_FINDING_CHARS else Headline("", reason)
 
 
 def _describe_check(check: Check, unit: str) -> Headline | None:

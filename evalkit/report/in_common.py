@@ -63,17 +63,27 @@ def _same_answers(broken: Sequence[CaseResult]) -> Iterator[CommonFinding]:
     for answer, count in answers.most_common(1):
         # Short answers, such as labels, are alike by nature.
         if count >= _MIN_CASES and 4 * count >= len(broken) and (not answer or " " in answer):
-            quote = answer if len(answer) <= _MAX_QUOTE_CHARS else f"{answer[:_MAX_QUOTE_CHARS]}…"
             said = " get the same answer: " if answer else " get an "
-            yield CommonFinding(_of(count, broken) + said, quote or "empty answer", "")
+            yield CommonFinding(_of(count, broken) + said, _cut(answer) or "empty answer", "")
 
 
 def _same_errors(broken: Sequence[CaseResult]) -> Iterator[CommonFinding]:
     shown = [trial.output.error for trial in map(_shown_trial, broken) if trial]
-    errors = Counter(error.kind for error in shown if error is not None)
-    for kind, count in errors.most_common(_MAX_FINDINGS):
-        if count >= _MIN_CASES:
-            yield CommonFinding(f"{_of(count, broken)} end in the error ", kind, ".")
+    errors = [error for error in shown if error is not None]
+    for words in (
+        # Messages with a number that differs leave the kind in common.
+        [f"{error.kind}: {error.message}".removesuffix(": ") for error in errors],
+        [error.kind for error in errors],
+    ):
+        [(text, count)] = Counter(words).most_common(1) or [("", 0)]
+        if count >= _MIN_CASES and 2 * count >= len(errors):
+            yield CommonFinding(f"{_of(count, broken)} end in the error ", _cut(text), ".")
+            return
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text[: 2 * _MAX_QUOTE_CHARS].split())
+    return line if len(line) <= _MAX_QUOTE_CHARS else f"{line[:_MAX_QUOTE_CHARS]}…"
 
 
 def _tags_in_common(

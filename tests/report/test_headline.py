@@ -134,6 +134,13 @@ def test_thresholds_of_shares_have_one_axis_that_fits_away_no_limit() -> None:
     )
 
 
+def test_thresholds_that_hold_are_folded_only_where_there_are_many() -> None:
+    held = replace(FLOOR, outcome="pass")
+    assert draw_thresholds(HEADER, (FLOOR, *[held] * 10)).shown == 11
+    assert draw_thresholds(HEADER, (FLOOR, *[held] * 20)).shown == 10
+    assert draw_thresholds(HEADER, (*[FLOOR] * 15, *[held] * 20)).shown == 15
+
+
 def test_what_broken_cases_have_in_common_is_counted() -> None:
     report = failing_report()
     run, result = report.run, replace(report.gate_result, comparison=None)
@@ -173,7 +180,7 @@ def test_what_broken_cases_have_in_common_is_counted() -> None:
     )
     results = case_results(replace(run, trials=down), result, report.baseline)
     said = [finding.sentence for finding in find_in_common(results)]
-    assert any("end in the error timeout." in sentence for sentence in said)
+    assert any("end in the error timeout: 10 s." in sentence for sentence in said)
     assert find_in_common(results[:1]) == []
 
 

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ def test_data_changes_no_element_of_the_page(naughty: str) -> None:
     assert all(link.startswith("#") for link in links)
     assert page.count("<script") == 1
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+
+
+def test_outside_of_the_cases_no_sentence_is_said_twice() -> None:
+    page = render_html(failing_report())
+    for part in (
+        r"<style>.*?</style>",
+        r"<script>.*?</script>",
+        r'<section id="cases".*?</section>',
+    ):
+        page = re.sub(part, "", page, flags=re.DOTALL)
+    texts = [unescape(text).strip() for text in re.split(r"<[^>]+>", page)]
+    sentences = [each for text in texts for each in re.split(r"(?<=[.;]) ", text)]
+    long = [each for each in sentences if len(each.split()) >= 6 and each.endswith(".")]
+    assert len(long) > 5
+    assert len(long) == len(set(long))
 
 
 def test_data_is_text_in_elements_and_in_attributes() -> None:

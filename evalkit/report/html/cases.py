@@ -21,13 +21,13 @@ _MAX_REASON_CHARS = 300
 _MAX_CELLS = 160
 _MAX_CALLS = 12
 
-_FOLDED: dict[CaseStatus, str] = {
-    "still_failing": "fail as before",
-    "passed": "pass",
-    "not_scored": "were not scored",
-    "removed": "are in the baseline only",
+_FOLDED: dict[CaseStatus, tuple[str, str]] = {
+    "still_failing": ("1 case fails as before", "cases fail as before"),
+    "passed": ("1 case passes", "cases pass"),
+    "not_scored": ("1 case was not scored", "cases were not scored"),
+    "removed": ("1 case is in the baseline only", "cases are in the baseline only"),
 }
-"""The statuses of cases that did not change, with the verb of the line that they are folded to."""
+"""The statuses of cases that did not change, with the line that one case or several are folded to."""
 
 
 class CaseGroup(NamedTuple):
@@ -47,11 +47,10 @@ def group_cases(results: Sequence[case_status.CaseResult]) -> list[CaseGroup]:
         for statuses in (("fixed",), ("flaky",), ("not_run",))
     )
     groups = [CaseGroup("", [*worst, *other, *fixed, *flaky])]
-    for status, verb in _FOLDED.items():
+    for status, (one, several) in _FOLDED.items():
         alike = [result for result in rest if result.status == status]
         if alike:
-            cases = "1 case" if len(alike) == 1 else f"{len(alike):,} cases"
-            groups.append(CaseGroup(f"{cases} {verb}", alike))
+            groups.append(CaseGroup(one if len(alike) == 1 else f"{len(alike):,} {several}", alike))
     return groups
 
 
@@ -137,15 +136,20 @@ def case_view(
         "about": ", ".join(case.tags),
         "where": f"{case.where}" if case.where.path else "",
         "asked": head(case_status.input_text(case), limit),
-        "expected": None
-        if case.expected is None
-        else head(case_status.json_text(case.expected), limit),
+        "expected": None if case.expected is None else head(_expected_text(case.expected), limit),
         **_answer_view(trial, base, case.expected, limit),
         "is_run": trial is not None,
         "calls": _calls_text(trial, base),
         "steps": steps,
         **_score_views(trial.scores if trial else (), units, limit, is_brief=is_brief),
     }
+
+
+def _expected_text(expected: Json) -> str:
+    """Return a label as text, one with several keys as a line for each key."""
+    if not isinstance(expected, Mapping):
+        return case_status.json_text(expected)
+    return "\n".join(f"{key}: {case_status.json_text(value)}" for key, value in expected.items())
 
 
 def _answer_view(

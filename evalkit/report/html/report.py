@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from evalkit.report.case_status import (
     representative_trial,
     worst_first,
 )
-from evalkit.report.headline import find_headline
+from evalkit.report.headline import Headline, find_headline
 from evalkit.report.html.cases import (
     CaseGroup,
     case_view,
@@ -90,8 +91,7 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
         breakage_titles=BREAKAGE_TITLES,
         breakage_table=_cells(breakage_rows(report.breakage)),
         breakage_sentences=breakage_sentences(report.breakage),
-        # The whole reason, where the headline is shorter.
-        reason="" if reason == headline.finding else reason,
+        reason=_leave_out(reason, headline),
         sentences=[
             content.check_sentence(check)
             for check in checks
@@ -110,6 +110,13 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
         ],
         hints=report.hints,
     )
+
+
+def _leave_out(reason: str, headline: Headline) -> str:
+    """Return the reason without the sentences that the headline has, so that none is read twice."""
+    for sentence in re.split(r"(?<=[.?]) ", f"{headline.finding}{headline.rest}"):
+        reason = reason.replace(sentence, "")
+    return " ".join(reason.split())
 
 
 def _cells(rows: Sequence[Sequence[str]]) -> list[list[TableCell]]:

@@ -88,25 +88,24 @@ def _pair_alike(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, s
     """Yield the sentences of a change, each with the first later one that is alike."""
     from rapidfuzz.distance import Indel  # noqa: PLC0415
 
+    words = [_WORD.findall(sentence) for sentence in new]
+    start = 0
     for sentence in old:
-        words = _WORD.findall(sentence)
-        found = next(
-            (
-                index
-                for index, other in enumerate(new)
-                if Indel.normalized_similarity(words, _WORD.findall(other))
-                >= _MIN_SENTENCE_SIMILARITY
-            ),
-            None,
+        own = _WORD.findall(sentence)
+        alike = (
+            index
+            for index in range(start, len(new))
+            if Indel.normalized_similarity(own, words[index]) >= _MIN_SENTENCE_SIMILARITY
         )
+        found = next(alike, None)
         if found is None:
             yield sentence, ""
             continue
         # What comes before the sentence that is alike was put in.
-        yield from (("", added) for added in new[:found])
+        yield from (("", added) for added in new[start:found])
         yield sentence, new[found]
-        new = new[found + 1 :]
-    yield from (("", added) for added in new)
+        start = found + 1
+    yield from (("", added) for added in new[start:])
 
 
 def _join(parts: Sequence[DiffPart]) -> tuple[DiffPart, ...]:

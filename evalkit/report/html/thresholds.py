@@ -14,16 +14,22 @@ from evalkit.report.check_scale import PlacedCheck, limit_sign_text, place_check
 from evalkit.report.html.axis import SHARES, Axis, AxisTick, fit_axis
 from evalkit.report.html.views import true_minus
 
+_MAX_PASSES = 10
 _WIDE_RANGE = 0.55
 """Shares that take up more of 0 % to 100 % than this are drawn on the whole of it."""
 
 
 class ThresholdPlots(NamedTuple):
-    """The rows of the thresholds, worst first, and the axis that those of shares have in common."""
+    """The rows of the thresholds, worst first, and the axis that those of shares have in common.
+
+    The first `shown` rows are not folded: all that did not pass, and some that did.
+    """
 
     rows: tuple[dict[str, Any], ...]
+    shown: int
     ticks: tuple[AxisTick, ...]
     axis_text: str
+    has_plots: bool
     has_baseline: bool
 
 
@@ -43,12 +49,17 @@ def draw_thresholds(header: RunHeader, checks: Sequence[Check]) -> ThresholdPlot
     )
     is_whole = axis == SHARES
     show = partial(content.value_cell, unit="")
+    to_read = [row for row, check in enumerate(checks, 1) if check.outcome != "pass"]
+    most = max([_MAX_PASSES, *to_read])
     return ThresholdPlots(
         rows=rows,
+        # A fold of one row would hide as much as it takes.
+        shown=most if len(rows) > most + 1 else len(rows),
         ticks=axis.ticks(lambda share: f"{100 * share:.4g}%") if shares else (),
         axis_text=""
         if is_whole or not shares
         else f"axis from {show(axis.low)} to {show(axis.high)}",
+        has_plots=any(each is not None for each in placed),
         has_baseline=any(each is not None and each.baseline is not None for each in placed),
     )
 
