@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.compare.history import HistoryResult, HistoryThreshold
 from evalkit.core.format import format_count
@@ -12,7 +12,6 @@ from evalkit.core.literals import Outcome
 from evalkit.report.content import OUTCOME_WORDS, value_cell
 from evalkit.report.html.axis import fit_axis
 from evalkit.view.catalog import Listing, StoredRun
-from evalkit.view.results import KnownResult
 
 COURSE_RUNS = 15
 """The newest runs of a set whose course is drawn."""
@@ -20,7 +19,20 @@ COURSE_RUNS = 15
 _PLOT_HEIGHT, _PAD = 48.0, 7.0
 _ORDER: tuple[Outcome | None, ...] = ("fail", "undecided", "inconclusive", None, "pass")
 
-Finder = Callable[[StoredRun], KnownResult]
+
+class KnownResult(NamedTuple):
+    """The gate result of a run; None with a `problem` if there is none, or while it `is_pending`."""
+
+    result: HistoryResult | None = None
+    problem: str = ""
+    is_pending: bool = False
+
+
+PENDING = KnownResult(is_pending=True)
+
+
+Finder: TypeAlias = Callable[[StoredRun], KnownResult]
+"""Returns what is known of the result of a run."""
 
 
 class SetSummary(NamedTuple):

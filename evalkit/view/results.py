@@ -6,24 +6,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from evalkit.compare.history import HistoryResult
 from evalkit.core.errors import EvalkitError
 from evalkit.view.catalog import Marks, StoredRun
+from evalkit.view.overview import PENDING, KnownResult
 
 _MAX_RESULTS = 10_000
-
-
-class KnownResult(NamedTuple):
-    """The gate result of a run; None with a `problem` if there is none, or while it `is_pending`."""
-
-    result: HistoryResult | None = None
-    problem: str = ""
-    is_pending: bool = False
-
-
-PENDING = KnownResult(is_pending=True)
 
 
 class Results:

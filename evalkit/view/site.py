@@ -14,6 +14,7 @@ from evalkit.core.format import format_count
 from evalkit.report.html.page import add_crumb, render_page
 from evalkit.view import addresses
 from evalkit.view.catalog import Listing, StoredRun
+from evalkit.view.comparisons import ComparisonLinks, render_comparisons
 from evalkit.view.live import Linker, LiveView
 from evalkit.view.messages import SitePage, message_page
 from evalkit.view.overview import (
@@ -28,7 +29,6 @@ from evalkit.view.records import StoreReader
 from evalkit.view.results import Results
 
 RUNS_PER_PAGE = 50
-_MAX_COMPARED = 200
 BASELINE = "baseline"
 """The name of the baseline of a run in addresses."""
 
@@ -283,38 +283,13 @@ class Site:
 
     def _compare(self, run: StoredRun) -> SitePage:
         address = addresses.compare_page(run.id)
-        links = {
-            each.id: self.link(address, addresses.diff_page(each.id, run.id))
-            for each in self.listing.runs
-            if each.id != run.id and not each.problem
-        }
-        others = [each for each in self.listing.runs if links.get(each.id)]
-        same = [each for each in others if each.evalset_path == run.evalset_path]
-        rest = [each for each in others if each.evalset_path != run.evalset_path]
-        groups = [
-            (f"Other runs of {run.evalset}", same[:_MAX_COMPARED]),
-            ("Runs of other sets", rest[: max(0, _MAX_COMPARED - len(same))]),
-        ]
-        shown = sum(len(runs) for _, runs in groups)
-        rows = [
-            (title, [run_view(each, self.results.find, links[each.id], "") for each in runs])
-            for title, runs in groups
-            if runs
-        ]
-        html = render_page(
-            "compare.html.j2",
-            styles=("view.css",),
-            scripts=("view.js",),
-            title=f"Compare {run.id}",
+        others = [each for each in self.listing.runs if each.id != run.id and not each.problem]
+        links = ComparisonLinks(
             home=self.link(address, addresses.HOME),
-            run_href=self.link(address, addresses.run_page(run.id)),
-            id=run.id,
-            evalset=run.evalset,
-            baseline_href=self._baseline_link(address, run),
-            groups=rows,
-            left_out=f"{len(others) - shown:,} more runs are not listed; compare them with: "
-            f"evalkit diff RUN {run.id}"
-            if len(others) > shown
-            else "",
+            run=self.link(address, addresses.run_page(run.id)),
+            baseline=self._baseline_link(address, run),
+            others={
+                each.id: self.link(address, addresses.diff_page(each.id, run.id)) for each in others
+            },
         )
-        return SitePage(html=html)
+        return SitePage(html=render_comparisons(run, others, links, self.results.find))

@@ -9,6 +9,7 @@ from evalkit.compare.history import HistoryResult, HistoryThreshold
 from evalkit.core.literals import Outcome
 from evalkit.view.catalog import Listing, StoredRun
 from evalkit.view.overview import (
+    KnownResult,
     count_failing,
     course_plot,
     group_sets,
@@ -17,7 +18,6 @@ from evalkit.view.overview import (
     set_view,
     short_time,
 )
-from evalkit.view.results import KnownResult
 
 SCORE = HistoryThreshold(name="score", metric="score", outcome="pass", value=0.9, limit=0.8)
 CASES = HistoryThreshold(name="must pass", outcome="fail", value=53.0)
