@@ -1,3 +1,3 @@
 """Implement each command as a function of records."""
 
-__all__ = ["debug", "dry_run", "flaky", "place_checks", "suspect_labels"]
+__all__ = ["debug", "dry_run", "evaluation", "flaky", "place_checks", "suspect_labels"]
