@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from evalkit.core.spans import Span as Span
     from evalkit.core.trial import Output as Output
     from evalkit.core.trial import Score as Score
-    from evalkit.store.frames import load_run as load_run
-    from evalkit.store.frames import load_runs as load_runs
+    from evalkit.notebook.loaded_run import load_run as load_run
+    from evalkit.notebook.loaded_run import load_runs as load_runs
     from evalkit.trace.recording import span as span
 
 __version__ = "0.2.0"
@@ -18,8 +18,8 @@ _PUBLIC_MODULES = {
     "Output": "evalkit.core.trial",
     "Score": "evalkit.core.trial",
     "Span": "evalkit.core.spans",
-    "load_run": "evalkit.store.frames",
-    "load_runs": "evalkit.store.frames",
+    "load_run": "evalkit.notebook.loaded_run",
+    "load_runs": "evalkit.notebook.loaded_run",
     "span": "evalkit.trace.recording",
 }
 """The module of each public name, imported on first access. `evalkit --version` and worker processes

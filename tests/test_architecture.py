@@ -21,6 +21,7 @@ PACKAGE = Path(evalkit.__file__).parent
 
 LAYERS = (
     "cli",
+    "notebook",
     "commands",
     "view",
     "bisect",

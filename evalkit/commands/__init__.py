@@ -7,6 +7,7 @@ __all__ = [
     "budget_shares",
     "debug",
     "dry_run",
+    "evaluation",
     "flaky",
     "place_checks",
     "shared_limit",

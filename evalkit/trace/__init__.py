@@ -2,6 +2,7 @@
 
 __all__ = [
     "calls",
+    "columns",
     "events",
     "normalizer",
     "query",

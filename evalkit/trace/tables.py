@@ -18,6 +18,7 @@ import duckdb
 from evalkit.core.errors import StoreError
 from evalkit.core.files import path_exists, read_stored_file, write_atomically
 from evalkit.core.serialization import parse_stored_record
+from evalkit.trace.columns import SCORE_COLUMNS, SPAN_TABLE_COLUMNS, TRIAL_COLUMNS
 
 RUNS_SQL = """
 select run, evalset, evalset_path, agent_kind, agent_entrypoint, agent_version, git_commit, git_dirty,
@@ -36,7 +37,7 @@ select * from (
 qualify row_number() over (partition by folder, case_id, number order by line desc) = 1
 """
 
-TRIAL_COLUMNS = """
+_STORED_TRIAL = """
 attempts: 'INTEGER',
 output: 'STRUCT(text VARCHAR, latency_s DOUBLE, first_token_s DOUBLE, cost_usd DOUBLE, flags VARCHAR[],
     "usage" STRUCT(input_tokens BIGINT, output_tokens BIGINT),
@@ -84,39 +85,6 @@ select run, agent_version, evalset, case_id, trial, s.metric as metric,
     coalesce(s.explanation, '') as explanation
 from (select run, agent_version, evalset, case_id, trial, unnest(scores) as s from ({trials}))
 """
-
-SPAN_TABLE_COLUMNS = {
-    "run": "VARCHAR",
-    "agent_version": "VARCHAR",
-    "evalset": "VARCHAR",
-    "case_id": "VARCHAR",
-    "trial": "INTEGER",
-    "state": "VARCHAR",
-    "passed": "BOOLEAN",
-    "trial_latency_s": "DOUBLE",
-    "trial_error_type": "VARCHAR",
-    "id": "VARCHAR",
-    "parent_id": "VARCHAR",
-    "name": "VARCHAR",
-    "kind": "VARCHAR",
-    "start_s": "DOUBLE",
-    "duration_s": "DOUBLE",
-    "error_type": "VARCHAR",
-    "error": "VARCHAR",
-    "tool": "VARCHAR",
-    "model": "VARCHAR",
-    "prompt": "VARCHAR",
-    "temperature": "DOUBLE",
-    "input_tokens": "BIGINT",
-    "output_tokens": "BIGINT",
-    "cost_usd": "DOUBLE",
-    "arguments": "JSON",
-    "result": "JSON",
-    "user_id": "VARCHAR",
-    "session_id": "VARCHAR",
-    "attributes": "JSON",
-}
-"""The columns of `spans` with their types; those before `id` belong to the trial."""
 
 _NO_SPANS = f"""select {
     ", ".join(f"cast(null as {kind}) as {name}" for name, kind in SPAN_TABLE_COLUMNS.items())
@@ -206,18 +174,19 @@ def _write_value(value: str | float | None) -> str:
 def select_trials(folders: Sequence[Path]) -> str:
     """Return a SELECT of every stored trial with its state."""
     return TRIALS_SQL.format(
-        lines=_select_lines(folders, "trials.jsonl", TRIAL_COLUMNS), runs=select_runs(folders)
+        lines=_select_lines(folders, "trials.jsonl", _STORED_TRIAL), runs=select_runs(folders)
     )
 
 
 def select_trial_view(folders: Sequence[Path]) -> str:
     """Return a SELECT of every stored trial, with the columns that a query may use."""
-    return f"select * exclude (scores, tool_calls, folder) from ({select_trials(folders)})"  # noqa: S608
+    return f"select {', '.join(TRIAL_COLUMNS)} from ({select_trials(folders)})"  # noqa: S608
 
 
 def select_scores(folders: Sequence[Path]) -> str:
     """Return a SELECT of every score."""
-    return SCORES_SQL.format(trials=select_trials(folders))
+    scores = SCORES_SQL.format(trials=select_trials(folders))
+    return f"select {', '.join(SCORE_COLUMNS)} from ({scores})"  # noqa: S608
 
 
 def select_spans(parquet_folders: Sequence[Path], jsonl_folders: Sequence[Path]) -> str:

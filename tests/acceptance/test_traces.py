@@ -107,7 +107,8 @@ def found(project: Project, *flags: str) -> set[tuple[str, str]]:
 def test_spans_are_kept_beside_the_trials_without_any_secret(desk: Project) -> None:
     folder = desk.runs()[0]
     assert {path.name for path in folder.iterdir()} == {
-        "run.json", "trials.jsonl", "spans.jsonl", "spans.parquet", "summary.json"
+        "run.json", "trials.jsonl", "spans.jsonl", "spans.parquet", "summary.json",
+        "gate_result.json",
     }  # fmt: skip
     stored = (folder / "spans.jsonl").read_text()
     assert "very-s3cret-value" not in stored
@@ -322,7 +323,7 @@ def test_a_set_without_spans_never_loads_the_engine_and_says_what_to_do(project:
     assert shown.stdout.endswith("False\n")
     assert traces(project, "--sql", "select count(*) as n from spans")["rows"] == [{"n": 0}]
     frames = evalkit.load_run("latest", project.folder)
-    assert list(frames.spans.columns)[:5] == ["run", "agent_version", "case", "trial", "id"]
+    assert list(frames.spans.columns)[:5] == ["run", "agent_version", "evalset", "case_id", "trial"]
     assert frames.spans.empty
 
 

@@ -29,9 +29,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from evalkit.core.redaction import Redactor
 from evalkit.core.trial import Output, Trial
 from evalkit.store.run_writer import SpanWriter
+from evalkit.trace.columns import SPAN_TABLE_COLUMNS
 from evalkit.trace.otlp import read_export
 from evalkit.trace.receiver import SpanCollector, TrialTrace
-from evalkit.trace.tables import SPAN_TABLE_COLUMNS, quote_sql
+from evalkit.trace.tables import quote_sql
 from evalkit.trace.totals import fill_from_spans
 from tests.bench.measuring import evalkit_command, measure, print_table, wants_quick
 
