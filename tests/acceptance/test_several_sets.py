@@ -298,6 +298,7 @@ def test_a_cost_limit_counts_over_all_sets(sets: Project) -> None:
     assert "max_cost_usd of all sets together is 0.04 USD" in document["runs"][2]["reason"]
 
 
+@pytest.mark.slow
 def test_a_budget_is_divided_among_the_sets(sets: Project) -> None:
     for place, inputs in (("one.yaml", "ab"), ("two.yaml", "dgh"), ("deep/three.yml", "e")):
         write_set(sets, f"sets/{place}", *inputs, gate=NO_DROP)
