@@ -99,7 +99,7 @@ def init(request: InitRequest, context: Context) -> InitResult:
         program = f"uvx --from {shlex.quote(source)} evalkit"
     return InitResult(
         written=tuple(_show_path(path, context.cwd) for path in texts),
-        notes=(*started.notes, *notes, *_describe_requirement(requirement, workflows)),
+        notes=(*notes, *_describe_requirement(requirement, workflows), *started.notes),
         left_out=started.left_out,
         commands=(f"{program} baseline {typed} && {program} run {typed}",),
     )
