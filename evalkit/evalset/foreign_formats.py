@@ -17,6 +17,10 @@ _LISTS = ("cases", "tests", "examples", "data", "eval_cases", "tasks")
 """Keys under which tools list their cases."""
 
 
+_OWN_KEYS = {"evalset", "agent", "metrics", "gate"}
+"""Keys of an eval set that no other tool has at the top."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ForeignFormat:
     """A format of another tool: sets of keys of which a mapping has all, and what to write for them."""
@@ -177,12 +181,15 @@ def find_foreign_set(node: Node | None, where: Location) -> Problem | None:
         return _describe_file_of_cases(keys, where)
     if not isinstance(node, MappingNode):
         return None
+    if _OWN_KEYS & node.members.keys():
+        return None
     for key, member in node.members.items():
-        item = member.node if key not in _LISTS else _first_item(member.node)
         # The registry of OpenAI Evals has an entry for each name; other tools list their cases.
-        if isinstance(item, MappingNode) and (key in _LISTS or _is_registry_entry(item)):
+        item = _first_item(member.node) if key in _LISTS else member.node
+        if isinstance(item, MappingNode) and (key in _LISTS or "class" in item.members):
             found = _recognize(item.members)
-            if found is not None and not {"agent", "metrics", "gate"} & node.members.keys():
+            # An entry with `class` in a set may be a part for aliases.
+            if found is not None and (key in _LISTS or "cases" not in node.members):
                 return _describe(found, item.members, where)
     return None
 
@@ -204,10 +211,6 @@ def _first_keys(node: Node | None) -> Collection[str]:
     return tuple(item.members) if isinstance(item, MappingNode) else ()
 
 
-def _is_registry_entry(node: MappingNode) -> bool:
-    return "class" in node.members
-
-
 def _read_first_object(data: bytes) -> Collection[str]:
     """Return the keys of the first line of a JSONL file."""
     first = data.split(b"\n", 1)[0]
@@ -221,7 +224,7 @@ def _read_first_object(data: bytes) -> Collection[str]:
 def _recognize(keys: Collection[str]) -> _ForeignFormat | None:
     names = set(keys)
     is_own_case = "id" in names and bool({"input", "expected"} & names)
-    is_own_set = "cases" in names and bool({"agent", "metrics", "gate", "evalset"} & names)
+    is_own_set = "cases" in names and bool(_OWN_KEYS & names)
     if is_own_case or is_own_set:
         return None
     return next(

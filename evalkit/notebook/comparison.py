@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from evalkit.core.format import format_count
 from evalkit.notebook.tables import Table
 from evalkit.report import diff_content
 
@@ -26,6 +27,9 @@ CASE_COLUMNS = (
     "trials",
 )
 """The columns of `RunComparison.cases`; the fields of `evalkit.core.gate_result.CaseChange`."""
+
+MAX_SHOWN_CASES = 20
+"""Changed cases that a notebook shows; the table `cases` has all."""
 
 METRIC_COLUMNS = ("metric", "tag", "unit", "base", "candidate", "difference", "cases", "why_not")
 
@@ -79,10 +83,14 @@ class RunComparison:
         metrics = [
             diff_content.metric_change_row(change) for change in diff_content.metric_changes(diff)
         ]
+        changes = diff_content.changed_cases(diff)
         changed = [
             f"{diff_content.change_label(change)} {change.case_id}: {diff_content.change_passes(change)}"
-            for change in diff_content.changed_cases(diff)
+            for change in changes[:MAX_SHOWN_CASES]
         ]
+        left_out = len(changes) - MAX_SHOWN_CASES
+        if left_out > 0:
+            changed.append(f"{format_count(left_out, 'more case')} in `cases`.")
         return Table(
             heading=" -> ".join(diff_content.side_names(diff)),
             sentences=(f"Cases: {diff_content.case_counts_text(diff)}", *changed),

@@ -9,7 +9,7 @@ from evalkit.core.safe_text import escape_unsafe
 from evalkit.report import markdown
 from evalkit.report.screen import Screen, align_columns, join_sections
 
-_STYLE = "text-align:left;vertical-align:top"
+_STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap"
 _WIDTH = 100
 
 

@@ -335,3 +335,21 @@ def test_a_wrong_path_is_answered_with_the_right_one(
 
     _, problems = load_evalset(Path(typed), root=tmp_path)
     assert [str(each) for each in problems] == [f"{typed}: the file does not exist{offered}"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x-match: &m {class: a, args: b}\ncases: [{id: a, input: q, metadata: *m}]\n",
+        "evalset: s\nx-inputs: &m {inputs: a, outputs: b}\ncases: [{id: a, input: q, metadata: *m}]\n",
+        "cases: [{id: a, input: q, metadata: {vars: 1, assert: 2, ideal: 3, target: 4}}]\n",
+    ],
+)
+def test_a_set_of_evalkit_is_not_taken_for_one_of_another_tool(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("set.yaml").write_text(content)
+    evalset, problems = load_evalset(Path("set.yaml"), root=tmp_path)
+    assert not problems
+    assert [case.id for case in evalset.cases] == ["a"]
