@@ -143,7 +143,8 @@ def without_times(report: dict[str, Any]) -> Any:
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            dropped = {"id", "created", "latency_s", "path", "attempts", "next"}
+            times = {"created", "latency_s", "started_s", "took_s"}
+            dropped = {"id", "path", "attempts", "next"} | times
             return {name: strip(item) for name, item in value.items() if name not in dropped}
         return [strip(item) for item in value] if isinstance(value, list) else value
 
