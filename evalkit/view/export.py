@@ -61,12 +61,14 @@ def export_site(store: StoreReader, folder: Path, *, most: int, place: str) -> E
         )
     results = Results(store.read_result)
     results.compute_all(kept.runs, None)
+    results.compute_all((run for each in group_sets(listing) for run in each.course), None)
     cases, left_out = _choose_cases(store, kept)
     notes = [*_describe_left_out(listing, kept), *left_out]
     included = set(_list_pages(store, kept, cases))
     site = Site(
         store=store,
         listing=kept,
+        whole=listing,
         results=results,
         live=LiveRuns(store.count_baseline_passes).describe,
         place=f"evalkit · {place}",
@@ -139,12 +141,13 @@ def _list_pages(
             yield addresses.case_page(run.id, name)
         if not run.problem and not run.finished:
             yield addresses.case_page(run.id, STORED)
-        if not run.problem and run.finished:
-            yield addresses.compare_page(run.id)
-            if store.has_baseline(run):
-                yield addresses.diff_page(BASELINE, run.id)
+        if run.finished:
+            bases = [BASELINE] if store.has_baseline(run) else []
             if (before := _find_predecessor(listing, run)) is not None:
-                yield addresses.diff_page(before.id, run.id)
+                bases.append(before.id)
+            yield from (addresses.diff_page(base, run.id) for base in bases)
+            if bases:
+                yield addresses.compare_page(run.id)
 
 
 def _find_predecessor(listing: Listing, run: StoredRun) -> StoredRun | None:

@@ -45,8 +45,9 @@ _UNFINISHED_TEXTS = {
 class Site:
     """The pages of a store as it was listed.
 
-    `live` describes unfinished runs. `place` says where the store is. `includes` says which addresses
-    exist, so that no page links to one that does not. With `follows`, pages have a script that follows the store.
+    `whole` lists all runs, if only some of them have pages: the home page sums up the sets of all. `live`
+    describes unfinished runs. `place` says where the store is. `includes` says which addresses exist, so
+    that no page links to one that does not. With `follows`, pages have a script that follows the store.
     """
 
     store: StoreReader
@@ -56,6 +57,7 @@ class Site:
     place: str
     footer: str = ""
     notes: Sequence[str] = ()
+    whole: Listing | None = None
     includes: Callable[[str], bool] = lambda _: True
     follows: bool = False
     _routes: dict[str, Callable[[], SitePage]] = field(default_factory=dict)
@@ -127,7 +129,8 @@ class Site:
     def _home(self, number: int) -> SitePage:
         address = addresses.runs_page(number)
         find = self.results.find
-        sets = order_sets(group_sets(self.listing), find) if number == 1 else []
+        summaries = group_sets(self.whole or self.listing)
+        sets = order_sets(summaries, find) if number == 1 else []
         live = self.describe_live(address)
         start = (number - 1) * RUNS_PER_PAGE
         shown = self.listing.runs[start : start + RUNS_PER_PAGE]
@@ -140,7 +143,7 @@ class Site:
             connects=self.follows,
             title="evalkit view" if self.follows else "evalkit",
             place=self.place,
-            heading=format_count(len(group_sets(self.listing)), "set"),
+            heading=format_count(len(summaries), "set"),
             failing=count_failing(sets, find),
             under_way=f"{format_count(under_way, 'run')} in progress" if under_way else "",
             live=live.panels,
