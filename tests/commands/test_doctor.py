@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import Done, Project
 from tests.support.scripted_server import Asked, Play, ScriptedServer, reply, served
 from tests.support.stub_judges import honest, replying
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""The search path of an activated environment."""
 
 KEY = "sk-s3cret-canary-key"
 
@@ -20,7 +26,7 @@ def checks_of(done: Done) -> dict[str, Mapping[str, Any]]:
 
 
 def diagnose(project: Project, *arguments: str, code: int, **env: str) -> dict[str, Any]:
-    done = project.evalkit("doctor", *arguments, "--format", "json", env=env)
+    done = project.evalkit("doctor", *arguments, "--format", "json", env={"PATH": PATH, **env})
     assert done.code == code, done.out + done.err
     assert KEY not in done.out + done.err
     return dict(checks_of(done))
@@ -55,6 +61,11 @@ def test_a_place_in_order_passes_and_each_gap_is_named(
         "workers": "ok",
     }
     assert "git init" in bare["git"]["advice"]
+    other = project.write("bin/evalkit", "#!/bin/sh\n")
+    other.chmod(0o755)
+    shadowed = diagnose(project, code=0, PATH=f"{other.parent}{os.pathsep}{PATH}")
+    assert shadowed["evalkit"]["status"] == "warn"
+    assert str(other) in shadowed["evalkit"]["found"]
     git("init", "-q", "-b", "main")
     assert "nothing is committed" in diagnose(project, code=0)["git"]["found"]
     git("add", ".")
@@ -85,7 +96,7 @@ def test_what_is_wrong_with_a_set_and_the_store_fails(project: Project) -> None:
     # Root writes into any folder, so this is none.
     (project.folder / ".evalkit").write_text("")
     text = project.evalkit(
-        "doctor", "echo.yaml", env={"COLUMNS": "80", "PYTHONIOENCODING": "ascii"}
+        "doctor", "echo.yaml", env={"PATH": PATH, "COLUMNS": "80", "PYTHONIOENCODING": "ascii"}
     )
     assert text.code == 2
     lines = text.out.splitlines()
