@@ -38,8 +38,9 @@ from evalkit.view import addresses
 from evalkit.view.access import Access
 from evalkit.view.catalog import StoredRun
 from evalkit.view.export import ExportCounts, export_site
+from evalkit.view.loopback import open_sockets
 from evalkit.view.progress import Passes, count_baseline_passes
-from evalkit.view.server import build_url, open_sockets, serve
+from evalkit.view.server import build_url, serve
 from evalkit.view.site import BASELINE
 from evalkit.view.viewer import Viewer
 

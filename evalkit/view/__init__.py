@@ -5,6 +5,7 @@ __all__ = [
     "addresses",
     "catalog",
     "export",
+    "loopback",
     "progress",
     "server",
     "site",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import html
 import json
+import logging
 import re
 import signal
 import socket
@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
 
-from evalkit.core.errors import EvalkitError, InvalidInput
+from evalkit.core.errors import EvalkitError
 from evalkit.core.files import os_error_reason
 from evalkit.view import addresses
 from evalkit.view.access import METHODS, Access, Refusal
@@ -40,7 +40,6 @@ _RENDERERS = 2
 _EVENT_S = 1.0
 _KEEP_ALIVE_S = 15.0
 _SHUTDOWN_S = 0.5
-_TRIES = 20
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -53,51 +52,6 @@ _HEADERS = {
 }
 _POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]+)"')
 _NO_POLICY = "default-src 'none'"
-
-
-def open_sockets(port: int | None) -> list[socket.socket]:
-    """Listen on a port of 127.0.0.1 and, where it exists, of ::1; return the sockets, IPv4 first.
-
-    Args:
-        port: the port; None for any that is free on both.
-
-    Raises:
-        InvalidInput: the port is in use, or this user may not have it.
-    """
-    for _ in range(_TRIES):
-        try:
-            found = [_listen(socket.AF_INET, "127.0.0.1", port or 0)]
-            actual = found[0].getsockname()[1]
-            try:
-                found.append(_listen(socket.AF_INET6, "::1", actual))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    found[0].close()
-                    raise
-                # This machine has no IPv6.
-            return found
-        except OSError as error:
-            if port is not None or error.errno != errno.EADDRINUSE:
-                reason = os_error_reason(error)
-                advice = "Choose another one, or leave out --port for any that is free."
-                name = f"--port {port}" if port is not None else "127.0.0.1"
-                raise InvalidInput.single(f"{name}: {reason}. {advice}") from error
-    raise InvalidInput.single("no port is free on loopback. Close other programs, and try again.")
-
-
-def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind((host, port))
-        listening.listen(64)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 def build_url(access: Access, token: str) -> str:
@@ -131,7 +85,11 @@ async def serve(
     application.router.add_route("*", "/{path:.*}", server.handle)
     application.on_response_prepare.append(server.add_headers)
     runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S
+        application,
+        access_log=None,
+        logger=_create_silent_logger(),
+        handle_signals=False,
+        shutdown_timeout=_SHUTDOWN_S,
     )
     await runner.setup()
     deciding = asyncio.create_task(server.decide())
@@ -144,6 +102,13 @@ async def serve(
         server.stopped.set()
         deciding.cancel()
         await runner.cleanup()
+
+
+def _create_silent_logger() -> logging.Logger:
+    """Return a logger for aiohttp, which otherwise prints a traceback for each request that is not HTTP."""
+    logger = logging.Logger("evalkit.view")
+    logger.addHandler(logging.NullHandler())
+    return logger
 
 
 class _PageServer:
@@ -252,7 +217,7 @@ class _PageServer:
     def _render_event(self, address: str) -> bytes:
         try:
             event = self._source.describe_event(address)
-        except (EvalkitError, OSError) as error:
+        except Exception as error:  # also of a bug
             # Another version than that of any page, so that the page is loaded again and says why.
             event = {"panels": None, "figures": "", "version": str(error)}
         return json.dumps(event).encode()

@@ -349,6 +349,9 @@ def test_it_ends_at_once_although_a_page_listens(stored: Project, number: int) -
         while b"event: store" not in received:
             received += page.recv(4096)
         assert b"text/event-stream" in received
+        with socket.create_connection(("127.0.0.1", view.port)) as scanner:
+            scanner.sendall(b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n")
+            assert b" 400 " in scanner.recv(100)
         code, err = view.stop(number)
         assert code == 0
         assert err.splitlines()[-1] == "evalkit view: stopped."
