@@ -6,12 +6,15 @@ from evalkit.core.literals import CaseStatus
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text, representative_pair
-from evalkit.report.documents import DiffDocument, DiffTextDocument, to_document
+from evalkit.report.documents import DiffTextDocument, to_document
 from evalkit.report.json import run_document
+from evalkit.report.matrix import metric_documents
+from evalkit.report.matrix_document import DiffDocument
 from evalkit.report.model import Diff
 from evalkit.report.screen import Cell, Screen, Style, align_columns, heading, join_sections
 from evalkit.report.span_lines import render_side_by_side
 from evalkit.report.tool_call_diff import tool_call_diff_lines
+from evalkit.report.versions_content import as_versions
 
 _STATUS_STYLES: dict[CaseStatus, Style] = {
     "regressed": "bad",
@@ -138,6 +141,7 @@ def diff_json(diff: Diff) -> str:
             "base": diff.base_runs or (diff.base.header.id,),
             "candidate": diff.candidate_runs or (diff.candidate.header.id,),
         },
+        "metrics": metric_documents(as_versions(diff)),
         "texts": [_text_document(diff, case_id) for case_id in diff.detailed_case_ids],
     }
     return format_json(document)

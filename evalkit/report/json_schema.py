@@ -23,13 +23,12 @@ from evalkit.report.documents import (
     RUN_PROPERTIES,
     CaseDocument,
     CheckDocument,
-    DiffDocument,
     PropertyTable,
     ReportDocument,
 )
 from evalkit.report.dry_run import DryRun
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
-from evalkit.report.matrix_document import MatrixDocument
+from evalkit.report.matrix_document import DiffDocument, MatrixDocument
 from evalkit.report.traces import TracesDocument
 from evalkit.report.validate import ValidatedDocument
 

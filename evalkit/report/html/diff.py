@@ -195,7 +195,7 @@ def render_matrix(shown: VersionMatrix) -> str:
     return _render(
         shown,
         title=f"{evalset.evalset}: {len(shown.runs)} versions",
-        crumb=f"versions · {evalset.evalset_path} · {diff_content.matrix_basis(shown)}",
+        crumb=f"versions · {evalset.evalset_path} · {diff_content.matrix_scope(shown)}",
         outputs=_version_texts(shown),
         notes=diff_content.matrix_notes(shown),
     )
