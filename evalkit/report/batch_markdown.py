@@ -26,7 +26,12 @@ _HEADING = "## "
 
 
 def render_batch_markdown(batch: Batch, *, max_bytes: int = markdown.SUMMARY_LIMIT) -> str:
-    """Render several runs as Markdown of at most `max_bytes` in UTF-8, those that did not pass first."""
+    """Render several runs as Markdown of at most `max_bytes` in UTF-8, those that did not pass first.
+
+    One run is rendered as if it had been named by itself.
+    """
+    if batch.only_report is not None:
+        return markdown.render_markdown(batch.only_report, max_bytes=max_bytes)
     limit = max_bytes // (len(batch.reports) + 1)
     sections = [
         (part, markdown.render_markdown(part.report, max_bytes=limit))
@@ -39,13 +44,16 @@ def render_batch_markdown(batch: Batch, *, max_bytes: int = markdown.SUMMARY_LIM
 def render_batch_comment(
     batch: Batch, place: CommentPlace = ANY_PLACE, *, job: str = ""
 ) -> PullRequestComment:
-    """Render one comment on several runs.
+    """Render one comment on several runs; for one run, as for that by itself, but identified by the job.
 
     Args:
         batch: the runs.
         place: where the comment is shown.
         job: identifies the comment if the place has no key: the workflow and the job that runs the sets.
     """
+    marker = f"<!-- evalkit:{digest(['batch', job])} -->"
+    if batch.only_report is not None:
+        return render_comment(batch.only_report, place, marker=marker)
     limit = place.max_bytes // (len(batch.reports) + 1)
     # The summary says once what holds for all runs.
     inner = replace(place, max_bytes=limit, key="", commit="", how_to_accept="", details="")
@@ -59,7 +67,6 @@ def render_batch_comment(
     about = place_block(place, batch.exit_code)
     blocks = [head, about, *rest, *_section_blocks(sections), Block(1, find_url(place.details))]
     is_incomplete = any(part.report is None for part in batch.parts)
-    marker = f"<!-- evalkit:{digest(['batch', job])} -->"
     return fit_comment(blocks, marker, place, has_changes=is_incomplete or bool(sections))
 
 

@@ -80,10 +80,12 @@ ANY_PLACE = CommentPlace()
 """A place on a host like GitHub, of no known build."""
 
 
-def render_comment(report: Report, place: CommentPlace = ANY_PLACE) -> PullRequestComment:
-    """Render the comment on a run."""
+def render_comment(
+    report: Report, place: CommentPlace = ANY_PLACE, *, marker: str = ""
+) -> PullRequestComment:
+    """Render the comment on a run; a `marker` identifies it instead of the set."""
     results = case_results(report.run, report.gate_result, report.baseline)
-    marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    marker = marker or comment_marker(report.run.header.evalset_path, report.run.header.evalset)
     return fit_comment(
         _blocks(report, results, place),
         marker,
