@@ -109,6 +109,7 @@ def _build_values(job: Job) -> dict[str, str]:
         "change_folder": _to_yaml(f"cd {shlex.quote(job.folder)}") if below else "",
         "ask": _to_yaml(f"evalkit ask {place} --trials 3 --run-id answers"),
         "run": _to_yaml(f"evalkit run {sets} --require-base --junit evalkit.xml"),
+        "comment": _to_yaml(f"evalkit comment --set {sets} --post --only-changes"),
         "install_step": _to_yaml(f"python -m pip install {shlex.quote(job.requirement)}"),
         "record": _to_yaml(f"evalkit baseline {sets}"),
         # The artifact keeps the folders from the first wildcard on.

@@ -42,6 +42,9 @@ from evalkit.store.refs import BaselineChoice
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./?=%-]+")
 
+_JOB_VARIABLES = ("GITHUB_WORKFLOW", "GITHUB_JOB", "CI_JOB_NAME", "BUILD_DEFINITIONNAME")
+"""What names a job on GitHub, GitLab, and Azure; on Bitbucket, nothing does."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommentOptions:
@@ -94,9 +97,8 @@ def build_redacted_batch_comment(
     Raises:
         InvalidInput: as `build_redacted_comment`.
     """
-    environ = context.environ
     # The runs of another push have the same job, and so the same comment.
-    job = f"{environ.get('GITHUB_WORKFLOW', '')} {environ.get('GITHUB_JOB', '')}".strip()
+    job = " ".join(filter(None, (context.environ.get(name, "") for name in _JOB_VARIABLES)))
     return _redact(render_batch_comment(batch, _choose_place(options, context), job=job), context)
 
 

@@ -57,9 +57,7 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
     old = shown[TRUSTED_WORKFLOW]
     notes = [f"The two workflows run {job.evalset}, and install {job.requirement}, as {old} did."]
     if others:
-        notes.append(
-            f"They run one set. To run another one, name it in both: {', '.join(others)}."
-        )
+        notes.append(f"They run one set. To run another one, name it in both: {', '.join(others)}.")
     if edits:
         notes.append(
             f"{old} stays, because somebody edited it. Copy what the agent needs to evalkit-answers.yml, "

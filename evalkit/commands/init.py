@@ -152,7 +152,9 @@ def _choose_workflows(
         texts = {
             name: text for name, text in texts.items() if not name.startswith(WORKFLOWS_FOLDER)
         }
-        notes.append(f"{TRUSTED_WORKFLOW} is there already, and stays as it is. {_describe_sets(job, top)}")
+        notes.append(
+            f"{TRUSTED_WORKFLOW} is there already, and stays as it is. {_describe_sets(job, top)}"
+        )
     for name in sorted(texts):
         if name.startswith(ACTION_FOLDER) and (top / name).exists():
             del texts[name]

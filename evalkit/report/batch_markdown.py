@@ -72,7 +72,8 @@ def render_batch_comment(
 
 def _summary_blocks(batch: Batch) -> Iterator[Block]:
     """Yield the result of all runs, a row for each, and why runs have no report."""
-    yield Block(0, f"{_HEADING}{content.OUTCOME_WORDS[batch.outcome]}: {batch.reason}")
+    word = content.OUTCOME_WORDS[batch.outcome] if batch.reports else "NOT DECIDED"
+    yield Block(0, f"{_HEADING}{word}: {batch.reason}")
     rows = [
         (part.word, markdown.code_cell(part.label), _threshold_cell(part))
         for part in batch.parts[:_MAX_ROWS]

@@ -387,13 +387,17 @@ def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets:
     assert not [*sets.folder.glob("all-*.html")]
     env = {"GITHUB_WORKFLOW": "ci", "GITHUB_JOB": "evals"}
     alone = sets.evalkit("comment", "--set", "sets", env=env)
-    assert "## FAIL: `two`, must pass" in alone.out, alone
+    assert "\n## FAIL: `two`\n" in alone.out, alone
     # A second set, which has no run yet, gets no result from that of the first.
     write_set(sets, "sets/one.yaml", "a")
     both = sets.evalkit("comment", "--set", "sets", env=env)
     assert both.out.splitlines()[0] == alone.out.splitlines()[0]
-    assert "## UNDECIDED: 1 failed, 1 stopped" in both.out
+    assert "## FAIL: 1 failed, 1 stopped" in both.out
     assert "sets/one.yaml has no run of this commit" in both.out
+    for named in (["--set", "sets/one.yaml"], ["--set", "nowhere"], ["--missing", "one: killed."]):
+        none = sets.evalkit("comment", *named, env=env).out
+        assert none.splitlines()[:2] == [alone.out.splitlines()[0], "## NOT DECIDED: 1 stopped"]
+    assert sets.evalkit("comment").code == 2
 
 
 def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project) -> None:
