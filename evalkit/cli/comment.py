@@ -45,6 +45,10 @@ class CommentTexts(NamedTuple):
             "--key", metavar="HEX", help="Identify the comment by this key (default: by the set)."
         ),
     ] = ""
+    check_name: Annotated[
+        str,
+        typer.Option("--check-name", metavar="NAME", help="The name of the check run of --check."),
+    ] = ""
     how_to_accept: Annotated[
         str,
         typer.Option(
@@ -98,27 +102,33 @@ def comment(
         only_changes=only_changes,
         status=status,
         check=check,
+        check_name=texts.check_name,
         key=texts.key,
         how_to_accept=texts.how_to_accept,
     )
     context = create_context()
-    runs, missing = [*(refs or ())], [*texts.missing]
-    if texts.sets:
-        from evalkit.commands.current_runs import find_current_runs
-
-        found = find_current_runs(texts.sets, context)
-        runs, missing = [*runs, *found.folders], [*missing, *found.missing]
+    runs, missing = find_runs(refs or (), texts, context)
     refuse_conflicts(options, comparison, runs, is_empty=not runs and not missing)
+    baseline, gate = comparison.choose_baseline(), comparison.choose_gate()
     evaluate = partial(
-        evaluate_for_comment,
-        baseline_choice=comparison.choose_baseline(),
-        gate_choice=comparison.choose_gate(),
-        context=context,
+        evaluate_for_comment, baseline_choice=baseline, gate_choice=gate, context=context
     )
     if len(runs) > 1 or missing or texts.sets:
         comment_on_batch(runs, missing, evaluate, options, context)
     else:
         comment_on_run(evaluate(runs[0]), options, context)
+
+
+def find_runs(
+    refs: Sequence[str], texts: CommentTexts, context: Context
+) -> tuple[list[str], list[str]]:
+    """Return the runs that are named or of sets that are, and the sets without one, with the reason."""
+    if not texts.sets:
+        return [*refs], texts.missing
+    from evalkit.commands.current_runs import find_current_runs
+
+    found = find_current_runs(texts.sets, context)
+    return [*refs, *found.folders], [*texts.missing, *found.missing]
 
 
 def refuse_conflicts(
@@ -132,6 +142,7 @@ def refuse_conflicts(
         ("--only-changes requires --post", silent and options.only_changes),
         ("--status requires --post", silent and options.status),
         ("--check requires --post", silent and options.check),
+        ("--check-name requires --check", bool(options.check_name) and not options.check),
         (
             "--baseline names a run of one set; name one run",
             comparison.baseline is not None and len(refs) > 1,

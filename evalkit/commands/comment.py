@@ -52,7 +52,7 @@ class CommentOptions:
 
     `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
     comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
-    run with annotations, which only GitHub has. `key` and `how_to_accept` are as in `CommentPlace`.
+    run with annotations, which only GitHub has, under `check_name` or else the name of the status. `key` and `how_to_accept` are as in `CommentPlace`.
     """
 
     post: bool = False
@@ -60,6 +60,7 @@ class CommentOptions:
     only_changes: bool = False
     status: bool = False
     check: bool = False
+    check_name: str = ""
     key: str = ""
     how_to_accept: str = ""
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
@@ -210,7 +211,8 @@ def _post(
         posted = asyncio.run(post_status(pull, status))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
     if options.check and pull.sha and isinstance(pull, GitHubPullRequest):
-        posted = asyncio.run(post_check(pull, check))
+        named = status._replace(context=options.check_name or status.context)
+        posted = asyncio.run(post_check(pull, replace(check, status=named)))
         done.append(f"check run {status.state} {posted.outcome}: {posted.detail}")
     only_updates = options.only_changes and not comment.has_changes
     draft = CommentDraft(comment.text, comment.marker, status.state, only_updates)

@@ -1,4 +1,4 @@
-"""Find the runs of the commit that is checked out, for a step that tells what became of every set."""
+"""Find the run of each set at the commit that is checked out, and the sets without one."""
 
 from __future__ import annotations
 

@@ -325,6 +325,8 @@ def post_run_comment(
         options.append(f"--how-to-accept={road}")
     if environ.get("EVALKIT_ANSWERS"):
         options.append("--status")
+    if environ.get("EVALKIT_CHECK") == "true":
+        options += ["--check", f"--check-name={notice.name_check(evalsets, environ)}"]
     plain = {**child_environment(environ), "GITHUB_TOKEN": token}
     return run_evalkit("comment", *run_ids, *options, *gate, env=plain, shown=True)
 
