@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -129,7 +130,12 @@ def test_the_workflow_of_init_runs_in_a_fresh_checkout(machines: Machines, tmp_p
     [report] = reports.glob("*/report.json")
     read = json.loads(report.read_text())
     assert read["outcome"] == "fail"
-    assert (runs / read["run"]["id"] / "run.json").is_file()
+    [run] = [each["report"] for each in read["runs"]]
+    assert (runs / run["run"]["id"] / "run.json").is_file()
+    [junit] = reports.glob("*/junit.xml")
+    assert {case.get("file") for case in ET.parse(junit).iter("testcase")} == {
+        f"{folder}/evalsets/first.yaml"
+    }
     # The two workflows for forks take the place of the one, and run as well.
     stranger.run("git", "checkout", "-q", "main")
     out = stranger.run("evalkit", "init", "--forks")
