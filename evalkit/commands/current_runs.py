@@ -38,9 +38,7 @@ def find_current_runs(paths: Sequence[Path], context: Context) -> CurrentRuns:
         found = _find_run(path, context)
         if found is None:
             name = display_path(path)
-            missing.append(
-                f"{name}: {name} has no run of this commit. Read the log of the step that runs it."
-            )
+            missing.append(f"{name}: it has no run of this commit. Read the log of its step.")
         else:
             folders.append(str(found))
     return CurrentRuns(tuple(folders), tuple(missing))

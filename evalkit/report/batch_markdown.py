@@ -64,7 +64,9 @@ def render_batch_comment(
     ]
     sections = [(part, found.body) for part, found in comments if found.has_changes]
     head, *rest = _summary_blocks(batch)
-    about = place_block(place, batch.exit_code)
+    about = place_block(
+        place, [part.exit_code for part in batch.parts if part.state != "nothing_selected"]
+    )
     blocks = [head, about, *rest, *_section_blocks(sections), Block(1, find_url(place.details))]
     is_incomplete = any(part.report is None for part in batch.parts)
     return fit_comment(blocks, marker, place, has_changes=is_incomplete or bool(sections))
@@ -72,16 +74,11 @@ def render_batch_comment(
 
 def _summary_blocks(batch: Batch) -> Iterator[Block]:
     """Yield the result of all runs, a row for each, and why runs have no report."""
-    word = content.OUTCOME_WORDS[batch.outcome] if batch.reports else "NOT DECIDED"
-    yield Block(0, f"{_HEADING}{word}: {batch.reason}")
-    rows = [
-        (part.word, markdown.code_cell(part.label), _threshold_cell(part))
-        for part in batch.parts[:_MAX_ROWS]
-    ]
-    titles = ("Result", batch.noun.capitalize(), "Threshold")
-    yield Block(0, markdown.markdown_table(titles, rows, right=()))
-    left_out = len(batch.parts) - _MAX_ROWS
-    yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
+    if batch.reports:
+        yield Block(0, f"{_HEADING}{content.OUTCOME_WORDS[batch.outcome]}: {batch.reason}")
+        yield from _table_blocks(batch)
+    else:
+        yield Block(0, f"{_HEADING}NOT DECIDED: there is no result")
     for part in batch.parts:
         if part.report is None:
             name = markdown.inline_code(part.label)
@@ -91,6 +88,18 @@ def _summary_blocks(batch: Batch) -> Iterator[Block]:
         command = markdown_code(one_line(hint.command, 600))
         yield Block(1, f"{markdown.sentence_text(hint.label)}: {command}")
     yield Block(2, "\n".join(f"- {markdown.sentence_text(note)}" for note in batch.notes))
+
+
+def _table_blocks(batch: Batch) -> Iterator[Block]:
+    """Yield a row for each run."""
+    rows = [
+        (part.word, markdown.code_cell(part.label), _threshold_cell(part))
+        for part in batch.parts[:_MAX_ROWS]
+    ]
+    titles = ("Result", batch.noun.capitalize(), "Threshold")
+    yield Block(0, markdown.markdown_table(titles, rows, right=()))
+    left_out = len(batch.parts) - _MAX_ROWS
+    yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
 
 
 def _threshold_cell(part: BatchPart) -> str:

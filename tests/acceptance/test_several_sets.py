@@ -393,10 +393,13 @@ def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets:
     both = sets.evalkit("comment", "--set", "sets", env=env)
     assert both.out.splitlines()[0] == alone.out.splitlines()[0]
     assert "## FAIL: 1 failed, 1 stopped" in both.out
-    assert "sets/one.yaml has no run of this commit" in both.out
+    assert "**STOPPED:** `sets/one.yaml`\n\n```text\nit has no run of this commit." in both.out
     for named in (["--set", "sets/one.yaml"], ["--set", "nowhere"], ["--missing", "one: killed."]):
         none = sets.evalkit("comment", *named, env=env).out
-        assert none.splitlines()[:2] == [alone.out.splitlines()[0], "## NOT DECIDED: 1 stopped"]
+        assert none.splitlines()[:2] == [
+            alone.out.splitlines()[0],
+            "## NOT DECIDED: there is no result",
+        ]
     assert sets.evalkit("comment").code == 2
 
 
