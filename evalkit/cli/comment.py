@@ -103,6 +103,7 @@ def comment(
         status=status,
         check=check,
         check_name=texts.check_name,
+        sets=", ".join(map(str, texts.sets)),
         key=texts.key,
         how_to_accept=texts.how_to_accept,
     )

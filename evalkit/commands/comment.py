@@ -52,7 +52,8 @@ class CommentOptions:
 
     `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
     comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
-    run with annotations, which only GitHub has, under `check_name` or else the name of the status. `key` and `how_to_accept` are as in `CommentPlace`.
+    run with annotations, which only GitHub has, under `check_name` or else the name of the status. `sets`
+    are the sets as the user named them. `key` and `how_to_accept` are as in `CommentPlace`.
     """
 
     post: bool = False
@@ -61,6 +62,7 @@ class CommentOptions:
     status: bool = False
     check: bool = False
     check_name: str = ""
+    sets: str = ""
     key: str = ""
     how_to_accept: str = ""
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
@@ -170,7 +172,7 @@ def post_batch(
     """
     status = CommitStatus(
         state=_choose_state(batch.outcome, batch.exit_code),
-        context="evalkit",
+        context=one_line(f"evalkit/{options.sets}" if options.sets else "evalkit", 60),
         description=one_line(batch.reason, MAX_STATUS_CHARS),
     )
     check = CheckRun(
