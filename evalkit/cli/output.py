@@ -137,13 +137,20 @@ def deliver_batch_and_exit(batch: Batch, options: ReportOptions, files: ReportFi
 
 
 def print_batch(batch: Batch, options: ReportOptions) -> None:
-    """Print several runs; with `--format github`, also print annotations."""
+    """Print several runs; with `--format github`, also print annotations.
+
+    One run is printed as if it had been named by itself. In JSON, it stays a list, so that scripts read one
+    form.
+    """
     from evalkit.report.batch_document import render_batch_json
     from evalkit.report.batch_terminal import render_batch
     from evalkit.report.github import render_batch_github
 
     if options.format is PrintFormat.json:
         write_result(render_batch_json(batch), options.output)
+        return
+    if batch.only_report is not None:
+        print_report(batch.only_report, options)
         return
     text = render_batch(
         batch,
@@ -166,9 +173,12 @@ def write_batch_files(batch: Batch, files: ReportFiles) -> None:
 
 
 def write_batch_pages(batch: Batch, path: Path) -> None:
-    """Write the HTML page of several runs, and beside it a page for each run."""
+    """Write the HTML page of several runs, and beside it a page for each run; one run has one page."""
     from evalkit.report.html.batch import name_part_page, render_batch_html
 
+    if batch.only_report is not None:
+        write_file(path, FILE_FORMATS["html"].load()(batch.only_report))
+        return
     for number, part in enumerate(batch.parts):
         if part.report is not None:
             page = path.with_name(name_part_page(batch, number, path.stem))

@@ -5,6 +5,7 @@ __all__ = [
     "batch",
     "batch_checks",
     "budget_shares",
+    "current_runs",
     "debug",
     "dry_run",
     "evaluation",

@@ -373,6 +373,36 @@ def test_a_set_that_a_change_deletes_is_named_by_a_folder_and_one_that_it_adds_r
     assert edit == "set sets/two.yaml: deleted with its 1 case"
 
 
+def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets: Project) -> None:
+    (sets.folder / "sets/one.yaml").unlink()
+    (sets.folder / "sets/deep/three.yml").unlink()
+    sets.write("sets/notes.yaml", "title: no set\n")
+    files = ["--markdown", "m.md", "--html", "all.html", "--format", "github"]
+    done = sets.evalkit("run", "sets", *files)
+    assert done.code == 1, done
+    assert done.out.startswith("FAIL  two: ")
+    assert "skipped sets/notes.yaml" in done.out
+    assert "::error file=sets/two.yaml" in done.out
+    assert (sets.folder / "m.md").read_text().startswith("## FAIL: `two`")
+    assert not [*sets.folder.glob("all-*.html")]
+    env = {"GITHUB_WORKFLOW": "ci", "GITHUB_JOB": "evals"}
+    alone = sets.evalkit("comment", "--set", "sets", env=env)
+    assert "\n## FAIL: `two`\n" in alone.out, alone
+    # A second set, which has no run yet, gets no result from that of the first.
+    write_set(sets, "sets/one.yaml", "a")
+    both = sets.evalkit("comment", "--set", "sets", env=env)
+    assert both.out.splitlines()[0] == alone.out.splitlines()[0]
+    assert "## FAIL: 1 failed, 1 stopped" in both.out
+    assert "**STOPPED:** `sets/one.yaml`\n\n```text\nit has no run of this commit." in both.out
+    for named in (["--set", "sets/one.yaml"], ["--set", "nowhere"], ["--missing", "one: killed."]):
+        none = sets.evalkit("comment", *named, env=env).out
+        assert none.splitlines()[:2] == [
+            alone.out.splitlines()[0],
+            "## NOT DECIDED: there is no result",
+        ]
+    assert sets.evalkit("comment").code == 2
+
+
 def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project) -> None:
     assert sets.evalkit("run", "sets").code == 1
     ids = [run.name for run in sets.runs()]
