@@ -33,7 +33,7 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "undecided": "UNDECIDED",
 }
 
-_URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
+URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
 
 
 def value_cell(value: float | None, unit: str, *, limits: Iterable[float] = ()) -> str:
@@ -115,7 +115,7 @@ def checks_by_urgency(gate_result: GateResult) -> list[Check]:
     """Return the thresholds: failed ones first, advisory ones last, otherwise in the order of the gate."""
     return sorted(
         gate_result.checks,
-        key=lambda check: (bool(check.advisory), _URGENCY.index(check.outcome)),
+        key=lambda check: (bool(check.advisory), URGENCY.index(check.outcome)),
     )
 
 

@@ -156,7 +156,7 @@ def _blocks(
 ) -> list[markdown.Block]:
     """Return the parts in reading order."""
     header, result = report.run.header, report.gate_result
-    brief, full = brief_reason(report), verdict_reason(header, result)
+    brief, full = brief_reason(header, result), verdict_reason(header, result)
     thresholds = [
         markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells),
         "" if full == brief else f"- {markdown.sentence_text(full)}",
@@ -190,10 +190,10 @@ def place_block(place: CommentPlace, exit_code: int) -> markdown.Block:
 
 def _heading(report: Report) -> str:
     """Return the verdict, the set, and the numbers of the threshold that decides."""
-    word = verdict_word(report.run.header, report.gate_result)
-    numbers = headline_numbers(report)
-    more = f", {markdown.code_cell(numbers.rule)} {numbers.text}" if numbers else ""
-    return f"## {word}: {markdown.inline_code(report.run.header.evalset)}{more}"
+    header, result = report.run.header, report.gate_result
+    word, numbers = verdict_word(header, result), headline_numbers(header, result)
+    more = f", {markdown.code_cell(numbers.rule)} {numbers.join('->')}" if numbers else ""
+    return f"## {word}: {markdown.inline_code(header.evalset)}{more}"
 
 
 def _cases_block(results: Sequence[CaseResult]) -> str:

@@ -20,7 +20,6 @@ from evalkit.report.case_status import (
     representative_trial,
     worst_first,
 )
-from evalkit.report.headline import Headline, find_headline
 from evalkit.report.html.cases import (
     CaseGroup,
     case_view,
@@ -35,7 +34,7 @@ from evalkit.report.html.views import TableCell, limit_texts, true_minus
 from evalkit.report.html.waterfall import StepSides, render_step_sides
 from evalkit.report.in_common import find_in_common
 from evalkit.report.model import Report
-from evalkit.report.verdict import verdict_word
+from evalkit.report.verdict import Headline, find_headline, verdict_reason, verdict_word
 from evalkit.store.span_file import SpansByTrial
 
 _MAX_CHECKS = 100
@@ -64,7 +63,7 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
     results = case_results(run, gate_result, report.baseline)
     checks = content.checks_by_urgency(gate_result)[:_MAX_CHECKS]
     headline = find_headline(header, gate_result)
-    reason = content.gate_reason(gate_result)
+    reason = verdict_reason(header, gate_result)
     tag_titles, tags = content.tag_rows(header, gate_result, _MAX_TAG_METRICS)
     word = verdict_word(header, gate_result)
     metrics = metric_views(report)
