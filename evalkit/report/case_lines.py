@@ -54,8 +54,7 @@ def _rows(results: Sequence[case_status.CaseResult], screen: Screen, *, labeled:
             Cell(result.label if labeled else "", STATUS_STYLES.get(result.status, "")),
             Cell(screen.show(result.case.id, _MAX_ID_CELLS)),
             Cell(case_status.passes_change(result.change)),
-            # A newline in an explanation would be shown as an escape.
-            Cell(" ".join(case_status.reason_text(result)[:_MAX_REASON_CHARS].split())),
+            Cell(_flatten(case_status.reason_text(result))),
         )
         for result in results
     ]
@@ -64,6 +63,11 @@ def _rows(results: Sequence[case_status.CaseResult], screen: Screen, *, labeled:
     if fixed + _MIN_REASON_COLUMNS <= screen.columns:
         return align_columns(rows, screen, shrinkable={3: _MIN_REASON_COLUMNS})
     return [line for row in rows for line in _long_row(row, screen)]
+
+
+def _flatten(reason: str) -> str:
+    """Return a reason as one line; a newline in it would be shown as an escape."""
+    return " ".join(reason[:_MAX_REASON_CHARS].split())
 
 
 def _long_row(row: Sequence[Cell], screen: Screen) -> list[str]:
@@ -90,7 +94,8 @@ def _common_error(
     if not reasons:
         return []
     reason, cases = reasons.most_common(1)[0]
-    if any(screen.show(reason, len(reason)) in line for line in shown):
+    whole = screen.show(_flatten(reason), _MAX_REASON_CHARS)
+    if any(whole in line for line in shown):
         return []
     return screen.fold(
         f"Error of {format_count(cases, 'case')}: {reason}", indent="  ", hang="    "

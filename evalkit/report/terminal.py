@@ -109,7 +109,9 @@ def _all_sections(
     yield [heading("Thresholds", screen), *thresholds] if thresholds else []
     yield case_lines(results, screen)
     yield from detail_sections(report, results, screen)
-    yield next_lines(report.hints, screen)
+    # The last advice on a run that failed must not be to accept it.
+    failed = report.gate_result.exit_code != 0
+    yield next_lines(report.hints[::-1] if failed else report.hints, screen)
     yield [closing_line(report, screen)]
 
 

@@ -133,6 +133,12 @@ def test_the_majority_decides_and_reports_say_how_far_the_jurors_agree(
 
     shown = project.evalkit("show", "latest", "c1", env=KEYS)
     assert shown.out.count("judged by m") == 3
+    # Hundreds of lines of prompts and replies are for who asks for them.
+    assert shown.out.endswith("What the judges were asked and answered: -v\n")
+    whole = project.evalkit("show", "latest", "c1", "-v", env=KEYS)
+    assert whole.out.count("       asked\n") == whole.out.count("       answered\n") == 3
+    assert whole.out.count("agrees = ") == 4
+    assert len(whole.out) > 3 * len(shown.out)
     assert "agrees = yes, votes yes, yes, no" in " ".join(shown.out.split())
 
     again = run(project)

@@ -195,6 +195,22 @@ def test_what_cannot_be_had_is_said_plainly(project: Project) -> None:
     assert "A drop of 2 pt cannot be failed: the threshold allows 2 pt." in words(done)
 
 
+def test_a_metric_that_is_misspelled_or_measured_is_answered_with_the_right_ones(
+    project: Project,
+) -> None:
+    text = (project.folder / "echo.yaml").read_text()
+    project.write("echo.yaml", text.replace("[exact_match]", "[exact_match, latency_s]"))
+    project.evalkit("baseline", "echo.yaml", "--trials", "3")
+    typo = project.evalkit("power", "echo.yaml", "--metric", "exact_mach")
+    assert typo.code == 2
+    assert (
+        "no metric of the baseline is named 'exact_mach'. Did you mean 'exact_match'?" in typo.err
+    )
+    measured = project.evalkit("power", "echo.yaml", "--metric", "latency_s")
+    assert "'latency_s' is measured in s in the baseline" in measured.err
+    assert "with --metric: exact_match." in measured.err
+
+
 def test_without_a_baseline_the_noise_must_be_assumed(project: Project) -> None:
     write_set(project, 50)
     done = project.evalkit("power", "set.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 
 import pytest
 
@@ -124,3 +125,16 @@ def test_exitfirst_stops_at_an_error_too(project: Project) -> None:
     done = project.evalkit("run", "echo.yaml", "-x", "--concurrency", "1", "--trials", "1")
     assert done.code == 3, done
     assert len(project.rows()) == 1
+
+
+def test_many_problems_are_counted_in_the_last_line(project: Project) -> None:
+    rules = "".join(f"  - {{metric: exact_match, mini: .{number}}}\n" for number in range(1, 8))
+    (project.folder / "echo.yaml").write_text(f"{dedent(ECHO_SET).lstrip()}gate:\n{rules}")
+    done = project.evalkit("run", "echo.yaml")
+    first, *_, last = done.err.splitlines()
+    assert (done.code, done.out) == (2, "")
+    assert first.startswith("echo.yaml:")
+    assert (
+        last
+        == f"evalkit: {len(done.err.splitlines()) - 1} problems; nothing was done. Fix them all at once."
+    )
