@@ -166,12 +166,10 @@ class Batch:
         )
 
     @property
-    def verdict(self) -> str:
-        """The result with all counts in one line."""
-        size = [self.reason, format_count(self.cases, "case")]
-        if self.duration_s is not None:
-            size.append(format_duration(self.duration_s))
-        return "  ".join((*size, f"exit {self.exit_code}"))
+    def facts(self) -> tuple[str, ...]:
+        """The number of cases, the duration, and the exit code."""
+        took = () if self.duration_s is None else (format_duration(self.duration_s),)
+        return (format_count(self.cases, "case"), *took, f"exit {self.exit_code}")
 
 
 def choose_labels(names: Sequence[Sequence[str]]) -> tuple[str, ...]:

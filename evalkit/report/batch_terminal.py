@@ -125,7 +125,9 @@ def _next_steps(batch: Batch, screen: Screen) -> list[str]:
 
 def _verdict(batch: Batch, screen: Screen) -> list[str]:
     word = batch.word
-    lines = screen.fold(f"{word}  {batch.verdict}", hang=" " * (len(word) + 2))
+    lines = screen.fold(
+        f"{word}  {'  '.join((batch.reason, *batch.facts))}", hang=" " * (len(word) + 2)
+    )
     return screen.paint_start(lines, word, OUTCOME_STYLES[batch.outcome])
 
 

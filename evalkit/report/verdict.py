@@ -201,7 +201,6 @@ def _describe_check(check: Check, header: RunHeader) -> Headline:
 
 
 def _interval_note(check: Check, unit: str) -> str:
-    if check.outcome != "inconclusive" or check.low is None or check.high is None:
-        return ""
-    low, high = (content.value_cell(end, unit) for end in (check.low, check.high))
-    return f", and its interval, {low} to {high}, includes that"
+    interval = content.interval_cell(check.low, check.high, unit)
+    is_open = check.outcome == "inconclusive" and interval
+    return f", and its interval, {interval}, includes that" if is_open else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from evalkit.core.format import format_count
 from evalkit.report.batch import Batch
 from evalkit.report.html.page import render_page
 
@@ -31,7 +32,9 @@ def render_batch_html(batch: Batch, *, stem: str = "evalkit-report") -> str:
         title=f"{batch.word} {batch.reason}",
         outcome=batch.outcome,
         outcome_word=batch.word,
-        verdict=batch.verdict.replace("  ", ", "),
+        heading=format_count(len(batch.parts), batch.noun),
+        reason=f"{batch.reason[:1].upper()}{batch.reason[1:]}.",
+        facts=batch.facts,
         titles=("result", batch.noun, "threshold", "baseline → now", "hold"),
         rows=rows,
         hints=batch.hints,

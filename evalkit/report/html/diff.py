@@ -123,7 +123,7 @@ def _case_view(diff: Diff, change: CaseChange, case: Case | None, limit: int) ->
         "id": change.case_id,
         "status": change.status,
         "label": diff_content.change_label(change),
-        "passes": diff_content.change_passes(change),
+        "passes": diff_content.change_passes(change).replace("->", "→"),
         "is_open": is_open,
         "step_sentences": sentences,
         "steps": steps,

@@ -9,10 +9,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from evalkit.core.gate_result import GateResult
 from evalkit.core.run import Run
 from evalkit.core.trial import Trial
 from evalkit.report import content
 from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
+from evalkit.report.call_rows import CALL_TITLES, call_rows
 from evalkit.report.case_status import (
     CaseResult,
     case_results,
@@ -101,9 +103,9 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
         metrics_text=f"{moved} changed, {len(metrics) - moved} did not" if moved else "",
         tag_titles=["tag", *tag_titles[1:]],
         tag_table=_cells(tags),
-        call_titles=content.CALL_TITLES,
-        calls=_cells(content.call_rows(report.calls)),
-        notes=gate_result.notes,
+        call_titles=CALL_TITLES,
+        calls=_cells(call_rows(report.calls)),
+        notes=list(_note_views(gate_result)),
         run_rows=[
             *((label, text) for label, text in rows if label not in _TOP_ROWS),
             *_origin_rows(run),
@@ -121,6 +123,17 @@ def _leave_out(reason: str, headline: Headline) -> str:
 
 def _cells(rows: Sequence[Sequence[str]]) -> list[list[TableCell]]:
     return [[TableCell(true_minus(text)) for text in row] for row in rows]
+
+
+def _note_views(gate_result: GateResult) -> Iterator[tuple[str, str, list[str], bool]]:
+    """Yield the id, the title, and the texts of the notes, and whether they are open.
+
+    Notes that only add numbers are folded.
+    """
+    asides = [note for note in gate_result.notes if note in gate_result.asides]
+    others = [note for note in gate_result.notes if note not in gate_result.asides]
+    yield "notes", "Notes", others, True
+    yield "asides", "Odds, power, and other numbers", asides, False
 
 
 def _plain_apostrophes(text: str) -> Markup:

@@ -132,10 +132,7 @@ def _limit_text(check: Check, unit: str) -> str:
 
 
 def _interval_text(placed: PlacedCheck | None, unit: str) -> str:
-    if placed is None or placed.low is None or placed.high is None:
-        return ""
-    low, high = (content.value_cell(end, unit) for end in (placed.low, placed.high))
-    return f"{low} to {high}"
+    return "" if placed is None else content.interval_cell(placed.low, placed.high, unit)
 
 
 def _own_axis(placed: PlacedCheck) -> Axis:
