@@ -55,12 +55,3 @@ class ProgressCounts:
         if not 0 < fresh <= self.done < self.stage.total:
             return None
         return self.elapsed_s / fresh * (self.stage.total - self.done)
-
-
-def format_rounded_time(seconds: float) -> str:
-    """Return a duration as whole seconds or minutes.
-
-    >>> format_rounded_time(59.2), format_rounded_time(150)
-    ('59 s', '3 min')
-    """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{-(-seconds // 60):.0f} min"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from evalkit.cli.progress_counts import ProgressCounts, format_rounded_time
+from evalkit.cli.progress_counts import ProgressCounts
 from evalkit.core.context import Stage
-from evalkit.core.format import format_count
+from evalkit.core.format import format_count, format_estimated_time
 from evalkit.core.trial import Trial
 
 INTERVAL_S = 30.0
@@ -80,8 +80,8 @@ class ProgressLog:
         if silence_s >= INTERVAL_S:
             parts.append(f"{silence_s:.0f} s without a finished trial")
         elif counts.left_s is not None:
-            parts.append(f"{format_rounded_time(counts.left_s)} left")
-        elapsed = format_rounded_time(counts.elapsed_s)
+            parts.append(f"{format_estimated_time(counts.left_s)} left")
+        elapsed = format_estimated_time(counts.elapsed_s)
         self._print(elapsed, f"{counts.done:,}/{total:,}  {', '.join(parts)}")
 
     def _print(self, when: str, text: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from evalkit.cli.progress_counts import ProgressCounts, format_rounded_time
+from evalkit.cli.progress_counts import ProgressCounts
 from evalkit.core.context import Stage
+from evalkit.core.format import format_estimated_time
 from evalkit.core.trial import Trial
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ def progress_lines(counts: ProgressCounts, screen: Screen) -> list[str]:
 
 
 def _time_text(counts: ProgressCounts) -> str:
-    parts = [f"{format_rounded_time(counts.elapsed_s)} gone"]
+    parts = [f"{format_estimated_time(counts.elapsed_s)} gone"]
     if counts.left_s is not None:
         # A run may take another look, so that this is not the time of the whole run.
         what = " for this look" if counts.stage.label else ""
-        parts.append(f"{format_rounded_time(counts.left_s)} left{what}")
+        parts.append(f"{format_estimated_time(counts.left_s)} left{what}")
     if counts.cost_usd:
         parts.append(f"${counts.cost_usd:.2f}")
     return ", ".join(parts)

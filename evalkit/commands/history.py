@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from evalkit.compare.history import HistoryResult, HistoryRow, build_history_row
+from evalkit.commands.stored_runs import read_stored_result
+from evalkit.compare.history import HistoryRow, build_history_row
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput, NothingSelected
 from evalkit.core.files import lock_folder, path_exists, read_stored_file, write_atomically
@@ -23,7 +24,6 @@ from evalkit.evalset.base_version import baseline_run_id
 from evalkit.evalset.project import Project
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.store.baseline import baseline_path, parse_baseline
-from evalkit.store.gate_results import read_gate_result
 from evalkit.store.runs import SUMMARY_FILE, list_run_ids, read_header, read_run, runs_folder
 from evalkit.store.seal import Seal
 
@@ -206,14 +206,7 @@ def _read_runs(evalset_path: str, project: Project, notes: list[str]) -> Iterato
             notes.append(str(error))
             continue
         if row is not None and row.evalset_path == evalset_path:
-            yield replace(row, result=_read_stored_result(folder, seal))
-
-
-def _read_stored_result(folder: Path, seal: Seal) -> HistoryResult | None:
-    try:
-        return msgspec.convert(read_gate_result(folder, seal), HistoryResult | None, strict=True)
-    except ValueError:
-        return None
+            yield replace(row, result=read_stored_result(folder, seal))
 
 
 def _read_stored_row(folder: Path) -> HistoryRow | None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from evalkit.commands.stored_runs import read_stored_result
 from evalkit.core.context import Context
 from evalkit.core.errors import NothingSelected
-from evalkit.core.literals import Json
 from evalkit.evalset.project import Project
 from evalkit.report.runs import ListedRun, ListedRuns
 from evalkit.runner.cache_trust import read_store_key
-from evalkit.store.gate_results import read_gate_result
-from evalkit.store.run_outline import RunOutline, read_run_outline
+from evalkit.store.run_outline import RunOutline, extend_outline, read_run_outline
 from evalkit.store.runs import list_run_ids, runs_folder
 from evalkit.store.seal import Seal
 
@@ -55,10 +54,18 @@ def _iter_runs(wanted: RunFilter, project: Project) -> Iterator[ListedRun]:
         outline = read_run_outline(folder)
         if not _is_wanted(outline, wanted, project):
             continue
-        result = read_gate_result(folder, seal) if outline.is_gated else None
-        listed = _add_result(outline, result)
-        if listed.outcome == "fail" or not wanted.failed:
-            yield listed
+        result = read_stored_result(folder, seal) if outline.is_gated else None
+        if result is None:
+            if not wanted.failed:
+                yield extend_outline(outline, ListedRun)
+        elif result.outcome == "fail" or not wanted.failed:
+            yield extend_outline(
+                outline,
+                ListedRun,
+                outcome=result.outcome,
+                reason=result.reason,
+                is_accepted=result.is_accepted,
+            )
 
 
 def _is_wanted(outline: RunOutline, wanted: RunFilter, project: Project) -> bool:
@@ -68,26 +75,3 @@ def _is_wanted(outline: RunOutline, wanted: RunFilter, project: Project) -> bool
         return True
     path = project.relative(project.cwd / Path(wanted.evalset))
     return path == outline.evalset_path
-
-
-def _add_result(outline: RunOutline, result: Json) -> ListedRun:
-    """Return a run with its stored gate result, which other versions of evalkit may have written."""
-    found = result if isinstance(result, dict) else {}
-    outcome = found.get("outcome")
-    return ListedRun(
-        id=outline.id,
-        state=outline.state,
-        outcome=outcome if outcome in ("pass", "fail", "inconclusive", "undecided") else None,
-        reason=str(found.get("reason", "")),
-        evalset=outline.evalset,
-        evalset_path=outline.evalset_path,
-        version=outline.version,
-        agent=outline.agent,
-        created=outline.created,
-        command=outline.command,
-        shard=outline.shard,
-        cases=outline.cases,
-        trials=outline.trials,
-        cost_usd=outline.cost_usd,
-        problem=outline.problem,
-    )

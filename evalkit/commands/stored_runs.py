@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from evalkit.compare.history import HistoryResult
 from evalkit.core.files import path_exists
 from evalkit.core.run import Run, RunHeader
 from evalkit.store.baseline import baseline_path, read_baseline
+from evalkit.store.gate_results import read_gate_result
 from evalkit.store.runs import list_set_runs, read_run, runs_folder
+from evalkit.store.seal import Seal
 
 MAX_RUNS = 20
 """Number of newest runs to read in addition to the baseline. Older runs are of an outdated agent."""
@@ -44,3 +49,11 @@ def _has_same_metrics(one: RunHeader, other: RunHeader) -> bool:
     return (first.keys() == second.keys() or is_part) and all(
         first[name] == second[name] for name in shared
     )
+
+
+def read_stored_result(folder: Path, seal: Seal) -> HistoryResult | None:
+    """Return the gate result that a run stored; None if it stored none, or one that cannot be read."""
+    try:
+        return msgspec.convert(read_gate_result(folder, seal), HistoryResult | None, strict=True)
+    except ValueError:
+        return None

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from evalkit.commands.evaluation import evaluate_stored_run
+from evalkit.commands.stored_runs import read_stored_result
 from evalkit.compare.history import HistoryResult
 from evalkit.compare.history_result import build_history_result
 from evalkit.core.context import Context
@@ -24,7 +23,6 @@ from evalkit.report.model import CaseDetails, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.store.baseline import baseline_path, read_baseline
-from evalkit.store.gate_results import read_gate_result
 from evalkit.store.refs import (
     BaselineChoice,
     choose_stored_baseline,
@@ -75,12 +73,7 @@ class ProjectStore:
     def read_result(self, run: StoredRun) -> HistoryResult | None:
         """Return the gate result of a finished run: the stored one, else that of its report."""
         seal = Seal(read_store_key(self._context.environ))
-        try:
-            stored = msgspec.convert(
-                read_gate_result(run.folder, seal), HistoryResult | None, strict=True
-            )
-        except ValueError:
-            stored = None
+        stored = read_stored_result(run.folder, seal)
         if stored is not None:
             return stored
         report = self._read_report(run.id)

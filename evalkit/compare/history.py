@@ -13,7 +13,7 @@ from evalkit.compare.call_stats import CallStats, compute_call_stats, sum_known
 from evalkit.compare.estimates import QUANTILE_LEVELS, compute_mean_interval
 from evalkit.compare.scores import ScoreTable, build_score_table, quantile
 from evalkit.compare.summary import summarize_table, tally_table
-from evalkit.core.literals import Json, Outcome, Stat
+from evalkit.core.literals import Json, Outcome, Stat, result_word
 from evalkit.core.run import Run
 from evalkit.core.serialization import to_json_value
 
@@ -73,6 +73,7 @@ class HistoryResult:
     """The gate result of a run, and the baseline that it was compared with.
 
     `baseline` is the id of the baseline's run, and `baseline_version` its agent version; empty without one.
+    `is_accepted` is set if a person accepted a result that was no pass; the exit code is then 0.
     `is_recomputed` is set if the run stored no result, so that its own thresholds were applied to it later.
     """
 
@@ -82,15 +83,22 @@ class HistoryResult:
     baseline: str = ""
     baseline_version: str = ""
     thresholds: tuple[HistoryThreshold, ...] = ()
+    is_accepted: bool = False
     is_recomputed: bool = False
+
+    @property
+    def word(self) -> str:
+        """The word for the result."""
+        return result_word(self.outcome, is_accepted=self.is_accepted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryRow:
     """One run or recorded baseline.
 
-    `result` is the gate result of the run; None for a baseline, for a shard, and if it is unknown. `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all
-    answers. A cost is None if nothing reports one. `calls` summarizes the calls by tool and by model.
+    `result` is the gate result of the run; None for a baseline, for a shard, and if it is unknown.
+    `errors` counts trials without a score by reason; `latency_s` holds p50, p95 and p99 over all answers.
+    A cost is None if nothing reports one. `calls` summarizes the calls by tool and by model.
     `definition` is the digest of the set's cases, metrics and gate.
     """
 

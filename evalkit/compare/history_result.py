@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evalkit.compare.history import HistoryResult, HistoryThreshold
-from evalkit.core.eval_set import Rule
+from evalkit.core.check_scale import place_check
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.run import Run
@@ -21,6 +21,7 @@ def build_history_result(result: GateResult, run: Run, baseline: Run | None) -> 
         reason=result.reason,
         baseline=header.id if header else "",
         baseline_version=header.agent_version if header else "",
+        is_accepted=result.acceptance is not None,
         thresholds=tuple(_build_threshold(check, units) for check in result.checks),
     )
 
@@ -28,7 +29,7 @@ def build_history_result(result: GateResult, run: Run, baseline: Run | None) -> 
 def _build_threshold(check: Check, units: dict[str, str]) -> HistoryThreshold:
     rule = check.rule
     unit = "" if rule.stat == "rate" else units.get(rule.metric, "")
-    low, high = _value_interval(check, unit)
+    placed = place_check(check, unit)
     # A threshold on the cases that must pass has no number.
     kind = next((name for name in _KINDS if getattr(rule, name) is not None), "must_pass")
     return HistoryThreshold(
@@ -41,37 +42,11 @@ def _build_threshold(check: Check, units: dict[str, str]) -> HistoryThreshold:
         outcome=check.outcome,
         unit=unit,
         value=check.candidate,
-        low=low,
-        high=high,
+        low=placed.low if placed else None,
+        high=placed.high if placed else None,
         baseline=check.baseline,
-        limit=compute_limit(rule, check.baseline, unit),
-        is_upper=rule.max is not None or rule.max_rise is not None,
+        limit=placed.limit if placed else None,
+        is_upper=placed.is_upper if placed else False,
         primary=rule.primary,
         advisory=bool(check.advisory),
     )
-
-
-def compute_limit(rule: Rule, baseline: float | None, unit: str) -> float | None:
-    """Return the value that a rule's statistic may not pass, in the metric's unit; None if it has none.
-
-    A change of a metric with a unit is a share of the baseline, and `and_at_least` is in the unit; the
-    larger of both is allowed.
-    """
-    if rule.min is not None or rule.max is not None:
-        return rule.min if rule.min is not None else rule.max
-    share = rule.max_drop if rule.max_drop is not None else rule.max_rise
-    if share is None or baseline is None:
-        return None
-    allowed = max(share * abs(baseline) if unit else share, rule.and_at_least or 0.0)
-    return baseline - allowed if rule.max_drop is not None else baseline + allowed
-
-
-def _value_interval(check: Check, unit: str) -> tuple[float | None, float | None]:
-    """Return the 90 % interval of a check's value; for a change, the baseline plus that of the change."""
-    low, high = check.display_low, check.display_high
-    if low is None or high is None or not check.rule.compares:
-        return low, high
-    if check.baseline is None:
-        return None, None
-    size = abs(check.baseline) if unit else 1.0
-    return check.baseline + size * low, check.baseline + size * high

@@ -2,6 +2,7 @@
 
 __all__ = [
     "calibration",
+    "check_scale",
     "ci_markers",
     "context",
     "errors",

@@ -1,4 +1,4 @@
-"""Format numbers for people: rates as percent, odds as "1 time in 20"."""
+"""Format numbers for people: rates as percent, odds as "1 time in 20", durations as "12 min 34 s"."""
 
 from __future__ import annotations
 
@@ -75,6 +75,33 @@ def format_odds(chance: float, alpha: float) -> str:
     least_below = ceil(1 / alpha - 1e-9)
     rounded = max(rounded, least_below) if chance <= alpha else min(rounded, least_below - 1)
     return f"about 1 time in {rounded:,.0f}"
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration that was measured.
+
+    >>> format_duration(0.4), format_duration(56.4), format_duration(754.0), format_duration(7380.0)
+    ('0.4 s', '56 s', '12 min 34 s', '2 h 3 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_estimated_time(seconds: float) -> str:
+    """Format a duration in one unit, with the digits that an estimate deserves.
+
+    >>> format_estimated_time(8.2), format_estimated_time(200), format_estimated_time(7500)
+    ('8 s', '3 min', '2.1 h')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"
 
 
 def format_missing(missing: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_source import Acceptance, DefinitionSource
-from evalkit.core.literals import CaseStatus, Outcome, TrialState
+from evalkit.core.literals import CaseStatus, Outcome, TrialState, result_word
 from evalkit.core.location import NO_LOCATION, Location
 
 CaseOrigin: TypeAlias = Literal["shared", "added", "edited", "removed"]
@@ -307,4 +307,4 @@ class GateResult:
     @property
     def word(self) -> str:
         """The word for the result: its outcome, or that a person accepted it."""
-        return "ACCEPTED" if self.acceptance is not None else self.outcome.upper()
+        return result_word(self.outcome, is_accepted=self.acceptance is not None)

@@ -28,4 +28,12 @@ CaseStatus: TypeAlias = Literal[
     "removed",
 ]
 
+COMPLETE = "COMPLETE"
+"""The word for a shard without errors, which has no thresholds that it could pass."""
+
 TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)
+
+
+def result_word(outcome: Outcome, *, is_accepted: bool = False) -> str:
+    """Return the word for the result of a run: its outcome, or that a person accepted it."""
+    return "ACCEPTED" if is_accepted else outcome.upper()

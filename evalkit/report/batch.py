@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, choose_worst_code
-from evalkit.core.format import format_count, name_rule
-from evalkit.core.literals import Outcome
+from evalkit.core.format import format_count, format_duration
+from evalkit.core.literals import COMPLETE, Outcome
 from evalkit.report import content
 from evalkit.report.model import Hint, Report
+from evalkit.report.verdict import (
+    HeadlineNumbers,
+    headline_numbers,
+    verdict_reason,
+    verdict_word,
+)
 
 PartState: TypeAlias = Literal["decided", "nothing_selected", "not_run", "stopped"]
 """What became of one run: it has a report; the selection matches no case in it; the command ended before
@@ -27,11 +33,18 @@ STATE_WORDS: dict[PartState, str] = {
 SIGNALED = 128
 """Exit codes from here on are those of signals."""
 
-_COUNTED: dict[Outcome | PartState, str] = {
-    "pass": "passed",
-    "inconclusive": "inconclusive",
-    "fail": "failed",
-    "undecided": "undecided",
+_RESULTS = {
+    "PASS": "passed",
+    COMPLETE: "complete",
+    "ACCEPTED": "accepted",
+    "INCONCLUSIVE": "inconclusive",
+    "FAIL": "failed",
+    "UNDECIDED": "undecided",
+}
+_WORST_WORDS = ("ACCEPTED", "INCONCLUSIVE", COMPLETE)
+"""The words for all parts together if none failed, the worst first."""
+
+_STATES: dict[PartState, str] = {
     "stopped": "stopped",
     "not_run": "not run",
     "nothing_selected": "without a selected case",
@@ -57,12 +70,21 @@ class BatchPart:
         """The word for the result."""
         if self.report is None:
             return STATE_WORDS[self.state]
-        return content.OUTCOME_WORDS[self.report.gate_result.outcome]
+        return verdict_word(self.report.run.header, self.report.gate_result)
 
     @property
     def reason(self) -> str:
         """Why the run did not pass, or why there is none; for a run that passed, its reason as well."""
-        return content.gate_reason(self.report.gate_result) if self.report else self.problem
+        if self.report is None:
+            return self.problem
+        return verdict_reason(self.report.run.header, self.report.gate_result)
+
+    @property
+    def result(self) -> str:
+        """What became of the run, as in a count of runs: `passed`."""
+        if self.report is None:
+            return _STATES[self.state]
+        return _RESULTS[self.word]
 
     @property
     def has_no_result(self) -> bool:
@@ -70,22 +92,11 @@ class BatchPart:
         return self.state == "not_run" or (self.state == "stopped" and self.exit_code >= SIGNALED)
 
     @property
-    def headline(self) -> tuple[str, str, str]:
-        """The threshold to show: its name, and its value in the baseline and in this run.
-
-        That is the most urgent one, or if all hold, the first one of a metric. A run that ended early has
-        none.
-        """
+    def headline(self) -> HeadlineNumbers | None:
+        """The threshold that decides the result; None if the run ended early, or no numbers say it."""
         if self.report is None or not self.report.run.finished:
-            return "", "", ""
-        checks = content.checks_by_urgency(self.report.gate_result)
-        if not checks:
-            return "", "", ""
-        of_metrics = [check for check in checks if check.rule.metric]
-        chosen = checks[0] if checks[0].outcome != "pass" else (of_metrics or checks)[0]
-        unit = content.unit_of(self.report.run.header, chosen)
-        before, now, _ = content.check_cells(chosen, unit)
-        return name_rule(chosen.rule), before, now
+            return None
+        return headline_numbers(self.report.run.header, self.report.gate_result)
 
     @property
     def held(self) -> str:
@@ -119,12 +130,21 @@ class Batch:
 
     @property
     def outcome(self) -> Outcome:
-        """The result of all parts together."""
+        """The result of all parts together; if a person accepted one, what was accepted."""
         if self.exit_code == EXIT_FAILED:
             return "fail"
         if self.exit_code != EXIT_PASSED:
             return "undecided"
-        return "inconclusive" if any(part.word == "INCONCLUSIVE" for part in self.parts) else "pass"
+        found = {report.gate_result.outcome for report in self.reports}
+        return next((each for each in content.URGENCY if each in found), "pass")
+
+    @property
+    def word(self) -> str:
+        """The word for the result of all parts together."""
+        if self.exit_code != EXIT_PASSED:
+            return content.OUTCOME_WORDS[self.outcome]
+        words = {part.word for part in self.parts if part.report is not None}
+        return next((each for each in _WORST_WORDS if each in words), "PASS")
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -147,33 +167,17 @@ class Batch:
     @property
     def reason(self) -> str:
         """How many parts have which result, as in `2 passed, 1 failed`."""
-        counts: Counter[Outcome | PartState] = Counter(
-            part.report.gate_result.outcome if part.report else part.state for part in self.parts
+        counts = Counter(part.result for part in self.parts)
+        order = (*_RESULTS.values(), *_STATES.values())
+        return ", ".join(f"{counts[each]:,} {each}" for each in order if counts[each]) or (
+            f"no {self.noun}"
         )
-        words = [f"{counts[key]:,} {word}" for key, word in _COUNTED.items() if counts[key]]
-        return ", ".join(words) or f"no {self.noun}"
 
     @property
-    def verdict(self) -> str:
-        """The result with all counts in one line."""
-        size = [self.reason, format_count(self.cases, "case")]
-        if self.duration_s is not None:
-            size.append(format_duration(self.duration_s))
-        return "  ".join((*size, f"exit {self.exit_code}"))
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration for people.
-
-    >>> format_duration(0.4), format_duration(56.4), format_duration(754.0), format_duration(7380.0)
-    ('0.4 s', '56 s', '12 min 34 s', '2 h 3 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    def facts(self) -> tuple[str, ...]:
+        """The number of cases, the duration, and the exit code."""
+        took = () if self.duration_s is None else (format_duration(self.duration_s),)
+        return (format_count(self.cases, "case"), *took, f"exit {self.exit_code}")
 
 
 def choose_labels(names: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.core.safe_text import head, markdown_code, markdown_fence, one_line
 from evalkit.core.serialization import digest
-from evalkit.report import content, markdown
+from evalkit.report import markdown
 from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.markdown import Block
 from evalkit.report.pr_comment import (
@@ -75,7 +75,7 @@ def render_batch_comment(
 def _summary_blocks(batch: Batch) -> Iterator[Block]:
     """Yield the result of all runs, a row for each, and why runs have no report."""
     if batch.reports:
-        yield Block(0, f"{_HEADING}{content.OUTCOME_WORDS[batch.outcome]}: {batch.reason}")
+        yield Block(0, f"{_HEADING}{batch.word}: {batch.reason}")
         yield from _table_blocks(batch)
     else:
         yield Block(0, f"{_HEADING}NOT DECIDED: there is no result")
@@ -103,12 +103,12 @@ def _table_blocks(batch: Batch) -> Iterator[Block]:
 
 
 def _threshold_cell(part: BatchPart) -> str:
-    name, before, now = part.headline
-    if not name:
+    shown = part.headline
+    if shown is None:
         return ""
-    values = now if before == content.NO_VALUE else f"{before} to {now}"
+    values = markdown.plain_cell(shown.join("to"))
     held = markdown.plain_cell(f"{part.held.replace('/', ' of ')} hold")
-    return f"{markdown.code_cell(name)} {markdown.plain_cell(values)}; {held}"
+    return f"{markdown.code_cell(shown.rule)} {values}; {held}"
 
 
 def _section_blocks(sections: Sequence[tuple[BatchPart, str]]) -> Iterator[Block]:

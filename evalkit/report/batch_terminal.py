@@ -7,7 +7,6 @@ from pathlib import Path
 
 from evalkit.core.format import format_count
 from evalkit.core.safe_text import escape_ci_commands
-from evalkit.report import content
 from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.screen import (
     OUTCOME_STYLES,
@@ -56,8 +55,8 @@ def render_batch(
 
 def render_part(part: BatchPart, screen: Screen) -> str:
     """Render one run of a batch as one line."""
-    name, before, now = part.headline
-    facts = [f"{name} {_join_values(before, now)}", f"{part.held} hold"] if name else [part.reason]
+    shown = part.headline
+    facts = [f"{shown.rule} {shown.join('->')}", f"{part.held} hold"] if shown else [part.reason]
     line = screen.show(f"{part.word}  {part.label}: {', '.join(facts)}", screen.columns)
     return escape_ci_commands(line)
 
@@ -75,15 +74,11 @@ def _style(part: BatchPart) -> Style:
     return OUTCOME_STYLES[part.report.gate_result.outcome]
 
 
-def _join_values(before: str, now: str) -> str:
-    return f"{before} -> {now}" if before != content.NO_VALUE else now
-
-
 def _table(batch: Batch, screen: Screen) -> list[str]:
     rows = []
     for part in batch.parts:
-        name, before, now = part.headline
-        values = _join_values(before, now) if name else ""
+        shown = part.headline
+        name, values = (shown.rule, shown.join("->")) if shown else ("", "")
         rows.append((Cell(part.word, _style(part)), part.label, name, values, part.held))
     titles = ("", "", "threshold", "", "hold")
     lines = align_columns(
@@ -129,13 +124,14 @@ def _next_steps(batch: Batch, screen: Screen) -> list[str]:
 
 
 def _verdict(batch: Batch, screen: Screen) -> list[str]:
-    word = content.OUTCOME_WORDS[batch.outcome]
-    lines = screen.fold(f"{word}  {batch.verdict}", hang=" " * (len(word) + 2))
+    word = batch.word
+    lines = screen.fold(
+        f"{word}  {'  '.join((batch.reason, *batch.facts))}", hang=" " * (len(word) + 2)
+    )
     return screen.paint_start(lines, word, OUTCOME_STYLES[batch.outcome])
 
 
 def written_batch_text(batch: Batch, paths: Sequence[Path], screen: Screen) -> str:
     """Render the paths of written reports, with the outcome of all runs."""
-    word = content.OUTCOME_WORDS[batch.outcome]
     runs = format_count(len(batch.parts), batch.noun)
-    return join_folded((f"{path}: {word}, {runs}: {batch.reason}" for path in paths), screen)
+    return join_folded((f"{path}: {batch.word}, {runs}: {batch.reason}" for path in paths), screen)

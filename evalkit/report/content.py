@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from evalkit.compare.call_stats import CallStats
 from evalkit.compare.preferences import describe_preferences
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import (
@@ -24,7 +23,6 @@ from evalkit.report.cached_answers import count_cached_answers
 from evalkit.report.judge_calls import judge_text
 
 NO_VALUE = "-"
-CALL_TITLES = ("", "calls", "failed", "p50", "p95", "p99", "used")
 
 OUTCOME_WORDS: dict[Outcome, str] = {
     "pass": "PASS",
@@ -33,7 +31,7 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "undecided": "UNDECIDED",
 }
 
-_URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
+URGENCY: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
 
 
 def value_cell(value: float | None, unit: str, *, limits: Iterable[float] = ()) -> str:
@@ -51,6 +49,17 @@ def value_cell(value: float | None, unit: str, *, limits: Iterable[float] = ()) 
         lambda number, digits: format_value(number, unit, digits),
     )
     return format_value(value, unit, extra)
+
+
+def interval_cell(low: float | None, high: float | None, unit: str) -> str:
+    """Return an interval, with a unit only after its second number; empty if an end is unknown.
+
+    >>> interval_cell(0.7, 0.8, ""), interval_cell(1.0, 2.0, "s"), interval_cell(1.0, None, "s")
+    ('70.0% to 80.0%', '1.00 to 2.00 s', '')
+    """
+    if low is None or high is None:
+        return ""
+    return f"{value_cell(low, unit).removesuffix(f' {unit}')} to {value_cell(high, unit)}"
 
 
 def change_cell(change: float | None, unit: str, *, limits: Iterable[float] = ()) -> str:
@@ -115,7 +124,7 @@ def checks_by_urgency(gate_result: GateResult) -> list[Check]:
     """Return the thresholds: failed ones first, advisory ones last, otherwise in the order of the gate."""
     return sorted(
         gate_result.checks,
-        key=lambda check: (bool(check.advisory), _URGENCY.index(check.outcome)),
+        key=lambda check: (bool(check.advisory), URGENCY.index(check.outcome)),
     )
 
 
@@ -259,27 +268,6 @@ def _other_means(summary: MetricSummary, gate_result: GateResult) -> Iterator[st
             shown.add(text)
             cases = format_count(check.cases, "case")
             yield f"{text} {'in a typical case' if summary.unit else f'over the {cases} compared'}"
-
-
-def call_rows(stats: Iterable[CallStats]) -> list[tuple[str, ...]]:
-    """Return a row under `CALL_TITLES` for each tool and model."""
-    rows = []
-    for calls in stats:
-        used = []
-        if calls.input_tokens is not None or calls.output_tokens is not None:
-            used.append(f"{(calls.input_tokens or 0) + (calls.output_tokens or 0):,} tokens")
-        if calls.cost_usd is not None:
-            used.append(value_cell(calls.cost_usd, "usd"))
-        rows.append(
-            (
-                f"{calls.kind} {calls.name}",
-                f"{calls.calls:,}",
-                value_cell(calls.error_rate, ""),
-                *(value_cell(value, "s") for value in (calls.p50_s, calls.p95_s, calls.p99_s)),
-                ", ".join(used) or NO_VALUE,
-            )
-        )
-    return rows
 
 
 def _change_severity(change: MetricChange | None) -> float:

@@ -23,7 +23,7 @@ from evalkit.report.case_status import (
     status_label,
     trials_of,
 )
-from evalkit.report.content import NO_VALUE, change_cell, value_cell
+from evalkit.report.content import NO_VALUE, change_cell, interval_cell, value_cell
 from evalkit.report.judge_calls import describe_cached_verdicts
 from evalkit.report.model import Diff
 from evalkit.report.version_matrix import VersionMatrix
@@ -177,9 +177,7 @@ def mean_with_interval(cell: MatrixCell, unit: str) -> str:
 
 def cell_interval_text(cell: MatrixCell, unit: str) -> str:
     """Return the interval of a mean, empty if there is none."""
-    if cell.mean is None or cell.low is None or cell.high is None:
-        return ""
-    return f"{value_cell(cell.low, unit)} to {value_cell(cell.high, unit)}"
+    return "" if cell.mean is None else interval_cell(cell.low, cell.high, unit)
 
 
 def cell_change_text(cell: MatrixCell) -> str:

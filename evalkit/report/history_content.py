@@ -11,9 +11,8 @@ from itertools import dropwhile, pairwise
 from evalkit.compare.history import HistoryRow, HistoryThreshold
 from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
-from evalkit.report.content import NO_VALUE, value_cell
+from evalkit.report.content import NO_VALUE, URGENCY, value_cell
 from evalkit.report.history_points import (
-    WORST_FIRST,
     SeriesKey,
     SeriesPoint,
     build_point,
@@ -209,7 +208,7 @@ def _find_deciding(row: HistoryRow) -> HistoryThreshold | None:
     enforced = [each for each in row.result.thresholds if each.value is not None and each.metric]
     return min(
         enforced,
-        key=lambda each: (each.advisory, WORST_FIRST.index(each.outcome), not each.primary),
+        key=lambda each: (each.advisory, URGENCY.index(each.outcome), not each.primary),
         default=None,
     )
 

@@ -8,9 +8,7 @@ from typing import NamedTuple
 from evalkit.compare.history import HistoryMetric, HistoryThreshold
 from evalkit.core.format import format_bound, format_limit
 from evalkit.core.literals import Outcome
-
-WORST_FIRST: tuple[Outcome, ...] = ("fail", "undecided", "inconclusive", "pass")
-"""The order of outcomes in which the worst of several counts."""
+from evalkit.report.content import URGENCY
 
 
 class SeriesKey(NamedTuple):
@@ -70,7 +68,7 @@ def build_point(
     upper = [each.limit for each in applied if each.is_upper and each.limit is not None]
     # The interval of a change is narrower than that of a value, and decides with it.
     closest = min(applied, key=lambda each: (each.baseline is None, each.low is None))
-    worst = min(applied, key=lambda each: WORST_FIRST.index(each.outcome))
+    worst = min(applied, key=lambda each: URGENCY.index(each.outcome))
     return SeriesPoint(
         value=closest.value,
         low=closest.low,

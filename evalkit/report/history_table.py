@@ -9,7 +9,7 @@ from typing import NamedTuple
 from evalkit.compare.history import HistoryRow
 from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
-from evalkit.report.content import NO_VALUE, OUTCOME_WORDS, change_cell, value_cell
+from evalkit.report.content import NO_VALUE, change_cell, value_cell
 from evalkit.report.history_content import (
     Series,
     build_series,
@@ -87,14 +87,13 @@ def _outcome_cell(row: HistoryRow) -> Cell:
         return Cell("baseline", "dim")
     if row.result is None:
         return Cell(NO_VALUE, "dim")
-    outcome = row.result.outcome
-    return Cell(OUTCOME_WORDS[outcome], OUTCOME_STYLES[outcome])
+    return Cell(row.result.word, OUTCOME_STYLES[row.result.outcome])
 
 
 def _newest_verdict(rows: Sequence[HistoryRow]) -> tuple[str, Style]:
     """Return the word of the newest run that has a gate result, and its style."""
-    decided = [row.result.outcome for row in rows if row.result is not None]
-    return (OUTCOME_WORDS[decided[-1]], OUTCOME_STYLES[decided[-1]]) if decided else ("", "")
+    decided = [row.result for row in rows if row.result is not None]
+    return (decided[-1].word, OUTCOME_STYLES[decided[-1].outcome]) if decided else ("", "")
 
 
 def _headline(

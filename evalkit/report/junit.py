@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 from evalkit.core.format import name_rule
 from evalkit.core.gate_result import Check, GateChange, GateResult, GateReview
+from evalkit.core.literals import COMPLETE
 from evalkit.core.location import Location
 from evalkit.core.run import RunHeader
 from evalkit.core.safe_text import escape_xml, head, one_line
@@ -22,7 +23,7 @@ from evalkit.report import case_status
 from evalkit.report.breakage import differences_by_case
 from evalkit.report.content import check_sentence
 from evalkit.report.model import Report
-from evalkit.report.verdict import COMPLETE, is_complete_shard, verdict_reason
+from evalkit.report.verdict import is_complete_shard, verdict_reason
 
 IssueKind: TypeAlias = Literal["failure", "error", "skipped"]
 

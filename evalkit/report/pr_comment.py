@@ -160,7 +160,7 @@ def _blocks(
 ) -> list[markdown.Block]:
     """Return the parts in reading order."""
     header, result = report.run.header, report.gate_result
-    brief, full = brief_reason(report), verdict_reason(header, result)
+    brief, full = brief_reason(header, result), verdict_reason(header, result)
     sentences = (
         "" if full == brief else f"- {markdown.sentence_text(full)}",
         markdown.unreported_checks_block(result),
@@ -198,10 +198,10 @@ def place_block(place: CommentPlace, exit_codes: Iterable[int]) -> markdown.Bloc
 
 def _without_numbers(brief: str, report: Report) -> str:
     """Return the brief reason without what it begins with, if that is in the heading."""
-    numbers = headline_numbers(report)
+    numbers = headline_numbers(report.run.header, report.gate_result)
     if numbers is None:
         return brief
-    start = f"{numbers.rule} {numbers.text}, "
+    start = f"{numbers.rule} {numbers.join('->')}, "
     for each in (start, f"FAIL {start}"):
         if brief.startswith(each):
             rest = brief.removeprefix(each)
@@ -211,10 +211,10 @@ def _without_numbers(brief: str, report: Report) -> str:
 
 def _heading(report: Report) -> str:
     """Return the verdict, the set, and the numbers of the threshold that decides."""
-    word = verdict_word(report.run.header, report.gate_result)
-    numbers = headline_numbers(report)
-    more = f", {markdown.code_cell(numbers.rule)} {numbers.text}" if numbers else ""
-    return f"## {word}: {markdown.inline_code(report.run.header.evalset)}{more}"
+    header, result = report.run.header, report.gate_result
+    word, numbers = verdict_word(header, result), headline_numbers(header, result)
+    more = f", {markdown.code_cell(numbers.rule)} {numbers.join('->')}" if numbers else ""
+    return f"## {word}: {markdown.inline_code(header.evalset)}{more}"
 
 
 def _cases_block(results: Sequence[CaseResult]) -> str:

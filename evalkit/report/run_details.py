@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.report import case_status, content
 from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
+from evalkit.report.call_rows import CALL_TITLES, call_rows
 from evalkit.report.case_lines import secondary_lines
 from evalkit.report.model import Report
 from evalkit.report.screen import Screen, align_columns, heading
@@ -76,11 +77,11 @@ def _metrics(report: Report, screen: Screen) -> list[str]:
 
 
 def _calls(report: Report, screen: Screen) -> list[str]:
-    rows = content.call_rows(report.calls)
+    rows = call_rows(report.calls)
     lines = align_columns(
         rows,
         screen,
-        titles=content.CALL_TITLES,
+        titles=CALL_TITLES,
         shrinkable={6: 12, 0: 12},
         right=range(1, 6),
     )

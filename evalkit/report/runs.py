@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.core.literals import Outcome, RunCommand
+from evalkit.core.literals import COMPLETE, Outcome, result_word
 from evalkit.core.safe_text import cell_width
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import render_record
@@ -16,7 +16,7 @@ from evalkit.report.screen import (
     align_columns,
     join_sections,
 )
-from evalkit.store.run_outline import RunState
+from evalkit.store.run_outline import RunOutline
 
 _IN_ID = ("date", "set")
 _DROPPED = (*_IN_ID, "agent", "cost", "version")
@@ -24,30 +24,16 @@ _DROPPED = (*_IN_ID, "agent", "cost", "version")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ListedRun:
+class ListedRun(RunOutline):
     """One stored run and its gate result.
 
-    A `running` run is being written by a process; an `unfinished` one can be resumed. Of an `unreadable`
-    run only the id is known, and `problem` says why. `outcome` and `reason` are the gate result that the
-    run stored; None and empty if it stored none, as shards and runs that only ask do. `cost_usd` is what
-    agent and judges have cost, in USD; None if unknown. `created` is ISO 8601 in UTC.
+    `outcome` and `reason` are the gate result that the run stored; None and empty if it stored none, as
+    shards and runs that only ask do. `is_accepted` is set if a person accepted a result that was no pass.
     """
 
-    id: str
-    state: RunState
     outcome: Outcome | None = None
     reason: str = ""
-    evalset: str = ""
-    evalset_path: str = ""
-    version: str = ""
-    agent: str = ""
-    created: str = ""
-    command: RunCommand = "run"
-    shard: str = ""
-    cases: int = 0
-    trials: int = 0
-    cost_usd: float | None = None
-    problem: str = ""
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,9 +92,12 @@ def _width(columns: Mapping[str, Sequence[Cell | str]]) -> int:
 
 def _verdict_cell(run: ListedRun) -> Cell:
     if run.outcome is not None:
-        return Cell(run.outcome.upper(), OUTCOME_STYLES[run.outcome])
+        word = result_word(run.outcome, is_accepted=run.is_accepted)
+        return Cell(word, OUTCOME_STYLES[run.outcome])
     if run.state != "finished":
         return Cell(run.state, "bad" if run.state == "unreadable" else "warn")
+    if run.is_complete_shard:
+        return Cell(f"{COMPLETE} {run.shard}", "good")
     return Cell(f"shard {run.shard}" if run.shard else NO_VALUE, "dim")
 
 

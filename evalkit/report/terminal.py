@@ -12,6 +12,7 @@ from evalkit.core.safe_text import cell_width
 from evalkit.report import content
 from evalkit.report.case_lines import case_lines
 from evalkit.report.case_status import CaseResult, case_results
+from evalkit.report.closing_line import closing_line
 from evalkit.report.model import Hint, Report
 from evalkit.report.run_details import (
     ESSENTIAL_ROWS,
@@ -21,7 +22,7 @@ from evalkit.report.run_details import (
 )
 from evalkit.report.screen import OUTCOME_STYLES, Screen, Style, heading, join_sections
 from evalkit.report.threshold_lines import threshold_lines, unexplained_lines
-from evalkit.report.verdict import brief_reason, closing_line, verdict_reason, verdict_word
+from evalkit.report.verdict import brief_reason, verdict_reason, verdict_word
 
 _MAX_COMMAND_CHARS = 500
 _MAX_EDITS = 12
@@ -121,9 +122,11 @@ def verdict_lines(report: Report, screen: Screen, *, verbose: bool = False) -> l
     """
     header, gate_result = report.run.header, report.gate_result
     word = verdict_word(header, gate_result)
-    reason = verdict_reason(header, gate_result) if verbose else brief_reason(report)
+    say = verdict_reason if verbose else brief_reason
     lines = screen.fold(
-        f"{header.evalset}: {reason}", indent=f"{word}  ", hang=" " * (len(word) + 2)
+        f"{header.evalset}: {say(header, gate_result)}",
+        indent=f"{word}  ",
+        hang=" " * (len(word) + 2),
     )
     lines = screen.paint_start(lines, word, OUTCOME_STYLES[gate_result.outcome])
     if source := gate_result.definition:

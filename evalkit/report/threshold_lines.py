@@ -110,9 +110,7 @@ def interval_text(check: Check, unit: str) -> str:
     if check.low is None or check.high is None:
         return ""
     if not check.rule.compares:
-        low, high = (content.value_cell(end, unit) for end in (check.low, check.high))
-        # The unit follows the second number.
-        return f"{low.removesuffix('%').removesuffix(f' {unit}')} to {high}"
+        return content.interval_cell(check.low, check.high, unit).replace("% to ", " to ")
     low, high = (format_change(end, unit).removesuffix(" pt") for end in (check.low, check.high))
     return f"{low.removesuffix('%')} to {high}"
 

@@ -1,31 +1,44 @@
-"""Say the result of a run in one sentence, and again in one line, without what tables show beside it."""
+"""Say the result of a run in one sentence, without the intervals, sizes, and cases that tables show.
+
+The sentence has two forms: a short one for terminals and comments, and one in words for pages. Both name
+the same threshold with the same numbers.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from evalkit.core.errors import ApprovalNeeded
-from evalkit.core.format import format_bound, format_count, format_limit, name_rule
+from evalkit.core.format import format_bound, format_limit, name_rule
 from evalkit.core.gate_result import Check, GateResult
-from evalkit.core.literals import Outcome
+from evalkit.core.literals import COMPLETE
 from evalkit.core.run import RunHeader
-from evalkit.core.safe_text import cell_width
 from evalkit.report import content
-from evalkit.report.model import Report
-from evalkit.report.screen import OUTCOME_STYLES, Screen
 
-COMPLETE = "COMPLETE"
-"""The word for a shard without errors, which has no thresholds that it could pass."""
-
-_PARTICIPLES: dict[Outcome, str] = {
-    "pass": "hold",
-    "fail": "failed",
-    "inconclusive": "inconclusive",
-    "undecided": "undecided",
-}
-_MAX_PART_CELLS = 40
 _ODDS = re.compile(r"a result this bad would come up [^.;(]*\w")
+_MAX_FINDING_CHARS = 60
+
+
+class Headline(NamedTuple):
+    """The result of a run without its outcome word: the finding to emphasize, and the rest."""
+
+    finding: str
+    rest: str = ""
+
+
+class HeadlineNumbers(NamedTuple):
+    """The name of the threshold that decides a result, and its values in the baseline and in this run.
+
+    `before` is empty without a baseline.
+    """
+
+    rule: str
+    before: str
+    now: str
+
+    def join(self, arrow: str) -> str:
+        """Return both values with an arrow between them, or the one that there is."""
+        return f"{self.before} {arrow} {self.now}" if self.before else self.now
 
 
 def is_complete_shard(header: RunHeader, gate_result: GateResult) -> bool:
@@ -47,21 +60,60 @@ def verdict_reason(header: RunHeader, gate_result: GateResult) -> str:
     return content.gate_reason(gate_result)
 
 
-def brief_reason(report: Report) -> str:
-    """Return the reason of a result without the intervals, sizes, and cases that tables show."""
-    header, result = report.run.header, report.gate_result
-    if is_complete_shard(header, result):
-        return verdict_reason(header, result)
-    reason = result.reason
-    for check in result.checks:
-        reason = reason.replace(check.sentence, brief_sentence(check, header))
+def brief_reason(header: RunHeader, gate_result: GateResult) -> str:
+    """Return the reason of a result in its short form: `facts rate 79.2% -> 60.0%, down 19.2 pt`."""
+    if is_complete_shard(header, gate_result):
+        return verdict_reason(header, gate_result)
+    reason = gate_result.reason
+    for check in gate_result.checks:
+        reason = reason.replace(check.sentence, _brief_sentence(check, header))
     for word in content.OUTCOME_WORDS.values():
         reason = reason.replace(f"{word}: {word} ", f"{word}: ")
-    brief = reason.removeprefix(f"{result.word} ")
-    lead = _find_lead(result)
-    if result.outcome != "pass" or result.acceptance is not None or lead is None:
+    brief = reason.removeprefix(f"{gate_result.word} ")
+    lead = _find_lead(gate_result)
+    if gate_result.outcome != "pass" or gate_result.acceptance is not None or lead is None:
         return brief
-    return f"{brief_sentence(lead, header).removeprefix('PASS ')} {brief}"
+    return f"{_brief_sentence(lead, header).removeprefix('PASS ')} {brief}"
+
+
+def find_headline(header: RunHeader, gate_result: GateResult) -> Headline:
+    """Return the reason of a result in words: `facts rate fell 19.2 points`, and the rest.
+
+    A reason that no threshold gives is returned as it is.
+    """
+    if is_complete_shard(header, gate_result):
+        return Headline("", verdict_reason(header, gate_result))
+    reason = gate_result.reason
+    for check in gate_result.checks:
+        start, found, end = reason.partition(check.sentence)
+        if has_brief(check) and found:
+            said = _describe_check(check, header)
+            # Something that comes before the threshold, such as an interruption, stays before it.
+            if start.strip():
+                return Headline("", f"{start}{said.finding}{said.rest}{end}")
+            return Headline(said.finding, f"{said.rest}{end}")
+    reason = content.gate_reason(gate_result)
+    lead = _find_lead(gate_result)
+    if gate_result.outcome == "pass" and lead is not None:
+        said = _describe_check(lead, header)
+        return Headline(said.finding, f"{said.rest} {reason}")
+    return Headline(reason) if len(reason) <= _MAX_FINDING_CHARS else Headline("", reason)
+
+
+def headline_numbers(header: RunHeader, gate_result: GateResult) -> HeadlineNumbers | None:
+    """Return the threshold that the reason of a result names first; None if no numbers say it."""
+    found = [
+        check
+        for check in gate_result.checks
+        if _has_numbers(check) and check.outcome == gate_result.outcome and not check.advisory
+    ]
+    named = [check for check in found if check.sentence in gate_result.reason]
+    lead = _find_lead(gate_result) if gate_result.outcome == "pass" else None
+    check = next((each for each in (*named, lead, *found) if each is not None), None)
+    if check is None:
+        return None
+    before, now, _ = content.check_cells(check, content.unit_of(header, check))
+    return HeadlineNumbers(name_rule(check.rule), before if check.rule.compares else "", now)
 
 
 def _find_lead(result: GateResult) -> Check | None:
@@ -74,136 +126,81 @@ def _find_lead(result: GateResult) -> Check | None:
     )
 
 
-class HeadlineNumbers(NamedTuple):
-    """The name of the threshold that decides a result, and its numbers: `79.2% -> 60.0%`."""
-
-    rule: str
-    text: str
-
-
-def headline_numbers(report: Report) -> HeadlineNumbers | None:
-    """Return the threshold that the reason of a result names first; None if no numbers say it."""
-    result = report.gate_result
-    found = [
-        each
-        for each in result.checks
-        if has_brief(each) and each.outcome == result.outcome and not each.advisory
-    ]
-    named = [each for each in found if each.sentence in result.reason]
-    check = next(iter(named), None) or (_find_lead(result) if result.outcome == "pass" else None)
-    if check is None:
-        return None
-    before, now, _ = content.check_cells(check, content.unit_of(report.run.header, check))
-    return HeadlineNumbers(
-        name_rule(check.rule), f"{before} -> {now}" if check.rule.compares else now
-    )
-
-
 def has_brief(check: Check) -> bool:
     """Return whether the numbers of a threshold say what its sentence says."""
-    return bool(
-        check.rule.metric
-        and check.candidate is not None
-        and check.outcome != "undecided"
-        and check.preference is None
-        # An interval that seems to contradict the outcome is explained in the sentence only.
-        and "The interval" not in check.sentence
-    )
+    # An interval that seems to contradict the outcome is explained in the sentence only.
+    return bool(check.rule.metric) and _has_numbers(check) and "The interval" not in check.sentence
 
 
-def brief_sentence(check: Check, header: RunHeader) -> str:
-    """Return the sentence of a threshold without interval, sizes, and cases, if its numbers suffice."""
-    if not has_brief(check):
-        return check.sentence
-    rule, unit = check.rule, content.unit_of(header, check)
-    before, now, change = content.check_cells(check, unit)
-    if rule.compares:
-        allowed = next(each for each in (rule.max_drop, rule.max_rise) if each is not None)
-        about = " for other cases like these" if rule.estimand == "users" else ""
-        numbers = (
-            f"{before} -> {now}{about}, {_direction(change)}, {format_limit(allowed, unit)} allowed"
-        )
-    else:
-        word, bound = ("least", rule.min) if rule.min is not None else ("most", rule.max)
-        limit = "" if bound is None else f", at {word} {format_bound(bound, unit)} required"
-        numbers = f"{now}{limit}"
-    start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(rule)} {numbers}"
+def _has_numbers(check: Check) -> bool:
+    """Return whether a threshold has a value, and was not decided by preferences."""
+    return check.candidate is not None and check.outcome != "undecided" and check.preference is None
+
+
+def _allowed_change(check: Check) -> tuple[str, float]:
+    """Return whether a drop or a rise is limited, and how large it may be."""
+    rule = check.rule
+    if rule.max_drop is not None:
+        return "drop", rule.max_drop
+    return "rise", rule.max_rise or 0.0
+
+
+def _required_value(check: Check, unit: str) -> str:
+    """Return the limit on a value: `at least 70%`; empty if there is none."""
+    rule = check.rule
+    word, bound = ("at least", rule.min) if rule.min is not None else ("at most", rule.max)
+    return "" if bound is None else f"{word} {format_bound(bound, unit)}"
+
+
+def _meaning(check: Check) -> str:
+    """Return what follows from an outcome: that nothing is proven, or how rare it is by chance."""
     if check.outcome == "inconclusive":
-        return f"{start}: neither a failure nor a pass is proven."
+        return "Neither a failure nor a pass is proven."
     # The odds of the sentence are those of the test that decided, which `p_value` is not always.
     if check.outcome == "fail" and (odds := _ODDS.search(check.sentence)):
-        return f"{start}. If nothing had changed, {odds[0]}."
-    return f"{start}."
+        return f"If nothing had changed, {odds[0]}."
+    return ""
 
 
-def _direction(change: str) -> str:
-    """Return a signed change in words: `down 5.4 pt`."""
-    words = {"-": "down", "+": "up"}
-    return f"{words[change[0]]} {change[1:]}" if change[0] in words else "unchanged"
+def _scope(check: Check) -> str:
+    return " for other cases like these" if check.rule.estimand == "users" else ""
 
 
-def closing_line(report: Report, screen: Screen) -> str:
-    """Return the result in one line: word, set, thresholds, size, time, cost, and exit code.
-
-    Where they do not fit, the least important parts are left out, never the word and the exit code.
-    """
-    header, result = report.run.header, report.gate_result
-    word, end = verdict_word(header, result), f"exit {result.exit_code}"
-    parts = [
-        header.evalset,
-        _thresholds_text(header, result),
-        _unscored_text(result),
-        _scope_text(header),
-        "" if report.took_s is None else _duration_text(report.took_s),
-        _cost_text(report),
-    ]
-    # The name and the shard are data.
-    kept = [screen.show(part, _MAX_PART_CELLS) for part in parts if part]
-    while kept and cell_width("  ".join((word, *kept, end))) > screen.columns:
-        kept.pop()
-    return "  ".join((screen.paint(word, OUTCOME_STYLES[result.outcome]), *kept, end))
+def _brief_sentence(check: Check, header: RunHeader) -> str:
+    """Return a threshold as numbers, or its own sentence if they do not suffice."""
+    if not has_brief(check):
+        return check.sentence
+    unit = content.unit_of(header, check)
+    before, now, change = content.check_cells(check, unit)
+    if check.rule.compares:
+        allowed = format_limit(_allowed_change(check)[1], unit)
+        moved = {"-": f"down {change[1:]}", "+": f"up {change[1:]}"}.get(change[0], "unchanged")
+        numbers = f"{before} -> {now}{_scope(check)}, {moved}, {allowed} allowed"
+    else:
+        required = _required_value(check, unit)
+        numbers = f"{now}, {required} required" if required else now
+    start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(check.rule)} {numbers}"
+    return " ".join(filter(None, (f"{start}.", _meaning(check))))
 
 
-def _thresholds_text(header: RunHeader, result: GateResult) -> str:
-    if result.exit_code == ApprovalNeeded.exit_code:
-        return "needs approval"
-    if result.exit_code > 128:
-        return "interrupted"
-    if header.shard:
-        return f"shard {header.shard}"
-    enforced = [check for check in result.checks if not check.advisory]
-    alike = sum(check.outcome == result.outcome for check in enforced)
-    if not enforced:
-        return "no threshold"
-    if not alike:
-        return "not decided"
-    return f"{alike} of {format_count(len(enforced), 'threshold')} {_PARTICIPLES[result.outcome]}"
+def _describe_check(check: Check, header: RunHeader) -> Headline:
+    """Return a threshold in words."""
+    unit, name = content.unit_of(header, check), name_rule(check.rule)
+    before, now, change = content.check_cells(check, unit)
+    if not check.rule.compares:
+        required = _required_value(check, unit)
+        limit = f"; {required} is required" if required else ""
+        return Headline(f"{name} is {now}", f"{limit}{_interval_note(check, unit)}.")
+    size = change.lstrip("+-").replace(" pt", " points").replace("1.0 points", "1.0 point")
+    verb = {"-": "fell", "+": "rose"}.get(change[0])
+    moved = f"{name} {verb} {size}" if verb else f"{name} did not change"
+    word, most = _allowed_change(check)
+    allowed = format_limit(most, unit).replace(" pt", " points")
+    rest = f"{_scope(check)}, from {before} to {now}; a {word} of {allowed} is allowed."
+    return Headline(moved, " ".join(filter(None, (rest, _meaning(check)))))
 
 
-def _unscored_text(result: GateResult) -> str:
-    not_run = result.tally.counts["not_run"]
-    errors = result.tally.errors - not_run
-    found = (format_count(errors, "error") * bool(errors), f"{not_run:,} not run" * bool(not_run))
-    return ", ".join(filter(None, found))
-
-
-def _scope_text(header: RunHeader) -> str:
-    cases = format_count(len(header.cases), "case")
-    if len(header.cases) < header.cases_in_set:
-        cases = f"{len(header.cases):,} of {format_count(header.cases_in_set, 'case')}"
-    return f"{cases} x {header.trials_text}"
-
-
-def _duration_text(seconds: float) -> str:
-    """Return a duration: `4.2 s`, `3 min 20 s`, or `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
-
-
-def _cost_text(report: Report) -> str:
-    trials = (*report.run.trials, *report.run.fresh)
-    costs = [each.output.cost_usd for each in trials if each.output.cost_usd is not None]
-    return content.value_cell(sum(costs), "usd") if costs else ""
+def _interval_note(check: Check, unit: str) -> str:
+    interval = content.interval_cell(check.low, check.high, unit)
+    is_open = check.outcome == "inconclusive" and interval
+    return f", and its interval, {interval}, includes that" if is_open else ""

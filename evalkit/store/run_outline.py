@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from evalkit.core.errors import StoreError
 from evalkit.core.files import path_exists, read_stored_file
@@ -22,7 +23,8 @@ class RunOutline:
 
     A `running` run is being written by a process; an `unfinished` one can be resumed. Of an `unreadable`
     run only the id is known, and `problem` says why. `created` is ISO 8601 in UTC. `cost_usd` is what agent
-    and judges have cost; None if nothing reports it, and while a run is not finished.
+    and judges have cost; None if nothing reports it, and while a run is not finished. `errors` counts the
+    trials of a finished run that have no score.
     """
 
     id: str
@@ -37,6 +39,7 @@ class RunOutline:
     shard: str = ""
     cases: int = 0
     trials: int = 0
+    errors: int = 0
     cost_usd: float | None = None
     problem: str = ""
 
@@ -44,6 +47,19 @@ class RunOutline:
     def is_gated(self) -> bool:
         """Whether the run can have a gate result: shards and runs that only ask have none."""
         return self.state == "finished" and not self.shard and self.command != "ask"
+
+    @property
+    def is_complete_shard(self) -> bool:
+        """Whether the run is a shard that `merge` can take as it is."""
+        return self.state == "finished" and bool(self.shard) and not self.errors
+
+
+_Extended = TypeVar("_Extended", bound=RunOutline)
+
+
+def extend_outline(outline: RunOutline, kind: type[_Extended], **more: Any) -> _Extended:
+    """Return an outline as a record of a subclass, with the values of its further fields."""
+    return kind(**{each.name: getattr(outline, each.name) for each in fields(RunOutline)}, **more)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +83,7 @@ class _Header:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
+    errors: Mapping[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     judge_cost_usd: float | None = None
 
@@ -102,5 +119,6 @@ def read_run_outline(folder: Path) -> RunOutline:
         shard=header.shard,
         cases=len(header.cases),
         trials=header.trials,
+        errors=sum(row.errors.values()),
         cost_usd=sum(costs) if costs else None,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from evalkit.core.file_marks import FileMark, mark_file
 from evalkit.store.gate_results import GATE_RESULT_FILE
 from evalkit.store.run_lock import is_locked
-from evalkit.store.run_outline import RunOutline, read_run_outline
+from evalkit.store.run_outline import RunOutline, extend_outline, read_run_outline
 from evalkit.store.runs import HEADER_FILE, SUMMARY_FILE, list_start_times, runs_folder
 
 MAX_RUNS = 5_000
@@ -76,7 +76,8 @@ class Catalog:
         marks = tuple(mark_file(folder / each) for each in _MARKED_FILES)
         known = self._known.get(name)
         if known is None or known.marks != marks:
-            return _add_marks(read_run_outline(folder), folder, marks)
+            outline = read_run_outline(folder)
+            return extend_outline(outline, StoredRun, folder=folder, marks=marks)
         if known.state not in ("running", "unfinished"):
             return known
         # The process of an unfinished run may have ended, or have been started again.
@@ -86,8 +87,3 @@ class Catalog:
 
 def _with_life(run: StoredRun, is_alive: bool) -> StoredRun:
     return replace(run, state="running" if is_alive else "unfinished")
-
-
-def _add_marks(outline: RunOutline, folder: Path, marks: Marks) -> StoredRun:
-    values = {each.name: getattr(outline, each.name) for each in fields(RunOutline)}
-    return StoredRun(**values, folder=folder, marks=marks)

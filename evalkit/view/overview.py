@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.compare.history import HistoryResult, HistoryThreshold
 from evalkit.core.format import format_count
-from evalkit.core.literals import Outcome
-from evalkit.report.content import OUTCOME_WORDS, value_cell
+from evalkit.core.literals import COMPLETE, Outcome
+from evalkit.report.content import value_cell
 from evalkit.report.html.axis import fit_axis
 from evalkit.view.catalog import Listing, StoredRun
 
@@ -217,10 +217,11 @@ def verdict_view(run: StoredRun | None, find: Finder) -> dict[str, str]:
     if run.command == "ask":
         return {"outcome": "skipped", "word": "answers only"}
     if run.shard:
-        return {"outcome": "skipped", "word": "a shard"}
+        word = f"{COMPLETE} {run.shard}" if run.is_complete_shard else f"shard {run.shard}"
+        return {"outcome": "pass" if run.is_complete_shard else "skipped", "word": word}
     known = find(run)
     if known.result is not None:
-        return {"outcome": known.result.outcome, "word": OUTCOME_WORDS[known.result.outcome]}
+        return {"outcome": known.result.outcome, "word": known.result.word}
     return {"outcome": "skipped", "word": "deciding ..." if known.is_pending else "no verdict"}
 
 

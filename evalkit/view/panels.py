@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.core.format import format_count
+from evalkit.core.format import format_count, format_estimated_time
 from evalkit.report.content import value_cell
 from evalkit.report.html.page import render_macro
 from evalkit.view.catalog import StoredRun
 from evalkit.view.progress import CaseProgress, Passes, Progress, WorstCase
-from evalkit.view.time_left import TimeLeft, time_text
+from evalkit.view.time_left import TimeLeft
 
 MAX_CELLS = 400
 """Cases that are drawn one by one; of more, only the counts are shown."""
@@ -61,7 +61,7 @@ def panel_view(
         "figures": [*(_time_figures(progress) if run.is_alive else ()), *_figures(progress)],
         "quiet": ""
         if not run.is_alive or quiet_s is None or quiet_s < _QUIET_S
-        else f"Nothing was stored in the last {time_text(quiet_s)}.",
+        else f"Nothing was stored in the last {format_estimated_time(quiet_s)}.",
         "order": "in the order of the set" if len(progress.cases) <= MAX_CELLS else "",
         "cells": progress.cases if len(progress.cases) <= MAX_CELLS else (),
         "counts": [
@@ -83,7 +83,7 @@ def panel_view(
 
 def _time_figures(progress: Progress) -> list[dict[str, str]]:
     left, more = _left_texts(progress.left, progress.left_most)
-    elapsed = "unknown" if progress.elapsed_s is None else time_text(progress.elapsed_s)
+    elapsed = "unknown" if progress.elapsed_s is None else format_estimated_time(progress.elapsed_s)
     return [_figure("since the start", elapsed), _figure("left, about", left, more)]
 
 
@@ -104,11 +104,11 @@ def _figure(name: str, text: str, more: str = "") -> dict[str, str]:
 def _left_texts(left: TimeLeft | None, left_most: TimeLeft | None) -> tuple[str, str]:
     if left is None:
         return "not known yet", ""
-    low, high = time_text(left.low_s), time_text(left.high_s)
+    low, high = format_estimated_time(left.low_s), format_estimated_time(left.high_s)
     text = low if low == high else f"{low} to {high}"
     if left_most is None:
         return text, ""
-    return text, f"up to {time_text(left_most.high_s)} with every further look"
+    return text, f"up to {format_estimated_time(left_most.high_s)} with every further look"
 
 
 def figures_text(run: StoredRun, progress: Progress) -> str:

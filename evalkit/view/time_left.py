@@ -61,16 +61,3 @@ def _cut_at_pause(finished_s: Sequence[float], longest_s: float) -> Sequence[flo
         if after - before > pause_s:
             start = index
     return finished_s[start:]
-
-
-def time_text(seconds: float) -> str:
-    """Return a time in one unit, with the digits that an estimate deserves.
-
-    >>> time_text(8.2), time_text(200), time_text(7500)
-    ('8 s', '3 min', '2.1 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 5_400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"

@@ -59,7 +59,7 @@ def test_an_agent_that_hangs_is_named_by_its_silence() -> None:
     log.tick()
     assert (
         lines[-1]
-        == "s  31 s    1/100  0 pass, 0 newly failing, 0 as before, 1 error, $0.25, 52 min left"
+        == "s  31 s    1/100  0 pass, 0 newly failing, 0 as before, 1 error, $0.25, 51 min left"
     )
     clock.now_s = 61.5
     log.tick()

@@ -10,7 +10,7 @@ from evalkit.compare.call_stats import CallStats, compute_call_stats
 from evalkit.core.run import Run
 from evalkit.core.spans import Span, ToolCall
 from evalkit.core.trial import Output
-from evalkit.report.content import call_rows
+from evalkit.report.call_rows import call_rows
 from evalkit.report.screen import Screen
 from evalkit.report.terminal import render_terminal
 from tests.conftest import Project

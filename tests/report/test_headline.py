@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.core.check_scale import place_check
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_result import Check, GateResult, Tally
 from evalkit.core.literals import TRIAL_STATES
@@ -13,10 +14,9 @@ from evalkit.core.run import MetricInfo
 from evalkit.core.spans import ToolCall
 from evalkit.core.trial import AgentError
 from evalkit.report.case_status import case_results, reason_text
-from evalkit.report.check_scale import place_check
-from evalkit.report.headline import find_headline
 from evalkit.report.html.thresholds import draw_thresholds
 from evalkit.report.in_common import find_in_common
+from evalkit.report.verdict import find_headline
 from tests.support.report_samples import candidate_run, failing_report
 
 HEADER = replace(
@@ -25,7 +25,8 @@ HEADER = replace(
 DROP = Check(
     rule=Rule(metric="facts", stat="rate", max_drop=0.02),
     outcome="fail",
-    sentence="FAIL facts rate 79.2% -> 60.0% (-19.2 pt, ...). Most affected in facts: a, b.",
+    sentence="FAIL facts rate 79.2% -> 60.0% (-19.2 pt, ...). If nothing had changed, a result this bad "
+    "would come up less than 1 time in a million. Most affected in facts: a, b.",
     baseline=0.792,
     candidate=0.6,
     difference=-0.192,

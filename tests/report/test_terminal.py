@@ -125,7 +125,7 @@ def test_warnings_from_before_the_run_are_in_the_verdict() -> None:
 def test_a_brief_reason_says_nothing_that_the_sentence_does_not(name: str) -> None:
     """Numbers of the brief reason are those of the thresholds; what has no numbers stays whole."""
     report = SITUATIONS[name].report
-    reason = brief_reason(report)
+    reason = brief_reason(report.run.header, report.gate_result)
     known = " ".join((report.gate_result.reason, *(c.sentence for c in report.gate_result.checks)))
     limits = " ".join(
         f"{100 * limit:.10g} {limit:.10g}"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.core.format import format_estimated_time
 from evalkit.core.run import Run
 from evalkit.core.serialization import canonical_json, to_json_value
 from evalkit.store.runs import HEADER_FILE, TRIALS_FILE
 from evalkit.view.progress import Passes, RunFollower, count_baseline_passes
-from evalkit.view.time_left import estimate_time_left, time_text
+from evalkit.view.time_left import estimate_time_left
 from tests.support.run_samples import make_run
 
 RUN = make_run({"ok": {"a": [1, 0], "b": [0, 0], "c": [1, 1], "d": [0, 1]}}, cost_usd=0.5)
@@ -102,7 +103,7 @@ def test_stored_times_count_from_the_first_look(folder: Path) -> None:
 
 
 def test_a_time_has_the_digits_that_an_estimate_deserves() -> None:
-    assert [time_text(each) for each in (0, 8.2, 99, 117, 5_000, 7_500)] == [
+    assert [format_estimated_time(each) for each in (0, 8.2, 99, 117, 5_000, 7_500)] == [
         "0 s",
         "8 s",
         "99 s",

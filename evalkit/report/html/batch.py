@@ -5,35 +5,36 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from evalkit.report import content
+from evalkit.core.format import format_count
 from evalkit.report.batch import Batch
 from evalkit.report.html.page import render_page
 
 
 def render_batch_html(batch: Batch, *, stem: str = "evalkit-report") -> str:
     """Render several runs as one page; `stem` begins the names of the pages of the runs."""
-    word = content.OUTCOME_WORDS[batch.outcome]
     rows = []
     for number, part in enumerate(batch.parts):
-        name, before, now = part.headline
+        shown = part.headline
         rows.append(
             {
                 "outcome": part.report.gate_result.outcome if part.report else "undecided",
                 "word": part.word,
                 "label": part.label,
                 "link": name_part_page(batch, number, stem) if part.report else "",
-                "name": name,
-                "values": now if before in ("", content.NO_VALUE) else f"{before} → {now}",
+                "name": shown.rule if shown else "",
+                "values": shown.join("→") if shown else "",
                 "held": part.held,
                 "reason": part.reason if part.word != "PASS" else "",
             }
         )
     return render_page(
         "batch.html.j2",
-        title=f"{word} {batch.reason}",
+        title=f"{batch.word} {batch.reason}",
         outcome=batch.outcome,
-        outcome_word=word,
-        verdict=batch.verdict.replace("  ", ", "),
+        outcome_word=batch.word,
+        heading=format_count(len(batch.parts), batch.noun),
+        reason=f"{batch.reason[:1].upper()}{batch.reason[1:]}.",
+        facts=batch.facts,
         titles=("result", batch.noun, "threshold", "baseline → now", "hold"),
         rows=rows,
         hints=batch.hints,

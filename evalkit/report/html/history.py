@@ -60,6 +60,7 @@ def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) 
         evalset=name,
         crumb=_crumb(rows),
         outcome=decided.result.outcome if decided is not None and decided.result else "",
+        word=decided.result.word if decided is not None and decided.result else "",
         newest=f"newest: {version_name(decided)}, {minute_text(decided.created)}"
         if decided
         else "",
@@ -306,5 +307,5 @@ def _point_text(series: Series, row: HistoryRow, point: SeriesPoint) -> str:
     value = series.show(point.value)
     if point.low is not None and point.high is not None:
         value += f" ({series.show(point.low)} to {series.show(point.high)})"
-    result = row.result.outcome.upper() if row.result is not None else row.kind
+    result = row.result.word if row.result is not None else row.kind
     return f"{version_name(row)}, {minute_text(row.created)}: {value}, {result}"

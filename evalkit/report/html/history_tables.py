@@ -82,7 +82,7 @@ def run_table(
 
 def _result_word(row: HistoryRow) -> str:
     if row.result is not None:
-        return row.result.outcome.upper()
+        return row.result.word
     return "baseline" if row.kind == "baseline" else "no result"
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from evalkit.core.gate_result import GateResult
 from evalkit.core.run import Run
 from evalkit.core.trial import Trial
 from evalkit.report import content
 from evalkit.report.breakage import BREAKAGE_TITLES, breakage_rows, breakage_sentences
+from evalkit.report.call_rows import CALL_TITLES, call_rows
 from evalkit.report.case_status import (
     CaseResult,
     case_results,
@@ -20,7 +22,6 @@ from evalkit.report.case_status import (
     representative_trial,
     worst_first,
 )
-from evalkit.report.headline import Headline, find_headline
 from evalkit.report.html.cases import (
     CaseGroup,
     case_view,
@@ -35,7 +36,7 @@ from evalkit.report.html.views import TableCell, limit_texts, true_minus
 from evalkit.report.html.waterfall import StepSides, render_step_sides
 from evalkit.report.in_common import find_in_common
 from evalkit.report.model import Report
-from evalkit.report.verdict import verdict_word
+from evalkit.report.verdict import Headline, find_headline, verdict_reason, verdict_word
 from evalkit.store.span_file import SpansByTrial
 
 _MAX_CHECKS = 100
@@ -64,7 +65,7 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
     results = case_results(run, gate_result, report.baseline)
     checks = content.checks_by_urgency(gate_result)[:_MAX_CHECKS]
     headline = find_headline(header, gate_result)
-    reason = content.gate_reason(gate_result)
+    reason = verdict_reason(header, gate_result)
     tag_titles, tags = content.tag_rows(header, gate_result, _MAX_TAG_METRICS)
     word = verdict_word(header, gate_result)
     metrics = metric_views(report)
@@ -102,9 +103,9 @@ def render_html(report: Report, find_case_page: Callable[[str], str] | None = No
         metrics_text=f"{moved} changed, {len(metrics) - moved} did not" if moved else "",
         tag_titles=["tag", *tag_titles[1:]],
         tag_table=_cells(tags),
-        call_titles=content.CALL_TITLES,
-        calls=_cells(content.call_rows(report.calls)),
-        notes=gate_result.notes,
+        call_titles=CALL_TITLES,
+        calls=_cells(call_rows(report.calls)),
+        notes=list(_note_views(gate_result)),
         run_rows=[
             *((label, text) for label, text in rows if label not in _TOP_ROWS),
             *_origin_rows(run),
@@ -122,6 +123,17 @@ def _leave_out(reason: str, headline: Headline) -> str:
 
 def _cells(rows: Sequence[Sequence[str]]) -> list[list[TableCell]]:
     return [[TableCell(true_minus(text)) for text in row] for row in rows]
+
+
+def _note_views(gate_result: GateResult) -> Iterator[tuple[str, str, list[str], bool]]:
+    """Yield the id, the title, and the texts of the notes, and whether they are open.
+
+    Notes that only add numbers are folded.
+    """
+    asides = [note for note in gate_result.notes if note in gate_result.asides]
+    others = [note for note in gate_result.notes if note not in gate_result.asides]
+    yield "notes", "Notes", others, True
+    yield "asides", "Odds, power, and other numbers", asides, False
 
 
 def _plain_apostrophes(text: str) -> Markup:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from evalkit.core.format import name_rule
+from evalkit.core.check_scale import PlacedCheck, place_check
+from evalkit.core.format import format_bound, format_limit, name_rule
 from evalkit.core.gate_result import Check
 from evalkit.core.run import RunHeader
 from evalkit.report import content
-from evalkit.report.check_scale import PlacedCheck, limit_sign_text, place_check
 from evalkit.report.html.axis import SHARES, Axis, AxisTick, fit_axis
 from evalkit.report.html.views import true_minus
 
@@ -36,7 +36,10 @@ class ThresholdPlots(NamedTuple):
 def draw_thresholds(header: RunHeader, checks: Sequence[Check]) -> ThresholdPlots:
     """Place thresholds of shares on one axis, and each other one on an axis of its own."""
     units = [content.unit_of(header, check) for check in checks]
-    placed = [place_check(check, unit) for check, unit in zip(checks, units, strict=True)]
+    placed = [
+        None if check.candidate is None else place_check(check, unit)
+        for check, unit in zip(checks, units, strict=True)
+    ]
     shares = [
         each
         for each, unit, check in zip(placed, units, checks, strict=True)
@@ -81,7 +84,7 @@ def _shares_axis(placed: Sequence[PlacedCheck]) -> Axis:
 
 def _row(check: Check, unit: str, placed: PlacedCheck | None, shares: Axis) -> dict[str, Any]:
     baseline, now, change = content.check_cells(check, unit)
-    limit = limit_sign_text(check, unit)
+    limit = _limit_text(check, unit)
     is_share = _is_share(check, unit)
     name = name_rule(check.rule)
     interval = _interval_text(placed, unit)
@@ -112,11 +115,24 @@ def _row(check: Check, unit: str, placed: PlacedCheck | None, shares: Axis) -> d
     }
 
 
+def _limit_text(check: Check, unit: str) -> str:
+    """Return the limit of a threshold with a sign: `≥ 70%`, `drop ≤ 2 pt`, `≤ 0.5 s`."""
+    rule = check.rule
+    if rule.min is not None:
+        return f"≥ {format_bound(rule.min, unit)}"
+    if rule.max is not None:
+        return f"≤ {format_bound(rule.max, unit)}"
+    for word, change in (("drop", rule.max_drop), ("rise", rule.max_rise)):
+        if change is not None:
+            return f"{word} ≤ {format_limit(change, unit)}"
+    if rule.must_pass is not None:
+        return "every trial"
+    most = rule.max_regressed if rule.max_regressed is not None else rule.broken_cases
+    return f"≤ {most:,}" if most is not None else ""
+
+
 def _interval_text(placed: PlacedCheck | None, unit: str) -> str:
-    if placed is None or placed.low is None or placed.high is None:
-        return ""
-    low, high = (content.value_cell(end, unit) for end in (placed.low, placed.high))
-    return f"{low} to {high}"
+    return "" if placed is None else content.interval_cell(placed.low, placed.high, unit)
 
 
 def _own_axis(placed: PlacedCheck) -> Axis:
@@ -137,7 +153,7 @@ def _plot(placed: PlacedCheck, axis: Axis) -> dict[str, Any]:
         zone = (limit, 1.0) if placed.is_upper else (0.0, limit)
     bounds = place(placed.low), place(placed.high)
     return {
-        "value": axis.place(placed.value),
+        "value": place(placed.value),
         "interval": None if None in bounds else bounds,
         "baseline": place(placed.baseline),
         "limit": limit,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalkit.core.format import format_bound, format_limit
 from evalkit.core.gate_result import Check
 
 
@@ -17,7 +16,7 @@ class PlacedCheck:
     largest. None if unknown.
     """
 
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     baseline: float | None = None
@@ -32,9 +31,9 @@ class PlacedCheck:
 
 
 def place_check(check: Check, unit: str) -> PlacedCheck | None:
-    """Return the numbers of a threshold on one axis; None if it has no value to place."""
+    """Return the numbers of a threshold on one axis; None if it is on the cases that must pass."""
     rule, value = check.rule, check.candidate
-    if value is None or rule.must_pass is not None:
+    if rule.must_pass is not None:
         return None
     if not rule.metric:
         most = rule.max_regressed if rule.max_regressed is not None else rule.broken_cases
@@ -45,33 +44,16 @@ def place_check(check: Check, unit: str) -> PlacedCheck | None:
         return PlacedCheck(
             value=value, low=bounds[0], high=bounds[1], limit=limit, is_upper=rule.min is None
         )
-    base = check.baseline
+    base, is_upper = check.baseline, rule.max_drop is None
     if base is None:
-        return PlacedCheck(value=value)
+        return PlacedCheck(value=value, is_upper=is_upper)
     # The change of a metric with a unit is a share of the baseline.
     size = abs(base) if unit else 1.0
     low, high = (None if bound is None else base + size * bound for bound in bounds)
     allowed = size * (rule.max_drop if rule.max_drop is not None else rule.max_rise or 0.0)
     if rule.and_at_least is not None:
         allowed = max(allowed, rule.and_at_least)
-    is_upper = rule.max_drop is None
     limit = base + allowed if is_upper else base - allowed
     return PlacedCheck(
         value=value, low=low, high=high, baseline=base, limit=limit, is_upper=is_upper
     )
-
-
-def limit_sign_text(check: Check, unit: str) -> str:
-    """Return the limit of a threshold with a sign: `≥ 70%`, `drop ≤ 2 pt`, `≤ 0.5 s`."""
-    rule = check.rule
-    if rule.min is not None:
-        return f"≥ {format_bound(rule.min, unit)}"
-    if rule.max is not None:
-        return f"≤ {format_bound(rule.max, unit)}"
-    for word, change in (("drop", rule.max_drop), ("rise", rule.max_rise)):
-        if change is not None:
-            return f"{word} ≤ {format_limit(change, unit)}"
-    if rule.must_pass is not None:
-        return "every trial"
-    most = rule.max_regressed if rule.max_regressed is not None else rule.broken_cases
-    return f"≤ {most:,}" if most is not None else ""
