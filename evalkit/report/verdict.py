@@ -59,7 +59,7 @@ def brief_reason(report: Report) -> str:
         reason = reason.replace(f"{word}: {word} ", f"{word}: ")
     brief = reason.removeprefix(f"{result.word} ")
     lead = _find_lead(result)
-    if result.outcome != "pass" or lead is None:
+    if result.outcome != "pass" or result.acceptance is not None or lead is None:
         return brief
     return f"{brief_sentence(lead, header).removeprefix('PASS ')} {brief}"
 
