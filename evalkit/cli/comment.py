@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.commands.comment import CommentOptions
     from evalkit.core.context import Context
     from evalkit.report.model import Report
+    from evalkit.store.batches import BatchEntry
 
 
 class CommentTexts(NamedTuple):
@@ -75,6 +76,7 @@ def comment(
     Several runs have one comment.
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
+    from evalkit.commands.named_runs import find_named_runs
 
     options = CommentOptions(
         post=post,
@@ -85,23 +87,22 @@ def comment(
         key=texts.key,
         how_to_accept=texts.how_to_accept,
     )
-    refuse_conflicts(options, comparison, refs)
     context = create_context()
+    entries = find_named_runs(refs, context)
+    refuse_conflicts(options, comparison, len(entries))
     evaluate = partial(
         evaluate_for_comment,
         baseline_choice=comparison.choose_baseline(),
         gate_choice=comparison.choose_gate(),
         context=context,
     )
-    if len(refs) > 1 or texts.missing:
-        comment_on_batch(refs, texts.missing, evaluate, options, context)
+    if len(entries) > 1 or texts.missing or not entries[0].has_run:
+        comment_on_batch(entries, texts.missing, evaluate, options, context)
     else:
-        comment_on_run(evaluate(refs[0]), options, context)
+        comment_on_run(evaluate(entries[0].run_id), options, context)
 
 
-def refuse_conflicts(
-    options: CommentOptions, comparison: BaselineOptions, refs: Sequence[str]
-) -> None:
+def refuse_conflicts(options: CommentOptions, comparison: BaselineOptions, runs: int) -> None:
     """Refuse options that need `--post`, and a baseline for several runs."""
     silent = not options.post
     refuse_conflicting_options(
@@ -111,7 +112,7 @@ def refuse_conflicts(
         ("--check requires --post", silent and options.check),
         (
             "--baseline names a run of one set; name one run",
-            comparison.baseline is not None and len(refs) > 1,
+            comparison.baseline is not None and runs > 1,
         ),
     )
 
@@ -129,7 +130,7 @@ def comment_on_run(report: Report, options: CommentOptions, context: Context) ->
 
 
 def comment_on_batch(
-    refs: Sequence[str],
+    entries: Sequence[BatchEntry],
     missing: Sequence[str],
     evaluate: Callable[[str], Report],
     options: CommentOptions,
@@ -140,7 +141,7 @@ def comment_on_batch(
     from evalkit.commands.batch import add_missing, collect_runs
     from evalkit.commands.comment import build_redacted_batch_comment, post_batch
 
-    batch = add_missing(collect_runs(refs, evaluate, describe_error, context), missing)
+    batch = add_missing(collect_runs(entries, evaluate, describe_error, context), missing)
     text = build_redacted_batch_comment(batch, options, context)
     if not options.post:
         emit(text.text)
