@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -243,7 +244,8 @@ def say_part(part: BatchPart, context: Context) -> None:
     if part.state == "stopped":
         context.say(f"{part.word}  {part.label}\n{part.problem}")
     else:
-        context.say(render_part(part, Screen(width=100)))
+        width = min(100, shutil.get_terminal_size().columns)
+        context.say(render_part(part, Screen(width=width)))
 
 
 def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:

@@ -57,7 +57,9 @@ def render_batch(
 def render_part(part: BatchPart, screen: Screen) -> str:
     """Render one run of a batch as one line."""
     name, before, now = part.headline
-    facts = [f"{name} {_join_values(before, now)}", f"{part.held} hold"] if name else [part.reason]
+    # The command that continues is listed at the end, where it is not cut.
+    reason = part.reason.partition(" Continue with: ")[0]
+    facts = [f"{name} {_join_values(before, now)}", f"{part.held} hold"] if name else [reason]
     line = screen.show(f"{part.word}  {part.label}: {', '.join(facts)}", screen.columns)
     return escape_ci_commands(line)
 
