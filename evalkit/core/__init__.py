@@ -19,6 +19,7 @@ __all__ = [
     "literals",
     "location",
     "markdown_fence",
+    "near_paths",
     "prices",
     "project",
     "redaction",

@@ -214,6 +214,10 @@ def test_the_problems_of_all_sets_are_listed_before_any_agent_is_called(sets: Pr
         assert (done.code, wanted in done.err) == (2, True), done
     (sets.folder / "empty").mkdir()
     assert "empty contains no YAML file" in sets.evalkit("run", "empty").err
+    assert "did you mean 'sets/deep'?" in sets.evalkit("run", "deep").err
+    bare = sets.evalkit("run")
+    assert (bare.code, "All of them: evalkit run ." in bare.err) == (2, True), bare
+    assert "Eval sets here: other.yaml, sets/bad.yaml" in bare.err
 
 
 def test_a_set_in_which_nothing_is_selected_neither_fails_nor_passes_the_others(
