@@ -261,8 +261,16 @@ def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:
         named = {str(path) for path in evalsets}
         options = [word for word in read_typed_words()[1:] if str(Path(word)) not in named]
         yield Hint(label="run the rest", command=shlex.join(["evalkit", "run", *left, *options]))
+    typed = [str(path) for path in evalsets]
+    without = [
+        report
+        for report in batch.reports
+        if report.baseline is None and report.run.finished and report.gate_result.exit_code == 3
+    ]
+    if len(without) > 1:
+        command = shlex.join(["evalkit", "baseline", *typed])
+        yield Hint(label="record the baselines of all", command=command)
     if left or any(part.report and not part.report.run.finished for part in batch.parts):
-        typed = [str(path) for path in evalsets]
         yield Hint(label="then decide all", command=shlex.join(["evalkit", "gate", *typed]))
     elif batch.exit_code and len(batch.reports) > 1:
         yield Hint(label="everything", command="evalkit show latest -v")

@@ -347,6 +347,13 @@ def test_a_set_that_cannot_run_does_not_keep_the_others_from_running(sets: Proje
     assert [each[1:] for each in results(again)] == [each[1:] for each in results(done)]
 
 
+def test_baselines_that_are_missing_are_recorded_by_one_command(sets: Project) -> None:
+    for place in ("one.yaml", "two.yaml"):
+        write_set(sets, f"sets/{place}", "a", gate=NO_DROP)
+    out = sets.evalkit("run", "sets").out
+    assert out.count("evalkit baseline sets\n") == 1, out
+
+
 def test_exitfirst_starts_no_further_set(sets: Project) -> None:
     done = sets.evalkit("run", "sets", "-x", "--format", "json")
     assert results(done)[2] == ("three", "not_run", 3)
