@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evalkit.commands.comment import CommentOptions
     from evalkit.core.context import Context
     from evalkit.report.model import Report
+    from evalkit.store.batches import BatchEntry
 
 
 class CommentTexts(NamedTuple):
@@ -95,6 +96,7 @@ def comment(
     Several runs have one comment. With --set, also say which sets have no run.
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
+    from evalkit.commands.named_runs import find_named_runs
 
     options = CommentOptions(
         post=post,
@@ -109,15 +111,16 @@ def comment(
     )
     context = create_context()
     runs, missing = find_runs(refs or (), texts, context)
-    refuse_conflicts(options, comparison, runs, is_empty=not runs and not missing)
+    entries = find_named_runs(runs, context)
+    refuse_conflicts(options, comparison, len(entries), is_empty=not entries and not missing)
     baseline, gate = comparison.choose_baseline(), comparison.choose_gate()
     evaluate = partial(
         evaluate_for_comment, baseline_choice=baseline, gate_choice=gate, context=context
     )
-    if len(runs) > 1 or missing or texts.sets:
-        comment_on_batch(runs, missing, evaluate, options, context)
+    if len(entries) > 1 or missing or texts.sets or not entries[0].has_run:
+        comment_on_batch(entries, missing, evaluate, options, context)
     else:
-        comment_on_run(evaluate(runs[0]), options, context)
+        comment_on_run(evaluate(entries[0].run_id), options, context)
 
 
 def find_runs(
@@ -133,7 +136,7 @@ def find_runs(
 
 
 def refuse_conflicts(
-    options: CommentOptions, comparison: BaselineOptions, refs: Sequence[str], *, is_empty: bool
+    options: CommentOptions, comparison: BaselineOptions, runs: int, *, is_empty: bool
 ) -> None:
     """Refuse a comment on nothing, options that need `--post`, and a baseline for several runs."""
     silent = not options.post
@@ -146,7 +149,7 @@ def refuse_conflicts(
         ("--check-name requires --check", bool(options.check_name) and not options.check),
         (
             "--baseline names a run of one set; name one run",
-            comparison.baseline is not None and len(refs) > 1,
+            comparison.baseline is not None and runs > 1,
         ),
     )
 
@@ -164,7 +167,7 @@ def comment_on_run(report: Report, options: CommentOptions, context: Context) ->
 
 
 def comment_on_batch(
-    refs: Sequence[str],
+    entries: Sequence[BatchEntry],
     missing: Sequence[str],
     evaluate: Callable[[str], Report],
     options: CommentOptions,
@@ -175,7 +178,7 @@ def comment_on_batch(
     from evalkit.commands.batch import add_missing, collect_runs
     from evalkit.commands.comment import build_redacted_batch_comment, post_batch
 
-    batch = add_missing(collect_runs(refs, evaluate, describe_error, context), missing)
+    batch = add_missing(collect_runs(entries, evaluate, describe_error, context), missing)
     text = build_redacted_batch_comment(batch, options, context)
     if not options.post:
         emit(text.text)

@@ -99,12 +99,32 @@ def init(request: InitRequest, context: Context) -> InitResult:
             str(top / requirement.text) if requirement.text.startswith(".") else requirement.text
         )
         program = f"uvx --from {shlex.quote(source)} evalkit"
+    again = _suggest_another_attempt(request, started, program, context.cwd)
     return InitResult(
         written=tuple(_show_path(path, context.cwd) for path in texts),
-        notes=(*notes, *_describe_requirement(requirement, workflows), *started.notes),
+        notes=(*notes, *_describe_requirement(requirement, workflows), *started.notes, *again),
         left_out=started.left_out,
         commands=(f"{program} baseline {typed} && {program} run {typed}",),
     )
+
+
+def _suggest_another_attempt(
+    request: InitRequest, started: InitialSet, program: str, cwd: Path
+) -> list[str]:
+    """Return the command that makes the set anew with its expected answers, if it has none."""
+    if not started.lacks_expected or request.questions is None:
+        return []
+    own = [_show_path(cwd / request.folder / name, cwd) for name in started.own_files]
+    mapping = [f"--map={field}={column}" for field, column in request.mapping.items()]
+    agent = ["--agent", request.agent] if request.agent else []
+    folder = [] if request.folder == Path() else [str(request.folder)]
+    words = ["init", *folder, "--from", str(request.questions), *agent, *mapping]
+    return [
+        (
+            f"To make it anew with the expected answers: rm {shlex.join(own)} && {program} "
+            f"{shlex.join(words)} --map expected=COLUMN"
+        )
+    ]
 
 
 def _build_set(

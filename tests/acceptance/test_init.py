@@ -130,6 +130,7 @@ GITHUB_FILES = ["evalkit-accept.yml", "evalkit-baseline.yml", "evalkit.yml"]
         ("https://gitlab.com/o/r.git", [".gitlab-ci.yml"]),
         ("ssh://git@gitlab.example.org:2222/o/r.git", [".gitlab-ci.yml"]),
         ("https://git.example.org/r.git", []),
+        ("../origin.git", GITHUB_FILES),
     ],
 )
 def test_the_workflow_is_for_where_the_repository_is(
@@ -179,6 +180,24 @@ def test_in_a_folder_of_a_repository_the_workflow_is_at_its_top(empty: Project) 
     assert "under `sets: |`, each on its own line: other/evalsets" in elsewhere
     again = bot.evalkit("init", "--agent", "bot.py:reply")
     assert "Nothing to write" in again.out
+    # Without answers, the gate is weak, and the note has what to type instead.
+    bot.write("more.csv", "Question,Note\nÜber wen?,a\nÜber WEN?,b\n")
+    weak = bot.evalkit("init", "--from", "more.csv", "--agent", "bot.py:reply")
+    said = " ".join(weak.out.split())
+    assert "2 rows ask the same: lines 2, 3." in said
+    assert (
+        (bot.folder / "evalsets/more.cases.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("ueber-wen,")
+    )
+    [command] = re.findall(r"rm evalsets/more.yaml \S+ && evalkit init .* expected=COLUMN", said)
+    done = type_in(bot, command.replace("COLUMN", "Note"))
+    assert done.returncode == 0, done.stderr
+    assert "'Note' is expected" in done.stdout
+    bot.write("say.csv", "Question,What we should say\nWho?,You\n")
+    said = bot.evalkit("init", "--from", "say.csv", "--agent", "bot.py:reply").out
+    assert "'What we should say' is expected" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
