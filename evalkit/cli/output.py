@@ -141,7 +141,7 @@ def deliver_batch_and_exit(batch: Batch, options: ReportOptions, files: ReportFi
     print_batch(batch, options)
     write_batch_files(batch, files)
     if options.output is not None and not options.quiet:
-        say(f"{'  '.join((batch.word, *batch.facts))}\n{options.output}: written.")
+        say(f"{'  '.join((batch.word, batch.reason, *batch.facts))}\n{options.output}: written.")
     exit_with_code(batch.exit_code)
 
 
