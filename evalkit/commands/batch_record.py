@@ -76,12 +76,22 @@ class BatchLog:
                 writer.update(number, entry)
 
     def refuse(self, message: str, code: int) -> None:
-        """Store that no set has run, because one of them has a problem."""
+        """Store that no set has run, with the lines of a message that are about each."""
         for writer in self._writers.values():
-            for number, entry in enumerate(writer.record.entries):
-                stopped = replace(entry, state="stopped", exit_code=code, problem=message)
+            entries = writer.record.entries
+            own = [
+                [line for line in message.splitlines() if line.startswith(f"{entry.label}:")]
+                for entry in entries
+            ]
+            for number, entry in enumerate(entries):
+                refused = replace(entry, state="stopped", exit_code=code, problem=message)
+                if own[number]:
+                    refused = replace(refused, problem="\n".join(own[number]))
+                elif any(own):
+                    reason = "not run, because another set has a problem."
+                    refused = replace(refused, state="not_run", problem=reason)
                 with suppress(StoreError):
-                    writer.update(number, stopped)
+                    writer.update(number, refused)
 
     def _explain_other(self, number: int) -> str:
         return f"its run is stored in {display_path(self._roots[number])}. Give this command there."

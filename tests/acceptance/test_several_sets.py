@@ -207,7 +207,7 @@ def test_the_problems_of_all_sets_are_listed_before_any_agent_is_called(sets: Pr
     assert not done.out
     assert "none of the 6 sets was run" in done.err
     comment = sets.evalkit("comment", "latest").out
-    assert "## UNDECIDED: 6 stopped" in comment
+    assert "## UNDECIDED: 3 stopped, 3 not run" in comment
     assert "unknown key 'metrcs'" in comment
     for given, wanted in (("nowhere", "does not exist"), ("rubrics/*.yaml", "no file matches")):
         done = sets.evalkit("run", "sets/one.yaml", given)
