@@ -57,7 +57,7 @@ class BatchPart:
         """The word for the result."""
         if self.report is None:
             return STATE_WORDS[self.state]
-        return content.OUTCOME_WORDS[self.report.gate_result.outcome]
+        return self.report.gate_result.word
 
     @property
     def reason(self) -> str:

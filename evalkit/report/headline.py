@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from evalkit.core.format import format_bound, format_limit, format_odds, name_rule
+from evalkit.core.format import format_bound, format_limit, name_rule
 from evalkit.core.gate_result import Check, GateResult
 from evalkit.core.run import RunHeader
 from evalkit.report import content
+from evalkit.report.verdict import odds_text
 
 _MAX_FINDING_CHARS = 60
 
@@ -74,7 +75,6 @@ def _describe_change(check: Check, unit: str) -> Headline:
     rest = f"{about}, from {before} to {now}; a {word} of {allowed} is allowed."
     if check.outcome == "inconclusive":
         rest += " Neither a failure nor a pass is proven."
-    elif check.outcome == "fail" and check.p_value is not None:
-        odds = format_odds(check.p_value, rule.alpha)
-        rest += f" If nothing had changed, a result this bad would come up {odds}."
+    elif check.outcome == "fail" and (odds := odds_text(check)):
+        rest += f" If nothing had changed, {odds}."
     return Headline(moved, rest)

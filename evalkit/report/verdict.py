@@ -122,6 +122,7 @@ def brief_sentence(check: Check, header: RunHeader) -> str:
         about = " for other cases like these" if rule.estimand == "users" else ""
         numbers = (
             f"{before} -> {now}{about}, {_direction(change)}, {format_limit(allowed, unit)} allowed"
+            f"{_ruled_out_text(check, unit)}"
         )
     else:
         word, bound = ("least", rule.min) if rule.min is not None else ("most", rule.max)
@@ -130,10 +131,24 @@ def brief_sentence(check: Check, header: RunHeader) -> str:
     start = f"{content.OUTCOME_WORDS[check.outcome]} {name_rule(rule)} {numbers}"
     if check.outcome == "inconclusive":
         return f"{start}: neither a failure nor a pass is proven."
-    # The odds of the sentence are those of the test that decided, which `p_value` is not always.
-    if check.outcome == "fail" and (odds := _ODDS.search(check.sentence)):
-        return f"{start}. If nothing had changed, {odds[0]}."
+    if check.outcome == "fail" and (odds := odds_text(check)):
+        return f"{start}. If nothing had changed, {odds}."
     return f"{start}."
+
+
+def _ruled_out_text(check: Check, unit: str) -> str:
+    """Return what a pass rules out if that is more than the change that is allowed."""
+    rule = check.rule
+    allowed = rule.max_drop if rule.max_drop is not None else rule.max_rise
+    if check.outcome != "pass" or rule.test == "point" or rule.margin <= (allowed or 0.0):
+        return ""
+    return f", {format_limit(rule.margin, unit)} ruled out"
+
+
+def odds_text(check: Check) -> str:
+    """Return the odds of the test that decided, from the sentence; `p_value` is not always those."""
+    odds = _ODDS.search(check.sentence)
+    return odds[0] if odds else ""
 
 
 def _direction(change: str) -> str:
