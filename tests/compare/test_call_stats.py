@@ -68,7 +68,7 @@ def test_models_are_summed_up_from_spans_with_what_they_tell() -> None:
 
 def test_a_run_that_tells_of_no_call_has_no_section_for_them() -> None:
     silent = replace(failing_report(), calls=compute_call_stats(run_of(Output(text="x"))))
-    assert "\nCalls\n" not in render_terminal(silent, Screen())
+    assert "\nCalls\n" not in render_terminal(silent, Screen(), verbose=True)
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -76,7 +76,7 @@ def test_the_names_of_tools_do_no_harm_on_a_screen(width: int) -> None:
     hostile = tool("\x1b[31mpay\n::error::" + "x" * 500, 0.1, "E")
     calls = compute_call_stats(run_of(Output(tool_calls=(hostile,))))
     report = replace(failing_report(), calls=calls)
-    shown = render_terminal(report, Screen(width=width))
+    shown = render_terminal(report, Screen(width=width), verbose=True)
     assert "\nCalls\n" in shown
     assert "\x1b" not in shown
     assert not [line for line in shown.splitlines() if line.startswith("::")]
@@ -97,5 +97,5 @@ def test_a_run_reports_its_calls_as_json_and_on_screen(project: Project) -> None
     [look] = document["calls"]
     assert (look["kind"], look["name"], look["calls"], look["errors"]) == ("tool", "look", 3, 1)
     assert (look["p50_s"], look["p99_s"]) == (0.25, 0.25)
-    shown = project.evalkit("show", "latest").out
+    shown = project.evalkit("show", "latest", "-v").out
     assert "tool look      3   33.3%  0.250 s  0.250 s  0.250 s" in shown
