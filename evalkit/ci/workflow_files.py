@@ -31,15 +31,21 @@ _PLAIN_YAML = re.compile(r"[A-Za-z_.][\w ./=-]*")
 class Job:
     """What a job of CI installs and runs.
 
-    `folder` is where it runs, from the top of the repository, and `evalset` the set from there. The set is
-    scored by `requirement`, a requirement of pip. `setup` is the command that installs what the agent
-    needs; empty if that is unknown.
+    `folder` is where it runs, from the top of the repository, and `evalset` a set from there. `named_sets` is
+    what runs instead of the folder of `evalset`. `requirement` is what pip installs evalkit
+    from. `setup` is the command that installs what the agent needs; empty if that is unknown.
     """
 
     folder: str
     evalset: str
     requirement: str
     setup: str = ""
+    named_sets: str = ""
+
+    @property
+    def sets(self) -> str:
+        """What runs where several sets can: files, folders, or patterns."""
+        return self.named_sets or PurePosixPath(self.evalset).parent.as_posix()
 
 
 def build_workflow_files(host: str, job: Job, *, forks: bool) -> dict[str, str]:
@@ -90,19 +96,25 @@ def fill_template(name: str, job: Job, **more: str) -> str:
 
 def _build_values(job: Job) -> dict[str, str]:
     below = "" if job.folder == "." else f"{job.folder}/"
-    place = shlex.quote(job.evalset)
+    top = PurePosixPath(job.evalset).parent
+    place, sets = shlex.quote(job.evalset), shlex.quote(job.sets)
     return {
         "set": _to_yaml(job.evalset),
+        "sets": _to_yaml(job.sets),
         "folder": _to_yaml(job.folder) if below else "",
         "install": json.dumps(job.requirement, ensure_ascii=False),
         "setup": f"- run: {_to_yaml(job.setup)}" if job.setup else _SETUP_HINT,
         "gitlab_setup": f"- {_to_yaml(job.setup)}" if job.setup else "",
         "change_folder": _to_yaml(f"cd {shlex.quote(job.folder)}") if below else "",
         "ask": _to_yaml(f"evalkit ask {place} --trials 3 --run-id answers"),
-        "run": _to_yaml(f"evalkit run {place} --require-base --junit evalkit.xml"),
+        "run": _to_yaml(f"evalkit run {sets} --require-base --junit evalkit.xml"),
+        "comment": _to_yaml(f"evalkit comment --set {sets} --post --only-changes"),
         "install_step": _to_yaml(f"python -m pip install {shlex.quote(job.requirement)}"),
-        "record": _to_yaml(f"evalkit baseline {place}"),
-        "baselines": _to_yaml(f"{below}{PurePosixPath(job.evalset).parent}/baselines/"),
+        "record": _to_yaml(f"evalkit baseline {sets}"),
+        # The artifact keeps the folders from the first wildcard on.
+        "baselines": _to_yaml(f"{below}{top}/**/baselines/"),
+        "baselines_top": _to_yaml(f"{below}{top}"),
+        "baselines_spec": _to_yaml(f":(glob){below}{top}/**/baselines/**"),
         "answers_path": _to_yaml(f"{below}.evalkit/runs/answers/"),
         "runs_path": _to_yaml(f"{below}.evalkit/runs/"),
         "junit_path": _to_yaml(f"{below}evalkit.xml"),
@@ -155,7 +167,8 @@ def read_job(text: str, default: Job) -> tuple[Job, list[str]]:
     setup = re.search(r"^ +- run: (\"?(?:python -m )?pip install .*)$", text, re.MULTILINE)
     job = Job(
         folder=values.get("working-directory", "."),
-        evalset=values.get("sets", default.evalset),
+        evalset=default.evalset,
+        named_sets=values.get("sets", ""),
         requirement=values.get("install", default.requirement),
         setup=_from_yaml(setup[1]) if setup else "",
     )

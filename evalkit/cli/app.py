@@ -5,9 +5,11 @@ A command is imported when it is called, so that `evalkit --version` loads only 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +28,9 @@ COMMANDS = {
     "Reference": ("help", "schema"),
 }
 """The commands by panel of `--help`. Each is a function in the module of the same name."""
+
+MAX_SETS_LISTED = 8
+"""Eval sets to list for a user who has named none."""
 
 COMMAND_NAMES = tuple(name for names in COMMANDS.values() for name in names)
 
@@ -58,6 +63,8 @@ class PanelCommand(TyperCommand):
         except Exception as error:
             # Depending on its version, typer raises click's class or its own copy of it.
             word = getattr(error, "option_name", "")
+            if type(error).__name__ == "MissingParameter":
+                suggest_sets(ctx, error)
             if type(error).__name__ != "NoSuchOption":
                 raise
             from evalkit.cli.foreign_words import explain_option
@@ -68,6 +75,21 @@ class PanelCommand(TyperCommand):
                 raise
             say(advice)
             raise typer.Exit(2) from error
+
+
+def suggest_sets(ctx: Any, error: Any) -> None:
+    """Print the eval sets below the current folder if the user has named none."""
+    if getattr(error.param, "name", "") not in ("evalsets", "evalset"):
+        return
+    from evalkit.core.near_paths import find_sets_below
+
+    found = [str(path) for path in find_sets_below(MAX_SETS_LISTED + 1)]
+    if found:
+        more = ", ..." if len(found) > MAX_SETS_LISTED else ""
+        say(f"Eval sets here: {', '.join(found[:MAX_SETS_LISTED])}{more}")
+    if len(found) > 1 and error.param.name == "evalsets":
+        folder = os.path.commonpath([str(Path(path).parent) for path in found])
+        say(f"All of them: {ctx.command_path} {folder or '.'}")
 
 
 class CommandGroup(TyperGroup):

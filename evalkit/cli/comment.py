@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from evalkit.cli.completion import complete_run
 from evalkit.cli.console import create_context, emit, say
 from evalkit.cli.option_groups import BaselineOptions
-from evalkit.cli.options import RunsArgument
 from evalkit.cli.output import refuse_conflicting_options
 
 if TYPE_CHECKING:
     from evalkit.commands.comment import CommentOptions
     from evalkit.core.context import Context
     from evalkit.report.model import Report
+    from evalkit.store.batches import BatchEntry
 
 
 class CommentTexts(NamedTuple):
-    """What the comment says beside the results, for scripts."""
+    """What the comment is about beside runs that are named, and what else it says."""
 
+    sets: Annotated[
+        list[Path],
+        typer.Option(
+            "--set",
+            metavar="EVALSET",
+            help="A set, folder, or pattern: the newest run of this commit of each set, or that it has none.",
+        ),
+    ] = []  # noqa: RUF012 - typer copies it
     missing: Annotated[
         list[str],
         typer.Option(
@@ -36,6 +46,10 @@ class CommentTexts(NamedTuple):
             "--key", metavar="HEX", help="Identify the comment by this key (default: by the set)."
         ),
     ] = ""
+    check_name: Annotated[
+        str,
+        typer.Option("--check-name", metavar="NAME", help="The name of the check run of --check."),
+    ] = ""
     how_to_accept: Annotated[
         str,
         typer.Option(
@@ -47,9 +61,16 @@ class CommentTexts(NamedTuple):
 
 
 def comment(
-    refs: RunsArgument,
     comparison: BaselineOptions,
     texts: CommentTexts,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            autocompletion=complete_run,
+            help="Runs, each by its id or a unique prefix, a path, 'latest', or an agent version.",
+        ),
+    ] = None,
     post: Annotated[
         bool, typer.Option("--post", help="Post it to the pull or merge request of this build.")
     ] = False,
@@ -72,9 +93,10 @@ def comment(
 ) -> None:
     """Print or post the pull request comment of runs.
 
-    Several runs have one comment.
+    Several runs have one comment. With --set, also say which sets have no run.
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
+    from evalkit.commands.named_runs import find_named_runs
 
     options = CommentOptions(
         post=post,
@@ -82,36 +104,52 @@ def comment(
         only_changes=only_changes,
         status=status,
         check=check,
+        check_name=texts.check_name,
+        sets=", ".join(map(str, texts.sets)),
         key=texts.key,
         how_to_accept=texts.how_to_accept,
     )
-    refuse_conflicts(options, comparison, refs)
     context = create_context()
+    runs, missing = find_runs(refs or (), texts, context)
+    entries = find_named_runs(runs, context)
+    refuse_conflicts(options, comparison, len(entries), is_empty=not entries and not missing)
+    baseline, gate = comparison.choose_baseline(), comparison.choose_gate()
     evaluate = partial(
-        evaluate_for_comment,
-        baseline_choice=comparison.choose_baseline(),
-        gate_choice=comparison.choose_gate(),
-        context=context,
+        evaluate_for_comment, baseline_choice=baseline, gate_choice=gate, context=context
     )
-    if len(refs) > 1 or texts.missing:
-        comment_on_batch(refs, texts.missing, evaluate, options, context)
+    if len(entries) > 1 or missing or texts.sets or not entries[0].has_run:
+        comment_on_batch(entries, missing, evaluate, options, context)
     else:
-        comment_on_run(evaluate(refs[0]), options, context)
+        comment_on_run(evaluate(entries[0].run_id), options, context)
+
+
+def find_runs(
+    refs: Sequence[str], texts: CommentTexts, context: Context
+) -> tuple[list[str], list[str]]:
+    """Return the runs that are named or of sets that are, and the sets without one, with the reason."""
+    if not texts.sets:
+        return [*refs], texts.missing
+    from evalkit.commands.current_runs import find_current_runs
+
+    found = find_current_runs(texts.sets, context)
+    return [*refs, *found.folders], [*texts.missing, *found.missing]
 
 
 def refuse_conflicts(
-    options: CommentOptions, comparison: BaselineOptions, refs: Sequence[str]
+    options: CommentOptions, comparison: BaselineOptions, runs: int, *, is_empty: bool
 ) -> None:
-    """Refuse options that need `--post`, and a baseline for several runs."""
+    """Refuse a comment on nothing, options that need `--post`, and a baseline for several runs."""
     silent = not options.post
     refuse_conflicting_options(
+        ("name runs, or sets with --set EVALSET", is_empty),
         ("--pull-request requires --post", silent and options.pull_request is not None),
         ("--only-changes requires --post", silent and options.only_changes),
         ("--status requires --post", silent and options.status),
         ("--check requires --post", silent and options.check),
+        ("--check-name requires --check", bool(options.check_name) and not options.check),
         (
             "--baseline names a run of one set; name one run",
-            comparison.baseline is not None and len(refs) > 1,
+            comparison.baseline is not None and runs > 1,
         ),
     )
 
@@ -129,7 +167,7 @@ def comment_on_run(report: Report, options: CommentOptions, context: Context) ->
 
 
 def comment_on_batch(
-    refs: Sequence[str],
+    entries: Sequence[BatchEntry],
     missing: Sequence[str],
     evaluate: Callable[[str], Report],
     options: CommentOptions,
@@ -140,7 +178,7 @@ def comment_on_batch(
     from evalkit.commands.batch import add_missing, collect_runs
     from evalkit.commands.comment import build_redacted_batch_comment, post_batch
 
-    batch = add_missing(collect_runs(refs, evaluate, describe_error, context), missing)
+    batch = add_missing(collect_runs(entries, evaluate, describe_error, context), missing)
     text = build_redacted_batch_comment(batch, options, context)
     if not options.post:
         emit(text.text)

@@ -13,6 +13,9 @@ MAX_RUNS = 50
 """How many of the newest runs are listed."""
 
 _MAX_HEAD_BYTES = 16_384
+_PLAIN = re.compile(r"[\w./@:+,=~-]*")
+"""Names that a shell takes as they are. Bash inserts what is offered without quotes, so only these are."""
+
 _SET_KEY = re.compile(rb"^(evalset|cases|agent):", re.MULTILINE)
 
 
@@ -33,13 +36,17 @@ def complete_evalset(incomplete: str) -> list[str]:
             path = os.path.join(folder, name)  # noqa: PTH118
             shown = os.path.join(typed, os.path.relpath(path, start)) if outside else path[2:]  # noqa: PTH118
             dotted = f"./{shown}" if incomplete.startswith("./") else shown
-            if dotted.startswith(incomplete) and name.endswith((".yaml", ".yml")) and _is_set(path):
+            is_named = dotted.startswith(incomplete) and name.endswith((".yaml", ".yml"))
+            if is_named and _PLAIN.fullmatch(dotted) and _is_set(path):
                 found.append(dotted)
     return found
 
 
 def _is_set(path: str) -> bool:
     try:
+        # A pipe of that name would never be read to its end.
+        if not Path(path).is_file():
+            return False
         with Path(path).open("rb") as stream:
             return bool(_SET_KEY.search(stream.read(_MAX_HEAD_BYTES)))
     except OSError:
@@ -54,7 +61,7 @@ def complete_run(incomplete: str) -> list[str]:
     # An id begins with the time of its start.
     runs = sorted((path.parent.name for path in folder.glob("*/run.json")), reverse=True)
     words = ["latest", "baseline", *runs[:MAX_RUNS]]
-    return [word for word in words if word.startswith(incomplete)]
+    return [word for word in words if word.startswith(incomplete) and _PLAIN.fullmatch(word)]
 
 
 def complete_topic(incomplete: str) -> list[str]:

@@ -23,7 +23,7 @@ def doctor(
     result: ResultOptions,
     evalset: Annotated[
         Path | None,
-        typer.Argument(metavar="EVALSET", help="Also check this set, its agent, and its judge."),
+        typer.Argument(metavar="EVALSET", help="Also check this set, or a folder of sets."),
     ] = None,
     ask_judge: Annotated[
         bool,

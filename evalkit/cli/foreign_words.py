@@ -34,11 +34,11 @@ COMMANDS = {
 
 OPTIONS = {
     "--trials N": "-n --repeat --repeats --runs --epochs --num-trials",
-    "--last-failed": "--failed --failed-only --ff",
-    "-k EXPR": "--filter --grep",
-    "--tag TAG": "-t --tags",
+    "--last-failed": "--failed --failed-only --ff --filter-failing",
+    "-k EXPR": "--filter --filter-pattern --grep",
+    "--tag TAG": "-t --tags --filter-metadata",
     "--case ID": "--id",
-    "--limit N": "--max --max-samples",
+    "--limit N": "--max --max-samples --filter-first-n --filter-sample",
     "--concurrency N": "--workers --max-concurrency -j --jobs",
     "--exitfirst": "--fail-fast --bail",
     "--output FILE": "--out",
@@ -51,12 +51,14 @@ OPTIONS = {
     "--baseline RUN, or --against REF": "--compare",
     "--resume": "--continue",
     "the key `model` of the agent in the eval set; see evalkit help agents": "--model",
-    "the key `agent` in the eval set; see evalkit help agents": "--provider --prompt",
+    "the key `agent` in the eval set; see evalkit help agents": "--provider --providers --prompt --prompts",
     "the key `judge` in the eval set; see evalkit help judging": "--judge --judge-model",
     "the key `metrics` in the eval set; see evalkit help metrics": "--metric --metrics",
     "the key `gate` in the eval set; see evalkit help gate": "--threshold --fail-under",
     "the key `timeout_s` of the agent in the eval set; see evalkit help agents": "--timeout",
     "the file evalkit.yaml, which is found automatically; see evalkit help evalset": "--config",
+    "the eval set as an argument, as in evalkit run evalsets/faq.yaml": "-c",
+    "nothing: without --cache, every answer is asked for again": "--no-cache",
 }
 """What to use in evalkit, with the options of other tools that it replaces."""
 

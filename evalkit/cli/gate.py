@@ -22,11 +22,13 @@ def gate(
     Call neither the agent nor a judge. With several runs, print one summary, and exit with the worst code.
     """
     from evalkit.commands.gate import gate as command
+    from evalkit.commands.named_runs import find_named_runs
 
     context = create_report_context(printed, files)
     baseline_choice, gate_choice = comparison.choose_baseline(), comparison.choose_gate()
-    if len(refs) == 1:
-        report = command(refs[0], baseline_choice, gate_choice, context)
+    entries = find_named_runs(refs, context)
+    if len(entries) == 1 and entries[0].has_run:
+        report = command(entries[0].run_id, baseline_choice, gate_choice, context)
         deliver_and_exit(report, printed, files)
     from evalkit.cli.errors import describe_error
     from evalkit.commands.batch import collect_runs
@@ -37,4 +39,4 @@ def gate(
     decide = partial(
         command, baseline_choice=baseline_choice, gate_choice=gate_choice, context=context
     )
-    deliver_batch_and_exit(collect_runs(refs, decide, describe_error, context), printed, files)
+    deliver_batch_and_exit(collect_runs(entries, decide, describe_error, context), printed, files)

@@ -141,7 +141,7 @@ EvalSetsArgument = Annotated[
         help="Eval sets, YAML files; a folder counts with every set in it.",
     ),
 ]
-_RUN_NAMES = "its id or a unique prefix, a path, 'latest', 'baseline', or an agent version."
+_RUN_NAMES = "its id or a unique prefix, a path, 'latest', 'baseline', an agent version, or a set."
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", autocompletion=complete_run, help=f"A run: {_RUN_NAMES}"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit, is_step_summary
+from evalkit.cli.console import create_context, detect_screen, emit, is_step_summary, say
 from evalkit.cli.option_groups import ReportFiles, ReportOptions, ResultOptions
 from evalkit.cli.options import Format, PrintFormat
 from evalkit.report.registry import FILE_FORMATS
@@ -83,6 +83,12 @@ def write_file(path: Path, text: str) -> None:
         write_atomically(path, text)
 
 
+def wants_json(options: ResultOptions | ReportOptions) -> bool:
+    """Return whether the format is JSON: by its option, or by the extension of the file of `--output`."""
+    is_named = options.output is not None and options.output.suffix.lower() == ".json"
+    return is_named or options.format.value == Format.json.value
+
+
 def print_result(
     found: ResultT,
     options: ResultOptions | ReportOptions,
@@ -90,17 +96,18 @@ def print_result(
     to_text: Callable[[ResultT, Screen], str],
 ) -> None:
     """Print a result in the format that the options select."""
-    if options.format == Format.json:
-        text = to_json(found)
-    else:
-        text = to_text(found, detect_screen(options.output))
+    text = to_json(found) if wants_json(options) else to_text(found, detect_screen(options.output))
     write_result(text, options.output)
 
 
 def deliver_and_exit(report: Report, options: ReportOptions, files: ReportFiles) -> NoReturn:
     """Print the report, write the files, and exit with the code of the gate's result."""
+    from evalkit.report.terminal import render_verdict
+
     print_report(report, options)
     write_report_files(report, files)
+    if options.output is not None and not options.quiet:
+        say(f"{render_verdict(report, detect_screen()).rstrip()}\n{options.output}: written.")
     exit_with_code(report.gate_result.exit_code)
 
 
@@ -110,7 +117,7 @@ def print_report(report: Report, options: ReportOptions) -> None:
     from evalkit.report.json import render_json
     from evalkit.report.terminal import render_terminal, render_verdict
 
-    if options.format is PrintFormat.json:
+    if wants_json(options):
         write_result(render_json(report), options.output)
         return
     screen = detect_screen(options.output)
@@ -133,17 +140,26 @@ def deliver_batch_and_exit(batch: Batch, options: ReportOptions, files: ReportFi
     """Print several runs, write the files, and exit with their worst code."""
     print_batch(batch, options)
     write_batch_files(batch, files)
+    if options.output is not None and not options.quiet:
+        say(f"{'  '.join((batch.word, batch.reason, *batch.facts))}\n{options.output}: written.")
     exit_with_code(batch.exit_code)
 
 
 def print_batch(batch: Batch, options: ReportOptions) -> None:
-    """Print several runs; with `--format github`, also print annotations."""
+    """Print several runs; with `--format github`, also print annotations.
+
+    One run is printed as if it had been named by itself. In JSON, it stays a list, so that scripts read one
+    form.
+    """
     from evalkit.report.batch_document import render_batch_json
     from evalkit.report.batch_terminal import render_batch
     from evalkit.report.github import render_batch_github
 
-    if options.format is PrintFormat.json:
+    if wants_json(options):
         write_result(render_batch_json(batch), options.output)
+        return
+    if batch.only_report is not None:
+        print_report(batch.only_report, options)
         return
     text = render_batch(
         batch,
@@ -166,9 +182,12 @@ def write_batch_files(batch: Batch, files: ReportFiles) -> None:
 
 
 def write_batch_pages(batch: Batch, path: Path) -> None:
-    """Write the HTML page of several runs, and beside it a page for each run."""
+    """Write the HTML page of several runs, and beside it a page for each run; one run has one page."""
     from evalkit.report.html.batch import name_part_page, render_batch_html
 
+    if batch.only_report is not None:
+        write_file(path, FILE_FORMATS["html"].load()(batch.only_report))
+        return
     for number, part in enumerate(batch.parts):
         if part.report is not None:
             page = path.with_name(name_part_page(batch, number, path.stem))

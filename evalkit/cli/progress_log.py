@@ -1,4 +1,7 @@
-"""Print the progress of a run as lines, for logs of CI: at the start, every 10 % or 30 s, and at the end."""
+"""Print the progress of a run as lines, for logs of CI: at the start, every 10 % or 30 s, and at the end.
+
+In the first seconds, the lines for 10 % are left out.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from evalkit.core.format import format_count, format_estimated_time
 from evalkit.core.trial import Trial
 
 INTERVAL_S = 30.0
+QUIET_S = 5.0
+"""A stage that is over by then prints only its first and its last line."""
+
 _SHARES = 10
 
 
@@ -29,7 +35,7 @@ class ProgressLog:
         self._write = write
         self._clock = clock
         self._lock = threading.Lock()
-        self._printed_s = self._last_s = clock()
+        self._start_s = self._printed_s = self._last_s = clock()
         self._counts = ProgressCounts(stage, clock)
         self._printed_share = self._find_share()
 
@@ -49,7 +55,8 @@ class ProgressLog:
             self._last_s = self._clock()
             share, is_last = self._find_share(), self._counts.done >= self._stage.total
             is_due = self._last_s - self._printed_s >= INTERVAL_S
-            if (share > self._printed_share or is_due) and not is_last:
+            is_news = share > self._printed_share and self._last_s - self._start_s >= QUIET_S
+            if (is_news or is_due) and not is_last:
                 self._printed_share = share
                 self._print_counts()
 

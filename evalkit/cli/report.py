@@ -22,6 +22,7 @@ def report(refs: RunsArgument, files: ReportFiles, baseline: BaselineOption = No
 
     Without an option, write an HTML report to evalkit-report.html. With several runs, each file has all.
     """
+    from evalkit.commands.named_runs import find_named_runs
     from evalkit.commands.show import show_run
     from evalkit.report.terminal import written_reports_text
 
@@ -29,8 +30,9 @@ def report(refs: RunsArgument, files: ReportFiles, baseline: BaselineOption = No
     refuse_shared_files(files.values())
     context = create_context()
     paths = list(files.values())
-    if len(refs) == 1:
-        shown = show_run(refs[0], context, baseline)
+    entries = find_named_runs(refs, context)
+    if len(entries) == 1 and entries[0].has_run:
+        shown = show_run(entries[0].run_id, context, baseline)
         write_report_files(shown, files)
         emit(written_reports_text(shown, paths, detect_screen()))
         return
@@ -40,6 +42,6 @@ def report(refs: RunsArgument, files: ReportFiles, baseline: BaselineOption = No
     refuse_conflicting_options(
         ("--baseline names a run of one set; name one run", baseline is not None)
     )
-    batch = collect_reports(refs, lambda ref: show_run(ref, context))
+    batch = collect_reports(entries, lambda ref: show_run(ref, context))
     write_batch_files(batch, files)
     emit(written_batch_text(batch, paths, detect_screen()))

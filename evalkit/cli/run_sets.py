@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from evalkit.cli.output import (
 if TYPE_CHECKING:
     from evalkit.commands.batch import PlannedPart
     from evalkit.commands.batch_checks import CheckedRequest, FixedCommits
+    from evalkit.commands.batch_record import BatchLog
     from evalkit.core.context import Context
     from evalkit.core.run_budget import BudgetLimit
     from evalkit.report.batch import Batch, BatchPart
@@ -72,17 +74,25 @@ def run_sets(
 ) -> None:
     """Run the sets of files, folders, and patterns, print one summary, and exit with the worst code."""
     from evalkit.commands.batch import BatchOptions, run_parts
+    from evalkit.commands.batch_record import BatchLog
     from evalkit.evalset.set_files import find_sets
 
     refuse_options_of_one_set(given)
     found = find_sets(evalsets)
-    checked = check_sets(found.sets, given, commands, context)
-    limits = share_limits(checked, given, commands, context)
     if given.execution.dry_run:
+        checked = check_sets(found.sets, given, commands, context)
+        limits = share_limits(checked, given, commands, context)
         print_dry_runs(checked, limits, given, commands, context, printed)
         return
-    planned = plan_parts(checked, limits, given, commands, context, files)
-    options = BatchOptions(exit_first=given.execution.exit_first)
+    log = BatchLog(found.sets, context)
+    try:
+        checked = check_sets(found.sets, given, commands, context)
+        limits = share_limits(checked, given, commands, context)
+    except Exception as error:
+        log.refuse(*describe_error(error))
+        raise add_nothing_was_run(error, len(found.sets)) from error
+    planned = plan_parts(checked, limits, given, commands, context, log, tuple(files.values()))
+    options = BatchOptions(exit_first=given.execution.exit_first, record=log.end)
     if not printed.quiet:
         if found.skipped:
             context.say(f"other files: {', '.join(map(str, found.skipped))}")
@@ -135,6 +145,16 @@ def check_sets(
     return check_requests(requests, commits, narrow, context)
 
 
+def add_nothing_was_run(error: Exception, sets: int) -> Exception:
+    """Return an error in one of several sets that also says that the others were not run."""
+    from evalkit.core.errors import InvalidInput
+    from evalkit.core.location import Problem
+
+    if sets == 1 or not isinstance(error, InvalidInput):
+        return error
+    return InvalidInput([*error.problems, Problem(message=f"none of the {sets} sets was run.")])
+
+
 def share_limits(
     checked: Sequence[CheckedRequest], given: SetsOptions, commands: SetCommands, context: Context
 ) -> tuple[BudgetLimit, ...]:
@@ -154,7 +174,8 @@ def plan_parts(
     given: SetsOptions,
     commands: SetCommands,
     context: Context,
-    files: ReportFiles,
+    log: BatchLog,
+    reports: tuple[Path, ...],
 ) -> list[PlannedPart]:
     """Return the run of each set."""
     from evalkit.ci.set_guard import refuse_changed_set
@@ -167,23 +188,28 @@ def plan_parts(
         given.resume.choose_run(given.agent.agent_version),
         cache=given.execution.cache,
         exit_first=given.execution.exit_first,
-        reports=tuple(files.values()),
+        reports=reports,
+        batch=log.id,
     )
+    labels = choose_labels([(each.name, str(each.request.path)) for each in checked])
 
-    def run_set(each: CheckedRequest, limit: BudgetLimit) -> Report:
+    def run_set(number: int, limit: BudgetLimit) -> Report:
+        each = checked[number]
         if each.unselected is not None:
             raise each.unselected
         refuse_changed_set(each.request.path, each.definition, context)
         request, options = shared.apply(each.request, base_options, each.name)
+        log.begin(number, labels[number], options.run_id or "")
         try:
             return commands.run(request, options, each.commits, limit)
         finally:
             shared.count(request, options)
 
-    labels = choose_labels([(each.name, str(each.request.path)) for each in checked])
     return [
-        PlannedPart(label=label, path=str(each.request.path), run=partial(run_set, each, limit))
-        for label, each, limit in zip(labels, checked, limits, strict=True)
+        PlannedPart(
+            label=labels[number], path=str(each.request.path), run=partial(run_set, number, limit)
+        )
+        for number, (each, limit) in enumerate(zip(checked, limits, strict=True))
     ]
 
 
@@ -218,7 +244,8 @@ def say_part(part: BatchPart, context: Context) -> None:
     if part.state == "stopped":
         context.say(f"{part.word}  {part.label}\n{part.problem}")
     else:
-        context.say(render_part(part, Screen(width=100)))
+        width = min(100, shutil.get_terminal_size().columns)
+        context.say(render_part(part, Screen(width=width)))
 
 
 def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:
@@ -234,3 +261,16 @@ def suggest_commands(batch: Batch, evalsets: Sequence[Path]) -> Iterator[Hint]:
         named = {str(path) for path in evalsets}
         options = [word for word in read_typed_words()[1:] if str(Path(word)) not in named]
         yield Hint(label="run the rest", command=shlex.join(["evalkit", "run", *left, *options]))
+    typed = [str(path) for path in evalsets]
+    without = [
+        report
+        for report in batch.reports
+        if report.baseline is None and report.run.finished and report.gate_result.exit_code == 3
+    ]
+    if len(without) > 1:
+        command = shlex.join(["evalkit", "baseline", *typed])
+        yield Hint(label="record the baselines of all", command=command)
+    if left or any(part.report and not part.report.run.finished for part in batch.parts):
+        yield Hint(label="then decide all", command=shlex.join(["evalkit", "gate", *typed]))
+    elif batch.exit_code and len(batch.reports) > 1:
+        yield Hint(label="everything", command="evalkit show latest -v")

@@ -10,7 +10,7 @@ import typer
 from evalkit.cli.console import create_context
 from evalkit.cli.option_groups import ReportOptions, ResultOptions
 from evalkit.cli.options import PrintFormat, RunArgument, VerboseOption
-from evalkit.cli.output import print_report, print_result, refuse_conflicting_options
+from evalkit.cli.output import print_batch, print_report, print_result, refuse_conflicting_options
 
 
 def show(
@@ -31,6 +31,8 @@ def show(
 ) -> None:
     """Show a stored run, or one case of it."""
     from evalkit.commands import show as command
+    from evalkit.commands.batch import collect_reports
+    from evalkit.commands.named_runs import find_named_runs
     from evalkit.report.case import case_json, case_text
 
     context = create_context()
@@ -52,7 +54,13 @@ def show(
         options = ReportOptions(
             format=PrintFormat(result.format), output=result.output, verbose=verbose
         )
-        print_report(command.show_run(ref, context), options)
+        entries = find_named_runs([ref], context)
+        if len(entries) == 1 and entries[0].has_run:
+            print_report(command.show_run(entries[0].run_id, context), options)
+        else:
+            print_batch(
+                collect_reports(entries, partial(command.show_run, context=context)), options
+            )
 
 
 def show_flaky(ref: str, case: str | None, result: ResultOptions) -> None:

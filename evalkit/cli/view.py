@@ -74,7 +74,8 @@ def view(
 def announce(address: str, single_use: str, *, wants_browser: bool | None) -> None:
     """Print the address of the pages, and open a browser if there is one.
 
-    The browser gets another address, which works once: other users can see what programs are started with.
+    The browser gets a file that leads to another address, which works once: other users can see what
+    programs are started with, but not read the file.
     """
     emit(f"{address}\n")
     say("evalkit view: the address is for you only. End with Ctrl-C.")
@@ -83,11 +84,26 @@ def announce(address: str, single_use: str, *, wants_browser: bool | None) -> No
         import webbrowser
 
         # In a thread: some browsers return only when their window is closed.
-        threading.Thread(target=webbrowser.open, args=(single_use,), daemon=True).start()
+        place = write_private_page(single_use).as_uri()
+        threading.Thread(target=webbrowser.open, args=(place,), daemon=True).start()
     elif wants_browser:
         say(
             "evalkit view: no browser was opened: there is no terminal on a desktop, or this is CI."
         )
+
+
+def write_private_page(address: str) -> Path:
+    """Write a page that leads to an address, which only this user can read; it is removed at the end."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="evalkit-view-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    page = folder / "open.html"
+    page.touch(mode=0o600)
+    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">')
+    return page
 
 
 def render_history_page(evalset: Path, context: Context) -> str:

@@ -17,6 +17,7 @@ from evalkit.report.next_steps import CommandHints
 from evalkit.runner.execute import execute
 from evalkit.runner.records import Plan, RunOptions, RunRequest
 from evalkit.store.baseline import baseline_path
+from evalkit.store.last_command import find_last_command, find_only_run
 from evalkit.store.refs import resolve_run
 
 
@@ -63,6 +64,10 @@ def promote_stored_run(request: RunRequest, ref: str, context: Context) -> Recor
         Undecidable: the run is incomplete, or its judge cannot be trusted.
     """
     project = Project.open(context, request.path)
+    own = project.relative(request.path)
+    if ref == "latest" and len(ran := find_last_command(project.root)) > 1:
+        # Of the sets that the last command ran, the one that the user names.
+        ref = find_only_run(tuple(each for each in ran if each.path == own) or ran, ref)
     run = resolve_run(ref, root=project.root, cwd=project.cwd)
     path = project.root / run.header.evalset_path
     if path.resolve() != request.path.resolve():

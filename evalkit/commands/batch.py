@@ -8,8 +8,9 @@ from functools import partial
 
 from evalkit.core.context import Context
 from evalkit.core.errors import EXIT_BUG, EmptyEvalSet, NothingSelected, Undecidable
-from evalkit.report.batch import SIGNALED, Batch, BatchPart, choose_labels
+from evalkit.report.batch import SIGNALED, Batch, BatchPart, PartState, choose_labels
 from evalkit.report.model import Report
+from evalkit.store.batches import BatchEntry
 
 ErrorDescriber = Callable[[Exception], tuple[str, int]]
 """Returns the message and the exit code of an exception."""
@@ -28,12 +29,14 @@ class PlannedPart:
 class BatchOptions:
     """What a batch does besides its runs.
 
-    `announce` gets each part that begins, with its number, and `report` each one that ended. With
-    `exit_first`, no part begins after one that did not pass.
+    `announce` gets each part that begins, with its number, and `report` each one that ended. `record` gets
+    each part in the end, with its number from 0, also those that did not begin. With `exit_first`, no part
+    begins after one that did not pass.
     """
 
     announce: Callable[[PlannedPart, int], None] | None = None
     report: Callable[[BatchPart], None] | None = None
+    record: Callable[[int, BatchPart], None] | None = None
     exit_first: bool = False
 
 
@@ -49,14 +52,18 @@ def run_parts(
     unfinished: BatchPart | None = None
     for number, each in enumerate(planned, start=1):
         if unfinished is not None:
-            parts.append(_skip(each, unfinished))
-            continue
-        if options.announce is not None:
-            options.announce(each, number)
-        part = _run_part(each, describe_error, context)
-        if options.report is not None:
-            options.report(part)
+            part = _skip(each, unfinished)
+        else:
+            if options.announce is not None:
+                options.announce(each, number)
+            part = _run_part(each, describe_error, context)
+            if options.report is not None:
+                options.report(part)
+        if options.record is not None:
+            options.record(number - 1, part)
         parts.append(part)
+        if unfinished is not None:
+            continue
         has_failed = part.exit_code and part.state != "nothing_selected"
         if part.exit_code >= SIGNALED or (options.exit_first and has_failed):
             unfinished = part
@@ -64,15 +71,39 @@ def run_parts(
 
 
 def collect_runs(
-    refs: Sequence[str],
+    entries: Sequence[BatchEntry],
     read: Callable[[str], Report],
     describe_error: ErrorDescriber,
     context: Context,
 ) -> Batch:
     """Return the reports of stored runs as one batch. `read` returns that of one, or raises why there is none."""
-    planned = [PlannedPart(label=ref, path="", run=partial(read, ref)) for ref in refs]
-    parts = run_parts(planned, describe_error, BatchOptions(), context).parts
-    return Batch(parts=_label_by_set(parts), noun="run")
+    planned = [
+        PlannedPart(label=entry.label, path=entry.path, run=partial(read, entry.run_id))
+        for entry in entries
+        if entry.has_run
+    ]
+    parts = iter(run_parts(planned, describe_error, BatchOptions(), context).parts)
+    return _join([next(parts) if entry.has_run else _without_run(entry) for entry in entries])
+
+
+def _without_run(entry: BatchEntry) -> BatchPart:
+    """Return a set whose run did not begin, or was stopped; it is never green."""
+    states: dict[str, PartState] = {"not_run": "not_run", "nothing_selected": "nothing_selected"}
+    return BatchPart(
+        label=entry.label,
+        path=entry.path,
+        # A signal ended that command, not this one.
+        exit_code=entry.exit_code if 0 < entry.exit_code < SIGNALED else Undecidable.exit_code,
+        state=states.get(entry.state, "stopped"),
+        problem=entry.problem,
+    )
+
+
+def _join(parts: Sequence[BatchPart]) -> Batch:
+    """Return stored runs as one batch: of sets, or of runs if a set has several."""
+    headers = [part.report.run.header for part in parts if part.report]
+    is_of_sets = len({header.evalset_path for header in headers}) == len(headers)
+    return Batch(parts=_label_by_set(parts), noun="set" if is_of_sets else "run")
 
 
 def add_missing(batch: Batch, missing: Sequence[str]) -> Batch:
@@ -90,14 +121,17 @@ def add_missing(batch: Batch, missing: Sequence[str]) -> Batch:
     return replace(batch, parts=(*batch.parts, *parts))
 
 
-def collect_reports(refs: Sequence[str], read: Callable[[str], Report]) -> Batch:
+def collect_reports(entries: Sequence[BatchEntry], read: Callable[[str], Report]) -> Batch:
     """Return the reports of stored runs as one batch; what `read` raises ends it."""
-    reports = [(ref, read(ref)) for ref in refs]
-    parts = [
-        BatchPart(label=ref, path="", exit_code=report.gate_result.exit_code, report=report)
-        for ref, report in reports
-    ]
-    return Batch(parts=_label_by_set(parts), noun="run")
+    parts = []
+    for entry in entries:
+        part = _without_run(entry)
+        if entry.has_run:
+            report = read(entry.run_id)
+            code = report.gate_result.exit_code
+            part = replace(part, exit_code=code, state="decided", report=report)
+        parts.append(part)
+    return _join(parts)
 
 
 def _label_by_set(parts: Sequence[BatchPart]) -> tuple[BatchPart, ...]:
@@ -108,7 +142,7 @@ def _label_by_set(parts: Sequence[BatchPart]) -> tuple[BatchPart, ...]:
         for header, part in zip(headers, parts, strict=True)
     ]
     return tuple(
-        replace(part, label=label, path=header.evalset_path if header else "")
+        replace(part, label=label, path=header.evalset_path if header else part.path)
         for part, header, label in zip(parts, headers, choose_labels(names), strict=True)
     )
 

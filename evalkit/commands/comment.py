@@ -42,6 +42,9 @@ from evalkit.store.refs import BaselineChoice
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _DETAILS_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./?=%-]+")
 
+_JOB_VARIABLES = ("GITHUB_WORKFLOW", "GITHUB_JOB", "CI_JOB_NAME", "BUILD_DEFINITIONNAME")
+"""What names a job on GitHub, GitLab, and Azure; on Bitbucket, nothing does."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommentOptions:
@@ -49,7 +52,8 @@ class CommentOptions:
 
     `pull_request` is the number, for an event that does not contain it. With `only_changes`, post no new
     comment if nothing changed. With `status`, also set a status on the commit; with `check`, make a check
-    run with annotations, which only GitHub has. `key` and `how_to_accept` are as in `CommentPlace`.
+    run with annotations, which only GitHub has, under `check_name` or else the name of the status. `sets`
+    are the sets as the user named them. `key` and `how_to_accept` are as in `CommentPlace`.
     """
 
     post: bool = False
@@ -57,6 +61,8 @@ class CommentOptions:
     only_changes: bool = False
     status: bool = False
     check: bool = False
+    check_name: str = ""
+    sets: str = ""
     key: str = ""
     how_to_accept: str = ""
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
@@ -94,9 +100,8 @@ def build_redacted_batch_comment(
     Raises:
         InvalidInput: as `build_redacted_comment`.
     """
-    environ = context.environ
     # The runs of another push have the same job, and so the same comment.
-    job = f"{environ.get('GITHUB_WORKFLOW', '')} {environ.get('GITHUB_JOB', '')}".strip()
+    job = " ".join(filter(None, (context.environ.get(name, "") for name in _JOB_VARIABLES)))
     return _redact(render_batch_comment(batch, _choose_place(options, context), job=job), context)
 
 
@@ -167,7 +172,7 @@ def post_batch(
     """
     status = CommitStatus(
         state=_choose_state(batch.outcome, batch.exit_code),
-        context="evalkit",
+        context=one_line(f"evalkit/{options.sets}" if options.sets else "evalkit", 60),
         description=one_line(batch.reason, MAX_STATUS_CHARS),
     )
     check = CheckRun(
@@ -208,7 +213,8 @@ def _post(
         posted = asyncio.run(post_status(pull, status))
         done.append(f"status {status.state} {posted.outcome}: {posted.detail}")
     if options.check and pull.sha and isinstance(pull, GitHubPullRequest):
-        posted = asyncio.run(post_check(pull, check))
+        named = status._replace(context=options.check_name or status.context)
+        posted = asyncio.run(post_check(pull, replace(check, status=named)))
         done.append(f"check run {status.state} {posted.outcome}: {posted.detail}")
     only_updates = options.only_changes and not comment.has_changes
     draft = CommentDraft(comment.text, comment.marker, status.state, only_updates)

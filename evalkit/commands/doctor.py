@@ -20,8 +20,10 @@ from evalkit.core.format import format_count
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import names_several
 from evalkit.evalset.loader import load_project_judges
 from evalkit.evalset.project import Project
+from evalkit.evalset.set_files import find_sets
 from evalkit.judge.one_question import ask_once, find_judge_url, read_server_time
 from evalkit.judge.registry import check_judges
 from evalkit.report.content import value_cell
@@ -36,8 +38,14 @@ def doctor(
 ) -> Diagnosis:
     """Return every check: of the place; of a set, its agent, and its judge; or of the project's judge.
 
+    A folder counts with every set in it.
+
     Each judge is asked one question, which may cost money.
     """
+    evalsets: tuple[Path | None, ...] = (evalset,)
+    if evalset is not None and names_several(evalset):
+        evalsets = find_sets([evalset]).sets
+        evalset = evalsets[0]
     project = Project.open(context, evalset)
     checks = [
         *check_installation(installed),
@@ -46,25 +54,34 @@ def doctor(
         asyncio.run(check_workers(project.root, context)),
     ]
     if evalset is not None or ask_judge:
-        judges = _read_judges(evalset, project)
-        folder = evalset.parent if evalset is not None else project.root
-        environment = RunEnvironment(root=project.root, set_folder=folder, environ=project.environ)
-        problems = check_judges(judges, environment)
-        if evalset is not None:
-            checks.append(_check_set(evalset, problems, context))
-        if problems:
-            checks += [
-                PlaceCheck(name="judge", status="fail", found=str(each)) for each in problems
-            ]
-        else:
-            checks += _check_judges(judges, environment, context)
-        if ask_judge and not judges:
-            advice = "Name an eval set that has one, or add `judge:` to evalkit.yaml."
-            found = "there is none to ask."
-            checks.append(PlaceCheck(name="judge", status="warn", found=found, advice=advice))
+        for each in evalsets:
+            found = _check_judged_set(each, context, ask_judge=ask_judge)
+            # Sets that share a judge ask it once each, and the result is shown once.
+            checks += [check for check in found if check not in checks]
     return Diagnosis(
         status=max((check.status for check in checks), key=SEVERITY.index), checks=tuple(checks)
     )
+
+
+def _check_judged_set(
+    evalset: Path | None, context: Context, *, ask_judge: bool
+) -> Iterator[PlaceCheck]:
+    """Yield the checks of a set and its judges, or those of the project's judge."""
+    project = Project.open(context, evalset)
+    judges = _read_judges(evalset, project)
+    folder = evalset.parent if evalset is not None else project.root
+    environment = RunEnvironment(root=project.root, set_folder=folder, environ=project.environ)
+    problems = check_judges(judges, environment)
+    if evalset is not None:
+        yield _check_set(evalset, problems, context)
+    if problems:
+        yield from (PlaceCheck(name="judge", status="fail", found=str(each)) for each in problems)
+    else:
+        yield from _check_judges(judges, environment, context)
+    if ask_judge and not judges:
+        advice = "Name an eval set that has one, or add `judge:` to evalkit.yaml."
+        found = "there is none to ask."
+        yield PlaceCheck(name="judge", status="warn", found=found, advice=advice)
 
 
 def _read_judges(evalset: Path | None, project: Project) -> Sequence[JudgeSpec]:

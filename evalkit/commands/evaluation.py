@@ -23,6 +23,7 @@ from evalkit.core.errors import ApprovalNeeded, InvalidInput
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import GateResult
+from evalkit.core.git import find_place_in_checkout
 from evalkit.core.literals import Json
 from evalkit.core.run import Run
 from evalkit.core.trial import AgentError
@@ -261,6 +262,7 @@ def _build_report(
         jurors=jurors,
         breakage=explain_failure(traced, result, baseline, project, base_spans),
         run_name=hints.name_run(run),
+        folder=find_place_in_checkout(project.root),
     )
 
 

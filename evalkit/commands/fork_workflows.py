@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from evalkit.ci.workflow_files import (
@@ -20,7 +21,8 @@ from evalkit.ci.workflow_files import (
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import write_atomically
 from evalkit.core.location import Problem
-from evalkit.core.source_files import read_file
+from evalkit.core.source_files import names_several, read_file
+from evalkit.evalset.set_files import find_sets
 from evalkit.report.init import InitResult
 
 
@@ -33,6 +35,7 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
     text = read_file(top / TRUSTED_WORKFLOW).decode(errors="replace")
     default = Job(folder=".", evalset="evalsets/first.yaml", requirement=requirement)
     job, edits = read_job(text, default)
+    job, others = _choose_set(job, top)
     texts = build_workflow_files("", job, forks=True)
     if os.path.lexists(top / BASELINE_WORKFLOW):
         del texts[BASELINE_WORKFLOW]
@@ -53,6 +56,8 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
     }
     old = shown[TRUSTED_WORKFLOW]
     notes = [f"The two workflows run {job.evalset}, and install {job.requirement}, as {old} did."]
+    if others:
+        notes.append(f"They run one set. To run another one, name it in both: {', '.join(others)}.")
     if edits:
         notes.append(
             f"{old} stays, because somebody edited it. Copy what the agent needs to evalkit-answers.yml, "
@@ -69,6 +74,20 @@ def migrate_to_forks(top: Path, requirement: str, cwd: Path, *, is_git: bool) ->
         notes=tuple(notes),
         commands=(f"rm {shlex.quote(old)}",) if edits else ((commit,) if is_git else ()),
     )
+
+
+def _choose_set(job: Job, top: Path) -> tuple[Job, list[str]]:
+    """Return the job with the first set that it runs, and the others.
+
+    Raises:
+        InvalidInput: it names no set.
+    """
+    folder = top / job.folder
+    named = [folder / job.sets]
+    if not names_several(*named):
+        return replace(job, evalset=job.sets), []
+    first, *others = (os.path.relpath(path, folder) for path in find_sets(named).sets)
+    return replace(job, evalset=first), others
 
 
 def _has_written_accept(top: Path, job: Job) -> bool:

@@ -29,12 +29,26 @@ def read_topic(topic: str) -> str:
     path = GUIDE / f"{topic}.md"
     topics = [page.stem for page in GUIDE.glob("*.md")]
     if topic not in topics:
-        near = get_close_matches(topic, topics, n=1)
-        advice = f"Did you mean {near[0]!r}?" if near else "`evalkit help` lists the topics."
-        raise InvalidInput.single(f"there is no topic {topic!r}. {advice}")
+        raise InvalidInput.single(f"there is no topic {topic!r}. {_suggest_topic(topic, topics)}")
     text = _COMMENT.sub("", path.read_text())
     text = _PAGE_LINK.sub(_name_topic, text)
     return _FILE_LINK.sub(r"\1", text)
+
+
+def _suggest_topic(word: str, topics: list[str]) -> str:
+    """Return which topic the user may mean: one with a similar name, or those that mention the word."""
+    if near := get_close_matches(word, topics, n=1):
+        return f"Did you mean {near[0]!r}?"
+    # The page about sets has the words of other tools, so it is the first one.
+    mention = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    found = [
+        f"`evalkit help {topic}`"
+        for topic in sorted(topics, key=lambda topic: (topic != "evalset", topic))
+        if topic != "cli" and mention.search((GUIDE / f"{topic}.md").read_text())
+    ]
+    if word and found:
+        return f"It is mentioned in {', '.join(found[:3])}."
+    return "`evalkit help` lists the topics."
 
 
 def _name_topic(link: re.Match[str]) -> str:

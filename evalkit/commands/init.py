@@ -19,6 +19,7 @@ from evalkit.ci.workflow_files import (
     build_workflow_files,
     find_setup_command,
     has_text,
+    read_job,
 )
 from evalkit.commands.entrypoint import ask_for_agent, check_entrypoint
 from evalkit.commands.fork_workflows import migrate_to_forks
@@ -35,6 +36,7 @@ from evalkit.core.git import find_checkout
 from evalkit.core.location import Problem
 from evalkit.core.project import read_git_remote
 from evalkit.core.run import RunEnvironment
+from evalkit.core.source_files import read_file
 from evalkit.evalset.loader import load_project_agent, load_project_judges
 from evalkit.evalset.project import Project
 from evalkit.report.init import InitResult
@@ -97,12 +99,32 @@ def init(request: InitRequest, context: Context) -> InitResult:
             str(top / requirement.text) if requirement.text.startswith(".") else requirement.text
         )
         program = f"uvx --from {shlex.quote(source)} evalkit"
+    again = _suggest_another_attempt(request, started, program, context.cwd)
     return InitResult(
         written=tuple(_show_path(path, context.cwd) for path in texts),
-        notes=(*notes, *_describe_requirement(requirement, workflows), *started.notes),
+        notes=(*notes, *_describe_requirement(requirement, workflows), *started.notes, *again),
         left_out=started.left_out,
         commands=(f"{program} baseline {typed} && {program} run {typed}",),
     )
+
+
+def _suggest_another_attempt(
+    request: InitRequest, started: InitialSet, program: str, cwd: Path
+) -> list[str]:
+    """Return the command that makes the set anew with its expected answers, if it has none."""
+    if not started.lacks_expected or request.questions is None:
+        return []
+    own = [_show_path(cwd / request.folder / name, cwd) for name in started.own_files]
+    mapping = [f"--map={field}={column}" for field, column in request.mapping.items()]
+    agent = ["--agent", request.agent] if request.agent else []
+    folder = [] if request.folder == Path() else [str(request.folder)]
+    words = ["init", *folder, "--from", str(request.questions), *agent, *mapping]
+    return [
+        (
+            f"To make it anew with the expected answers: rm {shlex.join(own)} && {program} "
+            f"{shlex.join(words)} --map expected=COLUMN"
+        )
+    ]
 
 
 def _build_set(
@@ -151,8 +173,7 @@ def _choose_workflows(
             name: text for name, text in texts.items() if not name.startswith(WORKFLOWS_FOLDER)
         }
         notes.append(
-            f"{TRUSTED_WORKFLOW} is there already, and stays as it is. If it does not run the new set yet, "
-            f"list all sets there under `sets: |`, each on its own line: {job.evalset}"
+            f"{TRUSTED_WORKFLOW} is there already, and stays as it is. {_describe_sets(job, top)}"
         )
     for name in sorted(texts):
         if name.startswith(ACTION_FOLDER) and (top / name).exists():
@@ -160,6 +181,19 @@ def _choose_workflows(
             message = f"{name} is not that of this version. Delete {ACTION_FOLDER} to have it written anew."
             problems.append(Problem(message=message))
     return texts, notes
+
+
+def _describe_sets(job: Job, top: Path) -> str:
+    """Return whether the workflow that is there runs the set of a job, or how to add it."""
+    text = read_file(top / TRUSTED_WORKFLOW).decode(errors="replace")
+    found, _ = read_job(text, job)
+    runs = top / found.folder / found.named_sets
+    if found.named_sets and (top / job.folder / job.evalset).is_relative_to(runs):
+        return f"It runs the new set, because it runs all of {found.named_sets}."
+    return (
+        "If it does not run the new set yet, list all sets there under `sets: |`, each on its own line: "
+        f"{job.sets}"
+    )
 
 
 def _describe_requirement(requirement: Requirement, workflows: Mapping[str, str]) -> list[str]:

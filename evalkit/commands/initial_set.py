@@ -18,6 +18,7 @@ from evalkit.evalset.question_file import QuestionTable, read_question_file
 FIRST_SET = "evalsets/first.yaml"
 _AGENT_FILE = "evalsets/agent.py"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
+_MAX_REPEATED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +32,18 @@ class Questions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitialSet:
-    """The files of a set by their names from its folder, and what the user has to know about them."""
+    """The files of a set by their names from its folder, and what the user has to know about them.
+
+    `own_files` are those with the questions of the user, to delete for another attempt. If it
+    `lacks_expected`, no column has the expected answers.
+    """
 
     evalset: str
     texts: Mapping[str, str]
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    own_files: tuple[str, ...] = ()
+    lacks_expected: bool = False
 
 
 def build_initial_set(
@@ -74,7 +81,14 @@ def build_initial_set(
     }
     if not has_agent:
         texts[_AGENT_FILE] = read_template("agent.py")
-    return InitialSet(evalset=evalset, texts=texts, notes=notes, left_out=left_out)
+    return InitialSet(
+        evalset=evalset,
+        texts=texts,
+        notes=notes,
+        left_out=left_out,
+        own_files=(evalset, *cases),
+        lacks_expected=questions is not None and "expected" not in questions.table.columns,
+    )
 
 
 def read_questions(
@@ -104,6 +118,7 @@ def _describe_table(table: QuestionTable) -> Iterator[str]:
             "No column looks like the expected answer, so the gate only checks that every question is "
             "answered. Name the column with --map expected=COLUMN."
         )
+    yield from table.repeated[:_MAX_REPEATED]
     cases, left_out = len(table.cases), len(table.left_out)
     rows = format_count(cases + left_out, "row")
     lost = f", and {left_out} left out" if left_out else ""

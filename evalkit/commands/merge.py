@@ -119,6 +119,7 @@ def _join_shards(shards: Sequence[Run], run_id: str) -> Run:
         cases=cases,
         selection=selection,
         shard="",
+        batch="",
         fresh=fresh,
         added=tuple(case_id for shard in ordered for case_id in shard.header.added),
     )

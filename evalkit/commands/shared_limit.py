@@ -23,11 +23,13 @@ class SharedLimit:
     def apply(
         self, request: RunRequest, options: RunOptions, name: str
     ) -> tuple[RunRequest, RunOptions]:
-        """Return the request of a set with what is left, and options with an id to count its cost by.
+        """Return the request of a set with what is left, and options with the id of its run.
 
         Raises:
             Undecidable: nothing is left.
         """
+        run_id = new_run_id(self._context.now(), name, self._context.token())
+        options = replace(options, run_id=run_id)
         if self.max_usd is None:
             return request, options
         left_usd = self.max_usd - self.spent_usd
@@ -37,8 +39,7 @@ class SharedLimit:
                 f"before have cost {self.spent_usd:.4g} USD. Give a higher --max-cost-usd."
             )
         overrides = replace(request.overrides, max_cost_usd=left_usd)
-        run_id = new_run_id(self._context.now(), name, self._context.token())
-        return replace(request, overrides=overrides), replace(options, run_id=run_id)
+        return replace(request, overrides=overrides), options
 
     def count(self, request: RunRequest, options: RunOptions) -> None:
         """Count what a run has cost, however it ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
@@ -10,6 +11,7 @@ from evalkit.core.format import format_count
 from evalkit.evalset.project import Project
 from evalkit.report.model import CaseDetails, Report
 from evalkit.store.baseline import baseline_path
+from evalkit.store.last_command import find_last_command
 from evalkit.store.refs import (
     BaselineChoice,
     choose_stored_baseline,
@@ -17,6 +19,7 @@ from evalkit.store.refs import (
     resolve_run,
 )
 from evalkit.store.run_spans import read_run_spans
+from evalkit.store.runs import read_header, runs_folder
 
 
 def show_run(ref: str, context: Context, baseline: str | None = None) -> Report:
@@ -42,6 +45,8 @@ def show_case(ref: str, case_id: str, context: Context) -> CaseDetails:
         StoreError, ApprovalNeeded: the run or its baseline cannot be trusted.
     """
     project = Project.open(context)
+    if ref == "latest":
+        ref = _find_run_of_case(case_id, project.root) or ref
     run = resolve_run(ref, root=project.root, cwd=project.cwd, only_case=case_id)
     ids = [case.id for case in run.header.cases]
     if case_id not in ids:
@@ -58,3 +63,15 @@ def show_case(ref: str, case_id: str, context: Context) -> CaseDetails:
         baseline=read_baseline_for(run, choice, own, root=project.root, cwd=project.cwd),
         spans=read_run_spans(run, case_id),
     )
+
+
+def _find_run_of_case(case_id: str, root: Path) -> str | None:
+    """Return the only run of the last command with the case, if it ran several sets; else None."""
+    entries = find_last_command(root)
+    found = [
+        entry.run_id
+        for entry in entries
+        if entry.has_run
+        and any(case.id == case_id for case in read_header(runs_folder(root) / entry.run_id).cases)
+    ]
+    return found[0] if len(entries) > 1 and len(found) == 1 else None

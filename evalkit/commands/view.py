@@ -23,6 +23,7 @@ from evalkit.report.model import CaseDetails, Report
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.store.baseline import baseline_path, read_baseline
+from evalkit.store.last_command import find_last_command
 from evalkit.store.refs import (
     BaselineChoice,
     choose_stored_baseline,
@@ -183,6 +184,8 @@ _FOOTER = "These pages only read the store. They are served to this computer alo
 
 
 def _find_run_page(ref: str, store: ProjectStore) -> str:
+    if ref == "latest" and len(find_last_command(store.root)) > 1:
+        return addresses.HOME  # it lists the runs of all sets of the last command
     return addresses.run_page(find_run_folder(ref, store.root).name)
 
 

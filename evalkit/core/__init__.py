@@ -20,6 +20,7 @@ __all__ = [
     "literals",
     "location",
     "markdown_fence",
+    "near_paths",
     "prices",
     "project",
     "redaction",

@@ -54,6 +54,13 @@ def find_checkout(folder: Path) -> Path | None:
     return None
 
 
+def find_place_in_checkout(folder: Path) -> str:
+    """Return the path of a folder from the top of its checkout; empty at the top and outside of one."""
+    top = find_checkout(folder)
+    place = Path(os.path.realpath(folder)).relative_to(top).as_posix() if top else "."
+    return "" if place == "." else place
+
+
 def build_git_environment(
     environ: Mapping[str, str], folder: Path, *, network: bool = False
 ) -> dict[str, str]:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from evalkit.core.git import find_checkout, read_git
 
-_REMOTE_HOST = re.compile(r"(?:\w+://)?(?:[^@/]*@)?([A-Za-z0-9.-]+)[:/]")
+_REMOTE_HOST = re.compile(
+    r"(?:\w+://(?:[^@/]*@)?([A-Za-z0-9.-]+)[:/]|(?:[^@/:]*@)?([A-Za-z0-9.-]+):(?!//))"
+)
+"""The host of a URL, or of `host:path`. As in git, a path with a slash before any colon is local."""
 
 _DIFF = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color")
 _STORE = ":(exclude,top,glob)**/.evalkit/**"
@@ -111,7 +114,7 @@ def read_git_remote(folder: Path, environ: Mapping[str, str]) -> str:
     name = "origin" if "origin" in names else names[0]
     url = read_git(folder, environ, "remote", "get-url", name).decode(errors="replace").strip()
     match = _REMOTE_HOST.match(url)
-    return match[1].lower() if match else ""
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def relative_to_root(root: Path, path: Path) -> str:

@@ -59,7 +59,7 @@ class RunHeader:
     baseline agent that ran in the same run. `command` is the command that started the run and can resume it.
     `overrides` are the settings that the command line gave, which count before those of the set whenever
     the run is decided again. `budget` is what the run may take and how it was allotted; None without a
-    budget.
+    budget. `batch` is the id of the command that ran this set and others.
     """
 
     id: str
@@ -94,6 +94,7 @@ class RunHeader:
     command: RunCommand = "run"
     overrides: Mapping[str, Json] = field(default_factory=dict)
     budget: RunBudget | None = None
+    batch: str = ""
     schema: str = "evalkit.run/v1"
 
     def counted_trials(self) -> dict[str, int]:

@@ -49,7 +49,8 @@ def display_path(path: Path) -> str:
 
 def names_several(path: Path) -> bool:
     """Return whether a path names a folder, or is a pattern such as `evalsets/*.yaml`."""
-    return path.is_dir() or (bool(_PATTERN.search(str(path))) and not os.path.lexists(path))
+    # Unlike pathlib, this takes a name that is too long for one that does not exist.
+    return os.path.isdir(path) or (bool(_PATTERN.search(str(path))) and not os.path.lexists(path))  # noqa: PTH112
 
 
 def _read_error_reason(error: Exception) -> str:

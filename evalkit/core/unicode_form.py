@@ -9,6 +9,12 @@ from typing import Literal
 MAX_UNORDERED_MARKS = 30
 """Marks in a row whose order the standard library may find, as in UAX #15, D3. No word has more."""
 
+_COMBINING_MARKS = dict.fromkeys(range(0x300, 0x370))
+_LETTERS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l"}
+)
+"""Letters that are not an ASCII letter with a mark, or that German writes with two."""
+
 
 def compose(text: str) -> str:
     """Return a text in the form NFC."""
@@ -50,3 +56,13 @@ def _order_marks(text: str, form: Literal["NFD", "NFKD"]) -> str:
         return "".join(ordered)
 
     return re.sub(f"[{re.escape(marks)}]{{{MAX_UNORDERED_MARKS},}}", order_run, text)
+
+
+def to_ascii_letters(text: str) -> str:
+    """Return a text in small letters, with Latin letters as people type them without their marks.
+
+    >>> to_ascii_letters("rücksendung à münchen")
+    'ruecksendung a muenchen'
+    """
+    plain = compose(text).translate(_LETTERS)
+    return unicodedata.normalize("NFKD", _order_marks(plain, "NFKD")).translate(_COMBINING_MARKS)

@@ -23,11 +23,15 @@ _OWN_KEYS = {"evalset", "agent", "metrics", "gate"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ForeignFormat:
-    """A format of another tool: sets of keys of which a mapping has all, and what to write for them."""
+    """A format of another tool: sets of keys of which a mapping has all, and what to write for them.
+
+    `example` is a case as evalkit has it.
+    """
 
     name: str
     signatures: tuple[str, ...]
     keys: Mapping[str, str]
+    example: str = ""
 
 
 _FORMATS = (
@@ -43,12 +47,13 @@ _FORMATS = (
             "assert",
         ),
         keys={
-            "providers": "agent",
+            "prompts providers": "agent",
             "tests": "cases",
-            "description": "id",
             "vars": "input",
             "assert": "metrics",
         },
+        example="{id: returns, input: How long may I return it?, expected: 30 days, "
+        "metrics: [{contains: {all: true}}]}",
     ),
     _ForeignFormat(
         name="DeepEval",
@@ -243,7 +248,10 @@ def _describe(found: _ForeignFormat, keys: Collection[str], where: Location) -> 
         f"{' and '.join(f'`{key}`' for key in words.split())} -> `{ours}`"
         for words, ours in found.keys.items()
     )
-    message = f"this is in the format of {found.name} (keys {named}). Rewrite {pairs}. {_ADVICE}"
+    case = f" A case: `- {found.example}`." if found.example else ""
+    message = (
+        f"this is in the format of {found.name} (keys {named}). Rewrite {pairs}.{case} {_ADVICE}"
+    )
     return Problem(message=message, where=where)
 
 

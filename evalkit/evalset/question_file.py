@@ -15,6 +15,7 @@ from statistics import median
 from evalkit.core.errors import InvalidInput
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
+from evalkit.core.unicode_form import to_ascii_letters
 from evalkit.evalset.case_files import read_csv_cases
 from evalkit.evalset.fields import find_label_problem
 from evalkit.evalset.nodes import suggest_similar, to_plain_value
@@ -41,7 +42,9 @@ GUESSES: Mapping[str, tuple[str, ...]] = {
 
 WORDS: Mapping[str, frozenset[str]] = {
     "input": frozenset({"question", "prompt", "query", "message", "input", "request"}),
-    "expected": frozenset({"expected", "answer", "reference", "truth", "gold", "ideal", "correct"}),
+    "expected": frozenset(
+        {"expected", "answer", "reference", "truth", "gold", "ideal", "correct", "say"}
+    ),
 }
 """The words by which a longer name means a field, if no other column has one: `Customer message`."""
 
@@ -67,12 +70,16 @@ _MAX_SLUG = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionTable:
-    """The cases of a file: where each field came from, and every row that made no case."""
+    """The cases of a file: where each field came from, and every row that made no case.
+
+    `repeated` says which rows ask the same question.
+    """
 
     columns: Mapping[str, str]
     unused: tuple[str, ...]
     cases: tuple[Mapping[str, Json], ...]
     left_out: tuple[Problem, ...]
+    repeated: tuple[str, ...] = ()
 
     @property
     def has_short_answers(self) -> bool:
@@ -114,6 +121,7 @@ def read_question_file(data: bytes, path: str, mapping: Mapping[str, str]) -> Qu
         unused=tuple(column for column in found.columns if column not in columns.values()),
         cases=tuple(cases),
         left_out=tuple(left_out),
+        repeated=_find_repeated(found.rows, columns["input"]),
     )
 
 
@@ -249,7 +257,7 @@ def _make_id(given: Json, taken: Mapping[str, int]) -> str:
     """
     last = given[-1] if isinstance(given, list) and given else given
     question = str(last.get("content", "") if isinstance(last, dict) else last)
-    slug = "-".join(re.findall(r"[a-z0-9]+", question.casefold()))
+    slug = "-".join(re.findall(r"[a-z0-9]+", to_ascii_letters(question.casefold())))
     if len(slug) > _MAX_SLUG:
         slug = slug[: _MAX_SLUG + 1].rpartition("-")[0] or slug[:_MAX_SLUG]
     digest = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()[:8]
@@ -259,6 +267,20 @@ def _make_id(given: Json, taken: Mapping[str, int]) -> str:
         for count in itertools.count(1)
     )
     return next(each for each in itertools.chain([base], numbered) if each not in taken)
+
+
+def _find_repeated(rows: Sequence[QuestionRow], column: str) -> tuple[str, ...]:
+    """Return which rows ask the same question, as texts for the user."""
+    lines: dict[str, list[int]] = {}
+    for row in rows:
+        if not is_empty(row.values.get(column)):
+            question = " ".join(str(row.values[column]).casefold().split())
+            lines.setdefault(question, []).append(row.where.line)
+    return tuple(
+        f"{len(found)} rows ask the same: lines {', '.join(map(str, found))}."
+        for found in lines.values()
+        if len(found) > 1
+    )
 
 
 def _nest(case: Mapping[str, Json]) -> dict[str, Json]:

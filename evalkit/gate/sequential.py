@@ -102,7 +102,7 @@ def looks_note(
     With `lacks_budget`, a further look would have cost more than the budget has left.
     """
     header = run.header
-    if not header.looks or result.tally.counts["not_run"]:
+    if not header.looks or not run.finished or result.tally.counts["not_run"]:
         return ""
     taken = f"{header.trials} of up to {format_count(header.looks, 'trial')} per case"
     alone = len(header.counted) - len(header.extra)

@@ -78,7 +78,7 @@ class AzurePullRequest:
         body: Json = {
             "state": _STATES[status.state],
             "description": status.description,
-            "context": {"genre": genre, "name": name},
+            "context": {"genre": genre, "name": name or genre},
         }
         await self.api.request("POST", f"{self._pull}/statuses?{_VERSION}", body)
         return self._page

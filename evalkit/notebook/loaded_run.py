@@ -18,6 +18,7 @@ from evalkit.evalset.project import Project
 from evalkit.notebook.comparison import RunComparison
 from evalkit.notebook.tables import Table
 from evalkit.store.frames import Frames, build_frames
+from evalkit.store.last_command import find_last_command, find_only_run
 from evalkit.store.refs import BaselineChoice, resolve_run
 from evalkit.store.runs import HEADER_FILE
 
@@ -203,13 +204,22 @@ def load_run(ref: str, folder: str | Path = ".") -> LoadedRun:
 
 
 def load_runs(refs: Sequence[str], folder: str | Path = ".") -> LoadedRuns:
-    """Read several runs into common tables.
+    """Read several runs into common tables. `latest` names all sets of the last command.
 
     Raises:
-        InvalidInput: no run has one of the names.
+        InvalidInput: no run has one of the names, or a set of the last command has no run.
         StoreError: one cannot be read.
     """
-    return LoadedRuns([_read_run(ref, Path(folder)) for ref in refs], Path(folder))
+    place = Path(folder)
+    names = dict.fromkeys(name for ref in refs for name in _list_names(ref, place))
+    return LoadedRuns([_read_run(name, place) for name in names], place)
+
+
+def _list_names(ref: str, folder: Path) -> list[str]:
+    if ref != "latest":
+        return [ref]
+    entries = find_last_command(Project(folder, folder, {}).root)
+    return [find_only_run((entry,), ref) for entry in entries]
 
 
 def _read_run(ref: str, folder: Path) -> Run:

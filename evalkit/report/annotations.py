@@ -39,13 +39,22 @@ class Annotations(NamedTuple):
 
 
 def find_annotations(report: Report) -> Annotations:
-    """Return all annotations, worst cases first: errors if the run failed, warnings if the gate passes it."""
+    """Return all annotations, worst cases first: errors if the run failed, warnings if the gate passes it.
+
+    Their paths start from the top of the checkout.
+    """
     level: AnnotationLevel = "error" if report.gate_result.exit_code else "warning"
     results = case_status.case_results(report.run, report.gate_result, report.baseline)
+    groups = (
+        _definition_annotations(report),
+        _gate_annotations(report, level),
+        _case_annotations(results, level),
+    )
     return Annotations(
-        tuple(_definition_annotations(report)),
-        tuple(_gate_annotations(report, level)),
-        tuple(_case_annotations(results, level)),
+        *(
+            tuple(each._replace(where=report.place(each.where)) for each in group)
+            for group in groups
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, choose_worst_code
@@ -150,6 +150,14 @@ class Batch:
     def reports(self) -> tuple[Report, ...]:
         """The reports of the parts that have one."""
         return tuple(part.report for part in self.parts if part.report is not None)
+
+    @property
+    def only_report(self) -> Report | None:
+        """The report of a batch of one run, which reads like that of the run by itself; else None."""
+        if len(self.parts) != 1 or self.parts[0].report is None:
+            return None
+        report = self.parts[0].report
+        return replace(report, warnings=(*report.warnings, *self.notes))
 
     @property
     def cases(self) -> int:

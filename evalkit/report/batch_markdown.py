@@ -26,7 +26,12 @@ _HEADING = "## "
 
 
 def render_batch_markdown(batch: Batch, *, max_bytes: int = markdown.SUMMARY_LIMIT) -> str:
-    """Render several runs as Markdown of at most `max_bytes` in UTF-8, those that did not pass first."""
+    """Render several runs as Markdown of at most `max_bytes` in UTF-8, those that did not pass first.
+
+    One run is rendered as if it had been named by itself.
+    """
+    if batch.only_report is not None:
+        return markdown.render_markdown(batch.only_report, max_bytes=max_bytes)
     limit = max_bytes // (len(batch.reports) + 1)
     sections = [
         (part, markdown.render_markdown(part.report, max_bytes=limit))
@@ -39,13 +44,16 @@ def render_batch_markdown(batch: Batch, *, max_bytes: int = markdown.SUMMARY_LIM
 def render_batch_comment(
     batch: Batch, place: CommentPlace = ANY_PLACE, *, job: str = ""
 ) -> PullRequestComment:
-    """Render one comment on several runs.
+    """Render one comment on several runs; for one run, as for that by itself, but identified by the job.
 
     Args:
         batch: the runs.
         place: where the comment is shown.
         job: identifies the comment if the place has no key: the workflow and the job that runs the sets.
     """
+    marker = f"<!-- evalkit:{digest(['batch', job])} -->"
+    if batch.only_report is not None:
+        return render_comment(batch.only_report, place, marker=marker)
     limit = place.max_bytes // (len(batch.reports) + 1)
     # The summary says once what holds for all runs.
     inner = replace(place, max_bytes=limit, key="", commit="", how_to_accept="", details="")
@@ -56,24 +64,21 @@ def render_batch_comment(
     ]
     sections = [(part, found.body) for part, found in comments if found.has_changes]
     head, *rest = _summary_blocks(batch)
-    about = place_block(place, batch.exit_code)
+    about = place_block(
+        place, [part.exit_code for part in batch.parts if part.state != "nothing_selected"]
+    )
     blocks = [head, about, *rest, *_section_blocks(sections), Block(1, find_url(place.details))]
     is_incomplete = any(part.report is None for part in batch.parts)
-    marker = f"<!-- evalkit:{digest(['batch', job])} -->"
     return fit_comment(blocks, marker, place, has_changes=is_incomplete or bool(sections))
 
 
 def _summary_blocks(batch: Batch) -> Iterator[Block]:
     """Yield the result of all runs, a row for each, and why runs have no report."""
-    yield Block(0, f"{_HEADING}{batch.word}: {batch.reason}")
-    rows = [
-        (part.word, markdown.code_cell(part.label), _threshold_cell(part))
-        for part in batch.parts[:_MAX_ROWS]
-    ]
-    titles = ("Result", batch.noun.capitalize(), "Threshold")
-    yield Block(0, markdown.markdown_table(titles, rows, right=()))
-    left_out = len(batch.parts) - _MAX_ROWS
-    yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
+    if batch.reports:
+        yield Block(0, f"{_HEADING}{batch.word}: {batch.reason}")
+        yield from _table_blocks(batch)
+    else:
+        yield Block(0, f"{_HEADING}NOT DECIDED: there is no result")
     for part in batch.parts:
         if part.report is None:
             name = markdown.inline_code(part.label)
@@ -83,6 +88,18 @@ def _summary_blocks(batch: Batch) -> Iterator[Block]:
         command = markdown_code(one_line(hint.command, 600))
         yield Block(1, f"{markdown.sentence_text(hint.label)}: {command}")
     yield Block(2, "\n".join(f"- {markdown.sentence_text(note)}" for note in batch.notes))
+
+
+def _table_blocks(batch: Batch) -> Iterator[Block]:
+    """Yield a row for each run."""
+    rows = [
+        (part.word, markdown.code_cell(part.label), _threshold_cell(part))
+        for part in batch.parts[:_MAX_ROWS]
+    ]
+    titles = ("Result", batch.noun.capitalize(), "Threshold")
+    yield Block(0, markdown.markdown_table(titles, rows, right=()))
+    left_out = len(batch.parts) - _MAX_ROWS
+    yield Block(0, f"and {left_out:,} more" if left_out > 0 else "")
 
 
 def _threshold_cell(part: BatchPart) -> str:

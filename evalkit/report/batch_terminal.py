@@ -56,7 +56,9 @@ def render_batch(
 def render_part(part: BatchPart, screen: Screen) -> str:
     """Render one run of a batch as one line."""
     shown = part.headline
-    facts = [f"{shown.rule} {shown.join('->')}", f"{part.held} hold"] if shown else [part.reason]
+    # The command that continues is listed at the end, where it is not cut.
+    reason = part.reason.partition(" Continue with: ")[0]
+    facts = [f"{shown.rule} {shown.join('->')}", f"{part.held} hold"] if shown else [reason]
     line = screen.show(f"{part.word}  {part.label}: {', '.join(facts)}", screen.columns)
     return escape_ci_commands(line)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from evalkit.core.safe_text import format_json, markdown_fence
 from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text, representative_pair
-from evalkit.report.documents import DiffDocument, DiffTextDocument, to_document
+from evalkit.report.documents import DiffTextDocument, to_document
 from evalkit.report.json import run_document
+from evalkit.report.matrix import metric_documents
+from evalkit.report.matrix_document import DiffDocument
 from evalkit.report.model import Diff
 from evalkit.report.tool_call_diff import tool_call_diff_lines
+from evalkit.report.versions_content import as_versions
 
 
 def diff_markdown(diff: Diff) -> str:
@@ -59,6 +62,7 @@ def diff_json(diff: Diff) -> str:
             "base": diff.base_runs or (diff.base.header.id,),
             "candidate": diff.candidate_runs or (diff.candidate.header.id,),
         },
+        "metrics": metric_documents(as_versions(diff)),
         "texts": [_text_document(diff, case_id) for case_id in diff.detailed_case_ids],
     }
     return format_json(document)

@@ -188,10 +188,10 @@ def cell_change_text(cell: MatrixCell) -> str:
 def matrix_intro(shown: VersionMatrix) -> str:
     """Return what is compared, and over how many cases."""
     header = shown.runs[0].header
-    return f"{header.evalset}: {len(shown.runs)} versions over {describe_runs(shown)}"
+    return f"{header.evalset}: {len(shown.runs)} versions over {matrix_scope(shown)}"
 
 
-def describe_runs(shown: VersionMatrix) -> str:
+def matrix_scope(shown: VersionMatrix) -> str:
     """Return the cases that a comparison of versions is over, and what its changes are from."""
     return (
         f"{format_count(len(shown.matrix.shared), 'case')} that are the same in all; "

@@ -284,18 +284,3 @@ class DiffTextDocument(TypedDict):
     base: str | None
     candidate: str | None
     steps: list[str]
-
-
-class DiffDocument(TypedDict):
-    """Two runs compared. `diff` prints it.
-
-    Attributes:
-        runs: The ids of the runs behind each side; several if runs of a version are pooled.
-    """
-
-    schema: Literal["evalkit.diff/v1"]
-    base: RunDocument
-    candidate: RunDocument
-    comparison: Comparison
-    runs: Mapping[Literal["base", "candidate"], tuple[str, ...]]
-    texts: list[DiffTextDocument]

@@ -32,6 +32,8 @@ def render_github(report: Report) -> str:
 
 def render_batch_github(batch: Batch) -> str:
     """Render the commands of several runs, as many of each as a step shows of all."""
+    if batch.only_report is not None:
+        return render_github(batch.only_report)
     lines = [
         _command(
             Annotation(

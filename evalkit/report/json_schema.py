@@ -26,14 +26,13 @@ from evalkit.report.documents import (
     RUN_PROPERTIES,
     CaseDocument,
     CheckDocument,
-    DiffDocument,
     PropertyTable,
     ReportDocument,
 )
 from evalkit.report.dry_run import JSON_PROPERTIES as DRY_RUN_PROPERTIES
 from evalkit.report.dry_run import DryRun, DryRuns
 from evalkit.report.history import HistoryDocument, HistoryRowDocument
-from evalkit.report.matrix_document import MatrixDocument
+from evalkit.report.matrix_document import DiffDocument, MatrixDocument
 from evalkit.report.runs import ListedRuns
 from evalkit.report.traces import TracesDocument
 from evalkit.report.validate import ValidatedDocument

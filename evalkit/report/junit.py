@@ -159,7 +159,7 @@ def list_case_tests(report: Report) -> list[ReportedTest]:
         ReportedTest(
             name=result.case.id,
             classname=f"{suite}.{result.case.tags[0]}" if result.case.tags else suite,
-            where=result.case.where,
+            where=report.place(result.case.where),
             time_s=sum(trial.output.latency_s for trial in result.trials),
             issue=_case_issue(
                 result, report.gate_result, limit, differences.get(result.case.id, "")
@@ -191,7 +191,9 @@ def list_gate_tests(report: Report) -> list[ReportedTest]:
             for edit in review.changes
         ]
     return [
-        ReportedTest(name=name, classname=classname, where=where, time_s=0.0, issue=issue)
+        ReportedTest(
+            name=name, classname=classname, where=report.place(where), time_s=0.0, issue=issue
+        )
         for name, where, issue in issues
     ]
 

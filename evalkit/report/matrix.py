@@ -10,7 +10,7 @@ from evalkit.report import diff_content, markdown
 from evalkit.report.case_status import answer_text
 from evalkit.report.documents import to_document
 from evalkit.report.json import run_document
-from evalkit.report.matrix_document import MatrixCellDocument, MatrixDocument
+from evalkit.report.matrix_document import MatrixCellDocument, MatrixDocument, MatrixMetricDocument
 from evalkit.report.version_matrix import VersionMatrix
 
 
@@ -86,16 +86,7 @@ def matrix_json(shown: VersionMatrix) -> str:
             for label, run, run_ids in versions
         ],
         "shared_cases": shown.matrix.shared,
-        "metrics": [
-            {
-                "metric": row.metric,
-                "tag": row.tag,
-                "unit": row.unit,
-                "higher_is_better": row.higher_is_better,
-                "versions": [_cell_document(cell) for cell in row.cells],
-            }
-            for row in shown.matrix.rows
-        ],
+        "metrics": metric_documents(shown),
         "cases": to_document(shown.matrix.cases),
         "texts": [
             {
@@ -110,6 +101,21 @@ def matrix_json(shown: VersionMatrix) -> str:
         "notes": diff_content.matrix_notes(shown),
     }
     return format_json(document)
+
+
+def metric_documents(shown: VersionMatrix) -> list[MatrixMetricDocument]:
+    """Return every metric with its means, intervals, changes, and leaders."""
+    return [
+        {
+            "metric": row.metric,
+            "tag": row.tag,
+            "unit": row.unit,
+            "higher_is_better": row.higher_is_better,
+            "versions": [_cell_document(cell) for cell in row.cells],
+            "leaders": row.leaders,
+        }
+        for row in shown.matrix.rows
+    ]
 
 
 def _cell_document(cell: MatrixCell) -> MatrixCellDocument:

@@ -1,11 +1,13 @@
-"""Declare the keys of the JSON document of a matrix, which compares three or more versions."""
+"""Declare the keys of the JSON documents that compare two runs, or three or more versions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from evalkit.compare.matrix import MatrixCase
-from evalkit.report.documents import RunDocument
+from evalkit.core.gate_result import Comparison
+from evalkit.report.documents import DiffTextDocument, RunDocument
 
 
 class VersionDocument(TypedDict):
@@ -36,13 +38,19 @@ class MatrixCellDocument(TypedDict):
 
 
 class MatrixMetricDocument(TypedDict):
-    """One metric of every version, in the order of `versions`."""
+    """One metric of every version, in the order of `versions`.
+
+    Attributes:
+        leaders: The index of the version with the best mean, then those of the versions that are level with
+            it by the paired test; empty if fewer than two versions can be compared.
+    """
 
     metric: str
     tag: str | None
     unit: str
     higher_is_better: bool
     versions: list[MatrixCellDocument]
+    leaders: tuple[int, ...]
 
 
 class MatrixTextDocument(TypedDict):
@@ -67,3 +75,20 @@ class MatrixDocument(TypedDict):
     cases: tuple[MatrixCase, ...]
     texts: list[MatrixTextDocument]
     notes: tuple[str, ...]
+
+
+class DiffDocument(TypedDict):
+    """Two runs compared. `diff` prints it.
+
+    Attributes:
+        runs: The ids of the runs behind each side; several if runs of a version are pooled.
+        metrics: The metrics of both sides over the cases that are the same, base first, with intervals.
+    """
+
+    schema: Literal["evalkit.diff/v1"]
+    base: RunDocument
+    candidate: RunDocument
+    comparison: Comparison
+    runs: Mapping[Literal["base", "candidate"], tuple[str, ...]]
+    metrics: list[MatrixMetricDocument]
+    texts: list[DiffTextDocument]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import posixpath
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from evalkit.compare.breakage import Breakage
@@ -10,6 +11,7 @@ from evalkit.compare.call_stats import CallStats
 from evalkit.core.calibration import JurorAgreement
 from evalkit.core.eval_set import Case
 from evalkit.core.gate_result import Comparison, GateResult
+from evalkit.core.location import Location
 from evalkit.core.run import Run
 from evalkit.core.spans import Span
 from evalkit.core.trial import Trial
@@ -33,6 +35,7 @@ class Report:
     agreement of the members of its jury, if it has one. `breakage` says where newly failing cases differ
     first, if a threshold failed. `warnings` were printed before the run started. `took_s` is the time
     that the command took, None for a stored run. `run_name` is the run as an argument of a command.
+    `folder` is where the project is in its checkout, empty at the top.
     """
 
     run: Run
@@ -47,6 +50,13 @@ class Report:
     warnings: tuple[str, ...] = ()
     took_s: float | None = None
     run_name: str = ""
+    folder: str = ""
+
+    def place(self, where: Location) -> Location:
+        """Return a location in the project as CI systems need it: from the top of the checkout."""
+        if not where.path or not self.folder:
+            return where
+        return replace(where, path=posixpath.normpath(posixpath.join(self.folder, where.path)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

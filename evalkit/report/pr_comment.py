@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evalkit.core.errors import EXIT_FAILED, ApprovalNeeded
 from evalkit.core.format import format_count
 from evalkit.core.gate_result import Check
 from evalkit.core.safe_text import markdown_text, one_line
@@ -36,6 +37,7 @@ _MAX_THRESHOLDS = 20
 _MAX_CASES = 5
 _MAX_NAMED_CASES = 40
 _MAX_REASON_CHARS = 160
+_ACCEPTED_CODES = {EXIT_FAILED, ApprovalNeeded.exit_code}
 # The address comes from the environment, so only plain characters become a link.
 _URL = re.compile(r"https?://[A-Za-z0-9.:/_?=%-]{1,300}")
 _FOLD = re.compile(
@@ -80,10 +82,12 @@ ANY_PLACE = CommentPlace()
 """A place on a host like GitHub, of no known build."""
 
 
-def render_comment(report: Report, place: CommentPlace = ANY_PLACE) -> PullRequestComment:
-    """Render the comment on a run."""
+def render_comment(
+    report: Report, place: CommentPlace = ANY_PLACE, *, marker: str = ""
+) -> PullRequestComment:
+    """Render the comment on a run; a `marker` identifies it instead of the set."""
     results = case_results(report.run, report.gate_result, report.baseline)
-    marker = comment_marker(report.run.header.evalset_path, report.run.header.evalset)
+    marker = marker or comment_marker(report.run.header.evalset_path, report.run.header.evalset)
     return fit_comment(
         _blocks(report, results, place),
         marker,
@@ -157,15 +161,18 @@ def _blocks(
     """Return the parts in reading order."""
     header, result = report.run.header, report.gate_result
     brief, full = brief_reason(header, result), verdict_reason(header, result)
-    thresholds = [
-        markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells),
+    sentences = (
         "" if full == brief else f"- {markdown.sentence_text(full)}",
         markdown.unreported_checks_block(result),
+    )
+    thresholds = [
+        markdown.thresholds_block(report, _TITLES, _MAX_THRESHOLDS, _check_cells),
+        "\n".join(filter(None, sentences)),
     ]
     return [
         markdown.Block(0, _heading(report)),
-        markdown.Block(0, markdown.sentence_text(brief)),
-        place_block(place, report.gate_result.exit_code),
+        markdown.Block(0, markdown.sentence_text(_without_numbers(brief, report))),
+        place_block(place, [report.gate_result.exit_code]),
         markdown.Block(0, markdown.definition_block(report)),
         markdown.Block(1, markdown.gate_block(report)),
         markdown.Block(1, _cases_block(results)),
@@ -181,11 +188,25 @@ def _blocks(
     ]
 
 
-def place_block(place: CommentPlace, exit_code: int) -> markdown.Block:
-    """Return which commit a comment is about, and how the change is accepted if it did not pass."""
+def place_block(place: CommentPlace, exit_codes: Iterable[int]) -> markdown.Block:
+    """Return which commit a comment is about, and how it is accepted if that lets every run pass."""
     commit = f"Commit {markdown.inline_code(place.commit[:10])}." if place.commit else ""
-    road = place.how_to_accept if exit_code in (1, 4) else ""
+    codes = {code for code in exit_codes if code}
+    road = place.how_to_accept if codes and codes <= _ACCEPTED_CODES else ""
     return markdown.Block(0, " ".join(filter(None, (commit, markdown.sentence_text(road)))))
+
+
+def _without_numbers(brief: str, report: Report) -> str:
+    """Return the brief reason without what it begins with, if that is in the heading."""
+    numbers = headline_numbers(report.run.header, report.gate_result)
+    if numbers is None:
+        return brief
+    start = f"{numbers.rule} {numbers.join('->')}, "
+    for each in (start, f"FAIL {start}"):
+        if brief.startswith(each):
+            rest = brief.removeprefix(each)
+            return f"{rest[:1].upper()}{rest[1:]}"
+    return brief
 
 
 def _heading(report: Report) -> str:

@@ -71,7 +71,7 @@ def brief_reason(header: RunHeader, gate_result: GateResult) -> str:
         reason = reason.replace(f"{word}: {word} ", f"{word}: ")
     brief = reason.removeprefix(f"{gate_result.word} ")
     lead = _find_lead(gate_result)
-    if gate_result.outcome != "pass" or lead is None:
+    if gate_result.outcome != "pass" or gate_result.acceptance is not None or lead is None:
         return brief
     return f"{_brief_sentence(lead, header).removeprefix('PASS ')} {brief}"
 

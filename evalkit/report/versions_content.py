@@ -111,60 +111,83 @@ def _group_title(passing: Sequence[int], labels: Sequence[str]) -> str:
 
 
 def summarize_versions(shown: VersionMatrix) -> tuple[str, str]:
-    """Return which versions are better or worse by more than noise, then what is level and how many cases differ."""
+    """Return which versions are worse by more than noise, then who is best and how many cases differ."""
     labels = shown.labels
     rows = [row for row in shown.matrix.rows if row.tag is None and row.leaders]
-    worse: dict[int, list[str]] = {index: [] for index in range(len(labels))}
-    best: dict[int, list[str]] = {index: [] for index in range(len(labels))}
-    for row in rows:
-        if len(row.leaders) == 1:
-            best[row.leaders[0]].append(row.metric)
-        for index, cell in enumerate(row.cells):
-            if index not in row.leaders and cell.mean is not None:
-                worse[index].append(row.metric)
+    rows = [row for row in rows if not is_alike(row)]
     cases = len(shown.matrix.cases)
-    differ = f"{cases:,} of {format_count(len(shown.matrix.shared), 'case')} differ{'s' if cases == 1 else ''}."
-    if not any(worse.values()):
+    total = format_count(len(shown.matrix.shared), "case")
+    differ = f"{cases:,} of {total} differ{'s' if cases == 1 else ''}."
+    worse = [_worse_metrics(rows, index) for index in range(len(labels))]
+    if not any(worse):
         level = "Both versions are level" if len(labels) == 2 else "All versions are level"
         return f"{level}: no difference of a metric is more than noise.", differ
     if len(labels) == 2:
         return _compare_two(labels, worse), differ
-    losers = sorted((n for n in worse if worse[n]), key=lambda n: -len(worse[n]))
-    lead = [
-        f"{labels[n]} is worse than the best on {_metrics_text(worse[n], len(rows))}"
-        for n in losers
+    shares = [row for row in rows if not row.unit]
+    measured = [row for row in rows if row.unit]
+    lead, rest = _rank(labels, shares)
+    best = [
+        f"{labels[index]} on {join_words(metrics)}"
+        for index, metrics in enumerate(_best_metrics(measured, len(labels)))
+        if metrics
     ]
-    equals = [labels[n] for n in worse if not worse[n]]
-    rest = []
-    if len(equals) > 1:
-        rest.append(f"{join_words(equals)} are level.")
-    elif equals:
-        rest.append(f"{equals[0]} is best, or level with the best, on every metric.")
-    rest += [
-        f"{labels[n]} is best on {_metrics_text(metrics, len(rows))}."
-        for n, metrics in best.items()
-        if metrics and worse[n]
-    ]
-    return f"{'; '.join(lead)}.", " ".join((*rest, differ))
+    if not lead:
+        lead, best = f"{_best_text(best)}.", []
+    return lead, " ".join(filter(None, (rest, f"{_best_text(best)}." if best else "", differ)))
 
 
-def _compare_two(labels: Sequence[str], worse: dict[int, list[str]]) -> str:
+def _best_text(best: Sequence[str]) -> str:
+    """Return who is best at what: `v1 is best on cost, v2 on tokens`."""
+    first, *others = best
+    return ", ".join((first.replace(" on ", " is best on ", 1), *others))
+
+
+def _worse_metrics(rows: Sequence[MatrixRow], index: int) -> list[str]:
+    """Return the metrics on which a version is worse than the best one by more than noise."""
+    return [
+        row.metric for row in rows if index not in row.leaders and row.cells[index].mean is not None
+    ]
+
+
+def _best_metrics(rows: Sequence[MatrixRow], count: int) -> list[list[str]]:
+    """Return for each version the metrics on which it alone is best."""
+    return [[row.metric for row in rows if row.leaders == (index,)] for index in range(count)]
+
+
+def _rank(labels: Sequence[str], rows: Sequence[MatrixRow]) -> tuple[str, str]:
+    """Return which versions are worse than the best on some share, and which never are."""
+    worse = [_worse_metrics(rows, index) for index in range(len(labels))]
+    losers = sorted((n for n, names in enumerate(worse) if names), key=lambda n: -len(worse[n]))
+    if not losers:
+        return "", "All versions are level on every share."
+    texts = [f"{labels[n]} on {_metrics_text(worse[n], len(rows))}" for n in losers]
+    lead = "; ".join((texts[0].replace(" on ", " is worse than the best on ", 1), *texts[1:]))
+    winners = [label for label, names in zip(labels, worse, strict=True) if not names]
+    if len(winners) > 1:
+        return f"{lead}.", f"{join_words(winners)} are level on every share."
+    only = f"{winners[0]} is best, or level with the best, on every share." if winners else ""
+    return f"{lead}.", only
+
+
+def _compare_two(labels: Sequence[str], worse: Sequence[Sequence[str]]) -> str:
     """Return what the second version does worse and better than the first."""
-    parts = [
-        f"{word} than {labels[0]} on {_metrics_text(metrics, 0)}"
-        if word == "worse" or not worse[1]
-        else f"{word} on {_metrics_text(metrics, 0)}"
+    found = [
+        (word, _metrics_text(metrics, 0))
         for word, metrics in (("worse", worse[1]), ("better", worse[0]))
         if metrics
     ]
-    return f"{labels[1]} is {', and '.join(parts)}."
+    first, *others = found
+    text = f"{labels[1]} is {first[0]} than {labels[0]} on {first[1]}"
+    return "".join((text, *(f", and {word} on {names}" for word, names in others), "."))
 
 
 def _metrics_text(metrics: Sequence[str], total: int) -> str:
+    if total and len(metrics) == total > 2:
+        return f"all {total} shares that differ"
     if len(metrics) <= _MAX_NAMED_METRICS:
         return join_words(metrics)
-    of_all = f" of {total}" if total else ""
-    return f"{len(metrics)}{of_all} metrics"
+    return f"{len(metrics)} of {total} shares" if total else f"{len(metrics)} metrics"
 
 
 def change_class(row: MatrixRow, index: int) -> str:

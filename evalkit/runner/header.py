@@ -55,6 +55,7 @@ def build_run_header(
         command=request.command,
         overrides=request.overrides.given(),
         budget=plan.budget,
+        batch=options.batch,
     )
     return _with_version(header, request.agent_at, plan) if request.agent_at else header
 
@@ -97,6 +98,7 @@ def build_rescore_header(
         added=plan.added,
         scored_from=source.header.id,
         command="score",
+        batch="",
         schema=RUN_SCHEMA,
     )
 

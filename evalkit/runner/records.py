@@ -62,7 +62,7 @@ class RunOptions:
     """How a run is stored and named, what it may reuse, and when it ends early.
 
     With `exit_first`, no trial starts after one that fails a deciding score. `reports` are the files
-    that reports of the run will be written to.
+    that reports of the run will be written to. `batch` is the id of the command if it runs several sets.
     """
 
     agent_version: str | None = None
@@ -71,6 +71,7 @@ class RunOptions:
     retry_errors: bool = False
     cache: bool = False
     exit_first: bool = False
+    batch: str = ""
     reports: tuple[Path, ...] = ()
 
 

@@ -3,10 +3,12 @@
 __all__ = [
     "answers",
     "baseline",
+    "batches",
     "cache",
     "costs",
     "frames",
     "gate_results",
+    "last_command",
     "refs",
     "run_lock",
     "run_outline",

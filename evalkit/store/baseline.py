@@ -127,7 +127,7 @@ def _format_baseline(run: Run, *, rescored_from: str = "") -> str:
         trials[trial.case_id].append(trial)
     body = "".join(_case_line(case, trials[case.id]) + "\n" for case in cases)
     header = {
-        **to_json_value(replace(run.header, cases=(), fresh={}, schema=BASELINE_SCHEMA)),
+        **to_json_value(replace(run.header, cases=(), fresh={}, batch="", schema=BASELINE_SCHEMA)),
         "case_count": len(cases),
     }
     if run.trust is not None:

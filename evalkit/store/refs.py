@@ -1,4 +1,4 @@
-"""Find a run by its name: id, prefix, path, `latest`, `baseline` or agent version."""
+"""Find a run by its name: id, prefix, path, `latest`, `baseline`, agent version, or eval set."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from pathlib import Path
 
 from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import path_exists
+from evalkit.core.project import relative_to_root
 from evalkit.core.run import Run, RunHeader
 from evalkit.core.source_files import display_path
 from evalkit.evalset.base_version import baseline_run_id
 from evalkit.store.baseline import baseline_path, read_baseline, read_rescored_baseline
+from evalkit.store.last_command import (
+    find_last_command,
+    find_last_run_of,
+    find_only_run,
+    list_known_sets,
+)
 from evalkit.store.runs import (
     HEADER_FILE,
     list_run_ids,
@@ -21,9 +28,6 @@ from evalkit.store.runs import (
     read_run,
     runs_folder,
 )
-
-MAX_HEADERS_READ = 100
-"""Newest runs whose headers are read to explain a name that no run has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,21 +91,18 @@ def resolve_run(
 
 
 def find_run_folder(ref: str, root: Path) -> Path:
-    """Return the folder of a stored run, by id, unique prefix, `latest` or agent version (the newest).
+    """Return the folder of a stored run, by id, prefix, `latest`, agent version (the newest), or eval set.
 
     Raises:
         InvalidInput: no run, or more than one, has that name.
+        StoreError: what the last command ran cannot be read.
     """
+    if ref == "latest":
+        return runs_folder(root) / find_only_run(find_last_command(root), ref)
     run_ids = list_run_ids(root)
     if not run_ids:
         raise InvalidInput.single(
             f"{runs_folder(root)}: no stored runs. Make one with: evalkit run EVALSET"
-        )
-    if ref == "latest":
-        folders = (runs_folder(root) / run_id for run_id in reversed(run_ids))
-        return next(
-            (folder for folder in folders if not _is_of_bisect(folder)),
-            runs_folder(root) / run_ids[-1],
         )
     # A complete id is unique even where longer ids start with it.
     found = [run_id for run_id in run_ids if run_id == ref] or [
@@ -112,6 +113,8 @@ def find_run_folder(ref: str, root: Path) -> Path:
         found = _find_version_runs(ref, run_ids, root)[-1:]
     if len(found) == 1:
         return runs_folder(root) / found[0]
+    if not found and (of_set := find_last_run_of(ref, relative_to_root(root, Path(ref)), root)):
+        return runs_folder(root) / find_only_run((of_set,), ref)
     if found:
         raise InvalidInput.single(
             f"{ref!r} is the start of {len(found)} runs: {', '.join(found[-5:])}. Give more characters."
@@ -121,18 +124,12 @@ def find_run_folder(ref: str, root: Path) -> Path:
 
 def _suggest_run(ref: str, run_ids: Sequence[str], root: Path) -> str:
     """Return the rest of the message about a run that does not exist."""
-    near = difflib.get_close_matches(ref, ("latest", "baseline", *run_ids), n=1, cutoff=0.75)
+    names = ("latest", "baseline", *list_known_sets(root).values(), *run_ids)
+    near = difflib.get_close_matches(ref, names, n=1, cutoff=0.75)
     if near:
         return f"; did you mean {near[0]!r}?"
-    for run_id in reversed(run_ids[-MAX_HEADERS_READ:]):
-        try:
-            header = read_header(runs_folder(root) / run_id)
-        except StoreError:
-            continue
-        if ref == header.evalset or Path(ref).name == Path(header.evalset_path).name:
-            return f": it is an eval set. Its newest run is {run_id}."
     newest = ", ".join(run_ids[-3:])
-    return f": it is not an id, a path or an agent version. Newest runs: {newest}."
+    return f": it is not an id, a path, an eval set, or an agent version. Newest runs: {newest}."
 
 
 def find_version_folders(ref: str, *, root: Path, cwd: Path) -> list[Path]:

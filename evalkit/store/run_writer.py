@@ -30,6 +30,7 @@ from evalkit.store.costs import COSTS_FILE
 from evalkit.store.run_lock import RunLock
 from evalkit.store.run_seal import seal_row
 from evalkit.store.runs import (
+    BATCH_FILE,
     CHANGED_FLAG,
     HEADER_FILE,
     RESCORED_BASELINE_FILE,
@@ -38,6 +39,7 @@ from evalkit.store.runs import (
     TRIALS_FILE,
     TRUST_FILE,
     compute_sha256,
+    create_runs_folder,
     describe_changed_files,
     digest_if_readable,
     list_start_times,
@@ -160,10 +162,7 @@ class RunWriter:
         """
         folder = runs_folder(root) / header.id
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            ignore = root / ".evalkit" / ".gitignore"
-            if not ignore.exists():
-                write_atomically(ignore, "*\n")
+            create_runs_folder(root)
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
@@ -178,7 +177,8 @@ class RunWriter:
                 )
             _set_debris_aside(folder)
             _store_trials(folder, seal, stored)
-            newest_ns = max((time_ns for time_ns, _ in list_start_times(root)), default=0)
+            times = [*list_start_times(root), *list_start_times(root, BATCH_FILE)]
+            newest_ns = max((time_ns for time_ns, _ in times), default=0)
             path = folder / HEADER_FILE
             content = _format_header(header)
             write_atomically(path, content)

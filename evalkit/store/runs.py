@@ -43,6 +43,9 @@ SPANS_FILE = "spans.jsonl"
 RESCORED_BASELINE_FILE = "baseline.jsonl"
 """The run's baseline, if the baseline was rescored for the run."""
 
+BATCH_FILE = "batch.json"
+"""The file that a command with several sets has in place of a run; see `batches`."""
+
 RUN_SCHEMA = "evalkit.run/v1"
 CHANGED_FLAG = "changed_from_outside"
 
@@ -64,10 +67,23 @@ def list_run_ids(root: Path) -> tuple[str, ...]:
     return tuple(run_id for _, run_id in sorted(list_start_times(root)))
 
 
-def list_start_times(root: Path) -> list[tuple[int, str]]:
+def create_runs_folder(root: Path) -> None:
+    """Create the folder of a project's runs, which git ignores.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    runs_folder(root).mkdir(parents=True, exist_ok=True)
+    ignore = root / ".evalkit" / ".gitignore"
+    if not ignore.exists():
+        write_atomically(ignore, "*\n")
+
+
+def list_start_times(root: Path, name: str = HEADER_FILE) -> list[tuple[int, str]]:
     """Return the start time of each run in nanoseconds and its id, unsorted.
 
-    The time is that of the header's file, which `RunWriter.create` sets to be later than all others.
+    The time is that of the header's file, which `RunWriter.create` sets to be later than all others. With
+    another file `name`, return the folders that have that file, and its times.
 
     Raises:
         StoreError: the folder of runs cannot be read.
@@ -84,7 +100,7 @@ def list_start_times(root: Path) -> list[tuple[int, str]]:
     for folder in folders:
         # Folders that are no runs, or belong to another user, are skipped.
         with contextlib.suppress(OSError):
-            found.append(((folder / HEADER_FILE).stat().st_mtime_ns, folder.name))
+            found.append(((folder / name).stat().st_mtime_ns, folder.name))
     return found
 
 

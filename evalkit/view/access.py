@@ -35,19 +35,21 @@ class Access:
     """The secrets of one server on a port.
 
     `token` is in the address that is printed, and `session` is what a browser gets in exchange. It is then
-    led to `first_page`. A token that another program is given, which could show it to other users, works
-    once.
+    led to `first_page` in `folder`, a secret as well: browsers send a cookie to every port of a host, so
+    that a server of another user would see it, but only below its path. A token that another program is
+    given works once.
     """
 
     port: int
     first_page: str = "index.html"
     token: str = field(default_factory=_new_secret, repr=False)
     session: str = field(default_factory=_new_secret, repr=False)
+    folder: str = field(default_factory=_new_secret, repr=False)
     _single_use: list[str] = field(default_factory=list, repr=False)
 
     @property
     def cookie_name(self) -> str:
-        """The name of the cookie. Browsers do not separate cookies by port, so the name does."""
+        """The name of the cookie, so that two servers do not replace each other's."""
         return f"evalkit_view_{self.port}"
 
     def issue_single_use(self) -> str:
@@ -68,12 +70,15 @@ class Access:
         """Return whether a cookie has the session of this server."""
         return _is_same(given, self.session)
 
-    def refuse(self, method: str, headers: Mapping[str, str]) -> Refusal | None:
+    def refuse(
+        self, method: str, headers: Mapping[str, str], *, has_token: bool = False
+    ) -> Refusal | None:
         """Return why a request is refused whatever its session is, or None.
 
         Args:
             method: the method of the request.
             headers: its headers; names are looked up as they are spelled here.
+            has_token: whether it gives a token, which no other site knows.
         """
         hosts = {f"{name}:{self.port}" for name in ("127.0.0.1", "[::1]", "localhost")}
         host = headers.get("Host", "").lower()
@@ -83,12 +88,17 @@ class Access:
             return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "These pages can only be read.")
         if headers.get("Origin", f"http://{host}").lower() != f"http://{host}":
             return Refusal(HTTPStatus.FORBIDDEN, "Another site made this request.")
-        if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        if not has_token and is_led_here(headers):
             return Refusal(
                 HTTPStatus.FORBIDDEN,
                 "Another site led here. Copy the address into the address bar instead.",
             )
         return None
+
+
+def is_led_here(headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another site, or a file, led the browser here."""
+    return headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
 def _is_same(given: str, secret: str) -> bool:

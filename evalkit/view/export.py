@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ MANIFEST = "evalkit-export.json"
 MAX_CASE_PAGES = 500
 """Pages of single cases. Every other case is shown in the report of its run."""
 
+_PAGE = re.compile(r"(?:[\w%~@+=,-][\w.%~@+=,-]*/){0,3}[\w%~@+=,-][\w.%~@+=,-]*\.html")
 _SCHEMA = "evalkit.export/v1"
 
 
@@ -53,6 +55,7 @@ def export_site(store: StoreReader, folder: Path, *, most: int, place: str) -> E
         EvalkitError: the store cannot be read, or the folder not be written.
     """
     earlier = _read_manifest(folder)
+    _refuse_links(folder)
     listing = Catalog(store.root).read()
     kept = _choose_runs(listing, most)
     if not kept.runs:
@@ -166,6 +169,21 @@ def _describe_left_out(listing: Listing, kept: Listing) -> list[str]:
     return notes
 
 
+def _refuse_links(folder: Path) -> None:
+    """Refuse a folder that contains a link: a file written or removed through it would be elsewhere.
+
+    Raises:
+        InvalidInput: it contains one.
+    """
+    if not folder.is_dir():
+        return
+    for each in (folder, *folder.rglob("*")):
+        if each.is_symlink() and each != folder:
+            raise InvalidInput.single(
+                f"{each}: is a symbolic link, which no export makes. Name a new folder."
+            )
+
+
 def _read_manifest(folder: Path) -> set[str]:
     """Return the files of an earlier export; empty for a new folder.
 
@@ -190,8 +208,8 @@ def _read_manifest(folder: Path) -> set[str]:
         names = None
     if names is None:
         raise InvalidInput.single(f"{path}: not the list of an export. Name a new folder.")
-    # Names from a file are never followed out of the folder.
-    return {name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts}
+    # Only pages: somebody else could have written the list.
+    return {name for name in names if _PAGE.fullmatch(name)}
 
 
 def _write_manifest(folder: Path, files: set[str]) -> None:

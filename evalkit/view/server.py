@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from evalkit.core.errors import EvalkitError
 from evalkit.core.files import os_error_reason
 from evalkit.view import addresses
-from evalkit.view.access import METHODS, Access, Refusal
+from evalkit.view.access import METHODS, Access, Refusal, is_led_here
 from evalkit.view.messages import SitePage, error_page, message_page
 
 if TYPE_CHECKING:
@@ -127,23 +127,20 @@ class _PageServer:
         from aiohttp import web  # noqa: PLC0415 - as above
 
         access = self._access
-        refusal = access.refuse(request.method, request.headers)
+        path, token = request.rel_url.raw_path, request.query.get(TOKEN)
+        gives_token = token is not None and path == "/"
+        refusal = access.refuse(request.method, request.headers, has_token=gives_token)
         if refusal is not None:
             return _refuse(refusal)
-        address = unquote(request.rel_url.raw_path.removeprefix("/")) or addresses.HOME
-        token = request.query.get(TOKEN)
-        if token is not None and address == addresses.HOME:
-            if not access.accept_token(token):
-                return _refuse(_NO_SESSION)
-            response = web.Response(
-                status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{quote(access.first_page)}"}
-            )
-            response.set_cookie(
-                access.cookie_name, access.session, httponly=True, samesite="Strict", path="/"
-            )
-            return response
-        if not access.accept_session(request.cookies.get(access.cookie_name, "")):
+        if gives_token:
+            return self._start_session(request)
+        # Before the address is read: who does not know the folder learns nothing.
+        start = f"/{access.folder}/"
+        if not path.startswith(start) or not access.accept_session(
+            request.cookies.get(access.cookie_name, "")
+        ):
             return _refuse(_NO_SESSION)
+        address = unquote(path.removeprefix(start)) or addresses.HOME
         if address == EVENTS:
             return await self._stream(request, request.query.get("page", addresses.HOME))
         page = await self._in_thread(lambda: self._render(address))
@@ -154,6 +151,26 @@ class _PageServer:
             charset="utf-8",
             headers={"Content-Security-Policy": _find_policy(page.html)},
         )
+
+    def _start_session(self, request: web.Request) -> web.Response:
+        """Exchange a token for a cookie, and lead to the first page."""
+        from aiohttp import web  # noqa: PLC0415 - as above
+
+        access = self._access
+        if not access.accept_token(request.query[TOKEN]):
+            return _refuse(_NO_SESSION)
+        start = f"/{access.folder}/"
+        place = f"{start}{quote(access.first_page)}"
+        if is_led_here(request.headers):
+            # A redirect would count as one of the other site, and get no cookie. This page is of this one.
+            text = f'<!doctype html><meta http-equiv="refresh" content="0; url={place}">'
+            response = web.Response(text=text, content_type="text/html")
+        else:
+            response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place})
+        response.set_cookie(
+            access.cookie_name, access.session, httponly=True, samesite="Strict", path=start
+        )
+        return response
 
     async def add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         """Add the headers that every response has."""
@@ -198,6 +215,9 @@ class _PageServer:
             await response.prepare(request)
             last, quiet_s = b"", 0.0
             while not self.stopped.is_set() and request.method == "GET":
+                # Between two events, nothing else shows that the page was closed.
+                if request.transport is None or request.transport.is_closing():
+                    break
                 event = await self._in_thread(lambda: self._render_event(address))
                 if event != last:
                     await response.write(b"event: store\ndata: " + event + b"\n\n")

@@ -112,6 +112,12 @@ def test_what_one_look_shows_is_not_paid_for_twice(project: Project) -> None:
         "Decided after 1 of up to 5 trials per case: 160 agent runs saved."
     )
     agree_afterwards(project, done)
+    # A run that was interrupted after its last stored trial did not stop by itself.
+    for summary in (project.folder / ".evalkit/runs").glob("*/summary.json"):
+        summary.unlink()
+    cut = project.evalkit("gate", "latest", "--format", "json")
+    assert cut.code == 3, cut
+    assert not [note for note in cut.json["notes"] if "trials per case" in note]
 
 
 def test_an_absolute_limit_alone_takes_no_more_looks(project: Project) -> None:

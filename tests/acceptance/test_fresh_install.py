@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -129,7 +130,12 @@ def test_the_workflow_of_init_runs_in_a_fresh_checkout(machines: Machines, tmp_p
     [report] = reports.glob("*/report.json")
     read = json.loads(report.read_text())
     assert read["outcome"] == "fail"
-    assert (runs / read["run"]["id"] / "run.json").is_file()
+    [run] = [each["report"] for each in read["runs"]]
+    assert (runs / run["run"]["id"] / "run.json").is_file()
+    [junit] = reports.glob("*/junit.xml")
+    assert {case.get("file") for case in ET.parse(junit).iter("testcase")} == {
+        f"{folder}/evalsets/first.yaml"
+    }
     # The two workflows for forks take the place of the one, and run as well.
     stranger.run("git", "checkout", "-q", "main")
     out = stranger.run("evalkit", "init", "--forks")
@@ -188,7 +194,8 @@ def test_the_job_for_gitlab_runs_in_a_fresh_checkout(machines: Machines, tmp_pat
     assert "a file that CI does not have" in " ".join(out.split())
     stranger.run("sh", "-c", stranger.next_command(out), folder=folder)
     clone = stranger.propose(f"{folder}/bot.py", "I hear", "You said", tmp_path)
-    job = yaml.safe_load((clone / ".gitlab-ci.yml").read_text())["evals"]
+    jobs = yaml.safe_load((clone / ".gitlab-ci.yml").read_text())
+    job, comment = jobs["evals"], jobs["evalkit-comment"]
     lines = [line for line in (*job["before_script"], *job["script"]) if "apt-get" not in line]
     variables = {name: str(value) for name, value in job["variables"].items()}
     variables |= {
@@ -208,3 +215,20 @@ def test_the_job_for_gitlab_runs_in_a_fresh_checkout(machines: Machines, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert (clone / job["artifacts"]["reports"]["junit"]).is_file()
     assert all((clone / path).is_dir() for path in job["artifacts"]["paths"])
+    # The comment needs a token, and says so before it installs anything.
+    first, *others = comment["script"]
+    [post] = [line for line in others if line.startswith("evalkit ")]
+    [change] = [line for line in others if line.startswith("cd ")]
+    for lines, told in (
+        ([first, "exit 9"], "GITLAB_TOKEN is not set"),
+        ([change, post.replace("--post --only-changes", "")], "## PASS: `first`"),
+    ):
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", "\n".join(lines)],
+            cwd=clone,
+            env=stranger.environ(stranger.fresh, variables),
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert (done.returncode, told in done.stdout) == (0, True), done.stdout + done.stderr

@@ -8,9 +8,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 from tests.conftest import ECHO_SET, Project
 from tests.report.test_html import tree_of
+from tests.support.browser import check_page, open_page
 
 
 def test_runs_and_baseline_are_told_in_order(project: Project) -> None:
@@ -153,3 +155,45 @@ def test_errors_are_told_by_tool(project: Project) -> None:
     assert (look["name"], look["calls"], look["errors"]) == ("look", 3, 1)
     page = (project.folder / "history.html").read_text()
     assert "errors of tool look 33.3%" in page
+
+
+def test_the_page_says_since_when_the_set_fails(project: Project, browser: Any) -> None:
+    for number, (version, answer) in enumerate(
+        (("v1", "text.upper()"), ("v2", "text"), ("v2", "text"))
+    ):
+        project.write("agent.py", f"def answer(text):\n    return {answer}\n")
+        run_id = f"run{number}"
+        project.evalkit("run", "echo.yaml", "--agent-version", version, "--run-id", run_id)
+    project.write("other.py", "def answer(text):\n    return text.upper()\n")
+    project.evalkit("run", "echo.yaml", "--agent", "./other.py:answer", "--agent-version", "o")
+    done = project.evalkit("history", "echo.yaml", "--agent", "./other.py:anser")
+    assert (done.code, "Did you mean './other.py:answer'?" in done.err) == (2, True)
+    own = next(
+        row["agent"]
+        for row in project.evalkit("history", "echo.yaml", "--format", "json").json["rows"]
+        if row["version"] == "v2"
+    )
+    done = project.evalkit(
+        *("history", "echo.yaml", "--agent", own, "--format", "json", "--html", "own.html")
+    )
+    assert [row["result"]["outcome"] for row in done.json["rows"]] == ["pass", "fail", "fail"]
+    page = (project.folder / "own.html").read_text()
+    assert re.search(r"Failing since v2, [^<]*; last PASS v1, ", page)
+    project.evalkit("history", "echo.yaml", "--html", "all.html")
+    check_page(browser, project.folder / "all.html")
+    with open_page(browser, (project.folder / "all.html").as_uri()) as shown:
+        assert shown.locator(".runs tbody tr:visible").count() == 4
+        shown.locator("#agent-1").check()
+        assert shown.locator(".runs tbody tr:visible").count() == 1
+        shown.locator(".hits a").first.focus()
+        shown.keyboard.press("Enter")
+        assert shown.locator(".runs tr:target").count() == 1
+
+
+def test_a_run_that_stored_no_result_is_decided_again(project: Project) -> None:
+    project.evalkit("run", "echo.yaml", "--run-id", "old")
+    [run] = project.runs()
+    (run / "gate_result.json").unlink()
+    [row] = (told := project.evalkit("history", "echo.yaml", "--format", "json").json)["rows"]
+    assert (row["result"]["outcome"], row["result"]["is_recomputed"]) == ("pass", True)
+    assert "1 run stored no result" in told["notes"][0]

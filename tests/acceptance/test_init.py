@@ -130,6 +130,7 @@ GITHUB_FILES = ["evalkit-accept.yml", "evalkit-baseline.yml", "evalkit.yml"]
         ("https://gitlab.com/o/r.git", [".gitlab-ci.yml"]),
         ("ssh://git@gitlab.example.org:2222/o/r.git", [".gitlab-ci.yml"]),
         ("https://git.example.org/r.git", []),
+        ("../origin.git", GITHUB_FILES),
     ],
 )
 def test_the_workflow_is_for_where_the_repository_is(
@@ -165,15 +166,38 @@ def test_in_a_folder_of_a_repository_the_workflow_is_at_its_top(empty: Project) 
     assert "2 passed" in done.stdout
     assert not (bot.folder / ".github").exists()
     workflow = (empty.folder / ".github/workflows/evalkit.yml").read_text()
-    assert "          sets: services/bot/evalsets/faq.yaml\n" in workflow
+    assert "          sets: services/bot/evalsets\n" in workflow
     assert "working-directory" not in workflow
     # A second set needs no second workflow, and the same command again changes nothing.
+    workflow += "        env: {KEY: x}\n"
+    empty.write(".github/workflows/evalkit.yml", workflow)
     again = bot.evalkit("init", "--agent", "bot.py:reply")
     assert again.code == 0, again.err
-    assert "each on its own line: services/bot/evalsets/first.yaml" in " ".join(again.out.split())
+    told = " ".join(again.out.split())
+    assert "It runs the new set, because it runs all of services/bot/evalsets." in told
     assert (empty.folder / ".github/workflows/evalkit.yml").read_text() == workflow
+    elsewhere = " ".join(empty.evalkit("init", "other").out.split())
+    assert "under `sets: |`, each on its own line: other/evalsets" in elsewhere
     again = bot.evalkit("init", "--agent", "bot.py:reply")
     assert "Nothing to write" in again.out
+    # Without answers, the gate is weak, and the note has what to type instead.
+    bot.write("more.csv", "Question,Note\nÜber wen?,a\nÜber WEN?,b\n")
+    weak = bot.evalkit("init", "--from", "more.csv", "--agent", "bot.py:reply")
+    said = " ".join(weak.out.split())
+    assert "2 rows ask the same: lines 2, 3." in said
+    assert (
+        (bot.folder / "evalsets/more.cases.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("ueber-wen,")
+    )
+    [command] = re.findall(r"rm evalsets/more.yaml \S+ && evalkit init .* expected=COLUMN", said)
+    done = type_in(bot, command.replace("COLUMN", "Note"))
+    assert done.returncode == 0, done.stderr
+    assert "'Note' is expected" in done.stdout
+    bot.write("say.csv", "Question,What we should say\nWho?,You\n")
+    said = bot.evalkit("init", "--from", "say.csv", "--agent", "bot.py:reply").out
+    assert "'What we should say' is expected" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
@@ -243,7 +267,11 @@ def test_forks_after_init_replaces_the_workflow_unless_somebody_edited_it(empty:
     assert "Removed:\n  .github/workflows/evalkit.yml" in changed.out
     assert {path.name for path in workflows.iterdir()} == {*forks, *others}
     for name in forks:
-        assert '"./evalkit_ci-9.whl"' in (workflows / name).read_text()
+        text_of_half = (workflows / name).read_text()
+        assert '"./evalkit_ci-9.whl"' in text_of_half
+        assert "evalsets/first.yaml" in text_of_half, "answers are of one set"
+    # Baselines are those of all sets.
+    assert "evalkit baseline evalsets" in (workflows / "evalkit-baseline.yml").read_text()
     # Never over what is there.
     trusted.write_text(text)
     (workflows / "evalkit-gate.yml").write_text("mine")

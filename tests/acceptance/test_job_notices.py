@@ -195,17 +195,17 @@ def test_a_stopped_step_ends_evalkit_and_keeps_the_results_that_are_there(
         job.step.temporary / "bin" / "evalkit",
         f"""
         trap 'echo stopped >> {log}; kill $!; exit 143' TERM
-        [ "$1" = run ] || exit 0
+        [ "$1" = score ] || exit 0
         echo running >> {log}
         sleep 60 & wait
         """,
     )
     decided = f"<!-- evalkit-state:decided commit:{HEAD} -->\n## PASS: `first`"
     for name in ("first.yaml", "second.yaml"):
-        job.run(name, BLOCKED="nothing yet")
+        job.run(name, BLOCKED="nothing yet", ANSWERS="answers")
     first, second = github.comments
     first["body"] = first["body"].partition("\n")[0] + f"\n{decided}"
-    process = job.step.start(SETS="first.yaml\nsecond.yaml", COMMENT="changed")
+    process = job.step.start(SETS="first.yaml\nsecond.yaml", COMMENT="changed", ANSWERS="answers")
     wait_until(log.exists)
     process.terminate()
     process.communicate(timeout=30)
@@ -274,6 +274,39 @@ def test_only_our_comment_on_our_commit_is_replaced(project: Project, github: Gi
     github.head = HEAD
     job.run(COMMENT="never")
     assert github.comments == []
+
+
+def test_an_old_result_does_not_stay_on_show_when_the_input_is_edited_and_a_check_run_agrees(
+    project: Project, github: GitHubServer
+) -> None:
+    job = Job(project, github)
+    project.write("sets/echo.yaml", (project.folder / "echo.yaml").read_text().replace("./", "../"))
+    assert job.run("echo.yaml", COMMENT="always", CHECK="true").returncode == 0
+    github.comments[0]["body"] = job.comment.replace(HEAD, OLD)
+    # The next commit names a folder instead, and its first job cannot start.
+    job.notice("start", "sets", CHECK="true")
+    assert "## OUT OF DATE: commit `aaaaaaaaaa` has no result here" in job.comment
+    assert f"of commit `{OLD[:10]}`, no longer counts: PASS: `echo`" in job.comment
+    job.notice("end", "sets", INSTALL_OUTCOME="failure", CHECK="true")
+    job.run("sets", COMMENT="always", CHECK="true")
+    outdated, comment = (each["body"] for each in github.comments)
+    assert "## OUT OF DATE" in outdated
+    key, _, heading = comment.splitlines()[:3]
+    assert heading == "## PASS: `echo`"
+    assert [(each["name"], each.get("conclusion", each["status"])) for each in github.checks] == [
+        ("evalkit / evals: echo.yaml", "success"),
+        ("evalkit / evals: sets", "in_progress"),
+        ("evalkit / evals: sets", "failure"),
+        ("evalkit / evals: sets", "success"),
+    ]
+    # A second set that the folder gets changes neither the comment nor the name of the check run.
+    text = (project.folder / "sets/echo.yaml").read_text()
+    project.write("sets/more.yaml", text.replace("evalset: echo", "evalset: more"))
+    job.run("sets", COMMENT="always", CHECK="true")
+    assert github.comments[1]["body"].splitlines()[0] == key
+    assert "## PASS: 2 passed" in github.comments[1]["body"]
+    assert len(github.comments) == 2
+    assert github.checks[-1]["name"] == "evalkit / evals: sets"
 
 
 def test_a_token_that_may_not_write_changes_no_result(

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 import evalkit
-from evalkit.core.errors import WORST_FIRST, choose_worst_code
+from evalkit.core.errors import WORST_FIRST, InvalidInput, choose_worst_code
 from tests.acceptance.test_github_action import ACTION
 from tests.conftest import Done, Project
 
@@ -125,6 +125,44 @@ def test_a_folder_runs_every_set_in_it_with_one_result_in_every_format(sets: Pro
     pages = re.findall(r'href="([^"#]+)"', index)
     assert pages == ["all-1-one.html", "all-2-two.html", "all-3-three.html"]
     assert all((sets.folder / page).stat().st_size for page in pages)
+    assert "evalkit show latest -v" in done.out
+
+
+def test_latest_names_all_sets_of_the_last_command(sets: Project) -> None:
+    assert sets.evalkit("run", "sets/one.yaml").code == 0
+    assert sets.evalkit("run", "sets").code == 1
+    comment = sets.evalkit("comment", "latest").out
+    assert "## FAIL: 2 passed, 1 failed" in comment
+    assert "| Result | Set |" in comment
+    for words in (["latest"], ["sets"], ["two", "sets/one.yaml", "three", "one"]):
+        done = sets.evalkit("gate", *words, "--format", "json")
+        assert (done.code, sorted(results(done))) == (1, sorted(DECIDED)), done
+        assert [each["path"] for each in done.json["runs"]][-1] == "sets/deep/three.yml"
+    assert sets.evalkit("show", "latest").out.splitlines()[-1].startswith("FAIL  2 passed, 1 fail")
+    assert "2 passed, 1 failed" in sets.evalkit("report", "latest", "--markdown", "m.md").out
+    assert "wrong" in sets.evalkit("show", "two", "c0").out
+    two = sets.evalkit("show", "latest", "c1")
+    assert (two.code, "the last command ran 3 sets. Name one run: " in two.err) == (2, True), two
+    with pytest.raises(InvalidInput, match="ran 3 sets"):
+        evalkit.load_run("latest", sets.folder)
+    loaded = evalkit.load_runs(["latest", "latest"], sets.folder)
+    assert [run.evalset for run in loaded.runs] == ["one", "two", "three"]
+    promoted = sets.evalkit("baseline", "sets/one.yaml", "--from", "latest")
+    assert promoted.code == 0, promoted
+    assert '"batch"' not in (sets.folder / "sets/baselines/one.jsonl").read_text()
+
+    wrong = sets.evalkit("comment", "one", "thre", "nowhere")
+    assert (wrong.code, wrong.out) == (2, ""), wrong
+    assert "no run 'thre'; did you mean 'three'?" in wrong.err
+    assert "no run 'nowhere'" in wrong.err
+    assert sets.evalkit("run", "sets/one.yaml").code == 0
+    assert "## PASS: `one`" in sets.evalkit("comment", "latest", "latest").out
+    # Without the record, only part of what the command ran would be found.
+    assert sets.evalkit("run", "sets", "--tag", "fast").code == 0
+    [record, *_] = sorted((sets.folder / ".evalkit/runs").glob("*/batch.json"))[::-1]
+    record.unlink()
+    lost = sets.evalkit("comment", "latest")
+    assert (lost.code, "batch.json is missing" in lost.err) == (3, True), lost
 
 
 def test_files_patterns_and_folders_name_a_set_once_and_json_has_every_report(
@@ -167,11 +205,19 @@ def test_the_problems_of_all_sets_are_listed_before_any_agent_is_called(sets: Pr
     assert re.search(r"other.yaml:2: .*missing", done.err)
     assert not calls(sets)
     assert not done.out
+    assert "none of the 6 sets was run" in done.err
+    comment = sets.evalkit("comment", "latest").out
+    assert "## UNDECIDED: 3 stopped, 3 not run" in comment
+    assert "unknown key 'metrcs'" in comment
     for given, wanted in (("nowhere", "does not exist"), ("rubrics/*.yaml", "no file matches")):
         done = sets.evalkit("run", "sets/one.yaml", given)
         assert (done.code, wanted in done.err) == (2, True), done
     (sets.folder / "empty").mkdir()
     assert "empty contains no YAML file" in sets.evalkit("run", "empty").err
+    assert "did you mean 'sets/deep'?" in sets.evalkit("run", "deep").err
+    bare = sets.evalkit("run")
+    assert (bare.code, "All of them: evalkit run ." in bare.err) == (2, True), bare
+    assert "Eval sets here: other.yaml, sets/bad.yaml" in bare.err
 
 
 def test_a_set_in_which_nothing_is_selected_neither_fails_nor_passes_the_others(
@@ -269,7 +315,26 @@ def test_an_interrupt_in_the_second_set_says_what_is_done_and_how_to_continue(
     assert re.fullmatch(r"evalkit run sets/two.yaml --resume --run-id \S+", resume)
     [rest] = re.findall(r"run the rest:\n +(evalkit .*)", out)
     assert rest == "evalkit run sets/deep/three.yml --trials 1 --concurrency 1 --csv c.csv"
+    assert re.search(r"then decide all:\n +evalkit gate sets\n", out)
     assert (sets.folder / "c.csv").exists()
+    found = sets.evalkit("gate", "latest", "--format", "json")
+    assert (found.code, [each[1] for each in results(found)]) == (
+        3, ["decided", "decided", "not_run"],
+    ), found  # fmt: skip
+    # Nothing can be written by a process that is killed.
+    (sets.folder / "started").unlink()
+    with subprocess.Popen(words, cwd=sets.folder, env=sets.environ()) as process:
+        for _ in range(300):
+            if (sets.folder / "started").exists():
+                break
+            time.sleep(0.1)
+        process.kill()
+    killed = sets.evalkit("comment", "latest").out
+    assert "## UNDECIDED: 1 passed, 1 undecided, 1 not run" in killed
+    (sets.folder / "slow.py").write_text((sets.folder / "slow.py").read_text().replace("60", "0"))
+    for place in ("two.yaml", "deep/three.yml"):
+        assert sets.evalkit("run", f"sets/{place}", "--trials", "1").code == 0
+    assert sets.evalkit("gate", "sets").code == 0
 
 
 def test_a_set_that_cannot_run_does_not_keep_the_others_from_running(sets: Project) -> None:
@@ -278,6 +343,15 @@ def test_a_set_that_cannot_run_does_not_keep_the_others_from_running(sets: Proje
     assert done.code == 3, done
     assert [state for _, state, _ in results(done)] == ["decided", "stopped", "decided"]
     assert "two.jsonl is a folder" in read_batch(done)["runs"][1]["reason"]
+    again = sets.evalkit("gate", "latest", "--format", "json")
+    assert [each[1:] for each in results(again)] == [each[1:] for each in results(done)]
+
+
+def test_baselines_that_are_missing_are_recorded_by_one_command(sets: Project) -> None:
+    for place in ("one.yaml", "two.yaml"):
+        write_set(sets, f"sets/{place}", "a", gate=NO_DROP)
+    out = sets.evalkit("run", "sets").out
+    assert out.count("evalkit baseline sets\n") == 1, out
 
 
 def test_exitfirst_starts_no_further_set(sets: Project) -> None:
@@ -371,6 +445,36 @@ def test_a_set_that_a_change_deletes_is_named_by_a_folder_and_one_that_it_adds_r
     one = next(each["report"] for each in read_batch(done)["runs"] if each["label"] == "one")
     [edit] = [edit["sentence"] for edit in one["gate"]["changes"] if edit["loosened"]]
     assert edit == "set sets/two.yaml: deleted with its 1 case"
+
+
+def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets: Project) -> None:
+    (sets.folder / "sets/one.yaml").unlink()
+    (sets.folder / "sets/deep/three.yml").unlink()
+    sets.write("sets/notes.yaml", "title: no set\n")
+    files = ["--markdown", "m.md", "--html", "all.html", "--format", "github"]
+    done = sets.evalkit("run", "sets", *files)
+    assert done.code == 1, done
+    assert done.out.startswith("FAIL  two: ")
+    assert "skipped sets/notes.yaml" in done.out
+    assert "::error file=sets/two.yaml" in done.out
+    assert (sets.folder / "m.md").read_text().startswith("## FAIL: `two`")
+    assert not [*sets.folder.glob("all-*.html")]
+    env = {"GITHUB_WORKFLOW": "ci", "GITHUB_JOB": "evals"}
+    alone = sets.evalkit("comment", "--set", "sets", env=env)
+    assert "\n## FAIL: `two`\n" in alone.out, alone
+    # A second set, which has no run yet, gets no result from that of the first.
+    write_set(sets, "sets/one.yaml", "a")
+    both = sets.evalkit("comment", "--set", "sets", env=env)
+    assert both.out.splitlines()[0] == alone.out.splitlines()[0]
+    assert "## FAIL: 1 failed, 1 stopped" in both.out
+    assert "**STOPPED:** `sets/one.yaml`\n\n```text\nit has no run of this commit." in both.out
+    for named in (["--set", "sets/one.yaml"], ["--set", "nowhere"], ["--missing", "one: killed."]):
+        none = sets.evalkit("comment", *named, env=env).out
+        assert none.splitlines()[:2] == [
+            alone.out.splitlines()[0],
+            "## NOT DECIDED: there is no result",
+        ]
+    assert sets.evalkit("comment").code == 2
 
 
 def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project) -> None:

@@ -83,8 +83,10 @@ def test_only_a_browser_with_the_token_is_served(view: View) -> None:
     assert (status, body) == (200, "")
     parts = urlsplit(view.address)
     _, headers, _ = view.ask(f"/?{parts.query}")
-    assert headers["Location"] == "/index.html"
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(headers["Set-Cookie"].split("; "))
+    assert headers["Location"] == f"{view.folder}/index.html"
+    sent = {"HttpOnly", "SameSite=Strict", f"Path={view.folder}/"}
+    assert sent <= set(headers["Set-Cookie"].split("; ")), "no other port of this host gets it"
+    assert len(view.folder) > 40
     assert parts.query.partition("=")[2] not in headers["Set-Cookie"], "another secret"
 
 
@@ -200,7 +202,7 @@ def test_pages_are_sound_in_a_browser(view: View, browser: Any) -> None:
 
 
 def test_the_home_page_works_by_keyboard(view: View, browser: Any) -> None:
-    with open_page(view.sign_in(browser), view.root) as page:
+    with open_page(view.sign_in(browser), f"{view.root}/") as page:
         page.keyboard.press("j")
         focused = "document.activeElement.textContent"
         assert page.evaluate(focused) == "beta"
@@ -250,7 +252,7 @@ def waiting(project: Project) -> Project:
 
 @pytest.mark.slow
 def test_a_run_is_followed_to_its_verdict_without_a_reload(waiting: Project, browser: Any) -> None:
-    with open_view(waiting) as view, open_page(view.sign_in(browser), view.root) as page:
+    with open_view(waiting) as view, open_page(view.sign_in(browser), f"{view.root}/") as page:
         page.evaluate("window.kept = 1")
         assert "No run is stored here" in page.inner_text("main")
         run = start_run(waiting, "slow.yaml", "--run-id", "first")
@@ -344,7 +346,7 @@ def test_a_store_that_breaks_meanwhile_gives_a_page_that_says_so(project: Projec
 def test_it_ends_at_once_although_a_page_listens(stored: Project, number: int) -> None:
     with open_view(stored) as view, socket.create_connection(("127.0.0.1", view.port)) as page:
         host = f"Host: 127.0.0.1:{view.port}\r\nCookie: {view.cookie}\r\n\r\n"
-        page.sendall(f"GET /events?page=index.html HTTP/1.1\r\n{host}".encode())
+        page.sendall(f"GET {view.folder}/events?page=index.html HTTP/1.1\r\n{host}".encode())
         received = b""
         while b"event: store" not in received:
             received += page.recv(4096)
@@ -363,7 +365,7 @@ def test_two_views_work_at_once_and_a_port_in_use_is_said(stored: Project, view:
         assert other.port != view.port
         assert view.ask("/", {"Cookie": other.cookie})[0] == 403
         _, headers, _ = other.ask(f"/?{urlsplit(other.address).query}")
-        assert headers["Location"] == "/runs/alpha-1.html"
+        assert headers["Location"] == f"{other.folder}/runs/alpha-1.html"
     done = stored.evalkit("view", "--port", str(view.port))
     assert done.code == 2
     assert f"--port {view.port}: Address already in use. Choose another one" in done.err
@@ -375,11 +377,13 @@ def test_two_views_work_at_once_and_a_port_in_use_is_said(stored: Project, view:
 
 
 def watch_browser(project: Project, *arguments: str, **env: str) -> tuple[str, str]:
-    """Return the address that view prints in a terminal, and the one that it opens in a browser."""
+    """Return the address that view prints in a terminal, and the page that it opens in a browser."""
     opened = project.folder / "opened"
     opened.unlink(missing_ok=True)
     script = project.write(
-        "browser", f"#!/bin/sh\necho $1 > {opened}.new && mv {opened}.new {opened}\n"
+        "browser",
+        f'#!/bin/sh\nfile=${{1#file://}}; stat -c %a "$file" > {opened}.new\n'
+        f'cat "$file" >> {opened}.new && mv {opened}.new {opened}\n',
     )
     script.chmod(0o755)
     master, slave = pty.openpty()
@@ -407,10 +411,25 @@ def watch_browser(project: Project, *arguments: str, **env: str) -> tuple[str, s
 def test_a_browser_is_opened_in_a_terminal_with_an_address_of_its_own(project: Project) -> None:
     printed, opened = watch_browser(project)
     assert printed.startswith("http://127.0.0.1:")
-    assert urlsplit(opened).netloc == urlsplit(printed).netloc
-    assert urlsplit(opened).query != urlsplit(printed).query
+    mode, _, page = opened.partition("\n")
+    assert mode == "600", "no other user reads the address"
+    assert urlsplit(printed).netloc in page
+    assert urlsplit(printed).query not in page
     assert watch_browser(project, "--no-open")[1] == ""
     assert watch_browser(project, CI="true")[1] == ""
+
+
+def test_a_page_on_disk_leads_a_browser_to_the_first_page(
+    stored: Project, browser: Any, tmp_path: Path
+) -> None:
+    with open_view(stored, "alpha") as view:
+        start = tmp_path / "open.html"
+        start.write_text(f'<meta http-equiv="refresh" content="0; url={view.address}">')
+        page = browser.new_page()
+        page.goto(start.as_uri())
+        page.wait_for_url(f"{view.root}/runs/alpha-1.html")
+        assert "alpha" in page.inner_text("main")
+        page.close()
 
 
 def export(project: Project, *arguments: str) -> Done:
@@ -464,6 +483,17 @@ def test_an_export_replaces_only_its_own_files(project: Project) -> None:
     )
     assert export(project, "out").code == 0
     assert (project.folder / "agent.py").exists()
+    # What a folder was prepared with is neither removed nor written through.
+    project.write("elsewhere/keep.html", "keep")
+    listed = '{"schema": "evalkit.export/v1", "files": ["a/keep.html", "notes.txt"]}'
+    project.write("out/evalkit-export.json", listed)
+    (project.folder / "out/a").symlink_to(project.folder / "elsewhere")
+    refused = export(project, "out")
+    assert (refused.code, "out/a: is a symbolic link" in refused.err) == (2, True)
+    (project.folder / "out/a").unlink()
+    assert export(project, "out").code == 0
+    assert (project.folder / "elsewhere/keep.html").exists()
+    assert (project.folder / "out/notes.txt").exists()
     assert "is a file" in export(project, "echo.yaml").err
 
 

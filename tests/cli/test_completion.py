@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.cli.completion import complete_evalset
 from tests.acceptance.test_repository import write_program
 from tests.conftest import Project
 
@@ -118,3 +119,13 @@ def read_until(terminal: int, text: str) -> None:
         assert time.monotonic() < end, shown
         if select.select([terminal], [], [], 0.1)[0]:
             shown += os.read(terminal, 65_536).decode(errors="replace")
+
+
+def test_no_name_that_a_shell_would_run_is_offered_and_a_pipe_is_not_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a$(touch x).yaml", "b;c.yaml", "d e.yaml", "f`g`.yaml", "h\ni.yaml"):
+        project.write(name, "evalset: other\n")
+    os.mkfifo(project.folder / "pipe.yaml")
+    monkeypatch.chdir(project.folder)
+    assert complete_evalset("") == ["echo.yaml"]

@@ -57,6 +57,8 @@ def test_a_wrong_topic_suggests_the_nearest(call: Callable[..., Done]) -> None:
     assert (done.code, done.out) == (2, "")
     assert "there is no topic 'gates'. Did you mean 'gate'?" in done.err
     assert "`evalkit help` lists the topics" in call("help", "xyzzy").err
+    for word in ("promptfoo", "icontains"):
+        assert "It is mentioned in `evalkit help evalset`" in call("help", word).err
 
 
 @pytest.mark.parametrize("topic", ["../core", "/etc/passwd", ""])

@@ -54,6 +54,11 @@ def test_the_exit_code_is_the_same_with_a_file(project: Project) -> None:
     project.write("echo.yaml", FAILING)
     assert project.evalkit("run", "echo.yaml", "-o", "result.txt").code == 1
     assert (project.folder / "result.txt").read_text().startswith("FAIL")
+    named = project.evalkit("run", "echo.yaml", "-o", "result.json")
+    assert json.loads((project.folder / "result.json").read_text())["exit_code"] == 1
+    assert named.err.splitlines()[-1] == "result.json: written."
+    assert "FAIL  echo" in named.err
+    assert not project.evalkit("run", "echo.yaml", "-q", "-o", "result.json").err
 
 
 @pytest.mark.parametrize("option", ["-q", "--quiet"])

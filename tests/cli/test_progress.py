@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 from evalkit.cli.progress_log import ProgressLog
 from evalkit.core.context import Stage
@@ -37,8 +36,8 @@ def test_in_ci_a_run_says_how_far_it_is_and_stdout_stays_json(project: Project) 
     assert json.loads(done.out)["exit_code"] == 1
     lines = [line for line in done.err.splitlines() if line.startswith("echo  ")]
     assert lines[0] == "echo  start   30 trials"
-    shares = [int(match[1]) for line in lines[1:] if (match := re.search(r" (\d+)/30 ", line))]
-    assert shares == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    # It is over in seconds, so nobody waits for news.
+    assert len(lines) == 2, lines
     assert lines[-1].endswith("30/30  20 pass, 10 newly failing, 0 as before")
     # Without CI, and with --quiet, nothing.
     assert "30/30" not in project.evalkit(*command).err
@@ -73,9 +72,11 @@ def test_a_further_stage_goes_on_counting() -> None:
     lines: list[str] = []
     earlier = [trial(f"c{number}", None) for number in range(50)]
     stage = Stage(evalset="s", total=60, earlier=earlier, label="look after 2 of up to 3 trials")
-    log = ProgressLog(stage, lines.append, Clock())
+    clock = Clock()
+    log = ProgressLog(stage, lines.append, clock)
     log.start()
     for number in range(10):
+        clock.now_s += 1.5
         log.finished(trial(f"c{number}", None, number=1))
     log.end()
     assert lines[0] == "s  start   10 trials, look after 2 of up to 3 trials, 50 more are stored"

@@ -92,6 +92,7 @@ def test_what_is_wrong_with_a_set_and_the_store_fails(project: Project) -> None:
     assert "no_such_module" in checks["set"]["found"]
     missing = diagnose(project, "ehco.yaml", code=2)
     assert "did you mean 'echo.yaml'?" in missing["set"]["found"]
+    assert "no_such_module" in diagnose(project, ".", code=2)["set"]["found"]
 
     # Root writes into any folder, so this is none.
     (project.folder / ".evalkit").write_text("")

@@ -22,8 +22,9 @@ FOREIGN_FILES = {
         "prompts: ['{{q}}']\nproviders: [openai:gpt-4]\ntests:\n- vars: {q: hi}\n",
         "promptfoo",
         (
-            "`providers` -> `agent`, `tests` -> `cases`, `description` -> `id`, `vars` -> `input`, "
-            "`assert` -> `metrics`"
+            "`prompts` and `providers` -> `agent`, `tests` -> `cases`, `vars` -> `input`, "
+            "`assert` -> `metrics`. A case: `- {id: returns, input: How long may I return it?, "
+            "expected: 30 days, metrics: [{contains: {all: true}}]}`"
         ),
     ),
     "tests.yaml": (
@@ -199,8 +200,9 @@ CASE_GUESSES = {
     "{a: {input: q, expected: x}, b: {input: q, expected: x}}": "eval set: cases must be a list, not a mapping by id. Write each as a list item, as in '- id: a'.",
     "{id: a, input: q, expected: x}": "eval set: cases must be a list, not a mapping. Begin each case with '- id:'.",
     "[{description: hi, vars: {q: hi}, assert: []}, {description: ho, vars: {q: ho}, assert: []}]": "this is in the format of promptfoo (keys "
-    "'description', 'vars', 'assert'). Rewrite `providers` -> `agent`, `tests` -> `cases`, `description` -> `id`, "
-    "`vars` -> `input`, `assert` -> `metrics`. See evalkit help evalset.",
+    "'description', 'vars', 'assert'). Rewrite `prompts` and `providers` -> `agent`, `tests` -> `cases`, "
+    "`vars` -> `input`, `assert` -> `metrics`. A case: `- {id: returns, input: How long may I return it?, "
+    "expected: 30 days, metrics: [{contains: {all: true}}]}`. See evalkit help evalset.",
     "cases/al.csv": "case file 'cases/al.csv' does not exist; did you mean 'all.csv'?",
 }
 """What a set says under `cases:`, and the whole answer."""

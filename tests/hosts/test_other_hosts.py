@@ -194,7 +194,7 @@ def hosted(host: Host, forge: Forge) -> Iterator[dict[str, str]]:
 @each_host
 def test_one_comment_follows_the_verdict_from_push_to_push(project: Project, host: Host) -> None:
     forge = Forge()
-    post = ("comment", "latest", "--post", "--only-changes", "--status")
+    post = ("comment", "--set", "echo.yaml", "--post", "--only-changes", "--status")
     assert project.evalkit("run", "echo.yaml").code == 0
     with hosted(host, forge) as environ:
         # A build of no pull request that the gate could compare with gets the warning, thus a comment.
@@ -214,10 +214,21 @@ def test_one_comment_follows_the_verdict_from_push_to_push(project: Project, hos
         [second] = forge.own()
         assert "FAIL: `echo`" in second
         assert second.split("\n", 1)[0] == first.split("\n", 1)[0]
+        # Nothing could run: neither earlier result stays.
+        (project.folder / ".evalkit" / "runs").rename(project.folder / "elsewhere")
+        done = project.evalkit(*post, env=environ)
+        assert "comment updated: http" in done.err, done.err
+        [third] = forge.own()
+        assert "## NOT DECIDED" in third
+        assert "FAIL" not in third
+        assert third.split("\n", 1)[0] == first.split("\n", 1)[0]
+        assert SHA[:10] in third
         assert len(forge.comments) == OTHERS + 1
     good, bad = host[3]
-    assert forge.statuses == [(good, "evalkit/echo"), (good, "evalkit/echo"), (bad, "evalkit/echo")]
-    assert forge.threads in ([], ["closed", "active"])
+    assert {name for _, name in forge.statuses} == {"evalkit/echo.yaml"}
+    assert [state for state, _ in forge.statuses[:3]] == [good, good, bad]
+    assert forge.statuses[3][0] not in (good, "")
+    assert forge.threads in ([], ["closed", "active", "active"])
     assert ("<details>" in second) == (host[0] is not bitbucket)
     assert ("<" in second.replace("`", "").replace("->", "")) == (host[0] is not bitbucket)
 

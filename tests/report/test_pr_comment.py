@@ -48,7 +48,7 @@ def test_the_first_screen_says_what_happened_and_what_to_do() -> None:
     order = [
         "<!-- evalkit:",
         "## FAIL: `support`, `exact_match` 70.8% -> 42.9%",
-        "exact_match 70.8% -> 42.9%, down 27.9 pt, 2 pt allowed.",
+        "\nDown 27.9 pt, 2 pt allowed.",
         "LOOSENS: facts: min 0.9",
         "| `refund-window` | `3/3 -> 0/1` |",
         "| FAIL | `exact_match` | 70.8% | 42.9% | -27.9 pt (-45.1 to -10.8) | max drop 2 pt |",

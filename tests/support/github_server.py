@@ -24,6 +24,7 @@ class GitHubServer:
     roles: dict[str, str] = field(default_factory=dict)
     first_jobs: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, str]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
     refused: bool = False
     url: str = ""
 
@@ -74,6 +75,9 @@ class GitHubServer:
         if match := re.fullmatch(r"issues/comments/(\d+)", path):
             self.comments[int(match[1]) - 1]["body"] = body["body"]
             return json_reply(self.comments[int(match[1]) - 1])
+        if path == "check-runs":
+            self.checks.append(body)
+            return json_reply({"id": len(self.checks), "html_url": ""}, status=201)
         if path.startswith("statuses/"):
             self.statuses.append(body)
             return json_reply({}, status=201)

@@ -23,6 +23,7 @@ class View:
     process: subprocess.Popen[str]
     address: str
     cookie: str = ""
+    folder: str = ""
 
     @property
     def port(self) -> int:
@@ -30,15 +31,19 @@ class View:
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.folder}"
 
     def ask(
         self, target: str, headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[int, dict[str, str], str]:
-        """Send a request as it is given, and return status, headers, and body."""
+        """Send a request for a target in the server's folder; return status, headers, and body.
+
+        A target with a token is at the top of the server.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        place = target if target.startswith("/?") else f"{self.folder}{target}"
         try:
-            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(method, place, skip_host=True, skip_accept_encoding=True)
             for name, value in {"Host": f"127.0.0.1:{self.port}", **(headers or {})}.items():
                 connection.putheader(name, value)
             connection.endheaders()
@@ -56,7 +61,7 @@ class View:
     def sign_in(self, browser: Any) -> SignedIn:
         """Return the browser with the cookie."""
         name, _, value = self.cookie.partition("=")
-        return SignedIn(browser, {"name": name, "value": value, "url": self.root})
+        return SignedIn(browser, {"name": name, "value": value, "url": f"{self.root}/"})
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """End the server; return its exit code and what it wrote to stderr."""
@@ -97,6 +102,7 @@ def open_view(project: Project, *arguments: str) -> Iterator[View]:
         status, headers, _ = view.ask(f"{parts.path}?{parts.query}")
         assert status == 303
         view.cookie = headers["Set-Cookie"].partition(";")[0]
+        view.folder = "/" + headers["Location"].split("/")[1]
         yield view
         if process.poll() is None:
             code, err = view.stop()

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-_EXPRESSION = re.compile(r"\$\{\{ ([\w.-]+) \}\}")
+_EXPRESSION = re.compile(r"\$\{\{ (.+?) \}\}", re.DOTALL)
 
 
 @dataclass

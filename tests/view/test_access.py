@@ -59,6 +59,9 @@ def test_a_request_that_another_site_made_is_refused(header: dict[str, str]) -> 
     refusal = Access(port=4242).refuse("GET", OWN | header)
     assert refusal is not None
     assert refusal.status == 403
+    # A site that has the token was given it; the origin of a script still counts.
+    led = Access(port=4242).refuse("GET", OWN | header, has_token=True)
+    assert (led is None) == ("Sec-Fetch-Site" in header)
 
 
 def test_secrets_are_compared_whole_and_a_single_use_token_works_once() -> None:

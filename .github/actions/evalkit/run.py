@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -303,12 +302,10 @@ def run_sets(
 
 
 def annotate(run_ids: Sequence[str], gate: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Print the annotations of runs, with the paths of their files from the top of the checkout."""
+    """Print the annotations of runs."""
     plain = child_environment(environ)
     printed = run_evalkit("gate", *run_ids, "--format=github", *gate, env=plain).printed
-    start = notice.escape(notice.find_folder(environ), ":,")
-    text = printed.decode(errors="replace")
-    sys.stdout.write(re.sub(r"(?m)^(::\w+ file=)", lambda found: found[1] + start, text))
+    sys.stdout.write(printed.decode(errors="replace"))
     sys.stdout.flush()
 
 
@@ -325,6 +322,8 @@ def post_run_comment(
         options.append(f"--how-to-accept={road}")
     if environ.get("EVALKIT_ANSWERS"):
         options.append("--status")
+    if environ.get("EVALKIT_CHECK") == "true":
+        options += ["--check", f"--check-name={notice.name_check(evalsets, environ)}"]
     plain = {**child_environment(environ), "GITHUB_TOKEN": token}
     return run_evalkit("comment", *run_ids, *options, *gate, env=plain, shown=True)
 

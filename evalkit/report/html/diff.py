@@ -39,6 +39,7 @@ from evalkit.report.versions_content import as_versions, group_cases, summarize_
 _MAX_CASES = 300
 _MAX_ROWS = 300
 _TEXTS_PER_CASE = 6
+_CHANGED_STATUSES = ("regressed", "failing", "error", "fixed", "not_run")
 # The size of all texts together, so that a page is smaller than a megabyte.
 _MAX_PAGE_CHARS = 400_000
 _MAX_WATERFALL_BYTES = 40_000
@@ -63,11 +64,24 @@ def render_diff(diff: Diff) -> str:
         title=f"{diff.base.header.evalset}: {before} and {now}",
         crumb=f"diff · {diff.candidate.header.evalset_path} · {before} → {now}",
         case_counts=diff_content.case_counts_text(diff),
-        cases=[_case_view(diff, change, cases.get(change.case_id), limit) for change in shown],
+        case_lists=_list_cases(
+            [_case_view(diff, change, cases.get(change.case_id), limit) for change in shown]
+        ),
         left_out=len(detailed) + len(others) - len(shown),
         tags=list(_changed_tags(diff))[:_MAX_ROWS],
         notes=diff_content.diff_notes(diff),
     )
+
+
+def _list_cases(views: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the cases in lists with titles: worse and better ones first, without a title, then a fold each."""
+    first = [view for view in views if view["is_open"] or view["status"] in _CHANGED_STATUSES]
+    rest: dict[str, list[dict[str, Any]]] = {}
+    for view in views:
+        if view not in first:
+            rest.setdefault(view["status"].replace("_", " "), []).append(view)
+    lists = [("", first), *((f"{len(alike):,} {status}", alike) for status, alike in rest.items())]
+    return [each for each in lists if each[1]]
 
 
 def _changed_tags(diff: Diff) -> Iterator[list[TableCell]]:
@@ -95,11 +109,13 @@ def _render(shown: VersionMatrix, **view: Any) -> str:
         forests=build_forests(shown, differ),
         alike=alike_texts(alike),
         cases_title=diff_content.cases_title(shown),
-        heat=build_heat(groups, shown.labels) if groups else None,
-        groups=group_views(groups),
+        heat=build_heat(groups, shown.labels, "case" if len(shown.labels) == 2 else "group")
+        if groups
+        else None,
+        # Two runs list every case with its answers instead.
+        groups=group_views(groups) if len(shown.labels) > 2 else [],
         left_out_cases=len(shown.matrix.cases) - len(listed.cases),
-        **{"cases": [], "tags": [], "outputs": [], "left_out": 0, "case_counts": "", **view},
-        group_is_open=len(shown.labels) > 2,
+        **{"case_lists": [], "tags": [], "outputs": [], "left_out": 0, "case_counts": "", **view},
     )
 
 
@@ -180,7 +196,7 @@ def render_matrix(shown: VersionMatrix) -> str:
     return _render(
         shown,
         title=f"{evalset.evalset}: {len(shown.runs)} versions",
-        crumb=f"versions · {evalset.evalset_path} · {diff_content.describe_runs(shown)}",
+        crumb=f"versions · {evalset.evalset_path} · {diff_content.matrix_scope(shown)}",
         outputs=_version_texts(shown),
         notes=diff_content.matrix_notes(shown),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from evalkit.compare.matrix import MatrixCase, MatrixRow
+from evalkit.compare.matrix import MatrixCase, MatrixCell, MatrixRow
 from evalkit.core.safe_text import one_line
 from evalkit.report import diff_content
 from evalkit.report.case_status import passes_text
@@ -128,7 +128,7 @@ def _row_view(shown: VersionMatrix, row: MatrixRow, axis: Axis) -> View:
                 "is_leader": leads and index in row.leaders,
                 "change": true_minus(diff_content.cell_change_text(cell)) if index else "",
                 "class": change_class(row, index) if index else "",
-                "interval": true_minus(diff_content.cell_interval_text(cell, row.unit)),
+                "interval": true_minus(_interval_text(cell, row.unit)),
             }
         )
     return {
@@ -140,6 +140,12 @@ def _row_view(shown: VersionMatrix, row: MatrixRow, axis: Axis) -> View:
         "lines": lines,
         "cells": cells,
     }
+
+
+def _interval_text(cell: MatrixCell, unit: str) -> str:
+    """Return an interval, without the unit if it is a word, which the value has."""
+    text = diff_content.cell_interval_text(cell, unit)
+    return text.replace(f" {unit}", "") if unit else text
 
 
 def split_rows(rows: Sequence[MatrixRow]) -> tuple[list[MatrixRow], list[MatrixRow]]:
@@ -158,8 +164,14 @@ def alike_texts(rows: Sequence[MatrixRow]) -> list[tuple[str, str]]:
     ]
 
 
-def build_heat(groups: Sequence[CaseGroup], labels: Sequence[str]) -> View:
-    """Return the heat strip: a column for each case, a row for each version, from pale (passes) to dark."""
+def build_heat(groups: Sequence[CaseGroup], labels: Sequence[str], anchor: str) -> View:
+    """Return the heat strip: a column for each case, a row for each version, from pale (passes) to dark.
+
+    Args:
+        groups: the cases that differ, by who passes.
+        labels: the versions.
+        anchor: `case` if a group links to its first case, `group` if it links to its list.
+    """
     columns = sum(len(group.cases) for group in groups) + _GROUP_GAP * max(len(groups) - 1, 0)
     cells: list[tuple[float, float, float, str]] = []
     names: list[tuple[float, str]] = []
@@ -177,7 +189,7 @@ def build_heat(groups: Sequence[CaseGroup], labels: Sequence[str]) -> View:
             {
                 "x": start,
                 "width": at / columns - start,
-                "href": f"#group-{group.letter}",
+                "href": f"#{anchor}-{group.cases[0].case_id if anchor == 'case' else group.letter}",
                 "text": text,
             }
         )
@@ -189,6 +201,7 @@ def build_heat(groups: Sequence[CaseGroup], labels: Sequence[str]) -> View:
         "cells": cells,
         "names": place_labels(names, WIDTHS),
         "links": links,
+        "groups": case_group_texts(groups),
         "rows": [
             (_HEAT_TOP_PX + _HEAT_PX * (row + 0.5) + 3, one_line(label, 12))
             for row, label in enumerate(labels)

@@ -32,6 +32,7 @@ else:
     from pull_request import TROUBLE, GitHub, find_pull
 
 _STATE = re.compile(r"<!-- evalkit-state:(\w+) commit:([0-9a-f]*) -->")
+_OURS = re.compile(r"<!-- evalkit:[0-9a-f]{8,64} -->\n")
 _PLACE = re.compile(r"(?P<file>[\w./-]+\.\w+):(?P<line>\d+): (?P<text>.+)")
 _NAME = re.compile(r"^evalset:\s*['\"]?([^'\"#\n]+?)['\"]?\s*(?:#.*)?$", re.MULTILINE)
 _URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9_./-]+")
@@ -128,6 +129,13 @@ def comment_key(environ: Mapping[str, str], sets: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
+def name_check(sets: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return the name of the check run on some sets; of two with one name, GitHub counts the later one."""
+    job = [environ.get("GITHUB_WORKFLOW", ""), environ.get("GITHUB_JOB", "")]
+    named = ", ".join(f"{find_folder(environ)}{each}" for each in sets)
+    return f"{' / '.join(filter(None, job)) or 'evalkit'}: {named}"[:200]
+
+
 def publish(
     notice: Notice, sets: Sequence[str], environ: Mapping[str, str], *, keeps_decided: bool = False
 ) -> None:
@@ -156,16 +164,23 @@ def comment(
             text = _format(notice, sets, environ)
             _write_comments(text, "undecided", sets, found, environ)
         _set_statuses("error", notice.heading, sets, environ)
+        _set_checks(notice, sets, environ)
     except TROUBLE as error:
         _warn_of_failure(error)
 
 
 def announce_start(environ: Mapping[str, str]) -> None:
-    """Mark the comments and statuses of an earlier run as out of date."""
+    """Mark the comments, statuses, and check runs of earlier commits as out of date.
+
+    A comment of another job counts as well: the job may not run any more, or under another name.
+    """
     try:
         if found := _read_comments(environ):
             _write_comments("", "running", list_sets(environ), found, environ)
         _set_statuses("pending", "RUNNING", list_sets(environ), environ)
+        _set_checks(None, list_sets(environ), environ)
+        if found:
+            _mark_others(found, environ)
     except TROUBLE as error:
         _warn_of_failure(error)
 
@@ -216,22 +231,40 @@ def _write_comments(
     marks = _find_marks(sets, environ)
     ours = [(mark, each) for mark in marks for each in found.comments if each.body.startswith(mark)]
     for mark, each in ours:
-        body = text or _running_text(each, pull, _run_url(environ))
+        title = f"RUNNING: commit `{pull.sha[:10]}` is being tested"
+        body = text or _outdated_text(title, each, _run_url(environ))
         github.write_comment(pull.number, _with_marks(mark, state, pull, body), each)
     if text and marks and not ours:
         github.write_comment(pull.number, _with_marks(marks[0], state, pull, text), None)
+
+
+def _mark_others(found: Discussion, environ: Mapping[str, str]) -> None:
+    """Replace the results of other jobs on earlier commits."""
+    own = tuple(_find_marks(list_sets(environ), environ))
+    for each in found.comments:
+        mark, state = _OURS.match(each.body), _STATE.search(each.body)
+        if (
+            mark
+            and state
+            and state[2] not in ("", found.pull.sha)
+            and not each.body.startswith(own)
+        ):
+            title = f"OUT OF DATE: commit `{found.pull.sha[:10]}` has no result here"
+            text = _outdated_text(title, each, "")
+            body = _with_marks(mark[0].strip(), "outdated", found.pull, text)
+            GitHub(environ).write_comment(found.pull.number, body, each)
 
 
 def _with_marks(key: str, state: str, pull: Pull, text: str) -> str:
     return f"{key}\n<!-- evalkit-state:{state} commit:{pull.sha} -->\n{text}"
 
 
-def _running_text(old: Comment, pull: Pull, url: str) -> str:
-    """Return the text of a comment while a commit is being tested, with the heading of the last result."""
+def _outdated_text(title: str, old: Comment, url: str) -> str:
+    """Return the text of a comment without a result of this commit, with the heading of the last result."""
     heading = re.search(r"^## (.+)$", old.body, re.MULTILINE)
     state = _STATE.search(old.body)
-    lines = [f"## RUNNING: commit `{pull.sha[:10]}` is being tested", url]
-    if heading and not (state and state[1] == "running"):
+    lines = [f"## {title}", url]
+    if heading and not (state and state[1] in ("running", "outdated")):
         commit = f"commit `{state[2][:10]}`" if state and state[2] else "an earlier commit"
         lines.append(f"The last result, of {commit}, no longer counts: {heading[1]}")
     return "\n\n".join(filter(None, lines))
@@ -249,6 +282,25 @@ def _set_statuses(state: str, text: str, sets: Sequence[str], environ: Mapping[s
             "description": text,
         }
         github.request("POST", f"statuses/{sha}", body)
+
+
+def _set_checks(notice: Notice | None, sets: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Make a check run that failed with a notice, or one that is under way."""
+    github, sha = GitHub(environ), environ.get("EVALKIT_HEAD", "")
+    if environ.get("EVALKIT_CHECK") != "true" or not sha or not github.is_usable:
+        return
+    for job in list_jobs(environ):
+        if set(job).isdisjoint(sets):
+            continue
+        body: dict[str, object] = {
+            "name": name_check(job, environ),
+            "head_sha": sha,
+            "status": "in_progress",
+        }
+        if notice is not None:
+            output = {"title": notice.heading, "summary": _format(notice, job, environ)}
+            body |= {"status": "completed", "conclusion": "failure", "output": output}
+        github.request("POST", "check-runs", body)
 
 
 def _read_name(evalset: str, environ: Mapping[str, str]) -> str:
@@ -313,7 +365,8 @@ def _run_url(environ: Mapping[str, str]) -> str:
 
 def _warn_of_failure(error: Exception) -> None:
     say(
-        f"The pull request was not updated: {error}. The job needs: permissions: pull-requests: write"
+        f"The pull request was not updated: {error}. The job needs: permissions: pull-requests: write, "
+        "and checks: write for a check run"
     )
 
 

@@ -1,0 +1,97 @@
+"""Record which sets a command runs, and what becomes of each, so that `latest` names all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.core.context import Context
+from evalkit.core.errors import StoreError
+from evalkit.core.source_files import display_path
+from evalkit.evalset.project import Project
+from evalkit.report.batch import BatchPart
+from evalkit.runner.cache_trust import read_store_key
+from evalkit.store.batches import BatchEntry, BatchRecord, BatchWriter
+from evalkit.store.runs import new_run_id
+from evalkit.store.seal import Seal
+
+
+class BatchLog:
+    """The record of a command, in the store of each project that one of its sets is in.
+
+    A set of another project has no run in the record, so that a result of the record is never green.
+    """
+
+    def __init__(self, paths: Sequence[Path], context: Context) -> None:
+        """Store that no set has run.
+
+        Raises:
+            InvalidInput: the key of the store is too short.
+            StoreError: the record cannot be written.
+        """
+        self.id = new_run_id(context.now(), "batch", context.token())
+        projects = [Project.open(context, path) for path in paths]
+        seal = Seal(read_store_key(context.environ))
+        entries = tuple(
+            BatchEntry(label=display_path(path), path=project.relative(path))
+            for path, project in zip(paths, projects, strict=True)
+        )
+        self._roots = [project.root for project in projects]
+        record = BatchRecord(id=self.id, entries=entries)
+        self._writers = {
+            root: BatchWriter(root, record, seal) for root in dict.fromkeys(self._roots)
+        }
+
+    def begin(self, number: int, label: str, run_id: str) -> None:
+        """Store the run of the set with a number, from 0, before it begins.
+
+        Raises:
+            StoreError: the record cannot be written.
+        """
+        for root, writer in self._writers.items():
+            entry = replace(
+                writer.record.entries[number],
+                label=label,
+                run_id=run_id if root == self._roots[number] else "",
+                state="started",
+                problem="" if root == self._roots[number] else self._explain_other(number),
+            )
+            writer.update(number, entry)
+
+    def end(self, number: int, part: BatchPart) -> None:
+        """Store what became of a set; if that fails, its run counts as it is stored."""
+        for root, writer in self._writers.items():
+            entry = replace(
+                writer.record.entries[number],
+                label=part.label,
+                state=part.state,
+                exit_code=part.exit_code,
+                problem=part.problem
+                if root == self._roots[number]
+                else self._explain_other(number),
+            )
+            with suppress(StoreError):
+                writer.update(number, entry)
+
+    def refuse(self, message: str, code: int) -> None:
+        """Store that no set has run, with the lines of a message that are about each."""
+        for writer in self._writers.values():
+            entries = writer.record.entries
+            own = [
+                [line for line in message.splitlines() if line.startswith(f"{entry.label}:")]
+                for entry in entries
+            ]
+            for number, entry in enumerate(entries):
+                refused = replace(entry, state="stopped", exit_code=code, problem=message)
+                if own[number]:
+                    refused = replace(refused, problem="\n".join(own[number]))
+                elif any(own):
+                    reason = "not run, because another set has a problem."
+                    refused = replace(refused, state="not_run", problem=reason)
+                with suppress(StoreError):
+                    writer.update(number, refused)
+
+    def _explain_other(self, number: int) -> str:
+        return f"its run is stored in {display_path(self._roots[number])}. Give this command there."
