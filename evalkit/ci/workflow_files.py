@@ -14,7 +14,6 @@ WORKFLOWS_FOLDER = ".github/workflows"
 ACTION_FOLDER = ".github/actions/evalkit"
 TRUSTED_WORKFLOW = f"{WORKFLOWS_FOLDER}/evalkit.yml"
 GITLAB_FILE = ".gitlab-ci.yml"
-GITLAB_PART = ".gitlab/evalkit.gitlab-ci.yml"
 
 ACCEPT_WORKFLOW = f"{WORKFLOWS_FOLDER}/evalkit-accept.yml"
 BASELINE_WORKFLOW = f"{WORKFLOWS_FOLDER}/evalkit-baseline.yml"
