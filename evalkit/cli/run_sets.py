@@ -28,6 +28,7 @@ from evalkit.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.ci.unrun_sets import UnrunSet
     from evalkit.commands.batch import PlannedPart
     from evalkit.commands.batch_checks import CheckedRequest, FixedCommits
     from evalkit.core.context import Context
@@ -72,6 +73,7 @@ def run_sets(
 ) -> None:
     """Run the sets of files, folders, and patterns, print one summary, and exit with the worst code."""
     from evalkit.commands.batch import BatchOptions, run_parts
+    from evalkit.commands.batch_checks import find_unrun
     from evalkit.evalset.set_files import find_sets
 
     refuse_options_of_one_set(given)
@@ -81,7 +83,18 @@ def run_sets(
     if given.execution.dry_run:
         print_dry_runs(checked, limits, given, commands, context, printed)
         return
-    planned = plan_parts(checked, limits, given, commands, context, files)
+    unrun = find_unrun(
+        evalsets,
+        checked,
+        given.selection.build_selection(),
+        context,
+        last_failed=given.selection.last_failed,
+    )
+    accepts = given.comparison.choose_gate().accept
+    planned = [
+        *plan_parts(checked, limits, given, commands, context, files),
+        *(() if accepts else map(plan_refusal, unrun)),
+    ]
     options = BatchOptions(exit_first=given.execution.exit_first)
     if not printed.quiet:
         if found.skipped:
@@ -92,7 +105,10 @@ def run_sets(
             report=partial(say_part, context=context),
         )
     batch = run_parts(planned, describe_error, options, context)
-    notes = tuple(f"skipped {other}" for other in found.skipped if other.is_unknown)
+    notes = (
+        *(f"{each.path} is not run any more, which was approved" for each in unrun if accepts),
+        *(f"skipped {other}" for other in found.skipped if other.is_unknown),
+    )
     hints = tuple(suggest_commands(batch, evalsets))
     deliver_batch_and_exit(replace(batch, notes=notes, hints=hints), printed, files)
 
@@ -185,6 +201,17 @@ def plan_parts(
         PlannedPart(label=label, path=str(each.request.path), run=partial(run_set, each, limit))
         for label, each, limit in zip(labels, checked, limits, strict=True)
     ]
+
+
+def plan_refusal(unrun: UnrunSet) -> PlannedPart:
+    """Return the part of a set that is at the base and is not run now."""
+    from evalkit.commands.batch import PlannedPart
+    from evalkit.core.errors import ApprovalNeeded
+
+    def refuse() -> Report:
+        raise ApprovalNeeded(unrun.problem)
+
+    return PlannedPart(label=unrun.path, path=unrun.path, run=refuse)
 
 
 def print_dry_runs(
