@@ -497,8 +497,9 @@ def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project)
         sets.evalkit("comment", *some, env=env).out.splitlines()[0] for some in (ids, ids[:2])
     )
     assert first == second != comment.splitlines()[0]
-    missing = sets.evalkit("comment", ids[0], "--missing", "four: no such agent.").out
+    missing = sets.evalkit("comment", ids[0], "--missing", '"a: b:c": no such agent.').out
     assert "## UNDECIDED: 1 passed, 1 stopped" in missing
+    assert "`a: b:c`" in missing
     assert "no such agent" in missing
     written = sets.evalkit("report", *ids, "--junit", "j.xml", "--html", "all.html")
     assert (written.code, (sets.folder / "all-2-two.html").exists()) == (0, True), written
