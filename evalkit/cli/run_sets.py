@@ -92,8 +92,8 @@ def run_sets(
     )
     accepts = given.comparison.choose_gate().accept
     planned = [
-        *plan_parts(checked, limits, given, commands, context, files),
         *(() if accepts else map(plan_refusal, unrun)),
+        *plan_parts(checked, limits, given, commands, context, files),
     ]
     options = BatchOptions(exit_first=given.execution.exit_first)
     if not printed.quiet:
