@@ -15,5 +15,6 @@ __all__ = [
     "requirement",
     "set_guard",
     "systems",
+    "unrun_sets",
     "workflow_files",
 ]

@@ -24,6 +24,7 @@ from evalkit.core.gate_result import GateChange
 from evalkit.core.location import Location
 from evalkit.core.source_files import display_path
 from evalkit.evalset.project import Project
+from evalkit.evalset.set_files import SET_SUFFIXES
 
 KNOWN_SHARE = 0.5
 """A set is another set if it has this share of its cases, or gets this share of its new cases from it."""
@@ -111,12 +112,10 @@ def _list_inputs(evalset: EvalSet | None) -> set[str]:
     return set(map(normalize_input, evalset.cases)) if evalset is not None else set()
 
 
-def _read_set_places(
-    files: ChangedFiles, own: Mapping[str, EvalSet], project: Project
-) -> SetPlaces:
-    """Read the sets that a change may have moved or deleted; `own` is the one that is run, by its place."""
+def read_set_places(files: ChangedFiles, own: Mapping[str, EvalSet], project: Project) -> SetPlaces:
+    """Read the sets that a change may have moved or deleted; `own` are those that are run, by their places."""
     top, tree = files.top, files.tree
-    changed = [name for name in files.names if name.endswith(CASE_SUFFIXES)]
+    changed = [name for name in files.names if name.lower().endswith(CASE_SUFFIXES)]
     if not changed and not any(map(is_ci_file, files.names)):
         return SetPlaces(base={}, now=own)
     named = {posixpath.basename(name) for name in changed}
@@ -131,7 +130,9 @@ def _read_set_places(
             unchanged += [place] if text else []
         elif text and (evalset := _read_set(tree / place, tree, project)):
             base[place] = evalset
-    places = dict.fromkeys((*base, *(name for name in changed if name.endswith((".yaml", ".yml")))))
+    places = dict.fromkeys(
+        (*base, *(name for name in changed if name.lower().endswith(SET_SUFFIXES)))
+    )
     now = {
         place: evalset
         for place in places
@@ -143,7 +144,7 @@ def _read_set_places(
 
 
 def _list_yaml(tree: Path) -> Iterable[Path]:
-    return sorted((*tree.rglob("*.yaml"), *tree.rglob("*.yml")))
+    return sorted(path for path in tree.rglob("*") if path.suffix.lower() in SET_SUFFIXES)
 
 
 def _read_set_text(path: Path) -> str:
@@ -266,7 +267,7 @@ class Origin:
 
 def trace_origin(place: str, own: EvalSet, files: ChangedFiles, project: Project) -> Origin:
     """Find a set at the base: at the same place, else where its cases come from."""
-    sets = _read_set_places(files, {place: own}, project)
+    sets = read_set_places(files, {place: own}, project)
     lost = sets.find_lost()
     sources = sets.find_sources(place, lost)
     others = [each for each in lost if each not in sources]

@@ -142,9 +142,11 @@ def _find_mention(root: Path, name: str, place: str, *, is_pattern: bool = False
         for found in _WORD.finditer(line):
             plain = found[0].removeprefix("./")
             is_named = not is_pattern and _names(plain, place)
-            is_matched = ("evalkit" in line or is_input) and _matches(plain, place)
+            # A folder or a pattern leads to no hidden file, unless it names one.
+            is_found = "/." not in f"/{place}" or "/." in f"/{plain}"
+            is_matched = is_found and ("evalkit" in line or is_input) and _matches(plain, place)
             is_run = is_input or (run is not None and found.start() >= run.end())
-            if is_named or is_matched or (is_run and _contains(found[0], place)):
+            if is_named or is_matched or (is_found and is_run and _contains(found[0], place)):
                 return Mention(name=name, line=number)
     return None
 

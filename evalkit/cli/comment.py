@@ -96,7 +96,6 @@ def comment(
     Several runs have one comment. With --set, also say which sets have no run.
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
-    from evalkit.commands.named_runs import find_named_runs
 
     options = CommentOptions(
         post=post,
@@ -110,8 +109,7 @@ def comment(
         how_to_accept=texts.how_to_accept,
     )
     context = create_context()
-    runs, missing = find_runs(refs or (), texts, context)
-    entries = find_named_runs(runs, context)
+    entries, missing = find_runs(refs or (), texts, context)
     refuse_conflicts(options, comparison, len(entries), is_empty=not entries and not missing)
     baseline, gate = comparison.choose_baseline(), comparison.choose_gate()
     evaluate = partial(
@@ -125,14 +123,17 @@ def comment(
 
 def find_runs(
     refs: Sequence[str], texts: CommentTexts, context: Context
-) -> tuple[list[str], list[str]]:
+) -> tuple[tuple[BatchEntry, ...], list[str]]:
     """Return the runs that are named or of sets that are, and the sets without one, with the reason."""
+    from evalkit.commands.named_runs import find_named_runs
+
     if not texts.sets:
-        return [*refs], texts.missing
+        return find_named_runs(refs, context), texts.missing
     from evalkit.commands.current_runs import find_current_runs
 
     found = find_current_runs(texts.sets, context)
-    return [*refs, *found.folders], [*texts.missing, *found.missing]
+    runs = find_named_runs([*refs, *found.folders], context)
+    return runs, [*texts.missing, *found.missing]
 
 
 def refuse_conflicts(

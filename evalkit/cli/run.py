@@ -51,14 +51,14 @@ def run(
     With several sets, or a folder, print one summary, and exit with the worst code.
     """
     from evalkit.commands import run as command
-    from evalkit.core.source_files import names_several
+    from evalkit.core.source_files import may_name_several
     from evalkit.runner.records import RunRequest
 
     budget = execution.budget
     refuse_ineffective_options(selection, comparison, resume, execution)
     if budget.limit:
         refuse_options_beside_budget(budget, selection, settings, resume, execution)
-    if len(evalsets) > 1 or names_several(evalsets[0]):
+    if len(evalsets) > 1 or may_name_several(evalsets[0]):
         groups = (selection, agent, comparison, settings, resume, execution)
         run_several(evalsets, groups, printed, files)
         return

@@ -29,6 +29,7 @@ from evalkit.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from evalkit.ci.unrun_sets import UnrunSet
     from evalkit.commands.batch import PlannedPart
     from evalkit.commands.batch_checks import CheckedRequest, FixedCommits
     from evalkit.commands.batch_record import BatchLog
@@ -74,6 +75,7 @@ def run_sets(
 ) -> None:
     """Run the sets of files, folders, and patterns, print one summary, and exit with the worst code."""
     from evalkit.commands.batch import BatchOptions, run_parts
+    from evalkit.commands.batch_checks import find_unrun
     from evalkit.commands.batch_record import BatchLog
     from evalkit.evalset.set_files import find_sets
 
@@ -88,11 +90,26 @@ def run_sets(
     try:
         checked = check_sets(found.sets, given, commands, context)
         limits = share_limits(checked, given, commands, context)
+        cases, last_failed = given.selection.build_selection(), given.selection.last_failed
+        unrun = find_unrun(evalsets, checked, cases, context, last_failed=last_failed)
     except Exception as error:
         log.refuse(*describe_error(error))
         raise add_nothing_was_run(error, len(found.sets)) from error
-    planned = plan_parts(checked, limits, given, commands, context, log, tuple(files.values()))
-    options = BatchOptions(exit_first=given.execution.exit_first, record=log.end)
+    accepts = given.comparison.choose_gate().accept
+    refused = () if accepts else unrun
+    log.refuse_unrun(refused)
+    reports = tuple(files.values())
+    planned = [
+        *map(plan_refusal, refused),
+        *plan_parts(checked, limits, given, commands, context, log, reports),
+    ]
+
+    def record(number: int, part: BatchPart) -> None:
+        # Sets that are refused come first here, and last in the record, which has them already.
+        if number >= len(refused):
+            log.end(number - len(refused), part)
+
+    options = BatchOptions(exit_first=given.execution.exit_first, record=record)
     if not printed.quiet:
         if found.skipped:
             context.say(f"other files: {', '.join(map(str, found.skipped))}")
@@ -102,7 +119,10 @@ def run_sets(
             report=partial(say_part, context=context),
         )
     batch = run_parts(planned, describe_error, options, context)
-    notes = tuple(f"skipped {other}" for other in found.skipped if other.is_unknown)
+    notes = (
+        *(f"{each.path} is not run any more, which was approved" for each in unrun if accepts),
+        *(f"skipped {other}" for other in found.skipped if other.is_unknown),
+    )
     hints = tuple(suggest_commands(batch, evalsets))
     deliver_batch_and_exit(replace(batch, notes=notes, hints=hints), printed, files)
 
@@ -211,6 +231,17 @@ def plan_parts(
         )
         for number, (each, limit) in enumerate(zip(checked, limits, strict=True))
     ]
+
+
+def plan_refusal(unrun: UnrunSet) -> PlannedPart:
+    """Return the part of a set that is at the base and is not run now."""
+    from evalkit.commands.batch import PlannedPart
+    from evalkit.core.errors import ApprovalNeeded
+
+    def refuse() -> Report:
+        raise ApprovalNeeded(unrun.problem)
+
+    return PlannedPart(label=unrun.path, path=unrun.path, run=refuse)
 
 
 def print_dry_runs(

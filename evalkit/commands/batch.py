@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -107,7 +108,7 @@ def _join(parts: Sequence[BatchPart]) -> Batch:
 
 
 def add_missing(batch: Batch, missing: Sequence[str]) -> Batch:
-    """Return a batch with sets that have no run, each given as `LABEL: REASON`."""
+    """Return a batch with sets that have no run, each given as `LABEL: REASON`; a label may be a JSON string."""
     parts = [
         BatchPart(
             label=label or "set",
@@ -116,9 +117,20 @@ def add_missing(batch: Batch, missing: Sequence[str]) -> Batch:
             state="stopped",
             problem=reason.strip() or "no reason is known.",
         )
-        for label, _, reason in (each.partition(":") for each in missing)
+        for label, reason in map(_split_label, missing)
     ]
     return replace(batch, parts=(*batch.parts, *parts))
+
+
+def _split_label(text: str) -> tuple[str, str]:
+    try:
+        label, end = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        label, end = None, 0
+    if isinstance(label, str) and text[end:].startswith(":"):
+        return label, text[end + 1 :]
+    plain, _, reason = text.partition(": " if ": " in text else ":")
+    return plain, reason
 
 
 def collect_reports(entries: Sequence[BatchEntry], read: Callable[[str], Report]) -> Batch:

@@ -13,9 +13,12 @@ from evalkit.agents.registry import open_agent
 from evalkit.ci.access_changes import refuse_new_access
 from evalkit.ci.against import find_against_commit
 from evalkit.ci.base import GateChoice, apply_base_gate
+from evalkit.ci.base_files import checkout
 from evalkit.ci.gate_changes import GateDefinition
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.ci.set_guard import define_set
+from evalkit.ci.systems import BaseRef
+from evalkit.ci.unrun_sets import UnrunSet, find_unrun_sets
 from evalkit.commands.base import find_base
 from evalkit.core.context import Context
 from evalkit.core.errors import ApprovalNeeded, InvalidInput, NothingSelected, Undecidable
@@ -34,10 +37,11 @@ from evalkit.runner.records import RunRequest
 class FixedCommits:
     """The commits that the gate and the baseline's agent of a set come from, found before any set runs.
 
-    Without `gate`, nothing is compared with a base.
+    Without `gate`, nothing is compared with a base. `base` is the id of the base commit; empty if there is none.
     """
 
     gate: GateChoice | None = None
+    base: str = ""
     against: str | None = None
 
 
@@ -171,6 +175,34 @@ def _add_problems(error: InvalidInput, path: Path, problems: list[Problem]) -> N
     problems += [problem for problem in found if problem not in problems]
 
 
+def find_unrun(
+    arguments: Sequence[Path],
+    checked: Sequence[CheckedRequest],
+    selection: Selection,
+    context: Context,
+    *,
+    last_failed: bool,
+) -> tuple[UnrunSet, ...]:
+    """Return the sets that the arguments of a command lead to at the base, and that it does not run now.
+
+    A set in which no case is selected does not run, unless only the cases that failed last are wanted.
+
+    Raises:
+        StoreError: the files of the base cannot be written.
+    """
+    found: list[UnrunSet] = []
+    tops = [find_checkout(each.request.path.parent) for each in checked]
+    for top in dict.fromkeys(tops):
+        own = [each for each, its in zip(checked, tops, strict=True) if its == top]
+        first = own[0]
+        if first.commits.base:
+            ref = BaseRef(name=first.commits.base, found_in="--base")
+            running = [each.request.path for each in own if last_failed or not each.unselected]
+            with checkout(ref, first.request.path, context) as base:
+                found += find_unrun_sets(arguments, running, selection, base, context)
+    return tuple(found)
+
+
 def fix_commits(
     gate: GateChoice, against: str | None, paths: Sequence[Path], context: Context
 ) -> tuple[FixedCommits, ...]:
@@ -188,6 +220,7 @@ def fix_commits(
             base = find_base(gate.base, context, require=gate.require, path=path)
             found[top] = FixedCommits(
                 gate=replace(gate, base=base.commit or gate.base),
+                base=base.commit,
                 against=against and find_against_commit(path, against, context),
             )
     return tuple(found[top] for top in tops)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from evalkit.ci.unrun_sets import UnrunSet
 from evalkit.core.context import Context
-from evalkit.core.errors import StoreError
+from evalkit.core.errors import ApprovalNeeded, StoreError
 from evalkit.core.source_files import display_path
 from evalkit.evalset.project import Project
 from evalkit.report.batch import BatchPart
@@ -43,6 +44,25 @@ class BatchLog:
         self._writers = {
             root: BatchWriter(root, record, seal) for root in dict.fromkeys(self._roots)
         }
+
+    def refuse_unrun(self, unrun: Sequence[UnrunSet]) -> None:
+        """Store sets that the command would run at the base, and does not; none of them has a run.
+
+        Raises:
+            StoreError: the record cannot be written.
+        """
+        entries = [
+            BatchEntry(
+                label=each.path,
+                path=each.path,
+                state="stopped",
+                exit_code=ApprovalNeeded.exit_code,
+                problem=each.problem,
+            )
+            for each in unrun
+        ]
+        for writer in self._writers.values() if entries else ():
+            writer.append(entries)
 
     def begin(self, number: int, label: str, run_id: str) -> None:
         """Store the run of the set with a number, from 0, before it begins.

@@ -53,6 +53,11 @@ def names_several(path: Path) -> bool:
     return os.path.isdir(path) or (bool(_PATTERN.search(str(path))) and not os.path.lexists(path))  # noqa: PTH112
 
 
+def may_name_several(path: Path) -> bool:
+    """Return whether a path names several files here, or did before a file got the name of the pattern."""
+    return path.is_dir() or bool(_PATTERN.search(str(path)))
+
+
 def _read_error_reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 

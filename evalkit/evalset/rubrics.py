@@ -33,10 +33,14 @@ MAX_RUBRIC_BYTES = 2**20
 RUBRIC_ONLY_KEYS = frozenset({"rubric", "criteria", "controls", "pass_at", "needs"})
 """Keys by which a rubric is recognized. An eval set has none of them."""
 
+_SET_ONLY_KEYS = frozenset({"evalset", "cases"})
+"""Keys that no rubric has. With one of them, a file is a set, in which a key of a rubric is a mistake."""
+
 
 def is_rubric(node: Node | None) -> bool:
     """Return whether a file is meant as a rubric, judging by its keys."""
-    return isinstance(node, MappingNode) and bool(RUBRIC_ONLY_KEYS & set(node.members))
+    keys = set(node.members) if isinstance(node, MappingNode) else set()
+    return bool(RUBRIC_ONLY_KEYS & keys) and not _SET_ONLY_KEYS & keys
 
 
 def load_rubric(path: Path) -> tuple[Rubric | None, list[Problem]]:

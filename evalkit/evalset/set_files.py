@@ -62,19 +62,14 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
     """Return the sets of files, folders, and patterns.
 
     In a folder, every file `.yaml` or `.yml` counts that has the keys of a set, also in folders below, but
-    not in hidden ones. A file that the user names counts unless it is a rubric, the project file, or cases
-    of another set, as a pattern that the shell expands may name. With `accepts_rubrics`, a folder needs a
-    set or a rubric.
+    not in hidden ones. A file that the user names is a set, or an error. With `accepts_rubrics`, a folder
+    needs a set or a rubric, and a named file may be anything beside one.
 
     Raises:
-        InvalidInput: a folder or a pattern has no set, or there is none at all.
+        InvalidInput: a folder or a pattern has no set, or a named file is none.
     """
     listed = [(path, _list_files(path)) for path in dict.fromkeys(paths)]
-    # Each file once, in the order of the command line.
-    files: dict[str, Path] = {}
-    for _, found in listed:
-        for real, each in found.items():
-            files.setdefault(real, each)
+    files = _merge_files(listed)
     others = _find_others(files, {os.path.realpath(path) for path in paths})
     useful = {
         real for real in files if real not in others or (accepts_rubrics and others[real].is_rubric)
@@ -82,7 +77,7 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
     problems = [
         _explain_no_set(path, [others[real] for real in found])
         for path, found in listed
-        if (names_several(path) or not useful) and useful.isdisjoint(found)
+        if useful.isdisjoint(found) and (names_several(path) or not (accepts_rubrics and useful))
     ]
     if problems:
         raise InvalidInput(problems)
@@ -90,6 +85,31 @@ def find_sets(paths: Sequence[Path], *, accepts_rubrics: bool = False) -> FoundS
         sets=tuple(path for real, path in files.items() if real not in others),
         skipped=tuple(others[real] for real in files if real in others),
     )
+
+
+def list_sets(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the sets that `find_sets` finds, of those paths that lead to any.
+
+    Raises:
+        InvalidInput: a folder cannot be read.
+    """
+    listed = [
+        (path, _list_files(path))
+        for path in dict.fromkeys(paths)
+        if path.exists() or names_several(path)
+    ]
+    files = _merge_files(listed)
+    others = _find_others(files, {os.path.realpath(path) for path in paths})
+    return tuple(path for real, path in files.items() if real not in others)
+
+
+def _merge_files(listed: Iterable[tuple[Path, Mapping[str, Path]]]) -> dict[str, Path]:
+    """Return each file once, by its real path, in the order of the command line."""
+    files: dict[str, Path] = {}
+    for _, found in listed:
+        for real, each in found.items():
+            files.setdefault(real, each)
+    return files
 
 
 def _find_others(files: Mapping[str, Path], named: Set[str]) -> dict[str, SkippedFile]:
@@ -100,7 +120,12 @@ def _find_others(files: Mapping[str, Path], named: Set[str]) -> dict[str, Skippe
     }
     sets = {real for real, node in nodes.items() if _is_set(node)}
     # A file with the one key `cases` is a set, unless another set has its cases from there.
-    of_cases = {name for real in sets for name in _list_case_files(files[real], nodes[real])}
+    of_cases = {
+        name
+        for real in sets
+        for name in _list_case_files(files[real], nodes[real])
+        if not _has_rules(nodes.get(name))
+    }
     found = {}
     for real, path in files.items():
         other = _describe_other(path, nodes[real])
@@ -180,6 +205,11 @@ def _is_set(node: Node | None) -> bool:
     return is_named or len(_SHARED_KEYS & set(node.members)) > 1
 
 
+def _has_rules(node: Node | None) -> bool:
+    """Return whether a set has more than cases, so that no other set can have its cases from there."""
+    return _is_set(node) and isinstance(node, MappingNode) and node.members.keys() != {"cases"}
+
+
 def _describe_other(path: Path, node: Node | None) -> SkippedFile:
     if path.name == PROJECT_FILE:
         return SkippedFile(path=path, reason="the project file")
@@ -202,7 +232,10 @@ def _list_case_files(path: Path, node: Node | None) -> Iterator[str]:
 def _explain_no_set(path: Path, skipped: Iterable[SkippedFile]) -> Problem:
     others = [*skipped]
     if others and not names_several(path):
-        return Problem(message=f"{others[0]} is no eval set. Name a set.")
+        return Problem(
+            message=f"{others[0]} is no eval set. Name sets only. A folder, or a pattern in quotes, leaves out "
+            f"other files."
+        )
     if not others and not path.is_dir():
         return Problem(
             message=f"no file matches {str(path)!r}. Name a folder, or check the pattern."

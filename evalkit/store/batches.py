@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -87,6 +88,15 @@ class BatchWriter:
         entries = list(self.record.entries)
         entries[number] = entry
         self.record = replace(self.record, entries=tuple(entries))
+        self._write()
+
+    def append(self, entries: Iterable[BatchEntry]) -> None:
+        """Store sets that have no run, after the others.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self.record = replace(self.record, entries=(*self.record.entries, *entries))
         self._write()
 
     def _write(self) -> None:

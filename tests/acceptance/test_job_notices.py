@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from tests.acceptance.test_github_action import ACTION, Step, read_outputs
 from tests.acceptance.test_repository import write_program
 from tests.conftest import Project
 from tests.support.github_server import HEAD, GitHubServer, github_served
+from tests.support.scripted_server import ScriptedServer, json_reply, reply, served
 
 OLD = "b" * 40
 KEY = re.compile(r"<!-- evalkit:[0-9a-f]{16} -->")
@@ -292,7 +294,7 @@ def test_an_old_result_does_not_stay_on_show_when_the_input_is_edited_and_a_chec
     outdated, comment = (each["body"] for each in github.comments)
     assert "## OUT OF DATE" in outdated
     key, _, heading = comment.splitlines()[:3]
-    assert heading == "## PASS: `echo`"
+    assert heading.startswith("## PASS: `echo`")
     assert [(each["name"], each.get("conclusion", each["status"])) for each in github.checks] == [
         ("evalkit / evals: echo.yaml", "success"),
         ("evalkit / evals: sets", "in_progress"),
@@ -353,7 +355,7 @@ def worse(project: Project, github: GitHubServer, git: Callable[..., str]) -> Jo
     job = Job(project, github)
     github.head = sha
     github.roles = {"ann": "maintain", "tim": "triage", "wes": "write"}
-    github.first_jobs = [{"head_sha": sha, "completed_at": ENDED}]
+    github.first_jobs = [{"head_sha": sha, "completed_at": ENDED, "conclusion": "failure"}]
     job.step.environ |= {"EVALKIT_HEAD": sha, "EVALKIT_RUN": "99", "EVALKIT_ATTEMPT": "2"}
     event = {"pull_request": {"number": 7, "head": {"sha": sha}}}
     project.write("../event.json", json.dumps(event))
@@ -397,6 +399,10 @@ def test_a_label_of_a_maintainer_accepts_the_commit_whose_result_was_there(
         ("first attempt", "older than the result"),
         ("other commit", "has no end"),
         ("running", "has no end"),
+        ("canceled", "no result to accept"),
+        ("skipped", "no result to accept"),
+        ("earlier step", "no result to accept"),
+        ("page 2", "no result to accept"),
         ("removed", ""),
         ("no label input", ""),
     ],
@@ -414,6 +420,16 @@ def test_no_other_label_accepts_anything(
         worse.step.environ["EVALKIT_ATTEMPT"] = "1"
     if change == "other commit":
         github.first_jobs[0]["head_sha"] = OLD
+    if change in ("canceled", "skipped"):
+        word = change.replace("canceled", "cancelled")
+        github.first_jobs.append({**github.first_jobs[0], "conclusion": word})
+    if change == "earlier step":
+        github.first_jobs[0]["steps"] = [
+            {"name": n, "conclusion": "failure"} for n in ("pip", "evalkit")
+        ]
+    if change == "page 2":
+        last = {**github.first_jobs[0], "conclusion": "cancelled"}
+        github.first_jobs = [*(github.first_jobs * 100), last]
     if change == "running":
         github.first_jobs[0]["completed_at"] = None
     inputs = {} if change == "no label input" else LABEL
@@ -427,3 +443,43 @@ def test_no_other_label_accepts_anything(
     assert reason in done.stdout
     assert ("title=not accepted" in done.stdout) == bool(reason)
     assert ("Not accepted yet: " in worse.comment) == bool(reason)
+
+
+def test_a_label_on_a_commit_of_a_fork_counts_from_the_result_of_the_gate_on(
+    worse: Job, github: GitHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ACTION))
+    module = importlib.import_module("pull_request")
+    environ = {**worse.step.environ, "EVALKIT_ACCEPT_LABEL": "go", "EVALKIT_ACCEPT_ROLE": "write"}
+    api = module.GitHub({**environ, "GITHUB_API_URL": github.url})
+    pull = module.Pull(7, github.head)
+    github.label("go", "ann", LATER)
+    github.first_jobs[0]["conclusion"] = "success"
+    status = {"context": "evalkit/echo", "state": "failure", "created_at": "2026-11-30T12:06:00Z"}
+    for statuses, who in (
+        ([], ""),
+        ([status], ""),
+        ([{**status, "state": "pending", "created_at": ENDED}, status], ""),
+        ([status, {**status, "created_at": ENDED}], "ann"),
+    ):
+        github.statuses = statuses
+        found = module.find_acceptance({**environ, "EVALKIT_ANSWERS": "there"}, api, pull)
+        assert (found.who, bool(found.problem)) == (who, not who), statuses
+    # A passing job has nothing to accept, unless it only asked the agent.
+    assert not module.find_acceptance(environ, api, pull).who
+
+
+def test_the_token_is_sent_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ACTION))
+    module = importlib.import_module("pull_request")
+    other = ScriptedServer(choose=lambda _: json_reply([]))
+    with served(other) as there:
+        moved = ScriptedServer(
+            choose=lambda _: reply(status=302, headers={"Location": f"{there.url}/x"})
+        )
+        with served(moved) as here:
+            environ = {"GITHUB_REPOSITORY": "o/r", "EVALKIT_COMMENT_TOKEN": "ghs_x"}
+            api = module.GitHub({**environ, "GITHUB_API_URL": here.url})
+            assert api.request("GET", "pulls/1") == []
+    assert [asked.headers.get("authorization") for asked in moved.asked] == ["Bearer ghs_x"]
+    assert [asked.headers.get("authorization") for asked in other.asked] == [None]

@@ -177,11 +177,22 @@ def test_files_patterns_and_folders_name_a_set_once_and_json_has_every_report(
     one = document["runs"][0]["report"]
     assert one.keys() == alone.keys()
     assert one["cases"][0]["trials"][0]["output"]["text"] == "A"
-    # A shell gives every file that a pattern matches.
+    # A file that is named runs, or is an error: nothing is passed over.
     sets.write("tone.yaml", "rubric: tone\npass_at: 0.5\ncriteria: []\n")
-    many = sets.evalkit("run", "sets/one.yaml", "tone.yaml", "--format", "json")
-    assert results(many) == [("one", "decided", 0)]
-    assert "other files: tone.yaml (a rubric)" in many.err
+    sets.write("cases.yaml", "cases:\n- {id: extra, input: f, expected: F}\n")
+    write_set(sets, "user.yaml", "a", more="trials: 1\n")
+    with (sets.folder / "user.yaml").open("a") as stream:
+        stream.write("- cases.yaml\n")
+    many = sets.evalkit("run", "user.yaml", "tone.yaml", "cases.yaml", "evalkit.yaml", "none.yaml")
+    assert many.code == 2, many
+    many = sets.evalkit("run", "user.yaml", "tone.yaml", "cases.yaml")
+    assert many.code == 2, many
+    assert "tone.yaml (a rubric) is no eval set. Name sets only." in many.err
+    assert "cases.yaml (cases of a set) is no eval set" in many.err
+    # A key of a rubric makes no rubric of a set, and no set has its cases from one with a gate.
+    path = write_set(sets, "keyed.yaml", "a", more="needs: []\n")
+    assert "keyed.yaml:4: " in sets.evalkit("run", "sets/one.yaml", "keyed.yaml").err
+    path.unlink()
     none = sets.evalkit("run", "tone.yaml", "tone.yaml")
     assert (none.code, none.err.count("tone.yaml (a rubric) is no eval set")) == (2, 1), none
     # A folder with one set has the same form, so that a second set does not change it.
@@ -207,7 +218,7 @@ def test_the_problems_of_all_sets_are_listed_before_any_agent_is_called(sets: Pr
     assert not done.out
     assert "none of the 6 sets was run" in done.err
     comment = sets.evalkit("comment", "latest").out
-    assert "## UNDECIDED: 3 stopped, 3 not run" in comment
+    assert "## NOT DECIDED: there is no result" in comment
     assert "unknown key 'metrcs'" in comment
     for given, wanted in (("nowhere", "does not exist"), ("rubrics/*.yaml", "no file matches")):
         done = sets.evalkit("run", "sets/one.yaml", given)
@@ -461,7 +472,7 @@ def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets:
     assert not [*sets.folder.glob("all-*.html")]
     env = {"GITHUB_WORKFLOW": "ci", "GITHUB_JOB": "evals"}
     alone = sets.evalkit("comment", "--set", "sets", env=env)
-    assert "\n## FAIL: `two`\n" in alone.out, alone
+    assert "\n## FAIL: `two`, `must pass` 1 of 2\n" in alone.out, alone
     # A second set, which has no run yet, gets no result from that of the first.
     write_set(sets, "sets/one.yaml", "a")
     both = sets.evalkit("comment", "--set", "sets", env=env)
@@ -475,6 +486,99 @@ def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets:
             "## NOT DECIDED: there is no result",
         ]
     assert sets.evalkit("comment").code == 2
+
+
+def rename(old: str, new: str) -> Callable[[Project], None]:
+    def move(project: Project) -> None:
+        target = project.folder / new
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / old).rename(target)
+
+    return move
+
+
+def absorb(project: Project) -> None:
+    """Make the set the cases of another one."""
+    write_set(project, "evals/decoy.yaml", gate="gate: [{metric: exact_match, min: 0.01}]\n")
+    path = project.folder / "evals/decoy.yaml"
+    path.write_text(path.read_text().replace("cases:\n", "cases: plain.yaml\n"))
+
+
+def link_first(project: Project) -> None:
+    (project.folder / "evals/0.yaml").symlink_to("b.yaml")
+
+
+def empty(project: Project) -> None:
+    project.write("evals/b.yaml", "title: no set\n")
+
+
+def untag(project: Project) -> None:
+    """Move the tagged cases to the set that has no case with the tag."""
+    (project.folder / "evals/b.yaml").unlink()
+    write_set(project, "evals/plain.yaml", "three words here", "wrong and more")
+
+
+def name_like_a_pattern(project: Project) -> None:
+    rename("evals/a.yaml", "attic/a.yaml")(project)
+    rename("evals/b.yaml", "attic/b.yaml")(project)
+    (project.folder / "evals/*.yaml").write_text(
+        "agent: {python: ../agent.py:answer}\ncases:\n- {id: x, input: d, expected: D}\n"
+    )
+
+
+HIDDEN = [
+    (rename("evals/b.yaml", "evals/.b.yaml"), ["evals"]),
+    (rename("evals/b.yaml", "evals/sub/evalkit.yaml"), ["evals"]),
+    (rename("evals/b.yaml", "attic/evals/b.yaml"), ["evals/**/*.yaml"]),
+    (rename("evals/b.yaml", "attic/evals/c.yaml"), ["evals/a.yaml", "evals/[b-z]*.yaml"]),
+    (absorb, ["evals"]),
+    (link_first, ["evals"]),
+    (empty, ["evals"]),
+    (untag, ["evals", "--tag", "fast"]),
+    (name_like_a_pattern, ["evals/*.yaml"]),
+]
+"""Changes by which a set is found no more, and the arguments of the command."""
+
+
+@pytest.mark.slow
+def test_a_set_that_the_arguments_lead_to_at_the_base_runs_or_is_named(
+    project: Project, git: Callable[..., str]
+) -> None:
+    (project.folder / "echo.yaml").unlink()
+    project.write("agent.py", AGENT)
+    project.write("evalkit.yaml", 'agent: {python: "agent:answer"}\n')
+    write_set(project, "evals/a.yaml", "a", "nice decoy", tag="fast")
+    write_set(project, "evals/b.yaml", "three words here", "wrong and more", tag="fast")
+    project.write("evals/plain.yaml", "cases:\n- {id: p, input: some plain case, expected: x}\n")
+    project.write(".gitignore", ".evalkit/\n__pycache__/\ncalls.txt\n")
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-qm", "base")
+    git("checkout", "-qb", "change")
+    for hide, words in HIDDEN:
+        hide(project)
+        done = project.evalkit("run", *words, "--base", "main", "--trials", "1", "--format", "json")
+        what = (hide, words, done)
+        assert done.code in (1, 4), what
+        stopped = [each for each in read_batch(done)["runs"] if each["state"] == "stopped"]
+        gone = "evals/plain.yaml" if hide is absorb else "evals/b.yaml"
+        assert gone in [each["path"] for each in stopped], what
+        assert all(each["exit_code"] == 4 for each in stopped), what
+        assert "this command runs this set; now it does not" in stopped[-1]["reason"], what
+        git("reset", "-q", "--hard")
+        git("clean", "-qfd")
+    rename("evals/b.yaml", "evals/.b.yaml")(project)
+    folder = ["run", str(project.folder / "evals"), "--base", "main", "--tag", "fast"]
+    shard = project.evalkit(*folder, "--shard", "1/2")
+    assert (shard.code, "  STOPPED   evals/b.yaml" in shard.out) == (4, True), shard
+    approved = project.evalkit(*folder, "--accept-gate-changes")
+    assert approved.code == 0, approved
+    assert "evals/b.yaml is not run any more, which was approved" in approved.out
+    # A set without a selected case at the base is not missed, and one with another name runs as it was.
+    assert project.evalkit("run", "evals", "--base", "main", "--case", "c0", "-q").code == 4
+    rename("evals/.b.yaml", "evals/renamed.yaml")(project)
+    done = project.evalkit("run", "evals", "--base", "main", "--format", "json")
+    assert {each["state"] for each in read_batch(done)["runs"]} == {"decided"}, done
 
 
 def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project) -> None:
@@ -497,8 +601,9 @@ def test_stored_runs_are_gated_reported_and_commented_on_together(sets: Project)
         sets.evalkit("comment", *some, env=env).out.splitlines()[0] for some in (ids, ids[:2])
     )
     assert first == second != comment.splitlines()[0]
-    missing = sets.evalkit("comment", ids[0], "--missing", "four: no such agent.").out
+    missing = sets.evalkit("comment", ids[0], "--missing", '"a: b:c": no such agent.').out
     assert "## UNDECIDED: 1 passed, 1 stopped" in missing
+    assert "`a: b:c`" in missing
     assert "no such agent" in missing
     written = sets.evalkit("report", *ids, "--junit", "j.xml", "--html", "all.html")
     assert (written.code, (sets.folder / "all-2-two.html").exists()) == (0, True), written

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.test_repository import write_program
 from tests.support.paths import ROOT
 
 SCRIPT = ROOT / ".github" / "actions" / "evalkit" / "install.py"
@@ -33,11 +34,13 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def run(repository: Path, install: str, *, installed: bool = True) -> tuple[int, str]:
+def run(
+    repository: Path, install: str, *, installed: bool = True, pip: str = PIP, path: str = ""
+) -> tuple[int, str]:
     """Run the step with a pip that prints what it is asked for; return the exit code and the log."""
     site = repository.parent / "site"
     (site / "pip").mkdir(parents=True, exist_ok=True)
-    (site / "pip" / "__main__.py").write_text(PIP)
+    (site / "pip" / "__main__.py").write_text(pip)
     if installed:
         info = site / "evalkit_ci-9.dist-info"
         info.mkdir(exist_ok=True)
@@ -51,7 +54,7 @@ def run(repository: Path, install: str, *, installed: bool = True) -> tuple[int,
     done = subprocess.run(
         [environment / "bin" / "python", "-EP", ".github/actions/evalkit/install.py"],
         cwd=repository,
-        env={"EVALKIT_INSTALL": install, "PATH": ""},
+        env={"EVALKIT_INSTALL": install, "PATH": path},
         capture_output=True,
         check=False,
         text=True,
@@ -115,3 +118,11 @@ def test_a_requirement_that_brings_something_else_fails(repository: Path) -> Non
     (repository / "pyproject.toml").write_text('[project]\nname = "evalkit-ci"\n')
     code, log = run(repository, "", installed=False)
     assert f"pip got ['{repository}']" in log
+
+
+def test_uv_reads_no_settings_of_the_repository(repository: Path) -> None:
+    write_program(repository.parent / "bin" / "uv", 'echo "uv got $*"')
+    path = f"{repository.parent / 'bin'}:/usr/bin:/bin"
+    code, log = run(repository, "evalkit-ci==9", pip="raise SystemExit(1)", path=path)
+    assert code == 0, log
+    assert "uv got pip install --no-config " in log

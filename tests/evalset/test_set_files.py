@@ -20,6 +20,7 @@ from evalkit.evalset.set_files import find_sets
         "agent: {python: a.py:b}\nmetrics: [exact_match]\n",
         "cases:\n- {id: a\n",
         "cases: !tag x\n",
+        "criteria: []\ncases: []\n",
     ],
 )
 def test_what_may_be_meant_as_a_set_is_one(tmp_path: Path, text: str) -> None:
@@ -32,7 +33,7 @@ def test_what_may_be_meant_as_a_set_is_one(tmp_path: Path, text: str) -> None:
     ("name", "text", "reason", "is_unknown"),
     [
         ("evalkit.yaml", "agent: {}\nmetrics: []\n", "the project file", False),
-        ("tone.yaml", "criteria: []\ncases: []\n", "a rubric", False),
+        ("tone.yaml", "criteria: []\npass_at: 1\n", "a rubric", False),
         ("more.yml", "cases:\n- {id: a}\n", "cases of a set", False),
         ("list.yaml", "- {id: a}\n", "no mapping of keys", True),
         ("empty.yaml", "", "no mapping of keys", True),

@@ -60,14 +60,16 @@ class GitHubServer:
             "pulls/7": pull,
             "pulls": [pull],
             "issues/7/events": self.events,
-            "actions/runs/99/attempts/1/jobs": {"jobs": self.first_jobs},
+            "actions/runs/99/attempts/1/jobs": {"jobs": _cut_page(self.first_jobs, asked)},
         }
+        if asked.method == "GET" and path == f"commits/{self.head}/statuses":
+            return json_reply(self.statuses)
         if asked.method == "GET" and path in known:
             return json_reply(known[path])
         if match := re.fullmatch(r"collaborators/(.+)/permission", path):
             return json_reply({"role_name": self.roles.get(match[1], "read")})
         if path == "issues/7/comments" and asked.method == "GET":
-            return json_reply(self.comments)
+            return json_reply([{"id": 0, "body": "", "user": None}, *self.comments])
         body = json.loads(asked.body)
         if path == "issues/7/comments":
             self.add_comment(body["body"])
@@ -82,6 +84,13 @@ class GitHubServer:
             self.statuses.append(body)
             return json_reply({}, status=201)
         return json_reply({"message": "Not Found"}, status=404)
+
+
+def _cut_page(items: list[dict[str, Any]], asked: Asked) -> list[dict[str, Any]]:
+    """Return the page that a request asks for, of 100 items."""
+    found = re.search(r"[?&]page=(\d+)", asked.target)
+    page = int(found[1]) if found else 1
+    return items[(page - 1) * 100 : page * 100]
 
 
 @contextmanager

@@ -124,7 +124,17 @@ def install(lines: list[str]) -> int:
     # With --compile, the processes of a run do not compile the installed code again.
     command = [*pip, "install", "--quiet", "--compile", "--disable-pip-version-check"]
     if not has_pip and (uv := shutil.which("uv")):
-        command = [uv, "pip", "install", "--quiet", "--compile", "--python", sys.executable]
+        # The settings of uv in the checkout could replace what is installed.
+        command = [
+            uv,
+            "pip",
+            "install",
+            "--no-config",
+            "--quiet",
+            "--compile",
+            "--python",
+            sys.executable,
+        ]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")

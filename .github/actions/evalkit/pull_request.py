@@ -9,7 +9,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -22,6 +22,7 @@ _LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PAGE = 100
 _MAX_PAGES = 50
 _TIMEOUT_S = 20
+_NEVER = "9999-12-31T00:00:00Z"
 
 
 class RequestFailed(Exception):
@@ -51,6 +52,20 @@ class Acceptance(NamedTuple):
 
     who: str = ""
     problem: str = ""
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, and sends the token to no other host."""
+
+    def redirect_request(self, req: urllib.request.Request, *reply: Any) -> Any:
+        """Return the further request, if the method allows one."""
+        further = super().redirect_request(req, *reply)
+        if further is not None and (further.type, further.host) != (req.type, req.host):
+            further.remove_header("Authorization")
+        return further
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
 
 
 class GitHub:
@@ -85,7 +100,7 @@ class GitHub:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
+            with _OPENER.open(request, timeout=_TIMEOUT_S) as reply:
                 return json.loads(reply.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -103,9 +118,9 @@ class GitHub:
     def find_comments(self, number: int) -> list[Comment]:
         """Return the comments of bots and trusted authors; anybody else could copy a marker."""
         return [
-            Comment(each["id"], each.get("body") or "")
+            Comment(each["id"], each.get("body") or "")  # a deleted account is no user
             for each in self._read_pages(f"issues/{number}/comments")
-            if each["user"]["type"] == "Bot"
+            if (each["user"] or {}).get("type") == "Bot"
             or each.get("author_association") in TRUSTED_ASSOCIATIONS
         ]
 
@@ -123,6 +138,29 @@ class GitHub:
             if event.get("event") in ("labeled", "unlabeled") and event["label"]["name"] == label:
                 last = event
         return last if last is not None and last["event"] == "labeled" else None
+
+    def read_first_jobs(self, run: str) -> list[dict[str, Any]]:
+        """Return all jobs of the first attempt of a workflow run.
+
+        Raises:
+            RequestFailed: there are more than can be read.
+        """
+        jobs: list[dict[str, Any]] = []
+        for page in range(1, _MAX_PAGES + 1):
+            path = f"actions/runs/{run}/attempts/1/jobs?per_page={_PAGE}&page={page}"
+            found = self.request("GET", path)["jobs"]
+            jobs += found
+            if len(found) < _PAGE:
+                return jobs
+        raise RequestFailed(f"run {run} has more than {len(jobs)} jobs")
+
+    def read_result_times(self, sha: str) -> list[str]:
+        """Return when evalkit set the status of a commit to a result that did not pass, the first time first."""
+        return sorted(
+            each["created_at"]
+            for each in self._read_pages(f"commits/{sha}/statuses")
+            if each["context"].startswith("evalkit/") and each["state"] in ("failure", "error")
+        )
 
     def read_role(self, login: str) -> str:
         """Return a person's role in the repository."""
@@ -157,7 +195,7 @@ def find_acceptance(environ: Mapping[str, str], github: GitHub, pull: Pull) -> A
     """Return who accepted the commit of this job by a label.
 
     Every fact is GitHub's own: who applied the label and when, that person's role, and when the first
-    attempt of this workflow run ended. So a label counts for the commit whose result was there before it,
+    attempt of this workflow run ended, and how. So a label counts for the commit whose result was there before it,
     and for no later one.
 
     Raises:
@@ -178,14 +216,40 @@ def find_acceptance(environ: Mapping[str, str], github: GitHub, pull: Pull) -> A
     again = f"Remove the label {label!r} and apply it again, after reading the result of {pull.sha[:10]}."
     if not (run.isdecimal() and attempt.isdecimal()) or int(attempt) < 2:
         return Acceptance(problem=f"The label is older than the result of this commit. {again}")
-    jobs = github.request("GET", f"actions/runs/{run}/attempts/1/jobs?per_page={_PAGE}")["jobs"]
+    jobs = github.read_first_jobs(run)
     ends = [each["completed_at"] for each in jobs]
     ours = all(each["head_sha"] == pull.sha for each in jobs)
     if not ends or not all(ends) or not ours:
         return Acceptance(problem=f"The first attempt of this run has no end. {again}")
+    answered = bool(environ.get("EVALKIT_ANSWERS"))
+    if not _has_result(jobs, answered=answered):
+        return Acceptance(
+            problem="The first attempt of this run has no result to accept: a job was canceled or skipped, "
+            "several steps of a job failed, or none did. Push another commit, and read its result."
+        )
+    if answered:
+        # The answers end before the gate decides, and only the gate sets the status.
+        ends += github.read_result_times(pull.sha)[:1] or [_NEVER]
     if _parse_time(event["created_at"]) < max(map(_parse_time, ends)):
         return Acceptance(problem=f"The label is older than the result of this commit. {again}")
     return Acceptance(who=login)
+
+
+def _has_result(jobs: Sequence[Mapping[str, Any]], *, answered: bool) -> bool:
+    """Return whether jobs ended with a result that a person can accept.
+
+    If the answers come from another workflow, all jobs of that one succeed. Else one job fails, in the one
+    step that runs the sets. A job that was skipped, for example because the one that it needs failed, would
+    have its first result only now.
+    """
+    conclusions = {each.get("conclusion") for each in jobs}
+    if answered:
+        return conclusions == {"success"}
+    failed = [
+        [step for step in each.get("steps") or () if step.get("conclusion") == "failure"]
+        for each in jobs
+    ]
+    return "failure" in conclusions <= {"success", "failure"} and max(map(len, failed)) <= 1
 
 
 def _parse_time(text: str) -> datetime:

@@ -286,7 +286,7 @@ def run_sets(
         gate = [*accept, *pick_options(more, GATE_FLAGS, ["--baseline"]), *base]
         annotate(run_ids, gate, environ)
         missing = [
-            f"--missing={each.get('label')}: {each.get('reason')}"
+            f"--missing={json.dumps(each.get('label'))}: {each.get('reason')}"
             for each in list_runs(document)
             if not each.get("report") and each.get("state") != "nothing_selected"
         ]
