@@ -207,7 +207,7 @@ def test_the_problems_of_all_sets_are_listed_before_any_agent_is_called(sets: Pr
     assert not done.out
     assert "none of the 6 sets was run" in done.err
     comment = sets.evalkit("comment", "latest").out
-    assert "## UNDECIDED: 3 stopped, 3 not run" in comment
+    assert "## NOT DECIDED: there is no result" in comment
     assert "unknown key 'metrcs'" in comment
     for given, wanted in (("nowhere", "does not exist"), ("rubrics/*.yaml", "no file matches")):
         done = sets.evalkit("run", "sets/one.yaml", given)
@@ -461,7 +461,7 @@ def test_a_folder_with_one_set_reads_like_that_set_until_there_is_a_second(sets:
     assert not [*sets.folder.glob("all-*.html")]
     env = {"GITHUB_WORKFLOW": "ci", "GITHUB_JOB": "evals"}
     alone = sets.evalkit("comment", "--set", "sets", env=env)
-    assert "\n## FAIL: `two`\n" in alone.out, alone
+    assert "\n## FAIL: `two`, `must pass` 1 of 2\n" in alone.out, alone
     # A second set, which has no run yet, gets no result from that of the first.
     write_set(sets, "sets/one.yaml", "a")
     both = sets.evalkit("comment", "--set", "sets", env=env)
