@@ -294,7 +294,7 @@ def test_an_old_result_does_not_stay_on_show_when_the_input_is_edited_and_a_chec
     outdated, comment = (each["body"] for each in github.comments)
     assert "## OUT OF DATE" in outdated
     key, _, heading = comment.splitlines()[:3]
-    assert heading.startswith("## PASS: `echo`")
+    assert heading == "## PASS: `echo`, `must pass` 3 of 3"
     assert [(each["name"], each.get("conclusion", each["status"])) for each in github.checks] == [
         ("evalkit / evals: echo.yaml", "success"),
         ("evalkit / evals: sets", "in_progress"),

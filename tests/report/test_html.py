@@ -15,6 +15,8 @@ import pytest
 
 from evalkit.core.spans import Span
 from evalkit.report.case_status import case_results
+from evalkit.report.html.batch import render_batch_html
+from evalkit.report.html.diff import render_diff, render_matrix
 from evalkit.report.html.page import render_macro
 from evalkit.report.html.report import render_html
 from evalkit.report.html.views import TableCell, TextBlock, word_diff
@@ -22,7 +24,7 @@ from evalkit.report.html.waterfall import render_waterfall
 from evalkit.report.model import Report
 from tests.report.test_safety import HARMLESS, NAUGHTY, before_each, poison
 from tests.support.browser import check_page, check_widths, open_page
-from tests.support.report_samples import failing_report
+from tests.support.report_samples import failing_report, shown_batch, shown_diff, shown_matrix
 
 VOID = frozenset({"br", "hr", "input", "meta", "line", "rect", "circle", "path"})
 
@@ -188,6 +190,23 @@ def test_every_page_holds_at_three_widths_and_in_both_themes(
     with open_page(browser, path.as_uri()) as page:
         page.locator(".case summary").first.click()
         check_widths(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(lambda: render_batch_html(shown_batch()), id="several runs"),
+        pytest.param(lambda: render_diff(shown_diff()), id="two runs"),
+        pytest.param(lambda: render_matrix(shown_matrix()), id="versions"),
+    ],
+)
+def test_pages_of_several_runs_are_sound(
+    browser: Any, page: Callable[[], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page())
+    check_page(browser, path)
 
 
 def test_cases_are_filtered_moved_between_and_linked(
