@@ -90,6 +90,7 @@ def compute_power(path: Path, assumed: PowerAssumptions, context: Context) -> Po
             noise=noise,
             clusters=count_clusters(known.rule, cases_in_set, cases),
             silent=known.silent,
+            seen_noise=known.seen_noise if assumed.noise is None else None,
         ),
         trials,
     )

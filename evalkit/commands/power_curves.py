@@ -21,6 +21,7 @@ from evalkit.stats.power import (
     find_detectable_drop,
 )
 from evalkit.stats.sample_size import chance_to_pass, find_min_cases, find_min_trials
+from evalkit.stats.unchanged import find_trials_to_pass, simulate_unchanged
 
 MAX_CANDIDATE_TRIALS = 5
 """Maximum number of candidate trials per case. Beyond it, more cases help more at the same cost."""
@@ -48,6 +49,8 @@ def compute_detection_chance(design: Design, limits: DropLimits, drop: float) ->
 
 def _simulate_unchanged(design: Design, limits: DropLimits) -> tuple[float, float]:
     """Return the chance that an unchanged agent passes, and the mean number of trials per case."""
+    if design.clusters is None:
+        return simulate_unchanged(design, limits)
     if is_small(design):
         simulated = simulate_gate(design, limits, 0.0, seed=SIMULATION_SEED)
         return simulated.passed, simulated.trials
@@ -150,6 +153,10 @@ def find_size_to_detect(design: Design, limits: DropLimits, drop: float) -> Requ
 def find_size_to_certify(design: Design, limits: DropLimits, tolerated: float) -> RequiredSize:
     """Return the size that proves, 4 times in 5, that an unchanged agent is within a tolerated drop."""
     tighter = replace(limits, tolerated=tolerated, max_drop=min(limits.max_drop, tolerated))
-    return _find_required_size(
+    size = _find_required_size(
         design, tolerated, lambda other: _simulate_unchanged(other, tighter)[0]
     )
+    if design.clusters is not None or size.chance >= ENOUGH_POWER:
+        return size
+    plan = find_trials_to_pass(design, tighter)
+    return replace(size, trials=plan.trials if plan.is_enough else None)

@@ -11,6 +11,7 @@ import numpy as np
 from evalkit.compare.scores import CaseScores, ScoreTable
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import EvalSet, Rule
+from evalkit.stats.unchanged import BaselineNoise, measure_baseline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,9 +28,17 @@ class ThresholdData:
 
     @property
     def noise(self) -> float | None:
-        """The unbiased mean of p(1-p) over cases with two trials or more, at least .25/n."""
-        spread = [float(np.var(row, ddof=1)) for row in self.rows if len(row) > 1]
-        return max(float(np.mean(spread)), 0.25 / len(spread)) if spread else None
+        """The mean of p(1-p) over cases with two trials or more, at least what the test assumes."""
+        return None if self._measured is None else self._measured.noise
+
+    @property
+    def seen_noise(self) -> float | None:
+        """The same, as the trials show it."""
+        return None if self._measured is None else self._measured.seen
+
+    @property
+    def _measured(self) -> BaselineNoise | None:
+        return measure_baseline(self.rows)
 
     @property
     def base_trials(self) -> float | None:

@@ -17,7 +17,7 @@ from evalkit.core.run import Run
 from evalkit.core.run_budget import NO_LIMIT, BudgetLimit
 from evalkit.evalset.project import Project
 from evalkit.runner.execute import execute
-from evalkit.runner.preflight import find_preflight_warnings
+from evalkit.runner.preflight import find_preflight_warnings, is_about_deciding
 from evalkit.runner.records import Plan, RunOptions, RunRequest
 from evalkit.store.baseline import baseline_path
 from evalkit.store.refs import BaselineChoice, read_newest_run
@@ -55,13 +55,14 @@ def run(
         context.say(text)
 
     report = _run(request, options, comparison, replace(context, say=say))
+    is_open = report.gate_result.outcome in ("pass", "inconclusive")
     return replace(
         report,
         # What was said at the start has scrolled away when the result is printed.
         warnings=tuple(
             Redactor(context.environ).redact_text(text)
             for text in heard
-            if text.startswith("warning: ")
+            if text.startswith("warning: ") and (is_open or not is_about_deciding(text))
         ),
         took_s=(context.now() - started).total_seconds(),
     )

@@ -13,6 +13,7 @@ from evalkit.compare.call_stats import CallStats, compute_call_stats, sum_known
 from evalkit.compare.estimates import QUANTILE_LEVELS, compute_mean_interval
 from evalkit.compare.scores import ScoreTable, build_score_table, quantile
 from evalkit.compare.summary import summarize_table, tally_table
+from evalkit.core.errors import ApprovalNeeded
 from evalkit.core.literals import Json, Outcome, Stat, result_word
 from evalkit.core.run import Run
 from evalkit.core.serialization import to_json_value
@@ -89,7 +90,11 @@ class HistoryResult:
     @property
     def word(self) -> str:
         """The word for the result."""
-        return result_word(self.outcome, is_accepted=self.is_accepted)
+        return result_word(
+            self.outcome,
+            is_accepted=self.is_accepted,
+            needs_approval=self.exit_code == ApprovalNeeded.exit_code,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

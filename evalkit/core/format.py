@@ -58,6 +58,16 @@ def format_bound(bound: float, unit: str) -> str:
     return f"${bound:.10g}" if unit == "usd" else f"{bound:.10g} {unit}"
 
 
+def format_share(chance: float) -> str:
+    """Return a chance in whole percent, rounded down so that 79.9% does not read as 80%.
+
+    >>> format_share(0.799), format_share(1.0)
+    ('79%', '99%')
+    """
+    # A chance of 1 is never certain: it rests on a model of the agent.
+    return f"{min(max(int(100 * chance + 1e-9), 0), 99)}%"
+
+
 def format_odds(chance: float, alpha: float) -> str:
     """Format a probability as odds, rounded so that it remains on the same side of `alpha`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from evalkit.core.errors import ApprovalNeeded
 from evalkit.core.eval_set import Rule
 from evalkit.core.gate_source import Acceptance, DefinitionSource
 from evalkit.core.literals import CaseStatus, Outcome, TrialState, result_word
@@ -306,5 +307,9 @@ class GateResult:
 
     @property
     def word(self) -> str:
-        """The word for the result: its outcome, or that a person accepted it."""
-        return result_word(self.outcome, is_accepted=self.acceptance is not None)
+        """The word for the result: its outcome, or that a person accepted it or has to."""
+        return result_word(
+            self.outcome,
+            is_accepted=self.acceptance is not None,
+            needs_approval=self.exit_code == ApprovalNeeded.exit_code,
+        )

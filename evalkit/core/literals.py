@@ -34,6 +34,10 @@ COMPLETE = "COMPLETE"
 TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)
 
 
-def result_word(outcome: Outcome, *, is_accepted: bool = False) -> str:
-    """Return the word for the result of a run: its outcome, or that a person accepted it."""
+def result_word(
+    outcome: Outcome, *, is_accepted: bool = False, needs_approval: bool = False
+) -> str:
+    """Return the word for the result of a run: its outcome, or that a person accepted it or has to."""
+    if needs_approval:
+        return "NEEDS APPROVAL"
     return "ACCEPTED" if is_accepted else outcome.upper()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from math import ceil, floor, inf
+from math import floor, inf
 
 from evalkit.compare.estimates import TrialValues
 from evalkit.compare.paired_scores import PairedScores
@@ -27,13 +27,12 @@ from evalkit.gate.evidence import (
     Evidence,
     PointComparison,
     decide_paired,
-    estimate_cases_to_decide,
 )
 from evalkit.gate.findings import describe_finding, describe_limit, explain_impossible_harm
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
+from evalkit.gate.plans import plan_text
 from evalkit.gate.rule_warnings import warn_of_blind_spot, warn_of_direction
 from evalkit.stats.intervals import Interval
-from evalkit.stats.power import WANTED_POWER, trials_to_decide
 
 _MAX_NAMED_HITS = 3
 
@@ -60,7 +59,7 @@ def check_change(
         if detectable is None
         else finite_or_none(abs(scale.as_change(detectable))),
         users=_to_population_test(evidence) if is_suite else None,
-        to_decide=_plan_text(evidence, cost_per_trial) if outcome == "inconclusive" else "",
+        to_decide=plan_text(rule, evidence, cost_per_trial) if outcome == "inconclusive" else "",
         preference=evidence.preference,
     )
     impossible = explain_impossible_harm(rule, evidence)
@@ -197,31 +196,6 @@ def _before_and_now(evidence: Evidence, unit: str) -> list[str]:
         lambda number, digits: format_value(number, unit, digits),
     )
     return [format_value(value, unit, extra) for value in (evidence.base, evidence.candidate)]
-
-
-def _plan_text(evidence: Evidence, cost_per_trial: float | None) -> str:
-    """Return what would decide an inconclusive comparison: trials, their cost, and the chance."""
-    design = evidence.design
-    if design is None:
-        needed = estimate_cases_to_decide(evidence)
-        if needed is None:
-            return "More cases, or more trials of each, would narrow the interval."
-        cases, users = len(evidence.pairs.cases), evidence.population
-        plan, now = f"{needed:,} cases like these", f"{cases:,}"
-        if users is not None and users.clusters < cases:
-            plan += f" in {ceil(users.clusters * needed / cases):,} clusters"
-            now = _sample_text(evidence)
-        return f"About {plan} ({now} now) would decide, if the change stays the same."
-    trials, chance = trials_to_decide(design, evidence.limits, -evidence.harm)
-    runs = trials * design.cases
-    cost = f", about ${cost_per_trial * runs:,.2f}" if cost_per_trial else ""
-    plan = f"{trials} trials per case (--trials {trials}: {runs:,} runs{cost})"
-    percent = f"{min(int(100 * chance), 99)}%"
-    if chance >= WANTED_POWER:
-        return f"{plan} would decide with {percent} chance."
-    # With ten baseline trials, more of them hardly reduce the noise.
-    more = "" if design.base_trials >= 10 else ", or record more baseline trials"
-    return f"Even {plan} would decide with only {percent} chance; add cases{more}."
 
 
 def _detectable_harm_text(evidence: Evidence) -> str:

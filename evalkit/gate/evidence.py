@@ -124,7 +124,7 @@ class Evidence:
     weights, `smallest_p` the smallest that these cases allow. `is_offset_by_gains` is True if stable cases
     got worse and others got better by as much. An unchanged agent fails with probability at most
     `false_alarm`; a harm of `detectable_harm` fails 4 times in 5. If `looks` is set, both are estimates for
-    the whole run, of up to so many trials per case. `design` is set for scores from 0 to 1, to plan further
+    the whole run, of up to so many trials per case, and `whole_alpha` is the alpha of all looks together. `design` is set for scores from 0 to 1, to plan further
     trials. `preference` is set for pairwise metrics. `population` is the test on other cases like
     these; it is None for a quantile, which is a statistic of all trials together.
     """
@@ -144,6 +144,7 @@ class Evidence:
     detectable_harm: float | None
     p_bound: float = 1.0
     looks: int = 0
+    whole_alpha: float | None = None
     is_offset_by_gains: bool = False
     hits: tuple[CaseContribution, ...] = ()
     design: Design | None = None

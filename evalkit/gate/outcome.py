@@ -91,7 +91,8 @@ def lead_sentence(outcome: Outcome, checks: Sequence[Check]) -> str:
     decisive = [check for check in checks if check.outcome == outcome]
     count = len(decisive)
     if outcome == "pass":
-        return "The threshold holds." if count == 1 else f"All {count} thresholds hold."
+        many = "Both" if count == 2 else f"All {count}"
+        return "The threshold holds." if count == 1 else f"{many} thresholds hold."
     more = f" {count} of {len(checks)} thresholds {_VERBS[outcome]}." if count > 1 else ""
     failures = proven_failures_text(checks) if outcome == "undecided" else ""
     plan = f" {decisive[0].to_decide}" if decisive[0].to_decide else ""

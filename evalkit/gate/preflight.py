@@ -16,17 +16,19 @@ from evalkit.compare.pairs import pair_scores
 from evalkit.compare.scores import CaseScores, ScoreTable
 from evalkit.core.errors import NotComparable
 from evalkit.core.eval_set import Case, Rule
-from evalkit.core.format import format_bound, format_count, format_limit, name_rule
+from evalkit.core.format import format_bound, format_count, format_limit, format_share, name_rule
 from evalkit.core.run import MetricInfo
 from evalkit.gate.broken_cases import explain_undecidable_breaks, find_detectable_breaks
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.limits import decide_limit
 from evalkit.gate.paired import measure_change
 from evalkit.gate.phrases import format_sample
+from evalkit.gate.plans import advise_trials, design_from_baseline
 from evalkit.gate.preferences import explain_undecidable_preference
 from evalkit.gate.sequential import adjust_rule_for_look
 from evalkit.stats.group_sequential import simulate_looks, whole_alpha
 from evalkit.stats.sample_size import chance_to_pass, critical_value
+from evalkit.stats.unchanged import find_trials_to_pass, simulate_unchanged
 
 _WORST_VALUE_FACTOR = 1000.0
 """The worst value is this many times the baseline's largest value, so no run will measure it."""
@@ -149,21 +151,33 @@ def _explain_wide_interval(
     reach = critical_value(design, rule.alpha) * design.se_bound_after(tolerated)
     if reach < tolerated:
         return ""
-    chance = chance_to_pass(design, unchanged.limits)
+    limits, advice = unchanged.limits, "See evalkit power."
     if planned.looks:
-        whole = replace(unchanged.limits, alpha=whole_alpha(rule.alpha, 1))
-        chance = simulate_looks(replace(design, looks=planned.looks), whole, 0.0).passed
+        design = replace(design, looks=planned.looks)
+        limits = replace(limits, alpha=whole_alpha(rule.alpha, 1))
+    if clusters is None:
+        design = design_from_baseline(design, same.base, is_drop=unchanged.scale.sign < 0)
+        chance = simulate_unchanged(design, limits).passed
+        advice = f"{advise_trials(design, find_trials_to_pass(design, limits))} {advice}"
+    elif planned.looks:
+        chance = simulate_looks(design, limits, 0.0).passed
+    else:
+        chance = chance_to_pass(design, limits)
     if chance >= 0.5:
         return ""
     often, result = "can hardly pass", "even a run without any change is most likely inconclusive"
-    if chance >= _RARE:
-        share = f"about {100 * chance:.0f}%"
+    if design.mean >= 1:
+        often, result = "cannot pass", "even a run without a failure is inconclusive"
+    elif chance >= _RARE:
         often = "can seldom pass"
-        result = f"an agent that did not change passes in {share} of runs, and most others are inconclusive"
+        result = (
+            f"an agent that did not change passes in {format_share(chance)} of runs, and most others are "
+            f"inconclusive"
+        )
     return (
         f"{often}: with {format_sample(design.cases, clusters)}, {design.base_trials:.3g} baseline and "
         f"{format_count(planned.trials, 'candidate trial')} the interval reaches {100 * reach:.1f} pt, but "
-        f"only {format_limit(tolerated, '')} is tolerated, so {result}. See evalkit power."
+        f"only {format_limit(tolerated, '')} is tolerated, so {result}. {advice}"
     )
 
 

@@ -69,6 +69,7 @@ def apply_procedure_odds(
         false_alarm=min(odds.false_alarm, whole),
         detectable_harm=odds.detectable_harm,
         looks=header.looks,
+        whole_alpha=whole,
     )
 
 

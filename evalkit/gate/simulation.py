@@ -21,9 +21,10 @@ from evalkit.core.literals import Outcome
 from evalkit.core.run import MetricInfo
 from evalkit.gate.evidence import decide_paired
 from evalkit.gate.paired import measure_change
-from evalkit.stats.distributions import Bools, Floats
+from evalkit.stats.distributions import Bools
 from evalkit.stats.group_sequential import SequentialOutcomes, alpha_at_look, list_looks
 from evalkit.stats.power import WANTED_POWER, Design, DropLimits
+from evalkit.stats.unchanged import draw_rates
 
 DRAWS = 200
 """The number of simulated runs. The standard error of a chance of 80 % is then 3 points."""
@@ -34,16 +35,6 @@ each. From this number on its error is at most 10 points, and it is mostly too l
 
 _BISECTION_STEPS = 7
 """The result is then accurate to 1/128 of the mean pass rate."""
-
-
-def draw_rates(design: Design, rng: np.random.Generator) -> Floats:
-    """Draw the pass rates of cases, shape (cases,), from the Beta distribution of the design."""
-    largest = design.mean * (1 - design.mean)
-    # Noise at its maximum means that all cases have the same rate.
-    if design.noise >= largest:
-        return np.full(design.cases, design.mean)
-    size = design.noise / (largest - design.noise)
-    return rng.beta(design.mean * size, (1 - design.mean) * size, design.cases)
 
 
 def _make_rule(design: Design, limits: DropLimits) -> Rule:
@@ -92,7 +83,7 @@ def draw_outcomes(
         for look in looks
     }
     while True:
-        rates = draw_rates(design, rng)[:, np.newaxis]
+        rates = draw_rates(design, rng, 1)[0][:, np.newaxis]
         before = rng.random((design.cases, base_trials)) < rates
         after = rng.random((design.cases, trials)) < rates * (1 - drop / design.mean)
         for taken in looks:

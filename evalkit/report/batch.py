@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, choose_worst_code
+from evalkit.core.errors import EXIT_FAILED, EXIT_PASSED, ApprovalNeeded, choose_worst_code
 from evalkit.core.format import format_count, format_duration
-from evalkit.core.literals import COMPLETE, Outcome
+from evalkit.core.literals import COMPLETE, Outcome, result_word
 from evalkit.report import content
 from evalkit.report.model import Hint, Report
 from evalkit.report.verdict import (
@@ -40,6 +40,7 @@ _RESULTS = {
     "INCONCLUSIVE": "inconclusive",
     "FAIL": "failed",
     "UNDECIDED": "undecided",
+    "NEEDS APPROVAL": "waiting for approval",
 }
 _WORST_WORDS = ("ACCEPTED", "INCONCLUSIVE", COMPLETE)
 """The words for all parts together if none failed, the worst first."""
@@ -142,7 +143,8 @@ class Batch:
     def word(self) -> str:
         """The word for the result of all parts together."""
         if self.exit_code != EXIT_PASSED:
-            return content.OUTCOME_WORDS[self.outcome]
+            needs_approval = self.exit_code == ApprovalNeeded.exit_code
+            return result_word(self.outcome, needs_approval=needs_approval)
         words = {part.word for part in self.parts if part.report is not None}
         return next((each for each in _WORST_WORDS if each in words), "PASS")
 

@@ -200,9 +200,9 @@ def _scope_text(header: RunHeader) -> str:
 def _gate_row_text(review: GateReview) -> str:
     """Return which version of the gate decided, and how many edits the change makes to it."""
     edits = format_count(len(review.changes), "edit") if review.changes else "no edits"
-    loosening = f", {len(review.loosening):,} of them loosening" if review.loosening else ""
+    loosens = f", {len(review.loosening):,} loosening" if review.loosening else ""
     source = "as edited, compared with" if review.accepted else "as of"
-    return f"{source} {review.base}; {edits}{loosening}"
+    return f"{source} {review.base}; {edits}{loosens}"
 
 
 def gate_rows(gate_result: GateResult) -> list[tuple[str, str]]:

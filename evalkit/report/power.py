@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.core.format import format_count, format_limit
+from evalkit.core.format import format_count, format_limit, format_share
 from evalkit.core.run_budget import RunBudget
 from evalkit.report.budget import budget_sentences
 from evalkit.report.content import value_cell
@@ -137,12 +137,6 @@ class PowerAnalysis:
 JSON_PROPERTIES: PropertyTable = {DetectableDrop: ("runs",), PowerAnalysis: ("sentences",)}
 
 
-def _chance_text(chance: float) -> str:
-    """Return a chance in whole percent, rounded down so that 79.9% does not read as 80%."""
-    # 1e-9 keeps 100 * 0.29 at 29.
-    return f"{min(max(int(100 * chance + 1e-9), 0), 99)}%"
-
-
 def _row(design: DetectableDrop) -> list[Cell | str]:
     marks = (("now", design.now), ("looks", design.looks), ("simulated", design.simulated))
     mark = ", ".join(word for word, is_set in marks if is_set)
@@ -151,7 +145,7 @@ def _row(design: DetectableDrop) -> list[Cell | str]:
         f"{design.base_trials:.3g}",
         _trials_text(design),
         ("none" if design.smallest_drop is None else f"{100 * design.smallest_drop:.1f} pt"),
-        _chance_text(design.pass_chance),
+        format_share(design.pass_chance),
         f"{design.runs:,}",
         ("" if design.cost_usd is None else value_cell(design.cost_usd, "usd")),
         Cell(mark, "dim"),
@@ -204,7 +198,7 @@ def _need_text(power: PowerAnalysis) -> str:
     if need.drop <= power.max_drop:
         allowed = format_limit(power.max_drop, "")
         return f"A {noun} of {drop} cannot be failed: the threshold allows {allowed}."
-    failed = f"is failed {_chance_text(need.chance)} of the time"
+    failed = f"is failed {format_share(need.chance)} of the time"
     if need.chance >= WANTED_POWER:
         return f"A {noun} of {drop} {failed}, with {_sizes_text(power.planned)}."
     if need.trials is None:
@@ -216,7 +210,7 @@ def _need_text(power: PowerAnalysis) -> str:
 def _proof_text(power: PowerAnalysis, need: RequiredSize) -> str:
     """Return how often a larger change of an unchanged agent can be ruled out."""
     change = f"A {power.noun} of {format_limit(need.drop, '')}"
-    chance = _chance_text(need.chance)
+    chance = format_share(need.chance)
     if need.chance >= WANTED_POWER:
         return (
             f"{change} can be ruled out: an agent that did not change is proven to stay within it "
@@ -268,7 +262,7 @@ def _broken_cases_text(broken: BrokenCasesPower | None) -> str:
         return f"{broken.name} {broken.problem}"
     # The first chance is that of a case that never passes, which is always proven.
     others = " and ".join(
-        f"{_chance_text(chance)} of the time if it still passes {100 * rate:.0f}% of its trials"
+        f"{format_share(chance)} of the time if it still passes {100 * rate:.0f}% of its trials"
         for rate, chance in broken.chances[1:]
     )
     return (

@@ -166,6 +166,14 @@ def _scope(check: Check) -> str:
     return " for other cases like these" if check.rule.estimand == "users" else ""
 
 
+def _ruled_out_text(check: Check, unit: str) -> str:
+    """Return what a pass rules out if that is more than the change that is allowed."""
+    rule = check.rule
+    if check.outcome != "pass" or rule.test == "point" or rule.margin <= _allowed_change(check)[1]:
+        return ""
+    return f", {format_limit(rule.margin, unit)} ruled out"
+
+
 def _brief_sentence(check: Check, header: RunHeader) -> str:
     """Return a threshold as numbers, or its own sentence if they do not suffice."""
     if not has_brief(check):
@@ -176,6 +184,7 @@ def _brief_sentence(check: Check, header: RunHeader) -> str:
         allowed = format_limit(_allowed_change(check)[1], unit)
         moved = {"-": f"down {change[1:]}", "+": f"up {change[1:]}"}.get(change[0], "unchanged")
         numbers = f"{before} -> {now}{_scope(check)}, {moved}, {allowed} allowed"
+        numbers += _ruled_out_text(check, unit)
     else:
         required = _required_value(check, unit)
         numbers = f"{now}, {required} required" if required else now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from evalkit.core.run import Run
 from evalkit.runner.records import Plan
 
@@ -11,6 +13,17 @@ def estimate_cost(baseline: Run | None, trials: int) -> float | None:
     known = [trial.output.cost_usd for trial in baseline.trials] if baseline else []
     costs = [cost for cost in known if cost is not None]
     return sum(costs) / len(costs) * trials if costs else None
+
+
+_UNDECIDABLE = re.compile(r": can(not| hardly| seldom) (pass|fail|be decided)\b")
+
+
+def is_about_deciding(warning: str) -> bool:
+    """Return whether a warning says that a threshold can hardly be decided.
+
+    It does not matter to a run that failed, or that was not decided for another reason.
+    """
+    return bool(_UNDECIDABLE.search(warning))
 
 
 def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]:

@@ -16,4 +16,5 @@ __all__ = [
     "score_exchange_test",
     "sign_flip_test",
     "sign_test",
+    "unchanged",
 ]

@@ -22,7 +22,7 @@ LEANING_ALPHA = 0.20
 _PHI = NormalDist().cdf
 MAX_TRIALS = 20
 """More trials per case than this cost more than more cases would."""
-_REFINEMENTS = 20
+REFINEMENTS = 20
 """Each one makes the error of a bound several times smaller."""
 
 
@@ -40,7 +40,8 @@ class Design:
     look. `clusters` is set if the question is about other cases like these: it is the number of
     independent draws that the cases count as. `mean_square` is the mean over cases of the squared mean
     score; it is set for graded scores, and follows from `mean` and `noise` for 0/1 scores. `silent` is the
-    share of cases that never pass, which take one trial only if the run has looks.
+    share of cases that never pass, which take one trial only if the run has looks. `seen_noise` is the
+    noise that simulated trials have, where `noise` is the least that the test assumes.
     """
 
     cases: int
@@ -52,6 +53,7 @@ class Design:
     clusters: float | None = None
     silent: float = 0.0
     mean_square: float | None = None
+    seen_noise: float | None = None
 
     @property
     def square(self) -> float:
@@ -123,7 +125,7 @@ def bound_drop(design: Design, harm: float, z: float) -> float:
     The standard error is that of an agent with the returned drop, as in a score interval (Wilson 1927).
     """
     bound = harm + z * design.se
-    for _ in range(_REFINEMENTS):
+    for _ in range(REFINEMENTS):
         bound = harm + z * design.se_bound_after(max(bound, 0.0))
     return bound
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import evalkit
-from evalkit.gate.simulation import draw_rates, simulate_detectable_drop, simulate_gate
+from evalkit.gate.simulation import simulate_detectable_drop, simulate_gate
 from evalkit.stats.group_sequential import simulate_looks
 from evalkit.stats.power import Design, DropLimits, chance_to_fail, find_detectable_drop
 from evalkit.stats.sample_size import chance_to_pass, find_min_cases, find_min_trials
+from evalkit.stats.unchanged import draw_rates, find_trials_to_pass, simulate_unchanged
 from tests.conftest import Done, Project
 
 SCHEMA = json.loads((Path(evalkit.__file__).parent / "schemas" / "report.schema.json").read_text())
@@ -135,7 +136,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 
 def test_drawn_rates_have_the_mean_and_noise_of_the_design() -> None:
-    rates = draw_rates(replace(DESIGN, cases=100_000, noise=0.04), np.random.default_rng(3))
+    rates = draw_rates(replace(DESIGN, cases=100_000, noise=0.04), np.random.default_rng(3), 1)
     assert float(np.mean(rates)) == pytest.approx(0.8, abs=0.01)
     assert float(np.mean(rates * (1 - rates))) == pytest.approx(0.04, abs=0.005)
 
@@ -318,8 +319,18 @@ STEADY = "def answer(text):\n    return text.upper()\n"
     ("cases", "base_trials", "gate", "said"),
     [
         (3, 1, GATE, r"exact_match: cannot fail.*possible p-value is 0\.062"),
-        (4, 1, GATE, r"exact_match: can hardly pass"),
-        (12, 10, GATE + "\ntrials: 1", r"interval reaches 12\.4 pt, but only 5 pt is tolerated"),
+        (
+            4,
+            1,
+            GATE,
+            r"exact_match: cannot pass: .*Even with `trials: 20`, a run without a failure",
+        ),
+        (
+            12,
+            10,
+            GATE + "\ntrials: 1",
+            r"reaches 12\.4 pt, but only 5 pt is tolerated.* `trials: 8`",
+        ),
         (5, 2, "[{metric: exact_match, min: 0.9}]", r"cannot pass.*5 cases.*at least 90%"),
         (9, 1, "[{metric: latency_s, stat: p95, max: 5}]", r"latency_s p95: cannot pass"),
         (3, 1, "[{metric: latency_s, max_rise: 0.5}]", r"latency_s: cannot fail"),
@@ -330,7 +341,7 @@ STEADY = "def answer(text):\n    return text.upper()\n"
         (9, 4, "[{broken_cases: 0}]", r"broken cases: cannot be decided.* 5 baseline .* are 4\."),
         (9, 5, "[{broken_cases: 1}]", r"broken cases: cannot fail.* 1 case can be proven .* 1 is"),
         (9, 5, "[{broken_cases: 0}]", None),
-        (4, 10, USERS + "\ntrials: 3", r"exact_match: can hardly pass: with 4 cases in 4 clusters"),
+        (4, 10, USERS + "\ntrials: 3", r"exact_match: cannot pass: with 4 cases in 4 clusters"),
         (
             3,
             10,
@@ -354,6 +365,53 @@ def test_a_run_that_cannot_decide_is_announced_before_it_is_paid_for(
     assert said is None or re.search(said, preview.json["warnings"][0])
     if said is not None:
         assert "warning:" in project.evalkit("run", "set.yaml", "--dry-run").out
+
+
+@pytest.mark.parametrize("cases", [15, 30, 100])
+@pytest.mark.parametrize(("mean", "noise"), [(1.0, 0.0), (0.98, 0.008)])
+def test_the_trials_that_are_advised_are_the_fewest_that_pass(
+    cases: int, mean: float, noise: float
+) -> None:
+    design = Design(
+        cases=cases, base_trials=10, trials=1, mean=mean,
+        noise=max(noise, 0.25 / cases), seen_noise=noise,
+    )  # fmt: skip
+    plan = find_trials_to_pass(design, DEMAND)
+
+    def passes(trials: int) -> float:
+        # The gate's own test decides other runs than those that the plan rests on.
+        draws = 3 if mean == 1 else 100
+        planned = replace(design, trials=trials)
+        return simulate_gate(planned, DEMAND, 0.0, seed=5, draws=draws).passed
+
+    # The standard error of 100 runs is 4 points.
+    assert plan.is_enough
+    assert passes(plan.trials) == pytest.approx(plan.chance, abs=0.12)
+    if plan.trials > 2:
+        assert passes(plan.trials - 1) < 0.8 + 0.1
+    looks = replace(design, trials=5, looks=5)
+    assert simulate_unchanged(looks, DEMAND).passed == pytest.approx(
+        simulate_gate(looks, DEMAND, 0.0, seed=5, draws=3 if mean == 1 else 50).passed, abs=0.16
+    )
+
+
+def test_run_and_power_advise_the_same_trials_and_an_unchanged_agent_then_passes(
+    project: Project,
+) -> None:
+    write_set(project, 15, "[{metric: exact_match, max_drop: 0.05}]")
+    project.write("agent.py", STEADY)
+    project.evalkit("baseline", "set.yaml", "--trials", "10")
+    advice = "a run without a failure then passes"
+    # Looks share alpha, so they are less decisive than five trials at once.
+    undecided = project.evalkit("run", "set.yaml")
+    assert f"Set `trials: 6`: {advice}" in undecided.err
+    assert f"Set `trials: 6` (90 runs): {advice}" in words(undecided)
+    fewer = project.evalkit("run", "set.yaml", "--trials", "5")
+    assert f"Set `trials: 6` (90 runs): {advice}" in words(fewer)
+    assert fewer.out.startswith("INCONCLUSIVE")
+    assert project.evalkit("run", "set.yaml", "--trials", "6").out.startswith("PASS")
+    need = held(project.evalkit("power", "set.yaml", "--format", "json")).json["proofs"]
+    assert [one["trials"] for one in need] == [6]
 
 
 def test_what_is_announced_comes_true(project: Project) -> None:

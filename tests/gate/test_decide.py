@@ -674,11 +674,11 @@ def test_a_comparison_is_said_with_sizes_odds_and_cases(
 def test_an_inconclusive_comparison_says_what_would_decide_it_and_its_cost() -> None:
     run = wavering_candidate(69, cost_usd=0.007)
     assert checked(NO_MORE, run, wavering_baseline()).to_decide == (
-        "8 trials per case (--trials 8: 800 runs, about $5.60) would decide with 81% chance."
+        "Set `trials: 12` (1,200 runs, about $8.40): an agent that did not change then passes in 81% of runs."
     )
     hopeless = make_run({"accuracy": counted({"a": (1, 2), "b": (1, 2), "c": (2, 2)})})
     assert checked(NO_MORE, hopeless, hopeless).to_decide == (
-        "Even 20 trials per case (--trials 20: 60 runs) would decide with only 13% chance; "
+        "Even with `trials: 20` (60 runs), an agent that did not change passes in only 6% of runs; "
         "add cases, or record more baseline trials."
     )
 

@@ -67,7 +67,7 @@ def test_a_large_drop_is_not_ruled_out_by_scores_that_seldom_fail() -> None:
     check = check_of(NO_DROP, scored(np.full((20, 1), 0.9)), steady)
     # A share of .05 of all trials may fail, and 20 of them show none one time in three.
     assert check.outcome == "inconclusive"
-    assert check.to_decide.startswith("5 trials per case")
+    assert check.to_decide.startswith("Set `trials: 7` (140 runs): an agent that did not")
     again = check_of(NO_DROP, scored(np.full((20, 5), 0.9)), steady)
     assert again.outcome == "pass"
 

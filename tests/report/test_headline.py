@@ -25,8 +25,7 @@ HEADER = replace(
 DROP = Check(
     rule=Rule(metric="facts", stat="rate", max_drop=0.02),
     outcome="fail",
-    sentence="FAIL facts rate 79.2% -> 60.0% (-19.2 pt, ...). If nothing had changed, a result this bad "
-    "would come up less than 1 time in a million. Most affected in facts: a, b.",
+    sentence="FAIL facts rate 79.2% -> 60.0% (-19.2 pt, ...). Most affected in facts: a, b.",
     baseline=0.792,
     candidate=0.6,
     difference=-0.192,
@@ -74,11 +73,14 @@ def say(reason: str, *checks: Check) -> tuple[str, str]:
 
 
 def test_the_result_is_one_sentence_with_reason_size_and_limit() -> None:
-    finding, rest = say(f"{DROP.sentence} 2 of 7 thresholds failed.", DROP)
+    # The odds are those of the sentence, which the p-value alone does not give.
+    odds = "If nothing had changed, a result this bad would come up at most 1 time in 320,000."
+    drop = replace(DROP, sentence=f"{DROP.sentence} {odds}")
+    finding, rest = say(f"{drop.sentence} 2 of 7 thresholds failed.", drop)
     assert finding == "facts rate fell 19.2 points"
     assert rest == (
         ", from 79.2% to 60.0%; a drop of 2 points is allowed. If nothing had changed, a result this "
-        "bad would come up less than 1 time in a million. 2 of 7 thresholds failed."
+        "bad would come up at most 1 time in 320,000. 2 of 7 thresholds failed."
     )
     finding, rest = say(FLOOR.sentence, FLOOR)
     assert f"{finding}{rest}" == (

@@ -78,7 +78,7 @@ REPORTS: dict[str, tuple[Report, str, int]] = {
     ),
     "inconclusive": (SITUATIONS["unchanged, 1 trial"].report, "INCONCLUSIVE", 0),
     "undecided": (unfinished(), "UNDECIDED", 3),
-    "needs approval": (needing_approval(), "UNDECIDED", 4),
+    "needs approval": (needing_approval(), "NEEDS APPROVAL", 4),
 }
 
 
