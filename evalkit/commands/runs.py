@@ -64,7 +64,7 @@ def _iter_runs(wanted: RunFilter, project: Project) -> Iterator[ListedRun]:
                 ListedRun,
                 outcome=result.outcome,
                 reason=result.reason,
-                is_accepted=result.is_accepted,
+                word=result.word,
             )
 
 

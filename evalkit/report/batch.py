@@ -41,6 +41,7 @@ _RESULTS = {
     "FAIL": "failed",
     "NEEDS APPROVAL": "to be approved",
     "UNDECIDED": "undecided",
+    "NEEDS APPROVAL": "waiting for approval",
 }
 _WORST_WORDS = ("ACCEPTED", "INCONCLUSIVE", COMPLETE)
 """The words for all parts together if none failed, the worst first."""

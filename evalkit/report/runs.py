@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit.core.literals import COMPLETE, Outcome, result_word
+from evalkit.core.literals import COMPLETE, Outcome
 from evalkit.core.safe_text import cell_width
 from evalkit.report.content import NO_VALUE, value_cell
 from evalkit.report.documents import render_record
@@ -28,12 +28,12 @@ class ListedRun(RunOutline):
     """One stored run and its gate result.
 
     `outcome` and `reason` are the gate result that the run stored; None and empty if it stored none, as
-    shards and runs that only ask do. `is_accepted` is set if a person accepted a result that was no pass.
+    shards and runs that only ask do. `word` is that of reports, such as ACCEPTED.
     """
 
     outcome: Outcome | None = None
     reason: str = ""
-    is_accepted: bool = False
+    word: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +92,7 @@ def _width(columns: Mapping[str, Sequence[Cell | str]]) -> int:
 
 def _verdict_cell(run: ListedRun) -> Cell:
     if run.outcome is not None:
-        word = result_word(run.outcome, is_accepted=run.is_accepted)
-        return Cell(word, OUTCOME_STYLES[run.outcome])
+        return Cell(run.word, OUTCOME_STYLES[run.outcome])
     if run.state != "finished":
         return Cell(run.state, "bad" if run.state == "unreadable" else "warn")
     if run.is_complete_shard:
