@@ -39,7 +39,6 @@ _RESULTS = {
     "ACCEPTED": "accepted",
     "INCONCLUSIVE": "inconclusive",
     "FAIL": "failed",
-    "NEEDS APPROVAL": "to be approved",
     "UNDECIDED": "undecided",
     "NEEDS APPROVAL": "waiting for approval",
 }
