@@ -87,8 +87,7 @@ def comment(
         bool, typer.Option("--status", help="Also set a status on the commit.")
     ] = False,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Also make a check run with annotations (GitHub)."),
+        bool, typer.Option("--check", help="Also make a check run with annotations (GitHub).")
     ] = False,
 ) -> None:
     """Print or post the pull request comment of runs.
