@@ -100,8 +100,12 @@ def require_amount(given: float | None) -> float | None:
     return given
 
 
-def refuse_folder(given: Path | None) -> Path | None:
-    """Refuse a folder as an output file, before any work is done."""
+def require_file_name(given: Path | None) -> Path | None:
+    """Refuse a folder or `-` as an output file, before any work is done."""
+    if given == Path("-"):
+        raise typer.BadParameter(
+            "'-' does not mean stdout here. Name a file; for one called '-', write ./-."
+        )
     if given is not None and given.is_dir():
         raise typer.BadParameter(f"{given} is a folder. Name a file to write.")
     return given
@@ -115,7 +119,7 @@ comparison_option = partial(typer.Option, rich_help_panel="Comparison")
 resume_option = partial(typer.Option, rich_help_panel="Resume")
 execution_option = partial(typer.Option, rich_help_panel="Execution")
 output_option = partial(typer.Option, rich_help_panel="Output")
-output_file = partial(output_option, metavar="FILE", callback=refuse_folder)
+output_file = partial(output_option, metavar="FILE", callback=require_file_name)
 
 
 def report_file(format_name: str) -> typer.models.OptionInfo:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.console import create_context, detect_screen, emit, is_interactive
-from evalkit.cli.options import RunArgument, refuse_folder, require_text
+from evalkit.cli.options import RunArgument, require_file_name, require_text
 from evalkit.cli.output import exit_with_code, refuse_conflicting_options
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def review(
         Path | None,
         typer.Option(
             metavar="FILE",
-            callback=refuse_folder,
+            callback=require_file_name,
             help="The labels file (default: in labels/, next to the set).",
         ),
     ] = None,
     csv_out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", callback=refuse_folder, help="Write a worksheet for a spreadsheet."
+            metavar="FILE", callback=require_file_name, help="Write a worksheet for a spreadsheet."
         ),
     ] = None,
     csv_in: Annotated[

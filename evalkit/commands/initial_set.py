@@ -18,6 +18,10 @@ from evalkit.evalset.question_file import QuestionTable, read_question_file
 FIRST_SET = "evalsets/first.yaml"
 _AGENT_FILE = "evalsets/agent.py"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
+_WEAK_GATE = (
+    "This gate only checks that the agent answers: a wrong answer passes. Before you rely on it, write "
+    "`expected` in each case of the set, and turn on the metric that compares it."
+)
 _MAX_REPEATED = 5
 
 
@@ -64,7 +68,7 @@ def build_initial_set(
     }
     evalset, template = FIRST_SET, "own.yaml" if has_agent else "first.yaml"
     cases: dict[str, str] = {}
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = (_WEAK_GATE,) if has_agent else ()
     left_out: tuple[str, ...] = ()
     if questions is not None:
         table, name = questions.table, questions.name

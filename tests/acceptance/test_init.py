@@ -66,6 +66,7 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     empty.write("src/my agent.py", "def reply(text):\n    return f'You said {text}'\n")
     started = empty.evalkit("init", "--agent", "src/my agent.py:reply")
     assert started.code == 0, started.err
+    assert "only checks that the agent answers" in " ".join(started.out.split())
     assert "../src/my agent.py:reply" in (empty.folder / "evalsets/first.yaml").read_text()
     assert not (empty.folder / "evalsets/agent.py").exists()
     done = type_in(empty, next_command(started.out))
@@ -90,6 +91,7 @@ def test_it_takes_agent_and_judge_of_the_project_file(empty: Project) -> None:
 def test_another_folder_is_named_in_the_command(empty: Project) -> None:
     started = empty.evalkit("init", "new place/evals")
     assert started.code == 0, started.err
+    assert "only checks" not in started.out
     done = type_in(empty, next_command(started.out))
     assert done.returncode == 0, done.stdout + done.stderr
 

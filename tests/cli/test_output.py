@@ -50,6 +50,14 @@ def test_a_folder_is_refused_before_anything_runs(project: Project) -> None:
     assert project.runs() == []
 
 
+@pytest.mark.parametrize("option", ["--html", "--junit", "-o"])
+def test_a_dash_is_no_file(project: Project, option: str) -> None:
+    done = project.evalkit("run", "echo.yaml", option, "-")
+    assert (done.code, "'-' does not mean stdout here. Name a file" in done.err) == (2, True), done
+    assert project.runs() == []
+    assert not (project.folder / "-").exists()
+
+
 def test_the_exit_code_is_the_same_with_a_file(project: Project) -> None:
     project.write("echo.yaml", FAILING)
     assert project.evalkit("run", "echo.yaml", "-o", "result.txt").code == 1
