@@ -139,7 +139,8 @@ def _suggest_commands(report: Report, hints: CommandHints) -> Iterator[Hint]:
     if report.gate_result.exit_code == ApprovalNeeded.exit_code and run.header.base_commit:
         yield Hint(label="if the edits of the gate are meant", command=hints.accept(run))
     elif report.gate_result.outcome == "fail" or broken:
-        label = "accept, if it is meant: record the baseline and commit it"
+        # Recorded in the change itself, a baseline needs approval as well.
+        label = "if it is meant, record the baseline after the merge"
         yield Hint(label=label, command=hints.record(run))
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
+from evalkit.commands.first_result import note_first_result
 from evalkit.commands.gate_result import GatePolicy, accept_result, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
 from evalkit.commands.suspect_labels import note_suspects
@@ -63,7 +64,8 @@ def evaluate_stored_run(
     with open_guarded_gate(path, gate_choice, project, context) as base_gate:
         own = baseline_path(path, run.header.evalset)
         baseline = load_comparison_baseline(baseline_choice, own, base_gate, project, run=run)
-        return evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
+        report = evaluate_with_base(run, baseline, base_gate, baseline_choice, project)
+    return note_first_result(report, project)
 
 
 def evaluate_with_base(

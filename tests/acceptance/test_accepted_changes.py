@@ -66,6 +66,9 @@ def test_a_loosened_gate_is_accepted_by_name(
     sha = change(WORSE, GATED.replace("0.9", "0.1"))
     command = ("run", "echo.yaml", "--base", "main")
     assert project.evalkit(*command).code == 4
+    # Without the base, the gate of the change decides, and the report says that it first did not.
+    shown = " ".join(project.evalkit("show", "latest").out.split())
+    assert "When it ran, the result was NEEDS APPROVAL, exit code 4:" in shown
     done = project.evalkit(*command, "--accepted-by", f"ann@{sha}")
     assert done.code == 0
     assert " ".join(done.out.split()).startswith(

@@ -172,7 +172,7 @@ def test_the_command_shows_a_stored_run_as_its_comment(project: Project) -> None
     assert shown.code == 0
     assert "| `two` | `3/3 -> 0/1` |" in shown.out
     assert "run it locally: `evalkit run echo.yaml --case two`" in shown.out
-    assert "record the baseline and commit it: `evalkit baseline echo.yaml`" in shown.out
+    assert "record the baseline after the merge: `evalkit baseline echo.yaml`" in shown.out
     assert project.evalkit("comment", "latest", "--status").code == 2
     nowhere = project.evalkit("comment", "latest", "--post")
     assert nowhere.code == 2
