@@ -74,6 +74,18 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     assert "10 passed" in done.stdout
 
 
+def test_after_a_sample_set_it_says_how_to_start_with_an_agent(empty: Project) -> None:
+    assert empty.evalkit("init").code == 0
+    empty.write("bot.py", "def reply(text):\n    return text\n")
+    refused = empty.evalkit("init", "--agent", "bot.py:reply")
+    message = " ".join(refused.err.split())
+    assert (refused.code, "it tests the sample agent." in message) == (2, True), refused
+    assert "rm evalsets/first.yaml evalsets/agent.py" in message
+    (empty.folder / "evalsets/first.yaml").unlink()
+    (empty.folder / "evalsets/agent.py").unlink()
+    assert empty.evalkit("init", "--agent", "bot.py:reply").code == 0
+
+
 def test_it_takes_agent_and_judge_of_the_project_file(empty: Project) -> None:
     empty.write("app.py", "def reply(text):\n    return text\n")
     empty.write("evalkit.yaml", "agent: {python: ./app.py:reply}\njudge: lexical\n")
